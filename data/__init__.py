@@ -1,0 +1,1 @@
+"""From a dataset YAML to batches: index -> dataset -> augment and mix -> loader."""

@@ -1,0 +1,223 @@
+"""Decoded pictures, resized to the training size and kept: in shared memory, in a file of the project, or not at all.
+
+Paths and sizes come from data/index.py, pixels from data/images.py; data/dataset.py asks for picture i. The cache is
+one packed array with a place for every picture. Whoever needs a picture first, in whatever process, fills its place,
+so nothing has to be waited for at the start. Nothing is ever written beside the user's pictures.
+"""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data.augment import resize
+from data.geometry import resized_size
+from data.images import ImageError, read_image
+from utils.files import ROOT
+
+CACHE_FOLDER = ROOT / "runs" / "cache"
+MEMORY_SHARE = 0.4  # of the memory that is free, for one data set; training and validation each have one
+DISK_SHARE = 0.9  # of the free disk that a cache may take
+
+
+@dataclass(frozen=True, slots=True)
+class PictureList:
+    """What is read: the pictures of a data.index.DatasetIndex, resized to the long side imgsz, pixels.
+
+    smooth: average areas when shrinking, as YOLOv5 does without augmentation; otherwise always bilinear.
+    """
+
+    index: Any
+    imgsz: int
+    smooth: bool
+
+    def read(self, i: int) -> np.ndarray:
+        """Decode and resize picture i: [h, w, 3] uint8 RGB. Raises ImageError, also when the file has changed size."""
+        import cv2
+
+        sample = self.index[i]
+        image, size = read_image(sample.path), sample.size
+        if image.shape[:2] != size:
+            found = f"{image.shape[1]}x{image.shape[0]}"
+            raise ImageError("picture changed", f"is {found}, was {size[1]}x{size[0]} when indexed")
+        target = resized_size(size, self.imgsz)
+        return cv2.cvtColor(resize(image, target, self.smooth and max(target) < max(size)), cv2.COLOR_BGR2RGB)
+
+    def resized_sizes(self) -> np.ndarray:
+        """[n, 2] (height, width) of what read returns."""
+        sizes = [resized_size((height, width), self.imgsz) for height, width in self.index.sizes.tolist()]
+        return np.array(sizes, dtype=np.int64).reshape(-1, 2)
+
+    def key(self) -> str:
+        """A name that changes with any picture's path, length or time of change, and with how it is resized."""
+        digest = blake2b(f"{self.imgsz} {self.smooth} RGB".encode(), digest_size=16)
+        for i in range(len(self.index)):
+            path = self.index.path(i)
+            digest.update(f"\0{path}\0{_file_state(path)}".encode(errors="surrogateescape"))
+        return digest.hexdigest()
+
+
+def _file_state(path: str) -> str:
+    try:
+        state = os.stat(path)
+    except (OSError, ValueError):
+        return "missing"
+    return f"{state.st_size} {state.st_mtime_ns}"
+
+
+class PixelSource:
+    """Picture i, decoded and resized, from a cache where there is one.
+
+    mode: ram, disk or no. In ram the array is anonymous memory that forked workers share; a spawned worker cannot
+    see it and reads the files. On disk it is a file in folder, and every process maps it. Raises OSError if there is
+    no room for that.
+    """
+
+    def __init__(self, pictures: PictureList, mode: str = "no", folder: Path = CACHE_FOLDER) -> None:
+        self.pictures, self.mode = pictures, mode
+        self.files: tuple[Path, Path] | None = None
+        self._pixels = self._filled = np.zeros(0, dtype=np.uint8)
+        if mode != "no":
+            self._sizes = pictures.resized_sizes()
+            self._offsets = np.concatenate([[0], np.cumsum(self._sizes.prod(1) * 3)])
+        if mode == "disk":
+            key = pictures.key()
+            # After a crash of the machine marks may have reached the disk before pixels: marks hold for one boot only.
+            self.files = (folder / f"{key}.pixels", folder / f"{key}.{_boot_name()}.filled")
+            _reserve_files(*self.files, (max(int(self._offsets[-1]), 1), max(len(self), 1)))
+        if mode != "no":
+            self._open()
+
+    def __len__(self) -> int:
+        return len(self.pictures.index)
+
+    def __getitem__(self, i: int) -> np.ndarray:
+        """[h, w, 3] uint8 RGB, not to be written to. Raises ImageError or OSError if the file cannot be read."""
+        if self.mode == "no":
+            return self.pictures.read(i)
+        view = self._pixels[self._offsets[i] : self._offsets[i + 1]].reshape(*self._sizes[i], 3)
+        if not self._filled[i]:
+            view[...] = self.pictures.read(i)
+            self._filled[i] = 1  # after the pixels, so that nobody sees a half-filled place
+        view.flags.writeable = False
+        return view
+
+    @property
+    def filled_count(self) -> int:
+        return int(self._filled.sum())
+
+    def _open(self) -> None:
+        lengths = (int(self._offsets[-1]), len(self))
+        if self.files is None:
+            self._pixels, self._filled = map(_map_memory, lengths)
+        else:
+            self._pixels, self._filled = map(_map_file, self.files, lengths)
+
+    def __getstate__(self) -> dict[str, Any]:
+        empty = np.zeros(0, dtype=np.uint8)
+        mode = self.mode if self.files else "no"
+        return {**self.__dict__, "mode": mode, "_pixels": empty, "_filled": empty}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if self.mode != "no":
+            self._open()
+
+
+def _map_memory(length: int) -> np.ndarray:
+    return np.frombuffer(mmap.mmap(-1, max(length, 1)), dtype=np.uint8)[:length]
+
+
+def _map_file(path: Path, length: int) -> np.ndarray:
+    """Map an existing file of at least length bytes for reading and writing."""
+    with open(path, "r+b") as file:
+        return np.frombuffer(mmap.mmap(file.fileno(), 0), dtype=np.uint8)[:length]
+
+
+def _reserve_files(pixels: Path, filled: Path, lengths: tuple[int, int]) -> None:
+    """Make both files with their space on disk taken, unless they are there; marks without pixels are dropped.
+
+    Raises OSError if there is not enough room, instead of dying later in the midst of a write to the map.
+    """
+    pixels.parent.mkdir(parents=True, exist_ok=True)
+    if not pixels.is_file() or pixels.stat().st_size != lengths[0]:
+        if lengths[0] > DISK_SHARE * shutil.disk_usage(pixels.parent).free:
+            raise OSError(errno.ENOSPC, f"{_gb(lengths[0])} needed, too little is free")
+        filled.unlink(missing_ok=True)
+        _make_file(pixels, lengths[0])
+    for old in pixels.parent.glob(f"{pixels.stem}.*.filled"):
+        if old != filled:
+            old.unlink(missing_ok=True)
+    if not filled.is_file() or filled.stat().st_size != lengths[1]:
+        _make_file(filled, lengths[1])
+
+
+def _make_file(path: Path, length: int) -> None:
+    with open(path, "wb") as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, length)
+        file.truncate(length)
+
+
+def _boot_name() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return "boot"
+
+
+def open_pixels(pictures: PictureList, cache: str, copies: int = 1, folder: Path = CACHE_FOLDER) -> PixelSource:
+    """A PixelSource with the cache that was asked for (auto, ram, disk, no), or none if it does not fit; says so.
+
+    copies: processes that will hold one each.
+    """
+    need = int(pictures.resized_sizes().prod(1).sum()) * 3 if cache != "no" else 0
+    if cache in ("ram", "auto"):
+        free = available_memory()
+        fits = need * copies <= free * MEMORY_SHARE
+        if not fits and cache == "ram":
+            _say(f"--cache ram: {_gb(need * copies)} needed, {_gb(free * MEMORY_SHARE)} allowed; not caching")
+        cache = "ram" if fits else "no"
+    try:
+        return PixelSource(pictures, cache, folder)
+    except OSError as error:
+        _say(f"--cache {cache}: {error.strerror}; not caching")
+        return PixelSource(pictures)
+
+
+def available_memory() -> int:
+    """Bytes that can be taken without swapping, by the kernel and by the limit of the container; 0 if unknown."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        return 0
+    return min(free, _container_memory())
+
+
+def _container_memory() -> int:
+    """Bytes left under the limit of control group 2, page cache not counted; a large number if there is no limit."""
+    folder = Path("/sys/fs/cgroup")
+    try:
+        limit = (folder / "memory.max").read_text(encoding="ascii").strip()
+        fields = dict(line.split() for line in (folder / "memory.stat").read_text(encoding="ascii").splitlines())
+        return max(int(limit) - int(fields["anon"]) - int(fields["shmem"]), 0) if limit != "max" else sys.maxsize
+    except (OSError, ValueError, KeyError):
+        return sys.maxsize
+
+
+def _gb(count: float) -> str:
+    return f"{count / 1e9:.1f} GB"
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)

@@ -1,0 +1,56 @@
+"""The one registry of attention modules, and the contract that each is checked against when its file is imported."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import TypeVar
+
+from torch import nn
+
+ATTENTION: dict[str, type[nn.Module]] = {}
+Kind = TypeVar("Kind", bound=type[nn.Module])
+
+
+def register(*aliases: str) -> Callable[[Kind], Kind]:
+    """Decorator: enter a class under its own name and the names that tutorials use for it.
+
+    Raises TypeError if the class breaks the contract and ValueError if a name is taken already; both are a
+    programmer's mistakes and appear at import.
+    """
+
+    def enter(kind: Kind) -> Kind:
+        check_contract(kind)
+        for name in (kind.__name__, *aliases):
+            if name in ATTENTION:
+                files = f"{ATTENTION[name].__module__} and {kind.__module__}"
+                raise ValueError(f"attention {name} is registered twice, by {files}")
+            ATTENTION[name] = kind
+        return kind
+
+    return enter
+
+
+def check_contract(kind: type[nn.Module]) -> None:
+    """Hold the class to `__init__(self, channels, *, …)`, its options having defaults, and to `forward(self, x)`.
+
+    A class may list in `tutorial_order` the options that lists in YAML give by position. Raises TypeError.
+    """
+    _, *parameters = inspect.signature(kind.__init__).parameters.values()
+    if [(first.name, first.kind) for first in parameters[:1]] != [
+        ("channels", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    ]:
+        raise TypeError(f"{kind.__name__}.__init__ must take (self, channels, *, …)")
+    for parameter in parameters[1:]:
+        if parameter.kind != inspect.Parameter.KEYWORD_ONLY or parameter.default is inspect.Parameter.empty:
+            raise TypeError(f"{kind.__name__}.__init__: {parameter.name} must be keyword-only and have a default")
+    if len(inspect.signature(kind.forward).parameters) != 2:
+        raise TypeError(f"{kind.__name__}.forward must take (self, x)")
+    unknown = set(getattr(kind, "tutorial_order", ())) - set(options(kind))
+    if unknown:
+        raise TypeError(f"{kind.__name__}.tutorial_order: __init__ does not take {', '.join(sorted(unknown))}")
+
+
+def options(kind: type[nn.Module]) -> list[str]:
+    """The keyword arguments of an attention class, in their order."""
+    return list(inspect.signature(kind.__init__).parameters)[2:]

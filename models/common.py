@@ -1,0 +1,224 @@
+"""The blocks of the base graphs: convolution, bottleneck, C3, SPPF, concatenation.
+
+models/yolo.py builds them from the rows of a YAML; attribute names are parts of state-dict keys, so they are fixed.
+Every block maps [B, C, H, W] to [B, C', H', W'] and keeps the memory format it is given.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+import re
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Size = int | tuple[int, int] | list[int]
+
+
+def autopad(kernel: Size, padding: Size | None = None, dilation: int = 1) -> Size:
+    """The padding that keeps height and width at stride 1, unless one is given."""
+    if padding is not None:
+        return padding
+    if isinstance(kernel, int):
+        return (dilation * (kernel - 1) + 1) // 2
+    return [(dilation * (side - 1) + 1) // 2 for side in kernel]
+
+
+class SiLU(nn.SiLU):
+    """x * sigmoid(x). In place only without autograd, for which PyTorch would first copy the input."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[...] -> [...], elementwise."""
+        return F.silu(x, inplace=not torch.is_grad_enabled())
+
+
+ACTIVATIONS: dict[str, Callable[..., nn.Module]] = {
+    "SiLU": SiLU,
+    "Identity": nn.Identity,
+    **{kind.__name__: kind for kind in (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.CELU, nn.SELU, nn.GELU)},
+    **{kind.__name__: kind for kind in (nn.Hardswish, nn.Hardsigmoid, nn.Sigmoid, nn.Tanh, nn.Mish, nn.Softplus)},
+}
+
+
+def make_activation(text: str) -> nn.Module:
+    """Make the activation that `nn.LeakyReLU(0.1)`, `SiLU()` or `ReLU` describes, by table; nothing is evaluated.
+
+    Arguments are numbers or True/False, by position or keyword. Raises ValueError saying what is accepted.
+    """
+    match = re.fullmatch(r"(?:torch\.)?(?:nn\.)?(\w+)\s*(?:\((.*)\))?", text.strip())
+    if not match or match[1] not in ACTIVATIONS:
+        raise ValueError(f"no such activation; known are {', '.join('nn.' + name + '()' for name in ACTIVATIONS)}")
+    values: list[float] = []
+    options: dict[str, float] = {}
+    for part in filter(None, (part.strip() for part in (match[2] or "").split(","))):
+        name, equals, number = part.rpartition("=")
+        value = _literal(number.strip())
+        if equals:
+            options[name.strip()] = value
+        else:
+            values.append(value)
+    try:
+        return ACTIVATIONS[match[1]](*values, **options)
+    except TypeError as error:
+        raise ValueError(f"nn.{match[1]} does not take these arguments ({error})") from None
+
+
+def _literal(text: str) -> float:
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        value = None
+    if not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ValueError(f"{text!r} is not a number; an activation takes numbers, as in nn.LeakyReLU(0.1)")
+    return value
+
+
+class Conv(nn.Module):
+    """Convolution without bias, batch norm, activation.
+
+    act: True for the network's own activation (SiLU unless its YAML has another), False for none, or a module.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: Size = 1,
+        stride: Size = 1,
+        padding: Size | None = None,
+        groups: int = 1,
+        dilation: int = 1,
+        act: bool | nn.Module = True,
+    ) -> None:
+        super().__init__()
+        sizes: dict[str, Any] = {"stride": stride, "padding": autopad(kernel, padding, dilation), "dilation": dilation}
+        self.conv = nn.Conv2d(inputs, outputs, kernel, groups=groups, bias=False, **sizes)  # type: ignore[arg-type]
+        self.bn: nn.BatchNorm2d | None = nn.BatchNorm2d(outputs)
+        self.own_activation = act is True
+        self.act = SiLU() if act is True else act if isinstance(act, nn.Module) else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, inputs, H, W] -> [B, outputs, H', W']."""
+        x = self.conv(x)
+        return self.act(x if self.bn is None else self.bn(x))
+
+    def fuse(self) -> None:
+        """Fold the batch norm's running statistics into the convolution; outputs in eval mode stay the same."""
+        if self.bn is not None:
+            self.conv = fuse_conv_bn(self.conv, self.bn)
+            self.bn = None
+
+
+def fuse_conv_bn(conv: nn.Conv2d, bn: nn.BatchNorm2d) -> nn.Conv2d:
+    """Make conv equal bn(conv(x)) of eval mode: W' = W s, b' = beta + (b - mean) s with s = gamma / sqrt(var + eps)."""
+    assert bn.running_mean is not None
+    assert bn.running_var is not None
+    with torch.no_grad():
+        scale = bn.weight / torch.sqrt(bn.running_var + bn.eps)
+        bias = torch.zeros_like(bn.running_mean) if conv.bias is None else conv.bias
+        conv.weight = nn.Parameter(conv.weight * scale.reshape(-1, 1, 1, 1), requires_grad=False)
+        conv.bias = nn.Parameter(bn.bias + (bias - bn.running_mean) * scale, requires_grad=False)
+    return conv
+
+
+def share_activation(network: nn.Module, activation: nn.Module) -> None:
+    """Let all Conv blocks that did not ask for an activation of their own use this one object."""
+    for block in network.modules():
+        if isinstance(block, Conv) and block.own_activation:
+            block.act = activation
+
+
+class DWConv(Conv):
+    """Depth-wise convolution, with as many groups as inputs and outputs allow. The fifth argument is the dilation."""
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: Size = 1,
+        stride: Size = 1,
+        dilation: int = 1,
+        act: bool | nn.Module = True,
+    ) -> None:
+        super().__init__(inputs, outputs, kernel, stride, groups=math.gcd(inputs, outputs), dilation=dilation, act=act)
+
+
+class Bottleneck(nn.Module):
+    """1x1 to int(outputs * expansion) channels, then 3x3; adds its input if shortcut is set and the channels agree."""
+
+    def __init__(
+        self, inputs: int, outputs: int, shortcut: bool = True, groups: int = 1, expansion: float = 0.5
+    ) -> None:
+        super().__init__()
+        hidden = int(outputs * expansion)
+        self.cv1 = Conv(inputs, hidden)
+        self.cv2 = Conv(hidden, outputs, 3, groups=groups)
+        self.residual = bool(shortcut) and inputs == outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, inputs, H, W] -> [B, outputs, H, W]."""
+        y = self.cv2(self.cv1(x))
+        return x + y if self.residual else y
+
+
+class C3(nn.Module):
+    """Cross-stage-partial block with three convolutions: half of the channels pass n bottlenecks, half go straight."""
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        repeats: int = 1,
+        shortcut: bool = True,
+        groups: int = 1,
+        expansion: float = 0.5,
+    ) -> None:
+        super().__init__()
+        hidden = int(outputs * expansion)
+        self.cv1, self.cv2 = Conv(inputs, hidden), Conv(inputs, hidden)
+        self.cv3 = Conv(2 * hidden, outputs)
+        self.m = self.make_inner(hidden, repeats, shortcut, groups)
+
+    def make_inner(self, hidden: int, repeats: int, shortcut: bool, groups: int) -> nn.Module:
+        """What the first half passes; [B, hidden, H, W] -> the same shape. Variants replace this."""
+        return nn.Sequential(*(Bottleneck(hidden, hidden, shortcut, groups, expansion=1.0) for _ in range(repeats)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, inputs, H, W] -> [B, outputs, H, W]."""
+        halves = [self.m(self.cv1(x)), self.cv2(x)]
+        return self.cv3(torch.cat(halves, dim=1))
+
+
+class SPPF(nn.Module):
+    """Spatial pyramid pooling by one max pool of side k applied three times: sides k, 2k-1 and 3k-2."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int = 5) -> None:
+        super().__init__()
+        self.cv1 = Conv(inputs, inputs // 2)
+        self.cv2 = Conv(inputs // 2 * 4, outputs)
+        self.m = nn.MaxPool2d(kernel_size=kernel, stride=1, padding=kernel // 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, inputs, H, W] -> [B, outputs, H, W]."""
+        levels = [self.cv1(x)]
+        for _ in range(3):
+            levels.append(self.m(levels[-1]))
+        return self.cv2(torch.cat(levels, dim=1))
+
+
+class Concat(nn.Module):
+    """Join maps of equal height and width along the channels."""
+
+    def __init__(self, dimension: int = 1) -> None:
+        super().__init__()
+        if dimension != 1:
+            raise ValueError(f"joins channels, which is dimension 1, not {dimension}; write [1]")
+        self.d = dimension
+
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        """A list of [B, C_i, H, W] -> [B, sum of C_i, H, W]."""
+        return torch.cat(maps, dim=self.d)

@@ -1,0 +1,280 @@
+"""A model YAML, read: every value checked, every reference resolved, every row given its state-dict key.
+
+The dictionary comes from a file (load_graph) or a checkpoint; the Graph goes to parse_model in models/yolo.py, which
+may rely on its types. Nothing in the YAML is evaluated: names are looked up in tables.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import reprlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from models.attention import ATTENTION
+from utils.errors import UserError
+from utils.files import ROOT, find_file, load_yaml
+
+REQUIRED = ("nc", "depth_multiple", "width_multiple", "anchors", "backbone", "head")
+OPTIONAL = ("activation", "channel_multiple", "ch", "inplace", "yaml_file")
+LARGEST = 65536  # of any channel count, size or argument: what is above is a slip of the pen
+MOST_ROWS, MOST_REPEATS, MOST_CLASSES = 1000, 2000, 100_000
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+CONSTANTS = {"None": None, "True": True, "False": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of backbone + head.
+
+    index: its place, which `from` counts. source: its `from` as written. inputs: rows read, -1 being the picture.
+    repeats: after depth scaling. key: its part of the state-dict keys. arguments: a list, or a mapping (attention).
+    """
+
+    index: int
+    source: int | list[int]
+    inputs: tuple[int, ...]
+    repeats: int
+    module: str
+    arguments: Any
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """A whole graph with checked types. anchors: per level (w, h) pairs in pixels, or the number wanted per level."""
+
+    file: str
+    class_count: int
+    channels: int
+    width: float
+    channel_multiple: int
+    anchors: tuple[tuple[tuple[float, float], ...], ...] | int
+    activation: str | None
+    rows: tuple[Row, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def anchors_per_level(self) -> int:
+        return self.anchors if isinstance(self.anchors, int) else len(self.anchors[0])
+
+    @property
+    def head_width(self) -> int:
+        """Channels of a raw map; a channel argument of just this value is never scaled, by YOLOv5's rule."""
+        return self.anchors_per_level * (self.class_count + 5)
+
+    def scaled(self, channels: int) -> int:
+        """A channel count of the YAML at this graph's width, rounded up to the channel multiple."""
+        return math.ceil(channels * self.width / self.channel_multiple) * self.channel_multiple
+
+    def interpret(self, value: Any) -> Any:
+        """An argument's text as what it stands for: a symbol of the graph, a constant, a number, or itself."""
+        symbols = {"nc": self.class_count, "na": self.anchors_per_level, "no": self.head_width, "gw": self.width}
+        if not isinstance(value, str):
+            return value
+        return symbols[value] if value in symbols else CONSTANTS[value] if value in CONSTANTS else as_number(value)
+
+    def error(self, row: int, value: object, remedy: str) -> UserError:
+        """The one line that names file, row, value and remedy."""
+        return UserError(f"{self.file}: row {row}: {shorten(value)}: {remedy}")
+
+
+def shorten(value: object) -> str:
+    """The value on one line of bearable length."""
+    limited = reprlib.Repr()
+    limited.maxstring = limited.maxother = 60
+    limited.maxlevel = 4  # and so bounded in time too, whatever aliases the YAML builds its lists from
+    limited.maxlist = 8
+    text = " ".join((value if isinstance(value, str) else limited.repr(value)).split())
+    return text if len(text) <= 120 else text[:117] + "..."
+
+
+def unread_rows(graph: Graph) -> list[Row]:
+    """Rows before the last whose output no row reads: dead branches, most often a `from` that was not adjusted."""
+    read = {source for row in graph.rows for source in row.inputs}
+    return [row for row in graph.rows[:-1] if row.index not in read]
+
+
+def load_graph(path: str | Path) -> dict[str, Any]:
+    """Read a graph YAML, looked for below models/ too; `yaml_file` in the result is what errors will name.
+
+    Raises UserError when it is missing or no YAML mapping.
+    """
+    file = find_file(path, "models").resolve()
+    name = file.relative_to(ROOT) if file.is_relative_to(ROOT) else file
+    return {**load_yaml(file), "yaml_file": str(name)}
+
+
+def read_graph(content: Mapping[str, Any]) -> Graph:
+    """Check a graph's dictionary and resolve it. Raises UserError naming file, row, value and remedy."""
+    file = str(content.get("yaml_file", "model graph"))
+    for key in REQUIRED:
+        if key not in content:
+            raise UserError(f"{file}: {key}: is missing; add a line `{key}: …`, see models/yolov5s.yaml")
+    whole, real = _Values(file, content).whole, _Values(file, content).real
+    depth = real("depth_multiple", 100)
+    activation = content.get("activation")
+    if activation is not None and not isinstance(activation, str):
+        raise UserError(f"{file}: activation: {shorten(activation)}: must be text such as nn.LeakyReLU(0.1)")
+    return Graph(
+        file=file,
+        class_count=whole("nc", MOST_CLASSES),
+        channels=whole("ch", LARGEST, 3),
+        width=real("width_multiple", 100),
+        channel_multiple=whole("channel_multiple", 1024, 8),
+        anchors=read_anchors(file, content["anchors"]),
+        activation=activation,
+        rows=_read_rows(file, content, depth),
+        warnings=tuple(
+            f"{file}: {shorten(key)}: nothing reads this key"
+            for key in content
+            if key not in REQUIRED and key not in OPTIONAL
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Values:
+    """Top-level numbers, checked."""
+
+    file: str
+    content: Mapping[str, Any]
+
+    def whole(self, key: str, largest: int, default: int | None = None) -> int:
+        value = self.content.get(key, default)
+        if not is_whole(value) or not 1 <= value <= largest:
+            raise UserError(f"{self.file}: {key}: {shorten(value)}: must be a whole number from 1 to {largest}")
+        return value
+
+    def real(self, key: str, largest: float) -> float:
+        value = as_number(self.content.get(key))
+        if not is_number(value) or not 0 < value <= largest:
+            raise UserError(f"{self.file}: {key}: {shorten(value)}: must be a number above 0, at most {largest}")
+        return float(value)
+
+
+def is_whole(value: Any) -> bool:
+    """True for an int that is no bool."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_number(value: Any) -> bool:
+    """True for a finite int or float that is no bool."""
+    return is_whole(value) or (isinstance(value, float) and math.isfinite(value))
+
+
+def as_number(value: Any) -> Any:
+    """Text that spells a number, as YAML 1.1 leaves `1e-4`, as that number; anything else as it came."""
+    if isinstance(value, str) and len(value) < 40 and NUMBER.fullmatch(value.strip()):
+        number = float(value)
+        return int(number) if value.strip().lstrip("+-").isdigit() else number
+    return value
+
+
+def read_anchors(file: str, value: Any) -> tuple[tuple[tuple[float, float], ...], ...] | int:
+    """Anchors of a YAML: a number per level, or per level a list w, h, w, h … in pixels, as (w, h) pairs."""
+    if is_whole(value) and 1 <= value <= 100:
+        return value
+    remedy = "must be a number of anchors, or per level a list of width, height, width, height … in pixels above 0"
+    if not isinstance(value, list) or not value or not all(isinstance(level, list) for level in value):
+        raise UserError(f"{file}: anchors: {shorten(value)}: {remedy}")
+    for level in value:
+        numbers_fit = all(is_number(side) and 0 < side <= LARGEST for side in level)
+        if not numbers_fit or not 2 <= len(level) <= 200 or len(level) % 2 or len(level) != len(value[0]):
+            raise UserError(f"{file}: anchors: {shorten(level)}: {remedy}, the same number on each level")
+    return tuple(tuple(zip(map(float, level[::2]), map(float, level[1::2]), strict=True)) for level in value)
+
+
+def _read_rows(file: str, content: Mapping[str, Any], depth: float) -> tuple[Row, ...]:
+    """Check and number the rows of backbone and head, and name them."""
+    for part in ("backbone", "head"):
+        if not isinstance(content[part], list) or not 1 <= len(content[part]) <= MOST_ROWS:
+            raise UserError(
+                f"{file}: {part}: {shorten(content[part])}: must be a list of rows [from, number, module, args]"
+            )
+    rows: list[Row] = []
+    base = -1
+    for index, row in enumerate([*content["backbone"], *content["head"]]):
+        source, repeats, module, arguments = _check_row(file, index, row)
+        attention = ATTENTION.get(module)
+        base += attention is None
+        key = str(base) if attention is None else _attention_key(base, attention.__name__, {row.key for row in rows})
+        scaled = max(round(repeats * depth), 1) if repeats > 1 else repeats
+        rows.append(Row(index, source, _resolve(file, index, source), scaled, module, arguments, key))
+        if sum(row.repeats for row in rows) > MOST_REPEATS:
+            raise UserError(
+                f"{file}: row {index}: number {repeats}: too many repeats; at most {MOST_REPEATS} in a graph"
+            )
+    return tuple(rows)
+
+
+def _attention_key(base: int, name: str, taken: set[str]) -> str:
+    """`9_SimAM` for an attention row after base row 9, then `9_SimAM_2` …; base rows keep their numbers that way."""
+    stem = f"{base if base >= 0 else 'input'}_{name}"
+    number = 2
+    key = stem
+    while key in taken:
+        key = f"{stem}_{number}"
+        number += 1
+    return key
+
+
+def _check_row(file: str, index: int, row: Any) -> tuple[Any, int, str, Any]:
+    """Types of the four parts of a row. Raises UserError."""
+    where = f"{file}: row {index}"
+    if not isinstance(row, list) or len(row) != 4:
+        raise UserError(f"{where}: {shorten(row)}: must be a list of four, [from, number, module, args]")
+    source, repeats, module, arguments = row
+    sources = source if isinstance(source, list) else [source]
+    if not sources or len(sources) > MOST_ROWS or not all(map(is_whole, sources)):
+        raise UserError(
+            f"{where}: from {shorten(source)}: must be a row number, -1 for the row before, or a list of such"
+        )
+    if not is_whole(repeats) or not 1 <= repeats <= LARGEST:
+        raise UserError(f"{where}: number {shorten(repeats)}: must be a whole number, 1 or more")
+    if not isinstance(module, str):
+        raise UserError(f"{where}: module {shorten(module)}: must be a name such as Conv")
+    is_mapping = isinstance(arguments, dict) and all(isinstance(name, str) for name in arguments)
+    if not isinstance(arguments, list) and not is_mapping:
+        raise UserError(
+            f"{where}: args {shorten(arguments)}: must be a list, or for attention a mapping {{name: value}}"
+        )
+    for value in arguments.values() if is_mapping else arguments:
+        _check_argument(where, value)
+    return source, repeats, module, arguments
+
+
+def _check_argument(where: str, value: Any, depth: int = 0) -> None:
+    """Arguments are None, bool, text, sensible numbers, and lists of these. Raises UserError."""
+    if isinstance(value, list) and depth < 3 and len(value) <= 64:
+        for part in value:
+            _check_argument(where, part, depth + 1)
+    elif isinstance(value, (int, float)):
+        if not abs(value) <= LARGEST:  # also refuses nan
+            raise UserError(f"{where}: {shorten(value)}: is no sensible argument; numbers go up to {LARGEST}")
+    elif value is not None and not (isinstance(value, str) and len(value) <= 200):
+        raise UserError(
+            f"{where}: {shorten(value)}: is no argument; use numbers, names, None, True, False or lists of them"
+        )
+
+
+def _resolve(file: str, index: int, source: int | list[int]) -> tuple[int, ...]:
+    """`from` as row numbers: negatives count back from this row, others from the top; -1 means the picture."""
+    resolved = []
+    for value in source if isinstance(source, list) else [source]:
+        target = value + index if value < 0 else value
+        if target >= index:
+            what = "this row itself" if target == index else "a row that comes later"
+            remedy = f"names {what}, and a graph must not be cyclic; use a number from 0 to {index - 1}, or -1"
+            raise UserError(
+                f"{file}: row {index}: from {value}: {remedy if index else 'the first row can only read -1'}"
+            )
+        if target < -1 or (target == -1 and index):
+            raise UserError(
+                f"{file}: row {index}: from {value}: there is no row {target}; count back at most {index} rows"
+            )
+        resolved.append(target)
+    return tuple(resolved)

@@ -1,0 +1,144 @@
+"""What the names in a graph's rows stand for, and what their arguments mean.
+
+models/yolo.py's parse_model asks here for each row of a models/graph.py Graph; the blocks come from models/common.py,
+models/blocks_extra.py and torch.nn.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from torch import nn
+
+from models import blocks_extra as extra
+from models import common
+from models.attention import ATTENTION, closest
+from models.attention._arguments import read_list
+from models.graph import LARGEST, Graph, Row, is_whole, shorten
+from models.heads import Detect
+from utils.errors import UserError
+
+BAD_ARGUMENTS = (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError, AssertionError, AttributeError)
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """What a module's name in YAML stands for.
+
+    rule: "stack" builds (c1, c2, …) and sets the channels to c2; "concat" adds channels up; "keep" takes the arguments
+    as they are and keeps the channels; "norm" keeps them and is told their number; "attention" is built by the
+    registry (kind None); "head" is the last row. repeats: a stack that takes the number of repeats itself.
+    gain: channels out for channels in and the arguments.
+    """
+
+    kind: type[nn.Module] | None
+    rule: str
+    repeats: bool = False
+    gain: Callable[[int, list[Any]], int] = lambda channels, arguments: channels
+
+
+def _area(arguments: list[Any]) -> int:
+    """How many pixels Contract or Expand make of one, or one of so many; 2x2 unless the row says otherwise."""
+    gain = arguments[0] if arguments else 2
+    if len(arguments) > 1 or not is_whole(gain) or gain < 1:
+        raise ValueError("takes one whole number, the gain, 1 or more")
+    return gain**2
+
+
+ATTENTION_LAYER = Layer(None, "attention")
+STACKS = (common.Conv, common.DWConv, common.Bottleneck, common.SPPF, extra.GhostConv, extra.GhostBottleneck, extra.SPP,
+          extra.MixConv2d, extra.Focus, extra.CrossConv, extra.C3SPP, extra.DWConvTranspose2d)  # fmt: skip
+REPEATING = (common.C3, extra.C3TR, extra.C3Ghost, extra.C3x, extra.BottleneckCSP)
+KEEPING = (nn.Upsample, nn.MaxPool2d, nn.AvgPool2d, nn.ZeroPad2d, nn.ReflectionPad2d, nn.Dropout, nn.Dropout2d)
+LAYERS: Mapping[str, Layer] = MappingProxyType({
+    **{kind.__name__: Layer(kind, "stack") for kind in STACKS},
+    **{kind.__name__: Layer(kind, "stack", repeats=True) for kind in REPEATING},
+    **{f"nn.{kind.__name__}": Layer(kind, "keep") for kind in KEEPING},
+    **{f"nn.{name}": Layer(kind, "keep") for name, kind in common.ACTIVATIONS.items()},  # type: ignore[arg-type]
+    "nn.ConvTranspose2d": Layer(nn.ConvTranspose2d, "stack"),
+    "nn.BatchNorm2d": Layer(nn.BatchNorm2d, "norm"),
+    "Contract": Layer(extra.Contract, "keep", gain=lambda channels, arguments: channels * _area(arguments)),
+    "Expand": Layer(extra.Expand, "keep", gain=lambda channels, arguments: channels // _area(arguments)),
+    "Concat": Layer(common.Concat, "concat"),
+    "Detect": Layer(Detect, "head"),
+})  # fmt: skip
+
+
+@contextlib.contextmanager
+def blame(graph: Graph, row: Row) -> Iterator[None]:
+    """Let an error inside the block name the file and the row that it comes from, as a UserError."""
+    where = f"{graph.file}: row {row.index}: {shorten(row.module)} {shorten(row.arguments)}"
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
+    except BAD_ARGUMENTS as error:
+        reason = shorten(str(error) or type(error).__name__)
+        raise UserError(f"{where}: {reason}; check the row's arguments and what it reads") from error
+
+
+def find_layer(graph: Graph, row: Row) -> Layer:
+    """The entry of LAYERS for a row, or ATTENTION_LAYER, after checking that its place and inputs suit it."""
+    layer = LAYERS.get(row.module.removeprefix("torch."), ATTENTION_LAYER)
+    if layer is ATTENTION_LAYER and row.module not in ATTENTION:
+        hint = closest(row.module, [*LAYERS, *ATTENTION])
+        raise UserError(
+            f"there is no module of this name{hint or '; see LAYERS in models/layers.py and models/attention/'}"
+        )
+    takes_list = layer.rule in ("concat", "head")
+    if takes_list != isinstance(row.source, list):
+        raise UserError(
+            f"from {row.source}: takes {'a list of rows, such as [-1, 6]' if takes_list else 'one row, such as -1'}"
+        )
+    if takes_list and row.repeats != 1:
+        raise UserError(f"number {row.repeats}: must be 1 here")
+    if (layer.rule == "head") != (row is graph.rows[-1]):
+        raise UserError("the head, such as Detect, must be the last row, and only the last; move or add it")
+    return layer
+
+
+def row_arguments(graph: Graph, row: Row) -> Any:
+    """The row's list or mapping, text replaced by what it stands for."""
+    if isinstance(row.arguments, dict):
+        if row.module not in ATTENTION:
+            raise UserError("only attention rows take a mapping; write a list")
+        return {name: graph.interpret(value) for name, value in row.arguments.items()}
+    values = [graph.interpret(value) for value in row.arguments]
+    is_activation = [isinstance(value, str) and value.startswith(("nn.", "torch.nn.")) for value in values]
+    return [
+        common.make_activation(value) if found else value for value, found in zip(values, is_activation, strict=True)
+    ]
+
+
+def stack_width(graph: Graph, args: list[Any]) -> int:
+    """Output channels of a stack row: its first argument at the graph's width."""
+    width: Any = args[0] if args else None
+    if not is_whole(width) or width < 1:
+        raise UserError("the first argument must be the number of output channels, a whole number above 0")
+    width = width if width == graph.head_width else graph.scaled(width)
+    if width > LARGEST:
+        raise UserError(f"{width} channels at this width_multiple are too many; at most {LARGEST}")
+    return width
+
+
+def head_arguments(graph: Graph, row: Row, args: list[Any], incoming: list[int]) -> list[Any]:
+    """Arguments of Detect; the row may only repeat what the top of the file says."""
+    if len(args) != 2 or args[0] != graph.class_count or args[1] != "anchors":
+        raise UserError("the head takes its classes and anchors from the top of the file; write [nc, anchors]")
+    if not isinstance(graph.anchors, int) and len(graph.anchors) != len(incoming):
+        raise UserError(
+            f"from {row.source}: reads {len(incoming)} maps, but anchors has {len(graph.anchors)} levels; match them"
+        )
+    return [graph.class_count, graph.anchors_per_level, incoming]
+
+
+def attention_options(graph: Graph, row: Row, args: Any, width: int) -> tuple[dict[str, Any], list[str]]:
+    """Keyword arguments of an attention row, and a warning if it declares other channels than it gets."""
+    if isinstance(args, dict):
+        return args, []
+    options, note = read_list(ATTENTION[row.module], args, width, graph.scaled)
+    return options, [f"{graph.file}: row {row.index}: {row.module} {shorten(args)}: {note}"] if note else []

@@ -1,0 +1,172 @@
+"""The loss of the anchor head: box (CIoU), objectness and class, as YOLOv5 weighs them.
+
+Takes the head's raw maps and the batch's targets in pixels (train.py, val.py); asks models/losses/assign.py which
+predictions answer for which target. Computed in float32 whatever the maps' type. It knows a HeadSpec, never a model.
+Sources: CIoU, Zheng et al., arXiv 1911.08287; focal loss, Lin et al., arXiv 1708.02002.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from models.losses.assign import Matches, assign
+from utils.boxes import bbox_ciou
+
+BALANCE = {3: (4.0, 1.0, 0.4)}  # weight of each level's objectness, finest first
+BALANCE_OTHERWISE = (4.0, 1.0, 0.25, 0.06, 0.02)
+FOCAL_ALPHA = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class LossSettings:
+    """Figures of the loss.
+
+    gains: of (box, obj, cls), scaled already. anchor_ratio: see assign(). obj_weight, cls_weight: of positive
+    examples in the cross entropies. focal_gamma: 0 for none. smoothing: epsilon of label smoothing. autobalance:
+    let the level weights follow the objectness losses. best_wins: of several targets in one cell the best predicted
+    one gives the objectness target, instead of the last one in the order of Matches.
+    """
+
+    gains: tuple[float, float, float]
+    anchor_ratio: float = 4.0
+    obj_weight: float = 1.0
+    cls_weight: float = 1.0
+    focal_gamma: float = 0.0
+    smoothing: float = 0.0
+    autobalance: bool = False
+    best_wins: bool = False
+
+
+class AnchorLoss:
+    """loss(raw, targets, image_size) -> (total * batch, items). State: `balance`, which only autobalance changes."""
+
+    def __init__(self, anchors: Tensor, strides: tuple[float, ...], settings: LossSettings) -> None:
+        """anchors: [L, A, 2] (w, h) in cells. strides: L, pixels per cell."""
+        self.anchors = anchors
+        self.settings = settings
+        self.balance = list(BALANCE.get(len(strides), BALANCE_OTHERWISE))
+        self.reference = strides.index(16) if 16 in strides else 0
+
+    def __call__(self, raw: list[Tensor], targets: Tensor, image_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Loss of a batch.
+
+        raw: per level [B, A, rows, columns, 5 + nc] logits (x, y, w, h, objectness, classes). targets: [T, 6]
+        image_index, class, x1, y1, x2, y2 in pixels of the input, whose image_size is (h, w); T may be 0.
+        Returns (box + obj + cls) * B with gradients, and the weighted terms [3] box, obj, cls without.
+        """
+        grids = [(level.shape[2], level.shape[3]) for level in raw]
+        targets = targets.to(raw[0].device, torch.float32)
+        self.anchors = self.anchors.to(raw[0].device)
+        matches = assign(targets, self.anchors, grids, image_size, self.settings.anchor_ratio)
+        owner, place = shared_cells(matches, raw)
+        parts = gather_rows(raw, matches, owner)
+        cells = torch.cat(parts)
+        rows = F.embedding(place, cells)  # unlike cells[place], its gradient adds up in the same order every time
+        share = mean_weights(matches.level, len(raw))
+
+        iou = bbox_ciou(decode_boxes(rows, matches.anchor_size), matches.box)
+        box = ((1 - iou) * share).sum()
+        quality = self.cell_quality(iou.detach().clamp(min=0), owner, place)
+        obj = self.objectness(raw, cells[:, 4], quality, [len(part) for part in parts])
+        cls = self.classification(rows[:, 5:], matches.label, share)
+
+        terms = torch.stack((box, obj, cls)) * rows.new_tensor(self.settings.gains)
+        return terms.sum() * raw[0].shape[0], terms.detach()
+
+    def cell_quality(self, iou: Tensor, owner: Tensor, place: Tensor) -> Tensor:
+        """Objectness targets [U] of the matched cells: the IoU of the cell's last match, or of its best one."""
+        if self.settings.best_wins:
+            return iou.new_zeros(len(owner)).scatter_reduce_(0, place, iou, "amax")
+        return iou[owner]
+
+    def objectness(self, raw: list[Tensor], logits: Tensor, quality: Tensor, counts: list[int]) -> Tensor:
+        """Balanced sum over levels of the mean cross entropy over all cells; the target is IoU if matched, else 0.
+
+        logits, quality: [U] of the matched cells, counts of them a level. Nearly every cell is unmatched, so all are
+        summed as such first and the few matched ones are corrected; a map of targets is never made.
+        """
+        correction = self.obj_entropy(logits, quality) - self.obj_entropy(logits, None)
+        total = logits.new_zeros(())
+        for number, (level, part) in enumerate(zip(raw, correction.split(counts), strict=True)):
+            everywhere = level[..., 4].float()
+            loss = (self.obj_entropy(everywhere, None).sum() + part.sum()) / everywhere.numel()
+            total = total + loss * self.balance[number]
+            if self.settings.autobalance:
+                self.balance[number] = self.balance[number] * 0.9999 + 0.0001 / loss.item()
+        if self.settings.autobalance:
+            self.balance = [value / self.balance[self.reference] for value in self.balance]
+        return total
+
+    def classification(self, logits: Tensor, label: Tensor, share: Tensor) -> Tensor:
+        """Logits [N, nc], labels [N], share [N] -> sum over levels of the mean over matches and classes; 0 for nc 1."""
+        class_count = logits.shape[1]
+        if class_count == 1:
+            return logits.new_zeros(())
+        settings = self.settings
+        target = torch.full_like(logits, settings.smoothing / 2, requires_grad=False)
+        target[torch.arange(len(label), device=label.device), label] = 1 - settings.smoothing / 2
+        entropy = cross_entropy(logits, target, settings.cls_weight, settings.focal_gamma)
+        return (entropy.sum(1) * share).sum() / class_count
+
+    def obj_entropy(self, logits: Tensor, target: Tensor | None) -> Tensor:
+        return cross_entropy(logits, target, self.settings.obj_weight, self.settings.focal_gamma)
+
+
+def shared_cells(matches: Matches, raw: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """Find out which of N matches share a cell (of an anchor, image and level).
+
+    Returns owner [U], the number of each cell's last match, cells in the order of levels; and place [N], the cell of
+    each match. Being a maximum, `owner` is the same on every device and for any number of threads, which writing all
+    IoUs to one address is not.
+    """
+    _, place = cell_numbers(matches, raw).unique(return_inverse=True)
+    order = torch.arange(len(place), device=place.device)
+    count = int(place.max()) + 1 if len(place) else 0
+    return order.new_zeros(count).scatter_reduce_(0, place, order, "amax"), place
+
+
+def cell_numbers(matches: Matches, raw: list[Tensor]) -> Tensor:
+    """One number for each (level, image, anchor, row, column), in this order: [N] int64 of the matches."""
+    starts, steps, total = [], [], 0
+    for images, anchors, rows, columns in (level.shape[:4] for level in raw):
+        starts.append(total)
+        steps.append((anchors * rows * columns, rows * columns, columns, 1))
+        total += images * anchors * rows * columns
+    index = torch.stack((matches.image, matches.anchor, matches.row, matches.column), 1)
+    return index.new_tensor(starts)[matches.level] + (index * index.new_tensor(steps)[matches.level]).sum(1)
+
+
+def gather_rows(raw: list[Tensor], matches: Matches, owner: Tensor) -> list[Tensor]:
+    """The predictions of the matched cells, per level [U of the level, 5 + nc] float32 logits."""
+    counts = torch.bincount(matches.level[owner], minlength=len(raw)).tolist()
+    columns = (matches.image, matches.anchor, matches.row, matches.column)
+    indices = zip(*(column[owner].split(counts) for column in columns), strict=True)
+    return [level[index].float() for level, index in zip(raw, indices, strict=True)]
+
+
+def mean_weights(level: Tensor, levels: int) -> Tensor:
+    """Level [N] of the matches -> weights [N] which make a sum over all matches the sum of the levels' means."""
+    return (1 / torch.bincount(level, minlength=levels).float())[level]
+
+
+def decode_boxes(rows: Tensor, anchor_size: Tensor) -> Tensor:
+    """Logits [N, 5 + nc], anchors [N, 2] in cells -> centre relative to the cell and size, [N, 4] in cells."""
+    halves = rows[:, :4].sigmoid() * 2
+    return torch.cat((halves[:, :2] - 0.5, halves[:, 2:].square() * anchor_size), 1)
+
+
+def cross_entropy(logits: Tensor, target: Tensor | None, positive_weight: float, gamma: float) -> Tensor:
+    """Binary cross entropy of logits, elementwise, focal if gamma > 0; target in 0..1, or None for 0 everywhere."""
+    if target is None:
+        loss = F.softplus(logits)
+        return loss if gamma == 0 else loss * (1 - FOCAL_ALPHA) * logits.sigmoid() ** gamma
+    loss = positive_weight * target * F.softplus(-logits) + (1 - target) * F.softplus(logits)
+    if gamma == 0:
+        return loss
+    probability = logits.sigmoid()
+    miss = target + probability - 2 * target * probability  # 1 - p_t
+    return loss * (target * FOCAL_ALPHA + (1 - target) * (1 - FOCAL_ALPHA)) * miss**gamma

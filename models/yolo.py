@@ -1,0 +1,282 @@
+"""A graph becomes a network: the rows of models/*.yaml are built here, and run here.
+
+train.py, val.py and detect.py use DetectionModel. As a script, this builds a graph, prints it row by row with its
+costs and says whether it is sound: python models/yolo.py --cfg models/yolov5s_SimAM.yaml
+"""
+
+from __future__ import annotations
+
+import copy
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+if __name__ == "__main__":  # started as a script: import from the project's root, not from models/
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+import torch
+from torch import Tensor, nn
+
+from models import layers
+from models.attention import ATTENTION, build_attention
+from models.common import Conv, SiLU, make_activation, share_activation
+from models.graph import OPTIONAL, REQUIRED, Graph, Row, load_graph, read_graph, shorten, unread_rows
+from models.heads import Detect, Levels
+from models.shapes import ShapeMode
+from models.tta import predict_augmented
+from utils.cli import build, read_flags
+from utils.errors import UserError, run_main
+from utils.seeds import torch_stream
+from utils.structures import HeadSpec
+
+__all__ = ["DetectionModel", "load_graph", "parse_model"]
+PROBE = 256  # side of the picture whose maps give the strides, pixels
+MOST_PARAMETERS, MOST_VALUES = 10**9, 2**28  # of a network; of one map of the probe
+Call = Callable[[Any, Any], Any]
+
+
+def parse_model(graph: Graph, seed: int) -> tuple[nn.Sequential, list[str]]:
+    """Build all rows, children named by their keys, and list what a user should know though it runs.
+
+    Each row draws its initial weights from (seed, its key), so an inserted row leaves the others' weights alone.
+    Raises UserError naming file, row, value and remedy.
+    """
+    network, warnings = nn.Sequential(), list(graph.warnings)
+    widths: list[int] = []
+    for row in graph.rows:
+        incoming = [widths[source] if source >= 0 else graph.channels for source in row.inputs]
+        with torch_stream(seed, f"model.{row.key}"), layers.blame(graph, row):
+            layer = layers.find_layer(graph, row)
+            args, width, repeats = layers.row_arguments(graph, row), incoming[0], row.repeats
+            if layer.rule == "stack":
+                width = layers.stack_width(graph, args)
+                inner = [repeats] if layer.repeats else []
+                args, repeats = [incoming[0], width, *inner, *args[1:]], 1 if inner else repeats
+            elif layer.rule == "concat":
+                width = sum(incoming)
+            elif layer.rule == "keep":
+                width = layer.gain(width, args)
+            elif layer.rule == "norm":
+                args = [width]
+            elif layer.rule == "head":
+                args = layers.head_arguments(graph, row, args, incoming)
+            elif row.module in ATTENTION:
+                options, notes = layers.attention_options(graph, row, args, width)
+                warnings += notes
+                args = [width, options]
+                width = options.get("out_channels") or width
+            copies = [_make(layer.kind or row.module, args) for _ in range(repeats)]
+        widths.append(width)
+        network.add_module(row.key, _label(row, copies, width, args))
+    warnings += [f"{graph.file}: row {row.index}: {row.module}: nobody reads this row" for row in unread_rows(graph)]
+    share_activation(network, _activation(graph))
+    return network, warnings
+
+
+def _make(kind: type[nn.Module] | str, args: list[Any]) -> nn.Module:
+    """One module; kind is text for attention, whose args are channels and options."""
+    return build_attention(kind, args[0], **args[1]) if isinstance(kind, str) else kind(*args)
+
+
+def _label(row: Row, copies: list[nn.Module], width: int, args: list[Any]) -> nn.Module:
+    """A row's copies as one module that knows what forward, errors and the table need."""
+    kind = type(copies[0])
+    module: Any = copies[0] if len(copies) == 1 else nn.Sequential(*copies)
+    module.i, module.f, module.key, module.width = row.index, row.source, row.key, width
+    module.type = kind.__name__ if row.module in ATTENTION else f"{kind.__module__}.{kind.__name__}"
+    module.np = sum(parameter.numel() for parameter in module.parameters())
+    module.repeats, module.shown = row.repeats, shorten(args)
+    return module
+
+
+def _activation(graph: Graph) -> nn.Module:
+    """The graph's own activation, one object for all of its Conv blocks, and for no other graph's."""
+    try:
+        return make_activation(graph.activation) if graph.activation else SiLU()
+    except ValueError as error:
+        raise UserError(f"{graph.file}: activation: {graph.activation}: {error}") from None
+
+
+def walk(rows: Iterable[Any], saved: Sequence[int], x: Tensor, call: Call = lambda row, maps: row(maps)) -> Any:
+    """Run the rows on x [B, C, H, W] and return what the last gives; call(row, its input) may check or time it."""
+    kept: dict[int, Tensor] = {}
+    for row in rows:
+        if isinstance(row.f, list):
+            x = call(row, [x if f == -1 else kept[f % row.i] for f in row.f])
+        else:
+            x = call(row, x if row.f == -1 else kept[row.f % row.i])
+        if row.i in saved:
+            kept[row.i] = x
+    return x
+
+
+def saved_rows(rows: Iterable[Any]) -> list[int]:
+    """Rows whose output is read by name rather than as -1, sorted, once for each reader."""
+    sources = [(row.i, f) for row in rows for f in (row.f if isinstance(row.f, list) else [row.f])]
+    return sorted(f % i for i, f in sources if f != -1)
+
+
+def measure_strides(network: nn.Sequential, graph: Graph) -> list[float]:
+    """Send a picture without data (meta device) through all rows and return the head's strides in pixels.
+
+    Raises UserError for the first row whose maps do not fit, before anything is allocated.
+    """
+
+    def call(row: Any, maps: Any) -> Any:
+        with layers.blame(graph, graph.rows[row.i]):
+            if isinstance(maps, list) and not isinstance(row, Detect):
+                _check_same_size(graph.rows[row.i], maps)
+            out = row(maps)
+            if not isinstance(row, Detect):
+                _check_map(out, row.width)
+        return out
+
+    network.eval()[-1].train()
+    with torch.no_grad(), ShapeMode():
+        raw = walk(network, saved_rows(network), torch.empty(1, graph.channels, PROBE, PROBE, device="meta"), call)
+    head = graph.rows[-1]
+    for source, (height, width) in zip(head.inputs, [level.shape[2:4] for level in raw], strict=True):
+        if height != width or PROBE % height:
+            raise graph.error(
+                head.index,
+                f"from {source}",
+                f"{height}x{width} cells for {PROBE} px is no whole stride; mend the padding",
+            )
+    return [PROBE / level.shape[2] for level in raw]
+
+
+def _check_same_size(row: Row, maps: list[Tensor]) -> None:
+    sizes = [tuple(x.shape[2:]) for x in maps]
+    if len(set(sizes)) > 1:
+        found = ", ".join(
+            f"row {source} {height}x{width}" for source, (height, width) in zip(row.inputs, sizes, strict=True)
+        )
+        raise UserError(f"from {row.source}: maps differ in size ({found} for {PROBE} px); read rows of one size")
+
+
+def _check_map(x: Tensor, width: int) -> None:
+    if x.dim() != 4 or not 0 < x.numel() <= MOST_VALUES:
+        raise UserError(f"gives {list(x.shape)} for a picture of {PROBE} px, which no row can use; check its arguments")
+    if x.shape[1] != width:
+        raise UserError(f"gives {x.shape[1]} channels where the graph counts {width}; check its arguments")
+
+
+class DetectionModel(nn.Module):
+    """The network of a graph.
+
+    graph: as load_graph gives it. channels: of the pictures. class_count and anchors (levels of w, h, w, h … in pixels,
+    or a number per level) override the graph's. seed: of the initial weights. names: of the classes.
+    Raises UserError if the graph cannot run; `warnings` lists what runs but looks wrong.
+    """
+
+    def __init__(
+        self,
+        graph: Mapping[str, Any],
+        *,
+        channels: int = 3,
+        class_count: int | None = None,
+        anchors: Any = None,
+        seed: int = 0,
+        names: Mapping[int, str] | Sequence[str] | None = None,
+    ) -> None:
+        super().__init__()
+        overrides = {"nc": class_count, "anchors": round(anchors) if isinstance(anchors, float) else anchors}
+        content = {"ch": channels, **graph, **{key: value for key, value in overrides.items() if value is not None}}
+        checked = read_graph(content)
+        with torch.device("meta"):
+            skeleton, self.warnings = parse_model(checked, seed)
+        size = sum(parameter.numel() for parameter in skeleton.parameters())
+        if size > MOST_PARAMETERS:
+            raise UserError(
+                f"{checked.file}: {size:,} parameters: are too many; lower width_multiple or channel counts"
+            )
+        strides = measure_strides(skeleton, checked)
+        self.model = parse_model(checked, seed)[0]
+        self.save = saved_rows(self.model)
+        self.graph = {key: copy.deepcopy(value) for key, value in content.items() if key in REQUIRED + OPTIONAL}
+        self.names = _class_names(names, checked)
+        _reset_norms(self)
+        self.head.set_strides(strides, _anchor_levels(checked, len(strides)))
+
+    @property
+    def head(self) -> Detect:
+        head = self.model[-1]
+        assert isinstance(head, Detect)
+        return head
+
+    @property
+    def spec(self) -> HeadSpec:
+        """What losses and decoders need of the head, as it is now."""
+        return self.head.spec
+
+    @property
+    def stride(self) -> Tensor:
+        """Pixels per cell of each level."""
+        return self.head.stride
+
+    def forward(self, x: Tensor, augment: bool = False) -> Any:
+        """[B, C, H, W] in 0..1 -> raw maps [B, na, ny, nx, 5 + nc] of all levels in train mode.
+
+        In eval mode (decoded [B, N, 5 + nc] as models.heads.decode, raw maps); with augment (decoded, None), its rows
+        found in three sizes of the picture.
+        """
+        if not augment:
+            return self.walk(x)
+        largest = int(max(self.head.strides))
+        return predict_augmented(lambda view: self.walk(view)[0], x, largest, self.head.nl), None
+
+    def walk(self, x: Tensor, call: Call = lambda row, maps: row(maps)) -> Any:
+        """forward(x), with call(row, its input) in place of each row's own call: to time or to watch it."""
+        return walk(self.model, self.save, x, call)
+
+    def set_anchors(self, anchors_px: Tensor | Levels) -> None:
+        """Use anchors [levels, na, 2] in pixels from now on, in the graph too."""
+        pixels = torch.as_tensor(anchors_px, dtype=torch.float32).tolist()
+        self.head.set_anchors(pixels)
+        self.graph["anchors"] = [[side for pair in level for side in pair] for level in pixels]
+
+    def fuse(self) -> DetectionModel:
+        """Fold the batch norms of all Conv blocks into their convolutions, in place, for inference. Returns itself."""
+        for block in self.modules():
+            if isinstance(block, Conv):
+                block.fuse()
+        return self
+
+
+def _reset_norms(network: nn.Module) -> None:
+    """YOLOv5's constants, and the statistics that its fresh models have, which measured strides on a black picture."""
+    for norm in network.modules():
+        if type(norm) is nn.BatchNorm2d:
+            norm.eps, norm.momentum = 1e-3, 0.03
+            if norm.running_var is not None and norm.num_batches_tracked is not None:
+                norm.running_var.fill_(0.9)
+                norm.num_batches_tracked.fill_(1)
+
+
+def _anchor_levels(graph: Graph, levels: int) -> Levels:
+    """The graph's anchors in pixels; where they are still to be found, the same rising numbers on each level."""
+    if isinstance(graph.anchors, int):
+        return [[(2.0 * i, 2.0 * i + 1) for i in range(graph.anchors)]] * levels
+    return graph.anchors
+
+
+def _class_names(names: Mapping[int, str] | Sequence[str] | None, graph: Graph) -> dict[int, str]:
+    found = dict(names) if isinstance(names, Mapping) else dict(enumerate(names or map(str, range(graph.class_count))))
+    if len(found) != graph.class_count:
+        raise UserError(
+            f"{graph.file}: nc: {graph.class_count}: but there are {len(found)} class names; make them equal"
+        )
+    return found
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Print a graph's table, totals and verdict, or one line for every graph."""
+    from models.profile import BuildConfig, report, report_all
+
+    config = build(BuildConfig, read_flags(BuildConfig, argv, __doc__ or ""))
+    (report_all if config.all else report)(DetectionModel, config)
+
+
+if __name__ == "__main__":
+    sys.exit(run_main(main))

@@ -1,0 +1,107 @@
+"""data/dataset_yaml.py: what is accepted, what is refused with a line that names file, key, value and remedy."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+import pytest
+
+from data.dataset_yaml import Source, read_dataset_yaml
+from utils.errors import UserError
+from utils.files import ROOT
+
+GOOD = "train: images/train\nval: images/val\nnames: [cat, dog]\n"
+
+
+def _write(folder: Path, text: str) -> Path:
+    (folder / "data.yaml").write_text(text, encoding="utf-8")
+    return folder / "data.yaml"
+
+
+def test_names_as_list_or_mapping_and_every_kind_of_split(tmp_path: Path) -> None:
+    info = read_dataset_yaml(
+        _write(
+            tmp_path,
+            "names: {1: dog, 0: cat}\nnc: 2\ntrain: [a, b.txt]\nval: v.json\n"
+            "test: {images: p, annotations: x.json}\ndefaults: {imgsz: 320}\n",
+        )
+    )
+    assert info.names == {0: "cat", 1: "dog"}
+    assert list(info.names) == [0, 1]
+    assert info.train == (Source("a"), Source("b.txt"))
+    assert info.val == (Source(annotations="v.json"),)
+    assert info.test == (Source("p", "x.json"),)
+    assert info.suggested == {"imgsz": 320}
+    assert read_dataset_yaml(_write(tmp_path, GOOD)).names == info.names
+
+
+def test_relative_path_means_the_project_then_the_yaml_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here" / "images").mkdir(parents=True)
+    info = read_dataset_yaml(_write(tmp_path, "path: here\n" + GOOD))
+    assert info.root == tmp_path / "here"
+    assert info.locate("../images") == tmp_path / "here" / "images"  # Roboflow's YAMLs are one folder off
+    assert read_dataset_yaml(_write(tmp_path, "path: tests\n" + GOOD)).root == ROOT / "tests"
+    (tmp_path / "elsewhere" / "here").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert read_dataset_yaml(tmp_path / "data.yaml").bases == (ROOT / "tests", tmp_path / "tests")
+    with pytest.raises(UserError, match=f"looked at {ROOT}/tests/nowhere, {tmp_path}/tests/nowhere"):
+        read_dataset_yaml(tmp_path / "data.yaml").locate("nowhere")
+
+
+def test_download_is_ignored_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    canary = tmp_path / "canary"
+    with caplog.at_level(logging.WARNING):
+        read_dataset_yaml(_write(tmp_path, GOOD + f"download: |\n  open({str(canary)!r}, 'w')\n"))
+    assert "nothing is ever downloaded" in caplog.text
+    assert not canary.exists()
+
+
+LAUGHS = "a: &a [x, x]\nb: &b [*a, *a]\n" + "".join(
+    f"{y}: &{y} [{', '.join([f'*{x}'] * 9)}]\n" for x, y in zip("bcdefghij", "cdefghijk", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("train: a\nval: b\n", "no `names:`"),
+        (GOOD + "nc: 3\n", "nc: 3, but names lists 2"),
+        ("names: {1: cat, 2: dog}\n", "must be 0 to 1"),
+        ("names: {a: cat}\n", "must be 0 to 0"),
+        ("names: [yes, no]\n", "class 0 is True to YAML; put the name in quotes"),
+        ("names: [cat, ]\ntrain: 3\n", "train: 3 is no path"),
+        ("names: [cat]\ntrain: {pictures: a}\n", "train: a dict is no path"),
+        ("names: [cat]\npath: [a]\n", "path: a list is no text"),
+        ("names: [cat]\nformat: csv\n", "format: 'csv' is unknown; use yolo, voc, coco"),
+        ("names: [cat]\ndefaults: 320\n", "defaults: 320 is no mapping"),
+        (LAUGHS + "names: *k\n", "class 0 is a list to YAML"),
+        (LAUGHS + "names: [cat]\ntrain: *k\n", "train: a list is no path"),
+    ],
+)
+def test_refused_in_one_line(tmp_path: Path, text: str, message: str) -> None:
+    file = _write(tmp_path, text)
+    with pytest.raises(UserError, match=message) as caught:
+        read_dataset_yaml(file)
+    assert str(file) in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+def test_a_folder_or_nothing_for_a_yaml(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="takes a dataset YAML"):
+        read_dataset_yaml(tmp_path)
+    with pytest.raises(UserError, match="no such file"):
+        read_dataset_yaml(tmp_path / "none.yaml")
+    with pytest.raises(UserError, match="no `test:`"):
+        read_dataset_yaml(_write(tmp_path, GOOD)).sources("test")
+
+
+@pytest.mark.parametrize(("name", "classes"), [("coco128", 80), ("coco", 80), ("VOC", 20), ("bccd", 3)])
+def test_shipped_yamls(name: str, classes: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    info = read_dataset_yaml(f"{name}.yaml")
+    assert len(set(info.names.values())) == classes
+    assert info.bases[0].parent == Path(os.path.normpath(ROOT / ".." / "datasets"))
+    assert info.train
+    assert info.val

@@ -1,0 +1,238 @@
+"""The design's lines, held by reading the source: layers, sizes, forbidden constructs, tests that mirror the tree."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from utils.files import ROOT
+
+SCRIPTS = {"train.py", "training.py", "val.py", "detect.py"}
+PACKAGES = ("models", "data", "utils")
+UTILS = {
+    "__init__.py", "anchors.py", "boxes.py", "checkpoint.py", "cli.py", "coco.py", "config.py", "confusion.py",
+    "device.py", "dist.py", "draw.py", "ema.py", "errors.py", "evaluation.py", "figures.py", "files.py", "log.py",
+    "metrics.py", "nms.py", "optim.py", "plots.py", "predictions.py", "seeds.py", "sheets.py", "signals.py",
+    "structures.py", "tables.py", "weights.py",
+}  # fmt: skip
+HEAVY = {"cv2", "pandas", "matplotlib", "scipy", "torchvision", "faster_coco_eval", "tensorboard", "tqdm", "PIL"}
+HEAVY_ALLOWED: set[tuple[str, str]] = {("train.py", "tqdm"), ("val.py", "tqdm")}  # (file, module) at module level
+SYS_PATH_ALLOWED = {"models/yolo.py", "data/convert.py", "benchmarks/train_throughput.py"}  # also run as scripts
+YAML_ROWS = {"models/common.py", "models/blocks_extra.py"}  # constructors whose parameters are YOLOv5's YAML arguments
+MAX_FUNCTION_LINES, MAX_PARAMETERS, MAX_FILE_LINES = 60, 6, 300
+
+
+def source_files() -> list[Path]:
+    """Every Python file of the project but the tests."""
+    roots = [ROOT / name for name in (*PACKAGES, "benchmarks") if (ROOT / name).is_dir()]
+    files = [path for root in roots for path in root.rglob("*.py")]
+    return sorted([*files, *ROOT.glob("*.py")])
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+FILES = {name_of(path): path for path in source_files()}
+TREES = {name: ast.parse(path.read_text(encoding="utf-8"), name) for name, path in FILES.items()}
+every_file = pytest.mark.parametrize("name", sorted(FILES))
+
+
+def imported(tree: ast.AST) -> Iterator[tuple[str, ast.stmt]]:
+    """Dotted names of all modules that a file imports anywhere; `from a import b` gives a.b."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"line {node.lineno}: relative import; write the whole name"
+            yield from ((f"{node.module}.{alias.name}", node) for alias in node.names)
+
+
+def calls(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
+    """Each call with its dotted name, such as torch.load; other callees give an empty name."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            yield (ast.unparse(node.func) if isinstance(node.func, (ast.Name, ast.Attribute)) else ""), node
+
+
+def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield node
+
+
+def own_packages(tree: ast.AST) -> set[str]:
+    """Which of our packages and scripts a file imports."""
+    ours = {*PACKAGES, *(name.removesuffix(".py") for name in SCRIPTS)}
+    return {name.split(".")[0] for name, _ in imported(tree)} & ours
+
+
+@every_file
+def test_layers(name):
+    package = name.split("/")[0] if "/" in name else ""
+    allowed = {"utils": {"utils"}, "models": {"utils", "models"}, "data": {"utils", "data"}}
+    reached = own_packages(TREES[name])
+    assert reached <= allowed.get(package, reached), f"{name} imports {sorted(reached - allowed[package])}"
+    if name == "utils/structures.py":
+        assert not reached
+
+
+def test_scripts_at_the_root_are_the_known_ones():
+    assert {name for name in FILES if "/" not in name} <= SCRIPTS | {"export.py", "ablate.py", "hubconf.py", "api.py"}
+
+
+def test_utils_is_a_closed_list_of_nouns():
+    assert {Path(name).name for name in FILES if name.startswith("utils/")} == UTILS
+
+
+@pytest.mark.parametrize("name", sorted(name for name in FILES if name.startswith("models/attention/")))
+def test_an_attention_file_is_complete_in_itself(name):
+    if Path(name).name.startswith("_"):
+        return
+    allowed = ("torch", "math", "__future__", "models.attention._registry", "typing", "collections.abc")
+    for module, node in imported(TREES[name]):
+        assert module.startswith(allowed), f"{name}:{node.lineno} imports {module}"
+
+
+@every_file
+def test_forbidden_constructs(name):
+    for module, node in imported(TREES[name]):
+        where = f"{name}:{node.lineno}"
+        assert not module.endswith(".*"), f"{where}: star import"
+        assert module.split(".")[0] not in {"dill", "cloudpickle", "shelve", "marshal"}, f"{where}: {module}"
+        assert not module.startswith("pickle.") or module == "pickle.UnpicklingError", f"{where}: {module}"
+    for node in ast.walk(TREES[name]):
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "pickle":
+            assert node.attr == "UnpicklingError", f"{name}:{node.lineno}: pickle.{node.attr}"
+    for called, node in calls(TREES[name]):
+        where = f"{name}:{node.lineno}"
+        assert called not in {"eval", "exec", "compile", "__import__", "os.system"}, f"{where}: {called}"
+        assert called not in {"yaml.load", "yaml.unsafe_load", "yaml.full_load", "yaml.load_all"}, f"{where}: {called}"
+        options = {word.arg: word.value for word in node.keywords}
+        if called.endswith("torch.load"):
+            flag = options.get("weights_only")
+            assert isinstance(flag, ast.Constant), f"{where}: torch.load without weights_only=True"
+            assert flag.value is True, f"{where}: torch.load without weights_only=True"
+        for option in ("shell", "allow_pickle"):
+            value = options.get(option)
+            assert value is None or (isinstance(value, ast.Constant) and value.value is False), f"{where}: {option}"
+
+
+@every_file
+def test_nothing_is_caught_that_is_not_named(name):
+    for node in ast.walk(TREES[name]):
+        if isinstance(node, ast.ExceptHandler):
+            caught = [] if node.type is None else [ast.unparse(part) for part in ast.walk(node.type)]
+            assert caught, f"{name}:{node.lineno}: bare except"
+            assert not {"Exception", "BaseException"} & set(caught), f"{name}:{node.lineno}: broad except"
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in {"suppress", "contextlib.suppress"}:
+            named = {ast.unparse(part) for part in node.args}
+            assert not {"Exception", "BaseException"} & named, f"{name}:{node.lineno}: broad suppress"
+
+
+@every_file
+def test_sys_path_is_left_alone(name):
+    if name not in SYS_PATH_ALLOWED:
+        touched = [node.lineno for node in ast.walk(TREES[name])
+                   if isinstance(node, ast.Attribute) and ast.unparse(node) == "sys.path"]  # fmt: skip
+        assert not touched, f"{name}: sys.path at lines {touched}"
+
+
+@every_file
+def test_no_global_statements_and_relative_imports(name):
+    assert not [node.lineno for node in ast.walk(TREES[name]) if isinstance(node, ast.Global)]
+    list(imported(TREES[name]))
+
+
+def module_level_imports(tree: ast.Module) -> set[str]:
+    """First parts of what is imported when the file itself is; not inside functions or under TYPE_CHECKING."""
+    found: set[str] = set()
+    pending: list[ast.AST] = list(tree.body)
+    while pending:
+        node = pending.pop()
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            continue
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add((node.module or "").split(".")[0])
+        pending.extend(ast.iter_child_nodes(node))
+    return found
+
+
+@every_file
+def test_heavy_packages_wait_until_they_are_needed(name):
+    heavy = module_level_imports(TREES[name]) & HEAVY
+    assert {(name, module) for module in heavy} <= HEAVY_ALLOWED
+
+
+@every_file
+def test_sizes(name):
+    assert len(FILES[name].read_text(encoding="utf-8").splitlines()) <= MAX_FILE_LINES
+    for function in functions(TREES[name]):
+        where = f"{name}:{function.lineno} {function.name}"
+        lines = (function.end_lineno or 0) - function.lineno + 1
+        assert lines <= MAX_FUNCTION_LINES, f"{where}: {lines} lines"
+        arguments = function.args
+        named = [one.arg for one in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
+        count = len([one for one in named if one not in ("self", "cls")])
+        allowed = MAX_PARAMETERS + 2 * (name in YAML_ROWS and function.name == "__init__")
+        assert count <= allowed, f"{where}: {count} parameters"
+
+
+def test_functions_are_short_on_the_whole():
+    lengths = sorted((one.end_lineno or 0) - one.lineno + 1 for tree in TREES.values() for one in functions(tree))
+    assert lengths[len(lengths) // 2] <= 12
+    assert lengths[int(len(lengths) * 0.95)] <= 35
+
+
+@every_file
+def test_every_module_says_what_it_is(name):
+    assert len(ast.get_docstring(TREES[name]) or "") >= 30, f"{name}: no docstring that says anything"
+
+
+@every_file
+def test_annotations_are_not_evaluated(name):
+    if Path(name).name != "__init__.py":
+        assert "annotations" in {module.split(".")[-1] for module, _ in imported(TREES[name])}
+
+
+@pytest.mark.parametrize("name", sorted(name for name in FILES if name.startswith("models/")))
+def test_every_public_forward_states_its_shapes(name):
+    for node in ast.walk(TREES[name]):
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            for method in node.body:
+                if isinstance(method, ast.FunctionDef) and method.name == "forward":
+                    text = ast.get_docstring(method) or ""
+                    assert "[" in text, f"{name}:{method.lineno} {node.name}.forward: no shapes in its docstring"
+
+
+def test_tests_mirror_the_tree():
+    """tests/a/test_b.py, or test_b_topic.py, stands for the file or folder b in package a."""
+    places = [path.relative_to(ROOT) for name in (*PACKAGES, "benchmarks") for path in (ROOT / name).rglob("*")]
+    known = {(place.parts[0], place.stem.lstrip("_")) for place in places if place.suffix in ("", ".py", ".yaml")}
+    known |= {("", Path(name).stem) for name in FILES if "/" not in name} | {("", "architecture"), ("", "repository")}
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        where = path.relative_to(ROOT / "tests")
+        package = where.parts[0] if len(where.parts) > 1 else ""
+        words = path.stem.removeprefix("test_").split("_")
+        stems = {(package, "_".join(words[:count])) for count in range(1, len(words) + 1)}
+        assert stems & known, f"tests/{where} mirrors no file"
+
+
+@pytest.mark.parametrize("name", sorted(n for n in FILES if n.split("/")[0] in PACKAGES and "__init__" not in n))
+def test_every_file_has_a_test(name):
+    """A file is tested in its mirror, or in another test file that imports it by its full name."""
+    folder, stem = (ROOT / "tests" / name).parent, Path(name).stem
+    if any(folder.glob(f"test_{stem.lstrip('_')}*.py")):
+        return
+    module = name.removesuffix(".py").replace("/", ".")
+    parent, _, leaf = module.rpartition(".")
+    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py")]
+    wanted = (f"from {module} import", f"import {module}", f"from {parent} import {leaf}")
+    assert any(form in text for text in texts for form in wanted), f"{name} is tested nowhere"

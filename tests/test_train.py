@@ -1,0 +1,181 @@
+"""Whole runs in miniature: files, exact resume, signals, refusals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import train
+import training
+from tests.tiny import write_data, write_graph
+from utils.checkpoint import previous_of, read
+from utils.errors import UserError, run_main
+from utils.log import read_results
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    folder = tmp_path_factory.mktemp("material")
+    return ["--cfg", str(write_graph(folder)), "--data", str(write_data(folder)), "--imgsz", "64", "--batch-size", "4",
+            "--workers", "0", "--device", "cpu", "--cache", "no"]  # fmt: skip
+
+
+def run(material: list[str], folder: Path, *more: str) -> Path:
+    train.main([*material, "--project", str(folder), "--name", "run", "--exist-ok", *more])
+    return folder / "run"
+
+
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    return read(path).state
+
+
+def test_a_run_leaves_what_yolov5_leaves(material: list[str], tmp_path: Path) -> None:
+    folder = run(material, tmp_path, "--epochs", "2")
+    expected = {"hyp.yaml", "opt.yaml", "results.csv", "results.png", "labels.jpg", "train_batch0.jpg", "weights",
+                "val_batch0_pred.jpg", "confusion_matrix.png", "PR_curve.png", "timing.json"}  # fmt: skip
+    assert expected <= set(os.listdir(folder))
+    rows = read_results(folder / "results.csv")
+    assert [row["epoch"] for row in rows] == [0, 1]
+    assert rows[1]["train/box_loss"] > 0
+    assert rows[1]["val/obj_loss"] > 0
+    for name in ("last.pt", "best.pt"):
+        checkpoint = read(folder / "weights" / name)
+        assert checkpoint.training is None
+        assert checkpoint.names == {0: "bright", 1: "dark"}
+        assert checkpoint.state["model.0.conv.weight"].dtype == torch.float16
+
+
+@pytest.mark.parametrize("after_steps", [2, 3, 5])
+def test_interrupted_and_resumed_equals_undisturbed(
+    material: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after_steps: int
+) -> None:
+    """SIGTERM in the middle and at the end of an epoch, between accumulated batches: weights end bit-identical."""
+    hyp = tmp_path / "hyp.yaml"
+    hyp.write_text("nominal_batch: 8\nwarmup_iterations: 4\nwarmup_epochs: 1.0\nmixup: 0.5\n")
+    flags = ("--epochs", "3", "--hyp", str(hyp), "--multi-scale", "--noplots")
+    whole = run(material, tmp_path / "whole", *flags)
+    original, calls = train.check_loss, []
+
+    def kill_at(*arguments: object) -> None:
+        calls.append(1)
+        if len(calls) == after_steps:
+            os.kill(os.getpid(), signal.SIGTERM)
+        original(*arguments)
+
+    monkeypatch.setattr(train, "check_loss", kill_at)
+    with pytest.raises(SystemExit) as left:
+        run(material, tmp_path / "cut", *flags)
+    assert left.value.code == 143
+    monkeypatch.setattr(train, "check_loss", original)
+    last = tmp_path / "cut" / "run" / "weights" / "last.pt"
+    train.main(["--resume", str(last)])
+    assert len(calls) == after_steps
+    ours, theirs = weights(last), weights(whole / "weights" / "last.pt")
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+    assert (tmp_path / "cut" / "run" / "results.csv").read_text() == (whole / "results.csv").read_text()
+
+
+def test_a_run_resumed_from_the_last_epoch_equals_undisturbed(
+    material: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hard kill leaves the checkpoint of the last epoch; going on from it gives the same weights."""
+    flags = ("--epochs", "3", "--noplots")
+    whole = run(material, tmp_path / "whole", *flags)
+    original = training.save_last
+
+    def save_and_die(state: training.Run) -> None:
+        original(state)
+        raise MemoryError
+
+    monkeypatch.setattr(train, "save_last", save_and_die)
+    with pytest.raises(MemoryError):
+        run(material, tmp_path / "cut", *flags)
+    monkeypatch.setattr(train, "save_last", original)
+    last = tmp_path / "cut" / "run" / "weights" / "last.pt"
+    train.main(["--resume", str(last)])
+    ours, theirs = weights(last), weights(whole / "weights" / "last.pt")
+    assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+
+
+def test_a_loss_that_is_no_number_is_named_and_the_last_good_checkpoint_kept(
+    material: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = training.save_last
+
+    def poison(state: training.Run) -> None:
+        original(state)
+        state.model.model[2].cv1.conv.weight.data[0] = float("nan")
+
+    monkeypatch.setattr(train, "save_last", poison)
+    with pytest.raises(UserError, match=r"epoch 1, batch 0 .*model\.2\.cv1\.conv\.weight.*last\.pt.*lr0"):
+        run(material, tmp_path, "--epochs", "3", "--noplots")
+    kept = read(tmp_path / "run" / "weights" / "last.pt")
+    assert all(torch.isfinite(value).all() for value in kept.state.values())
+
+
+def test_a_poisoned_model_is_never_saved(material: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = train.write_epoch
+
+    def poison(state: training.Run, *others: object) -> None:
+        original(state, *others)
+        state.model.model[0].bn.running_var[0] = float("inf")
+
+    monkeypatch.setattr(train, "write_epoch", poison)
+    with pytest.raises(UserError, match=r"model\.0\.bn\.running_var is not finite, so nothing was saved"):
+        run(material, tmp_path, "--epochs", "3", "--noplots")
+    assert not previous_of(tmp_path / "run" / "weights" / "last.pt").exists()
+
+
+def test_frozen_rows_stay_as_they_were(material: list[str], tmp_path: Path) -> None:
+    first = run(material, tmp_path / "a", "--epochs", "1", "--noplots", "--noautoanchor")
+    second = run(material, tmp_path / "b", "--epochs", "2", "--noplots", "--noautoanchor", "--freeze", "3",
+                 "--weights", str(first / "weights" / "best.pt"))  # fmt: skip
+    before, after = weights(first / "weights" / "best.pt"), weights(second / "weights" / "last.pt")
+    frozen = [key for key in before if key.split(".")[1] in "012" and "num_batches" not in key]
+    assert frozen
+    assert all(torch.allclose(before[key].float(), after[key].float(), rtol=1e-3, atol=1e-4) for key in frozen)
+    assert not torch.equal(before["model.3.conv.weight"], after["model.3.conv.weight"])
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--cfg", "models/none.yaml"], "none.yaml"),
+        (["--data", "data/none.yaml"], "none.yaml"),
+        (["--epochs", "0"], "--epochs"),
+        (["--evolve", "300"], "Optuna"),
+        (["--no-such-flag"], "--no-such-flag"),
+        (["--weights", "none.pt"], "none.pt"),
+        (["--hyp", "none.yaml"], "none.yaml"),
+        (["--batch-size", "x"], "batch"),
+        (["--optimizer", "Lion"], "optimizer"),
+        (["--resume", "none.pt"], "none.pt"),
+        (["--device", "7"], "--device 7"),
+    ],
+)
+def test_mistakes_are_one_line_and_status_2(
+    material: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: list[str], message: str
+) -> None:
+    assert run_main(train.main, [*material, "--project", str(tmp_path), *flags]) == 2
+    error = capsys.readouterr().err.strip()
+    assert error.startswith("error: ")
+    assert message in error
+    assert "\n" not in error
+
+
+@pytest.mark.slow
+def test_two_processes_learn_together(material: list[str], tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "train.py", *material,
+               "--project", str(tmp_path), "--name", "run", "--epochs", "2"]  # fmt: skip
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert len(read_results(tmp_path / "run" / "results.csv")) == 2

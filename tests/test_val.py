@@ -1,0 +1,144 @@
+"""val.py as a command: flags, choices made for the user, files, tasks, and mistakes told in one line."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import val
+from models.yolo import DetectionModel, load_graph
+from utils import checkpoint as checkpoints
+from utils.errors import UserError
+from utils.files import ROOT, save_yaml
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six pictures with a square each, two classes, as a YOLO data set."""
+    root = tmp_path_factory.mktemp("set")
+    rng = np.random.default_rng(0)
+    for number in range(6):
+        for kind in ("images", "labels"):
+            (root / kind / "val").mkdir(parents=True, exist_ok=True)
+        image = rng.integers(0, 255, (60, 96, 3), dtype=np.uint8)
+        cv2.imwrite(str(root / "images" / "val" / f"{number}.png"), image)
+        (root / "labels" / "val" / f"{number}.txt").write_text(f"{number % 2} 0.5 0.5 0.4 0.5\n")
+    names = {0: "red", 1: "green"}
+    save_yaml(root / "set.yaml", {"path": str(root), "train": "images/val", "val": "images/val", "names": names,
+                                  "defaults": {"imgsz": 96}})  # fmt: skip
+    return root / "set.yaml"
+
+
+@pytest.fixture(scope="module")
+def weights(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained yolov5n as a checkpoint that remembers its data set."""
+    names = {0: "red", 1: "green"}
+    model = DetectionModel(load_graph("yolov5n.yaml"), class_count=2, names=names)
+    path = tmp_path_factory.mktemp("run") / "exp" / "weights" / "best.pt"
+    path.parent.mkdir(parents=True)
+    checkpoints.save(checkpoints.Checkpoint(model.graph, names, model.state_dict(), data=str(data)), path)
+    return path
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "val.py"), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=ROOT)
+
+
+def test_a_missing_checkpoint_is_one_line_and_status_two() -> None:
+    done = run("--weights", "missing.pt", "--device", "cpu")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "missing.pt" in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [(("--dnn",), "validate the checkpoint"), (("--imgsz", "8"), "--imgsz=8"), (("--iou", "1.5"), "--iou-thres=1.5"),
+     (("--batch-size", "0"), "--batch-size=0"), (("--task", "valid"), "--task"), (("--nonsense",), "--nonsense")],
+)  # fmt: skip
+def test_mistaken_flags(data: Path, flags: tuple[str, ...], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        val.main(["--weights", "x.yaml", "--data", str(data), *flags])
+
+
+def test_every_flag_of_yolov5_is_known() -> None:
+    line = (
+        "--data x --weights a b --batch-size 1 --imgsz 64 --img 64 --img-size 64 --conf-thres .1 --iou-thres .1 "
+        "--max-det 9 --task test --device cpu --workers 1 --single-cls --augment --verbose --save-txt --save-hybrid "
+        "--save-conf --save-json --project p --name n --exist-ok --half"
+    )
+    given = val.read_flags(val.ValConfig, line.split(), "", val.REFUSED_VAL_FLAGS)
+    config = val.build(val.ValConfig, given)
+    assert config.weights == ("a", "b")
+    assert (config.imgsz, config.conf_thres, config.task, config.save_hybrid) == (64, 0.1, "test", True)
+
+
+def test_val_writes_what_is_asked_for(
+    data: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--weights", str(weights), "--project", str(tmp_path), "--device", "cpu", "--workers", "0", "--batch", "4"]
+    metrics = val.main([*flags, "--save-txt", "--save-conf", "--save-json", "--conf-thres", "0.0001"])
+    assert (metrics.images, metrics.instances) == (6, 6)
+    assert {"confusion_matrix.png", "PR_curve.png", "val_batch0_pred.jpg", "val_batch1_labels.jpg", "labels",
+            "best_predictions.json"} <= {file.name for file in (tmp_path / "exp").iterdir()}  # fmt: skip
+    said = capsys.readouterr().out
+    assert f"--data not given: taking {data}" in said
+    assert "--imgsz not given: taking 96" in said
+    assert "AP by size" in said
+    assert "ms inference" in said
+    assert f"Results saved to {tmp_path / 'exp'}" in said
+    val.main([*flags, "--noplots", "--augment", "--single-cls"])
+    assert (tmp_path / "exp2").is_dir()
+
+
+def test_an_ensemble_pools_the_boxes(data: Path, weights: Path, tmp_path: Path) -> None:
+    flags = ["--data", str(data), "--project", str(tmp_path), "--device", "cpu", "--workers", "0", "--noplots"]
+    alone = val.main([*flags, "--weights", str(weights)])
+    twice = val.main([*flags, "--weights", str(weights), str(weights)])
+    assert twice.map == pytest.approx(alone.map, abs=1e-6)  # suppression removes every doubled box
+
+
+def test_speed_measures_square_pictures(data: Path, weights: Path, tmp_path: Path) -> None:
+    flags = ["--task", "speed", "--project", str(tmp_path), "--device", "cpu", "--workers", "0", "--imgsz", "64"]
+    results = val.main([*flags, "--data", str(data), "--weights", str(weights)])
+    assert results["best"].extra["shape"][2:] == (64, 64)
+
+
+def test_study_keeps_a_row_for_each_size(
+    data: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert list(val.STUDY_SIZES) == [256, 384, 512, 640, 768, 896, 1024, 1152, 1280, 1408, 1536]
+    monkeypatch.setattr(val, "STUDY_SIZES", range(64, 128 + 1, 64))
+    val.main(["--task", "study", "--project", str(tmp_path), "--device", "cpu", "--workers", "0",
+              "--data", str(data), "--weights", str(weights)])  # fmt: skip
+    table = np.loadtxt(tmp_path / "exp" / "study_set_best.txt")
+    assert table.shape == (2, 10)  # P, R, mAP50, mAP50-95, three losses, three times
+    assert (table[:, 7:] > 0).all()
+    assert cv2.imread(str(tmp_path / "exp" / "study.png")).shape[0] > 400
+
+
+def test_other_classes_than_the_checkpoints_are_refused(weights: Path, data: Path, tmp_path: Path) -> None:
+    content = {"path": str(data.parent), "train": "images/val", "val": "images/val", "names": ["a", "b", "c"]}
+    save_yaml(tmp_path / "three.yaml", content)
+    with pytest.raises(UserError, match="3 classes"):
+        val.main(["--weights", str(weights), "--data", str(tmp_path / "three.yaml"), "--device", "cpu"])
+    assert not (tmp_path / "runs").exists()
+
+
+def test_labels_of_jobs_tell_runs_apart() -> None:
+    assert val.job_labels(["a/n.pt", "b/s.pt"]) == ["n", "s"]
+    assert val.job_labels(["r/exp/weights/best.pt", "r/exp2/weights/best.pt"]) == ["exp_best", "exp2_best"]
+
+
+def test_importing_val_needs_no_drawing_library() -> None:
+    heavy = ("matplotlib", "cv2", "pandas", "faster_coco_eval")
+    code = f"import sys, val; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"

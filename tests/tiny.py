@@ -1,0 +1,55 @@
+"""A data set and a model small enough to train within a test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+GRAPH = {
+    "nc": 2,
+    "depth_multiple": 0.33,
+    "width_multiple": 0.25,
+    "anchors": [[10, 13, 16, 30, 33, 23], [30, 61, 62, 45, 59, 119]],
+    "backbone": [
+        [-1, 1, "Conv", [32, 6, 2, 2]],
+        [-1, 1, "Conv", [64, 3, 2]],
+        [-1, 1, "C3", [64]],
+        [-1, 1, "Conv", [64, 3, 2]],
+        [-1, 1, "SimAM", []],
+        [-1, 1, "Conv", [128, 3, 2]],
+    ],
+    "head": [[[4, 5], 1, "Detect", ["nc", "anchors"]]],
+}
+
+
+def write_graph(folder: Path) -> Path:
+    """A detector of a few thousand parameters with two levels (strides 8 and 16)."""
+    path = folder / "tiny.yaml"
+    path.write_text(yaml.safe_dump(GRAPH))
+    return path
+
+
+def write_data(folder: Path, train: int = 10, val: int = 4, side: int = 64) -> Path:
+    """Bright squares (class 0) and dark ones (class 1) on gray noise, YOLO labels; returns the data YAML."""
+    import cv2
+
+    draw = np.random.default_rng(0)
+    for split, count in (("train", train), ("val", val)):
+        for kind in ("images", "labels"):
+            (folder / kind / split).mkdir(parents=True, exist_ok=True)
+        for number in range(count):
+            picture = draw.integers(90, 160, (side, side, 3), dtype=np.uint8)
+            rows = []
+            for _ in range(2):
+                kind, size = int(draw.integers(2)), int(draw.integers(side // 5, side // 2))
+                x, y = (int(value) for value in draw.integers(0, side - size, 2))
+                picture[y : y + size, x : x + size] = 240 if kind == 0 else 10
+                rows.append(f"{kind} {(x + size / 2) / side} {(y + size / 2) / side} {size / side} {size / side}")
+            cv2.imwrite(str(folder / "images" / split / f"{number:03d}.png"), picture)
+            (folder / "labels" / split / f"{number:03d}.txt").write_text("\n".join(rows) + "\n")
+    path = folder / "data.yaml"
+    content = {"path": str(folder), "train": "images/train", "val": "images/val", "names": ["bright", "dark"]}
+    path.write_text(yaml.safe_dump(content))
+    return path

@@ -1,0 +1,127 @@
+"""Checkpoints: exact, atomic, safe to read, honest about damage."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import random
+from pathlib import Path
+
+import pytest
+import torch
+
+from utils import checkpoint as checkpoints
+from utils.checkpoint import Checkpoint
+from utils.errors import UserError
+
+
+def example(value: float = 1.0, training: dict[str, object] | None = None) -> Checkpoint:
+    state = {"model.0.conv.weight": torch.full((4, 3, 3, 3), value), "model.0.bn.running_var": torch.full((4,), 1e5)}
+    return Checkpoint({"nc": 1, "backbone": [[-1, 1, "Conv", [4]]]}, {0: "cell"}, state, epoch=3, training=training)
+
+
+def test_round_trip_is_exact_and_weights_only(tmp_path: Path) -> None:
+    path = tmp_path / "last.pt"
+    optimizer = {"state": {0: {"momentum_buffer": torch.arange(3.0)}}}
+    written = example(training={"optimizer": optimizer, "lists": [1, None, "a"]})
+    checkpoints.save(written, path)
+    torch.load(path, weights_only=True)
+    read = checkpoints.read(path)
+    assert read.graph == written.graph
+    assert read.names == {0: "cell"}
+    assert read.epoch == 3
+    assert all(torch.equal(read.state[key], value) for key, value in written.state.items())
+    assert torch.equal(read.training["optimizer"]["state"][0]["momentum_buffer"], torch.arange(3.0))
+    assert os.listdir(tmp_path) == ["last.pt"]
+
+
+def test_lean_halves_kernels_keeps_vectors_and_what_does_not_fit() -> None:
+    state = {"kernel": torch.full((2, 2), 0.1), "large": torch.full((2, 2), 1e6), "variance": torch.full((2,), 1e6)}
+    lean = checkpoints.lean(state)
+    assert lean["kernel"].dtype == torch.float16
+    assert lean["large"].dtype == torch.float32
+    assert lean["variance"].dtype == torch.float32
+
+
+def test_any_flipped_bit_or_cut_is_noticed_or_harmless(tmp_path: Path) -> None:
+    """1,000 damaged copies: each is refused with a UserError, or reads back exactly as written."""
+    path, copy = tmp_path / "good.pt", tmp_path / "bad.pt"
+    checkpoints.save(example(), path)
+    content, draw, refused = path.read_bytes(), random.Random(0), 0
+    for trial in range(1000):
+        damaged = bytearray(content)
+        if trial % 4:
+            damaged[draw.randrange(len(damaged))] ^= 1 << draw.randrange(8)
+        else:
+            del damaged[draw.randrange(len(damaged)) :]
+        copy.write_bytes(damaged)
+        try:
+            read = checkpoints.read(copy)
+        except UserError:
+            refused += 1
+            continue
+        assert read.graph == example().graph
+        assert all(torch.equal(read.state[key], value) for key, value in example().state.items())
+    assert refused > 500
+
+
+def test_a_failing_disk_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "last.pt"
+    checkpoints.save(example(1.0), path)
+
+    def fail(_handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(UserError, match="No space left"):
+        checkpoints.save(example(2.0), path)
+    assert checkpoints.read(path).state["model.0.conv.weight"][0, 0, 0, 0] == 1.0
+    assert os.listdir(tmp_path) == ["last.pt"]
+
+
+def test_resume_falls_back_to_the_generation_before(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "last.pt"
+    checkpoints.save(example(1.0, training={}), path, keep_previous=True)
+    checkpoints.save(example(2.0, training={}), path, keep_previous=True)
+    assert checkpoints.read_for_resume(path).state["model.0.conv.weight"].max() == 2.0
+    path.write_bytes(path.read_bytes()[:1000])
+    assert checkpoints.read_for_resume(path).state["model.0.conv.weight"].max() == 1.0
+    assert "damaged" in capsys.readouterr().out
+
+
+def test_a_finished_run_says_so(tmp_path: Path) -> None:
+    checkpoints.save(example(), tmp_path / "last.pt")
+    with pytest.raises(UserError, match="finished"):
+        checkpoints.read_for_resume(tmp_path / "last.pt")
+
+
+class Bomb:
+    """A pickle that would touch a file when loaded."""
+
+    def __init__(self, canary: str) -> None:
+        self.canary = canary
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, (self.canary,)
+
+
+@pytest.mark.parametrize("wrap", ["torch", "pickle"])
+def test_code_in_a_file_is_refused_by_name_and_never_runs(tmp_path: Path, wrap: str) -> None:
+    path, canary = tmp_path / "bomb.pt", tmp_path / "canary"
+    if wrap == "torch":
+        torch.save({"model": Bomb(str(canary))}, path)
+    else:
+        path.write_bytes(pickle.dumps(Bomb(str(canary))))
+    with pytest.raises(UserError, match="mkdir" if wrap == "torch" else "no checkpoint"):
+        checkpoints.read(path)
+    assert not canary.exists()
+
+
+def test_missing_and_foreign_files_are_one_line(tmp_path: Path) -> None:
+    torch.save({"model": torch.zeros(1)}, tmp_path / "foreign.pt")
+    with pytest.raises(UserError, match="not a checkpoint of this project"):
+        checkpoints.read(tmp_path / "foreign.pt")
+    with pytest.raises(UserError, match="cannot be read"):
+        checkpoints.read(tmp_path / "none.pt")
+    with pytest.raises(UserError, match=r"no last\.pt"):
+        checkpoints.newest_last(tmp_path)

@@ -1,0 +1,145 @@
+"""Configuration: YOLOv5's names and defaults, refusals that name flag and value, derived figures."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from utils.cli import names_of, read_flags
+from utils.config import REFUSED_TRAIN_FLAGS, Hyperparameters, TrainConfig
+from utils.errors import UserError
+from utils.files import ROOT
+
+HYP_FILES = sorted(path.name for path in (ROOT / "data/hyps").glob("*.yaml"))
+
+# YOLOv5's train.py: flag -> default, where ours is the same
+YOLOV5_DEFAULTS = {
+    "cfg": "", "epochs": 100, "batch_size": 16, "imgsz": 640, "rect": False, "nosave": False, "noval": False,
+    "noautoanchor": False, "noplots": False, "image_weights": False, "device": "", "multi_scale": False,
+    "single_cls": False, "optimizer": "SGD", "sync_bn": False, "workers": 8, "project": "runs/train", "name": "exp",
+    "exist_ok": False, "cos_lr": False, "label_smoothing": 0.0, "patience": 100, "freeze": (0,), "save_period": -1,
+    "seed": 0,
+}  # fmt: skip
+YOLOV5_OTHER = {"weights", "data", "hyp", "resume", "cache"}  # ours has another default, for want of downloads
+YOLOV5_ABSENT = {"evolve", "evolve-population", "resume-evolve", "bucket", "quad", "local-rank", "entity",
+                 "upload-dataset", "bbox-interval", "artifact-alias"}  # fmt: skip
+
+
+def test_every_flag_of_yolov5_is_there_or_refused():
+    flags = {name.removeprefix("--") for field in dataclasses.fields(TrainConfig) for name in names_of(field)}
+    wanted = set(YOLOV5_DEFAULTS) | YOLOV5_OTHER | {"img", "img-size"}
+    assert wanted <= flags
+    assert {f"--{name}" for name in YOLOV5_ABSENT} == set(REFUSED_TRAIN_FLAGS)
+
+
+def test_defaults_are_yolov5s():
+    values = dataclasses.asdict(TrainConfig())
+    assert {name: values[name] for name in YOLOV5_DEFAULTS} == YOLOV5_DEFAULTS
+
+
+@pytest.mark.parametrize("name", sorted(YOLOV5_ABSENT))
+def test_refused_flags_say_what_to_do_instead(name):
+    for spelling in (f"--{name}", "--" + name.replace("-", "_")):
+        with pytest.raises(UserError, match=rf"^{spelling}: .*\w+"):
+            read_flags(TrainConfig, [spelling], "", REFUSED_TRAIN_FLAGS)
+
+
+@pytest.mark.parametrize(("field", "value", "named"), [
+    ("epochs", 0, "--epochs=0"),
+    ("batch_size", 0, "--batch-size=0"),
+    ("batch_size", -2, "--batch-size=-2"),
+    ("imgsz", 16, "--imgsz=16"),
+    ("workers", -1, "--workers=-1"),
+    ("label_smoothing", 1.0, r"--label-smoothing=1\.0"),
+    ("label_smoothing", float("nan"), "--label-smoothing=nan"),
+    ("patience", -1, "--patience=-1"),
+    ("close_mosaic", -3, "--close-mosaic=-3"),
+    ("freeze", (3, -1), "--freeze"),
+    ("seed", -1, "--seed=-1"),
+])  # fmt: skip
+def test_impossible_flags_are_refused_by_name(field, value, named):
+    with pytest.raises(UserError, match=named):
+        TrainConfig(**{field: value})
+
+
+def test_image_weights_and_rect_exclude_each_other():
+    with pytest.raises(UserError, match=r"--image-weights.*--rect"):
+        TrainConfig(rect=True, image_weights=True)
+
+
+def test_configuration_is_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        TrainConfig().epochs = 3
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Hyperparameters().lr0 = 0.1
+
+
+@pytest.mark.parametrize(("batch", "nominal", "steps", "decay"), [
+    (16, 64, 4, 0.0005), (64, 64, 1, 0.0005), (128, 64, 1, 0.001), (40, 64, 2, 0.000625), (1, 64, 64, 0.0005),
+    (16, 16, 1, 0.0005),
+])  # fmt: skip
+def test_accumulation_and_weight_decay(batch, nominal, steps, decay):
+    config, hyp = TrainConfig(batch_size=batch), Hyperparameters(nominal_batch=nominal)
+    assert config.accumulate(nominal) == steps
+    assert config.scaled_weight_decay(hyp) == pytest.approx(decay, rel=1e-12)
+
+
+@pytest.mark.parametrize(("given", "rows"), [((0,), ()), ((3,), (0, 1, 2)), ((0, 1), (0, 1)), ((5, 7, 9), (5, 7, 9))])
+def test_freeze_takes_a_count_or_numbers(given, rows):
+    assert TrainConfig(freeze=given).frozen_rows() == rows
+
+
+@pytest.mark.parametrize("name", HYP_FILES)
+def test_every_hyp_file_loads(name):
+    hyp = Hyperparameters.load(name)
+    assert hyp.lr0 > 0
+    assert Hyperparameters.load(ROOT / "data/hyps" / name) == hyp
+
+
+def test_hyp_files_are_yolov5s_six():
+    assert HYP_FILES == ["hyp.Objects365.yaml", "hyp.VOC.yaml", "hyp.no-augmentation.yaml", "hyp.scratch-high.yaml",
+                         "hyp.scratch-low.yaml", "hyp.scratch-med.yaml"]  # fmt: skip
+    assert Hyperparameters.load("hyp.scratch-low.yaml") == Hyperparameters()
+    voc, high = Hyperparameters.load("hyp.VOC.yaml"), Hyperparameters.load("hyp.scratch-high.yaml")
+    assert (voc.lr0, voc.momentum, voc.anchors, voc.translate, voc.mixup) == (0.00334, 0.74832, 3.412, 0.04591, 0.04266)
+    assert (high.cls, high.obj, high.scale, high.mixup, high.copy_paste, high.lrf) == (0.3, 0.7, 0.9, 0.1, 0.1, 0.1)
+    large = Hyperparameters.load("hyp.Objects365.yaml")
+    assert (large.lr0, large.warmup_bias_lr, large.box, large.cls_pw) == (0.00258, 0.0711, 0.0539, 0.825)
+
+
+def test_overrides_win_over_the_file():
+    assert Hyperparameters.load("hyp.VOC.yaml", {"lr0": 0.5, "nominal_batch": 16}).lr0 == 0.5
+
+
+@pytest.mark.parametrize(("row", "message"), [
+    ("lr0: fast", r"mine\.yaml: lr0='fast': must be a finite number"),
+    ("lr0: .nan", r"mine\.yaml: lr0=nan: must be a finite number"),
+    ("lr0: .inf", "lr0=inf: must be a finite number"),
+    ("lr0: true", "lr0=True: must be a finite number"),
+    ("lr0: [0.1]", r"lr0=\[0\.1\]: must be a finite number"),
+    ("lr0: ", "lr0=None: must be a finite number"),
+    ("lr0: 0", "lr0=0: must be above 0"),
+    ("box: -1", "box=-1: must not be negative"),
+    ("mosaic: 1.5", r"mosaic=1\.5: is a probability"),
+    ("momentum: 1.0", r"momentum=1\.0: must be below 1"),
+    ("anchor_t: 1", "anchor_t=1: is a ratio"),
+    ("learning_rate: 0.1", r"mine\.yaml: learning_rate: no such hyperparameter; known are .*lr0"),
+    ("3: 0.1", "3: no such hyperparameter"),
+])  # fmt: skip
+def test_bad_hyperparameters_name_file_row_and_value(tmp_path, row, message):
+    (tmp_path / "mine.yaml").write_text(row + "\n")
+    with pytest.raises(UserError, match=message):
+        Hyperparameters.load(tmp_path / "mine.yaml")
+
+
+def test_numbers_that_yaml_reads_as_text_are_read_as_numbers(tmp_path):
+    (tmp_path / "mine.yaml").write_text("lr0: 1e-3\nbox: '0.1'\n")
+    hyp = Hyperparameters.load(tmp_path / "mine.yaml")
+    assert (hyp.lr0, hyp.box) == (0.001, 0.1)
+
+
+def test_loss_gains_follow_levels_classes_and_size():
+    gains = Hyperparameters().loss_gains(3, 80, 640)
+    assert gains == pytest.approx((0.05, 1.0, 0.5))
+    assert Hyperparameters().loss_gains(4, 20, 1280) == pytest.approx((0.0375, 3.0, 0.09375))

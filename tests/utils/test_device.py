@@ -1,0 +1,33 @@
+"""Devices are chosen as YOLOv5's flag says, impossible ones named."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from utils.device import autocast, choose_dtype, fit_batch_size, memory_text, select_device
+from utils.errors import UserError
+
+
+def test_cpu_and_the_impossible() -> None:
+    assert select_device("cpu").type == "cpu"
+    with pytest.raises(UserError, match="torchrun --nproc_per_node 2"):
+        select_device("0,1")
+    with pytest.raises(UserError, match="--device gpu"):
+        select_device("gpu")
+    with pytest.raises(UserError, match="CUDA devices are visible"):
+        select_device("99")
+
+
+def test_precision_decides_the_dtype_of_convolutions() -> None:
+    cpu = torch.device("cpu")
+    conv, images = torch.nn.Conv2d(3, 4, 1), torch.zeros(1, 3, 4, 4)
+    for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16), ("auto", choose_dtype(cpu, "auto"))):
+        with autocast(cpu, precision):
+            assert conv(images).dtype == dtype
+
+
+def test_without_a_gpu_there_is_nothing_to_measure() -> None:
+    cpu = torch.device("cpu")
+    assert memory_text(cpu) == "0G"
+    assert fit_batch_size(torch.nn.Conv2d(3, 4, 1), 640, cpu) == 16

@@ -1,0 +1,201 @@
+"""Files: a write is whole or absent at every point of failure, run folders never collide, YAML is read safely."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from utils import files
+from utils.errors import UserError
+from utils.files import ROOT, atomic_write, find_file, load_yaml, next_folder, save_yaml
+
+
+def refuse(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_atomic_write_replaces(tmp_path):
+    target = tmp_path / "last.pt"
+    for content in (b"old", b"new and longer"):
+        with atomic_write(target) as file:
+            file.write(content)
+        assert target.read_bytes() == content
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_text_is_utf8(tmp_path):
+    with atomic_write(tmp_path / "note.txt", "w") as file:
+        file.write("größe ×2")
+    assert (tmp_path / "note.txt").read_bytes() == "größe ×2".encode()
+
+
+@pytest.mark.parametrize("step", ["open", "write", "fsync", "replace"])
+def test_every_failing_step_leaves_the_old_file(tmp_path, monkeypatch, step):
+    target = tmp_path / "best.pt"
+    target.write_bytes(b"old")
+    if step == "open":
+        monkeypatch.setattr("builtins.open", refuse)
+    elif step != "write":
+        monkeypatch.setattr(files.os, step, refuse)
+    message = r"best\.pt: cannot be written \(No space left on device\).*--project"
+    with pytest.raises(UserError, match=message), atomic_write(target) as file:
+        file.write(b"half")
+        if step == "write":
+            refuse()
+    monkeypatch.undo()
+    assert target.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_an_error_of_the_writer_passes_through(tmp_path):
+    with pytest.raises(ZeroDivisionError), atomic_write(tmp_path / "x") as file:
+        file.write(b"half")
+        raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_synced_is_no_failure(tmp_path, monkeypatch):
+    synced, real = [], os.fsync
+
+    def fsync(handle: int) -> None:
+        if os.fstat(handle).st_mode & 0o040000:
+            refuse()
+        synced.append(handle)
+        real(handle)
+
+    monkeypatch.setattr(files.os, "fsync", fsync)
+    with atomic_write(tmp_path / "x") as file:
+        file.write(b"all")
+    assert (tmp_path / "x").read_bytes() == b"all"
+    assert len(synced) == 1
+
+
+def test_the_file_is_synced_before_it_is_renamed(tmp_path, monkeypatch):
+    calls: list[str] = []
+    for name in ("fsync", "replace"):
+        real = getattr(os, name)
+        monkeypatch.setattr(files.os, name, lambda *a, name=name, real=real: (calls.append(name), real(*a))[1])
+    with atomic_write(tmp_path / "x") as file:
+        file.write(b"all")
+    assert calls[:2] == ["fsync", "replace"]
+
+
+def test_kill_during_writes_never_leaves_a_part(tmp_path):
+    target = tmp_path / "state"
+    target.write_bytes(b"0" * 300_000)
+    program = (
+        "from utils.files import atomic_write\n"
+        "number = 0\n"
+        "while True:\n"
+        "    number += 1\n"
+        f"    with atomic_write({str(target)!r}) as file:\n"
+        "        for _ in range(30): file.write(str(number % 10).encode() * 10_000)\n"
+    )
+    for delay in (0.1, 0.13, 0.17):
+        child = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT)
+        before = target.stat().st_mtime_ns
+        while target.stat().st_mtime_ns == before and child.poll() is None:
+            time.sleep(0.005)
+        time.sleep(delay)
+        child.kill()
+        child.wait()
+        content = target.read_bytes()
+        assert len(content) == 300_000
+        assert len(set(content)) == 1
+
+
+def test_missing_folder_is_a_users_mistake(tmp_path):
+    with pytest.raises(UserError, match="No such file or directory"), atomic_write(tmp_path / "absent" / "x") as file:
+        file.write(b"")
+
+
+def test_run_folders_are_numbered_as_yolov5_numbers_them(tmp_path):
+    names = [next_folder(tmp_path / "runs/train", "exp").name for _ in range(4)]
+    assert names == ["exp", "exp2", "exp3", "exp4"]
+    (tmp_path / "runs/train/exp2").rmdir()
+    assert next_folder(tmp_path / "runs/train", "exp").name == "exp2"
+
+
+def test_exist_ok_takes_the_folder_that_is_there(tmp_path):
+    first = next_folder(tmp_path, "exp")
+    (first / "results.csv").write_text("kept")
+    assert next_folder(tmp_path, "exp", exist_ok=True) == first
+    assert (first / "results.csv").read_text() == "kept"
+
+
+def test_exist_ok_steps_aside_for_a_file(tmp_path):
+    (tmp_path / "exp").write_text("")
+    assert next_folder(tmp_path, "exp", exist_ok=True).name == "exp2"
+
+
+def test_runs_that_start_together_get_folders_of_their_own(tmp_path):
+    with ThreadPoolExecutor(8) as pool:
+        folders = list(pool.map(lambda _: next_folder(tmp_path, "exp"), range(24)))
+    assert len(set(folders)) == 24
+
+
+def test_a_project_below_a_file_is_a_users_mistake(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="choose another --project"):
+        next_folder(tmp_path / "file", "exp")
+
+
+def test_yaml_round_trip_keeps_order(tmp_path):
+    save_yaml(tmp_path / "opt.yaml", {"zebra": 1, "apple": [1, 2], "größe": "ä"})
+    assert list(load_yaml(tmp_path / "opt.yaml").items()) == [("zebra", 1), ("apple", [1, 2]), ("größe", "ä")]
+
+
+@pytest.mark.parametrize("content", [b"\xef\xbb\xbfnc: 3\n", b"nc: 3\r\n", b"nc: 3  # \xe9t\xe9\n"])
+def test_yaml_survives_bom_line_ends_and_latin_comments(tmp_path, content):
+    (tmp_path / "a.yaml").write_bytes(content)
+    assert load_yaml(tmp_path / "a.yaml") == {"nc": 3}
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("nc: [1, 2\nnames: x\n", r"a\.yaml:2: not valid YAML"),
+    ("- 1\n- 2\n", "holds list, but a mapping"),
+    ("", "holds NoneType, but a mapping"),
+    ("a: !!python/object/apply:os.system ['true']\n", r"a\.yaml:1: not valid YAML"),
+    ("nc: 3\n\tnames: x\n", r"a\.yaml:2: not valid YAML"),
+    ("[" * 5000, "not valid YAML"),
+    ("day: 2024-13-45\n", "not valid YAML"),
+    ("a: *missing\n", r"a\.yaml:1: not valid YAML"),
+])  # fmt: skip
+def test_bad_yaml_is_one_line_that_names_the_place(tmp_path, text, message):
+    (tmp_path / "a.yaml").write_text(text)
+    with pytest.raises(UserError, match=message) as caught:
+        load_yaml(tmp_path / "a.yaml")
+    assert "\n" not in str(caught.value)
+
+
+def test_yaml_that_cannot_be_read_is_a_users_mistake(tmp_path):
+    with pytest.raises(UserError, match=r"absent\.yaml: cannot be read \(No such file"):
+        load_yaml(tmp_path / "absent.yaml")
+    with pytest.raises(UserError, match="cannot be read"):
+        load_yaml(tmp_path)
+
+
+def test_find_file_looks_beside_us_then_in_the_project(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert find_file("data/hyps/hyp.VOC.yaml") == ROOT / "data/hyps/hyp.VOC.yaml"
+    assert find_file("hyp.VOC.yaml", "data/hyps") == ROOT / "data/hyps/hyp.VOC.yaml"
+    (tmp_path / "hyp.VOC.yaml").write_text("")
+    assert find_file("hyp.VOC.yaml", "data/hyps") == Path("hyp.VOC.yaml")
+
+
+def test_find_file_refuses_none_and_several(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "ROOT", tmp_path)
+    with pytest.raises(UserError, match=r"x\.yaml: no such file"):
+        find_file("x.yaml", "models")
+    for folder in ("models/a", "models/b"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "x.yaml").write_text("")
+    with pytest.raises(UserError, match=r"several files have this name .*a.*b"):
+        find_file("x.yaml", "models")

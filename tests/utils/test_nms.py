@@ -1,0 +1,110 @@
+"""Suppression: YOLOv5's own rows, and that its shortcuts change nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from utils import nms
+from utils.boxes import xywh_to_xyxy
+from utils.errors import UserError
+from utils.nms import NMSSettings, non_max_suppression
+
+GOLDEN = Path(__file__).parents[1] / "golden/yolov5"
+CASES = json.loads((GOLDEN / "nms.json").read_text())
+ARRAYS = np.load(GOLDEN / "nms.npz")
+FIELDS = {"conf_thres": "conf", "iou_thres": "iou"}
+
+
+def settings_of(case: dict) -> NMSSettings:
+    given = {FIELDS.get(key, key): value for key, value in case["kwargs"].items() if key != "labels"}
+    return NMSSettings(**{key: tuple(value) if isinstance(value, list) else value for key, value in given.items()})
+
+
+def hybrid_labels() -> list[torch.Tensor]:
+    rows = torch.tensor(ARRAYS["labels_img0"])
+    return [torch.cat((rows[:, :1], xywh_to_xyxy(rows[:, 1:])), 1), torch.zeros(0, 5)]
+
+
+@pytest.mark.parametrize("first_look", [nms.FIRST_LOOK, 16])
+@pytest.mark.parametrize("name", CASES)
+def test_rows_equal_golden(name: str, first_look: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nms, "FIRST_LOOK", first_look)
+    case = CASES[name]
+    labels = hybrid_labels() if "labels" in case["kwargs"] else None
+    found = non_max_suppression(torch.tensor(ARRAYS[f"pred_{case['pred']}"]), settings_of(case), labels)
+    assert [len(rows) for rows in found] == case["n"]
+    for number, rows in enumerate(found):
+        wanted = ARRAYS[f"{name}_out{number}"]
+        if labels and number == 0:  # two rows of score 1, whose order is not defined
+            rows, wanted = torch.cat((rows[:2].flip(0), rows[2:])), wanted
+        np.testing.assert_allclose(rows, wanted, atol=1e-5, rtol=0)
+
+
+def crowd(count: int, class_count: int = 3, seed: int = 0) -> torch.Tensor:
+    """One picture whose boxes all score, as an untrained model's may: [1, count, 5 + class_count]."""
+    generator = torch.Generator().manual_seed(seed)
+    rows = torch.rand(1, count, 5 + class_count, generator=generator)
+    rows[..., :4] *= torch.tensor([640.0, 640, 90, 90])
+    return rows
+
+
+def test_looking_at_the_best_first_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = NMSSettings(conf=0.001, iou=0.6, multi_label=True)
+    quick = non_max_suppression(crowd(3000), settings)[0]
+    monkeypatch.setattr(nms, "FIRST_LOOK", 10**6)
+    assert torch.equal(quick, non_max_suppression(crowd(3000), settings)[0])
+    assert len(quick) == 300
+
+
+def test_only_the_best_candidates_take_part_and_equal_ones_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nms, "MOST_CANDIDATES", 50)
+    scores = torch.rand(400, generator=torch.Generator().manual_seed(1)).mul(20).round()  # many equal
+    wanted = sorted(range(400), key=lambda number: -scores[number].item())[:50]
+    assert nms.best_first(scores).tolist() == wanted
+
+
+def test_nothing_is_dropped_however_many_pictures() -> None:
+    decoded = crowd(400).expand(64, -1, -1)
+    found = non_max_suppression(decoded, NMSSettings(conf=0.001, iou=0.6, multi_label=True))
+    assert all(torch.equal(rows, found[0]) for rows in found)
+    assert len(found[0]) == 300
+
+
+def test_a_box_has_one_class_unless_asked_otherwise() -> None:
+    decoded = torch.tensor([[[50.0, 50, 20, 20, 1, 0.6, 0.8]]])
+    assert non_max_suppression(decoded)[0].tolist() == [pytest.approx([40, 40, 60, 60, 0.8, 1])]
+    assert non_max_suppression(decoded, NMSSettings(multi_label=True))[0][:, 5].tolist() == [1, 0]
+    assert non_max_suppression(decoded, NMSSettings(multi_label=True, agnostic=True))[0][:, 5].tolist() == [1]
+
+
+def test_classes_are_moved_apart_as_far_as_yolov5_does() -> None:
+    """The distance shows in pictures beyond it only, and in float32's rounding of high classes."""
+    decoded = torch.tensor([[[7730.0, 7730, 20, 20, 1, 0.8, 0], [50, 50, 20, 20, 1, 0, 0.9]]])
+    assert non_max_suppression(decoded)[0][:, 5].tolist() == [1]
+    decoded[0, 0, 0] += 100
+    assert non_max_suppression(decoded)[0][:, 5].tolist() == [1, 0]
+
+
+def test_scores_at_the_bound_and_broken_numbers_are_left_out() -> None:
+    decoded = torch.tensor([[[50.0, 50, 20, 20, 0.25, 1.0], [50, 50, 20, 20, float("nan"), 1], [9, 9, 2, 2, 0.3, 1]]])
+    assert len(non_max_suppression(decoded)[0]) == 1
+
+
+def test_half_precision_and_empty_input() -> None:
+    assert non_max_suppression(crowd(20).bfloat16())[0].dtype == torch.float32
+    assert [rows.shape for rows in non_max_suppression(torch.zeros(2, 0, 8))] == [(0, 6), (0, 6)]
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [({"conf": 1.5}, "--conf-thres=1.5"), ({"iou": float("nan")}, "--iou-thres=nan"), ({"max_det": 0}, "--max-det=0"),
+     ({"classes": (-1,)}, "--classes=")],
+)  # fmt: skip
+def test_impossible_settings_name_the_flag(values: dict, named: str) -> None:
+    with pytest.raises(UserError, match=named):
+        NMSSettings(**values)

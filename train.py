@@ -1,0 +1,287 @@
+"""Train a detector: python train.py --cfg models/yolov5s_SimAM.yaml --data data/shapes.yaml
+
+The loop in reading order: train (epochs: learn, validate, log, save) and train_epoch (rates, forward, loss, backward,
+step). training.py builds what it works with; val.py scores it.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from data.augment import multi_scale_size
+from data.index import read_dataset_yaml
+from models.diagnose import explain, first_bad_gradient
+from models.weights import load_model
+from training import Run, lean_snapshot, prepare, read_interrupted, save_last
+from utils import checkpoint as checkpoints
+from utils import dist
+from utils.cli import build, read_flags
+from utils.config import REFUSED_TRAIN_FLAGS, Hyperparameters, TrainConfig
+from utils.device import autocast, memory_text
+from utils.errors import UserError, run_main
+from utils.log import COLUMNS, ResultsLog, Timing, train_header, train_row
+from utils.optim import MAX_GRADIENT_NORM, apply_rates
+from utils.seeds import stream
+from utils.signals import StopRequested, StopSignal
+from utils.structures import Batch, Metrics
+from utils.weights import class_weights, focus_on_weak, image_weights
+from val import EvalSettings, evaluate
+
+
+def train(run: Run) -> Metrics | None:
+    """Train to the last epoch, or until the fitness stops rising; return the best checkpoint's metrics.
+
+    A signal saves the state and leaves with exit status 130 (Ctrl-C) or 143 (SIGTERM); --resume goes on from there.
+    """
+    config, progress = run.config, run.progress
+    if run.world.is_main and not config.noplots:
+        picture_labels(run)
+    log = ResultsLog(run.folder, keep_before=progress.epoch) if run.world.is_main else None
+    timing = Timing()
+    with StopSignal() as stop:
+        try:
+            while progress.epoch < config.epochs:
+                train_epoch(run, stop, timing)
+                with stop.anywhere():
+                    last_chance = finished(run, progress.epoch + 1)
+                    metrics = validate(run, last_chance)
+                if log is not None:
+                    write_epoch(run, log, metrics)
+                progress.epoch, progress.batch, progress.loss_sums = progress.epoch + 1, 0, [0.0, 0.0, 0.0]
+                done = dist.any_true(run.world, finished(run, progress.epoch), run.device)
+                if not (config.nosave or done):
+                    save_last(run)
+                if done:
+                    break
+            with stop.anywhere():
+                return finish(run, timing)
+        except StopRequested as request:
+            save_last(run)
+            print(f"\nstopped in epoch {progress.epoch}; go on with: python train.py --resume {run.last}")
+            sys.exit(request.status)
+        finally:
+            if log is not None:
+                log.close()
+            dist.stop(run.world)
+
+
+def train_epoch(run: Run, stop: StopSignal, timing: Timing) -> None:
+    """One pass over the training pictures, from the batch where the run stands."""
+    progress, loader = run.progress, run.loaders[0]
+    start_epoch(run)
+    if run.world.is_main:
+        print("\n" + train_header())
+    bar = tqdm(loader, total=len(loader), initial=progress.batch, disable=not run.world.is_main, dynamic_ncols=True)
+    mark = time.perf_counter()
+    for batch in bar:
+        mark = timing.add("loader", mark)
+        if progress.epoch == 0 and progress.batch < 3 and run.world.is_main and not run.config.noplots:
+            picture_batch(run, batch)
+            mark = time.perf_counter()
+        iteration = progress.epoch * len(loader) + progress.batch
+        rates = run.schedule.rates(iteration)
+        apply_rates(run.optimizer, rates)
+        images, targets = to_device(run, batch, iteration)
+        with autocast(run.device, run.config.precision):
+            raw = run.network(images)
+        total, items = run.loss(raw, targets, tuple(images.shape[-2:]))
+        check_loss(run, total, batch, images)
+        mark = timing.add("forward", mark)
+        run.scaler.scale(total * run.world.size).backward()
+        mark = timing.add("backward", mark)
+        if iteration - progress.last_step >= rates.accumulate:
+            step(run, batch)
+            progress.last_step = iteration
+        progress.batch += 1
+        progress.loss_sums = [a + b for a, b in zip(progress.loss_sums, items.tolist(), strict=True)]
+        mark = timing.add("optimizer", mark, pictures=len(batch.paths))
+        bar.set_description_str(progress_row(run, batch, images.shape[-1]))
+        if dist.any_true(run.world, bool(stop.status), run.device):
+            bar.close()
+            raise StopRequested(stop.status or 143)
+
+
+def picture_labels(run: Run) -> None:
+    """labels.jpg and labels_correlogram.jpg of the training set."""
+    from utils.plots import plot_correlogram, plot_labels, share_boxes
+
+    labels = run.data[0]
+    sizes = labels.sizes.repeat(np.diff(labels.offsets), axis=0)
+    shares = share_boxes(labels.boxes, sizes)
+    plot_labels(run.folder, shares, labels.classes, labels.names)
+    plot_correlogram(run.folder, shares)
+
+
+def picture_batch(run: Run, batch: Batch) -> None:
+    """train_batch0.jpg to train_batch2.jpg: what the network is really shown."""
+    from utils.sheets import plot_targets
+
+    plot_targets(run.folder / f"train_batch{run.progress.batch}.jpg", batch, run.model.names)
+
+
+def start_epoch(run: Run) -> None:
+    """Point the loader at this epoch and batch; frozen rows keep their batch-norm statistics too."""
+    progress, loader = run.progress, run.loaders[0]
+    run.model.train()
+    for row in run.model.model:
+        if row.i in run.config.frozen_rows():
+            row.eval()
+    if progress.batch == 0:
+        run.optimizer.zero_grad(set_to_none=True)
+    if run.config.close_mosaic and progress.epoch >= run.config.epochs - run.config.close_mosaic:
+        loader.close_mosaic()
+    if run.config.image_weights and progress.class_ap:
+        labels = run.data[0]
+        weights = class_weights(labels.classes, len(labels.names))
+        focused = focus_on_weak(weights, np.array(progress.class_ap))
+        loader.set_weights(image_weights(labels.classes, labels.offsets, focused))
+    loader.set_epoch(progress.epoch, progress.batch)
+
+
+def to_device(run: Run, batch: Batch, iteration: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pictures as float 0..1 in channels-last order on the device, and their targets; resized under --multi-scale."""
+    images = batch.images.to(run.device, non_blocking=True, memory_format=torch.channels_last).float() / 255
+    targets = batch.targets.to(run.device, non_blocking=True)
+    if run.config.multi_scale:
+        generator = stream(run.config.seed, "multi-scale", iteration)
+        height, width = images.shape[-2:]
+        stride = max(int(run.model.stride.max()), 32)
+        factor = multi_scale_size(generator, run.config.imgsz, stride) / max(height, width)
+        size = [-(-int(side * factor) // stride) * stride for side in (height, width)]
+        images = torch.nn.functional.interpolate(images, size=size, mode="bilinear", align_corners=False)
+        x, y = size[1] / width, size[0] / height
+        targets = targets * targets.new_tensor([1, 1, x, y, x, y])
+    return images, targets
+
+
+def step(run: Run, batch: Batch) -> None:
+    """Clip the gradients, move the weights, move their average."""
+    run.scaler.unscale_(run.optimizer)
+    norm = torch.nn.utils.clip_grad_norm_(run.model.parameters(), MAX_GRADIENT_NORM)
+    if not run.scaler.is_enabled() and not torch.isfinite(norm):
+        raise UserError(f"{where(run, batch)}: the gradient of {first_bad_gradient(run.model)} is not finite; "
+                        f"{remedy(run)}")
+    run.scaler.step(run.optimizer)
+    run.scaler.update()
+    run.optimizer.zero_grad(set_to_none=True)
+    run.ema.update(run.model)
+
+
+def check_loss(run: Run, total: torch.Tensor, batch: Batch, images: torch.Tensor) -> None:
+    """Stop at a loss that is no number, with the place where it began."""
+    if not torch.isfinite(total):
+        cause = explain(run.model, images)
+        value = float(total.detach())
+        raise UserError(f"{where(run, batch)}: the loss is {value}; first not finite: {cause}; {remedy(run)}")
+
+
+def where(run: Run, batch: Batch) -> str:
+    names = ", ".join(Path(path).name for path in batch.paths[:3])
+    return f"epoch {run.progress.epoch}, batch {run.progress.batch} ({names}{', …' if len(batch.paths) > 3 else ''})"
+
+
+def remedy(run: Run) -> str:
+    kept = f"the last good checkpoint is {run.last}" if run.last.exists() else "no checkpoint was written yet"
+    return f"{kept}; lower lr0 in --hyp, or use --precision fp32"
+
+
+def progress_row(run: Run, batch: Batch, size: int) -> str:
+    done = max(run.progress.batch, 1)
+    box, obj, cls = (value / done for value in run.progress.loss_sums)
+    epoch = f"{run.progress.epoch}/{run.config.epochs - 1}"
+    return train_row(epoch, memory_text(run.device), (box, obj, cls), len(batch.targets), size)
+
+
+def finished(run: Run, epoch: int) -> bool:
+    """Whether training ends before `epoch`: all done, or no better fitness for --patience epochs."""
+    waited = epoch - 1 - run.progress.best_epoch
+    return epoch >= run.config.epochs or bool(run.config.patience and waited >= run.config.patience)
+
+
+def validate(run: Run, last_chance: bool) -> Metrics | None:
+    """Score the averaged weights; note the best, and keep them in best.pt."""
+    progress = run.progress
+    if run.loaders[1] is None or (run.config.noval and not last_chance):
+        return None
+    settings = EvalSettings(loss=run.loss, verbose=run.config.verbose, single_cls=run.config.single_cls)
+    metrics = evaluate(run.ema.module, run.loaders[1], settings)
+    progress.class_ap = [0.0] * len(run.model.names)
+    for row in metrics.classes:
+        progress.class_ap[row.class_id] = row.ap
+    progress.scores = {"mAP_0.5": metrics.map50, "mAP_0.5:0.95": metrics.map, "fitness": metrics.fitness}
+    if metrics.fitness > progress.best_fitness:
+        progress.best_epoch = progress.epoch
+    if metrics.fitness >= progress.best_fitness:
+        progress.best_fitness = metrics.fitness
+        checkpoints.save(lean_snapshot(run), run.best)
+    return metrics
+
+
+def write_epoch(run: Run, log: ResultsLog, metrics: Metrics | None) -> None:
+    """One row of results.csv; without a validation the former figures stand again, as in YOLOv5."""
+    progress, former = run.progress, log.rows[-1] if log.rows else {}
+    values: list[Any] = [progress.epoch, *(total / max(progress.batch, 1) for total in progress.loss_sums)]
+    if metrics is None:
+        values += [former.get(name, 0.0) for name in COLUMNS[4:11]]
+    else:
+        values += [metrics.precision, metrics.recall, metrics.map50, metrics.map, *metrics.losses]
+    values += [group["lr"] for group in run.optimizer.param_groups]
+    log.add(dict(zip(COLUMNS, values, strict=True)))
+
+
+def finish(run: Run, timing: Timing) -> Metrics | None:
+    """Leave small checkpoints behind, score the best one with all plots, and say how to use it."""
+    if not run.world.is_main:
+        return None
+    from utils.plots import plot_results
+
+    checkpoints.save(lean_snapshot(run), run.last)
+    checkpoints.previous_of(run.last).unlink(missing_ok=True)
+    timing.write(run.folder)
+    plots = not run.config.noplots
+    if plots:
+        plot_results(run.folder / "results.csv")
+    best = run.best if run.best.exists() else run.last
+    print(f"\nValidating {best}")
+    model = load_model(best, run.device)
+    area = find_spec("faster_coco_eval") is not None
+    settings = EvalSettings(verbose=True, area=area, plots=plots, save_dir=run.folder, single_cls=run.config.single_cls)
+    metrics = evaluate(model, run.loaders[1] or (), settings)
+    print(f"Best mAP50 {metrics.map50:.3f}, mAP50-95 {metrics.map:.3f}, in epoch {run.progress.best_epoch}")
+    print(f"Results in {run.folder}\nUse it: python detect.py --weights {best} --imgsz {run.config.imgsz} --source PICTURES")
+    return metrics
+
+
+def main(argv: list[str] | None = None) -> Metrics | None:
+    """Read the flags over the data set's suggestions over the defaults, then train."""
+    given = read_flags(TrainConfig, argv, "Train a detector.", REFUSED_TRAIN_FLAGS)
+    if given.get("resume"):
+        config, hyp, checkpoint, folder = read_interrupted(given["resume"])
+        ignored = sorted(set(given) - {"resume"})
+        if ignored:
+            print(f"--resume goes on with the run's own settings; ignored: {', '.join(ignored)}")
+        return train(prepare(config, hyp, checkpoint, folder))
+    suggested = dict(read_dataset_yaml(given.get("data", TrainConfig.data)).suggested)
+    hyp = choose_hyp(given.get("hyp", ""), suggested.pop("hyp", {}))
+    return train(prepare(build(TrainConfig, {**suggested, **given}), hyp))
+
+
+def choose_hyp(file: str, suggested: Any) -> Hyperparameters:
+    """The hyperparameters of --hyp, or the standard ones with the data set's suggestions over them."""
+    if file:
+        return Hyperparameters.load(file)
+    if isinstance(suggested, str):
+        return Hyperparameters.load(suggested)
+    return Hyperparameters.load("hyp.scratch-low.yaml", suggested)
+
+
+if __name__ == "__main__":
+    sys.exit(run_main(main))

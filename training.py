@@ -1,0 +1,282 @@
+"""What a training run is made of, and how it is put together, saved and put back; train.py holds the loop itself.
+
+prepare(config) reads in the order in which things are built: folder, data, model, optimizer, loaders, loss.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from data.dataset import DatasetSettings
+from data.index import DatasetIndex, load_dataset
+from data.loader import Loader, build_loader, choose_workers
+from models.diagnose import first_bad_tensor
+from models.losses import build_loss
+from models.weights import transfer
+from models.yolo import DetectionModel, load_graph
+from utils import checkpoint as checkpoints
+from utils import dist
+from utils.anchors import check_anchors
+from utils.checkpoint import Checkpoint
+from utils.cli import build
+from utils.config import Hyperparameters, TrainConfig
+from utils.device import choose_dtype, describe, fit_batch_size, select_device
+from utils.ema import ModelEMA
+from utils.errors import UserError
+from utils.files import find_file, next_folder, save_yaml
+from utils.optim import Schedule, make_optimizer
+from utils.seeds import stream
+
+
+Data = tuple[DatasetIndex, DatasetIndex]  # training, validation
+
+
+@dataclass
+class Progress:
+    """Where a run stands; saved with it, so that a resumed run goes on from the very batch."""
+
+    epoch: int = 0
+    batch: int = 0
+    last_step: int = -1
+    best_fitness: float = 0.0
+    best_epoch: int = 0
+    loss_sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
+    class_ap: list[float] = field(default_factory=list)
+    scores: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class Run:
+    """Everything one training run works with."""
+
+    config: TrainConfig
+    hyp: Hyperparameters
+    folder: Path
+    world: dist.World
+    device: torch.device
+    data: Data
+    model: DetectionModel
+    network: nn.Module  # the model as it is called: bare, compiled, or wrapped for several processes
+    ema: ModelEMA
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    schedule: Schedule
+    loss: Any
+    loaders: tuple[Loader, Loader | None]  # training; validation on the main process
+    progress: Progress
+
+    @property
+    def last(self) -> Path:
+        return self.folder / "weights" / "last.pt"
+
+    @property
+    def best(self) -> Path:
+        return self.folder / "weights" / "best.pt"
+
+
+def prepare(
+    config: TrainConfig, hyp: Hyperparameters, resumed: Checkpoint | None = None, folder: Path | None = None
+) -> Run:
+    """Build a run from its configuration, or put an interrupted one back.
+
+    Raises UserError for anything the user has to mend: data, model, flags, device.
+    """
+    world = dist.start()
+    several = world.size > 1 and "," in config.device
+    device = dist.device_of(world, select_device("" if several else config.device))
+    torch.manual_seed(config.seed)
+    if device.type == "cuda":
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    data = load_data(config, world)
+    model = make_model(config, hyp, data[0], resumed).to(device).to(memory_format=torch.channels_last)
+    config = settle(config, model, device)
+    if resumed is None:
+        fit_anchors(config, hyp, model, data[0])
+    freeze(model, config.frozen_rows())
+    optimizer = make_optimizer(model, config, hyp)
+    loaders = make_loaders(config, hyp, model, data, world)
+    scaler = torch.amp.GradScaler(device.type, enabled=choose_dtype(device, config.precision) == torch.float16)
+    loss = build_loss(model.spec, hyp, config.imgsz, config.label_smoothing)
+    folder = folder or make_folder(config, world)
+    run = Run(
+        config, hyp, folder, world, device, data, model, wrap(model, config, world, device), ModelEMA(model), optimizer,
+        scaler, Schedule(config, hyp, len(loaders[0])), loss, loaders, Progress(),
+    )  # fmt: skip
+    if resumed is not None:
+        restore(run, resumed)
+    if world.is_main:
+        save_yaml(run.folder / "opt.yaml", plain(config))
+        save_yaml(run.folder / "hyp.yaml", dataclasses.asdict(hyp))
+        print(describe(device), f"{str(choose_dtype(device, config.precision)).removeprefix('torch.')}", sep=", ")
+    return run
+
+
+def load_data(config: TrainConfig, world: dist.World) -> Data:
+    """Index both splits; the main process goes first, so that the others find its cache."""
+    if world.size > 1 and not world.is_main:
+        torch.distributed.barrier()
+    train = load_dataset(config.data, "train", single_cls=config.single_cls)
+    val = load_dataset(config.data, "val", single_cls=config.single_cls)
+    if world.size > 1 and world.is_main:
+        torch.distributed.barrier()
+    return train, val
+
+
+def make_model(
+    config: TrainConfig, hyp: Hyperparameters, data: DatasetIndex, resumed: Checkpoint | None
+) -> DetectionModel:
+    """The graph of --cfg, or of --weights, for the data set's classes, pretrained weights copied in."""
+    if resumed is not None:
+        return DetectionModel(resumed.graph, class_count=len(data.names), names=data.names, seed=config.seed)
+    source = checkpoints.read(find_file(config.weights)) if config.weights else None
+    if not config.cfg and source is None:
+        raise UserError("--cfg: give a model such as models/yolov5s.yaml, or --weights to go on from")
+    graph = load_graph(config.cfg) if config.cfg else source.graph  # type: ignore[union-attr]
+    anchors = round(hyp.anchors) or None
+    model = DetectionModel(graph, class_count=len(data.names), anchors=anchors, names=data.names, seed=config.seed)
+    if source is not None:
+        exclude = ("anchors",) if config.cfg or hyp.anchors else ()
+        copied, total = transfer(model, source.state, exclude)
+        print(f"Transferred {copied}/{total} tensors from {config.weights}")
+    return model
+
+
+def settle(config: TrainConfig, model: DetectionModel, device: torch.device) -> TrainConfig:
+    """Figures that depend on the model: the picture size as a multiple of its stride, the automatic batch size."""
+    stride = max(int(model.stride.max()), 32)
+    size = max(-(-config.imgsz // stride) * stride, 2 * stride)
+    if size != config.imgsz:
+        print(f"--imgsz {config.imgsz} is not a multiple of the stride {stride}, using {size}")
+    batch = fit_batch_size(model, size, device) if config.batch_size == -1 else config.batch_size
+    return dataclasses.replace(config, imgsz=size, batch_size=batch)
+
+
+def fit_anchors(config: TrainConfig, hyp: Hyperparameters, model: DetectionModel, data: DatasetIndex) -> None:
+    """Replace the anchors if they miss more than 2 % of the boxes."""
+    if config.noautoanchor and not hyp.anchors:
+        return
+    generator = stream(config.seed, "anchors")
+    found = check_anchors(data, model.spec.anchors, config.imgsz, hyp.anchor_t, generator)
+    if found is not None:
+        model.set_anchors(found)
+
+
+def freeze(model: DetectionModel, rows: tuple[int, ...]) -> None:
+    """Stop the rows' parameters from learning."""
+    for row in model.model:
+        if row.i in rows:
+            row.requires_grad_(False)
+
+
+def make_loaders(
+    config: TrainConfig, hyp: Hyperparameters, model: DetectionModel, data: Data, world: dist.World
+) -> tuple[Loader, Loader | None]:
+    """Training batches for every process; validation batches, rectangular, for the main one."""
+    stride, share = int(model.stride.max()), dist.share_of_batch(world, config.batch_size)
+    device = next(model.parameters()).device.type
+    workers = choose_workers(config.workers, device, share)
+    common: dict[str, Any] = {"imgsz": config.imgsz, "stride": stride, "hyp": hyp, "seed": config.seed, "cache": config.cache}
+    train = DatasetSettings(augment=True, rect=config.rect, batch_size=share, copies=world.size, **common)
+    reading: dict[str, Any] = {"workers": workers, "pin_memory": device == "cuda"}
+    loader = build_loader(data[0], train, shuffle=True, rank=world.rank, world=world.size, **reading)
+    if not world.is_main:
+        return loader, None
+    val = DatasetSettings(augment=False, rect=True, batch_size=share * 2, pad=0.5, **common)
+    return loader, build_loader(data[1], val, **reading)
+
+
+def wrap(model: DetectionModel, config: TrainConfig, world: dist.World, device: torch.device) -> nn.Module:
+    """The model as the loop calls it."""
+    network: nn.Module = model
+    if world.size > 1:
+        if config.sync_bn and device.type == "cuda":
+            nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        ids = [world.local_rank] if device.type == "cuda" else None
+        network = nn.parallel.DistributedDataParallel(model, device_ids=ids, static_graph=True)
+    return cast(nn.Module, torch.compile(network)) if config.compile else network
+
+
+def make_folder(config: TrainConfig, world: dist.World) -> Path:
+    """project/name, numbered; the same for every process."""
+    folder = None
+    if world.is_main:
+        name = Path(config.cfg).stem if config.name == "cfg" else config.name
+        folder = next_folder(config.project, name, config.exist_ok)
+        (folder / "weights").mkdir(exist_ok=True)
+    return dist.broadcast(world, folder)  # type: ignore[return-value]
+
+
+def plain(config: TrainConfig) -> dict[str, Any]:
+    """The configuration as YAML and checkpoints hold it."""
+    values = dataclasses.asdict(config)
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+
+
+def snapshot(run: Run) -> Checkpoint:
+    """The whole state between two batches. Gradients belong to it: a step may be made of several batches."""
+    grads = {key: value.grad for key, value in run.model.named_parameters() if value.grad is not None}
+    training = {
+        "model": run.model.state_dict(),
+        "updates": run.ema.updates,
+        "optimizer": run.optimizer.state_dict(),
+        "scaler": run.scaler.state_dict(),
+        "progress": dataclasses.asdict(run.progress),
+        "gradients": grads if run.progress.batch else {},
+        "random": checkpoints.random_state(run.device),
+        "data_digests": [index.digest for index in run.data],
+    }
+    return dataclasses.replace(lean_snapshot(run), state=run.ema.module.state_dict(), training=training)
+
+
+def lean_snapshot(run: Run) -> Checkpoint:
+    """What inference needs: the averaged weights, the graph, the names."""
+    progress = run.progress
+    return Checkpoint(
+        graph=run.model.graph, names=run.model.names, state=checkpoints.lean(run.ema.module.state_dict()),
+        config=plain(run.config), hyp=dataclasses.asdict(run.hyp), data=str(run.config.data),
+        epoch=progress.epoch, scores=progress.scores,
+    )  # fmt: skip
+
+
+def save_last(run: Run) -> None:
+    """Write last.pt, the former one kept beside it. A model with a non-finite weight is never saved."""
+    if not run.world.is_main:
+        return
+    bad = first_bad_tensor(run.model)
+    if bad:
+        raise UserError(
+            f"epoch {run.progress.epoch}: {bad} is not finite, so nothing was saved; {run.last} is the last good "
+            "checkpoint: go on from it with a lower lr0"
+        )
+    checkpoints.save(snapshot(run), run.last, keep_previous=True)
+
+
+def restore(run: Run, resumed: Checkpoint) -> None:
+    """Put a snapshot back: the next batch is computed as if there had been no interruption."""
+    state = resumed.training or {}
+    if state["data_digests"] != [index.digest for index in run.data]:
+        print("the data set has changed since the run was interrupted: it goes on, but not as it would have")
+    run.model.load_state_dict(state["model"])
+    run.ema.load(resumed.state, state["updates"])
+    run.optimizer.load_state_dict(state["optimizer"])
+    run.scaler.load_state_dict(state["scaler"])
+    run.progress = Progress(**state["progress"])
+    for key, parameter in run.model.named_parameters():
+        if key in state["gradients"]:
+            parameter.grad = state["gradients"][key].to(parameter.device)
+    checkpoints.set_random_state(state["random"], run.device)
+
+
+def read_interrupted(resume: str) -> tuple[TrainConfig, Hyperparameters, Checkpoint, Path]:
+    """(configuration, hyperparameters, checkpoint, folder) of the run to go on with; 'newest' finds it."""
+    path = checkpoints.newest_last(Path("runs")) if resume == "newest" else find_file(resume)
+    checkpoint = checkpoints.read_for_resume(path)
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in checkpoint.config.items()}
+    config = build(TrainConfig, values)
+    return config, Hyperparameters.from_mapping(checkpoint.hyp, str(path)), checkpoint, path.parent.parent

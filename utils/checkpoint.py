@@ -1,0 +1,160 @@
+"""Checkpoints: plain tensors, numbers and text, written atomically, read without running anything.
+
+Two kinds share one layout. last.pt during training is whole: raw and averaged weights in float32, optimizer, scaler,
+position, random state. best.pt, and both at the end, hold only what inference needs, the averaged weights in half
+precision (vectors stay float32). Written by train.py; read by train.py --resume and models/weights.py.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import zipfile
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from utils.errors import UserError
+from utils.files import atomic_write
+
+FORMAT = "attention-yolo-1"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a file holds. state: the averaged weights, state-dict keys of the graph. training: None once finished.
+
+    graph: the model YAML with nc and anchors in force. config, hyp: as the run had them. data: the data set's YAML.
+    scores: metric name -> value when it was written.
+    """
+
+    graph: dict[str, Any]
+    names: dict[int, str]
+    state: dict[str, torch.Tensor]
+    config: dict[str, Any] = field(default_factory=dict)
+    hyp: dict[str, Any] = field(default_factory=dict)
+    data: str = ""
+    epoch: int = -1
+    scores: dict[str, float] = field(default_factory=dict)
+    training: dict[str, Any] | None = None
+
+
+def save(checkpoint: Checkpoint, path: Path, keep_previous: bool = False) -> None:
+    """Write atomically; keep_previous leaves the former file beside it as NAME.previous.pt."""
+    content = {"format": FORMAT, **{item.name: getattr(checkpoint, item.name) for item in fields(checkpoint)}}
+    with atomic_write(path) as file:
+        torch.save(content, file)
+        if keep_previous and path.exists():
+            _link_previous(path)
+
+
+def previous_of(path: Path) -> Path:
+    return path.with_name(f"{path.stem}.previous.pt")
+
+
+def _link_previous(path: Path) -> None:
+    """Give the present file a second name; at no instant is there none."""
+    spare = path.with_name(f".{path.stem}.previous-{os.getpid()}")
+    spare.unlink(missing_ok=True)
+    try:
+        os.link(path, spare)
+    except OSError:  # a file system without hard links: one generation has to do
+        return
+    os.replace(spare, previous_of(path))
+
+
+def lean(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Matrices and kernels in half precision where their values allow it, the rest as it is."""
+    return {key: _halved(value) for key, value in state.items()}
+
+
+def _halved(value: torch.Tensor) -> torch.Tensor:
+    value = value.detach().cpu()
+    if value.dtype != torch.float32 or value.ndim < 2:
+        return value.clone()
+    half = value.half()
+    return half if bool(torch.isfinite(half).all()) else value.clone()
+
+
+def read(path: str | Path) -> Checkpoint:
+    """Read a checkpoint of this project.
+
+    Raises UserError when it is missing, damaged (any bit of its content), or some other program's pickle: such files
+    may run code when loaded, so they are refused, always.
+    """
+    path = Path(path)
+    _verify(path)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise UserError(f"{path}: holds more than tensors and text ({_culprit(error)}), which is never loaded; "
+                        "give a checkpoint that this project wrote") from None
+    except (RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise UserError(f"{path}: is damaged ({str(error).splitlines()[0][:80]}); take an older checkpoint") from None
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise UserError(f"{path}: is not a checkpoint of this project; train one with train.py")
+    content.pop("format")
+    try:
+        return Checkpoint(**content)
+    except TypeError:
+        raise UserError(f"{path}: was written by another version of this project; train with this one") from None
+
+
+def _verify(path: Path) -> None:
+    """Check the archive's own checksums, so that a flipped bit is an error and not a strange weight."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            broken = archive.testzip()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); check --weights") from None
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError) as error:
+        raise UserError(f"{path}: is damaged or no checkpoint ({error}); take an older one") from None
+    if broken:
+        raise UserError(f"{path}: is damaged at {broken}; take an older checkpoint")
+
+
+def _culprit(error: Exception) -> str:
+    """The name that the safe reader objected to, from its long message."""
+    text = str(error)
+    for mark in ("GLOBAL ", "Unsupported global: ", "Unsupported class "):
+        if mark in text:
+            return text.split(mark, 1)[1].split()[0].strip(".,`'")
+    return text.splitlines()[0][:80]
+
+
+def random_state(device: torch.device) -> dict[str, torch.Tensor]:
+    """Torch's generators; everything else in the program draws from keyed streams."""
+    state = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    return state
+
+
+def set_random_state(state: dict[str, torch.Tensor], device: torch.device) -> None:
+    torch.set_rng_state(state["cpu"])
+    if device.type == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"], device)
+
+
+def newest_last(folder: Path) -> Path:
+    """The last.pt written most recently below folder. Raises UserError if there is none."""
+    found = sorted(folder.rglob("last.pt"), key=lambda file: file.stat().st_mtime)
+    if not found:
+        raise UserError(f"--resume: no last.pt below {folder}; give its path, or start a new run")
+    return found[-1]
+
+
+def read_for_resume(path: Path) -> Checkpoint:
+    """Read last.pt; if it is damaged take the generation before it, and say so."""
+    try:
+        checkpoint = read(path)
+    except UserError as error:
+        if not previous_of(path).exists():
+            raise
+        print(f"{error}; going on from {previous_of(path)}")
+        checkpoint = read(previous_of(path))
+    if checkpoint.training is None:
+        raise UserError(f"--resume {path}: the run is finished, nothing to resume; start from it with --weights {path}")
+    return checkpoint

@@ -1,0 +1,76 @@
+"""Command lines made from dataclasses: a field is a flag, its metadata the help; nothing is written twice."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from typing import Any, NoReturn, TypeVar
+
+from utils.errors import UserError
+
+T = TypeVar("T")
+
+
+def flag(default: Any, help: str, **options: Any) -> Any:
+    """A dataclass field that is also a flag.
+
+    options: kind (the type of a value; the default's own if left out), aliases, nargs, const, choices; flag=False
+    keeps the field off the command line. A False default makes a switch; a list default accepts several values.
+    """
+    if isinstance(default, list):
+        value = tuple(default)
+        return dataclasses.field(default=value, metadata={"help": help, "nargs": "+", **options})
+    return dataclasses.field(default=default, metadata={"help": help, **options})
+
+
+def names_of(field: dataclasses.Field[Any]) -> list[str]:
+    """Every spelling of a field's flag: dashes as in YOLOv5, underscores as people also type them, aliases."""
+    dashed = "--" + field.name.replace("_", "-")
+    spellings = [dashed, "--" + field.name, *field.metadata.get("aliases", ())]
+    return list(dict.fromkeys(spellings))
+
+
+def _add_field(parser: argparse.ArgumentParser, field: dataclasses.Field[Any]) -> None:
+    meta = field.metadata
+    common: dict[str, Any] = {"dest": field.name, "default": argparse.SUPPRESS, "help": meta["help"]}
+    if field.default is False and "nargs" not in meta:
+        parser.add_argument(*names_of(field), action="store_true", **common)
+        return
+    sample = field.default[0] if isinstance(field.default, tuple) and field.default else field.default
+    common["type"] = meta.get("kind", type(sample) if sample is not None else str)
+    for key in ("nargs", "const", "choices", "metavar"):
+        if key in meta:
+            common[key] = meta[key]
+    parser.add_argument(*names_of(field), **common)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; see {self.prog} --help")
+
+
+def read_flags(
+    kind: type, argv: list[str] | None, description: str, refused: dict[str, str] | None = None
+) -> dict[str, Any]:
+    """Return {field: value} of the flags that were given, and only those.
+
+    kind: a dataclass whose fields were made by flag(). refused: YOLOv5's flags that this program has not, each with
+    the sentence that says what to use instead. Raises UserError for an unknown, refused or malformed flag.
+    """
+    parser = _Parser(description=description, allow_abbrev=False)
+    for field in dataclasses.fields(kind):
+        if field.metadata.get("flag", True) and "help" in field.metadata:
+            _add_field(parser, field)
+    known, unknown = parser.parse_known_args(argv)
+    for word in unknown:
+        name = word.split("=")[0]
+        if name.replace("_", "-") in (refused or {}):
+            raise UserError(f"{name}: {(refused or {})[name.replace('_', '-')]}")
+    if unknown:
+        raise UserError(f"unknown flag or value: {' '.join(unknown)}; see {parser.prog} --help")
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in vars(known).items()}
+
+
+def build(kind: type[T], values: dict[str, Any]) -> T:
+    """Make the dataclass, its own __post_init__ refusing impossible values with a UserError."""
+    return kind(**values)

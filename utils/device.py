@@ -1,0 +1,95 @@
+"""Which device computes, and in which arithmetic."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import torch
+
+from utils.errors import UserError
+
+
+def select_device(text: str = "") -> torch.device:
+    """Turn YOLOv5's --device into a torch device: '' chooses, '0' or 'cuda:0', 'cpu', 'mps'.
+
+    Raises UserError for a device that is not there, and for several, which torchrun has to start.
+    """
+    wanted = text.strip().lower().removeprefix("cuda:").replace(" ", "")
+    if wanted in ("", "cuda"):
+        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+    if wanted == "cpu":
+        return torch.device("cpu")
+    if wanted == "mps":
+        if not torch.backends.mps.is_available():
+            raise UserError("--device mps: this machine has no Apple GPU; use --device cpu")
+        return torch.device("mps")
+    if "," in wanted:
+        count = len(wanted.split(","))
+        raise UserError(f"--device {text}: start several devices with `torchrun --nproc_per_node {count} train.py …`")
+    if not wanted.isdigit():
+        raise UserError(f"--device {text}: is none of cpu, mps, or a CUDA number such as 0")
+    if int(wanted) >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        raise UserError(f"--device {text}: {count} CUDA devices are visible; use --device cpu, or a number below that")
+    return torch.device(f"cuda:{wanted}")
+
+
+def choose_dtype(device: torch.device, precision: str) -> torch.dtype:
+    """The dtype of convolutions: auto takes bf16 or fp16 only where the hardware multiplies in it."""
+    if precision == "fp32":
+        return torch.float32
+    if precision in ("bf16", "fp16"):
+        return {"bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.get_device_capability(device)[0] >= 8 else torch.float16
+    return torch.bfloat16 if device.type == "cpu" and cpu_multiplies_bf16() else torch.float32
+
+
+def cpu_multiplies_bf16() -> bool:
+    """True where the processor has bf16 instructions (AVX512-BF16, AMX); elsewhere bf16 is slower than float32."""
+    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, check, lambda: False)() for check in checks)
+
+
+def autocast(device: torch.device, precision: str = "auto") -> contextlib.AbstractContextManager[Any]:
+    """A context for forward passes in the dtype of choose_dtype."""
+    dtype = choose_dtype(device, precision)
+    if dtype == torch.float32:
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, dtype=dtype)
+
+
+def memory_text(device: torch.device) -> str:
+    """Peak memory reserved on a GPU, as '3.21G'; '0G' elsewhere, as YOLOv5 prints it."""
+    return f"{torch.cuda.max_memory_reserved(device) / 1e9:.3g}G" if device.type == "cuda" else "0G"
+
+
+def describe(device: torch.device) -> str:
+    """One line for the head of a log: versions, device, its memory or threads."""
+    if device.type == "cuda":
+        properties = torch.cuda.get_device_properties(device)
+        return f"torch {torch.__version__}, {device} ({properties.name}, {properties.total_memory / 2**30:.0f} GiB)"
+    return f"torch {torch.__version__}, {device.type} ({torch.get_num_threads()} threads)"
+
+
+def fit_batch_size(model: torch.nn.Module, imgsz: int, device: torch.device, share: float = 0.8) -> int:
+    """The batch that fills `share` of the free GPU memory; 16 where there is no GPU to measure.
+
+    Peak memory of a forward and backward pass at batches 1 to 16 is fitted by a line, as in YOLOv5's autobatch.
+    """
+    if device.type != "cuda":
+        return 16
+    sizes, peaks = (1, 2, 4, 8, 16), []
+    free = torch.cuda.mem_get_info(device)[0]
+    for size in sizes:
+        torch.cuda.reset_peak_memory_stats(device)
+        images = torch.zeros(size, 3, imgsz, imgsz, device=device)
+        with autocast(device):
+            total = sum(level.float().mean() for level in model.train()(images))
+        total.backward()
+        peaks.append(torch.cuda.max_memory_allocated(device))
+        model.zero_grad(set_to_none=True)
+    slope = (peaks[-1] - peaks[0]) / (sizes[-1] - sizes[0])
+    batch = int((free * share - (peaks[0] - slope)) / slope)
+    return batch if 1 <= batch <= 1024 else 16

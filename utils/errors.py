@@ -1,0 +1,26 @@
+"""A user's mistake is one line and exit status 2; anything else is ours and keeps its traceback."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+
+class UserError(Exception):
+    """Something the user can mend. The message names the file, the row, the value and the remedy, in one line."""
+
+
+def run_main(main: Callable[[list[str] | None], object], argv: list[str] | None = None) -> int:
+    """Call main(argv) and return the exit status: 0, 2 for a UserError, 130 for Ctrl-C, 143 for SIGTERM."""
+    try:
+        main(argv)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # the reader of our output went away, as in `... | head`
+        sys.stderr.close()
+        return 0
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    return 0

@@ -1,0 +1,111 @@
+"""Files: YAML read safely, writes that cannot be half done, run folders that never overwrite."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import yaml
+
+from utils.errors import UserError
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def load_yaml(path: str | Path) -> dict[str, Any]:
+    """Read a YAML mapping with the safe loader; nothing in it is evaluated.
+
+    Bytes that are not UTF-8 are dropped, as they only ever occur in comments.
+    Raises UserError naming the file and line when it is missing, not YAML, or not a mapping.
+    """
+    path = Path(path)
+    try:
+        text = path.read_bytes().decode("utf-8-sig", errors="ignore")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise UserError(f"{where}: not valid YAML ({problem}); mend that line") from None
+    except (RecursionError, ValueError) as error:
+        raise UserError(f"{path}: not valid YAML ({str(error).splitlines()[0]}); mend that value") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: holds {type(content).__name__}, but a mapping of `key: value` lines is needed")
+    return content
+
+
+@contextlib.contextmanager
+def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
+    """Open a temporary file beside path; on success sync it and rename it over path.
+
+    After a crash at any instant path holds either its old or its new content, never a part.
+    Raises UserError when the disk refuses (full, read-only), the old file then being intact.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
+    encoding = None if "b" in mode else "utf-8"
+    try:
+        with open(temporary, mode, encoding=encoding) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        problem = f"cannot be written ({error.strerror})"
+        raise UserError(f"{path}: {problem}; free some space or choose another --project") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename in folder durable; not every file system allows it, and none needs it for consistency."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def save_yaml(path: str | Path, content: dict[str, Any]) -> None:
+    """Write a mapping as YAML, keys in their own order, atomically."""
+    with atomic_write(path, "w") as file:
+        yaml.safe_dump(content, file, sort_keys=False, allow_unicode=True)
+
+
+def next_folder(project: str | Path, name: str, exist_ok: bool = False) -> Path:
+    """Make and return project/name, or the first free of name2, name3 …, as YOLOv5 numbers its runs."""
+    folder = Path(project) / name
+    number = 2
+    while True:
+        try:
+            folder.mkdir(parents=True, exist_ok=exist_ok)
+            return folder
+        except FileExistsError:
+            folder = Path(project) / f"{name}{number}"
+            number += 1
+        except OSError as error:
+            raise UserError(f"{folder}: cannot be made ({error.strerror}); choose another --project") from None
+
+
+def find_file(name: str | Path, *folders: str) -> Path:
+    """Return name itself, name below the project's root, or the single file so named in the given folders.
+
+    Raises UserError when there is none, or several.
+    """
+    for candidate in (Path(name), ROOT / name):
+        if candidate.is_file():
+            return candidate
+    found = sorted({hit for folder in folders for hit in (ROOT / folder).rglob(Path(name).name)})
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UserError(f"{name}: several files have this name ({', '.join(map(str, found))}); give the whole path")
+    raise UserError(f"{name}: no such file; check the path")

@@ -1,0 +1,124 @@
+"""Non-maximum suppression: a head's decoded boxes -> the detections of each picture.
+
+Takes what models/yolo.py returns in evaluation mode; val.py and detect.py use the result. There is no time limit:
+a busy machine makes it slower, never different.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from utils.boxes import xywh_to_xyxy
+from utils.errors import UserError
+
+CLASS_OFFSET_PX = 7680.0  # moves classes apart so that one suppression serves all; float32 and this value as in YOLOv5
+MOST_CANDIDATES = 30000  # per picture, the highest scores
+FIRST_LOOK = 2048  # candidates tried first: usually enough to fill max_det
+
+
+@dataclass(frozen=True, slots=True)
+class NMSSettings:
+    """What is kept.
+
+    conf: lowest score, exclusively. iou: a box that overlaps a better one of its class by more is dropped.
+    max_det: detections of a picture. classes: only these, None for all. agnostic: suppress across classes.
+    multi_label: a box may be several classes. Raises UserError for a value out of range.
+    """
+
+    conf: float = 0.25
+    iou: float = 0.45
+    max_det: int = 300
+    classes: tuple[int, ...] | None = None
+    agnostic: bool = False
+    multi_label: bool = False
+
+    def __post_init__(self) -> None:
+        for flag, value in (("--conf-thres", self.conf), ("--iou-thres", self.iou)):
+            if not 0 <= value <= 1 or math.isnan(value):
+                raise UserError(f"{flag}={value}: must be in 0..1")
+        if self.max_det < 1:
+            raise UserError(f"--max-det={self.max_det}: must be at least 1")
+        if self.classes is not None and any(number < 0 for number in self.classes):
+            raise UserError(f"--classes={self.classes}: takes class numbers, 0 or above")
+
+
+def non_max_suppression(
+    decoded: Tensor, settings: NMSSettings | None = None, labels: Sequence[Tensor] | None = None
+) -> list[Tensor]:
+    """Detections of each picture.
+
+    decoded: [B, N, 5 + nc] x, y, w, h in pixels, objectness, class probabilities. labels: B tensors [m, 5] class,
+    x1, y1, x2, y2 in the same pixels, which join in with score 1 (hybrid labels). Scores are objectness times class
+    probability. Returns B tensors [n, 6] float32 x1, y1, x2, y2, score, class, by descending score; boxes of equal
+    score stay in the order of `decoded`.
+    """
+    settings = settings or NMSSettings()
+    with torch.no_grad():
+        hopeful = decoded[..., 4] > settings.conf
+        return [
+            suppress(candidates(add_labels(rows[keep].float(), labels[number] if labels else None), settings), settings)
+            for number, (rows, keep) in enumerate(zip(decoded, hopeful, strict=True))
+        ]
+
+
+def add_labels(rows: Tensor, labels: Tensor | None) -> Tensor:
+    """Append labels [m, 5] (class, corners) to rows [n, 5 + nc] as predictions that are certain."""
+    if labels is None or not len(labels):
+        return rows
+    certain = rows.new_zeros((len(labels), rows.shape[1]))
+    low, high = labels[:, 1:3], labels[:, 3:5]
+    certain[:, :4] = torch.cat(((low + high) / 2, high - low), 1)
+    certain[:, 4] = 1
+    certain[torch.arange(len(labels), device=rows.device), 5 + labels[:, 0].long()] = 1
+    return torch.cat((rows, certain))
+
+
+def candidates(rows: Tensor, settings: NMSSettings) -> Tensor:
+    """Rows [n, 5 + nc] -> [m, 6] corners, score, class of every box (or box and class) above conf, unsorted."""
+    scores = rows[:, 5:] * rows[:, 4:5]
+    if settings.multi_label and scores.shape[1] > 1:
+        row, label = (scores > settings.conf).nonzero(as_tuple=True)
+        score = scores[row, label]
+    else:
+        best, best_label = scores.max(1)
+        row = (best > settings.conf).nonzero()[:, 0]
+        score, label = best[row], best_label[row]
+    if settings.classes is not None:
+        wanted = torch.isin(label, torch.tensor(settings.classes, device=label.device, dtype=label.dtype))
+        row, label, score = row[wanted], label[wanted], score[wanted]
+    chosen = best_first(score)
+    corners = xywh_to_xyxy(rows[row[chosen], :4])
+    return torch.cat((corners, score[chosen, None], label[chosen, None].to(corners.dtype)), 1)
+
+
+def best_first(scores: Tensor) -> Tensor:
+    """Numbers of the MOST_CANDIDATES highest scores [n], best first, equal ones in their order."""
+    if len(scores) <= MOST_CANDIDATES:
+        return scores.sort(descending=True, stable=True).indices
+    bound = scores.topk(MOST_CANDIDATES, sorted=False).values.min()
+    among = (scores >= bound).nonzero()[:, 0]  # a few more than wanted if scores are equal there
+    return among[scores[among].sort(descending=True, stable=True).indices[:MOST_CANDIDATES]]
+
+
+def suppress(found: Tensor, settings: NMSSettings) -> Tensor:
+    """Greedy suppression of [m, 6] sorted candidates -> the first max_det survivors.
+
+    A candidate's fate depends on better ones only, so a head of the list is tried first and lengthened until it
+    yields max_det survivors: the same result as with the whole list, for much less work where nearly all survive.
+    """
+    if not len(found):
+        return found
+    from torchvision.ops import nms
+
+    boxes = found[:, :4] if settings.agnostic else found[:, :4] + found[:, 5:6] * CLASS_OFFSET_PX
+    length = FIRST_LOOK
+    while True:
+        kept = nms(boxes[:length], found[:length, 4], settings.iou)
+        if len(kept) >= settings.max_det or length >= len(found):
+            return found[kept[: settings.max_det]]
+        length *= 4

@@ -1,0 +1,61 @@
+"""Ctrl-C and SIGTERM end a run in good order: at the next safe point it is saved, and the exit status tells which."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+
+class StopRequested(BaseException):
+    """Raised where stopping at once loses nothing. status: what the process should exit with."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+class StopSignal:
+    """A context that turns SIGINT and SIGTERM into a request to stop.
+
+    check() raises StopRequested if one came; inside `with anywhere():` it is raised the moment it comes. A second
+    signal is not waited out: it interrupts at once.
+    """
+
+    def __init__(self) -> None:
+        self.status = 0
+        self._immediate = False
+        self._former: dict[int, object] = {}
+
+    def __enter__(self) -> StopSignal:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._former[number] = signal.signal(number, self._receive)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._former.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def _receive(self, number: int, _frame: FrameType | None) -> None:
+        again, self.status = self.status != 0, 128 + number
+        if again:
+            raise KeyboardInterrupt
+        if self._immediate:
+            raise StopRequested(self.status)
+
+    def check(self) -> None:
+        if self.status:
+            raise StopRequested(self.status)
+
+    @contextlib.contextmanager
+    def anywhere(self) -> Iterator[None]:
+        """Within the block a signal need not wait for the next check()."""
+        self.check()
+        self._immediate = True
+        try:
+            yield
+        finally:
+            self._immediate = False

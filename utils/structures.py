@@ -1,0 +1,146 @@
+"""The values that travel between the parts: frozen dataclasses with shapes and units.
+
+Inside the program a box is xyxy, float32, in pixels of the picture at hand. It has another form only at three
+doors: the label reader (data/labels.py), a loss's own grid frame (models/losses), and the writers of results.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One picture as the index knows it, no pixels.
+
+    path: where the picture is. size: (height, width) after EXIF rotation. boxes: [N, 4] float32 xyxy, pixels of the
+    original picture. classes: [N] int64. segments: N polygons [P, 2] float32 in the same pixels, or () without any.
+    """
+
+    path: str
+    size: tuple[int, int]
+    boxes: np.ndarray
+    classes: np.ndarray
+    segments: tuple[np.ndarray, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One picture ready for collation.
+
+    image: [3, H, W] uint8 RGB. boxes: [N, 4] float32 xyxy, pixels of image. classes: [N] int64. index: its number in
+    the index. original_size: (height, width) before any resizing. gain: (x, y) factors and pad: (x, y) pixels with
+    box = original_box * gain + pad; only meaningful without augmentation.
+    """
+
+    image: np.ndarray
+    boxes: np.ndarray
+    classes: np.ndarray
+    index: int
+    original_size: tuple[int, int]
+    gain: tuple[float, float] = (1.0, 1.0)
+    pad: tuple[float, float] = (0.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What the loader yields.
+
+    images: [B, 3, H, W] uint8 RGB. targets: [T, 6] float32, columns image_index (0..B-1), class, x1, y1, x2, y2 in
+    pixels of images. indices: [B] numbers in the index. paths: B strings. original_sizes: B (height, width).
+    gains, pads: B pairs (x, y) as in Item.
+    """
+
+    images: torch.Tensor
+    targets: torch.Tensor
+    indices: tuple[int, ...]
+    paths: tuple[str, ...]
+    original_sizes: tuple[tuple[int, int], ...]
+    gains: tuple[tuple[float, float], ...]
+    pads: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Detections:
+    """What a model found in one picture.
+
+    path: its name. size: (height, width) of the original picture. boxes: [N, 4] float32 xyxy, pixels of the original
+    picture. scores: [N] in 0..1, descending. classes: [N] int64. names: class number -> name.
+    """
+
+    path: str
+    size: tuple[int, int]
+    boxes: torch.Tensor
+    scores: torch.Tensor
+    classes: torch.Tensor
+    names: dict[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class HeadSpec:
+    """All that a loss or a decoder needs to know of a head.
+
+    class_count: number of classes. strides: pixels per cell, a level each. anchors: per level the (width, height)
+    pairs in pixels; () for an anchor-free head.
+    """
+
+    class_count: int
+    strides: tuple[float, ...]
+    anchors: tuple[tuple[tuple[float, float], ...], ...] = ()
+
+    @property
+    def levels(self) -> int:
+        return len(self.strides)
+
+    @property
+    def anchors_per_level(self) -> int:
+        return len(self.anchors[0]) if self.anchors else 1
+
+
+@dataclass(frozen=True, slots=True)
+class ClassMetrics:
+    """One row of the per-class table; all in 0..1 but the counts."""
+
+    class_id: int
+    name: str
+    images: int
+    instances: int
+    precision: float
+    recall: float
+    ap50: float
+    ap: float
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """The result of one evaluation.
+
+    precision, recall at the confidence of best mean F1; map50, map: mean AP at IoU .5 and .5:.95 by YOLOv5's rule.
+    ap_small/medium/large: COCO's protocol by area, NaN if there is no such object. classes: a row per class with
+    labels. losses: validation (box, obj, cls). speed_ms: milliseconds per picture, keys preprocess, inference, nms.
+    coco: every figure of COCO's protocol, e.g. coco["AP"].
+    """
+
+    images: int
+    instances: int
+    precision: float
+    recall: float
+    map50: float
+    map: float
+    classes: tuple[ClassMetrics, ...] = ()
+    ap_small: float = float("nan")
+    ap_medium: float = float("nan")
+    ap_large: float = float("nan")
+    losses: tuple[float, ...] = (0.0, 0.0, 0.0)
+    speed_ms: dict[str, float] = field(default_factory=dict)
+    coco: dict[str, float] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def fitness(self) -> float:
+        """0.1 mAP50 + 0.9 mAP50-95: what best.pt maximises."""
+        return 0.1 * self.map50 + 0.9 * self.map
