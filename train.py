@@ -20,11 +20,11 @@ from data.augment import multi_scale_size
 from data.index import read_dataset_yaml
 from models.diagnose import explain, first_bad_gradient
 from models.weights import load_model
-from training import Run, lean_snapshot, prepare, read_interrupted, save_last
+from training import Run, lean_snapshot, prepare, read_interrupted, save_last, snapshot
 from utils import checkpoint as checkpoints
 from utils import dist
 from utils.cli import build, read_flags
-from utils.config import REFUSED_TRAIN_FLAGS, Hyperparameters, TrainConfig
+from utils.config import REFUSED_TRAIN_FLAGS, TrainConfig, choose_hyp
 from utils.device import autocast, memory_text
 from utils.errors import UserError, run_main
 from utils.log import COLUMNS, ResultsLog, Timing, train_header, train_row
@@ -32,6 +32,7 @@ from utils.optim import MAX_GRADIENT_NORM, apply_rates
 from utils.seeds import stream
 from utils.signals import StopRequested, StopSignal
 from utils.structures import Batch, Metrics
+from utils.tables import area_line
 from utils.weights import class_weights, focus_on_weak, image_weights
 from val import EvalSettings, evaluate
 
@@ -56,6 +57,7 @@ def train(run: Run) -> Metrics | None:
                 if log is not None:
                     write_epoch(run, log, metrics)
                 progress.epoch, progress.batch, progress.loss_sums = progress.epoch + 1, 0, [0.0, 0.0, 0.0]
+                keep_epoch(run)
                 done = dist.any_true(run.world, finished(run, progress.epoch), run.device)
                 if not (config.nosave or done):
                     save_last(run)
@@ -225,6 +227,13 @@ def validate(run: Run, last_chance: bool) -> Metrics | None:
     return metrics
 
 
+def keep_epoch(run: Run) -> None:
+    """--save-period: a whole checkpoint of the epoch just ended, that nothing overwrites."""
+    epoch, period = run.progress.epoch - 1, run.config.save_period
+    if period > 0 and epoch % period == 0 and run.world.is_main:
+        checkpoints.save(snapshot(run), run.folder / "weights" / f"epoch{epoch}.pt")
+
+
 def write_epoch(run: Run, log: ResultsLog, metrics: Metrics | None) -> None:
     """One row of results.csv; without a validation the former figures stand again, as in YOLOv5."""
     progress, former = run.progress, log.rows[-1] if log.rows else {}
@@ -255,8 +264,11 @@ def finish(run: Run, timing: Timing) -> Metrics | None:
     area = find_spec("faster_coco_eval") is not None
     settings = EvalSettings(verbose=True, area=area, plots=plots, save_dir=run.folder, single_cls=run.config.single_cls)
     metrics = evaluate(model, run.loaders[1] or (), settings)
-    print(f"Best mAP50 {metrics.map50:.3f}, mAP50-95 {metrics.map:.3f}, in epoch {run.progress.best_epoch}")
-    print(f"Results in {run.folder}\nUse it: python detect.py --weights {best} --imgsz {run.config.imgsz} --source PICTURES")
+    if area:
+        print(area_line(metrics))
+    print(f"Best mAP50 {metrics.map50:.3f}, mAP50-95 {metrics.map:.3f}, epoch {run.progress.best_epoch}")
+    print(f"Results in {run.folder}")
+    print(f"Use it: python detect.py --weights {best} --imgsz {run.config.imgsz} --source PICTURES")
     return metrics
 
 
@@ -269,18 +281,11 @@ def main(argv: list[str] | None = None) -> Metrics | None:
         if ignored:
             print(f"--resume goes on with the run's own settings; ignored: {', '.join(ignored)}")
         return train(prepare(config, hyp, checkpoint, folder))
-    suggested = dict(read_dataset_yaml(given.get("data", TrainConfig.data)).suggested)
-    hyp = choose_hyp(given.get("hyp", ""), suggested.pop("hyp", {}))
+    info = read_dataset_yaml(given.get("data", TrainConfig.data))
+    suggested = dict(info.suggested)
+    hyp = choose_hyp(given.get("hyp", ""), suggested.pop("hyp", {}), f"{info.path}: defaults: hyp")
+    build(TrainConfig, suggested, f"{info.path}: defaults")
     return train(prepare(build(TrainConfig, {**suggested, **given}), hyp))
-
-
-def choose_hyp(file: str, suggested: Any) -> Hyperparameters:
-    """The hyperparameters of --hyp, or the standard ones with the data set's suggestions over them."""
-    if file:
-        return Hyperparameters.load(file)
-    if isinstance(suggested, str):
-        return Hyperparameters.load(suggested)
-    return Hyperparameters.load("hyp.scratch-low.yaml", suggested)
 
 
 if __name__ == "__main__":

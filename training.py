@@ -33,7 +33,6 @@ from utils.files import find_file, next_folder, save_yaml
 from utils.optim import Schedule, make_optimizer
 from utils.seeds import stream
 
-
 Data = tuple[DatasetIndex, DatasetIndex]  # training, validation
 
 
@@ -111,10 +110,22 @@ def prepare(
     if resumed is not None:
         restore(run, resumed)
     if world.is_main:
-        save_yaml(run.folder / "opt.yaml", plain(config))
-        save_yaml(run.folder / "hyp.yaml", dataclasses.asdict(hyp))
-        print(describe(device), f"{str(choose_dtype(device, config.precision)).removeprefix('torch.')}", sep=", ")
+        announce(run)
     return run
+
+
+def announce(run: Run) -> None:
+    """Write down what the run was asked to do, and say what the user should know before it starts."""
+    save_yaml(run.folder / "opt.yaml", plain(run.config))
+    save_yaml(run.folder / "hyp.yaml", dataclasses.asdict(run.hyp))
+    for split, index in zip(("train", "val"), run.data, strict=True):
+        print(f"{split}: {index.report.summary()}")
+        if index.report.entries:
+            print(index.report.table())
+            index.report.write(run.folder / f"data_{split}_report.csv")
+    for warning in run.model.warnings:
+        print(f"warning: {warning}")
+    print(describe(run.device), str(choose_dtype(run.device, run.config.precision)).removeprefix("torch."), sep=", ")
 
 
 def load_data(config: TrainConfig, world: dist.World) -> Data:
@@ -181,7 +192,8 @@ def make_loaders(
     stride, share = int(model.stride.max()), dist.share_of_batch(world, config.batch_size)
     device = next(model.parameters()).device.type
     workers = choose_workers(config.workers, device, share)
-    common: dict[str, Any] = {"imgsz": config.imgsz, "stride": stride, "hyp": hyp, "seed": config.seed, "cache": config.cache}
+    common: dict[str, Any] = {"imgsz": config.imgsz, "stride": stride, "hyp": hyp, "seed": config.seed}
+    common["cache"] = config.cache
     train = DatasetSettings(augment=True, rect=config.rect, batch_size=share, copies=world.size, **common)
     reading: dict[str, Any] = {"workers": workers, "pin_memory": device == "cuda"}
     loader = build_loader(data[0], train, shuffle=True, rank=world.rank, world=world.size, **reading)

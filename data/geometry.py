@@ -57,7 +57,7 @@ def plan_letterbox(
     height, width = (target, target) if isinstance(target, int) else target
     ratio = min(height / size[0], width / size[1])
     ratio = ratio if scale_up else min(ratio, 1.0)
-    inner = (round(size[0] * ratio), round(size[1] * ratio))
+    inner = (max(round(size[0] * ratio), 1), max(round(size[1] * ratio), 1))  # a line of pixels stays one
     spare_y, spare_x = height - inner[0], width - inner[1]
     ratios = (ratio, ratio)
     if auto:

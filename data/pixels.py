@@ -175,11 +175,12 @@ def _boot_name() -> str:
         return "boot"
 
 
-def open_pixels(pictures: PictureList, cache: str, copies: int = 1, folder: Path = CACHE_FOLDER) -> PixelSource:
+def open_pixels(pictures: PictureList, cache: str, copies: int = 1, folder: Path | None = None) -> PixelSource:
     """A PixelSource with the cache that was asked for (auto, ram, disk, no), or none if it does not fit; says so.
 
-    copies: processes that will hold one each.
+    copies: processes that will hold one each. folder: for the disk, the project's own if left out.
     """
+    folder = folder or CACHE_FOLDER
     need = int(pictures.resized_sizes().prod(1).sum()) * 3 if cache != "no" else 0
     if cache in ("ram", "auto"):
         free = available_memory()

@@ -10,9 +10,9 @@ import numpy as np
 
 CLASSES = ("disc", "ring", "square", "triangle", "star")
 SIDE = 256  # longer side of a picture, pixels
-DIAMETERS = (20.0, 130.0)  # smallest and largest shape, pixels
-SHAPES = (3, 9)  # fewest and most shapes in a picture
-MIN_VISIBLE = 0.5  # share of every shape that neither the frame nor later shapes hide
+DIAMETERS = (28.0, 130.0)  # smallest and largest shape, pixels
+SHAPES = (3, 7)  # fewest and most shapes in a picture
+MIN_VISIBLE = 0.65  # share of every shape that neither the frame nor later shapes hide
 MAX_OVERLAP = 0.4  # largest IoU of two boxes
 
 

@@ -33,7 +33,11 @@ def from_checkpoint(checkpoint: checkpoints.Checkpoint) -> DetectionModel:
     names = checkpoint.names
     model = DetectionModel(checkpoint.graph, class_count=len(names), names=names)
     state = checkpoint.state.items()
-    model.load_state_dict({key: value.float() if value.is_floating_point() else value for key, value in state})
+    try:
+        model.load_state_dict({key: value.float() if value.is_floating_point() else value for key, value in state})
+    except RuntimeError as error:
+        raise UserError(f"the checkpoint's weights do not fit its own graph ({str(error).splitlines()[1].strip()}); "
+                        "take another checkpoint") from None
     return model
 
 

@@ -17,6 +17,7 @@ from tests.tiny import write_data, write_graph
 from utils.checkpoint import previous_of, read
 from utils.errors import UserError, run_main
 from utils.log import read_results
+from utils.structures import Metrics
 
 ROOT = Path(__file__).parents[1]
 
@@ -144,6 +145,45 @@ def test_frozen_rows_stay_as_they_were(material: list[str], tmp_path: Path) -> N
     assert frozen
     assert all(torch.allclose(before[key].float(), after[key].float(), rtol=1e-3, atol=1e-4) for key in frozen)
     assert not torch.equal(before["model.3.conv.weight"], after["model.3.conv.weight"])
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--image-weights", "--cos-lr", "--label-smoothing", "0.1", "--optimizer", "AdamW"],
+        ["--rect", "--single-cls", "--optimizer", "Adam", "--noautoanchor", "--precision", "fp32"],
+        ["--multi-scale", "--close-mosaic", "1", "--save-period", "1", "--workers", "1", "--cache", "ram"],
+        ["--noval", "--nosave", "--patience", "1", "--hyp", "hyp.VOC.yaml", "--cache", "disk", "--sync-bn"],
+    ],
+)
+def test_flags_of_yolov5_work_together(
+    material: list[str], tmp_path: Path, flags: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("YOLO_CACHE_DIR", str(tmp_path / "cache"))
+    folder = run(material, tmp_path, "--epochs", "2", "--noplots", *flags)
+    rows = read_results(folder / "results.csv")
+    assert len(rows) == 2
+    assert rows[1]["train/obj_loss"] > 0
+    kept = {file.name for file in (folder / "weights").iterdir()}
+    assert kept == {"last.pt", "best.pt"} | ({"epoch0.pt", "epoch1.pt"} if "--save-period" in flags else set())
+    if "--single-cls" in flags:
+        assert len(read(folder / "weights" / "best.pt").names) == 1
+
+
+def test_patience_ends_a_run_that_no_longer_gains(
+    material: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fitness .1 .3 .2 .3 .3: only a strict gain counts, so two epochs after the second the run ends."""
+    scores = iter([0.1, 0.3, 0.2, 0.3, 0.3])
+
+    def scored(*_: object) -> Metrics:
+        value = next(scores)
+        return Metrics(1, 1, value, value, value, value)
+
+    monkeypatch.setattr(train, "evaluate", scored)
+    monkeypatch.setattr(train, "finish", lambda run, timing: None)
+    folder = run(material, tmp_path, "--epochs", "9", "--noplots", "--patience", "2")
+    assert [row["metrics/recall"] for row in read_results(folder / "results.csv")] == [0.1, 0.3, 0.2, 0.3]
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,18 @@ def read_flags(
     return {key: tuple(value) if isinstance(value, list) else value for key, value in vars(known).items()}
 
 
-def build(kind: type[T], values: dict[str, Any]) -> T:
-    """Make the dataclass, its own __post_init__ refusing impossible values with a UserError."""
+def build(kind: type[T], values: dict[str, Any], origin: str = "") -> T:
+    """Make the dataclass from {field: value}; its own __post_init__ refuses impossible values with a UserError.
+
+    Values may come from files: raises UserError, naming origin, for an unknown field or one of the wrong type.
+    """
+    known = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    where = f"{origin}: " if origin else ""
+    for name, value in values.items():
+        if name not in known:
+            raise UserError(f"{where}{name}: no such setting; known are {', '.join(known)}")
+        default = known[name].default
+        fits = type(value) is type(default) or (type(default) is float and type(value) is int)
+        if not fits and default is not None:
+            raise UserError(f"{where}{name}: {value!r} is {type(value).__name__}, {type(default).__name__} is needed")
     return kind(**values)

@@ -110,6 +110,16 @@ def _number(value: Any) -> Any:
     return value
 
 
+def choose_hyp(file: str, suggested: Any, origin: str) -> Hyperparameters:
+    """The hyperparameters of --hyp, or the standard ones with the data set's suggestions over them."""
+    if file or isinstance(suggested, str):
+        return Hyperparameters.load(file or suggested)
+    if not isinstance(suggested, dict):
+        raise UserError(f"{origin}: {suggested!r} is neither a file nor a mapping; write e.g. `hyp: {{mosaic: 0.5}}`")
+    Hyperparameters.from_mapping(suggested, origin)
+    return Hyperparameters.load("hyp.scratch-low.yaml", suggested)
+
+
 @dataclass(frozen=True)
 class TrainConfig:
     """All flags of train.py. Raises UserError for an impossible value, with the flag's name."""

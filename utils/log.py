@@ -1,4 +1,4 @@
-"""What a run tells: results.csv as YOLOv5 writes it, TensorBoard if installed, the progress bar's lines, timing.json."""
+"""What a run tells: results.csv as YOLOv5 writes it, TensorBoard if installed, progress lines, timing.json."""
 
 from __future__ import annotations
 

@@ -1,0 +1,72 @@
+"""Models from files, and weights from one model into another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from models.weights import from_checkpoint, load_model, transfer
+from models.yolo import DetectionModel, load_graph
+from tests.tiny import write_graph
+from utils import checkpoint as checkpoints
+from utils.checkpoint import Checkpoint
+from utils.errors import UserError
+
+
+def written(tmp_path: Path, seed: int = 1) -> tuple[DetectionModel, Path]:
+    model = DetectionModel(load_graph(write_graph(tmp_path)), names=["bright", "dark"], seed=seed)
+    path = tmp_path / "best.pt"
+    checkpoints.save(Checkpoint(model.graph, model.names, checkpoints.lean(model.state_dict())), path)
+    return model, path
+
+
+def test_a_checkpoint_gives_back_its_model(tmp_path: Path) -> None:
+    model, path = written(tmp_path)
+    images = torch.rand(1, 3, 64, 64)
+    again = load_model(path, fuse=False)
+    assert again.names == {0: "bright", 1: "dark"}
+    assert not again.training
+    assert all(value.dtype != torch.float16 for value in again.state_dict().values())
+    with torch.no_grad():
+        torch.testing.assert_close(again(images)[0], model.eval()(images)[0], rtol=2e-2, atol=0.5)
+
+
+def test_fused_and_plain_agree(tmp_path: Path) -> None:
+    _, path = written(tmp_path)
+    images = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        fused, plain = load_model(path)(images)[0], load_model(path, fuse=False)(images)[0]
+    torch.testing.assert_close(fused, plain, rtol=1e-4, atol=1e-3)
+
+
+def test_anchors_in_force_travel_with_the_graph(tmp_path: Path) -> None:
+    model, path = written(tmp_path)
+    anchors = [[(5.0, 6.0), (7.0, 8.0), (9.0, 10.0)], [(20.0, 21.0), (30.0, 31.0), (40.0, 41.0)]]
+    model.set_anchors(anchors)
+    checkpoints.save(Checkpoint(model.graph, model.names, checkpoints.lean(model.state_dict())), path)
+    assert load_model(path).spec.anchors == tuple(tuple(level) for level in anchors)
+
+
+def test_a_plain_yolov5s_fits_the_attention_model_whole() -> None:
+    """YOLOv5's rule moves 270 of the 349 tensors here, since its keys count the attention rows."""
+    plain = DetectionModel(load_graph("models/yolov5s.yaml"), seed=1)
+    with_attention = DetectionModel(load_graph("models/yolov5s_SimAM.yaml"), seed=2)
+    assert transfer(with_attention, plain.state_dict()) == (349, 349)
+    moved = with_attention.state_dict()
+    assert all(torch.equal(moved[key], value) for key, value in plain.state_dict().items())
+
+
+def test_other_class_counts_keep_all_but_the_head_and_anchors_may_stay_behind() -> None:
+    plain = DetectionModel(load_graph("models/yolov5n.yaml"), seed=1)
+    other = DetectionModel(load_graph("models/yolov5n.yaml"), class_count=3, seed=2)
+    assert transfer(other, plain.state_dict()) == (343, 349)
+    assert transfer(other, plain.state_dict(), exclude=("anchors",)) == (342, 349)
+
+
+def test_a_checkpoint_that_does_not_fit_its_own_graph_is_one_line(tmp_path: Path) -> None:
+    model, _ = written(tmp_path)
+    state = {key: value for key, value in model.state_dict().items() if not key.startswith("model.2.")}
+    with pytest.raises(UserError, match="weights do not fit"):
+        from_checkpoint(Checkpoint(model.graph, model.names, state))

@@ -1,0 +1,111 @@
+"""The parts of a run: what settles, what is frozen, what is saved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+import train
+import training
+from models.yolo import DetectionModel, load_graph
+from tests.tiny import GRAPH, write_data, write_graph
+from utils.checkpoint import read
+from utils.config import Hyperparameters, TrainConfig
+from utils.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("material")
+    return {"cfg": str(write_graph(folder)), "data": str(write_data(folder)), "cache": "no", "device": "cpu"}
+
+
+def config(material: dict[str, str], folder: Path, **changes: object) -> TrainConfig:
+    return TrainConfig(**{**material, "project": str(folder), "imgsz": 64, "batch_size": 4, "workers": 0, **changes})
+
+
+def test_picture_size_becomes_a_multiple_of_the_stride(capsys: pytest.CaptureFixture[str]) -> None:
+    model = DetectionModel(load_graph("models/yolov5n.yaml"))
+    cpu = torch.device("cpu")
+    assert training.settle(TrainConfig(imgsz=321), model, cpu).imgsz == 352
+    assert training.settle(TrainConfig(imgsz=32), model, cpu).imgsz == 64
+    assert training.settle(TrainConfig(batch_size=-1), model, cpu).batch_size == 16
+    assert "--imgsz 321 is not a multiple of the stride 32, using 352" in capsys.readouterr().out
+
+
+def test_freeze_stops_the_named_rows() -> None:
+    model = DetectionModel(load_graph("models/yolov5n.yaml"))
+    training.freeze(model, TrainConfig(freeze=(3,)).frozen_rows())
+    learning = {row.i for row in model.model if any(p.requires_grad for p in row.parameters())}
+    assert learning.isdisjoint({0, 1, 2})
+    assert {3, 24} <= learning
+
+
+def test_anchors_follow_the_data_unless_told_not_to(material: dict[str, str], tmp_path: Path) -> None:
+    hyp = Hyperparameters(anchor_t=1.05)
+    kept = training.prepare(config(material, tmp_path, noautoanchor=True), hyp)
+    found = training.prepare(config(material, tmp_path), hyp)
+    assert kept.model.spec.anchors[0][0] == (10.0, 13.0)
+    assert found.model.spec.anchors != kept.model.spec.anchors
+
+
+def test_all_arms_of_a_comparison_start_alike(material: dict[str, str], tmp_path: Path) -> None:
+    """A graph with one more row has the same weights in all others, and its loader the same pictures."""
+    graph = tmp_path / "plain.yaml"
+    plain = {**GRAPH, "backbone": [row for row in GRAPH["backbone"] if row[2] != "SimAM"]}
+    plain["head"] = [[[3, 4], 1, "Detect", ["nc", "anchors"]]]
+    graph.write_text(yaml.safe_dump(plain))
+    first = training.prepare(config(material, tmp_path), Hyperparameters())
+    second = training.prepare(config({**material, "cfg": str(graph)}, tmp_path), Hyperparameters())
+    assert len(second.model.model) == len(first.model.model) - 1
+    mine, theirs = first.model.state_dict(), second.model.state_dict()
+    assert mine.keys() == theirs.keys()
+    assert all(torch.equal(mine[key], theirs[key]) for key in mine)
+    for a, b in zip(first.loaders[0], second.loaders[0], strict=True):
+        assert torch.equal(a.images, b.images)
+        assert torch.equal(a.targets, b.targets)
+
+
+def test_snapshot_and_restore_are_inverse(material: dict[str, str], tmp_path: Path) -> None:
+    run = training.prepare(config(material, tmp_path), Hyperparameters())
+    run.progress.batch, run.progress.epoch = 1, 2
+    for parameter in run.model.parameters():
+        parameter.grad = torch.full_like(parameter, 0.5)
+    run.optimizer.step()
+    training.save_last(run)
+    again = training.prepare(run.config, run.hyp, read(run.last), run.folder)
+    assert again.progress == run.progress
+    assert all(torch.equal(a, b) for a, b in zip(run.model.parameters(), again.model.parameters(), strict=True))
+    pairs = zip(run.model.parameters(), again.model.parameters(), strict=True)
+    assert all(torch.equal(a.grad, b.grad) and a.grad.any() for a, b in pairs)
+    mine, theirs = run.optimizer.state_dict()["state"], again.optimizer.state_dict()["state"]
+    assert mine.keys() == theirs.keys()
+    assert all(torch.equal(mine[key]["momentum_buffer"], theirs[key]["momentum_buffer"]) for key in mine)
+
+
+def test_neither_a_graph_nor_weights_is_a_mistake(material: dict[str, str], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--cfg"):
+        training.prepare(config({**material, "cfg": ""}, tmp_path), Hyperparameters())
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("defaults: {imgsz: large}", "imgsz"),
+        ("defaults: {imagesize: 320}", "imagesize"),
+        ("defaults: {hyp: {lr: 1}}", "lr"),
+        ("defaults: {hyp: [1]}", "hyp"),
+        ("defaults: {epochs: 0}", "epochs"),
+    ],
+)
+def test_bad_suggestions_of_a_data_set_name_their_file(
+    material: dict[str, str], tmp_path: Path, line: str, message: str
+) -> None:
+    data = tmp_path / "data.yaml"
+    data.write_text(Path(material["data"]).read_text() + line + "\n")
+    with pytest.raises(UserError, match=message) as caught:
+        train.main(["--cfg", material["cfg"], "--data", str(data), "--project", str(tmp_path)])
+    assert "data.yaml" in str(caught.value) or message == "epochs"
