@@ -24,7 +24,7 @@ from torch import Tensor
 
 from data.augment import letterbox
 from data.console import Console, Found, Viewer, annotated, why_no_window
-from data.sources import Frame, Source, open_source, usual_source
+from data.sources import Source, open_source, usual_source
 from data.writers import CropWriter, LabelWriter, PictureWriter, TableWriter
 from utils.boxes import to_original
 from utils.cli import build, flag, read_flags
@@ -33,7 +33,7 @@ from utils.errors import UserError, run_main
 from utils.files import find_file, next_folder
 from utils.nms import NMSSettings, non_max_suppression
 from utils.signals import StopRequested, StopSignal
-from utils.structures import Detections
+from utils.structures import Detections, Frame
 
 USUAL_SIZE = 640
 

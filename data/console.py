@@ -15,10 +15,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from data.sources import Frame
 from data.writers import class_name
 from utils.draw import draw_boxes
-from utils.structures import Detections
+from utils.structures import Detections, Frame
 
 
 @dataclass(frozen=True, slots=True)

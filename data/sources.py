@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
-import numpy as np
-
 from data.images import ImageError, decode_image, read_image
 from data.names import PICTURE_SUFFIXES, VIDEO_SUFFIXES, is_url, is_video, result_names, shown, suffix_of
 from utils.errors import UserError
 from utils.files import ROOT
+from utils.structures import Frame
 
 if TYPE_CHECKING:
     from data.streams import LiveSource
@@ -26,27 +25,6 @@ if TYPE_CHECKING:
 STREAM_SCHEMES = ("rtsp", "rtsps", "rtmp", "http", "https")
 VIDEO_SITES = ("youtube.com", "youtu.be")
 MOST_SHOWN = 100  # validation pictures that a run without --source looks at
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """One picture to look at.
-
-    image: [H, W, 3] uint8 BGR. path: where it is from, as printed. name: stem of its results, unlike any other
-    item's. kind: "picture", "video" or "stream". item of items: which picture, video or stream, from 1.
-    number: frame number in its video or stream, from 1; 0 for a picture. total: frames of the video, 0 if unknown.
-    fps: frames a second at which the yielded frames are to be played.
-    """
-
-    image: np.ndarray
-    path: str
-    name: str
-    kind: str = "picture"
-    item: int = 1
-    items: int = 1
-    number: int = 0
-    total: int = 0
-    fps: float = 0.0
 
 
 class Source(Protocol):

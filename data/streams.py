@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from data.names import result_names, shown
-from data.sources import Frame
 from utils.errors import UserError
+from utils.structures import Frame
 
 USUAL_FPS = 30.0  # of a stream that does not tell, or tells nonsense
 ATTEMPTS, PAUSE = 5, 1.0  # to reopen a stream that broke off: how often, and seconds between

@@ -17,11 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from data.sources import Frame
 from utils.boxes import normalise
 from utils.errors import UserError
 from utils.files import atomic_write
-from utils.structures import Detections
+from utils.structures import Detections, Frame
 
 CSV_HEADER = ("Image Name", "Prediction", "Confidence")
 CROP_GAIN, CROP_PAD, CROP_QUALITY = 1.02, 10, 95

@@ -11,7 +11,7 @@ from torch import nn
 from models.yolo import DetectionModel, load_graph
 from utils import checkpoint as checkpoints
 from utils.errors import UserError
-from utils.files import ROOT, find_file
+from utils.files import find_file
 
 
 def load_model(path: str | Path, device: torch.device | str = "cpu", fuse: bool = True) -> DetectionModel:
@@ -43,7 +43,7 @@ def from_checkpoint(checkpoint: checkpoints.Checkpoint) -> DetectionModel:
 
 def newest_best() -> Path:
     """The best.pt written most recently below runs/train. Raises UserError if nothing was trained yet."""
-    found = sorted((ROOT / "runs" / "train").glob("*/weights/best.pt"), key=lambda file: file.stat().st_mtime)
+    found = sorted(Path("runs/train").glob("*/weights/best.pt"), key=lambda file: file.stat().st_mtime)
     if not found:
         raise UserError("--weights: no runs/train/*/weights/best.pt; train first, or give a checkpoint")
     return found[-1]

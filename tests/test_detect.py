@@ -104,7 +104,7 @@ def test_the_network_sees_the_least_border(model, imgsz, shape):
 
 
 def test_predict_takes_frames_too(model):
-    from data.sources import Frame
+    from utils.structures import Frame
 
     frames = [Frame(scene((100, 200), PATCHES[:count]), "x", "x") for count in (1, 2, 3)]
     assert [len(found.boxes) for found in predict(model, frames)] == [1, 2, 3]
@@ -323,7 +323,7 @@ def test_real_mistakes(checkpoint, tmp_path, monkeypatch):
 
 
 def test_detector_is_quick_to_prepare(model):
-    from data.sources import Frame
+    from utils.structures import Frame
 
     detector = Detector(model, DetectConfig(imgsz=(192,)))
     frame = Frame(scene((100, 200), PATCHES), "x", "x")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -26,12 +27,14 @@ class World:
 
 
 def start() -> World:
-    """Join the group that torchrun announces through the environment; alone without it."""
+    """Join the group that torchrun announces through the environment; alone without it. Only rank 0 talks."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         return World()
     backend = "nccl" if torch.cuda.is_available() else "gloo"
     dist.init_process_group(backend, timeout=timedelta(hours=3))
+    if dist.get_rank() > 0:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (it is to last as long as the process)
     return World(dist.get_rank(), size, int(os.environ.get("LOCAL_RANK", "0")))
 
 

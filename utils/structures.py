@@ -65,6 +65,27 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
+class Frame:
+    """One picture to look at.
+
+    image: [H, W, 3] uint8 BGR. path: where it is from, as printed. name: stem of its results, unlike any other
+    item's. kind: "picture", "video" or "stream". item of items: which picture, video or stream, from 1.
+    number: frame number in its video or stream, from 1; 0 for a picture. total: frames of the video, 0 if unknown.
+    fps: frames a second at which the yielded frames are to be played.
+    """
+
+    image: np.ndarray
+    path: str
+    name: str
+    kind: str = "picture"
+    item: int = 1
+    items: int = 1
+    number: int = 0
+    total: int = 0
+    fps: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Detections:
     """What a model found in one picture.
 

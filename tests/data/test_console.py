@@ -7,8 +7,7 @@ import torch
 
 from data import console
 from data.console import Console, Found, Viewer, annotated, count_text, line_of, why_no_window
-from data.sources import Frame
-from utils.structures import Detections
+from utils.structures import Detections, Frame
 
 NAMES = {0: "red", 1: "green", 2: "blue"}
 

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 import torch
 
-from data.sources import Frame
 from data.writers import (
     CropWriter,
     LabelWriter,
@@ -17,7 +16,7 @@ from data.writers import (
     write_picture,
 )
 from utils.errors import UserError
-from utils.structures import Detections
+from utils.structures import Detections, Frame
 
 SIZE = (50, 100)  # height, width
 
