@@ -77,8 +77,8 @@ def test_hidden_and_coinciding_shapes_are_refused():
     owner[:20, :20] = 0
     assert scenes._is_fair(owner, [400.0])
     assert not scenes._is_fair(owner, [401 / scenes.MIN_VISIBLE])
-    owner[:10, :20] = 1  # hides half of the first, which is still allowed; the boxes touch only
-    assert scenes._is_fair(owner, [400.0, 200.0])
+    owner[:6, :20] = 1  # hides 30 % of the first, which is still allowed; the boxes touch only
+    assert scenes._is_fair(owner, [400.0, 120.0])
     owner[5:15, 5:15] = 1
     owner[19, 19] = 1
-    assert not scenes._is_fair(owner, [400.0, 200.0])
+    assert not scenes._is_fair(owner, [400.0, 120.0])
