@@ -31,7 +31,7 @@ from utils.cli import build, flag, read_flags
 from utils.device import autocast, describe, select_device
 from utils.errors import UserError, run_main
 from utils.files import find_file, next_folder
-from utils.nms import NMSSettings, non_max_suppression
+from utils.nms import NMSSettings, load_operator, non_max_suppression
 from utils.signals import StopRequested, StopSignal
 from utils.structures import Detections, Frame
 
@@ -48,8 +48,8 @@ class DetectConfig:
     data: str = flag("", "data set YAML whose class names are to be used; '' takes the checkpoint's")
     imgsz: tuple[int, ...] = flag([], "inference size: side, or height and width; left out: as the model was trained",
                                   kind=int, aliases=("--img", "--img-size"))
-    conf_thres: float = flag(0.25, "lowest confidence to report")
-    iou_thres: float = flag(0.45, "overlap above which the less confident of two boxes is dropped")
+    conf_thres: float = flag(0.25, "lowest confidence to report", aliases=("--conf",))
+    iou_thres: float = flag(0.45, "overlap above which the less confident of two boxes is dropped", aliases=("--iou",))
     max_det: int = flag(1000, "most detections of a picture")
     device: str = flag("", "cuda device such as 0, or cpu, or mps; '' chooses")
     view_img: bool = flag(False, "show the results in a window, where there is a display")
@@ -100,6 +100,7 @@ class Detector:
     """
 
     def __init__(self, model: Any, config: DetectConfig) -> None:
+        load_operator()
         self.model, self.config = model, config
         self.device = next((value.device for value in model.parameters()), torch.device("cpu"))
         self.stride = max(32, int(model.stride.max()))

@@ -22,7 +22,7 @@ from torch import nn
 from utils.boxes import to_original
 from utils.device import autocast
 from utils.metrics import CONFIDENCES, ClassCurves, Evaluation
-from utils.nms import NMSSettings, non_max_suppression
+from utils.nms import NMSSettings, load_operator, non_max_suppression
 from utils.predictions import COCO_CATEGORIES, coco_records, file_stems, save_json, save_labels
 from utils.structures import Batch, Metrics
 from utils.tables import val_header, val_table
@@ -98,6 +98,7 @@ class Examiner:
     """Takes batches through the model, keeping time, losses and the scores of every picture."""
 
     def __init__(self, model: nn.Module, settings: EvalSettings, evaluation: Evaluation) -> None:
+        load_operator()
         self.model, self.settings, self.evaluation = model, settings, evaluation
         self.device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
         self.seconds = dict.fromkeys(STAGES, 0.0)

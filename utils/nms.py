@@ -47,6 +47,11 @@ class NMSSettings:
             raise UserError(f"--classes={self.classes}: takes class numbers, 0 or above")
 
 
+def load_operator() -> None:
+    """Import torchvision now: it takes a second or two that would else be booked as the first picture's."""
+    import torchvision.ops  # noqa: F401
+
+
 def non_max_suppression(
     decoded: Tensor, settings: NMSSettings | None = None, labels: Sequence[Tensor] | None = None
 ) -> list[Tensor]:
