@@ -47,22 +47,21 @@ def train(run: Run) -> Metrics | None:
         picture_labels(run)
     log = ResultsLog(run.folder, keep_before=progress.epoch) if run.world.is_main else None
     timing = Timing()
+    done = dist.any_true(run.world, should_stop(run), run.device)
     with StopSignal() as stop:
         try:
-            while progress.epoch < config.epochs:
+            while not done:
                 train_epoch(run, stop, timing)
                 with stop.anywhere():
-                    last_chance = finished(run, progress.epoch + 1)
-                    metrics = validate(run, last_chance)
+                    metrics = validate(run)
                 if log is not None:
                     write_epoch(run, log, metrics)
                 progress.epoch, progress.batch, progress.loss_sums = progress.epoch + 1, 0, [0.0, 0.0, 0.0]
                 keep_epoch(run)
-                done = dist.any_true(run.world, finished(run, progress.epoch), run.device)
+                with stop.anywhere():
+                    done = dist.any_true(run.world, should_stop(run), run.device)
                 if not (config.nosave or done):
                     save_last(run)
-                if done:
-                    break
             with stop.anywhere():
                 return finish(run, timing)
         except StopRequested as request:
@@ -134,16 +133,17 @@ def start_epoch(run: Run) -> None:
     progress, loader = run.progress, run.loaders[0]
     run.model.train()
     for row in run.model.model:
-        if row.i in run.config.frozen_rows():
-            row.eval()
+        for module in row.modules() if row.i in run.config.frozen_rows() else ():
+            if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+                module.eval()
     if progress.batch == 0:
         run.optimizer.zero_grad(set_to_none=True)
     if run.config.close_mosaic and progress.epoch >= run.config.epochs - run.config.close_mosaic:
         loader.close_mosaic()
-    if run.config.image_weights and progress.class_ap:
+    if run.config.image_weights:
         labels = run.data[0]
         weights = class_weights(labels.classes, len(labels.names))
-        focused = focus_on_weak(weights, np.array(progress.class_ap))
+        focused = focus_on_weak(weights, np.array(progress.class_ap or [0.0] * len(weights)))
         loader.set_weights(image_weights(labels.classes, labels.offsets, focused))
     loader.set_epoch(progress.epoch, progress.batch)
 
@@ -202,22 +202,27 @@ def progress_row(run: Run, batch: Batch, size: int) -> str:
     return train_row(epoch, memory_text(run.device), (box, obj, cls), len(batch.targets), size)
 
 
-def finished(run: Run, epoch: int) -> bool:
-    """Whether training ends before `epoch`: all done, or no better fitness for --patience epochs."""
-    waited = epoch - 1 - run.progress.best_epoch
-    return epoch >= run.config.epochs or bool(run.config.patience and waited >= run.config.patience)
+def should_stop(run: Run) -> bool:
+    """Whether no further epoch is due: all done, or no better fitness for --patience epochs.
+
+    Only the main process knows the fitness, so only it may stop early; without validations nobody does.
+    """
+    progress, config = run.progress, run.config
+    if progress.epoch >= config.epochs:
+        return True
+    waited = progress.epoch - 1 - progress.best_epoch
+    return run.world.is_main and not config.noval and config.patience > 0 and waited >= config.patience
 
 
-def validate(run: Run, last_chance: bool) -> Metrics | None:
-    """Score the averaged weights; note the best, and keep them in best.pt."""
+def validate(run: Run) -> Metrics | None:
+    """Score the averaged weights; note the best, and keep them in best.pt. --noval leaves the last epoch's only."""
     progress = run.progress
-    if run.loaders[1] is None or (run.config.noval and not last_chance):
+    is_last = progress.epoch + 1 >= run.config.epochs
+    if run.loaders[1] is None or (run.config.noval and not is_last):
         return None
     settings = EvalSettings(loss=run.loss, verbose=run.config.verbose, single_cls=run.config.single_cls)
     metrics = evaluate(run.ema.module, run.loaders[1], settings)
-    progress.class_ap = [0.0] * len(run.model.names)
-    for row in metrics.classes:
-        progress.class_ap[row.class_id] = row.ap
+    progress.class_ap = [float(value) for value in metrics.extra["class_ap"]]
     progress.scores = {"mAP_0.5": metrics.map50, "mAP_0.5:0.95": metrics.map, "fitness": metrics.fitness}
     if metrics.fitness > progress.best_fitness:
         progress.best_epoch = progress.epoch

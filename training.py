@@ -29,7 +29,7 @@ from utils.config import Hyperparameters, TrainConfig
 from utils.device import choose_dtype, describe, fit_batch_size, select_device
 from utils.ema import ModelEMA
 from utils.errors import UserError
-from utils.files import find_file, next_folder, save_yaml
+from utils.files import find_file, make_folder, next_folder, save_yaml
 from utils.optim import Schedule, make_optimizer
 from utils.seeds import stream
 
@@ -86,9 +86,9 @@ def prepare(
 
     Raises UserError for anything the user has to mend: data, model, flags, device.
     """
-    world = dist.start()
-    several = world.size > 1 and "," in config.device
-    device = dist.device_of(world, select_device("" if several else config.device))
+    world = dist.start(config.device)
+    device = select_device(dist.own_device(world, config.device))
+    dist.refuse_alone(world, config)
     torch.manual_seed(config.seed)
     if device.type == "cuda":
         torch.use_deterministic_algorithms(True, warn_only=True)
@@ -102,7 +102,7 @@ def prepare(
     loaders = make_loaders(config, hyp, model, data, world)
     scaler = torch.amp.GradScaler(device.type, enabled=choose_dtype(device, config.precision) == torch.float16)
     loss = build_loss(model.spec, hyp, config.imgsz, config.label_smoothing)
-    folder = folder or make_folder(config, world)
+    folder = folder or make_run_folder(config, world)
     run = Run(
         config, hyp, folder, world, device, data, model, wrap(model, config, world, device), ModelEMA(model), optimizer,
         scaler, Schedule(config, hyp, len(loaders[0])), loss, loaders, Progress(),
@@ -116,7 +116,7 @@ def prepare(
 
 def announce(run: Run) -> None:
     """Write down what the run was asked to do, and say what the user should know before it starts."""
-    save_yaml(run.folder / "opt.yaml", plain(run.config))
+    save_yaml(run.folder / "opt.yaml", run.config.plain())
     save_yaml(run.folder / "hyp.yaml", dataclasses.asdict(run.hyp))
     for split, index in zip(("train", "val"), run.data, strict=True):
         print(f"{split}: {index.report.summary()}")
@@ -132,7 +132,7 @@ def load_data(config: TrainConfig, world: dist.World) -> Data:
     """Index both splits; the main process goes first, so that the others find its cache."""
     if world.size > 1 and not world.is_main:
         torch.distributed.barrier()
-    train = load_dataset(config.data, "train", single_cls=config.single_cls)
+    train = load_dataset(config.data, "train", single_cls=config.single_cls, imgsz_hint=config.imgsz)
     val = load_dataset(config.data, "val", single_cls=config.single_cls)
     if world.size > 1 and world.is_main:
         torch.distributed.barrier()
@@ -144,6 +144,9 @@ def make_model(
 ) -> DetectionModel:
     """The graph of --cfg, or of --weights, for the data set's classes, pretrained weights copied in."""
     if resumed is not None:
+        if len(resumed.names) != len(data.names):
+            raise UserError(f"{config.data}: has {len(data.names)} classes, but the interrupted run had "
+                            f"{len(resumed.names)}; put the names back, or start anew with --weights")
         return DetectionModel(resumed.graph, class_count=len(data.names), names=data.names, seed=config.seed)
     source = checkpoints.read(find_file(config.weights)) if config.weights else None
     if not config.cfg and source is None:
@@ -164,7 +167,7 @@ def settle(config: TrainConfig, model: DetectionModel, device: torch.device) -> 
     size = max(-(-config.imgsz // stride) * stride, 2 * stride)
     if size != config.imgsz:
         print(f"--imgsz {config.imgsz} is not a multiple of the stride {stride}, using {size}")
-    batch = fit_batch_size(model, size, device) if config.batch_size == -1 else config.batch_size
+    batch = fit_batch_size(model, size, device, config.precision) if config.batch_size == -1 else config.batch_size
     return dataclasses.replace(config, imgsz=size, batch_size=batch)
 
 
@@ -179,10 +182,14 @@ def fit_anchors(config: TrainConfig, hyp: Hyperparameters, model: DetectionModel
 
 
 def freeze(model: DetectionModel, rows: tuple[int, ...]) -> None:
-    """Stop the rows' parameters from learning."""
+    """Stop the rows' parameters from learning. Raises UserError for a row that is not there, or if none is left."""
+    if rows and max(rows) >= len(model.model):
+        raise UserError(f"--freeze {max(rows)}: the model has rows 0 to {len(model.model) - 1}; name some of those")
     for row in model.model:
         if row.i in rows:
             row.requires_grad_(False)
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise UserError("--freeze: leaves nothing to learn; freeze fewer rows")
 
 
 def make_loaders(
@@ -214,20 +221,14 @@ def wrap(model: DetectionModel, config: TrainConfig, world: dist.World, device: 
     return cast(nn.Module, torch.compile(network)) if config.compile else network
 
 
-def make_folder(config: TrainConfig, world: dist.World) -> Path:
+def make_run_folder(config: TrainConfig, world: dist.World) -> Path:
     """project/name, numbered; the same for every process."""
     folder = None
     if world.is_main:
         name = Path(config.cfg).stem if config.name == "cfg" else config.name
         folder = next_folder(config.project, name, config.exist_ok)
-        (folder / "weights").mkdir(exist_ok=True)
+        make_folder(folder / "weights")
     return dist.broadcast(world, folder)  # type: ignore[return-value]
-
-
-def plain(config: TrainConfig) -> dict[str, Any]:
-    """The configuration as YAML and checkpoints hold it."""
-    values = dataclasses.asdict(config)
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
 
 
 def snapshot(run: Run) -> Checkpoint:
@@ -251,7 +252,7 @@ def lean_snapshot(run: Run) -> Checkpoint:
     progress = run.progress
     return Checkpoint(
         graph=run.model.graph, names=run.model.names, state=checkpoints.lean(run.ema.module.state_dict()),
-        config=plain(run.config), hyp=dataclasses.asdict(run.hyp), data=str(run.config.data),
+        config=run.config.plain(), hyp=dataclasses.asdict(run.hyp), data=str(run.config.data),
         epoch=progress.epoch, scores=progress.scores,
     )  # fmt: skip
 
@@ -277,7 +278,8 @@ def restore(run: Run, resumed: Checkpoint) -> None:
     run.model.load_state_dict(state["model"])
     run.ema.load(resumed.state, state["updates"])
     run.optimizer.load_state_dict(state["optimizer"])
-    run.scaler.load_state_dict(state["scaler"])
+    if state["scaler"]:  # empty if the run was interrupted where nothing is scaled
+        run.scaler.load_state_dict(state["scaler"])
     run.progress = Progress(**state["progress"])
     for key, parameter in run.model.named_parameters():
         if key in state["gradients"]:

@@ -18,6 +18,8 @@ from typing import Any
 if __name__ == "__main__":  # run as a script, Python looks in data/ first; the project's root is one up
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
+import numpy as np
+
 from data.coco import read_coco
 from data.dataset_yaml import FORMATS, TASKS, DatasetInfo, Source, read_dataset_yaml
 from data.index import DatasetIndex, load_split
@@ -26,7 +28,7 @@ from data.report import Entry, ScanReport
 from data.voc import parse_xml
 from utils.cli import build, flag, read_flags
 from utils.errors import UserError, run_main
-from utils.files import atomic_write, save_yaml
+from utils.files import atomic_write, make_folder, save_yaml
 from utils.structures import Sample
 
 
@@ -104,7 +106,7 @@ def _voc_splits(source: Path) -> dict[str, Any]:
 
 def _make_folder(out: Path, exist_ok: bool) -> None:
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        make_folder(out)
         if any(out.iterdir()) and not exist_ok:
             raise UserError(f"{out}: holds files already; choose another --out, or add --exist-ok")
     except OSError as error:
@@ -114,8 +116,8 @@ def _make_folder(out: Path, exist_ok: bool) -> None:
 def write_split(index: DatasetIndex, out: Path, task: str, copy: bool = False) -> None:
     """Write a label file for each picture and put the picture where the images-to-labels rule expects it."""
     images, labels = out / "images" / task, out / "labels" / task
-    images.mkdir(parents=True, exist_ok=True)
-    labels.mkdir(parents=True, exist_ok=True)
+    make_folder(images)
+    make_folder(labels)
     taken: dict[str, int] = {}
     for sample in index:
         picture = Path(sample.path)
@@ -127,9 +129,18 @@ def write_split(index: DatasetIndex, out: Path, task: str, copy: bool = False) -
 
 
 def label_text(sample: Sample) -> str:
-    """Rows `class x y width height` in shares of the picture's sides."""
+    """Rows `class x y width height` in shares of the picture's sides; polygons `class x1 y1 …` if any object has one.
+
+    A file with a polygon is read as polygons throughout, so there a box becomes its four corners.
+    """
     height, width = sample.size
     rows = []
+    if any(len(segment) for segment in sample.segments):
+        for number, box, segment in zip(sample.classes.tolist(), sample.boxes, sample.segments, strict=True):
+            points = segment if len(segment) else box[[0, 1, 2, 1, 2, 3, 0, 3]].reshape(4, 2)
+            shares = (points / np.array([width, height])).clip(0, 1).ravel()
+            rows.append(f"{number} " + " ".join(f"{value:.8f}" for value in shares) + "\n")
+        return "".join(rows)
     for number, (x1, y1, x2, y2) in zip(sample.classes.tolist(), sample.boxes.tolist(), strict=True):
         values = ((x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height)
         rows.append(f"{number} " + " ".join(f"{min(max(value, 0.0), 1.0):.8f}" for value in values) + "\n")

@@ -38,7 +38,7 @@ def state_of(files: Iterable[str], *settings: str) -> str:
     for path in files:
         try:
             status = os.stat(path)
-            mark = f"{status.st_size} {status.st_mtime_ns}"
+            mark = f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"  # the last one cannot be set back
         except (OSError, ValueError):
             mark = "missing"
         state.update(os.fsencode(path) + f"\0{mark}\n".encode())

@@ -69,6 +69,7 @@ def choose_workers(requested: int, device_type: str, batch_size: int) -> int:
     computation leaves, and more of them would only take cores away from it.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = max(cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")), 1)  # torchrun's processes share the machine
     useful = max(cores // 4, 1) if device_type == "cpu" else cores
     return min(requested, useful, batch_size if batch_size > 1 else 0)
 

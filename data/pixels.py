@@ -71,7 +71,7 @@ def _file_state(path: str) -> str:
         state = os.stat(path)
     except (OSError, ValueError):
         return "missing"
-    return f"{state.st_size} {state.st_mtime_ns}"
+    return f"{state.st_size} {state.st_mtime_ns} {state.st_ctime_ns}"
 
 
 class PixelSource:

@@ -153,7 +153,7 @@ def test_frozen_rows_stay_as_they_were(material: list[str], tmp_path: Path) -> N
         ["--image-weights", "--cos-lr", "--label-smoothing", "0.1", "--optimizer", "AdamW"],
         ["--rect", "--single-cls", "--optimizer", "Adam", "--noautoanchor", "--precision", "fp32"],
         ["--multi-scale", "--close-mosaic", "1", "--save-period", "1", "--workers", "1", "--cache", "ram"],
-        ["--noval", "--nosave", "--patience", "1", "--hyp", "hyp.VOC.yaml", "--cache", "disk", "--sync-bn"],
+        ["--noval", "--nosave", "--freeze", "5", "--hyp", "hyp.VOC.yaml", "--cache", "disk", "--sync-bn"],
     ],
 )
 def test_flags_of_yolov5_work_together(
@@ -178,7 +178,7 @@ def test_patience_ends_a_run_that_no_longer_gains(
 
     def scored(*_: object) -> Metrics:
         value = next(scores)
-        return Metrics(1, 1, value, value, value, value)
+        return Metrics(1, 1, value, value, value, value, extra={"class_ap": [value, value]})
 
     monkeypatch.setattr(train, "evaluate", scored)
     monkeypatch.setattr(train, "finish", lambda run, timing: None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from models.yolo import DetectionModel, load_graph
 from tests.tiny import GRAPH, write_data, write_graph
 from utils.checkpoint import read
 from utils.config import Hyperparameters, TrainConfig
+from utils.dist import World
 from utils.errors import UserError
 
 
@@ -109,3 +111,33 @@ def test_bad_suggestions_of_a_data_set_name_their_file(
     with pytest.raises(UserError, match=message) as caught:
         train.main(["--cfg", material["cfg"], "--data", str(data), "--project", str(tmp_path)])
     assert "data.yaml" in str(caught.value) or message == "epochs"
+
+
+def test_freezing_too_much_or_what_is_not_there_is_a_mistake() -> None:
+    model = DetectionModel(load_graph("models/yolov5n.yaml"))
+    with pytest.raises(UserError, match="--freeze 99"):
+        training.freeze(model, (3, 99))
+    with pytest.raises(UserError, match="nothing to learn"):
+        training.freeze(model, tuple(range(25)))
+
+
+def test_a_run_whose_data_lost_a_class_does_not_resume(material: dict[str, str], tmp_path: Path) -> None:
+    run = training.prepare(config(material, tmp_path), Hyperparameters())
+    training.save_last(run)
+    data = tmp_path / "more.yaml"
+    data.write_text(Path(material["data"]).read_text().replace("- dark", "- dark\n- gray"))
+    changed = config({**material, "data": str(data)}, tmp_path)
+    with pytest.raises(UserError, match="has 3 classes, but the interrupted run had 2"):
+        training.prepare(changed, run.hyp, read(run.last), run.folder)
+
+
+@pytest.mark.parametrize(
+    ("epoch", "rank", "noval", "stops"),
+    [(8, 0, False, True), (7, 0, False, False), (8, 1, False, False), (8, 0, True, False), (300, 1, True, True)],
+)
+def test_only_the_process_that_knows_the_fitness_stops_early(epoch: int, rank: int, noval: bool, stops: bool) -> None:
+    """Best in epoch 4 and a patience of 3: after epoch 7 it is over, but not for those who never validate."""
+    progress = training.Progress(epoch=epoch, best_epoch=4)
+    config = TrainConfig(epochs=300, patience=3, noval=noval)
+    run = SimpleNamespace(progress=progress, config=config, world=World(rank, 2))
+    assert train.should_stop(run) is stops

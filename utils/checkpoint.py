@@ -142,7 +142,7 @@ def newest_last(folder: Path) -> Path:
     """The last.pt written most recently below folder. Raises UserError if there is none."""
     found = sorted(folder.rglob("last.pt"), key=lambda file: file.stat().st_mtime)
     if not found:
-        raise UserError(f"--resume: no last.pt below {folder}; give its path, or start a new run")
+        raise UserError(f"--resume: no last.pt below {folder}; give its path if --project was elsewhere, or start anew")
     return found[-1]
 
 

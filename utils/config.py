@@ -175,6 +175,11 @@ class TrainConfig:
         _check(self.seed >= 0, "--seed", self.seed, "must not be negative")
         _check(not (self.rect and self.image_weights), "--image-weights", True, "cannot go with --rect")
 
+    def plain(self) -> dict[str, Any]:
+        """The fields as YAML and checkpoints hold them."""
+        values = dataclasses.asdict(self)
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+
     def accumulate(self, nominal_batch: int) -> int:
         """Batches whose gradients make one optimizer step."""
         return max(round(nominal_batch / self.batch_size), 1)

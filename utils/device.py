@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 from typing import Any
 
 import torch
 
 from utils.errors import UserError
+
+MEMORY_SHARE = 0.8  # of the free GPU memory, for --batch-size -1
 
 
 def select_device(text: str = "") -> torch.device:
@@ -27,7 +30,7 @@ def select_device(text: str = "") -> torch.device:
     if "," in wanted:
         count = len(wanted.split(","))
         raise UserError(f"--device {text}: start several devices with `torchrun --nproc_per_node {count} train.py …`")
-    if not wanted.isdigit():
+    if not wanted.isdecimal():
         raise UserError(f"--device {text}: is none of cpu, mps, or a CUDA number such as 0")
     if int(wanted) >= torch.cuda.device_count():
         count = torch.cuda.device_count()
@@ -73,23 +76,33 @@ def describe(device: torch.device) -> str:
     return f"torch {torch.__version__}, {device.type} ({torch.get_num_threads()} threads)"
 
 
-def fit_batch_size(model: torch.nn.Module, imgsz: int, device: torch.device, share: float = 0.8) -> int:
-    """The batch that fills `share` of the free GPU memory; 16 where there is no GPU to measure.
+def fit_batch_size(model: torch.nn.Module, imgsz: int, device: torch.device, precision: str = "auto") -> int:
+    """The batch that fills MEMORY_SHARE of the free GPU memory; 16 where there is no GPU to measure.
 
-    Peak memory of a forward and backward pass at batches 1 to 16 is fitted by a line, as in YOLOv5's autobatch.
+    Peak memory of a forward and backward pass of a copy of the model is measured at batches 1 to 16, as far as they
+    fit, and followed along a line, as in YOLOv5's autobatch.
     """
     if device.type != "cuda":
         return 16
-    sizes, peaks = (1, 2, 4, 8, 16), []
-    free = torch.cuda.mem_get_info(device)[0]
-    for size in sizes:
+    probe = copy.deepcopy(model).train()
+    free, peaks = torch.cuda.mem_get_info(device)[0], {}
+    for size in (1, 2, 4, 8, 16):
         torch.cuda.reset_peak_memory_stats(device)
-        images = torch.zeros(size, 3, imgsz, imgsz, device=device)
-        with autocast(device):
-            total = sum(level.float().mean() for level in model.train()(images))
-        total.backward()
-        peaks.append(torch.cuda.max_memory_allocated(device))
-        model.zero_grad(set_to_none=True)
-    slope = (peaks[-1] - peaks[0]) / (sizes[-1] - sizes[0])
-    batch = int((free * share - (peaks[0] - slope)) / slope)
-    return batch if 1 <= batch <= 1024 else 16
+        try:
+            with autocast(device, precision):
+                raw = probe(torch.zeros(size, 3, imgsz, imgsz, device=device))
+            torch.stack([level.float().mean() for level in raw]).sum().backward()
+        except torch.cuda.OutOfMemoryError:
+            break
+        peaks[size] = torch.cuda.max_memory_allocated(device)
+        probe.zero_grad(set_to_none=True)
+    return _largest_batch(peaks, free * MEMORY_SHARE)
+
+
+def _largest_batch(peaks: dict[int, int], budget: float) -> int:
+    """The batch whose memory, on the line through the smallest and the largest measured one, just fits the budget."""
+    if len(peaks) < 2:
+        return 1
+    first, last = min(peaks), max(peaks)
+    slope = max((peaks[last] - peaks[first]) / (last - first), 1.0)
+    return min(max(int(first + (budget - peaks[first]) / slope), 1), 1024)

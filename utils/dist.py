@@ -10,6 +10,7 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 
+from utils.config import TrainConfig
 from utils.errors import UserError
 
 
@@ -26,16 +27,19 @@ class World:
         return self.rank == 0
 
 
-def start() -> World:
+def start(device: str = "") -> World:
     """Join the group that torchrun announces through the environment; alone without it. Only rank 0 talks."""
-    size = int(os.environ.get("WORLD_SIZE", "1"))
-    if size == 1:
+    size = os.environ.get("WORLD_SIZE", "1")
+    if size == "1":
         return World()
-    backend = "nccl" if torch.cuda.is_available() else "gloo"
-    dist.init_process_group(backend, timeout=timedelta(hours=3))
+    backend = "nccl" if torch.cuda.is_available() and device != "cpu" else "gloo"
+    try:
+        dist.init_process_group(backend, timeout=timedelta(hours=3))
+    except ValueError as error:
+        raise UserError(f"WORLD_SIZE={size}: no process group ({error}); start with torchrun, or unset it") from None
     if dist.get_rank() > 0:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (it is to last as long as the process)
-    return World(dist.get_rank(), size, int(os.environ.get("LOCAL_RANK", "0")))
+    return World(dist.get_rank(), dist.get_world_size(), int(os.environ.get("LOCAL_RANK", "0")))
 
 
 def stop(world: World) -> None:
@@ -43,13 +47,30 @@ def stop(world: World) -> None:
         dist.destroy_process_group()
 
 
-def device_of(world: World, chosen: torch.device) -> torch.device:
-    """Each process its own GPU; on CPU all share it."""
-    if world.size == 1 or chosen.type != "cuda":
-        return chosen
-    device = torch.device(f"cuda:{world.local_rank}")
-    torch.cuda.set_device(device)
-    return device
+def own_device(world: World, wanted: str) -> str:
+    """This process's part of --device: '2,3' gives one of them to each process of a machine, '' counts from 0.
+
+    Raises UserError if a list is shorter than the number of processes here.
+    """
+    if world.size == 1 or wanted in ("cpu", "mps"):
+        return wanted
+    if not torch.cuda.is_available():
+        return "cpu"
+    numbers = [part.strip() for part in wanted.removeprefix("cuda:").split(",")] if wanted else []
+    if numbers and world.local_rank >= len(numbers):
+        raise UserError(f"--device {wanted}: names {len(numbers)} devices for more processes; name one for each")
+    own = numbers[world.local_rank] if numbers else str(world.local_rank)
+    if own.isdecimal():
+        torch.cuda.set_device(int(own))
+    return own
+
+
+def refuse_alone(world: World, config: TrainConfig) -> None:
+    """Raise UserError for what only one process can do, as in YOLOv5."""
+    if world.size > 1 and config.batch_size == -1:
+        raise UserError("--batch-size -1: cannot be found by several processes; give a number")
+    if world.size > 1 and config.image_weights:
+        raise UserError("--image-weights: cannot go with several processes; leave it out")
 
 
 def share_of_batch(world: World, batch_size: int) -> int:

@@ -21,6 +21,7 @@ from torch import nn
 
 from utils.boxes import to_original
 from utils.device import autocast
+from utils.files import make_folder
 from utils.metrics import CONFIDENCES, ClassCurves, Evaluation
 from utils.nms import NMSSettings, load_operator, non_max_suppression
 from utils.predictions import COCO_CATEGORIES, coco_records, file_stems, save_json, save_labels
@@ -213,8 +214,7 @@ def write_results(
         return
     stems = file_stems(paths)
     if settings.save_txt:
-        folder = settings.save_dir / "labels"
-        folder.mkdir(exist_ok=True)
+        folder = make_folder(settings.save_dir / "labels")
         for stem, rows, size in zip(stems, evaluation.detections, sizes, strict=True):
             save_labels(folder / f"{stem}.txt", rows, size, settings.save_conf)
     if settings.json_name:

@@ -80,6 +80,15 @@ def save_yaml(path: str | Path, content: dict[str, Any]) -> None:
         yaml.safe_dump(content, file, sort_keys=False, allow_unicode=True)
 
 
+def make_folder(folder: Path) -> Path:
+    """Make a folder, and those above it, unless it is there. Raises UserError if that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be made ({error.strerror}); choose another place") from None
+    return folder
+
+
 def next_folder(project: str | Path, name: str, exist_ok: bool = False) -> Path:
     """Make and return project/name, or the first free of name2, name3 …, as YOLOv5 numbers its runs."""
     folder = Path(project) / name
@@ -100,10 +109,14 @@ def find_file(name: str | Path, *folders: str) -> Path:
 
     Raises UserError when there is none, or several.
     """
+    if not str(name).strip():
+        raise UserError("a file is needed, but its name is empty; give a path")
     for candidate in (Path(name), ROOT / name):
         if candidate.is_file():
             return candidate
-    found = sorted({hit for folder in folders for hit in (ROOT / folder).rglob(Path(name).name)})
+    pattern = Path(name).name or str(name)
+    hits = (hit for folder in folders for hit in (ROOT / folder).rglob("*") if hit.name == pattern)
+    found = sorted({hit for hit in hits if hit.is_file()})
     if len(found) == 1:
         return found[0]
     if found:

@@ -11,10 +11,11 @@ import cv2
 import numpy as np
 import pytest
 
-from data.convert import main
+from data.convert import label_text, main
 from data.index import load_dataset
 from utils.errors import UserError
 from utils.files import ROOT
+from utils.structures import Sample
 
 
 @pytest.fixture(autouse=True)
@@ -113,3 +114,12 @@ def test_as_a_script_from_anywhere(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1
+
+
+def test_polygons_stay_polygons_and_boxes_beside_them_become_corners() -> None:
+    triangle = np.array([[10, 10], [30, 10], [20, 40]], np.float32)
+    boxes = np.array([[10, 10, 30, 40], [0, 0, 50, 20]], np.float32)
+    sample = Sample("a.jpg", (50, 100), boxes, np.array([1, 0]), (triangle, np.zeros((0, 2), np.float32)))
+    first, second = label_text(sample).splitlines()
+    assert [float(value) for value in first.split()] == pytest.approx([1, 0.1, 0.2, 0.3, 0.2, 0.2, 0.8])
+    assert [float(value) for value in second.split()] == pytest.approx([0, 0, 0, 0.5, 0, 0.5, 0.4, 0, 0.4])

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from data.index import load_dataset
-from data.index_cache import cache_folder
+from data.index_cache import cache_folder, state_of
 
 GOOD_ROW = "0 .5 .5 .2 .2\n"
 
@@ -58,3 +60,16 @@ def test_nothing_is_written_beside_the_data(make: Callable[..., Path], tmp_path:
     before = sorted((tmp_path / "set").rglob("*"))
     load_dataset(yaml, "train")
     assert sorted((tmp_path / "set").rglob("*")) == before
+
+
+def test_an_edit_of_equal_length_with_its_time_set_back_is_noticed(tmp_path: Path) -> None:
+    """As rsync -t and cp -p leave files: size and time of change alike, content not."""
+    label = tmp_path / "a.txt"
+    label.write_text("0 .5 .5 .1 .1\n")
+    status, before = label.stat(), state_of([str(label)])
+    assert state_of([str(label)]) == before
+    time.sleep(0.05)
+    label.write_text("1 .5 .5 .1 .1\n")
+    os.utime(label, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert label.stat().st_mtime_ns == status.st_mtime_ns
+    assert state_of([str(label)]) != before

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from utils.device import autocast, choose_dtype, fit_batch_size, memory_text, select_device
+from utils.device import _largest_batch, autocast, choose_dtype, fit_batch_size, memory_text, select_device
 from utils.errors import UserError
 
 
@@ -31,3 +31,10 @@ def test_without_a_gpu_there_is_nothing_to_measure() -> None:
     cpu = torch.device("cpu")
     assert memory_text(cpu) == "0G"
     assert fit_batch_size(torch.nn.Conv2d(3, 4, 1), 640, cpu) == 16
+
+
+def test_the_batch_follows_the_line_of_measured_memory() -> None:
+    assert _largest_batch({1: 150, 2: 200, 16: 900}, 1100.0) == 20
+    assert _largest_batch({1: 150}, 1100.0) == 1
+    assert _largest_batch({1: 150, 2: 200}, 120.0) == 1
+    assert _largest_batch({1: 1, 16: 16}, 1e9) == 1024
