@@ -212,10 +212,30 @@ def test_mistakes_are_one_line_and_status_2(
     assert "\n" not in error
 
 
-@pytest.mark.slow
-def test_two_processes_learn_together(material: list[str], tmp_path: Path) -> None:
+def torchrun(material: list[str], folder: Path, *flags: str) -> Path:
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "train.py", *material,
-               "--project", str(tmp_path), "--name", "run", "--epochs", "2"]  # fmt: skip
+               "--project", str(folder), "--name", "run", "--noplots", *flags]  # fmt: skip
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert len(read_results(tmp_path / "run" / "results.csv")) == 2
+    assert done.stdout.count("Epoch    GPU_mem") == len(read_results(folder / "run" / "results.csv"))
+    return folder / "run"
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_learns(material: list[str], tmp_path: Path) -> None:
+    """The same pictures, the same mean gradient: only batch statistics differ, as each process has its own half."""
+    flags = ("--epochs", "3", "--precision", "fp32", "--noautoanchor", "--patience", "2")
+    two = torchrun(material, tmp_path / "two", *flags)
+    one = run(material, tmp_path / "one", *flags, "--noplots")
+    ours, theirs = (read_results(folder / "results.csv") for folder in (two, one))
+    assert len(ours) == len(theirs) == 3
+    for column in ("train/box_loss", "train/obj_loss", "val/obj_loss"):
+        assert ours[-1][column] == pytest.approx(theirs[-1][column], rel=0.3)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["auto", "fp16", "fp32"])
+def test_a_gpu_trains(material: list[str], tmp_path: Path, precision: str) -> None:
+    """Half precision with and without a scaler, pinned memory, deterministic algorithms, plots."""
+    folder = run(material, tmp_path, "--epochs", "2", "--device", "0", "--precision", precision)
+    assert read_results(folder / "results.csv")[1]["train/obj_loss"] > 0
