@@ -119,9 +119,8 @@ def announce(run: Run) -> None:
     save_yaml(run.folder / "opt.yaml", run.config.plain())
     save_yaml(run.folder / "hyp.yaml", dataclasses.asdict(run.hyp))
     for split, index in zip(("train", "val"), run.data, strict=True):
-        print(f"{split}: {index.report.summary()}")
+        print(f"{split}: {index.report.table()}")
         if index.report.entries:
-            print(index.report.table())
             index.report.write(run.folder / f"data_{split}_report.csv")
     for warning in run.model.warnings:
         print(f"warning: {warning}")

@@ -22,9 +22,8 @@ import numpy as np
 from data.augment import resize
 from data.geometry import resized_size
 from data.images import ImageError, read_image
-from utils.files import ROOT
+from data.index_cache import cache_folder
 
-CACHE_FOLDER = ROOT / "runs" / "cache"
 MEMORY_SHARE = 0.4  # of the memory that is free, for one data set; training and validation each have one
 DISK_SHARE = 0.9  # of the free disk that a cache may take
 
@@ -82,7 +81,7 @@ class PixelSource:
     no room for that.
     """
 
-    def __init__(self, pictures: PictureList, mode: str = "no", folder: Path = CACHE_FOLDER) -> None:
+    def __init__(self, pictures: PictureList, mode: str = "no", folder: Path | None = None) -> None:
         self.pictures, self.mode = pictures, mode
         self.files: tuple[Path, Path] | None = None
         self._pixels = self._filled = np.zeros(0, dtype=np.uint8)
@@ -90,7 +89,7 @@ class PixelSource:
             self._sizes = pictures.resized_sizes()
             self._offsets = np.concatenate([[0], np.cumsum(self._sizes.prod(1) * 3)])
         if mode == "disk":
-            key = pictures.key()
+            key, folder = pictures.key(), folder or cache_folder()
             # After a crash of the machine marks may have reached the disk before pixels: marks hold for one boot only.
             self.files = (folder / f"{key}.pixels", folder / f"{key}.{_boot_name()}.filled")
             _reserve_files(*self.files, (max(int(self._offsets[-1]), 1), max(len(self), 1)))
@@ -180,7 +179,6 @@ def open_pixels(pictures: PictureList, cache: str, copies: int = 1, folder: Path
 
     copies: processes that will hold one each. folder: for the disk, the project's own if left out.
     """
-    folder = folder or CACHE_FOLDER
     need = int(pictures.resized_sizes().prod(1).sum()) * 3 if cache != "no" else 0
     if cache in ("ram", "auto"):
         free = available_memory()

@@ -49,11 +49,12 @@ def assert_same(first, second):
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")  # more processes than cores
 @pytest.mark.parametrize("cache", ["no", "ram", "disk"])
 def test_any_number_of_workers(index, cache, monkeypatch, tmp_path):
-    monkeypatch.setattr("data.pixels.CACHE_FOLDER", tmp_path)
+    monkeypatch.setenv("YOLO_CACHE_DIR", str(tmp_path))
     expected = read(build_loader(index, SETTINGS, shuffle=True), 0, 1, 2)
     for workers in (0, 2, 4):
         loader = build_loader(index, replace(SETTINGS, cache=cache), workers=workers, shuffle=True)
         assert_same(read(loader, 0, 1, 2), expected)
+    assert any(tmp_path.glob("*.pixels")) == (cache == "disk")
 
 
 def test_spawned_workers(index):
