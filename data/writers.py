@@ -19,7 +19,7 @@ import numpy as np
 
 from utils.boxes import normalise
 from utils.errors import UserError
-from utils.files import atomic_write
+from utils.files import atomic_write, make_folder
 from utils.structures import Detections, Frame
 
 CSV_HEADER = ("Image Name", "Prediction", "Confidence")
@@ -58,14 +58,6 @@ def label_lines(detections: Detections, confidence: bool = False, corners: bool 
     return lines
 
 
-def _make_folder(folder: Path) -> Path:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be made ({error.strerror}); choose another --project") from None
-    return folder
-
-
 @dataclass
 class LabelWriter:
     """labels/STEM.txt for every frame in which something was found. written: how many."""
@@ -79,7 +71,7 @@ class LabelWriter:
         lines = label_lines(detections, self.confidence, self.corners)
         if not lines:
             return
-        with atomic_write(_make_folder(self.folder) / f"{result_stem(frame)}.txt", "w") as file:
+        with atomic_write(make_folder(self.folder) / f"{result_stem(frame)}.txt", "w") as file:
             file.write("\n".join(lines) + "\n")
         self.written += 1
 
@@ -137,7 +129,7 @@ class CropWriter:
 
     def __call__(self, frame: Frame, detections: Detections) -> None:
         for class_id, _, box in _ascending(detections):
-            folder = _make_folder(self.folder / _folder_name(class_name(detections, class_id)))
+            folder = make_folder(self.folder / _folder_name(class_name(detections, class_id)))
             write_picture(self._free(folder / frame.name), crop(frame.image, box))
             self.written += 1
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -30,13 +31,23 @@ def train_row(epoch: str, memory: str, losses: tuple[float, float, float], insta
 
 
 def read_results(path: Path) -> list[dict[str, float]]:
-    """The rows of a results.csv, names stripped of their padding; [] if it is not there."""
+    """The rows of a results.csv by stripped name; [] if it is not there.
+
+    A cell that is no number is NaN, a line of another length (torn, or edited) is left out.
+    """
     if not path.is_file():
         return []
     with open(path, encoding="utf-8", newline="") as file:
-        rows = csv.reader(file)
-        names = [name.strip() for name in next(rows, [])]
-        return [{name: float(cell) for name, cell in zip(names, row, strict=False)} for row in rows if row]
+        lines = [[cell.strip() for cell in line] for line in csv.reader(file) if line]
+    names = lines[0] if lines else []
+    return [dict(zip(names, map(_number, line), strict=True)) for line in lines[1:] if len(line) == len(names)]
+
+
+def _number(cell: str) -> float:
+    try:
+        return float(cell)
+    except ValueError:
+        return math.nan
 
 
 class ResultsLog:

@@ -6,7 +6,6 @@ One that has nothing to show (no labels, one epoch, a loss that was NaN) is draw
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from utils import log
 from utils.figures import (
     BLUE,
     GREEN,
@@ -34,22 +34,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def read_results(path: Path) -> dict[str, np.ndarray]:
-    """Columns of results.csv by stripped name, a cell that is no number as NaN; a torn last line is left out."""
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = [[cell.strip() for cell in row] for row in csv.reader(file) if row]
-    if not rows:
-        return {}
-    head = rows[0]
-    table = np.array([[_number(cell) for cell in row] for row in rows[1:] if len(row) == len(head)], dtype=float)
-    return {name: table.reshape(-1, len(head))[:, column] for column, name in enumerate(head) if name}
-
-
-def _number(cell: str) -> float:
-    try:
-        return float(cell)
-    except ValueError:
-        return math.nan
+def read_columns(path: Path) -> dict[str, np.ndarray]:
+    """Columns of results.csv by name; {} if it has no rows."""
+    rows = log.read_results(path)
+    return {name: np.array([row[name] for row in rows]) for name in (rows[0] if rows else ()) if name}
 
 
 def smooth(values: np.ndarray, sigma: float = 2.0) -> np.ndarray:
@@ -74,7 +62,7 @@ RESULT_PANELS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
 
 def plot_results(path: Path) -> Path:
     """Draw results.csv as results.png beside it: losses, precision, recall, mAP with its best epoch, learning rate."""
-    columns = read_results(Path(path))
+    columns = read_columns(Path(path))
     figure = new_figure(13.5, 7)
     for axes, (title, lines) in zip(figure.subplots(2, 3).flat, RESULT_PANELS, strict=True):
         style_axes(axes, title, "epoch")

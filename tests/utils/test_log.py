@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from utils.log import COLUMNS, ResultsLog, read_results, train_header, train_row
@@ -38,3 +39,14 @@ def test_console_lines_stand_below_each_other() -> None:
     line = train_row("0/99", "3.21G", (0.1, 0.02, 0.003), 123, 640)
     assert len(line) == len(train_header()) == 77
     assert line.split() == ["0/99", "3.21G", "0.1", "0.02", "0.003", "123", "640"]
+
+
+def test_a_torn_line_or_an_odd_cell_does_not_stop_a_resume(tmp_path: Path) -> None:
+    log = ResultsLog(tmp_path)
+    log.add(row(0))
+    log.close()
+    path = tmp_path / "results.csv"
+    path.write_text(path.read_text() + "  1, 0.5\n" + ",".join(["2", "none", *["1"] * (len(COLUMNS) - 2)]) + "\n")
+    rows = read_results(path)
+    assert [line["epoch"] for line in rows] == [0, 2]
+    assert math.isnan(rows[1]["train/box_loss"])

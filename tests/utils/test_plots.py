@@ -54,15 +54,15 @@ def test_results(tmp_path: Path, epochs: int, cell: str) -> None:
     assert picture(path).shape == (980, 1890, 3)
 
 
-def test_read_results_strips_names_and_drops_a_torn_line(tmp_path: Path) -> None:
+def test_read_columns_strips_names_and_drops_a_torn_line(tmp_path: Path) -> None:
     path = write_results(tmp_path / "results.csv", 3, "nan")
     path.write_text(path.read_text() + "     3,   0.1")
-    columns = plots.read_results(path)
+    columns = plots.read_columns(path)
     assert list(columns) == list(COLUMNS)
     assert columns["epoch"].tolist() == [0, 1, 2]
     assert math.isnan(columns["train/cls_loss"][1])
     (tmp_path / "empty.csv").write_text("")
-    assert plots.read_results(tmp_path / "empty.csv") == {}
+    assert plots.read_columns(tmp_path / "empty.csv") == {}
 
 
 def test_smooth_leaves_constants_and_gaps_alone() -> None:
