@@ -92,7 +92,8 @@ def test_utils_is_a_closed_list_of_nouns():
 def test_an_attention_file_is_complete_in_itself(name):
     if Path(name).name.startswith("_"):
         return
-    allowed = ("torch", "math", "__future__", "models.attention._registry", "typing", "collections.abc")
+    own = ("models.attention._registry", "models.attention._lean")
+    allowed = ("torch", "math", "warnings", "__future__", "typing", "collections.abc", *own)
     for module, node in imported(TREES[name]):
         assert module.startswith(allowed), f"{name}:{node.lineno} imports {module}"
 

@@ -1,0 +1,100 @@
+"""Reads tests/golden/attention: fills a module by the files' recipe, runs it, and compares all that was stored.
+
+A file has several variants (arguments of the original) at several map sizes; its `meta` names the parameters. Values
+come from the original code run in float64. How a value is drawn from its name is told by `fill`.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from utils.files import ROOT
+
+FOLDER = ROOT / "tests" / "golden" / "attention"
+TOLERANCE = 1e-5  # relative to a value, and to the spread of its array
+
+
+def draws(seed: int, *shape: int) -> torch.Tensor:
+    """Standard normal float32 values that every platform draws alike."""
+    return torch.from_numpy(np.random.Generator(np.random.PCG64(seed)).standard_normal(shape).astype(np.float32))
+
+
+def fill(module: nn.Module, entries: dict[str, Any]) -> None:
+    """Give every parameter and buffer the value that its canonical name stands for.
+
+    entries: of a variant's meta; each canonical name with its shape and rule. Fails if the names are not the module's.
+    """
+    state = module.state_dict()
+    assert set(state) == set(entries), sorted(set(state) ^ set(entries))
+    for name, entry in entries.items():
+        shape = tuple(state[name].shape)
+        value = np.random.Generator(np.random.PCG64(zlib.crc32(name.encode()))).standard_normal(shape) * 0.1
+        value = {"plain": value, "norm_w": 1 + value, "var": abs(value) + 0.5, "zero": 0 * value}[entry["rule"]]
+        state[name].copy_(torch.from_numpy(np.asarray(value, dtype=np.float32)))
+
+
+class Golden:
+    """One file: `Golden("simam").check(SimAM(32), "official", "20x20")`."""
+
+    def __init__(self, name: str) -> None:
+        self.values = np.load(FOLDER / f"{name}.npz")
+        self.meta = json.loads(str(self.values["meta"]))
+
+    def entries(self, variant: str) -> dict[str, Any]:
+        return self.meta["variants"][variant]["entries"]
+
+    def check(self, module: nn.Module, variant: str, size: str, channels: int | None = None) -> None:
+        """Compare output in eval and train mode, gradients of input and parameters, and running statistics.
+
+        size: height x width, as in the file's keys. Inputs are tried contiguous and channels-last.
+        """
+        height, width = map(int, size.split("x"))
+        for memory_format in (torch.contiguous_format, torch.channels_last):
+            x = draws(7, 2, channels or self.meta["C"], height, width).contiguous(memory_format=memory_format)
+            fill(module, self.entries(variant))
+            key = f"{variant}/{size}"
+            self.compare(module.eval()(x), f"{key}/eval")
+            x.requires_grad_()
+            module.zero_grad()
+            out = module.train()(x)
+            (out * draws(11, *out.shape)).sum().backward()
+            self.compare(out, f"{key}/train")
+            self.compare(x.grad, f"{key}/gradx")
+            for name, parameter in module.named_parameters():
+                self.compare(parameter.grad, f"{key}/gradp/{name}")
+            for name, buffer in module.named_buffers():
+                self.compare(buffer, f"{key}/buf/{name}")
+
+    def compare(self, found: torch.Tensor | None, key: str) -> None:
+        """Compare with a stored array, or with its sample and sums; some gradients and buffers are not stored."""
+        if not any(name.split("@")[0] == key for name in self.values.files):
+            assert "/gradp/" in key or "/buf/" in key, f"{key} is not in the file"
+            return
+        floor = 1.0 if "/gradp/" in key else 1e-3  # biases before a norm have no gradient but rounding
+        if key in self.values:
+            expected = self.values[key]
+            values = np.zeros_like(expected) if found is None else found.detach().numpy().reshape(expected.shape)
+            assert_close(values, expected, key, floor)
+            return
+        assert found is not None, key
+        values = found.detach().numpy()
+        for sample in (name for name in self.values.files if name.startswith(f"{key}@sample")):
+            assert tuple(self.values[f"{key}@shape"]) == values.shape
+            step = int(sample.rpartition("sample")[2])
+            assert_close(values.ravel()[::step], self.values[sample], key, floor)
+        wide = values.astype(np.float64)
+        sums = [wide.sum(), abs(wide).sum(), (wide**2).sum()]
+        tolerance = 1e-5 * float(sums[1]) + 1e-4  # of a sum: of its terms
+        np.testing.assert_allclose(sums, self.values[f"{key}@stats"], rtol=1e-4, atol=tolerance, err_msg=key)
+
+
+def assert_close(values: np.ndarray, expected: np.ndarray, key: str, floor: float) -> None:
+    """Within TOLERANCE of each value, or of the largest one; floor: the least that counts as largest."""
+    spread = max(float(np.abs(expected).max(initial=0.0)), floor)
+    np.testing.assert_allclose(values, expected, rtol=TOLERANCE, atol=TOLERANCE * spread, err_msg=key)
