@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from types import TracebackType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -241,10 +242,18 @@ def _no_interrupts() -> Iterator[None]:
 def _start_worker(worker: int) -> None:
     """Leave the terminal's process group: Ctrl-C and SIGTERM reach the main process alone, which decides.
 
-    Should the main process die, torch's own watchdog in the worker ends it.
+    Should the main process die, torch's own watchdog in the worker ends it. A main process that is interrupted while
+    it fetches a batch hangs up in the middle of a handshake, which is no news either.
     """
     _calm_opencv()
+    sys.excepthook = _report_but_hangups
     if hasattr(os, "setsid"):
         os.setsid()
     else:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _report_but_hangups(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """sys.excepthook of worker processes."""
+    if not issubclass(kind, (EOFError, ConnectionError)):
+        sys.__excepthook__(kind, error, trace)

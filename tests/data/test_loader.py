@@ -207,6 +207,14 @@ def test_ctrl_c_is_silent_in_workers(tmp_path):
     assert process.returncode == 0
 
 
+def test_workers_keep_quiet_of_hangups_only(capfd):
+    for error in (EOFError(), ConnectionResetError()):
+        loader_module._report_but_hangups(type(error), error, None)
+    assert capfd.readouterr().err == ""
+    loader_module._report_but_hangups(ValueError, ValueError("torn"), None)
+    assert "torn" in capfd.readouterr().err
+
+
 def test_choose_workers(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
     assert [choose_workers(99, device, 16) for device in ("cuda", "mps", "cpu")] == [8, 8, 2]
