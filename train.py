@@ -10,7 +10,6 @@ import sys
 import time
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from tqdm import tqdm
 from data.augment import multi_scale_size
 from data.index import read_dataset_yaml
 from models.diagnose import explain, first_bad_gradient
+from models.losses.sparsity import Sparsity
 from models.weights import load_model
 from training import Run, lean_snapshot, prepare, read_interrupted, save_last, snapshot
 from utils import checkpoint as checkpoints
@@ -27,7 +27,7 @@ from utils.cli import build, read_flags
 from utils.config import REFUSED_TRAIN_FLAGS, TrainConfig, choose_hyp
 from utils.device import autocast, memory_text
 from utils.errors import UserError, run_main
-from utils.log import COLUMNS, ResultsLog, Timing, train_header, train_row
+from utils.log import ResultsLog, Timing, columns, train_header, train_row
 from utils.optim import MAX_GRADIENT_NORM, apply_rates
 from utils.seeds import stream
 from utils.signals import StopRequested, StopSignal
@@ -45,7 +45,8 @@ def train(run: Run) -> Metrics | None:
     config, progress = run.config, run.progress
     if run.world.is_main and not config.noplots:
         picture_labels(run)
-    log = ResultsLog(run.folder, keep_before=progress.epoch) if run.world.is_main else None
+    names = columns(run.loss.names, run.sparsity.columns())
+    log = ResultsLog(run.folder, names, progress.epoch) if run.world.is_main else None
     timing = Timing()
     done = dist.any_true(run.world, should_stop(run), run.device)
     with StopSignal() as stop:
@@ -79,7 +80,7 @@ def train_epoch(run: Run, stop: StopSignal, timing: Timing) -> None:
     progress, loader = run.progress, run.loaders[0]
     start_epoch(run)
     if run.world.is_main:
-        print("\n" + train_header())
+        print("\n" + train_header(run.loss.names))
     bar = tqdm(loader, total=len(loader), initial=progress.batch, disable=not run.world.is_main, dynamic_ncols=True)
     mark = time.perf_counter()
     for batch in bar:
@@ -167,6 +168,7 @@ def to_device(run: Run, batch: Batch, iteration: int) -> tuple[torch.Tensor, tor
 def step(run: Run, batch: Batch) -> None:
     """Clip the gradients, move the weights, move their average."""
     run.scaler.unscale_(run.optimizer)
+    run.sparsity.add_gradients()
     norm = torch.nn.utils.clip_grad_norm_(run.model.parameters(), MAX_GRADIENT_NORM)
     if not run.scaler.is_enabled() and not torch.isfinite(norm):
         raise UserError(f"{where(run, batch)}: the gradient of {first_bad_gradient(run.model)} is not finite; "
@@ -197,9 +199,9 @@ def remedy(run: Run) -> str:
 
 def progress_row(run: Run, batch: Batch, size: int) -> str:
     done = max(run.progress.batch, 1)
-    box, obj, cls = (value / done for value in run.progress.loss_sums)
+    losses = [value / done for value in run.progress.loss_sums]
     epoch = f"{run.progress.epoch}/{run.config.epochs - 1}"
-    return train_row(epoch, memory_text(run.device), (box, obj, cls), len(batch.targets), size)
+    return train_row(epoch, memory_text(run.device), losses, len(batch.targets), size)
 
 
 def should_stop(run: Run) -> bool:
@@ -240,15 +242,11 @@ def keep_epoch(run: Run) -> None:
 
 
 def write_epoch(run: Run, log: ResultsLog, metrics: Metrics | None) -> None:
-    """One row of results.csv; without a validation the former figures stand again, as in YOLOv5."""
-    progress, former = run.progress, log.rows[-1] if log.rows else {}
-    values: list[Any] = [progress.epoch, *(total / max(progress.batch, 1) for total in progress.loss_sums)]
-    if metrics is None:
-        values += [former.get(name, 0.0) for name in COLUMNS[4:11]]
-    else:
-        values += [metrics.precision, metrics.recall, metrics.map50, metrics.map, *metrics.losses]
-    values += [group["lr"] for group in run.optimizer.param_groups]
-    log.add(dict(zip(COLUMNS, values, strict=True)))
+    """One row of results.csv."""
+    names = (f"train/{name}_loss" for name in run.loss.names)
+    means = (total / max(run.progress.batch, 1) for total in run.progress.loss_sums)
+    trained = {"epoch": run.progress.epoch, **dict(zip(names, means, strict=True)), **run.sparsity.columns()}
+    log.add(trained, metrics, [group["lr"] for group in run.optimizer.param_groups])
 
 
 def finish(run: Run, timing: Timing) -> Metrics | None:
@@ -271,6 +269,8 @@ def finish(run: Run, timing: Timing) -> Metrics | None:
     metrics = evaluate(model, run.loaders[1] or (), settings)
     if area:
         print(area_line(metrics))
+    if run.sparsity.weight:
+        print(f"\n{Sparsity(model, run.sparsity.weight).table()}")
     print(f"Best mAP50 {metrics.map50:.3f}, mAP50-95 {metrics.map:.3f}, epoch {run.progress.best_epoch}")
     print(f"Results in {run.folder}")
     print(f"Use it: python detect.py --weights {best} --imgsz {run.config.imgsz} --source PICTURES")

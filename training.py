@@ -18,6 +18,7 @@ from data.index import DatasetIndex, load_dataset
 from data.loader import Loader, build_loader, choose_workers
 from models.diagnose import first_bad_tensor
 from models.losses import build_loss
+from models.losses.sparsity import Sparsity
 from models.weights import transfer
 from models.yolo import DetectionModel, load_graph
 from utils import checkpoint as checkpoints
@@ -67,6 +68,7 @@ class Run:
     scaler: torch.amp.GradScaler
     schedule: Schedule
     loss: Any
+    sparsity: Sparsity
     loaders: tuple[Loader, Loader | None]  # training; validation on the main process
     progress: Progress
 
@@ -105,7 +107,7 @@ def prepare(
     folder = folder or make_run_folder(config, world)
     run = Run(
         config, hyp, folder, world, device, data, model, wrap(model, config, world, device), ModelEMA(model), optimizer,
-        scaler, Schedule(config, hyp, len(loaders[0])), loss, loaders, Progress(),
+        scaler, Schedule(config, hyp, len(loaders[0])), loss, Sparsity(model, config.sparsity), loaders, Progress(),
     )  # fmt: skip
     if resumed is not None:
         restore(run, resumed)
@@ -151,6 +153,8 @@ def make_model(
     if not config.cfg and source is None:
         raise UserError("--cfg: give a model such as models/yolov5s.yaml, or --weights to go on from")
     graph = load_graph(config.cfg) if config.cfg else source.graph  # type: ignore[union-attr]
+    if config.attention_init:
+        graph = {**graph, "attention_init": config.attention_init}
     anchors = round(hyp.anchors) or None
     model = DetectionModel(graph, class_count=len(data.names), anchors=anchors, names=data.names, seed=config.seed)
     if source is not None:

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models.attention import ATTENTION
+from models.attention import ATTENTION, INITS
 from utils.errors import UserError
 from utils.files import ROOT, find_file, load_yaml
 
 REQUIRED = ("nc", "depth_multiple", "width_multiple", "anchors", "backbone", "head")
-OPTIONAL = ("activation", "channel_multiple", "ch", "inplace", "yaml_file")
+OPTIONAL = ("activation", "attention_init", "channel_multiple", "ch", "inplace", "yaml_file")
 LARGEST = 65536  # of any channel count, size or argument: what is above is a slip of the pen
 MOST_ROWS, MOST_REPEATS, MOST_CLASSES = 1000, 2000, 100_000
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
@@ -45,7 +45,11 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """A whole graph with checked types. anchors: per level (w, h) pairs in pixels, or the number wanted per level."""
+    """A whole graph with checked types.
+
+    anchors: per level (w, h) pairs in pixels, or the number wanted per level. attention_init: of attention rows that
+    do not say it themselves, paper or identity.
+    """
 
     file: str
     class_count: int
@@ -54,6 +58,7 @@ class Graph:
     channel_multiple: int
     anchors: tuple[tuple[tuple[float, float], ...], ...] | int
     activation: str | None
+    attention_init: str
     rows: tuple[Row, ...]
     warnings: tuple[str, ...]
 
@@ -127,6 +132,7 @@ def read_graph(content: Mapping[str, Any]) -> Graph:
         channel_multiple=whole("channel_multiple", 1024, 8),
         anchors=read_anchors(file, content["anchors"]),
         activation=activation,
+        attention_init=_attention_init(file, content),
         rows=_read_rows(file, content, depth),
         warnings=tuple(
             f"{file}: {shorten(key)}: nothing reads this key"
@@ -134,6 +140,13 @@ def read_graph(content: Mapping[str, Any]) -> Graph:
             if key not in REQUIRED and key not in OPTIONAL
         ),
     )
+
+
+def _attention_init(file: str, content: Mapping[str, Any]) -> str:
+    init = content.get("attention_init", INITS[0])
+    if init not in INITS:
+        raise UserError(f"{file}: attention_init: {shorten(init)}: must be {' or '.join(INITS)}")
+    return init
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,10 @@ models/blocks_extra.py and torch.nn.
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -16,7 +18,7 @@ from torch import nn
 
 from models import blocks_extra as extra
 from models import common
-from models.attention import ATTENTION, closest
+from models.attention import ATTENTION, INITS, closest
 from models.attention._arguments import read_list
 from models.graph import LARGEST, Graph, Row, is_whole, shorten
 from models.heads import Detect
@@ -138,7 +140,28 @@ def head_arguments(graph: Graph, row: Row, args: list[Any], incoming: list[int])
 
 def attention_options(graph: Graph, row: Row, args: Any, width: int) -> tuple[dict[str, Any], list[str]]:
     """Keyword arguments of an attention row, and a warning if it declares other channels than it gets."""
-    if isinstance(args, dict):
-        return args, []
-    options, note = read_list(ATTENTION[row.module], args, width, graph.scaled)
-    return options, [f"{graph.file}: row {row.index}: {row.module} {shorten(args)}: {note}"] if note else []
+    found, note = (args, "") if isinstance(args, dict) else read_list(ATTENTION[row.module], args, width, graph.scaled)
+    notes = [_note(graph, row, f"{shorten(args)}: {note}")] if note else []
+    return {**({"init": graph.attention_init} if graph.attention_init != INITS[0] else {}), **found}, notes
+
+
+@contextlib.contextmanager
+def collect_warnings(graph: Graph, row: Row, notes: list[str]) -> Iterator[None]:
+    """Add what attention modules warn of inside the block to notes, with the file and the row."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        yield
+    ours = [warning for warning in caught if Path(warning.filename).parent.name == "attention"]
+    notes += [_note(graph, row, f"{shorten(row.arguments)}: {warning.message}") for warning in ours]
+
+
+def _note(graph: Graph, row: Row, text: str) -> str:
+    return f"{graph.file}: row {row.index}: {row.module} {text}"
+
+
+def attention_width(row: Row, copies: list[nn.Module], width: int) -> int:
+    """Channels that an attention row gives. Raises UserError for repeats of a module that changes them."""
+    out = getattr(copies[0], "out_channels", width)
+    if out != width and len(copies) > 1:
+        raise UserError(f"number {row.repeats}: must be 1 where the number of channels changes, {width} to {out} here")
+    return out

@@ -65,8 +65,10 @@ def parse_model(graph: Graph, seed: int) -> tuple[nn.Sequential, list[str]]:
                 options, notes = layers.attention_options(graph, row, args, width)
                 warnings += notes
                 args = [width, options]
-                width = options.get("out_channels") or width
-            copies = [_make(layer.kind or row.module, args) for _ in range(repeats)]
+            with layers.collect_warnings(graph, row, warnings):
+                copies = [_make(layer.kind or row.module, args) for _ in range(repeats)]
+            if layer is layers.ATTENTION_LAYER:
+                width = layers.attention_width(row, copies, width)
         widths.append(width)
         network.add_module(row.key, _label(row, copies, width, args))
     warnings += [f"{graph.file}: row {row.index}: {row.module}: nobody reads this row" for row in unread_rows(graph)]

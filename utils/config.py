@@ -43,6 +43,8 @@ class Hyperparameters:
     cls_pw: float = 1.0
     obj: float = 1.0
     obj_pw: float = 1.0
+    dfl: float = 1.5  # gain of the distribution focal loss; v8 graphs only, as the next one
+    small_side: float = 16.0  # pixels to which small targets grow when cells are sought for them; 0 not at all
     iou_t: float = 0.2  # read by nothing, in YOLOv5 too; kept so that its files load
     anchor_t: float = 4.0
     anchors: float = 0.0  # anchors per level to be found by AutoAnchor; 0 keeps the model's own
@@ -155,6 +157,9 @@ class TrainConfig:
     patience: int = flag(100, "stop after so many epochs without a better fitness; 0 never")
     freeze: tuple[int, ...] = flag([0], "first N rows to freeze, or the rows' numbers")
     save_period: int = flag(-1, "also keep a checkpoint every so many epochs")
+    attention_init: str = flag("", "how attention starts: identity changes no output at first; '' takes the graph's",
+                               choices=("", "paper", "identity"))
+    sparsity: float = flag(0.0, "NAM: weight p of the penalty on its scale factors; 1e-4 is the authors'")
     seed: int = flag(0, "seed of weights, order and augmentation")
     precision: str = flag("auto", "arithmetic of the forward pass; auto takes bf16 or fp16 where it is fast",
                           choices=("auto", "fp32", "bf16", "fp16"))
@@ -172,6 +177,7 @@ class TrainConfig:
         _check(self.patience >= 0, "--patience", self.patience, "must not be negative; 0 never stops early")
         _check(self.close_mosaic >= 0, "--close-mosaic", self.close_mosaic, "must not be negative")
         _check(min(self.freeze) >= 0, "--freeze", self.freeze, "takes row numbers, 0 or above")
+        _check(0 <= self.sparsity < math.inf, "--sparsity", self.sparsity, "must be 0 or more")
         _check(self.seed >= 0, "--seed", self.seed, "must not be negative")
         _check(not (self.rect and self.image_weights), "--image-weights", True, "cannot go with --rect")
 

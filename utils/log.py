@@ -6,26 +6,30 @@ import csv
 import json
 import math
 import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from utils.files import atomic_write
+from utils.structures import Metrics
 
-COLUMNS = (
-    "epoch",
-    "train/box_loss", "train/obj_loss", "train/cls_loss",
-    "metrics/precision", "metrics/recall", "metrics/mAP_0.5", "metrics/mAP_0.5:0.95",
-    "val/box_loss", "val/obj_loss", "val/cls_loss",
-    "x/lr0", "x/lr1", "x/lr2",
-)  # fmt: skip
-TRAIN_HEADER = ("Epoch", "GPU_mem", "box_loss", "obj_loss", "cls_loss", "Instances", "Size")
+LOSSES = ("box", "obj", "cls")  # terms of YOLOv5's loss; a head's loss names its own
+SCORES = ("metrics/precision", "metrics/recall", "metrics/mAP_0.5", "metrics/mAP_0.5:0.95")
+RATES = ("x/lr0", "x/lr1", "x/lr2")
 
 
-def train_header() -> str:
-    return "".join(f"{name:>11}" for name in TRAIN_HEADER)
+def columns(losses: Sequence[str] = LOSSES, extra: Iterable[str] = ()) -> tuple[str, ...]:
+    """Names of results.csv's columns, YOLOv5's with its terms of the loss; extra ones follow those of training."""
+    train, val = ([f"{split}/{name}_loss" for name in losses] for split in ("train", "val"))
+    return ("epoch", *train, *extra, *SCORES, *val, *RATES)
 
 
-def train_row(epoch: str, memory: str, losses: tuple[float, float, float], instances: int, size: int) -> str:
+def train_header(losses: Sequence[str] = LOSSES) -> str:
+    names = ("Epoch", "GPU_mem", *(f"{name}_loss" for name in losses), "Instances", "Size")
+    return "".join(f"{name:>11}" for name in names)
+
+
+def train_row(epoch: str, memory: str, losses: Sequence[float], instances: int, size: int) -> str:
     """One progress line below train_header."""
     return f"{epoch:>11}{memory:>11}" + "".join(f"{value:>11.4g}" for value in (*losses, instances, size))
 
@@ -53,26 +57,39 @@ def _number(cell: str) -> float:
 class ResultsLog:
     """results.csv, rewritten whole and atomically each epoch; TensorBoard files beside it when installed.
 
-    keep_before: of a resumed run, the epoch it starts at; rows from there on are dropped and come again.
+    names: of the columns, see columns(). keep_before: of a resumed run, the epoch it starts at; rows from there on are
+    dropped and come again.
     """
 
-    def __init__(self, folder: Path, keep_before: int = 0) -> None:
-        self.path = folder / "results.csv"
+    def __init__(self, folder: Path, names: Sequence[str], keep_before: int = 0) -> None:
+        self.path, self.names = folder / "results.csv", tuple(names)
         self.rows = [row for row in read_results(self.path) if row.get("epoch", 0) < keep_before]
         self._board = _tensorboard(folder, keep_before)
 
-    def add(self, values: dict[str, float]) -> None:
-        """Append one epoch; the keys are COLUMNS."""
-        self.rows.append(values)
-        with atomic_write(self.path, "w") as file:
-            file.write(",".join(f"{name:>20}" for name in COLUMNS) + "\n")
-            for row in self.rows:
-                file.write(",".join(f"{row[name]:>20.5g}" for name in COLUMNS) + "\n")
+    def add(self, train: dict[str, float], metrics: Metrics | None, rates: Sequence[float]) -> None:
+        """Append one epoch: its number and training figures by column name, its scores, a learning rate per group.
+
+        Without a validation the former scores stand again, as in YOLOv5.
+        """
+        former = self.rows[-1] if self.rows else {}
+        tested = [*SCORES, *(name for name in self.names if name.startswith("val/"))]
+        values = {name: former.get(name, 0.0) for name in tested}
+        if metrics is not None:
+            scores = (metrics.precision, metrics.recall, metrics.map50, metrics.map, *metrics.losses)
+            values = dict(zip(tested, scores, strict=True))
+        row = {**train, **values, **dict(zip(RATES, rates, strict=True))}
+        self.rows.append(row)
+        self._write()
         if self._board:
-            for name, value in values.items():
-                if name != "epoch":
-                    self._board.add_scalar(name, value, int(values["epoch"]))
+            for name in self.names[1:]:
+                self._board.add_scalar(name, row[name], int(row["epoch"]))
             self._board.flush()
+
+    def _write(self) -> None:
+        with atomic_write(self.path, "w") as file:
+            file.write(",".join(f"{name:>20}" for name in self.names) + "\n")
+            for row in self.rows:
+                file.write(",".join(f"{row.get(name, math.nan):>20.5g}" for name in self.names) + "\n")
 
     def close(self) -> None:
         if self._board:

@@ -11,8 +11,11 @@ import pkgutil
 
 from torch import nn
 
+from models.attention._identity import start_as_identity
 from models.attention._registry import ATTENTION, options
 from utils.errors import UserError
+
+INITS = ("paper", "identity")
 
 for _file in pkgutil.iter_modules(__path__):
     if not _file.name.startswith("_"):
@@ -24,9 +27,10 @@ def names() -> list[str]:
     return sorted(ATTENTION)
 
 
-def build_attention(name: str, channels: int, **arguments: object) -> nn.Module:
+def build_attention(name: str, channels: int, *, init: str = "paper", **arguments: object) -> nn.Module:
     """Make the attention module called name for maps of so many channels.
 
+    init: paper, or identity to start bit-equal to no module at all (models/attention/_identity.py).
     Raises UserError for a name or an argument that does not exist, or a value that the module refuses.
     """
     if name not in ATTENTION:
@@ -34,11 +38,14 @@ def build_attention(name: str, channels: int, **arguments: object) -> nn.Module:
     kind = ATTENTION[name]
     for argument in arguments:
         if argument not in options(kind):
-            known = ", ".join(options(kind)) or "none"
+            known = ", ".join([*options(kind), "init"])
             hint = closest(argument, options(kind))
             raise UserError(f"{argument}: {name} has no such argument; it takes {known}{hint}")
+    if init not in INITS:
+        raise UserError(f"init: {init!r}: must be {' or '.join(INITS)}")
     try:
-        return kind(channels, **arguments)
+        module = kind(channels, **arguments)
+        return start_as_identity(module) if init == "identity" else module
     except (TypeError, ValueError) as error:
         raise UserError(str(error)) from error
 

@@ -19,13 +19,16 @@ def read_list(kind: type[nn.Module], values: list[Any], channels: int, scaled: A
     """Turn `[1e-4]`, `[512]`, `[512, 512]` or `[512, 7]` into keyword arguments and a warning ("" if there is none).
 
     channels: of the incoming map. scaled: function from a channel count in YAML to the one at the graph's width.
-    Raises ValueError when there are more values than the module has options.
+    A class with a from_list of its own reads the list itself. Raises ValueError when there are more values than the
+    module has options.
     """
+    known = options(kind)
+    if hasattr(kind, "from_list"):
+        return kind.from_list(list(values), channels, scaled), ""
     rest = list(values)
     declared = rest.pop(0) if rest and _is_count(rest[0]) else None
     if declared is not None and rest and _is_count(rest[0]) and rest[0] == declared:
         rest.pop(0)
-    known = options(kind)
     order = list(getattr(kind, "tutorial_order", ())) or [name for name in known if name != "out_channels"]
     if len(rest) > len(order):
         raise ValueError(f"takes at most {len(order)} options ({', '.join(order)}) after an optional channel count")

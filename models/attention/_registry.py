@@ -34,7 +34,8 @@ def register(*aliases: str) -> Callable[[Kind], Kind]:
 def check_contract(kind: type[nn.Module]) -> None:
     """Hold the class to `__init__(self, channels, *, …)`, its options having defaults, and to `forward(self, x)`.
 
-    A class may list in `tutorial_order` the options that lists in YAML give by position. Raises TypeError.
+    A class may list in `tutorial_order` the options that lists in YAML give by position, or have a class method
+    `from_list(values, channels, scaled)` that reads such a list as a whole. Raises TypeError.
     """
     _, *parameters = inspect.signature(kind.__init__).parameters.values()
     if [(first.name, first.kind) for first in parameters[:1]] != [

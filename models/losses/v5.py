@@ -44,6 +44,8 @@ class LossSettings:
 class AnchorLoss:
     """loss(raw, targets, image_size) -> (total * batch, items). State: `balance`, which only autobalance changes."""
 
+    names = ("box", "obj", "cls")  # of items
+
     def __init__(self, anchors: Tensor, strides: tuple[float, ...], settings: LossSettings) -> None:
         """anchors: [L, A, 2] (w, h) in cells. strides: L, pixels per cell."""
         self.anchors = anchors

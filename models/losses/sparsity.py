@@ -1,0 +1,73 @@
+"""NAM's weight sparsity penalty: p * (sum |gamma| + sum |lambda|) over the scale factors of all NAM modules.
+
+Liu, Shao, Teng and Hoffmann, "NAM: Normalization-based Attention Module", NeurIPS 2021 workshop, equation 4
+(https://arxiv.org/abs/2111.12419). The loss of a step is the sum over its pictures there, and so it is here: YOLOv5's
+loss is multiplied by the batch. Any attention module that has a method `sparsity_scales()` takes part.
+
+The penalty enters as its gradient, p * sign(scale), once for each optimizer step: after unscaling, before clipping,
+the same in every process. (The authors' published script walks over the wrong children and so never applies it.)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from utils.errors import UserError
+
+THRESHOLDS = (1e-4, 1e-3, 1e-2, 1e-1)  # of |scale|, for the table after training
+
+
+class Sparsity:
+    """The penalty of one model. weight: p; 0 switches everything off.
+
+    Raises UserError for a weight above 0 where no module has scales to penalise.
+    """
+
+    def __init__(self, model: nn.Module, weight: float) -> None:
+        self.weight = weight
+        self.layers = {name: scales for name, module in _sources(model) if (scales := module.sparsity_scales())}
+        if weight and not self.layers:
+            raise UserError(f"--sparsity {weight}: the graph has no NAM row whose scales it could press on; add one")
+
+    @property
+    def scales(self) -> list[nn.Parameter]:
+        """All penalised parameters that learn."""
+        return [scale for scales in self.layers.values() for scale in scales if scale.requires_grad]
+
+    def add_gradients(self) -> None:
+        """Add p * sign(scale) to the gradient of each scale that has one; sign(0) is 0."""
+        if self.weight:
+            with torch.no_grad():
+                for scale in self.scales:
+                    if scale.grad is not None:
+                        scale.grad.add_(scale.sign(), alpha=self.weight)
+
+    def columns(self) -> dict[str, float]:
+        """The penalty's present value as results.csv has it; {} when it is off."""
+        if not self.weight:
+            return {}
+        total = sum(float(scale.detach().abs().sum()) for scale in self.scales)
+        return {"train/sparsity": self.weight * total}
+
+    def table(self) -> str:
+        """How many scales of each layer lie below each threshold, aligned for the terminal; "" without any layer."""
+        if not self.layers:
+            return ""
+        header = f"{'NAM scales near zero':>32}{'scales':>9}" + "".join(f"{f'< {limit:g}':>9}" for limit in THRESHOLDS)
+        rows = [_row(name, scales) for name, scales in self.layers.items()]
+        everything = [scale for scales in self.layers.values() for scale in scales]
+        return "\n".join([header, *rows, _row("all", everything)] if len(rows) > 1 else [header, *rows])
+
+
+def _sources(model: nn.Module) -> list[tuple[str, Any]]:
+    """Modules with scales, by their state-dict names."""
+    return [(name, module) for name, module in model.named_modules() if hasattr(module, "sparsity_scales")]
+
+
+def _row(name: str, scales: list[nn.Parameter]) -> str:
+    values = torch.cat([scale.detach().abs().flatten().cpu() for scale in scales])
+    counts = "".join(f"{int((values < limit).sum()):>9}" for limit in THRESHOLDS)
+    return f"{name:>32}{len(values):>9}{counts}"
