@@ -36,6 +36,7 @@ from utils.signals import StopRequested, StopSignal
 from utils.structures import Detections, Frame
 
 USUAL_SIZE = 640
+USUAL_IOU = {True: 0.45, False: 0.7}  # YOLOv5's for heads with objectness, YOLOv8's for those without
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ class DetectConfig:
     imgsz: tuple[int, ...] = flag([], "inference size: side, or height and width; left out: as the model was trained",
                                   kind=int, aliases=("--img", "--img-size"))
     conf_thres: float = flag(0.25, "lowest confidence to report", aliases=("--conf",))
-    iou_thres: float = flag(0.45, "overlap above which the less confident of two boxes is dropped", aliases=("--iou",))
+    iou_thres: float | None = flag(None, "overlap above which the less confident of two boxes is dropped; left out: "
+                                   "0.45, for graphs without anchors 0.7", kind=float, aliases=("--iou",))
     max_det: int = flag(1000, "most detections of a picture")
     device: str = flag("", "cuda device such as 0, or cpu, or mps; '' chooses")
     view_img: bool = flag(False, "show the results in a window, where there is a display")
@@ -81,9 +83,10 @@ class DetectConfig:
             raise UserError(f"--line-thickness={self.line_thickness}: must not be negative; 0 is automatic")
         self.nms()
 
-    def nms(self) -> NMSSettings:
-        """What non-maximum suppression keeps; refuses thresholds out of range."""
-        return NMSSettings(self.conf_thres, self.iou_thres, self.max_det, self.classes or None, self.agnostic_nms)
+    def nms(self, objectness: bool = True) -> NMSSettings:
+        """What non-maximum suppression keeps of a head's boxes; refuses thresholds out of range."""
+        iou = USUAL_IOU[objectness] if self.iou_thres is None else self.iou_thres
+        return NMSSettings(self.conf_thres, iou, self.max_det, self.classes or None, self.agnostic_nms)
 
 
 REFUSED_FLAGS = {
@@ -96,12 +99,14 @@ REFUSED_FLAGS = {
 class Detector:
     """A model with its settings: frame in, Found out.
 
-    model: has names and stride, and returns (decoded [1, N, 5 + nc], ...) for [1, 3, H, W] in 0..1.
+    model: has names and stride, and returns (decoded [1, N, 5 + nc], ...) for [1, 3, H, W] in 0..1; [1, N, 4 + nc] if
+    its `objectness` is False.
     """
 
     def __init__(self, model: Any, config: DetectConfig) -> None:
         load_operator()
         self.model, self.config = model, config
+        self.objectness: bool = getattr(model, "objectness", True)
         self.device = next((value.device for value in model.parameters()), torch.device("cpu"))
         self.stride = max(32, int(model.stride.max()))
         sides = config.imgsz or (USUAL_SIZE,)
@@ -116,7 +121,8 @@ class Detector:
         with torch.inference_mode(), autocast(self.device, precision):
             decoded = self.model(x, augment=True)[0] if self.config.augment else self.model(x)[0]
         computed = self._clock()
-        rows = non_max_suppression(decoded, self.config.nms())[0].cpu()
+        settings = self.config.nms(self.objectness)
+        rows = non_max_suppression(decoded, settings, objectness=self.objectness)[0].cpu()
         size = (frame.image.shape[0], frame.image.shape[1])
         boxes = to_original(rows[:, :4], gain, pad, size)
         found = Detections(frame.path, size, boxes, rows[:, 4], rows[:, 5].long(), self.model.names)

@@ -1,7 +1,7 @@
-"""Train a detector: python train.py --cfg models/yolov5s_SimAM.yaml --data data/shapes.yaml
+"""Train a detector: python train.py --cfg models/yolov5s_SimAM.yaml --data data/shapes.yaml; or models/yolov8n.yaml
 
 The loop in reading order: train (epochs: learn, validate, log, save) and train_epoch (rates, forward, loss, backward,
-step). training.py builds what it works with; val.py scores it.
+step). planning.py and training.py build what it works with, training_state.py saves it; val.py scores it.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ import torch
 from tqdm import tqdm
 
 from data.augment import multi_scale_size
-from data.index import read_dataset_yaml
 from models.diagnose import explain, first_bad_gradient
 from models.losses.sparsity import Sparsity
 from models.weights import load_model
-from training import Run, lean_snapshot, prepare, read_interrupted, save_last, snapshot
+from planning import plan
+from training_state import Run, lean_snapshot, save_last, snapshot
 from utils import checkpoint as checkpoints
 from utils import dist
-from utils.cli import build, read_flags
-from utils.config import REFUSED_TRAIN_FLAGS, TrainConfig, choose_hyp
+from utils.cli import read_flags
+from utils.config import REFUSED_TRAIN_FLAGS, TrainConfig
 from utils.device import autocast, memory_text
 from utils.errors import UserError, run_main
 from utils.log import ResultsLog, Timing, columns, train_header, train_row
@@ -222,7 +222,8 @@ def validate(run: Run) -> Metrics | None:
     is_last = progress.epoch + 1 >= run.config.epochs
     if run.loaders[1] is None or (run.config.noval and not is_last):
         return None
-    settings = EvalSettings(loss=run.loss, verbose=run.config.verbose, single_cls=run.config.single_cls)
+    settings = EvalSettings(loss=run.loss, verbose=run.config.verbose, single_cls=run.config.single_cls,
+                            protocol=run.config.protocol)  # fmt: skip
     metrics = evaluate(run.ema.module, run.loaders[1], settings)
     progress.class_ap = [float(value) for value in metrics.extra["class_ap"]]
     progress.scores = {"mAP_0.5": metrics.map50, "mAP_0.5:0.95": metrics.map, "fitness": metrics.fitness}
@@ -260,12 +261,13 @@ def finish(run: Run, timing: Timing) -> Metrics | None:
     timing.write(run.folder)
     plots = not run.config.noplots
     if plots:
-        plot_results(run.folder / "results.csv")
+        plot_results(run.folder / "results.csv", run.config.protocol)
     best = run.best if run.best.exists() else run.last
     print(f"\nValidating {best}")
     model = load_model(best, run.device)
     area = find_spec("faster_coco_eval") is not None
-    settings = EvalSettings(verbose=True, area=area, plots=plots, save_dir=run.folder, single_cls=run.config.single_cls)
+    settings = EvalSettings(verbose=True, area=area, plots=plots, save_dir=run.folder, protocol=run.config.protocol,
+                            single_cls=run.config.single_cls)  # fmt: skip
     metrics = evaluate(model, run.loaders[1] or (), settings)
     if area:
         print(area_line(metrics))
@@ -279,18 +281,7 @@ def finish(run: Run, timing: Timing) -> Metrics | None:
 
 def main(argv: list[str] | None = None) -> Metrics | None:
     """Read the flags over the data set's suggestions over the defaults, then train."""
-    given = read_flags(TrainConfig, argv, "Train a detector.", REFUSED_TRAIN_FLAGS)
-    if given.get("resume"):
-        config, hyp, checkpoint, folder = read_interrupted(given["resume"])
-        ignored = sorted(set(given) - {"resume"})
-        if ignored:
-            print(f"--resume goes on with the run's own settings; ignored: {', '.join(ignored)}")
-        return train(prepare(config, hyp, checkpoint, folder))
-    info = read_dataset_yaml(given.get("data", TrainConfig.data))
-    suggested = dict(info.suggested)
-    hyp = choose_hyp(given.get("hyp", ""), suggested.pop("hyp", {}), f"{info.path}: defaults: hyp")
-    build(TrainConfig, suggested, f"{info.path}: defaults")
-    return train(prepare(build(TrainConfig, {**suggested, **given}), hyp))
+    return train(plan(read_flags(TrainConfig, argv, "Train a detector.", REFUSED_TRAIN_FLAGS)))
 
 
 if __name__ == "__main__":

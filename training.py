@@ -1,4 +1,4 @@
-"""What a training run is made of, and how it is put together, saved and put back; train.py holds the loop itself.
+"""What a training run is made of, and how it is put together; train.py holds the loop itself, training_state.py a run.
 
 prepare(config) reads in the order in which things are built: folder, data, model, optimizer, loaders, loss.
 """
@@ -6,7 +6,6 @@ prepare(config) reads in the order in which things are built: folder, data, mode
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,69 +15,22 @@ from torch import nn
 from data.dataset import DatasetSettings
 from data.index import DatasetIndex, load_dataset
 from data.loader import Loader, build_loader, choose_workers
-from models.diagnose import first_bad_tensor
 from models.losses import build_loss
 from models.losses.sparsity import Sparsity
 from models.weights import transfer
 from models.yolo import DetectionModel, load_graph
+from training_state import Data, Progress, Run, restore
 from utils import checkpoint as checkpoints
 from utils import dist
 from utils.anchors import check_anchors
 from utils.checkpoint import Checkpoint
-from utils.cli import build
-from utils.config import Hyperparameters, TrainConfig
+from utils.config import Hyperparameters, TrainConfig, family_of
 from utils.device import choose_dtype, describe, fit_batch_size, select_device
 from utils.ema import ModelEMA
 from utils.errors import UserError
 from utils.files import find_file, make_folder, next_folder, save_yaml
-from utils.optim import Schedule, make_optimizer
+from utils.optim import Schedule, choose_optimizer, make_optimizer
 from utils.seeds import stream
-
-Data = tuple[DatasetIndex, DatasetIndex]  # training, validation
-
-
-@dataclass
-class Progress:
-    """Where a run stands; saved with it, so that a resumed run goes on from the very batch."""
-
-    epoch: int = 0
-    batch: int = 0
-    last_step: int = -1
-    best_fitness: float = 0.0
-    best_epoch: int = 0
-    loss_sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
-    class_ap: list[float] = field(default_factory=list)
-    scores: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass
-class Run:
-    """Everything one training run works with."""
-
-    config: TrainConfig
-    hyp: Hyperparameters
-    folder: Path
-    world: dist.World
-    device: torch.device
-    data: Data
-    model: DetectionModel
-    network: nn.Module  # the model as it is called: bare, compiled, or wrapped for several processes
-    ema: ModelEMA
-    optimizer: torch.optim.Optimizer
-    scaler: torch.amp.GradScaler
-    schedule: Schedule
-    loss: Any
-    sparsity: Sparsity
-    loaders: tuple[Loader, Loader | None]  # training; validation on the main process
-    progress: Progress
-
-    @property
-    def last(self) -> Path:
-        return self.folder / "weights" / "last.pt"
-
-    @property
-    def best(self) -> Path:
-        return self.folder / "weights" / "best.pt"
 
 
 def prepare(
@@ -97,6 +49,9 @@ def prepare(
     data = load_data(config, world)
     model = make_model(config, hyp, data[0], resumed).to(device).to(memory_format=torch.channels_last)
     config = settle(config, model, device)
+    config, hyp, chosen = choose_optimizer(config, hyp, len(data[0]), model.spec.class_count)
+    if chosen and world.is_main:
+        print(chosen)
     if resumed is None:
         fit_anchors(config, hyp, model, data[0])
     freeze(model, config.frozen_rows())
@@ -107,7 +62,8 @@ def prepare(
     folder = folder or make_run_folder(config, world)
     run = Run(
         config, hyp, folder, world, device, data, model, wrap(model, config, world, device), ModelEMA(model), optimizer,
-        scaler, Schedule(config, hyp, len(loaders[0])), loss, Sparsity(model, config.sparsity), loaders, Progress(),
+        scaler, Schedule(config, hyp, len(loaders[0]), family_of(model.graph)), loss, Sparsity(model, config.sparsity),
+        loaders, Progress(),
     )  # fmt: skip
     if resumed is not None:
         restore(run, resumed)
@@ -124,7 +80,7 @@ def announce(run: Run) -> None:
         print(f"{split}: {index.report.table()}")
         if index.report.entries:
             index.report.write(run.folder / f"data_{split}_report.csv")
-    for warning in run.model.warnings:
+    for warning in (*run.model.warnings, *run.hyp.doubts(family_of(run.model.graph))):
         print(f"warning: {warning}")
     print(describe(run.device), str(choose_dtype(run.device, run.config.precision)).removeprefix("torch."), sep=", ")
 
@@ -149,19 +105,28 @@ def make_model(
             raise UserError(f"{config.data}: has {len(data.names)} classes, but the interrupted run had "
                             f"{len(resumed.names)}; put the names back, or start anew with --weights")
         return DetectionModel(resumed.graph, class_count=len(data.names), names=data.names, seed=config.seed)
-    source = checkpoints.read(find_file(config.weights)) if config.weights else None
-    if not config.cfg and source is None:
-        raise UserError("--cfg: give a model such as models/yolov5s.yaml, or --weights to go on from")
-    graph = load_graph(config.cfg) if config.cfg else source.graph  # type: ignore[union-attr]
+    graph, source = read_source(config.cfg, config.weights, config.scale)
     if config.attention_init:
         graph = {**graph, "attention_init": config.attention_init}
-    anchors = round(hyp.anchors) or None
+    anchors = (round(hyp.anchors) or None) if family_of(graph) == "v5" else None
     model = DetectionModel(graph, class_count=len(data.names), anchors=anchors, names=data.names, seed=config.seed)
     if source is not None:
         exclude = ("anchors",) if config.cfg or hyp.anchors else ()
         copied, total = transfer(model, source.state, exclude)
         print(f"Transferred {copied}/{total} tensors from {config.weights}")
     return model
+
+
+def read_source(cfg: str, weights: str, scale: str = "") -> tuple[dict[str, Any], Checkpoint | None]:
+    """The graph of --cfg, else of --weights; and the checkpoint of --weights, if there is one."""
+    source = checkpoints.read(find_file(weights)) if weights else None
+    if cfg:
+        return load_graph(cfg, scale), source
+    if source is None:
+        raise UserError("--cfg: give a model such as models/yolov5s.yaml or yolov8n.yaml, or --weights to go on from")
+    if scale:
+        raise UserError(f"--scale {scale}: {weights} has its size; give --cfg too for another, or leave --scale out")
+    return source.graph, source
 
 
 def settle(config: TrainConfig, model: DetectionModel, device: torch.device) -> TrainConfig:
@@ -175,8 +140,8 @@ def settle(config: TrainConfig, model: DetectionModel, device: torch.device) -> 
 
 
 def fit_anchors(config: TrainConfig, hyp: Hyperparameters, model: DetectionModel, data: DatasetIndex) -> None:
-    """Replace the anchors if they miss more than 2 % of the boxes."""
-    if config.noautoanchor and not hyp.anchors:
+    """Replace the anchors, if the head has any, if they miss more than 2 % of the boxes."""
+    if not model.spec.anchors or (config.noautoanchor and not hyp.anchors):
         return
     generator = stream(config.seed, "anchors")
     found = check_anchors(data, model.spec.anchors, config.imgsz, hyp.anchor_t, generator)
@@ -232,68 +197,3 @@ def make_run_folder(config: TrainConfig, world: dist.World) -> Path:
         folder = next_folder(config.project, name, config.exist_ok)
         make_folder(folder / "weights")
     return dist.broadcast(world, folder)  # type: ignore[return-value]
-
-
-def snapshot(run: Run) -> Checkpoint:
-    """The whole state between two batches. Gradients belong to it: a step may be made of several batches."""
-    grads = {key: value.grad for key, value in run.model.named_parameters() if value.grad is not None}
-    training = {
-        "model": run.model.state_dict(),
-        "updates": run.ema.updates,
-        "optimizer": run.optimizer.state_dict(),
-        "scaler": run.scaler.state_dict(),
-        "progress": dataclasses.asdict(run.progress),
-        "gradients": grads if run.progress.batch else {},
-        "random": checkpoints.random_state(run.device),
-        "data_digests": [index.digest for index in run.data],
-    }
-    return dataclasses.replace(lean_snapshot(run), state=run.ema.module.state_dict(), training=training)
-
-
-def lean_snapshot(run: Run) -> Checkpoint:
-    """What inference needs: the averaged weights, the graph, the names."""
-    progress = run.progress
-    return Checkpoint(
-        graph=run.model.graph, names=run.model.names, state=checkpoints.lean(run.ema.module.state_dict()),
-        config=run.config.plain(), hyp=dataclasses.asdict(run.hyp), data=str(run.config.data),
-        epoch=progress.epoch, scores=progress.scores,
-    )  # fmt: skip
-
-
-def save_last(run: Run) -> None:
-    """Write last.pt, the former one kept beside it. A model with a non-finite weight is never saved."""
-    if not run.world.is_main:
-        return
-    bad = first_bad_tensor(run.model)
-    if bad:
-        raise UserError(
-            f"epoch {run.progress.epoch}: {bad} is not finite, so nothing was saved; {run.last} is the last good "
-            "checkpoint: go on from it with a lower lr0"
-        )
-    checkpoints.save(snapshot(run), run.last, keep_previous=True)
-
-
-def restore(run: Run, resumed: Checkpoint) -> None:
-    """Put a snapshot back: the next batch is computed as if there had been no interruption."""
-    state = resumed.training or {}
-    if state["data_digests"] != [index.digest for index in run.data]:
-        print("the data set has changed since the run was interrupted: it goes on, but not as it would have")
-    run.model.load_state_dict(state["model"])
-    run.ema.load(resumed.state, state["updates"])
-    run.optimizer.load_state_dict(state["optimizer"])
-    if state["scaler"]:  # empty if the run was interrupted where nothing is scaled
-        run.scaler.load_state_dict(state["scaler"])
-    run.progress = Progress(**state["progress"])
-    for key, parameter in run.model.named_parameters():
-        if key in state["gradients"]:
-            parameter.grad = state["gradients"][key].to(parameter.device)
-    checkpoints.set_random_state(state["random"], run.device)
-
-
-def read_interrupted(resume: str) -> tuple[TrainConfig, Hyperparameters, Checkpoint, Path]:
-    """(configuration, hyperparameters, checkpoint, folder) of the run to go on with; 'newest' finds it."""
-    path = checkpoints.newest_last(Path("runs")) if resume == "newest" else find_file(resume)
-    checkpoint = checkpoints.read_for_resume(path)
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in checkpoint.config.items()}
-    config = build(TrainConfig, values)
-    return config, Hyperparameters.from_mapping(checkpoint.hyp, str(path)), checkpoint, path.parent.parent

@@ -22,13 +22,15 @@ from data.index import DatasetIndex, load_dataset, read_dataset_yaml
 from data.loader import Loader, build_loader, choose_workers
 from models.ensemble import load_models
 from models.weights import newest_best
+from models.yolo import load_graph
 from utils import checkpoint as checkpoints
 from utils.cli import build, flag, read_flags
-from utils.config import Hyperparameters
+from utils.config import Hyperparameters, family_of, suggestions
 from utils.device import describe, select_device
 from utils.errors import UserError, run_main
 from utils.evaluation import EvalSettings, evaluate
 from utils.files import ROOT, atomic_write, find_file, next_folder
+from utils.metrics import PROTOCOLS
 from utils.predictions import file_stems
 from utils.structures import Metrics
 from utils.tables import area_line, speed_line, text_table
@@ -51,8 +53,11 @@ class ValConfig:
     batch_size: int = flag(32, "pictures at a time", aliases=("--batch",))
     imgsz: int = flag(640, "longer side of the pictures, pixels", aliases=("--img", "--img-size"))
     conf_thres: float = flag(CONF_OF_MAP, "lowest confidence of a detection", aliases=("--conf",))
-    iou_thres: float = flag(0.6, "overlap above which the less confident of two boxes goes", aliases=("--iou",))
+    iou_thres: float | None = flag(None, "overlap above which the less confident of two boxes goes; left out: 0.6, for "
+                                   "graphs without anchors 0.7", kind=float, aliases=("--iou",))  # fmt: skip
     max_det: int = flag(300, "most detections of a picture")
+    protocol: str = flag("yolov5", "whose rule mAP is measured by; their figures must not be compared",
+                         choices=PROTOCOLS)  # fmt: skip
     task: str = flag("val", "the split to score, or speed, or study (accuracy and time over picture sizes)",
                      choices=("train", "val", "test", "speed", "study"))  # fmt: skip
     device: str = flag("", "cuda device such as 0, or cpu, or mps; '' chooses")
@@ -76,7 +81,7 @@ class ValConfig:
             if value < least:
                 raise UserError(f"{name}={value}: must be at least {least}")
         for name, share in (("--conf-thres", self.conf_thres), ("--iou-thres", self.iou_thres)):
-            if not 0 <= share <= 1:
+            if share is not None and not 0 <= share <= 1:
                 raise UserError(f"{name}={share}: must be in 0..1")
 
 
@@ -116,10 +121,10 @@ def check_classes(model: nn.Module, index: DatasetIndex, config: ValConfig) -> N
 def settings_of(config: ValConfig, **changes: Any) -> EvalSettings:
     """The part of the flags that evaluate() reads."""
     settings = EvalSettings(
-        conf=config.conf_thres, iou=config.iou_thres, max_det=config.max_det, single_cls=config.single_cls,
-        augment=config.augment, precision="fp16" if config.half else "fp32", verbose=config.verbose,
-        save_txt=config.save_txt or config.save_hybrid, save_hybrid=config.save_hybrid, save_conf=config.save_conf,
-        plots=not config.noplots,
+        conf=config.conf_thres, iou=config.iou_thres, max_det=config.max_det, protocol=config.protocol,
+        single_cls=config.single_cls, augment=config.augment, precision="fp16" if config.half else "fp32",
+        verbose=config.verbose, save_txt=config.save_txt or config.save_hybrid, save_hybrid=config.save_hybrid,
+        save_conf=config.save_conf, plots=not config.noplots,
     )  # fmt: skip
     return dataclasses.replace(settings, **changes)
 
@@ -137,6 +142,8 @@ def score(job: Job) -> Metrics:
         config, **changes, area=measures_area, coco_categories=is_coco(job.index), names=dict(job.index.names)
     )
     metrics = evaluate(job.model, loader, settings)
+    if config.protocol == "yolov8":
+        print("mAP by YOLOv8's protocol; do not compare it with YOLOv5's, which is higher where recall is low")
     print(area_line(metrics) if measures_area else "AP by size of object: pip install faster-coco-eval")
     print(speed_line(metrics.speed_ms, metrics.extra["shape"]))
     if json_name and metrics.coco:
@@ -155,7 +162,8 @@ def is_coco(index: DatasetIndex) -> bool:
 def measure_speed(job: Job) -> Metrics:
     """--task speed: square pictures, detect.py's thresholds, no charts; the time is what counts."""
     loader = make_loader(job, job.config.imgsz, square=True)
-    metrics = evaluate(job.model, loader, settings_of(job.config, conf=0.25, iou=0.45, plots=False))
+    thresholds = {"conf": 0.25, "iou": 0.45 if getattr(job.model, "objectness", True) else 0.7}
+    metrics = evaluate(job.model, loader, settings_of(job.config, **thresholds, plots=False))
     print(f"{job.label}: {speed_line(metrics.speed_ms, metrics.extra['shape'])}")
     return metrics
 
@@ -188,7 +196,9 @@ def complete(given: dict[str, Any]) -> ValConfig:
     if not given.get("data"):
         given["data"] = trained_on(given["weights"][0])
         print(f"--data not given: taking {given['data']}")
-    suggested = read_dataset_yaml(given["data"]).suggested
+    build(ValConfig, given)  # a flag's mistake is told before a file's
+    info = read_dataset_yaml(given["data"])
+    suggested = suggestions(info.suggested, family_of(graph_of(given["weights"][0])), f"{info.path}: defaults")
     if "imgsz" not in given and "imgsz" in suggested:
         given["imgsz"] = suggested["imgsz"]
         print(f"--imgsz not given: taking {given['imgsz']}, which {given['data']} suggests")
@@ -204,6 +214,11 @@ def job_labels(files: Sequence[str]) -> list[str]:
     return file_stems([f"{run}_{stem}" for run, stem in zip(runs, stems, strict=True)])
 
 
+def graph_of(weights: str) -> dict[str, Any]:
+    """The graph of a checkpoint or a model YAML."""
+    return load_graph(weights) if weights.endswith((".yaml", ".yml")) else checkpoints.read(find_file(weights)).graph
+
+
 def trained_on(weights: str) -> str:
     """The data set YAML a checkpoint remembers, if it is still there, else the generated shapes."""
     if weights.endswith(".pt"):
@@ -214,8 +229,16 @@ def trained_on(weights: str) -> str:
 
 
 def main(argv: list[str] | None = None) -> Any:
-    """Read the flags and do the task; returns Metrics, or for speed and study a mapping of weights to results."""
-    config = complete(read_flags(ValConfig, argv, "Score a detector on a labelled data set.", REFUSED_VAL_FLAGS))
+    """Read the flags and do the task; returns what validate() does."""
+    given = read_flags(ValConfig, argv, "Score a detector on a labelled data set.", REFUSED_VAL_FLAGS)
+    return validate(complete(given))
+
+
+def validate(config: ValConfig, ready: nn.Module | None = None) -> Any:
+    """Do config's task; returns Metrics, or for speed and study a mapping of weights to results.
+
+    ready: a model to take in place of config.weights, which then only name it. api.py calls this too.
+    """
     device = select_device(config.device)
     if config.half and device.type != "cuda":
         print(f"--half needs CUDA; going on in float32 on {device}")
@@ -225,7 +248,7 @@ def main(argv: list[str] | None = None) -> Any:
         print(f"--conf-thres {config.conf_thres} is above {CONF_OF_MAP}: mAP comes out too low to be compared")
     split = config.task if config.task in ("train", "val", "test") else "val"
     groups = [config.weights] if split == config.task else [(file,) for file in config.weights]
-    models = [load_models(files, device) for files in groups]
+    models = [load_models(files, device) for files in groups] if ready is None else [ready.to(device)]
     index = load_dataset(config.data, split, single_cls=config.single_cls)
     for model in models:
         check_classes(model, index, config)

@@ -18,6 +18,7 @@ import detect
 from detect import DetectConfig, Detector, main, predict
 from utils.errors import UserError, run_main
 from utils.files import ROOT
+from utils.structures import Frame
 
 NAMES = {0: "red", 1: "green"}
 COLOURS = {0: (0, 0, 255), 1: (0, 255, 0)}  # BGR
@@ -104,8 +105,6 @@ def test_the_network_sees_the_least_border(model, imgsz, shape):
 
 
 def test_predict_takes_frames_too(model):
-    from utils.structures import Frame
-
     frames = [Frame(scene((100, 200), PATCHES[:count]), "x", "x") for count in (1, 2, 3)]
     assert [len(found.boxes) for found in predict(model, frames)] == [1, 2, 3]
 
@@ -292,6 +291,25 @@ def checkpoint(tmp_path_factory) -> Path:
     return path
 
 
+class Free(ColourModel):
+    """The same without objectness: two boxes of one class that overlap by 60 %."""
+
+    objectness = False
+
+    def forward(self, x: torch.Tensor, augment: bool = False):
+        rows = [[30.0, 30, 40, 40, 0.9, 0.1], [40.0, 30, 40, 40, 0.8, 0.1], [90.0, 30, 9, 9, 0.2, 0.2]]
+        return torch.tensor([rows]), None
+
+
+@pytest.mark.parametrize(("iou", "count"), [(None, 2), (0.45, 1), (0.7, 2)])
+def test_models_without_objectness_have_their_own_overlap(iou, count):
+    """Left out it is 0.7 for them and 0.45 for the others; what is given counts for both."""
+    (found,) = predict(Free(), [Frame(scene((96, 128), []), "x", "x")], DetectConfig(imgsz=(96, 128), iou_thres=iou))
+    assert found.scores.tolist() == pytest.approx([0.9, 0.8][:count])
+    assert found.classes.tolist() == [0] * count
+    assert DetectConfig().nms().iou == 0.45
+
+
 def test_a_real_checkpoint(checkpoint, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     cv2.imwrite("a.png", scene((100, 200), PATCHES))
@@ -323,8 +341,6 @@ def test_real_mistakes(checkpoint, tmp_path, monkeypatch):
 
 
 def test_detector_is_quick_to_prepare(model):
-    from utils.structures import Frame
-
     detector = Detector(model, DetectConfig(imgsz=(192,)))
     frame = Frame(scene((100, 200), PATCHES), "x", "x")
     started = time.perf_counter()

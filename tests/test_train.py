@@ -11,11 +11,14 @@ from pathlib import Path
 import pytest
 import torch
 
+import detect
 import train
-import training
-from tests.tiny import write_data, write_graph
+import training_state
+import val
+from tests.tiny import write_data, write_free_graph, write_graph
 from utils.checkpoint import previous_of, read
 from utils.errors import UserError, run_main
+from utils.files import load_yaml
 from utils.log import read_results
 from utils.structures import Metrics
 
@@ -27,6 +30,12 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     folder = tmp_path_factory.mktemp("material")
     return ["--cfg", str(write_graph(folder)), "--data", str(write_data(folder)), "--imgsz", "64", "--batch-size", "4",
             "--workers", "0", "--device", "cpu", "--cache", "no"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def free(material: list[str], tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The same with a graph without anchors."""
+    return ["--cfg", str(write_free_graph(tmp_path_factory.mktemp("free"))), *material[2:]]
 
 
 def run(material: list[str], folder: Path, *more: str) -> Path:
@@ -54,14 +63,41 @@ def test_a_run_leaves_what_yolov5_leaves(material: list[str], tmp_path: Path) ->
         assert checkpoint.state["model.0.conv.weight"].dtype == torch.float16
 
 
+def test_a_run_without_anchors_is_validated_and_used_like_any_other(
+    free: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = run(free, tmp_path, "--epochs", "2", "--protocol", "yolov8")
+    said = capsys.readouterr().out
+    assert said.count("optimizer auto: AdamW, lr0 0.001667") == 1
+    assert load_yaml(folder / "opt.yaml")["optimizer"] == "AdamW"
+    hyp = load_yaml(folder / "hyp.yaml")
+    assert (hyp["lr0"], hyp["momentum"], hyp["warmup_bias_lr"], hyp["box"]) == (0.001667, 0.9, 0, 7.5)
+    rows = read_results(folder / "results.csv")
+    assert rows[1]["train/dfl_loss"] > 0
+    assert rows[1]["val/dfl_loss"] > 0
+    assert "train/obj_loss" not in rows[1]
+    best = folder / "weights" / "best.pt"
+    assert read(best).graph["scale"] == "n"
+    place = ("--project", str(tmp_path), "--device", "cpu", "--imgsz", "64")
+    metrics = val.main(["--weights", str(best), *place, "--workers", "0", "--name", "val", "--augment"])
+    assert (metrics.images, metrics.protocol) == (4, "yolov5")
+    source = str(Path(free[3]).parent / "images" / "val")
+    flags = ("--source", source, "--conf-thres", "0", "--save-txt")
+    found = detect.main(["--weights", str(best), str(best), *place, *flags])
+    assert found is not None
+    assert len(list((found / "labels").iterdir())) == 4
+
+
 @pytest.mark.parametrize("after_steps", [2, 3, 5])
+@pytest.mark.parametrize("family", ["v5", "v8"])
 def test_interrupted_and_resumed_equals_undisturbed(
-    material: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after_steps: int
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after_steps: int, family: str
 ) -> None:
     """SIGTERM in the middle and at the end of an epoch, between accumulated batches: weights end bit-identical."""
+    material = request.getfixturevalue("material" if family == "v5" else "free")
     hyp = tmp_path / "hyp.yaml"
     hyp.write_text("nominal_batch: 8\nwarmup_iterations: 4\nwarmup_epochs: 1.0\nmixup: 0.5\n")
-    flags = ("--epochs", "3", "--hyp", str(hyp), "--multi-scale", "--noplots")
+    flags = ("--epochs", "3", "--hyp", str(hyp), "--multi-scale", "--close-mosaic", "0", "--noplots")
     whole = run(material, tmp_path / "whole", *flags)
     original, calls = train.check_loss, []
 
@@ -91,9 +127,9 @@ def test_a_run_resumed_from_the_last_epoch_equals_undisturbed(
     """A hard kill leaves the checkpoint of the last epoch; going on from it gives the same weights."""
     flags = ("--epochs", "3", "--noplots")
     whole = run(material, tmp_path / "whole", *flags)
-    original = training.save_last
+    original = training_state.save_last
 
-    def save_and_die(state: training.Run) -> None:
+    def save_and_die(state: training_state.Run) -> None:
         original(state)
         raise MemoryError
 
@@ -107,12 +143,14 @@ def test_a_run_resumed_from_the_last_epoch_equals_undisturbed(
     assert all(torch.equal(ours[key], theirs[key]) for key in ours)
 
 
+@pytest.mark.parametrize("family", ["v5", "v8"])
 def test_a_loss_that_is_no_number_is_named_and_the_last_good_checkpoint_kept(
-    material: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: str
 ) -> None:
-    original = training.save_last
+    material = request.getfixturevalue("material" if family == "v5" else "free")
+    original = training_state.save_last
 
-    def poison(state: training.Run) -> None:
+    def poison(state: training_state.Run) -> None:
         original(state)
         state.model.model[2].cv1.conv.weight.data[0] = float("nan")
 
@@ -126,7 +164,7 @@ def test_a_loss_that_is_no_number_is_named_and_the_last_good_checkpoint_kept(
 def test_a_poisoned_model_is_never_saved(material: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original = train.write_epoch
 
-    def poison(state: training.Run, *others: object) -> None:
+    def poison(state: training_state.Run, *others: object) -> None:
         original(state, *others)
         state.model.model[0].bn.running_var[0] = float("inf")
 
@@ -168,6 +206,39 @@ def test_flags_of_yolov5_work_together(
     assert kept == {"last.pt", "best.pt"} | ({"epoch0.pt", "epoch1.pt"} if "--save-period" in flags else set())
     if "--single-cls" in flags:
         assert len(read(folder / "weights" / "best.pt").names) == 1
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--image-weights", "--cos-lr", "--optimizer", "SGD", "--scale", "s", "--freeze", "3"],
+        ["--rect", "--single-cls", "--optimizer", "Adam", "--noautoanchor", "--precision", "fp32", "--noval"],
+        ["--multi-scale", "--close-mosaic", "1", "--save-period", "1", "--hyp", "hyp.VOC.yaml", "--cache", "ram"],
+    ],
+)
+def test_flags_work_without_anchors_too(
+    free: list[str], tmp_path: Path, flags: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = run(free, tmp_path, "--epochs", "2", "--noplots", *flags)
+    assert read_results(folder / "results.csv")[1]["train/dfl_loss"] > 0
+    kept = read(folder / "weights" / "best.pt")
+    assert len(kept.names) == (1 if "--single-cls" in flags else 2)
+    assert kept.graph["scale"] == ("s" if "--scale" in flags else "n")
+    assert ("warning: hyp: box=0.02" in capsys.readouterr().out) is ("--hyp" in flags)
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [(["--label-smoothing", "0.1"], "--label-smoothing=0.1"), (["--scale", "q"], "q"),
+     (["--optimizer", "MuSGD"], "MuSGD")],
+)
+def test_what_graphs_without_anchors_do_not_have_is_one_line(
+    free: list[str], tmp_path: Path, flags: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_main(train.main, [*free, "--project", str(tmp_path), *flags]) == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1
 
 
 def test_patience_ends_a_run_that_no_longer_gains(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,12 +12,18 @@ import yaml
 
 import train
 import training
+import training_state
+from models.losses import build_loss
+from models.losses.sparsity import Sparsity
 from models.yolo import DetectionModel, load_graph
-from tests.tiny import GRAPH, write_data, write_graph
+from tests.models.fill import GOLDEN_V8, fill, indexed, picture
+from tests.tiny import GRAPH, write_data, write_free_graph, write_graph
 from utils.checkpoint import read
 from utils.config import Hyperparameters, TrainConfig
 from utils.dist import World
+from utils.ema import ModelEMA
 from utils.errors import UserError
+from utils.optim import make_optimizer
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +84,7 @@ def test_snapshot_and_restore_are_inverse(material: dict[str, str], tmp_path: Pa
     for parameter in run.model.parameters():
         parameter.grad = torch.full_like(parameter, 0.5)
     run.optimizer.step()
-    training.save_last(run)
+    training_state.save_last(run)
     again = training.prepare(run.config, run.hyp, read(run.last), run.folder)
     assert again.progress == run.progress
     assert all(torch.equal(a, b) for a, b in zip(run.model.parameters(), again.model.parameters(), strict=True))
@@ -123,7 +130,7 @@ def test_freezing_too_much_or_what_is_not_there_is_a_mistake() -> None:
 
 def test_a_run_whose_data_lost_a_class_does_not_resume(material: dict[str, str], tmp_path: Path) -> None:
     run = training.prepare(config(material, tmp_path), Hyperparameters())
-    training.save_last(run)
+    training_state.save_last(run)
     data = tmp_path / "more.yaml"
     data.write_text(Path(material["data"]).read_text().replace("- dark", "- dark\n- gray"))
     changed = config({**material, "data": str(data)}, tmp_path)
@@ -137,7 +144,76 @@ def test_a_run_whose_data_lost_a_class_does_not_resume(material: dict[str, str],
 )
 def test_only_the_process_that_knows_the_fitness_stops_early(epoch: int, rank: int, noval: bool, stops: bool) -> None:
     """Best in epoch 4 and a patience of 3: after epoch 7 it is over, but not for those who never validate."""
-    progress = training.Progress(epoch=epoch, best_epoch=4)
+    progress = training_state.Progress(epoch=epoch, best_epoch=4)
     config = TrainConfig(epochs=300, patience=3, noval=noval)
     run = SimpleNamespace(progress=progress, config=config, world=World(rank, 2))
     assert train.should_stop(run) is stops
+
+
+def golden_targets(golden: dict, height: int, width: int) -> torch.Tensor:
+    """Targets [T, 6] image_index, class, corners in pixels from centres and sizes as shares."""
+    boxes = torch.tensor(golden["bboxes"]) * torch.tensor([width, height, width, height])
+    corners = torch.cat((boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, :2] + boxes[:, 2:] / 2), 1)
+    return torch.cat((torch.tensor([golden["batch_idx"], golden["cls"]]).T, corners), 1)
+
+
+def test_three_steps_without_anchors_equal_golden() -> None:
+    """YOLOv8n for 3 classes: loss, every gradient's norm, clipping, SGD's steps and the moving average."""
+    golden = json.loads((GOLDEN_V8 / "train_step.json").read_text())
+    model = DetectionModel(load_graph("yolov8n.yaml"), class_count=3)
+    fill(model)
+    config, hyp = TrainConfig(optimizer="SGD", batch_size=64), Hyperparameters.load("hyp.v8.yaml")
+    run = SimpleNamespace(model=model.train(), optimizer=make_optimizer(model, config, hyp), ema=ModelEMA(model),
+                          scaler=torch.amp.GradScaler("cpu", enabled=False), sparsity=Sparsity(model, 0.0))  # fmt: skip
+    loss, images = build_loss(model.spec, hyp, 96), picture(61, 2, 3, 64, 96)
+    targets = golden_targets(golden, 64, 96)
+    for number, wanted in enumerate(golden["sgd"]["steps"]):
+        total, items = loss(model(images), targets, (64, 96))
+        total.backward()
+        box, cls, dfl = wanted["loss_times_bs"]
+        assert (2 * items).tolist() == pytest.approx([box, cls, dfl], rel=1e-5 if number == 0 else 1e-3)
+        learning = [(indexed(model, key), value) for key, value in model.named_parameters() if value.requires_grad]
+        norms = {key: value.grad.norm() for key, value in learning}
+        whole = torch.stack(list(norms.values())).norm()
+        assert whole.item() == pytest.approx(wanted["grad_norm_before_clip"], rel=1e-4 if number == 0 else 1e-3)
+        if number == 0:
+            first = golden["first_backward"]["grad_norms"]
+            assert norms.keys() == first.keys()
+            assert {key: value.item() for key, value in norms.items()} == pytest.approx(first, rel=1e-4, abs=1e-4)
+        train.step(run, None)  # type: ignore[arg-type]
+    assert run.ema.updates == golden["sgd"]["ema_updates"]
+    for key, wanted in golden["sgd"]["after"].items():
+        mine = {indexed(model, name): value for name, value in model.state_dict().items()}[key]
+        mean = run.ema.module.state_dict()
+        average = {indexed(model, name): value for name, value in mean.items()}[key]
+        assert mine.norm().item() == pytest.approx(wanted["norm"], rel=1e-4)
+        assert average.norm().item() == pytest.approx(wanted["ema_norm"], rel=1e-4)
+        assert mine.flatten()[:4].tolist() == pytest.approx(wanted["first4"], rel=1e-3, abs=1e-4)
+
+
+def test_auto_and_the_familys_schedule_are_in_the_run(
+    material: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    free = {**material, "cfg": str(write_free_graph(tmp_path))}
+    hyp = Hyperparameters.load("hyp.v8.yaml")
+    run = training.prepare(config(free, tmp_path, optimizer="auto", scale="s"), hyp)
+    said = capsys.readouterr().out
+    assert said.count("optimizer auto: AdamW") == 1
+    assert (run.config.optimizer, run.hyp.lr0, run.schedule.hyp.lr0) == ("AdamW", 0.001667, 0.001667)
+    assert isinstance(run.optimizer, torch.optim.AdamW)
+    assert run.schedule.family == "v8"
+    assert run.loss.names == ("box", "cls", "dfl")
+    assert run.model.graph["scale"] == "s"
+    training_state.save_last(run)
+    again = training.prepare(run.config, run.hyp, read(run.last), run.folder)
+    assert "optimizer auto" not in capsys.readouterr().out
+    assert again.schedule == run.schedule
+    assert [group["lr"] for group in again.optimizer.param_groups] == [0.001667] * 3
+
+
+def test_a_scale_needs_a_graph(material: dict[str, str], tmp_path: Path) -> None:
+    run = training.prepare(config(material, tmp_path), Hyperparameters())
+    training_state.save_last(run)
+    with pytest.raises(UserError, match="--scale s: .* give --cfg too"):
+        training.read_source("", str(run.last), "s")
+    assert training.read_source("", str(run.last))[0]["anchors"]

@@ -124,6 +124,32 @@ def test_study_keeps_a_row_for_each_size(
     assert cv2.imread(str(tmp_path / "exp" / "study.png")).shape[0] > 400
 
 
+def test_a_checkpoint_without_anchors_takes_what_its_family_is_suggested(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "v8"
+    folder.mkdir()
+    model = DetectionModel(load_graph("yolov8n.yaml"), class_count=2, names={0: "red", 1: "green"})
+    checkpoints.save(checkpoints.Checkpoint(model.graph, model.names, model.state_dict()), folder / "best.pt")
+    suggesting = tmp_path / "suggesting.yaml"
+    suggesting.write_text(data.read_text().replace("imgsz: 96", "imgsz: 96\n  v8: {imgsz: 64}"))
+    given = {"weights": (str(folder / "best.pt"),), "data": str(suggesting)}
+    config = val.complete(dict(given))
+    assert (config.imgsz, config.protocol) == (64, "yolov5")
+    assert val.settings_of(config).suppression(model.objectness).iou == 0.7
+    assert val.settings_of(val.complete({**given, "iou_thres": 0.5})).suppression(False).iou == 0.5
+    flags = ["--weights", *given["weights"], "--data", str(suggesting), "--project", str(tmp_path), "--device", "cpu"]
+    metrics = val.main([*flags, "--workers", "0", "--noplots", "--protocol", "yolov8", "--save-hybrid"])
+    assert metrics.map == metrics.fitness > 0.9  # hybrid labels are always found
+    assert "by YOLOv8's protocol" in capsys.readouterr().out
+
+
+def test_the_usual_overlap_with_anchors_is_yolov5s(weights: Path, data: Path) -> None:
+    config = val.complete({"weights": (str(weights),), "data": str(data)})
+    assert config.imgsz == 96
+    assert val.settings_of(config).suppression(True).iou == 0.6
+
+
 def test_other_classes_than_the_checkpoints_are_refused(weights: Path, data: Path, tmp_path: Path) -> None:
     content = {"path": str(data.parent), "train": "images/val", "val": "images/val", "names": ["a", "b", "c"]}
     save_yaml(tmp_path / "three.yaml", content)

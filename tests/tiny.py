@@ -22,12 +22,33 @@ GRAPH = {
     ],
     "head": [[[4, 5], 1, "Detect", ["nc", "anchors"]]],
 }
+FREE_GRAPH = {  # without anchors
+    "nc": 2,
+    "scales": {"n": [0.33, 0.25, 1024], "s": [0.33, 0.5, 1024]},
+    "reg_max": 8,
+    "backbone": [
+        [-1, 1, "Conv", [32, 3, 2]],
+        [-1, 1, "Conv", [64, 3, 2]],
+        [-1, 3, "C2f", [64, True]],
+        [-1, 1, "Conv", [64, 3, 2]],
+        [-1, 1, "SimAM", []],
+        [-1, 1, "Conv", [128, 3, 2]],
+    ],
+    "head": [[[4, 5], 1, "Detect", ["nc"]]],
+}
 
 
 def write_graph(folder: Path) -> Path:
     """A detector of a few thousand parameters with two levels (strides 8 and 16)."""
     path = folder / "tiny.yaml"
     path.write_text(yaml.safe_dump(GRAPH))
+    return path
+
+
+def write_free_graph(folder: Path) -> Path:
+    """The same of YOLOv8's kind: without anchors, in two sizes, the smaller one by its name."""
+    path = folder / "yolov8n-tiny.yaml"
+    path.write_text(yaml.safe_dump(FREE_GRAPH))
     return path
 
 

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from utils.cli import flag
+from utils.cli import build, flag
 from utils.errors import UserError
 from utils.files import find_file, load_yaml
 
 NOMINAL_BATCH = 64  # the batch size that learning rates and weight decay refer to
+FAMILY_HYP = {"v5": "hyp.scratch-low.yaml", "v8": "hyp.v8.yaml"}  # what --hyp and suggestions are laid over
+FAMILY_FLAGS: dict[str, dict[str, Any]] = {"v5": {}, "v8": {"optimizer": "auto", "close_mosaic": 10}}
 NOT_HERE = "is not part of this project"
 
 
@@ -27,7 +30,7 @@ def _check(condition: bool, name: str, value: object, remedy: str) -> None:
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """YOLOv5's hyp file. Defaults are hyp.scratch-low. Raises UserError for a value out of range."""
+    """YOLOv5's hyp file and YOLOv8's terms. Defaults are hyp.scratch-low. Raises UserError for a value out of range."""
 
     lr0: float = 0.01
     lrf: float = 0.01
@@ -96,6 +99,14 @@ class Hyperparameters:
         except UserError as error:
             raise UserError(f"{origin}: {error}") from None
 
+    def doubts(self, family: str) -> list[str]:
+        """What looks meant for the other family: their box gains differ by a factor of 150."""
+        if family == "v8" and self.box < 1:
+            return [f"hyp: box={self.box}: is the gain of an anchor graph; this one needs about 7.5, see hyp.v8.yaml"]
+        if family == "v5" and self.box > 1:
+            return [f"hyp: box={self.box}: is the gain of an anchor-free graph; this one needs about 0.05"]
+        return []
+
     def loss_gains(self, levels: int, class_count: int, imgsz: int) -> tuple[float, float, float]:
         """Gains of (box, obj, cls), scaled to the number of levels, classes and the picture size as YOLOv5 does."""
         share = 3 / levels
@@ -112,14 +123,50 @@ def _number(value: Any) -> Any:
     return value
 
 
-def choose_hyp(file: str, suggested: Any, origin: str) -> Hyperparameters:
-    """The hyperparameters of --hyp, or the standard ones with the data set's suggestions over them."""
+def family_of(graph: Mapping[str, Any]) -> str:
+    """v5 for a model YAML with anchors, else v8."""
+    return "v5" if "anchors" in graph else "v8"
+
+
+def suggestions(defaults: Mapping[str, Any], family: str, origin: str) -> dict[str, Any]:
+    """What a data set suggests for a family: its `defaults`, for v8 graphs with those under `v8:` over them.
+
+    The general `hyp` has gains for anchor graphs, so v8 graphs take `hyp` from `v8:` only.
+    Raises UserError if `v8` is no mapping.
+    """
+    general = {key: value for key, value in defaults.items() if key != "v8"}
+    special = defaults.get("v8") or {}
+    if not isinstance(special, dict):
+        raise UserError(f"{origin}: v8: {special!r} is no mapping; write e.g. `v8: {{epochs: 50}}`")
+    if family != "v8":
+        return general
+    general.pop("hyp", None)
+    return {**general, **special}
+
+
+def choose_config(
+    given: Mapping[str, Any], defaults: Mapping[str, Any], family: str, origin: str
+) -> tuple[TrainConfig, Hyperparameters]:
+    """Flags given, over the data set's suggestions, over what suits the family, over the general defaults.
+
+    origin: where `defaults` is written, for errors.
+    """
+    suggested = suggestions(defaults, family, origin)
+    wanted = suggested.pop("hyp", {})
+    build(TrainConfig, suggested, origin)
+    config = build(TrainConfig, {**FAMILY_FLAGS[family], **suggested, **given})
+    return config, choose_hyp(config.hyp, wanted, f"{origin}: hyp", family)
+
+
+def choose_hyp(file: str, suggested: Any, origin: str, family: str = "v5") -> Hyperparameters:
+    """The hyperparameters of --hyp, or those the data set suggests, either over the family's standard ones."""
+    standard = load_yaml(find_file(FAMILY_HYP[family], "data/hyps"))
     if file or isinstance(suggested, str):
-        return Hyperparameters.load(file or suggested)
+        found = find_file(file or suggested, "data/hyps")
+        return Hyperparameters.from_mapping({**standard, **load_yaml(found)}, str(found))
     if not isinstance(suggested, dict):
         raise UserError(f"{origin}: {suggested!r} is neither a file nor a mapping; write e.g. `hyp: {{mosaic: 0.5}}`")
-    Hyperparameters.from_mapping(suggested, origin)
-    return Hyperparameters.load("hyp.scratch-low.yaml", suggested)
+    return Hyperparameters.from_mapping({**standard, **suggested}, origin)
 
 
 @dataclass(frozen=True)
@@ -127,9 +174,11 @@ class TrainConfig:
     """All flags of train.py. Raises UserError for an impossible value, with the flag's name."""
 
     weights: str = flag("", "checkpoint to start from; '' trains from scratch")
-    cfg: str = flag("", "model YAML, such as models/yolov5s_SimAM.yaml")
+    cfg: str = flag("", "model YAML, such as models/yolov5s_SimAM.yaml or models/yolov8n.yaml")
+    scale: str = flag("", "size of a graph that has several (n, s, m, l, x); '' takes it from the file's name")
     data: str = flag("data/shapes.yaml", "data set YAML; the default is generated on the spot")
-    hyp: str = flag("", "hyperparameter YAML; '' takes the data set's suggestion, else data/hyps/hyp.scratch-low.yaml")
+    hyp: str = flag("", "hyperparameter YAML; '' takes the data set's suggestion, else data/hyps/hyp.scratch-low.yaml, "
+                    "for graphs without anchors data/hyps/hyp.v8.yaml")
     epochs: int = flag(100, "number of passes over the training pictures")
     batch_size: int = flag(16, "pictures a step, over all devices; -1 finds what fits (CUDA)", aliases=("--batch",))
     imgsz: int = flag(640, "side of the training and validation pictures, pixels", aliases=("--img", "--img-size"))
@@ -146,7 +195,8 @@ class TrainConfig:
     device: str = flag("", "cuda device such as 0 or 0,1, or cpu, or mps; '' chooses")
     multi_scale: bool = flag(False, "vary the picture size by half either way")
     single_cls: bool = flag(False, "treat all classes as one")
-    optimizer: str = flag("SGD", "optimizer", choices=("SGD", "Adam", "AdamW"))
+    optimizer: str = flag("SGD", "optimizer; auto, the default of graphs without anchors, is AdamW for short runs",
+                          choices=("auto", "SGD", "Adam", "AdamW"))
     sync_bn: bool = flag(False, "synchronise batch norm over devices (torchrun)")
     workers: int = flag(8, "loader processes at most; the machine's cores bound it")
     project: str = flag("runs/train", "folder of runs")
@@ -163,7 +213,9 @@ class TrainConfig:
     seed: int = flag(0, "seed of weights, order and augmentation")
     precision: str = flag("auto", "arithmetic of the forward pass; auto takes bf16 or fp16 where it is fast",
                           choices=("auto", "fp32", "bf16", "fp16"))
-    close_mosaic: int = flag(0, "train the last N epochs without mosaic and mixup")
+    close_mosaic: int = flag(0, "train the last N epochs without mosaic and mixup; 10 for graphs without anchors")
+    protocol: str = flag("yolov5", "whose rule mAP is measured by; their figures must not be compared",
+                         choices=("yolov5", "yolov8"))
     compile: bool = flag(False, "compile the model with torch.compile first")
     verbose: bool = flag(False, "print the per-class table after each epoch")
 

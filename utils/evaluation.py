@@ -29,6 +29,7 @@ from utils.structures import Batch, Metrics
 from utils.tables import val_header, val_table
 
 PICTURED_BATCHES = 3
+USUAL_IOU = {True: 0.6, False: 0.7}  # of validation: YOLOv5's for heads with objectness, YOLOv8's for those without
 STAGES = ("preprocess", "inference", "nms")
 
 
@@ -36,16 +37,18 @@ STAGES = ("preprocess", "inference", "nms")
 class EvalSettings:
     """What evaluate() does; the defaults are what training needs after an epoch.
 
-    conf, iou, max_det: of suppression. single_cls: every detection counts as class 0. augment: test-time augmentation.
-    precision: of the forward pass, as in utils.device. loss: called with the raw maps, for validation losses.
+    conf, iou, max_det: of suppression; iou None is USUAL_IOU of the model's kind. protocol: see utils.metrics.
+    single_cls: every detection counts as class 0. augment: test-time augmentation. precision: of the forward pass, as
+    in utils.device. loss: called with the raw maps, for validation losses.
     area: also score by COCO's protocol, which gives AP by object size. verbose: a row for each class. quiet: print
     nothing. save_dir: folder of plots, of labels/ (save_txt) and of json_name; without it nothing is written.
     names: of the classes, the model's own if None.
     """
 
     conf: float = 0.001
-    iou: float = 0.6
+    iou: float | None = None
     max_det: int = 300
+    protocol: str = "yolov5"
     single_cls: bool = False
     augment: bool = False
     precision: str = "fp32"
@@ -62,21 +65,23 @@ class EvalSettings:
     coco_categories: bool = False
     names: dict[int, str] | None = None
 
-    @property
-    def suppression(self) -> NMSSettings:
-        return NMSSettings(self.conf, self.iou, self.max_det, agnostic=self.single_cls, multi_label=True)
+    def suppression(self, objectness: bool) -> NMSSettings:
+        """What is kept of the boxes of a model with or without objectness."""
+        iou = USUAL_IOU[objectness] if self.iou is None else self.iou
+        return NMSSettings(self.conf, iou, self.max_det, agnostic=self.single_cls, multi_label=True)
 
 
 @torch.no_grad()
 def evaluate(model: nn.Module, loader: Iterable[Batch], settings: EvalSettings) -> Metrics:
     """Score model on all pictures of loader.
 
-    model: as models.yolo.DetectionModel, with names; it is put into evaluation mode and back. loader: batches whose
-    gains and pads lead from the original pictures to its pixels. Boxes are compared in pixels of the originals.
+    model: as models.yolo.DetectionModel, with names and objectness (True if it does not say); it is put into evaluation
+    mode and back. loader: batches whose gains and pads lead from the original pictures to its pixels. Boxes are
+    compared in pixels of the originals.
     The Metrics' extra holds shape (of the last input), class_ap [nc], curves and confusion.
     """
     names = settings.names or ({0: "object"} if settings.single_cls else dict(model.names))  # type: ignore[arg-type]
-    examiner = Examiner(model, settings, Evaluation(len(names)))
+    examiner = Examiner(model, settings, Evaluation(len(names), settings.protocol))
     paths: list[str] = []
     with evaluating(model):
         for number, batch in enumerate(progress(loader, settings.quiet)):
@@ -102,6 +107,7 @@ class Examiner:
         load_operator()
         self.model, self.settings, self.evaluation = model, settings, evaluation
         self.device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+        self.objectness: bool = getattr(model, "objectness", True)
         self.seconds = dict.fromkeys(STAGES, 0.0)
         self.losses = torch.zeros(3)
         self.batches = 0
@@ -125,7 +131,7 @@ class Examiner:
         start = self._now()
         known = labels_of(batch) if self.settings.save_hybrid else None
         labels = [rows.to(self.device) for rows in known] if known else None
-        found = non_max_suppression(decoded, self.settings.suppression, labels)
+        found = non_max_suppression(decoded, self.settings.suppression(self.objectness), labels, self.objectness)
         self._book("nms", start)
         self.batches += 1
         self.shape = tuple(images.shape)

@@ -1,12 +1,13 @@
-"""Evaluation: detections and labels of all pictures -> precision, recall, mAP, by YOLOv5's own rule.
+"""Evaluation: detections and labels of all pictures -> precision, recall, mAP, by the rule of YOLOv5 or of YOLOv8.
 
 val.py adds every picture to an Evaluation, in pixels of the original pictures, and asks it for Metrics at the end;
-utils/plots.py draws the curves in Metrics.extra. COCO's protocol, which differs, is utils/coco.py.
+utils/plots.py draws the curves in Metrics.extra. COCO's protocol, which differs from both, is utils/coco.py. The two
+rules differ in the matching and in the end of the curve, so figures of one must not be held against the other's.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -18,24 +19,28 @@ from utils.structures import ClassMetrics, Metrics
 IOU_THRESHOLDS = torch.linspace(0.5, 0.95, 10)
 CONFIDENCES = np.linspace(0, 1, 1000)  # the x axis of the curves
 RECALLS = np.linspace(0, 1, 101)  # where precision is read for AP
+PROTOCOLS = ("yolov5", "yolov8")
 TINY = 1e-16
 
 
 def match_predictions(
-    detections: torch.Tensor, labels: torch.Tensor, ious: torch.Tensor = IOU_THRESHOLDS
+    detections: torch.Tensor, labels: torch.Tensor, ious: torch.Tensor = IOU_THRESHOLDS, protocol: str = "yolov5"
 ) -> np.ndarray:
     """Which detections are right, at each of K IoU thresholds.
 
     detections: [n, 6] corners, score, class, best first. labels: [m, 5] class, corners in the same pixels.
     ious: [K] ascending. Returns bool [n, K].
-    A detection stands for the label of its class that it overlaps most (the first of equals), and never for another;
-    of several that stand for one label the first in the list is right, not the one that overlaps most.
+    yolov5: a detection stands for the label of its class that it overlaps most (the first of equals), for no other; of
+    several that stand for one label the first in the list is right, not the one that overlaps most.
+    yolov8: each detection in turn takes the label that it overlaps most of those still free.
     """
     correct = np.zeros((len(detections), len(ious)), dtype=bool)
     if not len(detections) or not len(labels):
         return correct
     overlap = box_iou(labels[:, 1:5], detections[:, :4])
     overlap = torch.where(labels[:, :1] == detections[:, 5], overlap, overlap.new_zeros(()))
+    if protocol == "yolov8":
+        return match_in_turn(overlap.cpu().numpy().T, ious.cpu().numpy())
     best, label = (column.cpu().numpy() for column in overlap.max(0))
     for number, bound in enumerate(ious.cpu().numpy()):
         reaching = np.flatnonzero(best >= bound)
@@ -44,16 +49,40 @@ def match_predictions(
     return correct
 
 
-def compute_ap(recall: np.ndarray, precision: np.ndarray) -> float:
+def match_in_turn(overlap: np.ndarray, ious: np.ndarray) -> np.ndarray:
+    """Overlaps [n, m] of detections, best first, with labels of their class, and bounds [K] -> which are right [n, K].
+
+    At each bound a detection takes the free label that it overlaps most, if by the bound at least.
+    """
+    correct = np.zeros((len(overlap), len(ious)), dtype=bool)
+    taken = np.zeros((len(ious), overlap.shape[1]), dtype=bool)
+    for number in np.flatnonzero(overlap.max(1) >= ious.min()):
+        offered = np.where(taken, -1, overlap[number])
+        best = offered.argmax(1)
+        reaching = np.flatnonzero(offered.max(1) >= ious)
+        correct[number, reaching] = taken[reaching, best[reaching]] = True
+    return correct
+
+
+def compute_ap(recall: np.ndarray, precision: np.ndarray, protocol: str = "yolov5") -> float:
     """Average precision of one class at one IoU threshold.
 
-    recall, precision: [n] along descending scores, recall ascending. Precision is made non-increasing from the right
-    and its line from recall 0 (precision 1) to recall 1 (precision 0) integrated by trapezoids between 101 points.
+    recall, precision: [n] along descending scores, recall ascending. The line of envelope() is integrated by
+    trapezoids between 101 points.
     """
-    recall = np.concatenate(([0.0], recall, [1.0]))
-    envelope = np.maximum.accumulate(np.concatenate(([1.0], precision, [0.0]))[::-1])[::-1]
-    line = np.interp(RECALLS, recall, envelope)
+    line = np.interp(RECALLS, *envelope(recall, precision, protocol))
     return float(((line[1:] + line[:-1]) / 2 * np.diff(RECALLS)).sum())
+
+
+def envelope(recall: np.ndarray, precision: np.ndarray, protocol: str) -> tuple[np.ndarray, np.ndarray]:
+    """Precision over recall as a line from (0, 1) to (1, 0), made non-increasing from the right: its points.
+
+    After the last recall reached, YOLOv5's line slopes down to (1, 0); YOLOv8's drops to 0 at once.
+    """
+    end = recall[-1:] if protocol == "yolov8" else recall[:0]
+    points = np.concatenate(([0.0], recall, end, [1.0]))
+    heights = np.concatenate(([1.0], precision, np.zeros(len(end) + 1)))
+    return points, np.maximum.accumulate(heights[::-1])[::-1]
 
 
 def smooth(curve: np.ndarray, share: float = 0.1) -> np.ndarray:
@@ -103,7 +132,7 @@ class ClassCurves:
 
 
 def ap_per_class(
-    correct: np.ndarray, scores: np.ndarray, predicted: np.ndarray, labelled: np.ndarray
+    correct: np.ndarray, scores: np.ndarray, predicted: np.ndarray, labelled: np.ndarray, protocol: str = "yolov5"
 ) -> ClassCurves:
     """Curves and AP of every class that has labels.
 
@@ -126,8 +155,8 @@ def ap_per_class(
         falling = -scores[mine]  # np.interp wants an ascending axis
         recall_curve[row] = np.interp(-CONFIDENCES, falling, recall[:, 0], left=0)
         precision_curve[row] = np.interp(-CONFIDENCES, falling, precision[:, 0], left=1)
-        ap[row] = [compute_ap(recall[:, k], precision[:, k]) for k in range(ap.shape[1])]
-        pr_curve[row] = precision_over_recall(recall[:, 0], precision[:, 0])
+        ap[row] = [compute_ap(recall[:, k], precision[:, k], protocol) for k in range(ap.shape[1])]
+        pr_curve[row] = np.interp(CONFIDENCES, *envelope(recall[:, 0], precision[:, 0], protocol))
     f1_curve = 2 * precision_curve * recall_curve / (precision_curve + recall_curve + TINY)
     best = int(smooth(f1_curve.mean(0)).argmax()) if len(classes) else 0
     return ClassCurves(
@@ -135,28 +164,23 @@ def ap_per_class(
     )
 
 
-def precision_over_recall(recall: np.ndarray, precision: np.ndarray) -> np.ndarray:
-    """The line that compute_ap integrates, at 1000 recalls, for the PR picture."""
-    envelope = np.maximum.accumulate(np.concatenate(([1.0], precision, [0.0]))[::-1])[::-1]
-    return np.interp(CONFIDENCES, np.concatenate(([0.0], recall, [1.0])), envelope)
-
-
 @dataclass
 class Evaluation:
     """Collects pictures, then gives Metrics. Everything is in pixels of the original pictures.
 
-    class_count: number of classes. images: pictures added so far. detections, labels: per picture [n, 6] and [m, 5],
-    kept for COCO's protocol. correct: per picture bool [n, 10].
+    class_count: number of classes. protocol: one of PROTOCOLS. images: pictures added so far. detections, labels: per
+    picture [n, 6] and [m, 5], kept for COCO's protocol. correct: per picture bool [n, 10].
     """
 
     class_count: int
+    protocol: str = "yolov5"
     confusion: ConfusionMatrix = field(init=False)
     detections: list[np.ndarray] = field(default_factory=list)
     labels: list[np.ndarray] = field(default_factory=list)
     correct: list[np.ndarray] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.confusion = ConfusionMatrix(self.class_count)
+        self.confusion = ConfusionMatrix(self.class_count, protocol=self.protocol)
 
     @property
     def images(self) -> int:
@@ -166,7 +190,7 @@ class Evaluation:
         """Take one picture: detections [n, 6] corners, score, class, best first; labels [m, 5] class, corners."""
         detections = detections.detach().to("cpu", torch.float32)
         labels = labels.detach().to("cpu", torch.float32)
-        self.correct.append(match_predictions(detections, labels))
+        self.correct.append(match_predictions(detections, labels, protocol=self.protocol))
         self.confusion.add(detections, labels)
         self.detections.append(detections.numpy().copy())
         self.labels.append(labels.numpy().copy())
@@ -180,13 +204,14 @@ class Evaluation:
         found = np.concatenate([*self.detections, np.zeros((0, 6), np.float32)])
         correct = np.concatenate([*self.correct, np.zeros((0, len(IOU_THRESHOLDS)), bool)])
         labelled = np.concatenate([rows[:, 0] for rows in self.labels] or [np.zeros(0)])
-        curves = ap_per_class(correct, found[:, 4], found[:, 5], labelled)
+        curves = ap_per_class(correct, found[:, 4], found[:, 5], labelled, self.protocol)
         figures = {}
         if coco:
             from utils.coco import evaluate_coco
 
             figures = evaluate_coco(self.detections, self.labels, self.class_count)
-        return summarise(curves, self.labels, names, figures, {"curves": curves, "confusion": self.confusion})
+        extra = {"curves": curves, "confusion": self.confusion}
+        return replace(summarise(curves, self.labels, names, figures, extra), protocol=self.protocol)
 
 
 def summarise(

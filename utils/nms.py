@@ -53,39 +53,44 @@ def load_operator() -> None:
 
 
 def non_max_suppression(
-    decoded: Tensor, settings: NMSSettings | None = None, labels: Sequence[Tensor] | None = None
+    decoded: Tensor,
+    settings: NMSSettings | None = None,
+    labels: Sequence[Tensor] | None = None,
+    objectness: bool = True,
 ) -> list[Tensor]:
     """Detections of each picture.
 
-    decoded: [B, N, 5 + nc] x, y, w, h in pixels, objectness, class probabilities. labels: B tensors [m, 5] class,
-    x1, y1, x2, y2 in the same pixels, which join in with score 1 (hybrid labels). Scores are objectness times class
-    probability. Returns B tensors [n, 6] float32 x1, y1, x2, y2, score, class, by descending score; boxes of equal
-    score stay in the order of `decoded`.
+    decoded: [B, N, 5 + nc] x, y, w, h in pixels, objectness, class probabilities; without objectness [B, N, 4 + nc].
+    labels: B tensors [m, 5] class, x1, y1, x2, y2 in the same pixels, which join in with score 1 (hybrid labels).
+    Scores are the class probabilities, times objectness where there is one. Returns B tensors [n, 6] float32
+    x1, y1, x2, y2, score, class, by descending score; boxes of equal score stay in the order of `decoded`.
     """
     settings = settings or NMSSettings()
+    first = 5 if objectness else 4
     with torch.no_grad():
-        hopeful = decoded[..., 4] > settings.conf
-        return [
-            suppress(candidates(add_labels(rows[keep].float(), labels[number] if labels else None), settings), settings)
-            for number, (rows, keep) in enumerate(zip(decoded, hopeful, strict=True))
-        ]
+        hopeful = (decoded[..., 4] if objectness else decoded[..., 4:].amax(-1)) > settings.conf
+        found = []
+        for number, (rows, keep) in enumerate(zip(decoded, hopeful, strict=True)):
+            rows = add_labels(rows[keep].float(), labels[number] if labels else None, first)
+            scores = rows[:, 5:] * rows[:, 4:5] if objectness else rows[:, 4:]
+            found.append(suppress(candidates(rows[:, :4], scores, settings), settings))
+        return found
 
 
-def add_labels(rows: Tensor, labels: Tensor | None) -> Tensor:
-    """Append labels [m, 5] (class, corners) to rows [n, 5 + nc] as predictions that are certain."""
+def add_labels(rows: Tensor, labels: Tensor | None, first: int) -> Tensor:
+    """Append labels [m, 5] (class, corners) to rows [n, first + nc] as predictions that are certain."""
     if labels is None or not len(labels):
         return rows
     certain = rows.new_zeros((len(labels), rows.shape[1]))
     low, high = labels[:, 1:3], labels[:, 3:5]
     certain[:, :4] = torch.cat(((low + high) / 2, high - low), 1)
-    certain[:, 4] = 1
-    certain[torch.arange(len(labels), device=rows.device), 5 + labels[:, 0].long()] = 1
+    certain[:, 4:first] = 1
+    certain[torch.arange(len(labels), device=rows.device), first + labels[:, 0].long()] = 1
     return torch.cat((rows, certain))
 
 
-def candidates(rows: Tensor, settings: NMSSettings) -> Tensor:
-    """Rows [n, 5 + nc] -> [m, 6] corners, score, class of every box (or box and class) above conf, unsorted."""
-    scores = rows[:, 5:] * rows[:, 4:5]
+def candidates(boxes: Tensor, scores: Tensor, settings: NMSSettings) -> Tensor:
+    """Boxes [n, 4] xywh and scores [n, nc] -> [m, 6] corners, score, class of all (or all pairs) above conf, sorted."""
     if settings.multi_label and scores.shape[1] > 1:
         row, label = (scores > settings.conf).nonzero(as_tuple=True)
         score = scores[row, label]
@@ -97,7 +102,7 @@ def candidates(rows: Tensor, settings: NMSSettings) -> Tensor:
         wanted = torch.isin(label, torch.tensor(settings.classes, device=label.device, dtype=label.dtype))
         row, label, score = row[wanted], label[wanted], score[wanted]
     chosen = best_first(score)
-    corners = xywh_to_xyxy(rows[row[chosen], :4])
+    corners = xywh_to_xyxy(boxes[row[chosen]])
     return torch.cat((corners, score[chosen, None], label[chosen, None].to(corners.dtype)), 1)
 
 

@@ -53,6 +53,7 @@ def smooth(values: np.ndarray, sigma: float = 2.0) -> np.ndarray:
 RESULT_PANELS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
     ("Box loss", (("train/box_loss", "train", BLUE), ("val/box_loss", "val", ORANGE))),
     ("Objectness loss", (("train/obj_loss", "train", BLUE), ("val/obj_loss", "val", ORANGE))),
+    ("Distribution focal loss", (("train/dfl_loss", "train", BLUE), ("val/dfl_loss", "val", ORANGE))),
     ("Class loss", (("train/cls_loss", "train", BLUE), ("val/cls_loss", "val", ORANGE))),
     ("Precision and recall", (("metrics/precision", "precision", BLUE), ("metrics/recall", "recall", ORANGE))),
     ("Mean average precision", (("metrics/mAP_0.5", "mAP50", GREEN), ("metrics/mAP_0.5:0.95", "mAP50-95", BLUE))),
@@ -60,11 +61,16 @@ RESULT_PANELS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
 )
 
 
-def plot_results(path: Path) -> Path:
-    """Draw results.csv as results.png beside it: losses, precision, recall, mAP with its best epoch, learning rate."""
+def plot_results(path: Path, protocol: str = "yolov5") -> Path:
+    """Draw results.csv as results.png beside it: losses, precision, recall, mAP with its best epoch, learning rate.
+
+    Objectness or distribution focal loss, whichever the run has. protocol: the rule that the best epoch was chosen by.
+    """
     columns = read_columns(Path(path))
+    absent = "Objectness loss" if "train/dfl_loss" in columns else "Distribution focal loss"
+    panels = [panel for panel in RESULT_PANELS if panel[0] != absent]
     figure = new_figure(13.5, 7)
-    for axes, (title, lines) in zip(figure.subplots(2, 3).flat, RESULT_PANELS, strict=True):
+    for axes, (title, lines) in zip(figure.subplots(2, 3).flat, panels, strict=True):
         style_axes(axes, title, "epoch")
         for column, label, color in lines:
             _draw_history(axes, columns.get("epoch"), columns.get(column), label, color)
@@ -74,7 +80,7 @@ def plot_results(path: Path) -> Path:
         axes.margins(x=0.03)
         axes.set_ylim(*((-0.02, 1.02) if title.startswith(("Mean", "Prec")) else (0, _top(axes))))
         if title.startswith("Mean"):
-            _mark_best(axes, columns)
+            _mark_best(axes, columns, 0.0 if protocol == "yolov8" else 0.1)
     return save_figure(figure, Path(path).with_suffix(".png"))
 
 
@@ -94,11 +100,12 @@ def _draw_history(axes: Axes, epochs: np.ndarray | None, values: np.ndarray | No
         axes.plot(epochs, smooth(values), color=color, linewidth=4, alpha=0.25, solid_capstyle="round")
 
 
-def _mark_best(axes: Axes, columns: Mapping[str, np.ndarray]) -> None:
+def _mark_best(axes: Axes, columns: Mapping[str, np.ndarray], share: float) -> None:
+    """Mark the epoch of best fitness; share: of mAP50 in it."""
     map50, map_ = columns.get("metrics/mAP_0.5"), columns.get("metrics/mAP_0.5:0.95")
     if map50 is None or map_ is None or not np.isfinite(map50 + map_).any():
         return
-    best = int(np.nanargmax(0.1 * map50 + 0.9 * map_))
+    best = int(np.nanargmax(share * map50 + (1 - share) * map_))
     epoch = columns["epoch"][best]
     axes.axvline(epoch, color=GREY, linewidth=1, linestyle=":")
     words = f"epoch (best: {epoch:.0f} with mAP50 {map50[best]:.3f}, mAP50-95 {map_[best]:.3f})"

@@ -106,7 +106,7 @@ class HeadSpec:
     """All that a loss or a decoder needs to know of a head.
 
     class_count: number of classes. strides: pixels per cell, a level each. anchors: per level the (width, height)
-    pairs in pixels; () for an anchor-free head. reg_max: bins of each distance to a side in an anchor-free head, else 0.
+    pairs in pixels; () for an anchor-free head. reg_max: bins of a distance to a side in an anchor-free head, else 0.
     """
 
     class_count: int
@@ -146,10 +146,11 @@ class ClassMetrics:
 class Metrics:
     """The result of one evaluation.
 
-    precision, recall at the confidence of best mean F1; map50, map: mean AP at IoU .5 and .5:.95 by YOLOv5's rule.
+    precision, recall at the confidence of best mean F1; map50, map: mean AP at IoU .5 and .5:.95 by the rule named
+    in protocol, see utils.metrics.
     ap_small/medium/large: COCO's protocol by area, NaN if there is no such object. classes: a row per class with
-    labels. losses: validation (box, obj, cls). speed_ms: milliseconds per picture, keys preprocess, inference, nms.
-    coco: every figure of COCO's protocol, e.g. coco["AP"].
+    labels. losses: validation, the loss's own terms. speed_ms: milliseconds per picture, keys preprocess, inference,
+    nms. coco: every figure of COCO's protocol, e.g. coco["AP"].
     """
 
     images: int
@@ -166,8 +167,9 @@ class Metrics:
     speed_ms: dict[str, float] = field(default_factory=dict)
     coco: dict[str, float] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
+    protocol: str = "yolov5"
 
     @property
     def fitness(self) -> float:
-        """0.1 mAP50 + 0.9 mAP50-95: what best.pt maximises."""
-        return 0.1 * self.map50 + 0.9 * self.map
+        """What best.pt maximises: 0.1 mAP50 + 0.9 mAP50-95, as YOLOv5; mAP50-95 alone by YOLOv8's protocol."""
+        return self.map if self.protocol == "yolov8" else 0.1 * self.map50 + 0.9 * self.map

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from utils.cli import names_of, read_flags
-from utils.config import REFUSED_TRAIN_FLAGS, Hyperparameters, TrainConfig
+from utils.config import REFUSED_TRAIN_FLAGS, Hyperparameters, TrainConfig, choose_config, family_of
 from utils.errors import UserError
 from utils.files import ROOT
 
@@ -97,15 +97,70 @@ def test_every_hyp_file_loads(name):
     assert Hyperparameters.load(ROOT / "data/hyps" / name) == hyp
 
 
-def test_hyp_files_are_yolov5s_six_and_our_overfitting_check():
+def test_hyp_files_are_yolov5s_six_yolov8s_and_our_overfitting_check():
     assert HYP_FILES == ["hyp.Objects365.yaml", "hyp.VOC.yaml", "hyp.no-augmentation.yaml", "hyp.overfit.yaml",
-                         "hyp.scratch-high.yaml", "hyp.scratch-low.yaml", "hyp.scratch-med.yaml"]  # fmt: skip
+                         "hyp.scratch-high.yaml", "hyp.scratch-low.yaml", "hyp.scratch-med.yaml",
+                         "hyp.v8.yaml"]  # fmt: skip
     assert Hyperparameters.load("hyp.scratch-low.yaml") == Hyperparameters()
     voc, high = Hyperparameters.load("hyp.VOC.yaml"), Hyperparameters.load("hyp.scratch-high.yaml")
     assert (voc.lr0, voc.momentum, voc.anchors, voc.translate, voc.mixup) == (0.00334, 0.74832, 3.412, 0.04591, 0.04266)
     assert (high.cls, high.obj, high.scale, high.mixup, high.copy_paste, high.lrf) == (0.3, 0.7, 0.9, 0.1, 0.1, 0.1)
     large = Hyperparameters.load("hyp.Objects365.yaml")
     assert (large.lr0, large.warmup_bias_lr, large.box, large.cls_pw) == (0.00258, 0.0711, 0.0539, 0.825)
+
+
+def test_the_v8_file_is_yolov8s():
+    """Values that differ from YOLOv5's; all others are the same there too, those of anchors and objectness aside."""
+    wanted = Hyperparameters(box=7.5, cls=0.5, dfl=1.5, warmup_iterations=0, small_side=16.0)
+    assert Hyperparameters.load("hyp.v8.yaml") == wanted
+
+
+def choose(given=None, defaults=None, family="v8"):
+    return choose_config(given or {}, defaults or {}, family, "data.yaml: defaults")
+
+
+def test_families_have_their_own_defaults():
+    config, hyp = choose()
+    assert (config.optimizer, config.close_mosaic, hyp) == ("auto", 10, Hyperparameters.load("hyp.v8.yaml"))
+    assert choose(family="v5") == (TrainConfig(), Hyperparameters())
+    assert [family_of(graph) for graph in ({"anchors": 3}, {"nc": 3})] == ["v5", "v8"]
+
+
+def test_given_goes_before_suggested_before_the_familys_before_the_general():
+    defaults = {"epochs": 7, "imgsz": 320, "optimizer": "Adam", "hyp": {"box": 0.1},
+                "v8": {"imgsz": 160, "close_mosaic": 3, "hyp": {"lr0": 0.5}}}  # fmt: skip
+    config, hyp = choose({"imgsz": 96}, defaults)
+    assert (config.epochs, config.imgsz, config.optimizer, config.close_mosaic) == (7, 96, "Adam", 3)
+    assert (hyp.box, hyp.lr0) == (7.5, 0.5)  # the general hyp is for graphs with anchors
+    config, hyp = choose({}, defaults, "v5")
+    assert (config.epochs, config.imgsz, config.optimizer, config.close_mosaic) == (7, 320, "Adam", 0)
+    assert (hyp.box, hyp.lr0) == (0.1, 0.01)
+    assert choose({"optimizer": "SGD"}, {"v8": {"optimizer": "AdamW"}})[0].optimizer == "SGD"
+
+
+def test_a_hyp_file_lies_over_the_familys(tmp_path):
+    (tmp_path / "mine.yaml").write_text("lr0: 0.2\n")
+    path = str(tmp_path / "mine.yaml")
+    assert choose({"hyp": path})[1] == dataclasses.replace(Hyperparameters.load("hyp.v8.yaml"), lr0=0.2)
+    assert choose({"hyp": path}, family="v5")[1] == Hyperparameters(lr0=0.2)
+    assert choose({}, {"v8": {"hyp": path}})[1].lr0 == 0.2
+
+
+@pytest.mark.parametrize(("defaults", "message"), [
+    ({"v8": [1]}, r"data\.yaml: defaults: v8: \[1\] is no mapping"),
+    ({"v8": {"epoch": 1}}, r"data\.yaml: defaults: epoch: no such setting"),
+    ({"v8": {"hyp": {"lr": 1}}}, r"data\.yaml: defaults: hyp: lr: no such hyperparameter"),
+    ({"v8": {"hyp": [1]}}, r"data\.yaml: defaults: hyp: \[1\] is neither a file nor a mapping"),
+])  # fmt: skip
+def test_bad_suggestions_for_v8_name_their_file(defaults, message):
+    with pytest.raises(UserError, match=message):
+        choose({}, defaults)
+
+
+def test_gains_of_the_other_family_raise_a_doubt():
+    assert "box=0.05" in Hyperparameters().doubts("v8")[0]
+    assert "box=7.5" in Hyperparameters(box=7.5).doubts("v5")[0]
+    assert Hyperparameters().doubts("v5") == Hyperparameters(box=7.5).doubts("v8") == []
 
 
 def test_overrides_win_over_the_file():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -19,6 +20,13 @@ def test_decay_equals_golden() -> None:
     ema = ModelEMA(nn.Linear(1, 1))
     decays = [ema.decay(int(updates)) for updates in golden["ema_updates"]]
     np.testing.assert_allclose(decays, golden["ema_decay"], atol=1e-9, rtol=0)
+
+
+def test_decay_equals_yolov8s() -> None:
+    recipe = json.loads((GOLDEN.parents[1] / "yolov8" / "recipe.json").read_text())
+    ema = ModelEMA(nn.Linear(1, 1))
+    for updates, decay in recipe["ema_decay"].items():
+        assert math.isclose(ema.decay(int(updates)), decay, abs_tol=1e-12)
 
 
 def test_track_of_one_weight_equals_golden() -> None:

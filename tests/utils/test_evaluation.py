@@ -154,6 +154,37 @@ def test_losses_are_means_over_batches() -> None:
     assert calls == [(3, (64, 100)), (2, (64, 100))]
 
 
+class Overlapping(nn.Module):
+    """In each picture two boxes of one class with an IoU of 0.667; objectness as given."""
+
+    def __init__(self, objectness: bool) -> None:
+        super().__init__()
+        self.names, self.objectness = NAMES, objectness
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, None]:
+        certain = [1.0] if self.objectness else []
+        rows = [[20.0, 26, 40, 28, *certain, 0.9, 0, 0], [28.0, 26, 40, 28, *certain, 0.8, 0, 0]]
+        return torch.tensor([rows] * len(images)), None
+
+
+@pytest.mark.parametrize(
+    ("objectness", "iou", "count"), [(True, None, 1), (False, None, 2), (False, 0.6, 1), (True, 0.7, 2)]
+)
+def test_the_usual_overlap_is_the_familys(
+    objectness: bool, iou: float | None, count: int, tmp_path: Path
+) -> None:
+    settings = EvalSettings(quiet=True, iou=iou, save_dir=tmp_path, save_txt=True)
+    evaluate(Overlapping(objectness), make_batches(), settings)
+    assert [len((tmp_path / "labels" / f"{number}.txt").read_text().splitlines()) for number in range(4)] == [count] * 4
+
+
+def test_the_protocol_reaches_the_metrics() -> None:
+    batches = make_batches()
+    metrics = evaluate(Oracle(batches, class_shift=0), batches, EvalSettings(quiet=True, protocol="yolov8"))
+    assert metrics.protocol == "yolov8"
+    assert metrics.fitness == metrics.map
+
+
 def test_hybrid_labels_join_the_detections(tmp_path: Path) -> None:
     settings = EvalSettings(quiet=True, save_dir=tmp_path, save_txt=True, save_hybrid=True)
     evaluate(Blind(), make_batches(), settings)

@@ -108,3 +108,32 @@ def test_half_precision_and_empty_input() -> None:
 def test_impossible_settings_name_the_flag(values: dict, named: str) -> None:
     with pytest.raises(UserError, match=named):
         NMSSettings(**values)
+
+
+YOLOV8 = Path(__file__).parents[1] / "golden/yolov8"
+FREE_CASES = json.loads((YOLOV8 / "nms.json").read_text())["cases"]
+FREE_ARRAYS = np.load(YOLOV8 / "nms.npz")
+CONSTANTS = {"max_nms": "MOST_CANDIDATES", "max_wh": "CLASS_OFFSET_PX"}  # arguments there that are fixed here
+
+
+@pytest.mark.parametrize("name", sorted(set(FREE_CASES) - {"with_extra_nc5"}))  # ours has no further columns
+def test_rows_without_objectness_equal_golden_exactly(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = dict(FREE_CASES[name]["kwargs"])
+    for key, constant in CONSTANTS.items():
+        if key in given:
+            monkeypatch.setattr(nms, constant, given.pop(key))
+    decoded = torch.tensor(FREE_ARRAYS["pred"][:, :5] if name == "one_class" else FREE_ARRAYS["pred"]).transpose(1, 2)
+    found = non_max_suppression(decoded, settings_of({"kwargs": given}), objectness=False)
+    assert [len(rows) for rows in found] == FREE_CASES[name]["counts"]
+    for number, rows in enumerate(found):
+        assert np.array_equal(rows.numpy(), FREE_ARRAYS[f"{name}/{number}"])
+
+
+def test_labels_join_in_without_objectness_too() -> None:
+    decoded = torch.tensor([[[50.0, 50, 20, 20, 0.6, 0.1]]])
+    rows = non_max_suppression(decoded, labels=[torch.tensor([[1.0, 0, 0, 10, 10]])], objectness=False)[0]
+    assert rows.tolist() == [[0, 0, 10, 10, 1, 1], pytest.approx([40, 40, 60, 60, 0.6, 0])]
+
+
+def test_empty_input_without_objectness() -> None:
+    assert [rows.shape for rows in non_max_suppression(torch.zeros(2, 0, 7), objectness=False)] == [(0, 6), (0, 6)]

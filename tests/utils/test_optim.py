@@ -1,8 +1,10 @@
-"""The schedule against YOLOv5's own numbers; the groups against its counts."""
+"""The schedule and `auto` against YOLOv5's and YOLOv8's own numbers; the groups against their counts."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ import torch
 from torch import nn
 
 from utils.config import Hyperparameters, TrainConfig
-from utils.optim import Schedule, apply_rates, make_optimizer, parameter_groups
+from utils.optim import Schedule, apply_rates, auto_choice, choose_optimizer, make_optimizer, parameter_groups
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "yolov5" / "schedule.npz"
 CASES = {
@@ -47,6 +49,79 @@ def test_steps_fall_where_golden_has_them(name: str) -> None:
         steps.append(iteration - last >= schedule.rates(iteration).accumulate)
         last = iteration if steps[-1] else last
     assert steps == np.load(GOLDEN)[f"{name}_step"].tolist()
+
+
+RECIPE: dict[str, Any] = json.loads((GOLDEN.parents[1] / "yolov8" / "recipe.json").read_text())
+
+
+def golden_run() -> tuple[Schedule, list[dict[str, Any]]]:
+    """YOLOv8's 6 epochs of 3 batches, and what was seen after each batch."""
+    config = TrainConfig(epochs=6, batch_size=4, close_mosaic=2)
+    hyp = Hyperparameters.load("hyp.v8.yaml", {"nominal_batch": 16})
+    return Schedule(config, hyp, 3, "v8"), RECIPE["schedule_run"]["per_batch"]
+
+
+def test_schedule_of_v8_equals_golden() -> None:
+    schedule, golden = golden_run()
+    assert schedule.warmup_iterations == 9
+    last, updates = -1, 0
+    for iteration, wanted in enumerate(golden):
+        rates = schedule.rates(iteration)
+        groups = [wanted["lr"][name] for name in ("bias", "weight", "bn")]
+        assert rates.learning_rates == pytest.approx(groups, abs=1e-12)
+        assert rates.momentum == pytest.approx(wanted["momentum"], abs=1e-12)
+        assert rates.accumulate == wanted["accumulate"]
+        if iteration - last >= rates.accumulate:
+            last, updates = iteration, updates + 1
+        assert updates == wanted["ema_updates"]
+    assert schedule.config.scaled_weight_decay(schedule.hyp) == pytest.approx(golden[-1]["wd"]["weight"], abs=1e-12)
+
+
+def test_cosine_equals_v8s() -> None:
+    schedule = Schedule(TrainConfig(epochs=100, cos_lr=True), Hyperparameters(), 10, "v8")
+    for epoch, factor in RECIPE["cos_lr_100_epochs"].items():
+        assert schedule.decay_factor(int(epoch)) == pytest.approx(factor, abs=1e-12)
+
+
+@pytest.mark.parametrize(("epochs", "last"), [(1, 0), (2, 50), (3, 100), (4, 150), (100, 150)])
+def test_warm_up_of_v8_ends_before_the_last_epoch(epochs: int, last: int) -> None:
+    schedule = Schedule(TrainConfig(epochs=epochs), Hyperparameters.load("hyp.v8.yaml"), 50, "v8")
+    assert schedule.warmup_iterations == last
+    rates = schedule.rates(last)
+    assert rates.learning_rates == pytest.approx([0.01 * schedule.decay_factor(last // 50)] * 3)
+    assert (rates.momentum, rates.accumulate) == (pytest.approx(0.937), 4)
+
+
+@pytest.mark.parametrize("case", RECIPE["optimizer_auto"], ids=lambda case: f"{case['nc']}-{case['iterations']}")
+def test_auto_equals_golden(case: dict[str, Any]) -> None:
+    choice = auto_choice(case["iterations"], case["nc"])
+    group = case["groups"][1] if case["optimizer"] == "MuSGD" else case["groups"][0]  # the first has a rate of its own
+    assert choice.optimizer == {"MuSGD": "SGD"}.get(case["optimizer"], case["optimizer"])
+    assert choice.lr0 == case["lr"] == group["lr"]
+    assert choice.momentum == (group["momentum"] if "momentum" in group else group["betas"][0])
+    assert case["warmup_bias_lr"] == 0
+
+
+def test_auto_is_resolved_and_said_once() -> None:
+    config, hyp = TrainConfig(optimizer="auto", epochs=100, batch_size=16), Hyperparameters.load("hyp.v8.yaml")
+    chosen, changed, said = choose_optimizer(config, hyp, 640, 3)  # 10 steps an epoch
+    assert (chosen.optimizer, changed.lr0, changed.momentum, changed.warmup_bias_lr) == ("AdamW", 0.001429, 0.9, 0)
+    assert "AdamW, lr0 0.001429" in said
+    assert "1000 steps are at most 10000, 3 classes" in said
+    assert "\n" not in said
+    group = make_optimizer(Scaled(), chosen, changed).param_groups[1]
+    assert (group["lr"], group["betas"], group["weight_decay"]) == (0.001429, (0.9, 0.999), pytest.approx(0.0005))
+    assert choose_optimizer(chosen, changed, 640, 3) == (chosen, changed, "")
+    chosen, changed, said = choose_optimizer(config, hyp, 6401, 3)  # 101 steps an epoch
+    assert (chosen.optimizer, changed.lr0, changed.momentum, changed.warmup_bias_lr) == ("SGD", 0.01, 0.937, 0)
+    assert "SGD with Nesterov momentum (YOLOv8's MuSGD is not here)" in said
+    assert make_optimizer(Scaled(), chosen, changed).param_groups[0]["nesterov"]
+
+
+def test_a_large_batch_makes_fewer_steps() -> None:
+    config = TrainConfig(optimizer="auto", epochs=100, batch_size=128)
+    assert choose_optimizer(config, Hyperparameters(), 12800, 3)[0].optimizer == "AdamW"
+    assert choose_optimizer(config, Hyperparameters(), 12801, 3)[0].optimizer == "SGD"
 
 
 class Scaled(nn.Module):

@@ -54,6 +54,29 @@ def test_results(tmp_path: Path, epochs: int, cell: str) -> None:
     assert picture(path).shape == (980, 1890, 3)
 
 
+@pytest.mark.parametrize(("column", "title"), [("obj", "Objectness loss"), ("dfl", "Distribution focal loss")])
+def test_results_show_the_loss_that_the_run_has(
+    tmp_path: Path, column: str, title: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_results(tmp_path / "results.csv", 3)
+    path.write_text(path.read_text().replace("obj_loss", f"{column}_loss"))
+    titles: list[str] = []
+    monkeypatch.setattr(plots, "style_axes", lambda axes, name, *rest: titles.append(name))
+    plots.plot_results(path)
+    assert titles == ["Box loss", title, "Class loss", "Precision and recall", "Mean average precision",
+                      "Learning rate"]  # fmt: skip
+
+
+def test_the_best_epoch_is_the_protocols() -> None:
+    """0.1 mAP50 + 0.9 mAP50-95 is higher in the first epoch, mAP50-95 alone in the second."""
+    columns = {"epoch": np.arange(2), "metrics/mAP_0.5": np.array([0.9, 0.5]),
+               "metrics/mAP_0.5:0.95": np.array([0.40, 0.41])}  # fmt: skip
+    for share, words in ((0.1, "best: 0"), (0.0, "best: 1")):
+        axes = plots.new_figure(3, 3).subplots()
+        plots._mark_best(axes, columns, share)
+        assert words in axes.get_xlabel()
+
+
 def test_read_columns_strips_names_and_drops_a_torn_line(tmp_path: Path) -> None:
     path = write_results(tmp_path / "results.csv", 3, "nan")
     path.write_text(path.read_text() + "     3,   0.1")
