@@ -15,20 +15,25 @@ from utils.errors import UserError
 class Ensemble(nn.Module):
     """Detectors of the same classes; their boxes are pooled, and non-maximum suppression chooses among them.
 
-    files: where the members are from, for errors. Raises UserError if their class names differ.
+    files: where the members are from, for errors. objectness: as of each member.
+    Raises UserError if their class names differ, or if only some of them have an objectness in their rows.
     """
 
     def __init__(self, members: Sequence[Any], files: Sequence[str]) -> None:
         super().__init__()
         self.members = nn.ModuleList(members)
         self.names = members[0].names
+        self.objectness = members[0].objectness
         self.stride = max((member.stride for member in members), key=lambda stride: float(stride.max()))
         for member, file in zip(members, files, strict=True):
             if member.names != self.names:
                 raise UserError(f"--weights {file}: has other classes than {files[0]}; an ensemble needs the same ones")
+            if member.objectness != self.objectness:
+                raise UserError(f"--weights {file}: has another kind of head than {files[0]}, with anchors the one and "
+                                "the other without; an ensemble needs the same kind")  # fmt: skip
 
     def forward(self, x: Tensor, augment: bool = False) -> tuple[Tensor, None]:
-        """x: [B, 3, H, W] in 0..1. Returns ([B, sum of the members' N, 5 + nc] decoded boxes, None)."""
+        """x: [B, 3, H, W] in 0..1. Returns ([B, sum of the members' N, 5 + nc, or 4 + nc] decoded boxes, None)."""
         return torch.cat([member(x, augment=augment)[0] for member in self.members], 1), None
 
 

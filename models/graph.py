@@ -1,28 +1,30 @@
 """A model YAML, read: every value checked, every reference resolved, every row given its state-dict key.
 
 The dictionary comes from a file (load_graph) or a checkpoint; the Graph goes to parse_model in models/yolo.py, which
-may rely on its types. Nothing in the YAML is evaluated: names are looked up in tables.
+may rely on its types. One format serves two families: v5 has anchors, v8 has none. Nothing in the YAML is evaluated:
+names are looked up in tables.
 """
 
 from __future__ import annotations
 
 import math
-import re
-import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from models.attention import ATTENTION, INITS
+from models.scales import MULTIPLES, choose_scale, find_graph, read_scale
+from models.values import LARGEST, Values, as_number, check_argument, is_number, is_whole, shorten
 from utils.errors import UserError
-from utils.files import ROOT, find_file, load_yaml
+from utils.files import ROOT, load_yaml
 
-REQUIRED = ("nc", "depth_multiple", "width_multiple", "anchors", "backbone", "head")
-OPTIONAL = ("activation", "attention_init", "channel_multiple", "ch", "inplace", "yaml_file")
-LARGEST = 65536  # of any channel count, size or argument: what is above is a slip of the pen
-MOST_ROWS, MOST_REPEATS, MOST_CLASSES = 1000, 2000, 100_000
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+ALWAYS = ("nc", "backbone", "head")  # what every graph needs; the anchor family needs ANCHOR_KEYS too
+ANCHOR_KEYS = ("anchors", *MULTIPLES)
+BIN_KEYS = ("reg_max", "box_bias")  # only the other family reads them
+KEYS = (*ALWAYS, *ANCHOR_KEYS, *BIN_KEYS, "activation", "attention_init", "channel_multiple", "ch", "inplace", "scale",
+        "scales", "yaml_file")  # fmt: skip
+MOST_ROWS, MOST_REPEATS, MOST_CLASSES, MOST_BINS = 1000, 2000, 100_000, 256
 CONSTANTS = {"None": None, "True": True, "False": False}
 
 
@@ -47,16 +49,23 @@ class Row:
 class Graph:
     """A whole graph with checked types.
 
-    anchors: per level (w, h) pairs in pixels, or the number wanted per level. attention_init: of attention rows that
-    do not say it themselves, paper or identity.
+    family: v5 with anchors, v8 without. scale: in force, "" if the graph has none. max_channels: of a row, before
+    the factor width. anchors: per level (w, h) pairs in pixels, or the number wanted per level; () in family v8.
+    reg_max: bins of a distance, and box_bias: what its bins' biases begin with, in family v8. attention_init: of
+    attention rows that do not say it themselves, paper or identity.
     """
 
     file: str
+    family: str
     class_count: int
     channels: int
+    scale: str
     width: float
+    max_channels: int
     channel_multiple: int
     anchors: tuple[tuple[tuple[float, float], ...], ...] | int
+    reg_max: int
+    box_bias: float
     activation: str | None
     attention_init: str
     rows: tuple[Row, ...]
@@ -64,16 +73,19 @@ class Graph:
 
     @property
     def anchors_per_level(self) -> int:
-        return self.anchors if isinstance(self.anchors, int) else len(self.anchors[0])
+        return self.anchors if isinstance(self.anchors, int) else len(self.anchors[0]) if self.anchors else 1
 
     @property
     def head_width(self) -> int:
-        """Channels of a raw map; a channel argument of just this value is never scaled, by YOLOv5's rule."""
+        """Channels of a raw map."""
+        if self.family == "v8":
+            return 4 * self.reg_max + self.class_count
         return self.anchors_per_level * (self.class_count + 5)
 
     def scaled(self, channels: int) -> int:
-        """A channel count of the YAML at this graph's width, rounded up to the channel multiple."""
-        return math.ceil(channels * self.width / self.channel_multiple) * self.channel_multiple
+        """A channel count of the YAML at this graph's width, capped before, then rounded up to the channel multiple."""
+        width = min(channels, self.max_channels) * self.width
+        return math.ceil(width / self.channel_multiple) * self.channel_multiple
 
     def interpret(self, value: Any) -> Any:
         """An argument's text as what it stands for: a symbol of the graph, a constant, a number, or itself."""
@@ -87,59 +99,72 @@ class Graph:
         return UserError(f"{self.file}: row {row}: {shorten(value)}: {remedy}")
 
 
-def shorten(value: object) -> str:
-    """The value on one line of bearable length."""
-    limited = reprlib.Repr()
-    limited.maxstring = limited.maxother = 60
-    limited.maxlevel = 4  # and so bounded in time too, whatever aliases the YAML builds its lists from
-    limited.maxlist = 8
-    text = " ".join((value if isinstance(value, str) else limited.repr(value)).split())
-    return text if len(text) <= 120 else text[:117] + "..."
-
-
 def unread_rows(graph: Graph) -> list[Row]:
     """Rows before the last whose output no row reads: dead branches, most often a `from` that was not adjusted."""
     read = {source for row in graph.rows for source in row.inputs}
     return [row for row in graph.rows[:-1] if row.index not in read]
 
 
-def load_graph(path: str | Path) -> dict[str, Any]:
+def load_graph(path: str | Path, scale: str = "") -> dict[str, Any]:
     """Read a graph YAML, looked for below models/ too; `yaml_file` in the result is what errors will name.
 
-    Raises UserError when it is missing or no YAML mapping.
+    scale: the entry of its `scales` to use; "" goes by the name, and yolov8s_X.yaml may also stand for a file
+    yolov8_X.yaml. Raises UserError when it is missing, no YAML mapping, or has no scales to choose from.
     """
-    file = find_file(path, "models").resolve()
+    file = find_graph(path).resolve()
     name = file.relative_to(ROOT) if file.is_relative_to(ROOT) else file
-    return {**load_yaml(file), "yaml_file": str(name)}
+    return choose_scale({**load_yaml(file), "yaml_file": str(name)}, scale, path)
 
 
 def read_graph(content: Mapping[str, Any]) -> Graph:
     """Check a graph's dictionary and resolve it. Raises UserError naming file, row, value and remedy."""
     file = str(content.get("yaml_file", "model graph"))
-    for key in REQUIRED:
+    family = family_of(content)
+    example = "yolov5s.yaml" if family == "v5" else "yolov8.yaml"
+    unread = BIN_KEYS if family == "v5" else ()
+    for key in _required(content, family):
         if key not in content:
-            raise UserError(f"{file}: {key}: is missing; add a line `{key}: …`, see models/yolov5s.yaml")
-    whole, real = _Values(file, content).whole, _Values(file, content).real
-    depth = real("depth_multiple", 100)
+            raise UserError(f"{file}: {key}: is missing; add a line `{key}: …`, see models/{example}")
+    whole, real = Values(file, content).whole, Values(file, content).real
+    scale = read_scale(file, content)
     activation = content.get("activation")
     if activation is not None and not isinstance(activation, str):
         raise UserError(f"{file}: activation: {shorten(activation)}: must be text such as nn.LeakyReLU(0.1)")
     return Graph(
         file=file,
+        family=family,
         class_count=whole("nc", MOST_CLASSES),
         channels=whole("ch", LARGEST, 3),
-        width=real("width_multiple", 100),
+        scale=scale.name,
+        width=scale.width,
+        max_channels=scale.max_channels,
         channel_multiple=whole("channel_multiple", 1024, 8),
-        anchors=read_anchors(file, content["anchors"]),
+        anchors=read_anchors(file, content["anchors"]) if family == "v5" else (),
+        reg_max=whole("reg_max", MOST_BINS, 16, 2),
+        box_bias=real("box_bias", 100, 2.0),
         activation=activation,
         attention_init=_attention_init(file, content),
-        rows=_read_rows(file, content, depth),
+        rows=_read_rows(file, content, scale.depth),
         warnings=tuple(
-            f"{file}: {shorten(key)}: nothing reads this key"
-            for key in content
-            if key not in REQUIRED and key not in OPTIONAL
-        ),
+            f"{file}: {shorten(key)}: nothing reads this key" for key in content if key not in KEYS or key in unread
+        )
+        + scale.warnings,
     )
+
+
+def family_of(content: Mapping[str, Any]) -> str:
+    """v5 if the graph has anchors or its last row asks for them, else v8."""
+    arguments: Any = content.get("head")
+    for _ in range(2):  # the last row, its last part
+        arguments = arguments[-1] if isinstance(arguments, list) and arguments else None
+    asks = isinstance(arguments, list) and "anchors" in arguments
+    return "v5" if asks or "anchors" in content else "v8"
+
+
+def _required(content: Mapping[str, Any], family: str) -> tuple[str, ...]:
+    if family == "v8":
+        return ALWAYS
+    return (*ALWAYS, "anchors") if "scales" in content else (*ALWAYS, *ANCHOR_KEYS)
 
 
 def _attention_init(file: str, content: Mapping[str, Any]) -> str:
@@ -147,44 +172,6 @@ def _attention_init(file: str, content: Mapping[str, Any]) -> str:
     if init not in INITS:
         raise UserError(f"{file}: attention_init: {shorten(init)}: must be {' or '.join(INITS)}")
     return init
-
-
-@dataclass(frozen=True, slots=True)
-class _Values:
-    """Top-level numbers, checked."""
-
-    file: str
-    content: Mapping[str, Any]
-
-    def whole(self, key: str, largest: int, default: int | None = None) -> int:
-        value = self.content.get(key, default)
-        if not is_whole(value) or not 1 <= value <= largest:
-            raise UserError(f"{self.file}: {key}: {shorten(value)}: must be a whole number from 1 to {largest}")
-        return value
-
-    def real(self, key: str, largest: float) -> float:
-        value = as_number(self.content.get(key))
-        if not is_number(value) or not 0 < value <= largest:
-            raise UserError(f"{self.file}: {key}: {shorten(value)}: must be a number above 0, at most {largest}")
-        return float(value)
-
-
-def is_whole(value: Any) -> bool:
-    """True for an int that is no bool."""
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def is_number(value: Any) -> bool:
-    """True for a finite int or float that is no bool."""
-    return is_whole(value) or (isinstance(value, float) and math.isfinite(value))
-
-
-def as_number(value: Any) -> Any:
-    """Text that spells a number, as YAML 1.1 leaves `1e-4`, as that number; anything else as it came."""
-    if isinstance(value, str) and len(value) < 40 and NUMBER.fullmatch(value.strip()):
-        number = float(value)
-        return int(number) if value.strip().lstrip("+-").isdigit() else number
-    return value
 
 
 def read_anchors(file: str, value: Any) -> tuple[tuple[tuple[float, float], ...], ...] | int:
@@ -256,22 +243,8 @@ def _check_row(file: str, index: int, row: Any) -> tuple[Any, int, str, Any]:
             f"{where}: args {shorten(arguments)}: must be a list, or for attention a mapping {{name: value}}"
         )
     for value in arguments.values() if is_mapping else arguments:
-        _check_argument(where, value)
+        check_argument(where, value)
     return source, repeats, module, arguments
-
-
-def _check_argument(where: str, value: Any, depth: int = 0) -> None:
-    """Arguments are None, bool, text, sensible numbers, and lists of these. Raises UserError."""
-    if isinstance(value, list) and depth < 3 and len(value) <= 64:
-        for part in value:
-            _check_argument(where, part, depth + 1)
-    elif isinstance(value, (int, float)):
-        if not abs(value) <= LARGEST:  # also refuses nan
-            raise UserError(f"{where}: {shorten(value)}: is no sensible argument; numbers go up to {LARGEST}")
-    elif value is not None and not (isinstance(value, str) and len(value) <= 200):
-        raise UserError(
-            f"{where}: {shorten(value)}: is no argument; use numbers, names, None, True, False or lists of them"
-        )
 
 
 def _resolve(file: str, index: int, source: int | list[int]) -> tuple[int, ...]:

@@ -17,11 +17,13 @@ from typing import Any
 from torch import nn
 
 from models import blocks_extra as extra
-from models import common
+from models import blocks_v8, common
 from models.attention import ATTENTION, INITS, closest
 from models.attention._arguments import read_list
-from models.graph import LARGEST, Graph, Row, is_whole, shorten
+from models.graph import Graph, Row
 from models.heads import Detect
+from models.heads_v8 import DetectV8
+from models.values import LARGEST, is_whole, shorten
 from utils.errors import UserError
 
 BAD_ARGUMENTS = (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError, AssertionError, AttributeError)
@@ -54,7 +56,9 @@ def _area(arguments: list[Any]) -> int:
 ATTENTION_LAYER = Layer(None, "attention")
 STACKS = (common.Conv, common.DWConv, common.Bottleneck, common.SPPF, extra.GhostConv, extra.GhostBottleneck, extra.SPP,
           extra.MixConv2d, extra.Focus, extra.CrossConv, extra.C3SPP, extra.DWConvTranspose2d)  # fmt: skip
-REPEATING = (common.C3, extra.C3TR, extra.C3Ghost, extra.C3x, extra.BottleneckCSP)
+REPEATING = (common.C3, extra.C3TR, extra.C3Ghost, extra.C3x, extra.BottleneckCSP, blocks_v8.C2, blocks_v8.C2f,
+             blocks_v8.C3k, blocks_v8.C3k2, blocks_v8.C2PSA)  # fmt: skip
+DEEP_SCALES = ("m", "l", "x")  # whose C3k2 rows are all built of C3k
 KEEPING = (nn.Upsample, nn.MaxPool2d, nn.AvgPool2d, nn.ZeroPad2d, nn.ReflectionPad2d, nn.Dropout, nn.Dropout2d)
 LAYERS: Mapping[str, Layer] = MappingProxyType({
     **{kind.__name__: Layer(kind, "stack") for kind in STACKS},
@@ -121,16 +125,38 @@ def stack_width(graph: Graph, args: list[Any]) -> int:
     width: Any = args[0] if args else None
     if not is_whole(width) or width < 1:
         raise UserError("the first argument must be the number of output channels, a whole number above 0")
-    width = width if width == graph.head_width else graph.scaled(width)
+    is_heads = graph.family == "v5" and width == graph.head_width  # YOLOv5 never scales a count of just this value
+    width = width if is_heads else graph.scaled(width)
     if width > LARGEST:
         raise UserError(f"{width} channels at this width_multiple are too many; at most {LARGEST}")
     return width
 
 
+def stack_arguments(graph: Graph, row: Row, args: list[Any]) -> list[Any]:
+    """Arguments as the block takes them, c1, c2, number, …, with YOLO11's rule for its deeper scales."""
+    if row.module == "C3k2" and graph.scale in DEEP_SCALES:
+        return [*args[:3], True, *args[4:]]
+    return args
+
+
+def kind_of(layer: Layer, graph: Graph) -> type[nn.Module] | None:
+    """The class of a row; a head without anchors is another one under the same name."""
+    return DetectV8 if layer.rule == "head" and graph.family == "v8" else layer.kind
+
+
 def head_arguments(graph: Graph, row: Row, args: list[Any], incoming: list[int]) -> list[Any]:
-    """Arguments of Detect; the row may only repeat what the top of the file says."""
+    """Arguments of Detect; the row may only repeat what the top of the file says.
+
+    A C3k2 row anywhere makes the class branch depth-wise, by YOLOv8's rule.
+    """
+    if graph.family == "v8":
+        if args != [graph.class_count]:
+            raise UserError("a head without anchors takes its classes from the top of the file; write [nc]")
+        depthwise = any(other.module == "C3k2" for other in graph.rows)
+        return [graph.class_count, graph.reg_max, incoming, depthwise, graph.box_bias]
     if len(args) != 2 or args[0] != graph.class_count or args[1] != "anchors":
-        raise UserError("the head takes its classes and anchors from the top of the file; write [nc, anchors]")
+        raise UserError("the head takes its classes and anchors from the top of the file; write [nc, anchors], "
+                        "or take out `anchors` for a head that has none")  # fmt: skip
     if not isinstance(graph.anchors, int) and len(graph.anchors) != len(incoming):
         raise UserError(
             f"from {row.source}: reads {len(incoming)} maps, but anchors has {len(graph.anchors)} levels; match them"

@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_iter
 from torch.utils.flop_counter import flop_registry
 
 from models.graph import load_graph, read_graph, unread_rows
+from models.scales import title
 from models.shapes import LightMode, ShapeMode
 from utils.cli import flag
 from utils.errors import UserError
@@ -30,6 +31,7 @@ class BuildConfig:
     """All flags of models/yolo.py. Raises UserError for an impossible value, with the flag's name."""
 
     cfg: str = flag("models/yolov5s.yaml", "graph to build")
+    scale: str = flag("", "size of a graph that has several, such as n, s, m, l, x; '' goes by the name of --cfg")
     imgsz: int = flag(640, "side of the picture that costs refer to, pixels", aliases=("--img", "--img-size"))
     batch_size: int = flag(1, "pictures at once")
     device: str = flag("", "where --profile runs: 0, cpu, mps; '' chooses")
@@ -154,21 +156,22 @@ def kept_bytes(model: Any, x: Tensor) -> list[int]:
 
 
 def summary(model: nn.Module, name: str, costs: list[RowCost]) -> str:
-    """YOLOv5's summary line: leaf modules, parameters, gradients, GFLOPs both ways."""
+    """YOLO's summary line: leaf modules, parameters, gradients, GFLOPs both ways."""
     leaves = sum(1 for module in model.modules() if not any(True for _ in module.children()))
     parameters = sum(parameter.numel() for parameter in model.parameters())
     gradients = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     ours, theirs = gigaflops(costs)
+    counter = "YOLOv5" if getattr(model, "objectness", True) else "YOLOv8"
     return (
         f"{name} summary: {leaves} layers, {parameters:,} parameters, {gradients:,} gradients, {ours:.1f} GFLOPs "
-        f"({theirs:.1f} as YOLOv5 counts)"
+        f"({theirs:.1f} as {counter} counts)"
     )
 
 
 def gigaflops(costs: list[RowCost]) -> tuple[float, float]:
-    """GFLOPs by torch.utils.flop_counter, and as YOLOv5 prints them.
+    """GFLOPs by torch.utils.flop_counter, and as YOLOv5 and YOLOv8 print them.
 
-    Its counter (thop) sees the same convolutions and matrix products, and adds 8 for each value that a batch norm
+    Their counter (thop) sees the same convolutions and matrix products, and adds 8 for each value that a batch norm
     writes: 2 for the norm, doubled for scale and shift, as multiply-adds, doubled again. Once fused both agree.
     """
     flops = sum(cost.flops for cost in costs)
@@ -180,7 +183,7 @@ def report(kind: Callable[..., Any], config: BuildConfig) -> None:
 
     kind: the DetectionModel class.
     """
-    content = load_graph(config.cfg)
+    content = load_graph(config.cfg, config.scale)
     with torch.device("meta"):
         model = kind(content)
     size = whole_size(config.imgsz, model)
@@ -192,22 +195,30 @@ def report(kind: Callable[..., Any], config: BuildConfig) -> None:
     print(f"\n{summary(model, _name(model), costs)} at {size}x{size} px, batch {config.batch_size}")
     moved, elementwise = sum(cost.moved for cost in costs), sum(cost.elementwise for cost in costs)
     print(f"moved: {moved / 1e6:,.0f} MB in float32, {elementwise / 1e6:,.0f} MB of it elementwise, unseen by GFLOPs")
-    print(verdict(model))
+    try:
+        print(verdict(model))
+    except UserError:
+        print(*(f"warning: {warning}" for warning in model.warnings), sep="\n")
+        raise
 
 
 def report_all(kind: Callable[..., Any], config: BuildConfig) -> None:
-    """Print a line for every graph below models/. Raises UserError at the end if any is not sound."""
+    """Print a line for every graph below models/, at --scale or its first scale where it has several.
+
+    Raises UserError at the end if any is not sound.
+    """
     files = sorted((ROOT / "models").rglob("*.yaml"))
     bad = 0
     for file in files:
         try:
             content = load_graph(file)
+            if "scales" in content:
+                content["scale"] = config.scale or content.get("scale") or next(iter(content["scales"] or ()), "")
             with torch.device("meta"):
                 model = kind(content)
             costs = count_costs(model, whole_size(config.imgsz, model), config.batch_size)
-            print(
-                f"{content['yaml_file']:42}{summary(model, _name(model), costs).partition(': ')[2]}; {verdict(model)}"
-            )
+            shown = f"{content['yaml_file']} {content.get('scale', '')}"
+            print(f"{shown:42}{summary(model, _name(model), costs).partition(': ')[2]}; {verdict(model)}")
         except UserError as error:
             bad += 1
             print(f"{file.relative_to(ROOT)!s:42}not sound: {error}")
@@ -259,4 +270,4 @@ def measured(model: Any, size: int, config: BuildConfig) -> list[str]:
 
 
 def _name(model: Any) -> str:
-    return model.graph["yaml_file"].rsplit("/", 1)[-1].removesuffix(".yaml").replace("yolo", "YOLO")
+    return title(model.graph["yaml_file"].rsplit("/", 1)[-1].removesuffix(".yaml"), model.graph.get("scale", ""))

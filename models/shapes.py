@@ -88,9 +88,15 @@ def _reduce(x: Tensor, dims: Sequence[int] | None = None, keepdim: bool = False)
     return _new(x, *kept)
 
 
-def _nearest(x: Tensor, size: Sequence[int], *scales: Any) -> Tensor | None:
-    """Output of a 2-d nearest-neighbour resize."""
-    return _new(x, *x.shape[:2], *size) if x.dim() == 4 and min(size) > 0 else None
+def _product(x: Tensor, y: Tensor) -> Tensor | None:
+    """Product of two matrices, or of two stacks of as many."""
+    fits = x.dim() == y.dim() and x.shape[:-2] == y.shape[:-2] and x.shape[-1] == y.shape[-2] and x.dtype == y.dtype
+    return _new(x, *x.shape[:-1], y.shape[-1]) if fits else None
+
+
+def _nearest(x: Tensor, size: Sequence[int] | None, *scales: Any) -> Tensor | None:
+    """Output of a 2-d nearest-neighbour resize; in inference mode PyTorch asks without a size, and gets no answer."""
+    return _new(x, *x.shape[:2], *size) if size and x.dim() == 4 and min(size) > 0 else None
 
 
 RULES: dict[Any, Callable[..., Any]] = {
@@ -101,6 +107,9 @@ RULES: dict[Any, Callable[..., Any]] = {
     aten.mean: _reduce,
     aten.sum: _reduce,
     aten.upsample_nearest2d: _nearest,
+    aten.mm: _product,
+    aten.bmm: _product,
+    aten._softmax: lambda x, dim, half_to_float: None if half_to_float else _new(x, *x.shape),
     aten.clone: lambda x: _new(x, *x.shape),
     **dict.fromkeys(ELEMENTWISE, _elementwise),
 }

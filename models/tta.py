@@ -19,8 +19,8 @@ GRAY = 0.447  # mean of ImageNet, the colour of the padding
 def predict_augmented(predict: Callable[[Tensor], Tensor], x: Tensor, stride: int, levels: int) -> Tensor:
     """Decoded predictions of all views, in the coordinates of x.
 
-    predict: [B, 3, H, W] -> [B, N, 5 + nc] xywh in pixels. The full-size view leaves the coarsest level out and the
-    smallest view the finest, each being weak there. Returns [B, N', 5 + nc].
+    predict: [B, 3, H, W] -> [B, N, 4 + …], xywh in pixels and scores, N running over level, finest first. The full-size
+    view leaves the coarsest level out and the smallest view the finest, each being weak there. Returns [B, N', 4 + …].
     """
     found = []
     for scale, mirrored in VIEWS:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +21,20 @@ from torch import Tensor, nn
 from models import layers
 from models.attention import ATTENTION, build_attention
 from models.common import Conv, SiLU, make_activation, share_activation
-from models.graph import OPTIONAL, REQUIRED, Graph, Row, load_graph, read_graph, shorten, unread_rows
+from models.graph import KEYS, Graph, Row, family_of, load_graph, read_graph, unread_rows
 from models.heads import Detect, Levels
-from models.shapes import ShapeMode
+from models.heads_v8 import DetectV8
+from models.lint import passed_by
 from models.tta import predict_augmented
+from models.values import shorten
+from models.walk import Call, measure, saved_rows, walk
 from utils.cli import build, read_flags
 from utils.errors import UserError, run_main
 from utils.seeds import torch_stream
 from utils.structures import HeadSpec
 
 __all__ = ["DetectionModel", "load_graph", "parse_model"]
-PROBE = 256  # side of the picture whose maps give the strides, pixels
-MOST_PARAMETERS, MOST_VALUES = 10**9, 2**28  # of a network; of one map of the probe
-Call = Callable[[Any, Any], Any]
+MOST_PARAMETERS = 10**9
 
 
 def parse_model(graph: Graph, seed: int) -> tuple[nn.Sequential, list[str]]:
@@ -52,7 +53,8 @@ def parse_model(graph: Graph, seed: int) -> tuple[nn.Sequential, list[str]]:
             if layer.rule == "stack":
                 width = layers.stack_width(graph, args)
                 inner = [repeats] if layer.repeats else []
-                args, repeats = [incoming[0], width, *inner, *args[1:]], 1 if inner else repeats
+                args = layers.stack_arguments(graph, row, [incoming[0], width, *inner, *args[1:]])
+                repeats = 1 if inner else repeats
             elif layer.rule == "concat":
                 width = sum(incoming)
             elif layer.rule == "keep":
@@ -66,7 +68,7 @@ def parse_model(graph: Graph, seed: int) -> tuple[nn.Sequential, list[str]]:
                 warnings += notes
                 args = [width, options]
             with layers.collect_warnings(graph, row, warnings):
-                copies = [_make(layer.kind or row.module, args) for _ in range(repeats)]
+                copies = [_make(layers.kind_of(layer, graph) or row.module, args) for _ in range(repeats)]
             if layer is layers.ATTENTION_LAYER:
                 width = layers.attention_width(row, copies, width)
         widths.append(width)
@@ -100,70 +102,6 @@ def _activation(graph: Graph) -> nn.Module:
         raise UserError(f"{graph.file}: activation: {graph.activation}: {error}") from None
 
 
-def walk(rows: Iterable[Any], saved: Sequence[int], x: Tensor, call: Call = lambda row, maps: row(maps)) -> Any:
-    """Run the rows on x [B, C, H, W] and return what the last gives; call(row, its input) may check or time it."""
-    kept: dict[int, Tensor] = {}
-    for row in rows:
-        if isinstance(row.f, list):
-            x = call(row, [x if f == -1 else kept[f % row.i] for f in row.f])
-        else:
-            x = call(row, x if row.f == -1 else kept[row.f % row.i])
-        if row.i in saved:
-            kept[row.i] = x
-    return x
-
-
-def saved_rows(rows: Iterable[Any]) -> list[int]:
-    """Rows whose output is read by name rather than as -1, sorted, once for each reader."""
-    sources = [(row.i, f) for row in rows for f in (row.f if isinstance(row.f, list) else [row.f])]
-    return sorted(f % i for i, f in sources if f != -1)
-
-
-def measure_strides(network: nn.Sequential, graph: Graph) -> list[float]:
-    """Send a picture without data (meta device) through all rows and return the head's strides in pixels.
-
-    Raises UserError for the first row whose maps do not fit, before anything is allocated.
-    """
-
-    def call(row: Any, maps: Any) -> Any:
-        with layers.blame(graph, graph.rows[row.i]):
-            if isinstance(maps, list) and not isinstance(row, Detect):
-                _check_same_size(graph.rows[row.i], maps)
-            out = row(maps)
-            if not isinstance(row, Detect):
-                _check_map(out, row.width)
-        return out
-
-    network.eval()[-1].train()
-    with torch.no_grad(), ShapeMode():
-        raw = walk(network, saved_rows(network), torch.empty(1, graph.channels, PROBE, PROBE, device="meta"), call)
-    head = graph.rows[-1]
-    for source, (height, width) in zip(head.inputs, [level.shape[2:4] for level in raw], strict=True):
-        if height != width or PROBE % height:
-            raise graph.error(
-                head.index,
-                f"from {source}",
-                f"{height}x{width} cells for {PROBE} px is no whole stride; mend the padding",
-            )
-    return [PROBE / level.shape[2] for level in raw]
-
-
-def _check_same_size(row: Row, maps: list[Tensor]) -> None:
-    sizes = [tuple(x.shape[2:]) for x in maps]
-    if len(set(sizes)) > 1:
-        found = ", ".join(
-            f"row {source} {height}x{width}" for source, (height, width) in zip(row.inputs, sizes, strict=True)
-        )
-        raise UserError(f"from {row.source}: maps differ in size ({found} for {PROBE} px); read rows of one size")
-
-
-def _check_map(x: Tensor, width: int) -> None:
-    if x.dim() != 4 or not 0 < x.numel() <= MOST_VALUES:
-        raise UserError(f"gives {list(x.shape)} for a picture of {PROBE} px, which no row can use; check its arguments")
-    if x.shape[1] != width:
-        raise UserError(f"gives {x.shape[1]} channels where the graph counts {width}; check its arguments")
-
-
 class DetectionModel(nn.Module):
     """The network of a graph.
 
@@ -185,6 +123,8 @@ class DetectionModel(nn.Module):
         super().__init__()
         overrides = {"nc": class_count, "anchors": round(anchors) if isinstance(anchors, float) else anchors}
         content = {"ch": channels, **graph, **{key: value for key, value in overrides.items() if value is not None}}
+        if "anchors" in content and family_of(graph) == "v8":
+            raise UserError(f"anchors: the head of {graph.get('yaml_file')} has none; leave them out of --hyp")
         checked = read_graph(content)
         with torch.device("meta"):
             skeleton, self.warnings = parse_model(checked, seed)
@@ -193,19 +133,27 @@ class DetectionModel(nn.Module):
             raise UserError(
                 f"{checked.file}: {size:,} parameters: are too many; lower width_multiple or channel counts"
             )
-        strides = measure_strides(skeleton, checked)
+        measured = measure(skeleton, checked)
+        self.warnings += passed_by(checked, measured.sizes)
         self.model = parse_model(checked, seed)[0]
         self.save = saved_rows(self.model)
-        self.graph = {key: copy.deepcopy(value) for key, value in content.items() if key in REQUIRED + OPTIONAL}
+        self.graph = {key: copy.deepcopy(value) for key, value in content.items() if key in KEYS}
+        if checked.scale:
+            self.graph["scale"] = checked.scale
         self.names = _class_names(names, checked)
-        _reset_norms(self)
-        self.head.set_strides(strides, _anchor_levels(checked, len(strides)))
+        _reset_norms(self, checked.family)
+        self.head.set_strides(measured.strides, _anchor_levels(checked, len(measured.strides)))
 
     @property
-    def head(self) -> Detect:
+    def head(self) -> Detect | DetectV8:
         head = self.model[-1]
-        assert isinstance(head, Detect)
+        assert isinstance(head, (Detect, DetectV8))
         return head
+
+    @property
+    def objectness(self) -> bool:
+        """Whether decoded rows have an objectness before their classes, as those of anchor heads do."""
+        return isinstance(self.head, Detect)
 
     @property
     def spec(self) -> HeadSpec:
@@ -218,10 +166,10 @@ class DetectionModel(nn.Module):
         return self.head.stride
 
     def forward(self, x: Tensor, augment: bool = False) -> Any:
-        """[B, C, H, W] in 0..1 -> raw maps [B, na, ny, nx, 5 + nc] of all levels in train mode.
+        """[B, C, H, W] in 0..1 -> raw maps of all levels in train mode, [B, na, ny, nx, 5 + nc] with anchors.
 
-        In eval mode (decoded [B, N, 5 + nc] as models.heads.decode, raw maps); with augment (decoded, None), its rows
-        found in three sizes of the picture.
+        In eval mode (decoded [B, N, 5 + nc], raw maps); with augment (decoded, None), its rows found in three sizes of
+        the picture. Without anchors raw maps are [B, 4 * reg_max + nc, ny, nx] and decoded is [B, N, 4 + nc].
         """
         if not augment:
             return self.walk(x)
@@ -233,10 +181,21 @@ class DetectionModel(nn.Module):
         return walk(self.model, self.save, x, call)
 
     def set_anchors(self, anchors_px: Tensor | Levels) -> None:
-        """Use anchors [levels, na, 2] in pixels from now on, in the graph too."""
+        """Use anchors [levels, na, 2] in pixels from now on, in the graph too.
+
+        Raises UserError for a head that has none (objectness is False).
+        """
+        if isinstance(self.head, DetectV8):
+            raise UserError(f"anchors: the head of {self.graph.get('yaml_file')} has none; leave them out")
         pixels = torch.as_tensor(anchors_px, dtype=torch.float32).tolist()
         self.head.set_anchors(pixels)
         self.graph["anchors"] = [[side for pair in level for side in pair] for level in pixels]
+
+    def requires_grad_(self, requires_grad: bool = True) -> DetectionModel:
+        """Let all weights learn or none, but constants of the head, which never do."""
+        super().requires_grad_(requires_grad)
+        self.head.requires_grad_(requires_grad)
+        return self
 
     def fuse(self) -> DetectionModel:
         """Fold the batch norms of all Conv blocks into their convolutions, in place, for inference. Returns itself."""
@@ -246,19 +205,19 @@ class DetectionModel(nn.Module):
         return self
 
 
-def _reset_norms(network: nn.Module) -> None:
-    """YOLOv5's constants, and the statistics that its fresh models have, which measured strides on a black picture."""
+def _reset_norms(network: nn.Module, family: str) -> None:
+    """YOLO's constants, and the statistics that fresh YOLOv5s have, which measured strides on a black picture."""
     for norm in network.modules():
         if type(norm) is nn.BatchNorm2d:
             norm.eps, norm.momentum = 1e-3, 0.03
-            if norm.running_var is not None and norm.num_batches_tracked is not None:
+            if family == "v5" and norm.running_var is not None and norm.num_batches_tracked is not None:
                 norm.running_var.fill_(0.9)
                 norm.num_batches_tracked.fill_(1)
 
 
 def _anchor_levels(graph: Graph, levels: int) -> Levels:
     """The graph's anchors in pixels; where they are still to be found, the same rising numbers on each level."""
-    if isinstance(graph.anchors, int):
+    if isinstance(graph.anchors, int):  # of family v5
         return [[(2.0 * i, 2.0 * i + 1) for i in range(graph.anchors)]] * levels
     return graph.anchors
 

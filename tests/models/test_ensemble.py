@@ -10,6 +10,8 @@ from utils.errors import UserError
 
 
 class Member(nn.Module):
+    objectness = True
+
     def __init__(self, value: float, names: dict[int, str], stride: int = 32) -> None:
         super().__init__()
         self.value, self.names, self.stride = value, names, torch.tensor([8.0, float(stride)])

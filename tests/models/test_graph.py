@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from models.graph import as_number, load_graph, read_graph, shorten, unread_rows
+from models.graph import load_graph, read_graph, unread_rows
+from models.values import as_number, shorten
 from utils.errors import UserError
 from utils.files import ROOT
 

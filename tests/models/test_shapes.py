@@ -36,6 +36,9 @@ CASES: list[Any] = [
     lambda: F.silu(meta(3), inplace=True),
     lambda: nn.BatchNorm2d(4, device="meta").eval()(meta(2, 4, 3, 3)),
     lambda: meta(2, 3).to(torch.bfloat16) + 1,
+    lambda: meta(2, 5, 3, 4) @ meta(2, 5, 4, 7),
+    lambda: meta(3, 4) @ meta(4, 7),
+    lambda: meta(2, 3, 4).softmax(1),
 ]
 
 
@@ -57,6 +60,7 @@ def test_equal_to_pytorchs_own(number: int) -> None:
         lambda: meta(3) + meta(4),
         lambda: F.max_pool2d(meta(1, 4, 3, 3), 2, 1, 2),
         lambda: F.max_pool2d(meta(1, 4, 3, 3), 9),
+        lambda: meta(3, 4) @ meta(5, 7),
     ],
 )
 @torch.no_grad()
@@ -65,7 +69,7 @@ def test_what_cannot_be_is_still_an_error(wrong: Any) -> None:
         wrong()
 
 
-@pytest.mark.parametrize("name", ["yolov5s-transformer", "yolov5s-ghost", "yolov3-tiny", "yolov5s_SimAM"])
+@pytest.mark.parametrize("name", ["yolov5s-transformer", "yolov5s-ghost", "yolov3-tiny", "yolov5s_SimAM", "yolo11n"])
 @torch.no_grad()
 def test_whole_networks(name: str) -> None:
     with torch.device("meta"):

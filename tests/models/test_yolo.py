@@ -408,8 +408,10 @@ def test_script_ends_with_2_for_a_bad_graph(tmp_path: Any, capsys: pytest.Captur
     graph = small(head=[[0, 1, "Conv", [16, 3, 2]], [[1, 3], 1, "Detect", ["nc", "anchors"]]])
     file.write_text(yaml.safe_dump(graph))
     assert [warning.split(": ")[1:] for warning in on_meta(graph).warnings] == [
-        ["row 2", "C3", "nobody reads this row"]
-    ]
+        ["row 2", "C3", "nobody reads this row"],
+        ["row 4", "Detect from [1, 3]", "reads row 1, Conv, whose stage goes on to row 2, C3, of the same size; 2 was "
+         "probably meant, as rows inserted above move the numbers"],
+    ]  # fmt: skip
     assert run_main(main, ["--cfg", str(file)]) == 2
     assert "row 2: C3: nobody reads this row" in capsys.readouterr().err
     assert run_main(main, ["--cfg", "models/none.yaml"]) == 2

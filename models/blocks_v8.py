@@ -1,0 +1,180 @@
+"""The blocks that YOLOv8 and YOLO11 graphs have and YOLOv5's have not: C2f, C3k2, C2PSA and their parts.
+
+As in models/common.py, attribute names are state-dict keys; blocks map [B, inputs, H, W] to [B, outputs, H, W].
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from models.common import C3, Conv
+
+
+class WideBottleneck(nn.Module):
+    """Two 3x3 convolutions over int(outputs * expansion) channels, and the input added if wanted and possible."""
+
+    def __init__(
+        self, inputs: int, outputs: int, shortcut: bool = True, groups: int = 1, expansion: float = 0.5
+    ) -> None:
+        super().__init__()
+        hidden = int(outputs * expansion)
+        self.cv1 = Conv(inputs, hidden, 3)
+        self.cv2 = Conv(hidden, outputs, 3, groups=groups)
+        self.residual = bool(shortcut) and inputs == outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, inputs, H, W] -> [B, outputs, H, W]."""
+        y = self.cv2(self.cv1(x))
+        return x + y if self.residual else y
+
+
+class C2(nn.Module):
+    """A map in two halves, the first through a row of wide bottlenecks (the head of YOLOv8's P6 graph)."""
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        repeats: int = 1,
+        shortcut: bool = True,
+        groups: int = 1,
+        expansion: float = 0.5,
+    ) -> None:
+        super().__init__()
+        hidden = int(outputs * expansion)
+        self.cv1 = Conv(inputs, 2 * hidden)
+        self.cv2 = Conv(2 * hidden, outputs)
+        blocks = (WideBottleneck(hidden, hidden, shortcut, groups, expansion=1.0) for _ in range(repeats))
+        self.m = nn.Sequential(*blocks)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, inputs, H, W] -> [B, outputs, H, W]."""
+        deep, straight = self.cv1(x).chunk(2, dim=1)
+        return self.cv2(torch.cat((self.m(deep), straight), dim=1))
+
+
+class C2f(nn.Module):
+    """A map in two halves, the second through a chain of bottlenecks; all that it was on the way is kept and joined.
+
+    shortcut is off unless the row says otherwise, where C3 has it on.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        repeats: int = 1,
+        shortcut: bool = False,
+        groups: int = 1,
+        expansion: float = 0.5,
+    ) -> None:
+        super().__init__()
+        self.hidden = int(outputs * expansion)
+        self.cv1 = Conv(inputs, 2 * self.hidden)
+        self.cv2 = Conv((2 + repeats) * self.hidden, outputs)
+        self.m = nn.ModuleList(self.make_inner(shortcut, groups) for _ in range(repeats))
+
+    def make_inner(self, shortcut: bool, groups: int) -> nn.Module:
+        """One link of the chain; [B, hidden, H, W] -> the same shape. Variants replace this."""
+        return WideBottleneck(self.hidden, self.hidden, shortcut, groups, expansion=1.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, inputs, H, W] -> [B, outputs, H, W]."""
+        parts = [self.cv1(x)]
+        last = parts[0][:, self.hidden :]
+        for link in self.m:
+            last = link(last)
+            parts.append(last)
+        return self.cv2(torch.cat(parts, dim=1))
+
+
+class C3k(C3):
+    """C3 with wide bottlenecks."""
+
+    def make_inner(self, hidden: int, repeats: int, shortcut: bool, groups: int) -> nn.Module:
+        blocks = (WideBottleneck(hidden, hidden, shortcut, groups, expansion=1.0) for _ in range(repeats))
+        return nn.Sequential(*blocks)
+
+
+class C3k2(C2f):
+    """C2f whose links are narrow bottlenecks, or C3k with two bottlenecks each if c3k is set; with shortcuts."""
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        repeats: int = 1,
+        c3k: bool = False,
+        expansion: float = 0.5,
+        groups: int = 1,
+        shortcut: bool = True,
+    ) -> None:
+        self.c3k = bool(c3k)  # make_inner reads it while the base class builds
+        super().__init__(inputs, outputs, repeats, shortcut, groups, expansion)
+
+    def make_inner(self, shortcut: bool, groups: int) -> nn.Module:
+        if self.c3k:
+            return C3k(self.hidden, self.hidden, 2, shortcut, groups)
+        return WideBottleneck(self.hidden, self.hidden, shortcut, groups)
+
+
+class Attention(nn.Module):
+    """Self-attention between all positions, its position code a depth-wise convolution of the values.
+
+    Vaswani et al., NeurIPS 2017; keys and queries have half as many numbers as values.
+    """
+
+    def __init__(self, channels: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.value_size = channels // heads
+        self.key_size = self.value_size // 2
+        self.qkv = Conv(channels, channels + 2 * heads * self.key_size, act=False)
+        self.proj = Conv(channels, channels, act=False)
+        self.pe = Conv(channels, channels, 3, groups=channels, act=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] -> [B, C, H, W]."""
+        tokens = self.qkv(x).flatten(2).unflatten(1, (self.heads, -1)).transpose(2, 3)  # B heads HW q+k+v
+        query, key, value = tokens.split((self.key_size, self.key_size, self.value_size), dim=3)
+        weights = (query @ (key * self.key_size**-0.5).transpose(2, 3)).softmax(dim=3)  # B heads HW HW
+        size = (x.shape[2], x.shape[3])
+        return self.proj(_as_map(weights @ value, size) + self.pe(_as_map(value, size)))
+
+
+def _as_map(tokens: Tensor, size: tuple[int, int]) -> Tensor:
+    """[B, heads, H*W, C / heads] -> [B, C, H, W] in channels-last order, which is how the tokens lie."""
+    return tokens.transpose(1, 2).flatten(2).unflatten(1, size).permute(0, 3, 1, 2)
+
+
+class PSABlock(nn.Module):
+    """Attention, then two 1x1 convolutions over twice the channels, each with a residual."""
+
+    def __init__(self, channels: int, heads: int) -> None:
+        super().__init__()
+        self.attn = Attention(channels, heads)
+        self.ffn = nn.Sequential(Conv(channels, 2 * channels), Conv(2 * channels, channels, act=False))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] -> [B, C, H, W]."""
+        x = x + self.attn(x)
+        return x + self.ffn(x)
+
+
+class C2PSA(nn.Module):
+    """A map in two halves, the second through attention blocks; heads of 64 channels."""
+
+    def __init__(self, inputs: int, outputs: int, repeats: int = 1, expansion: float = 0.5) -> None:
+        super().__init__()
+        if inputs != outputs:
+            raise ValueError(f"keeps the number of channels, but gets {inputs} and is to give {outputs}")
+        self.hidden = int(inputs * expansion)
+        self.cv1 = Conv(inputs, 2 * self.hidden)
+        self.cv2 = Conv(2 * self.hidden, outputs)
+        self.m = nn.Sequential(*(PSABlock(self.hidden, max(self.hidden // 64, 1)) for _ in range(repeats)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] -> [B, C, H, W]."""
+        straight, deep = self.cv1(x).chunk(2, dim=1)
+        return self.cv2(torch.cat((straight, self.m(deep)), dim=1))
