@@ -142,6 +142,7 @@ def score(job: Job) -> Metrics:
         config, **changes, area=measures_area, coco_categories=is_coco(job.index), names=dict(job.index.names)
     )
     metrics = evaluate(job.model, loader, settings)
+    metrics.extra["save_dir"] = job.folder
     if config.protocol == "yolov8":
         print("mAP by YOLOv8's protocol; do not compare it with YOLOv5's, which is higher where recall is low")
     print(area_line(metrics) if measures_area else "AP by size of object: pip install faster-coco-eval")
