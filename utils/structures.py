@@ -106,7 +106,7 @@ class HeadSpec:
     """All that a loss or a decoder needs to know of a head.
 
     class_count: number of classes. strides: pixels per cell, a level each. anchors: per level the (width, height)
-    pairs in pixels; () for an anchor-free head. reg_max: bins of each distance to a side in an anchor-free head, else 0.
+    pairs in pixels; () for an anchor-free head. reg_max: bins of a distance to a side in an anchor-free head, else 0.
     """
 
     class_count: int
