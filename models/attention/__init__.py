@@ -52,6 +52,6 @@ def build_attention(name: str, channels: int, *, init: str = "paper", **argument
 
 def closest(word: str, known: list[str]) -> str:
     """ "; did you mean X?" for the known name nearest to word, or nothing."""
-    lower = {name.lower(): name for name in known}
+    lower = {name.lower(): name for name in reversed(known)}
     found = difflib.get_close_matches(word.lower(), lower, n=1)
     return f"; did you mean {lower[found[0]]}?" if found else ""

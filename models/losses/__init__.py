@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import torch
 
+from models.losses.task_align import AlignSettings
 from models.losses.v5 import AnchorLoss, LossSettings
+from models.losses.v8 import TaskAlignedLoss, TaskAlignedSettings
 from utils.config import Hyperparameters
 from utils.errors import UserError
 from utils.structures import HeadSpec
 
-__all__ = ["AnchorLoss", "LossSettings", "build_loss"]
+__all__ = ["AnchorLoss", "LossSettings", "TaskAlignedLoss", "TaskAlignedSettings", "build_loss"]
 
 
 def build_loss(
@@ -20,14 +22,16 @@ def build_loss(
     *,
     autobalance: bool = False,
     best_wins: bool = False,
-) -> AnchorLoss:
-    """Make the loss of a head; see AnchorLoss for how it is called and LossSettings for the options.
+) -> AnchorLoss | TaskAlignedLoss:
+    """Make the loss of a head: AnchorLoss if it has anchors, else TaskAlignedLoss; both are called alike.
 
-    imgsz: side of the training pictures in pixels, which scales the objectness gain.
-    Raises UserError for a head without anchors.
+    imgsz: side of the training pictures in pixels, which scales the objectness gain. The other options are those of
+    LossSettings, which anchor-free heads do not have.
+    Raises UserError for options that the head's loss does not have, and for an anchor-free head without bins.
     """
     if not spec.anchors:
-        raise UserError("this head has no anchors, and only the loss of anchor heads exists; use a yolov5 graph")
+        given = {"--label-smoothing": label_smoothing, "fl_gamma": hyp.fl_gamma, "autobalance": autobalance}
+        return build_anchor_free(spec, hyp, {**given, "best_wins": best_wins})
     settings = LossSettings(
         gains=hyp.loss_gains(spec.levels, spec.class_count, imgsz),
         anchor_ratio=hyp.anchor_t,
@@ -40,3 +44,14 @@ def build_loss(
     )
     pixels = torch.tensor(spec.anchors, dtype=torch.float32)
     return AnchorLoss(pixels / torch.tensor(spec.strides)[:, None, None], spec.strides, settings)
+
+
+def build_anchor_free(spec: HeadSpec, hyp: Hyperparameters, refused: dict[str, float]) -> TaskAlignedLoss:
+    """Make the loss of a head without anchors. refused: options that only the other loss has, by name."""
+    for name, value in refused.items():
+        if value:
+            raise UserError(f"{name}={value}: the loss of anchor-free heads has no such option; leave it out")
+    if spec.reg_max < 2:
+        raise UserError(f"reg_max={spec.reg_max}: a head that has no anchors needs 2 bins a side or more; write 16")
+    align = AlignSettings(small_side=hyp.small_side)
+    return TaskAlignedLoss(spec, TaskAlignedSettings((hyp.box, hyp.cls, hyp.dfl), align))

@@ -29,10 +29,10 @@ def test_columns_and_padding(tmp_path: Path) -> None:
     log.close()
     header, first = (tmp_path / "results.csv").read_text().splitlines()
     assert [name.strip() for name in header.split(",")] == list(NAMES)
-    assert NAMES == (
+    assert (
         "epoch", "train/box_loss", "train/obj_loss", "train/cls_loss", "metrics/precision", "metrics/recall",
         "metrics/mAP_0.5", "metrics/mAP_0.5:0.95", "val/box_loss", "val/obj_loss", "val/cls_loss", *RATES,
-    )  # fmt: skip
+    ) == NAMES  # fmt: skip
     assert len(header) == len(first) == 21 * len(NAMES) - 1
     assert list(read_results(tmp_path / "results.csv")[0].values()) == [
         0, 0.5, 0.5, 0.5, 0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.01, 0.02, 0.12346

@@ -1,64 +1,34 @@
-"""SimAM: golden values, its limits, precision, and what it refuses."""
+"""SimAM: golden values, its limits, precision, memory, and what it refuses."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
-from models.attention.simam import SimAM
-from utils.files import ROOT
-
-GOLDEN = np.load(ROOT / "tests" / "golden" / "attention" / "simam.npz")
-
-
-def draws(seed: int, *shape: int) -> torch.Tensor:
-    return torch.from_numpy(np.random.Generator(np.random.PCG64(seed)).standard_normal(shape).astype(np.float32))
-
-
-def assert_golden(found: torch.Tensor, key: str) -> None:
-    """Compare with a stored array, or with its sample and sums."""
-    values = found.detach().numpy()
-    if key in GOLDEN:
-        np.testing.assert_allclose(values, GOLDEN[key], rtol=1e-5, atol=1e-5)
-        return
-    sample = next(name for name in GOLDEN.files if name.startswith(f"{key}@sample"))
-    step = int(sample.rpartition("sample")[2])
-    np.testing.assert_allclose(values.ravel()[::step], GOLDEN[sample], rtol=1e-5, atol=1e-5)
-    wide = values.astype(np.float64)
-    np.testing.assert_allclose(
-        [wide.sum(), abs(wide).sum(), (wide**2).sum()], GOLDEN[f"{key}@stats"], rtol=1e-5, atol=1e-3
-    )
+from models.attention.simam import SimAM, _Blocked, _Recomputed, plain
+from tests.models.attention.golden import Golden, draws
 
 
 @pytest.mark.parametrize(
-    ("variant", "height", "width"),
+    ("variant", "size"),
     [
-        ("official", 20, 20),
-        ("official", 7, 13),
-        ("fixed", 20, 20),
-        ("fixed", 7, 13),
-        ("fixed", 1, 1),
-        ("lambda1e-2", 7, 13),
+        ("official", "20x20"),
+        ("official", "7x13"),
+        ("fixed", "20x20"),
+        ("fixed", "7x13"),
+        ("fixed", "1x1"),
+        ("lambda1e-2", "7x13"),
     ],
 )
-@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-def test_golden(variant: str, height: int, width: int, memory_format: torch.memory_format) -> None:
-    module = SimAM(32, e_lambda=1e-2 if variant == "lambda1e-2" else 1e-4)
-    x = draws(7, 2, 32, height, width).contiguous(memory_format=memory_format).requires_grad_()
-    out = module(x)
-    (out * draws(11, *out.shape)).sum().backward()
-    key = f"{variant}/{height}x{width}"
-    assert_golden(out, f"{key}/train")
-    assert_golden(module.eval()(x), f"{key}/eval")
-    assert x.grad is not None
-    assert_golden(x.grad, f"{key}/gradx")
+def test_golden(variant: str, size: str) -> None:
+    golden = Golden("simam")
+    golden.check(SimAM(32, **golden.meta["variants"][variant]["args"]), variant, size)
 
 
 def test_flat_channels_and_single_positions_get_the_papers_limit() -> None:
-    gate = 1 / (1 + np.exp(-0.5))
+    gate = torch.tensor(0.5).sigmoid()
     for shape in ((2, 3, 1, 1), (2, 3, 5, 5)):
         x = torch.full(shape, 3.0)
         torch.testing.assert_close(SimAM(3)(x), x * gate)
@@ -66,15 +36,52 @@ def test_flat_channels_and_single_positions_get_the_papers_limit() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_does_not_overflow(dtype: torch.dtype) -> None:
-    x = draws(3, 1, 4, 80, 80) * 6
-    out = SimAM(4)(x.to(dtype))
+    x = (draws(3, 1, 4, 80, 80) * 6).to(dtype).requires_grad_()
+    exact = x.detach().float().requires_grad_()
+    out, expected = SimAM(4)(x), SimAM(4)(exact)
     assert out.dtype == dtype
-    torch.testing.assert_close(out.float(), SimAM(4)(x), rtol=2e-2, atol=2e-2)
+    torch.testing.assert_close(out.float(), expected, rtol=1e-2, atol=1e-2)
+    g = draws(4, *x.shape).to(dtype)
+    (found,), (wanted,) = torch.autograd.grad(out, x, g), torch.autograd.grad(expected, exact, g.float())
+    torch.testing.assert_close(found.float(), wanted, rtol=1e-2, atol=1e-2)
 
 
-def test_gradient_by_differences() -> None:
-    x = draws(5, 2, 2, 3, 4).double().requires_grad_()
-    assert torch.autograd.gradcheck(SimAM(2), (x,))
+@pytest.mark.parametrize("function", [_Blocked, _Recomputed])
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_hand_written_gradients(function: Any, memory_format: torch.memory_format) -> None:
+    x = draws(5, 2, 2, 3, 4).double().contiguous(memory_format=memory_format).requires_grad_()
+    torch.testing.assert_close(function.apply(x, 1e-4), plain(x, 1e-4))
+    assert torch.autograd.gradcheck(lambda x: function.apply(x, 1e-2), (x,))
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_maps_of_several_blocks(memory_format: torch.memory_format) -> None:
+    x = (draws(6, 3, 5, 330, 340) + 1).contiguous(memory_format=memory_format).requires_grad_()
+    g = draws(7, *x.shape)
+    found, expected = SimAM(5)(x), plain(x, 1e-4)
+    assert found.is_contiguous(memory_format=memory_format)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=2e-5)  # float32 sums of 112200 squares
+    wanted = torch.autograd.grad(expected, x, g)
+    torch.testing.assert_close(torch.autograd.grad(found, x, g), wanted, rtol=1e-5, atol=2e-5)
+
+
+def test_little_but_the_input_is_kept_for_backward() -> None:
+    kept: dict[int, int] = {}
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    x = draws(8, 2, 8, 20, 20).requires_grad_()
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        SimAM(8)(x)
+    assert sum(kept.values()) <= 1.02 * x.nbytes
+
+
+def test_slices_and_empty_batches() -> None:
+    x = draws(9, 2, 6, 8, 9)[:, 1:4, ::2, 2:7]
+    torch.testing.assert_close(SimAM(3)(x), plain(x, 1e-4))
+    assert SimAM(3)(x[:0]).shape == (0, 3, 4, 5)
 
 
 @pytest.mark.parametrize("value", [0, -1e-4, float("nan"), float("inf"), "small", True, None, 8, 512])

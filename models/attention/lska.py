@@ -1,0 +1,53 @@
+"""LSKA, large separable kernel attention: a large depthwise kernel made of rows and columns weighs every position.
+
+Lau, Po and Rehman, "Large Separable Kernel Attention: Rethinking the Large Kernel Attention Design in CNN", Expert
+Systems with Applications 236, 2024, https://arxiv.org/abs/2309.01439, equations 11 to 14. For a kernel of k, with
+depthwise convolutions
+
+    z = conv a x 1 of conv 1 x a of x            (a = 3 or 5)
+    z = conv b x 1 of conv 1 x b of z, dilation d
+    out = x * conv 1x1(z)
+
+and (a, b, d) = 7: (3, 3, 2), 11: (3, 5, 2), 23: (5, 7, 3), 35: (5, 11, 3), 41: (5, 13, 3), 53: (5, 17, 3).
+
+Choices: no sigmoid, as in the paper and the authors' code, so that this replaces x rather than scales it. 7 is the
+default, the smallest of the paper's kernels.
+
+Cost: C^2 + (2 a + 2 b + 5) C parameters, 69,888 at 256 channels and k 7; compute bound.
+Verdict: not yet measured.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from models.attention._registry import register
+
+KERNELS = {7: (3, 3, 2), 11: (3, 5, 2), 23: (5, 7, 3), 35: (5, 11, 3), 41: (5, 13, 3), 53: (5, 17, 3)}
+
+
+@register("LSKA_Attention")
+class LSKA(nn.Module):
+    """k_size: of the kernel that the convolutions make up together; one of 7, 11, 23, 35, 41 and 53.
+
+    Raises ValueError for any other k_size.
+    """
+
+    tutorial_order = ("k_size",)
+
+    def __init__(self, channels: int, *, k_size: int = 7) -> None:
+        super().__init__()
+        if not isinstance(k_size, int) or k_size not in KERNELS:
+            raise ValueError(f"k_size={k_size!r}: must be one of {', '.join(map(str, KERNELS))}")
+        short, long, dilation = KERNELS[k_size]
+        shift = dilation * (long - 1) // 2
+        self.conv0h = nn.Conv2d(channels, channels, (1, short), padding=(0, short // 2), groups=channels)
+        self.conv0v = nn.Conv2d(channels, channels, (short, 1), padding=(short // 2, 0), groups=channels)
+        self.conv_spatial_h = nn.Conv2d(channels, channels, (1, long), 1, (0, shift), dilation, channels)
+        self.conv_spatial_v = nn.Conv2d(channels, channels, (long, 1), 1, (shift, 0), dilation, channels)
+        self.conv1 = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] -> [B, C, H, W] in x's own type."""
+        field = self.conv_spatial_v(self.conv_spatial_h(self.conv0v(self.conv0h(x))))
+        return x * self.conv1(field).to(x.dtype)

@@ -1,0 +1,187 @@
+"""Target assignment by task alignment: which cells have to predict which labelled box, and with what score.
+
+Takes the batch's targets and the predictions of an anchor-free head, both in pixels; gives models/losses/v8.py a fixed
+number of rows. No gradient, float32. Source: Feng et al., "TOOD: Task-aligned One-stage Object Detection", ICCV 2021
+(https://arxiv.org/abs/2108.07755), as YOLOv8 uses it.
+
+Only pairs of a target and a cell inside it are scored; all pairs have one float each, no more. Targets stay the flat
+list that the loader makes: padding would cost more of both memory and time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from utils.boxes import bbox_ciou
+
+MARGIN = 1e-9  # pixels by which a cell's centre must be inside a target
+SMALLEST = 1e-9  # keeps a target without any alignment from dividing by zero
+PIECE = 1 << 16  # pairs scored at once: bounds the memory, and fits a processor's cache
+
+
+@dataclass(frozen=True, slots=True)
+class AlignSettings:
+    """Figures of the assignment.
+
+    topk: cells a target may claim. alpha, beta: exponents of class score and overlap. small_side: sides of targets
+    are raised to so many pixels, at most the second level's stride, for the question which cells are inside (16 is
+    YOLOv8's 8.4.190, 0 its releases up to 8.3). keep: cells of a target that remain once those claimed by several are
+    settled, as one-to-one heads want; 0 for all.
+    """
+
+    topk: int = 10
+    alpha: float = 0.5
+    beta: float = 6.0
+    small_side: float = 16.0
+    keep: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """What a head says of a batch: L levels, A cells in all, ordered by level, row, column.
+
+    boxes: [B, A, 4] float32 xyxy in pixels. logits: per level [B, nc, rows, columns]. strides: L pixels per cell.
+    """
+
+    boxes: Tensor
+    logits: list[Tensor]
+    strides: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """K pairs of a target and a cell whose centre is inside it.
+
+    target, image: [K] int64. cell: [K] int64 in 0..A-1. score: [K] float32, predicted for the target's class, 0..1.
+    """
+
+    target: Tensor
+    image: Tensor
+    cell: Tensor
+    score: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Positives:
+    """R = T * topk rows, of which those with a weight above 0 count: each has a cell of its own.
+
+    target: [R] int64, row of the targets. image, cell: [R] int64. weight: [R] float32, the score to be predicted for
+    the target's class, 0..1; every other score is to be 0.
+    """
+
+    target: Tensor
+    image: Tensor
+    cell: Tensor
+    weight: Tensor
+
+
+@torch.no_grad()
+def align(predictions: Predictions, targets: Tensor, settings: AlignSettings) -> Positives:
+    """Match a batch's targets with cells.
+
+    targets: [T, 6] float32 image_index, class, x1, y1, x2, y2 in pixels, in any order; a row whose coordinates add up
+    to 0 or less is no target. T may be 0. Every cell has at most one target: of several that claim it, the one that
+    its box overlaps most, whichever of the targets around it that is; among equals the first.
+    """
+    boxes = predictions.boxes
+    pairs = find_pairs(predictions, targets, settings.small_side)
+    overlap = measure_overlap(boxes, targets, pairs)
+    alignment = boxes.new_zeros(len(targets), boxes.shape[1])
+    alignment[pairs.target, pairs.cell] = pairs.score.pow(settings.alpha) * overlap.pow(settings.beta)
+    value, cell = alignment.topk(min(settings.topk, boxes.shape[1]), dim=1)
+    target = torch.arange(len(targets), device=targets.device)[:, None].expand_as(cell)
+    image = targets[:, :1].long().expand_as(cell)
+    claims = Positives(target.flatten(), image.flatten(), cell.flatten(), value.flatten())
+    rows = settle(claims, pairs, overlap, boxes.shape[:2])
+    metric = torch.where(rows.weight > 0, alignment[rows.target, rows.cell], 0)
+    if settings.keep:
+        metric = best_of_each(metric, rows, alignment, settings.keep)
+    return weigh(metric, rows, boxes, targets)
+
+
+def find_pairs(predictions: Predictions, targets: Tensor, small_side: float) -> Pairs:
+    """All cells strictly inside each target, its sides raised to small_side about its centre."""
+    strides, low, high = predictions.strides, targets[:, 2:4], targets[:, 4:6]
+    floor = min(small_side, strides[min(1, len(strides) - 1)])
+    growth = (floor - (high - low)).clamp_(min=0) / 2
+    low, high = low - growth, high + growth
+    present = targets[:, 2:6].sum(1, keepdim=True) > 0
+    images, classes = targets[:, :2].long().unbind(1)
+    found, start = [], 0
+    for logits, stride in zip(predictions.logits, strides, strict=True):
+        rows, columns = logits.shape[2:]
+        across = between(low[:, :1], high[:, :1], columns, stride) & present
+        down = between(low[:, 1:], high[:, 1:], rows, stride)
+        target, row, column = (down[:, :, None] & across[:, None, :]).nonzero(as_tuple=True)
+        image = images[target]
+        score = logits[image, classes[target], row, column].float().sigmoid()
+        found.append((target, image, row * columns + column + start, score))
+        start += rows * columns
+    return Pairs(*(torch.cat(column) for column in zip(*found, strict=True)))
+
+
+def between(low: Tensor, high: Tensor, count: int, stride: float) -> Tensor:
+    """Intervals low, high [T, 1] in pixels -> bool [T, count]: which of a row's cell centres are inside."""
+    centre = (torch.arange(count, device=low.device) + 0.5) * stride
+    return torch.minimum(centre - low, high - centre) > MARGIN
+
+
+def measure_overlap(boxes: Tensor, targets: Tensor, pairs: Pairs) -> Tensor:
+    """CIoU of the cells' boxes and the targets, [K], negative ones as 0."""
+    places = pairs.image * boxes.shape[1] + pairs.cell
+    every, wanted = boxes.flatten(0, 1), targets[:, 2:6]
+    pieces = zip(places.split(PIECE), pairs.target.split(PIECE), strict=True)
+    found = [bbox_ciou(every[place], wanted[target], xyxy=True) for place, target in pieces]
+    return torch.cat(found).clamp_(min=0)
+
+
+def settle(claims: Positives, pairs: Pairs, overlap: Tensor, shape: tuple[int, ...]) -> Positives:
+    """Give each cell that several targets claim to the one it overlaps most, of all targets around it.
+
+    claims: weights are alignments. shape: (B, A). Returns the claims with their targets replaced where another one
+    won, and weight 0 in all but the first claim of a cell.
+    """
+    images, cells = shape
+    number = torch.arange(len(claims.cell), device=overlap.device)
+    place = claims.image * cells + claims.cell
+    alive = claims.weight > 0
+    first, last = number.new_full((2, images * cells), len(number)).unbind(0)
+    last.fill_(-1)
+    first.scatter_reduce_(0, place, torch.where(alive, number, len(number)), "amin")
+    last.scatter_reduce_(0, place, torch.where(alive, number, -1), "amax")
+    # Bits of a float that is not negative sort as the float does: one maximum finds the overlap and who has it.
+    later = (1 << 32) - 1 - pairs.target
+    key = (overlap.view(torch.int32).long() << 32) | later
+    best = key.new_zeros(images * cells).scatter_reduce_(0, pairs.image * cells + pairs.cell, key, "amax")
+    winner = (1 << 32) - 1 - (best & ((1 << 32) - 1))
+    shared = (first != last)[place] & alive
+    return Positives(
+        target=torch.where(shared, winner[place], claims.target),
+        image=claims.image,
+        cell=claims.cell,
+        weight=torch.where(first[place] == number, claims.weight, 0),
+    )
+
+
+def best_of_each(metric: Tensor, rows: Positives, alignment: Tensor, keep: int) -> Tensor:
+    """Alignments [R], all but each target's `keep` largest ones set to 0. Overwrites alignment [T, A]."""
+    alignment.zero_()
+    alive = metric > 0
+    alignment.flatten().scatter_reduce_(0, rows.target * alignment.shape[1] + rows.cell, metric, "amax")
+    best = alignment.topk(min(keep, alignment.shape[1]), dim=1).indices
+    kept = torch.zeros_like(alignment, dtype=torch.bool).scatter_(1, best, True)
+    return torch.where(alive & kept[rows.target, rows.cell], metric, 0)
+
+
+def weigh(metric: Tensor, rows: Positives, boxes: Tensor, targets: Tensor) -> Positives:
+    """Scale alignments [R] so that each target's best cell has the largest overlap that any of its cells has."""
+    alive = metric > 0
+    overlap = bbox_ciou(boxes[rows.image, rows.cell], targets[rows.target, 2:6], xyxy=True).clamp_(min=0)
+    best = metric.new_zeros(2, len(targets))
+    best[0].scatter_reduce_(0, rows.target, metric, "amax")
+    best[1].scatter_reduce_(0, rows.target, torch.where(alive, overlap, 0), "amax")
+    largest, widest = best[:, rows.target]
+    return Positives(rows.target, rows.image, rows.cell, metric * widest / (largest + SMALLEST))

@@ -1,0 +1,69 @@
+"""Training with attention: NAM's penalty, and modules that start as the identity, from flag to checkpoint."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+import train
+from models.weights import load_model
+from tests.tiny import GRAPH, write_data
+from utils.checkpoint import read
+from utils.errors import UserError
+from utils.log import read_results
+
+
+def run(folder: Path, attention: str, *more: str) -> Path:
+    """Train the tiny graph with the module in SimAM's place, for two epochs unless more says otherwise."""
+    graph = copy.deepcopy(GRAPH)
+    graph["backbone"][4] = [-1, 1, attention, {}]  # type: ignore[index]
+    path = folder / "graph.yaml"
+    path.write_text(yaml.safe_dump(graph))
+    data = folder / "data.yaml"
+    if not data.exists():
+        write_data(folder)
+    train.main(["--cfg", str(path), "--data", str(data), "--imgsz", "64", "--batch-size", "4", "--workers", "0",
+                "--device", "cpu", "--cache", "no", "--noplots", "--project", str(folder), "--name", "run",
+                "--exist-ok", "--epochs", "2", *more])  # fmt: skip
+    return folder / "run"
+
+
+def scales(folder: Path) -> torch.Tensor:
+    return read(folder / "weights" / "last.pt").state["model.3_NAM.Channel_Att.bn2.weight"].float()
+
+
+def test_sparsity_shrinks_the_scales_and_has_its_column_and_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "hyp.yaml").write_text("nominal_batch: 4\nwarmup_epochs: 0\nwarmup_iterations: 0\n")
+    flags = ("--hyp", str(tmp_path / "hyp.yaml"), "--epochs", "4")
+    plain = run(tmp_path, "NAM", *flags)
+    assert "train/sparsity" not in (plain / "results.csv").read_text()
+    free = scales(plain)
+    pressed = run(tmp_path, "NAM", *flags, "--sparsity", "5")
+    assert scales(pressed).abs().mean() < free.abs().mean() - 0.1
+    rows = read_results(pressed / "results.csv")
+    assert 5 * 16 > rows[0]["train/sparsity"] > rows[3]["train/sparsity"] > 0
+    table = capsys.readouterr().out.partition("NAM scales near zero")[2]
+    assert "model.3_NAM" in table
+
+
+def test_sparsity_without_nam_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"--sparsity 0.1: .*no NAM row"):
+        run(tmp_path, "SimAM", "--sparsity", "0.1")
+    with pytest.raises(UserError, match="--sparsity=-1"):
+        run(tmp_path, "NAM", "--sparsity", "-1")
+
+
+@pytest.mark.parametrize("attention", ["CBAM", "ACmix"])
+def test_identity_goes_into_the_checkpoint_and_learns(tmp_path: Path, attention: str) -> None:
+    folder = run(tmp_path, attention, "--attention-init", "identity")
+    checkpoint = read(folder / "weights" / "last.pt")
+    assert checkpoint.graph["attention_init"] == "identity"
+    assert checkpoint.state[f"model.3_{attention}.alpha"] != 0
+    model = load_model(folder / "weights" / "last.pt")
+    assert torch.isfinite(model(torch.rand(1, 3, 64, 64))[0]).all()
