@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from models.attention._lean import blocks, like, traced, wide
+from models.attention._lean import BLOCK, blocks, like, traced, wide
 from models.attention._registry import register
 
 
@@ -48,9 +48,11 @@ class SimAM(nn.Module):
         """[B, C, H, W] -> [B, C, H, W] in x's own type; statistics are float32: squares overflow half precision."""
         if traced(x) or x.shape[0] == 0 or x.shape[2] * x.shape[3] <= 1:  # batch norm wants more than one value
             return plain(x, self.e_lambda)
-        if x.device.type == "cpu":
+        if x.device.type != "cpu":
+            return _Recomputed.apply(x, self.e_lambda)
+        if torch.is_grad_enabled() and x.requires_grad:
             return _Blocked.apply(x, self.e_lambda)
-        return _Recomputed.apply(x, self.e_lambda)
+        return infer(x, self.e_lambda)
 
     def extra_repr(self) -> str:
         return f"e_lambda={self.e_lambda:g}"
@@ -64,6 +66,25 @@ def plain(x: Tensor, e_lambda: float) -> Tensor:
     variance = deviation.sum((2, 3), keepdim=True) / others
     inverse_energy = deviation * (0.25 / (variance + e_lambda)) + 0.5
     return x * inverse_energy.sigmoid().to(x.dtype)
+
+
+def infer(x: Tensor, e_lambda: float) -> Tensor:
+    """The formula without gradients on a CPU: in place, over blocks that stay in its cache.
+
+    Only for large channels-last maps is batch norm quicker than sums over height and width.
+    """
+    x = like(x, x)
+    if x.numel() > BLOCK and not x.is_contiguous():
+        return _Blocked.apply(x, e_lambda)
+    out = torch.empty_like(x)
+    others = x.shape[2] * x.shape[3] - 1
+    for a, o in zip(*([y] if y.numel() <= BLOCK else blocks(y) for y in (x, out)), strict=True):
+        t = a.to(wide(x.dtype))
+        gate = (t - t.mean((2, 3), keepdim=True)).square_()
+        variance = gate.sum((2, 3), keepdim=True).div_(others)
+        gate.mul_(0.25 / variance.add_(e_lambda)).add_(0.5).sigmoid_()
+        torch.mul(t, gate, out=o) if o.dtype == t.dtype else o.copy_(gate.mul_(t))
+    return out
 
 
 class _Recomputed(torch.autograd.Function):
