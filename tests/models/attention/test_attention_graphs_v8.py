@@ -1,0 +1,82 @@
+"""YOLOv8 with each attention module: shipped graphs at all scales, and the tutorial's graph, right and broken."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+from models.attention._registry import ATTENTION
+from models.losses import build_loss
+from models.yolo import DetectionModel, load_graph
+from utils.config import Hyperparameters
+from utils.nms import non_max_suppression
+from utils.seeds import stream
+
+CLASSES = sorted({kind.__name__ for kind in ATTENTION.values()})
+SCALES = "nsmlx"
+
+
+def keys(model: DetectionModel) -> dict[str, torch.Size]:
+    return {key: value.shape for key, value in model.state_dict().items()}
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_builds_at_all_scales_and_keeps_every_base_tensor(name: str) -> None:
+    with torch.device("meta"):
+        for scale in SCALES:
+            graph = load_graph(f"yolov8{scale}_{name}.yaml")
+            assert graph["scale"] == scale
+            model = DetectionModel(graph)
+            assert model.warnings == []
+            plain = keys(DetectionModel(load_graph(f"yolov8{scale}.yaml")))
+            own = keys(model)
+            assert {key: own.get(key) for key in plain} == plain
+
+
+def train_and_detect(model: DetectionModel) -> None:
+    """Two steps of SGD on one picture with two boxes, then detections as detect.py makes them."""
+    x = torch.from_numpy(stream(0, "test", "picture").random((2, 3, 64, 64), dtype="float32"))
+    targets = torch.tensor([[0, 1, 5.0, 5, 40, 40], [1, 0, 20.0, 10, 60, 50]])
+    loss = build_loss(model.spec, Hyperparameters(box=7.5, cls=0.5), 64)
+    optimizer = torch.optim.SGD((p for p in model.parameters() if p.requires_grad), lr=1e-3)
+    totals = []
+    for _ in range(2):
+        optimizer.zero_grad()
+        total, _ = loss(model.train()(x), targets, (64, 64))
+        total.backward()
+        optimizer.step()
+        totals.append(float(total.detach()))
+    assert all(0 < total < float("inf") for total in totals)
+    assert totals[0] != totals[1]
+    with torch.no_grad():
+        decoded, _ = model.eval().fuse()(x)
+    assert decoded.shape == (2, 84, 4 + model.spec.class_count)
+    assert all(torch.isfinite(rows).all() for rows in non_max_suppression(decoded, objectness=model.objectness))
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_two_steps_and_detections(name: str) -> None:
+    train_and_detect(DetectionModel(load_graph(f"yolov8n_{name}.yaml"), class_count=2))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scale", SCALES[1:])
+@pytest.mark.parametrize("name", CLASSES)
+def test_two_steps_and_detections_at_other_scales(name: str, scale: str) -> None:
+    train_and_detect(DetectionModel(load_graph(f"yolov8_{name}.yaml", scale), class_count=2))
+
+
+def test_the_tutorials_broken_graph_is_told() -> None:
+    """Its head keeps the numbers of the graph without the inserted row: every skip reads the row before the right one."""
+    graph = copy.deepcopy(load_graph("yolov8n_DoubleAttention.yaml"))
+    assert graph["backbone"][3][2] == "DoubleAttention"
+    assert DetectionModel(graph).warnings == []
+    for row in graph["head"]:
+        if isinstance(row[0], list):
+            row[0] = [source - 1 if source > 3 else source for source in row[0]]
+    told = "\n".join(DetectionModel(graph).warnings)
+    for read, meant in ((6, 7), (4, 5), (12, 13), (9, 10), (15, 16), (18, 19), (21, 22)):
+        assert f"reads row {read}, " in told
+        assert f"{meant} was probably meant" in told
