@@ -214,6 +214,6 @@ def test_auto_and_the_familys_schedule_are_in_the_run(
 def test_a_scale_needs_a_graph(material: dict[str, str], tmp_path: Path) -> None:
     run = training.prepare(config(material, tmp_path), Hyperparameters())
     training_state.save_last(run)
-    with pytest.raises(UserError, match="--scale s: .* give --cfg too"):
+    with pytest.raises(UserError, match=r"--scale s: .* give --cfg too"):
         training.read_source("", str(run.last), "s")
     assert training.read_source("", str(run.last))[0]["anchors"]
