@@ -7,6 +7,7 @@ engines.py runs the cells, utils/stats.py compares their scores, report.py shows
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -35,8 +36,8 @@ class StudyConfig:
     cfg: str = flag("", "the plain graph, such as models/yolov5n.yaml; '' takes that of --weights")
     weights: str = flag("", "checkpoint that every arm starts from; '' trains from scratch")
     scale: str = flag("", "size of a graph that has several (n, s, m, l, x); '' takes it from the file's name")
-    attention: tuple[str, ...] = flag((), "modules, with arguments if you like: SimAM GAM:rate=8; NAME@PLACE stands for "
-                                      "itself, others are tried at each --at", kind=str, nargs="+")
+    attention: tuple[str, ...] = flag((), "modules, with arguments if you like: SimAM GAM:rate=8; NAME@PLACE stands as "
+                                      "it is, others are tried at each --at", kind=str, nargs="+")
     at: tuple[str, ...] = flag(["neck"], "places, such as neck backbone.P5 \"every C3\"; a+b is both at once")
     attention_init: str = flag("paper", "how modules start; both makes two arms of each", choices=tuple(INITS))
     seeds: int = flag(5, "cells of each arm")
@@ -72,7 +73,7 @@ class StudyConfig:
             raise UserError(f"--seeds {max(self.seeds, self.baseline_seeds)}: must be at most {AA_SEEDS}")
         if not self.attention and not self.aa:
             raise UserError("--attention: nothing to compare; name modules, or give --aa 1")
-        if not self.name.strip() or Path(self.name).name != self.name:
+        if not self.name.strip() or Path(self.name).name != self.name or self.name == "..":
             raise UserError(f"--name {self.name!r}: must be the name of a folder; the path before it is --project")
 
     @property
@@ -165,9 +166,8 @@ def make_arms(config: StudyConfig) -> list[Arm]:
     for number in range(1, config.aa + 1):
         name = AA if number == 1 else f"{AA} {number}"
         arms.append(Arm(name, (), "", config.first_seed + number * AA_SEEDS))
-    texts = (text if "@" in text else f"{text}@{place}"
-             for text in config.attention for place in ("",) + config.at if ("@" in text) == (not place))  # fmt: skip
-    for text in dict.fromkeys(texts):
+    placed = ([text] if "@" in text else [f"{text}@{place}" for place in config.at] for text in config.attention)
+    for text in dict.fromkeys(itertools.chain.from_iterable(placed)):
         for init in INITS[config.attention_init]:
             name = f"{text} identity" if init == "identity" else text
             arms.append(Arm(name, (text,), init, config.first_seed))
@@ -181,6 +181,7 @@ def make_arms(config: StudyConfig) -> list[Arm]:
 
 def make_cells(config: StudyConfig, arms: Sequence[Arm]) -> list[Cell]:
     """All cells, seed by seed, so that whatever is finished first can be compared first."""
+
     def cell(arm: Arm, number: int) -> Cell:
         seed = arm.first_seed + number
         folder = config.folder / "cells" / f"{arm.folder_name}_seed{seed}"
@@ -205,7 +206,9 @@ def state(cell: Cell) -> str:
 def is_due(cell: Cell) -> bool:
     """Whether there is something to run: what is done, or failed for the second time, is left alone."""
     now = state(cell)
-    return now != "done" and (now != "failed" or int(read_json(cell.folder / "failed.json")["attempts"]) < MOST_ATTEMPTS)
+    if now == "failed":
+        return int(read_json(cell.folder / "failed.json").get("attempts", 1)) < MOST_ATTEMPTS
+    return now != "done"
 
 
 def read_cells(cells: Iterable[Cell]) -> list[CellResult]:
@@ -218,17 +221,17 @@ def read_cells(cells: Iterable[Cell]) -> list[CellResult]:
 
 
 def read_scores(cells: Iterable[Cell]) -> dict[str, dict[int, float]]:
-    """Arm -> seed of the block -> mAP50-95 in 0..1, of finished cells."""
+    """Arm -> seed that it was trained with -> mAP50-95 in 0..1, of finished cells, as utils/stats.py takes them."""
     scores: dict[str, dict[int, float]] = {}
     for result in read_cells(cells):
-        scores.setdefault(result.arm, {})[result.seed] = result.score
+        scores.setdefault(result.arm, {})[result.train_seed] = result.score
     return scores
 
 
 def read_failures(cells: Iterable[Cell]) -> dict[str, str]:
     """Name of each failed cell -> why it failed."""
     failed = (cell for cell in cells if state(cell) == "failed")
-    return {cell.name: str(read_json(cell.folder / "failed.json")["reason"]) for cell in failed}
+    return {cell.name: str(read_json(cell.folder / "failed.json").get("reason", "unknown")) for cell in failed}
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -1,0 +1,93 @@
+"""How long a study would take, before it starts: a few batches of the plain graph, through train.py's own loop.
+
+An arm is taken to train slower than the plain graph by as much as its forward pass does, and a validation to take one
+forward pass a picture, so the figure is an estimate: the backward pass, NMS and pictures that are not yet in the cache
+are where it is wrong, and so are cells that slow each other down.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ablation.costs import Costs
+from ablation.setup import SHARED, Slot, make_slots, read_train_flags
+from ablation.study import Cell, StudyConfig
+from planning import plan
+from train import train_epoch
+from utils.device import describe
+from utils.log import Timing
+from utils.signals import StopRequested
+
+WARM_UP, MEASURED = 2, 6  # batches
+
+
+class Countdown:
+    """Stands for train_epoch's stop signal: forgets the first batches' times, and stops after some more."""
+
+    def __init__(self, timing: Timing, warm_up: int, measured: int) -> None:
+        self.timing, self.warm_up, self.last, self.batches = timing, warm_up, warm_up + measured, 0
+
+    @property
+    def status(self) -> int:
+        """Read once after each batch."""
+        self.batches += 1
+        if self.batches == self.warm_up:
+            self.timing.seconds = dict.fromkeys(self.timing.seconds, 0.0)
+            self.timing.pictures = 0
+        return int(self.batches >= self.last)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds of a picture in training and in validation, how many of each an epoch has, and where."""
+
+    train: float
+    val: float
+    pictures: tuple[int, int]
+    device: str
+
+    @property
+    def epoch(self) -> float:
+        return self.train * self.pictures[0] + self.val * self.pictures[1]
+
+
+def measure_pace(config: StudyConfig, slot: Slot) -> Pace:
+    """Train the plain graph for a few batches, in a folder that is thrown away, with what a slot would have."""
+    given: dict[str, Any] = {name: getattr(config, name) for name in SHARED if getattr(config, name)}
+    given |= {**read_train_flags(config.train), "device": slot.device, "workers": slot.workers, "noplots": True}
+    threads = torch.get_num_threads()
+    torch.set_num_threads(int(slot.environment.get("OMP_NUM_THREADS", threads)))
+    try:
+        with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+            run = plan({**given, "project": folder, "name": "pace"})
+            warm_up = min(WARM_UP, len(run.loaders[0]) - 1)
+            timing = Timing()
+            with contextlib.suppress(StopRequested), contextlib.redirect_stderr(io.StringIO()):
+                train_epoch(run, Countdown(timing, warm_up, MEASURED), timing)  # type: ignore[arg-type]
+    finally:
+        torch.set_num_threads(threads)
+    seconds = {part: value / max(timing.pictures, 1) for part, value in timing.seconds.items()}
+    return Pace(sum(seconds.values()), seconds["forward"], (len(run.data[0]), len(run.data[1])), describe(run.device))
+
+
+def estimate_seconds(config: StudyConfig, cells: Sequence[Cell], costs: Mapping[str, Costs], pace: Pace) -> float:
+    """Seconds until all the cells are done, slots sharing the work evenly."""
+    ratios = [costs[cell.arm.name].latency_ratio or 1.0 for cell in cells]
+    return sum(ratios) * pace.epoch * config.epochs / min(len(make_slots(config)), max(len(cells), 1))
+
+
+def format_seconds(seconds: float) -> str:
+    """A length of time in the two units that matter: 3 d 4 h, 2 h 10 min, 5 min 20 s."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = [(days, "d"), (hours, "h"), (minutes, "min"), (rest, "s")]
+    first = next((place for place, (value, _) in enumerate(parts) if value), 3)
+    return " ".join(f"{value} {unit}" for value, unit in parts[first : first + 2] if value) or "0 s"

@@ -1,0 +1,52 @@
+"""How long a study would take: measured through train.py's loop, added up over cells and slots."""
+
+from __future__ import annotations
+
+import dataclasses
+from types import SimpleNamespace
+
+import pytest
+
+from ablation.estimate import Countdown, Pace, estimate_seconds, format_seconds, measure_pace
+from ablation.setup import make_slots
+from ablation.study import make_arms, make_cells
+from utils.log import Timing
+
+
+def test_the_first_batches_are_forgotten_and_some_more_are_enough():
+    timing = Timing()
+    stop = Countdown(timing, warm_up=2, measured=3)
+    said = []
+    for _ in range(5):
+        timing.seconds["forward"] += 1.0
+        timing.pictures += 4
+        said.append(stop.status)
+    assert said == [0, 0, 0, 0, 1]
+    assert (timing.seconds["forward"], timing.pictures) == (3.0, 12)
+
+
+def test_a_few_batches_are_really_trained_and_nothing_is_left(make_config, tmp_path, capsys):
+    pace = measure_pace(make_config(), make_slots(make_config())[0])
+    assert pace.pictures == (10, 4)
+    assert 0 < pace.val < pace.train
+    assert pace.epoch == pytest.approx(10 * pace.train + 4 * pace.val)
+    assert capsys.readouterr() == ("", "")
+    assert not list(tmp_path.iterdir())
+
+
+def test_cells_add_up_by_their_ratio_and_share_the_slots(make_config):
+    config = make_config(seeds=3, slots=2, epochs=10)
+    cells = make_cells(config, make_arms(config))
+    costs = {"plain": SimpleNamespace(latency_ratio=1.0), "A/A": SimpleNamespace(latency_ratio=1.5)}
+    pace = Pace(0.1, 0.05, (100, 20), "cpu")
+    assert estimate_seconds(config, cells, costs, pace) == pytest.approx((3 + 4.5) * 11 * 10 / 2)
+    one = dataclasses.replace(config, slots=50)
+    assert estimate_seconds(one, cells, costs, pace) == pytest.approx((3 + 4.5) * 11 * 10 / 6)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 s"), (59.6, "1 min"), (320, "5 min 20 s"), (7800, "2 h 10 min"), (86400, "1 d"), (273_700, "3 d 4 h")],
+)
+def test_lengths_of_time_are_readable(seconds, text):
+    assert format_seconds(seconds) == text

@@ -1,0 +1,79 @@
+"""A study's folder belongs to one program and one set of settings."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ablation import folder as study_folder
+from ablation.folder import locked, open_study, provenance
+from tests.tiny import GRAPH
+from utils.errors import UserError
+from utils.files import load_yaml
+
+
+def test_two_programs_cannot_work_on_one_study(tmp_path):
+    with locked(tmp_path / "study"), pytest.raises(UserError, match=rf"process {os.getpid()}, works on this study"):
+        with locked(tmp_path / "study"):
+            pass
+    with locked(tmp_path / "study"):
+        pass
+
+
+def start(config):
+    config.folder.mkdir(exist_ok=True)
+    return open_study(config)
+
+
+def test_the_same_settings_go_on_and_others_are_refused(make_config):
+    first = start(make_config())
+    assert start(make_config(slots=1, workers=4, engine="ray", cores_per_cell=2)) == first
+    assert load_yaml(make_config().folder / "study.yaml")["settings"]["epochs"] == 2
+    with pytest.raises(UserError, match=r"study.yaml: this study has epochs 2, now it is 3; .* another --name"):
+        start(make_config(epochs=3))
+    with pytest.raises(UserError, match=r"has attention \[\], now it is \['SE'\]"):
+        start(make_config(attention=("SE",)))
+
+
+def test_more_seeds_may_be_added_and_the_report_says_so(make_config):
+    start(make_config(seeds=2))
+    grown = start(make_config(seeds=4))
+    assert start(make_config(seeds=4))["seeds"] == [2, 4]
+    assert "2 then 4: raised after a look" in provenance(make_config(seeds=4), grown, [])["seeds"]
+    with pytest.raises(UserError, match="--seeds 3: the study in .* has 4 already"):
+        start(make_config(seeds=3))
+
+
+def test_another_graph_in_the_same_file_is_refused(make_config, tmp_path):
+    graph = tmp_path / "graph.yaml"
+    graph.write_text(yaml.safe_dump(GRAPH))
+    start(make_config(cfg=str(graph)))
+    graph.write_text(yaml.safe_dump({**GRAPH, "width_multiple": 0.5}))
+    with pytest.raises(UserError, match=r"this study has graph '\w+', now it is '\w+'"):
+        start(make_config(cfg=str(graph)))
+
+
+def test_other_data_are_refused(make_config, material, tmp_path):
+    own = Path(shutil.copytree(Path(material["data"]).parent, tmp_path / "own"))
+    content = load_yaml(own / "data.yaml")
+    (own / "data.yaml").write_text(yaml.safe_dump({**content, "path": str(own)}))
+    start(make_config(data=str(own / "data.yaml")))
+    (own / "labels" / "train" / "000.txt").write_text("0 0.5 0.5 0.25 0.25\n")
+    with pytest.raises(UserError, match="this study has data train"):
+        start(make_config(data=str(own / "data.yaml")))
+
+
+def test_other_code_is_told_and_noted(make_config, monkeypatch, capsys):
+    first = start(make_config())
+    monkeypatch.setattr(study_folder, "hash_code", lambda: "another")
+    changed = start(make_config())
+    assert changed["code"] == [*first["code"], "another"]
+    assert "the code has changed since the study was started" in capsys.readouterr().out
+    facts = provenance(make_config(), changed, ["--seeds", "2"])
+    assert facts["code"] == f"{first['code'][0]} then another"
+    assert facts["command"] == "python ablate.py --seeds 2"
+    assert {"torch", "device", "graph", "data train", "data val", "commit"} <= facts.keys()
