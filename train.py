@@ -271,7 +271,8 @@ def finish(run: Run, timing: Timing) -> Metrics | None:
         print(area_line(metrics))
     if run.sparsity.weight:
         print(f"\n{Sparsity(model, run.sparsity.weight).table()}")
-    figures = {"epoch": run.progress.best_epoch, "epochs": run.progress.epoch, "memory_mb": peak_memory_mb(run.device)}
+    figures = {"epoch": run.progress.best_epoch, "epochs": run.progress.epoch, "train_pictures": len(run.data[0]),
+               "memory_mb": peak_memory_mb(run.device)}  # fmt: skip
     write_metrics(run.folder, metrics, figures)
     checkpoints.save(lean_snapshot(run), run.last)  # from here on there is nothing to resume
     checkpoints.previous_of(run.last).unlink(missing_ok=True)

@@ -19,14 +19,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from ablation.summary import PLAIN, by_arm, seconds_of
-from models.graph import load_graph
+from ablation.setup import graph_of
+from ablation.study import PLAIN
+from ablation.summary import by_arm, seconds_of
 from models.profile import count_costs, gigaflops, whole_size
 from models.yolo import DetectionModel
-from utils.checkpoint import read as read_checkpoint
 from utils.device import select_device
-from utils.errors import UserError
-from utils.files import atomic_write, find_file
+from utils.files import atomic_write
 
 if TYPE_CHECKING:
     from ablation.study import Arm, CellResult, StudyConfig
@@ -58,35 +57,20 @@ class Costs:
 def measure_costs(config: StudyConfig, arms: Sequence[Arm], kept: Path | None = None) -> dict[str, Costs]:
     """Costs of every arm's graph at the study's picture size on the study's device, by arm name.
 
-    kept: the study's costs.json; what it holds for the same graphs and device is believed, what is new is added.
+    arms: the plain one among them. kept: the study's costs.json; what it holds for the same graphs and device is
+    believed, what is new is added.
     Raises UserError for a graph that cannot be built.
     """
-    graphs = {arm.name: build_graph(config, arm) for arm in arms}
-    device = select_device(config.device)
+    graphs = {arm.name: graph_of(config, arm) for arm in arms}
+    device = select_device(config.device.split(",")[0])
     keys = {name: fingerprint(graph, config.imgsz, device) for name, graph in graphs.items()}
     known = read_kept(kept)
     missing = {keys[name]: graph for name, graph in graphs.items() if keys[name] not in known}
     if missing:
-        plain = graphs.get(PLAIN) or build_graph(config, None)
-        known |= measure_graphs(plain, missing, config.imgsz, device)
+        known |= measure_graphs(graphs[PLAIN], missing, config.imgsz, device)
         if kept is not None:
             write_kept(kept, known)
     return {name: known[key] for name, key in keys.items()}
-
-
-def build_graph(config: StudyConfig, arm: Arm | None) -> dict[str, Any]:
-    """The graph of an arm; of None the plain one."""
-    if config.cfg:
-        content = load_graph(config.cfg, getattr(config, "scale", ""))
-    elif config.weights:
-        content = read_checkpoint(find_file(config.weights)).graph
-    else:
-        raise UserError("--cfg: give a model such as models/yolov5n.yaml")
-    if arm is None or not arm.attention:
-        return content
-    from models.sites import insert
-
-    return insert(content, arm.attention, arm.init)
 
 
 def fingerprint(graph: Mapping[str, Any], imgsz: int, device: torch.device) -> str:
@@ -121,9 +105,11 @@ def measure_graphs(
     x = torch.zeros(1, base.graph["ch"], size, size, device=device)
     for group in groups(list(graphs), TOGETHER):
         models = {key: build_fused(graphs[key], device) for key in group}
-        for key, times in time_in_turn({"": base, **models}, x).items():
-            if key:
-                found[key] = dataclasses.replace(count_graph(graphs[key], size), **times)
+        times = time_in_turn({"": base, **models}, x)
+        for key in group:
+            milliseconds, ratio = times[key]
+            counted = count_graph(graphs[key], size)
+            found[key] = dataclasses.replace(counted, latency_ms=milliseconds, latency_ratio=ratio)
     return found
 
 
@@ -146,8 +132,10 @@ def groups(names: Sequence[str], size: int) -> Iterator[Sequence[str]]:
     return (names[start : start + size] for start in range(0, len(names), size))
 
 
-def time_in_turn(models: Mapping[str, nn.Module], x: Tensor, seconds: float = SECONDS) -> dict[str, dict[str, float]]:
-    """latency_ms and latency_ratio of each network, the first being what the others are compared with.
+def time_in_turn(
+    models: Mapping[str, nn.Module], x: Tensor, seconds: float = SECONDS
+) -> dict[str, tuple[float, float]]:
+    """Median milliseconds of each network, and of the ratios to the first one's time in the same round.
 
     All run once a round, so that they share the machine's better and worse minutes.
     """
@@ -162,9 +150,10 @@ def time_in_turn(models: Mapping[str, nn.Module], x: Tensor, seconds: float = SE
             break
         for name, model in models.items():
             times[name].append(time_once(model, x))
-    return {name: {"latency_ms": 1000 * statistics.median(own),
-                   "latency_ratio": statistics.median(a / b for a, b in zip(own, times[first], strict=True))}
-            for name, own in times.items()}  # fmt: skip
+    return {
+        name: (1000 * statistics.median(own), statistics.median(a / b for a, b in zip(own, times[first], strict=True)))
+        for name, own in times.items()
+    }
 
 
 @torch.inference_mode()

@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ablation.study import AA, PLAIN
+
 if TYPE_CHECKING:
     from ablation.costs import Costs
     from ablation.study import CellResult, StudyResult
     from utils.stats import ArmVerdict
 
-PLAIN, CONTROL = "plain", "A/A"
 SCORE = "metrics/mAP_0.5:0.95"  # column of results.csv
 SIZES = {"ap_small": "small", "ap_medium": "medium", "ap_large": "large"}
+PARTS = ("loader", "forward", "backward", "optimizer")  # of an iteration, in timing.json
 Cells = Mapping[int, "CellResult"]  # of one arm, by seed
 
 
@@ -65,6 +67,11 @@ class Line:
     reached: Reached
 
 
+def is_control(name: str) -> bool:
+    """Whether an arm is the plain graph under other seeds."""
+    return name.split()[0] == AA
+
+
 def by_arm(cells: Iterable[CellResult]) -> dict[str, dict[int, CellResult]]:
     """Finished cells by arm, then by seed."""
     found: dict[str, dict[int, CellResult]] = {}
@@ -74,11 +81,8 @@ def by_arm(cells: Iterable[CellResult]) -> dict[str, dict[int, CellResult]]:
 
 
 def pairs(own: Cells, plain: Cells) -> list[tuple[CellResult, CellResult]]:
-    """Cells of an arm beside the plain graph's of the same seed; of an arm with seeds of its own in their order."""
-    common = sorted(set(own) & set(plain))
-    if common:
-        return [(own[seed], plain[seed]) for seed in common]
-    return list(zip(own.values(), plain.values(), strict=False))
+    """Cells of an arm beside the plain graph's of the same block."""
+    return [(own[seed], plain[seed]) for seed in sorted(set(own) & set(plain))]
 
 
 def difference(values: Iterable[tuple[float | None, float | None]]) -> Difference | None:
@@ -115,7 +119,7 @@ def class_scores(cell: CellResult) -> dict[tuple[int, str], float]:
 
 def column(cell: CellResult, name: str) -> np.ndarray:
     """[epochs] of a column of results.csv; empty if it is not there."""
-    return np.array([row[name] for row in cell.results if name in row], dtype=float)
+    return np.array([row[name] for row in cell.curve if name in row], dtype=float)
 
 
 def curves(cells: Cells, name: str = SCORE) -> np.ndarray:
@@ -131,15 +135,14 @@ def seconds_of(cell: CellResult) -> float | None:
     timing.json is about the process that ended the run, which after an interruption did not see all epochs.
     """
     per_epoch = seconds_an_epoch(cell)
-    return None if per_epoch is None else per_epoch * len(cell.results)
+    return None if per_epoch is None else per_epoch * len(cell.curve)
 
 
 def seconds_an_epoch(cell: CellResult) -> float | None:
-    """Seconds of training in an epoch; None if it is not known how many pictures one has."""
-    parts = [cell.timing.get(part) for part in ("loader", "forward", "backward", "optimizer")]
-    pictures = cell.metrics.get("train_pictures") or cell.timing.get("pictures", 0) / max(len(cell.results), 1)
-    known = [part for part in parts if part is not None]
-    return sum(known) * pictures if known and pictures else None
+    """Seconds of training in an epoch; None if nothing was timed, as when only the scoring was left to do."""
+    timed, per_picture = cell.timing.get("pictures", 0), [cell.timing.get(part, 0.0) for part in PARTS]
+    pictures = cell.metrics.get("train_pictures") or timed / max(len(cell.curve), 1)
+    return sum(per_picture) * pictures if timed and pictures else None
 
 
 def reach(cells: Cells, target: float) -> Reached:
@@ -157,10 +160,7 @@ def reach(cells: Cells, target: float) -> Reached:
 
 
 def find_target(study: StudyResult) -> float:
-    """The score that time is measured to: --target, else the mean of the plain graph's last epochs; nan without any."""
-    asked = getattr(study.config, "target", None)
-    if asked:
-        return float(asked)
+    """The score that time is measured to: mean of the plain graph's last epochs; nan without any."""
     last = curves(by_arm(study.cells).get(PLAIN, {}))
     return float(last[:, -1].mean()) if last.size else math.nan
 
@@ -180,7 +180,7 @@ def make_lines(study: StudyResult) -> list[Line]:
     verdicts = {verdict.arm: verdict for verdict in study.verdicts}
     ratios = {name: costs.latency_ratio for name, costs in study.costs.items() if costs.latency_ratio is not None}
     points = {name: (ratios[name], verdict.difference) for name, verdict in verdicts.items()
-              if name in ratios and math.isfinite(verdict.difference)}  # fmt: skip
+              if name in ratios and math.isfinite(verdict.difference) and not is_control(name)}  # fmt: skip
     dominated = find_dominated({PLAIN: (1.0, 0.0), **points}) - {PLAIN}
 
     def place(name: str) -> tuple[int, float]:
@@ -204,6 +204,7 @@ def mean_of(cells: Cells, key: str) -> float:
     return statistics.fmean(known) if known else math.nan
 
 
-def compared(lines: Sequence[Line]) -> list[Line]:
-    """Those that have a verdict."""
-    return [line for line in lines if line.verdict is not None]
+def compared(lines: Sequence[Line]) -> list[tuple[Line, ArmVerdict]]:
+    """Those that have a difference from the plain graph, with what is known of it."""
+    return [(line, line.verdict) for line in lines
+            if line.verdict is not None and math.isfinite(line.verdict.difference)]  # fmt: skip

@@ -1,0 +1,112 @@
+"""A headless Chromium by way of its debugging pipe: no further package, no port."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
+         "--disable-background-networking", "--disable-component-update", "--disable-sync",
+         "--hide-scrollbars", "--remote-debugging-pipe", "about:blank")  # fmt: skip
+
+
+class Browser:
+    """One tab. events: everything that the browser told of its own accord, as (method, parameters)."""
+
+    def __init__(self, writer: int, reader: int) -> None:
+        self.writer, self.reader = writer, reader
+        self.number, self.rest, self.session = 0, b"", ""
+        self.events: list[tuple[str, dict[str, Any]]] = []
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Network", "Runtime", "Log"):
+            self.call(f"{domain}.enable")
+
+    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """Send a command and wait for its answer."""
+        self.number += 1
+        message: dict[str, Any] = {"id": self.number, "method": method, "params": parameters}
+        if self.session:
+            message["sessionId"] = self.session
+        os.write(self.writer, json.dumps(message).encode() + b"\0")
+        while True:
+            answer = self.read()
+            if answer.get("id") == self.number:
+                assert "error" not in answer, answer["error"]
+                return answer["result"]
+            self.events.append((answer.get("method", ""), answer.get("params", {})))
+
+    def read(self) -> dict[str, Any]:
+        while b"\0" not in self.rest:
+            more = os.read(self.reader, 1 << 16)
+            assert more, "the browser went away"
+            self.rest += more
+        message, _, self.rest = self.rest.partition(b"\0")
+        return json.loads(message)
+
+    def open(self, url: str, width: int = 1200, theme: str = "light") -> None:
+        """Show a page in a window of that width, in a theme, and wait until it is loaded."""
+        is_phone = width < 700
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=is_phone)
+        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
+        self.events.clear()
+        self.call("Page.navigate", url=url)
+        while not any(method == "Page.loadEventFired" for method, _ in self.events):
+            message = self.read()
+            self.events.append((message.get("method", ""), message.get("params", {})))
+
+    def run(self, script: str) -> Any:
+        """The value of an expression in the page."""
+        result = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in result, result["exceptionDetails"]
+        return result["result"].get("value")
+
+    def requests(self) -> list[str]:
+        """Addresses that the page asked for, those blocked by its own policy among them."""
+        urls = [told["request"]["url"] for method, told in self.events if method == "Network.requestWillBeSent"]
+        return [url for url in urls if not url.startswith("data:")]
+
+    def complaints(self) -> list[str]:
+        """What a console would show as errors or warnings."""
+        found = [str(told) for method, told in self.events if method == "Runtime.exceptionThrown"]
+        found += [told["entry"]["text"] for method, told in self.events
+                  if method == "Log.entryAdded" and told["entry"]["level"] in ("error", "warning")]  # fmt: skip
+        return found + [str(told["args"]) for method, told in self.events if method == "Runtime.consoleAPICalled"]
+
+    def picture(self, path: Path) -> None:
+        """The whole page as a PNG."""
+        size = self.call("Page.getLayoutMetrics")["cssContentSize"]
+        clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
+        data = self.call("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)["data"]
+        path.write_bytes(base64.b64decode(data))
+
+
+@contextmanager
+def browser(folder: Path) -> Iterator[Browser]:
+    """A browser with a profile of its own in the folder, which ends with the block."""
+    read_there, write_here = os.pipe()
+    read_here, write_there = os.pipe()
+
+    def place() -> None:
+        """Chromium reads from 3 and writes to 4, neither of which the second pipe's end can be."""
+        os.dup2(read_there, 3)
+        os.dup2(write_there, 4)
+
+    command = [str(CHROMIUM), f"--user-data-dir={folder / 'profile'}", *FLAGS]
+    child = subprocess.Popen(command, pass_fds=(3, 4), preexec_fn=place, stderr=subprocess.DEVNULL)
+    os.close(read_there)
+    os.close(write_there)
+    try:
+        yield Browser(write_here, read_here)
+    finally:
+        child.kill()
+        child.wait()
+        os.close(write_here)
+        os.close(read_here)
