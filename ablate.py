@@ -51,7 +51,7 @@ REFUSED = {
 
 
 def main(argv: list[str] | None = None) -> StudyResult | None:
-    """Run a study, or go on with it, and write its report. Exit status 1 if some cells failed, 130 or 143 if stopped."""
+    """Run a study, or go on with it, and write its report. Exits with 1 if some cells failed, 130 or 143 if stopped."""
     argv = join_train(sys.argv[1:] if argv is None else argv)
     config = settle(StudyConfig(**read_flags(StudyConfig, argv, "Does this attention help?", REFUSED)))
     arms = make_arms(config)
@@ -149,7 +149,7 @@ def foretell(config: StudyConfig, arms: Sequence[Arm], cells: Sequence[Cell]) ->
     return (f"{table}\n\n{len(cells)} cells of {config.epochs} epochs, {config.imgsz} px, batch {config.batch_size}, "
             f"{len(slots)} at a time: about {total}.\nEstimated from a few batches of the plain graph "
             f"({pace.device}; {1000 * pace.train:.1f} ms a picture) times each arm's latency ratio, with one forward "
-            "pass for each picture of validation, and without the start of each process. Nothing was trained.")  # fmt: skip
+            "pass for each picture of validation; the start of each process is left out. Nothing was trained.")  # fmt: skip
 
 
 if __name__ == "__main__":

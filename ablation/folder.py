@@ -10,8 +10,8 @@ import dataclasses
 import hashlib
 import os
 import platform
+import shlex
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -117,7 +117,7 @@ def provenance(config: StudyConfig, study: Mapping[str, Any], argv: list[str]) -
     """What a reader needs to repeat the study: command, versions, machine, hashes; and what was changed on the way."""
     device = torch.device("cuda:0" if torch.cuda.is_available() and config.device != "cpu" else "cpu")
     found = {
-        "command": " ".join(["python", "ablate.py", *argv]),
+        "command": shlex.join(["python", "ablate.py", *argv]),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
@@ -141,10 +141,3 @@ def _commit() -> str:
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""
-
-
-def command_to_go_on(argv: list[str]) -> str:
-    """The command that goes on with the study, to be copied."""
-    import shlex
-
-    return shlex.join(["python", sys.argv[0] if sys.argv[0].endswith("ablate.py") else "ablate.py", *argv])

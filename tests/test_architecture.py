@@ -12,16 +12,16 @@ from utils.files import ROOT
 
 SCRIPTS = {
     "train.py", "training.py", "training_state.py", "planning.py", "val.py", "detect.py", "api.py", "export.py",
-    "hubconf.py",
+    "hubconf.py", "ablate.py",
 }  # fmt: skip
-PACKAGES = ("models", "data", "utils")
+PACKAGES = ("models", "data", "utils", "ablation")
 UTILS = {
     "__init__.py", "anchors.py", "boxes.py", "checkpoint.py", "cli.py", "coco.py", "config.py", "confusion.py",
     "device.py", "dist.py", "draw.py", "dunnett.py", "ema.py", "errors.py", "evaluation.py", "figures.py", "files.py",
     "keywords.py", "log.py", "metrics.py", "nms.py", "optim.py", "plots.py", "predictions.py", "results.py",
     "seeds.py", "sheets.py", "signals.py", "stats.py", "structures.py", "tables.py", "weights.py",
 }  # fmt: skip
-HEAVY = {"cv2", "pandas", "matplotlib", "scipy", "torchvision", "faster_coco_eval", "tensorboard", "tqdm", "PIL"}
+HEAVY = {"cv2", "pandas", "matplotlib", "scipy", "torchvision", "faster_coco_eval", "tensorboard", "tqdm", "PIL", "ray"}
 HEAVY_ALLOWED: set[tuple[str, str]] = {("train.py", "tqdm"), ("val.py", "tqdm")}  # (file, module) at module level
 SYS_PATH_ALLOWED = {"models/yolo.py", "data/convert.py", "benchmarks/train_throughput.py"}  # also run as scripts
 YAML_ROWS = {"models/common.py", "models/blocks_extra.py", "models/blocks_v8.py"}  # parameters are YAML arguments
@@ -84,7 +84,14 @@ def test_layers(name):
 
 
 def test_scripts_at_the_root_are_the_known_ones():
-    assert {name for name in FILES if "/" not in name} <= SCRIPTS | {"ablate.py"}
+    assert {name for name in FILES if "/" not in name} <= SCRIPTS
+
+
+def test_only_ablate_builds_on_the_ablation_package():
+    """Studies run trainings; nothing that trains knows of studies."""
+    users = {name for name in FILES if "ablation" in own_packages(TREES[name]) and not name.startswith("ablation/")}
+    assert users == {"ablate.py"}
+    assert not [name for name in FILES if "ablate" in own_packages(TREES[name])]
 
 
 def test_utils_is_a_closed_list_of_nouns():

@@ -49,10 +49,10 @@ def test_requirements_are_ranges_without_upper_ends():
 
 def test_every_import_is_in_the_requirements():
     names = {"cv2": "opencv-python", "yaml": "pyyaml", "faster_coco_eval": "faster-coco-eval"}
-    optional = {"tensorboard", "PIL", "mss"}  # used when they are there
+    optional = {"tensorboard", "PIL", "mss", "ray"}  # used when they are there
     listed = {*requirements("requirements.txt")}
-    ours = {"models", "data", "utils", *(path.stem for path in ROOT.glob("*.py"))}
-    for package in ("models", "data", "utils"):
+    ours = {"models", "data", "utils", "ablation", *(path.stem for path in ROOT.glob("*.py"))}
+    for package in ("models", "data", "utils", "ablation"):
         for path in (ROOT / package).rglob("*.py"):
             for module in imported_packages(path):
                 known = module in sys.stdlib_module_names | ours | optional

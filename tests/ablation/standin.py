@@ -1,11 +1,12 @@
 """Stands for train.py in tests of who runs the cells: the same files in the same order within a second, no training.
 
-A program of its own, since it is started as a child. What it does is in `behaviour.json` beside STUDY: {"fail": names of
-cells' folders, "seconds": of an epoch}. It tells `trace`, a file there, when it starts, and if it is not alone.
+A program of its own, since it is started as a child. What it does is in `behaviour.json` beside STUDY: {"fail": names
+of cells' folders, "seconds": of an epoch}. It tells `trace`, a file there, when it starts, and if it is not alone.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -15,7 +16,7 @@ from pathlib import Path
 
 
 def flags_of(argv: list[str]) -> dict[str, str]:
-    return {name: value for name, value in zip(argv, argv[1:], strict=False) if name.startswith("--")}
+    return {name: value for name, value in itertools.pairwise(argv) if name.startswith("--")}
 
 
 def is_alive(pid: int) -> bool:

@@ -17,9 +17,9 @@ from utils.files import load_yaml
 
 
 def test_two_programs_cannot_work_on_one_study(tmp_path):
-    with locked(tmp_path / "study"), pytest.raises(UserError, match=rf"process {os.getpid()}, works on this study"):
-        with locked(tmp_path / "study"):
-            pass
+    said = rf"process {os.getpid()}, works on this study"
+    with locked(tmp_path / "study"), pytest.raises(UserError, match=said), locked(tmp_path / "study"):
+        pass
     with locked(tmp_path / "study"):
         pass
 
@@ -44,7 +44,7 @@ def test_more_seeds_may_be_added_and_the_report_says_so(make_config):
     grown = start(make_config(seeds=4))
     assert start(make_config(seeds=4))["seeds"] == [2, 4]
     assert "2 then 4: raised after a look" in provenance(make_config(seeds=4), grown, [])["seeds"]
-    with pytest.raises(UserError, match="--seeds 3: the study in .* has 4 already"):
+    with pytest.raises(UserError, match=r"--seeds 3: the study in .* has 4 already"):
         start(make_config(seeds=3))
 
 

@@ -1,0 +1,203 @@
+"""ablate.py from flags to report: mistakes in one line, the dry run, whole studies of pretended and of real cells."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ablate
+from ablate import blocks, join_train, main, run_cells
+from ablation import engines
+from ablation.study import PLAIN, StudyConfig, StudyResult, make_arms, make_cells, read_scores, state
+from tests.tiny import write_data, write_graph
+from utils.errors import run_main
+from utils.files import ROOT
+from utils.stats import compare
+
+Command = Callable[..., list[str]]
+
+
+@pytest.fixture(scope="session")
+def material(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    folder = tmp_path_factory.mktemp("material")
+    return ["--cfg", str(write_graph(folder)), "--data", str(write_data(folder)), "--imgsz", "64", "--batch-size", "4",
+            "--workers", "0", "--device", "cpu", "--cores-per-cell", "1", "--slots", "2", "--train",
+            "--cache no"]  # fmt: skip
+
+
+@pytest.fixture
+def command(material: list[str], tmp_path: Path) -> Command:
+    def make(*more: str) -> list[str]:
+        return [*material, "--project", str(tmp_path), "--seeds", "2", "--epochs", "3", *more]
+
+    return make
+
+
+@pytest.fixture
+def pretend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """As in tests/ablation: cells run standin.py."""
+    monkeypatch.setattr(engines, "TRAIN", Path(__file__).parent / "ablation" / "standin.py")
+    monkeypatch.setattr(engines, "SECONDS", 0.01)
+    monkeypatch.setattr(ablate, "measure_costs", lambda *_: {})
+    monkeypatch.setattr(ablate, "write_report", lambda result, folder: print(f"report in {folder}"))
+
+    def choose(**behaviour: Any) -> None:
+        (tmp_path / "behaviour.json").write_text(json.dumps(behaviour))
+
+    choose()
+    return choose
+
+
+def test_a_value_that_looks_like_a_flag_belongs_to_train():
+    words = ["--seeds", "2", "--train", "--cos-lr", "--aa", "0"]
+    assert join_train(words) == ["--seeds", "2", "--train=--cos-lr", "--aa", "0"]
+    assert join_train(["--train"]) == ["--train"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--data", "no.yaml"], "no.yaml: no such file"),
+        (["--cfg", "no.yaml"], "no.yaml"),
+        (["--seeds", "x"], "argument --seeds: invalid int value: 'x'; see"),
+        (["--resume"], "--resume: is not needed; the same command started again goes on"),
+        (["--no-aa"], "--no-aa: use --aa 0"),
+        (["--engine", "slurm"], "--engine: invalid choice"),
+        (["--train", "--epochs 9"], "--train: --epochs differs from cell to cell"),
+        (["--device", "7"], "--device 7: 0 CUDA devices are visible"),
+    ],
+)
+def test_mistakes_are_one_line_and_status_2(command, tmp_path, capsys, flags, said):
+    assert run_main(main, command(*flags)) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "study" / "cells").exists()
+
+
+def test_an_unknown_module_or_place_is_refused_before_anything_trains(command, tmp_path, capsys):
+    pytest.importorskip("models.sites")
+    assert run_main(main, command("--attention", "SimMA")) == 2
+    assert "SimMA: no such attention module; did you mean SimAM?" in capsys.readouterr().err
+    assert run_main(main, command("--attention", "SimAM", "--at", "nek")) == 2
+    assert "has no place 'nek'" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_study_runs_and_goes_on_and_says_what_it_found(command, pretend, tmp_path, capsys):
+    first = main(command())
+    assert isinstance(first, StudyResult)
+    assert [(cell.arm, cell.train_seed) for cell in first.cells] == [
+        ("plain", 0), ("A/A", 1000), ("plain", 1), ("A/A", 1001)]  # fmt: skip
+    assert [verdict.arm for verdict in first.verdicts] == ["A/A"]
+    assert first.provenance["command"].startswith("python ablate.py --cfg")
+    assert f"report in {tmp_path / 'study'}" in capsys.readouterr().out
+    again = main(command())
+    assert again.cells == first.cells
+    assert again.verdicts == first.verdicts
+    assert (tmp_path / "trace").read_text().count("\n") == 4
+
+
+def test_failed_cells_are_status_1_and_in_the_report(command, pretend, capsys, monkeypatch):
+    pretend(fail=["A-A_seed1001"])
+    seen: list[StudyResult] = []
+    monkeypatch.setattr(ablate, "write_report", lambda result, folder: seen.append(result))
+    with pytest.raises(SystemExit) as status:
+        main(command())
+    assert status.value.code == 1
+    assert seen[0].failed == {"A/A seed 1001": "exit status 1: RuntimeError: the sky fell"}
+    assert len(seen[0].cells) == 3
+
+
+def test_a_study_whose_baseline_failed_has_no_verdicts(command, pretend, monkeypatch):
+    pretend(fail=["plain_seed0", "plain_seed1"])
+    seen: list[StudyResult] = []
+    monkeypatch.setattr(ablate, "write_report", lambda result, folder: seen.append(result))
+    with pytest.raises(SystemExit):
+        main(command())
+    assert (seen[0].verdicts, seen[0].noise) == ([], None)
+
+
+def test_the_dry_run_lists_arms_and_time_and_trains_nothing(command, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("ablation.costs.ROUNDS", 5)
+    assert run_main(main, command("--dry-run")) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split()[:3] == ["arm", "cells", "parameters"]
+    assert [line.split()[:3] for line in lines[2:4]] == [["plain", "2", "11,370"], ["A/A", "2", "11,370"]]
+    assert lines[5].startswith("4 cells of 3 epochs, 64 px, batch 4, 2 at a time: about ")
+    assert "Nothing was trained." in lines[-1]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def sham(tmp_path: Path, material: list[str], pretend: Callable[..., None]) -> StudyConfig:
+    return StudyConfig(data=material[3], cfg=material[1], epochs=1, imgsz=64, batch_size=4, device="cpu", slots=2,
+                       seeds=4, aa=0, attention=("SE@a", "SE@b"), futility=True, project=str(tmp_path))  # fmt: skip
+
+
+def test_hopeless_arms_are_stopped_after_whole_seeds_only(sham, monkeypatch, capsys):
+    looks: list[dict[str, dict[int, float]]] = []
+
+    def rule(scores, baseline, delta, planned):
+        looks.append({arm: dict(values) for arm, values in scores.items()})
+        assert (baseline, delta, planned) == (PLAIN, 0.005, 4)
+        return {"SE@b"} if len(scores[PLAIN]) == 3 else set()
+
+    monkeypatch.setattr(ablate, "futile", rule)
+    cells = make_cells(sham, make_arms(sham))
+    assert run_cells(sham, cells) == {"stopped": "SE@b"}
+    assert [sorted(look["SE@a"]) for look in looks] == [[0], [0, 1], [0, 1, 2], [0, 1, 2, 3]]
+    assert [cell.folder.name for cell in cells if state(cell) != "done"] == ["SE@b_seed3"]
+    assert "SE@b: stopped after 3 seeds" in capsys.readouterr().out
+    first = list(looks)
+    looks.clear()
+    assert run_cells(sham, cells) == {"stopped": "SE@b"}
+    assert looks == first
+
+
+def test_without_the_rule_all_cells_are_one_block():
+    config = StudyConfig(seeds=2)
+    cells = make_cells(config, make_arms(config))
+    assert list(blocks(config, cells)) == [cells]
+
+
+@pytest.mark.slow
+def test_thirty_kills_and_restarts_change_nothing(command, tmp_path):
+    """Real cells: two arms, two seeds. SIGKILL hits ablate.py, and what it started, at any moment."""
+    def start(*more: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, str(ROOT / "ablate.py"), *command("--epochs", "8", *more)],
+                                stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT, cwd=ROOT)  # fmt: skip
+
+    def result(name: str) -> Any:
+        config = StudyConfig(project=str(tmp_path), name=name, seeds=2)
+        cells = make_cells(config, make_arms(config))
+        metrics = [json.loads((cell.folder / "metrics.json").read_text()) for cell in cells]
+        for scores in metrics:
+            scores.pop("speed_ms")
+            scores.pop("memory_mb")
+        curves = [(cell.folder / "results.csv").read_bytes() for cell in cells]
+        return metrics, curves, compare(read_scores(cells), PLAIN)
+
+    assert start("--name", "undisturbed").wait() == 0
+    draw, folder = random.Random(0), tmp_path / "study"
+    for _ in range(30):
+        process = start()
+        time.sleep(draw.uniform(1, 14))
+        process.kill()
+        process.wait()
+    assert start().wait() == 0
+    assert str(result("study")) == str(result("undisturbed"))
+    assert len(list((folder / "cells").iterdir())) == 4
+    for cell in (folder / "cells").iterdir():
+        assert not (cell / "failed.json").exists()
+    for name in ("table.md", "cells.csv", "report.html"):
+        assert os.path.getsize(folder / name) > 0
