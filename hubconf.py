@@ -208,7 +208,8 @@ def _entry(name: str) -> Callable[..., nn.Module]:
 
     create.__name__ = name
     create.__doc__ = f"""{name}. pretrained: a local checkpoint, else weights are random. classes: their number; if
-    left out, the checkpoint's, or 80. autoshape: take pictures as they are; False gives the bare network. device: 0, cpu …"""
+    left out, the checkpoint's, or 80. autoshape: take pictures as they are; False gives the bare network. device: as 0
+    or cpu."""
     return create
 
 

@@ -25,9 +25,9 @@ from utils import checkpoint as checkpoints
 from utils import dist
 from utils.cli import read_flags
 from utils.config import REFUSED_TRAIN_FLAGS, TrainConfig
-from utils.device import autocast, memory_text
+from utils.device import autocast, memory_text, peak_memory_mb
 from utils.errors import UserError, run_main
-from utils.log import ResultsLog, Timing, columns, train_header, train_row
+from utils.log import ResultsLog, Timing, columns, train_header, train_row, write_metrics
 from utils.optim import MAX_GRADIENT_NORM, apply_rates
 from utils.seeds import stream
 from utils.signals import StopRequested, StopSignal
@@ -256,8 +256,6 @@ def finish(run: Run, timing: Timing) -> Metrics | None:
         return None
     from utils.plots import plot_results
 
-    checkpoints.save(lean_snapshot(run), run.last)
-    checkpoints.previous_of(run.last).unlink(missing_ok=True)
     timing.write(run.folder)
     plots = not run.config.noplots
     if plots:
@@ -273,6 +271,10 @@ def finish(run: Run, timing: Timing) -> Metrics | None:
         print(area_line(metrics))
     if run.sparsity.weight:
         print(f"\n{Sparsity(model, run.sparsity.weight).table()}")
+    figures = {"epoch": run.progress.best_epoch, "epochs": run.progress.epoch, "memory_mb": peak_memory_mb(run.device)}
+    write_metrics(run.folder, metrics, figures)
+    checkpoints.save(lean_snapshot(run), run.last)  # from here on there is nothing to resume
+    checkpoints.previous_of(run.last).unlink(missing_ok=True)
     print(f"Best mAP50 {metrics.map50:.3f}, mAP50-95 {metrics.map:.3f}, epoch {run.progress.best_epoch}")
     print(f"Results in {run.folder}")
     print(f"Use it: python detect.py --weights {best} --imgsz {run.config.imgsz} --source PICTURES")

@@ -1,14 +1,14 @@
-"""Training throughput, ours beside YOLOv5's, in pictures per second: python benchmarks/train_throughput.py --help
+"""Training throughput, ours beside the original's, in pictures per second: python benchmarks/train_throughput.py --help
 
 Both programs are started the same way on the same YOLO-format copy of a data set and watched from outside: a row
 that appears in results.csv ends an epoch. The first epoch (start-up, caches, warm loaders) and the last (which ends the
 run) are not counted. Both validate each epoch, on a single picture, since yolov5==7.0.14 stops with an error under
 --noval. They run in turn, A B A B, so that a slower hour of the machine falls on both.
 
-YOLOv5 lives in an environment of its own, as it wants older packages:
+The original, YOLOv5 for graphs with anchors and Ultralytics for the others, lives in an environment of its own:
     python -m venv reference
-    reference/bin/pip install "setuptools<80" "numpy<2.3" torch torchvision yolov5==7.0.14
-    python benchmarks/train_throughput.py --data bccd.yaml --reference-python reference/bin/python
+    reference/bin/pip install "setuptools<80" "numpy<2.3" torch torchvision yolov5==7.0.14    # or: ultralytics
+    python benchmarks/train_throughput.py --data bccd.yaml --reference-python reference/bin/python --cfg yolov5n.yaml
 """
 
 from __future__ import annotations
@@ -34,12 +34,16 @@ SCRUBBED = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "PYTHONPATH", "VIRTUAL_ENV")  
 
 @dataclass
 class Side:
-    """One of the two programs. start: its command; environment: added to ours; rates: pictures/s of every epoch."""
+    """One of the two programs. start: its command; environment: added to ours; rates: pictures/s of every epoch.
+
+    place: how the command is told where to write, project and name.
+    """
 
     name: str
     start: list[str]
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
+    place: tuple[str, ...] = ("--project", "{0}", "--name", "{1}")
     rates: list[list[float]] = field(default_factory=list)  # a list for each turn
 
     @property
@@ -50,7 +54,7 @@ class Side:
 def parse_flags() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split(":")[0])
     parser.add_argument("--data", default="data/shapes.yaml", help="data set YAML: YOLO labels, VOC XML or COCO JSON")
-    parser.add_argument("--reference-python", help="interpreter that has yolov5==7.0.14; without it ours runs alone")
+    parser.add_argument("--reference-python", help="interpreter that has the original; without it ours runs alone")
     parser.add_argument("--cfg", default="yolov5n.yaml", help="model that both programs know by this name")
     parser.add_argument("--imgsz", type=int, default=320)
     parser.add_argument("--batch-size", type=int, default=16)
@@ -114,9 +118,16 @@ def make_sides(flags: argparse.Namespace, data: Path, scratch: Path) -> list[Sid
     ours = Side("ours", [sys.executable, str(ROOT / "train.py"), *shared], scratch / "ours")
     if not flags.reference_python:
         return [ours]
-    start = [str(Path(flags.reference_python).absolute()), "-m", "yolov5.train", *shared]
-    environment = {**isolated_home(scratch / "home"), "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}  # it pickles its models
-    return [ours, Side("reference", start, scratch / "reference", environment)]
+    python = str(Path(flags.reference_python).absolute())
+    environment = {**isolated_home(scratch / "home"), "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}  # they pickle models
+    folder = scratch / "reference"
+    if "yolov5" in flags.cfg:
+        return [ours, Side("reference", [python, "-m", "yolov5.train", *shared], folder, environment)]
+    values = {"model": flags.cfg, "data": data, "imgsz": flags.imgsz, "batch": flags.batch_size, "seed": 0,
+              "epochs": flags.epochs, "workers": flags.workers, "device": flags.device, "plots": False}  # fmt: skip
+    start = [python, "-c", "from ultralytics.cfg import entrypoint; entrypoint()", "detect", "train"]
+    start += [f"{name}={value}" for name, value in values.items()]
+    return [ours, Side("reference", start, folder, environment, ("project={0}", "name={1}"))]
 
 
 def take_turn(side: Side, turn: int, pictures: int) -> None:
@@ -126,7 +137,7 @@ def take_turn(side: Side, turn: int, pictures: int) -> None:
     """
     side.folder.mkdir(exist_ok=True)
     environment = {key: value for key, value in os.environ.items() if key not in SCRUBBED} | side.environment
-    command = [*side.start, "--project", str(side.folder), "--name", f"turn{turn}"]
+    command = [*side.start, *(part.format(side.folder, f"turn{turn}") for part in side.place)]
     log = side.folder / f"turn{turn}.log"
     with open(log, "wb") as output:
         child = subprocess.Popen(

@@ -6,7 +6,8 @@
     test: images/test             # optional
     names: [disc, ring]           # or a mapping from 0 on; `nc`, if given, must be their number
     format: yolo                  # or voc, coco; found out if left out
-    defaults: {imgsz: 320}        # optional: values for flags that are not given
+    defaults: {imgsz: 320}        # optional: values for flags that are not given, and `hyp: {…}` for hyperparameters;
+                                  # `v8: {…}` in it goes before them for graphs without anchors, which take no other hyp
     generate: shapes              # optional: the data set that the project draws itself, made in `path`
 
 VOC: `train: trainval` means ImageSets/Main/trainval.txt below `path` (`VOC2012/trainval` that below path/VOC2012, and

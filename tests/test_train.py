@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -50,17 +51,50 @@ def weights(path: Path) -> dict[str, torch.Tensor]:
 def test_a_run_leaves_what_yolov5_leaves(material: list[str], tmp_path: Path) -> None:
     folder = run(material, tmp_path, "--epochs", "2")
     expected = {"hyp.yaml", "opt.yaml", "results.csv", "results.png", "labels.jpg", "train_batch0.jpg", "weights",
-                "val_batch0_pred.jpg", "confusion_matrix.png", "PR_curve.png", "timing.json"}  # fmt: skip
+                "val_batch0_pred.jpg", "confusion_matrix.png", "PR_curve.png", "timing.json",
+                "metrics.json"}  # fmt: skip
     assert expected <= set(os.listdir(folder))
     rows = read_results(folder / "results.csv")
     assert [row["epoch"] for row in rows] == [0, 1]
     assert rows[1]["train/box_loss"] > 0
     assert rows[1]["val/obj_loss"] > 0
+    scores = json.loads((folder / "metrics.json").read_text())
+    assert scores["epochs"] == 2
+    assert scores["memory_mb"] > 50
+    assert max(row["metrics/mAP_0.5:0.95"] for row in rows) == pytest.approx(scores["map"], abs=0.01)
+    assert [row["name"] for row in scores["classes"]] == ["bright", "dark"]
     for name in ("last.pt", "best.pt"):
         checkpoint = read(folder / "weights" / name)
         assert checkpoint.training is None
         assert checkpoint.names == {0: "bright", 1: "dark"}
         assert checkpoint.state["model.0.conv.weight"].dtype == torch.float16
+
+
+def test_a_run_stopped_while_it_is_scored_is_not_finished(
+    material: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Resuming goes straight to the scoring; metrics.json appears last."""
+    import signal
+
+    whole = run(material, tmp_path / "a", "--epochs", "2", "--noplots")
+    score = train.load_model
+
+    def interrupted(*arguments):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return score(*arguments)
+
+    monkeypatch.setattr(train, "load_model", interrupted)
+    with pytest.raises(SystemExit):
+        run(material, tmp_path / "b", "--epochs", "2", "--noplots")
+    folder = tmp_path / "b" / "run"
+    assert not (folder / "metrics.json").exists()
+    monkeypatch.undo()
+    train.main(["--resume", str(folder / "weights" / "last.pt")])
+    one, other = (json.loads((place / "metrics.json").read_text()) for place in (whole, folder))
+    assert one["map"] == other["map"]
+    assert one["epochs"] == other["epochs"] == 2
+    assert all(torch.equal(value, weights(folder / "weights/best.pt")[key])
+               for key, value in weights(whole / "weights/best.pt").items())  # fmt: skip
 
 
 def test_a_run_without_anchors_is_validated_and_used_like_any_other(

@@ -237,6 +237,6 @@ def test_weights_of_the_plain_graph_fit_and_what_is_fresh_is_said(
 def test_a_scale_needs_a_graph(material: dict[str, str], tmp_path: Path) -> None:
     run = training.prepare(config(material, tmp_path), Hyperparameters())
     training_state.save_last(run)
-    with pytest.raises(UserError, match="--scale s: .* give --cfg too"):
+    with pytest.raises(UserError, match=r"--scale s: .* give --cfg too"):
         training.read_source("", str(run.last), "s")
     assert training.read_source("", str(run.last))[0]["anchors"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import sys
 from typing import Any
 
 import torch
@@ -66,6 +67,18 @@ def autocast(device: torch.device, precision: str = "auto") -> contextlib.Abstra
 def memory_text(device: torch.device) -> str:
     """Peak memory reserved on a GPU, as '3.21G'; '0G' elsewhere, as YOLOv5 prints it."""
     return f"{torch.cuda.max_memory_reserved(device) / 1e9:.3g}G" if device.type == "cuda" else "0G"
+
+
+def peak_memory_mb(device: torch.device) -> float | None:
+    """The most that was held so far, MB: reserved on a GPU, resident in this process elsewhere; None where unknown."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_reserved(device) / 1e6
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak / 1e3
 
 
 def describe(device: torch.device) -> str:

@@ -1,8 +1,9 @@
-"""What a run tells: results.csv as YOLOv5 writes it, TensorBoard if installed, progress lines, timing.json."""
+"""What a run tells: results.csv as YOLOv5 writes it, TensorBoard if installed, progress lines, timing, final scores."""
 
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import math
 import time
@@ -123,3 +124,27 @@ class Timing:
         per_picture = {part: total / max(self.pictures, 1) for part, total in self.seconds.items()}
         with atomic_write(folder / "timing.json", "w") as file:
             json.dump({**per_picture, "pictures": self.pictures}, file, indent=2)
+
+
+def write_metrics(folder: Path, metrics: Metrics, more: dict[str, Any]) -> None:
+    """Write metrics.json: the scores of a run's best checkpoint, whole and by class and size, and `more`.
+
+    It is the last thing a run writes, so its being there says that the run is finished. NaN becomes null.
+    """
+    names = ("images", "instances", "precision", "recall", "map50", "map", "ap_small", "ap_medium", "ap_large",
+             "protocol", "speed_ms")  # fmt: skip
+    content = {name: getattr(metrics, name) for name in names}
+    content["classes"] = [dataclasses.asdict(row) for row in metrics.classes]
+    with atomic_write(folder / "metrics.json", "w") as file:
+        json.dump(_plain({**content, **more}), file, indent=2, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    """Mappings, lists and numbers as JSON has them."""
+    if isinstance(value, dict):
+        return {str(key): _plain(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(part) for part in value]
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    return value.item() if hasattr(value, "item") else value

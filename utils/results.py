@@ -18,6 +18,7 @@ from utils.metrics import ClassCurves
 from utils.structures import Metrics
 
 COLUMNS = 6
+MEANS = ("mp", "mr", "map50", "map")
 AT_75 = 5  # number of IoU .75 among .5, .55 … .95
 
 
@@ -116,8 +117,8 @@ class BoxScores:
         self.ap50 = curves.ap[:, 0] if len(curves.ap) else np.zeros(0)
 
     def mean_results(self) -> list[float]:
-        """[precision, recall, mAP50, mAP50-95]."""
-        return [self.mp, self.mr, self.map50, self.map]
+        """What class_result gives for a class, as means over all classes that have labels."""
+        return [getattr(self, name) for name in MEANS]
 
     def class_result(self, number: int) -> tuple[float, float, float, float]:
         """(precision, recall, AP50, AP50-95) of the number-th class in ap_class_index."""

@@ -55,6 +55,14 @@ def test_both_programs_get_the_same_flags_and_the_reference_a_home_of_its_own(be
     assert ours.environment == {}
 
 
+def test_graphs_without_anchors_are_compared_with_ultralytics(benchmark, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["x", "--reference-python", "python", "--cfg", "yolov8n.yaml", "--imgsz", "160"])
+    ours, reference = benchmark.make_sides(benchmark.parse_flags(), tmp_path / "data.yaml", tmp_path)
+    assert {"model=yolov8n.yaml", f"data={tmp_path / 'data.yaml'}", "imgsz=160", "batch=16"} <= set(reference.start)
+    assert ours.start[ours.start.index("--imgsz") + 1] == "160"
+    assert [part.format("p", "n") for part in reference.place] == ["project=p", "name=n"]
+
+
 def test_the_copy_of_the_data_set_is_what_yolov5_reads(benchmark, tmp_path, monkeypatch):
     from data.shapes import generate
 

@@ -69,7 +69,7 @@ def test_two_steps_and_detections_at_other_scales(name: str, scale: str) -> None
 
 
 def test_the_tutorials_broken_graph_is_told() -> None:
-    """Its head keeps the numbers of the graph without the inserted row: every skip reads the row before the right one."""
+    """Its head keeps the numbers of the graph without the inserted row: each skip reads one row too early."""
     graph = copy.deepcopy(load_graph("yolov8n_DoubleAttention.yaml"))
     assert graph["backbone"][3][2] == "DoubleAttention"
     assert DetectionModel(graph).warnings == []
