@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -29,11 +29,13 @@ from data.results import Results
 from data.sources import usual_source
 from detect import USUAL_SIZE, DetectConfig, Detector, Outputs, conclude
 from models.profile import count_costs, gigaflops, summary, whole_size
-from models.weights import from_checkpoint, transfer
+from models.sites import insert
+from models.transfer import is_unnamed, transfer
+from models.upstream import with_graph
+from models.weights import from_checkpoint, read_weights
 from models.yolo import DetectionModel, load_graph
 from planning import plan
 from train import train
-from utils import checkpoint as checkpoints
 from utils.cli import build
 from utils.config import Hyperparameters, TrainConfig
 from utils.device import select_device
@@ -49,31 +51,36 @@ class YOLO:
     """A detector and where it is from.
 
     model: a model YAML (random weights) or a checkpoint. scale: n, s, m, l or x, for a YAML that has several sizes;
-    left out, the file's name says it. Attributes: model, the network; names, class number -> name; save_dir, the
-    folder of the last run. Raises UserError for a file that is missing, damaged or foreign.
+    left out, the file's name says it. attention: modules to put into the graph, such as "SimAM@neck", or a list of
+    such (models/sites.py); a checkpoint's weights stay. Attributes: model, the network; names, class number -> name;
+    save_dir, the folder of the last run. Raises UserError for a file that is missing, damaged or foreign.
     """
 
-    def __init__(self, model: str | Path, scale: str = "", task: str = "detect") -> None:
+    def __init__(
+        self, model: str | Path, scale: str = "", task: str = "detect", attention: str | Sequence[str] = ()
+    ) -> None:
         if task not in ("detect", None):
             raise KeywordError(f"YOLO: task={task!r}: only detect is part of this project")
         self.cfg = self.weights = ""
         self.scale, self.device = scale, ""
+        self.attention = (attention,) if isinstance(attention, str) else tuple(attention)
         self.save_dir: Path | None = None
         self.metrics: DetMetrics | None = None
         self._copy: tuple[Any, Any] = (None, None)
         if str(model).endswith((".yaml", ".yml")):
             self.cfg = str(model)
-            self.model = DetectionModel(load_graph(self.cfg, scale))
+            self.model = DetectionModel(insert(load_graph(self.cfg, scale), self.attention))
             self._trained_at, self._data = 0, ""
             for warning in self.model.warnings:
                 print(f"warning: {warning}")
         else:
-            self._take(str(model))
+            self._take(str(model), self.attention)
 
-    def _take(self, weights: str) -> None:
-        """Become the model of a checkpoint."""
-        checkpoint = checkpoints.read(_local(weights))
-        self.model, self.weights, self.cfg, self.scale = from_checkpoint(checkpoint), weights, "", ""
+    def _take(self, weights: str, attention: tuple[str, ...] = ()) -> None:
+        """Become the model of a checkpoint, with attention put in."""
+        checkpoint = read_weights(_local(weights))
+        self.model, self.weights, self.cfg, self.scale = from_checkpoint(checkpoint, attention), weights, "", ""
+        self.attention = attention
         self._trained_at, self._data = int(checkpoint.config.get("imgsz", 0)), checkpoint.data
 
     @property
@@ -81,13 +88,13 @@ class YOLO:
         return self.model.names
 
     def load(self, weights: str | Path) -> YOLO:
-        """Copy all tensors whose name and shape fit from a checkpoint; train() begins with the one loaded last."""
-        checkpoint = checkpoints.read(_local(str(weights)))
-        copied, total = transfer(self.model, checkpoint.state)
-        if len(checkpoint.names) == len(self.names):
+        """Copy from a checkpoint all tensors that both graphs have; train() begins with the one loaded last."""
+        checkpoint = with_graph(read_weights(_local(str(weights))), self.model.graph)
+        report = transfer(self.model, checkpoint)
+        if report.classes == tuple(range(len(checkpoint.names))) and not is_unnamed(checkpoint.names):
             self.model.names = checkpoint.names
         self.weights = str(weights)
-        print(f"Transferred {copied}/{total} tensors from {weights}")
+        print(report.line(weights))
         return self
 
     def to(self, device: Any) -> YOLO:
@@ -111,7 +118,8 @@ class YOLO:
             given, changes = {"resume": (self.weights or "newest") if resume is True else str(resume)}, {}
         else:
             weights = str(pretrained) if isinstance(pretrained, (str, Path)) else self.weights if pretrained else ""
-            own = {"cfg": self.cfg or self._own_graph(weights), "weights": weights, "scale": self.scale}
+            own: dict[str, Any] = {"cfg": self.cfg or self._own_graph(weights), "weights": weights, "scale": self.scale}
+            own["attention"] = (*self.attention, *given.pop("attention", ()))
             given = {**{name: value for name, value in own.items() if value}, **given}
         run = plan(given, changes)
         try:
@@ -139,6 +147,8 @@ class YOLO:
         given, _ = read_keywords(val.ValConfig, {"device": self.device or None, **options}, "val")
         if given.get("task", "val") not in ("train", "val", "test"):
             raise KeywordError(f"val: split={given['task']!r}: must be train, val or test")
+        if given.get("attention"):
+            raise KeywordError("val: attention: is put in when the model is made; write YOLO(…, attention=[…])")
         given["weights"] = (self.weights or self.cfg,)
         if self._trained_at:
             given.setdefault("imgsz", self._trained_at)

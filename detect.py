@@ -207,8 +207,7 @@ class Outputs:
 def load(config: DetectConfig) -> tuple[Any, DetectConfig, str]:
     """The model or ensemble, the configuration with what the checkpoint knows filled in, and its data set's YAML."""
     from models.ensemble import load_models
-    from models.weights import newest_best
-    from utils.checkpoint import read
+    from models.weights import newest_best, read_weights
 
     paths = [path for path in config.weights if path]
     if not paths:
@@ -216,7 +215,7 @@ def load(config: DetectConfig) -> tuple[Any, DetectConfig, str]:
         print(f"--weights: {paths[0]}, trained last")
     device = select_device(config.device)
     model = load_models(paths, device)
-    trained = None if paths[0].endswith((".yaml", ".yml")) else read(find_file(paths[0]))
+    trained = None if paths[0].endswith((".yaml", ".yml")) else read_weights(find_file(paths[0]))
     imgsz = config.imgsz or ((int(trained.config.get("imgsz", USUAL_SIZE)),) if trained else (USUAL_SIZE,))
     if config.data:
         model.names = names_from(config.data, len(model.names))

@@ -1,10 +1,12 @@
 """Turn a trained detector into a file that other programs run: ONNX or TorchScript.
 
     python export.py --weights runs/train/exp/weights/best.pt --include onnx torchscript
+    python export.py --weights runs/train/exp/weights/best.pt --save-upstream
 
 Input `images` [B, 3, H, W], RGB in 0..1. Output `output0`: of graphs with anchors [B, N, 5 + nc], rows of x, y, w, h in
 pixels, objectness, classes, as YOLOv5 gives them; of graphs without [B, 4 + nc, N], as YOLOv8. With --nms
 [B, max_det, 6]: x1, y1, x2, y2, confidence, class, zeros behind the last one. The files hold class names and stride.
+--save-upstream writes the weights under the names that YOLOv5 and YOLOv8 have for the same graph.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ import torch
 from torch import Tensor, nn
 
 from detect import USUAL_IOU
+from models.graph import read_graph
 from models.heads_v8 import DetectV8, reference_points
+from models.transfer import upstream_keys
 from models.weights import load_model, newest_best
 from utils.boxes import xywh_to_xyxy
 from utils.cli import build, flag, read_flags
@@ -67,6 +71,8 @@ class ExportConfig:
     iou_thres: float | None = flag(None, "--nms: overlap above which the less confident of two boxes is dropped; left "
                                    "out: 0.45, for graphs without anchors 0.7", kind=float, aliases=("--iou",))
     max_det: int = flag(300, "--nms: most detections of a picture", aliases=("--topk-all",))
+    save_upstream: bool = flag(False, "write NAME_upstream.pt, the weights as a state dict with YOLOv5's or YOLOv8's "
+                                      "own keys; without --include nothing else")
 
     def __post_init__(self) -> None:
         for name in self.include:
@@ -248,13 +254,29 @@ def export(model: Any, config: ExportConfig, path: str | Path) -> list[Path]:
     return files
 
 
+def save_upstream(model: Any, weights: str) -> Path:
+    """Write the state dict, keys as YOLOv5 and YOLOv8 count rows, beside the checkpoint, which must be one."""
+    if weights.endswith((".yaml", ".yml")):
+        raise UserError(f"--save-upstream: {weights} has no weights; give a checkpoint")
+    state = model.state_dict()
+    names = upstream_keys(read_graph(model.graph), state)
+    path = Path(weights).with_name(f"{Path(weights).stem}_upstream.pt")
+    with atomic_write(path) as file:
+        torch.save({names[key]: value.cpu() for key, value in state.items()}, file)
+    print(f"{path}: {len(state)} tensors; in the other program: model.load_state_dict(torch.load(FILE))")
+    return path
+
+
 def main(argv: list[str] | None = None) -> list[Path]:
     """Read the flags and export; files lie beside the checkpoint, those of a model YAML in the working folder."""
     given = read_flags(ExportConfig, argv, "Export a detector.", REFUSED_FLAGS)
     config = build(ExportConfig, given)
     weights = config.weights or str(newest_best())
     model = load_model(weights, fuse=False)
-    return export(model, config, Path(weights).name if weights.endswith((".yaml", ".yml")) else weights)
+    files = [save_upstream(model, weights)] if config.save_upstream else []
+    if files and "include" not in given:
+        return files
+    return files + export(model, config, Path(weights).name if weights.endswith((".yaml", ".yml")) else weights)
 
 
 if __name__ == "__main__":

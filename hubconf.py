@@ -24,9 +24,10 @@ from data.memory import open_any
 from data.results import Results
 from data.writers import CropWriter, class_name, crop
 from detect import USUAL_IOU, USUAL_SIZE, DetectConfig, Detector
-from models.weights import load_model, transfer
+from models.transfer import transfer
+from models.upstream import with_graph
+from models.weights import load_model, read_weights
 from models.yolo import DetectionModel, load_graph
-from utils import checkpoint as checkpoints
 from utils.boxes import xyxy_to_xywh
 from utils.device import select_device
 from utils.errors import UserError
@@ -194,13 +195,12 @@ def _entry(name: str) -> Callable[..., nn.Module]:
         _verbose: bool = True, device: Any = None,
     ) -> nn.Module:  # fmt: skip
         path = find_file(pretrained) if isinstance(pretrained, (str, Path)) else None
-        source = checkpoints.read(path) if path else None
+        source = with_graph(read_weights(path), load_graph(f"{name}.yaml")) if path else None
         count = classes or (len(source.names) if source else None)
         named = source.names if source and len(source.names) == count else None
         model = DetectionModel(load_graph(f"{name}.yaml"), channels=channels, class_count=count, names=named)
         if source:
-            copied, total = transfer(model, source.state)
-            print(f"{name}: {copied}/{total} tensors from {path}")
+            print(f"{name}: {transfer(model, source).line(str(path))}")
         elif pretrained:
             print(f"{name}: random weights, nothing is downloaded; give pretrained='FILE.pt', or use custom('FILE.pt')")
         ready = model.to(select_device("" if device is None else str(device)))

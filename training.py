@@ -17,10 +17,12 @@ from data.index import DatasetIndex, load_dataset
 from data.loader import Loader, build_loader, choose_workers
 from models.losses import build_loss
 from models.losses.sparsity import Sparsity
-from models.weights import transfer
+from models.sites import insert
+from models.transfer import transfer
+from models.upstream import with_graph
+from models.weights import read_weights
 from models.yolo import DetectionModel, load_graph
 from training_state import Data, Progress, Run, restore
-from utils import checkpoint as checkpoints
 from utils import dist
 from utils.anchors import check_anchors
 from utils.checkpoint import Checkpoint
@@ -106,26 +108,33 @@ def make_model(
                             f"{len(resumed.names)}; put the names back, or start anew with --weights")
         return DetectionModel(resumed.graph, class_count=len(data.names), names=data.names, seed=config.seed)
     graph, source = read_source(config.cfg, config.weights, config.scale)
-    if config.attention_init:
+    if config.attention:
+        graph = insert(graph, config.attention, config.attention_init)
+    elif config.attention_init:
         graph = {**graph, "attention_init": config.attention_init}
     anchors = (round(hyp.anchors) or None) if family_of(graph) == "v5" else None
     model = DetectionModel(graph, class_count=len(data.names), anchors=anchors, names=data.names, seed=config.seed)
     if source is not None:
         exclude = ("anchors",) if config.cfg or hyp.anchors else ()
-        copied, total = transfer(model, source.state, exclude)
-        print(f"Transferred {copied}/{total} tensors from {config.weights}")
+        report = transfer(model, source, exclude)
+        print(report.line(config.weights))
+        if report.fresh or config.verbose:
+            print(report.table(everything=config.verbose))
     return model
 
 
 def read_source(cfg: str, weights: str, scale: str = "") -> tuple[dict[str, Any], Checkpoint | None]:
     """The graph of --cfg, else of --weights; and the checkpoint of --weights, if there is one."""
-    source = checkpoints.read(find_file(weights)) if weights else None
+    source = read_weights(find_file(weights)) if weights else None
     if cfg:
-        return load_graph(cfg, scale), source
+        graph = load_graph(cfg, scale)
+        return graph, with_graph(source, graph) if source is not None else None
     if source is None:
         raise UserError("--cfg: give a model such as models/yolov5s.yaml or yolov8n.yaml, or --weights to go on from")
     if scale:
         raise UserError(f"--scale {scale}: {weights} has its size; give --cfg too for another, or leave --scale out")
+    if not source.graph:
+        raise UserError(f"--weights {weights}: holds tensors without a graph; give the graph that they are of as --cfg")
     return source.graph, source
 
 

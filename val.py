@@ -21,9 +21,8 @@ from data.dataset import DatasetSettings
 from data.index import DatasetIndex, load_dataset, read_dataset_yaml
 from data.loader import Loader, build_loader, choose_workers
 from models.ensemble import load_models
-from models.weights import newest_best
+from models.weights import newest_best, read_weights
 from models.yolo import load_graph
-from utils import checkpoint as checkpoints
 from utils.cli import build, flag, read_flags
 from utils.config import Hyperparameters, family_of, suggestions
 from utils.device import describe, select_device
@@ -49,6 +48,9 @@ class ValConfig:
 
     weights: tuple[str, ...] = flag((), "checkpoints, several make an ensemble; if left out the newest best.pt",
                                     kind=str, nargs="+")  # fmt: skip
+    attention: tuple[str, ...] = flag((), "modules to put into the weights' graph first, such as SimAM@neck", kind=str,
+                                      nargs="+")  # fmt: skip
+    attention_init: str = flag("", "how those start: identity changes no output", choices=("", "paper", "identity"))
     data: str = flag("", "data set YAML; the one the checkpoint was trained on if left out")
     batch_size: int = flag(32, "pictures at a time", aliases=("--batch",))
     imgsz: int = flag(640, "longer side of the pictures, pixels", aliases=("--img", "--img-size"))
@@ -83,6 +85,8 @@ class ValConfig:
         for name, share in (("--conf-thres", self.conf_thres), ("--iou-thres", self.iou_thres)):
             if share is not None and not 0 <= share <= 1:
                 raise UserError(f"{name}={share}: must be in 0..1")
+        if self.attention_init and not self.attention:
+            raise UserError(f"--attention-init {self.attention_init}: is of what --attention puts in; give that too")
 
 
 @dataclass(frozen=True)
@@ -217,13 +221,13 @@ def job_labels(files: Sequence[str]) -> list[str]:
 
 def graph_of(weights: str) -> dict[str, Any]:
     """The graph of a checkpoint or a model YAML."""
-    return load_graph(weights) if weights.endswith((".yaml", ".yml")) else checkpoints.read(find_file(weights)).graph
+    return load_graph(weights) if weights.endswith((".yaml", ".yml")) else read_weights(find_file(weights)).graph
 
 
 def trained_on(weights: str) -> str:
     """The data set YAML a checkpoint remembers, if it is still there, else the generated shapes."""
     if weights.endswith(".pt"):
-        remembered = checkpoints.read(find_file(weights)).data
+        remembered = read_weights(find_file(weights)).data
         if remembered and (Path(remembered).is_file() or (ROOT / remembered).is_file()):
             return remembered
     return "data/shapes.yaml"
@@ -249,7 +253,8 @@ def validate(config: ValConfig, ready: nn.Module | None = None) -> Any:
         print(f"--conf-thres {config.conf_thres} is above {CONF_OF_MAP}: mAP comes out too low to be compared")
     split = config.task if config.task in ("train", "val", "test") else "val"
     groups = [config.weights] if split == config.task else [(file,) for file in config.weights]
-    models = [load_models(files, device) for files in groups] if ready is None else [ready.to(device)]
+    inserted = (config.attention, config.attention_init)
+    models = [load_models(files, device, *inserted) for files in groups] if ready is None else [ready.to(device)]
     index = load_dataset(config.data, split, single_cls=config.single_cls)
     for model in models:
         check_classes(model, index, config)

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.common import C3, Bottleneck, Conv, DWConv, Size
+from models.common import C3, Bottleneck, Conv, DWConv, Residual, Size
 
 
 class GhostConv(nn.Module):
@@ -39,11 +39,11 @@ class GhostConv(nn.Module):
         return torch.cat((y, self.cv2(y)), dim=1)
 
 
-class GhostBottleneck(nn.Module):
+class GhostBottleneck(Residual):
     """Two ghost convolutions with a residual; at stride 2 a depth-wise convolution shrinks the map between them."""
 
     def __init__(self, inputs: int, outputs: int, kernel: Size = 3, stride: int = 1) -> None:
-        super().__init__()
+        super().__init__(outputs)
         half = outputs // 2
         shrinks = stride == 2
         middle = DWConv(half, half, kernel, stride, act=False) if shrinks else nn.Identity()
@@ -56,7 +56,7 @@ class GhostBottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, inputs, H, W] -> [B, outputs, H/s, W/s]."""
-        return self.conv(x) + self.shortcut(x)
+        return self.attend(self.conv(x)) + self.shortcut(x)
 
 
 class C3Ghost(C3):
@@ -66,7 +66,7 @@ class C3Ghost(C3):
         return nn.Sequential(*(GhostBottleneck(hidden, hidden) for _ in range(repeats)))
 
 
-class CrossConv(nn.Module):
+class CrossConv(Residual):
     """A 1xk convolution followed by a kx1 one."""
 
     def __init__(
@@ -79,7 +79,7 @@ class CrossConv(nn.Module):
         expansion: float = 1.0,
         shortcut: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(outputs)
         hidden = int(outputs * expansion)
         self.cv1 = Conv(inputs, hidden, (1, kernel), (1, stride))
         self.cv2 = Conv(hidden, outputs, (kernel, 1), (stride, 1), groups=groups)
@@ -87,7 +87,7 @@ class CrossConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, inputs, H, W] -> [B, outputs, H/s, W/s]."""
-        y = self.cv2(self.cv1(x))
+        y = self.attend(self.cv2(self.cv1(x)))
         return x + y if self.residual else y
 
 

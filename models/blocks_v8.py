@@ -8,16 +8,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from models.common import C3, Conv
+from models.common import C3, Conv, Residual
 
 
-class WideBottleneck(nn.Module):
+class WideBottleneck(Residual):
     """Two 3x3 convolutions over int(outputs * expansion) channels, and the input added if wanted and possible."""
 
     def __init__(
         self, inputs: int, outputs: int, shortcut: bool = True, groups: int = 1, expansion: float = 0.5
     ) -> None:
-        super().__init__()
+        super().__init__(outputs)
         hidden = int(outputs * expansion)
         self.cv1 = Conv(inputs, hidden, 3)
         self.cv2 = Conv(hidden, outputs, 3, groups=groups)
@@ -25,7 +25,7 @@ class WideBottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, inputs, H, W] -> [B, outputs, H, W]."""
-        y = self.cv2(self.cv1(x))
+        y = self.attend(self.cv2(self.cv1(x)))
         return x + y if self.residual else y
 
 

@@ -147,13 +147,29 @@ class DWConv(Conv):
         super().__init__(inputs, outputs, kernel, stride, groups=math.gcd(inputs, outputs), dilation=dilation, act=act)
 
 
-class Bottleneck(nn.Module):
+class Residual(nn.Module):
+    """A block that adds its input to a branch; `attention`, where a row asks for it, is applied to the branch before.
+
+    outputs: channels of the branch, for which models/layers.py builds the attention.
+    """
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.outputs = outputs
+        self.attention: nn.Module | None = None
+
+    def attend(self, branch: Tensor) -> Tensor:
+        """[B, outputs, H, W] -> the same shape."""
+        return branch if self.attention is None else self.attention(branch)
+
+
+class Bottleneck(Residual):
     """1x1 to int(outputs * expansion) channels, then 3x3; adds its input if shortcut is set and the channels agree."""
 
     def __init__(
         self, inputs: int, outputs: int, shortcut: bool = True, groups: int = 1, expansion: float = 0.5
     ) -> None:
-        super().__init__()
+        super().__init__(outputs)
         hidden = int(outputs * expansion)
         self.cv1 = Conv(inputs, hidden)
         self.cv2 = Conv(hidden, outputs, 3, groups=groups)
@@ -161,7 +177,7 @@ class Bottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, inputs, H, W] -> [B, outputs, H, W]."""
-        y = self.cv2(self.cv1(x))
+        y = self.attend(self.cv2(self.cv1(x)))
         return x + y if self.residual else y
 
 

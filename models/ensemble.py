@@ -37,8 +37,13 @@ class Ensemble(nn.Module):
         return torch.cat([member(x, augment=augment)[0] for member in self.members], 1), None
 
 
-def load_models(files: Sequence[str], device: torch.device) -> Any:
-    """The detector of one file, or the ensemble of several, on device, in evaluation mode."""
-    members = [load_model(file, device) for file in files]
+def load_models(
+    files: Sequence[str], device: torch.device, attention: Sequence[str] = (), attention_init: str = ""
+) -> Any:
+    """The detector of one file, or the ensemble of several, on device, in evaluation mode.
+
+    attention: modules to put into each, by models/sites.py, and attention_init: how those start.
+    """
+    members = [load_model(file, device, attention=attention, attention_init=attention_init) for file in files]
     model = members[0] if len(members) == 1 else Ensemble(members, files)
     return model if device.type == "mps" else model.to(memory_format=torch.channels_last)  # faster convolutions

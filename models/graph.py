@@ -14,17 +14,20 @@ from pathlib import Path
 from typing import Any
 
 from models.attention import ATTENTION, INITS
+from models.rows import MOST_ROWS, check_row
 from models.scales import MULTIPLES, choose_scale, find_graph, read_scale
-from models.values import LARGEST, Values, as_number, check_argument, is_number, is_whole, shorten
+from models.stages import Step, factor_of, stride_after, to_numbers
+from models.values import LARGEST, Values, as_number, is_number, is_whole, shorten
 from utils.errors import UserError
 from utils.files import ROOT, load_yaml
 
 ALWAYS = ("nc", "backbone", "head")  # what every graph needs; the anchor family needs ANCHOR_KEYS too
 ANCHOR_KEYS = ("anchors", *MULTIPLES)
-BIN_KEYS = ("reg_max", "box_bias")  # only the other family reads them
+BIN_KEYS = ("reg_max", "box_bias", "class_branch", "class_width")  # only the other family reads them
 KEYS = (*ALWAYS, *ANCHOR_KEYS, *BIN_KEYS, "activation", "attention_init", "channel_multiple", "ch", "inplace", "scale",
         "scales", "yaml_file")  # fmt: skip
-MOST_ROWS, MOST_REPEATS, MOST_CLASSES, MOST_BINS = 1000, 2000, 100_000, 256
+MOST_REPEATS, MOST_CLASSES, MOST_BINS = 2000, 100_000, 256
+BRANCHES = ("dense", "depthwise")  # convolutions of a v8 head's class branch
 CONSTANTS = {"None": None, "True": True, "False": False}
 
 
@@ -32,8 +35,9 @@ CONSTANTS = {"None": None, "True": True, "False": False}
 class Row:
     """One row of backbone + head.
 
-    index: its place, which `from` counts. source: its `from` as written. inputs: rows read, -1 being the picture.
-    repeats: after depth scaling. key: its part of the state-dict keys. arguments: a list, or a mapping (attention).
+    index: its place, which `from` counts. source: its `from` as written, names as the numbers of their rows. inputs:
+    rows read, -1 being the picture. repeats: after depth scaling. key: its part of the state-dict keys. arguments: a
+    list, or a mapping (attention). inside: what the list's trailing mapping asks for within each bottleneck.
     """
 
     index: int
@@ -43,6 +47,7 @@ class Row:
     module: str
     arguments: Any
     key: str
+    inside: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,8 @@ class Graph:
     family: v5 with anchors, v8 without. scale: in force, "" if the graph has none. max_channels: of a row, before
     the factor width. anchors: per level (w, h) pairs in pixels, or the number wanted per level; () in family v8.
     reg_max: bins of a distance, and box_bias: what its bins' biases begin with, in family v8. attention_init: of
-    attention rows that do not say it themselves, paper or identity.
+    attention rows that do not say it themselves, paper or identity. class_branch, class_width: of a v8 head, "" and 0
+    for YOLOv8's rule: trained heads may have others.
     """
 
     file: str
@@ -70,6 +76,8 @@ class Graph:
     attention_init: str
     rows: tuple[Row, ...]
     warnings: tuple[str, ...]
+    class_branch: str = ""
+    class_width: int = 0
 
     @property
     def anchors_per_level(self) -> int:
@@ -143,12 +151,14 @@ def read_graph(content: Mapping[str, Any]) -> Graph:
         reg_max=whole("reg_max", MOST_BINS, 16, 2),
         box_bias=real("box_bias", 100, 2.0),
         activation=activation,
-        attention_init=_attention_init(file, content),
+        attention_init=_choice(file, content, "attention_init", INITS, INITS[0]),
         rows=_read_rows(file, content, scale.depth),
         warnings=tuple(
             f"{file}: {shorten(key)}: nothing reads this key" for key in content if key not in KEYS or key in unread
         )
         + scale.warnings,
+        class_branch=_choice(file, content, "class_branch", BRANCHES),
+        class_width=whole("class_width", LARGEST, 0, 0),
     )
 
 
@@ -167,11 +177,11 @@ def _required(content: Mapping[str, Any], family: str) -> tuple[str, ...]:
     return (*ALWAYS, "anchors") if "scales" in content else (*ALWAYS, *ANCHOR_KEYS)
 
 
-def _attention_init(file: str, content: Mapping[str, Any]) -> str:
-    init = content.get("attention_init", INITS[0])
-    if init not in INITS:
-        raise UserError(f"{file}: attention_init: {shorten(init)}: must be {' or '.join(INITS)}")
-    return init
+def _choice(file: str, content: Mapping[str, Any], key: str, known: tuple[str, ...], default: str = "") -> str:
+    value = content.get(key, default)
+    if value not in (*known, default):
+        raise UserError(f"{file}: {key}: {shorten(value)}: must be {' or '.join(known)}")
+    return value
 
 
 def read_anchors(file: str, value: Any) -> tuple[tuple[tuple[float, float], ...], ...] | int:
@@ -196,14 +206,19 @@ def _read_rows(file: str, content: Mapping[str, Any], depth: float) -> tuple[Row
                 f"{file}: {part}: {shorten(content[part])}: must be a list of rows [from, number, module, args]"
             )
     rows: list[Row] = []
+    steps: list[Step] = []
     base = -1
     for index, row in enumerate([*content["backbone"], *content["head"]]):
-        source, repeats, module, arguments = _check_row(file, index, row)
+        source, repeats, module, arguments, inside = check_row(f"{file}: row {index}", row)
         attention = ATTENTION.get(module)
         base += attention is None
         key = str(base) if attention is None else _attention_key(base, attention.__name__, {row.key for row in rows})
         scaled = max(round(repeats * depth), 1) if repeats > 1 else repeats
-        rows.append(Row(index, source, _resolve(file, index, source), scaled, module, arguments, key))
+        source = to_numbers(f"{file}: row {index}", source, steps)
+        inputs = _resolve(file, index, source)
+        rows.append(Row(index, source, inputs, scaled, module, arguments, key, inside))
+        stride = stride_after(steps, inputs, factor_of(module, arguments, scaled))
+        steps.append(Step(index, module, inputs, stride, index < len(content["backbone"]), attention is not None))
         if sum(row.repeats for row in rows) > MOST_REPEATS:
             raise UserError(
                 f"{file}: row {index}: number {repeats}: too many repeats; at most {MOST_REPEATS} in a graph"
@@ -220,31 +235,6 @@ def _attention_key(base: int, name: str, taken: set[str]) -> str:
         key = f"{stem}_{number}"
         number += 1
     return key
-
-
-def _check_row(file: str, index: int, row: Any) -> tuple[Any, int, str, Any]:
-    """Types of the four parts of a row. Raises UserError."""
-    where = f"{file}: row {index}"
-    if not isinstance(row, list) or len(row) != 4:
-        raise UserError(f"{where}: {shorten(row)}: must be a list of four, [from, number, module, args]")
-    source, repeats, module, arguments = row
-    sources = source if isinstance(source, list) else [source]
-    if not sources or len(sources) > MOST_ROWS or not all(map(is_whole, sources)):
-        raise UserError(
-            f"{where}: from {shorten(source)}: must be a row number, -1 for the row before, or a list of such"
-        )
-    if not is_whole(repeats) or not 1 <= repeats <= LARGEST:
-        raise UserError(f"{where}: number {shorten(repeats)}: must be a whole number, 1 or more")
-    if not isinstance(module, str):
-        raise UserError(f"{where}: module {shorten(module)}: must be a name such as Conv")
-    is_mapping = isinstance(arguments, dict) and all(isinstance(name, str) for name in arguments)
-    if not isinstance(arguments, list) and not is_mapping:
-        raise UserError(
-            f"{where}: args {shorten(arguments)}: must be a list, or for attention a mapping {{name: value}}"
-        )
-    for value in arguments.values() if is_mapping else arguments:
-        check_argument(where, value)
-    return source, repeats, module, arguments
 
 
 def _resolve(file: str, index: int, source: int | list[int]) -> tuple[int, ...]:

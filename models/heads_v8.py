@@ -46,14 +46,16 @@ class DetectV8(nn.Module):
     """Two branches a level: three convolutions to 4 * reg_max bins of distances, three to the classes.
 
     class_count: classes. reg_max: bins a side. channels: of the incoming maps. depthwise: build the class branch of
-    depth-wise and 1x1 convolutions (YOLO11) instead of 3x3 ones (YOLOv8). box_bias: first bias of the bins.
+    depth-wise and 1x1 convolutions (YOLO11) instead of 3x3 ones (YOLOv8). box_bias: first bias of the bins. class_width:
+    channels within the class branch, 0 for YOLOv8's rule.
     """
 
     stride: Tensor
 
     def __init__(
-        self, class_count: int, reg_max: int, channels: Sequence[int], depthwise: bool = False, box_bias: float = 2.0
-    ) -> None:
+        self, class_count: int, reg_max: int, channels: Sequence[int], depthwise: bool = False, box_bias: float = 2.0,
+        class_width: int = 0,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.nc, self.reg_max, self.nl = class_count, reg_max, len(channels)
         self.no = 4 * reg_max + class_count
@@ -61,7 +63,7 @@ class DetectV8(nn.Module):
         self.strides: tuple[float, ...] = ()
         self.register_buffer("stride", torch.zeros(self.nl), persistent=False)
         box_width = max(16, channels[0] // 4, 4 * reg_max)
-        class_width = max(channels[0], min(class_count, 100))
+        class_width = class_width or max(channels[0], min(class_count, 100))
         class_branch = _depthwise_branch if depthwise else _branch
         self.cv2 = nn.ModuleList(_branch(width, box_width, 4 * reg_max) for width in channels)
         self.cv3 = nn.ModuleList(class_branch(width, class_width, class_count) for width in channels)

@@ -18,13 +18,14 @@ from torch import nn
 
 from models import blocks_extra as extra
 from models import blocks_v8, common
-from models.attention import ATTENTION, INITS, closest
+from models.attention import ATTENTION, INITS, build_attention, closest
 from models.attention._arguments import read_list
 from models.graph import Graph, Row
 from models.heads import Detect
 from models.heads_v8 import DetectV8
 from models.values import LARGEST, is_whole, shorten
 from utils.errors import UserError
+from utils.seeds import torch_stream
 
 BAD_ARGUMENTS = (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError, AssertionError, AttributeError)
 
@@ -147,13 +148,14 @@ def kind_of(layer: Layer, graph: Graph) -> type[nn.Module] | None:
 def head_arguments(graph: Graph, row: Row, args: list[Any], incoming: list[int]) -> list[Any]:
     """Arguments of Detect; the row may only repeat what the top of the file says.
 
-    A C3k2 row anywhere makes the class branch depth-wise, by YOLOv8's rule.
+    A C3k2 row anywhere makes the class branch depth-wise, by YOLOv8's rule, unless the graph says otherwise.
     """
     if graph.family == "v8":
         if args != [graph.class_count]:
             raise UserError("a head without anchors takes its classes from the top of the file; write [nc]")
         depthwise = any(other.module == "C3k2" for other in graph.rows)
-        return [graph.class_count, graph.reg_max, incoming, depthwise, graph.box_bias]
+        depthwise = graph.class_branch == "depthwise" if graph.class_branch else depthwise
+        return [graph.class_count, graph.reg_max, incoming, depthwise, graph.box_bias, graph.class_width]
     if len(args) != 2 or args[0] != graph.class_count or args[1] != "anchors":
         raise UserError("the head takes its classes and anchors from the top of the file; write [nc, anchors], "
                         "or take out `anchors` for a head that has none")  # fmt: skip
@@ -169,6 +171,29 @@ def attention_options(graph: Graph, row: Row, args: Any, width: int) -> tuple[di
     found, note = (args, "") if isinstance(args, dict) else read_list(ATTENTION[row.module], args, width, graph.scaled)
     notes = [_note(graph, row, f"{shorten(args)}: {note}")] if note else []
     return {**({"init": graph.attention_init} if graph.attention_init != INITS[0] else {}), **found}, notes
+
+
+def fill_bottlenecks(graph: Graph, row: Row, copies: list[nn.Module], seed: int) -> list[str]:
+    """Build what the row wants inside its bottlenecks, each from a stream named by its key; returns warnings.
+
+    Raises UserError for a row without bottlenecks, or for attention that changes the number of channels.
+    """
+    if row.inside is None:
+        return []
+    notes: list[str] = []
+    module: nn.Module = copies[0] if len(copies) == 1 else nn.ModuleList(copies)
+    blocks = [(name, block) for name, block in module.named_modules() if isinstance(block, common.Residual)]
+    if not blocks:
+        raise UserError(f"inside: {row.module} has no bottlenecks; put the attention into a row of its own")
+    found = {name: graph.interpret(value) for name, value in row.inside.items() if name != "inside"}
+    kind, options = row.inside["inside"], {"init": graph.attention_init, **found}
+    for name, block in blocks:
+        key = ".".join(filter(None, ("model", row.key, name, "attention")))
+        with torch_stream(seed, key), collect_warnings(graph, row, notes):
+            block.attention = build_attention(kind, block.outputs, **options)
+        if getattr(block.attention, "out_channels", block.outputs) != block.outputs:
+            raise UserError("inside: must keep the number of channels in a bottleneck; leave out_channels out")
+    return list(dict.fromkeys(notes))
 
 
 @contextlib.contextmanager

@@ -1,40 +1,130 @@
-"""Graphs that run and are wrong all the same: references that were not moved when a row was inserted.
+"""Graphs that run and are wrong all the same: what tutorials and insertions by hand leave behind, and how to mend it.
 
-models/yolo.py puts what is found among a model's warnings; models/graph.py's unread_rows is the other such check.
+lint() looks at a file, lint_content() at a graph's dictionary. models/yolo.py prints findings with --lint and puts a
+summary among a model's warnings. The rules are in models/lint_rules.py (graphs) and models/lint_text.py (files).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
-from models.graph import Graph
+import torch
+
+from models.finding import Context, Finding, Fix, mended
+from models.graph import Graph, load_graph, read_graph
+from models.lint_rules import WIRING, apply_rules
+from models.lint_text import Document, read_document, text_rules
+from models.lint_wiring import early, stage_end
+from models.scales import find_graph
+from models.walk import PROBE, measure
+from utils.errors import UserError
+
+__all__ = ["Finding", "Fix", "lint", "lint_content", "lint_file", "mend", "passed_by", "stage_end", "summary"]
+MOST_PASSES = 40
+LATER = ("unread", "gradient")  # rules whose findings other fixes settle
+
+
+def lint(path: str | Path, scale: str = "") -> list[Finding]:
+    """Everything found in a graph's file, in the order of its lines.
+
+    path and scale: as load_graph takes them. Raises UserError for a file that cannot be read as YAML at all.
+    """
+    return lint_file(path, scale)[0]
+
+
+def lint_content(content: Mapping[str, Any]) -> list[Finding]:
+    """Everything found in a graph's dictionary; lines are 0. Raises nothing: what stops a graph is a finding too."""
+    return mend(content)[0]
+
+
+def lint_file(path: str | Path, scale: str = "") -> tuple[list[Finding], dict[str, Any], Document]:
+    """The findings of lint(), the graph's dictionary with every fix made, and the file's text."""
+    content = load_graph(path, scale)
+    document = read_document(find_graph(path))
+    found, better, context = mend(content)
+    found += text_rules(document, Path(path), context, content)
+    lined = [replace(finding, line=finding.line or document.line_of(finding)) for finding in found]
+    return sorted(lined, key=lambda finding: (finding.line, finding.row, finding.rule)), better, document
+
+
+def mend(content: Mapping[str, Any]) -> tuple[list[Finding], dict[str, Any], Context]:
+    """The findings in a graph's dictionary, a copy with every fix made, and how far that copy runs.
+
+    Looks, mends, and looks again: one number left behind can hide what is behind it. Rows keep their numbers.
+    """
+    found: dict[object, Finding] = {}
+    better = dict(content)
+    context = try_out(better)
+    for _ in range(MOST_PASSES):
+        fixes = []
+        for finding in apply_rules(context):
+            fix = finding.fix
+            known = found.get((fix.part, fix.row, fix.position)) if fix else None
+            if fix and known:  # mended once, and still wrong: the last word counts
+                found[fix.part, fix.row, fix.position] = replace(known, meant=finding.meant, fix=fix)
+            else:
+                place = (fix.part, fix.row, fix.position) if fix else (finding.row, finding.rule, finding.what)
+                found.setdefault(place, finding)
+            fixes += [fix] if fix else []
+        if not fixes:
+            break
+        better = mended(better, fixes)
+        context = try_out(better)
+    settled = {finding.row for finding in found.values() if finding.rule in LATER} - {
+        finding.row for finding in apply_rules(context) if finding.rule in LATER
+    }
+    told = [
+        replace(one, meant="a row behind reads it again once its numbers are right")
+        if one.rule in LATER and one.row in settled
+        else one
+        for one in found.values()
+    ]
+    return sorted(told, key=lambda finding: (finding.row, finding.rule)), better, context
+
+
+def try_out(content: Mapping[str, Any]) -> Context:
+    """Build a graph on the meta device and send a picture through as far as that goes. Raises nothing."""
+    from models.yolo import check_size, parse_model  # which imports this file
+
+    graph, sizes, notes = None, list[tuple[int, int]](), list[str]()
+    try:
+        graph = read_graph({"ch": 3, **content})
+        with torch.device("meta"):
+            skeleton, notes = parse_model(graph, 0)
+        check_size(skeleton, graph)
+        measure(skeleton, graph, sizes)
+    except UserError as error:
+        return Context(content, graph, sizes, PROBE, notes, str(error))
+    return Context(content, graph, sizes, PROBE, notes)
 
 
 def passed_by(graph: Graph, sizes: Sequence[tuple[int, int]]) -> list[str]:
     """A warning for each map that Concat or the head reads before its stage is done.
 
-    In YOLO's graphs every such reference names the last row of a stage, and the row before it has the same size: one
-    row inserted without moving the numbers behind it therefore runs, and reads half-done maps. sizes: (height, width)
-    of each row's map.
+    sizes: (height, width) of each row's map.
     """
     found = []
-    for reader in graph.rows:
-        if isinstance(reader.source, list):
-            for source in dict.fromkeys(reader.inputs):
-                end = stage_end(graph, source, sizes)
-                if end != source:
-                    read, meant = (f"row {index}, {graph.rows[index].module}" for index in (source, end))
-                    found.append(
-                        f"{graph.file}: row {reader.index}: {reader.module} from {reader.source}: reads {read}, whose "
-                        f"stage goes on to {meant}, of the same size; {end} was probably meant, as rows inserted "
-                        "above move the numbers"
-                    )
-    return found
+    for slip in early(graph, sizes):
+        reader = slip.reader
+        read, meant = (f"row {index}, {graph.rows[index].module}" for index in (slip.read, slip.meant))
+        found.append(
+            f"{graph.file}: row {reader.index}: {reader.module} from {reader.source}: reads {read}, whose stage goes "
+            f"on to {meant}, of the same size; {slip.meant} was probably meant, as rows inserted above move the numbers"
+        )
+    return list(dict.fromkeys(found))
 
 
-def stage_end(graph: Graph, start: int, sizes: Sequence[tuple[int, int]]) -> int:
-    """The last of the rows from start on that read each other as -1, and nothing else, at one size."""
-    end = start
-    while 0 <= end < len(graph.rows) - 2 and graph.rows[end + 1].source == -1 and sizes[end + 1] == sizes[start]:
-        end += 1
-    return end
+def summary(graph: Graph, sizes: Sequence[tuple[int, int]]) -> list[str]:
+    """Warnings for a model that is being built: half-done maps one by one, and if anything is wrong, where to ask."""
+    return [*passed_by(graph, sizes), *_pointer(graph, sizes)]
+
+
+def _pointer(graph: Graph, sizes: Sequence[tuple[int, int]]) -> Iterator[str]:
+    """The command that tells more, if the wiring deserves it."""
+    count = len(apply_rules(Context({"yaml_file": graph.file}, graph, sizes), WIRING))
+    if count:
+        things = f"{count} thing{'s' * (count > 1)}"
+        yield f"{graph.file}: {things} in its wiring: see python models/yolo.py --lint {graph.file}"

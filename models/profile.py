@@ -19,6 +19,7 @@ from torch.utils.flop_counter import flop_registry
 from models.graph import load_graph, read_graph, unread_rows
 from models.scales import title
 from models.shapes import LightMode, ShapeMode
+from models.sites import insert
 from utils.cli import flag
 from utils.errors import UserError
 from utils.files import ROOT
@@ -32,6 +33,11 @@ class BuildConfig:
 
     cfg: str = flag("models/yolov5s.yaml", "graph to build")
     scale: str = flag("", "size of a graph that has several, such as n, s, m, l, x; '' goes by the name of --cfg")
+    attention: tuple[str, ...] = flag((), "modules to put in, such as SimAM@neck CBAM@backbone.P5", kind=str, nargs="+")
+    out: str = flag("", "file to write the graph to, as YAML, attention put in")
+    sites: bool = flag(False, "list the places where --attention may put modules, row by row")
+    lint: tuple[str, ...] = flag((), "graphs to look through for what builds but is wrong", kind=str, nargs="+")
+    fix: bool = flag(False, "with --lint: write corrected copies, NAME_fixed.yaml beside each file, or --out")
     imgsz: int = flag(640, "side of the picture that costs refer to, pixels", aliases=("--img", "--img-size"))
     batch_size: int = flag(1, "pictures at once")
     device: str = flag("", "where --profile runs: 0, cpu, mps; '' chooses")
@@ -42,6 +48,19 @@ class BuildConfig:
         for name, largest in (("imgsz", 8192), ("batch_size", 1024)):
             if not 1 <= getattr(self, name) <= largest:
                 raise UserError(f"--{name.replace('_', '-')}={getattr(self, name)}: must be 1 to {largest}")
+        for name in ("attention", "out", "sites"):
+            if self.all and getattr(self, name):
+                raise UserError(f"--{name}: is of one graph, but --all means each; leave one of the two out")
+
+        if self.fix and not self.lint:
+            raise UserError("--fix: mends what --lint finds; add --lint FILE")
+        for name in ("attention", "sites", "all", "profile"):
+            if self.lint and getattr(self, name):
+                raise UserError(f"--{name}: is no flag of --lint, which takes files alone; leave one of the two out")
+
+    def content(self) -> dict[str, Any]:
+        """The graph of --cfg with --attention put in."""
+        return insert(load_graph(self.cfg, self.scale), self.attention)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +202,7 @@ def report(kind: Callable[..., Any], config: BuildConfig) -> None:
 
     kind: the DetectionModel class.
     """
-    content = load_graph(config.cfg, config.scale)
+    content = config.content()
     with torch.device("meta"):
         model = kind(content)
     size = whole_size(config.imgsz, model)

@@ -49,12 +49,13 @@ class Measured:
     sizes: list[tuple[int, int]]
 
 
-def measure(network: nn.Sequential, graph: Graph) -> Measured:
+def measure(network: nn.Sequential, graph: Graph, sizes: list[tuple[int, int]] | None = None) -> Measured:
     """Send a picture of PROBE px without data (meta device) through all rows.
 
-    Raises UserError for the first row whose maps do not fit, before anything is allocated.
+    sizes: a list that is given those of the rows that ran, whatever happens then. Raises UserError for the first row
+    whose maps do not fit, before anything is allocated.
     """
-    sizes: list[tuple[int, int]] = []
+    sizes = [] if sizes is None else sizes
     head = network[-1]
 
     def call(row: Any, maps: Any) -> Any:

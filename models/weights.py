@@ -1,4 +1,7 @@
-"""From a file to a model: a YAML gives a fresh one, a checkpoint a trained one; and weights from one to another."""
+"""From a file to a model: a YAML gives a fresh one, a checkpoint a trained one, ours or YOLOv5's or YOLOv8's.
+
+read_weights() is the one door for --weights. models/transfer.py fits a checkpoint's weights to another graph.
+"""
 
 from __future__ import annotations
 
@@ -6,31 +9,56 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from torch import nn
 
+from models.sites import insert
+from models.transfer import transfer
+from models.upstream import adopt
 from models.yolo import DetectionModel, load_graph
 from utils import checkpoint as checkpoints
 from utils.errors import UserError
 from utils.files import find_file
+from utils.foreign import read_foreign
 
 
-def load_model(path: str | Path, device: torch.device | str = "cpu", fuse: bool = True) -> DetectionModel:
+def read_weights(path: str | Path) -> checkpoints.Checkpoint:
+    """A checkpoint of this project, or one of YOLOv5, YOLOv8 and their forks as one of ours.
+
+    A file of tensors alone gives one without a graph, for models/upstream.py's with_graph().
+    Raises UserError for a file that is missing, damaged, or holds anything else; nothing of it is ever run.
+    """
+    return checkpoints.read(path) if checkpoints.is_ours(path) else adopt(read_foreign(path))
+
+
+def load_model(
+    path: str | Path, device: torch.device | str = "cpu", fuse: bool = True, attention: Sequence[str] = (),
+    attention_init: str = "",
+) -> DetectionModel:  # fmt: skip
     """Build the model of a checkpoint or a YAML, in float32 and evaluation mode.
 
-    fuse folds batch norms into convolutions, which is faster and equal up to rounding.
+    fuse folds batch norms into convolutions, which is faster and equal up to rounding. attention: modules to put into
+    its graph, by models/sites.py, and attention_init: how those start.
     Raises UserError for a file that is missing, damaged or foreign.
     """
     if str(path).endswith((".yaml", ".yml")):
-        model = DetectionModel(load_graph(path))
+        model = DetectionModel(insert(load_graph(path), attention, attention_init))
     else:
-        model = from_checkpoint(checkpoints.read(find_file(path)))
+        model = from_checkpoint(read_weights(find_file(path)), attention, attention_init)
     model = model.to(device).float().eval()
     return model.fuse() if fuse else model
 
 
-def from_checkpoint(checkpoint: checkpoints.Checkpoint) -> DetectionModel:
-    """The model that a checkpoint describes, its averaged weights in place."""
+def from_checkpoint(
+    checkpoint: checkpoints.Checkpoint, attention: Sequence[str] = (), attention_init: str = ""
+) -> DetectionModel:
+    """The model that a checkpoint describes, its averaged weights in place; with attention put in, that is fresh."""
+    if not checkpoint.graph:
+        raise UserError("--weights: holds tensors without a graph; train.py takes them, with --cfg for their graph")
     names = checkpoint.names
+    if attention:
+        graph = insert(checkpoint.graph, attention, attention_init)
+        model = DetectionModel(graph, class_count=len(names), names=names)
+        print(transfer(model, checkpoint).line())
+        return model
     model = DetectionModel(checkpoint.graph, class_count=len(names), names=names)
     state = checkpoint.state.items()
     try:
@@ -47,19 +75,3 @@ def newest_best() -> Path:
     if not found:
         raise UserError("--weights: no runs/train/*/weights/best.pt; train first, or give a checkpoint")
     return found[-1]
-
-
-def transfer(model: nn.Module, state: dict[str, torch.Tensor], exclude: Sequence[str] = ()) -> tuple[int, int]:
-    """Copy every tensor whose key and shape fit, in place; return (copied, entries of the model).
-
-    Keys count base rows only, so the weights of a plain graph fit the same graph with attention inserted.
-    exclude: parts of keys to leave alone, such as anchors.
-    """
-    own = model.state_dict()
-    fitting = {
-        key: value
-        for key, value in state.items()
-        if key in own and own[key].shape == value.shape and not any(part in key for part in exclude)
-    }
-    model.load_state_dict(fitting, strict=False)
-    return len(fitting), len(own)

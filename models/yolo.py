@@ -24,7 +24,8 @@ from models.common import Conv, SiLU, make_activation, share_activation
 from models.graph import KEYS, Graph, Row, family_of, load_graph, read_graph, unread_rows
 from models.heads import Detect, Levels
 from models.heads_v8 import DetectV8
-from models.lint import passed_by
+from models.lint import summary
+from models.sites import sites_table
 from models.tta import predict_augmented
 from models.values import shorten
 from models.walk import Call, measure, saved_rows, walk
@@ -69,6 +70,7 @@ def parse_model(graph: Graph, seed: int) -> tuple[nn.Sequential, list[str]]:
                 args = [width, options]
             with layers.collect_warnings(graph, row, warnings):
                 copies = [_make(layers.kind_of(layer, graph) or row.module, args) for _ in range(repeats)]
+            warnings += layers.fill_bottlenecks(graph, row, copies, seed)
             if layer is layers.ATTENTION_LAYER:
                 width = layers.attention_width(row, copies, width)
         widths.append(width)
@@ -90,8 +92,15 @@ def _label(row: Row, copies: list[nn.Module], width: int, args: list[Any]) -> nn
     module.i, module.f, module.key, module.width = row.index, row.source, row.key, width
     module.type = kind.__name__ if row.module in ATTENTION else f"{kind.__module__}.{kind.__name__}"
     module.np = sum(parameter.numel() for parameter in module.parameters())
-    module.repeats, module.shown = row.repeats, shorten(args)
+    module.repeats, module.shown = row.repeats, shorten([*args, row.inside] if row.inside else args)
     return module
+
+
+def check_size(network: nn.Module, graph: Graph) -> None:
+    """Raise UserError for a network of more parameters than anybody means."""
+    size = sum(parameter.numel() for parameter in network.parameters())
+    if size > MOST_PARAMETERS:
+        raise UserError(f"{graph.file}: {size:,} parameters: are too many; lower width_multiple or channel counts")
 
 
 def _activation(graph: Graph) -> nn.Module:
@@ -128,13 +137,9 @@ class DetectionModel(nn.Module):
         checked = read_graph(content)
         with torch.device("meta"):
             skeleton, self.warnings = parse_model(checked, seed)
-        size = sum(parameter.numel() for parameter in skeleton.parameters())
-        if size > MOST_PARAMETERS:
-            raise UserError(
-                f"{checked.file}: {size:,} parameters: are too many; lower width_multiple or channel counts"
-            )
+        check_size(skeleton, checked)
         measured = measure(skeleton, checked)
-        self.warnings += passed_by(checked, measured.sizes)
+        self.warnings += summary(checked, measured.sizes)
         self.model = parse_model(checked, seed)[0]
         self.save = saved_rows(self.model)
         self.graph = {key: copy.deepcopy(value) for key, value in content.items() if key in KEYS}
@@ -231,12 +236,25 @@ def _class_names(names: Mapping[int, str] | Sequence[str] | None, graph: Graph) 
     return found
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Print a graph's table, totals and verdict, or one line for every graph."""
+def main(argv: list[str] | None = None) -> int:
+    """Print a graph's table, totals and verdict, or its places, or one line for every graph; write it to --out."""
+    from models.graph_text import write_graph
     from models.profile import BuildConfig, report, report_all
 
     config = build(BuildConfig, read_flags(BuildConfig, argv, __doc__ or ""))
-    (report_all if config.all else report)(DetectionModel, config)
+    if config.lint:
+        from models.lint_command import run_lint
+
+        return run_lint(config.lint, scale=config.scale, fix=config.fix, out=config.out)
+    if config.sites:
+        print(sites_table(config.content()))
+    else:
+        (report_all if config.all else report)(DetectionModel, config)
+    if config.out:
+        content = config.content()
+        title = f"{content['yaml_file']}{' with ' * bool(config.attention)}{', '.join(config.attention)}"
+        print(f"written to {write_graph(content, config.out, title)}")
+    return 0
 
 
 if __name__ == "__main__":

@@ -110,6 +110,24 @@ def test_where_training_begins(graph, weights, monkeypatch):
         YOLO(weights).train(pretrained=False)
 
 
+def test_attention_by_name(graph, weights, monkeypatch):
+    """Of a file and of a checkpoint, whose weights stay; as text or as a list; kept for train()."""
+    block = load_graph(graph)["backbone"][2][2]
+    wanted = ["SE:init=identity@head", f"CBAM:init=identity@inside {block}"]
+    fresh, trained, plain = YOLO(graph, attention=wanted[0]), YOLO(weights, attention=wanted), YOLO(weights)
+    assert [row.type for row in fresh.model.model[-3:-1]] == ["SE", "SE"]
+    state = trained.model.state_dict()
+    assert all(torch.equal(state[key], value) for key, value in plain.model.state_dict().items())
+    picture = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(trained.model.eval()(picture)[0], plain.model.eval()(picture)[0])
+    asked = planned(monkeypatch, trained, attention="ECA@index.1")[0]
+    assert asked == {"weights": str(weights), "attention": (*wanted, "ECA@index.1")}
+    assert planned(monkeypatch, fresh)[0] == {"cfg": str(graph), "attention": (wanted[0],)}
+    with pytest.raises(UserError, match=r"write YOLO\(…, attention=\[…\]\)"):
+        plain.val(attention="SE@neck")
+
+
 def test_a_stopped_training_is_an_interrupt(graph, folder, monkeypatch):
     def stopped(run):
         raise SystemExit(130)
@@ -209,7 +227,7 @@ def test_load_copies_and_names(graph, weights, capsys):
     assert model.names == NAMES
     state = checkpoints.read(weights).state
     assert all(torch.equal(value, state[key]) for key, value in model.model.state_dict().items())
-    assert f"Transferred {len(state)}/{len(state)} tensors" in capsys.readouterr().out
+    assert f"Transferred {len(state)} of {len(state)} tensors (100 %) from {weights}\n" in capsys.readouterr().out
 
 
 def test_info_and_fuse(graph, capsys):

@@ -163,7 +163,7 @@ def test_named_models(weights, capsys):
     assert hubconf.yolov8n(pretrained=False).names[79] == "79"
     assert capsys.readouterr().out == ""
     assert hubconf.yolov5n(pretrained=weights).names == NAMES
-    assert f"tensors from {weights}" in capsys.readouterr().out
+    assert f"%) from {weights}" in capsys.readouterr().out
     with pytest.raises(UserError, match="missing"):
         hubconf.yolov5n(pretrained="missing.pt")
 

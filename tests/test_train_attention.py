@@ -67,3 +67,24 @@ def test_identity_goes_into_the_checkpoint_and_learns(tmp_path: Path, attention:
     assert checkpoint.state[f"model.3_{attention}.alpha"] != 0
     model = load_model(folder / "weights" / "last.pt")
     assert torch.isfinite(model(torch.rand(1, 3, 64, 64))[0]).all()
+
+
+def test_attention_by_name_goes_into_the_checkpoint(tmp_path: Path) -> None:
+    """Two epochs from a plain checkpoint: the inserted graph and what its rows learnt are written, names and all."""
+    plain = run(tmp_path, "SimAM", "--epochs", "1") / "weights" / "last.pt"
+    kept = plain.rename(tmp_path / "plain.pt")
+    more = ["--weights", str(kept), "--attention", "SE@head.P4", "CBAM:reduction=4@inside.C3"]
+    checkpoint = read(run(tmp_path, "SimAM", *more, "--attention-init", "identity") / "weights" / "last.pt")
+    assert checkpoint.graph["backbone"][2][3][-1] == {"inside": "CBAM", "reduction": 4, "init": "identity"}
+    assert checkpoint.graph["head"] == [[-1, 1, "SE", {"init": "identity"}], [[4, 6], 1, "Detect", ["nc", "anchors"]]]
+    assert "attention_init" not in checkpoint.graph
+    assert checkpoint.config["attention"] == ["SE@head.P4", "CBAM:reduction=4@inside.C3"]
+    assert checkpoint.state["model.4_SE.alpha"] != 0
+    assert checkpoint.state["model.2.m.0.attention.alpha"] != 0
+    model = load_model(tmp_path / "run" / "weights" / "last.pt")
+    assert torch.isfinite(model(torch.rand(1, 3, 64, 64))[0]).all()
+
+
+def test_attention_at_no_place_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"--attention SE@neck.P9: .*has no place 'neck.P9'; it has neck, head, "):
+        run(tmp_path, "SimAM", "--attention", "SE@neck.P9")

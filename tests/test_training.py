@@ -18,7 +18,7 @@ from models.losses.sparsity import Sparsity
 from models.yolo import DetectionModel, load_graph
 from tests.models.fill import GOLDEN_V8, fill, indexed, picture
 from tests.tiny import GRAPH, write_data, write_free_graph, write_graph
-from utils.checkpoint import read
+from utils.checkpoint import Checkpoint, read, save
 from utils.config import Hyperparameters, TrainConfig
 from utils.dist import World
 from utils.ema import ModelEMA
@@ -209,6 +209,29 @@ def test_auto_and_the_familys_schedule_are_in_the_run(
     assert "optimizer auto" not in capsys.readouterr().out
     assert again.schedule == run.schedule
     assert [group["lr"] for group in again.optimizer.param_groups] == [0.001667] * 3
+
+
+def test_weights_of_the_plain_graph_fit_and_what_is_fresh_is_said(
+    material: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The graph of --cfg has SimAM before its last Conv, so that by YOLOv5's names only the rows before it fit."""
+    plain = {**GRAPH, "backbone": [row for row in GRAPH["backbone"] if row[2] != "SimAM"]}
+    plain["head"] = [[[3, 4], 1, "Detect", ["nc", "anchors"]]]
+    for names, said in ((["dark", "bright"], "(100 %)"), (["bright", "gray"], "4 more in part")):
+        source = DetectionModel(plain, names=names, seed=9)
+        save(Checkpoint(source.graph, source.names, source.state_dict()), tmp_path / "plain.pt")
+        run = training.prepare(config(material, tmp_path, weights=str(tmp_path / "plain.pt")), Hyperparameters())
+        lines = capsys.readouterr().out.splitlines()
+        (line,) = [line for line in lines if line.startswith("Transferred ")]
+        total = len(run.model.state_dict())
+        copied, by_name = (total, total - 11) if said == "(100 %)" else (total - 4, total - 11)
+        assert line.startswith(f"Transferred {copied} of {total} tensors (")
+        assert f"from {tmp_path / 'plain.pt'}" in line
+        assert said in line
+        assert line.endswith(f"; matching by name would give {by_name}")
+        table = [line for line in lines if "1 of 2 classes are new" in line]
+        assert [line.split()[:5] for line in table] == ([] if copied == total else [["row", "6", "Detect", "row", "5"]])
+        assert torch.equal(run.model.state_dict()["model.4.conv.weight"], source.state_dict()["model.4.conv.weight"])
 
 
 def test_a_scale_needs_a_graph(material: dict[str, str], tmp_path: Path) -> None:

@@ -168,3 +168,25 @@ def test_importing_val_needs_no_drawing_library() -> None:
     code = f"import sys, val; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "[]"
+
+
+def test_an_identity_put_in_scores_the_same(
+    data: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """mAP and every written box equal the plain checkpoint's; without identity the boxes are others."""
+    flags = ["--weights", str(weights), "--data", str(data), "--device", "cpu", "--workers", "0", "--imgsz", "96",
+             "--noplots", "--save-txt", "--save-conf", "--project", str(tmp_path)]  # fmt: skip
+    texts = []
+    places = ["--attention", "SE@neck+backbone.P4", "CBAM@inside C3"]
+    for name, more in (("plain", []), ("same", [*places, "--attention-init", "identity"]), ("new", places)):
+        metrics = val.main([*flags, "--name", name, *more])
+        files = sorted((tmp_path / name / "labels").glob("*.txt"))
+        texts.append((metrics.map50, metrics.map, [file.read_text() for file in files]))
+    assert texts[0][2]
+    assert texts[0] == texts[1]
+    assert texts[2] != texts[0]
+
+
+def test_attention_init_alone_is_refused(data: Path, weights: Path) -> None:
+    with pytest.raises(UserError, match="--attention-init identity: is of what --attention puts in"):
+        val.main(["--weights", str(weights), "--data", str(data), "--attention-init", "identity"])

@@ -78,6 +78,20 @@ def _halved(value: torch.Tensor) -> torch.Tensor:
     return half if bool(torch.isfinite(half).all()) else value.clone()
 
 
+def is_ours(path: str | Path) -> bool:
+    """Whether a file says that this project wrote it; whether that is true, and it is sound, read() finds out."""
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(f"{_stem(archive)}data.pkl") as file:
+            return FORMAT.encode() in file.read(512)
+    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError, KeyError):
+        return False
+
+
+def _stem(archive: zipfile.ZipFile) -> str:
+    """The one folder of an archive, as torch.save names it after the file."""
+    return archive.namelist()[0].partition("/")[0] + "/" if archive.namelist() else ""
+
+
 def read(path: str | Path) -> Checkpoint:
     """Read a checkpoint of this project.
 
@@ -90,7 +104,7 @@ def read(path: str | Path) -> Checkpoint:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise UserError(f"{path}: holds more than tensors and text ({_culprit(error)}), which is never loaded; "
-                        "give a checkpoint that this project wrote") from None
+                        "give a checkpoint that this project wrote; only --weights takes YOLOv5's and YOLOv8's") from None
     except (RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise UserError(f"{path}: is damaged ({str(error).splitlines()[0][:80]}); take an older checkpoint") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:

@@ -207,8 +207,10 @@ class TrainConfig:
     patience: int = flag(100, "stop after so many epochs without a better fitness; 0 never")
     freeze: tuple[int, ...] = flag([0], "first N rows to freeze, or the rows' numbers")
     save_period: int = flag(-1, "also keep a checkpoint every so many epochs")
-    attention_init: str = flag("", "how attention starts: identity changes no output at first; '' takes the graph's",
-                               choices=("", "paper", "identity"))
+    attention: tuple[str, ...] = flag((), "modules to put into the graph, such as SimAM@neck CBAM@backbone.P5; places: "
+                                      "python models/yolo.py --cfg FILE --sites", kind=str, nargs="+")
+    attention_init: str = flag("", "how attention starts, that of --attention if given, else all: identity changes no "
+                               "output at first; '' takes the graph's", choices=("", "paper", "identity"))
     sparsity: float = flag(0.0, "NAM: weight p of the penalty on its scale factors; 1e-4 is the authors'")
     seed: int = flag(0, "seed of weights, order and augmentation")
     precision: str = flag("auto", "arithmetic of the forward pass; auto takes bf16 or fp16 where it is fast",

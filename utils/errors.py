@@ -11,9 +11,9 @@ class UserError(Exception):
 
 
 def run_main(main: Callable[[list[str] | None], object], argv: list[str] | None = None) -> int:
-    """Call main(argv) and return the exit status: 0, 2 for a UserError, 130 for Ctrl-C, 143 for SIGTERM."""
+    """Call main(argv) and return the exit status: main's own int, else 0; 2 for a UserError, 130 or 143 for signals."""
     try:
-        main(argv)
+        status = main(argv)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -23,4 +23,4 @@ def run_main(main: Callable[[list[str] | None], object], argv: list[str] | None 
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    return 0
+    return status if isinstance(status, int) else 0

@@ -1,4 +1,4 @@
-"""Models from files, and weights from one model into another."""
+"""Models from files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.weights import from_checkpoint, load_model, transfer
+from models.weights import from_checkpoint, load_model
 from models.yolo import DetectionModel, load_graph
 from tests.tiny import write_graph
 from utils import checkpoint as checkpoints
@@ -47,22 +47,6 @@ def test_anchors_in_force_travel_with_the_graph(tmp_path: Path) -> None:
     model.set_anchors(anchors)
     checkpoints.save(Checkpoint(model.graph, model.names, checkpoints.lean(model.state_dict())), path)
     assert load_model(path).spec.anchors == tuple(tuple(level) for level in anchors)
-
-
-def test_a_plain_yolov5s_fits_the_attention_model_whole() -> None:
-    """YOLOv5's rule moves 270 of the 349 tensors here, since its keys count the attention rows."""
-    plain = DetectionModel(load_graph("models/yolov5s.yaml"), seed=1)
-    with_attention = DetectionModel(load_graph("models/yolov5s_SimAM.yaml"), seed=2)
-    assert transfer(with_attention, plain.state_dict()) == (349, 349)
-    moved = with_attention.state_dict()
-    assert all(torch.equal(moved[key], value) for key, value in plain.state_dict().items())
-
-
-def test_other_class_counts_keep_all_but_the_head_and_anchors_may_stay_behind() -> None:
-    plain = DetectionModel(load_graph("models/yolov5n.yaml"), seed=1)
-    other = DetectionModel(load_graph("models/yolov5n.yaml"), class_count=3, seed=2)
-    assert transfer(other, plain.state_dict()) == (343, 349)
-    assert transfer(other, plain.state_dict(), exclude=("anchors",)) == (342, 349)
 
 
 def test_a_checkpoint_that_does_not_fit_its_own_graph_is_one_line(tmp_path: Path) -> None:

@@ -12,9 +12,10 @@ from torch import nn
 from models.attention import build_attention
 from models.attention._registry import ATTENTION
 from models.losses import build_loss
-from models.weights import transfer
+from models.transfer import transfer
 from models.yolo import DetectionModel, load_graph
 from tests.tiny import GRAPH
+from utils.checkpoint import Checkpoint
 from utils.config import Hyperparameters
 from utils.errors import UserError
 
@@ -172,6 +173,5 @@ def test_the_shipped_graph_of_each_module(name: str) -> None:
 def test_every_tensor_is_transferred() -> None:
     plain = DetectionModel(load_graph("yolov5n.yaml"), seed=1)
     model = DetectionModel({**load_graph("yolov5s_CBAM.yaml"), "width_multiple": 0.25})
-    copied, _ = transfer(model, plain.state_dict(), ())
-    assert copied == 349
+    assert transfer(model, Checkpoint(plain.graph, plain.names, plain.state_dict())).copied == 349
     assert all(torch.equal(model.state_dict()[key], value) for key, value in plain.state_dict().items())
