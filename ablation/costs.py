@@ -109,6 +109,7 @@ def measure_graphs(
         for key in group:
             milliseconds, ratio = times[key]
             counted = count_graph(graphs[key], size)
+            ratio = 1.0 if graphs[key] == plain else ratio
             found[key] = dataclasses.replace(counted, latency_ms=milliseconds, latency_ratio=ratio)
     return found
 
