@@ -46,8 +46,8 @@ class DetectV8(nn.Module):
     """Two branches a level: three convolutions to 4 * reg_max bins of distances, three to the classes.
 
     class_count: classes. reg_max: bins a side. channels: of the incoming maps. depthwise: build the class branch of
-    depth-wise and 1x1 convolutions (YOLO11) instead of 3x3 ones (YOLOv8). box_bias: first bias of the bins. class_width:
-    channels within the class branch, 0 for YOLOv8's rule.
+    depth-wise and 1x1 convolutions (YOLO11) instead of 3x3 ones (YOLOv8). box_bias: first bias of the bins.
+    class_width: channels within the class branch, 0 for YOLOv8's rule.
     """
 
     stride: Tensor

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import struct
+import warnings
 import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -102,7 +103,8 @@ class Writer:
 def archive(entries: Iterable[tuple[str, bytes]], compression: int = zipfile.ZIP_STORED) -> bytes:
     """A zip file; the same name may come twice."""
     file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", compression) as out:
+    with warnings.catch_warnings(), zipfile.ZipFile(file, "w", compression) as out:
+        warnings.simplefilter("ignore", UserWarning)  # of names that come twice
         for entry, content in entries:
             out.writestr(zipfile.ZipInfo(entry, (1980, 1, 1, 0, 0, 0)), content, compression)
     return file.getvalue()

@@ -16,10 +16,11 @@ SCRIPTS = {
 }  # fmt: skip
 PACKAGES = ("models", "data", "utils", "ablation")
 UTILS = {
-    "__init__.py", "anchors.py", "boxes.py", "checkpoint.py", "cli.py", "coco.py", "config.py", "confusion.py",
-    "device.py", "dist.py", "draw.py", "dunnett.py", "ema.py", "errors.py", "evaluation.py", "figures.py", "files.py",
-    "keywords.py", "log.py", "metrics.py", "nms.py", "optim.py", "plots.py", "predictions.py", "results.py",
-    "seeds.py", "sheets.py", "signals.py", "stats.py", "structures.py", "tables.py", "weights.py",
+    "__init__.py", "allowlist.py", "anchors.py", "boxes.py", "checkpoint.py", "cli.py", "coco.py", "config.py",
+    "confusion.py", "device.py", "dist.py", "draw.py", "dunnett.py", "ema.py", "errors.py", "evaluation.py",
+    "figures.py", "files.py", "foreign.py", "keywords.py", "log.py", "metrics.py", "nms.py", "opcodes.py", "optim.py",
+    "plots.py", "predictions.py", "results.py", "seeds.py", "sheets.py", "signals.py", "stats.py", "structures.py",
+    "tables.py", "weights.py",
 }  # fmt: skip
 HEAVY = {"cv2", "pandas", "matplotlib", "scipy", "torchvision", "faster_coco_eval", "tensorboard", "tqdm", "PIL", "ray"}
 HEAVY_ALLOWED: set[tuple[str, str]] = {("train.py", "tqdm"), ("val.py", "tqdm")}  # (file, module) at module level

@@ -104,7 +104,7 @@ def read(path: str | Path) -> Checkpoint:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise UserError(f"{path}: holds more than tensors and text ({_culprit(error)}), which is never loaded; "
-                        "give a checkpoint that this project wrote; only --weights takes YOLOv5's and YOLOv8's") from None
+                        "give one that this project wrote; --weights alone takes YOLOv5's and YOLOv8's") from None
     except (RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise UserError(f"{path}: is damaged ({str(error).splitlines()[0][:80]}); take an older checkpoint") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:

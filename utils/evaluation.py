@@ -138,13 +138,18 @@ class Examiner:
         return found
 
     def compare(self, batch: Batch, found: list[torch.Tensor]) -> None:
-        """Match what was found with the labels, in pixels of the original pictures."""
+        """Match what was found with the labels, in pixels of the original pictures, clipped to them.
+
+        YOLOv8's rule compares in pixels of the batch, where boxes may reach beyond the picture.
+        """
         for number, (detections, labels) in enumerate(zip(found, labels_of(batch), strict=True)):
             place = (batch.gains[number], batch.pads[number], batch.original_sizes[number])
-            detections = to_original(detections.float().cpu(), *place)
+            detections = detections.float().cpu().clone()
             if self.settings.single_cls:
                 detections[:, 5] = 0
-            self.evaluation.add(detections, torch.cat((labels[:, :1], to_original(labels[:, 1:], *place)), 1))
+            compared = (detections, labels) if self.evaluation.protocol == "yolov8" else None
+            known = torch.cat((labels[:, :1], to_original(labels[:, 1:], *place)), 1)
+            self.evaluation.add(to_original(detections, *place), known, compared)
             self.sizes.append(batch.original_sizes[number])
 
     def metrics(self, names: dict[int, str]) -> Metrics:

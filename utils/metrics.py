@@ -186,11 +186,20 @@ class Evaluation:
     def images(self) -> int:
         return len(self.detections)
 
-    def add(self, detections: torch.Tensor, labels: torch.Tensor) -> None:
-        """Take one picture: detections [n, 6] corners, score, class, best first; labels [m, 5] class, corners."""
+    def add(
+        self,
+        detections: torch.Tensor,
+        labels: torch.Tensor,
+        compared: tuple[torch.Tensor, torch.Tensor] | None = None,
+    ) -> None:
+        """Take one picture: detections [n, 6] corners, score, class, best first; labels [m, 5] class, corners.
+
+        compared: the two in other pixels, in which they are matched.
+        """
         detections = detections.detach().to("cpu", torch.float32)
         labels = labels.detach().to("cpu", torch.float32)
-        self.correct.append(match_predictions(detections, labels, protocol=self.protocol))
+        found, known = compared or (detections, labels)
+        self.correct.append(match_predictions(found.detach().cpu().float(), known.cpu(), protocol=self.protocol))
         self.confusion.add(detections, labels)
         self.detections.append(detections.numpy().copy())
         self.labels.append(labels.numpy().copy())

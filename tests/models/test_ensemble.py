@@ -40,6 +40,6 @@ def test_other_classes_are_refused():
 
 
 def test_one_file_is_no_ensemble(monkeypatch):
-    monkeypatch.setattr(ensemble, "load_model", lambda file, device: Member(1, NAMES))
+    monkeypatch.setattr(ensemble, "load_model", lambda file, device, **_: Member(1, NAMES))
     assert isinstance(load_models(["a.pt"], torch.device("cpu")), Member)
     assert isinstance(load_models(["a.pt", "b.pt"], torch.device("cpu")), Ensemble)

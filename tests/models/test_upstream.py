@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -82,7 +83,8 @@ def test_arguments_that_shapes_tell(name: str, tmp_path: Path) -> None:
     content = content_of(model)
     content["model"].state["yaml"]["backbone"] = [*rows[:4], [-1, 1, name, [64]], rows[5]]
     path = put(tmp_path / "best.pt", content)
-    checkpoint = pytest.warns(UserWarning, read_weights, path) if name == "GAM" else read_weights(path)
+    with pytest.warns(UserWarning, match="sigmoid") if name == "GAM" else contextlib.nullcontext():
+        checkpoint = read_weights(path)
     assert list(from_checkpoint(checkpoint).state_dict()) == list(model.state_dict())
 
 
@@ -296,14 +298,14 @@ def mutations(seed: int, count: int) -> list[bytes]:
 
 def survive(path: Path, files: list[bytes]) -> int:
     """How many are refused, each in one line; nothing but a UserError may come out."""
-    refused = 0
+    refused: list[str] = []
     for content in files:
         try:
             from_checkpoint(read_weights(put(path, content)))
         except UserError as error:
-            assert "\n" not in str(error)
-            refused += 1
-    return refused
+            refused.append(str(error))
+    assert not [message for message in refused if "\n" in message]
+    return len(refused)
 
 
 def test_damaged_checkpoints_are_refused_or_load(tmp_path: Path) -> None:
@@ -320,5 +322,5 @@ def test_archives_that_are_not_a_model_are_one_line(tmp_path: Path) -> None:
     for number, content in enumerate(({"epoch": 3}, [1, 2], 7, {"model": None}, {"model": {"a": 1}})):
         with pytest.raises(UserError, match="holds"):
             read_weights(put(tmp_path / f"{number}.pt", content))
-    with pytest.raises(UserError, match="data.pkl"):
+    with pytest.raises(UserError, match=r"data\.pkl"):
         read_weights(put(tmp_path / "empty.pt", archive([("best/other", b"")])))

@@ -411,6 +411,7 @@ def test_script_ends_with_2_for_a_bad_graph(tmp_path: Any, capsys: pytest.Captur
         ["row 2", "C3", "nobody reads this row"],
         ["row 4", "Detect from [1, 3]", "reads row 1, Conv, whose stage goes on to row 2, C3, of the same size; 2 was "
          "probably meant, as rows inserted above move the numbers"],
+        ["2 things in its wiring", "see python models/yolo.py --lint small.yaml"],
     ]  # fmt: skip
     assert run_main(main, ["--cfg", str(file)]) == 2
     assert "row 2: C3: nobody reads this row" in capsys.readouterr().err

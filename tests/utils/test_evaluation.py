@@ -204,3 +204,17 @@ def test_speed_has_its_three_stages() -> None:
     speed = evaluate(Oracle(batches), batches, EvalSettings(quiet=True)).speed_ms
     assert list(speed) == ["preprocess", "inference", "nms"]
     assert all(value > 0 for value in speed.values())
+
+
+def test_boxes_may_be_matched_in_other_pixels_than_they_are_kept_in() -> None:
+    """YOLOv8 matches before it clips to the picture: what reaches far beyond it is no hit."""
+    from utils.metrics import Evaluation
+
+    label = torch.tensor([[0.0, 0.0, 0.0, 10.0, 10.0]])
+    beyond = torch.tensor([[-20.0, 0.0, 10.0, 10.0, 0.9, 0.0]])
+    clipped = torch.tensor([[0.0, 0.0, 10.0, 10.0, 0.9, 0.0]])
+    for compared, right in (((beyond, label), False), (None, True)):
+        evaluation = Evaluation(1, "yolov8")
+        evaluation.add(clipped, label, compared)
+        assert bool(evaluation.correct[0].any()) is right
+        assert evaluation.detections[0].tolist() == clipped.tolist()
