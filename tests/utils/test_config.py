@@ -97,10 +97,10 @@ def test_every_hyp_file_loads(name):
     assert Hyperparameters.load(ROOT / "data/hyps" / name) == hyp
 
 
-def test_hyp_files_are_yolov5s_six_yolov8s_and_our_overfitting_check():
+def test_hyp_files_are_yolov5s_six_yolov8s_and_two_of_ours():
     assert HYP_FILES == ["hyp.Objects365.yaml", "hyp.VOC.yaml", "hyp.no-augmentation.yaml", "hyp.overfit.yaml",
                          "hyp.scratch-high.yaml", "hyp.scratch-low.yaml", "hyp.scratch-med.yaml",
-                         "hyp.v8.yaml"]  # fmt: skip
+                         "hyp.short.yaml", "hyp.v8.yaml"]  # fmt: skip
     assert Hyperparameters.load("hyp.scratch-low.yaml") == Hyperparameters()
     voc, high = Hyperparameters.load("hyp.VOC.yaml"), Hyperparameters.load("hyp.scratch-high.yaml")
     assert (voc.lr0, voc.momentum, voc.anchors, voc.translate, voc.mixup) == (0.00334, 0.74832, 3.412, 0.04591, 0.04266)
