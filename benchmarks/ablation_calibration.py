@@ -2,8 +2,8 @@
 
 Prints the tables of docs/ablation.md: 10,000 studies per figure, 4,000 in the planning table, 400 a cell in the check
 of further_seeds. The noise of a run has standard deviation 1 in arms of ordinary noise; effects are in that unit.
-Scores contain what the seed does to all arms: a share `seed` of the variance is common. A share of 5 % is known to 0.22 points
-(one standard error) with 10,000 draws, one of 80 % to 0.4.
+Scores contain what the seed does to all arms: a share `seed` of the variance is common. A share of 5 % is known to
+0.22 points (one standard error) with 10,000 draws, one of 80 % to 0.4.
 """
 
 from __future__ import annotations
