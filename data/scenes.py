@@ -21,7 +21,7 @@ def draw_scene(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.nda
     sides = (SIDE, int(rng.choice([SIDE * 3 // 4, SIDE * 7 // 8, SIDE])))
     height, width = sides if rng.random() < 0.5 else sides[::-1]
     canvas = draw_ground(rng, height, width)
-    owner = np.full((height, width), -1, np.int8)  # number of the shape that each pixel shows
+    owner: np.ndarray = np.full((height, width), -1, np.int8)  # number of the shape that each pixel shows
     classes: list[int] = []
     areas: list[float] = []
     wanted = int(rng.integers(SHAPES[0], SHAPES[1] + 1))

@@ -72,7 +72,7 @@ def _is_result(row: object) -> bool:
 
 def _annotations(image: int, rows: np.ndarray) -> list[dict[str, Any]]:
     """Labels [m, 5] of a picture as COCO writes them."""
-    wide = rows.astype(np.float64)
+    wide: np.ndarray = rows.astype(np.float64)
     areas = box_area(wide[:, 1:5])
     return [
         {"image_id": image, "category_id": int(row[0]), "bbox": _corner_and_sides(row[1:5]), "area": area, "iscrowd": 0}
@@ -82,9 +82,10 @@ def _annotations(image: int, rows: np.ndarray) -> list[dict[str, Any]]:
 
 def _results(image: int, rows: np.ndarray) -> list[dict[str, Any]]:
     """Detections [n, 6] of a picture as COCO writes them."""
+    wide: np.ndarray = rows.astype(np.float64)
     return [
         {"image_id": image, "category_id": int(row[5]), "bbox": _corner_and_sides(row[:4]), "score": float(row[4])}
-        for row in rows.astype(np.float64)
+        for row in wide
     ]
 
 

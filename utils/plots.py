@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -170,7 +171,8 @@ def plot_confusion_matrix(path: Path, matrix: np.ndarray, names: Sequence[str]) 
     if size <= 31:
         _write_cells(axes, shares, counts, min(9.0, 72 * side * 0.72 / size * 0.33))
     bar = figure.colorbar(image, ax=axes, shrink=0.6, aspect=30)
-    bar.outline.set_visible(False)
+    outline: Any = bar.outline  # older type hints call it a Spine that is called
+    outline.set_visible(False)
     bar.ax.tick_params(labelsize=8, length=0)
     return save_figure(figure, path)
 
