@@ -29,7 +29,7 @@ def read_weights(path: str | Path) -> checkpoints.Checkpoint:
     Raises UserError for a file that is missing, damaged, or holds anything else; nothing of it is ever run.
     """
     if Path(path).suffix in EXPORTED:
-        raise UserError(f"{path}: is an exported file, for its own runtime; give the checkpoint (.pt) it is from")
+        raise UserError(f"{path}: is an exported file, for its own runtime; give the checkpoint it is from")
     return checkpoints.read(path) if checkpoints.is_ours(path) else adopt(read_foreign(path))
 
 
