@@ -57,13 +57,13 @@ class YOLO:
     """
 
     def __init__(
-        self, model: str | Path, scale: str = "", task: str = "detect", attention: str | Sequence[str] = ()
+        self, model: str | Path, scale: str = "", task: str = "detect", attention: str | Sequence[str] | None = ()
     ) -> None:
         if task not in ("detect", None):
             raise KeywordError(f"YOLO: task={task!r}: only detect is part of this project")
         self.cfg = self.weights = ""
         self.scale, self.device = scale, ""
-        self.attention = (attention,) if isinstance(attention, str) else tuple(attention)
+        self.attention = (attention,) if isinstance(attention, str) else tuple(attention or ())
         self.save_dir: Path | None = None
         self.metrics: DetMetrics | None = None
         self._copy: tuple[Any, Any] = (None, None)

@@ -174,6 +174,9 @@ def export_onnx(job: Job) -> Path:
     except ImportError as error:
         raise UserError(f"--include onnx: {NEEDS_ONNX} ({error})") from None
     assert program is not None
+    written = program.model.opset_imports[""]
+    if config.opset not in (0, written):
+        raise UserError(f"--opset={config.opset}: PyTorch's exporter writes {written} instead; give that or nothing")
     program.model.metadata_props.update(job.metadata)
     content = program.model_proto.SerializeToString()
     with atomic_write(path) as file:

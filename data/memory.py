@@ -72,6 +72,11 @@ def pixels_of(picture: Any, rgb: bool = False) -> list[np.ndarray]:
     if hasattr(picture, "convert") and hasattr(picture, "getexif"):  # Pillow's, without importing it
         from PIL import ImageOps
 
+        if picture.mode.startswith("I;16"):  # convert() would make white of all above 255
+            return [from_array((np.asarray(ImageOps.exif_transpose(picture)) >> 8).astype(np.uint8))]
+        if picture.mode in ("I", "F"):
+            raise UserError(f"source: the Pillow picture has mode {picture.mode}, whose range is not known; scale to "
+                            "0..255 and .convert('L')")  # fmt: skip
         return [np.ascontiguousarray(np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))[..., ::-1])]
     kind = type(picture).__name__
     raise UserError(f"source: {kind} is no picture; give a path, a Pillow picture, an array [H, W, 3] or a tensor")
@@ -98,7 +103,7 @@ def from_tensor(batch: Tensor) -> list[np.ndarray]:
         batch = batch[None]
     if batch.ndim != 4 or batch.shape[1] != 3 or not batch.numel():
         raise UserError(f"source: the tensor is {list(batch.shape)}, but [B, 3, H, W] or [3, H, W] is needed")
-    if not batch.is_floating_point() or float(batch.min()) < 0 or float(batch.max()) > 1.001:
+    if not batch.is_floating_point() or not 0 <= float(batch.min()) <= float(batch.max()) <= 1.001:
         raise UserError(f"source: the tensor is {batch.dtype}, {batch.min().item():g} to {batch.max().item():g}, but "
                         "floats in 0..1 are needed; divide by 255")  # fmt: skip
     rounded = (batch.detach().float().clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()

@@ -141,6 +141,8 @@ def read_request(text: str, init: str = "") -> Request:
         key, equals, value = (piece.strip() for piece in part.partition("="))
         if not equals or key not in known:
             raise UserError(f"{where}: {shorten(part)}: {name} takes argument=value, with {', '.join(known)}")
+        if key in arguments:
+            raise UserError(f"{where}: {key}: stands twice; leave one of them out")
         arguments[key] = CONSTANTS.get(value.lower(), as_number(value))
     if init:
         arguments.setdefault("init", init)

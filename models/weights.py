@@ -19,6 +19,8 @@ from utils.errors import UserError
 from utils.files import find_file
 from utils.foreign import read_foreign
 
+EXPORTED = (".onnx", ".torchscript", ".engine", ".tflite", ".pb", ".mlmodel", ".mlpackage")
+
 
 def read_weights(path: str | Path) -> checkpoints.Checkpoint:
     """A checkpoint of this project, or one of YOLOv5, YOLOv8 and their forks as one of ours.
@@ -26,6 +28,8 @@ def read_weights(path: str | Path) -> checkpoints.Checkpoint:
     A file of tensors alone gives one without a graph, for models/upstream.py's with_graph().
     Raises UserError for a file that is missing, damaged, or holds anything else; nothing of it is ever run.
     """
+    if Path(path).suffix in EXPORTED:
+        raise UserError(f"{path}: is an exported file, for its own runtime; give the checkpoint it is from")
     return checkpoints.read(path) if checkpoints.is_ours(path) else adopt(read_foreign(path))
 
 

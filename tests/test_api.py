@@ -320,3 +320,7 @@ def test_every_keyword_of_daily_use_is_known():
     given, changes = read_keywords(TrainConfig, sample, "train", api.HYPERPARAMETERS)
     assert len(given) + len(changes) == len(sample)
     assert set(changes) <= {field.name for field in dataclasses.fields(Hyperparameters)}
+
+
+def test_attention_none_is_no_attention(graph: Path) -> None:
+    assert YOLO(graph, attention=None).attention == ()

@@ -283,3 +283,10 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
         export.export(model, ExportConfig(imgsz=(64,)), tmp_path / "best.pt")
     assert (tmp_path / "best.torchscript").read_bytes() == b"old"
     assert not np.any([path.name.startswith(".") for path in tmp_path.iterdir()])
+
+
+@needs_onnx
+def test_an_operator_set_that_the_exporter_does_not_write_is_told(tmp_path: Path) -> None:
+    file = detector(write_graph(tmp_path))
+    with pytest.raises(UserError, match="--opset=99: PyTorch's exporter writes"):
+        export.export(file, ExportConfig(include=("onnx",), imgsz=(64,), opset=99), tmp_path / "best.pt")

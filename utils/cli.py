@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from numbers import Integral
 from typing import Any, NoReturn, TypeVar
 
 from utils.errors import UserError
@@ -81,8 +82,12 @@ def build(kind: type[T], values: dict[str, Any], origin: str = "") -> T:
     for name, value in values.items():
         if name not in known:
             raise UserError(f"{where}{name}: no such setting; known are {', '.join(known)}")
-        default = known[name].default
+        default: Any = known[name].default
         fits = type(value) is type(default) or (type(default) is float and type(value) is int)
         if not fits and default is not None:
             raise UserError(f"{where}{name}: {value!r} is {type(value).__name__}, {type(default).__name__} is needed")
+        for part in value if isinstance(default, tuple) else ():
+            wanted = known[name].metadata.get("kind", type(default[0]) if default else type(part))
+            if not isinstance(part, Integral if wanted is int else wanted):
+                raise UserError(f"{where}{name}: {part!r} is {type(part).__name__}, {wanted.__name__} is needed")
     return kind(**values)

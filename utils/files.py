@@ -59,7 +59,7 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
         _sync_folder(path.parent)
     except OSError as error:
         problem = f"cannot be written ({error.strerror})"
-        raise UserError(f"{path}: {problem}; free some space or choose another --project") from None
+        raise UserError(f"{path}: {problem}; free some space or choose another place") from None
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -29,6 +29,18 @@ UNDERSTOOD = {  # keyword -> values that ask for what happens anyway
     "task": ("detect",), "mode": ("train", "val", "predict", "export"), "deterministic": (True,), "visualize": (False,),
     "retina_masks": (False,), "int8": (False,), "profile": (False,), "stream_buffer": (False,),
 }  # fmt: skip
+SETTLED: dict[str, dict[str, str]] = {  # call -> fields that the object or the call itself sets, with the remedy
+    "val": {"weights": "are the model's own; write YOLO('FILE.pt').val()"},
+    "predict": {
+        "weights": "are the model's own; write YOLO('FILE.pt').predict()",
+        "data": "class names are the model's own; leave it out",
+    },
+    "export": {
+        "weights": "are the model's own; write YOLO('FILE.pt').export()",
+        "include": "is called format here, and takes one",
+        "save_upstream": "has no call; use python export.py --save-upstream",
+    },
+}
 
 
 class KeywordError(UserError, ValueError):
@@ -51,13 +63,16 @@ def read_keywords(
     an unknown keyword, with those like it, and for a value that is none of its choices; types and ranges are checked
     where the dataclass is built.
     """
-    fields = {field.name: field for field in dataclasses.fields(kind)}
+    settled = SETTLED.get(call, {})
+    fields = {field.name: field for field in dataclasses.fields(kind) if field.name not in settled}
     values: dict[str, Any] = {}
     others: dict[str, Any] = {}
     for name, value in options.items():
         field, turn = TURNED.get(name, (RENAMED.get(name, name), None))
         if value is None:
             continue
+        if name in settled:
+            raise KeywordError(f"{call}: {name}={value!r}: {settled[name]}")
         if name in more and not (field in fields and isinstance(value, str)):
             others[name] = value
         elif field in fields:

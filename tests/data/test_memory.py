@@ -107,3 +107,22 @@ def test_what_is_no_picture_is_told(source, words):
         list(open_any(source))
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_16_bit_pillow_picture_keeps_its_shades() -> None:
+    shades = np.linspace(0, 65535, 600).astype(np.uint16).reshape(20, 30)
+    (frame,) = open_any(Image.fromarray(shades))
+    np.testing.assert_array_equal(frame.image[..., 0], shades >> 8)
+
+
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_a_pillow_picture_of_unknown_range_is_refused(mode: str) -> None:
+    with pytest.raises(UserError, match=f"mode {mode}, whose range"):
+        open_any(Image.new(mode, (8, 8)))
+
+
+def test_a_tensor_with_nan_is_refused() -> None:
+    picture = torch.zeros(1, 3, 8, 8)
+    picture[0, 0, 0, 0] = torch.nan
+    with pytest.raises(UserError, match="divide by 255"):
+        open_any(picture)

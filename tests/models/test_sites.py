@@ -498,3 +498,8 @@ def test_attention_behind_the_backbones_last_row_belongs_to_the_backbone() -> No
 def test_the_graphs_own_init_holds_inside_too() -> None:
     content = insert({**narrow("models/yolov5n.yaml"), "attention_init": "identity"}, "SE@inside.C3")
     assert float(DetectionModel(content).state_dict()["model.2.m.0.attention.alpha"]) == 0
+
+
+def test_an_argument_given_twice_is_refused() -> None:
+    with pytest.raises(UserError, match="reduction: stands twice"):
+        read_request("CBAM:reduction=8,reduction=4@neck")

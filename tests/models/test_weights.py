@@ -54,3 +54,11 @@ def test_a_checkpoint_that_does_not_fit_its_own_graph_is_one_line(tmp_path: Path
     state = {key: value for key, value in model.state_dict().items() if not key.startswith("model.2.")}
     with pytest.raises(UserError, match="weights do not fit"):
         from_checkpoint(Checkpoint(model.graph, model.names, state))
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".torchscript"])
+def test_an_exported_file_is_named_as_such(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"best{suffix}"
+    path.write_bytes(b"exported")
+    with pytest.raises(UserError, match=r"is an exported file, .* give the checkpoint"):
+        load_model(path)

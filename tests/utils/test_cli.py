@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 
 from utils.cli import build, flag, names_of, read_flags
@@ -94,3 +95,20 @@ def test_help_shows_every_flag(capsys):
     shown = capsys.readouterr().out
     assert "--img-size" in shown
     assert "--inner" not in shown
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [({"imgsz": ("a",)}, "imgsz: 'a' is str"), ({"imgsz": (64.5,)}, "imgsz: 64.5 is float, int"),
+     ({"formats": (["onnx"],)}, "formats: .'onnx'. is list, str is needed"), ({"words": (3,)}, "words: 3 is int, str")],
+)  # fmt: skip
+def test_values_within_a_list_must_be_of_its_kind(values: dict[str, object], told: str) -> None:
+    @dataclass(frozen=True)
+    class Lists:
+        imgsz: tuple[int, ...] = flag([640], "size")
+        formats: tuple[str, ...] = flag(["onnx"], "formats")
+        words: tuple[str, ...] = flag((), "words", kind=str, nargs="+")
+
+    with pytest.raises(UserError, match=told):
+        build(Lists, values)
+    assert build(Lists, {"imgsz": (np.int64(64),), "words": ("a",)}).words == ("a",)

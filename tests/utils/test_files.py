@@ -44,7 +44,7 @@ def test_every_failing_step_leaves_the_old_file(tmp_path, monkeypatch, step):
         monkeypatch.setattr("builtins.open", refuse)
     elif step != "write":
         monkeypatch.setattr(files.os, step, refuse)
-    message = r"best\.pt: cannot be written \(No space left on device\).*--project"
+    message = r"best\.pt: cannot be written \(No space left on device\).*another place"
     with pytest.raises(UserError, match=message), atomic_write(target) as file:
         file.write(b"half")
         if step == "write":

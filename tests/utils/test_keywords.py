@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from detect import DetectConfig
+from export import ExportConfig
 from utils.cli import build, flag
 from utils.errors import UserError
 from utils.keywords import KeywordError, device_text, read_keywords
+from val import ValConfig
 
 
 @dataclass(frozen=True)
@@ -79,3 +82,14 @@ def test_mistakes_are_told(options, words):
 @pytest.mark.parametrize(("device", "text"), [(None, ""), (0, "0"), ("cpu", "cpu"), ([0, 1], "0,1"), ((2,), "2")])
 def test_devices(device, text):
     assert device_text(device) == text
+
+
+@pytest.mark.parametrize(
+    ("kind", "call", "name", "remedy"),
+    [(DetectConfig, "predict", "weights", "YOLO"), (DetectConfig, "predict", "data", "leave it out"),
+     (ValConfig, "val", "weights", "YOLO"), (ExportConfig, "export", "include", "format"),
+     (ExportConfig, "export", "weights", "YOLO"), (ExportConfig, "export", "save_upstream", "export.py")],
+)  # fmt: skip
+def test_what_a_call_settles_itself_is_refused_and_not_ignored(kind: type, call: str, name: str, remedy: str) -> None:
+    with pytest.raises(KeywordError, match=f"{call}: {name}=.*{remedy}"):
+        read_keywords(kind, {name: "x"}, call)
