@@ -80,7 +80,7 @@ class YOLO:
         """Become the model of a checkpoint, with attention put in."""
         checkpoint = read_weights(_local(weights))
         self.model, self.weights, self.cfg, self.scale = from_checkpoint(checkpoint, attention), weights, "", ""
-        self.attention = attention
+        self.attention, self._copy = attention, (None, None)
         self._trained_at, self._data = int(checkpoint.config.get("imgsz", 0)), checkpoint.data
 
     @property

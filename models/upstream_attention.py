@@ -6,7 +6,6 @@ keys in the modules' own files. models/upstream.py uses it.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -49,7 +48,7 @@ def _cbam(_: Record, state: State) -> dict[str, Any]:
 
 
 def _gam(_: Record, state: State) -> dict[str, Any]:
-    warnings.warn("GAM: the file does not say whether its channel branch ends in a sigmoid; taken to", stacklevel=2)
+    print("warning: GAM: the file does not say whether its channel branch ends in a sigmoid; it is taken to")
     first = state["spatial_attention.0.weight"]
     grouped = first.shape[1] < state["channel_attention.2.weight"].shape[0]
     return {"rate": _ratio(state, "channel_attention.0.weight"), "group": grouped}

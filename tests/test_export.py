@@ -106,6 +106,16 @@ def test_onnx_with_suppression(model, tmp_path):
     assert not found[0, len(wanted) :].any()
 
 
+@needs_onnx
+def test_a_comparison_of_nothing_with_nothing_is_not_called_one(tmp_path, capsys):
+    model = detector(write_graph(tmp_path))
+    config = ExportConfig(include=("onnx",), imgsz=(64,), nms=True, conf_thres=1.0)
+    export.export(model, config, tmp_path / "best.pt")
+    said = capsys.readouterr().out
+    assert "onnx: not compared with the model" in said
+    assert "differs" not in said
+
+
 def suppressed(model: DetectionModel, images: torch.Tensor, most: int, conf: float = 0.05) -> torch.Tensor:
     """What detect.py finds in one picture."""
     with torch.no_grad():

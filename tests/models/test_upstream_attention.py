@@ -18,7 +18,6 @@ CASES = {
 
 
 @pytest.mark.parametrize(("name", "options"), CASES.items())
-@pytest.mark.filterwarnings("ignore:GAM")
 def test_what_was_built_is_built_again(name: str, options: dict[str, object]) -> None:
     module = build_attention(name, 32, **options)
     found = read_arguments(name, Record("x", {}), module.state_dict(), [512])
