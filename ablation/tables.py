@@ -126,13 +126,15 @@ def sentence(line: Line, delta: float) -> str:
     if verdict is None or not math.isfinite(verdict.difference):
         return "has no verdict: no cell could be compared"
     said = "has too few seeds for a verdict" if verdict.seeds < LEAST_SEEDS else WORDS.get(verdict.verdict, "")
-    said += f": {interval(verdict)} points over {verdict.seeds} seeds"
+    said += f": {interval(verdict)} points over {verdict.seeds} seed{'s' if verdict.seeds != 1 else ''}"
     costs = line.costs
     if costs is not None and costs.latency_ratio is not None and not is_control(line.name):
         said += f", at {costs.latency_ratio:.2f} × the latency"
     if verdict.verdict == "no evidence" and verdict.further_seeds and not is_control(line.name):
         seeds = f"{verdict.further_seeds} more seed{'s' if verdict.further_seeds > 1 else ''}"
-        said += f"; {seeds} would show a difference of {100 * delta:g}"
+        are = "is" if verdict.further_seeds == 1 else "are"
+        said += f"; {seeds} would show a difference of {100 * delta:g}" if math.isfinite(verdict.low) else (
+            f"; {seeds} {are} the least for a verdict")
     if is_control(line.name) and verdict.seeds >= LEAST_SEEDS:
         is_sound = verdict.verdict == "no evidence"
         said += "; as it should be, for nothing differs but the seeds" if is_sound else (

@@ -39,6 +39,13 @@ def test_a_control_that_helps_is_a_warning(mixed: StudyResult) -> None:
     assert "as little trust" in sentence(wrong, 0.005)
 
 
+def test_one_seed_promises_a_verdict_and_no_power() -> None:
+    line = make_lines(make_study({"SimAM@neck": 0.02}, seeds=1))[1]
+    said = sentence(line, 0.005)
+    assert "points over 1 seed, at" in said
+    assert said.endswith("2 more seeds are the least for a verdict")
+
+
 def test_markdown_and_latex_are_escaped() -> None:
     lines = make_lines(make_study({"<script>alert(1)</script>@neck": 0.02, 'x $y^2$ & _{a}%@"neck"': 0.0}))
     assert r"&lt;script&gt;alert\(1\)&lt;/script&gt;@neck" in markdown(lines)
