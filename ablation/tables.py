@@ -51,7 +51,7 @@ COLUMNS = (
     Column("#", "number in the charts", lambda line: line.number, "d"),
     Column("arm", "what was put where", lambda line: line.name),
     Column("verdict", "at the study's level, all arms considered", lambda line: word_of(line)),
-    Column("difference", "mean mAP50-95 less the plain graph's on the same seeds, points",
+    Column("difference", "mAP50-95 less the plain graph's, points: mean of common seeds, corrected by its other seeds",
            of_verdict("difference", 100), "+.2f"),
     Column("low", "lower end of the simultaneous interval, points", of_verdict("low", 100), "+.2f"),
     Column("high", "upper end of the simultaneous interval, points", of_verdict("high", 100), "+.2f"),
@@ -138,7 +138,8 @@ def sentence(line: Line, delta: float) -> str:
     if is_control(line.name) and verdict.seeds >= LEAST_SEEDS:
         is_sound = verdict.verdict == "no evidence"
         said += "; as it should be, for nothing differs but the seeds" if is_sound else (
-            "; but nothing differs except the seeds, so the other verdicts deserve as little trust")
+            "; but nothing differs except the seeds: chance in one study of twenty, else the other verdicts deserve as "
+            "little trust")
     return said
 
 

@@ -87,6 +87,12 @@ def test_verdicts_come_first_and_say_what_happened(mixed_page: str) -> None:
     assert "python ablate.py --seeds 5" in page
 
 
+def test_a_corrected_difference_is_not_called_a_mean(mixed_page: str) -> None:
+    assert "Mean paired difference" not in mixed_page
+    assert "corrected for a part of that" in mixed_page
+    assert "1\N{NO-BREAK SPACE}CBAM@neck" in mixed_page  # an arm's number stays with it in the legend
+
+
 def test_a_study_of_which_nothing_was_finished() -> None:
     study = make_study({"SimAM@neck": 0.0})
     failed = {f"SimAM@neck seed {seed}": "no" for seed in range(5)}
