@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ablation import charts, html, tables
@@ -168,6 +169,14 @@ def test_forest_shows_intervals_where_they_are(mixed: StudyResult) -> None:
     assert svg.count("var(--band)") == 1
     assert "var(--helps)" in svg
     assert "#0" not in re.sub(r'(?:href="|url\()#[^")]*', "", svg)
+
+
+def test_epochs_are_whole_numbers() -> None:
+    lines = make_lines(make_study({f"SimAM@p{number}": 0.0 for number in range(6)}))
+    svg = charts.learning({line.name: np.full((1, 12), 0.4) for line in lines}, lines, is_narrow=False)
+    epochs = re.findall(r'text-anchor: middle[^>]*>([\d.]+)</text>', svg)
+    assert len(epochs) >= 4
+    assert all(text.isdecimal() for text in epochs)
 
 
 def test_charts_of_25_arms() -> None:
