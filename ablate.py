@@ -90,7 +90,11 @@ def choose_baseline_seeds(config: StudyConfig, arms: Sequence[Arm]) -> int:
 
 
 def run_cells(config: StudyConfig, cells: Sequence[Cell]) -> dict[str, str]:
-    """Run what is not done yet; with --futility seed by seed. {"stopped": names} of arms that were given up."""
+    """Run what is not done yet; with --futility seed by seed. {"stopped": names} of arms that were given up.
+
+    Raises UserError for a finished cell that is damaged.
+    """
+    read_cells(cells)  # what is damaged is told before days are spent
     hopeless: set[str] = set()
     board = Board(len(cells), sum(state(cell) == "done" for cell in cells), config.epochs)
     try:

@@ -124,6 +124,8 @@ def learning(curves: Mapping[str, np.ndarray], lines: Sequence[Line], is_narrow:
     curves: arm -> [seeds, epochs] of mAP50-95 as shares. "" if there is none. The axis begins at SHOWN_FROM of the
     best value, since the differences of interest are small and late.
     """
+    from matplotlib.ticker import MaxNLocator
+
     plain = curves.get(PLAIN, np.zeros((0, 0)))
     arms = [line for line in lines if line.name != PLAIN and curves.get(line.name, plain[:0]).size]
     if not arms and not plain.size:
@@ -145,6 +147,7 @@ def learning(curves: Mapping[str, np.ndarray], lines: Sequence[Line], is_narrow:
         text = label(line, 20) if line else PLAIN
         panel.set_title(text, fontsize=8.5, loc="left", color=COLORS["ink"])
         panel.tick_params(labelbottom=True)
+        panel.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     best = max((float(values.max()) for values in curves.values() if values.size), default=0.0)
     if best > 0:
         panels[0].set_ylim(100 * best * SHOWN_FROM, 100 * best * 1.02)

@@ -25,7 +25,8 @@ READING = (
     "Every arm is compared with the plain graph on the same seeds: equal initial weights where they share a layer, "
     "equal pictures in equal order. An arm helps or hurts only if its interval, widened for the number of arms, "
     "leaves out zero, and never on fewer than three seeds. No evidence is no proof of no effect: the interval says how "
-    "large an effect may still be.",
+    "large an effect may still be. Where the plain graph has more seeds than an arm, they tell how lucky it was in the "
+    "common ones, and the difference is corrected for a part of that; so it is not that of the two means in the table.",
     "p is adjusted for the number of arms; p exact is the sign-flip test with Holm's adjustment, which assumes nothing "
     "about the noise and cannot be small with few seeds. More seeds: further seeds after which a difference of delta "
     "would be shown in four studies of five.",
@@ -96,8 +97,8 @@ def shared_notes(lines: Sequence[Line]) -> list[str]:
 def drawn_forest(study: StudyResult, lines: Sequence[Line]) -> str:
     wide, narrow = (charts.forest(lines, study.config.margin, is_narrow) for is_narrow in (False, True))
     caption = (
-        "Mean paired difference with its simultaneous 95 % interval: ▲ helps, ▼ hurts, ● no evidence. Dashed: delta, "
-        f"the smallest difference of interest, {study.config.delta:g} points."
+        "Difference from the plain graph with its simultaneous 95 % interval: ▲ helps, ▼ hurts, ● no evidence. Dashed: "
+        f"delta, the smallest difference of interest, {study.config.delta:g} points."
     )
     if any(is_control(line.name) for line in lines):
         caption += " Shaded: the interval of A/A, the plain graph under other seeds, which is what noise alone does."
@@ -107,7 +108,7 @@ def drawn_forest(study: StudyResult, lines: Sequence[Line]) -> str:
 def drawn_costs(lines: Sequence[Line]) -> str:
     wide, narrow = (charts.cost_benefit(lines, is_narrow) for is_narrow in (False, True))
     shown = (line for line in lines if line.name != PLAIN and not is_control(line.name))
-    names = " · ".join(f"{line.number} {line.name}" for line in shown)
+    names = " · ".join(f"{line.number}\N{NO-BREAK SPACE}{line.name}" for line in shown)
     caption = (
         "Higher is better, further left is quicker; the square is the plain graph. Grey: dominated, since another is "
         "at least as good and as quick."

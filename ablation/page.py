@@ -47,6 +47,7 @@ tbody tr:last-child > * { border-bottom: 0; }
 .number { text-align: right; white-space: nowrap; }
 td { white-space: nowrap; } .plain td { white-space: normal; overflow-wrap: anywhere; min-width: 7rem; }
 tbody th { font-weight: 600; min-width: 9rem; max-width: 20rem; overflow-wrap: anywhere; background: var(--paper); }
+@media (min-width: 40rem) { tbody th { overflow-wrap: break-word; } }
 .sticky tbody th, .sticky thead th.arm { position: sticky; left: 0; }
 tr.dominated th, tr.dominated td:not(.helps, .hurts) { color: var(--muted); }
 th button { all: unset; cursor: pointer; font-weight: 600; }

@@ -214,10 +214,18 @@ def is_due(cell: Cell) -> bool:
 def read_cells(cells: Iterable[Cell]) -> list[CellResult]:
     """Finished cells with what they hold. Raises UserError for a file that is damaged."""
     return [
-        CellResult(cell.arm.name, cell.seed, cell.train_seed, cell.folder, read_json(cell.folder / "metrics.json"),
+        CellResult(cell.arm.name, cell.seed, cell.train_seed, cell.folder, read_metrics(cell.folder / "metrics.json"),
                    read_results(cell.folder / "results.csv"), read_json(cell.folder / "timing.json"))
         for cell in cells if state(cell) == "done"
     ]  # fmt: skip
+
+
+def read_metrics(path: Path) -> dict[str, Any]:
+    """metrics.json. Raises UserError if it is damaged, or has no score, which must not pass for one of 0."""
+    content = read_json(path)
+    if not isinstance(content.get("map", ""), (int, float, type(None))):  # None: nothing was labelled
+        raise UserError(f"{path}: has no score; delete the folder, and the cell is run again")
+    return content
 
 
 def read_scores(cells: Iterable[Cell]) -> dict[str, dict[int, float]]:

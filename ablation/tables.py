@@ -51,7 +51,7 @@ COLUMNS = (
     Column("#", "number in the charts", lambda line: line.number, "d"),
     Column("arm", "what was put where", lambda line: line.name),
     Column("verdict", "at the study's level, all arms considered", lambda line: word_of(line)),
-    Column("difference", "mean mAP50-95 less the plain graph's on the same seeds, points",
+    Column("difference", "mAP50-95 less the plain graph's, points: mean of common seeds, corrected by its other seeds",
            of_verdict("difference", 100), "+.2f"),
     Column("low", "lower end of the simultaneous interval, points", of_verdict("low", 100), "+.2f"),
     Column("high", "upper end of the simultaneous interval, points", of_verdict("high", 100), "+.2f"),
@@ -126,17 +126,20 @@ def sentence(line: Line, delta: float) -> str:
     if verdict is None or not math.isfinite(verdict.difference):
         return "has no verdict: no cell could be compared"
     said = "has too few seeds for a verdict" if verdict.seeds < LEAST_SEEDS else WORDS.get(verdict.verdict, "")
-    said += f": {interval(verdict)} points over {verdict.seeds} seeds"
+    said += f": {interval(verdict)} points over {verdict.seeds} seed{'s' if verdict.seeds != 1 else ''}"
     costs = line.costs
     if costs is not None and costs.latency_ratio is not None and not is_control(line.name):
         said += f", at {costs.latency_ratio:.2f} × the latency"
     if verdict.verdict == "no evidence" and verdict.further_seeds and not is_control(line.name):
         seeds = f"{verdict.further_seeds} more seed{'s' if verdict.further_seeds > 1 else ''}"
-        said += f"; {seeds} would show a difference of {100 * delta:g}"
+        are = "is" if verdict.further_seeds == 1 else "are"
+        said += f"; {seeds} would show a difference of {100 * delta:g}" if math.isfinite(verdict.low) else (
+            f"; {seeds} {are} the least for a verdict")
     if is_control(line.name) and verdict.seeds >= LEAST_SEEDS:
         is_sound = verdict.verdict == "no evidence"
         said += "; as it should be, for nothing differs but the seeds" if is_sound else (
-            "; but nothing differs except the seeds, so the other verdicts deserve as little trust")
+            "; but nothing differs except the seeds: chance in one study of twenty, else the other verdicts deserve as "
+            "little trust")
     return said
 
 

@@ -127,6 +127,14 @@ def test_a_study_whose_baseline_failed_has_no_verdicts(command, pretend, monkeyp
     assert (seen[0].verdicts, seen[0].noise) == ([], None)
 
 
+def test_a_damaged_cell_is_told_before_anything_is_trained(command, pretend, tmp_path, capsys):
+    main(command("--seeds", "1"))
+    (tmp_path / "study" / "cells" / "plain_seed0" / "metrics.json").write_text("{")
+    assert run_main(main, command("--seeds", "2")) == 2
+    assert "metrics.json: cannot be read" in capsys.readouterr().err
+    assert (tmp_path / "trace").read_text().count("\n") == 2
+
+
 def test_the_dry_run_lists_arms_and_time_and_trains_nothing(command, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("ablation.costs.ROUNDS", 5)
     assert run_main(main, command("--dry-run")) == 0

@@ -34,7 +34,7 @@ class ArmVerdict:
 
     seeds: paired ones. low, high: simultaneous interval of the whole family. p: adjusted over the arms (Dunnett).
     p_sign_flip: exact, two-sided, Holm-adjusted. verdict: "helps", "hurts" or "no evidence". further_seeds: how many
-    more paired seeds would show delta with power 0.8; 0 if decided. note: what else to know, or empty.
+    more paired seeds would show delta with power 0.8; 0 if decided, and for controls. note: what else to know.
     """
 
     arm: str
@@ -115,8 +115,9 @@ def _judge(scores: Scores, baseline: str, arms: Sequence[str], delta: float, lev
         seeds, family, df = int(found.pairs[row]), int(found.family), float(found.df)
         difference, error = float(found.difference[row]), float(found.error[row])
         low = high = p = math.nan
-        verdict, further, notes = "no evidence", max(0, LEAST_SEEDS - seeds), []
-        if _is_control(scores, arm, baseline):
+        is_control = _is_control(scores, arm, baseline)
+        verdict, further, notes = "no evidence", 0 if is_control else max(0, LEAST_SEEDS - seeds), []
+        if is_control:
             notes.append("a control: its seeds are not the baseline's")
         if seeds < LEAST_SEEDS:
             notes.append(f"{seeds} paired seed{'s' * (seeds != 1)}, and no verdict on fewer than {LEAST_SEEDS}")
@@ -127,9 +128,10 @@ def _judge(scores: Scores, baseline: str, arms: Sequence[str], delta: float, lev
             low, high, p = difference - half, difference + half, adjusted_p(difference / error, family, df)
             if seeds >= LEAST_SEEDS and abs(difference) > half:
                 verdict, further = "helps" if difference > 0 else "hurts", 0
-            else:
+            elif not is_control:
                 further = 0 if high < delta and not further else further_seeds(found, row, delta, level)
                 notes += _about_delta(high, seeds + further, further, delta)
+        notes += _about_correction(table[[0, 1 + row]], difference)
         if seeds >= LEAST_SEEDS:
             notes += _about_flips(seeds, family, level)
         note = "; ".join(notes)
@@ -146,6 +148,16 @@ def _about_delta(high: float, seeds: int, further: int, delta: float) -> list[st
     if high < delta:
         return [f"a gain of {100 * delta:g} mAP is ruled out"]
     return [f"a gain of {100 * delta:g} mAP would have shown with power {POWER:g}"]
+
+
+def _about_correction(pair: Array, difference: float) -> list[str]:
+    """What the paired seeds alone say, where other runs of the baseline change it. pair: [2, seeds], baseline first."""
+    gaps = (pair[1] - pair[0])[~np.isnan(pair).any(0)]
+    others = int((~np.isnan(pair[0])).sum()) - len(gaps)
+    if not others or not len(gaps) or abs(difference - gaps.mean()) < NO_NOISE:
+        return []
+    alone = f"{100 * gaps.mean():+.2f}".replace("-", "−")
+    return [f"{alone} mAP on the paired seeds, corrected by the baseline's {others} other seed{'s' * (others > 1)}"]
 
 
 def _about_flips(seeds: int, family: int, level: float) -> list[str]:

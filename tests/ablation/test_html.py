@@ -16,12 +16,14 @@ COLUMN = """[...document.querySelectorAll("h2")].find(head => head.textContent =
     .querySelector("tbody").innerText.split("\\n").map(row => row.split("\\t")[%d])"""
 CLICK = """[...document.querySelectorAll("table.sortable th button")].find(head => head.textContent === %r).click()"""
 
+HEIGHT = """[...document.querySelectorAll(".sticky tbody th")].find(head => head.innerText === %r).clientHeight"""
 SIZE = """text => { const scale = text.getScreenCTM();
     return parseFloat(getComputedStyle(text).fontSize) * Math.hypot(scale.a, scale.b) }"""
 
 
 def test_in_a_browser(tmp_path: Path) -> None:
-    effects = {f"Module{number}@neck.P{3 + number % 3}": 0.004 * (number - 3) for number in range(7)}
+    effects = {f"Module{number}@neck.P{3 + number % 3}": 0.004 * (number - 3) for number in range(6)}
+    effects["CoordAttention@neck"] = 0.012
     write_report(make_study({NASTY: 0.0, **effects}), tmp_path / "study")
     url = f"file://{tmp_path / 'study' / 'report.html'}"
     with browser(tmp_path) as tab:
@@ -29,6 +31,8 @@ def test_in_a_browser(tmp_path: Path) -> None:
             tab.open(url, width, theme)
             assert tab.run("document.title").startswith("Ablation of")
             assert tab.run("document.documentElement.scrollWidth") == width  # no sideways scrolling of the page
+            if width > 700:  # an ordinary name is in one line
+                assert tab.run(HEIGHT % "CoordAttention@neck") == tab.run(HEIGHT % "A/A")
             kind, other = ("wide", "narrow") if width > 700 else ("narrow", "wide")
             shown = f"[...document.querySelectorAll('.{kind} svg')].filter(svg => svg.clientHeight > 60).length"
             assert tab.run(shown) == 3

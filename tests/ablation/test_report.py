@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ablation import charts, html, tables
@@ -87,6 +88,12 @@ def test_verdicts_come_first_and_say_what_happened(mixed_page: str) -> None:
     assert "python ablate.py --seeds 5" in page
 
 
+def test_a_corrected_difference_is_not_called_a_mean(mixed_page: str) -> None:
+    assert "Mean paired difference" not in mixed_page
+    assert "corrected for a part of that" in mixed_page
+    assert "1\N{NO-BREAK SPACE}CBAM@neck" in mixed_page  # an arm's number stays with it in the legend
+
+
 def test_a_study_of_which_nothing_was_finished() -> None:
     study = make_study({"SimAM@neck": 0.0})
     failed = {f"SimAM@neck seed {seed}": "no" for seed in range(5)}
@@ -162,6 +169,14 @@ def test_forest_shows_intervals_where_they_are(mixed: StudyResult) -> None:
     assert svg.count("var(--band)") == 1
     assert "var(--helps)" in svg
     assert "#0" not in re.sub(r'(?:href="|url\()#[^")]*', "", svg)
+
+
+def test_epochs_are_whole_numbers() -> None:
+    lines = make_lines(make_study({f"SimAM@p{number}": 0.0 for number in range(6)}))
+    svg = charts.learning({line.name: np.full((1, 12), 0.4) for line in lines}, lines, is_narrow=False)
+    epochs = re.findall(r'text-anchor: middle[^>]*>([\d.]+)</text>', svg)
+    assert len(epochs) >= 4
+    assert all(text.isdecimal() for text in epochs)
 
 
 def test_charts_of_25_arms() -> None:

@@ -99,6 +99,10 @@ def test_a_damaged_file_is_named(cell):
     (cell.folder / "metrics.json").write_text("{")
     with pytest.raises(UserError, match=r"metrics.json: cannot be read .* delete the folder"):
         read_cells([cell])
+    for content in ("{}", '{"map": "0.4"}'):
+        (cell.folder / "metrics.json").write_text(content)
+        with pytest.raises(UserError, match=r"metrics.json: has no score; delete the folder"):
+            read_cells([cell])
 
 
 @pytest.mark.parametrize(

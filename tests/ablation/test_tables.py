@@ -36,7 +36,14 @@ def test_a_control_that_helps_is_a_warning(mixed: StudyResult) -> None:
     (line,) = [line for line in lines if line.name == "A/A"]
     assert line.verdict is not None
     wrong = dataclasses.replace(line, verdict=dataclasses.replace(line.verdict, verdict="helps"))
-    assert "as little trust" in sentence(wrong, 0.005)
+    assert "chance in one study of twenty, else the other verdicts deserve as little trust" in sentence(wrong, 0.005)
+
+
+def test_one_seed_promises_a_verdict_and_no_power() -> None:
+    line = make_lines(make_study({"SimAM@neck": 0.02}, seeds=1))[1]
+    said = sentence(line, 0.005)
+    assert "points over 1 seed, at" in said
+    assert said.endswith("2 more seeds are the least for a verdict")
 
 
 def test_markdown_and_latex_are_escaped() -> None:

@@ -125,6 +125,25 @@ def test_controls_are_a_family_of_their_own():
     assert found["A/A"].note.startswith("a control")
 
 
+def test_a_correction_by_further_baseline_seeds_is_told():
+    scores = study(2)
+    assert all("other seeds" not in verdict.note for verdict in compare(scores, "plain"))
+    scores["plain"] |= dict.fromkeys(range(5, 10), 0.39)
+    for arm, verdict in by_arm(scores, "plain").items():
+        pairs = 100 * np.mean([scores[arm][seed] - scores["plain"][seed] for seed in range(5)])
+        assert abs(100 * verdict.difference - pairs) > 0.01
+        said = f"{pairs:+.2f} mAP on the paired seeds, corrected by the baseline's 5 other seeds"
+        assert said.replace("-", "−") in verdict.note
+
+
+def test_a_control_is_not_asked_for_gains_or_further_seeds():
+    scores = study(1)
+    scores["A/A"] = {seed + 1000: score + 0.02 * (seed % 2) for seed, score in scores["plain"].items()}
+    verdict = by_arm(scores, "plain")["A/A"]
+    assert verdict.further_seeds == 0
+    assert "gain" not in verdict.note
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
