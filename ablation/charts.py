@@ -43,8 +43,8 @@ def style_of(verdict: ArmVerdict | None) -> tuple[str, str]:
 def forest(lines: Sequence[Line], delta: float, is_narrow: bool) -> str:
     """Difference of each arm with its simultaneous interval, in mAP points; "" if no arm was compared.
 
-    The shaded band is the interval of A/A, which differs from the plain graph in nothing; the dashed lines are the
-    smallest difference of interest, a share of 1.
+    The shaded band reaches as far to either side of 0 as the interval of A/A, which differs from the plain graph in
+    nothing, does from its middle; the dashed lines are the smallest difference of interest, a share of 1.
     """
     arms = compared(lines)
     if not arms:
@@ -52,7 +52,8 @@ def forest(lines: Sequence[Line], delta: float, is_narrow: bool) -> str:
     figure, axes = new_axes(is_narrow, 1.1 + 0.32 * len(arms))
     for line, verdict in arms:
         if is_control(line.name) and math.isfinite(sum(limits(verdict))):
-            axes.axvspan(*limits(verdict), color=COLORS["band"], linewidth=0, zorder=0)
+            reach = (limits(verdict)[1] - limits(verdict)[0]) / 2
+            axes.axvspan(-reach, reach, color=COLORS["band"], linewidth=0, zorder=0)
     axes.axvline(0, color=COLORS["ink"], linewidth=1, zorder=1)
     for side in (-delta, delta):
         axes.axvline(100 * side, color=COLORS["muted"], linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
@@ -122,7 +123,7 @@ def learning(curves: Mapping[str, np.ndarray], lines: Sequence[Line], is_narrow:
     """A panel for each arm: its curve over the plain graph's (grey, dashed), means and lowest to highest seed.
 
     curves: arm -> [seeds, epochs] of mAP50-95 as shares. "" if there is none. The axis begins at SHOWN_FROM of the
-    best value, since the differences of interest are small and late.
+    best value where most of the curves is above it, since the differences of interest are small and late.
     """
     from matplotlib.ticker import MaxNLocator
 
@@ -148,9 +149,11 @@ def learning(curves: Mapping[str, np.ndarray], lines: Sequence[Line], is_narrow:
         panel.set_title(text, fontsize=8.5, loc="left", color=COLORS["ink"])
         panel.tick_params(labelbottom=True)
         panel.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-    best = max((float(values.max()) for values in curves.values() if values.size), default=0.0)
+    scores = np.concatenate([values.ravel() for values in curves.values()])
+    best = float(scores.max())
     if best > 0:
-        panels[0].set_ylim(100 * best * SHOWN_FROM, 100 * best * 1.02)
+        is_long = float(np.median(scores)) > best * SHOWN_FROM  # else most of the curves is their steep beginning
+        panels[0].set_ylim(100 * best * SHOWN_FROM if is_long else 0, 100 * best * 1.02)
     figure.supxlabel("epoch", fontsize=8.5, color=COLORS["ink"])
     figure.supylabel("mAP50-95, %", fontsize=8.5, color=COLORS["ink"])
     return as_svg(figure, f"curves {is_narrow}")

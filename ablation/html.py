@@ -100,8 +100,8 @@ def drawn_forest(study: StudyResult, lines: Sequence[Line]) -> str:
         "Difference from the plain graph with its simultaneous 95 % interval: ▲ helps, ▼ hurts, ● no evidence. Dashed: "
         f"delta, the smallest difference of interest, {study.config.delta:g} points."
     )
-    if any(is_control(line.name) for line in lines):
-        caption += " Shaded: the interval of A/A, the plain graph under other seeds, which is what noise alone does."
+    if any(is_control(line.name) and line.verdict and math.isfinite(line.verdict.high) for line in lines):
+        caption += " Shaded: what noise alone does, half the interval of A/A (the plain graph, other seeds) to each side."
     return figure(wide, narrow, "Forest plot of the differences; the table below has its figures", caption)
 
 
