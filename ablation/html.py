@@ -101,7 +101,7 @@ def drawn_forest(study: StudyResult, lines: Sequence[Line]) -> str:
         f"delta, the smallest difference of interest, {study.config.delta:g} points."
     )
     if any(is_control(line.name) and line.verdict and math.isfinite(line.verdict.high) for line in lines):
-        caption += " Shaded: what noise alone does, half the interval of A/A (the plain graph, other seeds) to each side."
+        caption += " Shaded: what noise alone does, half the interval of A/A (the plain graph, other seeds), each way."
     return figure(wide, narrow, "Forest plot of the differences; the table below has its figures", caption)
 
 
