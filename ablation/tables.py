@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ablation.summary import SIZES, Line, is_control, seconds_of
-from utils.stats import LEAST_SEEDS
+from utils.stats import LEAST_SEEDS, MOST_SEEDS
 from utils.tables import text_table
 
 if TYPE_CHECKING:
@@ -133,8 +133,12 @@ def sentence(line: Line, delta: float) -> str:
     if verdict.verdict == "no evidence" and verdict.further_seeds and not is_control(line.name):
         seeds = f"{verdict.further_seeds} more seed{'s' if verdict.further_seeds > 1 else ''}"
         are = "is" if verdict.further_seeds == 1 else "are"
-        said += f"; {seeds} would show a difference of {100 * delta:g}" if math.isfinite(verdict.low) else (
-            f"; {seeds} {are} the least for a verdict")
+        if verdict.seeds + verdict.further_seeds >= MOST_SEEDS:
+            said += f"; to show a difference of {100 * delta:g} takes more than {MOST_SEEDS} seeds"
+        elif math.isfinite(verdict.low):
+            said += f"; {seeds} would show a difference of {100 * delta:g}"
+        else:
+            said += f"; {seeds} {are} the least for a verdict"
     if is_control(line.name) and verdict.seeds >= LEAST_SEEDS:
         is_sound = verdict.verdict == "no evidence"
         said += "; as it should be, for nothing differs but the seeds" if is_sound else (

@@ -46,6 +46,14 @@ def test_one_seed_promises_a_verdict_and_no_power() -> None:
     assert said.endswith("2 more seeds are the least for a verdict")
 
 
+def test_more_seeds_than_were_looked_for_are_no_promise(mixed: StudyResult) -> None:
+    line = next(line for line in make_lines(mixed) if line.verdict and line.verdict.verdict == "no evidence")
+    assert line.verdict is not None
+    noisy = dataclasses.replace(line.verdict, further_seeds=200 - line.verdict.seeds)
+    said = sentence(dataclasses.replace(line, name="SE@neck", verdict=noisy), 0.005)
+    assert said.endswith("to show a difference of 0.5 takes more than 200 seeds")
+
+
 def test_markdown_and_latex_are_escaped() -> None:
     lines = make_lines(make_study({"<script>alert(1)</script>@neck": 0.02, 'x $y^2$ & _{a}%@"neck"': 0.0}))
     assert r"&lt;script&gt;alert\(1\)&lt;/script&gt;@neck" in markdown(lines)
