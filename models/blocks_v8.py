@@ -8,25 +8,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from models.common import C3, Conv, Residual
+from models.common import C3, Bottleneck, Conv
 
 
-class WideBottleneck(Residual):
+class WideBottleneck(Bottleneck):
     """Two 3x3 convolutions over int(outputs * expansion) channels, and the input added if wanted and possible."""
 
-    def __init__(
-        self, inputs: int, outputs: int, shortcut: bool = True, groups: int = 1, expansion: float = 0.5
-    ) -> None:
-        super().__init__(outputs)
-        hidden = int(outputs * expansion)
-        self.cv1 = Conv(inputs, hidden, 3)
-        self.cv2 = Conv(hidden, outputs, 3, groups=groups)
-        self.residual = bool(shortcut) and inputs == outputs
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, inputs, H, W] -> [B, outputs, H, W]."""
-        y = self.attend(self.cv2(self.cv1(x)))
-        return x + y if self.residual else y
+    first_kernel = 3
 
 
 class C2(nn.Module):

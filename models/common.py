@@ -166,12 +166,14 @@ class Residual(nn.Module):
 class Bottleneck(Residual):
     """1x1 to int(outputs * expansion) channels, then 3x3; adds its input if shortcut is set and the channels agree."""
 
+    first_kernel = 1
+
     def __init__(
         self, inputs: int, outputs: int, shortcut: bool = True, groups: int = 1, expansion: float = 0.5
     ) -> None:
         super().__init__(outputs)
         hidden = int(outputs * expansion)
-        self.cv1 = Conv(inputs, hidden)
+        self.cv1 = Conv(inputs, hidden, self.first_kernel)
         self.cv2 = Conv(hidden, outputs, 3, groups=groups)
         self.residual = bool(shortcut) and inputs == outputs
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from models.blocks_v8 import WideBottleneck
 from models.common import Bottleneck, Conv
 from models.values import is_number, is_whole, shorten
 from utils.allowlist import Array, Record
@@ -120,7 +119,7 @@ def check_attributes(path: str, ours: nn.Module, theirs: Record) -> None:
     pairs = [(name, _pair(getattr(ours, name)), _pair(theirs.get(name, getattr(ours, name)))) for name in names]
     if type(ours) is nn.BatchNorm2d:
         pairs.append(("eps", NORM_EPSILON, theirs.get("eps", NORM_EPSILON)))
-    if isinstance(ours, (Bottleneck, WideBottleneck)):
+    if isinstance(ours, Bottleneck):
         pairs.append(("add", ours.residual, theirs.get("add", ours.residual)))
     if isinstance(ours, Conv) and not ours.own_activation:
         pairs.append(("act", type(ours.act).__name__, class_name(members(theirs, "_modules").get("act"))))

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 BLOCK = 1 << 19  # values that a CPU works on at a time: 2 MiB of float32, so that intermediates stay in its cache
+STEP = 1 << 20  # values of several maps at once: few enough to stay in cache, enough to keep all cores at work
+CACHE = 1 << 20  # bytes of a map that goes through many steps while it is in cache
 
 
 def traced(x: Tensor) -> bool:
@@ -134,3 +136,18 @@ def blocks(x: Tensor, size: int = BLOCK) -> list[Tensor]:
         return list(x.split(1))
     maps = x.view(1, -1, *x.shape[2:])
     return list(maps.split(max(size // (x.shape[2] * x.shape[3]), 1), 1))
+
+
+def runs(x: Tensor, size: int = 0) -> list[slice]:
+    """Whole images of x, [B, ...], in runs of `size` values at most, or one; 0 stands for CACHE bytes.
+
+    All at once on an accelerator, where launches cost more.
+    """
+    size = size or CACHE // x.element_size()
+    count = size * len(x) // max(x.numel(), 1) if x.device.type == "cpu" else len(x)
+    return [slice(start, start + max(count, 1)) for start in range(0, len(x), max(count, 1))]
+
+
+def split(x: Tensor, *others: Tensor) -> list[tuple[Tensor, ...]]:
+    """Views of x and of others, which hold as many images, side by side in runs of STEP values of x."""
+    return [tuple(tensor[run] for tensor in (x, *others)) for run in runs(x, STEP)]

@@ -28,11 +28,10 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from models.attention._lean import normalise, traced, wide
+from models.attention._lean import normalise, split, traced, wide
 from models.attention._registry import register
 
 USUAL_REDUCTION = 16
-BLOCK = 1 << 20  # values that one step works on: few enough to stay in cache, enough to keep all cores at work
 
 
 class _ChannelBranch(nn.Module):
@@ -114,12 +113,6 @@ def _check_whole(name: str, value: Any) -> None:
         raise ValueError(f"{name}={value!r}: must be a whole number from 1 on")
 
 
-def _blocks(x: Tensor, *others: Tensor) -> list[tuple[Tensor, ...]]:
-    """Parts of the batch that fit in a processor's cache; a GPU does better with the whole."""
-    size = max(1, BLOCK // x[0].numel()) if x.device.type == "cpu" else len(x)
-    return list(zip(*(tensor.split(size) for tensor in (x, *others)), strict=True))
-
-
 class _PoolMap(torch.autograd.Function):
     """x -> (x, mean over the map).
 
@@ -145,7 +138,7 @@ class _Gate(torch.autograd.Function):
         ctx.save_for_backward(x, channel, position)
         ctx.multiply = multiply
         out = torch.empty_like(x)
-        for part, along, place, result in _blocks(x, channel, position, out):
+        for part, along, place, result in split(x, channel, position, out):
             _gate(along, place, multiply, result)
             result.mul_(part).add_(part)
         return out
@@ -155,7 +148,7 @@ class _Gate(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         x, channel, position = ctx.saved_tensors
         out, grad_channel, grad_position = (torch.empty_like(tensor) for tensor in (x, channel, position))
-        operands = _blocks(grad, x, channel, position, out, grad_channel, grad_position)
+        operands = split(grad, x, channel, position, out, grad_channel, grad_position)
         for g, part, along, place, result, result_channel, result_position in operands:
             _gate(along, place, ctx.multiply, result)
             inner = g * part

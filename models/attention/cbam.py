@@ -26,11 +26,10 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from models.attention._lean import normalise, scale, traced, wide
+from models.attention._lean import normalise, scale, split, traced, wide
 from models.attention._registry import register
 
 USUAL_REDUCTION = 16
-BLOCK = 1 << 20  # values that one step works on: few enough to stay in cache, enough to keep all cores at work
 
 
 class _ChannelGate(nn.Module):
@@ -111,12 +110,6 @@ def _check_whole(name: str, value: Any) -> None:
         raise ValueError(f"{name}={value!r}: must be a whole number from 1 on")
 
 
-def _blocks(x: Tensor, *others: Tensor) -> list[tuple[Tensor, ...]]:
-    """Parts of the batch that fit in a processor's cache; a GPU does better with the whole."""
-    size = max(1, BLOCK // x[0].numel()) if x.device.type == "cpu" else len(x)
-    return list(zip(*(tensor.split(size) for tensor in (x, *others)), strict=True))
-
-
 class _PoolMap(torch.autograd.Function):
     """x -> (x, mean over the map, maximum over the map).
 
@@ -135,7 +128,7 @@ class _PoolMap(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor, grad_mean: Tensor, grad_largest: Tensor) -> Tensor:
         x, largest = ctx.saved_tensors
         mean = (grad_mean / (x.shape[2] * x.shape[3]))[:, :, None, None]
-        operands = _blocks(grad, x, mean, largest[:, :, None, None], grad_largest[:, :, None, None])
+        operands = split(grad, x, mean, largest[:, :, None, None], grad_largest[:, :, None, None])
         for out, part, slope, top, grad_top in operands:
             here = torch.eq(part, top).to(x.dtype)
             out.add_(slope).addcmul_(here, grad_top / here.sum((2, 3), keepdim=True))
@@ -149,7 +142,7 @@ class _PoolChannels(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, gate: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         largest = x.new_empty(len(x), 1, *x.shape[2:])
         mean = torch.empty_like(largest, dtype=wide(x.dtype))
-        for part, factor, top, middle in _blocks(x, gate, largest, mean):
+        for part, factor, top, middle in split(x, gate, largest, mean):
             y = part * factor
             torch.amax(y, 1, keepdim=True, out=top)
             torch.mean(y, 1, keepdim=True, dtype=mean.dtype, out=middle)
@@ -162,7 +155,7 @@ class _PoolChannels(torch.autograd.Function):
         x, gate, largest = ctx.saved_tensors
         grad_gate = torch.empty_like(gate)
         grad_mean = grad_mean / x.shape[1]
-        operands = _blocks(grad, x, gate, largest, grad_largest, grad_mean, grad_gate)
+        operands = split(grad, x, gate, largest, grad_largest, grad_mean, grad_gate)
         for out, part, factor, top, grad_top, slope, result in operands:
             y = part * factor
             here = y.eq_(top)
@@ -179,7 +172,7 @@ class _Gate(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, channel: Tensor, position: Tensor) -> Tensor:
         ctx.save_for_backward(x, channel, position)
         out = torch.empty_like(x)
-        for part, factor, place, result in _blocks(x, channel, position, out):
+        for part, factor, place, result in split(x, channel, position, out):
             torch.mul(part, factor, out=result).mul_(place)
         return out
 
@@ -188,7 +181,7 @@ class _Gate(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x, channel, position = ctx.saved_tensors
         out, grad_channel, grad_position = (torch.empty_like(tensor) for tensor in (x, channel, position))
-        operands = _blocks(grad, x, channel, position, out, grad_channel, grad_position)
+        operands = split(grad, x, channel, position, out, grad_channel, grad_position)
         for g, part, factor, place, result, result_channel, result_position in operands:
             torch.mul(g, place, out=result)
             along = result * part

@@ -22,10 +22,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from models.attention._lean import normalise, traced, wide
+from models.attention._lean import normalise, split, traced, wide
 from models.attention._registry import register
 
-BLOCK = 1 << 20  # values that one step works on: few enough to stay in cache, enough to keep all cores at work
 SMALLEST_HIDDEN, USUAL_REDUCTION = 8, 32
 
 
@@ -71,12 +70,6 @@ class CoordAttention(nn.Module):
         return self.conv_h(rows).sigmoid(), self.conv_w(columns.transpose(2, 3)).sigmoid()
 
 
-def _blocks(x: Tensor, *others: Tensor) -> list[tuple[Tensor, ...]]:
-    """Parts of the batch that fit in a processor's cache; a GPU does better with the whole."""
-    size = max(1, BLOCK // x[0].numel()) if x.device.type == "cpu" else len(x)
-    return list(zip(*(tensor.split(size) for tensor in (x, *others)), strict=True))
-
-
 def _row_sums(x: Tensor) -> Tensor:
     """Sums over the width, [B, C, H, 1]; dimensions go in memory order, since PyTorch is up to 30 times slower else."""
     if _channels_last(x):
@@ -117,7 +110,7 @@ class _Means(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
         rows, columns = _laid_like(grad, rows / grad.shape[3], columns / grad.shape[2])
-        for part, row, column in _blocks(grad, rows, columns):
+        for part, row, column in split(grad, rows, columns):
             part.add_(row).add_(column)
         return grad
 
@@ -130,7 +123,7 @@ class _Gate(torch.autograd.Function):
         rows, columns = _laid_like(x, rows, columns)
         ctx.save_for_backward(x, rows, columns)
         out = torch.empty_like(x)
-        for part, row, column, result in _blocks(x, rows, columns, out):
+        for part, row, column, result in split(x, rows, columns, out):
             torch.mul(part, row, out=result).mul_(column)
         return out
 
@@ -139,7 +132,7 @@ class _Gate(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x, rows, columns = ctx.saved_tensors
         out, grad_rows, grad_columns = (torch.empty_like(tensor) for tensor in (x, rows, columns))
-        operands = _blocks(grad, x, rows, columns, out, grad_rows, grad_columns)
+        operands = split(grad, x, rows, columns, out, grad_rows, grad_columns)
         for g, part, row, column, result, result_row, result_column in operands:
             torch.mul(g, column, out=result)
             along = result * part

@@ -30,10 +30,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from models.attention._lean import traced, wide
+from models.attention._lean import runs, traced, wide
 from models.attention._registry import register
 
-CACHE = 2**20  # bytes of a map that are worked on at a time
 FACTOR = 32
 
 
@@ -122,12 +121,6 @@ def _plain(x: Tensor, eps: float, *gates: Tensor) -> Tensor:
     return (part * gate.sigmoid()).reshape(x.shape).to(x.dtype)
 
 
-def _blocks(x: Tensor) -> Iterator[slice]:
-    """Images in runs that fit into the cache; all at once on an accelerator, where launches cost more."""
-    count = max(1, CACHE * len(x) // max(1, x.numel() * x.element_size())) if x.device.type == "cpu" else len(x)
-    return (slice(start, start + count) for start in range(0, len(x), count))
-
-
 def _grouped(x: Tensor, kernel: Tensor) -> Tensor:
     """Images [B, C, H, W] in any layout -> contiguous groups [N, m, H, W] in the type that is computed in."""
     if not x.is_contiguous():
@@ -167,7 +160,7 @@ class _Sums(torch.autograd.Function):
         layout = torch.contiguous_format if grad.is_contiguous() else torch.channels_last
         rows, columns, corners = (one.reshape(*grad.shape[:2], -1).to(grad.dtype) for one in grads)
         rows, columns = (one.contiguous(memory_format=layout) for one in (rows[:, :, :, None], columns[:, :, None]))
-        for block in _blocks(grad):
+        for block in runs(grad):
             grad[block].add_(rows[block]).add_(columns[block])
         for corner, (row, column) in enumerate(((0, 0), (0, -1), (-1, 0), (-1, -1))):
             grad[:, :, row, column] += corners[:, :, corner]
@@ -184,7 +177,7 @@ class _Gate(torch.autograd.Function):
         out = torch.empty_like(x)
         last = kernel.new_empty(len(x) * groups, height, width)
         statistics = kernel.new_empty(2, len(last), members, 1)
-        for block in _blocks(x):
+        for block in runs(x):
             own = slice(block.start * groups, block.stop * groups)
             of_rows, of_columns, weight, constant = (gates[which][own] for which in (0, 1, 3, 4))
             part = _grouped(x[block], kernel)
@@ -209,7 +202,7 @@ class _Gate(torch.autograd.Function):
         groups = len(last) // len(x)
         of_x = torch.empty_like(x)
         of_gates = [torch.zeros_like(gate) for gate in gates]
-        for block in _blocks(x):
+        for block in runs(x):
             own = slice(block.start * groups, block.stop * groups)
             of_rows, of_columns, weight = gates[0][own, :, :, None], gates[1][own, :, None, :], gates[3][own, :, None]
             part, above = _grouped(x[block], kernel), _grouped(grad[block], kernel)

@@ -30,10 +30,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from models.attention._lean import traced, wide
+from models.attention._lean import split, traced, wide
 from models.attention._registry import register
 
-BLOCK = 1 << 20  # values that one step works on: few enough to stay in cache, enough to keep all cores at work
 SMALLEST_SUM = 1e-12
 
 
@@ -130,14 +129,9 @@ def _affine(x: Tensor, slope: Tensor, offset: Tensor) -> Tensor:
     if graph or traced(x):
         return x * (x * slope + offset).sigmoid().to(x.dtype)
     out = torch.empty_like(x)
-    for part, result in zip(_blocks(x), _blocks(out), strict=True):
+    for part, result in split(x, out):
         torch.addcmul(offset, part, slope, out=result).sigmoid_().mul_(part)
     return out
-
-
-def _blocks(x: Tensor) -> tuple[Tensor, ...]:
-    """Parts of the batch that fit in a processor's cache; a GPU does better with the whole."""
-    return x.split(max(1, BLOCK // x[0].numel()) if x.device.type == "cpu" else len(x))
 
 
 class _Gate(torch.autograd.Function):
@@ -152,7 +146,7 @@ class _Gate(torch.autograd.Function):
         out, mean, rstd = torch.native_batch_norm(
             x, weight, bias, norm.running_mean, norm.running_var, training=True, momentum=momentum, eps=norm.eps
         )
-        for part, result in zip(_blocks(x), _blocks(out), strict=True):
+        for part, result in split(x, out):
             result.sigmoid_().mul_(part)
         ctx.save_for_backward(x, weight, bias, mean, rstd)
         return out
@@ -164,7 +158,7 @@ class _Gate(torch.autograd.Function):
         slope = weight * rstd
         offset, slope = _as_map(bias - mean * slope), _as_map(slope)
         out = torch.empty_like(x)
-        parts = list(zip(_blocks(grad), _blocks(x), _blocks(out), strict=True))
+        parts = split(grad, x, out)
         room = torch.empty_like(parts[0][1])
         total, along = torch.zeros_like(mean), torch.zeros_like(mean)
         for g, part, gate in parts:

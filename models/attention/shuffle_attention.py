@@ -21,17 +21,15 @@ Verdict: not yet measured.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from models.attention._lean import traced, wide
+from models.attention._lean import runs, traced, wide
 from models.attention._registry import register
 
-CACHE = 2**20  # bytes of a map that are worked on at a time
 GROUPS = 8
 
 
@@ -88,12 +86,6 @@ def _plain(x: Tensor, eps: float, scale: Tensor, slope: Tensor, shift: Tensor) -
     return out.unflatten(1, (2, -1)).transpose(1, 2).flatten(1, 2).to(x.dtype)
 
 
-def _blocks(x: Tensor) -> Iterator[slice]:
-    """Images in runs that fit into the cache; all at once on an accelerator, where launches cost more."""
-    count = max(1, CACHE * len(x) // max(1, x.numel() * x.element_size())) if x.device.type == "cpu" else len(x)
-    return (slice(start, start + count) for start in range(0, len(x), count))
-
-
 class _Shuffle(torch.autograd.Function):
     """`_plain` block by block; keeps x, and mean and 1 / deviation of each channel."""
 
@@ -102,7 +94,7 @@ class _Shuffle(torch.autograd.Function):
         channels, positions = x.shape[1], x.shape[2] * x.shape[3]
         out = torch.empty_like(x)
         statistics = scale.new_empty(2, len(x), channels, 1, 1)
-        for block in _blocks(x):
+        for block in runs(x):
             part = x[block].to(scale.dtype)
             gate, mean, rstd = torch.native_group_norm(part, None, None, len(part), channels, positions, channels, eps)
             statistics[0, block, :, 0, 0], statistics[1, block, :, 0, 0] = mean, rstd
@@ -117,7 +109,7 @@ class _Shuffle(torch.autograd.Function):
         x, scale, slope, shift, statistics = ctx.saved_tensors
         of_x, positions = torch.empty_like(x), x.shape[2] * x.shape[3]
         of_gate = scale.new_zeros(3, *scale.shape)  # for each channel of scale, slope and shift
-        for block in _blocks(x):
+        for block in runs(x):
             part = x[block].to(scale.dtype)
             above = torch.empty_like(part)
             above.unflatten(1, (2, -1)).copy_(grad[block].unflatten(1, (-1, 2)).transpose(1, 2))

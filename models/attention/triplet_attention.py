@@ -19,17 +19,15 @@ Verdict: not yet measured.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from models.attention._lean import normalise, traced, wide
+from models.attention._lean import normalise, runs, traced, wide
 from models.attention._registry import register
-
-CACHE = 2**20  # bytes of a map that are worked on at a time
 
 
 @register("TripletAtt", "Triplet")
@@ -99,18 +97,12 @@ def _pool(y: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, ...]:
     return y, *(torch.stack((y.amax(axis).to(full), y.mean(axis, dtype=full)), 1) for axis in axes)
 
 
-def _blocks(y: Tensor) -> Iterator[slice]:
-    """Images in runs that fit into the cache; all at once on an accelerator, where launches cost more."""
-    count = max(1, CACHE * len(y) // max(1, y.numel() * y.element_size())) if y.device.type == "cpu" else len(y)
-    return (slice(start, start + count) for start in range(0, len(y), count))
-
-
 class _Pool(torch.autograd.Function):
     """`_pool` block by block. The map is handed on so that backward gets its gradient here and adds to it in place."""
 
     @staticmethod
     def forward(ctx: Any, y: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, ...]:
-        parts = [_pool(y[block], axes)[1:] for block in _blocks(y)]
+        parts = [_pool(y[block], axes)[1:] for block in runs(y)]
         planes = [torch.cat(plane) for plane in zip(*parts, strict=True)]
         ctx.axes = axes
         ctx.save_for_backward(y, *planes)
@@ -120,7 +112,7 @@ class _Pool(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor, *grads: Tensor) -> tuple[Tensor, None]:
         y, *planes = ctx.saved_tensors
-        for block in _blocks(y):
+        for block in runs(y):
             part, into = y[block], grad[block]
             equal = torch.empty_like(part)
             for axis, plane, above in zip(ctx.axes, planes, grads, strict=True):
@@ -149,7 +141,7 @@ class _Apply(torch.autograd.Function):
         ctx.axes = axes
         ctx.save_for_backward(y, *gates)
         out = torch.empty_like(y)
-        for block in _blocks(y):
+        for block in runs(y):
             _times_sum(y[block], [gate[block] for gate in gates], out[block])
         return out
 
@@ -160,7 +152,7 @@ class _Apply(torch.autograd.Function):
         grad = grad.contiguous()
         of_y = torch.empty_like(y)
         of_gates = [torch.empty_like(gate) for gate in gates]
-        for block in _blocks(y):
+        for block in runs(y):
             product = grad[block] * y[block]
             for axis, of_gate in zip(ctx.axes, of_gates, strict=True):
                 of_gate[block] = product.sum(axis, keepdim=True)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from utils.files import ROOT
 
@@ -23,6 +24,21 @@ TOLERANCE = 1e-5  # relative to a value, and to the spread of its array
 def draws(seed: int, *shape: int) -> torch.Tensor:
     """Standard normal float32 values that every platform draws alike."""
     return torch.from_numpy(np.random.Generator(np.random.PCG64(seed)).standard_normal(shape).astype(np.float32))
+
+
+def assert_same_gradients(
+    module: nn.Module, listing: Callable[[Any, Tensor], Tensor], x: Tensor, memory_format: torch.memory_format
+) -> None:
+    """Gradients of x and of the parameters are those that autograd finds for the plain listing(module, x).
+
+    That of x has the layout of x.
+    """
+    weights = draws(6, *x.shape).contiguous(memory_format=memory_format)
+    inputs = [x, *module.parameters()]
+    found = torch.autograd.grad((module(x) * weights).sum(), inputs)
+    expected = torch.autograd.grad((listing(module, x) * weights).sum(), inputs)
+    torch.testing.assert_close(found, expected)
+    assert found[0].is_contiguous(memory_format=memory_format)
 
 
 def fill(module: nn.Module, entries: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from models.attention._arguments import read_list
 from models.attention.bam import BAM
-from tests.models.attention.golden import Golden, draws
+from tests.models.attention.golden import Golden, assert_same_gradients, draws
 
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
 
@@ -62,18 +62,13 @@ def test_golden(variant: str, size: str, combine: str) -> None:
 def test_gradients(options: dict[str, Any], combine: str, memory_format: torch.memory_format) -> None:
     module = BAM(6, combine=combine, **options).double()
     x = draws(5, 3, 6, 4, 5).double().contiguous(memory_format=memory_format).requires_grad_()
-    weights = draws(6, *x.shape).contiguous(memory_format=memory_format)
-    inputs = [x, *module.parameters()]
-    found = torch.autograd.grad((module(x) * weights).sum(), inputs)
-    expected = torch.autograd.grad((listing(module, x) * weights).sum(), inputs)
-    torch.testing.assert_close(found, expected)
-    assert found[0].is_contiguous(memory_format=memory_format)
+    assert_same_gradients(module, listing, x, memory_format)
     assert torch.autograd.gradcheck(module.eval(), (x,), fast_mode=True)
 
 
 @pytest.mark.parametrize("combine", ["mul", "add"])
 def test_a_batch_of_several_blocks_and_an_expanded_gradient(combine: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.attention.bam.BLOCK", 2 * 16 * 7 * 6)  # two pictures, then one
+    monkeypatch.setattr("models.attention._lean.STEP", 2 * 16 * 7 * 6)  # two pictures, then one
     module = BAM(16, combine=combine)
     x = draws(5, 3, 16, 7, 6).requires_grad_()
     found, expected = (torch.autograd.grad(f(x).sum(), x)[0] for f in (module, lambda x: listing(module, x)))

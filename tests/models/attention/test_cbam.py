@@ -10,7 +10,7 @@ from torch import Tensor
 
 from models.attention._arguments import read_list
 from models.attention.cbam import CBAM
-from tests.models.attention.golden import Golden, draws
+from tests.models.attention.golden import Golden, assert_same_gradients, draws
 
 GOLDEN = Golden("cbam")
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
@@ -41,12 +41,7 @@ def test_golden_channel_gate_alone() -> None:
 def test_gradients(options: dict[str, Any], memory_format: torch.memory_format) -> None:
     module = CBAM(6, **options).double()
     x = draws(5, 3, 6, 4, 5).double().contiguous(memory_format=memory_format).requires_grad_()
-    weights = draws(6, *x.shape).contiguous(memory_format=memory_format)
-    inputs = [x, *module.parameters()]
-    found = torch.autograd.grad((module(x) * weights).sum(), inputs)
-    expected = torch.autograd.grad((listing(module, x) * weights).sum(), inputs)
-    torch.testing.assert_close(found, expected)
-    assert found[0].is_contiguous(memory_format=memory_format)
+    assert_same_gradients(module, listing, x, memory_format)
     with torch.no_grad():
         torch.testing.assert_close(module(x), listing(module, x))
     assert torch.autograd.gradcheck(module.eval(), (x,), fast_mode=True)
@@ -60,7 +55,7 @@ def test_ties_share_the_gradient() -> None:
 
 
 def test_a_batch_of_several_blocks_and_an_expanded_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.attention.cbam.BLOCK", 2 * 16 * 7 * 6)  # two pictures, then one
+    monkeypatch.setattr("models.attention._lean.STEP", 2 * 16 * 7 * 6)  # two pictures, then one
     module = CBAM(16)
     x = draws(5, 3, 16, 7, 6).requires_grad_()
     found, expected = (torch.autograd.grad(f(x).sum(), x)[0] for f in (module, lambda x: listing(module, x)))

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from models.attention._arguments import read_list
 from models.attention.coord_attention import CoordAttention
-from tests.models.attention.golden import Golden, draws
+from tests.models.attention.golden import Golden, assert_same_gradients, draws
 
 GOLDEN = Golden("coord_att")
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
@@ -39,12 +39,7 @@ def test_golden_with_more_hidden_channels() -> None:
 def test_gradients(size: tuple[int, int], memory_format: torch.memory_format) -> None:
     module = CoordAttention(6).double()
     x = draws(5, 3, 6, *size).double().contiguous(memory_format=memory_format).requires_grad_()
-    weights = draws(6, *x.shape).contiguous(memory_format=memory_format)
-    inputs = [x, *module.parameters()]
-    found = torch.autograd.grad((module(x) * weights).sum(), inputs)
-    expected = torch.autograd.grad((listing(module, x) * weights).sum(), inputs)
-    torch.testing.assert_close(found, expected)
-    assert found[0].is_contiguous(memory_format=memory_format)
+    assert_same_gradients(module, listing, x, memory_format)
     assert torch.autograd.gradcheck(module.eval(), (x,), fast_mode=True)
 
 
@@ -52,7 +47,7 @@ def test_gradients(size: tuple[int, int], memory_format: torch.memory_format) ->
 def test_a_batch_of_several_blocks_and_an_expanded_gradient(
     memory_format: torch.memory_format, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("models.attention.coord_attention.BLOCK", 2 * 16 * 7 * 6)  # two pictures, then one
+    monkeypatch.setattr("models.attention._lean.STEP", 2 * 16 * 7 * 6)  # two pictures, then one
     module = CoordAttention(16)
     x = draws(5, 3, 16, 7, 6).contiguous(memory_format=memory_format).requires_grad_()
     found, expected = (torch.autograd.grad(f(x).sum(), x)[0] for f in (module, lambda x: listing(module, x)))

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from models.attention.ema import EMA, _blocks, _Gate, _plain, _Sums, _sums, _windows
+from models.attention._lean import runs
+from models.attention.ema import EMA, _Gate, _plain, _Sums, _sums, _windows
 from tests.models.attention.golden import Golden, draws
 
 
@@ -36,7 +37,7 @@ def test_the_shorter_way_is_the_same(channels: int, size: tuple[int, int], memor
     torch.nn.init.normal_(module.gn.weight)
     module.double()  # gradients of parameters are sums of up to 10,000 terms
     x = draws(5, 6, channels, *size).double().contiguous(memory_format=memory_format).requires_grad_()
-    assert channels <= 6 or len(list(_blocks(x))) > 1
+    assert channels <= 6 or len(runs(x)) > 1
     weight, given = draws(7, *x.shape), (x, *module.parameters())
     found, expected = (
         (out, *torch.autograd.grad((out * weight).sum(), given)) for out in (module(x), steps(module, x))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.attention._lean import BLOCK, blocks, dot, like, normalise, pool, scale, traced
+from models.attention._lean import BLOCK, CACHE, blocks, dot, like, normalise, pool, runs, scale, split, traced
 from tests.models.attention.golden import draws
 
 LAYOUTS = pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
@@ -89,6 +89,33 @@ def test_blocks_cover_a_map_once(layout: torch.memory_format) -> None:
     for part in parts:
         part += 1
     assert torch.equal(x, torch.ones_like(x))
+
+
+@LAYOUTS
+def test_runs_take_every_image_once_in_order(layout: torch.memory_format) -> None:
+    x = torch.arange(7.0).view(7, 1, 1, 1).expand(7, 2, 3, 4).contiguous(memory_format=layout)
+    for size, lengths in [(24, [1] * 7), (71, [2, 2, 2, 1]), (1, [1] * 7), (10**6, [7])]:
+        found = runs(x, size)
+        assert [len(x[run]) for run in found] == lengths
+        assert torch.equal(torch.cat([x[run] for run in found]), x)
+    assert runs(x[:0]) == []
+    assert len(runs(torch.empty(64, 8, 1024, device="meta"), 1)) == 1
+
+
+def test_runs_are_as_many_bytes_whatever_the_type() -> None:
+    x = torch.zeros(8, CACHE // 8)
+    assert len(runs(x)) == 4
+    assert len(runs(x.half())) == 2
+
+
+def test_split_keeps_maps_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.attention._lean.STEP", 48)
+    x, gate = draws(15, 5, 2, 3, 4), draws(16, 5, 2, 1, 1)
+    parts = split(x, gate)
+    assert [part.shape for part, _ in parts] == [(2, 2, 3, 4), (2, 2, 3, 4), (1, 2, 3, 4)]
+    for whole, pieces in zip((x, gate), zip(*parts, strict=True), strict=True):
+        assert torch.equal(torch.cat(pieces), whole)
+        assert pieces[0].data_ptr() == whole.data_ptr()
 
 
 def test_like_copies_only_where_it_must() -> None:

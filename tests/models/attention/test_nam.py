@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from models.attention._arguments import read_list
 from models.attention.nam import NAM
-from tests.models.attention.golden import Golden, draws
+from tests.models.attention.golden import Golden, assert_same_gradients, draws
 
 GOLDEN = Golden("nam")
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
@@ -70,19 +70,14 @@ def test_gradients_with_signs_and_both_branches(memory_format: torch.memory_form
         for seed, parameter in enumerate(module.parameters()):
             parameter.copy_(draws(seed, *parameter.shape))  # some scales are negative
     x = draws(5, 6, 3, 4, 5).double().contiguous(memory_format=memory_format).requires_grad_()
-    weights = draws(6, *x.shape).contiguous(memory_format=memory_format)
-    inputs = [x, *module.parameters()]
-    found = torch.autograd.grad((module(x) * weights).sum(), inputs)
-    expected = torch.autograd.grad((listing(module, x) * weights).sum(), inputs)
-    torch.testing.assert_close(found, expected)
-    assert found[0].is_contiguous(memory_format=memory_format)
+    assert_same_gradients(module, listing, x, memory_format)
     torch.testing.assert_close(module(x), listing(module, x))
     module.spatial_shape = None
     assert torch.autograd.gradcheck(module, (x,), fast_mode=True)
 
 
 def test_a_batch_of_several_blocks_and_an_expanded_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.attention.nam.BLOCK", 2 * 16 * 7 * 6)  # two pictures, then one
+    monkeypatch.setattr("models.attention._lean.STEP", 2 * 16 * 7 * 6)  # two pictures, then one
     module = NAM(16)
     x = draws(5, 3, 16, 7, 6).requires_grad_()
     module(x).sum().backward()

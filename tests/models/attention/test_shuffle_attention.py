@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from models.attention.shuffle_attention import ShuffleAttention, _blocks, _plain, _Shuffle
+from models.attention._lean import runs
+from models.attention.shuffle_attention import ShuffleAttention, _plain, _Shuffle
 from tests.models.attention.golden import Golden, draws
 
 
@@ -26,7 +27,7 @@ def test_gradients_by_differences() -> None:
 @pytest.mark.parametrize("shape", [(3, 256, 24, 25), (12, 16, 40, 41)])
 def test_blocks_of_images_give_what_the_whole_batch_gives(shape: tuple[int, ...], memory_format: Any) -> None:
     x = draws(5, *shape).double().contiguous(memory_format=memory_format).requires_grad_()
-    assert len(list(_blocks(x))) > 1
+    assert len(runs(x)) > 1
     gates = [draws(seed, 1, shape[1], 1, 1).double().requires_grad_() for seed in (4, 5, 6)]
     weight = draws(7, *shape)
     found, expected = (

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from models.attention.triplet_attention import TripletAttention, _Apply, _blocks, _Pool, _pool, _times_sum
+from models.attention._lean import runs
+from models.attention.triplet_attention import TripletAttention, _Apply, _Pool, _pool, _times_sum
 from tests.models.attention.golden import Golden, draws
 
 GOLDEN = Golden("triplet")
@@ -40,7 +41,7 @@ def test_gradients_by_differences(axes: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("shape", [(3, 256, 24, 25), (12, 16, 40, 41)])
 def test_blocks_of_images_give_what_the_whole_batch_gives(shape: tuple[int, ...]) -> None:
     x = draws(5, *shape).requires_grad_()
-    assert len(list(_blocks(x))) > 1
+    assert len(runs(x)) > 1
     axes = (1, 2, 3)
     gates = [draws(axis, *shape).mean(axis, keepdim=True).sigmoid() for axis in axes]
     weight = draws(6, *shape)
