@@ -96,6 +96,7 @@ def run_cells(config: StudyConfig, cells: Sequence[Cell]) -> dict[str, str]:
     """
     read_cells(cells)  # what is damaged is told before days are spent
     hopeless: set[str] = set()
+    controls = [cell.arm.name for cell in cells if cell.arm.is_aa]
     board = Board(len(cells), sum(state(cell) == "done" for cell in cells), config.epochs)
     try:
         for number, block in enumerate(blocks(config, cells)):
@@ -104,7 +105,7 @@ def run_cells(config: StudyConfig, cells: Sequence[Cell]) -> dict[str, str]:
                 ENGINES[config.engine](due, config, board)
             known = read_scores(cell for cell in cells if cell.seed <= config.first_seed + number)
             if config.futility and known.get(PLAIN):
-                found = futile(known, PLAIN, config.margin, config.seeds) - hopeless
+                found = futile(known, PLAIN, config.margin, config.seeds, controls) - hopeless
                 hopeless |= found
                 for name in sorted(found):
                     board.say(f"{name}: stopped after {number + 1} seeds, hardly a chance is left that it helps")
@@ -126,13 +127,15 @@ def blocks(config: StudyConfig, cells: Sequence[Cell]) -> Iterator[list[Cell]]:
 def summarise(config: StudyConfig, arms: Sequence[Arm], cells: Sequence[Cell], facts: dict[str, Any]) -> StudyResult:
     """What the finished cells say together."""
     results, scores = read_cells(cells), read_scores(cells)
-    verdicts = compare(scores, PLAIN, config.margin) if scores.get(PLAIN) else []
+    controls = [arm.name for arm in arms if arm.is_aa]
+    verdicts = compare(scores, PLAIN, config.margin, controls=controls) if scores.get(PLAIN) else []
     by_name = {verdict.arm: verdict for verdict in verdicts}
     device = make_slots(config)[0].device
     costs = measure_costs(dataclasses.replace(config, device=device), arms, config.folder / "costs.json")
     causes = {arm.name: explain(arm, results, by_name.get(arm.name), config.weights) for arm in arms}
     return StudyResult(
-        config, arms, results, read_failures(cells), verdicts, noise(scores, PLAIN) if verdicts else None,
+        config, arms, results, read_failures(cells), verdicts,
+        noise(scores, PLAIN, controls) if verdicts else None,
         add_training(costs, results), causes, facts,
     )  # fmt: skip
 

@@ -52,18 +52,20 @@ class YOLO:
 
     model: a model YAML (random weights) or a checkpoint. scale: n, s, m, l or x, for a YAML that has several sizes;
     left out, the file's name says it. attention: modules to put into the graph, such as "SimAM@neck", or a list of
-    such (models/sites.py); a checkpoint's weights stay. Attributes: model, the network; names, class number -> name;
-    save_dir, the folder of the last run. Raises UserError for a file that is missing, damaged or foreign.
+    such (models/sites.py); a checkpoint's weights stay. verbose: print its rows and costs. Attributes: model, the
+    network; names, class number -> name; save_dir, the folder of the last run. Raises UserError for a file that is
+    missing, damaged or foreign.
     """
 
     def __init__(
-        self, model: str | Path, scale: str = "", task: str = "detect", attention: str | Sequence[str] | None = ()
-    ) -> None:
+        self, model: str | Path, task: str | None = "detect", verbose: bool = False, scale: str = "",
+        attention: str | Sequence[str] | None = (),
+    ) -> None:  # fmt: skip
         if task not in ("detect", None):
             raise KeywordError(f"YOLO: task={task!r}: only detect is part of this project")
         self.cfg = self.weights = ""
         self.scale, self.device = scale, ""
-        self.attention = (attention,) if isinstance(attention, str) else tuple(attention or ())
+        self.attention = _texts(attention)
         self.save_dir: Path | None = None
         self.metrics: DetMetrics | None = None
         self._copy: tuple[Any, Any] = (None, None)
@@ -75,11 +77,14 @@ class YOLO:
                 print(f"warning: {warning}")
         else:
             self._take(str(model), self.attention)
+        if verbose:
+            self.info(detailed=True)
 
     def _take(self, weights: str, attention: tuple[str, ...] = ()) -> None:
         """Become the model of a checkpoint, with attention put in."""
         checkpoint = read_weights(_local(weights))
-        self.model, self.weights, self.cfg, self.scale = from_checkpoint(checkpoint, attention), weights, "", ""
+        self.model = from_checkpoint(checkpoint, attention, where=weights)
+        self.weights, self.cfg, self.scale = weights, "", ""
         self.attention, self._copy = attention, (None, None)
         self._trained_at, self._data = int(checkpoint.config.get("imgsz", 0)), checkpoint.data
 
@@ -89,7 +94,7 @@ class YOLO:
 
     def load(self, weights: str | Path) -> YOLO:
         """Copy from a checkpoint all tensors that both graphs have; train() begins with the one loaded last."""
-        checkpoint = with_graph(read_weights(_local(str(weights))), self.model.graph)
+        checkpoint = with_graph(read_weights(_local(str(weights))), self.model.graph, weights)
         report = transfer(self.model, checkpoint)
         if report.classes == tuple(range(len(checkpoint.names))) and not is_unnamed(checkpoint.names):
             self.model.names = checkpoint.names
@@ -114,6 +119,8 @@ class YOLO:
         """
         options = {"device": self.device or None, **options}
         given, changes = read_keywords(TrainConfig, options, "train", HYPERPARAMETERS)
+        if str(resume).endswith((".yaml", ".yml")):
+            raise KeywordError(f"train: resume={str(resume)!r}: must be a checkpoint; a data set is given as data=")
         if resume:
             given, changes = {"resume": (self.weights or "newest") if resume is True else str(resume)}, {}
         else:
@@ -258,6 +265,14 @@ class _SilentConsole(Console):
 
     def close(self, shape: tuple[int, int]) -> None:
         """No speed line."""
+
+
+def _texts(attention: Any) -> tuple[str, ...]:
+    """attention=: one text or several. Raises KeywordError for anything else."""
+    found = (attention,) if isinstance(attention, str) else attention if isinstance(attention, (list, tuple)) else None
+    if (found is None and attention is not None) or any(not isinstance(one, str) for one in found or ()):
+        raise KeywordError(f"YOLO: attention={attention!r}: must be text such as 'SimAM@neck', or a list of such")
+    return tuple(found or ())
 
 
 def _local(weights: str) -> Path:

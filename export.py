@@ -260,11 +260,16 @@ def export(model: Any, config: ExportConfig, path: str | Path) -> list[Path]:
     return files
 
 
-def save_upstream(model: Any, weights: str) -> Path:
-    """Write the state dict, keys as YOLOv5 and YOLOv8 count rows, beside the checkpoint, which must be one."""
+def save_upstream(model: Any, weights: str, half: bool = False) -> Path:
+    """Write the state dict, keys as YOLOv5 and YOLOv8 count rows, beside the checkpoint, which must be one.
+
+    half: numbers in half precision, as YOLOv5's own files have them.
+    """
     if weights.endswith((".yaml", ".yml")):
         raise UserError(f"--save-upstream: {weights} has no weights; give a checkpoint")
     state = model.state_dict()
+    if half:
+        state = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
     names = upstream_keys(read_graph(model.graph), state)
     path = Path(weights).with_name(f"{Path(weights).stem}_upstream.pt")
     with atomic_write(path) as file:
@@ -279,7 +284,7 @@ def main(argv: list[str] | None = None) -> list[Path]:
     config = build(ExportConfig, given)
     weights = config.weights or str(newest_best())
     model = load_model(weights, fuse=False)
-    files = [save_upstream(model, weights)] if config.save_upstream else []
+    files = [save_upstream(model, weights, config.half)] if config.save_upstream else []
     if files and "include" not in given:
         return files
     return files + export(model, config, Path(weights).name if weights.endswith((".yaml", ".yml")) else weights)

@@ -29,6 +29,7 @@ from models.upstream import with_graph
 from models.weights import load_model, read_weights
 from models.yolo import DetectionModel, load_graph
 from utils.boxes import xyxy_to_xywh
+from utils.cli import build
 from utils.device import select_device
 from utils.errors import UserError
 from utils.files import find_file, next_folder
@@ -64,11 +65,11 @@ class AutoShape(nn.Module):
 
         size: of the longer side that the network sees, pixels; or (height, width).
         """
-        sides = (size,) if isinstance(size, int) else tuple(size)
-        config = (MultiLabelConfig if self.multi_label else DetectConfig)(
-            imgsz=sides, conf_thres=self.conf, iou_thres=self.iou, max_det=self.max_det, half=self.amp, augment=augment,
-            agnostic_nms=self.agnostic, classes=tuple(self.classes or ()),
-        )  # fmt: skip
+        sides = tuple(size) if isinstance(size, (list, tuple)) else (size,)
+        config = build(MultiLabelConfig if self.multi_label else DetectConfig, {
+            "imgsz": sides, "conf_thres": self.conf, "iou_thres": self.iou, "max_det": self.max_det, "half": self.amp,
+            "augment": augment, "agnostic_nms": self.agnostic, "classes": tuple(self.classes or ()),
+        })  # fmt: skip
         source, detector = open_any(ims, rgb=True), Detector(self.model, config)
         try:
             found = [detector(frame) for frame in source]
@@ -195,7 +196,7 @@ def _entry(name: str) -> Callable[..., nn.Module]:
         _verbose: bool = True, device: Any = None,
     ) -> nn.Module:  # fmt: skip
         path = find_file(pretrained) if isinstance(pretrained, (str, Path)) else None
-        source = with_graph(read_weights(path), load_graph(f"{name}.yaml")) if path else None
+        source = with_graph(read_weights(path), load_graph(f"{name}.yaml"), path) if path else None
         count = classes or (len(source.names) if source else None)
         named = source.names if source and len(source.names) == count else None
         model = DetectionModel(load_graph(f"{name}.yaml"), channels=channels, class_count=count, names=named)

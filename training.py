@@ -15,6 +15,8 @@ from torch import nn
 from data.dataset import DatasetSettings
 from data.index import DatasetIndex, load_dataset
 from data.loader import Loader, build_loader, choose_workers
+from models.attention import ATTENTION
+from models.graph import read_graph
 from models.losses import build_loss
 from models.losses.sparsity import Sparsity
 from models.sites import insert
@@ -111,6 +113,9 @@ def make_model(
     if config.attention:
         graph = insert(graph, config.attention, config.attention_init)
     elif config.attention_init:
+        if not any(row.module in ATTENTION or row.inside for row in read_graph(graph).rows):
+            raise UserError(f"--attention-init {config.attention_init}: {graph['yaml_file']} has no attention; add "
+                            "--attention, such as SimAM@neck")  # fmt: skip
         graph = {**graph, "attention_init": config.attention_init}
     anchors = (round(hyp.anchors) or None) if family_of(graph) == "v5" else None
     model = DetectionModel(graph, class_count=len(data.names), anchors=anchors, names=data.names, seed=config.seed)
@@ -128,7 +133,7 @@ def read_source(cfg: str, weights: str, scale: str = "") -> tuple[dict[str, Any]
     source = read_weights(find_file(weights)) if weights else None
     if cfg:
         graph = load_graph(cfg, scale)
-        return graph, with_graph(source, graph) if source is not None else None
+        return graph, with_graph(source, graph, weights) if source is not None else None
     if source is None:
         raise UserError("--cfg: give a model such as models/yolov5s.yaml or yolov8n.yaml, or --weights to go on from")
     if scale:

@@ -65,6 +65,7 @@ class Line:
     costs: Costs | None
     is_dominated: bool
     reached: Reached
+    failed: int = 0  # cells
 
 
 def is_control(name: str) -> bool:
@@ -189,10 +190,12 @@ def make_lines(study: StudyResult) -> list[Line]:
         found = verdicts.get(name)
         return (1, -found.difference) if found and math.isfinite(found.difference) else (2, 0.0)
 
+    failures = [name.rpartition(" seed ")[0] for name in study.failed]
     names = sorted((arm.name for arm in study.arms), key=place)
     return [
         Line(number, name, len(own := cells.get(name, {})), mean_of(own, "map"), mean_of(own, "map50"),
-             verdicts.get(name), study.costs.get(name), name in dominated, reach(own, target))
+             verdicts.get(name), study.costs.get(name), name in dominated, reach(own, target),
+             failures.count(name))
         for number, name in enumerate(names)
     ]  # fmt: skip
 

@@ -124,9 +124,9 @@ def sentence(line: Line, delta: float) -> str:
     """An arm's verdict in plain words, its name left out. delta: a share."""
     verdict = line.verdict
     if verdict is None or not math.isfinite(verdict.difference):
-        return "has no verdict: no cell could be compared"
+        return f"has no verdict: no cell could be compared{lost(line)}"
     said = "has too few seeds for a verdict" if verdict.seeds < LEAST_SEEDS else WORDS.get(verdict.verdict, "")
-    said += f": {interval(verdict)} points over {verdict.seeds} seed{'s' if verdict.seeds != 1 else ''}"
+    said += f": {interval(verdict)} points over {verdict.seeds} seed{'s' if verdict.seeds != 1 else ''}{lost(line)}"
     costs = line.costs
     if costs is not None and costs.latency_ratio is not None and not is_control(line.name):
         said += f", at {costs.latency_ratio:.2f} × the latency"
@@ -145,6 +145,10 @@ def sentence(line: Line, delta: float) -> str:
             "; but nothing differs except the seeds: chance in one study of twenty, else the other verdicts deserve as "
             "little trust")
     return said
+
+
+def lost(line: Line) -> str:
+    return f" ({line.failed} cell{'s' if line.failed > 1 else ''} failed)" if line.failed else ""
 
 
 def overview(lines: Sequence[Line], failed: int) -> str:

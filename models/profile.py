@@ -24,6 +24,7 @@ from utils.cli import flag
 from utils.errors import UserError
 from utils.files import ROOT
 
+USUAL_GRAPH = "models/yolov5s.yaml"
 SECONDS = 10  # that --profile may spend on repeated forward passes
 
 
@@ -31,7 +32,7 @@ SECONDS = 10  # that --profile may spend on repeated forward passes
 class BuildConfig:
     """All flags of models/yolo.py. Raises UserError for an impossible value, with the flag's name."""
 
-    cfg: str = flag("models/yolov5s.yaml", "graph to build")
+    cfg: str = flag("", f"graph to build; '' is {USUAL_GRAPH}")
     scale: str = flag("", "size of a graph that has several, such as n, s, m, l, x; '' goes by the name of --cfg")
     attention: tuple[str, ...] = flag((), "modules to put in, such as SimAM@neck CBAM@backbone.P5", kind=str, nargs="+")
     out: str = flag("", "file to write the graph to, as YAML, attention put in")
@@ -48,19 +49,20 @@ class BuildConfig:
         for name, largest in (("imgsz", 8192), ("batch_size", 1024)):
             if not 1 <= getattr(self, name) <= largest:
                 raise UserError(f"--{name.replace('_', '-')}={getattr(self, name)}: must be 1 to {largest}")
-        for name in ("attention", "out", "sites"):
+        for name in ("cfg", "attention", "out", "sites", "profile"):
             if self.all and getattr(self, name):
                 raise UserError(f"--{name}: is of one graph, but --all means each; leave one of the two out")
-
+        if self.sites and self.profile:
+            raise UserError("--profile: measures rows, but --sites only lists places; leave one of the two out")
         if self.fix and not self.lint:
             raise UserError("--fix: mends what --lint finds; add --lint FILE")
-        for name in ("attention", "sites", "all", "profile"):
+        for name in ("cfg", "attention", "sites", "all", "profile"):
             if self.lint and getattr(self, name):
                 raise UserError(f"--{name}: is no flag of --lint, which takes files alone; leave one of the two out")
 
     def content(self) -> dict[str, Any]:
         """The graph of --cfg with --attention put in."""
-        return insert(load_graph(self.cfg, self.scale), self.attention)
+        return insert(load_graph(self.cfg or USUAL_GRAPH, self.scale), self.attention)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -74,8 +75,14 @@ def _bare_state(content: dict[Any, Any]) -> dict[str, Tensor]:
             if not all(isinstance(key, str) for key in values):
                 raise UserError("has tensors without names")
             upstream_tree.check_shared(values)
-            return {key.removeprefix("module."): value.clone() for key, value in values.items()}
+            return {_inner(key): value.clone() for key, value in values.items()}
     raise UserError("holds neither a model nor a state dict; give a checkpoint of YOLOv5, YOLOv8 or this project")
+
+
+def _inner(key: str) -> str:
+    """The key without what wrappers put before it: DataParallel, and Ultralytics' YOLO around its network."""
+    key = key.removeprefix("module.")
+    return key.removeprefix("model.") if key.startswith("model.model.") else key
 
 
 def _rows_of(tree: Tree) -> Record:
@@ -229,10 +236,10 @@ def _check_activation(row: Row, graph: Graph, ours: nn.Module, theirs: Record) -
                             "this project's graphs have one activation")  # fmt: skip
 
 
-def with_graph(checkpoint: Checkpoint, graph: Mapping[str, Any]) -> Checkpoint:
+def with_graph(checkpoint: Checkpoint, graph: Mapping[str, Any], where: str | Path) -> Checkpoint:
     """A bare state dict as a checkpoint of the given graph, its keys in our form; any other checkpoint as it is.
 
-    Keys may count all rows, as YOLOv5's and YOLOv8's do, or base rows only, as ours.
+    Keys may count all rows, as YOLOv5's and YOLOv8's do, or base rows only, as ours. where: the file, for errors.
     """
     if checkpoint.graph:
         return checkpoint
@@ -246,7 +253,7 @@ def with_graph(checkpoint: Checkpoint, graph: Mapping[str, Any]) -> Checkpoint:
     kernel = "cv3.0.2.weight" if checked.family == "v8" else "m.0.weight"
     found = state.get(f"model.{last.key}.{kernel}")
     if found is None or found.dim() != 4:
-        raise UserError(f"--weights: has no {kernel} in row {last.index}, so it is no state dict of {checked.file}")
+        raise UserError(f"{where}: has no {kernel} in row {last.index}, so it is no state dict of {checked.file}")
     count = found.shape[0] if checked.family == "v8" else found.shape[0] // checked.anchors_per_level - 5
     names = {number: str(number) for number in range(count)}
     return replace(checkpoint, graph={**graph, "nc": count}, names=names, state=state)

@@ -46,29 +46,33 @@ def load_model(
     if str(path).endswith((".yaml", ".yml")):
         model = DetectionModel(insert(load_graph(path), attention, attention_init))
     else:
-        model = from_checkpoint(read_weights(find_file(path)), attention, attention_init)
+        model = from_checkpoint(read_weights(find_file(path)), attention, attention_init, path)
     model = model.to(device).float().eval()
     return model.fuse() if fuse else model
 
 
 def from_checkpoint(
-    checkpoint: checkpoints.Checkpoint, attention: Sequence[str] = (), attention_init: str = ""
+    checkpoint: checkpoints.Checkpoint, attention: Sequence[str] = (), attention_init: str = "",
+    where: str | Path = "the checkpoint",
 ) -> DetectionModel:
-    """The model that a checkpoint describes, its averaged weights in place; with attention put in, that is fresh."""
+    """The model that a checkpoint describes, its averaged weights in place; with attention put in, that is fresh.
+
+    where: the file, for errors. Raises UserError for tensors without a graph, or with another one.
+    """
     if not checkpoint.graph:
-        raise UserError("--weights: holds tensors without a graph; train.py takes them, with --cfg for their graph")
+        raise UserError(f"{where}: holds tensors without a graph; train.py takes them, with --cfg for their graph")
     names = checkpoint.names
     if attention:
         graph = insert(checkpoint.graph, attention, attention_init)
         model = DetectionModel(graph, class_count=len(names), names=names)
-        print(transfer(model, checkpoint).line())
+        print(transfer(model, checkpoint).line(where))
         return model
     model = DetectionModel(checkpoint.graph, class_count=len(names), names=names)
     state = checkpoint.state.items()
     try:
         model.load_state_dict({key: value.float() if value.is_floating_point() else value for key, value in state})
     except RuntimeError as error:
-        raise UserError(f"the checkpoint's weights do not fit its own graph ({str(error).splitlines()[1].strip()}); "
+        raise UserError(f"{where}: its weights do not fit its own graph ({str(error).splitlines()[1].strip()}); "
                         "take another checkpoint") from None
     return model
 

@@ -283,6 +283,9 @@ def test_what_is_not_here_says_what_to_use(graph, name):
         (lambda model, _: model(np.zeros((8, 8, 3), np.uint8), classes=[9]), "classes=9"),
         (lambda model, _: model.load("missing.pt"), "nothing is downloaded"),
         (lambda model, _: model.to("cuda:9"), "9"),
+        (lambda model, _: model.train("my.yaml"), "a data set is given as data="),
+        (lambda model, _: YOLO("yolov8n.yaml", attention=3), "attention=3: must be text such as"),
+        (lambda model, _: YOLO("yolov8n.yaml", attention=[3]), "attention=[3]: must be text"),
         (lambda *_: YOLO("yolov8n.pt"), "nothing is downloaded"),
         (lambda *_: YOLO("missing.yaml"), "missing.yaml"),
         (lambda *_: YOLO("yolov8n.yaml", task="segment"), "only detect"),
@@ -318,3 +321,12 @@ def test_every_keyword_of_daily_use_is_known():
 
 def test_attention_none_is_no_attention(graph: Path) -> None:
     assert YOLO(graph, attention=None).attention == ()
+
+
+def test_verbose_prints_rows_and_costs(graph: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    YOLO(graph, "detect", True)
+    shown = capsys.readouterr().out
+    assert "GFLOPs" in shown
+    assert "models.common.Conv" in shown
+    YOLO(graph)
+    assert "GFLOPs" not in capsys.readouterr().out

@@ -210,7 +210,7 @@ def test_upstream_state_counts_attention_rows_and_comes_back_whole(source, plain
     bare = read_weights("best_upstream.pt")
     for target in (graph, load_graph(plain)):
         back = DetectionModel(target, seed=4)
-        report = transfer(back, with_graph(bare, graph))
+        report = transfer(back, with_graph(bare, graph, "f"))
         assert report.copied == report.total
         assert all(torch.equal(value, model.state_dict()[key]) for key, value in back.state_dict().items())
 
@@ -222,6 +222,11 @@ def test_upstream_state_beside_other_formats_and_not_of_a_yaml(tmp_path, monkeyp
     flags = ["--weights", "best.pt", "--save-upstream", "--include", "torchscript", "--imgsz", "64"]
     assert main(flags) == [Path("best_upstream.pt"), Path("best.torchscript")]
     assert all(path.exists() for path in main(flags))
+    whole = torch.load("best_upstream.pt", weights_only=True)
+    main(["--weights", "best.pt", "--save-upstream", "--half"])
+    half = torch.load("best_upstream.pt", weights_only=True)
+    assert {value.dtype for value in half.values()} == {torch.float16, torch.int64}
+    assert all(torch.equal(value, whole[key].to(value)) for key, value in half.items())
     with pytest.raises(UserError, match=r"--save-upstream: .*tiny\.yaml has no weights"):
         main(["--weights", str(tmp_path / "tiny.yaml"), "--save-upstream"])
 

@@ -162,6 +162,14 @@ def test_named_models(weights, capsys):
         hubconf.yolov5n(pretrained="missing.pt")
 
 
+@pytest.mark.parametrize(
+    ("size", "words"), [("a", "imgsz: 'a'"), ((64, "a"), "imgsz: 'a'"), (8, "imgsz"), (None, "imgsz")]
+)
+def test_impossible_sizes_are_one_line(weights, size, words):
+    with pytest.raises(UserError, match=words):
+        hubconf.custom(weights)(np.zeros((8, 8, 3), np.uint8), size=size)
+
+
 def test_entry_points():
     names = {f"{kind}{size}" for kind in ("yolov5", "yolov8", "yolo11") for size in "nsmlx"}
     assert all("pretrained" in getattr(hubconf, name).__doc__ for name in names)

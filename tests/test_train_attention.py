@@ -69,6 +69,11 @@ def test_identity_goes_into_the_checkpoint_and_learns(tmp_path: Path, attention:
     assert torch.isfinite(model(torch.rand(1, 3, 64, 64))[0]).all()
 
 
+def test_identity_of_no_attention_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"--attention-init identity: .* has no attention; add --attention"):
+        run(tmp_path, "Conv", "--attention-init", "identity")
+
+
 def test_attention_by_name_goes_into_the_checkpoint(tmp_path: Path) -> None:
     """Two epochs from a plain checkpoint: the inserted graph and what its rows learnt are written, names and all."""
     plain = run(tmp_path, "SimAM", "--epochs", "1") / "weights" / "last.pt"

@@ -31,9 +31,16 @@ def names_of(field: dataclasses.Field[Any]) -> list[str]:
     return list(dict.fromkeys(spellings))
 
 
+def _help(field: dataclasses.Field[Any]) -> str:
+    """The flag's help, with its default if it has one."""
+    value = field.default
+    shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
+    return field.metadata["help"] + ("" if shown in ("", None) or shown is False else f" (default: {shown})")
+
+
 def _add_field(parser: argparse.ArgumentParser, field: dataclasses.Field[Any]) -> None:
     meta = field.metadata
-    common: dict[str, Any] = {"dest": field.name, "default": argparse.SUPPRESS, "help": meta["help"]}
+    common: dict[str, Any] = {"dest": field.name, "default": argparse.SUPPRESS, "help": _help(field)}
     if field.default is False and "nargs" not in meta:
         parser.add_argument(*names_of(field), action="store_true", **common)
         return

@@ -9,7 +9,7 @@ an arm or the baseline is noisier than the rest ("guarded"). docs/ablation.md ha
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,18 +57,22 @@ class Noise:
     sd_seed: float
 
 
-def compare(scores: Scores, baseline: str, delta: float = 0.005, level: float = 0.95) -> list[ArmVerdict]:
+def compare(
+    scores: Scores, baseline: str, delta: float = 0.005, level: float = 0.95, controls: Collection[str] = ()
+) -> list[ArmVerdict]:
     """A verdict for every arm but the baseline, in the order of scores (arm -> seed -> score).
 
-    Arms that share a seed with the baseline are a family: at most 1 - level of studies have a false verdict. Arms that
-    share none (A/A) are controls and a family of their own, paired with the baseline in the order of the seeds.
+    Arms are a family: at most 1 - level of studies have a false verdict. controls: the baseline's own runs under other
+    seeds (A/A), a family of their own, paired with the baseline in the order of the seeds.
     Raises UserError for a score that is not finite, a baseline that is no arm, delta <= 0 and level outside 0.5 .. 1.
     """
     check(scores, baseline, delta, level)
     found: dict[str, ArmVerdict] = {}
-    for control in (False, True):
-        arms = [arm for arm in scores if arm != baseline and _is_control(scores, arm, baseline) == control]
-        for verdict in _judge(scores, baseline, arms, delta, level) if arms else []:
+    for is_control in (False, True):
+        arms = [arm for arm in scores if arm != baseline and (arm in controls) == is_control]
+        seeds = sorted(scores[baseline])
+        family = {arm: _in_order(scores[arm], seeds) if is_control else scores[arm] for arm in arms}
+        for verdict in _judge(_table(scores[baseline], family), arms, delta, level, is_control) if arms else []:
             found[verdict.arm] = verdict
     return [found[arm] for arm in scores if arm != baseline]
 
@@ -87,26 +91,23 @@ def check(scores: Scores, baseline: str, delta: float, level: float) -> None:
                 raise UserError(f"{arm}, seed {seed}: the score is {score}; leave this run out, or train it again")
 
 
-def _is_control(scores: Scores, arm: str, baseline: str) -> bool:
-    return bool(scores[arm]) and bool(scores[baseline]) and not set(scores[arm]) & set(scores[baseline])
+def _in_order(values: Mapping[int, float], seeds: Sequence[int]) -> dict[int, float]:
+    """A control's scores under the baseline's seeds."""
+    return dict(zip(seeds, (values[seed] for seed in sorted(values)), strict=False))
 
 
-def _table(scores: Scores, baseline: str, arms: Sequence[str]) -> Array:
-    """[1 + arms, seeds] for contrasts(); a control's seeds are renamed to the baseline's, in order."""
-    seeds = sorted(scores[baseline])
+def _table(baseline: Mapping[int, float], arms: Scores) -> Array:
+    """[1 + arms, seeds] for contrasts(): the baseline's seeds, and what the arms have of them."""
+    seeds = sorted(baseline)
     table = np.full((1 + len(arms), max(len(seeds), 1)), np.nan)
-    for row, arm in enumerate((baseline, *arms)):
-        values = scores[arm]
-        if _is_control(scores, arm, baseline):
-            values = dict(zip(seeds, (values[seed] for seed in sorted(values)), strict=False))
+    for row, values in enumerate((baseline, *arms.values())):
         for column, seed in enumerate(seeds):
             table[row, column] = values.get(seed, np.nan)
     return table
 
 
-def _judge(scores: Scores, baseline: str, arms: Sequence[str], delta: float, level: float) -> list[ArmVerdict]:
-    """The verdicts of one family."""
-    table = _table(scores, baseline, arms)
+def _judge(table: Array, arms: Sequence[str], delta: float, level: float, is_control: bool) -> list[ArmVerdict]:
+    """The verdicts of one family. table: [1 + arms, seeds], the baseline first."""
     found = contrasts(table)
     flips = [sign_flip(row[~np.isnan(row)]) for row in table[1:] - table[0]]
     flips = holm(flips)
@@ -115,7 +116,6 @@ def _judge(scores: Scores, baseline: str, arms: Sequence[str], delta: float, lev
         seeds, family, df = int(found.pairs[row]), int(found.family), float(found.df)
         difference, error = float(found.difference[row]), float(found.error[row])
         low = high = p = math.nan
-        is_control = _is_control(scores, arm, baseline)
         verdict, further, notes = "no evidence", 0 if is_control else max(0, LEAST_SEEDS - seeds), []
         if is_control:
             notes.append("a control: its seeds are not the baseline's")
@@ -219,7 +219,9 @@ def holm(p: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def futile(scores: Scores, baseline: str, delta: float, planned_seeds: int) -> set[str]:
+def futile(
+    scores: Scores, baseline: str, delta: float, planned_seeds: int, controls: Collection[str] = ()
+) -> set[str]:
     """Arms with hardly a chance left of "helps" by planned_seeds, by a rule that is fixed before the start.
 
     Stopped is an arm with half of the planned seeds, and at least three, whose conditional power (Lan and Wittes,
@@ -227,10 +229,10 @@ def futile(scores: Scores, baseline: str, delta: float, planned_seeds: int) -> s
     Controls go on.
     """
     check(scores, baseline, delta, 0.95)
-    arms = [arm for arm in scores if arm != baseline and not _is_control(scores, arm, baseline)]
+    arms = {arm: values for arm, values in scores.items() if arm not in (baseline, *controls)}
     if not arms:
         return set()
-    power = conditional_power(contrasts(_table(scores, baseline, arms)), delta, planned_seeds)
+    power = conditional_power(contrasts(_table(scores[baseline], arms)), delta, planned_seeds)
     return {arm for arm, chance in zip(arms, power, strict=True) if chance < HOPELESS}
 
 
@@ -254,10 +256,9 @@ def baseline_seeds(arms: int, seeds: int) -> int:
     return 2 * seeds if arms >= MANY_BASELINES else seeds
 
 
-def noise(scores: Scores, baseline: str) -> Noise:
+def noise(scores: Scores, baseline: str, controls: Collection[str] = ()) -> Noise:
     """How much runs scatter; NaN where there are not two of them. Controls count for sd_seed only."""
-    arms = [arm for arm in scores if arm != baseline and not _is_control(scores, arm, baseline)]
-    table = _table(scores, baseline, arms)
+    table = _table(scores[baseline], {arm: own for arm, own in scores.items() if arm not in (baseline, *controls)})
     rows = [np.array(list(values.values())) for values in scores.values()]
     return Noise(_pooled_sd([row[~np.isnan(row)] for row in table[1:] - table[0]]), _pooled_sd(rows))
 

@@ -55,7 +55,8 @@ def make_study(effects: Mapping[str, float], seeds: int = 5, sd: float = 0.003, 
                              1 + number / 20, 68.0, 905.0) for number, arm in enumerate(arms)}  # fmt: skip
     config = StudyConfig(cfg="models/yolov5n.yaml", data="data/bccd.yaml", attention=tuple(effects) or ("SimAM",),
                          seeds=seeds, epochs=EPOCHS, imgsz=320, batch_size=16)  # fmt: skip
-    study = StudyResult(config, arms, cells, {}, compare(scores, PLAIN), noise(scores, PLAIN), costs,
+    study = StudyResult(config, arms, cells, {}, compare(scores, PLAIN, controls=[AA]),
+                        noise(scores, PLAIN, [AA]), costs,
                         {name: [f"{name} passes 0.50 × its input.", "Nothing else stands out."] for name in effects},
                         {"command": "python ablate.py --seeds 5", "torch": "2.10"})  # fmt: skip
     return dataclasses.replace(study, **changes)

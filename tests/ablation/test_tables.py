@@ -39,6 +39,14 @@ def test_a_control_that_helps_is_a_warning(mixed: StudyResult) -> None:
     assert "chance in one study of twenty, else the other verdicts deserve as little trust" in sentence(wrong, 0.005)
 
 
+def test_failed_cells_are_told_with_their_arm(mixed: StudyResult) -> None:
+    said = {line.name: sentence(line, 0.005) for line in make_lines(mixed)}
+    assert [name for name, text in said.items() if "(1 cell failed)" in text] == ["CBAM@neck"]
+    lost = make_study({"SE@neck": 0.0}, failed={f"SE@neck seed {seed}": "no memory" for seed in range(5)}, verdicts=())
+    line = next(line for line in make_lines(lost) if line.name == "SE@neck")
+    assert sentence(line, 0.005) == "has no verdict: no cell could be compared (5 cells failed)"
+
+
 def test_one_seed_promises_a_verdict_and_no_power() -> None:
     line = make_lines(make_study({"SimAM@neck": 0.02}, seeds=1))[1]
     said = sentence(line, 0.005)

@@ -90,6 +90,22 @@ def load_graph_text() -> str:
     return (ROOT / "models" / "yolov5n.yaml").read_text()
 
 
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--all", "--cfg", "models/yolov5n.yaml"], "--cfg: is of one graph"),
+        (["--all", "--profile"], "--profile: is of one graph"),
+        (["--sites", "--profile"], "--profile: measures rows"),
+        (["--lint", "models/yolov5n.yaml", "--cfg", "models/yolov5s.yaml"], "--cfg: is no flag of --lint"),
+    ],
+)
+def test_flags_that_would_be_ignored_are_refused(
+    flags: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_main(main, flags) == 2
+    assert said in capsys.readouterr().err
+
+
 def test_all_lists_every_graph(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_main(main, ["--test"]) == 0
     lines = capsys.readouterr().out.splitlines()

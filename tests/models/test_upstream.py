@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from models.upstream import adopt, with_graph
-from models.weights import from_checkpoint, read_weights
+from models.weights import from_checkpoint, load_model, read_weights
 from models.yolo import DetectionModel
 from tests.pickles import Name, Thing, archive, program, saved, wrapped
 from tests.tiny import FREE_GRAPH, GRAPH
@@ -231,12 +231,17 @@ def test_a_state_dict_needs_its_graph(tmp_path: Path) -> None:
     assert bare.graph == {}
     with pytest.raises(UserError, match="--cfg"):
         from_checkpoint(bare)
-    again = from_checkpoint(with_graph(bare, GRAPH))
+    with pytest.raises(UserError, match=r"state\.pt: holds tensors without a graph"):
+        load_model(tmp_path / "state.pt")
+    again = from_checkpoint(with_graph(bare, GRAPH, "state.pt"))
     assert all(torch.equal(value, again.state_dict()[key]) for key, value in model.state_dict().items())
     torch.save(model.state_dict(), tmp_path / "ours.pt")
-    assert list(with_graph(read_weights(tmp_path / "ours.pt"), GRAPH).state) == list(model.state_dict())
-    with pytest.raises(UserError, match="no state dict of"):
-        with_graph(bare, FREE_GRAPH)
+    assert list(with_graph(read_weights(tmp_path / "ours.pt"), GRAPH, "ours.pt").state) == list(model.state_dict())
+    with pytest.raises(UserError, match=r"state\.pt: .* no state dict of"):
+        with_graph(bare, FREE_GRAPH, "state.pt")
+    for wrapper in ("module.", "model.", "module.model."):
+        torch.save({f"{wrapper}{key}": value for key, value in upstream.items()}, tmp_path / "wrapped.pt")
+        assert list(read_weights(tmp_path / "wrapped.pt").state) == list(upstream)
 
 
 @pytest.mark.skipif(not EXAMPLES.is_dir(), reason="the large examples are not here")

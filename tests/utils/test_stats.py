@@ -82,6 +82,18 @@ def test_an_arm_with_failed_runs_keeps_its_other_pairs():
     assert found["a1"].verdict == "helps"
 
 
+def test_an_arm_that_shares_no_seed_because_cells_failed_is_no_control():
+    scores = study(2)
+    scores["a0"] = {4: 0.9}
+    del scores["plain"][4]
+    for verdict in (by_arm(scores, "plain")["a0"], by_arm(scores, "plain", controls=["a0"])["a0"]):
+        assert verdict.verdict == "no evidence"
+        assert verdict.note.startswith("a control") == (verdict.seeds == 1)
+    assert by_arm(scores, "plain")["a0"].seeds == 0
+    assert futile(scores, "plain", 0.005, 8) == set()
+    assert noise(scores, "plain").sd_pair == noise(scores, "plain", ["a0"]).sd_pair
+
+
 @pytest.mark.parametrize("seeds", [0, 1])
 def test_an_arm_without_pairs_has_no_interval(seeds):
     scores = study(2)
@@ -117,7 +129,7 @@ def test_controls_are_a_family_of_their_own():
     alone = compare(scores, "plain")
     rng = stream("control")
     scores["A/A"] = {seed: 0.4 + rng.normal(0, 0.004) for seed in range(1000, 1005)}
-    found = by_arm(scores, "plain")
+    found = by_arm(scores, "plain", controls=["A/A"])
     assert list(found.values())[:3] == alone
     gaps = np.array(list(scores["A/A"].values())) - np.array(list(scores["plain"].values()))
     assert found["A/A"].difference == pytest.approx(gaps.mean())
@@ -139,7 +151,7 @@ def test_a_correction_by_further_baseline_seeds_is_told():
 def test_a_control_is_not_asked_for_gains_or_further_seeds():
     scores = study(1)
     scores["A/A"] = {seed + 1000: score + 0.02 * (seed % 2) for seed, score in scores["plain"].items()}
-    verdict = by_arm(scores, "plain")["A/A"]
+    verdict = by_arm(scores, "plain", controls=["A/A"])["A/A"]
     assert verdict.further_seeds == 0
     assert "gain" not in verdict.note
 
@@ -224,7 +236,7 @@ def test_noise_is_known_from_the_scores():
     scores = {
         "plain": {0: 0.1, 1: 0.2, 2: 0.3}, "x": {0: 0.12, 1: 0.2, 2: 0.34}, "A/A": {7: 0.1, 8: 0.2}, "lost": {},
     }  # fmt: skip
-    found = noise(scores, "plain")
+    found = noise(scores, "plain", ["A/A"])
     assert found.sd_pair == pytest.approx(0.02)
     squares = [2 * 0.01, sum((value - 0.22) ** 2 for value in (0.12, 0.2, 0.34)), 2 * 0.05**2]
     assert found.sd_seed == pytest.approx(math.sqrt(sum(squares) / 5))
