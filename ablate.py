@@ -156,7 +156,8 @@ def foretell(config: StudyConfig, arms: Sequence[Arm], cells: Sequence[Cell]) ->
     return (f"{table}\n\n{len(cells)} cells of {config.epochs} epochs, {config.imgsz} px, batch {config.batch_size}, "
             f"{len(slots)} at a time: about {total}.\nEstimated from a few batches of the plain graph "
             f"({pace.device}; {1000 * pace.train:.1f} ms a picture) times each arm's latency ratio, with a forward "
-            "pass for each picture of validation; starting processes is left out. Nothing was trained.")  # fmt: skip
+            "pass for each picture of validation; left out is what starting takes, and what cells side by side take "
+            "from each other. Nothing was trained.")  # fmt: skip
 
 
 if __name__ == "__main__":

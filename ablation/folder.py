@@ -67,16 +67,18 @@ def open_study(config: StudyConfig) -> dict[str, Any]:
     """
     path, settings, inputs = config.folder / "study.yaml", settings_of(config), hash_inputs(config)
     content: dict[str, Any] = {"settings": settings, "inputs": inputs, "seeds": [config.seeds],
+                               "baseline_seeds": [max(config.baseline_seeds, config.seeds)],
                                "code": [hash_code()]}  # fmt: skip
     if path.is_file():
         former = load_yaml(path)
         refuse_changes(path, former.get("settings"), settings)
         refuse_changes(path, former.get("inputs"), inputs)
-        for key in ("seeds", "code"):
-            history = list(former.get(key) or [])
-            content[key] = history if content[key] == history[-1:] else history + content[key]
-        if max(content["seeds"]) > config.seeds:
-            raise UserError(f"--seeds {config.seeds}: the study in {config.folder} has {max(content['seeds'])} already")
+        for key in ("seeds", "baseline_seeds", "code"):
+            history, now = list(former.get(key) or []), content[key][0]
+            content[key] = history if [now] == history[-1:] else [*history, now]
+            if key != "code" and max(content[key]) > now:
+                raise UserError(f"--{key.replace('_', '-')} {now}: the study in {config.folder} has "
+                                f"{max(content[key])} already")  # fmt: skip
         for name in sorted(former.keys() - content.keys()):
             content[name] = former[name]
     if len(content["code"]) > 1:
@@ -127,9 +129,10 @@ def provenance(config: StudyConfig, study: Mapping[str, Any], argv: list[str]) -
         "code": " then ".join(study["code"]),
         **study["inputs"],
     }
-    if len(study["seeds"]) > 1:
-        grown = " then ".join(map(str, study["seeds"]))
-        found["seeds"] = f"{grown}: raised after a look at the results, which the intervals do not account for"
+    for key in ("seeds", "baseline_seeds"):
+        if len(study[key]) > 1:
+            grown = " then ".join(map(str, study[key]))
+            found[key] = f"{grown}: raised after a look at the results, which the intervals do not account for"
     return found
 
 

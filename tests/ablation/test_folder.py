@@ -48,6 +48,15 @@ def test_more_seeds_may_be_added_and_the_report_says_so(make_config):
         start(make_config(seeds=3))
 
 
+def test_baseline_seeds_are_not_taken_away_either(make_config):
+    start(make_config(seeds=2))
+    grown = start(make_config(seeds=2, baseline_seeds=4))
+    assert "2 then 4: raised after a look" in provenance(make_config(), grown, [])["baseline_seeds"]
+    with pytest.raises(UserError, match=r"--baseline-seeds 3: the study in .* has 4 already"):
+        start(make_config(seeds=3, baseline_seeds=3))
+    assert start(make_config(seeds=4))["baseline_seeds"] == [2, 4]
+
+
 def test_another_graph_in_the_same_file_is_refused(make_config, tmp_path):
     graph = tmp_path / "graph.yaml"
     graph.write_text(yaml.safe_dump(GRAPH))
