@@ -107,9 +107,9 @@ def insert(content: Mapping[str, Any], specs: str | Sequence[str], init: str = "
 
     specs: such as "SimAM@neck" or "CBAM:reduction=8@backbone.P5+every.C3"; all names and numbers mean the graph as it
     is given, whatever else is put in. Modules at one place follow each other in the order of specs. init: paper or
-    identity, how what is put in starts, "" as the graph says. Base rows keep their state-dict keys; attention behind a base
-    row that is put in before one of its own kind takes that one's key, so move weights by models.transfer. Raises UserError for a module, argument or place that
-    does not exist.
+    identity, how what is put in starts, "" as the graph says. Base rows keep their state-dict keys; a module that
+    comes before one of its own kind takes that one's key, so weights are moved by models/transfer.py. Raises
+    UserError for a module, argument or place that does not exist.
     """
     requests = [read_request(spec, init) for spec in ([specs] if isinstance(specs, str) else specs)]
     if not requests:
