@@ -156,7 +156,9 @@ def overview(lines: Sequence[Line], failed: int) -> str:
     words = ["too few" if line.verdict and line.verdict.seeds < LEAST_SEEDS else word_of(line)
              for line in lines if line.name != "plain" and not is_control(line.name)]  # fmt: skip
     if not words:
-        return "No arm but the plain graph was to be compared."
+        out = sum(word_of(line) in ("helps", "hurts") for line in lines)
+        return ("Only the plain graph was tried, under other seeds: "
+                f"{out or 'none'} of {len(lines) - 1} such controls stand{'s' * (out < 2)} out.")  # fmt: skip
     counts = [(words.count("helps"), "helps", "help"), (words.count("hurts"), "hurts", "hurt"),
               (words.count("no evidence"), "shows no evidence either way", "show no evidence either way"),
               (words.count("too few"), "has too few seeds for a verdict", "have too few seeds for a verdict"),
