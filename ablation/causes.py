@@ -17,7 +17,8 @@ import numpy as np
 from ablation.gates import Gate, Health, examine
 from ablation.study import PLAIN
 from ablation.summary import SCORE, Cells, Difference, by_arm, by_class, by_size, column, difference, pairs
-from models.weights import from_checkpoint
+from models.upstream import with_graph
+from models.weights import from_checkpoint, read_weights
 from utils import checkpoint as checkpoints
 from utils.errors import UserError
 from utils.files import find_file
@@ -70,7 +71,10 @@ def of_transfer(own: Cells, plain: Cells, weights: str) -> Iterator[Finding]:
     if not weights or not plain:
         return
     try:
-        (copied, total), (copied_plain, total_plain) = (count_transferred(c[min(c)], weights) for c in (own, plain))
+        base = plain[min(plain)]
+        (copied, total), (copied_plain, total_plain) = (
+            count_transferred(cell, weights, base) for cell in (own[min(own)], base)
+        )
     except UserError:
         return
     share, usual = copied / max(total, 1), copied_plain / max(total_plain, 1)
@@ -81,12 +85,17 @@ def of_transfer(own: Cells, plain: Cells, weights: str) -> Iterator[Finding]:
     )
 
 
-def count_transferred(cell: CellResult, weights: str) -> tuple[int, int]:
-    """(tensors copied whole, tensors of the model) when the cell's graph is given the weights."""
+def count_transferred(cell: CellResult, weights: str, base: CellResult) -> tuple[int, int]:
+    """(tensors copied whole, tensors of the model) when the cell's graph is given the pretrained weights.
+
+    base: a cell of the plain graph, whose graph a file of tensors alone is of.
+    """
     from models.transfer import transfer
 
+    graph = checkpoints.read(base.folder / "weights" / "best.pt").graph
+    source = with_graph(read_weights(find_file(weights)), graph, weights)
     model = from_checkpoint(checkpoints.read(cell.folder / "weights" / "best.pt"))
-    report = transfer(model, checkpoints.read(find_file(weights)))
+    report = transfer(model, source)
     return report.copied, report.total
 
 

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ablation.setup import choose
 from ablation.study import StudyConfig
 from data.index import load_dataset
 from training import read_source
@@ -74,7 +75,7 @@ def open_study(config: StudyConfig) -> dict[str, Any]:
         refuse_changes(path, former.get("settings"), settings)
         refuse_changes(path, former.get("inputs"), inputs)
         for key in ("seeds", "baseline_seeds", "code"):
-            history, now = list(former.get(key) or []), content[key][0]
+            history, now = read_history(path, key, former.get(key), type(content[key][0])), content[key][0]
             content[key] = history if [now] == history[-1:] else [*history, now]
             if key != "code" and max(content[key]) > now:
                 raise UserError(f"--{key.replace('_', '-')} {now}: the study in {config.folder} has "
@@ -87,6 +88,14 @@ def open_study(config: StudyConfig) -> dict[str, Any]:
     return content
 
 
+def read_history(path: Path, key: str, values: Any, kind: type) -> list[Any]:
+    """What study.yaml says of earlier starts. Raises UserError if that was edited away."""
+    if not isinstance(values, list) or not values or not all(type(value) is kind for value in values):
+        raise UserError(f"{path}: {key}: {values!r}: must list those of all starts; put it back, or choose another "
+                        "--name")  # fmt: skip
+    return values
+
+
 def refuse_changes(path: Path, former: Any, now: Mapping[str, Any]) -> None:
     former = former if isinstance(former, dict) else {}
     for key, value in now.items():
@@ -96,11 +105,17 @@ def refuse_changes(path: Path, former: Any, now: Mapping[str, Any]) -> None:
 
 
 def hash_inputs(config: StudyConfig) -> dict[str, str]:
-    """Short hashes of both splits (names, sizes, labels), of the graph and of the weights."""
+    """Short hashes of both splits (names, sizes, labels), of the graph, the recipe and the weights.
+
+    The recipe is what was chosen and is no default: flags, and hyperparameters out of whatever file they are from.
+    """
     graph, _ = read_source(config.cfg, config.weights, config.scale)
     content = {key: value for key, value in graph.items() if key != "yaml_file"}
     hashes = {f"data {split}": load_dataset(config.data, split).digest[:16] for split in ("train", "val")}
     hashes["graph"] = hashlib.sha256(repr(content).encode()).hexdigest()[:16]
+    chosen = [(item.name, getattr(part, item.name)) for part in choose(config) for item in dataclasses.fields(part)
+              if getattr(part, item.name) != item.default]  # fmt: skip
+    hashes["recipe"] = hashlib.sha256(repr(chosen).encode()).hexdigest()[:16]
     if config.weights:
         hashes["weights"] = hashlib.sha256(find_file(config.weights).read_bytes()).hexdigest()[:16]
     return hashes

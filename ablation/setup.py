@@ -19,7 +19,7 @@ from data.dataset_yaml import read_dataset_yaml
 from models.yolo import DetectionModel
 from training import read_source
 from utils.cli import names_of, read_flags
-from utils.config import REFUSED_TRAIN_FLAGS, TrainConfig, choose_config, family_of
+from utils.config import REFUSED_TRAIN_FLAGS, Hyperparameters, TrainConfig, choose_config, family_of
 from utils.errors import UserError
 
 SHARED = ("data", "cfg", "weights", "scale", "epochs", "imgsz", "batch_size")  # flags of the same name and meaning
@@ -36,12 +36,17 @@ class Slot:
     environment: dict[str, str] = field(default_factory=dict)
 
 
-def settle(config: StudyConfig) -> StudyConfig:
-    """The configuration with the figures that were left to train.py. Raises UserError for flags that are wrong."""
+def choose(config: StudyConfig) -> tuple[TrainConfig, Hyperparameters]:
+    """What train.py would train with. Raises UserError for flags that are wrong."""
     given = {name: getattr(config, name) for name in SHARED if getattr(config, name)} | read_train_flags(config.train)
     info = read_dataset_yaml(config.data)
     graph, _ = read_source(config.cfg, config.weights, config.scale)
-    chosen, _ = choose_config(given, info.suggested, family_of(graph), f"{info.path}: defaults")
+    return choose_config(given, info.suggested, family_of(graph), f"{info.path}: defaults")
+
+
+def settle(config: StudyConfig) -> StudyConfig:
+    """The configuration with the figures that were left to train.py. Raises UserError for flags that are wrong."""
+    chosen, _ = choose(config)
     if chosen.batch_size < 1:
         raise UserError(f"--batch-size {chosen.batch_size}: must be the same for all arms; give a number")
     return dataclasses.replace(config, epochs=chosen.epochs, imgsz=chosen.imgsz, batch_size=chosen.batch_size)
@@ -72,11 +77,19 @@ def graph_of(config: StudyConfig, arm: Arm) -> dict[str, Any]:
 
 
 def check_arms(config: StudyConfig, arms: Sequence[Arm]) -> None:
-    """Build every graph without memory or arithmetic. Raises UserError for a module or place that is not there."""
+    """Build every graph without memory or arithmetic.
+
+    Raises UserError for a module or place that is not there, and for two arms that are one graph.
+    """
+    seen: dict[str, Arm] = {}
     for arm in arms:
         if not arm.is_aa:
+            graph = graph_of(config, arm)
             with torch.device("meta"):
-                DetectionModel(graph_of(config, arm))
+                DetectionModel(graph)
+            other = seen.setdefault(repr(graph), arm)
+            if other is not arm:
+                raise UserError(f"--attention: {other.name} and {arm.name} are the same graph; leave one of them out")
 
 
 def cell_flags(config: StudyConfig, cell: Cell, slot: Slot) -> list[str]:

@@ -7,17 +7,17 @@ engines.py runs the cells, utils/stats.py compares their scores, report.py shows
 
 from __future__ import annotations
 
+import hashlib
 import itertools
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ablation.files import DELETE, read_curve, read_json, read_metrics, read_timing
 from utils.cli import flag
 from utils.errors import UserError
-from utils.log import read_results
 
 if TYPE_CHECKING:
     from utils.stats import ArmVerdict, Noise
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 PLAIN, AA = "plain", "A/A"  # names of the baseline, and of the arms that show how much seeds alone change
 AA_SEEDS = 1000  # an A/A arm's seeds are those of the plain one and so much more
 INITS = {"paper": ("paper",), "identity": ("identity",), "both": ("paper", "identity")}
+MOST_NAME = 150  # bytes of a folder's name, which file systems limit to 255
 MOST_ATTEMPTS = 2  # a cell that failed is tried again when the study is started anew, once
 
 
@@ -102,8 +103,12 @@ class Arm:
 
     @property
     def folder_name(self) -> str:
-        """The name without what some file system or shell does not take."""
-        return re.sub(r"[^\w.@=+,-]+", "-", self.name)
+        """The name without what some file system or shell does not take, a long one cut and told apart by a hash."""
+        name = re.sub(r"[^\w.@=+,-]+", "-", self.name)
+        if len(name.encode()) <= MOST_NAME:
+            return name
+        digest = hashlib.sha256(self.name.encode()).hexdigest()[:12]
+        return f"{name.encode()[: MOST_NAME - 13].decode(errors='ignore')}-{digest}"
 
 
 @dataclass(frozen=True)
@@ -168,6 +173,9 @@ def make_arms(config: StudyConfig) -> list[Arm]:
         arms.append(Arm(name, (), "", config.first_seed + number * AA_SEEDS))
     placed = ([text] if "@" in text else [f"{text}@{place}" for place in config.at] for text in config.attention)
     for text in dict.fromkeys(itertools.chain.from_iterable(placed)):
+        if config.attention_init != "paper" and re.search(r"[:,]\s*init\s*=", text):
+            raise UserError(f"--attention {text}: says init itself; leave it out there, or --attention-init "
+                            f"{config.attention_init}")  # fmt: skip
         for init in INITS[config.attention_init]:
             name = f"{text} identity" if init == "identity" else text
             arms.append(Arm(name, (text,), init, config.first_seed))
@@ -207,7 +215,10 @@ def is_due(cell: Cell) -> bool:
     """Whether there is something to run: what is done, or failed for the second time, is left alone."""
     now = state(cell)
     if now == "failed":
-        return int(read_json(cell.folder / "failed.json").get("attempts", 1)) < MOST_ATTEMPTS
+        attempts = read_json(cell.folder / "failed.json").get("attempts", 1)
+        if not isinstance(attempts, int):
+            raise UserError(f"{cell.folder / 'failed.json'}: attempts: {attempts!r}: must be a number; {DELETE}")
+        return attempts < MOST_ATTEMPTS
     return now != "done"
 
 
@@ -215,17 +226,9 @@ def read_cells(cells: Iterable[Cell]) -> list[CellResult]:
     """Finished cells with what they hold. Raises UserError for a file that is damaged."""
     return [
         CellResult(cell.arm.name, cell.seed, cell.train_seed, cell.folder, read_metrics(cell.folder / "metrics.json"),
-                   read_results(cell.folder / "results.csv"), read_json(cell.folder / "timing.json"))
+                   read_curve(cell.folder / "results.csv"), read_timing(cell.folder / "timing.json"))
         for cell in cells if state(cell) == "done"
     ]  # fmt: skip
-
-
-def read_metrics(path: Path) -> dict[str, Any]:
-    """metrics.json. Raises UserError if it is damaged, or has no score, which must not pass for one of 0."""
-    content = read_json(path)
-    if not isinstance(content.get("map", ""), (int, float, type(None))):  # None: nothing was labelled
-        raise UserError(f"{path}: has no score; delete the folder, and the cell is run again")
-    return content
 
 
 def read_scores(cells: Iterable[Cell]) -> dict[str, dict[int, float]]:
@@ -240,16 +243,3 @@ def read_failures(cells: Iterable[Cell]) -> dict[str, str]:
     """Name of each failed cell -> why it failed."""
     failed = (cell for cell in cells if state(cell) == "failed")
     return {cell.name: str(read_json(cell.folder / "failed.json").get("reason", "unknown")) for cell in failed}
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON mapping; {} if it is not there. Raises UserError if it is damaged."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); delete the folder, and the cell is run again") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: is no mapping; delete the folder, and the cell is run again")
-    return content

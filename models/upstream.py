@@ -28,7 +28,7 @@ from models.values import is_whole, shorten
 from models.walk import measure
 from models.yolo import parse_model
 from utils.allowlist import Record
-from utils.checkpoint import Checkpoint
+from utils.checkpoint import Checkpoint, check_shared
 from utils.errors import UserError
 from utils.foreign import Foreign
 
@@ -74,7 +74,7 @@ def _bare_state(content: dict[Any, Any]) -> dict[str, Tensor]:
         if isinstance(values, dict) and values and all(isinstance(value, Tensor) for value in values.values()):
             if not all(isinstance(key, str) for key in values):
                 raise UserError("has tensors without names")
-            upstream_tree.check_shared(values)
+            check_shared(values)
             return {_inner(key): value.clone() for key, value in values.items()}
     raise UserError("holds neither a model nor a state dict; give a checkpoint of YOLOv5, YOLOv8 or this project")
 

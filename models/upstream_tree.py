@@ -5,7 +5,7 @@ models/upstream.py makes a graph of it. Records and tensors are what utils/forei
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from models.common import Bottleneck, Conv
 from models.values import is_number, is_whole, shorten
 from utils.allowlist import Array, Record
+from utils.checkpoint import check_shared
 from utils.errors import UserError
 
 MOST_MEMBERS, MOST_NESTED, MOST_NAME = 200_000, 30, 100
@@ -63,13 +64,6 @@ def read_tree(root: Record) -> Tree:
                     tree.state[key] = value
     check_shared(tree.state)
     return tree
-
-
-def check_shared(state: Mapping[str, Tensor]) -> None:
-    """Refuse a state whose tensors share memory: a small file could stand for any amount. Raises UserError."""
-    storages = {value.untyped_storage().data_ptr(): value.untyped_storage().nbytes() for value in state.values()}
-    if sum(value.nbytes for value in state.values()) > sum(storages.values()):
-        raise UserError("has tensors that share their values, which no trained detector does")
 
 
 def members(record: Record, kind: str) -> dict[str, Any]:

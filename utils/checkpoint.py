@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import pickle
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -111,15 +112,51 @@ def read(path: str | Path) -> Checkpoint:
         raise UserError(f"{path}: is not a checkpoint of this project; train one with train.py")
     content.pop("format")
     try:
-        return Checkpoint(**content)
+        checkpoint = Checkpoint(**content)
     except TypeError:
         raise UserError(f"{path}: was written by another version of this project; train with this one") from None
+    _check_fields(path, checkpoint)
+    return checkpoint
+
+
+def _check_fields(path: Path, checkpoint: Checkpoint) -> None:
+    """Raise UserError for a field that save() does not write so: the file says itself that this project wrote it."""
+    kinds: dict[str, Any] = {"graph": dict, "names": dict, "state": dict, "config": dict, "hyp": dict, "data": str,
+                             "epoch": int, "scores": dict, "training": (dict, type(None))}  # fmt: skip
+    wrong = [name for name, kind in kinds.items() if not isinstance(getattr(checkpoint, name), kind)]
+    if not wrong:
+        names, state = checkpoint.names, checkpoint.state
+        if set(names) != set(range(len(names))) or not all(isinstance(name, str) for name in names.values()):
+            wrong = ["names"]
+        elif not all(isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in state.items()):
+            wrong = ["state"]
+    if wrong:
+        raise UserError(f"{path}: its {wrong[0]} is not as this project writes it; take another checkpoint")
+    try:
+        check_shared(checkpoint.state)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def check_shared(state: Mapping[str, torch.Tensor]) -> None:
+    """Refuse a state whose tensors share memory: a small file could stand for any amount. Raises UserError."""
+    storages = {value.untyped_storage().data_ptr(): value.untyped_storage().nbytes() for value in state.values()}
+    if sum(value.nbytes for value in state.values()) > sum(storages.values()):
+        raise UserError("has tensors that share their values, which no trained detector does")
 
 
 def _verify(path: Path) -> None:
-    """Check the archive's own checksums, so that a flipped bit is an error and not a strange weight."""
+    """Check the archive's own checksums, so that a flipped bit is an error and not a strange weight.
+
+    Compressed entries are refused first: torch.save writes none, and a small file could unfold to any size.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+            is_plain = all(entry.compress_type == zipfile.ZIP_STORED and entry.compress_size == entry.file_size
+                           for entry in entries)  # fmt: skip
+            if not is_plain or sum(entry.file_size for entry in entries) > path.stat().st_size:
+                raise UserError(f"{path}: has compressed entries, which this project does not write; take another one")
             broken = archive.testzip()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check --weights") from None

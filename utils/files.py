@@ -28,6 +28,8 @@ def load_yaml(path: str | Path) -> dict[str, Any]:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check the path") from None
     try:
         content = yaml.safe_load(text)
+    except yaml.reader.ReaderError:
+        raise UserError(f"{path}: is no YAML but a binary file; a checkpoint is given as --weights") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
@@ -121,4 +123,6 @@ def find_file(name: str | Path, *folders: str) -> Path:
         return found[0]
     if found:
         raise UserError(f"{name}: several files have this name ({', '.join(map(str, found))}); give the whole path")
+    if Path(name).is_dir():
+        raise UserError(f"{name}: is a folder; name a file in it")
     raise UserError(f"{name}: no such file; check the path")

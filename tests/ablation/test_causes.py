@@ -9,6 +9,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from ablation import causes
 from ablation.causes import Finding, explain, of_curve, of_gap, of_gates, of_gradient, of_parts, of_transfer
@@ -94,7 +95,7 @@ def test_sizes_and_classes_that_depart_from_the_whole() -> None:
 
 def test_transferred_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(causes, "count_transferred",
-                        lambda cell, weights: (349, 349) if cell.arm == "plain" else (270, 349))  # fmt: skip
+                        lambda cell, weights, base: (349, 349) if cell.arm == "plain" else (270, 349))  # fmt: skip
     own = changed()
     (sentence,) = telling(of_transfer(own, PLAIN_CELLS, "w.pt"))
     assert "270 of 349 tensors (77%)" in sentence
@@ -113,8 +114,10 @@ def test_transfer_is_counted_on_the_cells_own_graph(
         copied=len(set(model.state_dict()) & set(checkpoint.state)), total=len(model.state_dict()))  # fmt: skip
     monkeypatch.setitem(sys.modules, "models.transfer", module)
     cell = dataclasses.replace(PLAIN_CELLS[0], folder=tmp_path / "cell")
-    copied, total = causes.count_transferred(cell, str(weights))
+    copied, total = causes.count_transferred(cell, str(weights), cell)
     assert 0 < copied < total
+    torch.save(torch.load(weights, weights_only=True)["state"], tmp_path / "bare.pt")  # as other programs have them
+    assert causes.count_transferred(cell, str(tmp_path / "bare.pt"), cell)[0] > 0
 
 
 def test_the_most_telling_comes_first_and_the_rest_last(monkeypatch: pytest.MonkeyPatch) -> None:

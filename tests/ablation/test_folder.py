@@ -57,6 +57,26 @@ def test_baseline_seeds_are_not_taken_away_either(make_config):
     assert start(make_config(seeds=4))["baseline_seeds"] == [2, 4]
 
 
+def test_another_recipe_in_the_same_file_is_refused(make_config, material, tmp_path):
+    hyp = tmp_path / "hyp.yaml"
+    hyp.write_text("lr0: 0.02\n")
+    flags = f"--cache no --hyp {hyp}"
+    first = start(make_config(train=flags))
+    assert start(make_config(train=flags)) == first
+    hyp.write_text("lr0: 0.09\n")
+    with pytest.raises(UserError, match=r"this study has recipe '\w+', now it is '\w+'"):
+        start(make_config(train=flags))
+
+
+@pytest.mark.parametrize(("key", "value"), [("seeds", 3), ("seeds", ["three"]), ("code", None), ("baseline_seeds", [])])
+def test_a_history_that_was_edited_is_named(make_config, key, value):
+    start(make_config())
+    path = make_config().folder / "study.yaml"
+    path.write_text(yaml.safe_dump({**load_yaml(path), key: value}))
+    with pytest.raises(UserError, match=rf"study.yaml: {key}: .*must list those of all starts"):
+        start(make_config())
+
+
 def test_another_graph_in_the_same_file_is_refused(make_config, tmp_path):
     graph = tmp_path / "graph.yaml"
     graph.write_text(yaml.safe_dump(GRAPH))

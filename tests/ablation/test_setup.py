@@ -18,6 +18,12 @@ from utils.config import TrainConfig
 from utils.errors import UserError
 
 
+def test_one_graph_under_two_names_is_refused(make_config):
+    config = make_config(attention=("SE",), at=("index.1+index.2", "index.2+index.1"))
+    with pytest.raises(UserError, match=r"SE@index.1\+index.2 and SE@index.2\+index.1 are the same graph"):
+        check_arms(config, make_arms(config))
+
+
 def test_figures_left_out_are_those_that_train_py_would_choose(make_config, material, tmp_path):
     assert settle(make_config(epochs=0, imgsz=0, batch_size=0)).epochs == 100
     data = tmp_path / "data.yaml"

@@ -87,7 +87,8 @@ def test_finished_cells_are_read_whole(tmp_path):
     touch(plain.folder / "metrics.json", {"map": 0.25})
     touch(control.folder / "metrics.json", {"map": None})
     touch(plain.folder / "timing.json", {"forward": 0.5})
-    (plain.folder / "results.csv").write_text("epoch, metrics/mAP_0.5\n0, 0.5\n")
+    for folder in (plain.folder, control.folder):
+        (folder / "results.csv").write_text("epoch, metrics/mAP_0.5\n0, 0.5\n")
     first, second = read_cells([plain, control])
     assert (first.arm, first.score, first.curve) == ("plain", 0.25, [{"epoch": 0.0, "metrics/mAP_0.5": 0.5}])
     assert (first.timing, second.score, second.seed, second.train_seed) == ({"forward": 0.5}, 0.0, 0, 1000)
@@ -99,10 +100,30 @@ def test_a_damaged_file_is_named(cell):
     (cell.folder / "metrics.json").write_text("{")
     with pytest.raises(UserError, match=r"metrics.json: cannot be read .* delete the folder"):
         read_cells([cell])
-    for content in ("{}", '{"map": "0.4"}'):
-        (cell.folder / "metrics.json").write_text(content)
-        with pytest.raises(UserError, match=r"metrics.json: has no score; delete the folder"):
-            read_cells([cell])
+    (cell.folder / "metrics.json").write_text("{}")
+    with pytest.raises(UserError, match=r"metrics.json: has no score; delete the folder"):
+        read_cells([cell])
+
+
+def test_attempts_that_are_no_number_are_named(cell):
+    touch(cell.folder / "failed.json", {"attempts": "x"})
+    with pytest.raises(UserError, match=r"failed.json: attempts: 'x': must be a number; delete the folder"):
+        is_due(cell)
+
+
+def test_long_names_stay_apart_and_fit_a_file_system():
+    arms = make_arms(StudyConfig(attention=[f"SE@{'+'.join(f'index.{row}' for row in range(1, 60 + last))}"
+                                            for last in (0, 1)]))  # fmt: skip
+    names = {arm.folder_name for arm in arms}
+    assert len(names) == len(arms)
+    assert max(len(name.encode()) for name in names) == 150
+
+
+def test_a_start_that_the_text_says_itself_is_not_tried_both_ways():
+    make_arms(StudyConfig(attention=("SE:init=identity@neck",)))
+    for init in ("both", "identity"):
+        with pytest.raises(UserError, match=r"SE:reduction=8, init=paper@neck: says init itself"):
+            make_arms(StudyConfig(attention=("SE:reduction=8, init=paper@neck",), attention_init=init))
 
 
 @pytest.mark.parametrize(

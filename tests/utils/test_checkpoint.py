@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import pickle
 import random
+import zipfile
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -115,6 +118,38 @@ def test_code_in_a_file_is_refused_by_name_and_never_runs(tmp_path: Path, wrap: 
     with pytest.raises(UserError, match="mkdir" if wrap == "torch" else "no checkpoint"):
         checkpoints.read(path)
     assert not canary.exists()
+
+
+def test_what_unfolds_to_more_than_the_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything is unfolded: entries compressed, or larger together than the file."""
+    checkpoints.save(example(training={"zeros": torch.zeros(1 << 20)}), tmp_path / "plain.pt")
+    with zipfile.ZipFile(tmp_path / "plain.pt") as plain, zipfile.ZipFile(tmp_path / "bomb.pt", "w") as bomb:
+        for entry in plain.infolist():
+            bomb.writestr(entry.filename, plain.read(entry), zipfile.ZIP_DEFLATED)
+    assert os.path.getsize(tmp_path / "bomb.pt") < 1 << 15
+    monkeypatch.setattr(zipfile.ZipFile, "testzip", lambda archive: pytest.fail("unfolded"))
+    with pytest.raises(UserError, match=r"bomb.pt: has compressed entries"):
+        checkpoints.read(tmp_path / "bomb.pt")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("names", None), ("names", {0: "a", 2: "b"}), ("names", {0: 1}), ("graph", [1]), ("graph", "x"),
+        ("state", None), ("state", {"a": 1}), ("state", {1: torch.ones(1)}), ("hyp", [1]), ("config", "x"),
+        ("training", 1), ("epoch", "1"),
+    ],
+)  # fmt: skip
+def test_fields_of_another_kind_are_named(tmp_path: Path, field: str, value: Any) -> None:
+    checkpoints.save(replace(example(), **{field: value}), tmp_path / "odd.pt")
+    with pytest.raises(UserError, match=rf"odd.pt: its {field} is not as this project writes it"):
+        checkpoints.read(tmp_path / "odd.pt")
+
+
+def test_tensors_that_stand_for_more_than_the_file_holds_are_refused(tmp_path: Path) -> None:
+    checkpoints.save(replace(example(), state={"a": torch.ones(1).expand(1 << 20)}), tmp_path / "wide.pt")
+    with pytest.raises(UserError, match=r"wide.pt: has tensors that share their values"):
+        checkpoints.read(tmp_path / "wide.pt")
 
 
 def test_missing_and_foreign_files_are_one_line(tmp_path: Path) -> None:

@@ -164,6 +164,7 @@ def test_yaml_survives_bom_line_ends_and_latin_comments(tmp_path, content):
     ("", "holds NoneType, but a mapping"),
     ("a: !!python/object/apply:os.system ['true']\n", r"a\.yaml:1: not valid YAML"),
     ("nc: 3\n\tnames: x\n", r"a\.yaml:2: not valid YAML"),
+    ("PK\x03\x04", r"a\.yaml: is no YAML but a binary file; a checkpoint is given as --weights"),
     ("[" * 5000, "not valid YAML"),
     ("day: 2024-13-45\n", "not valid YAML"),
     ("a: *missing\n", r"a\.yaml:1: not valid YAML"),
@@ -192,6 +193,8 @@ def test_find_file_looks_beside_us_then_in_the_project(tmp_path, monkeypatch):
 
 def test_find_file_refuses_none_and_several(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "ROOT", tmp_path)
+    with pytest.raises(UserError, match="is a folder; name a file in it"):
+        find_file(str(tmp_path))
     with pytest.raises(UserError, match=r"x\.yaml: no such file"):
         find_file("x.yaml", "models")
     for folder in ("models/a", "models/b"):
