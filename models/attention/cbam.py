@@ -15,7 +15,8 @@ Choices where code and paper differ, and among copies:
 - Where several positions share a maximum its gradient is split among them evenly.
 - Not CBAM of Ultralytics, which has another channel gate (mean only, one C x C layer).
 
-Verdict: not yet measured.
+Verdict: no evidence on bccd in the neck of yolov5n, 30 epochs, 3 seeds:
+-1.63 points of mAP50-95 (95 % interval -3.84 to +0.59).
 """
 
 from __future__ import annotations

@@ -11,7 +11,8 @@ Choices: as the authors' code (hardswish, biases); the paper leaves the non-line
 no gradient in train mode, since batch norm follows. One position in train mode with batch 1 still has two values, so
 batch norm is always defined; on a 1 x 1 map both means are the map itself.
 
-Verdict: not yet measured.
+Verdict: hurts on bccd in the neck of yolov5n, 30 epochs, 3 seeds:
+-2.48 points of mAP50-95 (95 % interval -4.69 to -0.26).
 """
 
 from __future__ import annotations

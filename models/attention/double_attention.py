@@ -17,7 +17,8 @@ Where code and paper differ: the paper's block adds its result to the input, pub
 channels unless told to reconstruct. Here both are on by default, and conv_reconstruct starts at zero, so that a fresh
 module is the identity (the other parameters have no gradient until it has moved). One copy's softmax runs over the
 batch; not here. convB.bias is the same for all pixels, so that softmax drops it: its gradient is zero but for rounding.
-Verdict: not yet measured.
+Verdict: no evidence on bccd in the neck of yolov5n, 30 epochs, 3 seeds:
+-0.82 points of mAP50-95 (95 % interval -3.03 to +1.40).
 """
 
 from __future__ import annotations

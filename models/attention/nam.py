@@ -19,7 +19,8 @@ Choices where code and paper differ:
 - All scales 0 would be 0 / 0; the sum is kept above 1e-12, so that the gate is 0.5.
 - One value per channel in train mode (batch 1, 1 x 1) has no statistics; the running ones are used.
 
-Verdict: not yet measured.
+Verdict: no evidence on bccd in the neck of yolov5n, 30 epochs, 3 seeds:
+-0.65 points of mAP50-95 (95 % interval -2.87 to +1.57).
 """
 
 from __future__ import annotations

@@ -12,7 +12,8 @@ Cost: no parameters and no multiply-adds that a FLOP counter sees, but as tensor
 traffic forward, 55 with backward and 4 kept for it. In eager mode on a CPU the maps are therefore taken a few at a time
 through the cache, and x with two numbers a channel is kept: with k = (H * W - 1) / (H * W) the gate is
 sigmoid(z^2 k / 4 + 0.5) of the batch norm z of each single image with epsilon l k.
-Verdict: not yet measured.
+Verdict: no evidence on bccd in the neck of yolov5n, 30 epochs, 3 seeds:
+-0.67 points of mAP50-95 (95 % interval -2.88 to +1.55).
 """
 
 from __future__ import annotations
