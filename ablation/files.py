@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
+from models.values import is_number
 from utils.errors import UserError
 from utils.log import read_results
 
@@ -47,10 +47,6 @@ def read_timing(path: Path) -> dict[str, float]:
         if not is_number(value):
             raise UserError(f"{path}: {name}: {value!r}: must be a number; {DELETE}")
     return content
-
-
-def is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def read_json(path: Path) -> dict[str, Any]:
