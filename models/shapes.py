@@ -7,6 +7,7 @@ models/yolo.py finds strides and models/profile.py counts costs under it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import zip_longest
 from typing import Any
@@ -99,6 +100,14 @@ def _nearest(x: Tensor, size: Sequence[int] | None, *scales: Any) -> Tensor | No
     return _new(x, *x.shape[:2], *size) if size and x.dim() == 4 and min(size) > 0 else None
 
 
+def _arange(*bounds: float, dtype: torch.dtype | None = None, device: torch.device | None = None, **_: Any) -> Any:
+    """Numbers from start (0) to end in steps (1) on the meta device; None, for PyTorch to answer, for other cases."""
+    start, end, step = (0, *bounds, 1) if len(bounds) == 1 else (*bounds, 1)[:3]
+    if dtype is None or device is None or device.type != "meta" or step <= 0 or end < start:
+        return None
+    return torch.empty(math.ceil((end - start) / step), dtype=dtype, device=device)
+
+
 RULES: dict[Any, Callable[..., Any]] = {
     aten.convolution: _convolution,
     aten.max_pool2d_with_indices: _max_pool,
@@ -131,6 +140,9 @@ class ShapeMode(LightMode):
         rule = RULES.get(func._overloadpacket)
         if func._overloadpacket in IN_PLACE:
             return args[0]
+        if func._overloadpacket is aten.arange:
+            numbers = _arange(*args, **(kwargs or {}))
+            return func(*args, **(kwargs or {})) if numbers is None else numbers
         if rule and set(kwargs or ()) <= {"memory_format"} and isinstance(args[0], (Tensor, list)):
             out = rule(*args)
             if out is not None:

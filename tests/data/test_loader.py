@@ -174,7 +174,8 @@ def test_a_dead_worker_is_one_clear_line(index):
 
 
 INTERRUPTED = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 sys.path.insert(0, {root!r})
 from pathlib import Path
 from tests.data.pictures import write_pictures

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from models.shapes import ShapeMode
+from models.shapes import LightMode, ShapeMode
 from models.yolo import DetectionModel, load_graph
 
 
@@ -39,6 +39,10 @@ CASES: list[Any] = [
     lambda: meta(2, 5, 3, 4) @ meta(2, 5, 4, 7),
     lambda: meta(3, 4) @ meta(4, 7),
     lambda: meta(2, 3, 4).softmax(1),
+    lambda: torch.arange(7, dtype=torch.float32, device="meta"),
+    lambda: torch.arange(2, 7, device="meta"),
+    lambda: torch.arange(1.0, 2.1, 0.5, dtype=torch.float64, device="meta"),
+    lambda: torch.arange(5, 1, -2, dtype=torch.int64, device="meta"),
 ]
 
 
@@ -79,3 +83,27 @@ def test_whole_networks(name: str) -> None:
         found = model(meta(1, 3, 96, 64))
     assert found[0].shape == expected[0].shape
     assert [level.shape for level in found[1]] == [level.shape for level in expected[1]]
+
+
+class Recorder(LightMode):
+    """Notes every operation that an inner mode passes on to PyTorch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operations: set[Any] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.operations.add(func)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", ["yolov5s", "yolov5s_SimAM", "yolov8n", "yolo11n"])
+@torch.no_grad()
+def test_the_common_graphs_need_none_of_pytorchs_meta_kernels(name: str) -> None:
+    """Views and new tensors are cheap; other kernels may import PyTorch's compiler, in some releases."""
+    with torch.device("meta"):
+        model = DetectionModel(load_graph(f"{name}.yaml")).eval()
+    with Recorder() as recorder, ShapeMode():
+        model(meta(1, 3, 96, 64))
+    left = {str(one._overloadpacket) for one in recorder.operations if not one.is_view}
+    assert left <= {"aten.empty", "aten.full", "aten._unsafe_view", "aten.promote_types"}

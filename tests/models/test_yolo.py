@@ -99,40 +99,75 @@ def built(name: str) -> DetectionModel:
     return DetectionModel(graph, class_count=3 if name.endswith("_nc3") else None)
 
 
-def deviation(found: list[torch.Tensor], golden: Any, stem: str) -> float:
-    """Largest error, relative to the golden maps' own standard deviation."""
-    return max(
-        float(np.abs(level.numpy() - golden[f"{stem}{i}"]).max() / golden[f"{stem}{i}"].std())
-        for i, level in enumerate(found)
-    )
+def deviation(found: list[torch.Tensor], expected: list[Any]) -> float:
+    """Largest error, relative to each expected map's own standard deviation."""
+    pairs = ((level.numpy(), np.asarray(golden)) for level, golden in zip(found, expected, strict=True))
+    return max(float(np.abs(level - golden).max() / golden.std()) for level, golden in pairs)
+
+
+@torch.no_grad()
+def outputs(name: str, dtype: torch.dtype) -> dict[str, Any]:
+    """Maps of the filled graph in evaluation, in training, and in evaluation with calibrated batch norms.
+
+    The calibrated network is kept under "model", its input under "x".
+    """
+    model, x = built(name).to(dtype), picture(7, 1, 3, *FORWARD[name]).to(dtype)
+    fill(model)
+    raw, train = model.eval()(x)[1], model.train()(x)
+    fill(model)
+    for norm in model.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            norm.momentum = 1.0
+    model(picture(8, 2, 3, 256, 256).to(dtype))
+    decoded, cal_raw = model.eval()(x)
+    return {"raw": raw, "train": train, "cal_raw": cal_raw, "decoded": decoded, "model": model, "x": x}
 
 
 @pytest.mark.parametrize("name", FORWARD)
 @torch.no_grad()
 def test_outputs_equal_yolov5s(name: str) -> None:
-    golden = np.load(GOLDEN / f"forward_{name}.npz")
-    model, x = built(name), picture(7, 1, 3, *FORWARD[name])
-    fill(model)
-    assert deviation(model.eval()(x)[1], golden, "raw") < 2e-5
-    assert deviation(model.train()(x), golden, "train") < 1e-4
+    """In float64, so that what remains is the rounding of the golden program, which computed in float32.
 
-    fill(model)
-    for norm in model.modules():
-        if isinstance(norm, nn.BatchNorm2d):
-            norm.momentum = 1.0
-    model(picture(8, 2, 3, 256, 256))
-    decoded, raw = model.eval()(x)
-    loose = 5 if name == "yolov5n6" else 1  # its deepest maps have 2x2 cells, and float32 shows
-    assert deviation(raw, golden, "cal_raw") < 1e-4 * loose
-    np.testing.assert_allclose(decoded[..., 4:].numpy(), golden["cal_decoded"][..., 4:], atol=2e-4 * loose)
-    np.testing.assert_allclose(decoded[..., :4].numpy(), golden["cal_decoded"][..., :4], rtol=1e-3, atol=0.1 * loose)
+    The limits are those of the golden files; the deepest maps of yolov5n6 have 2x2 cells, whose batch statistics
+    amplify rounding.
+    """
+    golden, found = np.load(GOLDEN / f"forward_{name}.npz"), outputs(name, torch.float64)
+    deep = name == "yolov5n6"
+    limits = {"raw": 2e-5, "train": 4e-3 if deep else 5e-4, "cal_raw": 1e-3 if deep else 3e-4}
+    for stem, limit in limits.items():
+        levels = found[stem]
+        assert deviation(levels, [golden[f"{stem}{i}"] for i in range(len(levels))]) < limit, stem
+    boxes, scores = found["decoded"].split((4, found["decoded"].shape[-1] - 4), dim=-1)
+    pixels, share = (5.0, 2e-3) if deep else (0.15, 5e-4)
+    np.testing.assert_allclose(scores.numpy(), golden["cal_decoded"][..., 4:], rtol=0, atol=share)
+    np.testing.assert_allclose(boxes.numpy(), golden["cal_decoded"][..., :4], rtol=1e-3, atol=pixels)
     if "cal_tta" in golden:
-        augmented = model(x, augment=True)
+        augmented = found["model"](found["x"], augment=True)
         assert augmented[1] is None
-        np.testing.assert_allclose(augmented[0].numpy(), golden["cal_tta"], rtol=1e-3, atol=0.1)
-    fused = model.fuse()(x)[0]
-    np.testing.assert_allclose(fused.numpy(), decoded.numpy(), rtol=1e-3, atol=0.1 * loose)
-    assert not any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
+        np.testing.assert_allclose(augmented[0].numpy(), golden["cal_tta"], rtol=1e-3, atol=0.15)
+
+
+# Largest deviation of float32 from float64 in one thread with AVX-512, AVX2 and SSE4.1 instructions, over all graphs
+# but yolov5n6, and for that one. Other processors add in other orders, so three times as much is allowed.
+ROUNDING = {"raw": (1.7e-5, 1.2e-5), "train": (5.4e-4, 3.3e-3), "cal_raw": (1.2e-4, 4.6e-4)}
+
+
+@pytest.mark.parametrize("name", FORWARD)
+@torch.no_grad()
+def test_float32_is_as_near_to_float64_as_its_rounding_lets_it(name: str) -> None:
+    single, double = outputs(name, torch.float32), outputs(name, torch.float64)
+    for stem, measured in ROUNDING.items():
+        assert deviation(single[stem], double[stem]) < 3 * measured[name == "yolov5n6"], stem
+    assert single["decoded"].dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", FORWARD)
+@torch.no_grad()
+def test_fusing_changes_no_output(name: str) -> None:
+    found = outputs(name, torch.float64)
+    fused = found["model"].fuse()(found["x"])[0]
+    np.testing.assert_allclose(fused.numpy(), found["decoded"].numpy(), rtol=1e-4, atol=1e-3)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in found["model"].modules())
 
 
 def test_fresh_norms_and_bias_prior() -> None:
@@ -388,14 +423,14 @@ def test_mutated_graphs_build_or_are_refused_in_one_line() -> None:
 
 
 def test_script_starts_light(tmp_path: Any) -> None:
-    """In a fresh process: right totals, no heavy import; PyTorch's compiler only where torch itself loads it early."""
+    """In a fresh process: right totals, and no heavy import beyond those that `import torch` makes by itself."""
     code = (
-        "import runpy, sys; sys.argv = ['models/yolo.py', '--cfg', 'models/yolov5s_SimAM.yaml']\n"
+        "import runpy, sys, torch; before = set(sys.modules)\n"
+        "sys.argv = ['models/yolo.py', '--cfg', 'models/yolov5s_SimAM.yaml']\n"
         "try: runpy.run_path('models/yolo.py', run_name='__main__')\n"
         "except SystemExit as done: assert not done.code\n"
-        "heavy = {'cv2', 'pandas', 'matplotlib', 'torchvision', 'scipy'}\n"
-        "heavy |= {'sympy', 'torch._dynamo'} if sys.version_info >= (3, 11) else set()\n"
-        "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
+        "heavy = {'cv2', 'pandas', 'matplotlib', 'torchvision', 'scipy'} & (set(sys.modules) - before)\n"
+        "assert not heavy, heavy"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr

@@ -17,7 +17,7 @@ from models.heads_v8 import DetectV8
 from models.profile import count_costs, gigaflops
 from models.yolo import DetectionModel, load_graph, main
 from tests.models.fill import GOLDEN_V8, fill, picture
-from tests.models.test_yolo import mutated
+from tests.models.test_yolo import deviation, mutated
 from utils.errors import UserError, run_main
 
 KEYS: dict[str, Any] = json.loads(gzip.decompress((GOLDEN_V8 / "state_dict_keys.json.gz").read_bytes()))["models"]
@@ -96,17 +96,32 @@ def check_raw(raw: list[torch.Tensor], golden: Any, stem: str, limit: float) -> 
         assert np.abs(found.numpy() - expected).max() <= limit * np.abs(expected).max(), name
 
 
-@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def filled(name: str, dtype: torch.dtype) -> DetectionModel:
+    model = DetectionModel(named(name), class_count=FORWARD[name]).to(dtype)
+    fill(model)
+    return model
+
+
+def calm(model: DetectionModel) -> DetectionModel:
+    """Variant B of the golden files, in evaluation mode: the fill with smaller activations, which do not saturate."""
+    fill(model)
+    for norm in model.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            norm.running_var *= 1.5
+    return model.eval()
+
+
 @pytest.mark.parametrize("name", FORWARD)
 @torch.no_grad()
-def test_outputs_equal_upstreams(name: str, memory_format: torch.memory_format) -> None:
-    golden = np.load(GOLDEN_V8 / f"forward_{name}.npz")
-    model = DetectionModel(named(name), class_count=FORWARD[name])
-    fill(model)
-    model, x = model.to(memory_format=memory_format), picture(7, 1, 3, 64, 96)
+def test_outputs_equal_upstreams(name: str) -> None:
+    """In float64, so that what remains is the rounding of the golden program, which computed in float32.
+
+    In training mode that is 1.4e-4 of the largest value for yolo11n, in the others less.
+    """
+    golden, model = np.load(GOLDEN_V8 / f"forward_{name}.npz"), filled(name, torch.float64)
+    x = picture(7, 1, 3, 64, 96).double()
     check_raw(model.eval()(x)[1], golden, "raw_", 1e-5)
-    near = 1e-4 if memory_format is torch.contiguous_format else 3e-4  # float64 is as far from the golden 11n itself
-    check_raw(model.train()(x), golden, "train_", near)
+    check_raw(model.train()(x), golden, "train_", 2e-4)
     state = model.state_dict()
     first = next(key for key in state if key.startswith("model.2") and "cv2.0.0.bn.running_mean" in key)
     for stem, prefix in (("bn0", "model.0.bn"), ("bnH", first.removesuffix(".running_mean"))):
@@ -114,16 +129,29 @@ def test_outputs_equal_upstreams(name: str, memory_format: torch.memory_format) 
             expected = golden[f"{stem}_running_{part}_after"]
             np.testing.assert_allclose(state[f"{prefix}.running_{part}"].numpy(), expected, rtol=1e-4, atol=1e-4)
 
-    fill(model)
-    for norm in model.modules():
-        if isinstance(norm, nn.BatchNorm2d):
-            norm.running_var *= 1.5  # variant B, which does not saturate
-    decoded, raw = model.eval()(x)
+    decoded, raw = calm(model)(x)
     check_raw(raw, golden, "B_", 1e-5)
-    assert decoded.dtype == torch.float32
     check_decoded(decoded, golden["B_decoded"], 1e-3, 1e-5)
-    check_decoded(model.fuse()(x)[0], golden["B_decoded"], 1e-2, 1e-4)
+    check_decoded(model.fuse()(x)[0], golden["B_decoded"], 1e-3, 1e-5)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("name", FORWARD)
+@torch.no_grad()
+def test_float32_is_as_near_to_float64_as_its_rounding_lets_it(name: str, memory_format: torch.memory_format) -> None:
+    """Relative to each map's standard deviation; largest measured in one thread with AVX-512, AVX2 and SSE4.1:
+
+    1.0e-5 in evaluation, 1.4e-3 in training, 1.1e-5 for variant B. Three times as much is allowed, since other
+    processors add in other orders.
+    """
+    x, double = picture(7, 1, 3, 64, 96), filled(name, torch.float64)
+    single = filled(name, torch.float32).to(memory_format=memory_format)
+    assert deviation(single.eval()(x)[1], double.eval()(x.double())[1]) < 3e-5
+    assert deviation(single.train()(x), double.train()(x.double())) < 4e-3
+    (decoded, raw), (_, exact) = calm(single)(x), calm(double)(x.double())
+    assert deviation(raw, exact) < 3e-5
+    assert decoded.dtype == torch.float32
 
 
 def check_decoded(decoded: torch.Tensor, expected: np.ndarray, pixels: float, score: float) -> None:
