@@ -19,7 +19,7 @@ from ablation.board import Board
 from ablation.causes import explain
 from ablation.costs import add_training, measure_costs
 from ablation.engines import ENGINES
-from ablation.estimate import estimate_seconds, format_seconds, measure_pace
+from ablation.estimate import estimate_seconds, measure_pace
 from ablation.report import write_report
 from ablation.setup import check_arms, make_slots, settle
 from ablation.study import (
@@ -40,7 +40,7 @@ from utils.cli import read_flags
 from utils.errors import run_main
 from utils.signals import StopRequested
 from utils.stats import baseline_seeds, compare, futile, noise
-from utils.tables import text_table
+from utils.tables import format_seconds, text_table
 
 REFUSED = {
     "--resume": "is not needed; the same command started again goes on with the study",

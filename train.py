@@ -32,7 +32,7 @@ from utils.optim import MAX_GRADIENT_NORM, apply_rates
 from utils.seeds import stream
 from utils.signals import StopRequested, StopSignal
 from utils.structures import Batch, Metrics
-from utils.tables import area_line
+from utils.tables import area_line, format_seconds
 from utils.weights import class_weights, focus_on_weak, image_weights
 from val import EvalSettings, evaluate
 
@@ -47,7 +47,7 @@ def train(run: Run) -> Metrics | None:
         picture_labels(run)
     names = columns(run.loss.names, run.sparsity.columns())
     log = ResultsLog(run.folder, names, progress.epoch) if run.world.is_main else None
-    timing = Timing()
+    timing, first, start = Timing(), progress.epoch, time.monotonic()
     done = dist.any_true(run.world, should_stop(run), run.device)
     with StopSignal() as stop:
         try:
@@ -59,6 +59,8 @@ def train(run: Run) -> Metrics | None:
                     write_epoch(run, log, metrics)
                 progress.epoch, progress.batch, progress.loss_sums = progress.epoch + 1, 0, [0.0, 0.0, 0.0]
                 keep_epoch(run)
+                if progress.epoch == first + 1:
+                    say_how_long(run, time.monotonic() - start)
                 with stop.anywhere():
                     done = dist.any_true(run.world, should_stop(run), run.device)
                 if not (config.nosave or done):
@@ -73,6 +75,14 @@ def train(run: Run) -> Metrics | None:
             if log is not None:
                 log.close()
             dist.stop(run.world)
+
+
+def say_how_long(run: Run, seconds: float) -> None:
+    """Tell what the rest of the run will take, from the time of one epoch with its validation."""
+    left = run.config.epochs - run.progress.epoch
+    if run.world.is_main and left > 0:
+        total = format_seconds(left * seconds)
+        print(f"One epoch took {format_seconds(seconds)}; the other {left} take about {total}.")
 
 
 def train_epoch(run: Run, stop: StopSignal, timing: Timing) -> None:
@@ -223,7 +233,8 @@ def validate(run: Run) -> Metrics | None:
     if run.loaders[1] is None or (run.config.noval and not is_last):
         return None
     settings = EvalSettings(loss=run.loss, verbose=run.config.verbose, single_cls=run.config.single_cls,
-                            protocol=run.config.protocol)  # fmt: skip
+                            protocol=run.config.protocol, save_dir=run.folder,
+                            sheets=int(not run.config.noplots))  # fmt: skip
     metrics = evaluate(run.ema.module, run.loaders[1], settings)
     progress.class_ap = [float(value) for value in metrics.extra["class_ap"]]
     progress.scores = {"mAP_0.5": metrics.map50, "mAP_0.5:0.95": metrics.map, "fitness": metrics.fitness}

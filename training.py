@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from data.dataset import DatasetSettings
+from data.dataset_yaml import read_dataset_yaml
 from data.index import DatasetIndex, load_dataset
 from data.loader import Loader, build_loader, choose_workers
 from models.attention import ATTENTION
@@ -87,6 +88,12 @@ def announce(run: Run) -> None:
     for warning in (*run.model.warnings, *run.hyp.doubts(family_of(run.model.graph))):
         print(f"warning: {warning}")
     print(describe(run.device), str(choose_dtype(run.device, run.config.precision)).removeprefix("torch."), sep=", ")
+    about = read_dataset_yaml(run.config.data).about
+    if about:
+        print(about)
+    if not run.config.noplots:
+        print(f"Look into {run.folder}: labels.jpg and train_batch0.jpg show the data from the first minute on, "
+              "val_batch0_pred.jpg what the model finds after each epoch, results.png the curves at the end")
 
 
 def load_data(config: TrainConfig, world: dist.World) -> Data:

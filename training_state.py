@@ -1,6 +1,8 @@
 """What a training run is at any moment, saved and put back: weights, averages, optimizer, position, randomness.
 
-training.py makes a Run and restores it from a Checkpoint; train.py saves it after each epoch and when interrupted.
+training.py makes a Run and restores it from a Checkpoint; train.py saves it after each epoch and when interrupted. A
+resumed run ends with the same weights, bit for bit, with the same number of threads, kind of processor and torch
+version; others add in another order, and training amplifies the difference.
 """
 
 from __future__ import annotations

@@ -81,13 +81,3 @@ def estimate_seconds(config: StudyConfig, cells: Sequence[Cell], costs: Mapping[
     """Seconds until all the cells are done, slots sharing the work evenly."""
     ratios = [costs[cell.arm.name].latency_ratio or 1.0 for cell in cells]
     return sum(ratios) * pace.epoch * config.epochs / min(len(make_slots(config)), max(len(cells), 1))
-
-
-def format_seconds(seconds: float) -> str:
-    """A length of time in the two units that matter: 3 d 4 h, 2 h 10 min, 5 min 20 s."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    parts = [(days, "d"), (hours, "h"), (minutes, "min"), (rest, "s")]
-    first = next((place for place, (value, _) in enumerate(parts) if value), 3)
-    return " ".join(f"{value} {unit}" for value, unit in parts[first : first + 2] if value) or "0 s"

@@ -8,6 +8,7 @@
     format: yolo                  # or voc, coco; found out if left out
     defaults: {imgsz: 320}        # optional: values for flags that are not given, and `hyp: {…}` for hyperparameters;
                                   # `v8: {…}` in it goes before them for graphs without anchors, which take no other hyp
+    about: Blood cells, 364       # optional: a sentence that train.py prints at the start
     generate: shapes              # optional: the data set that the project draws itself, made in `path`
 
 VOC: `train: trainval` means ImageSets/Main/trainval.txt below `path` (`VOC2012/trainval` that below path/VOC2012, and
@@ -45,6 +46,7 @@ class DatasetInfo:
     """A dataset YAML, checked. root: the data set's folder. bases: where relative entries are looked for, in order.
 
     suggested: the mapping `defaults`. format: "" if it is to be found out. generator: value of `generate`, or "".
+    about: a sentence for the user, or "".
     """
 
     path: Path
@@ -56,6 +58,7 @@ class DatasetInfo:
     test: tuple[Source, ...] = ()
     format: str = ""
     generator: str = ""
+    about: str = ""
     suggested: dict[str, Any] = field(default_factory=dict)
 
     def sources(self, task: str) -> tuple[Source, ...]:
@@ -102,7 +105,10 @@ def read_dataset_yaml(path: str | Path) -> DatasetInfo:
     root = next((base for base in bases if os.path.exists(base)), bases[0])
     splits = {task: _read_sources(file, task, content.get(task)) for task in TASKS}
     generator = str(content.get("generate") or "")
-    return DatasetInfo(file, root, bases, names, **splits, format=kind, generator=generator, suggested=suggested)
+    about = " ".join(str(content.get("about") or "").split())
+    return DatasetInfo(
+        file, root, bases, names, **splits, format=kind, generator=generator, about=about, suggested=suggested
+    )
 
 
 def _bases(file: Path, path: Any) -> tuple[Path, ...]:

@@ -124,7 +124,7 @@ def paint(canvas: np.ndarray, mask: np.ndarray, contours: list[np.ndarray], rng:
     view, alpha = canvas[part], mask[part].astype(np.float32)[..., None] / 255
     ground = view[mask[part] > 127].mean(axis=0)
     colours = rng.uniform(0, 255, (7, 3)).astype(np.float32)
-    colours = colours[np.argsort(-np.abs(colours - ground).sum(axis=1))][:2]  # the two that stand out most
+    colours = colours[np.argsort(-np.abs(colours - ground).sum(axis=1), kind="stable")][:2]  # the two that stand out most
     pattern = draw_pattern(rng, contours[0], part)[..., None]
     shadow = cv2.GaussianBlur(np.roll(alpha, (3, 3), axis=(0, 1)), (15, 15), 2.5)[..., None]
     view *= 1 - np.float32(rng.uniform(0, 0.5)) * shadow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -68,6 +69,28 @@ def test_a_run_leaves_what_yolov5_leaves(material: list[str], tmp_path: Path) ->
         assert checkpoint.training is None
         assert checkpoint.names == {0: "bright", 1: "dark"}
         assert checkpoint.state["model.0.conv.weight"].dtype == torch.float16
+
+
+def test_the_first_epoch_says_what_the_rest_takes_and_shows_predictions(
+    material: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A sentence of the data set, where to look, and the time to come; the final scoring is left out here."""
+    monkeypatch.setattr(train, "finish", lambda run, timing: None)
+    data = tmp_path / "told.yaml"
+    data.write_text(Path(material[3]).read_text() + "about: Squares, bright\n  and dark.\n")
+    folder = run([*material[:3], str(data), *material[4:]], tmp_path, "--epochs", "3")
+    said = capsys.readouterr().out
+    assert "Squares, bright and dark.\n" in said
+    assert f"Look into {folder}: labels.jpg and train_batch0.jpg" in said
+    (line,) = [line for line in said.splitlines() if line.startswith("One epoch took")]
+    assert re.fullmatch(r"One epoch took \d+ s; the other 2 take about .*s\.", line)
+    assert (folder / "val_batch0_pred.jpg").exists()
+    assert not (folder / "PR_curve.png").exists()
+    quiet = run(material, tmp_path / "quiet", "--epochs", "1", "--noplots")
+    said = capsys.readouterr().out
+    assert "Look into" not in said
+    assert "One epoch took" not in said
+    assert not (quiet / "val_batch0_pred.jpg").exists()
 
 
 def test_a_run_stopped_while_it_is_scored_is_not_finished(

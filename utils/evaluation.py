@@ -42,6 +42,7 @@ class EvalSettings:
     in utils.device. loss: called with the raw maps, for validation losses.
     area: also score by COCO's protocol, which gives AP by object size. verbose: a row for each class. quiet: print
     nothing. save_dir: folder of plots, of labels/ (save_txt) and of json_name; without it nothing is written.
+    sheets: how many batches are drawn with their labels and detections, also without plots, which draw three.
     names: of the classes, the model's own if None.
     """
 
@@ -57,6 +58,7 @@ class EvalSettings:
     verbose: bool = False
     quiet: bool = False
     plots: bool = False
+    sheets: int = 0
     save_dir: Path | None = None
     save_txt: bool = False
     save_hybrid: bool = False
@@ -80,6 +82,7 @@ def evaluate(model: nn.Module, loader: Iterable[Batch], settings: EvalSettings) 
     compared in pixels of the originals.
     The Metrics' extra holds shape (of the last input), class_ap [nc], curves and confusion.
     """
+    sheets = PICTURED_BATCHES if settings.plots else settings.sheets
     names = settings.names or ({0: "object"} if settings.single_cls else dict(model.names))  # type: ignore[arg-type]
     examiner = Examiner(model, settings, Evaluation(len(names), settings.protocol))
     paths: list[str] = []
@@ -88,7 +91,7 @@ def evaluate(model: nn.Module, loader: Iterable[Batch], settings: EvalSettings) 
             found = examiner.detect(batch)
             examiner.compare(batch, found)
             paths += batch.paths
-            if settings.plots and settings.save_dir and number < PICTURED_BATCHES:
+            if settings.save_dir and number < sheets:
                 picture_batch(settings.save_dir, number, batch, found, names)
     metrics = examiner.metrics(names)
     if not settings.quiet:

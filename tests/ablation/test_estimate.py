@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ablation.estimate import Countdown, Pace, estimate_seconds, format_seconds, measure_pace
+from ablation.estimate import Countdown, Pace, estimate_seconds, measure_pace
 from ablation.setup import make_slots
 from ablation.study import make_arms, make_cells
 from utils.log import Timing
@@ -42,11 +42,3 @@ def test_cells_add_up_by_their_ratio_and_share_the_slots(make_config):
     assert estimate_seconds(config, cells, costs, pace) == pytest.approx((3 + 4.5) * 11 * 10 / 2)
     one = dataclasses.replace(config, slots=50)
     assert estimate_seconds(one, cells, costs, pace) == pytest.approx((3 + 4.5) * 11 * 10 / 6)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0, "0 s"), (59.6, "1 min"), (320, "5 min 20 s"), (7800, "2 h 10 min"), (86400, "1 d"), (273_700, "3 d 4 h")],
-)
-def test_lengths_of_time_are_readable(seconds, text):
-    assert format_seconds(seconds) == text

@@ -108,6 +108,12 @@ def test_an_empty_detector_scores_zero(tmp_path: Path) -> None:
     assert (tmp_path / "PR_curve.png").stat().st_size > 5000
 
 
+def test_sheets_are_drawn_without_the_other_plots(tmp_path: Path) -> None:
+    batches = make_batches()
+    evaluate(Oracle(batches), batches, EvalSettings(quiet=True, sheets=1, save_dir=tmp_path))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["val_batch0_labels.jpg", "val_batch0_pred.jpg"]
+
+
 def test_wrong_classes_count_unless_there_is_only_one() -> None:
     batches = make_batches()
     assert evaluate(Oracle(batches, class_shift=1), batches, EvalSettings(quiet=True)).map50 < 0.01

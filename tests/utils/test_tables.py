@@ -4,8 +4,21 @@ from __future__ import annotations
 
 import math
 
+import pytest
+
 from utils.structures import ClassMetrics, Metrics
-from utils.tables import area_line, display_width, fit, shorten, speed_line, text_table, val_header, val_row, val_table
+from utils.tables import (
+    area_line,
+    display_width,
+    fit,
+    format_seconds,
+    shorten,
+    speed_line,
+    text_table,
+    val_header,
+    val_row,
+    val_table,
+)
 
 
 def test_header_and_rows_share_the_columns() -> None:
@@ -70,3 +83,11 @@ def test_text_table_without_rows_and_with_line_breaks() -> None:
     assert text_table(("a", "b"), []).splitlines() == ["a  b", "─  ─"]
     assert "x y" in text_table(("a",), [("x\ny",)])
     assert display_width(text_table(("a",), [("z" * 200,)], max_width=10).splitlines()[-1]) == 10
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 s"), (59.6, "1 min"), (320, "5 min 20 s"), (7800, "2 h 10 min"), (86400, "1 d"), (273_700, "3 d 4 h")],
+)
+def test_lengths_of_time_are_readable(seconds: float, text: str) -> None:
+    assert format_seconds(seconds) == text
