@@ -27,12 +27,12 @@ from utils.cli import read_flags
 from utils.config import REFUSED_TRAIN_FLAGS, TrainConfig
 from utils.device import autocast, memory_text, peak_memory_mb
 from utils.errors import UserError, run_main
-from utils.log import ResultsLog, Timing, columns, train_header, train_row, write_metrics
+from utils.log import ResultsLog, Timing, columns, time_to_come, train_header, train_row, write_metrics
 from utils.optim import MAX_GRADIENT_NORM, apply_rates
 from utils.seeds import stream
 from utils.signals import StopRequested, StopSignal
 from utils.structures import Batch, Metrics
-from utils.tables import area_line, format_seconds
+from utils.tables import area_line
 from utils.weights import class_weights, focus_on_weak, image_weights
 from val import EvalSettings, evaluate
 
@@ -59,8 +59,8 @@ def train(run: Run) -> Metrics | None:
                     write_epoch(run, log, metrics)
                 progress.epoch, progress.batch, progress.loss_sums = progress.epoch + 1, 0, [0.0, 0.0, 0.0]
                 keep_epoch(run)
-                if progress.epoch == first + 1:
-                    say_how_long(run, time.monotonic() - start)
+                if run.world.is_main and first + 1 == progress.epoch < config.epochs:
+                    print(time_to_come(time.monotonic() - start, config.epochs - progress.epoch))
                 with stop.anywhere():
                     done = dist.any_true(run.world, should_stop(run), run.device)
                 if not (config.nosave or done):
@@ -75,14 +75,6 @@ def train(run: Run) -> Metrics | None:
             if log is not None:
                 log.close()
             dist.stop(run.world)
-
-
-def say_how_long(run: Run, seconds: float) -> None:
-    """Tell what the rest of the run will take, from the time of one epoch with its validation."""
-    left = run.config.epochs - run.progress.epoch
-    if run.world.is_main and left > 0:
-        total = format_seconds(left * seconds)
-        print(f"One epoch took {format_seconds(seconds)}; the other {left} take about {total}.")
 
 
 def train_epoch(run: Run, stop: StopSignal, timing: Timing) -> None:

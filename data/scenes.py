@@ -10,10 +10,10 @@ import numpy as np
 
 CLASSES = ("disc", "ring", "square", "triangle", "star")
 SIDE = 256  # longer side of a picture, pixels
-DIAMETERS = (28.0, 130.0)  # smallest and largest shape, pixels
-SHAPES = (3, 7)  # fewest and most shapes in a picture
-MIN_VISIBLE = 0.65  # share of every shape that neither the frame nor later shapes hide
-MAX_OVERLAP = 0.4  # largest IoU of two boxes
+DIAMETERS = (56.0, 150.0)  # smallest and largest shape, pixels
+SHAPES = (4, 7)  # fewest and most shapes in a picture
+MIN_VISIBLE = 0.85  # share of every shape that neither the frame nor later shapes hide
+MAX_OVERLAP = 0.25  # largest IoU of two boxes
 
 
 def draw_scene(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -124,7 +124,8 @@ def paint(canvas: np.ndarray, mask: np.ndarray, contours: list[np.ndarray], rng:
     view, alpha = canvas[part], mask[part].astype(np.float32)[..., None] / 255
     ground = view[mask[part] > 127].mean(axis=0)
     colours = rng.uniform(0, 255, (7, 3)).astype(np.float32)
-    colours = colours[np.argsort(-np.abs(colours - ground).sum(axis=1), kind="stable")][:2]  # the two that stand out most
+    contrast = np.abs(colours - ground).sum(axis=1)
+    colours = colours[np.argsort(-contrast, kind="stable")][:2]  # the two that stand out most
     pattern = draw_pattern(rng, contours[0], part)[..., None]
     shadow = cv2.GaussianBlur(np.roll(alpha, (3, 3), axis=(0, 1)), (15, 15), 2.5)[..., None]
     view *= 1 - np.float32(rng.uniform(0, 0.5)) * shadow

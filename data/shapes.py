@@ -22,7 +22,7 @@ from data.scenes import CLASSES, DIAMETERS, MAX_OVERLAP, MIN_VISIBLE, SHAPES, SI
 from utils.errors import UserError
 from utils.seeds import stream
 
-VERSION = 2  # raise it whenever the pictures change, so that older folders are made again
+VERSION = 3  # raise it whenever the pictures change, so that older folders are made again
 MANIFEST = "manifest.json"
 ABANDONED_S = 600  # a temporary folder of this age belongs to a run that was killed
 

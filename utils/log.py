@@ -13,6 +13,7 @@ from typing import Any
 
 from utils.files import atomic_write
 from utils.structures import Metrics
+from utils.tables import format_seconds
 
 LOSSES = ("box", "obj", "cls")  # terms of YOLOv5's loss; a head's loss names its own
 SCORES = ("metrics/precision", "metrics/recall", "metrics/mAP_0.5", "metrics/mAP_0.5:0.95")
@@ -33,6 +34,12 @@ def train_header(losses: Sequence[str] = LOSSES) -> str:
 def train_row(epoch: str, memory: str, losses: Sequence[float], instances: int, size: int) -> str:
     """One progress line below train_header."""
     return f"{epoch:>11}{memory:>11}" + "".join(f"{value:>11.4g}" for value in (*losses, instances, size))
+
+
+def time_to_come(seconds: float, epochs: int) -> str:
+    """What the other epochs will take, told from the seconds of one with its validation."""
+    rest = format_seconds(epochs * seconds)
+    return f"One epoch took {format_seconds(seconds)}; the other {epochs} take about {rest}."
 
 
 def read_results(path: Path) -> list[dict[str, float]]:

@@ -47,7 +47,7 @@ def test_every_class_and_many_scales_occur():
     sides = np.concatenate([(scene[2][:, 2:] - scene[2][:, :2]).max(axis=1) for scene in SCENES])
     assert set(classes.tolist()) == set(range(len(CLASSES)))
     assert np.bincount(classes).min() > len(classes) / len(CLASSES) / 2
-    assert sides.max() / sides.min() > 4
+    assert sides.max() / sides.min() > 2.5
 
 
 @pytest.mark.parametrize(("kind", "low", "high"), [
@@ -77,8 +77,11 @@ def test_hidden_and_coinciding_shapes_are_refused():
     owner[:20, :20] = 0
     assert scenes._is_fair(owner, [400.0])
     assert not scenes._is_fair(owner, [401 / scenes.MIN_VISIBLE])
-    owner[:6, :20] = 1  # hides 30 % of the first, which is still allowed; the boxes touch only
-    assert scenes._is_fair(owner, [400.0, 120.0])
+    owner[:2, :20] = 1  # hides 10 % of the first, which is still allowed; the boxes touch only
+    assert scenes._is_fair(owner, [400.0, 40.0])
+    owner[:4, :20] = 1  # hides 20 %
+    assert not scenes._is_fair(owner, [400.0, 80.0])
+    owner[:4, :20] = 0
     owner[5:15, 5:15] = 1
     owner[19, 19] = 1
     assert not scenes._is_fair(owner, [400.0, 120.0])

@@ -58,6 +58,13 @@ def load(name: str) -> tuple[TaskAlignedLoss, list[torch.Tensor], torch.Tensor, 
     return loss, raw, torch.cat((torch.tensor(labels), boxes), 1), size
 
 
+def assert_same_gradient(found: torch.Tensor, expected: np.ndarray) -> None:
+    """Within 1e-5 of the largest value. Both were computed in float32; with AVX-512, AVX2 and SSE4.1 they differ by at
+    most 3.1e-6 of it, in the cases crowd and degenerate.
+    """
+    np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max() + 1e-7, rtol=0)
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_loss_and_gradients_equal_golden(name: str) -> None:
     base, case = CASES[name.split("+")[0]], CASES[name]
@@ -71,8 +78,8 @@ def test_loss_and_gradients_equal_golden(name: str) -> None:
     assert boxes.norm().item() == pytest.approx(case["grad_boxes_norm"], rel=1e-5, abs=1e-7)
     assert scores.norm().item() == pytest.approx(case["grad_scores_norm"], rel=1e-5)
     if f"{name}/grad_boxes" in ARRAYS:
-        np.testing.assert_allclose(boxes, ARRAYS[f"{name}/grad_boxes"], atol=1e-6, rtol=0)
-        np.testing.assert_allclose(scores, ARRAYS[f"{name}/grad_scores"], atol=1e-6, rtol=0)
+        assert_same_gradient(boxes, ARRAYS[f"{name}/grad_boxes"])
+        assert_same_gradient(scores, ARRAYS[f"{name}/grad_scores"])
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if "+" not in name])
