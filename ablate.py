@@ -20,8 +20,9 @@ from ablation.causes import explain
 from ablation.costs import add_training, measure_costs
 from ablation.engines import ENGINES
 from ablation.estimate import estimate_seconds, measure_pace
-from ablation.report import write_report
+from ablation.report.write import write_report
 from ablation.setup import check_arms, make_slots, settle
+from ablation.statistics.verdicts import baseline_seeds, compare, futile, noise
 from ablation.study import (
     PLAIN,
     Arm,
@@ -39,7 +40,6 @@ from ablation.study import (
 from utils.cli import read_flags
 from utils.errors import run_main
 from utils.signals import StopRequested
-from utils.stats import baseline_seeds, compare, futile, noise
 from utils.tables import format_seconds, text_table
 
 REFUSED = {

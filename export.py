@@ -27,11 +27,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from detect import USUAL_IOU
-from models.graph import read_graph
-from models.heads_v8 import DetectV8, reference_points
-from models.transfer import upstream_keys
-from models.weights import load_model, newest_best
+from engine.inference.settings import USUAL_IOU
+from models.graph.read import read_graph
+from models.heads.anchor_free import DetectV8, reference_points
+from models.weights.load import load_model, newest_best
+from models.weights.transfer import upstream_keys
 from utils.boxes import xywh_to_xyxy
 from utils.cli import build, flag, read_flags
 from utils.device import select_device

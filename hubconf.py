@@ -5,8 +5,8 @@
     results = model("picture.jpg", size=640)
     results.pandas().xyxy[0]
 
-From: data/memory.py (arrays are RGB here). Through: detect.py's Detector. Nothing is downloaded: without a local
-checkpoint, weights are random.
+From: data/sources/memory.py (arrays are RGB here). Through: the Detector of engine/inference. Nothing is downloaded:
+without a local checkpoint, weights are random.
 """
 
 from __future__ import annotations
@@ -20,14 +20,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from data.memory import open_any
-from data.results import Results
-from data.writers import CropWriter, class_name, crop
-from detect import USUAL_IOU, USUAL_SIZE, DetectConfig, Detector
-from models.transfer import transfer
-from models.upstream import with_graph
-from models.weights import load_model, read_weights
-from models.yolo import DetectionModel, load_graph
+from api.results import Results
+from data.sources.memory import open_any
+from engine.inference.detector import Detector
+from engine.inference.settings import USUAL_IOU, USUAL_SIZE, DetectConfig
+from engine.inference.writers import CropWriter, class_name, crop
+from models.graph.read import load_graph
+from models.weights.load import load_model, read_weights
+from models.weights.transfer import transfer
+from models.weights.upstream.adopt import with_graph
+from models.yolo import DetectionModel
 from utils.boxes import xyxy_to_xywh
 from utils.cli import build
 from utils.device import select_device

@@ -1,7 +1,7 @@
 """Train a detector: python train.py --cfg models/yolov5s_SimAM.yaml --data data/shapes.yaml; or models/yolov8n.yaml
 
 The loop in reading order: train (epochs: learn, validate, log, save) and train_epoch (rates, forward, loss, backward,
-step). planning.py and training.py build what it works with, training_state.py saves it; val.py scores it.
+step). plan.py, build.py and run.py of engine/training make and keep what it works with; engine/evaluation scores it.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ import torch
 from tqdm import tqdm
 
 from data.augment import multi_scale_size
-from models.diagnose import explain, first_bad_gradient
-from models.losses.sparsity import Sparsity
-from models.weights import load_model
-from planning import plan
-from training_state import Run, lean_snapshot, save_last, snapshot
+from engine.evaluation.evaluate import EvalSettings, evaluate
+from engine.training import dist
+from engine.training.diagnose import explain, first_bad_gradient
+from engine.training.logbook import ResultsLog, Timing, columns, time_to_come, train_header, train_row, write_metrics
+from engine.training.optim import MAX_GRADIENT_NORM, apply_rates
+from engine.training.plan import plan
+from engine.training.run import Run, lean_snapshot, save_last, snapshot
+from engine.training.sampling import class_weights, focus_on_weak, image_weights
+from engine.training.sparsity import Sparsity
+from models.weights.load import load_model
 from utils import checkpoint as checkpoints
-from utils import dist
 from utils.cli import read_flags
 from utils.config import REFUSED_TRAIN_FLAGS, TrainConfig
 from utils.device import autocast, memory_text, peak_memory_mb
 from utils.errors import UserError, run_main
-from utils.log import ResultsLog, Timing, columns, time_to_come, train_header, train_row, write_metrics
-from utils.optim import MAX_GRADIENT_NORM, apply_rates
 from utils.seeds import stream
 from utils.signals import StopRequested, StopSignal
 from utils.structures import Batch, Metrics
 from utils.tables import area_line
-from utils.weights import class_weights, focus_on_weak, image_weights
-from val import EvalSettings, evaluate
 
 
 def train(run: Run) -> Metrics | None:
@@ -115,7 +115,7 @@ def train_epoch(run: Run, stop: StopSignal, timing: Timing) -> None:
 
 def picture_labels(run: Run) -> None:
     """labels.jpg and labels_correlogram.jpg of the training set."""
-    from utils.plots import plot_correlogram, plot_labels, share_boxes
+    from engine.drawing.plots import plot_correlogram, plot_labels, share_boxes
 
     labels = run.data[0]
     sizes = labels.sizes.repeat(np.diff(labels.offsets), axis=0)
@@ -126,7 +126,7 @@ def picture_labels(run: Run) -> None:
 
 def picture_batch(run: Run, batch: Batch) -> None:
     """train_batch0.jpg to train_batch2.jpg: what the network is really shown."""
-    from utils.sheets import plot_targets
+    from engine.drawing.sheets import plot_targets
 
     plot_targets(run.folder / f"train_batch{run.progress.batch}.jpg", batch, run.model.names)
 
@@ -257,7 +257,7 @@ def finish(run: Run, timing: Timing) -> Metrics | None:
     """Leave small checkpoints behind, score the best one with all plots, and say how to use it."""
     if not run.world.is_main:
         return None
-    from utils.plots import plot_results
+    from engine.drawing.plots import plot_results
 
     timing.write(run.folder)
     plots = not run.config.noplots

@@ -1,7 +1,8 @@
 """Validation: how well a detector finds the labelled objects of a data set, and how fast.
 
-`python val.py --weights best.pt --data my.yaml`. The way: data.loader -> model -> utils.nms -> utils.metrics, and from
-there to the terminal, charts and files in runs/val. train.py calls evaluate() after each epoch.
+`python val.py --weights best.pt --data my.yaml`. The way: data.loader -> model -> utils.nms ->
+engine.evaluation.metrics, and from there to the terminal, charts and files in runs/val. train.py calls evaluate()
+after each epoch.
 
 Two orders decide how ties fall. Images of equal proportions keep the order of the data set when batches are formed
 (a stable sort), and so do detections of equal confidence (that of images, then of suppression). YOLOv5's sort by
@@ -23,19 +24,20 @@ from typing import Any
 from torch import nn
 
 from data.dataset import DatasetSettings
-from data.index import DatasetIndex, load_dataset, read_dataset_yaml
+from data.dataset_yaml import read_dataset_yaml
+from data.index import DatasetIndex, load_dataset
 from data.loader import Loader, build_loader, choose_workers
-from models.ensemble import load_models
-from models.weights import newest_best, read_weights
-from models.yolo import load_graph
+from engine.evaluation.evaluate import EvalSettings, evaluate
+from engine.evaluation.metrics import PROTOCOLS
+from engine.evaluation.predictions import file_stems
+from models.graph.read import load_graph
+from models.weights.ensemble import load_models
+from models.weights.load import newest_best, read_weights
 from utils.cli import build, flag, read_flags
 from utils.config import Hyperparameters, family_of, suggestions
 from utils.device import describe, select_device
 from utils.errors import UserError, run_main
-from utils.evaluation import EvalSettings, evaluate
 from utils.files import ROOT, atomic_write, find_file, next_folder
-from utils.metrics import PROTOCOLS
-from utils.predictions import file_stems
 from utils.structures import Metrics
 from utils.tables import area_line, speed_line, text_table
 
@@ -247,7 +249,7 @@ def main(argv: list[str] | None = None) -> Any:
 def validate(config: ValConfig, ready: nn.Module | None = None) -> Any:
     """Do config's task; returns Metrics, or for speed and study a mapping of weights to results.
 
-    ready: a model to take in place of config.weights, which then only name it. api.py calls this too.
+    ready: a model to take in place of config.weights, which then only name it. api/yolo.py calls this too.
     """
     device = select_device(config.device)
     if config.half and device.type != "cuda":
@@ -273,7 +275,7 @@ def validate(config: ValConfig, ready: nn.Module | None = None) -> Any:
         return score(jobs[0])
     if config.task == "speed":
         return {job.label: measure_speed(job) for job in jobs}
-    from utils.plots import plot_study
+    from engine.drawing.plots import plot_study
 
     studies = {job.label: study(job) for job in jobs}
     plot_study(folder / "study.png", studies)

@@ -6,8 +6,9 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from ablation.study import Cell, read_json, state
-from utils.log import read_results
+from ablation.files import read_json
+from ablation.study import Cell, state
+from engine.training.logbook import read_results
 
 SECONDS = 2.0  # between two looks into the folders of running cells
 

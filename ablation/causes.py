@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ablation.gates import Gate, Health, examine
+from ablation.report.summary import SCORE, Cells, Difference, by_arm, by_class, by_size, column, difference, pairs
 from ablation.study import PLAIN
-from ablation.summary import SCORE, Cells, Difference, by_arm, by_class, by_size, column, difference, pairs
-from models.upstream import with_graph
-from models.weights import from_checkpoint, read_weights
+from models.weights.load import from_checkpoint, read_weights
+from models.weights.upstream.adopt import with_graph
 from utils import checkpoint as checkpoints
 from utils.errors import UserError
 from utils.files import find_file
 
 if TYPE_CHECKING:
+    from ablation.statistics.verdicts import ArmVerdict
     from ablation.study import Arm, CellResult
-    from utils.stats import ArmVerdict
 
 TELLING = 1.0  # of a finding's weight, from which on it is put forward
 SHOWN = 6
@@ -90,7 +90,7 @@ def count_transferred(cell: CellResult, weights: str, base: CellResult) -> tuple
 
     base: a cell of the plain graph, whose graph a file of tensors alone is of.
     """
-    from models.transfer import transfer
+    from models.weights.transfer import transfer
 
     graph = checkpoints.read(base.folder / "weights" / "best.pt").graph
     source = with_graph(read_weights(find_file(weights)), graph, weights)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ablation.board import Board
-from ablation.engines import LOG, Job, describe_end, launch, make_job, note_failure
+from ablation.job import LOG, Job, describe_end, launch, make_job, note_failure
 from ablation.setup import Slot
 from ablation.study import Cell, StudyConfig, state
 from utils.errors import UserError

@@ -12,17 +12,16 @@ import json
 import statistics
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from ablation.report.summary import by_arm, seconds_of
 from ablation.setup import graph_of
-from ablation.study import PLAIN
-from ablation.summary import by_arm, seconds_of
-from models.profile import count_costs, gigaflops, whole_size
+from ablation.study import PLAIN, Costs
+from models.costs.profile import count_costs, gigaflops, whole_size
 from models.yolo import DetectionModel
 from utils.device import select_device
 from utils.files import atomic_write
@@ -33,25 +32,6 @@ if TYPE_CHECKING:
 SECONDS, ROUNDS, FEWEST = 60.0, 50, 5  # of timing a group of arms: at most, at most, and rounds at least
 TOGETHER = 8  # graphs in memory at a time, the plain one with each group
 WARM_UP = 2
-
-
-@dataclass(frozen=True)
-class Costs:
-    """What an arm costs; None where it is not known.
-
-    gflops: 2 x multiply-adds of the fused graph for one picture. megabytes_moved: read and written by its operations,
-    float32. latency_ms: median of one fused forward pass of one picture. latency_ratio: median over rounds of that
-    time by the plain graph's in the same round. train_seconds: mean of the cells, without validation. memory_mb: peak
-    of training, the largest of the cells.
-    """
-
-    parameters: int
-    gflops: float
-    megabytes_moved: float
-    latency_ms: float | None = None
-    latency_ratio: float | None = None
-    train_seconds: float | None = None
-    memory_mb: float | None = None
 
 
 def measure_costs(config: StudyConfig, arms: Sequence[Arm], kept: Path | None = None) -> dict[str, Costs]:

@@ -16,13 +16,12 @@ from typing import Any
 
 import torch
 
-from ablation.costs import Costs
 from ablation.setup import SHARED, Slot, make_slots, read_train_flags
-from ablation.study import Cell, StudyConfig
-from planning import plan
+from ablation.study import Cell, Costs, StudyConfig
+from engine.training.logbook import Timing
+from engine.training.plan import plan
 from train import train_epoch
 from utils.device import describe
-from utils.log import Timing
 from utils.signals import StopRequested
 
 WARM_UP, MEASURED = 2, 6  # batches

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from models.values import is_number
+from engine.training.logbook import read_results
+from models.graph.values import is_number
 from utils.errors import UserError
-from utils.log import read_results
 
 CLASS = {"class_id", "name", "ap"}
 DELETE = "delete the folder, and the cell is run again"

@@ -22,14 +22,14 @@ import torch
 from ablation.setup import choose
 from ablation.study import StudyConfig
 from data.index import load_dataset
-from training import read_source
+from engine.training.build import read_source
 from utils.device import describe
 from utils.errors import UserError
 from utils.files import ROOT, find_file, load_yaml, make_folder, save_yaml
 
 FREE = ("seeds", "baseline_seeds", "workers", "engine", "address", "slots", "cores_per_cell", "project", "name",
         "dry_run")  # may differ from start to start: who runs the cells, and how many  # fmt: skip
-TRAINING = ("models", "data", "utils", "train.py", "training.py", "training_state.py", "planning.py", "val.py")
+TRAINING = ("models", "data", "utils", "engine", "train.py", "val.py")  # whose source files a training may run
 
 
 @contextlib.contextmanager
@@ -121,12 +121,17 @@ def hash_inputs(config: StudyConfig) -> dict[str, str]:
     return hashes
 
 
+def training_files() -> list[Path]:
+    """Every source file of what a training may run."""
+    places = [ROOT / name for name in TRAINING]
+    return sorted(file for place in places for file in (place.rglob("*.py") if place.is_dir() else [place]))
+
+
 def hash_code() -> str:
-    """Short hash of all files that a training runs."""
+    """Short hash of all files that a training may run."""
     state = hashlib.sha256()
-    for path in (ROOT / name for name in TRAINING):
-        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-            state.update(file.relative_to(ROOT).as_posix().encode() + b"\0" + file.read_bytes())
+    for file in training_files():
+        state.update(file.relative_to(ROOT).as_posix().encode() + b"\0" + file.read_bytes())
     return state.hexdigest()[:16]
 
 

@@ -22,7 +22,7 @@ from data.index import load_dataset
 from data.loader import build_loader
 from models.attention import ATTENTION
 from models.losses import build_loss
-from models.weights import from_checkpoint
+from models.weights.load import from_checkpoint
 from models.yolo import DetectionModel
 from utils import checkpoint as checkpoints
 from utils.config import Hyperparameters

@@ -16,8 +16,8 @@ import torch
 
 from ablation.study import Arm, Cell, StudyConfig
 from data.dataset_yaml import read_dataset_yaml
+from engine.training.build import read_source
 from models.yolo import DetectionModel
-from training import read_source
 from utils.cli import names_of, read_flags
 from utils.config import REFUSED_TRAIN_FLAGS, Hyperparameters, TrainConfig, choose_config, family_of
 from utils.errors import UserError
@@ -70,7 +70,7 @@ def graph_of(config: StudyConfig, arm: Arm) -> dict[str, Any]:
     """The arm's graph as a dictionary for DetectionModel, with the data set's number of classes."""
     graph, _ = read_source(config.cfg, config.weights, config.scale)
     if arm.attention:
-        from models.sites import insert
+        from models.graph.sites import insert
 
         graph = insert(graph, arm.attention, arm.init)
     return {**graph, "nc": len(read_dataset_yaml(config.data).names)}

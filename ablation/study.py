@@ -2,7 +2,7 @@
 
 An arm is a graph (attention at places, and how it starts) or the plain graph under other seeds (A/A). A cell is one
 training of an arm under one seed, in a folder of its own below STUDY/cells. ablate.py reads flags into a StudyConfig,
-engines.py runs the cells, utils/stats.py compares their scores, report.py shows a StudyResult.
+engines.py runs the cells, statistics/ compares their scores, report/ shows a StudyResult.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from utils.cli import flag
 from utils.errors import UserError
 
 if TYPE_CHECKING:
-    from utils.stats import ArmVerdict, Noise
+    from ablation.statistics.verdicts import ArmVerdict, Noise
 
 PLAIN, AA = "plain", "A/A"  # names of the baseline, and of the arms that show how much seeds alone change
 AA_SEEDS = 1000  # an A/A arm's seeds are those of the plain one and so much more
@@ -90,7 +90,7 @@ class StudyConfig:
 
 @dataclass(frozen=True)
 class Arm:
-    """One thing to compare. attention: texts for models.sites.insert, () leaves the graph plain. init: of these."""
+    """One thing to compare. attention: texts such as SimAM@neck, () leaves the graph plain. init: of these."""
 
     name: str
     attention: tuple[str, ...]
@@ -144,6 +144,25 @@ class CellResult:
     def score(self) -> float:
         """mAP50-95 of the best checkpoint, 0..1."""
         return float(self.metrics.get("map") or 0.0)
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What an arm costs; None where it is not known.
+
+    gflops: 2 x multiply-adds of the fused graph for one picture. megabytes_moved: read and written by its operations,
+    float32. latency_ms: median of one fused forward pass of one picture. latency_ratio: median over rounds of that
+    time by the plain graph's in the same round. train_seconds: mean of the cells, without validation. memory_mb: peak
+    of training, the largest of the cells.
+    """
+
+    parameters: int
+    gflops: float
+    megabytes_moved: float
+    latency_ms: float | None = None
+    latency_ratio: float | None = None
+    train_seconds: float | None = None
+    memory_mb: float | None = None
 
 
 @dataclass(frozen=True)
@@ -232,7 +251,7 @@ def read_cells(cells: Iterable[Cell]) -> list[CellResult]:
 
 
 def read_scores(cells: Iterable[Cell]) -> dict[str, dict[int, float]]:
-    """Arm -> seed that it was trained with -> mAP50-95 in 0..1, of finished cells, as utils/stats.py takes them."""
+    """Arm -> seed that it was trained with -> mAP50-95 in 0..1, of finished cells."""
     scores: dict[str, dict[int, float]] = {}
     for result in read_cells(cells):
         scores.setdefault(result.arm, {})[result.train_seed] = result.score

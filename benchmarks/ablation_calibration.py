@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
+from ablation.statistics.dunnett import contrasts, critical_value, expected_power
+from ablation.statistics.verdicts import HOPELESS, POOLED_ARMS, baseline_seeds, conditional_power, further_seeds
 from benchmarks.ablation_methods import METHODS, guarded
-from utils.dunnett import contrasts, critical_value, expected_power
 from utils.seeds import stream
-from utils.stats import HOPELESS, POOLED_ARMS, baseline_seeds, conditional_power, further_seeds
 
 Array = np.ndarray
 NOISES = ("normal", "t(4)", "graded", "graded t(4)", "one arm", "baseline")

@@ -11,7 +11,7 @@ import math
 import numpy as np
 import torch
 
-from utils.dunnett import contrasts, critical_value, scale_nodes
+from ablation.statistics.dunnett import contrasts, critical_value, scale_nodes
 
 Array = np.ndarray
 ALPHA = 0.05
@@ -38,7 +38,7 @@ def pooled(scores: Array) -> Array:
 
 
 def guarded(scores: Array) -> Array:
-    """What utils.stats.compare does; also with missing runs and extra seeds of the baseline."""
+    """What ablation.statistics.verdicts.compare does; also with missing runs and extra seeds of the baseline."""
     found = contrasts(scores)
     keys = np.stack([found.family, found.df], -1)
     known, places = np.unique(keys, axis=0, return_inverse=True)

@@ -25,8 +25,8 @@ from torch import Tensor, nn
 
 from benchmarks import listings, listings_grouped
 from models.attention import build_attention
-from models.attention.__main__ import aligned, forward_seconds, kept_bytes, train_seconds
 from models.attention._registry import ATTENTION, options
+from models.costs.glance import aligned, forward_seconds, kept_bytes, train_seconds
 from utils.device import describe, select_device
 from utils.errors import UserError
 

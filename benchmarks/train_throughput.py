@@ -77,7 +77,7 @@ def copy_dataset(data: str, limit: int, folder: Path) -> tuple[Path, int]:
     """
     sys.path.insert(0, str(ROOT))
     from data.index import load_dataset
-    from data.shapes import label_rows
+    from data.synthetic.shapes import label_rows
 
     counts = {}
     for task in ("train", "val"):

@@ -20,12 +20,12 @@ if __name__ == "__main__":  # run as a script, Python looks in data/ first; the 
 
 import numpy as np
 
-from data.coco import read_coco
 from data.dataset_yaml import FORMATS, TASKS, DatasetInfo, Source, read_dataset_yaml
+from data.formats.coco import read_coco
+from data.formats.voc import parse_xml
+from data.formats.yolo import LabelError, read_label_file
 from data.index import DatasetIndex, load_split
-from data.labels import LabelError, read_label_file
 from data.report import Entry, ScanReport
-from data.voc import parse_xml
 from utils.cli import build, flag, read_flags
 from utils.errors import UserError, run_main
 from utils.files import atomic_write, make_folder, save_yaml

@@ -1,4 +1,4 @@
-"""The dataset YAML: what a user writes about a data set -> DatasetInfo, which data/listing.py turns into files.
+"""The dataset YAML: what a user writes about a data set -> DatasetInfo, which data/formats/listing.py turns into files.
 
     path: ../datasets/cells       # relative to the project's root or, failing that, to this YAML's own folder
     train: images/train           # a folder, a list of folders, or a .txt list of pictures

@@ -1,7 +1,8 @@
 """Dataset YAML -> pictures and labels in packed arrays, a DatasetIndex: the light list that data/dataset.py reads from.
 
 A picture costs its path, its size and 24 bytes a box: 100,000 pictures take tens of megabytes, and go to a worker as a
-dozen buffers. The scan behind it (data/listing.py, data/scan.py) is kept in a cache of the project's own.
+dozen buffers. The scan behind it (data/formats/listing.py, data/scanning/scan.py) is kept in a cache of the project's
+own.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ from pathlib import Path
 import numpy as np
 
 from data.dataset_yaml import DatasetInfo, read_dataset_yaml
-from data.index_cache import cache_path, read_cache, state_of, write_cache
-from data.labels import UNKNOWN_CLASS, LabelError, label_path, parse_rows
-from data.listing import Opened, Split, list_split
+from data.formats.listing import Opened, Split, list_split
+from data.formats.yolo import UNKNOWN_CLASS, LabelError, label_path, parse_rows
 from data.report import ScanReport
-from data.scan import scan
+from data.scanning.cache import cache_path, read_cache, state_of, write_cache
+from data.scanning.scan import scan
 from utils.errors import UserError
 from utils.structures import Sample
 
@@ -162,7 +163,7 @@ def _note_small(index: DatasetIndex, imgsz: int) -> DatasetIndex:
 def _generate(info: DatasetInfo) -> None:
     if info.generator != "shapes":
         raise UserError(f"{info.path}: generate: {info.generator} is unknown; the one generator is `shapes`")
-    from data.shapes import generate
+    from data.synthetic.shapes import generate
 
     generate(info.bases[0])
 

@@ -22,7 +22,7 @@ import numpy as np
 from data.augment import resize
 from data.geometry import resized_size
 from data.images import ImageError, read_image
-from data.index_cache import cache_folder
+from data.scanning.cache import cache_folder
 
 MEMORY_SHARE = 0.4  # of the memory that is free, for one data set; training and validation each have one
 DISK_SHARE = 0.9  # of the free disk that a cache may take

@@ -1,4 +1,4 @@
-"""What a scan of a data set met: filled by data/scan.py, kept in DatasetIndex.report, printed and saved by the scripts.
+"""What a scan of a data set met: filled by data/scanning, kept in DatasetIndex.report, printed and saved by programs.
 
 Nothing is dropped in silence: every picture left out, every row dropped and every oddity kept is an Entry.
 """

@@ -150,7 +150,7 @@ class DWConv(Conv):
 class Residual(nn.Module):
     """A block that adds its input to a branch; `attention`, where a row asks for it, is applied to the branch before.
 
-    outputs: channels of the branch, for which models/layers.py builds the attention.
+    outputs: channels of the branch, for which models/graph/layers.py builds the attention.
     """
 
     def __init__(self, outputs: int) -> None:

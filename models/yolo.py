@@ -1,12 +1,13 @@
 """A graph becomes a network: the rows of models/*.yaml are built here, and run here.
 
-train.py, val.py and detect.py use DetectionModel. As a script, this builds a graph, prints it row by row with its
-costs and says whether it is sound: python models/yolo.py --cfg models/yolov5s_SimAM.yaml
+train.py, val.py and detect.py use DetectionModel. As a script, this prints a graph row by row with its costs and says
+whether it is sound (models/command.py): python models/yolo.py --cfg models/yolov5s_SimAM.yaml
 """
 
 from __future__ import annotations
 
 import copy
+import runpy
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,23 +19,20 @@ if __name__ == "__main__":  # started as a script: import from the project's roo
 import torch
 from torch import Tensor, nn
 
-from models import layers
 from models.attention import ATTENTION, build_attention
 from models.common import Conv, SiLU, make_activation, share_activation
-from models.graph import KEYS, Graph, Row, family_of, load_graph, read_graph, unread_rows
-from models.heads import Detect, Levels
-from models.heads_v8 import DetectV8
-from models.lint import summary
-from models.sites import sites_table
+from models.graph import layers
+from models.graph.read import KEYS, Graph, Row, family_of, read_graph, unread_rows
+from models.graph.values import shorten
+from models.graph.walk import Call, measure, saved_rows, walk
+from models.graph.wiring import passed_by
+from models.heads.anchor_based import Detect, Levels
+from models.heads.anchor_free import DetectV8
 from models.tta import predict_augmented
-from models.values import shorten
-from models.walk import Call, measure, saved_rows, walk
-from utils.cli import build, read_flags
-from utils.errors import UserError, run_main
+from utils.errors import UserError
 from utils.seeds import torch_stream
 from utils.structures import HeadSpec
 
-__all__ = ["DetectionModel", "load_graph", "parse_model"]
 MOST_PARAMETERS = 10**9
 
 
@@ -116,7 +114,8 @@ class DetectionModel(nn.Module):
 
     graph: as load_graph gives it. channels: of the pictures. class_count and anchors (levels of w, h, w, h … in pixels,
     or a number per level) override the graph's. seed: of the initial weights. names: of the classes.
-    Raises UserError if the graph cannot run; `warnings` lists what runs but looks wrong.
+    Raises UserError if the graph cannot run; `warnings` lists what runs but looks wrong, `map_sizes` the (height,
+    width) of each row's map but the head's for a picture of PROBE px (models/graph/walk.py).
     """
 
     def __init__(
@@ -139,7 +138,8 @@ class DetectionModel(nn.Module):
             skeleton, self.warnings = parse_model(checked, seed)
         check_size(skeleton, checked)
         measured = measure(skeleton, checked)
-        self.warnings += summary(checked, measured.sizes)
+        self.warnings += passed_by(checked, measured.sizes)
+        self.map_sizes = measured.sizes
         self.model = parse_model(checked, seed)[0]
         self.save = saved_rows(self.model)
         self.graph = {key: copy.deepcopy(value) for key, value in content.items() if key in KEYS}
@@ -236,26 +236,5 @@ def _class_names(names: Mapping[int, str] | Sequence[str] | None, graph: Graph) 
     return found
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Print a graph's table, totals and verdict, or its places, or one line for every graph; write it to --out."""
-    from models.graph_text import write_graph
-    from models.profile import BuildConfig, report, report_all
-
-    config = build(BuildConfig, read_flags(BuildConfig, argv, __doc__ or ""))
-    if config.lint:
-        from models.lint_command import run_lint
-
-        return run_lint(config.lint, scale=config.scale, fix=config.fix, out=config.out)
-    if config.sites:
-        print(sites_table(config.content()))
-    else:
-        (report_all if config.all else report)(DetectionModel, config)
-    if config.out:
-        content = config.content()
-        title = f"{content['yaml_file']}{' with ' * bool(config.attention)}{', '.join(config.attention)}"
-        print(f"written to {write_graph(content, config.out, title)}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(run_main(main))
+if __name__ == "__main__":  # the command is a program of its own, and imports this file
+    runpy.run_module("models.command", run_name="__main__")

@@ -16,8 +16,8 @@ import pytest
 
 import ablate
 from ablate import blocks, join_train, main, run_cells
-from ablation import engines
-from ablation.report import FILES
+from ablation import engines, job
+from ablation.report.write import FILES
 from ablation.study import PLAIN, StudyConfig, StudyResult, make_arms, make_cells, state
 from tests.tiny import write_data, write_graph
 from utils.errors import run_main
@@ -45,7 +45,7 @@ def command(material: list[str], tmp_path: Path) -> Command:
 @pytest.fixture
 def pretend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """As in tests/ablation: cells run standin.py."""
-    monkeypatch.setattr(engines, "TRAIN", Path(__file__).parent / "ablation" / "standin.py")
+    monkeypatch.setattr(job, "TRAIN", Path(__file__).parent / "ablation" / "standin.py")
     monkeypatch.setattr(engines, "SECONDS", 0.01)
     monkeypatch.setattr(ablate, "measure_costs", lambda *_: {})
     monkeypatch.setattr(ablate, "write_report", lambda result, folder: print(f"report in {folder}"))
@@ -85,7 +85,7 @@ def test_mistakes_are_one_line_and_status_2(command, tmp_path, capsys, flags, sa
 
 
 def test_an_unknown_module_or_place_is_refused_before_anything_trains(command, tmp_path, capsys):
-    pytest.importorskip("models.sites")
+    pytest.importorskip("models.graph.sites")
     assert run_main(main, command("--attention", "SimMA")) == 2
     assert "SimMA: no such attention module; did you mean SimAM?" in capsys.readouterr().err
     assert run_main(main, command("--attention", "SimAM", "--at", "nek")) == 2

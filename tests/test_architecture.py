@@ -1,4 +1,4 @@
-"""The design's lines, held by reading the source: layers, sizes, forbidden constructs, tests that mirror the tree."""
+"""The design's lines, held by reading the source: layers, circles, sizes, constructs, tests that mirror the tree."""
 
 from __future__ import annotations
 
@@ -8,24 +8,22 @@ from pathlib import Path
 
 import pytest
 
+from ablation.folder import training_files
 from utils.files import ROOT
 
-SCRIPTS = {
-    "train.py", "training.py", "training_state.py", "planning.py", "val.py", "detect.py", "api.py", "export.py",
-    "hubconf.py", "ablate.py",
+PROGRAMS = ("train", "val", "detect", "export")
+BELOW_PROGRAMS = {"utils", "models", "data", "engine"}
+BELOW_DOORS = {*BELOW_PROGRAMS, *PROGRAMS}
+LAYERS = {  # folder or program -> what it may import beside itself: only what is below
+    "utils": set[str](), "models": {"utils"}, "data": {"utils"}, "engine": {"utils", "models", "data"},
+    **dict.fromkeys(PROGRAMS, BELOW_PROGRAMS), "api": BELOW_DOORS, "hubconf": {*BELOW_DOORS, "api"},
+    "ablation": BELOW_DOORS, "ablate": {*BELOW_DOORS, "ablation"}, "benchmarks": {*BELOW_DOORS, "ablation"},
 }  # fmt: skip
-PACKAGES = ("models", "data", "utils", "ablation")
-UTILS = {
-    "__init__.py", "allowlist.py", "anchors.py", "boxes.py", "checkpoint.py", "cli.py", "coco.py", "config.py",
-    "confusion.py", "device.py", "dist.py", "draw.py", "dunnett.py", "ema.py", "errors.py", "evaluation.py",
-    "figures.py", "files.py", "foreign.py", "keywords.py", "log.py", "metrics.py", "nms.py", "opcodes.py", "optim.py",
-    "plots.py", "predictions.py", "results.py", "seeds.py", "sheets.py", "signals.py", "stats.py", "structures.py",
-    "tables.py", "weights.py",
-}  # fmt: skip
+PACKAGES = ("utils", "models", "data", "engine", "api", "ablation")
 HEAVY = {"cv2", "pandas", "matplotlib", "scipy", "torchvision", "faster_coco_eval", "tensorboard", "tqdm", "PIL", "ray"}
 HEAVY_ALLOWED: set[tuple[str, str]] = {("train.py", "tqdm"), ("val.py", "tqdm")}  # (file, module) at module level
 SYS_PATH_ALLOWED = {"models/yolo.py", "data/convert.py", "benchmarks/train_throughput.py"}  # also run as scripts
-YAML_ROWS = {"models/common.py", "models/blocks_extra.py", "models/blocks_v8.py"}  # parameters are YAML arguments
+YAML_ROWS = {"models/common.py", "models/blocks/rare.py", "models/blocks/v8.py"}  # parameters are YAML arguments
 MAX_FUNCTION_LINES, MAX_PARAMETERS, MAX_FILE_LINES = 60, 6, 300
 
 
@@ -68,35 +66,86 @@ def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]
             yield node
 
 
-def own_packages(tree: ast.AST) -> set[str]:
-    """Which of our packages and scripts a file imports."""
-    ours = {*PACKAGES, *(name.removesuffix(".py") for name in SCRIPTS)}
-    return {name.split(".")[0] for name, _ in imported(tree)} & ours
+def place_of(name: str) -> str:
+    """The folder at the root that a file is in, or the program that it is."""
+    return name.split("/")[0].removesuffix(".py")
+
+
+MODULES = {name.removesuffix(".py").removesuffix("/__init__").replace("/", "."): name for name in FILES}
+
+
+def own_imports(name: str) -> set[str]:
+    """The project's files that a file imports anywhere, in its functions too."""
+    found = {MODULES.get(module) or MODULES.get(module.rpartition(".")[0]) for module, _ in imported(TREES[name])}
+    return {other for other in found if other and other != name}
+
+
+ARROWS = {name: own_imports(name) for name in FILES}
 
 
 @every_file
-def test_layers(name):
-    package = name.split("/")[0] if "/" in name else ""
-    allowed = {"utils": {"utils"}, "models": {"utils", "models"}, "data": {"utils", "data"}}
-    reached = own_packages(TREES[name])
-    assert reached <= allowed.get(package, reached), f"{name} imports {sorted(reached - allowed[package])}"
+def test_nothing_imports_upward(name):
+    place = place_of(name)
+    reached = {place_of(other) for other in ARROWS[name]} - {place}
+    assert reached <= LAYERS[place], f"{name} imports {sorted(reached - LAYERS[place])}"
     if name == "utils/structures.py":
-        assert not reached
+        assert not ARROWS[name]
 
 
-def test_scripts_at_the_root_are_the_known_ones():
-    assert {name for name in FILES if "/" not in name} <= SCRIPTS
+def in_circles(arrows: dict[str, set[str]]) -> list[str]:
+    """What is left when all that imports nothing of the rest is taken away, again and again."""
+    left = dict(arrows)
+    while free := [one for one, reached in left.items() if not reached & left.keys()]:
+        left = {one: reached for one, reached in left.items() if one not in free}
+    return sorted(left)
 
 
-def test_only_ablate_builds_on_the_ablation_package():
-    """Studies run trainings; nothing that trains knows of studies."""
-    users = {name for name in FILES if "ablation" in own_packages(TREES[name]) and not name.startswith("ablation/")}
-    assert users == {"ablate.py"}
-    assert not [name for name in FILES if "ablate" in own_packages(TREES[name])]
+def test_circles_are_found():
+    assert in_circles({"a": {"b"}, "b": {"c"}, "c": set()}) == []
+    assert in_circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": set()}) == ["a", "b", "c"]
 
 
-def test_utils_is_a_closed_list_of_nouns():
-    assert {Path(name).name for name in FILES if name.startswith("utils/")} == UTILS
+def test_no_circle_of_files():
+    assert in_circles(ARROWS) == []
+
+
+@pytest.mark.parametrize("folder", sorted({Path(name).parent.as_posix() for name in FILES if name.count("/")} | {"."}))
+def test_no_circle_of_rooms(folder):
+    """In each folder, files and folders import each other in one direction only."""
+    depth = 0 if folder == "." else folder.count("/") + 1
+    inside = [name for name in FILES if folder == "." or name.startswith(f"{folder}/")]
+    rooms: dict[str, set[str]] = {}
+    for name in inside:
+        room = name.split("/")[depth]
+        reached = {other.split("/")[depth] for other in ARROWS[name] if other in inside}
+        rooms.setdefault(room, set()).update(reached - {room})
+    assert in_circles(rooms) == []
+
+
+def test_folders_and_programs_at_the_root_are_the_known_ones():
+    assert {place_of(name) for name in FILES} == LAYERS.keys()
+
+
+def test_a_study_hashes_all_that_its_cells_run():
+    """Whatever train.py imports, straight or on the way, is among the files that ablation/folder.py hashes."""
+    reached, waiting = set[str](), ["train.py"]
+    while waiting:
+        name = waiting.pop()
+        reached.add(name)
+        waiting += ARROWS[name] - reached
+    hashed = {name_of(path) for path in training_files()}
+    assert reached <= hashed
+    assert not [name for name in hashed if place_of(name) in ("tests", "ablation", "api", "benchmarks")]
+
+
+def test_utils_holds_what_is_shared():
+    """Two places outside it use each file of utils, or another file of utils that is shared so."""
+    utils = {name for name in FILES if place_of(name) == "utils" and Path(name).name != "__init__.py"}
+    outside = [name for name in FILES if place_of(name) not in ("utils", "benchmarks")]
+    shared = {file for file in utils if len({place_of(name) for name in outside if file in ARROWS[name]}) >= 2}
+    while more := {file for one in shared for file in ARROWS[one] & utils} - shared:
+        shared |= more
+    assert shared == utils, f"of one place only: {sorted(utils - shared)}"
 
 
 @pytest.mark.parametrize("name", sorted(name for name in FILES if name.startswith("models/attention/")))
@@ -225,15 +274,16 @@ def test_every_public_forward_states_its_shapes(name):
 
 
 def test_tests_mirror_the_tree():
-    """tests/a/test_b.py, or test_b_topic.py, stands for the file or folder b in package a."""
+    """tests/a/test_b.py, or test_b_topic.py, stands for the file or folder b in the folder a, or for a itself."""
     places = [path.relative_to(ROOT) for name in (*PACKAGES, "benchmarks") for path in (ROOT / name).rglob("*")]
-    known = {(place.parts[0], place.stem.lstrip("_")) for place in places if place.suffix in ("", ".py", ".yaml")}
-    known |= {("", Path(name).stem) for name in FILES if "/" not in name} | {("", "architecture"), ("", "repository")}
+    places += [Path(name) for name in FILES if "/" not in name]
+    known = {(place.parent.as_posix(), place.stem.strip("_")) for place in places if place.suffix in ("", ".py")}
+    known |= {(place.as_posix(), place.name) for place in places if not place.suffix}
+    known |= {(".", "architecture"), (".", "repository")}
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
         where = path.relative_to(ROOT / "tests")
-        package = where.parts[0] if len(where.parts) > 1 else ""
         words = path.stem.removeprefix("test_").split("_")
-        stems = {(package, "_".join(words[:count])) for count in range(1, len(words) + 1)}
+        stems = {(where.parent.as_posix(), "_".join(words[:count])) for count in range(1, len(words) + 1)}
         assert stems & known, f"tests/{where} mirrors no file"
 
 
@@ -241,7 +291,7 @@ def test_tests_mirror_the_tree():
 def test_every_file_has_a_test(name):
     """A file is tested in its mirror, or in another test file that imports it by its full name."""
     folder, stem = (ROOT / "tests" / name).parent, Path(name).stem
-    if any(folder.glob(f"test_{stem.lstrip('_')}*.py")):
+    if any(folder.glob(f"test_{stem.strip('_')}*.py")):
         return
     module = name.removesuffix(".py").replace("/", ".")
     parent, _, leaf = module.rpartition(".")

@@ -15,7 +15,10 @@ import torch
 from torch import nn
 
 import detect
-from detect import DetectConfig, Detector, main, predict
+from detect import main
+from engine.inference import outputs
+from engine.inference.detector import Detector, predict
+from engine.inference.settings import DetectConfig
 from utils.errors import UserError, run_main
 from utils.files import ROOT
 from utils.structures import Frame
@@ -217,7 +220,7 @@ def test_interrupted_video_plays(model, tmp_path, monkeypatch):
 
 
 def test_a_stream_is_stopped_cleanly(model, monkeypatch, tmp_path):
-    from data import streams
+    from data.sources import streams
 
     write_video(tmp_path / "v.avi", 8)
     (tmp_path / "a.streams").write_text("v.avi\nv.avi\n")
@@ -227,7 +230,7 @@ def test_a_stream_is_stopped_cleanly(model, monkeypatch, tmp_path):
 
 
 def test_no_window_is_one_line(model, monkeypatch, capsys):
-    monkeypatch.setattr(detect, "why_no_window", lambda: "there is no display here")
+    monkeypatch.setattr(outputs, "why_no_window", lambda: "there is no display here")
     main(["--source", "a.png", "--nosave", "--view-img"])
     assert capsys.readouterr().out.count("--view-img: there is no display here; going on without a window") == 1
 
@@ -281,7 +284,8 @@ def test_every_flag_of_yolov5_is_there_or_refused():
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory) -> Path:
     """A yolov5n of two classes with random weights, saved as train.py would."""
-    from models.yolo import DetectionModel, load_graph
+    from models.graph.read import load_graph
+    from models.yolo import DetectionModel
     from utils.checkpoint import Checkpoint, lean, save
 
     graph = load_graph("yolov5n.yaml")

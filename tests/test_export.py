@@ -13,10 +13,11 @@ import torch
 
 import export
 from export import CONVERTERS, REFUSED_FLAGS, ExportConfig, Exported, main
-from models.transfer import transfer
-from models.upstream import with_graph
-from models.weights import read_weights
-from models.yolo import DetectionModel, load_graph
+from models.graph.read import load_graph
+from models.weights.load import read_weights
+from models.weights.transfer import transfer
+from models.weights.upstream.adopt import with_graph
+from models.yolo import DetectionModel
 from tests.tiny import write_free_graph, write_graph
 from utils import checkpoint as checkpoints
 from utils.errors import UserError, run_main

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from models.scales import find_graph
+from models.graph.scales import find_graph
 from utils.files import ROOT, load_yaml
 
 YAMLS = sorted(path for folder in ("data", "models") for path in (ROOT / folder).rglob("*.yaml"))
+PACKAGES = ("utils", "models", "data", "engine", "api", "ablation")
 
 
 def requirements(name: str) -> dict[str, str]:
@@ -51,8 +52,8 @@ def test_every_import_is_in_the_requirements():
     names = {"cv2": "opencv-python", "yaml": "pyyaml", "faster_coco_eval": "faster-coco-eval"}
     optional = {"tensorboard", "PIL", "mss", "ray"}  # used when they are there
     listed = {*requirements("requirements.txt")}
-    ours = {"models", "data", "utils", "ablation", *(path.stem for path in ROOT.glob("*.py"))}
-    for package in ("models", "data", "utils", "ablation"):
+    ours = {*PACKAGES, *(path.stem for path in ROOT.glob("*.py"))}
+    for package in PACKAGES:
         for path in (ROOT / package).rglob("*.py"):
             for module in imported_packages(path):
                 known = module in sys.stdlib_module_names | ours | optional
@@ -123,7 +124,7 @@ def test_readme_shows_the_two_commands():
 
 
 def test_no_url_is_fetched_by_the_programs():
-    for path in [*ROOT.glob("*.py"), *(p for name in ("models", "data", "utils") for p in (ROOT / name).rglob("*.py"))]:
+    for path in [*ROOT.glob("*.py"), *(p for name in PACKAGES for p in (ROOT / name).rglob("*.py"))]:
         text = path.read_text(encoding="utf-8")
         assert not re.search(r"urlretrieve|download_url|hub\.load|requests\.|gdown|wget|curl ", text), path
 

@@ -15,13 +15,13 @@ import torch
 
 import detect
 import train
-import training_state
 import val
+from engine.training.logbook import read_results
+from engine.training.run import Run, save_last
 from tests.tiny import write_data, write_free_graph, write_graph
 from utils.checkpoint import previous_of, read
 from utils.errors import UserError, run_main
 from utils.files import load_yaml
-from utils.log import read_results
 from utils.structures import Metrics
 
 ROOT = Path(__file__).parents[1]
@@ -184,9 +184,9 @@ def test_a_run_resumed_from_the_last_epoch_equals_undisturbed(
     """A hard kill leaves the checkpoint of the last epoch; going on from it gives the same weights."""
     flags = ("--epochs", "3", "--noplots")
     whole = run(material, tmp_path / "whole", *flags)
-    original = training_state.save_last
+    original = save_last
 
-    def save_and_die(state: training_state.Run) -> None:
+    def save_and_die(state: Run) -> None:
         original(state)
         raise MemoryError
 
@@ -205,9 +205,9 @@ def test_a_loss_that_is_no_number_is_named_and_the_last_good_checkpoint_kept(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: str
 ) -> None:
     material = request.getfixturevalue("material" if family == "v5" else "free")
-    original = training_state.save_last
+    original = save_last
 
-    def poison(state: training_state.Run) -> None:
+    def poison(state: Run) -> None:
         original(state)
         state.model.model[2].cv1.conv.weight.data[0] = float("nan")
 
@@ -221,7 +221,7 @@ def test_a_loss_that_is_no_number_is_named_and_the_last_good_checkpoint_kept(
 def test_a_poisoned_model_is_never_saved(material: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original = train.write_epoch
 
-    def poison(state: training_state.Run, *others: object) -> None:
+    def poison(state: Run, *others: object) -> None:
         original(state, *others)
         state.model.model[0].bn.running_var[0] = float("inf")
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import val
-from models.yolo import DetectionModel, load_graph
+from models.graph.read import load_graph
+from models.yolo import DetectionModel
 from utils import checkpoint as checkpoints
 from utils.errors import UserError
 from utils.files import ROOT, save_yaml

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from api import YOLO
+from api.yolo import YOLO
 
 CHECKPOINTS = Path(os.environ.get("GOLDEN_CHECKPOINTS", "nowhere"))
 BCCD = Path(os.environ.get("GOLDEN_DATASETS", "nowhere")) / "bccd"

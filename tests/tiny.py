@@ -8,7 +8,8 @@ import numpy as np
 import torch
 import yaml
 
-from models.yolo import DetectionModel, load_graph
+from models.graph.read import load_graph
+from models.yolo import DetectionModel
 
 GRAPH = {
     "nc": 2,

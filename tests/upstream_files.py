@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from models.attention import ATTENTION
-from models.blocks_v8 import WideBottleneck
+from models.blocks.v8 import WideBottleneck
 from models.common import Bottleneck, Conv
 from models.yolo import DetectionModel
 from tests.pickles import Name, Thing, call, saved

@@ -2,7 +2,7 @@
 
 Two kinds share one layout. last.pt during training is whole: raw and averaged weights in float32, optimizer, scaler,
 position, random state. best.pt, and both at the end, hold only what inference needs, the averaged weights in half
-precision (vectors stay float32). Written by train.py; read by train.py --resume and models/weights.py.
+precision (vectors stay float32). Written by train.py; read by train.py --resume and models/weights/load.py.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The values that travel between the parts: frozen dataclasses with shapes and units.
 
 Inside the program a box is xyxy, float32, in pixels of the picture at hand. It has another form only at three
-doors: the label reader (data/labels.py), a loss's own grid frame (models/losses), and the writers of results.
+doors: the label reader (data/formats/yolo.py), a loss's own grid frame (models/losses), and the writers of results.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ class Metrics:
     """The result of one evaluation.
 
     precision, recall at the confidence of best mean F1; map50, map: mean AP at IoU .5 and .5:.95 by the rule named
-    in protocol, see utils.metrics.
+    in protocol, see engine.evaluation.metrics.
     ap_small/medium/large: COCO's protocol by area, NaN if there is no such object. classes: a row per class with
     labels. losses: validation, the loss's own terms. speed_ms: milliseconds per picture, keys preprocess, inference,
     nms. coco: every figure of COCO's protocol, e.g. coco["AP"].

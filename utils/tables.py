@@ -1,7 +1,7 @@
 """Terminal tables: the validation lines in YOLOv5's columns, and aligned tables for anything else.
 
-Numbers come from utils.metrics (Metrics) and the scripts; the strings go to the terminal, never to a file that a
-program reads.
+Numbers come from engine.evaluation.metrics (Metrics) and the scripts; the strings go to the terminal, never to a file
+that a program reads.
 """
 
 from __future__ import annotations

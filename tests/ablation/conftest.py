@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ablation import engines
+from ablation import engines, job
 from ablation.study import StudyConfig
 from tests.tiny import write_data, write_graph
 
@@ -32,7 +32,7 @@ def make_config(material: dict[str, Any], tmp_path: Path) -> Callable[..., Study
 @pytest.fixture
 def pretend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Let cells run standin.py; called with what it is to do: fail=[folder names], seconds=of an epoch."""
-    monkeypatch.setattr(engines, "TRAIN", Path(__file__).with_name("standin.py"))
+    monkeypatch.setattr(job, "TRAIN", Path(__file__).with_name("standin.py"))
     monkeypatch.setattr(engines, "SECONDS", 0.01)
 
     def choose(**behaviour: Any) -> None:

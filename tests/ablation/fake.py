@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ablation.costs import Costs
-from ablation.study import AA, AA_SEEDS, PLAIN, Arm, CellResult, StudyConfig, StudyResult
-from utils.stats import compare, noise
+from ablation.statistics.verdicts import compare, noise
+from ablation.study import AA, AA_SEEDS, PLAIN, Arm, CellResult, Costs, StudyConfig, StudyResult
 
 CLASSES = ("red", "white", "platelet")
 EPOCHS = 20

@@ -109,10 +109,10 @@ def test_transfer_is_counted_on_the_cells_own_graph(
 ) -> None:
     weights = save_model(with_attention("SimAM"), tmp_path / "weights.pt", material["data"])
     save_model(constant_se(0.0), tmp_path / "cell" / "weights" / "best.pt", material["data"])
-    module: Any = ModuleType("models.transfer")
+    module: Any = ModuleType("models.weights.transfer")
     module.transfer = lambda model, checkpoint: SimpleNamespace(
         copied=len(set(model.state_dict()) & set(checkpoint.state)), total=len(model.state_dict()))  # fmt: skip
-    monkeypatch.setitem(sys.modules, "models.transfer", module)
+    monkeypatch.setitem(sys.modules, "models.weights.transfer", module)
     cell = dataclasses.replace(PLAIN_CELLS[0], folder=tmp_path / "cell")
     copied, total = causes.count_transferred(cell, str(weights), cell)
     assert 0 < copied < total

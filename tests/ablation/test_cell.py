@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ablation.cell import choose_flags
-from ablation.engines import CELL
+from ablation.job import CELL
 
 
 def start(folder: Path, code: str, parent: int | None = None) -> subprocess.Popen[str]:

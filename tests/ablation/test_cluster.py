@@ -10,7 +10,7 @@ import pytest
 
 import ablate
 from ablation.cluster import run_cell, write_missing
-from ablation.engines import make_job
+from ablation.job import make_job
 from ablation.setup import Slot
 from ablation.study import make_arms, make_cells, read_cells, read_scores, state
 

@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from ablation import costs
-from ablation.costs import Costs, add_training, count_graph, fingerprint, measure_costs, time_in_turn
-from ablation.study import AA, PLAIN, Arm, StudyConfig
+from ablation.costs import add_training, count_graph, fingerprint, measure_costs, time_in_turn
+from ablation.study import AA, PLAIN, Arm, Costs, StudyConfig
 from models.yolo import DetectionModel
 from tests.ablation.fake import make_cell
 from tests.tiny import GRAPH

@@ -17,10 +17,12 @@ from typing import Any
 import pytest
 
 import ablate
-from ablation import engines
+from ablation import job
 from ablation.board import Board
-from ablation.engines import describe_end, run_local, run_ray
-from ablation.study import Cell, StudyConfig, make_arms, make_cells, read_failures, read_json, read_scores, state
+from ablation.engines import run_local, run_ray
+from ablation.files import read_json
+from ablation.job import describe_end
+from ablation.study import Cell, StudyConfig, make_arms, make_cells, read_failures, read_scores, state
 from utils.errors import UserError
 from utils.signals import StopRequested
 
@@ -167,6 +169,6 @@ def test_what_a_cell_leaves_after_the_last_failure_is_kept(make_config, pretend)
 
 
 def test_the_child_is_train_py():
-    assert engines.TRAIN.name == "train.py"
-    assert engines.TRAIN.is_file()
+    assert job.TRAIN.name == "train.py"
+    assert job.TRAIN.is_file()
     assert run_local is ablate.ENGINES["local"]

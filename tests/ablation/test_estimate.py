@@ -10,7 +10,7 @@ import pytest
 from ablation.estimate import Countdown, Pace, estimate_seconds, measure_pace
 from ablation.setup import make_slots
 from ablation.study import make_arms, make_cells
-from utils.log import Timing
+from engine.training.logbook import Timing
 
 
 def test_the_first_batches_are_forgotten_and_some_more_are_enough():

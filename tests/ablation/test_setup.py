@@ -12,7 +12,7 @@ import yaml
 from ablation import setup
 from ablation.setup import Slot, cell_flags, check_arms, choose_gpus, make_slots, read_train_flags, settle
 from ablation.study import make_arms, make_cells
-from planning import plan
+from engine.training.plan import plan
 from utils.cli import read_flags
 from utils.config import TrainConfig
 from utils.errors import UserError
@@ -78,7 +78,7 @@ def test_cells_are_given_flags_that_train_py_reads_back(make_config):
 
 
 def test_every_arm_is_built_at_the_start(make_config):
-    pytest.importorskip("models.sites")
+    pytest.importorskip("models.graph.sites")
     good = make_config(attention=("SimAM", "SE:reduction=4"), at=("index 2",))
     check_arms(good, make_arms(good))
     for attention, at, message in (("SimMA", "index 2", "SimMA: no such attention module"),
@@ -130,7 +130,7 @@ def prepared(config, cell, changes=None):
 
 def test_arms_of_a_seed_are_pairs(make_config, capsys):
     """Bit-equal initial weights wherever a layer is shared, the same pixels and boxes in the same order."""
-    pytest.importorskip("models.sites")
+    pytest.importorskip("models.graph.sites")
     config = settle(make_config(attention=("GAM",), at=("index 2",), seeds=1))
     plain, control, gam = (prepared(config, cell) for cell in make_cells(config, make_arms(config)))
     assert plain[0].keys() < gam[0].keys()

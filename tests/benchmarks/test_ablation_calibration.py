@@ -1,10 +1,11 @@
-"""The benchmark judges as utils.stats.compare does, and the chosen method holds its error in a short simulation."""
+"""The benchmark judges as ablation/statistics does, and the chosen method holds its error in a short simulation."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
+from ablation.statistics.verdicts import compare, holm
 from benchmarks.ablation_calibration import (
     HEADERS,
     MAKERS,
@@ -18,7 +19,6 @@ from benchmarks.ablation_calibration import (
 )
 from benchmarks.ablation_methods import METHODS, guarded, step_down, t_tail
 from utils.seeds import stream
-from utils.stats import compare, holm
 
 
 def as_scores(table: np.ndarray) -> dict[str, dict[int, float]]:

@@ -64,7 +64,7 @@ def test_graphs_without_anchors_are_compared_with_ultralytics(benchmark, tmp_pat
 
 
 def test_the_copy_of_the_data_set_is_what_yolov5_reads(benchmark, tmp_path, monkeypatch):
-    from data.shapes import generate
+    from data.synthetic.shapes import generate
 
     generate(tmp_path / "made", train=5, val=2)
     content = f"path: {tmp_path / 'made'}\ntrain: images/train\nval: images/val\nnames: [a, b, c, d, e]\n"

@@ -178,10 +178,10 @@ def test_a_hundred_thousand_pictures_cost_tens_of_megabytes() -> None:
 
 
 def test_shapes_are_made_on_first_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import data.shapes
+    import data.synthetic.shapes
 
     made = []
-    monkeypatch.setattr(data.shapes, "generate", made.append)
+    monkeypatch.setattr(data.synthetic.shapes, "generate", made.append)
     (tmp_path / "s.yaml").write_text(
         f"path: {tmp_path}/shapes\ngenerate: shapes\ntrain: images\nval: images\nnames: [disc]\n"
     )

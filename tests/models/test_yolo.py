@@ -15,7 +15,10 @@ import torch
 import yaml
 from torch import nn
 
-from models.yolo import DetectionModel, load_graph, main
+from models.command import main
+from models.graph.read import load_graph
+from models.lint.advice import warnings_of
+from models.yolo import DetectionModel
 from tests.models.fill import ARTICLE, GOLDEN, fill, indexed, picture
 from utils.errors import UserError, run_main
 from utils.files import ROOT
@@ -442,7 +445,7 @@ def test_script_ends_with_2_for_a_bad_graph(tmp_path: Any, capsys: pytest.Captur
     file = tmp_path / "dead.yaml"
     graph = small(head=[[0, 1, "Conv", [16, 3, 2]], [[1, 3], 1, "Detect", ["nc", "anchors"]]])
     file.write_text(yaml.safe_dump(graph))
-    assert [warning.split(": ")[1:] for warning in on_meta(graph).warnings] == [
+    assert [warning.split(": ")[1:] for warning in warnings_of(on_meta(graph))] == [
         ["row 2", "C3", "nobody reads this row"],
         ["row 4", "Detect from [1, 3]", "reads row 1, Conv, whose stage goes on to row 2, C3, of the same size; 2 was "
          "probably meant, as rows inserted above move the numbers"],

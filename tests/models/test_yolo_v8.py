@@ -12,10 +12,12 @@ import pytest
 import torch
 from torch import nn
 
-from models.ensemble import Ensemble
-from models.heads_v8 import DetectV8
-from models.profile import count_costs, gigaflops
-from models.yolo import DetectionModel, load_graph, main
+from models.command import main
+from models.costs.profile import count_costs, gigaflops
+from models.graph.read import load_graph
+from models.heads.anchor_free import DetectV8
+from models.weights.ensemble import Ensemble
+from models.yolo import DetectionModel
 from tests.models.fill import GOLDEN_V8, fill, picture
 from tests.models.test_yolo import deviation, mutated
 from utils.errors import UserError, run_main
@@ -330,7 +332,7 @@ def test_mutated_graphs_build_or_are_refused_in_one_line() -> None:
 
 @pytest.mark.parametrize("name", ["yolov8n", "yolov5n"])
 def test_builds_in_inference_mode(name: str) -> None:
-    """There PyTorch asks models/shapes.py for an upsampled map without its size."""
+    """There PyTorch asks models/graph/shape_mode.py for an upsampled map without its size."""
     with torch.inference_mode():
         assert on_meta(load_graph(f"{name}.yaml")).head.strides == (8, 16, 32)
 

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from models.attention._registry import ATTENTION
+from models.graph.read import load_graph
 from models.losses import build_loss
-from models.yolo import DetectionModel, load_graph
+from models.yolo import DetectionModel
 from utils.config import Hyperparameters
 from utils.nms import non_max_suppression
 from utils.seeds import stream

@@ -11,9 +11,10 @@ from torch import nn
 
 from models.attention import build_attention
 from models.attention._registry import ATTENTION
+from models.graph.read import load_graph
 from models.losses import build_loss
-from models.transfer import transfer
-from models.yolo import DetectionModel, load_graph
+from models.weights.transfer import transfer
+from models.yolo import DetectionModel
 from tests.tiny import GRAPH
 from utils.checkpoint import Checkpoint
 from utils.config import Hyperparameters

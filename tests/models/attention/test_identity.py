@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from models.attention import build_attention
 from models.attention._identity import start_as_identity
 from models.attention._registry import ATTENTION
-from models.yolo import DetectionModel, load_graph
+from models.graph.read import load_graph
+from models.yolo import DetectionModel
 from tests.tiny import GRAPH
 from utils.errors import UserError
 from utils.files import ROOT

@@ -1,0 +1,32 @@
+"""What a study leaves: report.html for people, table.md and table.tex for papers, cells.csv for programs.
+
+The same StudyResult gives the same bytes, so that a study that was interrupted can be compared with one that was not.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ablation.report import html, tables
+from ablation.report.summary import make_lines
+from utils.files import atomic_write, make_folder
+
+if TYPE_CHECKING:
+    from ablation.study import StudyResult
+
+FILES = ("report.html", "table.md", "table.tex", "cells.csv")
+
+
+def write_report(study: StudyResult, folder: Path) -> None:
+    """Write FILES into the folder, each atomically, and print the table and the verdicts.
+
+    Raises UserError if a file cannot be written.
+    """
+    lines = make_lines(study)
+    contents = (html.render(study, lines), tables.markdown(lines), tables.latex(lines), tables.cells_csv(study))
+    make_folder(Path(folder))
+    for name, content in zip(FILES, contents, strict=True):
+        with atomic_write(Path(folder) / name) as file:
+            file.write(content.encode("utf-8", errors="replace"))
+    print(f"\n{tables.terminal(study, lines)}\nReport in {Path(folder) / FILES[0]}")

@@ -1,0 +1,1 @@
+"""Where frames come from: files, folders, lists, cameras, streams, the screen and memory."""

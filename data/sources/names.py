@@ -1,0 +1,68 @@
+"""Paths and URLs as text: what kind of file they name, how they are printed, what their results are called.
+
+From: data/sources/open.py and data/sources/streams.py, which read them. To: Frame.path and Frame.name, and so
+engine/inference/writers.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from data.images import SUFFIXES
+
+PICTURE_SUFFIXES = frozenset(f".{suffix}" for suffix in SUFFIXES)
+VIDEO_SUFFIXES = frozenset((".asf", ".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".wmv"))
+
+
+def is_url(text: str) -> bool:
+    return "://" in text
+
+
+def is_video(path: str) -> bool:
+    return suffix_of(path) in VIDEO_SUFFIXES
+
+
+def suffix_of(path: str) -> str:
+    """Lower-case suffix with its dot; of a URL that of its path."""
+    return Path(urlsplit(path).path if is_url(path) else path).suffix.lower()
+
+
+def shown(path: str) -> str:
+    """A path or URL as it may be printed: without user name and password."""
+    return re.sub(r"(?<=://)[^/@]*@", "", path)
+
+
+def result_name(path: str) -> str:
+    """Stem for the results of a path or URL, safe as part of a file name."""
+    place = urlsplit(shown(path))
+    if is_url(path) and suffix_of(path) not in PICTURE_SUFFIXES | VIDEO_SUFFIXES:
+        text = f"{place.netloc}{place.path}"
+    else:
+        text = Path(unquote(place.path) if is_url(path) else path).stem
+    return re.sub(r'[\x00-\x1f<>:"/\\|?*]', "_", text).strip(" .") or "source"
+
+
+def result_names(paths: Sequence[str]) -> list[str]:
+    """A name for every path, no two alike on any file system: a second `a` becomes `a2`, then `a3` …
+
+    A name that is a file's own stays with that file; a video `a`, whose frames are named `a_1`, `a_2` …, gives way
+    to pictures that have such names.
+    """
+    stems = [result_name(path) for path in paths]
+    own = {stem.casefold() for stem in stems}
+    frame_owners = {match[1] for stem in own if (match := re.fullmatch(r"(.+)_\d+", stem))}
+    taken: set[str] = set()
+    names = []
+    for path, stem in zip(paths, stems, strict=True):
+        name, number = stem, 1
+        while name.casefold() in taken or (is_video(path) and name.casefold() in frame_owners) or (
+            number > 1 and name.casefold() in own
+        ):
+            number += 1
+            name = f"{stem}{number}"
+        taken.add(name.casefold())
+        names.append(name)
+    return names

@@ -1,0 +1,1 @@
+"""The synthetic data set that the project draws itself: textured shapes on cluttered ground."""

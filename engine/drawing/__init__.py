@@ -1,0 +1,1 @@
+"""Charts, contact sheets, and boxes drawn into images."""

@@ -1,0 +1,104 @@
+"""The frame of every matplotlib figure here: made, styled and saved in one place.
+
+engine.drawing.plots draws into these figures; a file in the run's folder comes out. matplotlib is imported on first
+use and only through its Figure objects, so there is no global state: plots may be drawn in threads and need no
+display.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from utils.files import atomic_write
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK, GRID, MEAN = "#263238", "#e4e8eb", "#102a43"
+BLUE, ORANGE, GREEN, GREY = "#1f77b4", "#e8743b", "#2a9d6f", "#90a4ae"
+FONTS_FOR_CJK = ("Noto Sans CJK SC", "Source Han Sans SC", "Microsoft YaHei", "PingFang SC", "WenQuanYi Micro Hei",
+                 "WenQuanYi Zen Hei", "SimHei", "Arial Unicode MS")  # fmt: skip
+MANY = 20  # with more classes than this a legend or a name for each would not be legible
+
+
+@cache
+def font_families() -> tuple[str, ...]:
+    """matplotlib's own font, then one with Chinese, Japanese and Korean signs if this machine has such a font."""
+    from matplotlib import font_manager
+
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    return ("DejaVu Sans", *[name for name in FONTS_FOR_CJK if name in installed][:1])
+
+
+@cache
+def _known_signs() -> frozenset[int]:
+    from matplotlib import font_manager
+
+    paths = [font_manager.findfont(name) for name in font_families()]
+    return frozenset(code for path in paths for code in font_manager.get_font(path).get_charmap())
+
+
+def printable(name: object, limit: int = 24) -> str:
+    """A class name as matplotlib can show it: one line, no mathematics, signs without a glyph as '?'."""
+    text = " ".join(str(name).split())
+    text = "".join(sign if ord(sign) in _known_signs() else "?" for sign in text)
+    text = text if len(text) <= limit else text[: limit - 1] + "…"
+    return (" " + text if text.startswith("_") else text).replace("$", r"\$")
+
+
+def class_labels(names: Sequence[object]) -> list[str]:
+    """printable() for a list of classes; a name that lost signs is led by its number, so that no two look the same."""
+    whole = [all(ord(sign) in _known_signs() for sign in " ".join(str(name).split())) for name in names]
+    return [printable(name) if whole[number] else f"{number}: {printable(name)}" for number, name in enumerate(names)]
+
+
+def new_figure(width: float, height: float, dpi: int = 140) -> Figure:
+    """An empty figure of width x height inches."""
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1)
+    return Figure(figsize=(width, height), dpi=dpi, layout=layout, facecolor="white")
+
+
+def save_figure(figure: Figure, path: Path) -> Path:
+    """Render figure into path (.png or .jpg), atomically, and return path."""
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        text.set_fontfamily(list(font_families()))
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=Path(path).suffix[1:])
+    with atomic_write(path) as file:
+        file.write(buffer.getvalue())
+    return Path(path)
+
+
+def style_axes(axes: Axes, title: str, x: str = "", y: str = "", grid: bool = True) -> Axes:
+    """The look shared by all plots: no box, a light grid behind the data, small grey numbers."""
+    axes.set_title(title, fontsize=11, color=INK, loc="left", fontweight="bold")
+    axes.set_xlabel(x, fontsize=9, color=INK)
+    axes.set_ylabel(y, fontsize=9, color=INK)
+    axes.tick_params(labelsize=8, colors=INK, length=0)
+    for side in ("top", "right", "left", "bottom"):
+        axes.spines[side].set_visible(False)
+    axes.set_axisbelow(True)
+    if grid:
+        axes.grid(True, color=GRID, linewidth=0.8)
+    return axes
+
+
+def class_colors(count: int) -> list[Any]:
+    """count colours, as far apart as they go: a qualitative palette, then hues."""
+    from matplotlib import colormaps
+
+    if count <= 10:
+        return [colormaps["tab10"](number) for number in range(count)]
+    if count <= MANY:
+        return [colormaps["tab20"](number) for number in range(count)]
+    return [colormaps["gist_rainbow"](number / count) for number in range(count)]

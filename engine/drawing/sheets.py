@@ -1,0 +1,104 @@
+"""Contact sheets: up to 16 pictures of a batch in a grid with their boxes, as train_batch0.jpg or val_batch0_pred.jpg.
+
+Pictures and labels come from data.loader (Batch), detections from utils.nms; one JPEG in the run's folder comes out.
+Tiles are enlarged or reduced to one size, so that names can be read on 160-pixel pictures as on 1280-pixel ones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from engine.drawing.draw import automatic_width, draw_boxes
+from utils.files import atomic_write
+from utils.structures import Batch
+
+MOST_TILES = 16
+SHEET_SIDE = 1920  # pixels, the longest side of a sheet without its captions
+TILE_SIDE = 640  # pixels, the longest side of a tile on a sheet of few pictures
+CAPTION = 22  # pixels below each tile for the file's name
+GAP = 4
+LEAST_LINE = 2  # pixels; names grow with the lines, and a sheet is often looked at reduced
+
+
+@dataclass(frozen=True, slots=True)
+class Overlay:
+    """What is drawn on one picture. boxes: [N, 4] xyxy in its pixels; classes: [N]; scores: [N], or None for labels."""
+
+    boxes: np.ndarray
+    classes: np.ndarray
+    scores: np.ndarray | None = None
+
+
+def plot_targets(path: Path, batch: Batch, names: Mapping[int, str]) -> Path:
+    """Draw a batch with its labels."""
+    targets = batch.targets.detach().cpu().numpy()
+    rows = [targets[targets[:, 0] == number] for number in range(len(batch.paths))]
+    overlays = [Overlay(row[:, 2:6], row[:, 1].astype(int)) for row in rows]
+    return save_sheet(path, batch, overlays, names)
+
+
+def plot_detections(
+    path: Path, batch: Batch, found: Sequence[torch.Tensor], names: Mapping[int, str], least: float = 0.25
+) -> Path:
+    """Draw a batch with what was found in it. found: per picture [n, 6] xyxy in its pixels, confidence, class.
+
+    least: detections below this confidence are left out.
+    """
+    tables = [rows.detach().float().cpu().numpy() for rows in found]
+    tables = [rows[rows[:, 4] >= least] for rows in tables]
+    overlays = [Overlay(rows[:, :4], rows[:, 5].astype(int), rows[:, 4]) for rows in tables]
+    return save_sheet(path, batch, overlays, names)
+
+
+def save_sheet(path: Path, batch: Batch, overlays: Sequence[Overlay], names: Mapping[int, str]) -> Path:
+    """Lay the first 16 pictures of batch out in a grid as wide as high, and write it as a JPEG, atomically."""
+    import cv2
+
+    pictures = batch.images[:MOST_TILES].detach().cpu().numpy()
+    count = len(pictures)
+    columns = max(math.ceil(math.sqrt(count)), 1)
+    rows = max(math.ceil(count / columns), 1)
+    scale = min(SHEET_SIDE / columns, TILE_SIDE) / max(pictures.shape[2:])
+    width, height = (max(round(side * scale), 1) for side in (pictures.shape[3], pictures.shape[2]))
+    cell = (height + CAPTION + GAP, width + GAP)
+    sheet = np.full((rows * cell[0] + GAP, columns * cell[1] + GAP, 3), 255, dtype=np.uint8)
+    for number, (picture, overlay, name) in enumerate(zip(pictures, overlays, batch.paths, strict=False)):
+        top, left = GAP + number // columns * cell[0], GAP + number % columns * cell[1]
+        tile = draw_tile(picture, overlay, names, (height, width))
+        sheet[top : top + height, left : left + width] = tile
+        _write_caption(sheet, name, (left, top + height), width)
+    _, code = cv2.imencode(".jpg", sheet, [cv2.IMWRITE_JPEG_QUALITY, 92])
+    with atomic_write(path) as file:
+        file.write(code.tobytes())
+    return Path(path)
+
+
+def draw_tile(picture: np.ndarray, overlay: Overlay, names: Mapping[int, str], size: tuple[int, int]) -> np.ndarray:
+    """One picture [3, H, W] RGB with its boxes as [height, width, 3] BGR. size: (height, width)."""
+    import cv2
+
+    image = np.ascontiguousarray(picture.transpose(1, 2, 0)[..., ::-1])
+    method = cv2.INTER_AREA if size[0] < image.shape[0] else cv2.INTER_LINEAR
+    factors = np.array([size[1] / image.shape[1], size[0] / image.shape[0]] * 2)
+    image = cv2.resize(image, (size[1], size[0]), interpolation=method)
+    texts = [str(names.get(int(number), number)) for number in overlay.classes]
+    if overlay.scores is not None:
+        texts = [f"{text} {score:.2f}" for text, score in zip(texts, overlay.scores, strict=True)]
+    return draw_boxes(image, overlay.boxes * factors, texts, overlay.classes, max(LEAST_LINE, automatic_width(*size)))
+
+
+def _write_caption(sheet: np.ndarray, name: str, corner: tuple[int, int], width: int) -> None:
+    """The file's name under its tile, shortened to the tile's width. corner: (left, top) of the strip."""
+    import cv2
+
+    font, scale = cv2.FONT_HERSHEY_SIMPLEX, 0.45
+    text = Path(name).name.encode("ascii", "replace").decode()
+    while len(text) > 4 and cv2.getTextSize(text, font, scale, 1)[0][0] > width:
+        text = text[:-3] + ".."
+    cv2.putText(sheet, text, (corner[0], corner[1] + 15), font, scale, (60, 50, 38), 1, cv2.LINE_AA)

@@ -1,0 +1,1 @@
+"""From a frame to detections, and to everything that is written or shown of them."""

@@ -1,0 +1,74 @@
+"""Everything that detection leaves behind, chosen by its flags: files of engine/inference/writers.py, and a window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from data.sources.open import Source
+from engine.inference.console import Console, Found, Viewer, annotated, why_no_window
+from engine.inference.settings import DetectConfig
+from engine.inference.writers import CropWriter, LabelWriter, PictureWriter, TableWriter
+from utils.errors import UserError
+from utils.structures import Detections, Frame
+
+
+class Outputs:
+    """Everything that a run writes or shows, by the flags. folder: None if nothing is written."""
+
+    def __init__(self, config: DetectConfig, folder: Path | None) -> None:
+        self.config, self.folder = config, folder
+        self.labels: LabelWriter | None = None
+        self.pictures: PictureWriter | None = None
+        self._writers: list[Callable[[Frame, Detections], None]] = []
+        self._viewer: Viewer | None = None
+        if folder is not None:
+            self._add_writers(folder)
+        if config.view_img:
+            reason = why_no_window()
+            if reason:
+                print(f"--view-img: {reason}; going on without a window")
+            self._viewer = None if reason else Viewer()
+
+    def _add_writers(self, folder: Path) -> None:
+        config = self.config
+        if config.save_txt:
+            self.labels = LabelWriter(folder / "labels", config.save_conf, config.save_format == 1)
+            self._writers.append(self.labels)
+        if config.save_csv:
+            self._writers.append(TableWriter(folder / "predictions.csv"))
+        if config.save_crop:
+            self._writers.append(CropWriter(folder / "crops"))
+        if not config.nosave:
+            self.pictures = PictureWriter(folder)
+
+    def __call__(self, found: Found) -> bool:
+        """Write and show one frame; False if the user wants to stop."""
+        for write in self._writers:
+            write(found.frame, found.detections)
+        config = self.config
+        if self.pictures is None and self._viewer is None:
+            return True
+        drawn = annotated(found, config.line_thickness, not config.hide_labels, not config.hide_conf)
+        if self.pictures is not None:
+            self.pictures(found.frame, drawn)
+        return self._viewer(found.frame, drawn) if self._viewer else True
+
+    def close(self) -> None:
+        for part in (self.pictures, self._viewer):
+            if part is not None:
+                part.close()
+
+
+def conclude(source: Source, console: Console, outputs: Outputs) -> None:
+    """Say where the results are and what could not be read."""
+    if source.skipped:
+        names = ", ".join(path for path, _ in source.skipped)
+        print(f"{len(source.skipped)} of {source.items} could not be read: {names}")
+    if not console.frames:
+        path, reason = source.skipped[0] if source.skipped else ("the source", "it gave no frame")
+        raise UserError(f"--source: nothing could be read; {path}: {reason}")
+    if outputs.folder is not None:
+        print(f"Results saved to {outputs.folder}")
+    if outputs.labels is not None and outputs.folder is not None:
+        print(f"{outputs.labels.written} labels saved to {outputs.folder / 'labels'}")

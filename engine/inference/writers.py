@@ -1,0 +1,212 @@
+"""What detect.py leaves behind: label files, a table, crops, pictures and videos.
+
+From: Frames of data/sources/open.py and the Detections found in them. To: files below the run's folder, whose names
+come from Frame.name, so that no two sources share one. Whole files are written atomically; a video is renamed when
+done.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from utils.boxes import normalise
+from utils.errors import UserError
+from utils.files import atomic_write, make_folder
+from utils.structures import Detections, Frame
+
+CSV_HEADER = ("Image Name", "Prediction", "Confidence")
+CROP_GAIN, CROP_PAD, CROP_QUALITY = 1.02, 10, 95
+KEPT_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")  # OpenCV writes these; the rest become .jpg
+LONGEST_GAP = 5.0  # seconds that a still frame stands for a stream that stalled
+
+
+def result_stem(frame: Frame) -> str:
+    """Stem of a frame's own files: videos and streams number their frames."""
+    return frame.name if frame.kind == "picture" else f"{frame.name}_{frame.number}"
+
+
+def class_name(detections: Detections, class_id: int) -> str:
+    return detections.names.get(class_id, str(class_id))
+
+
+def _ascending(detections: Detections) -> Iterator[tuple[int, float, np.ndarray]]:
+    """(class, confidence, xyxy rounded to pixels) from the least confident to the most, YOLOv5's order."""
+    boxes = np.rint(detections.boxes.cpu().numpy())
+    rows = zip(detections.classes.tolist(), detections.scores.tolist(), boxes, strict=True)
+    yield from reversed(list(rows))
+
+
+def label_lines(detections: Detections, confidence: bool = False, corners: bool = False) -> list[str]:
+    """Rows of a label file, least confident first: class and box as shares of the picture's sides [, confidence].
+
+    The box is centre and size, or x1 y1 x2 y2 if corners is set.
+    """
+    height, width = detections.size
+    lines = []
+    for class_id, score, box in _ascending(detections):
+        shares = box / (width, height, width, height) if corners else normalise(box, (height, width))
+        values = (class_id, *shares.tolist(), *((score,) if confidence else ()))
+        lines.append(" ".join(f"{value:g}" for value in values))
+    return lines
+
+
+@dataclass
+class LabelWriter:
+    """labels/STEM.txt for every frame in which something was found. written: how many."""
+
+    folder: Path
+    confidence: bool = False
+    corners: bool = False
+    written: int = 0
+
+    def __call__(self, frame: Frame, detections: Detections) -> None:
+        lines = label_lines(detections, self.confidence, self.corners)
+        if not lines:
+            return
+        with atomic_write(make_folder(self.folder) / f"{result_stem(frame)}.txt", "w") as file:
+            file.write("\n".join(lines) + "\n")
+        self.written += 1
+
+
+@dataclass
+class TableWriter:
+    """predictions.csv, a row per detection; whole rows are appended picture by picture, so a stream may be watched."""
+
+    path: Path
+
+    def __call__(self, frame: Frame, detections: Detections) -> None:
+        text = io.StringIO()
+        table = csv.writer(text, lineterminator="\n")
+        if not self.path.exists():
+            table.writerow(CSV_HEADER)
+        for class_id, score, _ in _ascending(detections):
+            table.writerow((Path(frame.path).name, class_name(detections, class_id), f"{score:.2f}"))
+        try:
+            with open(self.path, "a", encoding="utf-8", newline="") as file:
+                file.write(text.getvalue())
+        except OSError as error:
+            raise UserError(f"{self.path}: cannot be written ({error.strerror}); free some space") from None
+
+
+def crop(image: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """The part of image [H, W, 3] around an xyxy box, 2 % and 10 pixels larger than it, within the picture."""
+    low, high = box[:2], box[2:]
+    half = ((high - low) * CROP_GAIN + CROP_PAD) / 2
+    middle = (low + high) / 2
+    height, width = image.shape[:2]
+    x1, y1 = np.clip(middle - half, 0, (width - 1, height - 1)).astype(int)
+    x2, y2 = np.clip(middle + half, 1, (width, height)).astype(int)
+    return image[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)]
+
+
+def write_picture(path: Path, image: np.ndarray, quality: int = CROP_QUALITY) -> None:
+    """Encode image (BGR) by path's suffix and write it atomically; non-ASCII names work everywhere."""
+    import cv2
+
+    lossy = path.suffix in (".jpg", ".jpeg")
+    good, content = cv2.imencode(path.suffix, image, [cv2.IMWRITE_JPEG_QUALITY, quality] if lossy else [])
+    if not good:
+        raise UserError(f"{path}: OpenCV cannot encode this picture; convert the source to JPEG or PNG")
+    with atomic_write(path) as file:
+        file.write(content.tobytes())
+
+
+@dataclass
+class CropWriter:
+    """crops/CLASS/STEM.jpg, then STEM2.jpg …: each found object by itself."""
+
+    folder: Path
+    written: int = 0
+    _counts: dict[Path, int] = field(default_factory=dict)
+
+    def __call__(self, frame: Frame, detections: Detections) -> None:
+        for class_id, _, box in _ascending(detections):
+            folder = make_folder(self.folder / _folder_name(class_name(detections, class_id)))
+            write_picture(self._free(folder / frame.name), crop(frame.image, box))
+            self.written += 1
+
+    def _free(self, stem: Path) -> Path:
+        while True:
+            number = self._counts[stem] = self._counts.get(stem, 0) + 1
+            path = stem.with_name(f"{stem.name}{number if number > 1 else ''}.jpg")
+            if not path.exists():
+                return path
+
+
+def _folder_name(text: str) -> str:
+    """A class name as one part of a path, wherever the checkpoint got it from."""
+    return re.sub(r'[\x00-\x1f<>:"/\\|?*]', "_", text).strip(" .") or "_"
+
+
+@dataclass
+class PictureWriter:
+    """Annotated pictures under their own names, videos and streams as .mp4 that plays at the original pace."""
+
+    folder: Path
+    _videos: dict[str, VideoFile] = field(default_factory=dict)
+
+    def __call__(self, frame: Frame, drawn: np.ndarray) -> None:
+        if frame.kind == "picture":
+            suffix = Path(frame.path).suffix.lower()
+            write_picture(self.folder / f"{frame.name}{suffix if suffix in KEPT_SUFFIXES else '.jpg'}", drawn)
+            return
+        if frame.kind == "video":  # one at a time: the former is finished
+            for name in [name for name in self._videos if name != frame.name]:
+                self._videos.pop(name).close()
+        if frame.name not in self._videos:
+            size = (drawn.shape[1], drawn.shape[0])
+            self._videos[frame.name] = VideoFile(self.folder / f"{frame.name}.mp4", frame.fps, size)
+        self._videos[frame.name].add(drawn, frame.number)
+
+    def close(self) -> None:
+        """Finish the videos, so that they play even after Ctrl-C."""
+        while self._videos:
+            self._videos.popitem()[1].close()
+
+
+class VideoFile:
+    """An .mp4 (codec mp4v) that bears its name only once it is complete."""
+
+    def __init__(self, path: Path, fps: float, size: tuple[int, int]) -> None:
+        """size: (width, height) of the frames. Raises UserError if the video cannot be begun."""
+        import cv2
+
+        self.path, self.size = path, size
+        self.fps = fps if 0.1 <= fps <= 1000 else 30.0
+        self._temporary = path.with_name(f".{path.stem}.tmp-{os.getpid()}.mp4")
+        self._writer: Any = cv2.VideoWriter(str(self._temporary), cv2.VideoWriter.fourcc(*"mp4v"), self.fps, size)
+        self._number = 0
+        if not self._writer.isOpened():
+            self._temporary.unlink(missing_ok=True)
+            raise UserError(f"{path}: OpenCV cannot write this video; free some space, or use --nosave with --save-txt")
+
+    def add(self, image: np.ndarray, number: int) -> None:
+        """Append frame `number`; frames that a stream dropped before it are stood in for, to keep the pace."""
+        import cv2
+
+        if (image.shape[1], image.shape[0]) != self.size:  # a camera that changed its mode
+            image = cv2.resize(image, self.size)
+        missing = number - self._number - 1 if self._number else 0
+        for _ in range(1 + min(max(0, missing), int(self.fps * LONGEST_GAP))):
+            self._writer.write(image)
+        self._number = number
+
+    def close(self) -> None:
+        self._writer.release()
+        try:
+            if self._temporary.stat().st_size == 0:
+                raise UserError(f"{self.path}: OpenCV wrote nothing; is the disk full?")
+            os.replace(self._temporary, self.path)
+        except OSError as error:
+            raise UserError(f"{self.path}: cannot be written ({error.strerror}); free some space") from None
+        finally:
+            self._temporary.unlink(missing_ok=True)

@@ -1,0 +1,166 @@
+"""The optimizer as YOLOv5 and YOLOv8 set it up: three groups of parameters, a warm-up, a schedule without a state.
+
+engine/training/build.py calls choose_optimizer once the number of pictures is known; train.py asks the Schedule.
+Nothing here has a state of its own but the optimizer: rates follow from the number of the step, so a resumed run
+needs no scheduler to be restored.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from utils.config import Hyperparameters, TrainConfig
+
+MAX_GRADIENT_NORM = 10.0
+SHORT_RUN = 10_000  # optimizer steps up to which `--optimizer auto` takes AdamW
+NORMS = tuple(kind for name, kind in vars(nn).items() if "Norm" in name and isinstance(kind, type))
+
+
+def parameter_groups(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter], list[nn.Parameter]]:
+    """Split into (biases, decayed, not decayed), the order of YOLOv5's optimizer groups.
+
+    Biases are what is named so. Norm weights are not decayed, nor are bare scales and offsets of attention modules
+    (at most one side longer than 1), which decay would pull away from the identity. Everything else is.
+    """
+    biases: list[nn.Parameter] = []
+    decayed: list[nn.Parameter] = []
+    undecayed: list[nn.Parameter] = []
+    for module in model.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            if name == "bias":
+                biases.append(parameter)
+            elif (name == "weight" and isinstance(module, NORMS)) or _is_bare_scale(module, name, parameter):
+                undecayed.append(parameter)
+            else:
+                decayed.append(parameter)
+    return biases, decayed, undecayed
+
+
+def _is_bare_scale(module: nn.Module, name: str, parameter: nn.Parameter) -> bool:
+    is_vector = sum(side > 1 for side in parameter.shape) <= 1
+    return name != "weight" and is_vector and not isinstance(module, nn.MultiheadAttention)
+
+
+@dataclass(frozen=True)
+class AutoChoice:
+    """What YOLOv8's `auto` takes: an optimizer, its learning rate, and its momentum (Adam's first beta)."""
+
+    optimizer: str
+    lr0: float
+    momentum: float
+
+
+def auto_choice(iterations: int, class_count: int) -> AutoChoice:
+    """YOLOv8's rule: AdamW for short runs, its rate falling with the number of classes; else Nesterov's SGD.
+
+    For long runs releases since 8.4 take MuSGD, and those before SGD as here.
+    """
+    if iterations <= SHORT_RUN:
+        return AutoChoice("AdamW", round(0.002 * 5 / (4 + class_count), 6), 0.9)
+    return AutoChoice("SGD", 0.01, 0.9)
+
+
+def choose_optimizer(
+    config: TrainConfig, hyp: Hyperparameters, pictures: int, class_count: int
+) -> tuple[TrainConfig, Hyperparameters, str]:
+    """Put what `--optimizer auto` stands for in its place, and say in one line what and why; "" if nothing was chosen.
+
+    As in YOLOv8 the biases' warm-up then starts at 0, and SGD's momentum is the hyperparameter after all, since that is
+    where the warm-up leaves it.
+    """
+    if config.optimizer != "auto":
+        return config, hyp, ""
+    steps = math.ceil(pictures / max(config.batch_size, hyp.nominal_batch)) * config.epochs
+    choice = auto_choice(steps, class_count)
+    is_sgd = choice.optimizer == "SGD"
+    momentum = hyp.momentum if is_sgd else choice.momentum
+    name = "SGD with Nesterov momentum (YOLOv8's MuSGD is not here)" if is_sgd else choice.optimizer
+    why = f"{steps} steps are {'more than' if is_sgd else 'at most'} {SHORT_RUN}, {class_count} classes"
+    rates = f"lr0 {choice.lr0:g}, momentum {momentum:g}, warmup_bias_lr 0"
+    note = f"optimizer auto: {name}, {rates}, whatever --hyp says: {why}"
+    changed = dataclasses.replace(hyp, lr0=choice.lr0, momentum=momentum, warmup_bias_lr=0.0)
+    return dataclasses.replace(config, optimizer=choice.optimizer), changed, note
+
+
+def make_optimizer(model: nn.Module, config: TrainConfig, hyp: Hyperparameters) -> torch.optim.Optimizer:
+    """SGD with Nesterov momentum, Adam or AdamW over the three groups; only the second one decays.
+
+    `auto` must have been resolved by choose_optimizer.
+    """
+    biases, decayed, undecayed = parameter_groups(model)
+    groups = [
+        {"params": biases, "weight_decay": 0.0},
+        {"params": decayed, "weight_decay": config.scaled_weight_decay(hyp)},
+        {"params": undecayed, "weight_decay": 0.0},
+    ]
+    if config.optimizer == "SGD":
+        return torch.optim.SGD(groups, lr=hyp.lr0, momentum=hyp.momentum, nesterov=hyp.momentum > 0, foreach=True)
+    kind = {"Adam": torch.optim.Adam, "AdamW": torch.optim.AdamW}[config.optimizer]
+    return kind(groups, lr=hyp.lr0, betas=(hyp.momentum, 0.999), foreach=True)
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What one iteration uses: a learning rate per group, the momentum, batches per optimizer step."""
+
+    learning_rates: tuple[float, float, float]
+    momentum: float
+    accumulate: int
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Rates of every iteration. batches: iterations an epoch. family: v5 or v8, whose recipe it is."""
+
+    config: TrainConfig
+    hyp: Hyperparameters
+    batches: int
+    family: str = "v5"
+
+    @property
+    def warmup_iterations(self) -> int:
+        """The last iteration of the warm-up; YOLOv8 ends it before the last epoch, however few there are."""
+        longest = self.config.epochs - 1 if self.family == "v8" else math.inf
+        return max(round(min(self.hyp.warmup_epochs, longest) * self.batches), self.hyp.warmup_iterations)
+
+    def decay_factor(self, epoch: int) -> float:
+        """Share of lr0 at an epoch: a line, or half a cosine, from 1 to lrf."""
+        progress = epoch / self.config.epochs
+        if self.config.cos_lr:
+            return (1 - math.cos(progress * math.pi)) / 2 * (self.hyp.lrf - 1) + 1
+        return (1 - progress) * (1 - self.hyp.lrf) + self.hyp.lrf
+
+    def rates(self, iteration: int) -> Rates:
+        """Rates of an iteration, counted from the start of the run.
+
+        YOLOv5's scheduler lags by one epoch once the warm-up is over, and the epoch in which the warm-up ends keeps
+        its last value; both are reproduced, since its published recipes were tuned with them. YOLOv8's does neither.
+        """
+        epoch, last_warm = iteration // self.batches, self.warmup_iterations
+        full = self.config.accumulate(self.hyp.nominal_batch)
+        if iteration > last_warm:
+            lag = 0 if self.family == "v8" or epoch == last_warm // self.batches else 1
+            rate = self.hyp.lr0 * self.decay_factor(epoch - lag)
+            return Rates((rate, rate, rate), self.hyp.momentum, full)
+        rate = self.hyp.lr0 * self.decay_factor(epoch)
+        ramp = [0, last_warm]
+        rising = float(np.interp(iteration, ramp, [0.0, rate]))
+        bias = float(np.interp(iteration, ramp, [self.hyp.warmup_bias_lr, rate]))
+        momentum = float(np.interp(iteration, ramp, [self.hyp.warmup_momentum, self.hyp.momentum]))
+        nominal = self.hyp.nominal_batch / self.config.batch_size
+        accumulate = max(1, round(float(np.interp(iteration, ramp, [1, nominal]))))
+        return Rates((bias, rising, rising), momentum, accumulate)
+
+
+def apply_rates(optimizer: torch.optim.Optimizer, rates: Rates) -> None:
+    """Set the groups' learning rates, and the momentum where the optimizer has one (not Adam, as in YOLOv5)."""
+    for group, rate in zip(optimizer.param_groups, rates.learning_rates, strict=True):
+        group["lr"] = rate
+        if "momentum" in group:
+            group["momentum"] = rates.momentum

@@ -1,0 +1,1 @@
+"""What graphs and attention modules cost: multiply-adds, bytes moved, time and memory."""

@@ -1,0 +1,160 @@
+"""What a graph costs, row by row: multiply-adds, bytes moved, milliseconds, memory.
+
+Costs that depend on shapes only are counted on the meta device, where nothing is computed; times and memory are
+measured on a real one. models/command.py prints them.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_iter
+from torch.utils.flop_counter import flop_registry
+
+from models.graph.shape_mode import LightMode, ShapeMode
+
+SECONDS = 10  # that --profile may spend on repeated forward passes
+
+
+@dataclass(frozen=True, slots=True)
+class RowCost:
+    """What one row costs for one batch.
+
+    shape: of its output. flops: 2 x multiply-adds of convolutions and matrix products, by the formulas of
+    torch.utils.flop_counter. normalised: values that batch norms write. moved: bytes that operations read and write.
+    elementwise: the part of moved that flops do not see: norms, activations, attention, pooling, concatenation.
+    """
+
+    shape: str
+    flops: int
+    normalised: int
+    moved: int
+    elementwise: int
+
+
+class Counter(LightMode):
+    """Adds up multiply-adds and bytes, operation by operation; views and empty memory cost nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flops = self.normalised = self.moved = self.elementwise = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        out = func(*args, **kwargs)
+        operation = func._overloadpacket
+        if func.is_view or operation is torch.ops.aten.empty:
+            return out
+        size = sum(x.numel() * x.element_size() for x in tree_iter((args, kwargs, out)) if isinstance(x, Tensor))
+        self.moved += size
+        if operation in flop_registry:
+            self.flops += flop_registry[operation](*args, **kwargs, out_val=out)
+        else:
+            self.elementwise += size
+        if "batch_norm" in operation.__name__:
+            self.normalised += out[0].numel()
+        return out
+
+
+def count_costs(model: Any, size: int, batch: int = 1) -> list[RowCost]:
+    """Costs of each row of a model on the meta device, in eval mode and float32, for pictures of size x size px."""
+    costs: list[RowCost] = []
+
+    def call(row: Any, maps: Any) -> Any:
+        with ShapeMode(), Counter() as counter:
+            out = row(maps)
+        shown = "x".join(map(str, (out[0] if isinstance(out, tuple) else out).shape))
+        costs.append(RowCost(shown, counter.flops, counter.normalised, counter.moved, counter.elementwise))
+        return out
+
+    model.eval()
+    with torch.no_grad():
+        model.walk(torch.empty(batch, model.graph["ch"], size, size, device="meta"), call)
+    return costs
+
+
+def time_rows(model: Any, x: Tensor) -> list[float]:
+    """Milliseconds that each row takes in eval mode on x's device: the least of several passes."""
+    best = [float("inf")] * len(model.model)
+    end = time.perf_counter() + SECONDS
+
+    def call(row: Any, maps: Any) -> Any:
+        _wait(x.device)
+        start = time.perf_counter()
+        out = row(maps)
+        _wait(x.device)
+        best[row.i] = min(best[row.i], 1000 * (time.perf_counter() - start))
+        return out
+
+    model.eval()
+    with torch.no_grad():
+        for passes in range(20):
+            model.walk(x, call)
+            if passes and time.perf_counter() > end:
+                break
+    return best
+
+
+def _wait(device: torch.device) -> None:
+    """Let the device finish, so that a clock means something."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def kept_bytes(model: Any, x: Tensor) -> list[int]:
+    """Bytes of activations that each row keeps for the backward pass, each counted where it first appears."""
+    kept = [0] * len(model.model)
+    seen = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+
+    def call(row: Any, maps: Any) -> Any:
+        def pack(saved: Tensor) -> Tensor:
+            storage = saved.untyped_storage()
+            if storage.data_ptr() not in seen:
+                seen.add(storage.data_ptr())
+                kept[row.i] += storage.nbytes()
+            return saved
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda saved: saved):
+            return row(maps)
+
+    model.train()
+    for norm in model.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            norm.eval()  # the same memory, but statistics stay, and a map of one position is no error
+    model.walk(x, call)
+    return kept
+
+
+def summary(model: nn.Module, name: str, costs: list[RowCost]) -> str:
+    """YOLO's summary line: leaf modules, parameters, gradients, GFLOPs both ways."""
+    leaves = sum(1 for module in model.modules() if not any(True for _ in module.children()))
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    gradients = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    ours, theirs = gigaflops(costs)
+    counter = "YOLOv5" if getattr(model, "objectness", True) else "YOLOv8"
+    return (
+        f"{name} summary: {leaves} layers, {parameters:,} parameters, {gradients:,} gradients, {ours:.1f} GFLOPs "
+        f"({theirs:.1f} as {counter} counts)"
+    )
+
+
+def gigaflops(costs: list[RowCost]) -> tuple[float, float]:
+    """GFLOPs by torch.utils.flop_counter, and as YOLOv5 and YOLOv8 print them.
+
+    Their counter (thop) sees the same convolutions and matrix products, and adds 8 for each value that a batch norm
+    writes: 2 for the norm, doubled for scale and shift, as multiply-adds, doubled again. Once fused both agree.
+    """
+    flops = sum(cost.flops for cost in costs)
+    return flops / 1e9, (flops + 8 * sum(cost.normalised for cost in costs)) / 1e9
+
+
+def whole_size(imgsz: int, model: Any) -> int:
+    """imgsz, raised to a multiple of the largest stride."""
+    stride = int(max(model.head.strides))
+    return -(-imgsz // stride) * stride

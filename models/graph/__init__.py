@@ -1,0 +1,1 @@
+"""A model's graph before it is a network: rows, scales, places of attention, wiring, shapes."""

@@ -1,0 +1,116 @@
+"""A graph's dictionary as an ordinary YAML file: a row a line, each with a comment that says what the row is.
+
+Comments are made from the graph itself, so they are true of it: the row's number, the level that begins there, what a
+Concat joins, and which maps the head reads. models/yolo.py --out writes such files, in the form of models/*.yaml.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from models.graph.read import KEYS, read_graph
+from models.graph.sites import steps_of
+from models.graph.stages import Step, level_of, stages
+from models.graph.values import shorten
+from utils.errors import UserError
+from utils.files import atomic_write
+
+COMMENTS = {
+    "nc": "classes; a data set's own number takes its place",
+    "depth_multiple": "of the repeats",
+    "width_multiple": "of the channels",
+    "anchors": "width,height pairs in pixels of the picture, or how many per level",
+    "scales": "depth of the repeats, width of the channels, channels at most before the width; chosen by --scale or by "
+    "the name",
+    "scale": "of the scales above; --scale or the file's name goes before it",
+    "attention_init": "of attention rows that do not say it themselves",
+    "backbone": "[from, number, module, arguments]",
+    "head": "[from, number, module, arguments]",
+}
+LAST = ("backbone", "head")
+DEEPEST = 8
+
+
+def graph_text(content: Mapping[str, Any], title: str) -> str:
+    """The YAML of a graph whose first line is the comment title. Reading it gives the same graph but for its name.
+
+    Raises UserError for a graph that cannot be read.
+    """
+    notes = list(_notes(content))
+    lines = [f"# {' '.join(title.split())}"]
+    for key in [*(key for key in content if key in KEYS and key not in (*LAST, "yaml_file")), *LAST]:
+        value = content[key]
+        comment = f" # {COMMENTS[key]}" if key in COMMENTS else ""
+        if key in LAST:
+            start = 0 if key == "backbone" else len(content["backbone"])
+            lines += ["", f"{key}:{comment}"]
+            lines += [f"  - {flow(row)} # {note}" for row, note in zip(value, notes[start:], strict=False)]
+        elif isinstance(value, dict) and value:
+            lines += [f"{key}:{comment}", *(f"  {flow(name)}: {flow(part)}" for name, part in value.items())]
+        elif isinstance(value, list) and value:
+            lines += [f"{key}:{comment}", *(f"  - {flow(part)}" for part in value)]
+        else:
+            lines.append(f"{key}: {flow(value)}{comment}")
+    return "\n".join([*lines, ""])
+
+
+def flow(value: Any, depth: int = 0) -> str:
+    """A value on one line of YAML, constants as these files have them. Raises UserError for lists without end."""
+    if depth > DEEPEST:
+        raise UserError(f"{shorten(value)}: is nested too deeply for a graph; take it out")
+    if isinstance(value, bool):
+        return str(value)
+    if isinstance(value, list):
+        return f"[{', '.join(flow(part, depth + 1) for part in value)}]"
+    if isinstance(value, dict):
+        pairs = (f"{flow(key, depth + 1)}: {flow(part, depth + 1)}" for key, part in value.items())
+        return f"{{{', '.join(pairs)}}}"
+    quoted = '"' if isinstance(value, str) and not value.isprintable() else None
+    text = yaml.safe_dump(value, default_flow_style=True, default_style=quoted, width=10**6, allow_unicode=True)
+    return text.removesuffix("\n").removesuffix("\n...")
+
+
+def _notes(content: Mapping[str, Any]) -> Iterator[str]:
+    """A comment for each row."""
+    graph = read_graph(content)
+    steps = steps_of(graph, len(content["backbone"]))
+    seen: set[str] = set()
+    for step in steps:
+        level = level_of(step.stride)
+        parts = []
+        if step.in_backbone and level and level not in seen:
+            parts.append(f"{level}, half size" if level == "P1" else level)
+        seen.add(level)
+        if step.module == "Concat":
+            parts += [f"with {joined}" for joined in [_joined(steps, step)] if joined]
+        if step.index in graph.rows[-1].inputs and level:
+            parts.append(f"{level} out")
+        yield f"{step.index}: {'; '.join(parts)}" if parts else str(step.index)
+
+
+def _joined(steps: Sequence[Step], concat: Step) -> str:
+    """What a Concat reads beside the row before it: `P4 on its way up and of the backbone`."""
+    lower = {step.index for run in stages(steps[: concat.index])[:-1] for step in run}
+    said: dict[str, list[str]] = {}
+    for source in concat.inputs:
+        level = level_of(steps[source].stride) if source >= 0 else ""
+        if level and source != concat.index - 1:
+            where = "of the backbone" if steps[source].in_backbone else "on its way up" if source in lower else ""
+            said.setdefault(level, []).append(where)
+    return ", ".join(f"{level} {' and '.join(filter(None, where))}".strip() for level, where in said.items())
+
+
+def write_graph(content: Mapping[str, Any], path: str | Path, title: str) -> Path:
+    """Write graph_text to a file that is not there yet. Raises UserError if it is, or cannot be written."""
+    path = Path(path)
+    if path.suffix not in (".yaml", ".yml"):
+        raise UserError(f"--out {path}: a model's file ends in .yaml; name it so")
+    if path.exists():
+        raise UserError(f"--out {path}: is there already, and nothing is written over; name another file")
+    with atomic_write(path, "w") as file:
+        file.write(graph_text(content, title))
+    return path

@@ -1,0 +1,1 @@
+"""Detection heads: raw maps to boxes, with anchors and without."""

@@ -1,0 +1,1 @@
+"""Checkpoints into models: loading, matching of rows, transfer, ensembles."""

@@ -1,0 +1,1 @@
+"""A reader of other projects' pickled checkpoints that never runs what is in them."""

@@ -1,0 +1,334 @@
+"""api/yolo.py: the same functions as the scripts, under other names, for graphs with and without anchors."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import yaml
+
+import detect
+import val
+from api import yolo
+from api.results import Results
+from api.yolo import YOLO
+from engine.inference.detector import predict
+from engine.inference.settings import DetectConfig
+from models.graph.read import load_graph
+from tests.tiny import lively, write_data, write_free_graph, write_graph
+from utils import checkpoint as checkpoints
+from utils.config import Hyperparameters, TrainConfig
+from utils.errors import UserError
+
+NAMES = {0: "bright", 1: "dark"}
+QUICK = {"imgsz": 64, "batch": 4, "device": "cpu", "workers": 0, "plots": False}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("api")
+    write_data(folder)
+    return folder
+
+
+@pytest.fixture(params=["anchors", "free"])
+def graph(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A graph of either family; the working folder is a fresh one."""
+    monkeypatch.chdir(tmp_path)
+    return write_graph(tmp_path) if request.param == "anchors" else write_free_graph(tmp_path)
+
+
+@pytest.fixture
+def weights(graph: Path, folder: Path, tmp_path: Path) -> Path:
+    """A checkpoint with lively scores, that remembers its picture size and data set."""
+    model = lively(graph, NAMES)
+    path = tmp_path / "w.pt"
+    data = str(folder / "data.yaml")
+    checkpoints.save(checkpoints.Checkpoint(model.graph, NAMES, model.state_dict(), {"imgsz": 64}, data=data), path)
+    return path
+
+
+def test_train_holds_the_best_afterwards(graph, folder):
+    model = YOLO(graph)
+    result = model.train(data=folder / "data.yaml", epochs=1, mosaic=0.5, lr0=0.002, project="p", name="n", **QUICK)
+    run = Path("p/n")
+    assert model.save_dir == run
+    assert model.names == NAMES
+    assert result.results_dict.keys() >= {"metrics/mAP50(B)", "fitness"}
+    best = checkpoints.read(run / "weights" / "best.pt")
+    state = model.model.state_dict()
+    assert all(torch.equal(value.float(), state[key].float()) for key, value in best.state.items())
+    assert yaml.safe_load((run / "hyp.yaml").read_text())["mosaic"] == 0.5
+    written = yaml.safe_load((run / "opt.yaml").read_text())
+    assert (written["cfg"], written["epochs"], written["noplots"]) == (str(graph), 1, True)
+
+
+def planned(monkeypatch, model: YOLO, **options):
+    """What train() asks plan() for."""
+    asked = []
+
+    def plan(given, changes):
+        asked.append((given, changes))
+        raise UserError("planned")
+
+    monkeypatch.setattr(yolo, "plan", plan)
+    with pytest.raises(UserError, match="planned"):
+        model.train(**options)
+    return asked[0]
+
+
+def test_train_keywords(graph, weights, monkeypatch):
+    model = YOLO(graph).load(weights)
+    options = {"epochs": 3, "batch": 8, "device": [0, 1], "cos_lr": True, "freeze": 2, "cache": True, "patience": 5,
+               "close_mosaic": 1, "seed": 4, "optimizer": "Adam", "val": False, "amp": False, "scale": 0.7}  # fmt: skip
+    given, changes = planned(monkeypatch, model, **options, warmup_epochs=1.0)
+    assert given == {
+        "cfg": str(graph), "weights": str(weights), "epochs": 3, "batch_size": 8, "device": "0,1", "cos_lr": True,
+        "freeze": (2,), "cache": "ram", "patience": 5, "close_mosaic": 1, "seed": 4, "optimizer": "Adam", "noval": True,
+        "precision": "fp32",
+    }  # fmt: skip
+    assert changes == {"scale": 0.7, "warmup_epochs": 1.0}
+
+
+def test_where_training_begins(graph, weights, monkeypatch):
+    assert planned(monkeypatch, YOLO(graph)) == ({"cfg": str(graph)}, {})  # no data: the project's own default set
+    assert planned(monkeypatch, YOLO(graph), pretrained=weights)[0] == {"cfg": str(graph), "weights": str(weights)}
+    assert planned(monkeypatch, YOLO(graph).load(weights), pretrained=False)[0] == {"cfg": str(graph)}
+    assert planned(monkeypatch, YOLO(weights))[0] == {"weights": str(weights)}
+    assert planned(monkeypatch, YOLO(weights), resume=True, epochs=9)[0] == {"resume": str(weights)}
+    assert planned(monkeypatch, YOLO(graph), resume=True)[0] == {"resume": "newest"}
+    assert planned(monkeypatch, YOLO(graph).to("cpu"))[0] == {"cfg": str(graph), "device": "cpu"}
+    with pytest.raises(UserError, match="pretrained=False"):
+        YOLO(weights).train(pretrained=False)
+
+
+def test_attention_by_name(graph, weights, monkeypatch):
+    """Of a file and of a checkpoint, whose weights stay; as text or as a list; kept for train()."""
+    block = load_graph(graph)["backbone"][2][2]
+    wanted = ["SE:init=identity@head", f"CBAM:init=identity@inside {block}"]
+    fresh, trained, plain = YOLO(graph, attention=wanted[0]), YOLO(weights, attention=wanted), YOLO(weights)
+    assert [row.type for row in fresh.model.model[-3:-1]] == ["SE", "SE"]
+    state = trained.model.state_dict()
+    assert all(torch.equal(state[key], value) for key, value in plain.model.state_dict().items())
+    picture = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(trained.model.eval()(picture)[0], plain.model.eval()(picture)[0])
+    asked = planned(monkeypatch, trained, attention="ECA@index.1")[0]
+    assert asked == {"weights": str(weights), "attention": (*wanted, "ECA@index.1")}
+    assert planned(monkeypatch, fresh)[0] == {"cfg": str(graph), "attention": (wanted[0],)}
+    with pytest.raises(UserError, match=r"write YOLO\(…, attention=\[…\]\)"):
+        plain.val(attention="SE@neck")
+
+
+def test_a_stopped_training_is_an_interrupt(graph, folder, monkeypatch):
+    def stopped(run):
+        raise SystemExit(130)
+
+    monkeypatch.setattr(yolo, "train", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        YOLO(graph).train(data=folder / "data.yaml", epochs=1, **QUICK)
+
+
+def test_val_is_val_py(weights, folder, capsys):
+    model = YOLO(weights)
+    result = model.val(batch=2, device="cpu", workers=0, plots=False)
+    flags = ["--weights", str(weights), "--data", str(folder / "data.yaml"), "--imgsz", "64", "--batch", "2",
+             "--device", "cpu", "--workers", "0", "--noplots"]  # fmt: skip
+    wanted = val.main(flags)
+    assert result.box.map > 0
+    assert (result.box.map, result.box.map50, result.box.mp, result.box.mr) == (
+        wanted.map, wanted.map50, wanted.precision, wanted.recall,
+    )  # fmt: skip
+    assert np.array_equal(result.confusion_matrix.matrix, wanted.extra["confusion"].matrix)
+    assert result.box.maps.shape == (2,)
+    assert result.box.map75 == pytest.approx(wanted.extra["curves"].ap[:, 5].mean())
+    assert set(result.speed) == {"preprocess", "inference", "postprocess"}
+    assert str(result.save_dir) in capsys.readouterr().out
+    with pytest.raises(UserError, match="split='speed'"):
+        model.val(split="speed")
+
+
+def test_predict_is_detect_py(weights, folder, capsys):
+    pictures = folder / "images" / "val"
+    found = YOLO(weights).predict(pictures, conf=0.3, device="cpu")
+    config = DetectConfig(imgsz=(64,), conf_thres=0.3, device="cpu")
+    model = detect.load(dataclasses.replace(config, weights=(str(weights),)))[0]
+    wanted = list(predict(model, pictures, config))
+    assert len(found) == len(wanted) == 4
+    assert sum(map(len, found)) > 4
+    for result, detections in zip(found, wanted, strict=True):
+        assert isinstance(result, Results)
+        assert torch.equal(result.boxes.xyxy, detections.boxes)
+        assert torch.equal(result.boxes.conf, detections.scores)
+        assert torch.equal(result.boxes.cls.long(), detections.classes)
+    assert capsys.readouterr().out.count("image ") >= 4
+    assert not Path("runs").exists()
+
+
+def test_every_kind_of_source_gives_the_same(weights, folder, capsys):
+    from PIL import Image
+
+    model = YOLO(weights)
+    path = folder / "images" / "val" / "000.png"
+    bgr = cv2.imread(str(path))
+    tensor = torch.from_numpy(bgr[..., ::-1].copy()).permute(2, 0, 1)[None].float() / 255
+    capsys.readouterr()
+    for source in (path, str(path), bgr, Image.open(path), tensor, [path], [bgr]):
+        (result,) = model(source, conf=0.3, verbose=False)
+        (first,) = model(str(path), conf=0.3, verbose=False)
+        assert len(result) > 0
+        assert torch.equal(result.boxes.data, first.boxes.data)
+    assert capsys.readouterr().out == ""
+
+
+def test_stream_is_lazy(weights, folder):
+    model = YOLO(weights)
+    results = model(folder / "images" / "val", stream=True, conf=0.3, max_det=1, verbose=False)
+    assert not isinstance(results, list)
+    assert len(next(results)) == 1
+    assert len(list(results)) == 3
+
+
+def test_predict_writes_what_detect_writes(weights, folder):
+    source = folder / "images" / "val" / "001.png"
+    (result,) = YOLO(weights).predict(source, save=True, save_txt=True, save_conf=True, save_crop=True, conf=0.3,
+                                      max_det=2, classes=0, line_width=2, project="p", name="n")  # fmt: skip
+    files = {path.relative_to("p/n").as_posix() for path in Path("p/n").rglob("*") if path.is_file()}
+    assert {"001.png", "labels/001.txt"} <= files
+    assert result.save_dir == str(Path("p/n"))
+    assert set(result.boxes.cls.tolist()) == {0}
+    result.save_txt("again.txt", save_conf=True)
+    assert Path("again.txt").read_text() == Path("p/n/labels/001.txt").read_text()
+
+
+def test_predictions_follow_the_weights(weights, folder):
+    model = YOLO(weights)
+    source = folder / "images" / "val" / "001.png"
+    before = model(source, conf=0.3, verbose=False)[0].boxes.data
+    assert torch.equal(model(source, conf=0.3, verbose=False)[0].boxes.data, before)
+    with torch.no_grad():
+        for value in model.model.head.parameters():
+            value *= 0.5
+    after = model(source, conf=0.3, verbose=False)[0].boxes.data
+    assert before.shape != after.shape or not torch.equal(before, after)
+
+
+def test_load_copies_and_names(graph, weights, capsys):
+    model = YOLO(graph)
+    assert model.load(weights) is model
+    assert model.names == NAMES
+    state = checkpoints.read(weights).state
+    assert all(torch.equal(value, state[key]) for key, value in model.model.state_dict().items())
+    assert f"Transferred {len(state)} of {len(state)} tensors (100 %) from {weights}\n" in capsys.readouterr().out
+
+
+def test_info_and_fuse(graph, capsys):
+    model = YOLO(graph)
+    layers, parameters, gradients, gflops = model.info()
+    assert parameters == sum(value.numel() for value in model.model.parameters())
+    assert gradients == sum(value.numel() for value in model.model.parameters() if value.requires_grad)
+    assert f"{layers} layers, {parameters:,} parameters, {gradients:,} gradients" in capsys.readouterr().out
+    fused = model.fuse().info(verbose=False)
+    assert fused[0] < layers
+    assert fused[1] < parameters
+    assert fused[3] <= gflops
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "figures"),
+    [("yolov8n.yaml", (129, 3157200, 3157184, 8.855)), ("yolo11n.yaml", (181, 2624080, 2624064, 6.673))],
+)
+def test_info_of_the_shipped_graphs(name, figures):
+    assert YOLO(name).info(verbose=False) == pytest.approx(figures, abs=1e-3)
+
+
+def test_scales():
+    assert YOLO("yolov8.yaml", scale="n").info(verbose=False)[1] == 3157200
+    with pytest.raises(UserError, match="scale"):
+        YOLO("yolov5n.yaml", scale="s")
+
+
+def test_export_gives_a_path(weights, tmp_path):
+    path = YOLO(weights).export(format="torchscript", nms=True, conf=0.3)
+    assert path == str(tmp_path / "w.torchscript")
+    with pytest.warns(FutureWarning):
+        assert torch.jit.load(path)(torch.zeros(1, 3, 64, 64)).shape == (1, 300, 6)
+    with pytest.raises(UserError, match="trtexec"):
+        YOLO(weights).export(format="engine")
+
+
+@pytest.mark.parametrize("name", ["track", "tune", "add_callback", "benchmark"])
+def test_what_is_not_here_says_what_to_use(graph, name):
+    with pytest.raises(UserError, match=f"^{name}: .*"):
+        getattr(YOLO(graph), name)("on_train_start", data="x")
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda model, _: model.train(epoch=3), "train: epoch=3: no such keyword; did you mean epochs"),
+        (lambda model, _: model.train(lr=3), "did you mean lrf, lr0?"),
+        (lambda model, _: model.train(epochs="3"), "epochs"),
+        (lambda model, _: model.train(optimizer="Lion"), "optimizer='Lion': must be one of"),
+        (lambda model, data: model.train(data=data, mosaic=2.0), "mosaic"),
+        (lambda model, _: model.train(data="missing.yaml"), "missing.yaml"),
+        (lambda model, _: model.val(data="missing.yaml"), "missing.yaml"),
+        (lambda model, _: model.val(lr0=1), "val: lr0=1: no such keyword"),
+        (lambda model, _: model("missing.png"), "missing.png"),
+        (lambda model, _: model("missing.png", stream=True), "missing.png"),
+        (lambda model, _: model(np.zeros((8, 8, 3), np.uint8), conf=2.0), "conf"),
+        (lambda model, _: model(np.zeros((8, 8, 3), np.uint8), classes=[9]), "classes=9"),
+        (lambda model, _: model.load("missing.pt"), "nothing is downloaded"),
+        (lambda model, _: model.to("cuda:9"), "9"),
+        (lambda model, _: model.train("my.yaml"), "a data set is given as data="),
+        (lambda model, _: YOLO("yolov8n.yaml", attention=3), "attention=3: must be text such as"),
+        (lambda model, _: YOLO("yolov8n.yaml", attention=[3]), "attention=[3]: must be text"),
+        (lambda *_: YOLO("yolov8n.pt"), "nothing is downloaded"),
+        (lambda *_: YOLO("missing.yaml"), "missing.yaml"),
+        (lambda *_: YOLO("yolov8n.yaml", task="segment"), "only detect"),
+    ],
+)
+def test_mistakes_are_one_line(tmp_path, folder, call, words, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = YOLO(write_graph(tmp_path))
+    with pytest.raises(UserError) as caught:
+        call(model, str(folder / "data.yaml"))
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_class_count_that_does_not_fit_is_told(tmp_path, folder, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="has 2 classes"):
+        YOLO("yolov8n.yaml").val(data=folder / "data.yaml", **QUICK)
+
+
+def test_every_keyword_of_daily_use_is_known():
+    words = ("data epochs imgsz batch device workers optimizer lr0 project name patience freeze amp cache cos_lr seed "
+             "close_mosaic lrf momentum weight_decay warmup_epochs box cls dfl hsv_h degrees translate fliplr mosaic "
+             "mixup single_cls rect exist_ok plots val save save_period multi_scale "
+             "verbose label_smoothing")  # fmt: skip
+    from api.keywords import read_keywords
+
+    sample = dict.fromkeys(words.split(), 1) | {"cache": "ram", "optimizer": "SGD"}
+    given, changes = read_keywords(TrainConfig, sample, "train", yolo.HYPERPARAMETERS)
+    assert len(given) + len(changes) == len(sample)
+    assert set(changes) <= {field.name for field in dataclasses.fields(Hyperparameters)}
+
+
+def test_attention_none_is_no_attention(graph: Path) -> None:
+    assert YOLO(graph, attention=None).attention == ()
+
+
+def test_verbose_prints_rows_and_costs(graph: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    YOLO(graph, "detect", True)
+    shown = capsys.readouterr().out
+    assert "GFLOPs" in shown
+    assert "models.common.Conv" in shown
+    YOLO(graph)
+    assert "GFLOPs" not in capsys.readouterr().out

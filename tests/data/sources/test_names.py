@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import pytest
+
+from data.sources.names import PICTURE_SUFFIXES, VIDEO_SUFFIXES, is_url, result_name, result_names, shown
+
+
+def test_result_names_never_meet():
+    names = result_names(["x/a.jpg", "y/a.jpg", "z/a2.jpg", "A.png", "v/a.mp4", "q/a.tif"])
+    assert names[0] == "a"
+    assert names[2] == "a2"  # a file's own name stays with it
+    assert len({name.casefold() for name in names}) == len(names)
+    assert names == result_names(["x/a.jpg", "y/a.jpg", "z/a2.jpg", "A.png", "v/a.mp4", "q/a.tif"])
+
+
+def test_a_video_gives_way_to_pictures_named_like_its_frames():
+    assert result_names(["clip.mp4", "clip_1.jpg"]) == ["clip2", "clip_1"]
+    assert result_names(["clip.mp4", "clip_a.jpg"]) == ["clip", "clip_a"]
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("a/b.c.jpg", "b.c"),
+        ("https://host/x/K%C3%A4se.jpg?size=1", "Käse"),
+        ("rtsp://user:secret@cam:554/live/1", "cam_554_live_1"),
+        ("0", "0"),
+        ("https://host/..%2F..%2Fetc.jpg", "etc"),
+    ],
+)
+def test_result_name_is_safe(path, name):
+    assert result_name(path) == name
+
+
+def test_passwords_are_not_shown():
+    assert shown("rtsp://user:secret@cam/1") == "rtsp://cam/1"
+    assert shown("a@b/c.jpg") == "a@b/c.jpg"
+    assert is_url("http://a")
+    assert not is_url("a/b")
+
+
+def test_suffixes_are_those_of_the_picture_reader():
+    assert ".jpg" in PICTURE_SUFFIXES
+    assert not PICTURE_SUFFIXES & VIDEO_SUFFIXES

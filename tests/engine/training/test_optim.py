@@ -1,0 +1,160 @@
+"""The schedule and `auto` against YOLOv5's and YOLOv8's own numbers; the groups against their counts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from engine.training.optim import Schedule, apply_rates, auto_choice, choose_optimizer, make_optimizer, parameter_groups
+from utils.config import Hyperparameters, TrainConfig
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "yolov5" / "schedule.npz"
+CASES = {
+    "lin16": (5, 200, 16, False, 0),
+    "cos16": (5, 200, 16, True, 0),
+    "short": (10, 20, 16, False, 0),
+    "bs128": (5, 40, 128, False, 0),
+    "bs40": (4, 60, 40, True, 0),
+    "resume3": (8, 30, 16, False, 3),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_schedule_equals_golden(name: str) -> None:
+    epochs, batches, batch_size, cosine, start = CASES[name]
+    config = TrainConfig(epochs=epochs, batch_size=batch_size, cos_lr=cosine)
+    hyp = Hyperparameters()
+    schedule = Schedule(config, hyp, batches)
+    rates = [schedule.rates(iteration) for iteration in range(start * batches, epochs * batches)]
+    golden = np.load(GOLDEN)
+    np.testing.assert_allclose([rate.learning_rates for rate in rates], golden[f"{name}_lr"], atol=1e-9, rtol=0)
+    np.testing.assert_allclose([rate.momentum for rate in rates], golden[f"{name}_momentum"], atol=1e-9, rtol=0)
+    assert [rate.accumulate for rate in rates] == golden[f"{name}_accumulate"].round().tolist()
+    assert schedule.warmup_iterations == golden[f"{name}_nw"]
+    assert config.scaled_weight_decay(hyp) == pytest.approx(float(golden[f"{name}_wd"]), abs=1e-12)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_steps_fall_where_golden_has_them(name: str) -> None:
+    epochs, batches, batch_size, cosine, start = CASES[name]
+    schedule = Schedule(TrainConfig(epochs=epochs, batch_size=batch_size, cos_lr=cosine), Hyperparameters(), batches)
+    last, steps = -1, []
+    for iteration in range(start * batches, epochs * batches):
+        steps.append(iteration - last >= schedule.rates(iteration).accumulate)
+        last = iteration if steps[-1] else last
+    assert steps == np.load(GOLDEN)[f"{name}_step"].tolist()
+
+
+RECIPE: dict[str, Any] = json.loads((GOLDEN.parents[1] / "yolov8" / "recipe.json").read_text())
+
+
+def golden_run() -> tuple[Schedule, list[dict[str, Any]]]:
+    """YOLOv8's 6 epochs of 3 batches, and what was seen after each batch."""
+    config = TrainConfig(epochs=6, batch_size=4, close_mosaic=2)
+    hyp = Hyperparameters.load("hyp.v8.yaml", {"nominal_batch": 16})
+    return Schedule(config, hyp, 3, "v8"), RECIPE["schedule_run"]["per_batch"]
+
+
+def test_schedule_of_v8_equals_golden() -> None:
+    schedule, golden = golden_run()
+    assert schedule.warmup_iterations == 9
+    last, updates = -1, 0
+    for iteration, wanted in enumerate(golden):
+        rates = schedule.rates(iteration)
+        groups = [wanted["lr"][name] for name in ("bias", "weight", "bn")]
+        assert rates.learning_rates == pytest.approx(groups, abs=1e-12)
+        assert rates.momentum == pytest.approx(wanted["momentum"], abs=1e-12)
+        assert rates.accumulate == wanted["accumulate"]
+        if iteration - last >= rates.accumulate:
+            last, updates = iteration, updates + 1
+        assert updates == wanted["ema_updates"]
+    assert schedule.config.scaled_weight_decay(schedule.hyp) == pytest.approx(golden[-1]["wd"]["weight"], abs=1e-12)
+
+
+def test_cosine_equals_v8s() -> None:
+    schedule = Schedule(TrainConfig(epochs=100, cos_lr=True), Hyperparameters(), 10, "v8")
+    for epoch, factor in RECIPE["cos_lr_100_epochs"].items():
+        assert schedule.decay_factor(int(epoch)) == pytest.approx(factor, abs=1e-12)
+
+
+@pytest.mark.parametrize(("epochs", "last"), [(1, 0), (2, 50), (3, 100), (4, 150), (100, 150)])
+def test_warm_up_of_v8_ends_before_the_last_epoch(epochs: int, last: int) -> None:
+    schedule = Schedule(TrainConfig(epochs=epochs), Hyperparameters.load("hyp.v8.yaml"), 50, "v8")
+    assert schedule.warmup_iterations == last
+    rates = schedule.rates(last)
+    assert rates.learning_rates == pytest.approx([0.01 * schedule.decay_factor(last // 50)] * 3)
+    assert (rates.momentum, rates.accumulate) == (pytest.approx(0.937), 4)
+
+
+@pytest.mark.parametrize("case", RECIPE["optimizer_auto"], ids=lambda case: f"{case['nc']}-{case['iterations']}")
+def test_auto_equals_golden(case: dict[str, Any]) -> None:
+    choice = auto_choice(case["iterations"], case["nc"])
+    group = case["groups"][1] if case["optimizer"] == "MuSGD" else case["groups"][0]  # the first has a rate of its own
+    assert choice.optimizer == {"MuSGD": "SGD"}.get(case["optimizer"], case["optimizer"])
+    assert choice.lr0 == case["lr"] == group["lr"]
+    assert choice.momentum == (group["momentum"] if "momentum" in group else group["betas"][0])
+    assert case["warmup_bias_lr"] == 0
+
+
+def test_auto_is_resolved_and_said_once() -> None:
+    config, hyp = TrainConfig(optimizer="auto", epochs=100, batch_size=16), Hyperparameters.load("hyp.v8.yaml")
+    chosen, changed, said = choose_optimizer(config, hyp, 640, 3)  # 10 steps an epoch
+    assert (chosen.optimizer, changed.lr0, changed.momentum, changed.warmup_bias_lr) == ("AdamW", 0.001429, 0.9, 0)
+    assert "AdamW, lr0 0.001429" in said
+    assert "1000 steps are at most 10000, 3 classes" in said
+    assert "\n" not in said
+    group = make_optimizer(Scaled(), chosen, changed).param_groups[1]
+    assert (group["lr"], group["betas"], group["weight_decay"]) == (0.001429, (0.9, 0.999), pytest.approx(0.0005))
+    assert choose_optimizer(chosen, changed, 640, 3) == (chosen, changed, "")
+    chosen, changed, said = choose_optimizer(config, hyp, 6401, 3)  # 101 steps an epoch
+    assert (chosen.optimizer, changed.lr0, changed.momentum, changed.warmup_bias_lr) == ("SGD", 0.01, 0.937, 0)
+    assert "SGD with Nesterov momentum (YOLOv8's MuSGD is not here)" in said
+    assert make_optimizer(Scaled(), chosen, changed).param_groups[0]["nesterov"]
+
+
+def test_a_large_batch_makes_fewer_steps() -> None:
+    config = TrainConfig(optimizer="auto", epochs=100, batch_size=128)
+    assert choose_optimizer(config, Hyperparameters(), 12800, 3)[0].optimizer == "AdamW"
+    assert choose_optimizer(config, Hyperparameters(), 12801, 3)[0].optimizer == "SGD"
+
+
+class Scaled(nn.Module):
+    """A toy with every kind of parameter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 1)
+        self.norm = nn.BatchNorm2d(4)
+        self.group_norm = nn.GroupNorm(2, 4)
+        self.attention = nn.MultiheadAttention(4, 1)
+        self.cweight = nn.Parameter(torch.zeros(1, 4, 1, 1))
+        self.table = nn.Parameter(torch.zeros(4, 4))
+
+
+def test_groups_put_each_parameter_where_yolov5_does_but_bare_scales() -> None:
+    model = Scaled()
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    biases, decayed, undecayed = ({names[id(p)] for p in group} for group in parameter_groups(model))
+    assert biases == {"conv.bias", "norm.bias", "group_norm.bias", "attention.out_proj.bias"}
+    assert undecayed == {"norm.weight", "group_norm.weight", "cweight"}
+    attention = {f"attention.{name}" for name in ("in_proj_weight", "in_proj_bias", "out_proj.weight")}
+    assert decayed == {"conv.weight", "table"} | attention
+
+
+@pytest.mark.parametrize("kind", ["SGD", "Adam", "AdamW"])
+def test_rates_reach_the_optimizer_and_only_weights_decay(kind: str) -> None:
+    config, hyp = TrainConfig(optimizer=kind, batch_size=40), Hyperparameters()
+    optimizer = make_optimizer(Scaled(), config, hyp)
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.0, pytest.approx(0.000625), 0.0]
+    apply_rates(optimizer, Schedule(config, hyp, 50).rates(30))
+    rates = [group["lr"] for group in optimizer.param_groups]
+    assert rates[0] > rates[1] == rates[2] > 0
+    assert ("momentum" in optimizer.param_groups[0]) == (kind == "SGD")
+    if kind == "SGD":
+        assert 0.8 < optimizer.param_groups[0]["momentum"] < 0.937

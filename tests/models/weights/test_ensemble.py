@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from models.weights import ensemble
+from models.weights.ensemble import Ensemble, load_models
+from utils.errors import UserError
+
+
+class Member(nn.Module):
+    objectness = True
+
+    def __init__(self, value: float, names: dict[int, str], stride: int = 32) -> None:
+        super().__init__()
+        self.value, self.names, self.stride = value, names, torch.tensor([8.0, float(stride)])
+
+    def forward(self, x, augment=False):
+        return torch.full((len(x), 3, 7), self.value + 10 * augment), ["raw"]
+
+
+NAMES = {0: "a", 1: "b"}
+
+
+def test_boxes_are_pooled():
+    model = Ensemble([Member(1, NAMES), Member(2, NAMES, 64)], ["a.pt", "b.pt"])
+    decoded, raw = model(torch.zeros(2, 3, 64, 64))
+    assert decoded.shape == (2, 6, 7)
+    assert raw is None
+    assert decoded[0, :, 0].tolist() == [1, 1, 1, 2, 2, 2]
+    assert model(torch.zeros(1, 3, 64, 64), augment=True)[0][0, 0, 0] == 11
+    assert model.stride.max() == 64
+    assert model.names == NAMES
+
+
+def test_other_classes_are_refused():
+    with pytest.raises(UserError, match=r"b\.pt: has other classes than a\.pt"):
+        Ensemble([Member(1, NAMES), Member(2, {0: "a"})], ["a.pt", "b.pt"])
+
+
+def test_one_file_is_no_ensemble(monkeypatch):
+    monkeypatch.setattr(ensemble, "load_model", lambda file, device, **_: Member(1, NAMES))
+    assert isinstance(load_models(["a.pt"], torch.device("cpu")), Member)
+    assert isinstance(load_models(["a.pt", "b.pt"], torch.device("cpu")), Ensemble)

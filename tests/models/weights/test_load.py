@@ -1,0 +1,65 @@
+"""Models from files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from models.graph.read import load_graph
+from models.weights.load import from_checkpoint, load_model
+from models.yolo import DetectionModel
+from tests.tiny import write_graph
+from utils import checkpoint as checkpoints
+from utils.checkpoint import Checkpoint
+from utils.errors import UserError
+
+
+def written(tmp_path: Path, seed: int = 1) -> tuple[DetectionModel, Path]:
+    model = DetectionModel(load_graph(write_graph(tmp_path)), names=["bright", "dark"], seed=seed)
+    path = tmp_path / "best.pt"
+    checkpoints.save(Checkpoint(model.graph, model.names, checkpoints.lean(model.state_dict())), path)
+    return model, path
+
+
+def test_a_checkpoint_gives_back_its_model(tmp_path: Path) -> None:
+    model, path = written(tmp_path)
+    images = torch.rand(1, 3, 64, 64)
+    again = load_model(path, fuse=False)
+    assert again.names == {0: "bright", 1: "dark"}
+    assert not again.training
+    assert all(value.dtype != torch.float16 for value in again.state_dict().values())
+    with torch.no_grad():
+        torch.testing.assert_close(again(images)[0], model.eval()(images)[0], rtol=2e-2, atol=0.5)
+
+
+def test_fused_and_plain_agree(tmp_path: Path) -> None:
+    _, path = written(tmp_path)
+    images = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        fused, plain = load_model(path)(images)[0], load_model(path, fuse=False)(images)[0]
+    torch.testing.assert_close(fused, plain, rtol=1e-4, atol=1e-3)
+
+
+def test_anchors_in_force_travel_with_the_graph(tmp_path: Path) -> None:
+    model, path = written(tmp_path)
+    anchors = [[(5.0, 6.0), (7.0, 8.0), (9.0, 10.0)], [(20.0, 21.0), (30.0, 31.0), (40.0, 41.0)]]
+    model.set_anchors(anchors)
+    checkpoints.save(Checkpoint(model.graph, model.names, checkpoints.lean(model.state_dict())), path)
+    assert load_model(path).spec.anchors == tuple(tuple(level) for level in anchors)
+
+
+def test_a_checkpoint_that_does_not_fit_its_own_graph_is_one_line(tmp_path: Path) -> None:
+    model, _ = written(tmp_path)
+    state = {key: value for key, value in model.state_dict().items() if not key.startswith("model.2.")}
+    with pytest.raises(UserError, match="weights do not fit"):
+        from_checkpoint(Checkpoint(model.graph, model.names, state))
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".torchscript"])
+def test_an_exported_file_is_named_as_such(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"best{suffix}"
+    path.write_bytes(b"exported")
+    with pytest.raises(UserError, match=r"is an exported file, .* give the checkpoint"):
+        load_model(path)
