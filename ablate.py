@@ -1,9 +1,11 @@
-"""Does this attention help on my data, and what does it cost? Trains arms x seeds, compares them, and says so.
+"""Does this attention help on my data, and what does it cost? Trains arms x seeds, compares them,
+and says so.
 
     python ablate.py --data D --cfg models/yolov5n.yaml --attention SimAM CBAM GAM --at neck backbone.P5 --seeds 5
 
-main reads in the order of a study: flags, arms and cells, a dry run or the runs themselves, scores, verdicts, costs,
-causes, the report. The same command started again goes on where the study stands, which its folders alone say.
+main reads in the order of a study: flags, arms and cells, a dry run or the runs themselves, scores,
+verdicts, costs, causes, the report. The same command started again goes on where the study stands,
+which its folders alone say.
 """
 
 from __future__ import annotations
@@ -51,12 +53,19 @@ REFUSED = {
 
 
 def main(argv: list[str] | None = None) -> StudyResult | None:
-    """Run a study, or go on with it, and write its report. Exits with 1 if some cells failed, 130 or 143 if stopped."""
+    """Run a study, or go on with it, and write its report.
+
+    Exits with 1 if some cells failed, 130 or 143 if stopped.
+    """
     argv = join_train(sys.argv[1:] if argv is None else argv)
-    config = settle(StudyConfig(**read_flags(StudyConfig, argv, "Does this attention help?", REFUSED)))
+    config = settle(
+        StudyConfig(**read_flags(StudyConfig, argv, "Does this attention help?", REFUSED))
+    )
     arms = make_arms(config)
     check_arms(config, arms)
-    config = dataclasses.replace(config, baseline_seeds=config.baseline_seeds or choose_baseline_seeds(config, arms))
+    config = dataclasses.replace(
+        config, baseline_seeds=config.baseline_seeds or choose_baseline_seeds(config, arms)
+    )
     cells = make_cells(config, arms)
     if config.dry_run:
         print(foretell(config, arms, cells))
@@ -90,7 +99,8 @@ def choose_baseline_seeds(config: StudyConfig, arms: Sequence[Arm]) -> int:
 
 
 def run_cells(config: StudyConfig, cells: Sequence[Cell]) -> dict[str, str]:
-    """Run what is not done yet; with --futility seed by seed. {"stopped": names} of arms that were given up.
+    """Run what is not done yet; with --futility seed by seed. {"stopped": names} of arms that were
+    given up.
 
     Raises UserError for a finished cell that is damaged.
     """
@@ -108,15 +118,18 @@ def run_cells(config: StudyConfig, cells: Sequence[Cell]) -> dict[str, str]:
                 found = futile(known, PLAIN, config.margin, config.seeds, controls) - hopeless
                 hopeless |= found
                 for name in sorted(found):
-                    board.say(f"{name}: stopped after {number + 1} seeds, hardly a chance is left that it helps")
+                    board.say(
+                        f"{name}: stopped after {number + 1} seeds, hardly a chance is left that it"
+                        " helps"
+                    )
     finally:
         board.close()
     return {"stopped": ", ".join(sorted(hopeless))} if hopeless else {}
 
 
 def blocks(config: StudyConfig, cells: Sequence[Cell]) -> Iterator[list[Cell]]:
-    """The cells of one seed after the other if arms may be stopped between them, so that whatever is decided does not
-    depend on which cell ends first; else all at once."""
+    """The cells of one seed after the other if arms may be stopped between them, so that whatever
+    is decided does not depend on which cell ends first; else all at once."""
     if not config.futility:
         yield list(cells)
         return
@@ -124,15 +137,21 @@ def blocks(config: StudyConfig, cells: Sequence[Cell]) -> Iterator[list[Cell]]:
         yield [cell for cell in cells if cell.seed == seed]
 
 
-def summarise(config: StudyConfig, arms: Sequence[Arm], cells: Sequence[Cell], facts: dict[str, Any]) -> StudyResult:
+def summarise(
+    config: StudyConfig, arms: Sequence[Arm], cells: Sequence[Cell], facts: dict[str, Any]
+) -> StudyResult:
     """What the finished cells say together."""
     results, scores = read_cells(cells), read_scores(cells)
     controls = [arm.name for arm in arms if arm.is_aa]
     verdicts = compare(scores, PLAIN, config.margin, controls=controls) if scores.get(PLAIN) else []
     by_name = {verdict.arm: verdict for verdict in verdicts}
     device = make_slots(config)[0].device
-    costs = measure_costs(dataclasses.replace(config, device=device), arms, config.folder / "costs.json")
-    causes = {arm.name: explain(arm, results, by_name.get(arm.name), config.weights) for arm in arms}
+    costs = measure_costs(
+        dataclasses.replace(config, device=device), arms, config.folder / "costs.json"
+    )
+    causes = {
+        arm.name: explain(arm, results, by_name.get(arm.name), config.weights) for arm in arms
+    }
     return StudyResult(
         config, arms, results, read_failures(cells), verdicts,
         noise(scores, PLAIN, controls) if verdicts else None,
@@ -149,15 +168,29 @@ def foretell(config: StudyConfig, arms: Sequence[Arm], cells: Sequence[Cell]) ->
     for arm in arms:
         cost, own = costs[arm.name], [cell for cell in cells if cell.arm == arm]
         ratio = cost.latency_ratio or 1.0
-        rows.append([arm.name, len(own), cost.parameters, f"{cost.gflops:.2f}", f"{cost.latency_ms or 0:.1f}",
-                     f"{ratio:.2f}", format_seconds(ratio * pace.epoch * config.epochs)])  # fmt: skip
-    table = text_table(["arm", "cells", "parameters", "GFLOPs", "latency ms", "ratio", "time a cell"], rows)
+        rows.append(
+            [
+                arm.name,
+                len(own),
+                cost.parameters,
+                f"{cost.gflops:.2f}",
+                f"{cost.latency_ms or 0:.1f}",
+                f"{ratio:.2f}",
+                format_seconds(ratio * pace.epoch * config.epochs),
+            ]
+        )
+    table = text_table(
+        ["arm", "cells", "parameters", "GFLOPs", "latency ms", "ratio", "time a cell"], rows
+    )
     total = format_seconds(estimate_seconds(config, cells, costs, pace))
-    return (f"{table}\n\n{len(cells)} cells of {config.epochs} epochs, {config.imgsz} px, batch {config.batch_size}, "
-            f"{len(slots)} at a time: about {total}.\nEstimated from a few batches of the plain graph "
-            f"({pace.device}; {1000 * pace.train:.1f} ms a picture) times each arm's latency ratio, with a forward "
-            "pass for each picture of validation; left out is what starting takes, and what cells side by side take "
-            "from each other. Nothing was trained.")  # fmt: skip
+    return (
+        f"{table}\n\n{len(cells)} cells of {config.epochs} epochs, {config.imgsz} px, batch"
+        f" {config.batch_size}, {len(slots)} at a time: about {total}.\nEstimated from a few"
+        f" batches of the plain graph ({pace.device}; {1000 * pace.train:.1f} ms a picture) times"
+        " each arm's latency ratio, with a forward pass for each picture of validation; left out"
+        " is what starting takes, and what cells side by side take from each other. Nothing was"
+        " trained."
+    )
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
     python detect.py --source picture.jpg                        # with the weights trained last
     python detect.py --weights best.pt --source 0 --view-img     # camera 0
 
-The way of an image, in engine/inference: detector.py (letterbox, model, non-maximum suppression), then outputs.py,
-which draws and writes. settings.py has the flags.
+The way of an image, in engine/inference: detector.py (letterbox, model, non-maximum suppression),
+then outputs.py, which draws and writes. settings.py has the flags.
 """
 
 from __future__ import annotations
@@ -29,12 +29,17 @@ from utils.signals import StopRequested, StopSignal
 REFUSED_FLAGS = {
     "--dnn": "is not part of this project; leave it out, PyTorch computes the same",
     "--update": "is not needed; checkpoints are small and safe to load as train.py writes them",
-    "--visualize": "is not part of this project; register a forward hook on the layer of model.model you want to see",
+    "--visualize": (
+        "is not part of this project; register a forward hook on the layer of model.model you want"
+        " to see"
+    ),
 }
 
 
 def load(config: DetectConfig) -> tuple[Any, DetectConfig, str]:
-    """The model or ensemble, the configuration with what the checkpoint knows filled in, and its data set's YAML."""
+    """The model or ensemble, the configuration with what the checkpoint knows filled in, and its
+    data set's YAML.
+    """
     from models.weights.ensemble import load_models
     from models.weights.load import newest_best, read_weights
 
@@ -45,12 +50,16 @@ def load(config: DetectConfig) -> tuple[Any, DetectConfig, str]:
     device = select_device(config.device)
     model = load_models(paths, device)
     trained = None if paths[0].endswith((".yaml", ".yml")) else read_weights(find_file(paths[0]))
-    imgsz = config.imgsz or ((int(trained.config.get("imgsz", USUAL_SIZE)),) if trained else (USUAL_SIZE,))
+    imgsz = config.imgsz or (
+        (int(trained.config.get("imgsz", USUAL_SIZE)),) if trained else (USUAL_SIZE,)
+    )
     if config.data:
         model.names = names_from(config.data, len(model.names))
     unknown = [number for number in config.classes if number not in model.names]
     if unknown:
-        raise UserError(f"--classes {unknown[0]}: the model's classes are numbered 0 to {len(model.names) - 1}")
+        raise UserError(
+            f"--classes {unknown[0]}: the model's classes are numbered 0 to {len(model.names) - 1}"
+        )
     if config.half and device.type != "cuda":
         print(f"--half: is for CUDA devices; {device.type} computes in single precision")
     print(describe(device))
@@ -63,17 +72,23 @@ def names_from(data: str, count: int) -> dict[int, str]:
 
     names = read_dataset_yaml(data).names
     if len(names) != count:
-        raise UserError(f"--data {data}: names {len(names)} classes, but the model has {count}; leave --data out")
+        raise UserError(
+            f"--data {data}: names {len(names)} classes, but the model has {count}; leave"
+            " --data out"
+        )
     return names
 
 
 def detect(config: DetectConfig) -> Path | None:
-    """Run the flags' model over the flags' source; return the results' folder, None if nothing was to be written.
+    """Run the flags' model over the flags' source; return the results' folder, None if nothing was
+    to be written.
 
     Raises UserError if nothing of the source could be read.
     """
     with contextlib.ExitStack() as stack:
-        given = open_source(config.source, config.vid_stride) if config.source else None  # before the model: it may be
+        given = (
+            open_source(config.source, config.vid_stride) if config.source else None
+        )  # before the model: it may be
         if given is not None:  # a mistyped path
             stack.callback(given.close)
         model, config, data = load(config)
@@ -93,8 +108,13 @@ def detect(config: DetectConfig) -> Path | None:
 
 
 def main(argv: list[str] | None = None) -> Path | None:
-    """Read the flags and detect; a signal finishes the files at hand, then leaves with status 130 or 143."""
-    config = build(DetectConfig, read_flags(DetectConfig, argv, "Find objects in pictures and videos.", REFUSED_FLAGS))
+    """Read the flags and detect; a signal finishes the files at hand, then leaves with status 130
+    or 143.
+    """
+    config = build(
+        DetectConfig,
+        read_flags(DetectConfig, argv, "Find objects in pictures and videos.", REFUSED_FLAGS),
+    )
     with StopSignal() as stop:
         try:
             with stop.anywhere():

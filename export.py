@@ -3,10 +3,11 @@
     python export.py --weights runs/train/exp/weights/best.pt --include onnx torchscript
     python export.py --weights runs/train/exp/weights/best.pt --save-upstream
 
-Input `images` [B, 3, H, W], RGB in 0..1. Output `output0`: of graphs with anchors [B, N, 5 + nc], rows of x, y, w, h in
-pixels, objectness, classes, as YOLOv5 gives them; of graphs without [B, 4 + nc, N], as YOLOv8. With --nms
-[B, max_det, 6]: x1, y1, x2, y2, confidence, class, zeros behind the last one. The files hold class names and stride.
---save-upstream writes the weights under the names that YOLOv5 and YOLOv8 have for the same graph.
+Input `images` [B, 3, H, W], RGB in 0..1. Output `output0`: of graphs with anchors [B, N, 5 + nc],
+rows of x, y, w, h in pixels, objectness, classes, as YOLOv5 gives them; of graphs without [B, 4 +
+nc, N], as YOLOv8. With --nms [B, max_det, 6]: x1, y1, x2, y2, confidence, class, zeros behind the
+last one. The files hold class names and stride. --save-upstream writes the weights under the names
+that YOLOv5 and YOLOv8 have for the same graph.
 """
 
 from __future__ import annotations
@@ -43,13 +44,19 @@ NOT_HERE = "is not part of this project"
 TOLERANCE = 1e-4  # of what a float32 file gives, relative to values above 1
 NEEDS_ONNX = "ONNX needs more packages: pip install onnx onnxscript"
 CONVERTERS = {  # format -> what makes it of our files
-    "engine": "trtexec --onnx=FILE.onnx --saveEngine=FILE.engine", "openvino": "ovc FILE.onnx",
-    "saved_model": "onnx2tf -i FILE.onnx", "pb": "onnx2tf -i FILE.onnx", "tflite": "onnx2tf -i FILE.onnx",
-    "edgetpu": "onnx2tf -i FILE.onnx -oiqt, then edgetpu_compiler", "tfjs": "onnx2tf, then tensorflowjs_converter",
-    "coreml": "coremltools.convert() of FILE.torchscript", "ncnn": "pnnx FILE.torchscript",
-    "paddle": "x2paddle --framework onnx --model FILE.onnx", "mnn": "MNNConvert -f ONNX --modelFile FILE.onnx",
+    "engine": "trtexec --onnx=FILE.onnx --saveEngine=FILE.engine",
+    "openvino": "ovc FILE.onnx",
+    "saved_model": "onnx2tf -i FILE.onnx",
+    "pb": "onnx2tf -i FILE.onnx",
+    "tflite": "onnx2tf -i FILE.onnx",
+    "edgetpu": "onnx2tf -i FILE.onnx -oiqt, then edgetpu_compiler",
+    "tfjs": "onnx2tf, then tensorflowjs_converter",
+    "coreml": "coremltools.convert() of FILE.torchscript",
+    "ncnn": "pnnx FILE.torchscript",
+    "paddle": "x2paddle --framework onnx --model FILE.onnx",
+    "mnn": "MNNConvert -f ONNX --modelFile FILE.onnx",
     "rknn": "rknn-toolkit2, which loads FILE.onnx",
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -57,36 +64,59 @@ class ExportConfig:
     """All flags of export.py. Raises UserError for an impossible value, with the flag's name."""
 
     weights: str = flag("", "checkpoint or model YAML; '' takes the best.pt trained last")
-    include: tuple[str, ...] = flag(["torchscript"], "formats: onnx, torchscript", aliases=("--format",))
-    imgsz: tuple[int, ...] = flag([640], "picture size: side, or height and width", aliases=("--img", "--img-size"))
+    include: tuple[str, ...] = flag(
+        ["torchscript"], "formats: onnx, torchscript", aliases=("--format",)
+    )
+    imgsz: tuple[int, ...] = flag(
+        [640], "picture size: side, or height and width", aliases=("--img", "--img-size")
+    )
     batch_size: int = flag(1, "pictures at once", aliases=("--batch",))
-    device: str = flag("", "where the model is traced: cuda device such as 0, or cpu; '' chooses the processor")
+    device: str = flag(
+        "", "where the model is traced: cuda device such as 0, or cpu; '' chooses the processor"
+    )
     half: bool = flag(False, "weights, input and arithmetic in half precision")
-    dynamic: bool = flag(False, "ONNX: any height and width (multiples of the stride), without --nms any batch too")
+    dynamic: bool = flag(
+        False, "ONNX: any height and width (multiples of the stride), without --nms any batch too"
+    )
     simplify: bool = flag(False, "ONNX: fold constants and drop what nobody reads; done always")
     opset: int = flag(0, "ONNX: operator set, 18 or later; 0 takes the exporter's own")
     nms: bool = flag(False, "put non-maximum suppression into the file")
     agnostic_nms: bool = flag(False, "--nms: let boxes of different classes suppress each other")
     conf_thres: float = flag(0.25, "--nms: lowest confidence", aliases=("--conf",))
-    iou_thres: float | None = flag(None, "--nms: overlap above which the less confident of two boxes is dropped; left "
-                                   "out: 0.45, for graphs without anchors 0.7", kind=float, aliases=("--iou",))
+    iou_thres: float | None = flag(
+        None,
+        "--nms: overlap above which the less confident of two boxes is dropped; left "
+        "out: 0.45, for graphs without anchors 0.7",
+        kind=float,
+        aliases=("--iou",),
+    )
     max_det: int = flag(300, "--nms: most detections of a picture", aliases=("--topk-all",))
-    save_upstream: bool = flag(False, "write NAME_upstream.pt, the weights as a state dict with YOLOv5's or YOLOv8's "
-                                      "own keys; without --include nothing else")
+    save_upstream: bool = flag(
+        False,
+        "write NAME_upstream.pt, the weights as a state dict with YOLOv5's or YOLOv8's "
+        "own keys; without --include nothing else",
+    )
 
     def __post_init__(self) -> None:
         for name in self.include:
             if name not in FORMATS:
                 raise UserError(f"--include {name}: {_elsewhere(name)}")
         if not 1 <= len(self.imgsz) <= 2 or any(side < 32 for side in self.imgsz):
-            raise UserError(f"--imgsz={self.imgsz}: takes a side, or height and width, of at least 32 pixels")
+            raise UserError(
+                f"--imgsz={self.imgsz}: takes a side, or height and width, of at least 32 pixels"
+            )
         for flag_name, value in (("--batch-size", self.batch_size), ("--max-det", self.max_det)):
             if value < 1:
                 raise UserError(f"{flag_name}={value}: must be at least 1")
         if self.opset and self.opset < 18:
-            raise UserError(f"--opset={self.opset}: PyTorch's exporter writes 18 and later; leave it out, or convert "
-                            "the file with onnx.version_converter")  # fmt: skip
-        for flag_name, share in (("--conf-thres", self.conf_thres), ("--iou-thres", self.iou_thres)):
+            raise UserError(
+                f"--opset={self.opset}: PyTorch's exporter writes 18 and later; leave it out, or"
+                " convert the file with onnx.version_converter"
+            )
+        for flag_name, share in (
+            ("--conf-thres", self.conf_thres),
+            ("--iou-thres", self.iou_thres),
+        ):
             if share is not None and not 0 <= share <= 1:
                 raise UserError(f"{flag_name}={share}: must be in 0..1")
 
@@ -94,9 +124,15 @@ class ExportConfig:
 REFUSED_FLAGS = {
     "--data": "is not needed; the checkpoint knows its classes",
     **dict.fromkeys(("--inplace", "--train"), f"{NOT_HERE}; a head is always exported whole"),
-    **dict.fromkeys(("--keras", "--tf-nms", "--per-tensor"), f"{NOT_HERE}; convert the ONNX file with onnx2tf"),
-    **dict.fromkeys(("--int8", "--cache"), f"{NOT_HERE}; quantise the ONNX file with your runtime's own tool"),
-    **dict.fromkeys(("--workspace", "--verbose"), f"{NOT_HERE}; build engines with trtexec from the ONNX file"),
+    **dict.fromkeys(
+        ("--keras", "--tf-nms", "--per-tensor"), f"{NOT_HERE}; convert the ONNX file with onnx2tf"
+    ),
+    **dict.fromkeys(
+        ("--int8", "--cache"), f"{NOT_HERE}; quantise the ONNX file with your runtime's own tool"
+    ),
+    **dict.fromkeys(
+        ("--workspace", "--verbose"), f"{NOT_HERE}; build engines with trtexec from the ONNX file"
+    ),
     "--optimize": f"{NOT_HERE}; apply torch.utils.mobile_optimizer to the TorchScript file",
     "--mlmodel": f"{NOT_HERE}; convert the TorchScript file with coremltools",
     "--topk-per-class": f"{NOT_HERE}; use --max-det",
@@ -105,16 +141,24 @@ REFUSED_FLAGS = {
 
 def _elsewhere(name: str) -> str:
     ours = f"the formats here are {' and '.join(sorted(FORMATS))}"
-    return f"{ours}; make it of them with {CONVERTERS[name]}" if name in CONVERTERS else f"no such format; {ours}"
+    return (
+        f"{ours}; make it of them with {CONVERTERS[name]}"
+        if name in CONVERTERS
+        else f"no such format; {ours}"
+    )
 
 
 class Exported(nn.Module):
-    """A detector as the files hold it. source: a DetectionModel, which is copied, fused and left as it was."""
+    """A detector as the files hold it. source: a DetectionModel, which is copied, fused and left as
+    it was.
+    """
 
     def __init__(self, source: Any, config: ExportConfig) -> None:
         super().__init__()
         self.config, self.objectness = config, source.objectness
-        self.detector = copy.deepcopy(source).float().eval().fuse().to(memory_format=torch.contiguous_format)
+        self.detector = (
+            copy.deepcopy(source).float().eval().fuse().to(memory_format=torch.contiguous_format)
+        )
         head = self.detector.head
         if isinstance(head, DetectV8):
             head.__dict__["_reference"] = MethodType(_fresh_points, head)
@@ -128,7 +172,9 @@ class Exported(nn.Module):
         return decoded if self.objectness else decoded.transpose(1, 2)
 
     def suppress(self, rows: Tensor) -> Tensor:
-        """[N, 5 + nc] or [N, 4 + nc] -> [max_det, 6]: utils.nms with best class only, in a shape known beforehand."""
+        """[N, 5 + nc] or [N, 4 + nc] -> [max_det, 6]: utils.nms with best class only, in a shape
+        known beforehand.
+        """
         from torchvision.ops import nms
 
         config = self.config
@@ -150,7 +196,9 @@ def _fresh_points(head: DetectV8, sizes: Any, device: torch.device) -> tuple[Ten
 
 @dataclass(frozen=True)
 class Job:
-    """What one format is written from. images: the example input. path: of the checkpoint, suffix exchanged later."""
+    """What one format is written from. images: the example input. path: of the checkpoint, suffix
+    exchanged later.
+    """
 
     model: Exported
     images: Tensor
@@ -169,14 +217,24 @@ def export_onnx(job: Job) -> Path:
         options["opset_version"] = config.opset
     try:
         with quiet():
-            program = torch.onnx.export(job.model, (job.images,), dynamo=True, input_names=["images"], verbose=False,
-                                        output_names=["output0"], **options)  # fmt: skip
+            program = torch.onnx.export(
+                job.model,
+                (job.images,),
+                dynamo=True,
+                input_names=["images"],
+                verbose=False,
+                output_names=["output0"],
+                **options,
+            )
     except ImportError as error:
         raise UserError(f"--include onnx: {NEEDS_ONNX} ({error})") from None
     assert program is not None
     written = program.model.opset_imports[""]
     if config.opset not in (0, written):
-        raise UserError(f"--opset={config.opset}: PyTorch's exporter writes {written} instead; give that or nothing")
+        raise UserError(
+            f"--opset={config.opset}: PyTorch's exporter writes {written} instead; give that or"
+            " nothing"
+        )
     program.model.metadata_props.update(job.metadata)
     content = program.model_proto.SerializeToString()
     with atomic_write(path) as file:
@@ -199,11 +257,17 @@ def _compare(job: Job, content: bytes) -> None:
         ours = job.model(images).float().cpu()
     worst = float(((theirs - ours).abs() / ours.abs().clamp(min=1)).max())
     if job.model.config.nms and not ours.any() and not theirs.any():
-        print("onnx: not compared with the model: neither finds anything in noise; a lower --conf-thres would")
+        print(
+            "onnx: not compared with the model: neither finds anything in noise; a lower"
+            " --conf-thres would"
+        )
         return
     print(f"onnx: differs from the model by {worst:.1e} at most, relative to values above 1")
     if not job.model.config.half and not job.model.config.nms and not worst <= 10 * TOLERANCE:
-        raise UserError(f"onnx: the file's output differs by {worst:.1e}; please report the graph, and use torchscript")
+        raise UserError(
+            f"onnx: the file's output differs by {worst:.1e}; please report the graph, and use"
+            " torchscript"
+        )
 
 
 def export_torchscript(job: Job) -> Path:
@@ -236,15 +300,24 @@ def quiet() -> Any:
 
 
 def export(model: Any, config: ExportConfig, path: str | Path) -> list[Path]:
-    """Write a DetectionModel in all formats of config beside path, whose suffix is exchanged; return the files."""
+    """Write a DetectionModel in all formats of config beside path, whose suffix is exchanged;
+    return the files.
+    """
     stride = max(32, int(model.stride.max()))
     height, width = (-(-side // stride) * stride for side in (config.imgsz[0], config.imgsz[-1]))
     if (height, width) != (config.imgsz[0], config.imgsz[-1]):
-        print(f"--imgsz {config.imgsz}: is no multiple of the stride {stride}, taking {height}x{width}")
+        print(
+            f"--imgsz {config.imgsz}: is no multiple of the stride {stride}, taking"
+            f" {height}x{width}"
+        )
     device = select_device(config.device or "cpu")
     exported = Exported(model, config).to(device)
-    free = config.dynamic and not config.nms  # suppression goes picture by picture, so their number is fixed then
-    batch = max(config.batch_size, 2) if free else config.batch_size  # of one picture the tracer would make a rule
+    free = (
+        config.dynamic and not config.nms
+    )  # suppression goes picture by picture, so their number is fixed then
+    batch = (
+        max(config.batch_size, 2) if free else config.batch_size
+    )  # of one picture the tracer would make a rule
     images = torch.zeros(batch, 3, height, width, device=device)
     if config.half:
         exported, images = exported.half(), images.half()
@@ -254,14 +327,18 @@ def export(model: Any, config: ExportConfig, path: str | Path) -> list[Path]:
     }  # fmt: skip
     with torch.no_grad():
         exported(images)  # fails here, in words, rather than inside an exporter
-    files = [FORMATS[name](Job(exported, images, Path(path), metadata)) for name in dict.fromkeys(config.include)]
+    files = [
+        FORMATS[name](Job(exported, images, Path(path), metadata))
+        for name in dict.fromkeys(config.include)
+    ]
     for file in files:
         print(f"{file}: {file.stat().st_size / 1e6:.1f} MB")
     return files
 
 
 def save_upstream(model: Any, weights: str, half: bool = False) -> Path:
-    """Write the state dict, keys as YOLOv5 and YOLOv8 count rows, beside the checkpoint, which must be one.
+    """Write the state dict, keys as YOLOv5 and YOLOv8 count rows, beside the checkpoint, which must
+    be one.
 
     half: numbers in half precision, as YOLOv5's own files have them.
     """
@@ -269,17 +346,25 @@ def save_upstream(model: Any, weights: str, half: bool = False) -> Path:
         raise UserError(f"--save-upstream: {weights} has no weights; give a checkpoint")
     state = model.state_dict()
     if half:
-        state = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
+        state = {
+            key: value.half() if value.is_floating_point() else value
+            for key, value in state.items()
+        }
     names = upstream_keys(read_graph(model.graph), state)
     path = Path(weights).with_name(f"{Path(weights).stem}_upstream.pt")
     with atomic_write(path) as file:
         torch.save({names[key]: value.cpu() for key, value in state.items()}, file)
-    print(f"{path}: {len(state)} tensors; in the other program: model.load_state_dict(torch.load(FILE))")
+    print(
+        f"{path}: {len(state)} tensors; in the other program:"
+        " model.load_state_dict(torch.load(FILE))"
+    )
     return path
 
 
 def main(argv: list[str] | None = None) -> list[Path]:
-    """Read the flags and export; files lie beside the checkpoint, those of a model YAML in the working folder."""
+    """Read the flags and export; files lie beside the checkpoint, those of a model YAML in the
+    working folder.
+    """
     given = read_flags(ExportConfig, argv, "Export a detector.", REFUSED_FLAGS)
     config = build(ExportConfig, given)
     weights = config.weights or str(newest_best())
@@ -287,7 +372,9 @@ def main(argv: list[str] | None = None) -> list[Path]:
     files = [save_upstream(model, weights, config.half)] if config.save_upstream else []
     if files and "include" not in given:
         return files
-    return files + export(model, config, Path(weights).name if weights.endswith((".yaml", ".yml")) else weights)
+    return files + export(
+        model, config, Path(weights).name if weights.endswith((".yaml", ".yml")) else weights
+    )
 
 
 if __name__ == "__main__":

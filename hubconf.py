@@ -1,12 +1,13 @@
-"""torch.hub entry points: a model that takes pictures as they are and answers as YOLOv5's hub models do.
+"""torch.hub entry points: a model that takes pictures as they are and answers as YOLOv5's hub
+models do.
 
     from torch.hub import load
     model = load("path/of/this/project", "custom", path="best.pt", source="local")
     results = model("picture.jpg", size=640)
     results.pandas().xyxy[0]
 
-From: data/sources/memory.py (arrays are RGB here). Through: the Detector of engine/inference. Nothing is downloaded:
-without a local checkpoint, weights are random.
+From: data/sources/memory.py (arrays are RGB here). Through: the Detector of engine/inference.
+Nothing is downloaded: without a local checkpoint, weights are random.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ FORMS = ("xyxy", "xyxyn", "xywh", "xywhn")
 
 
 class MultiLabelConfig(DetectConfig):
-    """detect.py's settings, but a box may be of several classes. No dataclass: torch.hub hides this file from those."""
+    """detect.py's settings, but a box may be of several classes. No dataclass: torch.hub hides this
+    file from those.
+    """
 
     def nms(self, objectness: bool = True) -> NMSSettings:
         return dataclasses.replace(super().nms(objectness), multi_label=True)
@@ -52,7 +55,8 @@ class MultiLabelConfig(DetectConfig):
 class AutoShape(nn.Module):
     """A detector that takes pictures of any size and kind.
 
-    conf, iou, classes, max_det, multi_label, agnostic, amp may be set at any time. names: class number -> name.
+    conf, iou, classes, max_det, multi_label, agnostic, amp may be set at any time. names: class
+    number -> name.
     """
 
     def __init__(self, model: DetectionModel) -> None:
@@ -62,23 +66,37 @@ class AutoShape(nn.Module):
         self.classes: Sequence[int] | None = None
         self.multi_label = self.agnostic = self.amp = False
 
-    def forward(self, ims: Any, size: int | tuple[int, int] = USUAL_SIZE, augment: bool = False) -> HubResults:
-        """ims: a path, URL, Pillow picture, RGB array [H, W, 3], float tensor [B, 3, H, W], or a list of such.
+    def forward(
+        self, ims: Any, size: int | tuple[int, int] = USUAL_SIZE, augment: bool = False
+    ) -> HubResults:
+        """ims: a path, URL, Pillow picture, RGB array [H, W, 3], float tensor [B, 3, H, W], or a
+        list of such.
 
         size: of the longer side that the network sees, pixels; or (height, width).
         """
         sides = tuple(size) if isinstance(size, (list, tuple)) else (size,)
-        config = build(MultiLabelConfig if self.multi_label else DetectConfig, {
-            "imgsz": sides, "conf_thres": self.conf, "iou_thres": self.iou, "max_det": self.max_det, "half": self.amp,
-            "augment": augment, "agnostic_nms": self.agnostic, "classes": tuple(self.classes or ()),
-        })  # fmt: skip
+        config = build(
+            MultiLabelConfig if self.multi_label else DetectConfig,
+            {
+                "imgsz": sides,
+                "conf_thres": self.conf,
+                "iou_thres": self.iou,
+                "max_det": self.max_det,
+                "half": self.amp,
+                "augment": augment,
+                "agnostic_nms": self.agnostic,
+                "classes": tuple(self.classes or ()),
+            },
+        )
         source, detector = open_any(ims, rgb=True), Detector(self.model, config)
         try:
             found = [detector(frame) for frame in source]
         finally:
             source.close()
         if not found:
-            path, reason = source.skipped[0] if source.skipped else ("the source", "it gave no frame")
+            path, reason = (
+                source.skipped[0] if source.skipped else ("the source", "it gave no frame")
+            )
             raise UserError(f"{path}: nothing could be read; {reason}")
         return HubResults([Results(one) for one in found], detector.shape)
 
@@ -86,8 +104,9 @@ class AutoShape(nn.Module):
 class HubResults:
     """What was found in n pictures.
 
-    xyxy, xywh (pixels), xyxyn, xywhn (shares): lists of [m, 6] tensors, box, confidence, class. ims: the pictures as
-    RGB arrays. names: class number -> name. files: their names. t: milliseconds a picture of each stage.
+    xyxy, xywh (pixels), xyxyn, xywhn (shares): lists of [m, 6] tensors, box, confidence, class.
+    ims: the pictures as RGB arrays. names: class number -> name. files: their names. t:
+    milliseconds a picture of each stage.
     """
 
     def __init__(self, results: Sequence[Results], shape: tuple[int, int] = (0, 0)) -> None:
@@ -97,8 +116,12 @@ class HubResults:
         self.pred = self.xyxy = [result.boxes.tensor() for result in results]
         sides = [torch.tensor([*reversed(result.orig_shape)] * 2).float() for result in results]
         self.xywh = [_form(rows, xyxy_to_xywh(rows[:, :4])) for rows in self.xyxy]
-        self.xyxyn = [_form(rows, rows[:, :4] / side) for rows, side in zip(self.xyxy, sides, strict=True)]
-        self.xywhn = [_form(rows, rows[:, :4] / side) for rows, side in zip(self.xywh, sides, strict=True)]
+        self.xyxyn = [
+            _form(rows, rows[:, :4] / side) for rows, side in zip(self.xyxy, sides, strict=True)
+        ]
+        self.xywhn = [
+            _form(rows, rows[:, :4] / side) for rows, side in zip(self.xywh, sides, strict=True)
+        ]
         stages = zip(*(result.speed.values() for result in results), strict=True)
         self.t = tuple(sum(times) / self.n for times in stages)
         self.s = (self.n, 3, *shape)
@@ -110,11 +133,21 @@ class HubResults:
         return iter(self.tolist())
 
     def __str__(self) -> str:
-        lines = [f"image {number}/{self.n}: {result.orig_shape[0]}x{result.orig_shape[1]} {result.verbose()[:-2]}"
-                 for number, result in enumerate(self.results, 1)]  # fmt: skip
+        lines = [
+            f"image {number}/{self.n}: {result.orig_shape[0]}x{result.orig_shape[1]}"
+            f" {result.verbose()[:-2]}"
+            for number, result in enumerate(self.results, 1)
+        ]
         before, model, after = self.t
-        return "\n".join([*lines, f"Speed: {before:.1f}ms pre-process, {model:.1f}ms inference, {after:.1f}ms NMS per "
-                                  f"image at shape {self.s}"])  # fmt: skip
+        return "\n".join(
+            [
+                *lines,
+                (
+                    f"Speed: {before:.1f}ms pre-process, {model:.1f}ms inference, {after:.1f}ms NMS"
+                    f" per image at shape {self.s}"
+                ),
+            ]
+        )
 
     def print(self) -> None:
         print(self)
@@ -129,14 +162,18 @@ class HubResults:
 
     def render(self, labels: bool = True) -> list[np.ndarray]:
         """The pictures, RGB, with boxes in them; they take the place of ims."""
-        self.ims = [np.ascontiguousarray(result.plot(labels=labels)[..., ::-1]) for result in self.results]
+        self.ims = [
+            np.ascontiguousarray(result.plot(labels=labels)[..., ::-1]) for result in self.results
+        ]
         return self.ims
 
     def show(self, labels: bool = True) -> None:
         for result in self.results:
             result.show(labels=labels)
 
-    def save(self, labels: bool = True, save_dir: str | Path = "runs/detect/exp", exist_ok: bool = False) -> Path:
+    def save(
+        self, labels: bool = True, save_dir: str | Path = "runs/detect/exp", exist_ok: bool = False
+    ) -> Path:
         """Write the pictures with boxes in them, and return their folder."""
         folder = next_folder(Path(save_dir).parent, Path(save_dir).name, exist_ok)
         for result in self.results:
@@ -147,30 +184,45 @@ class HubResults:
     def crop(
         self, save: bool = True, save_dir: str | Path = "runs/detect/exp", exist_ok: bool = False
     ) -> list[dict[str, Any]]:
-        """Each object as {box, conf, cls, label, im (BGR)}; save also writes them below save_dir/crops."""
+        """Each object as {box, conf, cls, label, im (BGR)}; save also writes them below
+        save_dir/crops.
+        """
         place = Path(save_dir)
-        writer = CropWriter(next_folder(place.parent, place.name, exist_ok) / "crops") if save else None
+        writer = (
+            CropWriter(next_folder(place.parent, place.name, exist_ok) / "crops") if save else None
+        )
         found = []
         for result in self.results:
             detections = result._detections()
             if writer is not None:
                 writer(result._found.frame, detections)
-            for box, score, class_id in zip(detections.boxes, detections.scores, detections.classes, strict=True):
+            for box, score, class_id in zip(
+                detections.boxes, detections.scores, detections.classes, strict=True
+            ):
                 label = f"{class_name(detections, int(class_id))} {float(score):.2f}"
                 part = crop(result.orig_img, box.numpy())
-                found.append({"box": box, "conf": score, "cls": class_id, "label": label, "im": part})
+                found.append(
+                    {"box": box, "conf": score, "cls": class_id, "label": label, "im": part}
+                )
         return found
 
 
 class HubTables:
-    """xyxy, xyxyn, xywh, xywhn: a pandas.DataFrame a picture, columns of the box, confidence, class, name."""
+    """xyxy, xyxyn, xywh, xywhn: a pandas.DataFrame a picture, columns of the box, confidence,
+    class, name.
+    """
 
     def __init__(self, results: HubResults) -> None:
         import pandas
 
         self.names, self.n = results.names, results.n
         for form in FORMS:
-            columns = [*(CORNERS if form.startswith("xyxy") else CENTRES), "confidence", "class", "name"]
+            columns = [
+                *(CORNERS if form.startswith("xyxy") else CENTRES),
+                "confidence",
+                "class",
+                "name",
+            ]
             tables = [_records(rows, results.names) for rows in getattr(results, form)]
             setattr(self, form, [pandas.DataFrame(table, columns=columns) for table in tables])
 
@@ -180,12 +232,18 @@ def _form(rows: Tensor, boxes: Tensor) -> Tensor:
 
 
 def _records(rows: Tensor, names: dict[int, str]) -> list[list[Any]]:
-    return [[*row[:5], int(row[5]), names.get(int(row[5]), str(int(row[5])))] for row in rows.tolist()]
+    return [
+        [*row[:5], int(row[5]), names.get(int(row[5]), str(int(row[5])))] for row in rows.tolist()
+    ]
 
 
-def custom(path: str | Path, autoshape: bool = True, _verbose: bool = True, device: Any = None) -> nn.Module:
+def custom(
+    path: str | Path, autoshape: bool = True, _verbose: bool = True, device: Any = None
+) -> nn.Module:
     """The model of a local checkpoint (or of a model YAML, with random weights)."""
-    return _finish(load_model(path, select_device("" if device is None else str(device))), autoshape)
+    return _finish(
+        load_model(path, select_device("" if device is None else str(device))), autoshape
+    )
 
 
 def _finish(model: DetectionModel, autoshape: bool) -> nn.Module:
@@ -201,11 +259,16 @@ def _entry(name: str) -> Callable[..., nn.Module]:
         source = with_graph(read_weights(path), load_graph(f"{name}.yaml"), path) if path else None
         count = classes or (len(source.names) if source else None)
         named = source.names if source and len(source.names) == count else None
-        model = DetectionModel(load_graph(f"{name}.yaml"), channels=channels, class_count=count, names=named)
+        model = DetectionModel(
+            load_graph(f"{name}.yaml"), channels=channels, class_count=count, names=named
+        )
         if source:
             print(f"{name}: {transfer(model, source).line(str(path))}")
         elif pretrained:
-            print(f"{name}: random weights, nothing is downloaded; give pretrained='FILE.pt', or use custom('FILE.pt')")
+            print(
+                f"{name}: random weights, nothing is downloaded; give pretrained='FILE.pt', or use"
+                " custom('FILE.pt')"
+            )
         ready = model.to(select_device("" if device is None else str(device)))
         return _finish(ready.fuse().eval(), True) if autoshape else ready
 

@@ -1,7 +1,9 @@
-"""Train a detector: python train.py --cfg models/yolov5s_SimAM.yaml --data data/shapes.yaml; or models/yolov8n.yaml
+"""Train a detector: python train.py --cfg models/yolov5s_SimAM.yaml --data data/shapes.yaml; or
+models/yolov8n.yaml
 
-The loop in reading order: train (epochs: learn, validate, log, save) and train_epoch (rates, forward, loss, backward,
-step). plan.py, build.py and run.py of engine/training make and keep what it works with; engine/evaluation scores it.
+The loop in reading order: train (epochs: learn, validate, log, save) and train_epoch (rates,
+forward, loss, backward, step). plan.py, build.py and run.py of engine/training make and keep what
+it works with; engine/evaluation scores it.
 """
 
 from __future__ import annotations
@@ -19,7 +21,15 @@ from data.augment import multi_scale_size
 from engine.evaluation.evaluate import EvalSettings, evaluate
 from engine.training import dist
 from engine.training.diagnose import explain, first_bad_gradient
-from engine.training.logbook import ResultsLog, Timing, columns, time_to_come, train_header, train_row, write_metrics
+from engine.training.logbook import (
+    ResultsLog,
+    Timing,
+    columns,
+    time_to_come,
+    train_header,
+    train_row,
+    write_metrics,
+)
 from engine.training.optim import MAX_GRADIENT_NORM, apply_rates
 from engine.training.plan import plan
 from engine.training.run import Run, lean_snapshot, save_last, snapshot
@@ -38,9 +48,11 @@ from utils.tables import area_line
 
 
 def train(run: Run) -> Metrics | None:
-    """Train to the last epoch, or until the fitness stops rising; return the best checkpoint's metrics.
+    """Train to the last epoch, or until the fitness stops rising; return the best checkpoint's
+    metrics.
 
-    A signal saves the state and leaves with exit status 130 (Ctrl-C) or 143 (SIGTERM); --resume goes on from there.
+    A signal saves the state and leaves with exit status 130 (Ctrl-C) or 143 (SIGTERM); --resume
+    goes on from there.
     """
     config, progress = run.config, run.progress
     if run.world.is_main and not config.noplots:
@@ -57,7 +69,11 @@ def train(run: Run) -> Metrics | None:
                     metrics = validate(run)
                 if log is not None:
                     write_epoch(run, log, metrics)
-                progress.epoch, progress.batch, progress.loss_sums = progress.epoch + 1, 0, [0.0, 0.0, 0.0]
+                progress.epoch, progress.batch, progress.loss_sums = (
+                    progress.epoch + 1,
+                    0,
+                    [0.0, 0.0, 0.0],
+                )
                 keep_epoch(run)
                 if run.world.is_main and first + 1 == progress.epoch < config.epochs:
                     print(time_to_come(time.monotonic() - start, config.epochs - progress.epoch))
@@ -69,7 +85,10 @@ def train(run: Run) -> Metrics | None:
                 return finish(run, timing)
         except StopRequested as request:
             save_last(run)
-            print(f"\nstopped in epoch {progress.epoch}; go on with: python train.py --resume {run.last}")
+            print(
+                f"\nstopped in epoch {progress.epoch}; go on with: python train.py --resume"
+                f" {run.last}"
+            )
             sys.exit(request.status)
         finally:
             if log is not None:
@@ -83,11 +102,22 @@ def train_epoch(run: Run, stop: StopSignal, timing: Timing) -> None:
     start_epoch(run)
     if run.world.is_main:
         print("\n" + train_header(run.loss.names))
-    bar = tqdm(loader, total=len(loader), initial=progress.batch, disable=not run.world.is_main, dynamic_ncols=True)
+    bar = tqdm(
+        loader,
+        total=len(loader),
+        initial=progress.batch,
+        disable=not run.world.is_main,
+        dynamic_ncols=True,
+    )
     mark = time.perf_counter()
     for batch in bar:
         mark = timing.add("loader", mark)
-        if progress.epoch == 0 and progress.batch < 3 and run.world.is_main and not run.config.noplots:
+        if (
+            progress.epoch == 0
+            and progress.batch < 3
+            and run.world.is_main
+            and not run.config.noplots
+        ):
             picture_batch(run, batch)
             mark = time.perf_counter()
         iteration = progress.epoch * len(loader) + progress.batch
@@ -105,7 +135,9 @@ def train_epoch(run: Run, stop: StopSignal, timing: Timing) -> None:
             step(run, batch)
             progress.last_step = iteration
         progress.batch += 1
-        progress.loss_sums = [a + b for a, b in zip(progress.loss_sums, items.tolist(), strict=True)]
+        progress.loss_sums = [
+            a + b for a, b in zip(progress.loss_sums, items.tolist(), strict=True)
+        ]
         mark = timing.add("optimizer", mark, pictures=len(batch.paths))
         bar.set_description_str(progress_row(run, batch, images.shape[-1]))
         if dist.any_true(run.world, bool(stop.status), run.device):
@@ -152,8 +184,13 @@ def start_epoch(run: Run) -> None:
 
 
 def to_device(run: Run, batch: Batch, iteration: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pictures as float 0..1 in channels-last order on the device, and their targets; resized under --multi-scale."""
-    images = batch.images.to(run.device, non_blocking=True, memory_format=torch.channels_last).float() / 255
+    """Pictures as float 0..1 in channels-last order on the device, and their targets; resized under
+    --multi-scale.
+    """
+    images = (
+        batch.images.to(run.device, non_blocking=True, memory_format=torch.channels_last).float()
+        / 255
+    )
     targets = batch.targets.to(run.device, non_blocking=True)
     if run.config.multi_scale:
         generator = stream(run.config.seed, "multi-scale", iteration)
@@ -161,7 +198,9 @@ def to_device(run: Run, batch: Batch, iteration: int) -> tuple[torch.Tensor, tor
         stride = max(int(run.model.stride.max()), 32)
         factor = multi_scale_size(generator, run.config.imgsz, stride) / max(height, width)
         size = [-(-int(side * factor) // stride) * stride for side in (height, width)]
-        images = torch.nn.functional.interpolate(images, size=size, mode="bilinear", align_corners=False)
+        images = torch.nn.functional.interpolate(
+            images, size=size, mode="bilinear", align_corners=False
+        )
         x, y = size[1] / width, size[0] / height
         targets = targets * targets.new_tensor([1, 1, x, y, x, y])
     return images, targets
@@ -173,8 +212,10 @@ def step(run: Run, batch: Batch) -> None:
     run.sparsity.add_gradients()
     norm = torch.nn.utils.clip_grad_norm_(run.model.parameters(), MAX_GRADIENT_NORM)
     if not run.scaler.is_enabled() and not torch.isfinite(norm):
-        raise UserError(f"{where(run, batch)}: the gradient of {first_bad_gradient(run.model)} is not finite; "
-                        f"{remedy(run)}")
+        raise UserError(
+            f"{where(run, batch)}: the gradient of {first_bad_gradient(run.model)} is not finite; "
+            f"{remedy(run)}"
+        )
     run.scaler.step(run.optimizer)
     run.scaler.update()
     run.optimizer.zero_grad(set_to_none=True)
@@ -186,16 +227,25 @@ def check_loss(run: Run, total: torch.Tensor, batch: Batch, images: torch.Tensor
     if not torch.isfinite(total):
         cause = explain(run.model, images)
         value = float(total.detach())
-        raise UserError(f"{where(run, batch)}: the loss is {value}; first not finite: {cause}; {remedy(run)}")
+        raise UserError(
+            f"{where(run, batch)}: the loss is {value}; first not finite: {cause}; {remedy(run)}"
+        )
 
 
 def where(run: Run, batch: Batch) -> str:
     names = ", ".join(Path(path).name for path in batch.paths[:3])
-    return f"epoch {run.progress.epoch}, batch {run.progress.batch} ({names}{', …' if len(batch.paths) > 3 else ''})"
+    return (
+        f"epoch {run.progress.epoch}, batch {run.progress.batch}"
+        f" ({names}{', …' if len(batch.paths) > 3 else ''})"
+    )
 
 
 def remedy(run: Run) -> str:
-    kept = f"the last good checkpoint is {run.last}" if run.last.exists() else "no checkpoint was written yet"
+    kept = (
+        f"the last good checkpoint is {run.last}"
+        if run.last.exists()
+        else "no checkpoint was written yet"
+    )
     return f"{kept}; lower lr0 in --hyp, or use --precision fp32"
 
 
@@ -209,27 +259,42 @@ def progress_row(run: Run, batch: Batch, size: int) -> str:
 def should_stop(run: Run) -> bool:
     """Whether no further epoch is due: all done, or no better fitness for --patience epochs.
 
-    Only the main process knows the fitness, so only it may stop early; without validations nobody does.
+    Only the main process knows the fitness, so only it may stop early; without validations nobody
+    does.
     """
     progress, config = run.progress, run.config
     if progress.epoch >= config.epochs:
         return True
     waited = progress.epoch - 1 - progress.best_epoch
-    return run.world.is_main and not config.noval and config.patience > 0 and waited >= config.patience
+    return (
+        run.world.is_main and not config.noval and config.patience > 0 and waited >= config.patience
+    )
 
 
 def validate(run: Run) -> Metrics | None:
-    """Score the averaged weights; note the best, and keep them in best.pt. --noval leaves the last epoch's only."""
+    """Score the averaged weights; note the best, and keep them in best.pt.
+
+    --noval leaves the last epoch's only.
+    """
     progress = run.progress
     is_last = progress.epoch + 1 >= run.config.epochs
     if run.loaders[1] is None or (run.config.noval and not is_last):
         return None
-    settings = EvalSettings(loss=run.loss, verbose=run.config.verbose, single_cls=run.config.single_cls,
-                            protocol=run.config.protocol, save_dir=run.folder,
-                            sheets=int(not run.config.noplots))  # fmt: skip
+    settings = EvalSettings(
+        loss=run.loss,
+        verbose=run.config.verbose,
+        single_cls=run.config.single_cls,
+        protocol=run.config.protocol,
+        save_dir=run.folder,
+        sheets=int(not run.config.noplots),
+    )
     metrics = evaluate(run.ema.module, run.loaders[1], settings)
     progress.class_ap = [float(value) for value in metrics.extra["class_ap"]]
-    progress.scores = {"mAP_0.5": metrics.map50, "mAP_0.5:0.95": metrics.map, "fitness": metrics.fitness}
+    progress.scores = {
+        "mAP_0.5": metrics.map50,
+        "mAP_0.5:0.95": metrics.map,
+        "fitness": metrics.fitness,
+    }
     if metrics.fitness > progress.best_fitness:
         progress.best_epoch = progress.epoch
     if metrics.fitness >= progress.best_fitness:
@@ -249,7 +314,11 @@ def write_epoch(run: Run, log: ResultsLog, metrics: Metrics | None) -> None:
     """One row of results.csv."""
     names = (f"train/{name}_loss" for name in run.loss.names)
     means = (total / max(run.progress.batch, 1) for total in run.progress.loss_sums)
-    trained = {"epoch": run.progress.epoch, **dict(zip(names, means, strict=True)), **run.sparsity.columns()}
+    trained = {
+        "epoch": run.progress.epoch,
+        **dict(zip(names, means, strict=True)),
+        **run.sparsity.columns(),
+    }
     log.add(trained, metrics, [group["lr"] for group in run.optimizer.param_groups])
 
 
@@ -267,19 +336,32 @@ def finish(run: Run, timing: Timing) -> Metrics | None:
     print(f"\nValidating {best}")
     model = load_model(best, run.device)
     area = find_spec("faster_coco_eval") is not None
-    settings = EvalSettings(verbose=True, area=area, plots=plots, save_dir=run.folder, protocol=run.config.protocol,
-                            single_cls=run.config.single_cls)  # fmt: skip
+    settings = EvalSettings(
+        verbose=True,
+        area=area,
+        plots=plots,
+        save_dir=run.folder,
+        protocol=run.config.protocol,
+        single_cls=run.config.single_cls,
+    )
     metrics = evaluate(model, run.loaders[1] or (), settings)
     if area:
         print(area_line(metrics))
     if run.sparsity.weight:
         print(f"\n{Sparsity(model, run.sparsity.weight).table()}")
-    figures = {"epoch": run.progress.best_epoch, "epochs": run.progress.epoch, "train_pictures": len(run.data[0]),
-               "memory_mb": peak_memory_mb(run.device)}  # fmt: skip
+    figures = {
+        "epoch": run.progress.best_epoch,
+        "epochs": run.progress.epoch,
+        "train_pictures": len(run.data[0]),
+        "memory_mb": peak_memory_mb(run.device),
+    }
     write_metrics(run.folder, metrics, figures)
     checkpoints.save(lean_snapshot(run), run.last)  # from here on there is nothing to resume
     checkpoints.previous_of(run.last).unlink(missing_ok=True)
-    print(f"Best mAP50 {metrics.map50:.3f}, mAP50-95 {metrics.map:.3f}, epoch {run.progress.best_epoch}")
+    print(
+        f"Best mAP50 {metrics.map50:.3f}, mAP50-95 {metrics.map:.3f}, epoch"
+        f" {run.progress.best_epoch}"
+    )
     print(f"Results in {run.folder}")
     print(f"Use it: python detect.py --weights {best} --imgsz {run.config.imgsz} --source PICTURES")
     return metrics

@@ -1,13 +1,14 @@
 """Validation: how well a detector finds the labelled objects of a data set, and how fast.
 
 `python val.py --weights best.pt --data my.yaml`. The way: data.loader -> model -> utils.nms ->
-engine.evaluation.metrics, and from there to the terminal, charts and files in runs/val. train.py calls evaluate()
-after each epoch.
+engine.evaluation.metrics, and from there to the terminal, charts and files in runs/val. train.py
+calls evaluate() after each epoch.
 
-Two orders decide how ties fall. Images of equal proportions keep the order of the data set when batches are formed
-(a stable sort), and so do detections of equal confidence (that of images, then of suppression). YOLOv5's sort by
-proportion is not stable, so that its batches, their frames and hence its mAP may differ from ours by up to 0.003 where
-proportions tie; with square frames (imgsz x imgsz for every image) both agree in six digits.
+Two orders decide how ties fall. Images of equal proportions keep the order of the data set when
+batches are formed (a stable sort), and so do detections of equal confidence (that of images, then
+of suppression). YOLOv5's sort by proportion is not stable, so that its batches, their frames and
+hence its mAP may differ from ours by up to 0.003 where proportions tie; with square frames (imgsz x
+imgsz for every image) both agree in six digits.
 """
 
 from __future__ import annotations
@@ -43,9 +44,14 @@ from utils.tables import area_line, speed_line, text_table
 
 __all__ = ["EvalSettings", "ValConfig", "evaluate", "main"]
 STUDY_SIZES = range(256, 1536 + 1, 128)  # pixels
-CONF_OF_MAP = 0.001  # above it the ends of the precision-recall curves are missing and mAP is too low
+CONF_OF_MAP = (
+    0.001  # above it the ends of the precision-recall curves are missing and mAP is too low
+)
 REFUSED_VAL_FLAGS = {
-    "--dnn": "OpenCV's DNN module runs exported models only; validate the checkpoint itself, its scores are the same",
+    "--dnn": (
+        "OpenCV's DNN module runs exported models only; validate the checkpoint itself, its scores"
+        " are the same"
+    ),
 }
 
 
@@ -53,29 +59,49 @@ REFUSED_VAL_FLAGS = {
 class ValConfig:
     """All flags of val.py. Raises UserError for an impossible value, with the flag's name."""
 
-    weights: tuple[str, ...] = flag((), "checkpoints, several make an ensemble; if left out the newest best.pt",
-                                    kind=str, nargs="+")  # fmt: skip
-    attention: tuple[str, ...] = flag((), "modules to put into the weights' graph first, such as SimAM@neck", kind=str,
-                                      nargs="+")  # fmt: skip
-    attention_init: str = flag("", "how those start: identity changes no output", choices=("", "paper", "identity"))
+    weights: tuple[str, ...] = flag(
+        (),
+        "checkpoints, several make an ensemble; if left out the newest best.pt",
+        kind=str,
+        nargs="+",
+    )
+    attention: tuple[str, ...] = flag(
+        (), "modules to put into the weights' graph first, such as SimAM@neck", kind=str, nargs="+"
+    )
+    attention_init: str = flag(
+        "", "how those start: identity changes no output", choices=("", "paper", "identity")
+    )
     data: str = flag("", "data set YAML; the one the checkpoint was trained on if left out")
     batch_size: int = flag(32, "pictures at a time", aliases=("--batch",))
     imgsz: int = flag(640, "longer side of the pictures, pixels", aliases=("--img", "--img-size"))
     conf_thres: float = flag(CONF_OF_MAP, "lowest confidence of a detection", aliases=("--conf",))
-    iou_thres: float | None = flag(None, "overlap above which the less confident of two boxes goes; left out: 0.6, for "
-                                   "graphs without anchors 0.7", kind=float, aliases=("--iou",))  # fmt: skip
+    iou_thres: float | None = flag(
+        None,
+        "overlap above which the less confident of two boxes goes; left out: 0.6, for "
+        "graphs without anchors 0.7",
+        kind=float,
+        aliases=("--iou",),
+    )
     max_det: int = flag(300, "most detections of a picture")
-    protocol: str = flag("yolov5", "whose rule mAP is measured by; their figures must not be compared",
-                         choices=PROTOCOLS)  # fmt: skip
-    task: str = flag("val", "the split to score, or speed, or study (accuracy and time over picture sizes)",
-                     choices=("train", "val", "test", "speed", "study"))  # fmt: skip
+    protocol: str = flag(
+        "yolov5",
+        "whose rule mAP is measured by; their figures must not be compared",
+        choices=PROTOCOLS,
+    )
+    task: str = flag(
+        "val",
+        "the split to score, or speed, or study (accuracy and time over picture sizes)",
+        choices=("train", "val", "test", "speed", "study"),
+    )
     device: str = flag("", "cuda device such as 0, or cpu, or mps; '' chooses")
     workers: int = flag(8, "loader processes at most; the machine's cores bound it")
     single_cls: bool = flag(False, "treat all classes as one")
     augment: bool = flag(False, "test-time augmentation: three scales, one mirrored")
     verbose: bool = flag(False, "a row for each class however many there are")
     save_txt: bool = flag(False, "write detections as labels/*.txt")
-    save_hybrid: bool = flag(False, "write labels and detections together as labels/*.txt; mAP then means nothing")
+    save_hybrid: bool = flag(
+        False, "write labels and detections together as labels/*.txt; mAP then means nothing"
+    )
     save_conf: bool = flag(False, "add the confidence to each row of --save-txt")
     save_json: bool = flag(False, "write detections as COCO JSON and score them by COCO's protocol")
     project: str = flag("runs/val", "folder of runs")
@@ -93,7 +119,10 @@ class ValConfig:
             if share is not None and not 0 <= share <= 1:
                 raise UserError(f"{name}={share}: must be in 0..1")
         if self.attention_init and not self.attention:
-            raise UserError(f"--attention-init {self.attention_init}: is of what --attention puts in; give that too")
+            raise UserError(
+                f"--attention-init {self.attention_init}: is of what --attention puts in; give"
+                " that too"
+            )
 
 
 @dataclass(frozen=True)
@@ -108,7 +137,9 @@ class Job:
 
 
 def make_loader(job: Job, imgsz: int, square: bool = False) -> Loader:
-    """Batches for validation: like shapes together with half a stride of grey around them, as YOLOv5, or square."""
+    """Batches for validation: like shapes together with half a stride of grey around them, as
+    YOLOv5, or square.
+    """
     stride = int(job.model.stride.max())  # type: ignore[operator]
     fitting = math.ceil(imgsz / stride) * stride
     if fitting != imgsz:
@@ -125,18 +156,28 @@ def make_loader(job: Job, imgsz: int, square: bool = False) -> Loader:
 def check_classes(model: nn.Module, index: DatasetIndex, config: ValConfig) -> None:
     known, wanted = len(model.names), len(index.names)  # type: ignore[arg-type]
     if known != wanted and not config.single_cls:
-        raise UserError(f"{config.data}: has {wanted} classes, but {', '.join(config.weights)} knows {known}; "
-                        "give the --data it was trained on, or --single-cls")  # fmt: skip
+        raise UserError(
+            f"{config.data}: has {wanted} classes, but {', '.join(config.weights)} knows {known}; "
+            "give the --data it was trained on, or --single-cls"
+        )
 
 
 def settings_of(config: ValConfig, **changes: Any) -> EvalSettings:
     """The part of the flags that evaluate() reads."""
     settings = EvalSettings(
-        conf=config.conf_thres, iou=config.iou_thres, max_det=config.max_det, protocol=config.protocol,
-        single_cls=config.single_cls, augment=config.augment, precision="fp16" if config.half else "fp32",
-        verbose=config.verbose, save_txt=config.save_txt or config.save_hybrid, save_hybrid=config.save_hybrid,
-        save_conf=config.save_conf, plots=not config.noplots,
-    )  # fmt: skip
+        conf=config.conf_thres,
+        iou=config.iou_thres,
+        max_det=config.max_det,
+        protocol=config.protocol,
+        single_cls=config.single_cls,
+        augment=config.augment,
+        precision="fp16" if config.half else "fp32",
+        verbose=config.verbose,
+        save_txt=config.save_txt or config.save_hybrid,
+        save_hybrid=config.save_hybrid,
+        save_conf=config.save_conf,
+        plots=not config.noplots,
+    )
     return dataclasses.replace(settings, **changes)
 
 
@@ -144,30 +185,58 @@ def score(job: Job) -> Metrics:
     """--task train, val or test: the table, charts and files of one evaluation."""
     config, loader = job.config, make_loader(job, job.config.imgsz)
     many = len(job.index.names) >= 50
-    json_name = f"{job.label}_predictions.json" if config.save_json or config.data.endswith("coco.yaml") else ""
+    json_name = (
+        f"{job.label}_predictions.json"
+        if config.save_json or config.data.endswith("coco.yaml")
+        else ""
+    )
     measures_area = find_spec("faster_coco_eval") is not None
     if config.save_json and not measures_area:
-        raise UserError("--save-json: COCO's protocol needs faster-coco-eval; pip install faster-coco-eval")
-    changes = {"save_dir": job.folder, "json_name": json_name, "verbose": config.verbose or not many}
+        raise UserError(
+            "--save-json: COCO's protocol needs faster-coco-eval; pip install faster-coco-eval"
+        )
+    changes = {
+        "save_dir": job.folder,
+        "json_name": json_name,
+        "verbose": config.verbose or not many,
+    }
     settings = settings_of(
-        config, **changes, area=measures_area, coco_categories=is_coco(job.index), names=dict(job.index.names)
+        config,
+        **changes,
+        area=measures_area,
+        coco_categories=is_coco(job.index),
+        names=dict(job.index.names),
     )
     metrics = evaluate(job.model, loader, settings)
     metrics.extra["save_dir"] = job.folder
     if config.protocol == "yolov8":
-        print("mAP by YOLOv8's protocol; do not compare it with YOLOv5's, which is higher where recall is low")
-    print(area_line(metrics) if measures_area else "AP by size of object: pip install faster-coco-eval")
+        print(
+            "mAP by YOLOv8's protocol; do not compare it with YOLOv5's, which is higher where"
+            " recall is low"
+        )
+    print(
+        area_line(metrics)
+        if measures_area
+        else "AP by size of object: pip install faster-coco-eval"
+    )
     print(speed_line(metrics.speed_ms, metrics.extra["shape"]))
     if json_name and metrics.coco:
         print(f"COCO's protocol on {job.folder / json_name}:")
-        print(text_table(("figure", "value"), [(name, round(value, 4)) for name, value in metrics.coco.items()]))
+        print(
+            text_table(
+                ("figure", "value"),
+                [(name, round(value, 4)) for name, value in metrics.coco.items()],
+            )
+        )
     labels = f", detections to {job.folder / 'labels'}" if settings.save_txt else ""
     print(f"Results saved to {job.folder}{labels}")
     return metrics
 
 
 def is_coco(index: DatasetIndex) -> bool:
-    """Whether these are COCO's own validation pictures, whose result files use COCO's 91 category numbers."""
+    """Whether these are COCO's own validation pictures, whose result files use COCO's 91 category
+    numbers.
+    """
     return len(index) > 0 and Path(index.path(0)).parent.as_posix().endswith("coco/images/val2017")
 
 
@@ -181,7 +250,8 @@ def measure_speed(job: Job) -> Metrics:
 
 
 def study(job: Job) -> list[tuple[float, float, float, float]]:
-    """--task study: score at each of STUDY_SIZES and keep the figures in study_<data>_<weights>.txt.
+    """--task study: score at each of STUDY_SIZES and keep the figures in
+    study_<data>_<weights>.txt.
 
     Returns rows (imgsz, milliseconds a picture, mAP50-95, mAP50) for the chart.
     """
@@ -190,9 +260,14 @@ def study(job: Job) -> list[tuple[float, float, float, float]]:
         print(f"{job.label} at {imgsz} pixels")
         metrics = evaluate(job.model, make_loader(job, imgsz), settings_of(job.config, plots=False))
         scores = (metrics.precision, metrics.recall, metrics.map50, metrics.map, *metrics.losses)
-        lines.append("".join(f"{value:>10.4g} " for value in (*scores, *metrics.speed_ms.values())).rstrip() + "\n")
+        lines.append(
+            "".join(f"{value:>10.4g} " for value in (*scores, *metrics.speed_ms.values())).rstrip()
+            + "\n"
+        )
         rows.append((float(imgsz), sum(metrics.speed_ms.values()), metrics.map, metrics.map50))
-    with atomic_write(job.folder / f"study_{Path(job.config.data).stem}_{job.label}.txt", "w") as file:
+    with atomic_write(
+        job.folder / f"study_{Path(job.config.data).stem}_{job.label}.txt", "w"
+    ) as file:
         file.writelines(lines)
     return rows
 
@@ -210,7 +285,9 @@ def complete(given: dict[str, Any]) -> ValConfig:
         print(f"--data not given: taking {given['data']}")
     build(ValConfig, given)  # a flag's mistake is told before a file's
     info = read_dataset_yaml(given["data"])
-    suggested = suggestions(info.suggested, family_of(graph_of(given["weights"][0])), f"{info.path}: defaults")
+    suggested = suggestions(
+        info.suggested, family_of(graph_of(given["weights"][0])), f"{info.path}: defaults"
+    )
     if "imgsz" not in given and "imgsz" in suggested:
         given["imgsz"] = suggested["imgsz"]
         print(f"--imgsz not given: taking {given['imgsz']}, which {given['data']} suggests")
@@ -218,7 +295,9 @@ def complete(given: dict[str, Any]) -> ValConfig:
 
 
 def job_labels(files: Sequence[str]) -> list[str]:
-    """The weights' stems; if some are alike, as best.pt of several runs are, with their run's name in front."""
+    """The weights' stems; if some are alike, as best.pt of several runs are, with their run's name
+    in front.
+    """
     stems = [Path(file).stem for file in files]
     if len(set(stems)) == len(stems):
         return stems
@@ -228,7 +307,11 @@ def job_labels(files: Sequence[str]) -> list[str]:
 
 def graph_of(weights: str) -> dict[str, Any]:
     """The graph of a checkpoint or a model YAML."""
-    return load_graph(weights) if weights.endswith((".yaml", ".yml")) else read_weights(find_file(weights)).graph
+    return (
+        load_graph(weights)
+        if weights.endswith((".yaml", ".yml"))
+        else read_weights(find_file(weights)).graph
+    )
 
 
 def trained_on(weights: str) -> str:
@@ -242,14 +325,17 @@ def trained_on(weights: str) -> str:
 
 def main(argv: list[str] | None = None) -> Any:
     """Read the flags and do the task; returns what validate() does."""
-    given = read_flags(ValConfig, argv, "Score a detector on a labelled data set.", REFUSED_VAL_FLAGS)
+    given = read_flags(
+        ValConfig, argv, "Score a detector on a labelled data set.", REFUSED_VAL_FLAGS
+    )
     return validate(complete(given))
 
 
 def validate(config: ValConfig, ready: nn.Module | None = None) -> Any:
     """Do config's task; returns Metrics, or for speed and study a mapping of weights to results.
 
-    ready: a model to take in place of config.weights, which then only name it. api/yolo.py calls this too.
+    ready: a model to take in place of config.weights, which then only name it. api/yolo.py calls
+    this too.
     """
     device = select_device(config.device)
     if config.half and device.type != "cuda":
@@ -257,11 +343,18 @@ def validate(config: ValConfig, ready: nn.Module | None = None) -> Any:
         config = dataclasses.replace(config, half=False)
     print(describe(device))
     if config.task in ("train", "val", "test") and config.conf_thres > CONF_OF_MAP:
-        print(f"--conf-thres {config.conf_thres} is above {CONF_OF_MAP}: mAP comes out too low to be compared")
+        print(
+            f"--conf-thres {config.conf_thres} is above {CONF_OF_MAP}: mAP comes out too low to be"
+            " compared"
+        )
     split = config.task if config.task in ("train", "val", "test") else "val"
     groups = [config.weights] if split == config.task else [(file,) for file in config.weights]
     inserted = (config.attention, config.attention_init)
-    models = [load_models(files, device, *inserted) for files in groups] if ready is None else [ready.to(device)]
+    models = (
+        [load_models(files, device, *inserted) for files in groups]
+        if ready is None
+        else [ready.to(device)]
+    )
     index = load_dataset(config.data, split, single_cls=config.single_cls)
     for model in models:
         check_classes(model, index, config)
@@ -270,7 +363,10 @@ def validate(config: ValConfig, ready: nn.Module | None = None) -> Any:
     if index.report.entries:
         index.report.write(folder / "data_report.csv")
     labels = job_labels([files[0] for files in groups])
-    jobs = [Job(config, model, label, index, folder) for model, label in zip(models, labels, strict=True)]
+    jobs = [
+        Job(config, model, label, index, folder)
+        for model, label in zip(models, labels, strict=True)
+    ]
     if split == config.task:
         return score(jobs[0])
     if config.task == "speed":

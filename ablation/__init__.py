@@ -1,1 +1,3 @@
-"""Attention measured: a study of arms and seeds, its cells run as ordinary trainings, and what they say together."""
+"""Attention measured: a study of arms and seeds, its cells run as ordinary trainings, and what they
+say together.
+"""

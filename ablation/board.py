@@ -1,4 +1,6 @@
-"""What a running study tells: a line for each event, and on a terminal a bar of cells with the time left."""
+"""What a running study tells: a line for each event, and on a terminal a bar of cells with the time
+left.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +16,23 @@ SECONDS = 2.0  # between two looks into the folders of running cells
 
 
 class Board:
-    """Counts cells. total: all of the study. done: those that are finished already. epochs: of a cell."""
+    """Counts cells. total: all of the study. done: those that are finished already. epochs: of a
+    cell.
+    """
 
     def __init__(self, total: int, done: int, epochs: int) -> None:
         from tqdm import tqdm
 
         self.total, self.finished, self.epochs = total, done, epochs
         self._looked = time.monotonic()
-        self._bar: Any = tqdm(total=total, initial=done, unit="cell", dynamic_ncols=True, disable=None,
-                              bar_format="{l_bar}{bar}| {n:.1f}/{total} cells [{elapsed} < {remaining}]")  # fmt: skip
+        self._bar: Any = tqdm(
+            total=total,
+            initial=done,
+            unit="cell",
+            dynamic_ncols=True,
+            disable=None,
+            bar_format="{l_bar}{bar}| {n:.1f}/{total} cells [{elapsed} < {remaining}]",
+        )
 
     def say(self, text: str) -> None:
         """Print a line, above the bar if there is one."""
@@ -35,7 +45,10 @@ class Board:
     def done(self, cell: Cell) -> None:
         self.finished += 1
         score = read_json(cell.folder / "metrics.json").get("map") or 0.0
-        self.say(f"{cell.name} is done: mAP50-95 {100 * score:.2f}; {self.finished} of {self.total} cells")
+        self.say(
+            f"{cell.name} is done: mAP50-95 {100 * score:.2f}; {self.finished} of {self.total}"
+            " cells"
+        )
 
     def failed(self, cell: Cell, reason: str) -> None:
         self.say(f"{cell.name} failed, the rest goes on: {reason}")

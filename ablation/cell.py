@@ -1,10 +1,12 @@
-"""One cell as a process: waits until nobody else works on it, then becomes train.py, which starts it or goes on.
+"""One cell as a process: waits until nobody else works on it, then becomes train.py, which starts
+it or goes on.
 
     python ablation/cell.py FOLDER PARENT train.py FLAGS…
 
-The engines start this and not train.py itself, so that no cell is ever trained twice at once: a lock on the cell's
-folder is held until train.py and its loader processes are gone, whatever became of who started them. On Linux the
-process ends with its parent. It needs the standard library only, since it is replaced at once.
+The engines start this and not train.py itself, so that no cell is ever trained twice at once: a
+lock on the cell's folder is held until train.py and its loader processes are gone, whatever became
+of who started them. On Linux the process ends with its parent. It needs the standard library only,
+since it is replaced at once.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
 def end_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when its parent ends; where it cannot, the lock makes the next start wait."""
+    """Have the kernel kill this process when its parent ends; where it cannot, the lock makes the
+    next start wait.
+    """
     with contextlib.suppress(AttributeError, OSError):
         ctypes.CDLL(None).prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
     if os.getppid() != parent:  # it ended before the kernel was told
@@ -28,7 +32,9 @@ def end_with_parent(parent: int) -> None:
 
 
 def lock(folder: Path) -> None:
-    """Wait until no other process works in the folder; the lock lasts as long as this process and its children."""
+    """Wait until no other process works in the folder; the lock lasts as long as this process and
+    its children.
+    """
     try:
         import fcntl
     except ImportError:  # Windows
@@ -43,7 +49,9 @@ def lock(folder: Path) -> None:
 
 
 def choose_flags(folder: Path, flags: list[str]) -> list[str]:
-    """What train.py is given: its flags, or --resume where it left a checkpoint; [] if there is nothing left to do."""
+    """What train.py is given: its flags, or --resume where it left a checkpoint; [] if there is
+    nothing left to do.
+    """
     if (folder / "metrics.json").is_file():
         return []
     last = folder / "weights" / "last.pt"

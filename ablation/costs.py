@@ -1,8 +1,10 @@
-"""What each arm costs: parameters, GFLOPs, bytes moved and latency of its graph; seconds and memory of its training.
+"""What each arm costs: parameters, GFLOPs, bytes moved and latency of its graph; seconds and memory
+of its training.
 
-Latency is a ratio of two graphs under the same conditions: arms and the plain graph take turns, round after round, so
-that a slower minute of the machine falls on all of them. It is measured once for a study and kept in its costs.json,
-so that a study that was interrupted reports the same figures.
+Latency is a ratio of two graphs under the same conditions: arms and the plain graph take turns,
+round after round, so that a slower minute of the machine falls on all of them. It is measured once
+for a study and kept in its costs.json, so that a study that was interrupted reports the same
+figures.
 """
 
 from __future__ import annotations
@@ -29,17 +31,22 @@ from utils.files import atomic_write
 if TYPE_CHECKING:
     from ablation.study import Arm, CellResult, StudyConfig
 
-SECONDS, ROUNDS, FEWEST = 60.0, 50, 5  # of timing a group of arms: at most, at most, and rounds at least
+SECONDS, ROUNDS, FEWEST = (
+    60.0,
+    50,
+    5,
+)  # of timing a group of arms: at most, at most, and rounds at least
 TOGETHER = 8  # graphs in memory at a time, the plain one with each group
 WARM_UP = 2
 
 
-def measure_costs(config: StudyConfig, arms: Sequence[Arm], kept: Path | None = None) -> dict[str, Costs]:
+def measure_costs(
+    config: StudyConfig, arms: Sequence[Arm], kept: Path | None = None
+) -> dict[str, Costs]:
     """Costs of every arm's graph at the study's picture size on the study's device, by arm name.
 
-    arms: the plain one among them. kept: the study's costs.json; what it holds for the same graphs and device is
-    believed, what is new is added.
-    Raises UserError for a graph that cannot be built.
+    arms: the plain one among them. kept: the study's costs.json; what it holds for the same graphs
+    and device is believed, what is new is added. Raises UserError for a graph that cannot be built.
     """
     graphs = {arm.name: graph_of(config, arm) for arm in arms}
     device = select_device(config.device.split(",")[0])
@@ -61,7 +68,9 @@ def fingerprint(graph: Mapping[str, Any], imgsz: int, device: torch.device) -> s
 
 
 def read_kept(path: Path | None) -> dict[str, Costs]:
-    """What was measured before, by fingerprint; nothing if the file is not there, or not as we write it."""
+    """What was measured before, by fingerprint; nothing if the file is not there, or not as we
+    write it.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8")) if path else []
         return {entry["of"]: Costs(**entry["costs"]) for entry in content}
@@ -76,7 +85,10 @@ def write_kept(path: Path, known: Mapping[str, Costs]) -> None:
 
 
 def measure_graphs(
-    plain: Mapping[str, Any], graphs: Mapping[str, Mapping[str, Any]], imgsz: int, device: torch.device
+    plain: Mapping[str, Any],
+    graphs: Mapping[str, Mapping[str, Any]],
+    imgsz: int,
+    device: torch.device,
 ) -> dict[str, Costs]:
     """Costs of graphs by key: counted, then timed in groups, each in turn with the plain graph."""
     found: dict[str, Costs] = {}
@@ -116,7 +128,8 @@ def groups(names: Sequence[str], size: int) -> Iterator[Sequence[str]]:
 def time_in_turn(
     models: Mapping[str, nn.Module], x: Tensor, seconds: float = SECONDS
 ) -> dict[str, tuple[float, float]]:
-    """Median milliseconds of each network, and of the ratios to the first one's time in the same round.
+    """Median milliseconds of each network, and of the ratios to the first one's time in the same
+    round.
 
     All run once a round, so that they share the machine's better and worse minutes.
     """
@@ -132,7 +145,10 @@ def time_in_turn(
         for name, model in models.items():
             times[name].append(time_once(model, x))
     return {
-        name: (1000 * statistics.median(own), statistics.median(a / b for a, b in zip(own, times[first], strict=True)))
+        name: (
+            1000 * statistics.median(own),
+            statistics.median(a / b for a, b in zip(own, times[first], strict=True)),
+        )
         for name, own in times.items()
     }
 
@@ -158,7 +174,13 @@ def add_training(costs: Mapping[str, Costs], cells: Iterable[CellResult]) -> dic
     for name, own in by_arm(cells).items():
         if name in found:
             seconds = [value for cell in own.values() if (value := seconds_of(cell)) is not None]
-            memory = [value for cell in own.values() if (value := cell.metrics.get("memory_mb")) is not None]
+            memory = [
+                value
+                for cell in own.values()
+                if (value := cell.metrics.get("memory_mb")) is not None
+            ]
             spent = statistics.fmean(seconds) if seconds else None
-            found[name] = dataclasses.replace(found[name], train_seconds=spent, memory_mb=max(memory, default=None))
+            found[name] = dataclasses.replace(
+                found[name], train_seconds=spent, memory_mb=max(memory, default=None)
+            )
     return found

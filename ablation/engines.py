@@ -1,6 +1,8 @@
-"""Who runs the cells: a pool of processes on this machine, or Ray tasks on a cluster. Each cell is cell.py as a child.
+"""Who runs the cells: a pool of processes on this machine, or Ray tasks on a cluster. Each cell is
+cell.py as a child.
 
-Both engines take cells and leave folders: metrics.json in a cell that is done, failed.json in one that gave up.
+Both engines take cells and leave folders: metrics.json in a cell that is done, failed.json in one
+that gave up.
 """
 
 from __future__ import annotations
@@ -30,9 +32,11 @@ def settle_cell(cell: Cell, status: int, board: Board) -> None:
 
 
 def run_local(cells: Sequence[Cell], config: StudyConfig, board: Board) -> None:
-    """Run the cells in the slots of this machine, in their order; one that fails does not stop the rest.
+    """Run the cells in the slots of this machine, in their order; one that fails does not stop the
+    rest.
 
-    A signal is passed to the running cells, which save themselves. Raises StopRequested when they have.
+    A signal is passed to the running cells, which save themselves. Raises StopRequested when they
+    have.
     """
     waiting, free = list(cells), make_slots(config)
     running: dict[Cell, tuple[subprocess.Popen[bytes], Slot]] = {}
@@ -43,7 +47,9 @@ def run_local(cells: Sequence[Cell], config: StudyConfig, board: Board) -> None:
                     slot, cell = free.pop(0), waiting.pop(0)
                     board.started(cell)
                     running[cell] = (launch(make_job(config, cell, slot)), slot)
-                for cell in [cell for cell, (process, _) in running.items() if process.poll() is not None]:
+                for cell in [
+                    cell for cell, (process, _) in running.items() if process.poll() is not None
+                ]:
                     process, slot = running.pop(cell)
                     free.append(slot)
                     settle_cell(cell, process.returncode, board)
@@ -57,7 +63,10 @@ def run_local(cells: Sequence[Cell], config: StudyConfig, board: Board) -> None:
 def end_all(processes: Sequence[subprocess.Popen[bytes]], board: Board) -> None:
     """Ask processes to save themselves and wait for it; a signal that comes meanwhile kills them."""
     if processes:
-        board.say(f"stopping {len(processes)} running cells; they save their state first, another Ctrl-C does not wait")
+        board.say(
+            f"stopping {len(processes)} running cells; they save their state first, another Ctrl-C"
+            " does not wait"
+        )
     for process in processes:
         process.terminate()
     try:
@@ -69,11 +78,16 @@ def end_all(processes: Sequence[subprocess.Popen[bytes]], board: Board) -> None:
 
 
 def run_ray(cells: Sequence[Cell], config: StudyConfig, board: Board) -> None:
-    """Run the cells as Ray tasks; imported where it is used. Raises UserError if Ray is not installed."""
+    """Run the cells as Ray tasks; imported where it is used.
+
+    Raises UserError if Ray is not installed.
+    """
     try:
         import ray  # noqa: F401
     except ImportError:
-        raise UserError("--engine ray: Ray is not installed; pip install ray, or use --engine local") from None
+        raise UserError(
+            "--engine ray: Ray is not installed; pip install ray, or use --engine local"
+        ) from None
     from ablation.cluster import run_tasks
 
     run_tasks(cells, config, board)

@@ -1,8 +1,10 @@
-"""How long a study would take, before it starts: a few batches of the plain graph, through train.py's own loop.
+"""How long a study would take, before it starts: a few batches of the plain graph, through
+train.py's own loop.
 
-An arm is taken to train slower than the plain graph by as much as its forward pass does, and a validation to take one
-forward pass a picture, so the figure is an estimate: the backward pass, NMS and pictures that are not yet in the cache
-are where it is wrong, and so are cells that slow each other down.
+An arm is taken to train slower than the plain graph by as much as its forward pass does, and a
+validation to take one forward pass a picture, so the figure is an estimate: the backward pass, NMS
+and pictures that are not yet in the cache are where it is wrong, and so are cells that slow each
+other down.
 """
 
 from __future__ import annotations
@@ -28,7 +30,9 @@ WARM_UP, MEASURED = 2, 6  # batches
 
 
 class Countdown:
-    """Stands for train_epoch's stop signal: forgets the first batches' times, and stops after some more."""
+    """Stands for train_epoch's stop signal: forgets the first batches' times, and stops after some
+    more.
+    """
 
     def __init__(self, timing: Timing, warm_up: int, measured: int) -> None:
         self.timing, self.warm_up, self.last, self.batches = timing, warm_up, warm_up + measured, 0
@@ -58,9 +62,18 @@ class Pace:
 
 
 def measure_pace(config: StudyConfig, slot: Slot) -> Pace:
-    """Train the plain graph for a few batches, in a folder that is thrown away, with what a slot would have."""
-    given: dict[str, Any] = {name: getattr(config, name) for name in SHARED if getattr(config, name)}
-    given |= {**read_train_flags(config.train), "device": slot.device, "workers": slot.workers, "noplots": True}
+    """Train the plain graph for a few batches, in a folder that is thrown away, with what a slot
+    would have.
+    """
+    given: dict[str, Any] = {
+        name: getattr(config, name) for name in SHARED if getattr(config, name)
+    }
+    given |= {
+        **read_train_flags(config.train),
+        "device": slot.device,
+        "workers": slot.workers,
+        "noplots": True,
+    }
     threads = torch.get_num_threads()
     torch.set_num_threads(int(slot.environment.get("OMP_NUM_THREADS", threads)))
     try:
@@ -73,10 +86,19 @@ def measure_pace(config: StudyConfig, slot: Slot) -> Pace:
     finally:
         torch.set_num_threads(threads)
     seconds = {part: value / max(timing.pictures, 1) for part, value in timing.seconds.items()}
-    return Pace(sum(seconds.values()), seconds["forward"], (len(run.data[0]), len(run.data[1])), describe(run.device))
+    return Pace(
+        sum(seconds.values()),
+        seconds["forward"],
+        (len(run.data[0]), len(run.data[1])),
+        describe(run.device),
+    )
 
 
-def estimate_seconds(config: StudyConfig, cells: Sequence[Cell], costs: Mapping[str, Costs], pace: Pace) -> float:
+def estimate_seconds(
+    config: StudyConfig, cells: Sequence[Cell], costs: Mapping[str, Costs], pace: Pace
+) -> float:
     """Seconds until all the cells are done, slots sharing the work evenly."""
     ratios = [costs[cell.arm.name].latency_ratio or 1.0 for cell in cells]
-    return sum(ratios) * pace.epoch * config.epochs / min(len(make_slots(config)), max(len(cells), 1))
+    return (
+        sum(ratios) * pace.epoch * config.epochs / min(len(make_slots(config)), max(len(cells), 1))
+    )

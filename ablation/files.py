@@ -1,4 +1,6 @@
-"""The files that a finished cell leaves, read and checked: a damaged one is an error that names it, no score of 0."""
+"""The files that a finished cell leaves, read and checked: a damaged one is an error that names it,
+no score of 0.
+"""
 
 from __future__ import annotations
 
@@ -15,17 +17,26 @@ DELETE = "delete the folder, and the cell is run again"
 
 
 def read_metrics(path: Path) -> dict[str, Any]:
-    """metrics.json. Raises UserError if it is damaged, or has no score, which must not pass for one of 0."""
+    """metrics.json.
+
+    Raises UserError if it is damaged, or has no score, which must not pass for one of 0.
+    """
     content = read_json(path)
     if "map" not in content:
         raise UserError(f"{path}: has no score; {DELETE}")
     for name in ("map", "map50"):
         score = content.get(name)
-        if score is not None and not (is_number(score) and 0 <= score <= 1):  # None: nothing was labelled
+        if score is not None and not (
+            is_number(score) and 0 <= score <= 1
+        ):  # None: nothing was labelled
             raise UserError(f"{path}: {name}: {score!r}: must be a share of 1; {DELETE}")
     rows = content.get("classes") or []
-    if not isinstance(rows, list) or any(not isinstance(row, dict) or not row.keys() >= CLASS for row in rows):
-        raise UserError(f"{path}: classes: must be a list with class_id, name and ap of each; {DELETE}")
+    if not isinstance(rows, list) or any(
+        not isinstance(row, dict) or not row.keys() >= CLASS for row in rows
+    ):
+        raise UserError(
+            f"{path}: classes: must be a list with class_id, name and ap of each; {DELETE}"
+        )
     return content
 
 

@@ -1,6 +1,8 @@
-"""A study's folder: one program at a time works on it, and only with the settings that it was started with.
+"""A study's folder: one program at a time works on it, and only with the settings that it was
+started with.
 
-study.yaml holds them, with hashes of what went in; cells/ holds the cells, and everything else is derived from those.
+study.yaml holds them, with hashes of what went in; cells/ holds the cells, and everything else is
+derived from those.
 """
 
 from __future__ import annotations
@@ -27,9 +29,26 @@ from utils.device import describe
 from utils.errors import UserError
 from utils.files import ROOT, find_file, load_yaml, make_folder, save_yaml
 
-FREE = ("seeds", "baseline_seeds", "workers", "engine", "address", "slots", "cores_per_cell", "project", "name",
-        "dry_run")  # may differ from start to start: who runs the cells, and how many  # fmt: skip
-TRAINING = ("models", "data", "utils", "engine", "train.py", "val.py")  # whose source files a training may run
+FREE = (
+    "seeds",
+    "baseline_seeds",
+    "workers",
+    "engine",
+    "address",
+    "slots",
+    "cores_per_cell",
+    "project",
+    "name",
+    "dry_run",
+)  # may differ from start to start: who runs the cells, and how many
+TRAINING = (
+    "models",
+    "data",
+    "utils",
+    "engine",
+    "train.py",
+    "val.py",
+)  # whose source files a training may run
 
 
 @contextlib.contextmanager
@@ -46,8 +65,10 @@ def locked(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             file.seek(0)
             holder = file.read().strip() or "unknown"
-            raise UserError(f"{folder}: another ablate.py, process {holder}, works on this study; wait for it, or "
-                            "choose another --name") from None
+            raise UserError(
+                f"{folder}: another ablate.py, process {holder}, works on this study; wait for it,"
+                " or choose another --name"
+            ) from None
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
@@ -57,14 +78,16 @@ def locked(folder: Path) -> Iterator[None]:
 def settings_of(config: StudyConfig) -> dict[str, Any]:
     """What must not change while a study goes on, as YAML holds it."""
     values = {key: value for key, value in dataclasses.asdict(config).items() if key not in FREE}
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+    return {
+        key: list(value) if isinstance(value, tuple) else value for key, value in values.items()
+    }
 
 
 def open_study(config: StudyConfig) -> dict[str, Any]:
     """Write study.yaml, or compare with the one that is there; return its content, for provenance.
 
-    Raises UserError for other settings, another graph or other data: cells would not be comparable. Other code is
-    noted, and more seeds than at first too.
+    Raises UserError for other settings, another graph or other data: cells would not be comparable.
+    Other code is noted, and more seeds than at first too.
     """
     path, settings, inputs = config.folder / "study.yaml", settings_of(config), hash_inputs(config)
     content: dict[str, Any] = {"settings": settings, "inputs": inputs, "seeds": [config.seeds],
@@ -75,24 +98,38 @@ def open_study(config: StudyConfig) -> dict[str, Any]:
         refuse_changes(path, former.get("settings"), settings)
         refuse_changes(path, former.get("inputs"), inputs)
         for key in ("seeds", "baseline_seeds", "code"):
-            history, now = read_history(path, key, former.get(key), type(content[key][0])), content[key][0]
+            history, now = (
+                read_history(path, key, former.get(key), type(content[key][0])),
+                content[key][0],
+            )
             content[key] = history if [now] == history[-1:] else [*history, now]
             if key != "code" and max(content[key]) > now:
-                raise UserError(f"--{key.replace('_', '-')} {now}: the study in {config.folder} has "
-                                f"{max(content[key])} already")  # fmt: skip
+                raise UserError(
+                    f"--{key.replace('_', '-')} {now}: the study in {config.folder} has "
+                    f"{max(content[key])} already"
+                )
         for name in sorted(former.keys() - content.keys()):
             content[name] = former[name]
     if len(content["code"]) > 1:
-        print("warning: the code has changed since the study was started; its cells may not be comparable")
+        print(
+            "warning: the code has changed since the study was started; its cells may not be"
+            " comparable"
+        )
     save_yaml(path, content)
     return content
 
 
 def read_history(path: Path, key: str, values: Any, kind: type) -> list[Any]:
     """What study.yaml says of earlier starts. Raises UserError if that was edited away."""
-    if not isinstance(values, list) or not values or not all(type(value) is kind for value in values):
-        raise UserError(f"{path}: {key}: {values!r}: must list those of all starts; put it back, or choose another "
-                        "--name")  # fmt: skip
+    if (
+        not isinstance(values, list)
+        or not values
+        or not all(type(value) is kind for value in values)
+    ):
+        raise UserError(
+            f"{path}: {key}: {values!r}: must list those of all starts; put it back, or choose"
+            " another --name"
+        )
     return values
 
 
@@ -100,21 +137,30 @@ def refuse_changes(path: Path, former: Any, now: Mapping[str, Any]) -> None:
     former = former if isinstance(former, dict) else {}
     for key, value in now.items():
         if former.get(key) != value:
-            raise UserError(f"{path}: this study has {key} {former.get(key)!r}, now it is {value!r}; give what it was "
-                            "started with, or choose another --name")  # fmt: skip
+            raise UserError(
+                f"{path}: this study has {key} {former.get(key)!r}, now it is {value!r}; give what"
+                " it was started with, or choose another --name"
+            )
 
 
 def hash_inputs(config: StudyConfig) -> dict[str, str]:
     """Short hashes of both splits (names, sizes, labels), of the graph, the recipe and the weights.
 
-    The recipe is what was chosen and is no default: flags, and hyperparameters out of whatever file they are from.
+    The recipe is what was chosen and is no default: flags, and hyperparameters out of whatever file
+    they are from.
     """
     graph, _ = read_source(config.cfg, config.weights, config.scale)
     content = {key: value for key, value in graph.items() if key != "yaml_file"}
-    hashes = {f"data {split}": load_dataset(config.data, split).digest[:16] for split in ("train", "val")}
+    hashes = {
+        f"data {split}": load_dataset(config.data, split).digest[:16] for split in ("train", "val")
+    }
     hashes["graph"] = hashlib.sha256(repr(content).encode()).hexdigest()[:16]
-    chosen = [(item.name, getattr(part, item.name)) for part in choose(config) for item in dataclasses.fields(part)
-              if getattr(part, item.name) != item.default]  # fmt: skip
+    chosen = [
+        (item.name, getattr(part, item.name))
+        for part in choose(config)
+        for item in dataclasses.fields(part)
+        if getattr(part, item.name) != item.default
+    ]
     hashes["recipe"] = hashlib.sha256(repr(chosen).encode()).hexdigest()[:16]
     if config.weights:
         hashes["weights"] = hashlib.sha256(find_file(config.weights).read_bytes()).hexdigest()[:16]
@@ -124,7 +170,9 @@ def hash_inputs(config: StudyConfig) -> dict[str, str]:
 def training_files() -> list[Path]:
     """Every source file of what a training may run."""
     places = [ROOT / name for name in TRAINING]
-    return sorted(file for place in places for file in (place.rglob("*.py") if place.is_dir() else [place]))
+    return sorted(
+        file for place in places for file in (place.rglob("*.py") if place.is_dir() else [place])
+    )
 
 
 def hash_code() -> str:
@@ -136,8 +184,12 @@ def hash_code() -> str:
 
 
 def provenance(config: StudyConfig, study: Mapping[str, Any], argv: list[str]) -> dict[str, Any]:
-    """What a reader needs to repeat the study: command, versions, machine, hashes; and what was changed on the way."""
-    device = torch.device("cuda:0" if torch.cuda.is_available() and config.device != "cpu" else "cpu")
+    """What a reader needs to repeat the study: command, versions, machine, hashes; and what was
+    changed on the way.
+    """
+    device = torch.device(
+        "cuda:0" if torch.cuda.is_available() and config.device != "cpu" else "cpu"
+    )
     found = {
         "command": shlex.join(["python", "ablate.py", *argv]),
         "python": platform.python_version(),
@@ -152,7 +204,10 @@ def provenance(config: StudyConfig, study: Mapping[str, Any], argv: list[str]) -
     for key in ("seeds", "baseline_seeds"):
         if len(study[key]) > 1:
             grown = " then ".join(map(str, study[key]))
-            found[key] = f"{grown}: raised after a look at the results, which the intervals do not account for"
+            found[key] = (
+                f"{grown}: raised after a look at the results, which the intervals do not"
+                " account for"
+            )
     return found
 
 

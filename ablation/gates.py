@@ -1,7 +1,8 @@
-"""What a trained network does with its attention: how it rescales what passes, and how much of the gradient it gets.
+"""What a trained network does with its attention: how it rescales what passes, and how much of the
+gradient it gets.
 
-Measured on a finished cell's best.pt and a few validation pictures, the same ones for every arm. causes.py says in
-words what is told by these figures.
+Measured on a finished cell's best.pt and a few validation pictures, the same ones for every arm.
+causes.py says in words what is told by these figures.
 """
 
 from __future__ import annotations
@@ -39,9 +40,10 @@ ROUNDING = 0.01
 class Gate:
     """An attention module at work: output / input over positions, channels and pictures.
 
-    mean, spread: of the ratio, spread being the standard deviation. low, high: shares of gate values in the lowest and
-    highest twentieth of their range, None for a module that is no gate, but gives new values or moves them.
-    alpha: how far an identity start has been left, None without one.
+    mean, spread: of the ratio, spread being the standard deviation. low, high: shares of gate
+    values in the lowest and highest twentieth of their range, None for a module that is no gate,
+    but gives new values or moves them. alpha: how far an identity start has been left, None without
+    one.
     """
 
     name: str
@@ -60,8 +62,8 @@ class Gate:
 
 @dataclass(frozen=True)
 class Health:
-    """The attention of one network. gradient_share, parameter_share: of all modules together, norm and count by those
-    of the whole network."""
+    """The attention of one network. gradient_share, parameter_share: of all modules together, norm
+    and count by those of the whole network."""
 
     gates: tuple[Gate, ...]
     gradient_share: float
@@ -69,7 +71,8 @@ class Health:
 
 
 def examine(best: Path) -> Health | None:
-    """Measure the attention of a best.pt on validation pictures of its own data set; None if it has no attention.
+    """Measure the attention of a best.pt on validation pictures of its own data set; None if it has
+    no attention.
 
     Raises UserError if the checkpoint or the data set cannot be read.
     """
@@ -80,13 +83,17 @@ def examine(best: Path) -> Health | None:
         return None
     hyp = Hyperparameters.from_mapping(checkpoint.hyp, str(best))
     imgsz = int(checkpoint.config["imgsz"])
-    batch = read_batch(checkpoint.data or str(checkpoint.config["data"]), imgsz, int(max(model.head.strides)), hyp)
+    batch = read_batch(
+        checkpoint.data or str(checkpoint.config["data"]), imgsz, int(max(model.head.strides)), hyp
+    )
     images = batch.images.float() / 255
     with watch(modules) as seen, torch.no_grad():
         model.eval()(images)
     gates = tuple(describe(name, module, seen[name]) for name, module in modules.items())
     own = {id(value): value for module in modules.values() for value in module.parameters()}
-    share = sum(value.numel() for value in own.values()) / sum(value.numel() for value in model.parameters())
+    share = sum(value.numel() for value in own.values()) / sum(
+        value.numel() for value in model.parameters()
+    )
     return Health(gates, gradient_share(model, own, batch, hyp), share)
 
 
@@ -124,7 +131,9 @@ def watch(modules: dict[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
 
 
 def ratios(x: Tensor, out: Tensor) -> Tensor:
-    """[at most SAMPLES] of out / x, evenly spread, where x is not near zero; none if they differ in shape."""
+    """[at most SAMPLES] of out / x, evenly spread, where x is not near zero; none if they differ in
+    shape.
+    """
     if out.shape != x.shape:
         return torch.zeros(0)
     x, out = x.detach().float().flatten(), out.detach().float().flatten()
@@ -142,7 +151,11 @@ def describe(name: str, module: nn.Module, ratio: Tensor) -> Gate:
     if not len(ratio):
         return Gate(name, kind, math.nan, math.nan, None, None, off)
     ends = torch.quantile(ratio, torch.tensor([0.001, 0.999]))
-    floors = (start for start in (0.0, 1.0) if start - ROUNDING <= ends[0] and ends[1] <= start + 1 + ROUNDING)
+    floors = (
+        start
+        for start in (0.0, 1.0)
+        if start - ROUNDING <= ends[0] and ends[1] <= start + 1 + ROUNDING
+    )
     floor, low, high = next(floors, None), None, None
     if floor is not None:
         low = float((ratio < floor + EDGE).float().mean())
@@ -150,15 +163,25 @@ def describe(name: str, module: nn.Module, ratio: Tensor) -> Gate:
     return Gate(name, kind, float(ratio.mean()), float(ratio.std()), low, high, off)
 
 
-def gradient_share(model: DetectionModel, own: Mapping[int, Tensor], batch: Batch, hyp: Hyperparameters) -> float:
-    """Norm of the attention's gradients by that of all, of the loss of one batch; batch norms use what they learned."""
+def gradient_share(
+    model: DetectionModel, own: Mapping[int, Tensor], batch: Batch, hyp: Hyperparameters
+) -> float:
+    """Norm of the attention's gradients by that of all, of the loss of one batch; batch norms use
+    what they learned.
+    """
     model.train()
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.eval()
     size = (batch.images.shape[2], batch.images.shape[3])
-    total, _ = build_loss(model.spec, hyp, max(size))(model(batch.images.float() / 255), batch.targets, size)
+    total, _ = build_loss(model.spec, hyp, max(size))(
+        model(batch.images.float() / 255), batch.targets, size
+    )
     total.backward()
-    square = {id(value): float(value.grad.square().sum()) for value in model.parameters() if value.grad is not None}
+    square = {
+        id(value): float(value.grad.square().sum())
+        for value in model.parameters()
+        if value.grad is not None
+    }
     everything = sum(square.values())
     return math.sqrt(sum(square.get(key, 0.0) for key in own) / everything) if everything else 0.0

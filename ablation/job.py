@@ -1,6 +1,8 @@
-"""One cell as a job: what starts it as a process, on this machine or another, and what is kept of how it ended.
+"""One cell as a job: what starts it as a process, on this machine or another, and what is kept of
+how it ended.
 
-ablation/engines.py and ablation/cluster.py run jobs; the process is ablation/cell.py, which becomes train.py.
+ablation/engines.py and ablation/cluster.py run jobs; the process is ablation/cell.py, which becomes
+train.py.
 """
 
 from __future__ import annotations
@@ -39,13 +41,22 @@ def make_job(config: StudyConfig, cell: Cell, slot: Slot) -> Job:
 
 
 def launch(job: Job) -> subprocess.Popen[bytes]:
-    """Start a cell; what it prints is appended to its train.log. Ctrl-C in the terminal does not reach it by itself."""
+    """Start a cell; what it prints is appended to its train.log.
+
+    Ctrl-C in the terminal does not reach it by itself.
+    """
     make_folder(job.folder)
     command = [sys.executable, str(CELL), str(job.folder), str(os.getpid()), str(TRAIN), *job.flags]
     with open(job.folder / LOG, "ab") as log:
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-                                cwd=job.working_folder, env={**os.environ, **job.environment},
-                                start_new_session=True)  # fmt: skip
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            cwd=job.working_folder,
+            env={**os.environ, **job.environment},
+            start_new_session=True,
+        )
 
 
 def describe_end(folder: Path, status: int) -> str:
@@ -65,6 +76,11 @@ def note_failure(cell: Cell, status: int, reason: str) -> None:
     """Write failed.json, with how many attempts have failed."""
     path = make_folder(cell.folder) / "failed.json"
     attempts = int(read_json(path).get("attempts", 0)) + 1
-    content = {"reason": reason, "status": status, "attempts": attempts, "log": str(cell.folder / LOG)}
+    content = {
+        "reason": reason,
+        "status": status,
+        "attempts": attempts,
+        "log": str(cell.folder / LOG),
+    }
     with atomic_write(path, "w") as file:
         json.dump(content, file, indent=2)

@@ -1,6 +1,8 @@
-"""Keywords of a Python call -> fields of a configuration: the door of api/, as utils/cli.py is the command line's.
+"""Keywords of a Python call -> fields of a configuration: the door of api/, as utils/cli.py is the
+command line's.
 
-The names are Ultralytics' (batch, conf, save …) and this project's own (batch_size, conf_thres, nosave …).
+The names are Ultralytics' (batch, conf, save …) and this project's own (batch_size, conf_thres,
+nosave …).
 """
 
 from __future__ import annotations
@@ -14,9 +16,13 @@ from typing import Any
 from utils.errors import UserError
 
 RENAMED = {
-    "batch": "batch_size", "conf": "conf_thres", "iou": "iou_thres", "split": "task", "show": "view_img",
+    "batch": "batch_size",
+    "conf": "conf_thres",
+    "iou": "iou_thres",
+    "split": "task",
+    "show": "view_img",
     "line_width": "line_thickness",
-}  # fmt: skip
+}
 TURNED: dict[str, tuple[str, Callable[[Any], Any]]] = {  # to fields of another meaning
     "save": ("nosave", lambda on: not on),
     "val": ("noval", lambda on: not on),
@@ -26,10 +32,18 @@ TURNED: dict[str, tuple[str, Callable[[Any], Any]]] = {  # to fields of another 
     "amp": ("precision", lambda on: "auto" if on else "fp32"),
 }
 UNDERSTOOD = {  # keyword -> values that ask for what happens anyway
-    "task": ("detect",), "mode": ("train", "val", "predict", "export"), "deterministic": (True,), "visualize": (False,),
-    "retina_masks": (False,), "int8": (False,), "profile": (False,), "stream_buffer": (False,),
-}  # fmt: skip
-SETTLED: dict[str, dict[str, str]] = {  # call -> fields that the object or the call itself sets, with the remedy
+    "task": ("detect",),
+    "mode": ("train", "val", "predict", "export"),
+    "deterministic": (True,),
+    "visualize": (False,),
+    "retina_masks": (False,),
+    "int8": (False,),
+    "profile": (False,),
+    "stream_buffer": (False,),
+}
+SETTLED: dict[
+    str, dict[str, str]
+] = {  # call -> fields that the object or the call itself sets, with the remedy
     "val": {"weights": "are the model's own; write YOLO('FILE.pt').val()"},
     "predict": {
         "weights": "are the model's own; write YOLO('FILE.pt').predict()",
@@ -57,11 +71,12 @@ def device_text(device: Any) -> str:
 def read_keywords(
     kind: type, options: Mapping[str, Any], call: str, more: Collection[str] = ()
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Keywords of call -> ({field: value} of the dataclass kind, {name: value} of those that `more` lists).
+    """Keywords of call -> ({field: value} of the dataclass kind, {name: value} of those that `more`
+    lists).
 
-    None means that a keyword was not given. Where a name is in both, text goes to the field. Raises KeywordError for
-    an unknown keyword, with those like it, and for a value that is none of its choices; types and ranges are checked
-    where the dataclass is built.
+    None means that a keyword was not given. Where a name is in both, text goes to the field. Raises
+    KeywordError for an unknown keyword, with those like it, and for a value that is none of its
+    choices; types and ranges are checked where the dataclass is built.
     """
     settled = SETTLED.get(call, {})
     fields = {field.name: field for field in dataclasses.fields(kind) if field.name not in settled}
@@ -97,7 +112,10 @@ def _unknown(name: str, value: Any, call: str, known: Collection[str]) -> str:
 
 
 def _fit(field: dataclasses.Field[Any], value: Any, where: str) -> Any:
-    """The value in its field's own form. Raises KeywordError if it is none of the field's choices."""
+    """The value in its field's own form.
+
+    Raises KeywordError if it is none of the field's choices.
+    """
     if isinstance(value, Path):
         value = str(value)
     if field.name == "device":

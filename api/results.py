@@ -1,6 +1,7 @@
 """Results: one picture and what was found in it, under the names that Ultralytics' users know.
 
-From: Found, as the Detector of engine/inference makes it. YOLO hands Results out; drawing and writing are detect.py's.
+From: Found, as the Detector of engine/inference makes it. YOLO hands Results out; drawing and
+writing are detect.py's.
 """
 
 from __future__ import annotations
@@ -23,19 +24,32 @@ from utils.structures import Detections
 class Results:
     """One picture's detections.
 
-    boxes: Boxes. names: class number -> name. orig_img: [H, W, 3] uint8 BGR. orig_shape: (height, width). path: where
-    the picture is from. speed: milliseconds of preprocess, inference, postprocess. save_dir: folder of what predict()
-    wrote, None if nothing. Iterating, indexing and slicing give Results of single or fewer boxes.
+    boxes: Boxes. names: class number -> name. orig_img: [H, W, 3] uint8 BGR. orig_shape: (height,
+    width). path: where the picture is from. speed: milliseconds of preprocess, inference,
+    postprocess. save_dir: folder of what predict() wrote, None if nothing. Iterating, indexing and
+    slicing give Results of single or fewer boxes.
     """
 
-    def __init__(self, found: Found, save_dir: Path | None = None, boxes: Boxes | None = None) -> None:
+    def __init__(
+        self, found: Found, save_dir: Path | None = None, boxes: Boxes | None = None
+    ) -> None:
         detections = found.detections
-        rows = (detections.boxes, detections.scores[:, None], detections.classes[:, None].to(detections.boxes.dtype))
+        rows = (
+            detections.boxes,
+            detections.scores[:, None],
+            detections.classes[:, None].to(detections.boxes.dtype),
+        )
         self.boxes = Boxes(torch.cat(rows, 1), detections.size) if boxes is None else boxes
-        self.names, self.orig_img, self.orig_shape = detections.names, found.frame.image, detections.size
+        self.names, self.orig_img, self.orig_shape = (
+            detections.names,
+            found.frame.image,
+            detections.size,
+        )
         self.path, self.save_dir = found.frame.path, None if save_dir is None else str(save_dir)
         stages = ("preprocess", "inference", "postprocess")
-        self.speed = {stage: seconds * 1e3 for stage, seconds in zip(stages, found.times, strict=True)}
+        self.speed = {
+            stage: seconds * 1e3 for stage, seconds in zip(stages, found.times, strict=True)
+        }
         self._found, self._folder = found, save_dir
 
     def __len__(self) -> int:
@@ -50,7 +64,9 @@ class Results:
     def _now(self) -> Found:
         """What was found, as far as it is still in boxes."""
         data = self.boxes.tensor()
-        kept = replace(self._found.detections, boxes=data[:, :4], scores=data[:, 4], classes=data[:, 5].long())
+        kept = replace(
+            self._found.detections, boxes=data[:, :4], scores=data[:, 4], classes=data[:, 5].long()
+        )
         return replace(self._found, detections=kept)
 
     def _detections(self) -> Detections:
@@ -69,10 +85,18 @@ class Results:
         return Results(self._found, self._folder, self.boxes.to(*args, **options))
 
     def plot(
-        self, conf: bool = True, line_width: int | None = None, labels: bool = True, boxes: bool = True
+        self,
+        conf: bool = True,
+        line_width: int | None = None,
+        labels: bool = True,
+        boxes: bool = True,
     ) -> np.ndarray:
-        """A copy of the picture [H, W, 3] uint8 BGR with what was found. line_width: pixels; None suits the picture."""
-        return annotated(self._now(), line_width or 0, labels, conf) if boxes else self.orig_img.copy()
+        """A copy of the picture [H, W, 3] uint8 BGR with what was found. line_width: pixels; None
+        suits the picture.
+        """
+        return (
+            annotated(self._now(), line_width or 0, labels, conf) if boxes else self.orig_img.copy()
+        )
 
     def show(self, **options: Any) -> None:
         """Show plot(**options) in a window for a second; where there is none, say so."""
@@ -85,14 +109,18 @@ class Results:
         viewer.close()
 
     def save(self, filename: str | Path | None = None, **options: Any) -> str:
-        """Write plot(**options) to filename, whose suffix says in which format, and return its name."""
+        """Write plot(**options) to filename, whose suffix says in which format, and return its
+        name.
+        """
         path = Path(filename or f"results_{self._found.frame.name}.jpg")
         make_folder(path.parent)
         write_picture(path, self.plot(**options))
         return str(path)
 
     def save_txt(self, txt_file: str | Path, save_conf: bool = False) -> str:
-        """Write rows `class x y width height [confidence]`, shares of the picture; without boxes there is no file."""
+        """Write rows `class x y width height [confidence]`, shares of the picture; without boxes
+        there is no file.
+        """
         path = Path(txt_file)
         lines = label_lines(self._detections(), save_conf)
         make_folder(path.parent)
@@ -107,16 +135,26 @@ class Results:
         CropWriter(Path(save_dir))(frame, self._detections())
 
     def summary(self, normalize: bool = False, decimals: int = 5) -> list[dict[str, Any]]:
-        """A mapping of name, class, confidence and box (x1, y1, x2, y2; shares if normalize) for each box."""
-        found, rows = self._detections(), (self.boxes.xyxyn if normalize else self.boxes.xyxy).tolist()
+        """A mapping of name, class, confidence and box (x1, y1, x2, y2; shares if normalize) for
+        each box.
+        """
+        found, rows = (
+            self._detections(),
+            (self.boxes.xyxyn if normalize else self.boxes.xyxy).tolist(),
+        )
         return [
             {
                 "name": class_name(found, class_id),
                 "class": class_id,
                 "confidence": round(score, decimals),
-                "box": {key: round(value, decimals) for key, value in zip(("x1", "y1", "x2", "y2"), box, strict=True)},
+                "box": {
+                    key: round(value, decimals)
+                    for key, value in zip(("x1", "y1", "x2", "y2"), box, strict=True)
+                },
             }
-            for class_id, score, box in zip(found.classes.tolist(), found.scores.tolist(), rows, strict=True)
+            for class_id, score, box in zip(
+                found.classes.tolist(), found.scores.tolist(), rows, strict=True
+            )
         ]
 
     def to_json(self, normalize: bool = False, decimals: int = 5) -> str:

@@ -1,7 +1,8 @@
-"""What YOLO hands out, under the names that Ultralytics' users know: boxes of a picture, scores of an evaluation.
+"""What YOLO hands out, under the names that Ultralytics' users know: boxes of a picture, scores of
+an evaluation.
 
-From: Detections of engine/inference and Metrics of engine/evaluation, which hold the same values under this project's
-names.
+From: Detections of engine/inference and Metrics of engine/evaluation, which hold the same values
+under this project's names.
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ AT_75 = 5  # number of IoU .75 among .5, .55 … .95
 class Boxes:
     """N boxes of one picture.
 
-    data: [N, 6] x1, y1, x2, y2 in pixels of the original picture, confidence, class; a tensor or an array.
-    orig_shape: (height, width) of that picture. A box, a slice or a choice of them is Boxes again.
+    data: [N, 6] x1, y1, x2, y2 in pixels of the original picture, confidence, class; a tensor or an
+    array. orig_shape: (height, width) of that picture. A box, a slice or a choice of them is Boxes
+    again.
     """
 
     id = None  # nothing here tracks objects
@@ -82,7 +84,11 @@ class Boxes:
     def _sides(self) -> Any:
         height, width = self.orig_shape
         sides = [width, height, width, height]
-        return self.data.new_tensor(sides) if isinstance(self.data, Tensor) else np.array(sides, self.data.dtype)
+        return (
+            self.data.new_tensor(sides)
+            if isinstance(self.data, Tensor)
+            else np.array(sides, self.data.dtype)
+        )
 
     def tensor(self) -> Tensor:
         """data as a tensor on the processor."""
@@ -99,18 +105,26 @@ class Boxes:
         return self.to("cuda")
 
     def numpy(self) -> Boxes:
-        return Boxes(self.data.cpu().numpy(), self.orig_shape) if isinstance(self.data, Tensor) else self
+        return (
+            Boxes(self.data.cpu().numpy(), self.orig_shape)
+            if isinstance(self.data, Tensor)
+            else self
+        )
 
 
 class BoxScores:
-    """Scores of boxes: means over the classes that have labels, and arrays [C] in the order of ap_class_index."""
+    """Scores of boxes: means over the classes that have labels, and arrays [C] in the order of
+    ap_class_index.
+    """
 
     def __init__(self, metrics: Metrics) -> None:
         curves: ClassCurves = metrics.extra["curves"]
         self.map, self.map50 = metrics.map, metrics.map50
         self.map75 = float(curves.ap[:, AT_75].mean()) if len(curves.ap) else 0.0
         self.mp, self.mr = metrics.precision, metrics.recall
-        self.maps: np.ndarray = metrics.extra["class_ap"]  # [nc]; classes without labels have the mean
+        self.maps: np.ndarray = metrics.extra[
+            "class_ap"
+        ]  # [nc]; classes without labels have the mean
         self.ap_class_index = curves.classes
         self.p, self.r, self.f1 = curves.precision, curves.recall, curves.f1
         self.all_ap = curves.ap
@@ -131,13 +145,16 @@ class BoxScores:
 class DetMetrics:
     """The result of an evaluation.
 
-    box: its scores. speed: milliseconds a picture. confusion_matrix: `.matrix` [nc + 1, nc + 1], row predicted, column
-    labelled. metrics: the same as this project's own Metrics. save_dir: folder of charts and files.
+    box: its scores. speed: milliseconds a picture. confusion_matrix: `.matrix` [nc + 1, nc + 1],
+    row predicted, column labelled. metrics: the same as this project's own Metrics. save_dir:
+    folder of charts and files.
     """
 
     keys = ("metrics/precision(B)", "metrics/recall(B)", "metrics/mAP50(B)", "metrics/mAP50-95(B)")
 
-    def __init__(self, metrics: Metrics, names: dict[int, str], save_dir: Path | None = None) -> None:
+    def __init__(
+        self, metrics: Metrics, names: dict[int, str], save_dir: Path | None = None
+    ) -> None:
         self.metrics, self.names, self.save_dir = metrics, names, save_dir
         self.box = BoxScores(metrics)
         self.maps, self.ap_class_index = self.box.maps, self.box.ap_class_index
@@ -150,7 +167,10 @@ class DetMetrics:
     @property
     def results_dict(self) -> dict[str, float]:
         """The means and the fitness by their names in Ultralytics' results.csv."""
-        return {**dict(zip(self.keys, self.box.mean_results(), strict=True)), "fitness": self.fitness}
+        return {
+            **dict(zip(self.keys, self.box.mean_results(), strict=True)),
+            "fitness": self.fitness,
+        }
 
     def __repr__(self) -> str:
         return f"DetMetrics({', '.join(f'{name} {value:.4g}' for name, value in self.results_dict.items())})"

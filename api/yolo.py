@@ -1,4 +1,5 @@
-"""YOLO: train, validate, predict and export from Python, under the names that Ultralytics' users know.
+"""YOLO: train, validate, predict and export from Python, under the names that Ultralytics' users
+know.
 
     from api import YOLO
     model = YOLO("models/yolov8n_SimAM.yaml").load("best.pt")
@@ -6,8 +7,9 @@
     for result in model("pictures/"):
         print(result.path, result.boxes.xyxy)
 
-Graphs with anchors (YOLOv5) and without (YOLOv8, YOLO11) alike. Every call builds the configuration of a script and
-runs that script's own functions; defaults are the scripts'. A mistake raises UserError, nothing here ends the process.
+Graphs with anchors (YOLOv5) and without (YOLOv8, YOLO11) alike. Every call builds the configuration
+of a script and runs that script's own functions; defaults are the scripts'. A mistake raises
+UserError, nothing here ends the process.
 """
 
 from __future__ import annotations
@@ -54,11 +56,12 @@ HYPERPARAMETERS = frozenset(field.name for field in dataclasses.fields(Hyperpara
 class YOLO:
     """A detector and where it is from.
 
-    model: a model YAML (random weights) or a checkpoint. scale: n, s, m, l or x, for a YAML that has several sizes;
-    left out, the file's name says it. attention: modules to put into the graph, such as "SimAM@neck", or a list of
-    such (models/graph/sites.py); a checkpoint's weights stay. verbose: print its rows and costs. Attributes: model, the
-    network; names, class number -> name; save_dir, the folder of the last run. Raises UserError for a file that is
-    missing, damaged or foreign.
+    model: a model YAML (random weights) or a checkpoint. scale: n, s, m, l or x, for a YAML that
+    has several sizes; left out, the file's name says it. attention: modules to put into the graph,
+    such as "SimAM@neck", or a list of such (models/graph/sites.py); a checkpoint's weights stay.
+    verbose: print its rows and costs. Attributes: model, the network; names, class number -> name;
+    save_dir, the folder of the last run. Raises UserError for a file that is missing, damaged or
+    foreign.
     """
 
     def __init__(
@@ -97,10 +100,14 @@ class YOLO:
         return self.model.names
 
     def load(self, weights: str | Path) -> YOLO:
-        """Copy from a checkpoint all tensors that both graphs have; train() begins with the one loaded last."""
+        """Copy from a checkpoint all tensors that both graphs have; train() begins with the one
+        loaded last.
+        """
         checkpoint = with_graph(read_weights(_local(str(weights))), self.model.graph, weights)
         report = transfer(self.model, checkpoint)
-        if report.classes == tuple(range(len(checkpoint.names))) and not is_unnamed(checkpoint.names):
+        if report.classes == tuple(range(len(checkpoint.names))) and not is_unnamed(
+            checkpoint.names
+        ):
             self.model.names = checkpoint.names
         self.weights = str(weights)
         print(report.line(weights))
@@ -113,23 +120,43 @@ class YOLO:
         return self
 
     def train(
-        self, resume: bool | str | Path = False, pretrained: bool | str | Path = True, **options: Any
+        self,
+        resume: bool | str | Path = False,
+        pretrained: bool | str | Path = True,
+        **options: Any,
     ) -> DetMetrics:
-        """Train by train.py's flags (batch, data, device … as keywords) and hyperparameters (lr0, mosaic …).
+        """Train by train.py's flags (batch, data, device … as keywords) and hyperparameters (lr0,
+        mosaic …).
 
-        data: left out, the project's own default set. resume: go on with this checkpoint's interrupted run, or that of
-        the given one; other keywords are ignored then. pretrained: a checkpoint to begin with; False for none at all.
-        Afterwards the object holds best.pt. The network is built anew from its file: changes made in memory are lost.
+        data: left out, the project's own default set. resume: go on with this checkpoint's
+        interrupted run, or that of the given one; other keywords are ignored then. pretrained: a
+        checkpoint to begin with; False for none at all. Afterwards the object holds best.pt. The
+        network is built anew from its file: changes made in memory are lost.
         """
         options = {"device": self.device or None, **options}
         given, changes = read_keywords(TrainConfig, options, "train", HYPERPARAMETERS)
         if str(resume).endswith((".yaml", ".yml")):
-            raise KeywordError(f"train: resume={str(resume)!r}: must be a checkpoint; a data set is given as data=")
+            raise KeywordError(
+                f"train: resume={str(resume)!r}: must be a checkpoint; a data set is given as data="
+            )
         if resume:
-            given, changes = {"resume": (self.weights or "newest") if resume is True else str(resume)}, {}
+            given, changes = (
+                {"resume": (self.weights or "newest") if resume is True else str(resume)},
+                {},
+            )
         else:
-            weights = str(pretrained) if isinstance(pretrained, (str, Path)) else self.weights if pretrained else ""
-            own: dict[str, Any] = {"cfg": self.cfg or self._own_graph(weights), "weights": weights, "scale": self.scale}
+            weights = (
+                str(pretrained)
+                if isinstance(pretrained, (str, Path))
+                else self.weights
+                if pretrained
+                else ""
+            )
+            own: dict[str, Any] = {
+                "cfg": self.cfg or self._own_graph(weights),
+                "weights": weights,
+                "scale": self.scale,
+            }
             own["attention"] = (*self.attention, *given.pop("attention", ()))
             given = {**{name: value for name, value in own.items() if value}, **given}
         run = plan(given, changes)
@@ -138,7 +165,9 @@ class YOLO:
         except SystemExit:  # Ctrl-C or SIGTERM: the run is saved
             raise KeyboardInterrupt from None
         if metrics is None:
-            raise UserError("train: only the main process of several has a result; use train.py with torchrun")
+            raise UserError(
+                "train: only the main process of several has a result; use train.py with torchrun"
+            )
         self.save_dir = run.folder
         self._take(str(run.best if run.best.exists() else run.last))
         self.metrics = DetMetrics(metrics, self.names, run.folder)
@@ -147,7 +176,10 @@ class YOLO:
     def _own_graph(self, weights: str) -> str:
         """The file of the graph to train if `weights`, which have one too, do not say it."""
         if not weights:
-            raise UserError("train: pretrained=False: this model is from a checkpoint; make it of its YAML instead")
+            raise UserError(
+                "train: pretrained=False: this model is from a checkpoint; make it of its YAML"
+                " instead"
+            )
         return ""
 
     def val(self, **options: Any) -> DetMetrics:
@@ -159,7 +191,9 @@ class YOLO:
         if given.get("task", "val") not in ("train", "val", "test"):
             raise KeywordError(f"val: split={given['task']!r}: must be train, val or test")
         if given.get("attention"):
-            raise KeywordError("val: attention: is put in when the model is made; write YOLO(…, attention=[…])")
+            raise KeywordError(
+                "val: attention: is put in when the model is made; write YOLO(…, attention=[…])"
+            )
         given["weights"] = (self.weights or self.cfg,)
         if self._trained_at:
             given.setdefault("imgsz", self._trained_at)
@@ -168,16 +202,21 @@ class YOLO:
         self.save_dir = self.metrics.save_dir
         return self.metrics
 
-    def __call__(self, source: Any = None, stream: bool = False, **options: Any) -> list[Results] | Iterator[Results]:
+    def __call__(
+        self, source: Any = None, stream: bool = False, **options: Any
+    ) -> list[Results] | Iterator[Results]:
         """predict()."""
         return self.predict(source, stream, **options)
 
-    def predict(self, source: Any = None, stream: bool = False, **options: Any) -> list[Results] | Iterator[Results]:
+    def predict(
+        self, source: Any = None, stream: bool = False, **options: Any
+    ) -> list[Results] | Iterator[Results]:
         """Find objects by detect.py's flags (conf, iou, imgsz, classes, save, save_txt …).
 
-        source: path, folder, glob, camera number, URL, Pillow picture, array [H, W, 3] BGR, tensor [B, 3, H, W] RGB in
-        0..1, or a list; None takes validation pictures of the model's data set. verbose=False prints nothing.
-        Returns a list of Results, or with stream, which long videos need, a generator.
+        source: path, folder, glob, camera number, URL, Pillow picture, array [H, W, 3] BGR, tensor
+        [B, 3, H, W] RGB in 0..1, or a list; None takes validation pictures of the model's data set.
+        verbose=False prints nothing. Returns a list of Results, or with stream, which long videos
+        need, a generator.
         """
         verbose = bool(options.pop("verbose", True))
         defaults = {"device": self.device or None, "imgsz": self._trained_at or None, "save": False}
@@ -185,7 +224,10 @@ class YOLO:
         config = build(DetectConfig, given)
         unknown = [number for number in config.classes if number not in self.names]
         if unknown:
-            raise UserError(f"predict: classes={unknown[0]}: the model's are numbered 0 to {len(self.names) - 1}")
+            raise UserError(
+                f"predict: classes={unknown[0]}: the model's are numbered 0 to"
+                f" {len(self.names) - 1}"
+            )
         frames = usual_source(self._data) if source is None else open_any(source, config.vid_stride)
         results = self._results(frames, config, Console() if verbose else _SilentConsole())
         return results if stream else list(results)
@@ -212,15 +254,23 @@ class YOLO:
     def _ready(self, device: str = "") -> DetectionModel:
         """A fused copy for inference on the device, made again when the weights have changed."""
         place = select_device(device or self.device)
-        state = tuple((value.data_ptr(), value._version) for value in self.model.state_dict(keep_vars=True).values())
+        state = tuple(
+            (value.data_ptr(), value._version)
+            for value in self.model.state_dict(keep_vars=True).values()
+        )
         if self._copy[0] != (place, state):
             model = copy.deepcopy(self.model).to(place).float().eval().fuse()
-            self._copy = (place, state), model if place.type == "mps" else model.to(memory_format=torch.channels_last)
+            self._copy = (
+                (place, state),
+                (model if place.type == "mps" else model.to(memory_format=torch.channels_last)),
+            )
         self._copy[1].names = self.names
         return self._copy[1]
 
     def export(self, format: str = "torchscript", **options: Any) -> str:
-        """Write an `onnx` or `torchscript` file by export.py's flags (imgsz, dynamic, half, opset, nms …); its path."""
+        """Write an `onnx` or `torchscript` file by export.py's flags (imgsz, dynamic, half, opset,
+        nms …); its path.
+        """
         if self._trained_at:
             options.setdefault("imgsz", self._trained_at)
         given, _ = read_keywords(export.ExportConfig, options, "export")
@@ -230,7 +280,9 @@ class YOLO:
     def info(
         self, detailed: bool = False, verbose: bool = True, imgsz: int = USUAL_SIZE
     ) -> tuple[int, int, int, float]:
-        """(layers, parameters, gradients, GFLOPs as YOLOv5 and YOLOv8 count them), printed unless verbose is False."""
+        """(layers, parameters, gradients, GFLOPs as YOLOv5 and YOLOv8 count them), printed unless
+        verbose is False.
+        """
         model = copy.deepcopy(self.model).to("meta")
         costs = count_costs(model, whole_size(imgsz, model))
         if detailed:
@@ -238,27 +290,42 @@ class YOLO:
                 print(f"{row.i:>3} {row.f!s:>18} {row.np:>11,}  {row.type}")
         if verbose:
             print(summary(self.model, Path(self.cfg or self.weights).stem, costs))
-        leaves = [module for module in self.model.modules() if not any(True for _ in module.children())]
+        leaves = [
+            module for module in self.model.modules() if not any(True for _ in module.children())
+        ]
         sizes = [(value.numel(), value.requires_grad) for value in self.model.parameters()]
         learnt = sum(size for size, learns in sizes if learns)
         return len(leaves), sum(size for size, _ in sizes), learnt, round(gigaflops(costs)[1], 4)
 
     def fuse(self) -> YOLO:
-        """Fold batch norms into convolutions, for inference. predict() and val() do so by themselves, on a copy."""
+        """Fold batch norms into convolutions, for inference.
+
+        predict() and val() do so by themselves, on a copy.
+        """
         self.model.fuse()
         return self
 
     def track(self, *_: Any, **__: Any) -> NoReturn:
-        raise UserError("track: is not part of this project; feed predict(stream=True) to a tracker of your own")
+        raise UserError(
+            "track: is not part of this project; feed predict(stream=True) to a tracker of your own"
+        )
 
     def tune(self, *_: Any, **__: Any) -> NoReturn:
-        raise UserError("tune: is not part of this project; search with Optuna around train(), comparing several seeds")
+        raise UserError(
+            "tune: is not part of this project; search with Optuna around train(), comparing"
+            " several seeds"
+        )
 
     def add_callback(self, *_: Any, **__: Any) -> NoReturn:
-        raise UserError("add_callback: the loop has no callbacks; read results.csv in save_dir, or edit train.py")
+        raise UserError(
+            "add_callback: the loop has no callbacks; read results.csv in save_dir, or edit"
+            " train.py"
+        )
 
     def benchmark(self, *_: Any, **__: Any) -> NoReturn:
-        raise UserError("benchmark: is not part of this project; use val(), or python val.py --task speed")
+        raise UserError(
+            "benchmark: is not part of this project; use val(), or python val.py --task speed"
+        )
 
 
 class _SilentConsole(Console):
@@ -273,9 +340,19 @@ class _SilentConsole(Console):
 
 def _texts(attention: Any) -> tuple[str, ...]:
     """attention=: one text or several. Raises KeywordError for anything else."""
-    found = (attention,) if isinstance(attention, str) else attention if isinstance(attention, (list, tuple)) else None
-    if (found is None and attention is not None) or any(not isinstance(one, str) for one in found or ()):
-        raise KeywordError(f"YOLO: attention={attention!r}: must be text such as 'SimAM@neck', or a list of such")
+    found = (
+        (attention,)
+        if isinstance(attention, str)
+        else attention
+        if isinstance(attention, (list, tuple))
+        else None
+    )
+    if (found is None and attention is not None) or any(
+        not isinstance(one, str) for one in found or ()
+    ):
+        raise KeywordError(
+            f"YOLO: attention={attention!r}: must be text such as 'SimAM@neck', or a list of such"
+        )
     return tuple(found or ())
 
 
@@ -284,4 +361,6 @@ def _local(weights: str) -> Path:
     try:
         return find_file(weights)
     except UserError as error:
-        raise UserError(f"{error}; nothing is downloaded here: train it, or begin with a YAML of models/") from None
+        raise UserError(
+            f"{error}; nothing is downloaded here: train it, or begin with a YAML of models/"
+        ) from None

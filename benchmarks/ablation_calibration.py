@@ -1,9 +1,11 @@
-"""Simulated ablation studies: is the error held, and what is the power? python -m benchmarks.ablation_calibration
+"""Simulated ablation studies: is the error held, and what is the power? python -m
+benchmarks.ablation_calibration
 
-Prints the tables of docs/ablation.md: 10,000 studies per figure, 4,000 in the planning table, 400 a cell in the check
-of further_seeds. The noise of a run has standard deviation 1 in arms of ordinary noise; effects are in that unit.
-Scores contain what the seed does to all arms: a share `seed` of the variance is common. A share of 5 % is known to
-0.22 points (one standard error) with 10,000 draws, one of 80 % to 0.4.
+Prints the tables of docs/ablation.md: 10,000 studies per figure, 4,000 in the planning table, 400 a
+cell in the check of further_seeds. The noise of a run has standard deviation 1 in arms of ordinary
+noise; effects are in that unit. Scores contain what the seed does to all arms: a share `seed` of
+the variance is common. A share of 5 % is known to 0.22 points (one standard error) with 10,000
+draws, one of 80 % to 0.4.
 """
 
 from __future__ import annotations
@@ -19,7 +21,13 @@ from typing import Any
 import numpy as np
 
 from ablation.statistics.dunnett import contrasts, critical_value, expected_power
-from ablation.statistics.verdicts import HOPELESS, POOLED_ARMS, baseline_seeds, conditional_power, further_seeds
+from ablation.statistics.verdicts import (
+    HOPELESS,
+    POOLED_ARMS,
+    baseline_seeds,
+    conditional_power,
+    further_seeds,
+)
 from benchmarks.ablation_methods import METHODS, guarded
 from utils.seeds import stream
 
@@ -33,7 +41,9 @@ normal: the same for all. t(4): heavy tails, the same variance. graded: standard
 arm) in equal ratios. one arm: the last has 3, all others 1. baseline: it has 3, all arms 1. No arm has any effect."""
 
 
-def simulate(kind: str, shape: tuple[int, int, int], rng: np.random.Generator, seed_share: float = 0.3) -> Array:
+def simulate(
+    kind: str, shape: tuple[int, int, int], rng: np.random.Generator, seed_share: float = 0.3
+) -> Array:
     """Scores [draws, 1 + arms, seeds] of arms that do nothing."""
     draws, rows, seeds = shape
     heavy = kind.endswith("t(4)")
@@ -66,7 +76,10 @@ def with_effect(scores: Array, effect: float) -> Array:
 def choice_rows(arms: int, seeds: int, draws: int) -> list[list[str]]:
     """False verdicts under each noise and the power under normal noise, for each method."""
     rows = []
-    studies = [simulate(kind, (draws, 1 + arms, seeds), stream("choice", kind, arms, seeds)) for kind in NOISES]
+    studies = [
+        simulate(kind, (draws, 1 + arms, seeds), stream("choice", kind, arms, seeds))
+        for kind in NOISES
+    ]
     helped = with_effect(studies[0], EFFECT)
     for name, method in METHODS.items():
         shares = [pair(false_shares(method(study))) for study in studies]
@@ -81,7 +94,9 @@ def lose_runs(scores: Array, rng: np.random.Generator) -> Array:
 
 
 def stop_early(scores: Array, delta: float = EFFECT) -> Array:
-    """Runs of arms that the futility rule stops are never made; it is asked after every seed from the third on."""
+    """Runs of arms that the futility rule stops are never made; it is asked after every seed from
+    the third on.
+    """
     scores, planned = scores.copy(), scores.shape[-1]
     for seen in range(3, planned):
         so_far = scores.copy()
@@ -114,7 +129,9 @@ def design_rows(arms: int, seeds: int, draws: int) -> list[list[str]]:
     }
     widths = {"looked at twice": 2 * seeds}
     for share in (0.0, 0.3, 0.6):
-        designs[f"baseline twice, seed {share}"] = lambda scores, rng: guarded(more_baseline(scores, seeds))
+        designs[f"baseline twice, seed {share}"] = lambda scores, rng: guarded(
+            more_baseline(scores, seeds)
+        )
         widths[f"baseline twice, seed {share}"] = 2 * seeds
     if seeds == 3:
         del designs["futility rule"]  # it has nothing to say before the third seed
@@ -139,7 +156,16 @@ def baseline_rows(arms: int, seeds: int, draws: int) -> list[list[str]]:
         designs = (study[..., :seeds], more_baseline(study, seeds), study[..., : seeds + 1])
         power = [100 * float((guarded(scores)[:, -1] > 0).mean()) for scores in designs]
         chosen = "yes" if baseline_seeds(arms, seeds) > seeds else "no"
-        rows.append([str(arms), str(seeds), str(share), *(f"{p:.0f}" for p in power), f"{seeds} / {arms + 1}", chosen])
+        rows.append(
+            [
+                str(arms),
+                str(seeds),
+                str(share),
+                *(f"{p:.0f}" for p in power),
+                f"{seeds} / {arms + 1}",
+                chosen,
+            ]
+        )
     return rows
 
 
@@ -149,21 +175,30 @@ def futility_rows(arms: int, seeds: int, draws: int) -> list[list[str]]:
     study = simulate("normal", (draws, 1 + arms, seeds), rng)
     helped = with_effect(study, EFFECT)
     saved = 100 * float(np.isnan(stop_early(study)[:, 1:]).mean())
-    power = [100 * float((guarded(scores)[:, -1] > 0).mean()) for scores in (helped, stop_early(helped))]
+    power = [
+        100 * float((guarded(scores)[:, -1] > 0).mean()) for scores in (helped, stop_early(helped))
+    ]
     return [[str(arms), str(seeds), f"{saved:.0f}", f"{power[0]:.1f}", f"{power[1]:.1f}"]]
 
 
 def further_rows(arms: int, seeds: int, draws: int) -> list[list[str]]:
-    """Studies of so few seeds, the number printed for the last arm, and its power in new studies of that many."""
+    """Studies of so few seeds, the number printed for the last arm, and its power in new studies of
+    that many.
+    """
     rows = []
     for effect in (1.0, 1.5, 2.5):
         rng = stream("further", arms, seeds, str(effect))
         found = contrasts(simulate("normal", (min(draws, 400), 1 + arms, seeds), rng))
-        totals = [seeds + further_seeds(one_study(found, place), arms - 1, effect) for place in range(len(found.df))]
+        totals = [
+            seeds + further_seeds(one_study(found, place), arms - 1, effect)
+            for place in range(len(found.df))
+        ]
         sizes, counts = np.unique(totals, return_counts=True)
         power = 0.0
         for size, count in zip(sizes, counts, strict=True):
-            again = with_effect(simulate("normal", (max(200, 10 * count), 1 + arms, size), rng), effect)
+            again = with_effect(
+                simulate("normal", (max(200, 10 * count), 1 + arms, size), rng), effect
+            )
             power += count / len(totals) * float((guarded(again)[:, -1] > 0).mean())
         low, middle, high = np.quantile(totals, (0.1, 0.5, 0.9))
         spread = f"{middle:.0f} ({low:.0f}-{high:.0f})"
@@ -182,7 +217,9 @@ def simulated_power(arms: int, seeds: int, effect: float, draws: int) -> float:
 
 
 def planning_rows(sd_pair: float, draws: int) -> list[list[str]]:
-    """Seeds that give 0.5 mAP a power of 0.8 at this noise of a paired difference, in mAP, by simulation."""
+    """Seeds that give 0.5 mAP a power of 0.8 at this noise of a paired difference, in mAP, by
+    simulation.
+    """
     cells = []
     for arms in PLANNED_ARMS:
         ratio, seeds = 0.5 / sd_pair, 3
@@ -199,22 +236,41 @@ def planning_rows(sd_pair: float, draws: int) -> list[list[str]]:
 HEADERS = {
     "choice": ["method", "arms", "seeds", *NOISES, "power at 2.5"],
     "design": ["design", "arms", "seeds", *NOISES],
-    "baseline": ["arms", "seeds", "seed share", "plain", "twice the baseline", "a seed more", "runs", "chosen"],
+    "baseline": [
+        "arms",
+        "seeds",
+        "seed share",
+        "plain",
+        "twice the baseline",
+        "a seed more",
+        "runs",
+        "chosen",
+    ],
     "futility": ["arms", "seeds", "runs saved %", "power without", "power with"],
     "further": ["arms", "seeds", "effect", "seeds in all (10-90 %)", "power then"],
     "planning": ["sd of a pair", *(f"{arms} arm{'s' * (arms > 1)}" for arms in PLANNED_ARMS)],
 }
 MAKERS: dict[str, Callable[..., list[list[str]]]] = {
-    "choice": choice_rows, "design": design_rows, "baseline": baseline_rows, "futility": futility_rows,
-    "further": further_rows, "planning": planning_rows,
-}  # fmt: skip
+    "choice": choice_rows,
+    "design": design_rows,
+    "baseline": baseline_rows,
+    "futility": futility_rows,
+    "further": further_rows,
+    "planning": planning_rows,
+}
 
 
 def jobs_of(table: str) -> Iterable[tuple[Any, ...]]:
     if table == "planning":
         return [(sd,) for sd in (0.15, 0.2, 0.3, 0.45, 0.6, 0.9)]
     arms = {"baseline": (1, 3, 6, 25), "choice": ARMS, "design": ARMS}.get(table, ARMS)
-    seeds = {"choice": SEEDS, "design": (3, 5, 8), "baseline": (3, 5), "futility": (5, 8), "further": (3, 5)}[table]
+    seeds = {
+        "choice": SEEDS,
+        "design": (3, 5, 8),
+        "baseline": (3, 5),
+        "futility": (5, 8),
+        "further": (3, 5),
+    }[table]
     return [(a, s) for a in arms for s in seeds]
 
 
@@ -240,7 +296,11 @@ def main() -> None:
     if pool:
         spread = functools.partial(pool.map, chunksize=1)
     for table in flags.tables:
-        rows = [row for part in spread(work, [(table, key, flags.draws) for key in jobs_of(table)]) for row in part]
+        rows = [
+            row
+            for part in spread(work, [(table, key, flags.draws) for key in jobs_of(table)])
+            for row in part
+        ]
         if table == "choice":
             rows.sort(key=lambda row: list(METHODS).index(row[0]))
         print(f"\n## {table}\n\n{markdown(HEADERS[table], rows)}", flush=True)

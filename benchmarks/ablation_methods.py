@@ -1,7 +1,8 @@
-"""The tests between which benchmarks/ablation_calibration.py chooses, for many simulated studies at once.
+"""The tests between which benchmarks/ablation_calibration.py chooses, for many simulated studies at
+once.
 
-Each takes scores [draws, 1 + arms, seeds], the baseline first and no run missing, and returns signs [draws, arms]:
-1 "helps", -1 "hurts", 0 "no evidence", at 95 % per study, both directions together.
+Each takes scores [draws, 1 + arms, seeds], the baseline first and no run missing, and returns signs
+[draws, arms]: 1 "helps", -1 "hurts", 0 "no evidence", at 95 % per study, both directions together.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ ALPHA = 0.05
 
 
 def parts(scores: Array) -> tuple[Array, Array, Array]:
-    """Mean paired differences and their own variances [draws, arms]; the pooled one of the additive fit [draws, 1]."""
+    """Mean paired differences and their own variances [draws, arms]; the pooled one of the additive
+    fit [draws, 1].
+    """
     gaps = scores[:, 1:] - scores[:, :1]
     arms, seeds = gaps.shape[1:]
     centred = gaps - gaps.mean(-1, keepdims=True)
@@ -38,7 +41,9 @@ def pooled(scores: Array) -> Array:
 
 
 def guarded(scores: Array) -> Array:
-    """What ablation.statistics.verdicts.compare does; also with missing runs and extra seeds of the baseline."""
+    """What ablation.statistics.verdicts.compare does; also with missing runs and extra seeds of the
+    baseline.
+    """
     found = contrasts(scores)
     keys = np.stack([found.family, found.df], -1)
     known, places = np.unique(keys, axis=0, return_inverse=True)
@@ -74,9 +79,11 @@ def paired_t(scores: Array) -> Array:
 
 
 def moderated(scores: Array) -> Array:
-    """Variances shrunk towards a common one, as far as they themselves suggest; Dunnett's critical values.
+    """Variances shrunk towards a common one, as far as they themselves suggest; Dunnett's critical
+    values.
 
-    G. K. Smyth, "Linear models and empirical Bayes methods for assessing differential expression", 2004, section 6.2.
+    G. K. Smyth, "Linear models and empirical Bayes methods for assessing differential expression",
+    2004, section 6.2.
     """
     mean, own, _ = parts(scores)
     arms, seeds = mean.shape[1], scores.shape[-1]
@@ -88,7 +95,11 @@ def moderated(scores: Array) -> Array:
     grid = np.geomspace(0.1, 200, 400)  # half the prior's df; its trigamma falls
     curve = torch.special.polygamma(1, torch.from_numpy(grid)).numpy()
     prior = 2 * np.interp(np.maximum(spread, curve[-1]), curve[::-1], grid[::-1])
-    level = logs.mean(-1) + torch.special.digamma(torch.from_numpy(prior / 2)).numpy() - np.log(prior / 2)
+    level = (
+        logs.mean(-1)
+        + torch.special.digamma(torch.from_numpy(prior / 2)).numpy()
+        - np.log(prior / 2)
+    )
     shrunk = (prior[:, None] * np.exp(level)[:, None] + df * own) / (prior[:, None] + df)
     total = np.round(np.minimum(prior + df, arms * df), 1)
     known, places = np.unique(total, return_inverse=True)
@@ -109,6 +120,9 @@ def sign_flips(scores: Array) -> Array:
 
 
 METHODS = {
-    "Dunnett, pooled": pooled, "guarded Dunnett": guarded, "moderated t": moderated, "paired t, Holm": paired_t,
+    "Dunnett, pooled": pooled,
+    "guarded Dunnett": guarded,
+    "moderated t": moderated,
+    "paired t, Holm": paired_t,
     "sign-flip, Holm": sign_flips,
-}  # fmt: skip
+}

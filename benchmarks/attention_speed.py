@@ -1,13 +1,16 @@
-"""Time and memory of our attention modules beside tutorials' listings of them: python -m benchmarks.attention_speed
+"""Time and memory of our attention modules beside tutorials' listings of them: python -m
+benchmarks.attention_speed
 
-Both sides have the same weights and get the same maps; their outputs are compared first. They are timed in one process
-in turn, the first of a pair changing from round to round, so that a slower moment of the machine falls on both; a ratio
-is that of a pair, listing / ours, and the median of all rounds is shown with its quartiles. Kept memory is what a
-forward pass leaves for the backward pass, the input included.
+Both sides have the same weights and get the same maps; their outputs are compared first. They are
+timed in one process in turn, the first of a pair changing from round to round, so that a slower
+moment of the machine falls on both; a ratio is that of a pair, listing / ours, and the median of
+all rounds is shown with its quartiles. Kept memory is what a forward pass leaves for the backward
+pass, the input included.
 
-PASS: the training ratio reaches the module's target, inference is no slower, and no more memory is kept (SimAM: a
-third). Ratios may miss by NOISE, which is what the same code timed against itself does. On a machine that computes
-other things too, two threads wait for each other at every operation: take --threads 1 there.
+PASS: the training ratio reaches the module's target, inference is no slower, and no more memory is
+kept (SimAM: a third). Ratios may miss by NOISE, which is what the same code timed against itself
+does. On a machine that computes other things too, two threads wait for each other at every
+operation: take --threads 1 there.
 """
 
 from __future__ import annotations
@@ -34,15 +37,49 @@ NOISE = 0.03
 SHAPES = ((8, 256, 40, 40), (16, 128, 80, 80))
 HEAVY = {"ACmix": 4, "GAM": 4, "LSK": 2, "SK": 2}  # the batch is divided by this
 LAYOUTS = {"nchw": torch.contiguous_format, "nhwc": torch.channels_last}
-TARGETS = {"SimAM": 2.0, "NAM": 1.3, "CBAM": 1.3, "CoordAttention": 1.3, "SE": 1.3, "BAM": 1.3, "ECA": 1.3}
+TARGETS = {
+    "SimAM": 2.0,
+    "NAM": 1.3,
+    "CBAM": 1.3,
+    "CoordAttention": 1.3,
+    "SE": 1.3,
+    "BAM": 1.3,
+    "ECA": 1.3,
+}
 KEPT_TARGETS = {"SimAM": 1 / 3}
 CELL_SECONDS = 5.0  # of timing a module at one shape in one layout; at least three rounds are taken
-ORDER = ("SimAM", "SE", "ECA", "NAM", "CBAM", "CoordAttention", "BAM", "GlobalContext", "ShuffleAttention", "EMA",
-         "TripletAttention", "DoubleAttention", "LSKA", "LSK", "SK", "GAM", "ACmix")  # fmt: skip
+ORDER = (
+    "SimAM",
+    "SE",
+    "ECA",
+    "NAM",
+    "CBAM",
+    "CoordAttention",
+    "BAM",
+    "GlobalContext",
+    "ShuffleAttention",
+    "EMA",
+    "TripletAttention",
+    "DoubleAttention",
+    "LSKA",
+    "LSK",
+    "SK",
+    "GAM",
+    "ACmix",
+)
 HEADERS = (
-    "module", "map", "layout", "forward ms", "ratio", "training ms", "ratio", "kept MB", "difference", "target",
+    "module",
+    "map",
+    "layout",
+    "forward ms",
+    "ratio",
+    "training ms",
+    "ratio",
+    "kept MB",
+    "difference",
+    "target",
     "verdict",
-)  # fmt: skip
+)
 LEGEND = """\
 A / B: listing / ours, ms the least of all rounds. forward: inference. training: forward and backward. ratio: median
 of the rounds' ratios (quartiles), which is what target and verdict mean; where it is far from A / B, others computed.
@@ -52,7 +89,12 @@ kept: for the backward pass. difference: of outputs, relative to the largest. ta
 def like_the_listing(name: str, channels: int) -> dict[str, Any]:
     """Our module's options that make it compute what its listing computes."""
     wanted: dict[str, dict[str, Any]] = {
-        "DoubleAttention": {"c_m": channels // 4, "c_n": channels // 4, "reconstruct": True, "residual": False},
+        "DoubleAttention": {
+            "c_m": channels // 4,
+            "c_n": channels // 4,
+            "reconstruct": True,
+            "residual": False,
+        },
         "NAM": {"detach": True},  # as `.data` in the listing does; costs nothing
         "GAM": {"rate": 4, "channel_sigmoid": True, "group": False},
         "BAM": {"combine": "mul"},
@@ -67,7 +109,9 @@ def like_the_listing(name: str, channels: int) -> dict[str, Any]:
 
 @dataclass
 class Cell:
-    """A module at one shape in one layout. Times in ms, a pair (listing, ours) for each round; kept in bytes."""
+    """A module at one shape in one layout. Times in ms, a pair (listing, ours) for each round; kept
+    in bytes.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -98,7 +142,14 @@ class Cell:
         kept = " / ".join(f"{part / 1e6:.0f}" for part in self.kept)
         verdict = f"FALL SHORT: {', '.join(self.shortfalls)}" if self.shortfalls else "PASS"
         place = [self.name, "x".join(map(str, self.shape)), self.layout]
-        return [*place, *times, kept, f"{self.difference:.0e}", f"{TARGETS.get(self.name, 1.0):.1f}", verdict]
+        return [
+            *place,
+            *times,
+            kept,
+            f"{self.difference:.0e}",
+            f"{TARGETS.get(self.name, 1.0):.1f}",
+            verdict,
+        ]
 
 
 def quartiles(pairs: list[tuple[float, float]]) -> tuple[float, float, float]:
@@ -124,7 +175,10 @@ def make_pair(name: str, channels: int) -> tuple[nn.Module, nn.Module]:
     known = options(ATTENTION[name])
     chosen = {key: value for key, value in like_the_listing(name, channels).items() if key in known}
     ours = build_attention(name, channels, **chosen)
-    state, shapes = listing.state_dict(), {key: value.shape for key, value in ours.state_dict().items()}
+    state, shapes = (
+        listing.state_dict(),
+        {key: value.shape for key, value in ours.state_dict().items()},
+    )
     if set(state) != set(shapes):
         raise UserError(f"{name}: weights have other names: {sorted(set(state) ^ set(shapes))}")
     ours.load_state_dict({key: value.reshape(shapes[key]) for key, value in state.items()})
@@ -159,7 +213,9 @@ def measure(cell: Cell, device: torch.device, rounds: int) -> None:
         for module in pair:
             timer(module)
     start = time.perf_counter()
-    while len(cell.training) < rounds and (len(cell.training) < 3 or time.perf_counter() - start < CELL_SECONDS):
+    while len(cell.training) < rounds and (
+        len(cell.training) < 3 or time.perf_counter() - start < CELL_SECONDS
+    ):
         for values, timer in timers:
             swap = len(values) % 2
             first, second = (1000 * timer(module) for module in (pair[::-1] if swap else pair))
@@ -168,12 +224,25 @@ def measure(cell: Cell, device: torch.device, rounds: int) -> None:
 
 def parse_flags() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split(":")[0])
-    parser.add_argument("--modules", nargs="+", default=list(ORDER), help="class names; all of them if left out")
-    parser.add_argument("--rounds", type=int, default=15, help="at most so many; a cell takes about 5 s, or 3 rounds")
+    parser.add_argument(
+        "--modules", nargs="+", default=list(ORDER), help="class names; all of them if left out"
+    )
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        default=15,
+        help="at most so many; a cell takes about 5 s, or 3 rounds",
+    )
     parser.add_argument("--device", default="cpu", help="cpu, or cuda")
-    parser.add_argument("--threads", type=int, default=0, help="of the processor; 0 leaves PyTorch's own number")
-    parser.add_argument("--layouts", nargs="+", choices=list(LAYOUTS), default=list(LAYOUTS), help="memory order")
-    parser.add_argument("--small", action="store_true", help="only the smaller of the two map sizes")
+    parser.add_argument(
+        "--threads", type=int, default=0, help="of the processor; 0 leaves PyTorch's own number"
+    )
+    parser.add_argument(
+        "--layouts", nargs="+", choices=list(LAYOUTS), default=list(LAYOUTS), help="memory order"
+    )
+    parser.add_argument(
+        "--small", action="store_true", help="only the smaller of the two map sizes"
+    )
     flags = parser.parse_args()
     unknown = [name for name in flags.modules if name not in ORDER]
     if unknown:
@@ -192,7 +261,9 @@ def main() -> None:
     warnings.simplefilter("ignore")
     start, done, skipped = time.perf_counter(), [], []
     for name in flags.modules:
-        for shape, layout in ((shape, layout) for shape in SHAPES[: 2 - flags.small] for layout in flags.layouts):
+        for shape, layout in (
+            (shape, layout) for shape in SHAPES[: 2 - flags.small] for layout in flags.layouts
+        ):
             cell = Cell(name, (shape[0] // HEAVY.get(name, 1), *shape[1:]), layout)
             try:
                 measure(cell, device, flags.rounds)

@@ -1,9 +1,11 @@
-"""What tutorials' listings compute, operation by operation: the other side of benchmarks/attention_speed.py.
+"""What tutorials' listings compute, operation by operation: the other side of
+benchmarks/attention_speed.py.
 
-Each class runs the tensor operations that the authors' published code runs in eager mode, in the same order and with
-the same copies, written from the formulas and traps in the papers and in our notes. They are here to be timed and
-compared with, not to be used. Parameter names are the official ones, so that weights can be carried over. Where the
-originals call `view`, `reshape` stands, which costs the same and also takes channels-last maps.
+Each class runs the tensor operations that the authors' published code runs in eager mode, in the
+same order and with the same copies, written from the formulas and traps in the papers and in our
+notes. They are here to be timed and compared with, not to be used. Parameter names are the official
+ones, so that weights can be carried over. Where the originals call `view`, `reshape` stands, which
+costs the same and also takes channels-last maps.
 """
 
 from __future__ import annotations
@@ -38,9 +40,12 @@ class GAM(nn.Module):
             nn.Linear(channels, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, channels)
         )
         self.spatial_attention = nn.Sequential(
-            nn.Conv2d(channels, hidden, 7, padding=3), nn.BatchNorm2d(hidden), nn.ReLU(inplace=True),
-            nn.Conv2d(hidden, channels, 7, padding=3), nn.BatchNorm2d(channels),
-        )  # fmt: skip
+            nn.Conv2d(channels, hidden, 7, padding=3),
+            nn.BatchNorm2d(hidden),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(hidden, channels, 7, padding=3),
+            nn.BatchNorm2d(channels),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         b, c, h, w = x.shape
@@ -51,7 +56,9 @@ class GAM(nn.Module):
 
 
 class CBAM(nn.Module):
-    """Two pools through one perceptron, then maximum and mean over channels through a 7x7 convolution."""
+    """Two pools through one perceptron, then maximum and mean over channels through a 7x7
+    convolution.
+    """
 
     def __init__(self, channels: int, reduction: int = 16) -> None:
         super().__init__()
@@ -88,7 +95,9 @@ class NAM(nn.Module):
 
 
 class DoubleAttention(nn.Module):
-    """Three convolutions, two softmaxes, two matrix products, and the convolution that restores the width."""
+    """Three convolutions, two softmaxes, two matrix products, and the convolution that restores the
+    width.
+    """
 
     def __init__(self, channels: int, c_m: int = 0, c_n: int = 0) -> None:
         super().__init__()
@@ -98,7 +107,9 @@ class DoubleAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         b, _, h, w = x.shape
-        features, maps, vectors = (conv(x).reshape(b, -1, h * w) for conv in (self.convA, self.convB, self.convV))
+        features, maps, vectors = (
+            conv(x).reshape(b, -1, h * w) for conv in (self.convA, self.convB, self.convV)
+        )
         maps, vectors = F.softmax(maps, 2), F.softmax(vectors, 1)
         gathered = torch.bmm(features, maps.permute(0, 2, 1))
         return self.conv_reconstruct(gathered.matmul(vectors).reshape(b, -1, h, w))
@@ -120,7 +131,10 @@ class CoordAttention(nn.Module):
         y = self.bn1(self.conv1(torch.cat((rows, columns), 2)))
         y = y * (F.relu6(y + 3) / 6)
         rows, columns = torch.split(y, [h, w], 2)
-        gate_h, gate_w = self.conv_h(rows).sigmoid(), self.conv_w(columns.permute(0, 1, 3, 2)).sigmoid()
+        gate_h, gate_w = (
+            self.conv_h(rows).sigmoid(),
+            self.conv_w(columns.permute(0, 1, 3, 2)).sigmoid(),
+        )
         return x * gate_w * gate_h
 
 
@@ -133,8 +147,13 @@ class ACmix(nn.Module):
         self.conv1, self.conv2, self.conv3 = (nn.Conv2d(channels, channels, 1) for _ in range(3))
         self.conv_p = nn.Conv2d(2, self.width, 1)
         self.fc = nn.Conv2d(3 * head, 9, 1, bias=False)
-        self.dep_conv = nn.Conv2d(9 * self.width, channels, 3, padding=1, groups=self.width, bias=False)
-        self.rate1, self.rate2 = nn.Parameter(torch.full((1,), 0.5)), nn.Parameter(torch.full((1,), 0.5))
+        self.dep_conv = nn.Conv2d(
+            9 * self.width, channels, 3, padding=1, groups=self.width, bias=False
+        )
+        self.rate1, self.rate2 = (
+            nn.Parameter(torch.full((1,), 0.5)),
+            nn.Parameter(torch.full((1,), 0.5)),
+        )
 
     def windows(self, x: Tensor) -> Tensor:
         """[N, d, H, W] -> [N, d, window^2, H, W], every window a copy."""
@@ -146,7 +165,9 @@ class ACmix(nn.Module):
         across = torch.linspace(-1, 1, w, device=q.device, dtype=q.dtype).repeat(h, 1)
         down = torch.linspace(-1, 1, h, device=q.device, dtype=q.dtype).view(-1, 1).repeat(1, w)
         position = self.conv_p(torch.stack((across, down)).unsqueeze(0))
-        q, k, v = (part.reshape(b * self.head, self.width, h, w) for part in (q * self.width**-0.5, k, v))
+        q, k, v = (
+            part.reshape(b * self.head, self.width, h, w) for part in (q * self.width**-0.5, k, v)
+        )
         keys = self.windows(k) + position.unsqueeze(2) - self.windows(position)
         weights = F.softmax((q.unsqueeze(2) * keys).sum(1), 1)
         return (weights.unsqueeze(1) * self.windows(v)).sum(2).reshape(b, c, h, w)
@@ -182,7 +203,10 @@ class BAM(nn.Module):
         super().__init__()
         hidden = channels // reduction
         self.channel_att, self.spatial_att = nn.Module(), nn.Module()
-        self.channel_att.fc0, self.channel_att.bn0 = nn.Linear(channels, hidden), nn.BatchNorm1d(hidden)
+        self.channel_att.fc0, self.channel_att.bn0 = (
+            nn.Linear(channels, hidden),
+            nn.BatchNorm1d(hidden),
+        )
         self.channel_att.fc_final = nn.Linear(hidden, channels)
         self.spatial_att.conv_reduce = nn.Conv2d(channels, hidden, 1)
         self.spatial_att.bn_reduce = nn.BatchNorm2d(hidden)

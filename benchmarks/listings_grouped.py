@@ -1,4 +1,6 @@
-"""More of benchmarks/listings.py: the modules that split channels into groups or branches, and large kernels."""
+"""More of benchmarks/listings.py: the modules that split channels into groups or branches, and
+large kernels.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +8,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-KERNELS = {7: (3, 3, 2), 11: (3, 5, 2), 23: (5, 7, 3), 35: (5, 11, 3)}  # LSKA: plain taps, dilated taps, dilation
+KERNELS = {
+    7: (3, 3, 2),
+    11: (3, 5, 2),
+    23: (5, 7, 3),
+    35: (5, 11, 3),
+}  # LSKA: plain taps, dilated taps, dilation
 
 
 class ShuffleAttention(nn.Module):
-    """Groups in halves: one gated by its mean, one by its own normalised map; then a shuffle, which copies."""
+    """Groups in halves: one gated by its mean, one by its own normalised map; then a shuffle, which
+    copies.
+    """
 
     def __init__(self, channels: int, groups: int = 8) -> None:
         super().__init__()
@@ -36,7 +45,10 @@ class EMA(nn.Module):
         super().__init__()
         self.groups, width = factor, channels // factor
         self.gn = nn.GroupNorm(width, width)
-        self.conv1x1, self.conv3x3 = nn.Conv2d(width, width, 1), nn.Conv2d(width, width, 3, padding=1)
+        self.conv1x1, self.conv3x3 = (
+            nn.Conv2d(width, width, 1),
+            nn.Conv2d(width, width, 3, padding=1),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         b, c, h, w = x.shape
@@ -47,11 +59,15 @@ class EMA(nn.Module):
         one = self.gn(parts * rows.sigmoid() * columns.permute(0, 1, 3, 2).sigmoid())
         other = self.conv3x3(parts)
         shares = [
-            torch.softmax(F.adaptive_avg_pool2d(y, 1).reshape(b * self.groups, -1, 1).permute(0, 2, 1), -1)
+            torch.softmax(
+                F.adaptive_avg_pool2d(y, 1).reshape(b * self.groups, -1, 1).permute(0, 2, 1), -1
+            )
             for y in (one, other)
         ]
         flat = [y.reshape(b * self.groups, c // self.groups, -1) for y in (other, one)]
-        weights = (torch.matmul(shares[0], flat[0]) + torch.matmul(shares[1], flat[1])).reshape(-1, 1, h, w)
+        weights = (torch.matmul(shares[0], flat[0]) + torch.matmul(shares[1], flat[1])).reshape(
+            -1, 1, h, w
+        )
         return (parts * weights.sigmoid()).reshape(b, c, h, w)
 
 
@@ -83,15 +99,29 @@ class SK(nn.Module):
         self.paths = nn.ModuleList()
         for dilation in (1, 2):
             path = nn.Module()
-            path.conv = nn.Conv2d(channels, channels, 3, padding=dilation, dilation=dilation, groups=groups, bias=False)
+            path.conv = nn.Conv2d(
+                channels,
+                channels,
+                3,
+                padding=dilation,
+                dilation=dilation,
+                groups=groups,
+                bias=False,
+            )
             path.bn = nn.BatchNorm2d(channels)
             self.paths.append(path)
         self.attn = nn.Module()
-        self.attn.fc_reduce, self.attn.bn = nn.Conv2d(channels, hidden, 1, bias=False), nn.BatchNorm2d(hidden)
+        self.attn.fc_reduce, self.attn.bn = (
+            nn.Conv2d(channels, hidden, 1, bias=False),
+            nn.BatchNorm2d(hidden),
+        )
         self.attn.fc_select = nn.Conv2d(hidden, 2 * channels, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        stacked = torch.stack([F.relu(path.bn(path.conv(x)), inplace=True) for path in self.paths], 1)  # type: ignore
+        stacked = torch.stack(
+            [F.relu(path.bn(path.conv(x)), inplace=True) for path in self.paths],  # type: ignore
+            1,
+        )
         reduce, norm, select = self.attn.children()
         pooled = stacked.sum(1).mean((2, 3), keepdim=True)
         chosen = select(F.relu(norm(reduce(pooled)), inplace=True))
@@ -106,7 +136,10 @@ class LSK(nn.Module):
         super().__init__()
         self.conv0 = nn.Conv2d(channels, channels, 5, padding=2, groups=channels)
         self.conv_spatial = nn.Conv2d(channels, channels, 7, padding=9, groups=channels, dilation=3)
-        self.conv1, self.conv2 = nn.Conv2d(channels, channels // 2, 1), nn.Conv2d(channels, channels // 2, 1)
+        self.conv1, self.conv2 = (
+            nn.Conv2d(channels, channels // 2, 1),
+            nn.Conv2d(channels, channels // 2, 1),
+        )
         self.conv_squeeze = nn.Conv2d(2, 2, 7, padding=3)
         self.conv = nn.Conv2d(channels // 2, channels, 1)
 

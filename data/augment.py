@@ -1,7 +1,9 @@
-"""Transforms of one picture: a frozen draw made once from a generator, then applied without further randomness.
+"""Transforms of one picture: a frozen draw made once from a generator, then applied without further
+randomness.
 
-Pictures come from data/pixels.py or data/mix.py; data/dataset.py and detect.py call what is here. Pictures are
-[H, W, 3] uint8, boxes [N, 4] float32 xyxy in pixels; what happens to boxes is in data/geometry.py.
+Pictures come from data/pixels.py or data/mix.py; data/dataset.py and detect.py call what is here.
+Pictures are [H, W, 3] uint8, boxes [N, 4] float32 xyxy in pixels; what happens to boxes is in
+data/geometry.py.
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ from utils.config import Hyperparameters
 
 GREY = 114  # what YOLOv5 puts where there is no picture
 HUES = 180  # OpenCV's hue circle in 8 bits
-STRIP_BYTES = 48 * 1024  # well inside a core's cache, and below the size at which malloc asks the kernel
+STRIP_BYTES = (
+    48 * 1024
+)  # well inside a core's cache, and below the size at which malloc asks the kernel
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,11 @@ class Finish:
 def draw_finish(rng: np.random.Generator, hyp: Hyperparameters) -> Finish:
     """Draw colour factors from 1 ± gain, and flips by their probabilities."""
     hue, saturation, value, flip_ud, flip_lr = rng.random(5).tolist()
-    gains = ((2 * hue - 1) * hyp.hsv_h + 1, (2 * saturation - 1) * hyp.hsv_s + 1, (2 * value - 1) * hyp.hsv_v + 1)
+    gains = (
+        (2 * hue - 1) * hyp.hsv_h + 1,
+        (2 * saturation - 1) * hyp.hsv_s + 1,
+        (2 * value - 1) * hyp.hsv_v + 1,
+    )
     return Finish(gains, flip_ud < hyp.flipud, flip_lr < hyp.fliplr)
 
 
@@ -41,7 +49,9 @@ def apply_finish(image: np.ndarray, boxes: np.ndarray, finish: Finish) -> np.nda
     adjust_hsv(image, finish.hsv)
     if not (finish.upside_down or finish.mirrored):
         return boxes
-    code = {(True, False): 0, (False, True): 1, (True, True): -1}[finish.upside_down, finish.mirrored]
+    code = {(True, False): 0, (False, True): 1, (True, True): -1}[
+        finish.upside_down, finish.mirrored
+    ]
     cv2.flip(image, code, dst=image)
     return flip_boxes(boxes, image.shape[:2], finish)
 
@@ -57,32 +67,45 @@ def flip_boxes(boxes: np.ndarray, size: Size, finish: Finish) -> np.ndarray:
 
 
 def adjust_hsv(image: np.ndarray, factors: tuple[float, float, float]) -> None:
-    """Multiply hue, saturation and value of an RGB picture, in its own memory; hue goes round, the others saturate.
+    """Multiply hue, saturation and value of an RGB picture, in its own memory; hue goes round, the
+    others saturate.
 
-    By one table per channel, and in strips whose intermediate results stay in the processor's cache.
+    By one table per channel, and in strips whose intermediate results stay in the processor's
+    cache.
     """
     import cv2
 
     if factors == (1.0, 1.0, 1.0):
         return
     ramp = np.arange(256, dtype=np.float64)
-    tables = [ramp * factors[0] % HUES, np.minimum(ramp * factors[1], 255), np.minimum(ramp * factors[2], 255)]
+    tables = [
+        ramp * factors[0] % HUES,
+        np.minimum(ramp * factors[1], 255),
+        np.minimum(ramp * factors[2], 255),
+    ]
     tables = [table.astype(np.uint8) for table in tables]
     rows = max(STRIP_BYTES // (3 * image.shape[1]), 1)
     for top in range(0, len(image), rows):
         strip = image[top : top + rows]
         hsv = cv2.cvtColor(strip, cv2.COLOR_RGB2HSV)
-        planes = [cv2.LUT(plane, table, dst=plane) for plane, table in zip(cv2.split(hsv), tables, strict=True)]
+        planes = [
+            cv2.LUT(plane, table, dst=plane)
+            for plane, table in zip(cv2.split(hsv), tables, strict=True)
+        ]
         cv2.cvtColor(cv2.merge(planes, dst=hsv), cv2.COLOR_HSV2RGB, dst=strip)
 
 
 def resize(image: np.ndarray, size: Size, smooth: bool) -> np.ndarray:
-    """Picture at (height, width); smooth averages areas, which is for shrinking, otherwise bilinear."""
+    """Picture at (height, width); smooth averages areas, which is for shrinking, otherwise
+    bilinear.
+    """
     import cv2
 
     if image.shape[:2] == size:
         return image
-    return cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA if smooth else cv2.INTER_LINEAR)
+    return cv2.resize(
+        image, size[::-1], interpolation=cv2.INTER_AREA if smooth else cv2.INTER_LINEAR
+    )
 
 
 def paste_letterbox(image: np.ndarray, plan: Letterbox) -> np.ndarray:
@@ -100,9 +123,16 @@ def paste_letterbox(image: np.ndarray, plan: Letterbox) -> np.ndarray:
 
 
 def letterbox(
-    image: np.ndarray, target: int | Size, *, auto: bool = False, scale_up: bool = True, stride: int = 32
+    image: np.ndarray,
+    target: int | Size,
+    *,
+    auto: bool = False,
+    scale_up: bool = True,
+    stride: int = 32,
 ) -> tuple[np.ndarray, Letterbox]:
-    """Fit a picture into target (side, or height and width); see plan_letterbox, whose plan comes back too."""
+    """Fit a picture into target (side, or height and width); see plan_letterbox, whose plan comes
+    back too.
+    """
     plan = plan_letterbox(image.shape[:2], target, auto=auto, scale_up=scale_up, stride=stride)
     return paste_letterbox(image, plan), plan
 
@@ -118,5 +148,7 @@ def warp(image: np.ndarray, affine: Affine, output: Size) -> np.ndarray:
 
 
 def multi_scale_size(rng: np.random.Generator, imgsz: int, stride: int) -> int:
-    """A picture side for one step under --multi-scale: a multiple of stride from half to one and a half imgsz."""
+    """A picture side for one step under --multi-scale: a multiple of stride from half to one and a
+    half imgsz.
+    """
     return int(rng.integers(int(imgsz * 0.5), int(imgsz * 1.5) + stride)) // stride * stride

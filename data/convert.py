@@ -1,8 +1,10 @@
-"""Write YOLO labels from Pascal VOC or COCO: `python data/convert.py --data data/VOC.yaml --out ../datasets/voc-yolo`.
+"""Write YOLO labels from Pascal VOC or COCO: `python data/convert.py --data data/VOC.yaml --out
+../datasets/voc-yolo`.
 
-Training needs no conversion, it reads both formats itself; this is for other programs, or for editing the labels. What
-is written is what training would see: data/index.py reads, so boxes are clipped and every row dropped is reported.
-Everything goes to --out: labels/, images/ (links, or copies with --copy), data.yaml and report.csv.
+Training needs no conversion, it reads both formats itself; this is for other programs, or for
+editing the labels. What is written is what training would see: data/index.py reads, so boxes are
+clipped and every row dropped is reported. Everything goes to --out: labels/, images/ (links, or
+copies with --copy), data.yaml and report.csv.
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-if __name__ == "__main__":  # run as a script, Python looks in data/ first; the project's root is one up
+if (
+    __name__ == "__main__"
+):  # run as a script, Python looks in data/ first; the project's root is one up
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 import numpy as np
@@ -38,11 +42,15 @@ class ConvertConfig:
 
     data: str = flag("", "dataset YAML to convert, every split that it has")
     source: str = flag("", "instead of --data: a VOC folder, or a COCO instances file")
-    images: str = flag("", "folder of the pictures, where --source is a COCO file that is not beside them")
+    images: str = flag(
+        "", "folder of the pictures, where --source is a COCO file that is not beside them"
+    )
     format: str = flag("", "voc or coco; found out if left out", choices=("", *FORMATS))
     out: str = flag("", "folder to write to; made if it is not there")
     copy: bool = flag(False, "copy the pictures instead of linking to them")
-    exist_ok: bool = flag(False, "write into --out although it holds files; labels of the same name are replaced")
+    exist_ok: bool = flag(
+        False, "write into --out although it holds files; labels of the same name are replaced"
+    )
 
     def __post_init__(self) -> None:
         if bool(self.data) == bool(self.source):
@@ -52,7 +60,10 @@ class ConvertConfig:
 
 
 def convert(config: ConvertConfig) -> Path:
-    """Convert every split; return the path of the YAML written. Raises UserError for anything the user can mend."""
+    """Convert every split; return the path of the YAML written.
+
+    Raises UserError for anything the user can mend.
+    """
     info = read_dataset_yaml(config.data) if config.data else describe_source(config)
     out = Path(config.out)
     _make_folder(out, config.exist_ok)
@@ -78,13 +89,21 @@ def describe_source(config: ConvertConfig) -> DatasetInfo:
         categories = read_coco(source).categories
         names = dict(enumerate(dict.fromkeys(categories.values())))
         where = Source(str(Path(config.images).absolute()) if config.images else "", str(source))
-        return DatasetInfo(source, source.parent, (source.parent,), names, train=(where,), format="coco")
+        return DatasetInfo(
+            source, source.parent, (source.parent,), names, train=(where,), format="coco"
+        )
     if not (source / "Annotations").is_dir():
-        raise UserError(f"{source}: neither a COCO .json file nor a folder with Annotations/; check --source")
+        raise UserError(
+            f"{source}: neither a COCO .json file nor a folder with Annotations/; check --source"
+        )
     names = dict(enumerate(sorted(_voc_names(source / "Annotations"))))
     if not names:
-        raise UserError(f"{source / 'Annotations'}: no object with a name in its XML files; check --source")
-    return replace(DatasetInfo(source, source, (source,), names, format="voc"), **_voc_splits(source))
+        raise UserError(
+            f"{source / 'Annotations'}: no object with a name in its XML files; check --source"
+        )
+    return replace(
+        DatasetInfo(source, source, (source,), names, format="voc"), **_voc_splits(source)
+    )
 
 
 def _voc_names(folder: Path) -> set[str]:
@@ -114,7 +133,9 @@ def _make_folder(out: Path, exist_ok: bool) -> None:
 
 
 def write_split(index: DatasetIndex, out: Path, task: str, copy: bool = False) -> None:
-    """Write a label file for each picture and put the picture where the images-to-labels rule expects it."""
+    """Write a label file for each picture and put the picture where the images-to-labels rule
+    expects it.
+    """
     images, labels = out / "images" / task, out / "labels" / task
     make_folder(images)
     make_folder(labels)
@@ -122,28 +143,42 @@ def write_split(index: DatasetIndex, out: Path, task: str, copy: bool = False) -
     for sample in index:
         picture = Path(sample.path)
         count = taken[picture.stem] = taken.get(picture.stem, 0) + 1
-        stem = picture.stem if count == 1 else f"{picture.stem}~{count}"  # the same name in another folder
+        stem = (
+            picture.stem if count == 1 else f"{picture.stem}~{count}"
+        )  # the same name in another folder
         with atomic_write(labels / f"{stem}.txt", "w") as file:
             file.write(label_text(sample))
         _place_picture(picture, images / f"{stem}{picture.suffix}", copy)
 
 
 def label_text(sample: Sample) -> str:
-    """Rows `class x y width height` in shares of the picture's sides; polygons `class x1 y1 …` if any object has one.
+    """Rows `class x y width height` in shares of the picture's sides; polygons `class x1 y1 …` if
+    any object has one.
 
     A file with a polygon is read as polygons throughout, so there a box becomes its four corners.
     """
     height, width = sample.size
     rows = []
     if any(len(segment) for segment in sample.segments):
-        for number, box, segment in zip(sample.classes.tolist(), sample.boxes, sample.segments, strict=True):
+        for number, box, segment in zip(
+            sample.classes.tolist(), sample.boxes, sample.segments, strict=True
+        ):
             points = segment if len(segment) else box[[0, 1, 2, 1, 2, 3, 0, 3]].reshape(4, 2)
             shares = (points / np.array([width, height])).clip(0, 1).ravel()
             rows.append(f"{number} " + " ".join(f"{value:.8f}" for value in shares) + "\n")
         return "".join(rows)
-    for number, (x1, y1, x2, y2) in zip(sample.classes.tolist(), sample.boxes.tolist(), strict=True):
-        values = ((x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height)
-        rows.append(f"{number} " + " ".join(f"{min(max(value, 0.0), 1.0):.8f}" for value in values) + "\n")
+    for number, (x1, y1, x2, y2) in zip(
+        sample.classes.tolist(), sample.boxes.tolist(), strict=True
+    ):
+        values = (
+            (x1 + x2) / 2 / width,
+            (y1 + y2) / 2 / height,
+            (x2 - x1) / width,
+            (y2 - y1) / height,
+        )
+        rows.append(
+            f"{number} " + " ".join(f"{min(max(value, 0.0), 1.0):.8f}" for value in values) + "\n"
+        )
     return "".join(rows)
 
 
@@ -152,7 +187,9 @@ def _place_picture(picture: Path, place: Path, copy: bool) -> None:
         if place.is_file() and filecmp.cmp(place, picture, shallow=False):
             return
         if os.path.lexists(place):
-            raise UserError(f"{place}: there already, and not the same as {picture}; choose another --out")
+            raise UserError(
+                f"{place}: there already, and not the same as {picture}; choose another --out"
+            )
         if copy:
             shutil.copyfile(picture, place)
             return
@@ -161,11 +198,18 @@ def _place_picture(picture: Path, place: Path, copy: bool) -> None:
         except OSError:  # a file system, or a Windows account, without symbolic links
             shutil.copyfile(picture, place)
     except OSError as error:
-        raise UserError(f"{place}: cannot be written ({error.strerror}); choose another --out") from None
+        raise UserError(
+            f"{place}: cannot be written ({error.strerror}); choose another --out"
+        ) from None
 
 
 def main(argv: list[str] | None = None) -> None:
-    convert(build(ConvertConfig, read_flags(ConvertConfig, argv, "Write YOLO labels from Pascal VOC or COCO.")))
+    convert(
+        build(
+            ConvertConfig,
+            read_flags(ConvertConfig, argv, "Write YOLO labels from Pascal VOC or COCO."),
+        )
+    )
 
 
 if __name__ == "__main__":

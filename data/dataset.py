@@ -1,7 +1,9 @@
-"""One item: pixels and labels of picture i in epoch e, augmented by draws that depend on nothing else.
+"""One item: pixels and labels of picture i in epoch e, augmented by draws that depend on nothing
+else.
 
-Labels come from data/index.py, pixels from data/pixels.py, transforms from data/augment.py and data/mix.py;
-data/loader.py makes batches of the items. Nothing here searches, verifies or keeps pictures.
+Labels come from data/index.py, pixels from data/pixels.py, transforms from data/augment.py and
+data/mix.py; data/loader.py makes batches of the items. Nothing here searches, verifies or keeps
+pictures.
 """
 
 from __future__ import annotations
@@ -13,9 +15,30 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from data.augment import GREY, Finish, apply_finish, draw_finish, paste_letterbox, resize
-from data.geometry import Affine, Letterbox, Size, clip_boxes, draw_affine, plan_letterbox, rect_shapes, resized_size
+from data.geometry import (
+    Affine,
+    Letterbox,
+    Size,
+    clip_boxes,
+    draw_affine,
+    plan_letterbox,
+    rect_shapes,
+    resized_size,
+)
 from data.images import ImageError
-from data.mix import MIXUP_BETA, Labels, Mosaic, Picture, Result, Tile, View, compose, draw_mosaic, make_mosaic, mixup
+from data.mix import (
+    MIXUP_BETA,
+    Labels,
+    Mosaic,
+    Picture,
+    Result,
+    Tile,
+    View,
+    compose,
+    draw_mosaic,
+    make_mosaic,
+    mixup,
+)
 from data.pixels import PictureList, open_pixels
 from utils.config import Hyperparameters
 from utils.seeds import stream
@@ -26,9 +49,9 @@ from utils.structures import Item, Sample
 class DatasetSettings:
     """How pictures become items.
 
-    imgsz: long side, pixels. stride, pad (in strides): of the frames of rect batches. augment: draw transforms by
-    hyp. rect: frames by proportions instead of squares, in batches of batch_size. cache: auto, ram, disk or no;
-    copies: processes that will hold a cache each.
+    imgsz: long side, pixels. stride, pad (in strides): of the frames of rect batches. augment: draw
+    transforms by hyp. rect: frames by proportions instead of squares, in batches of batch_size.
+    cache: auto, ram, disk or no; copies: processes that will hold a cache each.
     """
 
     imgsz: int
@@ -46,8 +69,8 @@ class DatasetSettings:
 class ItemKey(NamedTuple):
     """All that an item depends on, besides data and settings.
 
-    number: of the picture in the index. repeat: how often it came before in this epoch. mosaic: False once mosaics
-    are closed. pool: pictures that may join a mosaic, () for all.
+    number: of the picture in the index. repeat: how often it came before in this epoch. mosaic:
+    False once mosaics are closed. pool: pictures that may join a mosaic, () for all.
     """
 
     number: int
@@ -59,8 +82,8 @@ class ItemKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """All draws of one item. mosaics: none, one, or two that are mixed with mix_share of the first; affine: only
-    for none."""
+    """All draws of one item. mosaics: none, one, or two that are mixed with mix_share of the first;
+    affine: only for none."""
 
     mosaics: tuple[Mosaic, ...]
     mix_share: float
@@ -68,8 +91,12 @@ class Recipe:
     finish: Finish
 
 
-def draw_recipe(rng: np.random.Generator, index: int, pool: Sequence[int], settings: DatasetSettings) -> Recipe:
-    """Draw an item's transforms; pool holds the numbers of pictures that may join it, () for no mosaic."""
+def draw_recipe(
+    rng: np.random.Generator, index: int, pool: Sequence[int], settings: DatasetSettings
+) -> Recipe:
+    """Draw an item's transforms; pool holds the numbers of pictures that may join it, () for no
+    mosaic.
+    """
     hyp, mosaics = settings.hyp, []
     if pool and rng.random() < hyp.mosaic:
         mosaics.append(draw_mosaic(rng, index, pool, settings.imgsz, hyp))
@@ -84,8 +111,8 @@ def draw_recipe(rng: np.random.Generator, index: int, pool: Sequence[int], setti
 class DetectionDataset:
     """Items of an index under settings.
 
-    index: data.index.DatasetIndex. failures: path -> reason of pictures that could not be read; such a picture is
-    grey and has no labels.
+    index: data.index.DatasetIndex. failures: path -> reason of pictures that could not be read;
+    such a picture is grey and has no labels.
     """
 
     def __init__(self, index: Any, settings: DatasetSettings) -> None:
@@ -110,9 +137,15 @@ class DetectionDataset:
         if not self.settings.augment:
             return self._plain_item(key.number, sample)
         pool: Sequence[int] = key.pool or range(len(self))
-        rng = stream(self.settings.seed, key.epoch, key.number, *((key.repeat,) if key.repeat else ()))
-        recipe = draw_recipe(rng, key.number, pool if key.mosaic and not self.settings.rect else (), self.settings)
-        image, boxes, classes = self._mixed(recipe) if recipe.mosaics else self._single(key.number, recipe)
+        rng = stream(
+            self.settings.seed, key.epoch, key.number, *((key.repeat,) if key.repeat else ())
+        )
+        recipe = draw_recipe(
+            rng, key.number, pool if key.mosaic and not self.settings.rect else (), self.settings
+        )
+        image, boxes, classes = (
+            self._mixed(recipe) if recipe.mosaics else self._single(key.number, recipe)
+        )
         boxes = apply_finish(image, boxes, recipe.finish)
         return Item(image.transpose(2, 0, 1), boxes, classes, key.number, sample.size)
 
@@ -130,7 +163,9 @@ class DetectionDataset:
             image = self.pixels[i]
         except (ImageError, OSError) as error:
             self.failures[sample.path] = str(error)
-            return Picture(_grey_picture(resized_size(sample.size, self.settings.imgsz)), _no_labels())
+            return Picture(
+                _grey_picture(resized_size(sample.size, self.settings.imgsz)), _no_labels()
+            )
         return Picture(image, _scale_labels(sample, image.shape[:2]))
 
     def _mixed(self, recipe: Recipe) -> Result:
@@ -162,9 +197,19 @@ class DetectionDataset:
         size = picture.image.shape[:2]
         plan = plan_letterbox(size, self.frame(i), scale_up=False)
         gain = (size[1] / sample.size[1] * plan.ratio[0], size[0] / sample.size[0] * plan.ratio[1])
-        boxes = picture.labels.boxes * np.array(plan.ratio * 2, np.float32) + np.array(plan.pad * 2, np.float32)
+        boxes = picture.labels.boxes * np.array(plan.ratio * 2, np.float32) + np.array(
+            plan.pad * 2, np.float32
+        )
         image = paste_letterbox(picture.image, plan).transpose(2, 0, 1)
-        return Item(image, clip_boxes(boxes, plan.size), picture.labels.classes, i, sample.size, gain, plan.pad)
+        return Item(
+            image,
+            clip_boxes(boxes, plan.size),
+            picture.labels.classes,
+            i,
+            sample.size,
+            gain,
+            plan.pad,
+        )
 
 
 def _scale_labels(sample: Sample, size: Size) -> Labels:
@@ -173,7 +218,10 @@ def _scale_labels(sample: Sample, size: Size) -> Labels:
     boxes = sample.boxes * np.concatenate([gain, gain])
     if not sample.segments:
         return Labels(boxes, sample.classes)
-    outlines = [part if len(part) else _corners(box) for part, box in zip(sample.segments, sample.boxes, strict=True)]
+    outlines = [
+        part if len(part) else _corners(box)
+        for part, box in zip(sample.segments, sample.boxes, strict=True)
+    ]
     counts = np.array([len(outline) for outline in outlines])
     return Labels(boxes, sample.classes, np.concatenate(outlines) * gain, counts)
 

@@ -1,4 +1,5 @@
-"""Geometry of augmentation: sizes, letterbox, affine draws, and what they do to boxes and polygons. No pixels here.
+"""Geometry of augmentation: sizes, letterbox, affine draws, and what they do to boxes and polygons.
+No pixels here.
 
 Sizes come from data/index.py; data/augment.py and data/mix.py apply the same numbers to pixels.
 """
@@ -26,7 +27,9 @@ class Uniform(Protocol):
 
 
 def resized_size(size: Size, imgsz: int) -> Size:
-    """Size of a picture brought to a long side of imgsz, its proportions kept; fractions are rounded up."""
+    """Size of a picture brought to a long side of imgsz, its proportions kept; fractions are
+    rounded up.
+    """
     ratio = imgsz / max(size)
     return (math.ceil(size[0] * ratio), math.ceil(size[1] * ratio)) if ratio != 1 else size
 
@@ -35,8 +38,9 @@ def resized_size(size: Size, imgsz: int) -> Size:
 class Letterbox:
     """Where a picture comes to lie in its frame, pixels.
 
-    size: (height, width) of the frame. inner: (height, width) of the resized picture. corner: (top, left) of it in the
-    frame. ratio: (x, y) factors. pad: (x, y) unrounded, so that box_in_frame = box * ratio + pad.
+    size: (height, width) of the frame. inner: (height, width) of the resized picture. corner: (top,
+    left) of it in the frame. ratio: (x, y) factors. pad: (x, y) unrounded, so that box_in_frame =
+    box * ratio + pad.
     """
 
     size: Size
@@ -47,17 +51,26 @@ class Letterbox:
 
 
 def plan_letterbox(
-    size: Size, target: int | Size, *, auto: bool = False, fill: bool = False, scale_up: bool = True, stride: int = 32
+    size: Size,
+    target: int | Size,
+    *,
+    auto: bool = False,
+    fill: bool = False,
+    scale_up: bool = True,
+    stride: int = 32,
 ) -> Letterbox:
     """Fit a picture of size into target with grey borders on both sides.
 
-    auto: only so much border as makes both sides multiples of stride. fill: stretch, no border. scale_up: False keeps
-    a smaller picture at its size.
+    auto: only so much border as makes both sides multiples of stride. fill: stretch, no border.
+    scale_up: False keeps a smaller picture at its size.
     """
     height, width = (target, target) if isinstance(target, int) else target
     ratio = min(height / size[0], width / size[1])
     ratio = ratio if scale_up else min(ratio, 1.0)
-    inner = (max(round(size[0] * ratio), 1), max(round(size[1] * ratio), 1))  # a line of pixels stays one
+    inner = (
+        max(round(size[0] * ratio), 1),
+        max(round(size[1] * ratio), 1),
+    )  # a line of pixels stays one
     spare_y, spare_x = height - inner[0], width - inner[1]
     ratios = (ratio, ratio)
     if auto:
@@ -68,17 +81,23 @@ def plan_letterbox(
     return Letterbox(
         size=(inner[0] + spare_y, inner[1] + spare_x),
         inner=inner,
-        corner=(round(pad_y - 0.1), round(pad_x - 0.1)),  # of an odd border the extra row goes to the far side
+        corner=(
+            round(pad_y - 0.1),
+            round(pad_x - 0.1),
+        ),  # of an odd border the extra row goes to the far side
         ratio=ratios,
         pad=(pad_x, pad_y),
     )
 
 
-def rect_shapes(sizes: np.ndarray, batch_size: int, grid: tuple[int, int, float]) -> tuple[np.ndarray, np.ndarray]:
+def rect_shapes(
+    sizes: np.ndarray, batch_size: int, grid: tuple[int, int, float]
+) -> tuple[np.ndarray, np.ndarray]:
     """Group pictures of like proportions, and give each batch the smallest frame that holds them.
 
-    sizes: [n, 2] (height, width). grid: (imgsz, stride, pad), pad in strides. Returns order [n], the pictures' numbers
-    from wide to tall, and shapes [batches, 2] (height, width); picture order[k] belongs to batch k // batch_size.
+    sizes: [n, 2] (height, width). grid: (imgsz, stride, pad), pad in strides. Returns order [n],
+    the pictures' numbers from wide to tall, and shapes [batches, 2] (height, width); picture
+    order[k] belongs to batch k // batch_size.
     """
     imgsz, stride, pad = grid
     aspect = sizes[:, 0] / sizes[:, 1]
@@ -86,7 +105,11 @@ def rect_shapes(sizes: np.ndarray, batch_size: int, grid: tuple[int, int, float]
     shapes = []
     for start in range(0, len(order), batch_size):
         part = aspect[order[start : start + batch_size]]
-        relative = np.array([part.max(), 1.0]) if part.max() < 1 else np.array([1.0, 1 / max(part.min(), 1.0)])
+        relative = (
+            np.array([part.max(), 1.0])
+            if part.max() < 1
+            else np.array([1.0, 1 / max(part.min(), 1.0)])
+        )
         shapes.append(np.ceil(relative * imgsz / stride + pad).astype(np.int64) * stride)
     return order, np.array(shapes, dtype=np.int64).reshape(-1, 2)
 
@@ -95,8 +118,9 @@ def rect_shapes(sizes: np.ndarray, batch_size: int, grid: tuple[int, int, float]
 class Affine:
     """One draw of the random affine or perspective map.
 
-    perspective: (x, y) per pixel. angle: degrees. scale: factor. shear: (x, y) degrees. translate: where the middle
-    goes, (x, y) shares of the output. The default is the identity when input and output have the same size.
+    perspective: (x, y) per pixel. angle: degrees. scale: factor. shear: (x, y) degrees. translate:
+    where the middle goes, (x, y) shares of the output. The default is the identity when input and
+    output have the same size.
     """
 
     perspective: tuple[float, float] = (0.0, 0.0)
@@ -111,9 +135,11 @@ class Affine:
         return not (any(self.perspective) or self.angle or any(self.shear))
 
     def matrix(self, source: Size, output: Size) -> np.ndarray:
-        """[3, 3] float64 taking (x, y, 1) of a picture of size source to one of size output: T S R P C.
+        """[3, 3] float64 taking (x, y, 1) of a picture of size source to one of size output: T S R
+        P C.
 
-        C puts the middle at 0, P bends, R turns and scales, S shears, T puts the middle at translate.
+        C puts the middle at 0, P bends, R turns and scales, S shears, T puts the middle at
+        translate.
         """
         centre, bend, turn, skew, shift = np.eye(3), np.eye(3), np.eye(3), np.eye(3), np.eye(3)
         centre[0, 2], centre[1, 2] = -source[1] / 2, -source[0] / 2
@@ -126,13 +152,20 @@ class Affine:
 
 
 def draw_affine(rng: Uniform, hyp: Hyperparameters) -> Affine:
-    """Draw the eight numbers of an Affine from rng, in this order: perspective, angle, scale, shear, translate."""
-    perspective = (rng.uniform(-hyp.perspective, hyp.perspective), rng.uniform(-hyp.perspective, hyp.perspective))
+    """Draw the eight numbers of an Affine from rng, in this order: perspective, angle, scale,
+    shear, translate.
+    """
+    perspective = (
+        rng.uniform(-hyp.perspective, hyp.perspective),
+        rng.uniform(-hyp.perspective, hyp.perspective),
+    )
     angle = rng.uniform(-hyp.degrees, hyp.degrees)
     scale = rng.uniform(1 - hyp.scale, 1 + hyp.scale)
     shear = (rng.uniform(-hyp.shear, hyp.shear), rng.uniform(-hyp.shear, hyp.shear))
     low, high = 0.5 - hyp.translate, 0.5 + hyp.translate
-    return Affine(perspective, angle, scale, shear, (rng.uniform(low, high), rng.uniform(low, high)))
+    return Affine(
+        perspective, angle, scale, shear, (rng.uniform(low, high), rng.uniform(low, high))
+    )
 
 
 def map_points(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
@@ -145,7 +178,9 @@ def map_points(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 
 def map_boxes(boxes: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """The upright hull of each box [N, 4] after the map, [N, 4] xyxy, not clipped."""
-    corners = map_points(boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2).astype(np.float64), matrix)
+    corners = map_points(
+        boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2).astype(np.float64), matrix
+    )
     return np.concatenate([corners.min(1), corners.max(1)], axis=1).astype(np.float32)
 
 
@@ -155,14 +190,18 @@ def clip_boxes(boxes: np.ndarray, size: Size) -> np.ndarray:
     return np.minimum(np.maximum(boxes, 0), limit)
 
 
-def polygon_boxes(points: np.ndarray, counts: np.ndarray, matrix: np.ndarray, size: Size) -> np.ndarray:
-    """The hull [N, 4] float32 xyxy of the part of each mapped polygon that lies in a picture of (height, width).
+def polygon_boxes(
+    points: np.ndarray, counts: np.ndarray, matrix: np.ndarray, size: Size
+) -> np.ndarray:
+    """The hull [N, 4] float32 xyxy of the part of each mapped polygon that lies in a picture of
+    (height, width).
 
-    points: [Q, 2], the corners of N polygons one after the other, counts: [N] how many each has, at least 1, both in
-    the picture that matrix [3, 3] starts from. A hull is that of those of POLYGON_POINTS samples, evenly spaced by
-    corner number along the closed outline, that come to lie in the picture; zeros if none does. The samples are never
-    made: along an edge coordinates are monotone, so that only the first and the last sample inside count, and where
-    an edge enters and leaves is linear in homogeneous coordinates.
+    points: [Q, 2], the corners of N polygons one after the other, counts: [N] how many each has, at
+    least 1, both in the picture that matrix [3, 3] starts from. A hull is that of those of
+    POLYGON_POINTS samples, evenly spaced by corner number along the closed outline, that come to
+    lie in the picture; zeros if none does. The samples are never made: along an edge coordinates
+    are monotone, so that only the first and the last sample inside count, and where an edge enters
+    and leaves is linear in homogeneous coordinates.
     """
     if not len(counts):
         return np.zeros((0, 4), dtype=np.float32)
@@ -182,11 +221,14 @@ def polygon_boxes(points: np.ndarray, counts: np.ndarray, matrix: np.ndarray, si
     points = ends[..., :2] / np.where(empty, 1.0, ends[..., 2:])
     low = np.minimum.reduceat(np.where(empty, np.inf, points).min(1), starts)
     high = np.maximum.reduceat(np.where(empty, -np.inf, points).max(1), starts)
-    return np.where(low[:, [0, 0, 0, 0]] < np.inf, np.concatenate([low, high], axis=1), 0.0).astype(np.float32)
+    return np.where(low[:, [0, 0, 0, 0]] < np.inf, np.concatenate([low, high], axis=1), 0.0).astype(
+        np.float32
+    )
 
 
 def _edge_inside(start: np.ndarray, end: np.ndarray, size: Size) -> tuple[np.ndarray, np.ndarray]:
-    """Shares [E], [E] of the way from start to end [E, 3] (homogeneous) at which an edge enters and leaves the picture.
+    """Shares [E], [E] of the way from start to end [E, 3] (homogeneous) at which an edge enters and
+    leaves the picture.
 
     Enter is above leave where no part is inside. After Liang and Barsky, ACM ToG 3(1), 1984.
     """
@@ -201,8 +243,8 @@ def _edge_inside(start: np.ndarray, end: np.ndarray, size: Size) -> tuple[np.nda
 def box_candidates(before: np.ndarray, after: np.ndarray, area_share: float = 0.1) -> np.ndarray:
     """Which boxes are still worth learning after a transform, [N] bool.
 
-    before: [N, 4] xyxy at the new scale. after: [N, 4] clipped. Kept: both sides above 2 px, more than area_share of
-    the area left, aspect ratio below 100.
+    before: [N, 4] xyxy at the new scale. after: [N, 4] clipped. Kept: both sides above 2 px, more
+    than area_share of the area left, aspect ratio below 100.
     """
     width, height = after[:, 2] - after[:, 0], after[:, 3] - after[:, 1]
     area = (before[:, 2] - before[:, 0]) * (before[:, 3] - before[:, 1])

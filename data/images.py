@@ -1,8 +1,8 @@
 """Pictures: the header for the index, the pixels for everybody else. Files are only ever read.
 
-Pillow reads headers (some 50 µs a file) and OpenCV decodes, with the same pixels as YOLOv5 has from it. Whatever
-Pillow and OpenCV disagree about (EXIF orientation, CMYK in TIFF) is settled here, so that the size in the index
-and the picture read later always agree.
+Pillow reads headers (some 50 µs a file) and OpenCV decodes, with the same pixels as YOLOv5 has from
+it. Whatever Pillow and OpenCV disagree about (EXIF orientation, CMYK in TIFF) is settled here, so
+that the size in the index and the picture read later always agree.
 """
 
 from __future__ import annotations
@@ -26,14 +26,24 @@ UNREAD_SUFFIXES = frozenset(
 MAX_PIXELS_PER_BYTE = 2000  # even a blank RGB picture has no more than 350 as PNG, 1000 as JPEG
 MIN_SIDE = 10  # pixels; smaller pictures hold nothing to learn from
 ORIENTATION_TAG, BITS_TAG, WIDTH_TAG, HEIGHT_TAG = 274, 258, 256, 257  # of EXIF and TIFF
-PNG_START, PNG_DEPTH_AT = b"\x89PNG\r\n\x1a\n", 24  # signature; offset of the byte with the bit depth
+PNG_START, PNG_DEPTH_AT = (
+    b"\x89PNG\r\n\x1a\n",
+    24,
+)  # signature; offset of the byte with the bit depth
 CHUNK_FRAME = 12  # bytes of a PNG chunk besides its content
 JPEG_END = b"\xff\xd9"
 SWAPPED = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
 SIGNATURES = (
-    (b"GIF8", "GIF"), (b"%PDF", "PDF"), (b"8BPS", "Photoshop"), (b"<svg", "SVG"), (b"<!DOC", "HTML"),
-    (b"<html", "HTML"), (b"PK\x03\x04", "ZIP"), (b"\xff\x0a", "JPEG XL"), (b"\0\0\0\x0cjP", "JPEG 2000"),
-)  # fmt: skip
+    (b"GIF8", "GIF"),
+    (b"%PDF", "PDF"),
+    (b"8BPS", "Photoshop"),
+    (b"<svg", "SVG"),
+    (b"<!DOC", "HTML"),
+    (b"<html", "HTML"),
+    (b"PK\x03\x04", "ZIP"),
+    (b"\xff\x0a", "JPEG XL"),
+    (b"\0\0\0\x0cjP", "JPEG 2000"),
+)
 # What Pillow's readers raise on damaged headers, apart from its own OSErrors.
 DAMAGE = (
     OSError,
@@ -49,7 +59,9 @@ DAMAGE = (
 
 
 class ImageError(Exception):
-    """A picture that cannot be used. kind: a few words that are the same for all such pictures; detail: this one's."""
+    """A picture that cannot be used. kind: a few words that are the same for all such pictures;
+    detail: this one's.
+    """
 
     def __init__(self, kind: str, detail: str = "") -> None:
         super().__init__(f"{kind}: {detail}" if detail else kind)
@@ -58,7 +70,9 @@ class ImageError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """size: (height, width) as shown, after EXIF rotation. oddities: kinds worth a line in the report."""
+    """size: (height, width) as shown, after EXIF rotation. oddities: kinds worth a line in the
+    report.
+    """
 
     size: tuple[int, int]
     format: str
@@ -73,14 +87,18 @@ def image_size(path: str | Path) -> tuple[int, int]:
 
 
 def check_image(path: str | Path) -> Header:
-    """Header of a picture that is whole, as far as can be seen without decoding it. Raises ImageError.
+    """Header of a picture that is whole, as far as can be seen without decoding it. Raises
+    ImageError.
 
-    The end mark of JPEG, the chunks of PNG and the length in WebP tell a whole file; others are decoded to see.
+    The end mark of JPEG, the chunks of PNG and the length in WebP tell a whole file; others are
+    decoded to see.
     """
     with _open_file(path) as file:
         header = _read_header(file)
         if min(header.size) < MIN_SIDE:
-            raise ImageError("picture too small", f"{header.size[1]}x{header.size[0]}, below {MIN_SIDE} pixels")
+            raise ImageError(
+                "picture too small", f"{header.size[1]}x{header.size[0]}, below {MIN_SIDE} pixels"
+            )
         _check_whole(header.format, file)
     return header
 
@@ -88,8 +106,8 @@ def check_image(path: str | Path) -> Header:
 def read_image(path: str | Path) -> np.ndarray:
     """[H, W, 3] uint8 BGR, upright. Raises ImageError.
 
-    Gray and palette pictures become colour, alpha is left away (not blended), 16 bits become 8, the first of several
-    frames counts.
+    Gray and palette pictures become colour, alpha is left away (not blended), 16 bits become 8, the
+    first of several frames counts.
     """
     with _open_file(path) as file:
         return decode_image(file.read())
@@ -103,7 +121,9 @@ def decode_image(data: bytes) -> np.ndarray:
     header = _read_header(file)
     _check_whole(header.format, file)
     pixels = None
-    if not (header.format == "TIFF" and "CMYK" in header.oddities):  # OpenCV takes CMYK for RGB in TIFF
+    if not (
+        header.format == "TIFF" and "CMYK" in header.oddities
+    ):  # OpenCV takes CMYK for RGB in TIFF
         try:
             flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
             pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
@@ -111,10 +131,14 @@ def decode_image(data: bytes) -> np.ndarray:
             raise ImageError("cannot be decoded", str(error).splitlines()[0]) from None
     if pixels is None:
         pixels = _decode_with_pillow(file)
-    elif header.format != "TIFF":  # in TIFF the orientation is part of the format, and OpenCV has applied it
+    elif (
+        header.format != "TIFF"
+    ):  # in TIFF the orientation is part of the format, and OpenCV has applied it
         pixels = _turn_upright(pixels, header.orientation)
     if pixels.shape[:2] != header.size:
-        raise ImageError("cannot be decoded", f"header and pixels disagree: {header.size}, {pixels.shape[:2]}")
+        raise ImageError(
+            "cannot be decoded", f"header and pixels disagree: {header.size}, {pixels.shape[:2]}"
+        )
     return pixels
 
 
@@ -124,7 +148,9 @@ def _open_file(path: str | Path) -> IO[bytes]:
     except FileNotFoundError:
         raise ImageError("picture missing", str(path)) from None
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
-        raise ImageError("picture unreadable", getattr(error, "strerror", None) or str(error)) from None
+        raise ImageError(
+            "picture unreadable", getattr(error, "strerror", None) or str(error)
+        ) from None
 
 
 def _open_with_pillow(file: IO[bytes]) -> Image.Image:
@@ -139,7 +165,9 @@ def _open_with_pillow(file: IO[bytes]) -> Image.Image:
         return Image.open(file, formats=FORMATS)
     except Image.DecompressionBombError:
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000
-        raise ImageError("too many pixels", f"its header claims more than {limit} megapixels") from None
+        raise ImageError(
+            "too many pixels", f"its header claims more than {limit} megapixels"
+        ) from None
     except Image.UnidentifiedImageError:
         raise ImageError(_unknown_kind(start), "save it as JPEG or PNG") from None
     except DAMAGE as error:
@@ -163,7 +191,9 @@ def _read_header(file: IO[bytes]) -> Header:
         _refuse_bomb(width * height, file.seek(0, io.SEEK_END))
         if orientation in SWAPPED and not _is_turned_already(picture):
             width, height = height, width
-        return Header((height, width), str(picture.format), orientation, _oddities(picture, orientation, file))
+        return Header(
+            (height, width), str(picture.format), orientation, _oddities(picture, orientation, file)
+        )
     except DAMAGE as error:
         raise ImageError("damaged header", str(error)) from None
 
@@ -175,7 +205,9 @@ def _refuse_bomb(pixels: int, length: int) -> None:
 
 
 def _orientation(picture: Image.Image) -> int:
-    """EXIF's 1 to 8, or 1. In PNG only EXIF in front of the pixels counts: Pillow decodes all to look behind them."""
+    """EXIF's 1 to 8, or 1. In PNG only EXIF in front of the pixels counts: Pillow decodes all to
+    look behind them.
+    """
     if picture.format == "PNG" and "exif" not in picture.info:
         return 1
     try:
@@ -217,7 +249,10 @@ def _suffix_fits(picture: Image.Image, file: IO[bytes]) -> bool:
     name = getattr(file, "name", None)  # bytes from a stream have none
     suffix = str(name).rpartition(".")[2].lower()
     usual = {"JPEG": "jpg jpeg mpo", "MPO": "mpo jpg jpeg", "TIFF": "tif tiff dng"}
-    return not isinstance(name, str) or suffix in usual.get(str(picture.format), str(picture.format).lower()).split()
+    return (
+        not isinstance(name, str)
+        or suffix in usual.get(str(picture.format), str(picture.format).lower()).split()
+    )
 
 
 def _check_whole(kind: str, file: IO[bytes]) -> None:
@@ -237,7 +272,10 @@ def _check_whole(kind: str, file: IO[bytes]) -> None:
 
 
 def _check_chunks(file: IO[bytes], length: int) -> None:
-    """Follow PNG's chunks to the end mark. OpenCV would believe a chunk's length, and ask for gigabytes."""
+    """Follow PNG's chunks to the end mark.
+
+    OpenCV would believe a chunk's length, and ask for gigabytes.
+    """
     at = len(PNG_START)
     while at + CHUNK_FRAME <= length:
         file.seek(at)

@@ -1,8 +1,9 @@
-"""Dataset YAML -> pictures and labels in packed arrays, a DatasetIndex: the light list that data/dataset.py reads from.
+"""Dataset YAML -> pictures and labels in packed arrays, a DatasetIndex: the light list that
+data/dataset.py reads from.
 
-A picture costs its path, its size and 24 bytes a box: 100,000 pictures take tens of megabytes, and go to a worker as a
-dozen buffers. The scan behind it (data/formats/listing.py, data/scanning/scan.py) is kept in a cache of the project's
-own.
+A picture costs its path, its size and 24 bytes a box: 100,000 pictures take tens of megabytes, and
+go to a worker as a dozen buffers. The scan behind it (data/formats/listing.py,
+data/scanning/scan.py) is kept in a cache of the project's own.
 """
 
 from __future__ import annotations
@@ -35,10 +36,11 @@ MIN_VISIBLE_PX = 3  # objects with a side below this are hardly learnt
 class DatasetIndex:
     """n pictures with M boxes in all.
 
-    names: class number -> name. sizes: [n, 2] int32 (height, width). boxes: [M, 4] float32 xyxy, pixels of the original
-    picture. classes: [M] int64. offsets: [n+1] int64, boxes offsets[i]:offsets[i+1] belong to picture i. path_bytes,
-    path_offsets [n+1]: all paths in one array. points [P, 2] float32, point_offsets [M+1]: a polygon for each box, no
-    points if it has none. report: what the scan met.
+    names: class number -> name. sizes: [n, 2] int32 (height, width). boxes: [M, 4] float32 xyxy,
+    pixels of the original picture. classes: [M] int64. offsets: [n+1] int64, boxes
+    offsets[i]:offsets[i+1] belong to picture i. path_bytes, path_offsets [n+1]: all paths in one
+    array. points [P, 2] float32, point_offsets [M+1]: a polygon for each box, no points if it has
+    none. report: what the scan met.
     """
 
     names: dict[int, str]
@@ -53,15 +55,25 @@ class DatasetIndex:
     report: ScanReport = field(default_factory=ScanReport)
 
     @classmethod
-    def pack(cls, samples: Sequence[Sample], names: dict[int, str], report: ScanReport | None = None) -> DatasetIndex:
+    def pack(
+        cls, samples: Sequence[Sample], names: dict[int, str], report: ScanReport | None = None
+    ) -> DatasetIndex:
         """The index of samples, in their order."""
         paths = [os.fsencode(sample.path) for sample in samples]
-        segments = [segment for sample in samples for segment in sample.segments or [NO_POINTS] * len(sample.classes)]
+        segments = [
+            segment
+            for sample in samples
+            for segment in sample.segments or [NO_POINTS] * len(sample.classes)
+        ]
         return cls(
             names,
             np.array([sample.size for sample in samples], np.int32).reshape(-1, 2),
-            np.concatenate([NO_BOXES, *(sample.boxes for sample in samples)]).astype(np.float32, copy=False),
-            np.concatenate([NO_CLASSES, *(sample.classes for sample in samples)]).astype(np.int64, copy=False),
+            np.concatenate([NO_BOXES, *(sample.boxes for sample in samples)]).astype(
+                np.float32, copy=False
+            ),
+            np.concatenate([NO_CLASSES, *(sample.classes for sample in samples)]).astype(
+                np.int64, copy=False
+            ),
             _offsets(len(sample.classes) for sample in samples),
             np.frombuffer(b"".join(paths), np.uint8),
             _offsets(map(len, paths)),
@@ -81,21 +93,29 @@ class DatasetIndex:
         ends = self.point_offsets[rows.start : rows.stop + 1]
         segments = tuple(self.points[a:b] for a, b in pairwise(ends)) if np.ptp(ends) else ()
         height, width = self.sizes[number].tolist()
-        return Sample(self.path(number), (height, width), self.boxes[rows], self.classes[rows], segments)
+        return Sample(
+            self.path(number), (height, width), self.boxes[rows], self.classes[rows], segments
+        )
 
     def __iter__(self) -> Iterator[Sample]:
         return (self[number] for number in range(len(self)))
 
     def path(self, number: int) -> str:
         """Where picture `number` is."""
-        return os.fsdecode(self.path_bytes[slice(*self.path_offsets[number : number + 2])].tobytes())
+        return os.fsdecode(
+            self.path_bytes[slice(*self.path_offsets[number : number + 2])].tobytes()
+        )
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of names, paths, sizes and labels: two runs with the same digest saw the same data set."""
+        """SHA-256 of names, paths, sizes and labels: two runs with the same digest saw the same
+        data set.
+        """
         state = hashlib.sha256(repr(self.names).encode())
         for name, array in self.arrays().items():
-            state.update(name.encode() + str(array.shape).encode() + np.ascontiguousarray(array).tobytes())
+            state.update(
+                name.encode() + str(array.shape).encode() + np.ascontiguousarray(array).tobytes()
+            )
         return state.hexdigest()
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -125,10 +145,12 @@ def _offsets(lengths: Iterator[int] | map[int]) -> np.ndarray:
 def load_dataset(
     path_yaml: str | Path, task: str, *, single_cls: bool = False, imgsz_hint: int | None = None
 ) -> DatasetIndex:
-    """Index one split ("train", "val" or "test") of a dataset YAML, from the cache if nothing has changed.
+    """Index one split ("train", "val" or "test") of a dataset YAML, from the cache if nothing has
+    changed.
 
-    imgsz_hint: the size that pictures will be trained at; objects too small to see there are counted in the report.
-    Raises UserError when there is nothing to work with: no folder, no picture, no label file, a class beyond names.
+    imgsz_hint: the size that pictures will be trained at; objects too small to see there are
+    counted in the report. Raises UserError when there is nothing to work with: no folder, no
+    picture, no label file, a class beyond names.
     """
     info = read_dataset_yaml(path_yaml)
     if info.generator:
@@ -152,17 +174,24 @@ def load_split(info: DatasetInfo, task: str, single_cls: bool = False) -> Datase
 def _note_small(index: DatasetIndex, imgsz: int) -> DatasetIndex:
     """Say in the report how many objects nearly vanish when pictures are scaled to imgsz pixels."""
     gains = imgsz / index.sizes.max(axis=1)
-    sides = (index.boxes[:, 2:] - index.boxes[:, :2]).min(axis=1) * np.repeat(gains, np.diff(index.offsets))
+    sides = (index.boxes[:, 2:] - index.boxes[:, :2]).min(axis=1) * np.repeat(
+        gains, np.diff(index.offsets)
+    )
     small = int((sides < MIN_VISIBLE_PX).sum())
     if not small:
         return index
-    note = f"{small:,} of {len(sides):,} objects have a side below {MIN_VISIBLE_PX} pixels at --imgsz {imgsz}"
+    note = (
+        f"{small:,} of {len(sides):,} objects have a side below {MIN_VISIBLE_PX} pixels at --imgsz"
+        f" {imgsz}"
+    )
     return replace(index, report=replace(index.report, notes=(*index.report.notes, note)))
 
 
 def _generate(info: DatasetInfo) -> None:
     if info.generator != "shapes":
-        raise UserError(f"{info.path}: generate: {info.generator} is unknown; the one generator is `shapes`")
+        raise UserError(
+            f"{info.path}: generate: {info.generator} is unknown; the one generator is `shapes`"
+        )
     from data.synthetic.shapes import generate
 
     generate(info.bases[0])
@@ -186,7 +215,13 @@ def _load_cached(info: DatasetInfo, task: str, split: Split) -> DatasetIndex:
 def _scan_index(info: DatasetInfo, title: str, opened: Opened) -> DatasetIndex:
     records, report = scan(opened, title)
     samples = [
-        Sample(record.path, record.size, record.labels.boxes, record.labels.classes, record.labels.segments)
+        Sample(
+            record.path,
+            record.size,
+            record.labels.boxes,
+            record.labels.classes,
+            record.labels.segments,
+        )
         for record in records
         if record.size is not None and record.labels is not None
     ]
@@ -203,8 +238,8 @@ def _check_classes(index: DatasetIndex, info: DatasetInfo) -> None:
     row, value = _find_class(file, len(info.names))
     last = len(info.names) - 1
     raise UserError(
-        f"{file}: row {row}: class {value}, but {info.path} lists {len(info.names)} names (0 to {last}); "
-        f"correct the row, or add the class to names"
+        f"{file}: row {row}: class {value}, but {info.path} lists {len(info.names)} names (0 to"
+        f" {last}); correct the row, or add the class to names"
     )
 
 
@@ -225,9 +260,18 @@ def _check_usable(index: DatasetIndex, info: DatasetInfo, task: str, split: Spli
         why = f"; the first, {first.file}: {first.reason}" if first else ""
         raise UserError(f"{info.path}: {task}: none of {report.total} pictures can be used{why}")
     if not report.found:
-        rule = f"{split.rule}, e.g. {split.stamped[-report.total]}" if split.format != "coco" else split.rule
-        raise UserError(f"{info.path}: {task}: none of {report.total} pictures has a label file; {rule}")
+        rule = (
+            f"{split.rule}, e.g. {split.stamped[-report.total]}"
+            if split.format != "coco"
+            else split.rule
+        )
+        raise UserError(
+            f"{info.path}: {task}: none of {report.total} pictures has a label file; {rule}"
+        )
     unknown = [entry.kind for entry in report.entries if entry.kind.startswith(UNKNOWN_CLASS)]
     strange = sorted({kind.removeprefix(UNKNOWN_CLASS) for kind in unknown})
     if not len(index.classes) and strange:
-        raise UserError(f"{info.path}: no label is of a class in names; the label files have{','.join(strange)[:200]}")
+        raise UserError(
+            f"{info.path}: no label is of a class in names; the label files"
+            f" have{','.join(strange)[:200]}"
+        )

@@ -1,8 +1,9 @@
 """Batches: the processes that read ahead, and items laid together.
 
-Items come from data/dataset.py in the order of data/order.py; train.py and val.py take the Batches. The key of every
-item travels with the request (epoch, repeat, whether mosaics are on), so worker processes have no state: any number of
-them, started at any epoch and batch, gives the same pixels in the same order.
+Items come from data/dataset.py in the order of data/order.py; train.py and val.py take the Batches.
+The key of every item travels with the request (epoch, repeat, whether mosaics are on), so worker
+processes have no state: any number of them, started at any epoch and batch, gives the same pixels
+in the same order.
 """
 
 from __future__ import annotations
@@ -36,9 +37,10 @@ SHARED_MEMORY = Path("/dev/shm")
 class LoaderOptions:
     """Who gets which items, in which order, by how many processes.
 
-    workers: processes, exactly so many; 0 reads in this one (see choose_workers). image_weights: [n] relative chances
-    of pictures, drawn with replacement. rank, world: this process's share of every batch. pin_memory: for CUDA.
-    start_method: fork or spawn; None takes fork where it is safe.
+    workers: processes, exactly so many; 0 reads in this one (see choose_workers). image_weights:
+    [n] relative chances of pictures, drawn with replacement. rank, world: this process's share of
+    every batch. pin_memory: for CUDA. start_method: fork or spawn; None takes fork where it is
+    safe.
     """
 
     workers: int = 0
@@ -53,8 +55,9 @@ class LoaderOptions:
 class RawBatch(NamedTuple):
     """A batch on its way between processes.
 
-    images: [B, H, W, 3] uint8, a tensor in shared memory, or an array if it goes through a pipe. targets: [T, 6].
-    rows: per item its index, original size, gain and pad. failures: (path, reason) of pictures that were not read.
+    images: [B, H, W, 3] uint8, a tensor in shared memory, or an array if it goes through a pipe.
+    targets: [T, 6]. rows: per item its index, original size, gain and pad. failures: (path, reason)
+    of pictures that were not read.
     """
 
     images: Any
@@ -64,13 +67,18 @@ class RawBatch(NamedTuple):
 
 
 def choose_workers(requested: int, device_type: str, batch_size: int) -> int:
-    """How many loader processes to use, at most requested: no more than cores or pictures in a batch.
+    """How many loader processes to use, at most requested: no more than cores or pictures in a
+    batch.
 
-    Where the processor also computes the network (device_type cpu), one for four cores: it decodes in the gaps that
-    computation leaves, and more of them would only take cores away from it.
+    Where the processor also computes the network (device_type cpu), one for four cores: it decodes
+    in the gaps that computation leaves, and more of them would only take cores away from it.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    cores = max(cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")), 1)  # torchrun's processes share the machine
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+    cores = max(
+        cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")), 1
+    )  # torchrun's processes share the machine
     useful = max(cores // 4, 1) if device_type == "cpu" else cores
     return min(requested, useful, batch_size if batch_size > 1 else 0)
 
@@ -83,8 +91,8 @@ def build_loader(index: Any, settings: DatasetSettings, **options: Any) -> Loade
 class Loader:
     """Iterates over the Batches of the epoch that set_epoch chose.
 
-    failures: path -> reason of pictures that could not be read so far; each is told once on stderr. Raises UserError
-    when a worker process dies.
+    failures: path -> reason of pictures that could not be read so far; each is told once on stderr.
+    Raises UserError when a worker process dies.
     """
 
     def __init__(self, dataset: DetectionDataset, options: LoaderOptions) -> None:
@@ -115,7 +123,9 @@ class Loader:
         self._plan.mosaic = False
 
     def set_weights(self, weights: np.ndarray | None) -> None:
-        """From the next iteration on, draw pictures with these relative chances [n], or each once for None."""
+        """From the next iteration on, draw pictures with these relative chances [n], or each once
+        for None.
+        """
         self._plan.weights = weights
 
     def __iter__(self) -> Iterator[Batch]:
@@ -131,7 +141,9 @@ class Loader:
                 self.failures[path] = reason
         indices, sizes, gains, pads = zip(*raw.rows, strict=True)
         paths = tuple(self.dataset.index.path(i) for i in indices)
-        images = torch.as_tensor(raw.images).permute(0, 3, 1, 2)  # NCHW in channels-last order, no copy
+        images = torch.as_tensor(raw.images).permute(
+            0, 3, 1, 2
+        )  # NCHW in channels-last order, no copy
         return Batch(images, torch.from_numpy(raw.targets), indices, paths, sizes, gains, pads)
 
     def _worker_options(self) -> dict[str, Any]:
@@ -142,23 +154,30 @@ class Loader:
             "persistent_workers": True,
             "prefetch_factor": PREFETCH,
             "worker_init_fn": _start_worker,
-            "multiprocessing_context": self.options.start_method or ("fork" if sys.platform == "linux" else "spawn"),
+            "multiprocessing_context": (
+                self.options.start_method or ("fork" if sys.platform == "linux" else "spawn")
+            ),
         }
 
     def _fits_shared_memory(self) -> bool:
-        """Whether all batches under way fit /dev/shm, 64 MB in a plain container; otherwise they go through pipes."""
+        """Whether all batches under way fit /dev/shm, 64 MB in a plain container; otherwise they go
+        through pipes.
+        """
         if not self.options.workers or not SHARED_MEMORY.is_dir():
             return True
         settings = self.dataset.settings
         area = int(self.dataset.shapes.prod(1).max()) if settings.rect else settings.imgsz**2
         under_way = self.options.workers * PREFETCH + 2  # and those that the consumer holds
-        return 1.5 * under_way * settings.batch_size * area * 3 < shutil.disk_usage(SHARED_MEMORY).free
+        return (
+            1.5 * under_way * settings.batch_size * area * 3 < shutil.disk_usage(SHARED_MEMORY).free
+        )
 
 
 class _Plan(Sampler[list[ItemKey]]):
     """What the next iteration reads: the keys of a batch at a time.
 
-    It does not know its Loader: worker processes end at once only where torch's objects are in no reference cycle.
+    It does not know its Loader: worker processes end at once only where torch's objects are in no
+    reference cycle.
     """
 
     def __init__(self, dataset: DetectionDataset, options: LoaderOptions) -> None:
@@ -185,7 +204,11 @@ class _BatchReader(Dataset[RawBatch]):
     def __getitem__(self, keys: list[ItemKey]) -> RawBatch:
         items = [self.dataset[key] for key in keys]
         pictures = [np.ascontiguousarray(item.image.transpose(1, 2, 0)) for item in items]
-        stacked = np.stack(pictures) if self.through_pipe else default_collate([torch.from_numpy(p) for p in pictures])
+        stacked = (
+            np.stack(pictures)
+            if self.through_pipe
+            else default_collate([torch.from_numpy(p) for p in pictures])
+        )
         rows = tuple((item.index, item.original_size, item.gain, item.pad) for item in items)
         failures = tuple(self.dataset.failures.items())
         self.dataset.failures.clear()
@@ -212,7 +235,9 @@ def _next_or_none(batches: Iterator[RawBatch]) -> RawBatch | None:
         if "DataLoader worker" not in str(error):
             raise
         cause = str(error).splitlines()[0].rstrip(".")
-    raise UserError(f"{cause}: perhaps memory is short; try --workers 0, a smaller --batch-size or --cache no")
+    raise UserError(
+        f"{cause}: perhaps memory is short; try --workers 0, a smaller --batch-size or --cache no"
+    )
 
 
 def _as_it_is(batch: Any) -> Any:
@@ -220,7 +245,9 @@ def _as_it_is(batch: Any) -> Any:
 
 
 def _calm_opencv() -> None:
-    """One thread per process for OpenCV: small pictures gain nothing from more, and the network needs the cores."""
+    """One thread per process for OpenCV: small pictures gain nothing from more, and the network
+    needs the cores.
+    """
     import cv2
 
     cv2.setNumThreads(0)
@@ -228,7 +255,9 @@ def _calm_opencv() -> None:
 
 @contextlib.contextmanager
 def _no_interrupts() -> Iterator[None]:
-    """Hold Ctrl-C back for a moment, so that no process is hit by it before _start_worker has run there."""
+    """Hold Ctrl-C back for a moment, so that no process is hit by it before _start_worker has run
+    there.
+    """
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -240,10 +269,12 @@ def _no_interrupts() -> Iterator[None]:
 
 
 def _start_worker(worker: int) -> None:
-    """Leave the terminal's process group: Ctrl-C and SIGTERM reach the main process alone, which decides.
+    """Leave the terminal's process group: Ctrl-C and SIGTERM reach the main process alone, which
+    decides.
 
-    Should the main process die, torch's own watchdog in the worker ends it. A main process that is interrupted while
-    it fetches a batch hangs up in the middle of a handshake, which is no news either.
+    Should the main process die, torch's own watchdog in the worker ends it. A main process that is
+    interrupted while it fetches a batch hangs up in the middle of a handshake, which is no news
+    either.
     """
     _calm_opencv()
     sys.excepthook = _report_but_hangups
@@ -253,7 +284,9 @@ def _start_worker(worker: int) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _report_but_hangups(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+def _report_but_hangups(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
     """sys.excepthook of worker processes."""
     if not issubclass(kind, (EOFError, ConnectionError)):
         sys.__excepthook__(kind, error, trace)

@@ -1,4 +1,5 @@
-"""The order of an epoch: which picture goes into which batch of which process. A pure function of seed and epoch.
+"""The order of an epoch: which picture goes into which batch of which process. A pure function of
+seed and epoch.
 
 data/loader.py asks for the batches of an epoch and sends their keys to the processes that read.
 """
@@ -28,7 +29,9 @@ class Share:
 
 @dataclass(frozen=True)
 class Order:
-    """The order of one epoch. weights: [n] relative chances of drawing with replacement, or None for each once."""
+    """The order of one epoch. weights: [n] relative chances of drawing with replacement, or None
+    for each once.
+    """
 
     seed: int
     epoch: int
@@ -44,20 +47,26 @@ class Order:
         return rng.permutation(count) if self.shuffle else np.arange(count)
 
     def batches(self, count: int, share: Share) -> Iterator[list[ItemKey]]:
-        """This process's keys, a list per batch; all processes get equally many batches of equal sizes.
+        """This process's keys, a list per batch; all processes get equally many batches of equal
+        sizes.
 
-        A global batch is the same pictures whatever the number of processes. What is missing at the end is taken from
-        the start.
+        A global batch is the same pictures whatever the number of processes. What is missing at the
+        end is taken from the start.
         """
         numbers = self.numbers(count)
         repeats = count_repeats(numbers)
         mine = _shares(count, share)
         for start in range(0, len(mine), share.batch_size):
             places = mine[start : start + share.batch_size].tolist()
-            yield [ItemKey(int(numbers[k]), self.epoch, int(repeats[k]), pool=self._pool(numbers, k)) for k in places]
+            yield [
+                ItemKey(int(numbers[k]), self.epoch, int(repeats[k]), pool=self._pool(numbers, k))
+                for k in places
+            ]
 
     def rect_batches(self, order: np.ndarray, share: Share) -> Iterator[list[ItemKey]]:
-        """As batches, for groups of batch_size pictures in order, which stay together; only the groups are shuffled."""
+        """As batches, for groups of batch_size pictures in order, which stay together; only the
+        groups are shuffled.
+        """
         groups = np.array_split(order, range(share.batch_size, len(order), share.batch_size))
         unweighted = Order(self.seed, self.epoch, self.shuffle)
         turns = unweighted.numbers(len(groups))
@@ -65,7 +74,9 @@ class Order:
             yield [ItemKey(int(i), self.epoch) for i in groups[turns[k]]]
 
     def _pool(self, numbers: np.ndarray, place: int) -> tuple[int, ...]:
-        """With weights the other pictures of a mosaic come from this epoch's draws; without, from all pictures: ()."""
+        """With weights the other pictures of a mosaic come from this epoch's draws; without, from
+        all pictures: ().
+        """
         if self.weights is None:
             return ()
         rng = stream(self.seed, self.epoch, place, "pool")

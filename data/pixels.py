@@ -1,8 +1,10 @@
-"""Decoded pictures, resized to the training size and kept: in shared memory, in a file of the project, or not at all.
+"""Decoded pictures, resized to the training size and kept: in shared memory, in a file of the
+project, or not at all.
 
-Paths and sizes come from data/index.py, pixels from data/images.py; data/dataset.py asks for picture i. The cache is
-one packed array with a place for every picture. Whoever needs a picture first, in whatever process, fills its place,
-so nothing has to be waited for at the start. Nothing is ever written beside the user's pictures.
+Paths and sizes come from data/index.py, pixels from data/images.py; data/dataset.py asks for
+picture i. The cache is one packed array with a place for every picture. Whoever needs a picture
+first, in whatever process, fills its place, so nothing has to be waited for at the start. Nothing
+is ever written beside the user's pictures.
 """
 
 from __future__ import annotations
@@ -24,15 +26,19 @@ from data.geometry import resized_size
 from data.images import ImageError, read_image
 from data.scanning.cache import cache_folder
 
-MEMORY_SHARE = 0.4  # of the memory that is free, for one data set; training and validation each have one
+MEMORY_SHARE = (
+    0.4  # of the memory that is free, for one data set; training and validation each have one
+)
 DISK_SHARE = 0.9  # of the free disk that a cache may take
 
 
 @dataclass(frozen=True, slots=True)
 class PictureList:
-    """What is read: the pictures of a data.index.DatasetIndex, resized to the long side imgsz, pixels.
+    """What is read: the pictures of a data.index.DatasetIndex, resized to the long side imgsz,
+    pixels.
 
-    smooth: average areas when shrinking, as YOLOv5 does without augmentation; otherwise always bilinear.
+    smooth: average areas when shrinking, as YOLOv5 does without augmentation; otherwise always
+    bilinear.
     """
 
     index: Any
@@ -40,7 +46,10 @@ class PictureList:
     smooth: bool
 
     def read(self, i: int) -> np.ndarray:
-        """Decode and resize picture i: [h, w, 3] uint8 RGB. Raises ImageError, also when the file has changed size."""
+        """Decode and resize picture i: [h, w, 3] uint8 RGB.
+
+        Raises ImageError, also when the file has changed size.
+        """
         import cv2
 
         sample = self.index[i]
@@ -49,15 +58,21 @@ class PictureList:
             found = f"{image.shape[1]}x{image.shape[0]}"
             raise ImageError("picture changed", f"is {found}, was {size[1]}x{size[0]} when indexed")
         target = resized_size(size, self.imgsz)
-        return cv2.cvtColor(resize(image, target, self.smooth and max(target) < max(size)), cv2.COLOR_BGR2RGB)
+        return cv2.cvtColor(
+            resize(image, target, self.smooth and max(target) < max(size)), cv2.COLOR_BGR2RGB
+        )
 
     def resized_sizes(self) -> np.ndarray:
         """[n, 2] (height, width) of what read returns."""
-        sizes = [resized_size((height, width), self.imgsz) for height, width in self.index.sizes.tolist()]
+        sizes = [
+            resized_size((height, width), self.imgsz) for height, width in self.index.sizes.tolist()
+        ]
         return np.array(sizes, dtype=np.int64).reshape(-1, 2)
 
     def key(self) -> str:
-        """A name that changes with any picture's path, length or time of change, and with how it is resized."""
+        """A name that changes with any picture's path, length or time of change, and with how it is
+        resized.
+        """
         digest = blake2b(f"{self.imgsz} {self.smooth} RGB".encode(), digest_size=16)
         for i in range(len(self.index)):
             path = self.index.path(i)
@@ -76,9 +91,9 @@ def _file_state(path: str) -> str:
 class PixelSource:
     """Picture i, decoded and resized, from a cache where there is one.
 
-    mode: ram, disk or no. In ram the array is anonymous memory that forked workers share; a spawned worker cannot
-    see it and reads the files. On disk it is a file in folder, and every process maps it. Raises OSError if there is
-    no room for that.
+    mode: ram, disk or no. In ram the array is anonymous memory that forked workers share; a spawned
+    worker cannot see it and reads the files. On disk it is a file in folder, and every process maps
+    it. Raises OSError if there is no room for that.
     """
 
     def __init__(self, pictures: PictureList, mode: str = "no", folder: Path | None = None) -> None:
@@ -90,7 +105,8 @@ class PixelSource:
             self._offsets = np.concatenate([[0], np.cumsum(self._sizes.prod(1) * 3)])
         if mode == "disk":
             key, folder = pictures.key(), folder or cache_folder()
-            # After a crash of the machine marks may have reached the disk before pixels: marks hold for one boot only.
+            # After a crash of the machine marks may have reached the disk before pixels: marks hold
+            # for one boot only.
             self.files = (folder / f"{key}.pixels", folder / f"{key}.{_boot_name()}.filled")
             _reserve_files(*self.files, (max(int(self._offsets[-1]), 1), max(len(self), 1)))
         if mode != "no":
@@ -100,7 +116,10 @@ class PixelSource:
         return len(self.pictures.index)
 
     def __getitem__(self, i: int) -> np.ndarray:
-        """[h, w, 3] uint8 RGB, not to be written to. Raises ImageError or OSError if the file cannot be read."""
+        """[h, w, 3] uint8 RGB, not to be written to.
+
+        Raises ImageError or OSError if the file cannot be read.
+        """
         if self.mode == "no":
             return self.pictures.read(i)
         view = self._pixels[self._offsets[i] : self._offsets[i + 1]].reshape(*self._sizes[i], 3)
@@ -143,9 +162,11 @@ def _map_file(path: Path, length: int) -> np.ndarray:
 
 
 def _reserve_files(pixels: Path, filled: Path, lengths: tuple[int, int]) -> None:
-    """Make both files with their space on disk taken, unless they are there; marks without pixels are dropped.
+    """Make both files with their space on disk taken, unless they are there; marks without pixels
+    are dropped.
 
-    Raises OSError if there is not enough room, instead of dying later in the midst of a write to the map.
+    Raises OSError if there is not enough room, instead of dying later in the midst of a write to
+    the map.
     """
     pixels.parent.mkdir(parents=True, exist_ok=True)
     if not pixels.is_file() or pixels.stat().st_size != lengths[0]:
@@ -174,8 +195,11 @@ def _boot_name() -> str:
         return "boot"
 
 
-def open_pixels(pictures: PictureList, cache: str, copies: int = 1, folder: Path | None = None) -> PixelSource:
-    """A PixelSource with the cache that was asked for (auto, ram, disk, no), or none if it does not fit; says so.
+def open_pixels(
+    pictures: PictureList, cache: str, copies: int = 1, folder: Path | None = None
+) -> PixelSource:
+    """A PixelSource with the cache that was asked for (auto, ram, disk, no), or none if it does not
+    fit; says so.
 
     copies: processes that will hold one each. folder: for the disk, the project's own if left out.
     """
@@ -184,7 +208,10 @@ def open_pixels(pictures: PictureList, cache: str, copies: int = 1, folder: Path
         free = available_memory()
         fits = need * copies <= free * MEMORY_SHARE
         if not fits and cache == "ram":
-            _say(f"--cache ram: {_gb(need * copies)} needed, {_gb(free * MEMORY_SHARE)} allowed; not caching")
+            _say(
+                f"--cache ram: {_gb(need * copies)} needed, {_gb(free * MEMORY_SHARE)} allowed; not"
+                " caching"
+            )
         cache = "ram" if fits else "no"
     try:
         return PixelSource(pictures, cache, folder)
@@ -194,22 +221,35 @@ def open_pixels(pictures: PictureList, cache: str, copies: int = 1, folder: Path
 
 
 def available_memory() -> int:
-    """Bytes that can be taken without swapping, by the kernel and by the limit of the container; 0 if unknown."""
+    """Bytes that can be taken without swapping, by the kernel and by the limit of the container; 0
+    if unknown.
+    """
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+        free = next(
+            int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")
+        )
     except (OSError, StopIteration):
         return 0
     return min(free, _container_memory())
 
 
 def _container_memory() -> int:
-    """Bytes left under the limit of control group 2, page cache not counted; a large number if there is no limit."""
+    """Bytes left under the limit of control group 2, page cache not counted; a large number if
+    there is no limit.
+    """
     folder = Path("/sys/fs/cgroup")
     try:
         limit = (folder / "memory.max").read_text(encoding="ascii").strip()
-        fields = dict(line.split() for line in (folder / "memory.stat").read_text(encoding="ascii").splitlines())
-        return max(int(limit) - int(fields["anon"]) - int(fields["shmem"]), 0) if limit != "max" else sys.maxsize
+        fields = dict(
+            line.split()
+            for line in (folder / "memory.stat").read_text(encoding="ascii").splitlines()
+        )
+        return (
+            max(int(limit) - int(fields["anon"]) - int(fields["shmem"]), 0)
+            if limit != "max"
+            else sys.maxsize
+        )
     except (OSError, ValueError, KeyError):
         return sys.maxsize
 

@@ -1,6 +1,8 @@
-"""What a scan of a data set met: filled by data/scanning, kept in DatasetIndex.report, printed and saved by programs.
+"""What a scan of a data set met: filled by data/scanning, kept in DatasetIndex.report, printed and
+saved by programs.
 
-Nothing is dropped in silence: every picture left out, every row dropped and every oddity kept is an Entry.
+Nothing is dropped in silence: every picture left out, every row dropped and every oddity kept is an
+Entry.
 """
 
 from __future__ import annotations
@@ -39,9 +41,9 @@ class Entry:
 class ScanReport:
     """Counts and entries of one split.
 
-    total: pictures listed. found, missing: label files that are there or not. empty: label files without a row.
-    corrupt: pictures left out. origin: where the labels come from this time (a scan or the cache).
-    notes: sentences on the split as a whole.
+    total: pictures listed. found, missing: label files that are there or not. empty: label files
+    without a row. corrupt: pictures left out. origin: where the labels come from this time (a scan
+    or the cache). notes: sentences on the split as a whole.
     """
 
     total: int = 0
@@ -69,7 +71,9 @@ class ScanReport:
         return "\n".join([f"{', '.join(parts)} [{self.origin}]", *self.notes])
 
     def table(self) -> str:
-        """The summary and, if there is anything to tell, a row for each kind of entry with its first example."""
+        """The summary and, if there is anything to tell, a row for each kind of entry with its
+        first example.
+        """
         counts = Counter((entry.action, entry.kind) for entry in self.entries)
         if not counts:
             return self.summary()
@@ -77,13 +81,21 @@ class ScanReport:
         for entry in self.entries:
             first.setdefault((entry.action, entry.kind), entry)
         rows = [("what", "count", "why", "for example")]
-        rows += [(*key[:1], f"{count:,}", key[1], _example(first[key])) for key, count in counts.most_common()]
+        rows += [
+            (*key[:1], f"{count:,}", key[1], _example(first[key]))
+            for key, count in counts.most_common()
+        ]
         widths = [max(len(row[column]) for row in rows) for column in range(3)]
-        lines = [f"  {a:<{widths[0]}}  {b:>{widths[1]}}  {c:<{widths[2]}}  {d}" for a, b, c, d in rows]
+        lines = [
+            f"  {a:<{widths[0]}}  {b:>{widths[1]}}  {c:<{widths[2]}}  {d}" for a, b, c, d in rows
+        ]
         return "\n".join([self.summary(), *lines])
 
     def write(self, path: str | Path) -> None:
-        """Write every entry as CSV with the columns file, row, action, reason. Raises UserError if it cannot."""
+        """Write every entry as CSV with the columns file, row, action, reason.
+
+        Raises UserError if it cannot.
+        """
         with atomic_write(path, "w") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(("file", "row", "action", "reason"))

@@ -1,1 +1,4 @@
-"""Networks: graphs in YAML, the blocks they name, heads and losses. Pictures come from data/, results go to scripts."""
+"""Networks: graphs in YAML, the blocks they name, heads and losses.
+
+Pictures come from data/, results go to scripts.
+"""

@@ -1,6 +1,7 @@
-"""What `python models/yolo.py` prints of a graph: its rows with their costs, its places, its verdict; or its findings.
+"""What `python models/yolo.py` prints of a graph: its rows with their costs, its places, its
+verdict; or its findings.
 
-    python models/yolo.py --cfg models/yolov5s_SimAM.yaml
+python models/yolo.py --cfg models/yolov5s_SimAM.yaml
 """
 
 from __future__ import annotations
@@ -27,42 +28,66 @@ from utils.files import ROOT
 
 USUAL_GRAPH = "models/yolov5s.yaml"
 HEADER = (
-    f"{'row':>3} {'from':>18} {'n':>3} {'params':>11}  {'module':<38} {'arguments':<30} {'output':>18} "
-    f"{'GFLOPs':>8} {'MB elementwise':>15}"
+    f"{'row':>3} {'from':>18} {'n':>3} {'params':>11}  {'module':<38} {'arguments':<30}"
+    f" {'output':>18} {'GFLOPs':>8} {'MB elementwise':>15}"
 )
 
 
 @dataclass(frozen=True)
 class BuildConfig:
-    """All flags of models/yolo.py. Raises UserError for an impossible value, with the flag's name."""
+    """All flags of models/yolo.py.
+
+    Raises UserError for an impossible value, with the flag's name.
+    """
 
     cfg: str = flag("", f"graph to build; '' is {USUAL_GRAPH}")
-    scale: str = flag("", "size of a graph that has several, such as n, s, m, l, x; '' goes by the name of --cfg")
-    attention: tuple[str, ...] = flag((), "modules to put in, such as SimAM@neck CBAM@backbone.P5", kind=str, nargs="+")
+    scale: str = flag(
+        "", "size of a graph that has several, such as n, s, m, l, x; '' goes by the name of --cfg"
+    )
+    attention: tuple[str, ...] = flag(
+        (), "modules to put in, such as SimAM@neck CBAM@backbone.P5", kind=str, nargs="+"
+    )
     out: str = flag("", "file to write the graph to, as YAML, attention put in")
     sites: bool = flag(False, "list the places where --attention may put modules, row by row")
-    lint: tuple[str, ...] = flag((), "graphs to look through for what builds but is wrong", kind=str, nargs="+")
-    fix: bool = flag(False, "with --lint: write corrected copies, NAME_fixed.yaml beside each file, or --out")
-    imgsz: int = flag(640, "side of the picture that costs refer to, pixels", aliases=("--img", "--img-size"))
+    lint: tuple[str, ...] = flag(
+        (), "graphs to look through for what builds but is wrong", kind=str, nargs="+"
+    )
+    fix: bool = flag(
+        False, "with --lint: write corrected copies, NAME_fixed.yaml beside each file, or --out"
+    )
+    imgsz: int = flag(
+        640, "side of the picture that costs refer to, pixels", aliases=("--img", "--img-size")
+    )
     batch_size: int = flag(1, "pictures at once")
     device: str = flag("", "where --profile runs: 0, cpu, mps; '' chooses")
-    profile: bool = flag(False, "add milliseconds and memory of each row", aliases=("--line-profile",))
+    profile: bool = flag(
+        False, "add milliseconds and memory of each row", aliases=("--line-profile",)
+    )
     all: bool = flag(False, "build every graph below models/, one line each", aliases=("--test",))
 
     def __post_init__(self) -> None:
         for name, largest in (("imgsz", 8192), ("batch_size", 1024)):
             if not 1 <= getattr(self, name) <= largest:
-                raise UserError(f"--{name.replace('_', '-')}={getattr(self, name)}: must be 1 to {largest}")
+                raise UserError(
+                    f"--{name.replace('_', '-')}={getattr(self, name)}: must be 1 to {largest}"
+                )
         for name in ("cfg", "attention", "out", "sites", "profile"):
             if self.all and getattr(self, name):
-                raise UserError(f"--{name}: is of one graph, but --all means each; leave one of the two out")
+                raise UserError(
+                    f"--{name}: is of one graph, but --all means each; leave one of the two out"
+                )
         if self.sites and self.profile:
-            raise UserError("--profile: measures rows, but --sites only lists places; leave one of the two out")
+            raise UserError(
+                "--profile: measures rows, but --sites only lists places; leave one of the two out"
+            )
         if self.fix and not self.lint:
             raise UserError("--fix: mends what --lint finds; add --lint FILE")
         for name in ("cfg", "attention", "sites", "all", "profile"):
             if self.lint and getattr(self, name):
-                raise UserError(f"--{name}: is no flag of --lint, which takes files alone; leave one of the two out")
+                raise UserError(
+                    f"--{name}: is no flag of --lint, which takes files alone; leave one of the"
+                    " two out"
+                )
 
     def content(self) -> dict[str, Any]:
         """The graph of --cfg with --attention put in."""
@@ -83,7 +108,10 @@ def report(config: BuildConfig) -> None:
     print(*lines, sep="\n")
     print(f"\n{summary(model, _name(model), costs)} at {size}x{size} px, batch {config.batch_size}")
     moved, elementwise = sum(cost.moved for cost in costs), sum(cost.elementwise for cost in costs)
-    print(f"moved: {moved / 1e6:,.0f} MB in float32, {elementwise / 1e6:,.0f} MB of it elementwise, unseen by GFLOPs")
+    print(
+        f"moved: {moved / 1e6:,.0f} MB in float32, {elementwise / 1e6:,.0f} MB of it elementwise,"
+        " unseen by GFLOPs"
+    )
     try:
         print(verdict(model))
     except UserError:
@@ -92,7 +120,8 @@ def report(config: BuildConfig) -> None:
 
 
 def report_all(config: BuildConfig) -> None:
-    """Print a line for every graph below models/, at --scale or its first scale where it has several.
+    """Print a line for every graph below models/, at --scale or its first scale where it has
+    several.
 
     Raises UserError at the end if any is not sound.
     """
@@ -102,12 +131,17 @@ def report_all(config: BuildConfig) -> None:
         try:
             content = load_graph(file)
             if "scales" in content:
-                content["scale"] = config.scale or content.get("scale") or next(iter(content["scales"] or ()), "")
+                content["scale"] = (
+                    config.scale or content.get("scale") or next(iter(content["scales"] or ()), "")
+                )
             with torch.device("meta"):
                 model = DetectionModel(content)
             costs = count_costs(model, whole_size(config.imgsz, model), config.batch_size)
             shown = f"{content['yaml_file']} {content.get('scale', '')}"
-            print(f"{shown:42}{summary(model, _name(model), costs).partition(': ')[2]}; {verdict(model)}")
+            print(
+                f"{shown:42}{summary(model, _name(model), costs).partition(': ')[2]};"
+                f" {verdict(model)}"
+            )
         except UserError as error:
             bad += 1
             print(f"{file.relative_to(ROOT)!s:42}not sound: {error}")
@@ -121,35 +155,50 @@ def verdict(model: DetectionModel) -> str:
     graph = read_graph(model.graph)
     for row in unread_rows(graph):
         raise graph.error(
-            row.index, row.module, "nobody reads this row; read it, or remove it and adjust the rows behind"
+            row.index,
+            row.module,
+            "nobody reads this row; read it, or remove it and adjust the rows behind",
         )
-    return "\n".join(["verdict: the graph is sound", *(f"warning: {warning}" for warning in warnings_of(model))])
+    return "\n".join(
+        ["verdict: the graph is sound", *(f"warning: {warning}" for warning in warnings_of(model))]
+    )
 
 
 def table(model: Any, costs: list[RowCost]) -> Iterator[str]:
     """The model's rows as aligned lines under HEADER."""
     for row, cost in zip(model.model, costs, strict=True):
         yield (
-            f"{row.i:>3} {row.f!s:>18} {row.repeats:>3} {row.np:>11,}  {row.type:<38} {row.shown:<30} {cost.shape:>18} "
-            f"{cost.flops / 1e9:>8.3f} {cost.elementwise / 1e6:>15.1f}"
+            f"{row.i:>3} {row.f!s:>18} {row.repeats:>3} {row.np:>11,}  {row.type:<38}"
+            f" {row.shown:<30} {cost.shape:>18} {cost.flops / 1e9:>8.3f}"
+            f" {cost.elementwise / 1e6:>15.1f}"
         )
 
 
 def measured(model: Any, size: int, config: BuildConfig) -> list[str]:
-    """Milliseconds (eval) and MB kept for training's backward pass of each row, under a header, on a real device."""
+    """Milliseconds (eval) and MB kept for training's backward pass of each row, under a header, on
+    a real device.
+    """
     device = select_device(config.device)
     model = model.to(device)
     x = torch.zeros(config.batch_size, model.graph["ch"], size, size, device=device)
     rows = zip(time_rows(model, x), kept_bytes(model, x), strict=True)
-    return [f"{'ms on ' + device.type:>12} {'MB kept':>9}", *(f"{ms:>12.2f} {kept / 1e6:>9.1f}" for ms, kept in rows)]
+    return [
+        f"{'ms on ' + device.type:>12} {'MB kept':>9}",
+        *(f"{ms:>12.2f} {kept / 1e6:>9.1f}" for ms, kept in rows),
+    ]
 
 
 def _name(model: Any) -> str:
-    return title(model.graph["yaml_file"].rsplit("/", 1)[-1].removesuffix(".yaml"), model.graph.get("scale", ""))
+    return title(
+        model.graph["yaml_file"].rsplit("/", 1)[-1].removesuffix(".yaml"),
+        model.graph.get("scale", ""),
+    )
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Print a graph's table, totals and verdict, or its places, or one line for every graph; write it to --out."""
+    """Print a graph's table, totals and verdict, or its places, or one line for every graph; write
+    it to --out.
+    """
     config = build(BuildConfig, read_flags(BuildConfig, argv, __doc__ or ""))
     if config.lint:
         return run_lint(config.lint, scale=config.scale, fix=config.fix, out=config.out)

@@ -1,7 +1,8 @@
 """The blocks of the base graphs: convolution, bottleneck, C3, SPPF, concatenation.
 
-models/yolo.py builds them from the rows of a YAML; attribute names are parts of state-dict keys, so they are fixed.
-Every block maps [B, C, H, W] to [B, C', H', W'] and keeps the memory format it is given.
+models/yolo.py builds them from the rows of a YAML; attribute names are parts of state-dict keys, so
+they are fixed. Every block maps [B, C, H, W] to [B, C', H', W'] and keeps the memory format it is
+given.
 """
 
 from __future__ import annotations
@@ -29,7 +30,10 @@ def autopad(kernel: Size, padding: Size | None = None, dilation: int = 1) -> Siz
 
 
 class SiLU(nn.SiLU):
-    """x * sigmoid(x). In place only without autograd, for which PyTorch would first copy the input."""
+    """x * sigmoid(x).
+
+    In place only without autograd, for which PyTorch would first copy the input.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         """[...] -> [...], elementwise."""
@@ -39,19 +43,30 @@ class SiLU(nn.SiLU):
 ACTIVATIONS: dict[str, Callable[..., nn.Module]] = {
     "SiLU": SiLU,
     "Identity": nn.Identity,
-    **{kind.__name__: kind for kind in (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.CELU, nn.SELU, nn.GELU)},
-    **{kind.__name__: kind for kind in (nn.Hardswish, nn.Hardsigmoid, nn.Sigmoid, nn.Tanh, nn.Mish, nn.Softplus)},
+    **{
+        kind.__name__: kind
+        for kind in (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.CELU, nn.SELU, nn.GELU)
+    },
+    **{
+        kind.__name__: kind
+        for kind in (nn.Hardswish, nn.Hardsigmoid, nn.Sigmoid, nn.Tanh, nn.Mish, nn.Softplus)
+    },
 }
 
 
 def make_activation(text: str) -> nn.Module:
-    """Make the activation that `nn.LeakyReLU(0.1)`, `SiLU()` or `ReLU` describes, by table; nothing is evaluated.
+    """Make the activation that `nn.LeakyReLU(0.1)`, `SiLU()` or `ReLU` describes, by table; nothing
+    is evaluated.
 
-    Arguments are numbers or True/False, by position or keyword. Raises ValueError saying what is accepted.
+    Arguments are numbers or True/False, by position or keyword. Raises ValueError saying what is
+    accepted.
     """
     match = re.fullmatch(r"(?:torch\.)?(?:nn\.)?(\w+)\s*(?:\((.*)\))?", text.strip())
     if not match or match[1] not in ACTIVATIONS:
-        raise ValueError(f"no such activation; known are {', '.join('nn.' + name + '()' for name in ACTIVATIONS)}")
+        raise ValueError(
+            "no such activation; known are"
+            f" {', '.join('nn.' + name + '()' for name in ACTIVATIONS)}"
+        )
     values: list[float] = []
     options: dict[str, float] = {}
     for part in filter(None, (part.strip() for part in (match[2] or "").split(","))):
@@ -73,14 +88,17 @@ def _literal(text: str) -> float:
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         value = None
     if not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ValueError(f"{text!r} is not a number; an activation takes numbers, as in nn.LeakyReLU(0.1)")
+        raise ValueError(
+            f"{text!r} is not a number; an activation takes numbers, as in nn.LeakyReLU(0.1)"
+        )
     return value
 
 
 class Conv(nn.Module):
     """Convolution without bias, batch norm, activation.
 
-    act: True for the network's own activation (SiLU unless its YAML has another), False for none, or a module.
+    act: True for the network's own activation (SiLU unless its YAML has another), False for none,
+    or a module.
     """
 
     def __init__(
@@ -95,7 +113,11 @@ class Conv(nn.Module):
         act: bool | nn.Module = True,
     ) -> None:
         super().__init__()
-        sizes: dict[str, Any] = {"stride": stride, "padding": autopad(kernel, padding, dilation), "dilation": dilation}
+        sizes: dict[str, Any] = {
+            "stride": stride,
+            "padding": autopad(kernel, padding, dilation),
+            "dilation": dilation,
+        }
         self.conv = nn.Conv2d(inputs, outputs, kernel, groups=groups, bias=False, **sizes)  # type: ignore[arg-type]
         self.bn: nn.BatchNorm2d | None = nn.BatchNorm2d(outputs)
         self.own_activation = act is True
@@ -107,14 +129,18 @@ class Conv(nn.Module):
         return self.act(x if self.bn is None else self.bn(x))
 
     def fuse(self) -> None:
-        """Fold the batch norm's running statistics into the convolution; outputs in eval mode stay the same."""
+        """Fold the batch norm's running statistics into the convolution; outputs in eval mode stay
+        the same.
+        """
         if self.bn is not None:
             self.conv = fuse_conv_bn(self.conv, self.bn)
             self.bn = None
 
 
 def fuse_conv_bn(conv: nn.Conv2d, bn: nn.BatchNorm2d) -> nn.Conv2d:
-    """Make conv equal bn(conv(x)) of eval mode: W' = W s, b' = beta + (b - mean) s with s = gamma / sqrt(var + eps)."""
+    """Make conv equal bn(conv(x)) of eval mode: W' = W s, b' = beta + (b - mean) s with s = gamma /
+    sqrt(var + eps).
+    """
     assert bn.running_mean is not None
     assert bn.running_var is not None
     with torch.no_grad():
@@ -133,7 +159,10 @@ def share_activation(network: nn.Module, activation: nn.Module) -> None:
 
 
 class DWConv(Conv):
-    """Depth-wise convolution, with as many groups as inputs and outputs allow. The fifth argument is the dilation."""
+    """Depth-wise convolution, with as many groups as inputs and outputs allow.
+
+    The fifth argument is the dilation.
+    """
 
     def __init__(
         self,
@@ -144,11 +173,20 @@ class DWConv(Conv):
         dilation: int = 1,
         act: bool | nn.Module = True,
     ) -> None:
-        super().__init__(inputs, outputs, kernel, stride, groups=math.gcd(inputs, outputs), dilation=dilation, act=act)
+        super().__init__(
+            inputs,
+            outputs,
+            kernel,
+            stride,
+            groups=math.gcd(inputs, outputs),
+            dilation=dilation,
+            act=act,
+        )
 
 
 class Residual(nn.Module):
-    """A block that adds its input to a branch; `attention`, where a row asks for it, is applied to the branch before.
+    """A block that adds its input to a branch; `attention`, where a row asks for it, is applied to
+    the branch before.
 
     outputs: channels of the branch, for which models/graph/layers.py builds the attention.
     """
@@ -164,12 +202,19 @@ class Residual(nn.Module):
 
 
 class Bottleneck(Residual):
-    """1x1 to int(outputs * expansion) channels, then 3x3; adds its input if shortcut is set and the channels agree."""
+    """1x1 to int(outputs * expansion) channels, then 3x3; adds its input if shortcut is set and the
+    channels agree.
+    """
 
     first_kernel = 1
 
     def __init__(
-        self, inputs: int, outputs: int, shortcut: bool = True, groups: int = 1, expansion: float = 0.5
+        self,
+        inputs: int,
+        outputs: int,
+        shortcut: bool = True,
+        groups: int = 1,
+        expansion: float = 0.5,
     ) -> None:
         super().__init__(outputs)
         hidden = int(outputs * expansion)
@@ -184,7 +229,9 @@ class Bottleneck(Residual):
 
 
 class C3(nn.Module):
-    """Cross-stage-partial block with three convolutions: half of the channels pass n bottlenecks, half go straight."""
+    """Cross-stage-partial block with three convolutions: half of the channels pass n bottlenecks,
+    half go straight.
+    """
 
     def __init__(
         self,
@@ -202,8 +249,13 @@ class C3(nn.Module):
         self.m = self.make_inner(hidden, repeats, shortcut, groups)
 
     def make_inner(self, hidden: int, repeats: int, shortcut: bool, groups: int) -> nn.Module:
-        """What the first half passes; [B, hidden, H, W] -> the same shape. Variants replace this."""
-        return nn.Sequential(*(Bottleneck(hidden, hidden, shortcut, groups, expansion=1.0) for _ in range(repeats)))
+        """What the first half passes; [B, hidden, H, W] -> the same shape.
+
+        Variants replace this.
+        """
+        return nn.Sequential(
+            *(Bottleneck(hidden, hidden, shortcut, groups, expansion=1.0) for _ in range(repeats))
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, inputs, H, W] -> [B, outputs, H, W]."""
@@ -212,7 +264,9 @@ class C3(nn.Module):
 
 
 class SPPF(nn.Module):
-    """Spatial pyramid pooling by one max pool of side k applied three times: sides k, 2k-1 and 3k-2."""
+    """Spatial pyramid pooling by one max pool of side k applied three times: sides k, 2k-1 and
+    3k-2.
+    """
 
     def __init__(self, inputs: int, outputs: int, kernel: int = 5) -> None:
         super().__init__()

@@ -1,7 +1,8 @@
 """A graph becomes a network: the rows of models/*.yaml are built here, and run here.
 
-train.py, val.py and detect.py use DetectionModel. As a script, this prints a graph row by row with its costs and says
-whether it is sound (models/command.py): python models/yolo.py --cfg models/yolov5s_SimAM.yaml
+train.py, val.py and detect.py use DetectionModel. As a script, this prints a graph row by row with
+its costs and says whether it is sound (models/command.py): python models/yolo.py --cfg
+models/yolov5s_SimAM.yaml
 """
 
 from __future__ import annotations
@@ -37,10 +38,11 @@ MOST_PARAMETERS = 10**9
 
 
 def parse_model(graph: Graph, seed: int) -> tuple[nn.Sequential, list[str]]:
-    """Build all rows, children named by their keys, and list what a user should know though it runs.
+    """Build all rows, children named by their keys, and list what a user should know though it
+    runs.
 
-    Each row draws its initial weights from (seed, its key), so an inserted row leaves the others' weights alone.
-    Raises UserError naming file, row, value and remedy.
+    Each row draws its initial weights from (seed, its key), so an inserted row leaves the others'
+    weights alone. Raises UserError naming file, row, value and remedy.
     """
     network, warnings = nn.Sequential(), list(graph.warnings)
     widths: list[int] = []
@@ -67,13 +69,18 @@ def parse_model(graph: Graph, seed: int) -> tuple[nn.Sequential, list[str]]:
                 warnings += notes
                 args = [width, options]
             with layers.collect_warnings(graph, row, warnings):
-                copies = [_make(layers.kind_of(layer, graph) or row.module, args) for _ in range(repeats)]
+                copies = [
+                    _make(layers.kind_of(layer, graph) or row.module, args) for _ in range(repeats)
+                ]
             warnings += layers.fill_bottlenecks(graph, row, copies, seed)
             if layer is layers.ATTENTION_LAYER:
                 width = layers.attention_width(row, copies, width)
         widths.append(width)
         network.add_module(row.key, _label(row, copies, width, args))
-    warnings += [f"{graph.file}: row {row.index}: {row.module}: nobody reads this row" for row in unread_rows(graph)]
+    warnings += [
+        f"{graph.file}: row {row.index}: {row.module}: nobody reads this row"
+        for row in unread_rows(graph)
+    ]
     share_activation(network, _activation(graph))
     return network, warnings
 
@@ -98,7 +105,10 @@ def check_size(network: nn.Module, graph: Graph) -> None:
     """Raise UserError for a network of more parameters than anybody means."""
     size = sum(parameter.numel() for parameter in network.parameters())
     if size > MOST_PARAMETERS:
-        raise UserError(f"{graph.file}: {size:,} parameters: are too many; lower width_multiple or channel counts")
+        raise UserError(
+            f"{graph.file}: {size:,} parameters: are too many; lower width_multiple or channel"
+            " counts"
+        )
 
 
 def _activation(graph: Graph) -> nn.Module:
@@ -112,10 +122,11 @@ def _activation(graph: Graph) -> nn.Module:
 class DetectionModel(nn.Module):
     """The network of a graph.
 
-    graph: as load_graph gives it. channels: of the pictures. class_count and anchors (levels of w, h, w, h … in pixels,
-    or a number per level) override the graph's. seed: of the initial weights. names: of the classes.
-    Raises UserError if the graph cannot run; `warnings` lists what runs but looks wrong, `map_sizes` the (height,
-    width) of each row's map but the head's for a picture of PROBE px (models/graph/walk.py).
+    graph: as load_graph gives it. channels: of the pictures. class_count and anchors (levels of w,
+    h, w, h … in pixels, or a number per level) override the graph's. seed: of the initial weights.
+    names: of the classes. Raises UserError if the graph cannot run; `warnings` lists what runs but
+    looks wrong, `map_sizes` the (height, width) of each row's map but the head's for a picture of
+    PROBE px (models/graph/walk.py).
     """
 
     def __init__(
@@ -129,10 +140,19 @@ class DetectionModel(nn.Module):
         names: Mapping[int, str] | Sequence[str] | None = None,
     ) -> None:
         super().__init__()
-        overrides = {"nc": class_count, "anchors": round(anchors) if isinstance(anchors, float) else anchors}
-        content = {"ch": channels, **graph, **{key: value for key, value in overrides.items() if value is not None}}
+        overrides = {
+            "nc": class_count,
+            "anchors": round(anchors) if isinstance(anchors, float) else anchors,
+        }
+        content = {
+            "ch": channels,
+            **graph,
+            **{key: value for key, value in overrides.items() if value is not None},
+        }
         if "anchors" in content and family_of(graph) == "v8":
-            raise UserError(f"anchors: the head of {graph.get('yaml_file')} has none; leave them out of --hyp")
+            raise UserError(
+                f"anchors: the head of {graph.get('yaml_file')} has none; leave them out of --hyp"
+            )
         checked = read_graph(content)
         with torch.device("meta"):
             skeleton, self.warnings = parse_model(checked, seed)
@@ -157,7 +177,9 @@ class DetectionModel(nn.Module):
 
     @property
     def objectness(self) -> bool:
-        """Whether decoded rows have an objectness before their classes, as those of anchor heads do."""
+        """Whether decoded rows have an objectness before their classes, as those of anchor heads
+        do.
+        """
         return isinstance(self.head, Detect)
 
     @property
@@ -171,10 +193,12 @@ class DetectionModel(nn.Module):
         return self.head.stride
 
     def forward(self, x: Tensor, augment: bool = False) -> Any:
-        """[B, C, H, W] in 0..1 -> raw maps of all levels in train mode, [B, na, ny, nx, 5 + nc] with anchors.
+        """[B, C, H, W] in 0..1 -> raw maps of all levels in train mode, [B, na, ny, nx, 5 + nc]
+        with anchors.
 
-        In eval mode (decoded [B, N, 5 + nc], raw maps); with augment (decoded, None), its rows found in three sizes of
-        the picture. Without anchors raw maps are [B, 4 * reg_max + nc, ny, nx] and decoded is [B, N, 4 + nc].
+        In eval mode (decoded [B, N, 5 + nc], raw maps); with augment (decoded, None), its rows
+        found in three sizes of the picture. Without anchors raw maps are [B, 4 * reg_max + nc, ny,
+        nx] and decoded is [B, N, 4 + nc].
         """
         if not augment:
             return self.walk(x)
@@ -182,7 +206,9 @@ class DetectionModel(nn.Module):
         return predict_augmented(lambda view: self.walk(view)[0], x, largest, self.head.nl), None
 
     def walk(self, x: Tensor, call: Call = lambda row, maps: row(maps)) -> Any:
-        """forward(x), with call(row, its input) in place of each row's own call: to time or to watch it."""
+        """forward(x), with call(row, its input) in place of each row's own call: to time or to
+        watch it.
+        """
         return walk(self.model, self.save, x, call)
 
     def set_anchors(self, anchors_px: Tensor | Levels) -> None:
@@ -191,7 +217,9 @@ class DetectionModel(nn.Module):
         Raises UserError for a head that has none (objectness is False).
         """
         if isinstance(self.head, DetectV8):
-            raise UserError(f"anchors: the head of {self.graph.get('yaml_file')} has none; leave them out")
+            raise UserError(
+                f"anchors: the head of {self.graph.get('yaml_file')} has none; leave them out"
+            )
         pixels = torch.as_tensor(anchors_px, dtype=torch.float32).tolist()
         self.head.set_anchors(pixels)
         self.graph["anchors"] = [[side for pair in level for side in pair] for level in pixels]
@@ -203,7 +231,9 @@ class DetectionModel(nn.Module):
         return self
 
     def fuse(self) -> DetectionModel:
-        """Fold the batch norms of all Conv blocks into their convolutions, in place, for inference. Returns itself."""
+        """Fold the batch norms of all Conv blocks into their convolutions, in place, for inference.
+        Returns itself.
+        """
         for block in self.modules():
             if isinstance(block, Conv):
                 block.fuse()
@@ -211,27 +241,40 @@ class DetectionModel(nn.Module):
 
 
 def _reset_norms(network: nn.Module, family: str) -> None:
-    """YOLO's constants, and the statistics that fresh YOLOv5s have, which measured strides on a black picture."""
+    """YOLO's constants, and the statistics that fresh YOLOv5s have, which measured strides on a
+    black picture.
+    """
     for norm in network.modules():
         if type(norm) is nn.BatchNorm2d:
             norm.eps, norm.momentum = 1e-3, 0.03
-            if family == "v5" and norm.running_var is not None and norm.num_batches_tracked is not None:
+            if (
+                family == "v5"
+                and norm.running_var is not None
+                and norm.num_batches_tracked is not None
+            ):
                 norm.running_var.fill_(0.9)
                 norm.num_batches_tracked.fill_(1)
 
 
 def _anchor_levels(graph: Graph, levels: int) -> Levels:
-    """The graph's anchors in pixels; where they are still to be found, the same rising numbers on each level."""
+    """The graph's anchors in pixels; where they are still to be found, the same rising numbers on
+    each level.
+    """
     if isinstance(graph.anchors, int):  # of family v5
         return [[(2.0 * i, 2.0 * i + 1) for i in range(graph.anchors)]] * levels
     return graph.anchors
 
 
 def _class_names(names: Mapping[int, str] | Sequence[str] | None, graph: Graph) -> dict[int, str]:
-    found = dict(names) if isinstance(names, Mapping) else dict(enumerate(names or map(str, range(graph.class_count))))
+    found = (
+        dict(names)
+        if isinstance(names, Mapping)
+        else dict(enumerate(names or map(str, range(graph.class_count))))
+    )
     if len(found) != graph.class_count:
         raise UserError(
-            f"{graph.file}: nc: {graph.class_count}: but there are {len(found)} class names; make them equal"
+            f"{graph.file}: nc: {graph.class_count}: but there are {len(found)} class names; make"
+            " them equal"
         )
     return found
 

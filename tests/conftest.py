@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch or OpenCV are loaded, and for child processes too
+os.environ.setdefault(
+    "OMP_NUM_THREADS", "1"
+)  # before torch or OpenCV are loaded, and for child processes too
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 import socket

@@ -1,7 +1,8 @@
-"""Files that look like checkpoints of torch.save, good and malicious, put together opcode by opcode.
+"""Files that look like checkpoints of torch.save, good and malicious, put together opcode by
+opcode.
 
-Nothing here is pickled or unpickled: a pickle is a string of bytes, and these are written by hand. Modules are those of
-the original programs by name only; their classes exist nowhere.
+Nothing here is pickled or unpickled: a pickle is a string of bytes, and these are written by hand.
+Modules are those of the original programs by name only; their classes exist nowhere.
 """
 
 from __future__ import annotations
@@ -54,7 +55,9 @@ def name(module: str, attribute: str) -> bytes:
 
 def call(module: str, attribute: str, *arguments: Any) -> Raw:
     """module.attribute(*arguments), by REDUCE."""
-    return Raw(name(module, attribute) + b"(" + b"".join(Writer().value(one) for one in arguments) + b"tR")
+    return Raw(
+        name(module, attribute) + b"(" + b"".join(Writer().value(one) for one in arguments) + b"tR"
+    )
 
 
 class Writer:
@@ -77,7 +80,9 @@ class Writer:
         if isinstance(value, Name):
             return name(value.module, value.name)
         if isinstance(value, Thing):
-            return name(value.kind.module, value.kind.name) + b")\x81" + self.value(value.state) + b"b"
+            return (
+                name(value.kind.module, value.kind.name) + b")\x81" + self.value(value.state) + b"b"
+            )
         if isinstance(value, Tensor):
             return self.tensor(value)
         return self.container(value)
@@ -87,15 +92,30 @@ class Writer:
             inner = b"".join(map(self.value, value))
             return b"](" + inner + b"e" if isinstance(value, list) else b"(" + inner + b"t"
         assert isinstance(value, dict)
-        return b"}(" + b"".join(self.value(key) + self.value(one) for key, one in value.items()) + b"u"
+        return (
+            b"}(" + b"".join(self.value(key) + self.value(one) for key, one in value.items()) + b"u"
+        )
 
     def tensor(self, value: Tensor) -> bytes:
         flat = value.detach().contiguous()
-        self.storages.append(flat.view(-1).view(torch.uint8).numpy().tobytes() if flat.numel() else b"")
-        identity = self.value(
-            ("storage", Name("torch", KINDS[value.dtype]), str(len(self.storages) - 1), "cpu", flat.numel())
+        self.storages.append(
+            flat.view(-1).view(torch.uint8).numpy().tobytes() if flat.numel() else b""
         )
-        rest = self.value(tuple(flat.shape)) + self.value(flat.stride()) + b"\x89" + name("collections", "OrderedDict")
+        identity = self.value(
+            (
+                "storage",
+                Name("torch", KINDS[value.dtype]),
+                str(len(self.storages) - 1),
+                "cpu",
+                flat.numel(),
+            )
+        )
+        rest = (
+            self.value(tuple(flat.shape))
+            + self.value(flat.stride())
+            + b"\x89"
+            + name("collections", "OrderedDict")
+        )
         start = name("torch._utils", "_rebuild_tensor_v2")
         return start + b"(" + identity + b"Q" + b"J\0\0\0\0" + rest + b")RtR"
 
@@ -116,7 +136,9 @@ def program(value: Any) -> tuple[bytes, list[bytes]]:
     return b"\x80\x02" + writer.value(value) + b".", writer.storages
 
 
-def wrapped(code: bytes, storages: Iterable[bytes] = (), extra: Mapping[str, bytes] | None = None) -> bytes:
+def wrapped(
+    code: bytes, storages: Iterable[bytes] = (), extra: Mapping[str, bytes] | None = None
+) -> bytes:
     """A file of torch.save around a pickle."""
     inner = [("best/data.pkl", code), ("best/byteorder", b"little")]
     inner += [(f"best/data/{number}", content) for number, content in enumerate(storages)]

@@ -1,4 +1,6 @@
-"""ablate.py from flags to report: mistakes in one line, the dry run, whole studies of pretended and of real cells."""
+"""ablate.py from flags to report: mistakes in one line, the dry run, whole studies of pretended and
+of real cells.
+"""
 
 from __future__ import annotations
 
@@ -29,9 +31,26 @@ Command = Callable[..., list[str]]
 @pytest.fixture(scope="session")
 def material(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     folder = tmp_path_factory.mktemp("material")
-    return ["--cfg", str(write_graph(folder)), "--data", str(write_data(folder)), "--imgsz", "64", "--batch-size", "4",
-            "--workers", "0", "--device", "cpu", "--cores-per-cell", "1", "--slots", "2", "--train",
-            "--cache no"]  # fmt: skip
+    return [
+        "--cfg",
+        str(write_graph(folder)),
+        "--data",
+        str(write_data(folder)),
+        "--imgsz",
+        "64",
+        "--batch-size",
+        "4",
+        "--workers",
+        "0",
+        "--device",
+        "cpu",
+        "--cores-per-cell",
+        "1",
+        "--slots",
+        "2",
+        "--train",
+        "--cache no",
+    ]
 
 
 @pytest.fixture
@@ -140,7 +159,10 @@ def test_the_dry_run_lists_arms_and_time_and_trains_nothing(command, tmp_path, c
     assert run_main(main, command("--dry-run")) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split()[:3] == ["arm", "cells", "parameters"]
-    assert [line.split()[:3] for line in lines[2:4]] == [["plain", "2", "11,370"], ["A/A", "2", "11,370"]]
+    assert [line.split()[:3] for line in lines[2:4]] == [
+        ["plain", "2", "11,370"],
+        ["A/A", "2", "11,370"],
+    ]
     assert lines[5].startswith("4 cells of 3 epochs, 64 px, batch 4, 2 at a time: about ")
     assert "Nothing was trained." in lines[-1]
     assert not list(tmp_path.iterdir())
@@ -148,8 +170,20 @@ def test_the_dry_run_lists_arms_and_time_and_trains_nothing(command, tmp_path, c
 
 @pytest.fixture
 def sham(tmp_path: Path, material: list[str], pretend: Callable[..., None]) -> StudyConfig:
-    return StudyConfig(data=material[3], cfg=material[1], epochs=1, imgsz=64, batch_size=4, device="cpu", slots=2,
-                       seeds=4, aa=0, attention=("SE@a", "SE@b"), futility=True, project=str(tmp_path))  # fmt: skip
+    return StudyConfig(
+        data=material[3],
+        cfg=material[1],
+        epochs=1,
+        imgsz=64,
+        batch_size=4,
+        device="cpu",
+        slots=2,
+        seeds=4,
+        aa=0,
+        attention=("SE@a", "SE@b"),
+        futility=True,
+        project=str(tmp_path),
+    )
 
 
 def test_hopeless_arms_are_stopped_after_whole_seeds_only(sham, monkeypatch, capsys):
@@ -180,14 +214,20 @@ def test_without_the_rule_all_cells_are_one_block():
 
 @pytest.mark.slow
 def test_thirty_kills_and_restarts_change_nothing(command, tmp_path):
-    """Real cells: two arms, two seeds. SIGKILL hits ablate.py, and what it started, at any moment."""
+    """Real cells: two arms, two seeds.
+
+    SIGKILL hits ablate.py, and what it started, at any moment.
+    """
     arms = ["--epochs", "8", "--aa", "0", "--attention", "SE@index 1"]
 
     def start() -> subprocess.Popen[bytes]:
         return subprocess.Popen([sys.executable, str(ROOT / "ablate.py"), *command(*arms)],
                                 stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT, cwd=ROOT)  # fmt: skip
 
-    folder, others = tmp_path / "study", {name: tmp_path / name for name in ("undisturbed", "killed")}
+    folder, others = (
+        tmp_path / "study",
+        {name: tmp_path / name for name in ("undisturbed", "killed")},
+    )
     assert start().wait() == 0
     folder.rename(others["undisturbed"])
     draw = random.Random(0)
@@ -211,7 +251,9 @@ def test_thirty_kills_and_restarts_change_nothing(command, tmp_path):
 
 
 def take_over_clock(source: Path, target: Path) -> None:
-    """Give a study what was measured with a clock in another: all in which two runs of one study may differ."""
+    """Give a study what was measured with a clock in another: all in which two runs of one study
+    may differ.
+    """
     shutil.copy(source / "costs.json", target)
     for cell in sorted((source / "cells").iterdir()):
         other = target / "cells" / cell.name

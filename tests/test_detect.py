@@ -28,7 +28,9 @@ COLOURS = {0: (0, 0, 255), 1: (0, 255, 0)}  # BGR
 
 
 class ColourModel(nn.Module):
-    """A detector that is right: each patch of pure red or green is a box, the larger the more confident."""
+    """A detector that is right: each patch of pure red or green is a box, the larger the more
+    confident.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -78,7 +80,6 @@ def model(monkeypatch, tmp_path) -> ColourModel:
     """main() uses this model; the working folder is a fresh one."""
     fake = ColourModel()
 
-
     def load(config):
         return fake, dataclasses.replace(config, imgsz=config.imgsz or (192,)), ""
 
@@ -100,7 +101,13 @@ def test_boxes_come_in_pixels_of_the_original(model):
 
 @pytest.mark.parametrize(
     ("imgsz", "shape"),
-    [((192,), (96, 192)), ((100,), (64, 128)), ((64, 192), (64, 128)), ((320,), (160, 320)), ((640,), (320, 640))],
+    [
+        ((192,), (96, 192)),
+        ((100,), (64, 128)),
+        ((64, 192), (64, 128)),
+        ((320,), (160, 320)),
+        ((640,), (320, 640)),
+    ],
 )
 def test_the_network_sees_the_least_border(model, imgsz, shape):
     list(predict(model, "a.png", DetectConfig(imgsz=imgsz)))
@@ -115,10 +122,19 @@ def test_predict_takes_frames_too(model):
 def test_all_outputs_of_a_picture(model, tmp_path, capsys):
     main(["--source", "a.png", "--save-txt", "--save-conf", "--save-csv", "--save-crop"])
     folder = tmp_path / "runs" / "detect" / "exp"
-    files = {str(file.relative_to(folder)).replace("\\", "/") for file in folder.rglob("*") if file.is_file()}
+    files = {
+        str(file.relative_to(folder)).replace("\\", "/")
+        for file in folder.rglob("*")
+        if file.is_file()
+    }
     assert files == {
-        "a.png", "labels/a.txt", "predictions.csv", "crops/red/a.jpg", "crops/green/a.jpg", "crops/green/a2.jpg",
-    }  # fmt: skip
+        "a.png",
+        "labels/a.txt",
+        "predictions.csv",
+        "crops/red/a.jpg",
+        "crops/green/a.jpg",
+        "crops/green/a2.jpg",
+    }
     rows = [line.split() for line in (folder / "labels" / "a.txt").read_text().splitlines()]
     assert [row[0] for row in rows] == ["1", "1", "0"]
     assert [float(value) for value in rows[2][1:5]] == pytest.approx([0.3, 0.6, 0.4, 0.6], abs=0.02)
@@ -141,7 +157,11 @@ def test_nosave_writes_nothing(model, tmp_path, capsys):
 
 
 def test_runs_are_numbered(model):
-    folders = [main(["--source", "a.png"]), main(["--source", "a.png"]), main(["--source", "a.png", "--exist-ok"])]
+    folders = [
+        main(["--source", "a.png"]),
+        main(["--source", "a.png"]),
+        main(["--source", "a.png", "--exist-ok"]),
+    ]
     assert [folder.name for folder in folders] == ["exp", "exp2", "exp"]
 
 
@@ -152,7 +172,11 @@ def test_pictures_of_one_name_do_not_meet(model, tmp_path):
         (tmp_path / name).write_bytes(content.tobytes())
     folder = main(["--source", "*/*.jpg", "--save-txt"])
     assert sorted(file.name for file in folder.glob("*.jpg")) == ["a.jpg", "a2.jpg", "ä b.jpg"]
-    assert sorted(file.name for file in (folder / "labels").iterdir()) == ["a.txt", "a2.txt", "ä b.txt"]
+    assert sorted(file.name for file in (folder / "labels").iterdir()) == [
+        "a.txt",
+        "a2.txt",
+        "ä b.txt",
+    ]
 
 
 def test_filters(model, capsys):
@@ -186,7 +210,9 @@ def write_video(path: Path, frames: int) -> None:
     writer.release()
 
 
-@pytest.mark.parametrize(("flags", "frames", "fps"), [([], 15, 20.0), (["--vid-stride", "4"], 4, 5.0)])
+@pytest.mark.parametrize(
+    ("flags", "frames", "fps"), [([], 15, 20.0), (["--vid-stride", "4"], 4, 5.0)]
+)
 def test_video(model, tmp_path, capsys, flags, frames, fps):
     write_video(tmp_path / "v.avi", 15)
     folder = main(["--source", "v.avi", "--save-txt", *flags])
@@ -232,7 +258,12 @@ def test_a_stream_is_stopped_cleanly(model, monkeypatch, tmp_path):
 def test_no_window_is_one_line(model, monkeypatch, capsys):
     monkeypatch.setattr(outputs, "why_no_window", lambda: "there is no display here")
     main(["--source", "a.png", "--nosave", "--view-img"])
-    assert capsys.readouterr().out.count("--view-img: there is no display here; going on without a window") == 1
+    assert (
+        capsys.readouterr().out.count(
+            "--view-img: there is no display here; going on without a window"
+        )
+        == 1
+    )
 
 
 @pytest.mark.parametrize(
@@ -270,9 +301,9 @@ def test_missing_source_from_a_shell(tmp_path):
 
 def test_every_flag_of_yolov5_is_there_or_refused():
     flags = (
-        "weights source data imgsz conf_thres iou_thres max_det device view_img save_txt save_format save_csv "
-        "save_conf save_crop nosave classes agnostic_nms augment visualize update project name exist_ok "
-        "line_thickness hide_labels hide_conf half dnn vid_stride"
+        "weights source data imgsz conf_thres iou_thres max_det device view_img save_txt"
+        " save_format save_csv save_conf save_crop nosave classes agnostic_nms augment visualize"
+        " update project name exist_ok line_thickness hide_labels hide_conf half dnn vid_stride"
     )
     known = {field.name for field in dataclasses.fields(DetectConfig)}
     refused = {name.removeprefix("--").replace("-", "_") for name in detect.REFUSED_FLAGS}
@@ -301,14 +332,22 @@ class Free(ColourModel):
     objectness = False
 
     def forward(self, x: torch.Tensor, augment: bool = False):
-        rows = [[30.0, 30, 40, 40, 0.9, 0.1], [40.0, 30, 40, 40, 0.8, 0.1], [90.0, 30, 9, 9, 0.2, 0.2]]
+        rows = [
+            [30.0, 30, 40, 40, 0.9, 0.1],
+            [40.0, 30, 40, 40, 0.8, 0.1],
+            [90.0, 30, 9, 9, 0.2, 0.2],
+        ]
         return torch.tensor([rows]), None
 
 
 @pytest.mark.parametrize(("iou", "count"), [(None, 2), (0.45, 1), (0.7, 2)])
 def test_models_without_objectness_have_their_own_overlap(iou, count):
     """Left out it is 0.7 for them and 0.45 for the others; what is given counts for both."""
-    (found,) = predict(Free(), [Frame(scene((96, 128), []), "x", "x")], DetectConfig(imgsz=(96, 128), iou_thres=iou))
+    (found,) = predict(
+        Free(),
+        [Frame(scene((96, 128), []), "x", "x")],
+        DetectConfig(imgsz=(96, 128), iou_thres=iou),
+    )
     assert found.scores.tolist() == pytest.approx([0.9, 0.8][:count])
     assert found.classes.tolist() == [0] * count
     assert DetectConfig().nms().iou == 0.45
@@ -317,12 +356,24 @@ def test_models_without_objectness_have_their_own_overlap(iou, count):
 def test_a_real_checkpoint(checkpoint, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     cv2.imwrite("a.png", scene((100, 200), PATCHES))
-    flags = ["--source", "a.png", "--device", "cpu", "--conf-thres", "0.0001", "--max-det", "7", "--save-txt"]
+    flags = [
+        "--source",
+        "a.png",
+        "--device",
+        "cpu",
+        "--conf-thres",
+        "0.0001",
+        "--max-det",
+        "7",
+        "--save-txt",
+    ]
     folder = main(["--weights", str(checkpoint), *flags])
     assert "a.png: 32x64 " in capsys.readouterr().out  # the size it was trained at
     one = (folder / "labels" / "a.txt").read_text().splitlines()
     assert 1 <= len(one) <= 7
-    folder = main(["--weights", str(checkpoint), str(checkpoint), "--augment", "--imgsz", "96", *flags])
+    folder = main(
+        ["--weights", str(checkpoint), str(checkpoint), "--augment", "--imgsz", "96", *flags]
+    )
     assert "a.png: 64x96 " in capsys.readouterr().out
     assert (folder / "labels" / "a.txt").exists()
 
@@ -338,7 +389,19 @@ def test_real_mistakes(checkpoint, tmp_path, monkeypatch):
     with pytest.raises(UserError, match="names 3 classes, but the model has 2"):
         main(["--weights", str(checkpoint), "--source", "a.png", "--data", "d.yaml"])
     (tmp_path / "d.yaml").write_text("train: .\nval: .\nnames: [rot, blau]\n")
-    main(["--weights", str(checkpoint), "--source", "a.png", "--data", "d.yaml", "--conf-thres", "0", "--save-crop"])
+    main(
+        [
+            "--weights",
+            str(checkpoint),
+            "--source",
+            "a.png",
+            "--data",
+            "d.yaml",
+            "--conf-thres",
+            "0",
+            "--save-crop",
+        ]
+    )
     crops = {folder.name for folder in (tmp_path / "runs" / "detect").glob("*/crops/*")}
     assert crops
     assert crops <= {"rot", "blau"}

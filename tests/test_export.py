@@ -25,7 +25,10 @@ from utils.nms import NMSSettings, non_max_suppression
 
 NAMES = {0: "bright", 1: "dark"}
 needs_onnx = pytest.mark.skipif(
-    any(__import__("importlib.util").util.find_spec(name) is None for name in ("onnx", "onnxscript", "onnxruntime")),
+    any(
+        __import__("importlib.util").util.find_spec(name) is None
+        for name in ("onnx", "onnxscript", "onnxruntime")
+    ),
     reason="onnx, onnxscript and onnxruntime are not installed",
 )
 
@@ -38,13 +41,18 @@ def detector(path: Path) -> DetectionModel:
         for key, value in model.head.named_parameters():
             if value.requires_grad:
                 value += 0.3 * torch.randn(value.shape, generator=generator)
-            if key.endswith("bias") and value.shape[0] in (2, 21):  # classes, or all of three anchors
+            if key.endswith("bias") and value.shape[0] in (
+                2,
+                21,
+            ):  # classes, or all of three anchors
                 value += 4
     return model.eval()
 
 
 @pytest.fixture(scope="module", params=["anchors", "free"])
-def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> DetectionModel:
+def model(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> DetectionModel:
     folder = tmp_path_factory.mktemp("graph")
     return detector(write_graph(folder) if request.param == "anchors" else write_free_graph(folder))
 
@@ -97,7 +105,9 @@ def test_dynamic_onnx_takes_other_batches_and_sizes(model, tmp_path):
 
 @needs_onnx
 def test_onnx_with_suppression(model, tmp_path):
-    config = ExportConfig(include=("onnx",), imgsz=(96,), nms=True, conf_thres=0.05, iou_thres=0.5, max_det=12)
+    config = ExportConfig(
+        include=("onnx",), imgsz=(96,), nms=True, conf_thres=0.05, iou_thres=0.5, max_det=12
+    )
     (path,) = export.export(model, config, tmp_path / "best.pt")
     images = pictures(1, 3, 96, 96)
     found, _ = run_onnx(path, images)
@@ -117,11 +127,15 @@ def test_a_comparison_of_nothing_with_nothing_is_not_called_one(tmp_path, capsys
     assert "differs" not in said
 
 
-def suppressed(model: DetectionModel, images: torch.Tensor, most: int, conf: float = 0.05) -> torch.Tensor:
+def suppressed(
+    model: DetectionModel, images: torch.Tensor, most: int, conf: float = 0.05
+) -> torch.Tensor:
     """What detect.py finds in one picture."""
     with torch.no_grad():
         decoded = model(images)[0]
-    return non_max_suppression(decoded, NMSSettings(conf, 0.5, most), objectness=model.objectness)[0]
+    return non_max_suppression(decoded, NMSSettings(conf, 0.5, most), objectness=model.objectness)[
+        0
+    ]
 
 
 @pytest.mark.parametrize(("most", "conf"), [(5, 0.05), (1000, 0.05), (50, 1.0)])
@@ -168,7 +182,9 @@ def test_the_model_stays_as_it_was(model, tmp_path):
 def test_the_command(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     model = detector(write_graph(tmp_path))
-    checkpoints.save(checkpoints.Checkpoint(model.graph, NAMES, model.state_dict()), tmp_path / "best.pt")
+    checkpoints.save(
+        checkpoints.Checkpoint(model.graph, NAMES, model.state_dict()), tmp_path / "best.pt"
+    )
     flags = ["--weights", "best.pt", "--include", "torchscript", "--imgsz", "70"]
     assert main(flags) == [Path("best.torchscript")]
     out = capsys.readouterr().out
@@ -178,7 +194,10 @@ def test_the_command(tmp_path, monkeypatch, capsys):
 
 def upstream_names(family: str, name: str) -> list[str]:
     """The original program's state-dict keys, in its order."""
-    file = {"yolov5": "yolov5/state_dict_shapes.json.gz", "yolov8": "yolov8/state_dict_keys.json.gz"}[family]
+    file = {
+        "yolov5": "yolov5/state_dict_shapes.json.gz",
+        "yolov8": "yolov8/state_dict_keys.json.gz",
+    }[family]
     content = json.loads(gzip.decompress((Path(__file__).parent / "golden" / file).read_bytes()))
     entries = content[name]["state_dict"] if family == "yolov5" else content["models"][name]["keys"]
     return [entry[0] for entry in entries]
@@ -198,12 +217,18 @@ def test_upstream_state_has_the_original_programs_keys(family, name, tmp_path, c
 @pytest.mark.parametrize(
     ("source", "plain"), [("yolov5s_ECA.yaml", "yolov5s.yaml"), ("yolov8_ECA.yaml", "yolov8n.yaml")]
 )
-def test_upstream_state_counts_attention_rows_and_comes_back_whole(source, plain, tmp_path, monkeypatch):
-    """Out of a checkpoint by the command, into the same graph and into the plain one, every value the same."""
+def test_upstream_state_counts_attention_rows_and_comes_back_whole(
+    source, plain, tmp_path, monkeypatch
+):
+    """Out of a checkpoint by the command, into the same graph and into the plain one, every value
+    the same.
+    """
     monkeypatch.chdir(tmp_path)
     graph = load_graph(source, "n" if source.startswith("yolov8") else "")
     model = DetectionModel(graph, seed=3)
-    checkpoints.save(checkpoints.Checkpoint(model.graph, model.names, model.state_dict()), tmp_path / "best.pt")
+    checkpoints.save(
+        checkpoints.Checkpoint(model.graph, model.names, model.state_dict()), tmp_path / "best.pt"
+    )
     assert main(["--weights", "best.pt", "--save-upstream"]) == [Path("best_upstream.pt")]
     assert not list(tmp_path.glob("*.torchscript"))
     first = 18 if plain == "yolov5s.yaml" else 16
@@ -213,13 +238,17 @@ def test_upstream_state_counts_attention_rows_and_comes_back_whole(source, plain
         back = DetectionModel(target, seed=4)
         report = transfer(back, with_graph(bare, graph, "f"))
         assert report.copied == report.total
-        assert all(torch.equal(value, model.state_dict()[key]) for key, value in back.state_dict().items())
+        assert all(
+            torch.equal(value, model.state_dict()[key]) for key, value in back.state_dict().items()
+        )
 
 
 def test_upstream_state_beside_other_formats_and_not_of_a_yaml(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     model = detector(write_graph(tmp_path))
-    checkpoints.save(checkpoints.Checkpoint(model.graph, NAMES, model.state_dict()), tmp_path / "best.pt")
+    checkpoints.save(
+        checkpoints.Checkpoint(model.graph, NAMES, model.state_dict()), tmp_path / "best.pt"
+    )
     flags = ["--weights", "best.pt", "--save-upstream", "--include", "torchscript", "--imgsz", "64"]
     assert main(flags) == [Path("best_upstream.pt"), Path("best.torchscript")]
     assert all(path.exists() for path in main(flags))
@@ -257,12 +286,18 @@ def test_mistakes_are_one_line(flags, words, capsys):
 
 def test_every_flag_of_yolov5_is_there_or_refused():
     flags = (
-        "data weights imgsz batch_size device half inplace keras optimize int8 per_tensor dynamic cache simplify "
-        "mlmodel opset verbose workspace nms agnostic_nms topk_per_class topk_all iou_thres conf_thres include"
+        "data weights imgsz batch_size device half inplace keras optimize int8 per_tensor dynamic"
+        " cache simplify mlmodel opset verbose workspace nms agnostic_nms topk_per_class topk_all"
+        " iou_thres conf_thres include"
     )
-    spelled = {name for field in ExportConfig.__dataclass_fields__.values()
-               for name in (f"--{field.name.replace('_', '-')}", *field.metadata.get("aliases", ()))}  # fmt: skip
-    missing = {f"--{name.replace('_', '-')}" for name in flags.split()} - spelled - set(REFUSED_FLAGS)
+    spelled = {
+        name
+        for field in ExportConfig.__dataclass_fields__.values()
+        for name in (f"--{field.name.replace('_', '-')}", *field.metadata.get("aliases", ()))
+    }
+    missing = (
+        {f"--{name.replace('_', '-')}" for name in flags.split()} - spelled - set(REFUSED_FLAGS)
+    )
     assert not missing
     assert not set(export.FORMATS) & set(CONVERTERS)
 
@@ -305,4 +340,6 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
 def test_an_operator_set_that_the_exporter_does_not_write_is_told(tmp_path: Path) -> None:
     file = detector(write_graph(tmp_path))
     with pytest.raises(UserError, match="--opset=99: PyTorch's exporter writes"):
-        export.export(file, ExportConfig(include=("onnx",), imgsz=(64,), opset=99), tmp_path / "best.pt")
+        export.export(
+            file, ExportConfig(include=("onnx",), imgsz=(64,), opset=99), tmp_path / "best.pt"
+        )

@@ -1,4 +1,6 @@
-"""hubconf.py: through torch.hub, from another folder, with what scripts written for YOLOv5's hub models rely on."""
+"""hubconf.py: through torch.hub, from another folder, with what scripts written for YOLOv5's hub
+models rely on.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ def picture(height: int = 60, width: int = 90) -> np.ndarray:
 
 
 @pytest.fixture(params=["anchors", "free"])
-def weights(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def weights(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
     """A checkpoint of either family with lively scores; the working folder is a fresh one."""
     monkeypatch.chdir(tmp_path)
     graph = write_graph(tmp_path) if request.param == "anchors" else write_free_graph(tmp_path)
@@ -54,8 +58,12 @@ def test_forms_agree(results):
         sides = torch.tensor([width, height, width, height])
         torch.testing.assert_close(results.xyxyn[number][:, :4] * sides, rows[:, :4])
         centre, size = results.xywh[number][:, :2], results.xywh[number][:, 2:4]
-        torch.testing.assert_close(torch.cat((centre - size / 2, centre + size / 2), 1), rows[:, :4])
-        torch.testing.assert_close(results.xywhn[number][:, :4] * sides, results.xywh[number][:, :4])
+        torch.testing.assert_close(
+            torch.cat((centre - size / 2, centre + size / 2), 1), rows[:, :4]
+        )
+        torch.testing.assert_close(
+            results.xywhn[number][:, :4] * sides, results.xywh[number][:, :4]
+        )
         assert torch.equal(results.xywhn[number][:, 4:], rows[:, 4:])
     assert results.pred is results.xyxy
 
@@ -66,7 +74,9 @@ def test_tables(results):
     assert list(table.columns) == ["xmin", "ymin", "xmax", "ymax", "confidence", "class", "name"]
     assert list(tables.xywhn[0].columns)[:4] == ["xcenter", "ycenter", "width", "height"]
     rows = results.xyxy[0]
-    assert np.allclose(table[["xmin", "ymin", "xmax", "ymax", "confidence"]].to_numpy(), rows[:, :5].numpy())
+    assert np.allclose(
+        table[["xmin", "ymin", "xmax", "ymax", "confidence"]].to_numpy(), rows[:, :5].numpy()
+    )
     assert table["class"].tolist() == rows[:, 5].long().tolist()
     assert table["name"].tolist() == [NAMES[int(number)] for number in rows[:, 5]]
     assert len(tables.xyxy) == 2
@@ -81,7 +91,9 @@ def test_output(results, tmp_path, capsys):
     assert results.save(save_dir="out/a") == Path("out/a")
     assert sorted(path.name for path in Path("out/a").iterdir()) == ["image0.jpg", "image1.jpg"]
     crops = results.crop(save_dir="out/b")
-    assert len(crops) == sum(map(len, results.xyxy)) == len(list(Path("out/b/crops").rglob("*.jpg")))
+    assert (
+        len(crops) == sum(map(len, results.xyxy)) == len(list(Path("out/b/crops").rglob("*.jpg")))
+    )
     assert set(crops[0]) == {"box", "conf", "cls", "label", "im"}
     assert len(results.crop(save=False)) == len(crops)
     results.show()
@@ -133,7 +145,14 @@ def test_all_sources_are_rgb(weights):
     cv2.imwrite("a.png", np.ascontiguousarray(image[..., ::-1]))
     first = model(image, size=64).xyxy[0]
     assert len(first) > 0
-    for source in ("a.png", Path("a.png"), Image.fromarray(image), [image], ["a.png"], image.transpose(2, 0, 1)):
+    for source in (
+        "a.png",
+        Path("a.png"),
+        Image.fromarray(image),
+        [image],
+        ["a.png"],
+        image.transpose(2, 0, 1),
+    ):
         found = model(source, size=64)
         assert torch.equal(found.xyxy[0], first)
         assert np.array_equal(found.ims[0], image)
@@ -163,7 +182,8 @@ def test_named_models(weights, capsys):
 
 
 @pytest.mark.parametrize(
-    ("size", "words"), [("a", "imgsz: 'a'"), ((64, "a"), "imgsz: 'a'"), (8, "imgsz"), (None, "imgsz")]
+    ("size", "words"),
+    [("a", "imgsz: 'a'"), ((64, "a"), "imgsz: 'a'"), (8, "imgsz"), (None, "imgsz")],
 )
 def test_impossible_sizes_are_one_line(weights, size, words):
     with pytest.raises(UserError, match=words):
@@ -186,6 +206,8 @@ def test_through_torch_hub_from_elsewhere(weights, tmp_path):
         f"model = torch.hub.load({str(ROOT)!r}, 'yolov8n', source='local', classes=2)\n"
         "assert len(model('a.png').names) == 2\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stderr
     assert "image 1/1: 64x64" in done.stdout

@@ -1,4 +1,7 @@
-"""The tree as a whole: what a newcomer meets. Text files, packaging, and start-up that needs little."""
+"""The tree as a whole: what a newcomer meets.
+
+Text files, packaging, and start-up that needs little.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,9 @@ PACKAGES = ("utils", "models", "data", "engine", "api", "ablation")
 def requirements(name: str) -> dict[str, str]:
     """Package -> version range of a requirements file."""
     rows = [row.split("#")[0].strip() for row in (ROOT / name).read_text().splitlines()]
-    pairs = [re.fullmatch(r"([A-Za-z0-9-]+)(.*)", row) for row in rows if row and not row.startswith("-")]
+    pairs = [
+        re.fullmatch(r"([A-Za-z0-9-]+)(.*)", row) for row in rows if row and not row.startswith("-")
+    ]
     return {pair[1].lower(): pair[2] for pair in pairs if pair}
 
 
@@ -43,8 +48,17 @@ def test_every_yaml_is_a_mapping(path):
 
 def test_requirements_are_ranges_without_upper_ends():
     found = requirements("requirements.txt")
-    assert set(found) == {"torch", "torchvision", "numpy", "opencv-python", "pyyaml", "pandas", "matplotlib", "tqdm",
-                          "faster-coco-eval"}  # fmt: skip
+    assert set(found) == {
+        "torch",
+        "torchvision",
+        "numpy",
+        "opencv-python",
+        "pyyaml",
+        "pandas",
+        "matplotlib",
+        "tqdm",
+        "faster-coco-eval",
+    }
     assert all(re.fullmatch(r">=[\d.]+", bounds) for bounds in found.values())
 
 
@@ -76,8 +90,12 @@ def test_files_that_documents_point_to_are_there(document):
 
 
 def documented_commands() -> dict[str, set[str]]:
-    """Script -> words that README.md and CONTRIBUTING.md give it, in code blocks and in code within a line."""
-    text = "\n".join((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "CONTRIBUTING.md"))
+    """Script -> words that README.md and CONTRIBUTING.md give it, in code blocks and in code within
+    a line.
+    """
+    text = "\n".join(
+        (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "CONTRIBUTING.md")
+    )
     words: dict[str, set[str]] = {}
     for script, rest in re.findall(r"\bpython ((?:\w+/)*\w+\.py)\b([^`\n#&]*)", text):
         words.setdefault(script, set()).update(rest.split())
@@ -89,17 +107,27 @@ def test_documented_commands_name_existing_files():
     assert {"train.py", "val.py", "detect.py", "models/yolo.py"} <= set(commands)
     for script, words in commands.items():
         assert (ROOT / script).is_file()
-        configs = {word for word in words if word.endswith(".yaml") and "/" in word and not word.startswith("my")}
+        configs = {
+            word
+            for word in words
+            if word.endswith(".yaml") and "/" in word and not word.startswith("my")
+        }
         for config in configs:  # yolov8n.yaml stands for yolov8.yaml
             assert (ROOT / config).is_file() or find_graph(config).is_file()
 
 
-@pytest.mark.parametrize("script", ["train.py", "val.py", "detect.py", "models/yolo.py", "data/convert.py"])
+@pytest.mark.parametrize(
+    "script", ["train.py", "val.py", "detect.py", "models/yolo.py", "data/convert.py"]
+)
 def test_documented_flags_exist(script):
     command = [sys.executable, script, "--help"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert run.returncode == 0, run.stderr
-    flags = {word.split("=")[0] for word in documented_commands().get(script, set()) if word.startswith("--")}
+    flags = {
+        word.split("=")[0]
+        for word in documented_commands().get(script, set())
+        if word.startswith("--")
+    }
     assert not [flag for flag in flags if not re.search(rf"(^|[\s,]){flag}\b", run.stdout)]
 
 
@@ -124,9 +152,14 @@ def test_readme_shows_the_two_commands():
 
 
 def test_no_url_is_fetched_by_the_programs():
-    for path in [*ROOT.glob("*.py"), *(p for name in PACKAGES for p in (ROOT / name).rglob("*.py"))]:
+    for path in [
+        *ROOT.glob("*.py"),
+        *(p for name in PACKAGES for p in (ROOT / name).rglob("*.py")),
+    ]:
         text = path.read_text(encoding="utf-8")
-        assert not re.search(r"urlretrieve|download_url|hub\.load|requests\.|gdown|wget|curl ", text), path
+        assert not re.search(
+            r"urlretrieve|download_url|hub\.load|requests\.|gdown|wget|curl ", text
+        ), path
 
 
 def test_ci_runs_what_readme_says():
@@ -142,9 +175,19 @@ def test_ci_runs_what_readme_says():
 
 @pytest.mark.parametrize("module", ["models.yolo", "utils.config", "data.index"])
 def test_the_core_starts_without_heavy_packages(module):
-    heavy = ["cv2", "pandas", "matplotlib", "scipy", "torchvision", "faster_coco_eval", "tensorboard"]
+    heavy = [
+        "cv2",
+        "pandas",
+        "matplotlib",
+        "scipy",
+        "torchvision",
+        "faster_coco_eval",
+        "tensorboard",
+    ]
     program = f"import sys, {module}; print(*[name for name in {heavy} if name in sys.modules])"
-    run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    run = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
     assert run.returncode == 0, run.stderr
     assert run.stdout.split() == []
 
@@ -154,5 +197,13 @@ def test_nothing_that_programs_make_is_tracked():
     if git.returncode:
         pytest.skip("not a git checkout")
     tracked = [Path(name) for name in git.stdout.splitlines()]
-    assert not [path for path in tracked if path.parts[0] in ("runs", "datasets") or path.suffix in (".pt", ".cache")]
-    assert not [path for path in tracked if (ROOT / path).is_file() and (ROOT / path).stat().st_size > 3_000_000]
+    assert not [
+        path
+        for path in tracked
+        if path.parts[0] in ("runs", "datasets") or path.suffix in (".pt", ".cache")
+    ]
+    assert not [
+        path
+        for path in tracked
+        if (ROOT / path).is_file() and (ROOT / path).stat().st_size > 3_000_000
+    ]

@@ -30,8 +30,22 @@ ROOT = Path(__file__).parents[1]
 @pytest.fixture(scope="module")
 def material(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     folder = tmp_path_factory.mktemp("material")
-    return ["--cfg", str(write_graph(folder)), "--data", str(write_data(folder)), "--imgsz", "64", "--batch-size", "4",
-            "--workers", "0", "--device", "cpu", "--cache", "no"]  # fmt: skip
+    return [
+        "--cfg",
+        str(write_graph(folder)),
+        "--data",
+        str(write_data(folder)),
+        "--imgsz",
+        "64",
+        "--batch-size",
+        "4",
+        "--workers",
+        "0",
+        "--device",
+        "cpu",
+        "--cache",
+        "no",
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +65,20 @@ def weights(path: Path) -> dict[str, torch.Tensor]:
 
 def test_a_run_leaves_what_yolov5_leaves(material: list[str], tmp_path: Path) -> None:
     folder = run(material, tmp_path, "--epochs", "2")
-    expected = {"hyp.yaml", "opt.yaml", "results.csv", "results.png", "labels.jpg", "train_batch0.jpg", "weights",
-                "val_batch0_pred.jpg", "confusion_matrix.png", "PR_curve.png", "timing.json",
-                "metrics.json"}  # fmt: skip
+    expected = {
+        "hyp.yaml",
+        "opt.yaml",
+        "results.csv",
+        "results.png",
+        "labels.jpg",
+        "train_batch0.jpg",
+        "weights",
+        "val_batch0_pred.jpg",
+        "confusion_matrix.png",
+        "PR_curve.png",
+        "timing.json",
+        "metrics.json",
+    }
     assert expected <= set(os.listdir(folder))
     rows = read_results(folder / "results.csv")
     assert [row["epoch"] for row in rows] == [0, 1]
@@ -62,7 +87,9 @@ def test_a_run_leaves_what_yolov5_leaves(material: list[str], tmp_path: Path) ->
     scores = json.loads((folder / "metrics.json").read_text())
     assert (scores["epochs"], scores["train_pictures"]) == (2, 10)
     assert scores["memory_mb"] > 50
-    assert max(row["metrics/mAP_0.5:0.95"] for row in rows) == pytest.approx(scores["map"], abs=0.01)
+    assert max(row["metrics/mAP_0.5:0.95"] for row in rows) == pytest.approx(
+        scores["map"], abs=0.01
+    )
     assert [row["name"] for row in scores["classes"]] == ["bright", "dark"]
     for name in ("last.pt", "best.pt"):
         checkpoint = read(folder / "weights" / name)
@@ -72,9 +99,14 @@ def test_a_run_leaves_what_yolov5_leaves(material: list[str], tmp_path: Path) ->
 
 
 def test_the_first_epoch_says_what_the_rest_takes_and_shows_predictions(
-    material: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    material: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A sentence of the data set, where to look, and the time to come; the final scoring is left out here."""
+    """A sentence of the data set, where to look, and the time to come; the final scoring is left
+    out here.
+    """
     monkeypatch.setattr(train, "finish", lambda run, timing: None)
     data = tmp_path / "told.yaml"
     data.write_text(Path(material[3]).read_text() + "about: Squares, bright\n  and dark.\n")
@@ -128,7 +160,12 @@ def test_a_run_without_anchors_is_validated_and_used_like_any_other(
     assert said.count("optimizer auto: AdamW, lr0 0.001667") == 1
     assert load_yaml(folder / "opt.yaml")["optimizer"] == "AdamW"
     hyp = load_yaml(folder / "hyp.yaml")
-    assert (hyp["lr0"], hyp["momentum"], hyp["warmup_bias_lr"], hyp["box"]) == (0.001667, 0.9, 0, 7.5)
+    assert (hyp["lr0"], hyp["momentum"], hyp["warmup_bias_lr"], hyp["box"]) == (
+        0.001667,
+        0.9,
+        0,
+        7.5,
+    )
     rows = read_results(folder / "results.csv")
     assert rows[1]["train/dfl_loss"] > 0
     assert rows[1]["val/dfl_loss"] > 0
@@ -136,7 +173,9 @@ def test_a_run_without_anchors_is_validated_and_used_like_any_other(
     best = folder / "weights" / "best.pt"
     assert read(best).graph["scale"] == "n"
     place = ("--project", str(tmp_path), "--device", "cpu", "--imgsz", "64")
-    metrics = val.main(["--weights", str(best), *place, "--workers", "0", "--name", "val", "--augment"])
+    metrics = val.main(
+        ["--weights", str(best), *place, "--workers", "0", "--name", "val", "--augment"]
+    )
     assert (metrics.images, metrics.protocol) == (4, "yolov5")
     source = str(Path(free[3]).parent / "images" / "val")
     flags = ("--source", source, "--conf-thres", "0", "--save-txt")
@@ -148,13 +187,28 @@ def test_a_run_without_anchors_is_validated_and_used_like_any_other(
 @pytest.mark.parametrize("after_steps", [2, 3, 5])
 @pytest.mark.parametrize("family", ["v5", "v8"])
 def test_interrupted_and_resumed_equals_undisturbed(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after_steps: int, family: str
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    after_steps: int,
+    family: str,
 ) -> None:
-    """SIGTERM in the middle and at the end of an epoch, between accumulated batches: weights end bit-identical."""
+    """SIGTERM in the middle and at the end of an epoch, between accumulated batches: weights end
+    bit-identical.
+    """
     material = request.getfixturevalue("material" if family == "v5" else "free")
     hyp = tmp_path / "hyp.yaml"
     hyp.write_text("nominal_batch: 8\nwarmup_iterations: 4\nwarmup_epochs: 1.0\nmixup: 0.5\n")
-    flags = ("--epochs", "3", "--hyp", str(hyp), "--multi-scale", "--close-mosaic", "0", "--noplots")
+    flags = (
+        "--epochs",
+        "3",
+        "--hyp",
+        str(hyp),
+        "--multi-scale",
+        "--close-mosaic",
+        "0",
+        "--noplots",
+    )
     whole = run(material, tmp_path / "whole", *flags)
     original, calls = train.check_loss, []
 
@@ -175,7 +229,9 @@ def test_interrupted_and_resumed_equals_undisturbed(
     ours, theirs = weights(last), weights(whole / "weights" / "last.pt")
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[key], theirs[key]) for key in ours)
-    assert (tmp_path / "cut" / "run" / "results.csv").read_text() == (whole / "results.csv").read_text()
+    assert (tmp_path / "cut" / "run" / "results.csv").read_text() == (
+        whole / "results.csv"
+    ).read_text()
 
 
 def test_a_run_resumed_from_the_last_epoch_equals_undisturbed(
@@ -212,13 +268,17 @@ def test_a_loss_that_is_no_number_is_named_and_the_last_good_checkpoint_kept(
         state.model.model[2].cv1.conv.weight.data[0] = float("nan")
 
     monkeypatch.setattr(train, "save_last", poison)
-    with pytest.raises(UserError, match=r"epoch 1, batch 0 .*model\.2\.cv1\.conv\.weight.*last\.pt.*lr0"):
+    with pytest.raises(
+        UserError, match=r"epoch 1, batch 0 .*model\.2\.cv1\.conv\.weight.*last\.pt.*lr0"
+    ):
         run(material, tmp_path, "--epochs", "3", "--noplots")
     kept = read(tmp_path / "run" / "weights" / "last.pt")
     assert all(torch.isfinite(value).all() for value in kept.state.values())
 
 
-def test_a_poisoned_model_is_never_saved(material: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_poisoned_model_is_never_saved(
+    material: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     original = train.write_epoch
 
     def poison(state: Run, *others: object) -> None:
@@ -226,19 +286,34 @@ def test_a_poisoned_model_is_never_saved(material: list[str], tmp_path: Path, mo
         state.model.model[0].bn.running_var[0] = float("inf")
 
     monkeypatch.setattr(train, "write_epoch", poison)
-    with pytest.raises(UserError, match=r"model\.0\.bn\.running_var is not finite, so nothing was saved"):
+    with pytest.raises(
+        UserError, match=r"model\.0\.bn\.running_var is not finite, so nothing was saved"
+    ):
         run(material, tmp_path, "--epochs", "3", "--noplots")
     assert not previous_of(tmp_path / "run" / "weights" / "last.pt").exists()
 
 
 def test_frozen_rows_stay_as_they_were(material: list[str], tmp_path: Path) -> None:
     first = run(material, tmp_path / "a", "--epochs", "1", "--noplots", "--noautoanchor")
-    second = run(material, tmp_path / "b", "--epochs", "2", "--noplots", "--noautoanchor", "--freeze", "3",
-                 "--weights", str(first / "weights" / "best.pt"))  # fmt: skip
+    second = run(
+        material,
+        tmp_path / "b",
+        "--epochs",
+        "2",
+        "--noplots",
+        "--noautoanchor",
+        "--freeze",
+        "3",
+        "--weights",
+        str(first / "weights" / "best.pt"),
+    )
     before, after = weights(first / "weights" / "best.pt"), weights(second / "weights" / "last.pt")
     frozen = [key for key in before if key.split(".")[1] in "012" and "num_batches" not in key]
     assert frozen
-    assert all(torch.allclose(before[key].float(), after[key].float(), rtol=1e-3, atol=1e-4) for key in frozen)
+    assert all(
+        torch.allclose(before[key].float(), after[key].float(), rtol=1e-3, atol=1e-4)
+        for key in frozen
+    )
     assert not torch.equal(before["model.3.conv.weight"], after["model.3.conv.weight"])
 
 
@@ -247,8 +322,28 @@ def test_frozen_rows_stay_as_they_were(material: list[str], tmp_path: Path) -> N
     [
         ["--image-weights", "--cos-lr", "--label-smoothing", "0.1", "--optimizer", "AdamW"],
         ["--rect", "--single-cls", "--optimizer", "Adam", "--noautoanchor", "--precision", "fp32"],
-        ["--multi-scale", "--close-mosaic", "1", "--save-period", "1", "--workers", "1", "--cache", "ram"],
-        ["--noval", "--nosave", "--freeze", "5", "--hyp", "hyp.VOC.yaml", "--cache", "disk", "--sync-bn"],
+        [
+            "--multi-scale",
+            "--close-mosaic",
+            "1",
+            "--save-period",
+            "1",
+            "--workers",
+            "1",
+            "--cache",
+            "ram",
+        ],
+        [
+            "--noval",
+            "--nosave",
+            "--freeze",
+            "5",
+            "--hyp",
+            "hyp.VOC.yaml",
+            "--cache",
+            "disk",
+            "--sync-bn",
+        ],
     ],
 )
 def test_flags_of_yolov5_work_together(
@@ -260,7 +355,9 @@ def test_flags_of_yolov5_work_together(
     assert len(rows) == 2
     assert rows[1]["train/obj_loss"] > 0
     kept = {file.name for file in (folder / "weights").iterdir()}
-    assert kept == {"last.pt", "best.pt"} | ({"epoch0.pt", "epoch1.pt"} if "--save-period" in flags else set())
+    assert kept == {"last.pt", "best.pt"} | (
+        {"epoch0.pt", "epoch1.pt"} if "--save-period" in flags else set()
+    )
     if "--single-cls" in flags:
         assert len(read(folder / "weights" / "best.pt").names) == 1
 
@@ -269,8 +366,27 @@ def test_flags_of_yolov5_work_together(
     "flags",
     [
         ["--image-weights", "--cos-lr", "--optimizer", "SGD", "--scale", "s", "--freeze", "3"],
-        ["--rect", "--single-cls", "--optimizer", "Adam", "--noautoanchor", "--precision", "fp32", "--noval"],
-        ["--multi-scale", "--close-mosaic", "1", "--save-period", "1", "--hyp", "hyp.VOC.yaml", "--cache", "ram"],
+        [
+            "--rect",
+            "--single-cls",
+            "--optimizer",
+            "Adam",
+            "--noautoanchor",
+            "--precision",
+            "fp32",
+            "--noval",
+        ],
+        [
+            "--multi-scale",
+            "--close-mosaic",
+            "1",
+            "--save-period",
+            "1",
+            "--hyp",
+            "hyp.VOC.yaml",
+            "--cache",
+            "ram",
+        ],
     ],
 )
 def test_flags_work_without_anchors_too(
@@ -286,11 +402,18 @@ def test_flags_work_without_anchors_too(
 
 @pytest.mark.parametrize(
     ("flags", "words"),
-    [(["--label-smoothing", "0.1"], "--label-smoothing=0.1"), (["--scale", "q"], "q"),
-     (["--optimizer", "MuSGD"], "MuSGD")],
+    [
+        (["--label-smoothing", "0.1"], "--label-smoothing=0.1"),
+        (["--scale", "q"], "q"),
+        (["--optimizer", "MuSGD"], "MuSGD"),
+    ],
 )
 def test_what_graphs_without_anchors_do_not_have_is_one_line(
-    free: list[str], tmp_path: Path, flags: list[str], words: str, capsys: pytest.CaptureFixture[str]
+    free: list[str],
+    tmp_path: Path,
+    flags: list[str],
+    words: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert run_main(train.main, [*free, "--project", str(tmp_path), *flags]) == 2
     error = capsys.readouterr().err
@@ -301,7 +424,9 @@ def test_what_graphs_without_anchors_do_not_have_is_one_line(
 def test_patience_ends_a_run_that_no_longer_gains(
     material: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fitness .1 .3 .2 .3 .3: only a strict gain counts, so two epochs after the second the run ends."""
+    """Fitness .1 .3 .2 .3 .3: only a strict gain counts, so two epochs after the second the run
+    ends.
+    """
     scores = iter([0.1, 0.3, 0.2, 0.3, 0.3])
 
     def scored(*_: object) -> Metrics:
@@ -311,7 +436,12 @@ def test_patience_ends_a_run_that_no_longer_gains(
     monkeypatch.setattr(train, "evaluate", scored)
     monkeypatch.setattr(train, "finish", lambda run, timing: None)
     folder = run(material, tmp_path, "--epochs", "9", "--noplots", "--patience", "2")
-    assert [row["metrics/recall"] for row in read_results(folder / "results.csv")] == [0.1, 0.3, 0.2, 0.3]
+    assert [row["metrics/recall"] for row in read_results(folder / "results.csv")] == [
+        0.1,
+        0.3,
+        0.2,
+        0.3,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -331,7 +461,11 @@ def test_patience_ends_a_run_that_no_longer_gains(
     ],
 )
 def test_mistakes_are_one_line_and_status_2(
-    material: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: list[str], message: str
+    material: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    flags: list[str],
+    message: str,
 ) -> None:
     assert run_main(train.main, [*material, "--project", str(tmp_path), *flags]) == 2
     error = capsys.readouterr().err.strip()
@@ -341,17 +475,36 @@ def test_mistakes_are_one_line_and_status_2(
 
 
 def torchrun(material: list[str], folder: Path, *flags: str) -> Path:
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "train.py", *material,
-               "--project", str(folder), "--name", "run", "--noplots", *flags]  # fmt: skip
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc_per_node",
+        "2",
+        "train.py",
+        *material,
+        "--project",
+        str(folder),
+        "--name",
+        "run",
+        "--noplots",
+        *flags,
+    ]
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+    )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.count("Epoch    GPU_mem") == len(read_results(folder / "run" / "results.csv"))
+    assert done.stdout.count("Epoch    GPU_mem") == len(
+        read_results(folder / "run" / "results.csv")
+    )
     return folder / "run"
 
 
 @pytest.mark.slow
 def test_two_processes_learn_what_one_learns(material: list[str], tmp_path: Path) -> None:
-    """The same pictures, the same mean gradient: only batch statistics differ, as each process has its own half."""
+    """The same pictures, the same mean gradient: only batch statistics differ, as each process has
+    its own half.
+    """
     flags = ("--epochs", "3", "--precision", "fp32", "--noautoanchor", "--patience", "2")
     two = torchrun(material, tmp_path / "two", *flags)
     one = run(material, tmp_path / "one", *flags, "--noplots")

@@ -1,4 +1,6 @@
-"""Training with attention: NAM's penalty, and modules that start as the identity, from flag to checkpoint."""
+"""Training with attention: NAM's penalty, and modules that start as the identity, from flag to
+checkpoint.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ from utils.errors import UserError
 
 
 def run(folder: Path, attention: str, *more: str) -> Path:
-    """Train the tiny graph with the module in SimAM's place, for two epochs unless more says otherwise."""
+    """Train the tiny graph with the module in SimAM's place, for two epochs unless more says
+    otherwise.
+    """
     graph = copy.deepcopy(GRAPH)
     graph["backbone"][4] = [-1, 1, attention, {}]  # type: ignore[index]
     path = folder / "graph.yaml"
@@ -26,9 +30,33 @@ def run(folder: Path, attention: str, *more: str) -> Path:
     data = folder / "data.yaml"
     if not data.exists():
         write_data(folder)
-    train.main(["--cfg", str(path), "--data", str(data), "--imgsz", "64", "--batch-size", "4", "--workers", "0",
-                "--device", "cpu", "--cache", "no", "--noplots", "--project", str(folder), "--name", "run",
-                "--exist-ok", "--epochs", "2", *more])  # fmt: skip
+    train.main(
+        [
+            "--cfg",
+            str(path),
+            "--data",
+            str(data),
+            "--imgsz",
+            "64",
+            "--batch-size",
+            "4",
+            "--workers",
+            "0",
+            "--device",
+            "cpu",
+            "--cache",
+            "no",
+            "--noplots",
+            "--project",
+            str(folder),
+            "--name",
+            "run",
+            "--exist-ok",
+            "--epochs",
+            "2",
+            *more,
+        ]
+    )
     return folder / "run"
 
 
@@ -70,18 +98,31 @@ def test_identity_goes_into_the_checkpoint_and_learns(tmp_path: Path, attention:
 
 
 def test_identity_of_no_attention_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"--attention-init identity: .* has no attention; add --attention"):
+    with pytest.raises(
+        UserError, match=r"--attention-init identity: .* has no attention; add --attention"
+    ):
         run(tmp_path, "Conv", "--attention-init", "identity")
 
 
 def test_attention_by_name_goes_into_the_checkpoint(tmp_path: Path) -> None:
-    """Two epochs from a plain checkpoint: the inserted graph and what its rows learnt are written, names and all."""
+    """Two epochs from a plain checkpoint: the inserted graph and what its rows learnt are written,
+    names and all.
+    """
     plain = run(tmp_path, "SimAM", "--epochs", "1") / "weights" / "last.pt"
     kept = plain.rename(tmp_path / "plain.pt")
     more = ["--weights", str(kept), "--attention", "SE@head.P4", "CBAM:reduction=4@inside.C3"]
-    checkpoint = read(run(tmp_path, "SimAM", *more, "--attention-init", "identity") / "weights" / "last.pt")
-    assert checkpoint.graph["backbone"][2][3][-1] == {"inside": "CBAM", "reduction": 4, "init": "identity"}
-    assert checkpoint.graph["head"] == [[-1, 1, "SE", {"init": "identity"}], [[4, 6], 1, "Detect", ["nc", "anchors"]]]
+    checkpoint = read(
+        run(tmp_path, "SimAM", *more, "--attention-init", "identity") / "weights" / "last.pt"
+    )
+    assert checkpoint.graph["backbone"][2][3][-1] == {
+        "inside": "CBAM",
+        "reduction": 4,
+        "init": "identity",
+    }
+    assert checkpoint.graph["head"] == [
+        [-1, 1, "SE", {"init": "identity"}],
+        [[4, 6], 1, "Detect", ["nc", "anchors"]],
+    ]
     assert "attention_init" not in checkpoint.graph
     assert checkpoint.config["attention"] == ["SE@head.P4", "CBAM:reduction=4@inside.C3"]
     assert checkpoint.state["model.4_SE.alpha"] != 0
@@ -91,5 +132,7 @@ def test_attention_by_name_goes_into_the_checkpoint(tmp_path: Path) -> None:
 
 
 def test_attention_at_no_place_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"--attention SE@neck.P9: .*has no place 'neck.P9'; it has neck, head, "):
+    with pytest.raises(
+        UserError, match=r"--attention SE@neck.P9: .*has no place 'neck.P9'; it has neck, head, "
+    ):
         run(tmp_path, "SimAM", "--attention", "SE@neck.P9")

@@ -1,4 +1,6 @@
-"""val.py as a command: flags, choices made for the user, files, tasks, and mistakes told in one line."""
+"""val.py as a command: flags, choices made for the user, files, tasks, and mistakes told in one
+line.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +32,16 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         cv2.imwrite(str(root / "images" / "val" / f"{number}.png"), image)
         (root / "labels" / "val" / f"{number}.txt").write_text(f"{number % 2} 0.5 0.5 0.4 0.5\n")
     names = {0: "red", 1: "green"}
-    save_yaml(root / "set.yaml", {"path": str(root), "train": "images/val", "val": "images/val", "names": names,
-                                  "defaults": {"imgsz": 96}})  # fmt: skip
+    save_yaml(
+        root / "set.yaml",
+        {
+            "path": str(root),
+            "train": "images/val",
+            "val": "images/val",
+            "names": names,
+            "defaults": {"imgsz": 96},
+        },
+    )
     return root / "set.yaml"
 
 
@@ -42,13 +52,17 @@ def weights(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = DetectionModel(load_graph("yolov5n.yaml"), class_count=2, names=names)
     path = tmp_path_factory.mktemp("run") / "exp" / "weights" / "best.pt"
     path.parent.mkdir(parents=True)
-    checkpoints.save(checkpoints.Checkpoint(model.graph, names, model.state_dict(), data=str(data)), path)
+    checkpoints.save(
+        checkpoints.Checkpoint(model.graph, names, model.state_dict(), data=str(data)), path
+    )
     return path
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(ROOT / "val.py"), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=ROOT)
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=120, check=False, cwd=ROOT
+    )
 
 
 def test_a_missing_checkpoint_is_one_line_and_status_two() -> None:
@@ -71,24 +85,49 @@ def test_mistaken_flags(data: Path, flags: tuple[str, ...], words: str) -> None:
 
 def test_every_flag_of_yolov5_is_known() -> None:
     line = (
-        "--data x --weights a b --batch-size 1 --imgsz 64 --img 64 --img-size 64 --conf-thres .1 --iou-thres .1 "
-        "--max-det 9 --task test --device cpu --workers 1 --single-cls --augment --verbose --save-txt --save-hybrid "
-        "--save-conf --save-json --project p --name n --exist-ok --half"
+        "--data x --weights a b --batch-size 1 --imgsz 64 --img 64 --img-size 64 --conf-thres .1"
+        " --iou-thres .1 --max-det 9 --task test --device cpu --workers 1 --single-cls --augment"
+        " --verbose --save-txt --save-hybrid --save-conf --save-json --project p --name n"
+        " --exist-ok --half"
     )
     given = val.read_flags(val.ValConfig, line.split(), "", val.REFUSED_VAL_FLAGS)
     config = val.build(val.ValConfig, given)
     assert config.weights == ("a", "b")
-    assert (config.imgsz, config.conf_thres, config.task, config.save_hybrid) == (64, 0.1, "test", True)
+    assert (config.imgsz, config.conf_thres, config.task, config.save_hybrid) == (
+        64,
+        0.1,
+        "test",
+        True,
+    )
 
 
 def test_val_writes_what_is_asked_for(
     data: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    flags = ["--weights", str(weights), "--project", str(tmp_path), "--device", "cpu", "--workers", "0", "--batch", "4"]
-    metrics = val.main([*flags, "--save-txt", "--save-conf", "--save-json", "--conf-thres", "0.0001"])
+    flags = [
+        "--weights",
+        str(weights),
+        "--project",
+        str(tmp_path),
+        "--device",
+        "cpu",
+        "--workers",
+        "0",
+        "--batch",
+        "4",
+    ]
+    metrics = val.main(
+        [*flags, "--save-txt", "--save-conf", "--save-json", "--conf-thres", "0.0001"]
+    )
     assert (metrics.images, metrics.instances) == (6, 6)
-    assert {"confusion_matrix.png", "PR_curve.png", "val_batch0_pred.jpg", "val_batch1_labels.jpg", "labels",
-            "best_predictions.json"} <= {file.name for file in (tmp_path / "exp").iterdir()}  # fmt: skip
+    assert {
+        "confusion_matrix.png",
+        "PR_curve.png",
+        "val_batch0_pred.jpg",
+        "val_batch1_labels.jpg",
+        "labels",
+        "best_predictions.json",
+    } <= {file.name for file in (tmp_path / "exp").iterdir()}
     said = capsys.readouterr().out
     assert f"--data not given: taking {data}" in said
     assert "--imgsz not given: taking 96" in said
@@ -100,14 +139,35 @@ def test_val_writes_what_is_asked_for(
 
 
 def test_an_ensemble_pools_the_boxes(data: Path, weights: Path, tmp_path: Path) -> None:
-    flags = ["--data", str(data), "--project", str(tmp_path), "--device", "cpu", "--workers", "0", "--noplots"]
+    flags = [
+        "--data",
+        str(data),
+        "--project",
+        str(tmp_path),
+        "--device",
+        "cpu",
+        "--workers",
+        "0",
+        "--noplots",
+    ]
     alone = val.main([*flags, "--weights", str(weights)])
     twice = val.main([*flags, "--weights", str(weights), str(weights)])
     assert twice.map == pytest.approx(alone.map, abs=1e-6)  # suppression removes every doubled box
 
 
 def test_speed_measures_square_pictures(data: Path, weights: Path, tmp_path: Path) -> None:
-    flags = ["--task", "speed", "--project", str(tmp_path), "--device", "cpu", "--workers", "0", "--imgsz", "64"]
+    flags = [
+        "--task",
+        "speed",
+        "--project",
+        str(tmp_path),
+        "--device",
+        "cpu",
+        "--workers",
+        "0",
+        "--imgsz",
+        "64",
+    ]
     results = val.main([*flags, "--data", str(data), "--weights", str(weights)])
     assert results["best"].extra["shape"][2:] == (64, 64)
 
@@ -131,7 +191,9 @@ def test_a_checkpoint_without_anchors_takes_what_its_family_is_suggested(
     folder = tmp_path / "v8"
     folder.mkdir()
     model = DetectionModel(load_graph("yolov8n.yaml"), class_count=2, names={0: "red", 1: "green"})
-    checkpoints.save(checkpoints.Checkpoint(model.graph, model.names, model.state_dict()), folder / "best.pt")
+    checkpoints.save(
+        checkpoints.Checkpoint(model.graph, model.names, model.state_dict()), folder / "best.pt"
+    )
     suggesting = tmp_path / "suggesting.yaml"
     suggesting.write_text(data.read_text().replace("imgsz: 96", "imgsz: 96\n  v8: {imgsz: 64}"))
     given = {"weights": (str(folder / "best.pt"),), "data": str(suggesting)}
@@ -139,8 +201,19 @@ def test_a_checkpoint_without_anchors_takes_what_its_family_is_suggested(
     assert (config.imgsz, config.protocol) == (64, "yolov5")
     assert val.settings_of(config).suppression(model.objectness).iou == 0.7
     assert val.settings_of(val.complete({**given, "iou_thres": 0.5})).suppression(False).iou == 0.5
-    flags = ["--weights", *given["weights"], "--data", str(suggesting), "--project", str(tmp_path), "--device", "cpu"]
-    metrics = val.main([*flags, "--workers", "0", "--noplots", "--protocol", "yolov8", "--save-hybrid"])
+    flags = [
+        "--weights",
+        *given["weights"],
+        "--data",
+        str(suggesting),
+        "--project",
+        str(tmp_path),
+        "--device",
+        "cpu",
+    ]
+    metrics = val.main(
+        [*flags, "--workers", "0", "--noplots", "--protocol", "yolov8", "--save-hybrid"]
+    )
     assert metrics.map == metrics.fitness > 0.9  # hybrid labels are always found
     assert "by YOLOv8's protocol" in capsys.readouterr().out
 
@@ -151,35 +224,70 @@ def test_the_usual_overlap_with_anchors_is_yolov5s(weights: Path, data: Path) ->
     assert val.settings_of(config).suppression(True).iou == 0.6
 
 
-def test_other_classes_than_the_checkpoints_are_refused(weights: Path, data: Path, tmp_path: Path) -> None:
-    content = {"path": str(data.parent), "train": "images/val", "val": "images/val", "names": ["a", "b", "c"]}
+def test_other_classes_than_the_checkpoints_are_refused(
+    weights: Path, data: Path, tmp_path: Path
+) -> None:
+    content = {
+        "path": str(data.parent),
+        "train": "images/val",
+        "val": "images/val",
+        "names": ["a", "b", "c"],
+    }
     save_yaml(tmp_path / "three.yaml", content)
     with pytest.raises(UserError, match="3 classes"):
-        val.main(["--weights", str(weights), "--data", str(tmp_path / "three.yaml"), "--device", "cpu"])
+        val.main(
+            ["--weights", str(weights), "--data", str(tmp_path / "three.yaml"), "--device", "cpu"]
+        )
     assert not (tmp_path / "runs").exists()
 
 
 def test_labels_of_jobs_tell_runs_apart() -> None:
     assert val.job_labels(["a/n.pt", "b/s.pt"]) == ["n", "s"]
-    assert val.job_labels(["r/exp/weights/best.pt", "r/exp2/weights/best.pt"]) == ["exp_best", "exp2_best"]
+    assert val.job_labels(["r/exp/weights/best.pt", "r/exp2/weights/best.pt"]) == [
+        "exp_best",
+        "exp2_best",
+    ]
 
 
 def test_importing_val_needs_no_drawing_library() -> None:
     heavy = ("matplotlib", "cv2", "pandas", "faster_coco_eval")
     code = f"import sys, val; print([name for name in {heavy} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
     assert done.stdout.strip() == "[]"
 
 
 def test_an_identity_put_in_scores_the_same(
     data: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """mAP and every written box equal the plain checkpoint's; without identity the boxes are others."""
-    flags = ["--weights", str(weights), "--data", str(data), "--device", "cpu", "--workers", "0", "--imgsz", "96",
-             "--noplots", "--save-txt", "--save-conf", "--project", str(tmp_path)]  # fmt: skip
+    """mAP and every written box equal the plain checkpoint's; without identity the boxes are
+    others.
+    """
+    flags = [
+        "--weights",
+        str(weights),
+        "--data",
+        str(data),
+        "--device",
+        "cpu",
+        "--workers",
+        "0",
+        "--imgsz",
+        "96",
+        "--noplots",
+        "--save-txt",
+        "--save-conf",
+        "--project",
+        str(tmp_path),
+    ]
     texts = []
     places = ["--attention", "SE@neck+backbone.P4", "CBAM@inside C3"]
-    for name, more in (("plain", []), ("same", [*places, "--attention-init", "identity"]), ("new", places)):
+    for name, more in (
+        ("plain", []),
+        ("same", [*places, "--attention-init", "identity"]),
+        ("new", places),
+    ):
         metrics = val.main([*flags, "--name", name, *more])
         files = sorted((tmp_path / name / "labels").glob("*.txt"))
         texts.append((metrics.map50, metrics.map, [file.read_text() for file in files]))
@@ -189,5 +297,7 @@ def test_an_identity_put_in_scores_the_same(
 
 
 def test_attention_init_alone_is_refused(data: Path, weights: Path) -> None:
-    with pytest.raises(UserError, match="--attention-init identity: is of what --attention puts in"):
+    with pytest.raises(
+        UserError, match="--attention-init identity: is of what --attention puts in"
+    ):
         val.main(["--weights", str(weights), "--data", str(data), "--attention-init", "identity"])

@@ -1,6 +1,8 @@
-"""Checkpoints that YOLOv5 and Ultralytics wrote, scored here and by the programs themselves (float32, no time limit).
+"""Checkpoints that YOLOv5 and Ultralytics wrote, scored here and by the programs themselves
+(float32, no time limit).
 
-Needs the files: GOLDEN_CHECKPOINTS=folder of checkpoints GOLDEN_DATASETS=folder with bccd pytest -m slow FILE
+Needs the files: GOLDEN_CHECKPOINTS=folder of checkpoints GOLDEN_DATASETS=folder with bccd pytest -m
+slow FILE
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ BCCD = Path(os.environ.get("GOLDEN_DATASETS", "nowhere")) / "bccd"
 NAMES = ["RBC", "WBC", "Platelets"]
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not (CHECKPOINTS.is_dir() and BCCD.is_dir()), reason="the large examples are not here"),
+    pytest.mark.skipif(
+        not (CHECKPOINTS.is_dir() and BCCD.is_dir()), reason="the large examples are not here"
+    ),
 ]
 
 
@@ -33,7 +37,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         rows = read_voc(BCCD / "Annotations" / f"{stem}.xml")
         (root / "labels" / f"{stem}.txt").write_text("\n".join(rows) + "\n")
     (root / "test.txt").write_text("\n".join(f"{root}/images/{stem}.jpg" for stem in stems))
-    (root / "data.yaml").write_text(f"path: {root}\ntrain: test.txt\nval: test.txt\nnames: {NAMES}\n")
+    (root / "data.yaml").write_text(
+        f"path: {root}\ntrain: test.txt\nval: test.txt\nnames: {NAMES}\n"
+    )
     return root / "data.yaml"
 
 
@@ -42,9 +48,15 @@ def read_voc(path: Path) -> list[str]:
     width, height = (int(tree.findtext(f"size/{side}", "")) for side in ("width", "height"))
     rows = []
     for item in tree.iter("object"):
-        x1, y1, x2, y2 = (int(item.findtext(f"bndbox/{name}", "")) for name in ("xmin", "ymin", "xmax", "ymax"))
+        x1, y1, x2, y2 = (
+            int(item.findtext(f"bndbox/{name}", "")) for name in ("xmin", "ymin", "xmax", "ymax")
+        )
         box = ((x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height)
-        rows.append(" ".join([str(NAMES.index(item.findtext("name", ""))), *(f"{value:.6f}" for value in box)]))
+        rows.append(
+            " ".join(
+                [str(NAMES.index(item.findtext("name", ""))), *(f"{value:.6f}" for value in box)]
+            )
+        )
     return rows
 
 
@@ -57,10 +69,23 @@ def read_voc(path: Path) -> list[str]:
     ],
 )
 def test_scores_of_the_original_programs(
-    data: Path, tmp_path: Path, name: str, protocol: str, map50: float, map95: float, tolerance: float
+    data: Path,
+    tmp_path: Path,
+    name: str,
+    protocol: str,
+    map50: float,
+    map95: float,
+    tolerance: float,
 ) -> None:
     found = YOLO(CHECKPOINTS / f"{name}.pt").val(
-        data=data, imgsz=320, batch=16, device="cpu", workers=0, plots=False, protocol=protocol, project=str(tmp_path)
+        data=data,
+        imgsz=320,
+        batch=16,
+        device="cpu",
+        workers=0,
+        plots=False,
+        protocol=protocol,
+        project=str(tmp_path),
     )
     assert found.box.map50 == pytest.approx(map50, abs=tolerance)
     assert found.box.map == pytest.approx(map95, abs=tolerance)

@@ -69,7 +69,9 @@ def lively(path: Path, names: dict[int, str]) -> DetectionModel:
 
 
 def write_data(folder: Path, train: int = 10, val: int = 4, side: int = 64) -> Path:
-    """Bright squares (class 0) and dark ones (class 1) on gray noise, YOLO labels; returns the data YAML."""
+    """Bright squares (class 0) and dark ones (class 1) on gray noise, YOLO labels; returns the data
+    YAML.
+    """
     import cv2
 
     draw = np.random.default_rng(0)
@@ -83,10 +85,18 @@ def write_data(folder: Path, train: int = 10, val: int = 4, side: int = 64) -> P
                 kind, size = int(draw.integers(2)), int(draw.integers(side // 5, side // 2))
                 x, y = (int(value) for value in draw.integers(0, side - size, 2))
                 picture[y : y + size, x : x + size] = 240 if kind == 0 else 10
-                rows.append(f"{kind} {(x + size / 2) / side} {(y + size / 2) / side} {size / side} {size / side}")
+                rows.append(
+                    f"{kind} {(x + size / 2) / side} {(y + size / 2) / side} {size / side}"
+                    f" {size / side}"
+                )
             cv2.imwrite(str(folder / "images" / split / f"{number:03d}.png"), picture)
             (folder / "labels" / split / f"{number:03d}.txt").write_text("\n".join(rows) + "\n")
     path = folder / "data.yaml"
-    content = {"path": str(folder), "train": "images/train", "val": "images/val", "names": ["bright", "dark"]}
+    content = {
+        "path": str(folder),
+        "train": "images/train",
+        "val": "images/val",
+        "names": ["bright", "dark"],
+    }
     path.write_text(yaml.safe_dump(content))
     return path

@@ -1,4 +1,6 @@
-"""Checkpoints with the structure that YOLOv5 and YOLOv8 give theirs, of models of ours, written by tests/pickles.py."""
+"""Checkpoints with the structure that YOLOv5 and YOLOv8 give theirs, of models of ours, written by
+tests/pickles.py.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,16 @@ from models.common import Bottleneck, Conv
 from models.yolo import DetectionModel
 from tests.pickles import Name, Thing, call, saved
 
-NN = {"Conv2d": "conv", "BatchNorm2d": "batchnorm", "Sequential": "container", "ModuleList": "container",
-      "MaxPool2d": "pooling", "Upsample": "upsampling", "SiLU": "activation", "Identity": "linear"}  # fmt: skip
+NN = {
+    "Conv2d": "conv",
+    "BatchNorm2d": "batchnorm",
+    "Sequential": "container",
+    "ModuleList": "container",
+    "MaxPool2d": "pooling",
+    "Upsample": "upsampling",
+    "SiLU": "activation",
+    "Identity": "linear",
+}
 PLAIN = {
     "Conv2d": ("stride", "padding", "dilation", "groups"), "BatchNorm2d": ("eps", "momentum"),
     "MaxPool2d": ("kernel_size", "stride", "padding"), "Upsample": ("scale_factor", "mode"),
@@ -29,7 +39,13 @@ def kind_of(module: nn.Module, v8: bool) -> Name:
     if name in ATTENTION:
         return Name(f"models.{name}", name)
     name = NAMES.get(name, name)
-    place = "head" if name == "Detect" else "block" if name in ("C2f", "Bottleneck", "SPPF", "DFL") else "conv"
+    place = (
+        "head"
+        if name == "Detect"
+        else "block"
+        if name in ("C2f", "Bottleneck", "SPPF", "DFL")
+        else "conv"
+    )
     if v8:
         return Name(f"ultralytics.nn.modules.{place}", name)
     return Name("models.yolo" if name == "Detect" else "models.common", name)
@@ -38,11 +54,18 @@ def kind_of(module: nn.Module, v8: bool) -> Name:
 def as_thing(module: nn.Module, v8: bool) -> Thing:
     """A module with its weights, in half precision as the programs save them."""
     halved = {
-        kind: {key: value.half() if value is not None and value.is_floating_point() else value
-               for key, value in getattr(module, kind).items()} for kind in ("_parameters", "_buffers")
-    }  # fmt: skip
+        kind: {
+            key: value.half() if value is not None and value.is_floating_point() else value
+            for key, value in getattr(module, kind).items()
+        }
+        for kind in ("_parameters", "_buffers")
+    }
     halved["_buffers"].pop("stride", None)
-    state: dict[str, Any] = {"training": False, **halved, "_non_persistent_buffers_set": call("__builtin__", "set", [])}
+    state: dict[str, Any] = {
+        "training": False,
+        **halved,
+        "_non_persistent_buffers_set": call("__builtin__", "set", []),
+    }
     rows = enumerate(module.children()) if hasattr(module, "_rows") else module.named_children()
     state["_modules"] = {str(name): as_thing(child, v8) for name, child in rows}
     state |= {name: getattr(module, name) for name in PLAIN.get(type(module).__name__, ())}
@@ -63,17 +86,39 @@ def content_of(model: DetectionModel) -> dict[str, Any]:
     del model.model._rows
     head = rows.state["_modules"][str(len(model.model) - 1)]
     head.state |= {"nc": len(model.names), "stride": model.stride.half()}
-    yaml = {key: value for key, value in model.graph.items() if key != "ch"} | {"channels" if v8 else "ch": 3}
+    yaml = {key: value for key, value in model.graph.items() if key != "ch"} | {
+        "channels" if v8 else "ch": 3
+    }
     state = {
-        "training": False, "_parameters": {}, "_buffers": {}, "_modules": {"model": rows}, "yaml": yaml,
-        "names": dict(model.names), "stride": model.stride.float(),
-    }  # fmt: skip
+        "training": False,
+        "_parameters": {},
+        "_buffers": {},
+        "_modules": {"model": rows},
+        "yaml": yaml,
+        "names": dict(model.names),
+        "stride": model.stride.float(),
+    }
     kind = Name("ultralytics.nn.tasks" if v8 else "models.yolo", "DetectionModel")
     options = {"imgsz": 64, "epochs": 3, "seed": 1, "data": "somewhere.yaml", "optimizer": "SGD"}
-    recipe = {"train_args": {**options, "batch": 8, "lr0": 0.02, "box": 7.5}} if v8 else {
-        "opt": {**options, "batch_size": 8, "hyp": {"lr0": 0.02, "box": 0.04, "label_smoothing": 0.0}}
-    }  # fmt: skip
-    return {"epoch": -1, "best_fitness": None, "model": Thing(kind, state), "ema": None, "updates": None, **recipe}
+    recipe = (
+        {"train_args": {**options, "batch": 8, "lr0": 0.02, "box": 7.5}}
+        if v8
+        else {
+            "opt": {
+                **options,
+                "batch_size": 8,
+                "hyp": {"lr0": 0.02, "box": 0.04, "label_smoothing": 0.0},
+            }
+        }
+    )
+    return {
+        "epoch": -1,
+        "best_fitness": None,
+        "model": Thing(kind, state),
+        "ema": None,
+        "updates": None,
+        **recipe,
+    }
 
 
 def upstream_file(model: DetectionModel) -> bytes:

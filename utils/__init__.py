@@ -1,1 +1,4 @@
-"""Shared nouns: structures, configuration, geometry, evaluation, files, plots. Never imports models or data."""
+"""Shared nouns: structures, configuration, geometry, evaluation, files, plots.
+
+Never imports models or data.
+"""

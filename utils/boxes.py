@@ -1,7 +1,8 @@
 """Box geometry: forms, clipping, overlaps, and the way back to the original picture.
 
-Called by the data transforms, the losses, NMS and the metrics. Inside the program a box is xyxy in pixels; the other
-forms are centre-size (xywh) and centre-size divided by the picture's sides. [..., 4] functions take tensors or arrays.
+Called by the data transforms, the losses, NMS and the metrics. Inside the program a box is xyxy in
+pixels; the other forms are centre-size (xywh) and centre-size divided by the picture's sides. [...,
+4] functions take tensors or arrays.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ def xywh_to_xyxy(boxes: Boxes) -> Boxes:
 
 
 def clip_boxes(boxes: Boxes, size: tuple[int, int]) -> Boxes:
-    """Corners [..., 4+] in pixels, cut off at the borders of a picture of size (h, w); further columns stay."""
+    """Corners [..., 4+] in pixels, cut off at the borders of a picture of size (h, w); further
+    columns stay.
+    """
     out = _copy(boxes)
     height, width = size
     out[..., 0:4:2] = boxes[..., 0:4:2].clip(0, width)
@@ -53,15 +56,21 @@ def clip_boxes(boxes: Boxes, size: tuple[int, int]) -> Boxes:
 
 
 def normalise(boxes: Boxes, size: tuple[int, int]) -> Boxes:
-    """Corners in pixels [..., 4] -> centre and size as shares of a picture of size (h, w): the form of label files."""
+    """Corners in pixels [..., 4] -> centre and size as shares of a picture of size (h, w): the form
+    of label files.
+    """
     out = xyxy_to_xywh(boxes)
     out[..., 0::2] /= size[1]
     out[..., 1::2] /= size[0]
     return out
 
 
-def denormalise(boxes: Boxes, size: tuple[int, int], pad: tuple[float, float] = (0.0, 0.0)) -> Boxes:
-    """Label-file form [..., 4] -> corners in pixels of a picture of size (h, w), moved by pad (x, y)."""
+def denormalise(
+    boxes: Boxes, size: tuple[int, int], pad: tuple[float, float] = (0.0, 0.0)
+) -> Boxes:
+    """Label-file form [..., 4] -> corners in pixels of a picture of size (h, w), moved by pad (x,
+    y).
+    """
     out = xywh_to_xyxy(boxes)
     out[..., 0::2] = out[..., 0::2] * size[1] + pad[0]
     out[..., 1::2] = out[..., 1::2] * size[0] + pad[1]
@@ -71,21 +80,29 @@ def denormalise(boxes: Boxes, size: tuple[int, int], pad: tuple[float, float] = 
 def to_original(
     boxes: Boxes, gain: tuple[float, float], pad: tuple[float, float], size: tuple[int, int]
 ) -> Boxes:
-    """Undo a letterbox: corners [..., 4+], box = original * gain + pad -> original pixels, clipped to size (h, w)."""
+    """Undo a letterbox: corners [..., 4+], box = original * gain + pad -> original pixels, clipped
+    to size (h, w).
+    """
     out = _copy(boxes)
     out[..., 0:4:2] = (boxes[..., 0:4:2] - pad[0]) / gain[0]
     out[..., 1:4:2] = (boxes[..., 1:4:2] - pad[1]) / gain[1]
     return clip_boxes(out, size)
 
 
-def letterbox_geometry(size: tuple[int, int], original: tuple[int, int]) -> tuple[float, tuple[float, float]]:
-    """The gain and the (x, y) pad with which a picture of `original` (h, w) was centred in `size` (h, w)."""
+def letterbox_geometry(
+    size: tuple[int, int], original: tuple[int, int]
+) -> tuple[float, tuple[float, float]]:
+    """The gain and the (x, y) pad with which a picture of `original` (h, w) was centred in `size`
+    (h, w).
+    """
     gain = min(size[0] / original[0], size[1] / original[1])
     return gain, ((size[1] - original[1] * gain) / 2, (size[0] - original[0] * gain) / 2)
 
 
 def scale_boxes(boxes: Boxes, size: tuple[int, int], original: tuple[int, int]) -> Boxes:
-    """Corners [..., 4+] in a letterboxed picture of size (h, w) -> pixels of the original (h, w), clipped."""
+    """Corners [..., 4+] in a letterboxed picture of size (h, w) -> pixels of the original (h, w),
+    clipped.
+    """
     gain, pad = letterbox_geometry(size, original)
     return to_original(boxes, (gain, gain), pad, original)
 
@@ -114,11 +131,12 @@ def box_ioa(first: Tensor, second: Tensor) -> Tensor:
 
 
 def bbox_ciou(pred: Tensor, target: Tensor, kind: str = "ciou", *, xyxy: bool = False) -> Tensor:
-    """Overlap of pred[i] with target[i], centre-size boxes [N, 4] (corners if xyxy) -> [N], with gradients.
+    """Overlap of pred[i] with target[i], centre-size boxes [N, 4] (corners if xyxy) -> [N], with
+    gradients.
 
-    kind: iou; giou (Rezatofighi et al., arXiv 1902.09630); diou and ciou (Zheng et al., arXiv 1911.08287), the last
-    with YOLOv5's alpha, which takes no gradient. ciou of two boxes without extent is NaN, as theirs.
-    Raises ValueError for another kind.
+    kind: iou; giou (Rezatofighi et al., arXiv 1902.09630); diou and ciou (Zheng et al., arXiv
+    1911.08287), the last with YOLOv5's alpha, which takes no gradient. ciou of two boxes without
+    extent is NaN, as theirs. Raises ValueError for another kind.
     """
     if kind not in ("iou", "giou", "diou", "ciou"):
         raise ValueError(f"kind={kind!r}: must be iou, giou, diou or ciou")
@@ -147,7 +165,9 @@ def bbox_ciou(pred: Tensor, target: Tensor, kind: str = "ciou", *, xyxy: bool = 
     return iou - (penalty + aspect * alpha)
 
 
-def _corners_and_sides(boxes: Tensor, xyxy: bool) -> tuple[tuple[Tensor, ...], tuple[Tensor, Tensor]]:
+def _corners_and_sides(
+    boxes: Tensor, xyxy: bool
+) -> tuple[tuple[Tensor, ...], tuple[Tensor, Tensor]]:
     """Boxes [N, 4] -> (x1, y1, x2, y2), (w, h), each [N]."""
     if xyxy:
         x1, y1, x2, y2 = boxes.unbind(1)

@@ -1,8 +1,9 @@
 """Checkpoints: plain tensors, numbers and text, written atomically, read without running anything.
 
-Two kinds share one layout. last.pt during training is whole: raw and averaged weights in float32, optimizer, scaler,
-position, random state. best.pt, and both at the end, hold only what inference needs, the averaged weights in half
-precision (vectors stay float32). Written by train.py; read by train.py --resume and models/weights/load.py.
+Two kinds share one layout. last.pt during training is whole: raw and averaged weights in float32,
+optimizer, scaler, position, random state. best.pt, and both at the end, hold only what inference
+needs, the averaged weights in half precision (vectors stay float32). Written by train.py; read by
+train.py --resume and models/weights/load.py.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ FORMAT = "attention-yolo-1"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a file holds. state: the averaged weights, state-dict keys of the graph. training: None once finished.
+    """What a file holds. state: the averaged weights, state-dict keys of the graph. training: None
+    once finished.
 
-    graph: the model YAML with nc and anchors in force. config, hyp: as the run had them. data: the data set's YAML.
-    scores: metric name -> value when it was written.
+    graph: the model YAML with nc and anchors in force. config, hyp: as the run had them. data: the
+    data set's YAML. scores: metric name -> value when it was written.
     """
 
     graph: dict[str, Any]
@@ -44,7 +46,10 @@ class Checkpoint:
 
 def save(checkpoint: Checkpoint, path: Path, keep_previous: bool = False) -> None:
     """Write atomically; keep_previous leaves the former file beside it as NAME.previous.pt."""
-    content = {"format": FORMAT, **{item.name: getattr(checkpoint, item.name) for item in fields(checkpoint)}}
+    content = {
+        "format": FORMAT,
+        **{item.name: getattr(checkpoint, item.name) for item in fields(checkpoint)},
+    }
     with atomic_write(path) as file:
         torch.save(content, file)
         if keep_previous and path.exists():
@@ -80,11 +85,21 @@ def _halved(value: torch.Tensor) -> torch.Tensor:
 
 
 def is_ours(path: str | Path) -> bool:
-    """Whether a file says that this project wrote it; whether that is true, and it is sound, read() finds out."""
+    """Whether a file says that this project wrote it; whether that is true, and it is sound, read()
+    finds out.
+    """
     try:
         with zipfile.ZipFile(path) as archive, archive.open(f"{_stem(archive)}data.pkl") as file:
             return FORMAT.encode() in file.read(512)
-    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError, KeyError):
+    except (
+        OSError,
+        zipfile.BadZipFile,
+        NotImplementedError,
+        RuntimeError,
+        ValueError,
+        EOFError,
+        KeyError,
+    ):
         return False
 
 
@@ -96,42 +111,75 @@ def _stem(archive: zipfile.ZipFile) -> str:
 def read(path: str | Path) -> Checkpoint:
     """Read a checkpoint of this project.
 
-    Raises UserError when it is missing, damaged (any bit of its content), or some other program's pickle: such files
-    may run code when loaded, so they are refused, always.
+    Raises UserError when it is missing, damaged (any bit of its content), or some other program's
+    pickle: such files may run code when loaded, so they are refused, always.
     """
     path = Path(path)
     _verify(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise UserError(f"{path}: holds more than tensors and text ({_culprit(error)}), which is never loaded; "
-                        "give one that this project wrote; --weights alone takes YOLOv5's and YOLOv8's") from None
-    except (RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        raise UserError(f"{path}: is damaged ({str(error).splitlines()[0][:80]}); take an older checkpoint") from None
+        raise UserError(
+            f"{path}: holds more than tensors and text ({_culprit(error)}), which is never loaded; "
+            "give one that this project wrote; --weights alone takes YOLOv5's and YOLOv8's"
+        ) from None
+    except (
+        RuntimeError,
+        EOFError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        IndexError,
+    ) as error:
+        raise UserError(
+            f"{path}: is damaged ({str(error).splitlines()[0][:80]}); take an older checkpoint"
+        ) from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise UserError(f"{path}: is not a checkpoint of this project; train one with train.py")
     content.pop("format")
     try:
         checkpoint = Checkpoint(**content)
     except TypeError:
-        raise UserError(f"{path}: was written by another version of this project; train with this one") from None
+        raise UserError(
+            f"{path}: was written by another version of this project; train with this one"
+        ) from None
     _check_fields(path, checkpoint)
     return checkpoint
 
 
 def _check_fields(path: Path, checkpoint: Checkpoint) -> None:
-    """Raise UserError for a field that save() does not write so: the file says itself that this project wrote it."""
-    kinds: dict[str, Any] = {"graph": dict, "names": dict, "state": dict, "config": dict, "hyp": dict, "data": str,
-                             "epoch": int, "scores": dict, "training": (dict, type(None))}  # fmt: skip
-    wrong = [name for name, kind in kinds.items() if not isinstance(getattr(checkpoint, name), kind)]
+    """Raise UserError for a field that save() does not write so: the file says itself that this
+    project wrote it.
+    """
+    kinds: dict[str, Any] = {
+        "graph": dict,
+        "names": dict,
+        "state": dict,
+        "config": dict,
+        "hyp": dict,
+        "data": str,
+        "epoch": int,
+        "scores": dict,
+        "training": (dict, type(None)),
+    }
+    wrong = [
+        name for name, kind in kinds.items() if not isinstance(getattr(checkpoint, name), kind)
+    ]
     if not wrong:
         names, state = checkpoint.names, checkpoint.state
-        if set(names) != set(range(len(names))) or not all(isinstance(name, str) for name in names.values()):
+        if set(names) != set(range(len(names))) or not all(
+            isinstance(name, str) for name in names.values()
+        ):
             wrong = ["names"]
-        elif not all(isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in state.items()):
+        elif not all(
+            isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in state.items()
+        ):
             wrong = ["state"]
     if wrong:
-        raise UserError(f"{path}: its {wrong[0]} is not as this project writes it; take another checkpoint")
+        raise UserError(
+            f"{path}: its {wrong[0]} is not as this project writes it; take another checkpoint"
+        )
     try:
         check_shared(checkpoint.state)
     except UserError as error:
@@ -139,29 +187,44 @@ def _check_fields(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def check_shared(state: Mapping[str, torch.Tensor]) -> None:
-    """Refuse a state whose tensors share memory: a small file could stand for any amount. Raises UserError."""
-    storages = {value.untyped_storage().data_ptr(): value.untyped_storage().nbytes() for value in state.values()}
+    """Refuse a state whose tensors share memory: a small file could stand for any amount.
+
+    Raises UserError.
+    """
+    storages = {
+        value.untyped_storage().data_ptr(): value.untyped_storage().nbytes()
+        for value in state.values()
+    }
     if sum(value.nbytes for value in state.values()) > sum(storages.values()):
         raise UserError("has tensors that share their values, which no trained detector does")
 
 
 def _verify(path: Path) -> None:
-    """Check the archive's own checksums, so that a flipped bit is an error and not a strange weight.
+    """Check the archive's own checksums, so that a flipped bit is an error and not a strange
+    weight.
 
-    Compressed entries are refused first: torch.save writes none, and a small file could unfold to any size.
+    Compressed entries are refused first: torch.save writes none, and a small file could unfold to
+    any size.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
-            is_plain = all(entry.compress_type == zipfile.ZIP_STORED and entry.compress_size == entry.file_size
-                           for entry in entries)  # fmt: skip
+            is_plain = all(
+                entry.compress_type == zipfile.ZIP_STORED and entry.compress_size == entry.file_size
+                for entry in entries
+            )
             if not is_plain or sum(entry.file_size for entry in entries) > path.stat().st_size:
-                raise UserError(f"{path}: has compressed entries, which this project does not write; take another one")
+                raise UserError(
+                    f"{path}: has compressed entries, which this project does not write; take"
+                    " another one"
+                )
             broken = archive.testzip()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check --weights") from None
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError) as error:
-        raise UserError(f"{path}: is damaged or no checkpoint ({error}); take an older one") from None
+        raise UserError(
+            f"{path}: is damaged or no checkpoint ({error}); take an older one"
+        ) from None
     if broken:
         raise UserError(f"{path}: is damaged at {broken}; take an older checkpoint")
 
@@ -193,7 +256,10 @@ def newest_last(folder: Path) -> Path:
     """The last.pt written most recently below folder. Raises UserError if there is none."""
     found = sorted(folder.rglob("last.pt"), key=lambda file: file.stat().st_mtime)
     if not found:
-        raise UserError(f"--resume: no last.pt below {folder}; give its path if --project was elsewhere, or start anew")
+        raise UserError(
+            f"--resume: no last.pt below {folder}; give its path if --project was elsewhere, or"
+            " start anew"
+        )
     return found[-1]
 
 
@@ -207,5 +273,8 @@ def read_for_resume(path: Path) -> Checkpoint:
         print(f"{error}; going on from {previous_of(path)}")
         checkpoint = read(previous_of(path))
     if checkpoint.training is None:
-        raise UserError(f"--resume {path}: the run is finished, nothing to resume; start from it with --weights {path}")
+        raise UserError(
+            f"--resume {path}: the run is finished, nothing to resume; start from it with --weights"
+            f" {path}"
+        )
     return checkpoint

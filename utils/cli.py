@@ -1,4 +1,6 @@
-"""Command lines made from dataclasses: a field is a flag, its metadata the help; nothing is written twice."""
+"""Command lines made from dataclasses: a field is a flag, its metadata the help; nothing is written
+twice.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,9 @@ T = TypeVar("T")
 def flag(default: Any, help: str, **options: Any) -> Any:
     """A dataclass field that is also a flag.
 
-    options: kind (the type of a value; the default's own if left out), aliases, nargs, const, choices; flag=False
-    keeps the field off the command line. A False default makes a switch; a list default accepts several values.
+    options: kind (the type of a value; the default's own if left out), aliases, nargs, const,
+    choices; flag=False keeps the field off the command line. A False default makes a switch; a list
+    default accepts several values.
     """
     if isinstance(default, list):
         value = tuple(default)
@@ -25,7 +28,9 @@ def flag(default: Any, help: str, **options: Any) -> Any:
 
 
 def names_of(field: dataclasses.Field[Any]) -> list[str]:
-    """Every spelling of a field's flag: dashes as in YOLOv5, underscores as people also type them, aliases."""
+    """Every spelling of a field's flag: dashes as in YOLOv5, underscores as people also type them,
+    aliases.
+    """
     dashed = "--" + field.name.replace("_", "-")
     spellings = [dashed, "--" + field.name, *field.metadata.get("aliases", ())]
     return list(dict.fromkeys(spellings))
@@ -35,16 +40,24 @@ def _help(field: dataclasses.Field[Any]) -> str:
     """The flag's help, with its default if it has one."""
     value = field.default
     shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
-    return field.metadata["help"] + ("" if shown in ("", None) or shown is False else f" (default: {shown})")
+    return field.metadata["help"] + (
+        "" if shown in ("", None) or shown is False else f" (default: {shown})"
+    )
 
 
 def _add_field(parser: argparse.ArgumentParser, field: dataclasses.Field[Any]) -> None:
     meta = field.metadata
-    common: dict[str, Any] = {"dest": field.name, "default": argparse.SUPPRESS, "help": _help(field)}
+    common: dict[str, Any] = {
+        "dest": field.name,
+        "default": argparse.SUPPRESS,
+        "help": _help(field),
+    }
     if field.default is False and "nargs" not in meta:
         parser.add_argument(*names_of(field), action="store_true", **common)
         return
-    sample = field.default[0] if isinstance(field.default, tuple) and field.default else field.default
+    sample = (
+        field.default[0] if isinstance(field.default, tuple) and field.default else field.default
+    )
     common["type"] = meta.get("kind", type(sample) if sample is not None else str)
     for key in ("nargs", "const", "choices", "metavar"):
         if key in meta:
@@ -62,8 +75,9 @@ def read_flags(
 ) -> dict[str, Any]:
     """Return {field: value} of the flags that were given, and only those.
 
-    kind: a dataclass whose fields were made by flag(). refused: YOLOv5's flags that this program has not, each with
-    the sentence that says what to use instead. Raises UserError for an unknown, refused or malformed flag.
+    kind: a dataclass whose fields were made by flag(). refused: YOLOv5's flags that this program
+    has not, each with the sentence that says what to use instead. Raises UserError for an unknown,
+    refused or malformed flag.
     """
     parser = _Parser(description=description, allow_abbrev=False)
     for field in dataclasses.fields(kind):
@@ -76,13 +90,18 @@ def read_flags(
             raise UserError(f"{name}: {(refused or {})[name.replace('_', '-')]}")
     if unknown:
         raise UserError(f"unknown flag or value: {' '.join(unknown)}; see {parser.prog} --help")
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in vars(known).items()}
+    return {
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in vars(known).items()
+    }
 
 
 def build(kind: type[T], values: dict[str, Any], origin: str = "") -> T:
-    """Make the dataclass from {field: value}; its own __post_init__ refuses impossible values with a UserError.
+    """Make the dataclass from {field: value}; its own __post_init__ refuses impossible values with
+    a UserError.
 
-    Values may come from files: raises UserError, naming origin, for an unknown field or one of the wrong type.
+    Values may come from files: raises UserError, naming origin, for an unknown field or one of the
+    wrong type.
     """
     known = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     where = f"{origin}: " if origin else ""
@@ -92,9 +111,14 @@ def build(kind: type[T], values: dict[str, Any], origin: str = "") -> T:
         default: Any = known[name].default
         fits = type(value) is type(default) or (type(default) is float and type(value) is int)
         if not fits and default is not None:
-            raise UserError(f"{where}{name}: {value!r} is {type(value).__name__}, {type(default).__name__} is needed")
+            raise UserError(
+                f"{where}{name}: {value!r} is {type(value).__name__}, {type(default).__name__} is"
+                " needed"
+            )
         for part in value if isinstance(default, tuple) else ():
             wanted = known[name].metadata.get("kind", type(default[0]) if default else type(part))
             if not isinstance(part, Integral if wanted is int else wanted):
-                raise UserError(f"{where}{name}: {part!r} is {type(part).__name__}, {wanted.__name__} is needed")
+                raise UserError(
+                    f"{where}{name}: {part!r} is {type(part).__name__}, {wanted.__name__} is needed"
+                )
     return kind(**values)

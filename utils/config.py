@@ -1,7 +1,8 @@
 """Configuration: frozen values made once from YAML and flags, saved with the run, never rewritten.
 
-TrainConfig's fields carry YOLOv5's flag names and Hyperparameters' fields its hyp names, so this file is the one
-table between what people type and what the program reads. Derived figures come from methods.
+TrainConfig's fields carry YOLOv5's flag names and Hyperparameters' fields its hyp names, so this
+file is the one table between what people type and what the program reads. Derived figures come from
+methods.
 """
 
 from __future__ import annotations
@@ -18,8 +19,14 @@ from utils.errors import UserError
 from utils.files import find_file, load_yaml
 
 NOMINAL_BATCH = 64  # the batch size that learning rates and weight decay refer to
-FAMILY_HYP = {"v5": "hyp.scratch-low.yaml", "v8": "hyp.v8.yaml"}  # what --hyp and suggestions are laid over
-FAMILY_FLAGS: dict[str, dict[str, Any]] = {"v5": {}, "v8": {"optimizer": "auto", "close_mosaic": 10}}
+FAMILY_HYP = {
+    "v5": "hyp.scratch-low.yaml",
+    "v8": "hyp.v8.yaml",
+}  # what --hyp and suggestions are laid over
+FAMILY_FLAGS: dict[str, dict[str, Any]] = {
+    "v5": {},
+    "v8": {"optimizer": "auto", "close_mosaic": 10},
+}
 NOT_HERE = "is not part of this project"
 
 
@@ -30,7 +37,10 @@ def _check(condition: bool, name: str, value: object, remedy: str) -> None:
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """YOLOv5's hyp file and YOLOv8's terms. Defaults are hyp.scratch-low. Raises UserError for a value out of range."""
+    """YOLOv5's hyp file and YOLOv8's terms. Defaults are hyp.scratch-low.
+
+    Raises UserError for a value out of range.
+    """
 
     lr0: float = 0.01
     lrf: float = 0.01
@@ -47,7 +57,9 @@ class Hyperparameters:
     obj: float = 1.0
     obj_pw: float = 1.0
     dfl: float = 1.5  # gain of the distribution focal loss; v8 graphs only, as the next one
-    small_side: float = 16.0  # pixels to which small targets grow when cells are sought for them; 0 not at all
+    small_side: float = (
+        16.0  # pixels to which small targets grow when cells are sought for them; 0 not at all
+    )
     iou_t: float = 0.2  # read by nothing, in YOLOv5 too; kept so that its files load
     anchor_t: float = 4.0
     anchors: float = 0.0  # anchors per level to be found by AutoAnchor; 0 keeps the model's own
@@ -70,11 +82,20 @@ class Hyperparameters:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+            is_number = (
+                isinstance(value, (int, float))
+                and not isinstance(value, bool)
+                and math.isfinite(value)
+            )
             _check(is_number, field.name, repr(value), "must be a finite number")
             _check(value >= 0, field.name, value, "must not be negative")
         for name in ("flipud", "fliplr", "mosaic", "mosaic9", "mixup", "copy_paste", "translate"):
-            _check(getattr(self, name) <= 1, name, getattr(self, name), "is a probability or share, 0 to 1")
+            _check(
+                getattr(self, name) <= 1,
+                name,
+                getattr(self, name),
+                "is a probability or share, 0 to 1",
+            )
         for name in ("momentum", "warmup_momentum", "scale"):
             _check(getattr(self, name) < 1, name, getattr(self, name), "must be below 1")
         _check(self.lr0 > 0, "lr0", self.lr0, "must be above 0")
@@ -89,11 +110,16 @@ class Hyperparameters:
 
     @classmethod
     def from_mapping(cls, values: dict[str, Any], origin: str) -> Hyperparameters:
-        """Make from a mapping; origin is named in errors. Numbers written as text ('1e-3') are read as numbers."""
+        """Make from a mapping; origin is named in errors.
+
+        Numbers written as text ('1e-3') are read as numbers.
+        """
         known = {field.name for field in dataclasses.fields(cls)}
         for key in values:
             if key not in known:
-                raise UserError(f"{origin}: {key}: no such hyperparameter; known are {', '.join(sorted(known))}")
+                raise UserError(
+                    f"{origin}: {key}: no such hyperparameter; known are {', '.join(sorted(known))}"
+                )
         try:
             return cls(**{key: _number(value) for key, value in values.items()})
         except UserError as error:
@@ -102,15 +128,27 @@ class Hyperparameters:
     def doubts(self, family: str) -> list[str]:
         """What looks meant for the other family: their box gains differ by a factor of 150."""
         if family == "v8" and self.box < 1:
-            return [f"hyp: box={self.box}: is the gain of an anchor graph; this one needs about 7.5, see hyp.v8.yaml"]
+            return [
+                f"hyp: box={self.box}: is the gain of an anchor graph; this one needs about 7.5,"
+                " see hyp.v8.yaml"
+            ]
         if family == "v5" and self.box > 1:
-            return [f"hyp: box={self.box}: is the gain of an anchor-free graph; this one needs about 0.05"]
+            return [
+                f"hyp: box={self.box}: is the gain of an anchor-free graph; this one needs about"
+                " 0.05"
+            ]
         return []
 
     def loss_gains(self, levels: int, class_count: int, imgsz: int) -> tuple[float, float, float]:
-        """Gains of (box, obj, cls), scaled to the number of levels, classes and the picture size as YOLOv5 does."""
+        """Gains of (box, obj, cls), scaled to the number of levels, classes and the picture size as
+        YOLOv5 does.
+        """
         share = 3 / levels
-        return self.box * share, self.obj * (imgsz / 640) ** 2 * share, self.cls * class_count / 80 * share
+        return (
+            self.box * share,
+            self.obj * (imgsz / 640) ** 2 * share,
+            self.cls * class_count / 80 * share,
+        )
 
 
 def _number(value: Any) -> Any:
@@ -129,7 +167,8 @@ def family_of(graph: Mapping[str, Any]) -> str:
 
 
 def suggestions(defaults: Mapping[str, Any], family: str, origin: str) -> dict[str, Any]:
-    """What a data set suggests for a family: its `defaults`, for v8 graphs with those under `v8:` over them.
+    """What a data set suggests for a family: its `defaults`, for v8 graphs with those under `v8:`
+    over them.
 
     The general `hyp` has gains for anchor graphs, so v8 graphs take `hyp` from `v8:` only.
     Raises UserError if `v8` is no mapping.
@@ -147,7 +186,8 @@ def suggestions(defaults: Mapping[str, Any], family: str, origin: str) -> dict[s
 def choose_config(
     given: Mapping[str, Any], defaults: Mapping[str, Any], family: str, origin: str
 ) -> tuple[TrainConfig, Hyperparameters]:
-    """Flags given, over the data set's suggestions, over what suits the family, over the general defaults.
+    """Flags given, over the data set's suggestions, over what suits the family, over the general
+    defaults.
 
     origin: where `defaults` is written, for errors.
     """
@@ -159,13 +199,18 @@ def choose_config(
 
 
 def choose_hyp(file: str, suggested: Any, origin: str, family: str = "v5") -> Hyperparameters:
-    """The hyperparameters of --hyp, or those the data set suggests, either over the family's standard ones."""
+    """The hyperparameters of --hyp, or those the data set suggests, either over the family's
+    standard ones.
+    """
     standard = load_yaml(find_file(FAMILY_HYP[family], "data/hyps"))
     if file or isinstance(suggested, str):
         found = find_file(file or suggested, "data/hyps")
         return Hyperparameters.from_mapping({**standard, **load_yaml(found)}, str(found))
     if not isinstance(suggested, dict):
-        raise UserError(f"{origin}: {suggested!r} is neither a file nor a mapping; write e.g. `hyp: {{mosaic: 0.5}}`")
+        raise UserError(
+            f"{origin}: {suggested!r} is neither a file nor a mapping; write e.g. `hyp: {{mosaic:"
+            " 0.5}`"
+        )
     return Hyperparameters.from_mapping({**standard, **suggested}, origin)
 
 
@@ -175,28 +220,49 @@ class TrainConfig:
 
     weights: str = flag("", "checkpoint to start from; '' trains from scratch")
     cfg: str = flag("", "model YAML, such as models/yolov5s_SimAM.yaml or models/yolov8n.yaml")
-    scale: str = flag("", "size of a graph that has several (n, s, m, l, x); '' takes it from the file's name")
+    scale: str = flag(
+        "", "size of a graph that has several (n, s, m, l, x); '' takes it from the file's name"
+    )
     data: str = flag("data/shapes.yaml", "data set YAML; the default is generated on the spot")
-    hyp: str = flag("", "hyperparameter YAML; '' takes the data set's suggestion, else data/hyps/hyp.scratch-low.yaml, "
-                    "for graphs without anchors data/hyps/hyp.v8.yaml")
+    hyp: str = flag(
+        "",
+        "hyperparameter YAML; '' takes the data set's suggestion, else"
+        " data/hyps/hyp.scratch-low.yaml, for graphs without anchors data/hyps/hyp.v8.yaml",
+    )
     epochs: int = flag(100, "number of passes over the training pictures")
-    batch_size: int = flag(16, "pictures a step, over all devices; -1 finds what fits (CUDA)", aliases=("--batch",))
-    imgsz: int = flag(640, "side of the training and validation pictures, pixels", aliases=("--img", "--img-size"))
+    batch_size: int = flag(
+        16, "pictures a step, over all devices; -1 finds what fits (CUDA)", aliases=("--batch",)
+    )
+    imgsz: int = flag(
+        640, "side of the training and validation pictures, pixels", aliases=("--img", "--img-size")
+    )
     rect: bool = flag(False, "batches of like aspect ratio instead of squares")
-    resume: str = flag("", "go on with an interrupted run: a last.pt, or nothing for the newest", nargs="?",
-                       const="newest")
+    resume: str = flag(
+        "",
+        "go on with an interrupted run: a last.pt, or nothing for the newest",
+        nargs="?",
+        const="newest",
+    )
     nosave: bool = flag(False, "write only the final checkpoint")
     noval: bool = flag(False, "validate only after the final epoch")
     noautoanchor: bool = flag(False, "keep the anchors, however badly they fit")
     noplots: bool = flag(False, "draw no pictures")
-    cache: str = flag("auto", "keep decoded pictures: ram, disk, no, or auto (ram if it fits)", nargs="?", const="ram",
-                      choices=("auto", "ram", "disk", "no"))
+    cache: str = flag(
+        "auto",
+        "keep decoded pictures: ram, disk, no, or auto (ram if it fits)",
+        nargs="?",
+        const="ram",
+        choices=("auto", "ram", "disk", "no"),
+    )
     image_weights: bool = flag(False, "draw pictures of badly found classes more often")
     device: str = flag("", "cuda device such as 0 or 0,1, or cpu, or mps; '' chooses")
     multi_scale: bool = flag(False, "vary the picture size by half either way")
     single_cls: bool = flag(False, "treat all classes as one")
-    optimizer: str = flag("SGD", "optimizer; auto, the default of graphs without anchors, is AdamW for short runs",
-                          choices=("auto", "SGD", "Adam", "AdamW"))
+    optimizer: str = flag(
+        "SGD",
+        "optimizer; auto, the default of graphs without anchors, is AdamW for short runs",
+        choices=("auto", "SGD", "Adam", "AdamW"),
+    )
     sync_bn: bool = flag(False, "synchronise batch norm over devices (torchrun)")
     workers: int = flag(8, "loader processes at most; the machine's cores bound it")
     project: str = flag("runs/train", "folder of runs")
@@ -207,17 +273,36 @@ class TrainConfig:
     patience: int = flag(100, "stop after so many epochs without a better fitness; 0 never")
     freeze: tuple[int, ...] = flag([0], "first N rows to freeze, or the rows' numbers")
     save_period: int = flag(-1, "also keep a checkpoint every so many epochs")
-    attention: tuple[str, ...] = flag((), "modules to put into the graph, such as SimAM@neck CBAM@backbone.P5; places: "
-                                      "python models/yolo.py --cfg FILE --sites", kind=str, nargs="+")
-    attention_init: str = flag("", "how attention starts, that of --attention if given, else all: identity changes no "
-                               "output at first; '' takes the graph's", choices=("", "paper", "identity"))
-    sparsity: float = flag(0.0, "NAM: weight p of the penalty on its scale factors; 1e-4 is the authors'")
+    attention: tuple[str, ...] = flag(
+        (),
+        "modules to put into the graph, such as SimAM@neck CBAM@backbone.P5; places: "
+        "python models/yolo.py --cfg FILE --sites",
+        kind=str,
+        nargs="+",
+    )
+    attention_init: str = flag(
+        "",
+        "how attention starts, that of --attention if given, else all: identity changes no "
+        "output at first; '' takes the graph's",
+        choices=("", "paper", "identity"),
+    )
+    sparsity: float = flag(
+        0.0, "NAM: weight p of the penalty on its scale factors; 1e-4 is the authors'"
+    )
     seed: int = flag(0, "seed of weights, order and augmentation")
-    precision: str = flag("auto", "arithmetic of the forward pass; auto takes bf16 or fp16 where it is fast",
-                          choices=("auto", "fp32", "bf16", "fp16"))
-    close_mosaic: int = flag(0, "train the last N epochs without mosaic and mixup; 10 for graphs without anchors")
-    protocol: str = flag("yolov5", "whose rule mAP is measured by; their figures must not be compared",
-                         choices=("yolov5", "yolov8"))
+    precision: str = flag(
+        "auto",
+        "arithmetic of the forward pass; auto takes bf16 or fp16 where it is fast",
+        choices=("auto", "fp32", "bf16", "fp16"),
+    )
+    close_mosaic: int = flag(
+        0, "train the last N epochs without mosaic and mixup; 10 for graphs without anchors"
+    )
+    protocol: str = flag(
+        "yolov5",
+        "whose rule mAP is measured by; their figures must not be compared",
+        choices=("yolov5", "yolov8"),
+    )
     compile: bool = flag(False, "compile the model with torch.compile first")
     verbose: bool = flag(False, "print the per-class table after each epoch")
 
@@ -227,18 +312,32 @@ class TrainConfig:
         _check(possible, "--batch-size", self.batch_size, "must be 1 or more, or -1")
         _check(self.imgsz >= 32, "--imgsz", self.imgsz, "must be at least 32 pixels")
         _check(self.workers >= 0, "--workers", self.workers, "must not be negative")
-        _check(0 <= self.label_smoothing < 1, "--label-smoothing", self.label_smoothing, "must be in 0..1")
-        _check(self.patience >= 0, "--patience", self.patience, "must not be negative; 0 never stops early")
+        _check(
+            0 <= self.label_smoothing < 1,
+            "--label-smoothing",
+            self.label_smoothing,
+            "must be in 0..1",
+        )
+        _check(
+            self.patience >= 0,
+            "--patience",
+            self.patience,
+            "must not be negative; 0 never stops early",
+        )
         _check(self.close_mosaic >= 0, "--close-mosaic", self.close_mosaic, "must not be negative")
         _check(min(self.freeze) >= 0, "--freeze", self.freeze, "takes row numbers, 0 or above")
         _check(0 <= self.sparsity < math.inf, "--sparsity", self.sparsity, "must be 0 or more")
         _check(self.seed >= 0, "--seed", self.seed, "must not be negative")
-        _check(not (self.rect and self.image_weights), "--image-weights", True, "cannot go with --rect")
+        _check(
+            not (self.rect and self.image_weights), "--image-weights", True, "cannot go with --rect"
+        )
 
     def plain(self) -> dict[str, Any]:
         """The fields as YAML and checkpoints hold them."""
         values = dataclasses.asdict(self)
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+        return {
+            key: list(value) if isinstance(value, tuple) else value for key, value in values.items()
+        }
 
     def accumulate(self, nominal_batch: int) -> int:
         """Batches whose gradients make one optimizer step."""
@@ -246,7 +345,12 @@ class TrainConfig:
 
     def scaled_weight_decay(self, hyp: Hyperparameters) -> float:
         """Weight decay for the batch that a step really sees, in proportion to the nominal one."""
-        return hyp.weight_decay * self.batch_size * self.accumulate(hyp.nominal_batch) / hyp.nominal_batch
+        return (
+            hyp.weight_decay
+            * self.batch_size
+            * self.accumulate(hyp.nominal_batch)
+            / hyp.nominal_batch
+        )
 
     def frozen_rows(self) -> tuple[int, ...]:
         """Numbers of the rows to freeze: one number N means the first N."""
@@ -254,9 +358,16 @@ class TrainConfig:
 
 
 REFUSED_TRAIN_FLAGS = {
-    "--evolve": f"{NOT_HERE}; search with Optuna around train.py --hyp FILE, and compare over several --seed",
-    "--evolve-population": f"{NOT_HERE}, nor is --evolve; search with Optuna around train.py --hyp FILE",
-    "--resume-evolve": f"{NOT_HERE}, nor is --evolve; search with Optuna around train.py --hyp FILE",
+    "--evolve": (
+        f"{NOT_HERE}; search with Optuna around train.py --hyp FILE, and compare over several"
+        " --seed"
+    ),
+    "--evolve-population": (
+        f"{NOT_HERE}, nor is --evolve; search with Optuna around train.py --hyp FILE"
+    ),
+    "--resume-evolve": (
+        f"{NOT_HERE}, nor is --evolve; search with Optuna around train.py --hyp FILE"
+    ),
     "--bucket": f"{NOT_HERE}; copy runs/ to your storage with its own tool",
     "--quad": f"{NOT_HERE}; use --multi-scale, or a larger --imgsz",
     "--local-rank": "is set by torchrun; start with `torchrun --nproc_per_node N train.py …`",

@@ -30,12 +30,18 @@ def select_device(text: str = "") -> torch.device:
         return torch.device("mps")
     if "," in wanted:
         count = len(wanted.split(","))
-        raise UserError(f"--device {text}: start several devices with `torchrun --nproc_per_node {count} train.py …`")
+        raise UserError(
+            f"--device {text}: start several devices with `torchrun --nproc_per_node {count}"
+            " train.py …`"
+        )
     if not wanted.isdecimal():
         raise UserError(f"--device {text}: is none of cpu, mps, or a CUDA number such as 0")
     if int(wanted) >= torch.cuda.device_count():
         count = torch.cuda.device_count()
-        raise UserError(f"--device {text}: {count} CUDA devices are visible; use --device cpu, or a number below that")
+        raise UserError(
+            f"--device {text}: {count} CUDA devices are visible; use --device cpu, or a number"
+            " below that"
+        )
     return torch.device(f"cuda:{wanted}")
 
 
@@ -51,12 +57,16 @@ def choose_dtype(device: torch.device, precision: str) -> torch.dtype:
 
 
 def cpu_multiplies_bf16() -> bool:
-    """True where the processor has bf16 instructions (AVX512-BF16, AMX); elsewhere bf16 is slower than float32."""
+    """True where the processor has bf16 instructions (AVX512-BF16, AMX); elsewhere bf16 is slower
+    than float32.
+    """
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, check, lambda: False)() for check in checks)
 
 
-def autocast(device: torch.device, precision: str = "auto") -> contextlib.AbstractContextManager[Any]:
+def autocast(
+    device: torch.device, precision: str = "auto"
+) -> contextlib.AbstractContextManager[Any]:
     """A context for forward passes in the dtype of choose_dtype."""
     dtype = choose_dtype(device, precision)
     if dtype == torch.float32:
@@ -70,7 +80,9 @@ def memory_text(device: torch.device) -> str:
 
 
 def peak_memory_mb(device: torch.device) -> float | None:
-    """The most that was held so far, MB: reserved on a GPU, resident in this process elsewhere; None where unknown."""
+    """The most that was held so far, MB: reserved on a GPU, resident in this process elsewhere;
+    None where unknown.
+    """
     if device.type == "cuda":
         return torch.cuda.max_memory_reserved(device) / 1e6
     try:
@@ -85,15 +97,21 @@ def describe(device: torch.device) -> str:
     """One line for the head of a log: versions, device, its memory or threads."""
     if device.type == "cuda":
         properties = torch.cuda.get_device_properties(device)
-        return f"torch {torch.__version__}, {device} ({properties.name}, {properties.total_memory / 2**30:.0f} GiB)"
+        return (
+            f"torch {torch.__version__}, {device} ({properties.name},"
+            f" {properties.total_memory / 2**30:.0f} GiB)"
+        )
     return f"torch {torch.__version__}, {device.type} ({torch.get_num_threads()} threads)"
 
 
-def fit_batch_size(model: torch.nn.Module, imgsz: int, device: torch.device, precision: str = "auto") -> int:
-    """The batch that fills MEMORY_SHARE of the free GPU memory; 16 where there is no GPU to measure.
+def fit_batch_size(
+    model: torch.nn.Module, imgsz: int, device: torch.device, precision: str = "auto"
+) -> int:
+    """The batch that fills MEMORY_SHARE of the free GPU memory; 16 where there is no GPU to
+    measure.
 
-    Peak memory of a forward and backward pass of a copy of the model is measured at batches 1 to 16, as far as they
-    fit, and followed along a line, as in YOLOv5's autobatch.
+    Peak memory of a forward and backward pass of a copy of the model is measured at batches 1 to
+    16, as far as they fit, and followed along a line, as in YOLOv5's autobatch.
     """
     if device.type != "cuda":
         return 16
@@ -113,7 +131,9 @@ def fit_batch_size(model: torch.nn.Module, imgsz: int, device: torch.device, pre
 
 
 def _largest_batch(peaks: dict[int, int], budget: float) -> int:
-    """The batch whose memory, on the line through the smallest and the largest measured one, just fits the budget."""
+    """The batch whose memory, on the line through the smallest and the largest measured one, just
+    fits the budget.
+    """
     if len(peaks) < 2:
         return 1
     first, last = min(peaks), max(peaks)

@@ -7,11 +7,16 @@ from collections.abc import Callable
 
 
 class UserError(Exception):
-    """Something the user can mend. The message names the file, the row, the value and the remedy, in one line."""
+    """Something the user can mend.
+
+    The message names the file, the row, the value and the remedy, in one line.
+    """
 
 
 def run_main(main: Callable[[list[str] | None], object], argv: list[str] | None = None) -> int:
-    """Call main(argv) and return the exit status: main's own int, else 0; 2 for a UserError, 130 or 143 for signals."""
+    """Call main(argv) and return the exit status: main's own int, else 0; 2 for a UserError, 130 or
+    143 for signals.
+    """
     try:
         status = main(argv)
     except UserError as error:

@@ -29,16 +29,22 @@ def load_yaml(path: str | Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(text)
     except yaml.reader.ReaderError:
-        raise UserError(f"{path}: is no YAML but a binary file; a checkpoint is given as --weights") from None
+        raise UserError(
+            f"{path}: is no YAML but a binary file; a checkpoint is given as --weights"
+        ) from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
         raise UserError(f"{where}: not valid YAML ({problem}); mend that line") from None
     except (RecursionError, ValueError) as error:
-        raise UserError(f"{path}: not valid YAML ({str(error).splitlines()[0]}); mend that value") from None
+        raise UserError(
+            f"{path}: not valid YAML ({str(error).splitlines()[0]}); mend that value"
+        ) from None
     if not isinstance(content, dict):
-        raise UserError(f"{path}: holds {type(content).__name__}, but a mapping of `key: value` lines is needed")
+        raise UserError(
+            f"{path}: holds {type(content).__name__}, but a mapping of `key: value` lines is needed"
+        )
     return content
 
 
@@ -67,7 +73,9 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a rename in folder durable; not every file system allows it, and none needs it for consistency."""
+    """Make a rename in folder durable; not every file system allows it, and none needs it for
+    consistency.
+    """
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -87,12 +95,16 @@ def make_folder(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{folder}: cannot be made ({error.strerror}); choose another place") from None
+        raise UserError(
+            f"{folder}: cannot be made ({error.strerror}); choose another place"
+        ) from None
     return folder
 
 
 def next_folder(project: str | Path, name: str, exist_ok: bool = False) -> Path:
-    """Make and return project/name, or the first free of name2, name3 …, as YOLOv5 numbers its runs."""
+    """Make and return project/name, or the first free of name2, name3 …, as YOLOv5 numbers its
+    runs.
+    """
     folder = Path(project) / name
     number = 2
     while True:
@@ -103,11 +115,14 @@ def next_folder(project: str | Path, name: str, exist_ok: bool = False) -> Path:
             folder = Path(project) / f"{name}{number}"
             number += 1
         except OSError as error:
-            raise UserError(f"{folder}: cannot be made ({error.strerror}); choose another --project") from None
+            raise UserError(
+                f"{folder}: cannot be made ({error.strerror}); choose another --project"
+            ) from None
 
 
 def find_file(name: str | Path, *folders: str) -> Path:
-    """Return name itself, name below the project's root, or the single file so named in the given folders.
+    """Return name itself, name below the project's root, or the single file so named in the given
+    folders.
 
     Raises UserError when there is none, or several.
     """
@@ -122,7 +137,10 @@ def find_file(name: str | Path, *folders: str) -> Path:
     if len(found) == 1:
         return found[0]
     if found:
-        raise UserError(f"{name}: several files have this name ({', '.join(map(str, found))}); give the whole path")
+        raise UserError(
+            f"{name}: several files have this name ({', '.join(map(str, found))}); give the whole"
+            " path"
+        )
     if Path(name).is_dir():
         raise UserError(f"{name}: is a folder; name a file in it")
     raise UserError(f"{name}: no such file; check the path")

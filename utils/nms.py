@@ -1,7 +1,7 @@
 """Non-maximum suppression: a head's decoded boxes -> the detections of each picture.
 
-Takes what models/yolo.py returns in evaluation mode; val.py and detect.py use the result. There is no time limit:
-a busy machine makes it slower, never different.
+Takes what models/yolo.py returns in evaluation mode; val.py and detect.py use the result. There is
+no time limit: a busy machine makes it slower, never different.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from torch import Tensor
 from utils.boxes import xywh_to_xyxy
 from utils.errors import UserError
 
-CLASS_OFFSET_PX = 7680.0  # moves classes apart so that one suppression serves all; float32 and this value as in YOLOv5
+# moves classes apart so that one suppression serves all; float32 and this value as in YOLOv5
+CLASS_OFFSET_PX = 7680.0
 MOST_CANDIDATES = 30000  # per picture, the highest scores
 FIRST_LOOK = 2048  # candidates tried first: usually enough to fill max_det
 
@@ -25,9 +26,10 @@ FIRST_LOOK = 2048  # candidates tried first: usually enough to fill max_det
 class NMSSettings:
     """What is kept.
 
-    conf: lowest score, exclusively. iou: a box that overlaps a better one of its class by more is dropped.
-    max_det: detections of a picture. classes: only these, None for all. agnostic: suppress across classes.
-    multi_label: a box may be several classes. Raises UserError for a value out of range.
+    conf: lowest score, exclusively. iou: a box that overlaps a better one of its class by more is
+    dropped. max_det: detections of a picture. classes: only these, None for all. agnostic: suppress
+    across classes. multi_label: a box may be several classes. Raises UserError for a value out of
+    range.
     """
 
     conf: float = 0.25
@@ -48,7 +50,9 @@ class NMSSettings:
 
 
 def load_operator() -> None:
-    """Import torchvision now: it takes a second or two that would else be booked as the first picture's."""
+    """Import torchvision now: it takes a second or two that would else be booked as the first
+    picture's.
+    """
     import torchvision.ops  # noqa: F401
 
 
@@ -60,10 +64,11 @@ def non_max_suppression(
 ) -> list[Tensor]:
     """Detections of each picture.
 
-    decoded: [B, N, 5 + nc] x, y, w, h in pixels, objectness, class probabilities; without objectness [B, N, 4 + nc].
-    labels: B tensors [m, 5] class, x1, y1, x2, y2 in the same pixels, which join in with score 1 (hybrid labels).
-    Scores are the class probabilities, times objectness where there is one. Returns B tensors [n, 6] float32
-    x1, y1, x2, y2, score, class, by descending score; boxes of equal score stay in the order of `decoded`.
+    decoded: [B, N, 5 + nc] x, y, w, h in pixels, objectness, class probabilities; without
+    objectness [B, N, 4 + nc]. labels: B tensors [m, 5] class, x1, y1, x2, y2 in the same pixels,
+    which join in with score 1 (hybrid labels). Scores are the class probabilities, times objectness
+    where there is one. Returns B tensors [n, 6] float32 x1, y1, x2, y2, score, class, by descending
+    score; boxes of equal score stay in the order of `decoded`.
     """
     settings = settings or NMSSettings()
     first = 5 if objectness else 4
@@ -78,7 +83,9 @@ def non_max_suppression(
 
 
 def add_labels(rows: Tensor, labels: Tensor | None, first: int) -> Tensor:
-    """Append labels [m, 5] (class, corners) to rows [n, first + nc] as predictions that are certain."""
+    """Append labels [m, 5] (class, corners) to rows [n, first + nc] as predictions that are
+    certain.
+    """
     if labels is None or not len(labels):
         return rows
     certain = rows.new_zeros((len(labels), rows.shape[1]))
@@ -90,7 +97,9 @@ def add_labels(rows: Tensor, labels: Tensor | None, first: int) -> Tensor:
 
 
 def candidates(boxes: Tensor, scores: Tensor, settings: NMSSettings) -> Tensor:
-    """Boxes [n, 4] xywh and scores [n, nc] -> [m, 6] corners, score, class of all (or all pairs) above conf, sorted."""
+    """Boxes [n, 4] xywh and scores [n, nc] -> [m, 6] corners, score, class of all (or all pairs)
+    above conf, sorted.
+    """
     if settings.multi_label and scores.shape[1] > 1:
         row, label = (scores > settings.conf).nonzero(as_tuple=True)
         score = scores[row, label]
@@ -99,7 +108,9 @@ def candidates(boxes: Tensor, scores: Tensor, settings: NMSSettings) -> Tensor:
         row = (best > settings.conf).nonzero()[:, 0]
         score, label = best[row], best_label[row]
     if settings.classes is not None:
-        wanted = torch.isin(label, torch.tensor(settings.classes, device=label.device, dtype=label.dtype))
+        wanted = torch.isin(
+            label, torch.tensor(settings.classes, device=label.device, dtype=label.dtype)
+        )
         row, label, score = row[wanted], label[wanted], score[wanted]
     chosen = best_first(score)
     corners = xywh_to_xyxy(boxes[row[chosen]])
@@ -118,8 +129,9 @@ def best_first(scores: Tensor) -> Tensor:
 def suppress(found: Tensor, settings: NMSSettings) -> Tensor:
     """Greedy suppression of [m, 6] sorted candidates -> the first max_det survivors.
 
-    A candidate's fate depends on better ones only, so a head of the list is tried first and lengthened until it
-    yields max_det survivors: the same result as with the whole list, for much less work where nearly all survive.
+    A candidate's fate depends on better ones only, so a head of the list is tried first and
+    lengthened until it yields max_det survivors: the same result as with the whole list, for much
+    less work where nearly all survive.
     """
     if not len(found):
         return found

@@ -11,7 +11,9 @@ import numpy as np
 
 def key_bytes(*key: int | str) -> bytes:
     """128 bits that stand for the key; ints and strings of the same spelling differ."""
-    return blake2b("\x1f".join(f"{type(part).__name__}:{part}" for part in key).encode(), digest_size=16).digest()
+    return blake2b(
+        "\x1f".join(f"{type(part).__name__}:{part}" for part in key).encode(), digest_size=16
+    ).digest()
 
 
 def stream(*key: int | str) -> np.random.Generator:

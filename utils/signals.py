@@ -1,4 +1,6 @@
-"""Ctrl-C and SIGTERM end a run in good order: at the next safe point it is saved, and the exit status tells which."""
+"""Ctrl-C and SIGTERM end a run in good order: at the next safe point it is saved, and the exit
+status tells which.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,8 @@ class StopRequested(BaseException):
 class StopSignal:
     """A context that turns SIGINT and SIGTERM into a request to stop.
 
-    check() raises StopRequested if one came; inside `with anywhere():` it is raised the moment it comes. A second
-    signal is not waited out: it interrupts at once.
+    check() raises StopRequested if one came; inside `with anywhere():` it is raised the moment it
+    comes. A second signal is not waited out: it interrupts at once.
     """
 
     def __init__(self) -> None:

@@ -1,7 +1,8 @@
 """The values that travel between the parts: frozen dataclasses with shapes and units.
 
-Inside the program a box is xyxy, float32, in pixels of the picture at hand. It has another form only at three
-doors: the label reader (data/formats/yolo.py), a loss's own grid frame (models/losses), and the writers of results.
+Inside the program a box is xyxy, float32, in pixels of the picture at hand. It has another form
+only at three doors: the label reader (data/formats/yolo.py), a loss's own grid frame
+(models/losses), and the writers of results.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ import torch
 class Sample:
     """One picture as the index knows it, no pixels.
 
-    path: where the picture is. size: (height, width) after EXIF rotation. boxes: [N, 4] float32 xyxy, pixels of the
-    original picture. classes: [N] int64. segments: N polygons [P, 2] float32 in the same pixels, or () without any.
+    path: where the picture is. size: (height, width) after EXIF rotation. boxes: [N, 4] float32
+    xyxy, pixels of the original picture. classes: [N] int64. segments: N polygons [P, 2] float32 in
+    the same pixels, or () without any.
     """
 
     path: str
@@ -32,9 +34,10 @@ class Sample:
 class Item:
     """One picture ready for collation.
 
-    image: [3, H, W] uint8 RGB. boxes: [N, 4] float32 xyxy, pixels of image. classes: [N] int64. index: its number in
-    the index. original_size: (height, width) before any resizing. gain: (x, y) factors and pad: (x, y) pixels with
-    box = original_box * gain + pad; only meaningful without augmentation.
+    image: [3, H, W] uint8 RGB. boxes: [N, 4] float32 xyxy, pixels of image. classes: [N] int64.
+    index: its number in the index. original_size: (height, width) before any resizing. gain: (x, y)
+    factors and pad: (x, y) pixels with box = original_box * gain + pad; only meaningful without
+    augmentation.
     """
 
     image: np.ndarray
@@ -50,9 +53,9 @@ class Item:
 class Batch:
     """What the loader yields.
 
-    images: [B, 3, H, W] uint8 RGB. targets: [T, 6] float32, columns image_index (0..B-1), class, x1, y1, x2, y2 in
-    pixels of images. indices: [B] numbers in the index. paths: B strings. original_sizes: B (height, width).
-    gains, pads: B pairs (x, y) as in Item.
+    images: [B, 3, H, W] uint8 RGB. targets: [T, 6] float32, columns image_index (0..B-1), class,
+    x1, y1, x2, y2 in pixels of images. indices: [B] numbers in the index. paths: B strings.
+    original_sizes: B (height, width). gains, pads: B pairs (x, y) as in Item.
     """
 
     images: torch.Tensor
@@ -68,10 +71,11 @@ class Batch:
 class Frame:
     """One picture to look at.
 
-    image: [H, W, 3] uint8 BGR. path: where it is from, as printed. name: stem of its results, unlike any other
-    item's. kind: "picture", "video" or "stream". item of items: which picture, video or stream, from 1.
-    number: frame number in its video or stream, from 1; 0 for a picture. total: frames of the video, 0 if unknown.
-    fps: frames a second at which the yielded frames are to be played.
+    image: [H, W, 3] uint8 BGR. path: where it is from, as printed. name: stem of its results,
+    unlike any other item's. kind: "picture", "video" or "stream". item of items: which picture,
+    video or stream, from 1. number: frame number in its video or stream, from 1; 0 for a picture.
+    total: frames of the video, 0 if unknown. fps: frames a second at which the yielded frames are
+    to be played.
     """
 
     image: np.ndarray
@@ -89,8 +93,9 @@ class Frame:
 class Detections:
     """What a model found in one picture.
 
-    path: its name. size: (height, width) of the original picture. boxes: [N, 4] float32 xyxy, pixels of the original
-    picture. scores: [N] in 0..1, descending. classes: [N] int64. names: class number -> name.
+    path: its name. size: (height, width) of the original picture. boxes: [N, 4] float32 xyxy,
+    pixels of the original picture. scores: [N] in 0..1, descending. classes: [N] int64. names:
+    class number -> name.
     """
 
     path: str
@@ -105,8 +110,9 @@ class Detections:
 class HeadSpec:
     """All that a loss or a decoder needs to know of a head.
 
-    class_count: number of classes. strides: pixels per cell, a level each. anchors: per level the (width, height)
-    pairs in pixels; () for an anchor-free head. reg_max: bins of a distance to a side in an anchor-free head, else 0.
+    class_count: number of classes. strides: pixels per cell, a level each. anchors: per level the
+    (width, height) pairs in pixels; () for an anchor-free head. reg_max: bins of a distance to a
+    side in an anchor-free head, else 0.
     """
 
     class_count: int
@@ -116,7 +122,9 @@ class HeadSpec:
 
     @property
     def objectness(self) -> bool:
-        """Whether a prediction has a score for being an object at all, besides those of its classes."""
+        """Whether a prediction has a score for being an object at all, besides those of its
+        classes.
+        """
         return bool(self.anchors)
 
     @property
@@ -146,11 +154,11 @@ class ClassMetrics:
 class Metrics:
     """The result of one evaluation.
 
-    precision, recall at the confidence of best mean F1; map50, map: mean AP at IoU .5 and .5:.95 by the rule named
-    in protocol, see engine.evaluation.metrics.
-    ap_small/medium/large: COCO's protocol by area, NaN if there is no such object. classes: a row per class with
-    labels. losses: validation, the loss's own terms. speed_ms: milliseconds per picture, keys preprocess, inference,
-    nms. coco: every figure of COCO's protocol, e.g. coco["AP"].
+    precision, recall at the confidence of best mean F1; map50, map: mean AP at IoU .5 and .5:.95 by
+    the rule named in protocol, see engine.evaluation.metrics. ap_small/medium/large: COCO's
+    protocol by area, NaN if there is no such object. classes: a row per class with labels. losses:
+    validation, the loss's own terms. speed_ms: milliseconds per picture, keys preprocess,
+    inference, nms. coco: every figure of COCO's protocol, e.g. coco["AP"].
     """
 
     images: int
@@ -171,5 +179,7 @@ class Metrics:
 
     @property
     def fitness(self) -> float:
-        """What best.pt maximises: 0.1 mAP50 + 0.9 mAP50-95, as YOLOv5; mAP50-95 alone by YOLOv8's protocol."""
+        """What best.pt maximises: 0.1 mAP50 + 0.9 mAP50-95, as YOLOv5; mAP50-95 alone by YOLOv8's
+        protocol.
+        """
         return self.map if self.protocol == "yolov8" else 0.1 * self.map50 + 0.9 * self.map

@@ -1,7 +1,7 @@
 """Terminal tables: the validation lines in YOLOv5's columns, and aligned tables for anything else.
 
-Numbers come from engine.evaluation.metrics (Metrics) and the scripts; the strings go to the terminal, never to a file
-that a program reads.
+Numbers come from engine.evaluation.metrics (Metrics) and the scripts; the strings go to the
+terminal, never to a file that a program reads.
 """
 
 from __future__ import annotations
@@ -16,9 +16,12 @@ SPEED_STAGES = {"preprocess": "pre-process", "inference": "inference", "nms": "N
 
 
 def display_width(text: str) -> int:
-    """Columns that text takes in a terminal: wide (Chinese, Japanese, Korean) signs take two, combining ones none."""
+    """Columns that text takes in a terminal: wide (Chinese, Japanese, Korean) signs take two,
+    combining ones none.
+    """
     return sum(
-        0 if unicodedata.combining(sign) else 2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in text
+        0 if unicodedata.combining(sign) else 2 if unicodedata.east_asian_width(sign) in "WF" else 1
+        for sign in text
     )
 
 
@@ -49,12 +52,16 @@ def val_row(name: str, images: int, instances: int, scores: Sequence[float]) -> 
 
 
 def val_table(metrics: Metrics, per_class: bool) -> str:
-    """The row over all classes and, if asked and there are several, a row for each class that has labels."""
+    """The row over all classes and, if asked and there are several, a row for each class that has
+    labels.
+    """
     scores = (metrics.precision, metrics.recall, metrics.map50, metrics.map)
     rows = [val_row("all", metrics.images, metrics.instances, scores)]
     if per_class and len(metrics.classes) > 1:
         rows += [
-            val_row(row.name, row.images, row.instances, (row.precision, row.recall, row.ap50, row.ap))
+            val_row(
+                row.name, row.images, row.instances, (row.precision, row.recall, row.ap50, row.ap)
+            )
             for row in metrics.classes
         ]
     return "\n".join(rows)
@@ -62,33 +69,50 @@ def val_table(metrics: Metrics, per_class: bool) -> str:
 
 def area_line(metrics: Metrics) -> str:
     """AP by object size; a size that does not occur is shown as a dash."""
-    sizes = (("small", metrics.ap_small), ("medium", metrics.ap_medium), ("large", metrics.ap_large))
-    cells = ", ".join(f"{name} {score:.3f}" if score == score else f"{name} -" for name, score in sizes)
+    sizes = (
+        ("small", metrics.ap_small),
+        ("medium", metrics.ap_medium),
+        ("large", metrics.ap_large),
+    )
+    cells = ", ".join(
+        f"{name} {score:.3f}" if score == score else f"{name} -" for name, score in sizes
+    )
     return f"AP by size of object (COCO protocol, limits 32² and 96² pixels): {cells}"
 
 
 def speed_line(speed_ms: dict[str, float], shape: Sequence[int]) -> str:
-    """Milliseconds a picture by stage. shape: that of the model's input, (batch, channels, height, width)."""
-    stages = ", ".join(f"{speed_ms.get(key, 0.0):.1f}ms {word}" for key, word in SPEED_STAGES.items())
+    """Milliseconds a picture by stage. shape: that of the model's input, (batch, channels, height,
+    width).
+    """
+    stages = ", ".join(
+        f"{speed_ms.get(key, 0.0):.1f}ms {word}" for key, word in SPEED_STAGES.items()
+    )
     return f"Speed: {stages} per image at shape {tuple(shape)}"
 
 
-def text_table(headers: Sequence[str], rows: Sequence[Sequence[object]], max_width: int = 80) -> str:
+def text_table(
+    headers: Sequence[str], rows: Sequence[Sequence[object]], max_width: int = 80
+) -> str:
     """An aligned table with a rule under its heading, without trailing blanks.
 
-    Columns that hold only numbers are set right, others left; cells longer than max_width are cut. Floats are shown
-    with four significant digits, None as nothing.
+    Columns that hold only numbers are set right, others left; cells longer than max_width are cut.
+    Floats are shown with four significant digits, None as nothing.
     """
     cells = [[shorten(_cell(value), max_width) for value in row] for row in rows]
-    right = [bool(rows) and all(_is_number(row[column]) for row in rows) for column in range(len(headers))]
+    right = [
+        bool(rows) and all(_is_number(row[column]) for row in rows)
+        for column in range(len(headers))
+    ]
     widths = [
         max(display_width(text) for text in (name, *(row[column] for row in cells)))
         for column, name in enumerate(headers)
     ]
     lines = [headers, ["─" * width for width in widths], *cells]
     return "\n".join(
-        "  ".join(fit(text, width, ">" if flag else "<") for text, width, flag in zip(line, widths, right, strict=True))
-        .rstrip()
+        "  ".join(
+            fit(text, width, ">" if flag else "<")
+            for text, width, flag in zip(line, widths, right, strict=True)
+        ).rstrip()
         for line in lines
     )
 

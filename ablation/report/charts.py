@@ -1,8 +1,9 @@
 """Charts of a study as SVG text for a page: forest plot, benefit against latency, learning curves.
 
-Each is drawn twice, for a wide window and for a phone, since text does not get smaller with a picture there. Colours
-are variables of the page's style, so that they follow its light or dark theme, and verdicts differ in shape as well.
-Text stays text: the browser has fonts for all scripts. The same study gives the same bytes.
+Each is drawn twice, for a wide window and for a phone, since text does not get smaller with a
+picture there. Colours are variables of the page's style, so that they follow its light or dark
+theme, and verdicts differ in shape as well. Text stays text: the browser has fonts for all scripts.
+The same study gives the same bytes.
 """
 
 from __future__ import annotations
@@ -27,11 +28,24 @@ if TYPE_CHECKING:
     from ablation.statistics.verdicts import ArmVerdict
 
 WIDE, NARROW = 9.2, 4.4  # inches; 72 units of an SVG each
-COLORS = {"ink": "#010101", "muted": "#020202", "grid": "#030303", "paper": "#040404", "helps": "#050505",
-          "hurts": "#060606", "none": "#070707", "band": "#080808", "curve": "#090909"}  # fmt: skip
+COLORS = {
+    "ink": "#010101",
+    "muted": "#020202",
+    "grid": "#030303",
+    "paper": "#040404",
+    "helps": "#050505",
+    "hurts": "#060606",
+    "none": "#070707",
+    "band": "#080808",
+    "curve": "#090909",
+}
 MARKERS = {"helps": ("helps", "^"), "hurts": ("hurts", "v"), "no evidence": ("none", "o")}
 SHOWN_FROM = 0.6
-SETTINGS: dict[Any, Any] = {"svg.fonttype": "none", "text.parse_math": False, "axes.unicode_minus": True}
+SETTINGS: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "text.parse_math": False,
+    "axes.unicode_minus": True,
+}
 
 
 def style_of(verdict: ArmVerdict | None) -> tuple[str, str]:
@@ -41,10 +55,12 @@ def style_of(verdict: ArmVerdict | None) -> tuple[str, str]:
 
 
 def forest(lines: Sequence[Line], delta: float, is_narrow: bool) -> str:
-    """Difference of each arm with its simultaneous interval, in mAP points; "" if no arm was compared.
+    """Difference of each arm with its simultaneous interval, in mAP points; "" if no arm was
+    compared.
 
-    The shaded band reaches as far to either side of 0 as the interval of A/A, which differs from the plain graph in
-    nothing, does from its middle; the dashed lines are the smallest difference of interest, a share of 1.
+    The shaded band reaches as far to either side of 0 as the interval of A/A, which differs from
+    the plain graph in nothing, does from its middle; the dashed lines are the smallest difference
+    of interest, a share of 1.
     """
     arms = compared(lines)
     if not arms:
@@ -56,7 +72,9 @@ def forest(lines: Sequence[Line], delta: float, is_narrow: bool) -> str:
             axes.axvspan(-reach, reach, color=COLORS["band"], linewidth=0, zorder=0)
     axes.axvline(0, color=COLORS["ink"], linewidth=1, zorder=1)
     for side in (-delta, delta):
-        axes.axvline(100 * side, color=COLORS["muted"], linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
+        axes.axvline(
+            100 * side, color=COLORS["muted"], linewidth=0.9, linestyle=(0, (4, 3)), zorder=1
+        )
     for place, (_, verdict) in enumerate(arms):
         draw_interval(axes, verdict, len(arms) - 1 - place)
     width = 20 if is_narrow else 46
@@ -76,7 +94,14 @@ def draw_interval(axes: Axes, verdict: ArmVerdict, height: float) -> None:
     color, marker = style_of(verdict)
     low, high = limits(verdict)
     if math.isfinite(low + high):
-        axes.plot([low, high], [height, height], color=color, linewidth=2, solid_capstyle="round", zorder=2)
+        axes.plot(
+            [low, high],
+            [height, height],
+            color=color,
+            linewidth=2,
+            solid_capstyle="round",
+            zorder=2,
+        )
     axes.plot([100 * verdict.difference], [height], color=color, marker=marker, markersize=7,
               markeredgecolor=COLORS["paper"], zorder=3)  # fmt: skip
 
@@ -86,19 +111,28 @@ def label(line: Line, width: int) -> str:
 
 
 def cost_benefit(lines: Sequence[Line], is_narrow: bool) -> str:
-    """Difference in points against latency by the plain graph's, arms by their number; "" if no latency is known.
+    """Difference in points against latency by the plain graph's, arms by their number; "" if no
+    latency is known.
 
-    Dominated arms are grey: another is as quick and scores as much, and is better in one of the two.
+    Dominated arms are grey: another is as quick and scores as much, and is better in one of the
+    two.
     """
-    arms = [(line, verdict, line.costs.latency_ratio) for line, verdict in compared(lines)
-            if line.costs is not None and line.costs.latency_ratio is not None and not is_control(line.name)]
+    arms = [
+        (line, verdict, line.costs.latency_ratio)
+        for line, verdict in compared(lines)
+        if line.costs is not None
+        and line.costs.latency_ratio is not None
+        and not is_control(line.name)
+    ]
     if not arms:
         return ""
     figure, axes = new_axes(is_narrow, 4.2 if is_narrow else 4.6, grid="both")
     axes.axhline(0, color=COLORS["muted"], linewidth=0.9)
     axes.axvline(1, color=COLORS["muted"], linewidth=0.9)
     axes.plot([1], [0], color=COLORS["ink"], marker="s", markersize=8, zorder=4)
-    axes.annotate("plain", (1, 0), xytext=(-7, -12), textcoords="offset points", ha="right", fontsize=8.5)
+    axes.annotate(
+        "plain", (1, 0), xytext=(-7, -12), textcoords="offset points", ha="right", fontsize=8.5
+    )
     for line, verdict, ratio in sorted(arms, key=lambda arm: not arm[0].is_dominated):
         draw_point(axes, line, verdict, ratio)
     axes.margins(0.12)
@@ -112,7 +146,9 @@ def draw_point(axes: Axes, line: Line, verdict: ArmVerdict, x: float) -> None:
     color, y, faded = style_of(verdict)[0], 100 * verdict.difference, line.is_dominated
     low, high = limits(verdict)
     if math.isfinite(low + high):
-        axes.plot([x, x], [low, high], color=COLORS["grid"] if faded else color, linewidth=1.5, zorder=2)
+        axes.plot(
+            [x, x], [low, high], color=COLORS["grid"] if faded else color, linewidth=1.5, zorder=2
+        )
     axes.plot([x], [y], marker="o", markersize=14, color=COLORS["grid"] if faded else color,
               markeredgecolor=COLORS["paper"], zorder=3 if faded else 5)  # fmt: skip
     axes.annotate(str(line.number), (x, y), ha="center", va="center", fontsize=8,
@@ -120,10 +156,12 @@ def draw_point(axes: Axes, line: Line, verdict: ArmVerdict, x: float) -> None:
 
 
 def learning(curves: Mapping[str, np.ndarray], lines: Sequence[Line], is_narrow: bool) -> str:
-    """A panel for each arm: its curve over the plain graph's (grey, dashed), means and lowest to highest seed.
+    """A panel for each arm: its curve over the plain graph's (grey, dashed), means and lowest to
+    highest seed.
 
-    curves: arm -> [seeds, epochs] of mAP50-95 as shares. "" if there is none. The axis begins at SHOWN_FROM of the
-    best value where most of the curves is above it, since the differences of interest are small and late.
+    curves: arm -> [seeds, epochs] of mAP50-95 as shares. "" if there is none. The axis begins at
+    SHOWN_FROM of the best value where most of the curves is above it, since the differences of
+    interest are small and late.
     """
     from matplotlib.ticker import MaxNLocator
 
@@ -144,7 +182,11 @@ def learning(curves: Mapping[str, np.ndarray], lines: Sequence[Line], is_narrow:
         draw_curve(panel, plain, COLORS["muted"], "--")
         if line is not None:
             is_decided = line.verdict is not None and line.verdict.verdict in ("helps", "hurts")
-            draw_curve(panel, curves[line.name], style_of(line.verdict)[0] if is_decided else COLORS["curve"])
+            draw_curve(
+                panel,
+                curves[line.name],
+                style_of(line.verdict)[0] if is_decided else COLORS["curve"],
+            )
         text = label(line, 20) if line else PLAIN
         panel.set_title(text, fontsize=8.5, loc="left", color=COLORS["ink"])
         panel.tick_params(labelbottom=True)
@@ -152,7 +194,9 @@ def learning(curves: Mapping[str, np.ndarray], lines: Sequence[Line], is_narrow:
     scores = np.concatenate([values.ravel() for values in curves.values()])
     best = float(scores.max())
     if best > 0:
-        is_long = float(np.median(scores)) > best * SHOWN_FROM  # else most of the curves is their steep beginning
+        is_long = (
+            float(np.median(scores)) > best * SHOWN_FROM
+        )  # else most of the curves is their steep beginning
         panels[0].set_ylim(100 * best * SHOWN_FROM if is_long else 0, 100 * best * 1.02)
     figure.supxlabel("epoch", fontsize=8.5, color=COLORS["ink"])
     figure.supylabel("mAP50-95, %", fontsize=8.5, color=COLORS["ink"])
@@ -165,9 +209,18 @@ def draw_curve(axes: Axes, values: np.ndarray, color: str, dash: str = "-") -> N
         return
     epochs = np.arange(1, values.shape[1] + 1)
     if len(values) > 1:
-        axes.fill_between(epochs, 100 * values.min(0), 100 * values.max(0), color=color, alpha=0.22, linewidth=0)
+        axes.fill_between(
+            epochs, 100 * values.min(0), 100 * values.max(0), color=color, alpha=0.22, linewidth=0
+        )
     is_point = values.shape[1] == 1
-    axes.plot(epochs, 100 * values.mean(0), color=color, linewidth=1.6, linestyle=dash, marker="o" if is_point else "")
+    axes.plot(
+        epochs,
+        100 * values.mean(0),
+        color=color,
+        linewidth=1.6,
+        linestyle=dash,
+        marker="o" if is_point else "",
+    )
 
 
 def new_figure(is_narrow: bool, height: float) -> Figure:
@@ -175,7 +228,9 @@ def new_figure(is_narrow: bool, height: float) -> Figure:
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     width = NARROW if is_narrow else WIDE
-    return Figure(figsize=(width, height), dpi=72, layout=ConstrainedLayoutEngine(w_pad=0.04, h_pad=0.04))
+    return Figure(
+        figsize=(width, height), dpi=72, layout=ConstrainedLayoutEngine(w_pad=0.04, h_pad=0.04)
+    )
 
 
 def new_axes(is_narrow: bool, height: float, grid: str = "x") -> tuple[Figure, Axes]:
@@ -197,7 +252,9 @@ def style(axes: Axes, grid: Any) -> Axes:
 
 
 def as_svg(figure: Figure, salt: str) -> str:
-    """The figure as an <svg> for a page: the same bytes each time, the page's colours, ids that occur once."""
+    """The figure as an <svg> for a page: the same bytes each time, the page's colours, ids that
+    occur once.
+    """
     import matplotlib
     from matplotlib.text import Text
 
@@ -206,7 +263,9 @@ def as_svg(figure: Figure, salt: str) -> str:
             text.set_color(COLORS["ink"])
     buffer = io.StringIO()
     with matplotlib.rc_context({**SETTINGS, "svg.hashsalt": salt}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # they are only measured here
+        warnings.filterwarnings(
+            "ignore", "Glyph .* missing from font"
+        )  # they are only measured here
         for text in figure.findobj(Text):
             text.set_parse_math(False)
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
@@ -214,7 +273,9 @@ def as_svg(figure: Figure, salt: str) -> str:
 
 
 def tidy(svg: str, prefix: str) -> str:
-    """matplotlib's file without what a page has already, or must not have: document head, metadata, fonts, ids."""
+    """matplotlib's file without what a page has already, or must not have: document head, metadata,
+    fonts, ids.
+    """
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r" *<metadata>.*?</metadata>\n", "", svg, flags=re.DOTALL)
     svg = re.sub(r' *<style type="text/css">[^<]*</style>\n', "", svg, count=1)
@@ -232,5 +293,3 @@ def tidy(svg: str, prefix: str) -> str:
 def shorten_numbers(path: str) -> str:
     """Two decimals are a hundredth of a pixel."""
     return re.sub(r"(\d\.\d\d)\d+", r"\1", path)
-
-

@@ -1,6 +1,8 @@
-"""The frame of report.html: its style, its few lines of script, and a policy that forbids every request.
+"""The frame of report.html: its style, its few lines of script, and a policy that forbids every
+request.
 
-Light and dark follow the reader's system. Colours are Okabe and Ito's, which colour-blind readers tell apart.
+Light and dark follow the reader's system. Colours are Okabe and Ito's, which colour-blind readers
+tell apart.
 """
 
 from __future__ import annotations
@@ -89,14 +91,19 @@ for (const table of document.querySelectorAll("table.sortable")) {
 def page(title: str, body: str) -> str:
     """A whole document. title: plain text. body: HTML, everything of the user's escaped in it.
 
-    The policy allows this script by its hash and nothing else that could run, and no request at all.
+    The policy allows this script by its hash and nothing else that could run, and no request at
+    all.
     """
     digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{digest}'"
+    policy = (
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src"
+        f" 'sha256-{digest}'"
+    )
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n<link rel="icon" href="data:,">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n<link rel="icon"'
+        ' href="data:,">\n'
         f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n{body}\n"
         f"<script>{SCRIPT}</script>\n</body>\n</html>\n"
     )
@@ -118,20 +125,36 @@ def figure(wide: str, narrow: str, name: str, caption: str) -> str:
 
 def table(heads: Sequence[tuple[str, str, bool]], rows: Sequence[tuple[str, Sequence[tuple[str, str]]]],
           kind: str = "sortable") -> str:  # fmt: skip
-    """heads: (name, hint, whether numbers). rows: (class, cells), a cell being (text, value to sort by).
+    """heads: (name, hint, whether numbers). rows: (class, cells), a cell being (text, value to sort
+    by).
 
     The cell under a head called arm becomes the row's own head.
     """
+
     def shown(number: int, text: str, value: str) -> str:
         name, _, is_number = heads[number]
         tag = "th" if name == "arm" else "td"
-        words = ["number"] if is_number else [text] if name == "verdict" and text in ("helps", "hurts") else []
+        words = (
+            ["number"]
+            if is_number
+            else [text]
+            if name == "verdict" and text in ("helps", "hurts")
+            else []
+        )
         attributes = f' class="{" ".join(words)}"' if words else ""
         return f'<{tag}{attributes} data-value="{escape(value)}">{escape(text)}</{tag}>'
 
-    top = "".join(f'<th scope="col" class="{"number" if is_number else ""} {"arm" if name == "arm" else ""}" '
-                  f'title="{escape(hint)}">{escape(name)}</th>' for name, hint, is_number in heads)  # fmt: skip
-    body = "\n".join(f'<tr class="{row}">' + "".join(shown(n, *cell) for n, cell in enumerate(cells)) + "</tr>"
-                     for row, cells in rows)  # fmt: skip
-    return (f'<div class="scroll {kind}" tabindex="0"><table class="{kind}">\n<thead><tr>{top}</tr></thead>\n'
-            f"<tbody>\n{body}\n</tbody>\n</table></div>\n")  # fmt: skip
+    top = "".join(
+        f'<th scope="col" class="{"number" if is_number else ""} {"arm" if name == "arm" else ""}" '
+        f'title="{escape(hint)}">{escape(name)}</th>'
+        for name, hint, is_number in heads
+    )
+    body = "\n".join(
+        f'<tr class="{row}">' + "".join(shown(n, *cell) for n, cell in enumerate(cells)) + "</tr>"
+        for row, cells in rows
+    )
+    return (
+        f'<div class="scroll {kind}" tabindex="0"><table'
+        f' class="{kind}">\n<thead><tr>{top}</tr></thead>\n'
+        f"<tbody>\n{body}\n</tbody>\n</table></div>\n"
+    )

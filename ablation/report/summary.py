@@ -1,7 +1,8 @@
-"""A study's cells as the figures of its report: paired differences, learning curves, time to a target, dominated arms.
+"""A study's cells as the figures of its report: paired differences, learning curves, time to a
+target, dominated arms.
 
-From: CellResult and ArmVerdict, the scores as shares of 1. To: charts.py, html.py and write.py, which only draw and
-write; nothing is decided here that ablation/statistics has decided already.
+From: CellResult and ArmVerdict, the scores as shares of 1. To: charts.py, html.py and write.py,
+which only draw and write; nothing is decided here that ablation/statistics has decided already.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ class Difference:
 
 @dataclass(frozen=True)
 class Reached:
-    """How soon an arm's curve came to a score: seeds that did, of how many, medians of their epochs and seconds."""
+    """How soon an arm's curve came to a score: seeds that did, of how many, medians of their epochs
+    and seconds.
+    """
 
     seeds: int
     of: int
@@ -52,8 +55,8 @@ class Reached:
 
 @dataclass(frozen=True)
 class Line:
-    """An arm as a line of the report. score, score50: means over seeds. verdict: None for the plain graph, or if no
-    cell could be compared."""
+    """An arm as a line of the report. score, score50: means over seeds. verdict: None for the plain
+    graph, or if no cell could be compared."""
 
     number: int
     name: str
@@ -96,13 +99,17 @@ def difference(values: Iterable[tuple[float | None, float | None]]) -> Differenc
 
 def by_size(own: Cells, plain: Cells) -> dict[str, Difference]:
     """AP difference for small, medium and large objects, as far as there are any."""
-    found = {name: difference((a.metrics.get(key), b.metrics.get(key)) for a, b in pairs(own, plain))
-             for key, name in SIZES.items()}  # fmt: skip
+    found = {
+        name: difference((a.metrics.get(key), b.metrics.get(key)) for a, b in pairs(own, plain))
+        for key, name in SIZES.items()
+    }
     return {name: value for name, value in found.items() if value is not None}
 
 
 def by_class(own: Cells, plain: Cells) -> dict[str, Difference]:
-    """AP difference of each class that has labels, by name; of equal names the later ones with their number."""
+    """AP difference of each class that has labels, by name; of equal names the later ones with
+    their number.
+    """
     both = [(class_scores(a), class_scores(b)) for a, b in pairs(own, plain)]
     keys = dict.fromkeys(key for scores, _ in both for key in scores)
     seen: dict[str, Difference] = {}
@@ -114,7 +121,9 @@ def by_class(own: Cells, plain: Cells) -> dict[str, Difference]:
 
 
 def class_scores(cell: CellResult) -> dict[tuple[int, str], float]:
-    return {(row["class_id"], str(row["name"])): row["ap"] for row in cell.metrics.get("classes") or ()}
+    return {
+        (row["class_id"], str(row["name"])): row["ap"] for row in cell.metrics.get("classes") or ()
+    }
 
 
 def column(cell: CellResult, name: str) -> np.ndarray:
@@ -130,17 +139,24 @@ def curves(cells: Cells, name: str = SCORE) -> np.ndarray:
 
 
 def seconds_of(cell: CellResult) -> float | None:
-    """What training took, without validation: timing.json's seconds a picture, for all epochs' pictures.
+    """What training took, without validation: timing.json's seconds a picture, for all epochs'
+    pictures.
 
-    timing.json is about the process that ended the run, which after an interruption did not see all epochs.
+    timing.json is about the process that ended the run, which after an interruption did not see all
+    epochs.
     """
     per_epoch = seconds_an_epoch(cell)
     return None if per_epoch is None else per_epoch * len(cell.curve)
 
 
 def seconds_an_epoch(cell: CellResult) -> float | None:
-    """Seconds of training in an epoch; None if nothing was timed, as when only the scoring was left to do."""
-    timed, per_picture = cell.timing.get("pictures", 0), [cell.timing.get(part, 0.0) for part in PARTS]
+    """Seconds of training in an epoch; None if nothing was timed, as when only the scoring was left
+    to do.
+    """
+    timed, per_picture = (
+        cell.timing.get("pictures", 0),
+        [cell.timing.get(part, 0.0) for part in PARTS],
+    )
     pictures = cell.metrics.get("train_pictures") or timed / max(len(cell.curve), 1)
     return sum(per_picture) * pictures if timed and pictures else None
 
@@ -166,7 +182,9 @@ def find_target(study: StudyResult) -> float:
 
 
 def find_dominated(points: Mapping[str, tuple[float, float]]) -> set[str]:
-    """Names to which another is preferable in one respect and not worse in the other. points: (cost, benefit)."""
+    """Names to which another is preferable in one respect and not worse in the other. points:
+    (cost, benefit).
+    """
     return {
         name
         for name, (cost, benefit) in points.items()
@@ -178,7 +196,11 @@ def make_lines(study: StudyResult) -> list[Line]:
     """The study's arms: the plain graph, then the best difference first, arms without any last."""
     cells, target = by_arm(study.cells), find_target(study)
     verdicts = {verdict.arm: verdict for verdict in study.verdicts}
-    ratios = {name: costs.latency_ratio for name, costs in study.costs.items() if costs.latency_ratio is not None}
+    ratios = {
+        name: costs.latency_ratio
+        for name, costs in study.costs.items()
+        if costs.latency_ratio is not None
+    }
     points = {name: (ratios[name], verdict.difference) for name, verdict in verdicts.items()
               if name in ratios and math.isfinite(verdict.difference) and not is_control(name)}  # fmt: skip
     dominated = find_dominated({PLAIN: (1.0, 0.0), **points}) - {PLAIN}
@@ -192,11 +214,20 @@ def make_lines(study: StudyResult) -> list[Line]:
     failures = [name.rpartition(" seed ")[0] for name in study.failed]
     names = sorted((arm.name for arm in study.arms), key=place)
     return [
-        Line(number, name, len(own := cells.get(name, {})), mean_of(own, "map"), mean_of(own, "map50"),
-             verdicts.get(name), study.costs.get(name), name in dominated, reach(own, target),
-             failures.count(name))
+        Line(
+            number,
+            name,
+            len(own := cells.get(name, {})),
+            mean_of(own, "map"),
+            mean_of(own, "map50"),
+            verdicts.get(name),
+            study.costs.get(name),
+            name in dominated,
+            reach(own, target),
+            failures.count(name),
+        )
         for number, name in enumerate(names)
-    ]  # fmt: skip
+    ]
 
 
 def mean_of(cells: Cells, key: str) -> float:

@@ -1,6 +1,8 @@
-"""What a study leaves: report.html for people, table.md and table.tex for papers, cells.csv for programs.
+"""What a study leaves: report.html for people, table.md and table.tex for papers, cells.csv for
+programs.
 
-The same StudyResult gives the same bytes, so that a study that was interrupted can be compared with one that was not.
+The same StudyResult gives the same bytes, so that a study that was interrupted can be compared with
+one that was not.
 """
 
 from __future__ import annotations
@@ -24,7 +26,12 @@ def write_report(study: StudyResult, folder: Path) -> None:
     Raises UserError if a file cannot be written.
     """
     lines = make_lines(study)
-    contents = (html.render(study, lines), tables.markdown(lines), tables.latex(lines), tables.cells_csv(study))
+    contents = (
+        html.render(study, lines),
+        tables.markdown(lines),
+        tables.latex(lines),
+        tables.cells_csv(study),
+    )
     make_folder(Path(folder))
     for name, content in zip(FILES, contents, strict=True):
         with atomic_write(Path(folder) / name) as file:

@@ -1,8 +1,10 @@
-"""COCO annotations: one JSON file for a whole split, read directly by data/scanning/scan.py through CocoReader.
+"""COCO annotations: one JSON file for a whole split, read directly by data/scanning/scan.py through
+CocoReader.
 
-Boxes x, y, width, height in pixels become xyxy, clipped to the picture; those left without area are dropped, and so are
-crowds (iscrowd: 1), which mark regions and no objects. Categories are matched to `names` by name, never by number.
-Polygons of several parts become one path that returns along its own bridges, so that they add no area.
+Boxes x, y, width, height in pixels become xyxy, clipped to the picture; those left without area are
+dropped, and so are crowds (iscrowd: 1), which mark regions and no objects. Categories are matched
+to `names` by name, never by number. Polygons of several parts become one path that returns along
+its own bridges, so that they add no area.
 """
 
 from __future__ import annotations
@@ -33,7 +35,9 @@ class Annotation(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CocoFile:
-    """The useful part of a file. files: file name of each picture. objects: per picture (row, annotation)."""
+    """The useful part of a file. files: file name of each picture. objects: per picture (row,
+    annotation).
+    """
 
     path: str
     files: list[str]
@@ -57,19 +61,30 @@ class CocoReader:
 
 
 def read_coco(path: Path) -> CocoFile:
-    """Read an instances file. Raises UserError if it is none; single annotations that are wrong become entries."""
+    """Read an instances file. Raises UserError if it is none; single annotations that are wrong
+    become entries.
+    """
     content = _load(path)
     files: list[str] = []
     places: dict[Any, int] = {}
     duplicates = 0
     for item in content["images"]:
-        if not isinstance(item, dict) or not isinstance(item.get("file_name"), str) or not _is_key(item.get("id")):
-            raise UserError(f"{path}: images entry {len(files) + 1} needs an `id` and a `file_name`; mend that entry")
+        if (
+            not isinstance(item, dict)
+            or not isinstance(item.get("file_name"), str)
+            or not _is_key(item.get("id"))
+        ):
+            raise UserError(
+                f"{path}: images entry {len(files) + 1} needs an `id` and a `file_name`; mend that"
+                " entry"
+            )
         duplicates += item["id"] in places
         places[item["id"]] = len(files)
         files.append(item["file_name"])
     if duplicates:
-        raise UserError(f"{path}: {duplicates} pictures share their id with another; give each its own `id`")
+        raise UserError(
+            f"{path}: {duplicates} pictures share their id with another; give each its own `id`"
+        )
     objects: list[list[tuple[int, Annotation]]] = [[] for _ in files]
     entries = []
     for row, item in enumerate(content["annotations"], 1):
@@ -78,7 +93,9 @@ def read_coco(path: Path) -> CocoFile:
             entries.append(Entry(str(path), row, DROPPED, problem))
         else:
             objects[places[item.image_id]].append((row, item))
-    return CocoFile(str(path), files, objects, _categories(path, content["categories"]), tuple(entries))
+    return CocoFile(
+        str(path), files, objects, _categories(path, content["categories"]), tuple(entries)
+    )
 
 
 def _load(path: Path) -> dict[str, Any]:
@@ -90,7 +107,9 @@ def _load(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: not valid JSON ({str(error)[:80]}); mend the file") from None
     for key in ("images", "annotations", "categories"):
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
-            raise UserError(f"{path}: no list `{key}`, so no COCO instances file; check `annotations:`")
+            raise UserError(
+                f"{path}: no list `{key}`, so no COCO instances file; check `annotations:`"
+            )
     return content
 
 
@@ -99,7 +118,9 @@ def _compact(item: dict[str, Any]) -> Any:
     if "image_id" not in item or "bbox" not in item:
         return item
     segment = join_parts(item.get("segmentation"))
-    return Annotation(item["image_id"], item.get("category_id"), item["bbox"], item.get("iscrowd") == 1, segment)
+    return Annotation(
+        item["image_id"], item.get("category_id"), item["bbox"], item.get("iscrowd") == 1, segment
+    )
 
 
 def join_parts(parts: Any) -> np.ndarray | None:
@@ -133,13 +154,19 @@ def _problem(item: Any, places: dict[Any, int]) -> str:
 def _categories(path: Path, items: list[Any]) -> dict[Any, str]:
     for row, item in enumerate(items, 1):
         if not isinstance(item, dict) or not _is_key(item.get("id")) or "name" not in item:
-            raise UserError(f"{path}: categories entry {row} needs an `id` and a `name`; mend that entry")
+            raise UserError(
+                f"{path}: categories entry {row} needs an `id` and a `name`; mend that entry"
+            )
     return {item["id"]: str(item["name"]).strip() for item in items}
 
 
 def _to_object(row: int, item: Annotation, categories: dict[Any, str]) -> LabelledObject:
     box = item.bbox
-    if not (isinstance(box, list) and len(box) == 4 and all(isinstance(value, (int, float)) for value in box)):
+    if not (
+        isinstance(box, list)
+        and len(box) == 4
+        and all(isinstance(value, (int, float)) for value in box)
+    ):
         raise LabelError(row, "bbox is not four numbers", str(box)[:40])
     x, y, width, height = (_to_float(row, value) for value in box)
     known = _is_key(item.category_id) and item.category_id in categories

@@ -1,7 +1,8 @@
-"""Which pictures a split has and where their labels are, for each format: DatasetInfo -> Split, read by data/scanning.
+"""Which pictures a split has and where their labels are, for each format: DatasetInfo -> Split,
+read by data/scanning.
 
-Nothing is opened here that the cache may make needless: a Split knows the files whose size and time it depends on, and
-how to go on from there.
+Nothing is opened here that the cache may make needless: a Split knows the files whose size and time
+it depends on, and how to go on from there.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """format: yolo, voc or coco. stamped: the files it depends on. open: makes the listing. rule: where labels are."""
+    """format: yolo, voc or coco. stamped: the files it depends on. open: makes the listing. rule:
+    where labels are.
+    """
 
     format: str
     stamped: list[str]
@@ -51,11 +54,14 @@ def list_split(info: DatasetInfo, task: str) -> Split:
     """List a split of a data set. Raises UserError if anything named in the YAML is not there."""
     sources = info.sources(task)
     kind = info.format or _detect_format(info, sources)
-    split = {"yolo": _list_yolo, "voc": _list_voc, "coco": _list_coco}[kind](replace(info, format=kind), sources)
+    split = {"yolo": _list_yolo, "voc": _list_voc, "coco": _list_coco}[kind](
+        replace(info, format=kind), sources
+    )
     if not split.stamped:
         where = ", ".join(source.images or source.annotations for source in sources)
         raise UserError(
-            f"{info.path}: {task}: {where} holds no pictures ({' '.join(sorted(SUFFIXES))}); check the path"
+            f"{info.path}: {task}: {where} holds no pictures ({' '.join(sorted(SUFFIXES))}); check"
+            " the path"
         )
     return split
 
@@ -65,12 +71,16 @@ def _detect_format(info: DatasetInfo, sources: tuple[Source, ...]) -> str:
     if annotations:
         return "coco" if annotations[0].lower().endswith(".json") else "voc"
     place = info.locate(sources[0].images)
-    in_voc = "ImageSets" in place.parts if place.is_file() else (place.parent / "Annotations").is_dir()
+    in_voc = (
+        "ImageSets" in place.parts if place.is_file() else (place.parent / "Annotations").is_dir()
+    )
     return "voc" if in_voc else "yolo"
 
 
 def walk_files(folder: Path) -> Iterator[str]:
-    """Every file below folder but hidden ones, links followed, none twice for a link that leads back up."""
+    """Every file below folder but hidden ones, links followed, none twice for a link that leads
+    back up.
+    """
     seen = set()
     for place, folders, files in os.walk(folder, followlinks=True, onerror=_refuse_folder):
         status = os.stat(place)
@@ -95,14 +105,18 @@ def _sort_out(files: list[str]) -> tuple[list[str], tuple[Entry, ...]]:
     pictures = sorted(file for file in files if _suffix(file) in SUFFIXES)
     unread = sorted(file for file in files if _suffix(file) in UNREAD_SUFFIXES)
     remedy = "save it as JPEG or PNG"
-    return pictures, tuple(Entry(file, 0, LEFT_OUT, f"{_suffix(file).upper()} is not read", remedy) for file in unread)
+    return pictures, tuple(
+        Entry(file, 0, LEFT_OUT, f"{_suffix(file).upper()} is not read", remedy) for file in unread
+    )
 
 
 def _read_lines(file: Path) -> list[str]:
     try:
         text = file.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file}: cannot be read as a UTF-8 list of pictures ({error}); check the file") from None
+        raise UserError(
+            f"{file}: cannot be read as a UTF-8 list of pictures ({error}); check the file"
+        ) from None
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
@@ -113,14 +127,25 @@ def _list_yolo(info: DatasetInfo, sources: tuple[Source, ...]) -> Split:
         files += walk_files(place) if place.is_dir() else _read_list(place, info)
     pictures, entries = _sort_out(files)
     labels = [label_path(picture) for picture in pictures]
-    rule = "labels are looked for where the last /images/ of a picture's path becomes /labels/ and its suffix .txt"
-    return Split("yolo", [*pictures, *labels], lambda: Opened(pictures, YoloReader(labels), entries), rule)
+    rule = (
+        "labels are looked for where the last /images/ of a picture's path becomes /labels/ and its"
+        " suffix .txt"
+    )
+    return Split(
+        "yolo", [*pictures, *labels], lambda: Opened(pictures, YoloReader(labels), entries), rule
+    )
 
 
 def _read_list(file: Path, info: DatasetInfo) -> list[str]:
-    """Pictures of a .txt list; relative ones are below the data set's folder, the list's own, or the project's."""
+    """Pictures of a .txt list; relative ones are below the data set's folder, the list's own, or
+    the project's.
+    """
     if file.suffix.lower() != ".txt":
-        remedy = "unpack it first" if file.suffix.lower() in (".zip", ".gz", ".tar") else "give a folder or a .txt list"
+        remedy = (
+            "unpack it first"
+            if file.suffix.lower() in (".zip", ".gz", ".tar")
+            else "give a folder or a .txt list"
+        )
         raise UserError(f"{info.path}: {file} is neither a folder nor a .txt list; {remedy}")
     bases = (info.root, file.parent, ROOT)
     return [_place_of(line, bases) for line in _read_lines(file)]
@@ -137,13 +162,26 @@ def _list_voc(info: DatasetInfo, sources: tuple[Source, ...]) -> Split:
     pairs: list[tuple[str, str]] = []
     for source in sources:
         place = info.locate(source.images)
-        root = place.parents[2] if "ImageSets" in place.parts else info.root if place.is_file() else place.parent
-        annotations = info.locate(source.annotations) if source.annotations else root / "Annotations"
+        root = (
+            place.parents[2]
+            if "ImageSets" in place.parts
+            else info.root
+            if place.is_file()
+            else place.parent
+        )
+        annotations = (
+            info.locate(source.annotations) if source.annotations else root / "Annotations"
+        )
         if not annotations.is_dir():
             raise UserError(
-                f"{info.path}: {annotations} is no folder; VOC needs the XML files there, or `annotations:`"
+                f"{info.path}: {annotations} is no folder; VOC needs the XML files there, or"
+                " `annotations:`"
             )
-        pictures = _pictures_of_list(place, root) if place.is_file() else _sort_out([*walk_files(place)])[0]
+        pictures = (
+            _pictures_of_list(place, root)
+            if place.is_file()
+            else _sort_out([*walk_files(place)])[0]
+        )
         pairs += [(picture, str(annotations / f"{Path(picture).stem}.xml")) for picture in pictures]
     pairs.sort()
     pictures, labels = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
@@ -153,9 +191,13 @@ def _list_voc(info: DatasetInfo, sources: tuple[Source, ...]) -> Split:
 
 
 def _pictures_of_list(file: Path, root: Path) -> list[str]:
-    """Paths of the pictures whose names a file of ImageSets lists, one a line; per-class files add -1, 0 or 1."""
+    """Paths of the pictures whose names a file of ImageSets lists, one a line; per-class files add
+    -1, 0 or 1.
+    """
     folder = root / "JPEGImages"
-    suffixes = {Path(path).stem: path for path in sorted(_sort_out([*walk_files(folder)])[0], reverse=True)}
+    suffixes = {
+        Path(path).stem: path for path in sorted(_sort_out([*walk_files(folder)])[0], reverse=True)
+    }
     names = []
     for line in _read_lines(file):
         words = line.rsplit(maxsplit=1)
@@ -170,7 +212,10 @@ def _list_coco(info: DatasetInfo, sources: tuple[Source, ...]) -> Split:
     stamped: list[str] = []
     for source in sources:
         if not source.annotations:
-            raise UserError(f"{info.path}: {source.images} has no `annotations:`; name the JSON file beside `images:`")
+            raise UserError(
+                f"{info.path}: {source.images} has no `annotations:`; name the JSON file beside"
+                " `images:`"
+            )
         annotations = info.locate(source.annotations)
         images = info.locate(source.images) if source.images else _guess_coco_folder(annotations)
         places.append((annotations, images))
@@ -178,17 +223,29 @@ def _list_coco(info: DatasetInfo, sources: tuple[Source, ...]) -> Split:
 
     def read() -> Opened:
         files = [read_coco(annotations) for annotations, _ in places]
-        pairs = [(images, name) for (_, images), file in zip(places, files, strict=True) for name in file.files]
+        pairs = [
+            (images, name)
+            for (_, images), file in zip(places, files, strict=True)
+            for name in file.files
+        ]
         pictures = [os.path.normpath(images / name) for images, name in pairs]
         names = {name: number for number, name in reversed(info.names.items())}
-        return Opened(pictures, CocoReader(files, names), tuple(entry for file in files for entry in file.entries))
+        return Opened(
+            pictures,
+            CocoReader(files, names),
+            tuple(entry for file in files for entry in file.entries),
+        )
 
     return Split("coco", stamped, read, "labels are the annotations in the JSON file")
 
 
 def _guess_coco_folder(annotations: Path) -> Path:
-    """instances_X.json belongs to the folder X or images/X beside it or above; other files to their own folder."""
+    """instances_X.json belongs to the folder X or images/X beside it or above; other files to their
+    own folder.
+    """
     split = annotations.stem.removeprefix("instances_")
     beside = annotations.parent
-    guesses = [above / part for above in (beside.parent, beside) for part in (f"images/{split}", split)]
+    guesses = [
+        above / part for above in (beside.parent, beside) for part in (f"images/{split}", split)
+    ]
     return next((guess for guess in guesses if guess.is_dir()), beside)

@@ -1,8 +1,10 @@
-"""Pascal VOC annotations: a small XML file for each picture, read directly by data/scanning/scan.py through VocReader.
+"""Pascal VOC annotations: a small XML file for each picture, read directly by data/scanning/scan.py
+through VocReader.
 
-Pixels in VOC count from 1 and a box includes its last one, so xmin and ymin lose 1 and xmax and ymax stay: a box over
-the whole picture becomes (0, 0, width, height). Boxes are clipped to the picture, and those left without area dropped.
-Objects marked difficult are kept. Documents that declare entities are refused before any is expanded.
+Pixels in VOC count from 1 and a box includes its last one, so xmin and ymin lose 1 and xmax and
+ymax stay: a box over the whole picture becomes (0, 0, width, height). Boxes are clipped to the
+picture, and those left without area dropped. Objects marked difficult are kept. Documents that
+declare entities are refused before any is expanded.
 """
 
 from __future__ import annotations
@@ -38,7 +40,10 @@ class VocReader:
 
 
 def parse_xml(data: bytes) -> Element:
-    """The root element. Raises LabelError for what is no XML, and for any document type declaration."""
+    """The root element.
+
+    Raises LabelError for what is no XML, and for any document type declaration.
+    """
     builder, parser = TreeBuilder(), expat.ParserCreate()
     parser.StartElementHandler, parser.EndElementHandler = builder.start, builder.end
     parser.CharacterDataHandler = builder.data
@@ -46,12 +51,20 @@ def parse_xml(data: bytes) -> Element:
     try:
         parser.Parse(data, True)
         return builder.close()
-    except (expat.ExpatError, ValueError, LookupError) as error:  # the latter two: encodings it does not know
+    except (
+        expat.ExpatError,
+        ValueError,
+        LookupError,
+    ) as error:  # the latter two: encodings it does not know
         raise LabelError(getattr(error, "lineno", 0), "not valid XML", str(error)) from None
 
 
 def _refuse_doctype(name: str, *_: object) -> None:
-    raise LabelError(0, "XML with a document type", f"<!DOCTYPE {name[:20]}>; entities are not expanded, remove it")
+    raise LabelError(
+        0,
+        "XML with a document type",
+        f"<!DOCTYPE {name[:20]}>; entities are not expanded, remove it",
+    )
 
 
 def _read_object(row: int, item: Element) -> LabelledObject:
@@ -62,16 +75,25 @@ def _read_object(row: int, item: Element) -> LabelledObject:
         try:
             corners.append(float(text))
         except ValueError:
-            raise LabelError(row, "not a number", f"<{tag}> {text.strip()[:40]!r} of object {row}") from None
+            raise LabelError(
+                row, "not a number", f"<{tag}> {text.strip()[:40]!r} of object {row}"
+            ) from None
         if not math.isfinite(corners[-1]):
-            raise LabelError(row, "value is not finite", f"<{tag}> {text.strip()[:40]} of object {row}")
+            raise LabelError(
+                row, "value is not finite", f"<{tag}> {text.strip()[:40]} of object {row}"
+            )
     x1, y1, x2, y2 = corners
     return LabelledObject(row, (item.findtext("name") or "").strip(), (x1 - 1, y1 - 1, x2, y2))
 
 
 def _size_oddity(root: Element, size: tuple[int, int], path: str) -> list[Entry]:
-    stated = (root.findtext("size/height") or "").strip(), (root.findtext("size/width") or "").strip()
+    stated = (
+        (root.findtext("size/height") or "").strip(),
+        (root.findtext("size/width") or "").strip(),
+    )
     if not all(stated) or stated == (str(size[0]), str(size[1])):
         return []
-    detail = f"{stated[1][:12]}x{stated[0][:12]} in the label file, {size[1]}x{size[0]} in the picture"
+    detail = (
+        f"{stated[1][:12]}x{stated[0][:12]} in the label file, {size[1]}x{size[0]} in the picture"
+    )
     return [Entry(path, 0, KEPT, "picture sizes differ", detail)]

@@ -1,8 +1,10 @@
-"""YOLO label files: text -> boxes and polygons in pixels. Called by data/scanning/scan.py, a file at a time.
+"""YOLO label files: text -> boxes and polygons in pixels. Called by data/scanning/scan.py, a file
+at a time.
 
-A row is `class x y width height`, or `class x1 y1 x2 y2 …` for a polygon, in shares of the picture's sides. One row
-of more than six values makes every row of its file a polygon. The rules are YOLOv5's: a row that breaks one leaves its
-whole picture out, since a picture with some of its objects unlabelled would teach that they are background.
+A row is `class x y width height`, or `class x1 y1 x2 y2 …` for a polygon, in shares of the
+picture's sides. One row of more than six values makes every row of its file a polygon. The rules
+are YOLOv5's: a row that breaks one leaves its whole picture out, since a picture with some of its
+objects unlabelled would teach that they are background.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
 class LabelError(Exception):
-    """A label file that costs its picture. row counts from 1, 0 is the whole file; kind and detail as in ImageError."""
+    """A label file that costs its picture. row counts from 1, 0 is the whole file; kind and detail
+    as in ImageError.
+    """
 
     def __init__(self, row: int, kind: str, detail: str = "") -> None:
         super().__init__(f"row {row}: {kind}: {detail}")
@@ -36,8 +40,8 @@ class LabelError(Exception):
 class Labels:
     """The labels of one picture, whatever format they came in.
 
-    classes: [N] int64. boxes: [N, 4] float32 xyxy, pixels. segments: N polygons [P, 2] float32, pixels, or ().
-    there: whether there is a label file. entries: rows dropped, oddities kept.
+    classes: [N] int64. boxes: [N, 4] float32 xyxy, pixels. segments: N polygons [P, 2] float32,
+    pixels, or (). there: whether there is a label file. entries: rows dropped, oddities kept.
     """
 
     classes: np.ndarray = field(default_factory=lambda: NO_CLASSES)
@@ -49,10 +53,11 @@ class Labels:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """A label file as it stands. values: [N, 5] float32 class, x, y, width, height in shares of the picture's sides.
+    """A label file as it stands. values: [N, 5] float32 class, x, y, width, height in shares of the
+    picture's sides.
 
-    segments: N polygons [P, 2] float32, shares too, or (). numbers: N row numbers, from 1. repeated: numbers of the
-    rows that were left away because an earlier one is the same.
+    segments: N polygons [P, 2] float32, shares too, or (). numbers: N row numbers, from 1.
+    repeated: numbers of the rows that were left away because an earlier one is the same.
     """
 
     values: np.ndarray
@@ -63,7 +68,9 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class LabelledObject:
-    """An object as VOC and COCO state it: box xyxy in pixels, maybe beyond the picture; segment [P, 2] or none."""
+    """An object as VOC and COCO state it: box xyxy in pixels, maybe beyond the picture; segment [P,
+    2] or none.
+    """
 
     row: int
     name: str
@@ -83,7 +90,9 @@ class YoloReader:
 
 
 def label_path(image_path: str) -> str:
-    """Where the labels of a picture are: the last /images/ becomes /labels/, what follows the last dot becomes txt."""
+    """Where the labels of a picture are: the last /images/ becomes /labels/, what follows the last
+    dot becomes txt.
+    """
     images, labels = f"{os.sep}images{os.sep}", f"{os.sep}labels{os.sep}"
     head, found, tail = image_path.rpartition(images)
     return (f"{head}{labels}{tail}" if found else image_path).rpartition(".")[0] + ".txt"
@@ -99,7 +108,9 @@ def read_label_file(path: str | Path) -> bytes | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
-        raise LabelError(0, "label file unreadable", getattr(error, "strerror", None) or str(error)) from None
+        raise LabelError(
+            0, "label file unreadable", getattr(error, "strerror", None) or str(error)
+        ) from None
 
 
 def read_labels(path: str | Path, size: tuple[int, int]) -> Labels:
@@ -129,12 +140,17 @@ def _oddities(rows: Rows, path: str) -> tuple[Entry, ...]:
     for at in np.flatnonzero((sides <= 0).any(axis=1)):
         entries.append(Entry(path, rows.numbers[at], KEPT, "box without area"))
     for at in np.flatnonzero(classes != np.floor(classes)):
-        entries.append(Entry(path, rows.numbers[at], KEPT, "class rounded down", f"{classes[at]:g}"))
+        entries.append(
+            Entry(path, rows.numbers[at], KEPT, "class rounded down", f"{classes[at]:g}")
+        )
     return tuple(entries)
 
 
 def parse_rows(data: bytes) -> Rows:
-    """Parse the bytes of a label file, checking every rule but the number of classes. Raises LabelError."""
+    """Parse the bytes of a label file, checking every rule but the number of classes.
+
+    Raises LabelError.
+    """
     lines = [(number, line.split()) for number, line in enumerate(_decode(data).splitlines(), 1)]
     lines = [(number, words) for number, words in lines if words]
     if not lines:
@@ -146,7 +162,9 @@ def parse_rows(data: bytes) -> Rows:
     if as_polygons:
         segments = tuple(_polygon(number, values) for number, values in parsed)
         boxes = [_enclosing_box(segment) for segment in segments]
-        table = np.array([[values[0], *box] for (_, values), box in zip(parsed, boxes, strict=True)], np.float32)
+        table = np.array(
+            [[values[0], *box] for (_, values), box in zip(parsed, boxes, strict=True)], np.float32
+        )
     else:
         for number, values in parsed:
             _require(len(values) == 5, number, "wrong number of values", _count_remedy(len(values)))
@@ -156,7 +174,12 @@ def parse_rows(data: bytes) -> Rows:
 
 
 def _decode(data: bytes) -> str:
-    _require(not data.startswith(UTF16_MARKS), 0, "label file not UTF-8", "it is UTF-16; save it as UTF-8")
+    _require(
+        not data.startswith(UTF16_MARKS),
+        0,
+        "label file not UTF-8",
+        "it is UTF-16; save it as UTF-8",
+    )
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -184,7 +207,12 @@ def _parse_numbers(row: int, words: list[str]) -> np.ndarray:
 
 def _polygon(row: int, values: np.ndarray) -> np.ndarray:
     even = len(values) >= 3 and len(values) % 2 == 1
-    _require(even, row, "polygon without pairs", f"{len(values) - 1} coordinates; x and y must come in pairs")
+    _require(
+        even,
+        row,
+        "polygon without pairs",
+        f"{len(values) - 1} coordinates; x and y must come in pairs",
+    )
     return values[1:].reshape(-1, 2)
 
 
@@ -206,7 +234,11 @@ def _check_ranges(table: np.ndarray, numbers: tuple[int, ...]) -> None:
         raise LabelError(numbers[row], "value is NaN", name)
     if value < 0:
         raise LabelError(numbers[row], "negative value", f"{name} {value:g}")
-    raise LabelError(numbers[row], "value above 1", f"{name} {value:g}; give shares of the picture's sides, not pixels")
+    raise LabelError(
+        numbers[row],
+        "value above 1",
+        f"{name} {value:g}; give shares of the picture's sides, not pixels",
+    )
 
 
 def _without_repeats(rows: Rows) -> Rows:
@@ -220,8 +252,12 @@ def _without_repeats(rows: Rows) -> Rows:
     return Rows(rows.values[kept], segments, tuple(rows.numbers[at] for at in kept), repeated)
 
 
-def clip_objects(objects: Sequence[LabelledObject], size: tuple[int, int], names: dict[str, int], path: str) -> Labels:
-    """Labels of objects whose class is known, boxes clipped to the picture; each one dropped becomes an entry."""
+def clip_objects(
+    objects: Sequence[LabelledObject], size: tuple[int, int], names: dict[str, int], path: str
+) -> Labels:
+    """Labels of objects whose class is known, boxes clipped to the picture; each one dropped
+    becomes an entry.
+    """
     height, width = size
     kept, boxes, entries = [], [], []
     for item in objects:
@@ -232,7 +268,11 @@ def clip_objects(objects: Sequence[LabelledObject], size: tuple[int, int], names
         elif not (box[2] > box[0] and box[3] > box[1]):
             entries.append(
                 Entry(
-                    path, item.row, DROPPED, "box without area in the picture", "{:g} {:g} {:g} {:g}".format(*item.box)
+                    path,
+                    item.row,
+                    DROPPED,
+                    "box without area in the picture",
+                    "{:g} {:g} {:g} {:g}".format(*item.box),
                 )
             )
         else:
@@ -243,9 +283,13 @@ def clip_objects(objects: Sequence[LabelledObject], size: tuple[int, int], names
     return Labels(classes, pixels, _complete_segments(kept, pixels), entries=tuple(entries))
 
 
-def _complete_segments(objects: Sequence[LabelledObject], boxes: np.ndarray) -> tuple[np.ndarray, ...]:
+def _complete_segments(
+    objects: Sequence[LabelledObject], boxes: np.ndarray
+) -> tuple[np.ndarray, ...]:
     """A polygon for every object, a box's own corners where there is none; () if no object has one."""
     if all(item.segment is None for item in objects):
         return ()
     corners = boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2)
-    return tuple(corners[at] if item.segment is None else item.segment for at, item in enumerate(objects))
+    return tuple(
+        corners[at] if item.segment is None else item.segment for at, item in enumerate(objects)
+    )

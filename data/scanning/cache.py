@@ -1,7 +1,9 @@
-"""The scan's result kept between runs, in a folder of the project's own and never beside the user's files.
+"""The scan's result kept between runs, in a folder of the project's own and never beside the user's
+files.
 
-A cache file is the SHA-256 of the rest, then a numpy .npz without pickles. It names the state of the data set that it
-was made from (paths, sizes and times of all files, format, names); another state means a new scan.
+A cache file is the SHA-256 of the rest, then a numpy .npz without pickles. It names the state of
+the data set that it was made from (paths, sizes and times of all files, format, names); another
+state means a new scan.
 """
 
 from __future__ import annotations
@@ -33,12 +35,16 @@ def cache_path(identity: str) -> Path:
 
 
 def state_of(files: Iterable[str], *settings: str) -> str:
-    """A hash that changes when a file is added, removed, resized or rewritten, or a setting changes."""
+    """A hash that changes when a file is added, removed, resized or rewritten, or a setting
+    changes.
+    """
     state = hashlib.sha256("\0".join((str(VERSION), *settings)).encode())
     for path in files:
         try:
             status = os.stat(path)
-            mark = f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"  # the last one cannot be set back
+            mark = (  # the last one cannot be set back
+                f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
+            )
         except (OSError, ValueError):
             mark = "missing"
         state.update(os.fsencode(path) + f"\0{mark}\n".encode())

@@ -1,6 +1,8 @@
-"""Look at every picture and its labels once: Opened -> a Record for each picture, for data/index.py to pack.
+"""Look at every picture and its labels once: Opened -> a Record for each picture, for data/index.py
+to pack.
 
-Header reading and small files wait on the disk more than on Python, so threads are enough (and start at once).
+Header reading and small files wait on the disk more than on Python, so threads are enough (and
+start at once).
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ MAX_THREADS = 8
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A picture scanned. size: (height, width), or None if it is left out. labels: None if they were not read."""
+    """A picture scanned. size: (height, width), or None if it is left out. labels: None if they
+    were not read.
+    """
 
     path: str
     size: tuple[int, int] | None
@@ -45,18 +49,26 @@ def examine(path: str, number: int, reader: LabelReader) -> Record:
 
 
 def scan(opened: Opened, title: str) -> tuple[list[Record], ScanReport]:
-    """Examine every picture of a split, with a progress bar on a terminal; the order of pictures is kept."""
+    """Examine every picture of a split, with a progress bar on a terminal; the order of pictures is
+    kept.
+    """
     from tqdm import tqdm
 
     pictures = opened.pictures
     starts = range(0, len(pictures), CHUNK)
 
     def work(start: int) -> list[Record]:
-        return [examine(path, start + at, opened.reader) for at, path in enumerate(pictures[start : start + CHUNK])]
+        return [
+            examine(path, start + at, opened.reader)
+            for at, path in enumerate(pictures[start : start + CHUNK])
+        ]
 
     records: list[Record] = []
     threads = min(MAX_THREADS, 2 * (os.cpu_count() or 1))
-    with ThreadPoolExecutor(threads) as pool, tqdm(total=len(pictures), desc=title, disable=None, leave=False) as bar:
+    with (
+        ThreadPoolExecutor(threads) as pool,
+        tqdm(total=len(pictures), desc=title, disable=None, leave=False) as bar,
+    ):
         for chunk in pool.map(work, starts):
             records += chunk
             bar.update(len(chunk))
@@ -77,4 +89,6 @@ def _count(records: Sequence[Record], entries: tuple[Entry, ...]) -> ScanReport:
 
 def _is_empty(record: Record) -> bool:
     labels = record.labels
-    return record.size is not None and labels is not None and labels.there and not len(labels.classes)
+    return (
+        record.size is not None and labels is not None and labels.there and not len(labels.classes)
+    )

@@ -1,7 +1,8 @@
-"""Paths and URLs as text: what kind of file they name, how they are printed, what their results are called.
+"""Paths and URLs as text: what kind of file they name, how they are printed, what their results are
+called.
 
-From: data/sources/open.py and data/sources/streams.py, which read them. To: Frame.path and Frame.name, and so
-engine/inference/writers.py.
+From: data/sources/open.py and data/sources/streams.py, which read them. To: Frame.path and
+Frame.name, and so engine/inference/writers.py.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from urllib.parse import unquote, urlsplit
 from data.images import SUFFIXES
 
 PICTURE_SUFFIXES = frozenset(f".{suffix}" for suffix in SUFFIXES)
-VIDEO_SUFFIXES = frozenset((".asf", ".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".wmv"))
+VIDEO_SUFFIXES = frozenset(
+    (".asf", ".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".wmv")
+)
 
 
 def is_url(text: str) -> bool:
@@ -46,10 +49,11 @@ def result_name(path: str) -> str:
 
 
 def result_names(paths: Sequence[str]) -> list[str]:
-    """A name for every path, no two alike on any file system: a second `a` becomes `a2`, then `a3` …
+    """A name for every path, no two alike on any file system: a second `a` becomes `a2`, then `a3`
+    …
 
-    A name that is a file's own stays with that file; a video `a`, whose frames are named `a_1`, `a_2` …, gives way
-    to pictures that have such names.
+    A name that is a file's own stays with that file; a video `a`, whose frames are named `a_1`,
+    `a_2` …, gives way to pictures that have such names.
     """
     stems = [result_name(path) for path in paths]
     own = {stem.casefold() for stem in stems}
@@ -58,8 +62,10 @@ def result_names(paths: Sequence[str]) -> list[str]:
     names = []
     for path, stem in zip(paths, stems, strict=True):
         name, number = stem, 1
-        while name.casefold() in taken or (is_video(path) and name.casefold() in frame_owners) or (
-            number > 1 and name.casefold() in own
+        while (
+            name.casefold() in taken
+            or (is_video(path) and name.casefold() in frame_owners)
+            or (number > 1 and name.casefold() in own)
         ):
             number += 1
             name = f"{stem}{number}"

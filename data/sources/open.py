@@ -1,7 +1,8 @@
 """What detect.py looks at: pictures, videos, folders, globs, lists, cameras, streams, the screen.
 
-From: the text after --source. To: Frames, one picture each, in original size, with the name its results are to have.
-Live sources (cameras, streams, the screen) are in data/sources/streams.py. Nothing here writes a file that stays.
+From: the text after --source. To: Frames, one picture each, in original size, with the name its
+results are to have. Live sources (cameras, streams, the screen) are in data/sources/streams.py.
+Nothing here writes a file that stays.
 """
 
 from __future__ import annotations
@@ -14,7 +15,15 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
 from data.images import ImageError, decode_image, read_image
-from data.sources.names import PICTURE_SUFFIXES, VIDEO_SUFFIXES, is_url, is_video, result_names, shown, suffix_of
+from data.sources.names import (
+    PICTURE_SUFFIXES,
+    VIDEO_SUFFIXES,
+    is_url,
+    is_video,
+    result_names,
+    shown,
+    suffix_of,
+)
 from utils.errors import UserError
 from utils.files import ROOT
 from utils.structures import Frame
@@ -28,7 +37,9 @@ MOST_SHOWN = 100  # validation pictures that a run without --source looks at
 
 
 class Source(Protocol):
-    """Iterable of Frames. skipped: (path, reason) of what could not be read; close() stops threads and devices."""
+    """Iterable of Frames. skipped: (path, reason) of what could not be read; close() stops threads
+    and devices.
+    """
 
     skipped: list[tuple[str, str]]
 
@@ -42,7 +53,10 @@ class Source(Protocol):
 
 @dataclass
 class FileSource:
-    """Pictures and videos, files or URLs, in order. What cannot be read is told through warn and skipped."""
+    """Pictures and videos, files or URLs, in order.
+
+    What cannot be read is told through warn and skipped.
+    """
 
     paths: Sequence[str]
     vid_stride: int = 1
@@ -57,7 +71,9 @@ class FileSource:
         """Nothing stays open between frames."""
 
     def __iter__(self) -> Iterator[Frame]:
-        for item, (path, name) in enumerate(zip(self.paths, result_names(self.paths), strict=True), 1):
+        for item, (path, name) in enumerate(
+            zip(self.paths, result_names(self.paths), strict=True), 1
+        ):
             place = {"path": shown(path), "name": name, "item": item, "items": self.items}
             yield from self._video(path, place) if is_video(path) else self._picture(path, place)
 
@@ -96,15 +112,18 @@ class FileSource:
         if not number:
             self._skip(path, "no frame of this video can be decoded")
         elif number < 0.9 * total - 2:
-            self.warn(f"{shown(path)}: ends after {number} of {total} frames, it is damaged or cut short")
+            self.warn(
+                f"{shown(path)}: ends after {number} of {total} frames, it is damaged or cut short"
+            )
 
 
 def open_source(text: str, vid_stride: int = 1, warn: Callable[[str], None] = print) -> Source:
     """Turn --source into frames.
 
-    text: a picture, video, folder (its own files), glob (recursive with **), .txt list of such, .streams list,
-    camera number, rtsp/rtmp/http(s) URL, or `screen [n] [left top width height]`. Nothing is read from the network
-    unless text, or the list it names, holds a URL. Raises UserError naming what is missing or not supported.
+    text: a picture, video, folder (its own files), glob (recursive with **), .txt list of such,
+    .streams list, camera number, rtsp/rtmp/http(s) URL, or `screen [n] [left top width height]`.
+    Nothing is read from the network unless text, or the list it names, holds a URL. Raises
+    UserError naming what is missing or not supported.
     """
     text = str(text).strip()
     words = text.split()
@@ -119,11 +138,15 @@ def open_source(text: str, vid_stride: int = 1, warn: Callable[[str], None] = pr
     return FileSource(expand(text), vid_stride, warn)
 
 
-def _open_live(places: list[str], vid_stride: int, warn: Callable[[str], None], origin: str) -> LiveSource:
+def _open_live(
+    places: list[str], vid_stride: int, warn: Callable[[str], None], origin: str
+) -> LiveSource:
     from data.sources.streams import LiveSource
 
     if not places:
-        raise UserError(f"--source {origin}: names no stream; write one URL or camera number a line")
+        raise UserError(
+            f"--source {origin}: names no stream; write one URL or camera number a line"
+        )
     for place in places:
         if is_url(place):
             _check_url(place)
@@ -133,9 +156,14 @@ def _open_live(places: list[str], vid_stride: int, warn: Callable[[str], None], 
 
 
 def _is_media_url(url: str) -> bool:
-    """True if the URL is that of a picture or video file, to be read whole; False for an endless stream."""
+    """True if the URL is that of a picture or video file, to be read whole; False for an endless
+    stream.
+    """
     _check_url(url)
-    return urlsplit(url).scheme.lower() in ("http", "https") and suffix_of(url) in PICTURE_SUFFIXES | VIDEO_SUFFIXES
+    return (
+        urlsplit(url).scheme.lower() in ("http", "https")
+        and suffix_of(url) in PICTURE_SUFFIXES | VIDEO_SUFFIXES
+    )
 
 
 def _check_url(url: str) -> None:
@@ -146,7 +174,10 @@ def _check_url(url: str) -> None:
     if scheme not in STREAM_SCHEMES or not host:
         raise UserError(f"--source {shown(url)}: is no URL of {', '.join(STREAM_SCHEMES)}")
     if any(host == site or host.endswith("." + site) for site in VIDEO_SITES):
-        raise UserError(f"--source {url}: is a web page, not a video; save the video with yt-dlp and give its file")
+        raise UserError(
+            f"--source {url}: is a web page, not a video; save the video with yt-dlp and give its"
+            " file"
+        )
 
 
 def expand(text: str) -> list[str]:
@@ -154,15 +185,21 @@ def expand(text: str) -> list[str]:
     if is_url(text):
         return [text]
     if not text:
-        raise UserError("--source: is empty; give a picture, video, folder, list, camera number or URL")
+        raise UserError(
+            "--source: is empty; give a picture, video, folder, list, camera number or URL"
+        )
     path = Path(text)
     try:
         if path.is_dir():
-            return _media(sorted(str(file) for file in path.iterdir() if not file.name.startswith(".")), text)
+            return _media(
+                sorted(str(file) for file in path.iterdir() if not file.name.startswith(".")), text
+            )
         if path.is_file():
             return _read_list(path) if path.suffix.lower() == ".txt" else _media([text], text)
     except OSError as error:
-        raise UserError(f"--source {text}: cannot be read ({error.strerror}); check the path") from None
+        raise UserError(
+            f"--source {text}: cannot be read ({error.strerror}); check the path"
+        ) from None
     if glob.has_magic(text):
         return _media(sorted(glob.glob(text, recursive=True)), text)
     raise UserError(f"--source {text}: no such file or folder; check the path")
@@ -173,7 +210,10 @@ def _media(files: Iterable[str], origin: str) -> list[str]:
     known = PICTURE_SUFFIXES | VIDEO_SUFFIXES
     found = [file for file in files if suffix_of(file) in known and Path(file).is_file()]
     if not found:
-        raise UserError(f"--source {origin}: holds no picture or video; suffixes known are {' '.join(sorted(known))}")
+        raise UserError(
+            f"--source {origin}: holds no picture or video; suffixes known are"
+            f" {' '.join(sorted(known))}"
+        )
     return found
 
 
@@ -182,19 +222,29 @@ def _lines(path: Path) -> list[tuple[int, str]]:
     try:
         rows = path.read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
-        raise UserError(f"--source {path}: cannot be read ({error.strerror}); check the path") from None
+        raise UserError(
+            f"--source {path}: cannot be read ({error.strerror}); check the path"
+        ) from None
     except UnicodeDecodeError:
         raise UserError(f"--source {path}: is not UTF-8 text; save the list as UTF-8") from None
-    return [(number, row.strip()) for number, row in enumerate(rows, 1) if row.strip() and not row.startswith("# ")]
+    return [
+        (number, row.strip())
+        for number, row in enumerate(rows, 1)
+        if row.strip() and not row.startswith("# ")
+    ]
 
 
 def _read_list(path: Path) -> list[str]:
-    """Paths, folders, globs and media URLs, one a line, relative to the working folder or else to the list's own."""
+    """Paths, folders, globs and media URLs, one a line, relative to the working folder or else to
+    the list's own.
+    """
     found: list[str] = []
     for number, line in _lines(path):
         if is_url(line):
             if not _is_media_url(line):
-                raise UserError(f"{path}:{number}: {shown(line)} is a stream; list streams in a .streams file")
+                raise UserError(
+                    f"{path}:{number}: {shown(line)} is a stream; list streams in a .streams file"
+                )
             found.append(line)
             continue
         beside = str(path.parent / line)
@@ -209,7 +259,9 @@ def _read_list(path: Path) -> list[str]:
 
 
 def usual_source(data: str) -> FileSource:
-    """What is looked at without --source: validation pictures of the model's data set, or the folder data/images."""
+    """What is looked at without --source: validation pictures of the model's data set, or the
+    folder data/images.
+    """
     if (ROOT / "data" / "images").is_dir():
         return FileSource(expand(str(ROOT / "data" / "images")))
     if not data:

@@ -1,7 +1,9 @@
-"""Live sources: cameras, network streams, the screen; and the one place that fetches a picture by its URL.
+"""Live sources: cameras, network streams, the screen; and the one place that fetches a picture by
+its URL.
 
-From: places that data/sources/open.py has checked. To: Frames. Each stream has a thread that reads all the time and
-keeps only the newest frame, so that a slow model sees the present and not a growing past.
+From: places that data/sources/open.py has checked. To: Frames. Each stream has a thread that reads
+all the time and keeps only the newest frame, so that a slow model sees the present and not a
+growing past.
 """
 
 from __future__ import annotations
@@ -35,24 +37,32 @@ def _capture(place: str) -> Any:
 
 
 def plausible_fps(fps: float) -> float:
-    """fps itself if a camera can have it, else 30. (OpenCV gives 0, NaN, or 90000 where it does not know.)"""
+    """fps itself if a camera can have it, else 30.
+
+    (OpenCV gives 0, NaN, or 90000 where it does not know.)
+    """
     return fps if 0.1 <= fps <= 1000 else USUAL_FPS
 
 
 class StreamReader:
     """A thread that keeps the newest frame of one stream.
 
-    newest() gives each frame at most once. A stream that breaks off is opened again a few times; a recording ends.
-    Raises UserError if it cannot be opened at first.
+    newest() gives each frame at most once. A stream that breaks off is opened again a few times; a
+    recording ends. Raises UserError if it cannot be opened at first.
     """
 
-    def __init__(self, place: str, vid_stride: int = 1, opener: Callable[[str], Any] = _capture) -> None:
+    def __init__(
+        self, place: str, vid_stride: int = 1, opener: Callable[[str], Any] = _capture
+    ) -> None:
         import cv2
 
         self.place, self.vid_stride, self._opener = place, vid_stride, opener
         self._capture = opener(place)
         if not self._capture.isOpened():
-            raise UserError(f"--source {shown(place)}: cannot be opened; check its address, and that it is on and free")
+            raise UserError(
+                f"--source {shown(place)}: cannot be opened; check its address, and that it is on"
+                " and free"
+            )
         self.fps = plausible_fps(self._capture.get(cv2.CAP_PROP_FPS))
         is_file = not place.isdecimal() and Path(place).is_file()
         self._is_recording = is_file or self._capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0
@@ -60,7 +70,9 @@ class StreamReader:
         self._changed = threading.Condition()
         self._stop = threading.Event()
         self.number = 0
-        self._thread = threading.Thread(target=self._run, name=f"stream {shown(place)}", daemon=True)
+        self._thread = threading.Thread(
+            target=self._run, name=f"stream {shown(place)}", daemon=True
+        )
         self._thread.start()
 
     @property
@@ -77,7 +89,9 @@ class StreamReader:
 
     def close(self) -> None:
         self._stop.set()
-        self._thread.join(timeout=3.0)  # a daemon: one stuck in its driver does not hold up the exit
+        self._thread.join(
+            timeout=3.0
+        )  # a daemon: one stuck in its driver does not hold up the exit
 
     def _run(self) -> None:
         grabbed, failures = 0, 0
@@ -171,7 +185,9 @@ class ScreenSource:
         while True:
             image = np.ascontiguousarray(np.asarray(self.grab(self.area))[:, :, :3])
             number += 1
-            fps = plausible_fps(number / max(time.monotonic() - began, 1e-6)) if number > 1 else 10.0
+            fps = (
+                plausible_fps(number / max(time.monotonic() - began, 1e-6)) if number > 1 else 10.0
+            )
             yield Frame(image, "screen", "screen", "stream", 1, 1, number, 0, fps)
 
     def close(self) -> None:
@@ -179,9 +195,13 @@ class ScreenSource:
 
 
 def open_screen(words: list[str]) -> ScreenSource:
-    """`[n] [left top width height]` -> the screen with that number (0: all together), or an area of it."""
+    """`[n] [left top width height]` -> the screen with that number (0: all together), or an area of
+    it.
+    """
     if len(words) not in (0, 1, 4, 5) or not all(word.lstrip("-").isdecimal() for word in words):
-        raise UserError("--source screen: write `screen [n] [left top width height]`, in whole numbers")
+        raise UserError(
+            "--source screen: write `screen [n] [left top width height]`, in whole numbers"
+        )
     try:
         import mss
     except ImportError:
@@ -192,24 +212,35 @@ def open_screen(words: list[str]) -> ScreenSource:
         camera = mss.mss()
         screens = camera.monitors
     except mss.exception.ScreenShotError as error:
-        raise UserError(f"--source screen: cannot be seen from here ({error}); a display is needed") from None
+        raise UserError(
+            f"--source screen: cannot be seen from here ({error}); a display is needed"
+        ) from None
     if not 0 <= number < len(screens):
         raise UserError(f"--source screen {number}: there are screens 0 to {len(screens) - 1}")
     return ScreenSource(camera.grab, screen_area(screens[number], numbers), camera.close)
 
 
 def screen_area(screen: dict[str, int], part: list[int]) -> dict[str, int]:
-    """The part (left, top, width, height, relative to the screen) as mss wants it; the whole screen for []."""
+    """The part (left, top, width, height, relative to the screen) as mss wants it; the whole screen
+    for [].
+    """
     if not part:
         return {key: int(screen[key]) for key in ("left", "top", "width", "height")}
     left, top, width, height = part
     if width < 1 or height < 1:
         raise UserError(f"--source screen: an area of {width} x {height} pixels is none")
-    return {"left": int(screen["left"]) + left, "top": int(screen["top"]) + top, "width": width, "height": height}
+    return {
+        "left": int(screen["left"]) + left,
+        "top": int(screen["top"]) + top,
+        "width": width,
+        "height": height,
+    }
 
 
 def fetch(url: str) -> bytes:
-    """The content of an http(s) URL that the user gave. Raises OSError with a reason: no answer, refused, too large."""
+    """The content of an http(s) URL that the user gave. Raises OSError with a reason: no answer,
+    refused, too large.
+    """
     request = urllib.request.Request(url, headers={"User-Agent": "detect.py"})
     try:
         with urllib.request.urlopen(request, timeout=PATIENCE) as answer:

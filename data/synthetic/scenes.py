@@ -1,7 +1,8 @@
-"""Scenes of textured shapes at many scales, turned, overlapping, on cluttered ground, filed by shapes.py.
+"""Scenes of textured shapes at many scales, turned, overlapping, on cluttered ground, filed by
+shapes.py.
 
-All of a scene comes from one random stream. A shape's class is its outline alone: colour, texture, size, angle and
-proportions say nothing about it.
+All of a scene comes from one random stream. A shape's class is its outline alone: colour, texture,
+size, angle and proportions say nothing about it.
 """
 
 from __future__ import annotations
@@ -17,11 +18,15 @@ MAX_OVERLAP = 0.25  # largest IoU of two boxes
 
 
 def draw_scene(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One picture [H, W, 3] uint8 BGR, its classes [N] int64 and boxes [N, 4] float32 xyxy around what can be seen."""
+    """One picture [H, W, 3] uint8 BGR, its classes [N] int64 and boxes [N, 4] float32 xyxy around
+    what can be seen.
+    """
     sides = (SIDE, int(rng.choice([SIDE * 3 // 4, SIDE * 7 // 8, SIDE])))
     height, width = sides if rng.random() < 0.5 else sides[::-1]
     canvas = draw_ground(rng, height, width)
-    owner: np.ndarray = np.full((height, width), -1, np.int8)  # number of the shape that each pixel shows
+    owner: np.ndarray = np.full(
+        (height, width), -1, np.int8
+    )  # number of the shape that each pixel shows
     classes: list[int] = []
     areas: list[float] = []
     wanted = int(rng.integers(SHAPES[0], SHAPES[1] + 1))
@@ -38,8 +43,14 @@ def draw_scene(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.nda
         areas.append(_area(contours))
         if len(classes) == wanted:
             break
-    canvas += rng.standard_normal(canvas.shape, dtype=np.float32) * np.float32(rng.uniform(2, 9))  # as a sensor does
-    return canvas.clip(0, 255).astype(np.uint8), np.array(classes), visible_boxes(owner, len(classes))
+    canvas += rng.standard_normal(canvas.shape, dtype=np.float32) * np.float32(
+        rng.uniform(2, 9)
+    )  # as a sensor does
+    return (
+        canvas.clip(0, 255).astype(np.uint8),
+        np.array(classes),
+        visible_boxes(owner, len(classes)),
+    )
 
 
 def visible_boxes(owner: np.ndarray, count: int) -> np.ndarray:
@@ -90,14 +101,19 @@ def unit_outline(kind: str, rng: np.random.Generator) -> list[np.ndarray]:
 
 
 def place_outline(rng: np.random.Generator, kind: str, height: int, width: int) -> list[np.ndarray]:
-    """The outline in pixels, float32 [P, 2]: stretched a little, turned, scaled and shifted to a random place."""
+    """The outline in pixels, float32 [P, 2]: stretched a little, turned, scaled and shifted to a
+    random place.
+    """
     diameter = np.exp(rng.uniform(*np.log(DIAMETERS)))
     stretch = np.array([1.0, rng.uniform(0.78, 1.0)])
     angle = rng.uniform(0, 2 * np.pi)
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     margin = 0.4 * diameter  # the frame may cut a little
     centre = rng.uniform([margin, margin], [width - margin, height - margin])
-    return [(part * stretch @ turn * diameter / 2 + centre).astype(np.float32) for part in unit_outline(kind, rng)]
+    return [
+        (part * stretch @ turn * diameter / 2 + centre).astype(np.float32)
+        for part in unit_outline(kind, rng)
+    ]
 
 
 def fill(contours: list[np.ndarray], height: int, width: int) -> np.ndarray:
@@ -105,19 +121,31 @@ def fill(contours: list[np.ndarray], height: int, width: int) -> np.ndarray:
     import cv2
 
     mask = np.zeros((height, width), np.uint8)
-    cv2.fillPoly(mask, [np.round(part * 16).astype(np.int32) for part in contours], 255, cv2.LINE_AA, shift=4)
+    cv2.fillPoly(
+        mask, [np.round(part * 16).astype(np.int32) for part in contours], 255, cv2.LINE_AA, shift=4
+    )
     return mask
 
 
-def window(contours: list[np.ndarray], size: tuple[int, ...], margin: int = 10) -> tuple[slice, slice]:
-    """Rows and columns of a picture of this (height, width) that the contours and their shadow can touch."""
+def window(
+    contours: list[np.ndarray], size: tuple[int, ...], margin: int = 10
+) -> tuple[slice, slice]:
+    """Rows and columns of a picture of this (height, width) that the contours and their shadow can
+    touch.
+    """
     low = np.floor(contours[0].min(axis=0)).astype(int) - margin
     high = np.ceil(contours[0].max(axis=0)).astype(int) + margin
-    return slice(max(low[1], 0), min(high[1], size[0])), slice(max(low[0], 0), min(high[0], size[1]))
+    return slice(max(low[1], 0), min(high[1], size[0])), slice(
+        max(low[0], 0), min(high[0], size[1])
+    )
 
 
-def paint(canvas: np.ndarray, mask: np.ndarray, contours: list[np.ndarray], rng: np.random.Generator) -> None:
-    """Lay a textured shape with its shadow over canvas [H, W, 3] float32, in place; mask [H, W] uint8."""
+def paint(
+    canvas: np.ndarray, mask: np.ndarray, contours: list[np.ndarray], rng: np.random.Generator
+) -> None:
+    """Lay a textured shape with its shadow over canvas [H, W, 3] float32, in place; mask [H, W]
+    uint8.
+    """
     import cv2
 
     part = window(contours, mask.shape)
@@ -132,10 +160,20 @@ def paint(canvas: np.ndarray, mask: np.ndarray, contours: list[np.ndarray], rng:
     view += alpha * (colours[0] + (colours[1] - colours[0]) * pattern - view)
     if rng.random() < 0.5:  # a rim
         lines = [np.round(line * 16).astype(np.int32) for line in contours]
-        cv2.polylines(canvas, lines, True, (colours[0] * rng.uniform(0.2, 0.7)).tolist(), 1, cv2.LINE_AA, shift=4)
+        cv2.polylines(
+            canvas,
+            lines,
+            True,
+            (colours[0] * rng.uniform(0.2, 0.7)).tolist(),
+            1,
+            cv2.LINE_AA,
+            shift=4,
+        )
 
 
-def draw_pattern(rng: np.random.Generator, contour: np.ndarray, part: tuple[slice, slice]) -> np.ndarray:
+def draw_pattern(
+    rng: np.random.Generator, contour: np.ndarray, part: tuple[slice, slice]
+) -> np.ndarray:
     """A texture [h, w] float32 in 0..1 for the window part of a picture; its grain suits the shape."""
     low = contour.min(axis=0)
     span = float((contour.max(axis=0) - low).max())
@@ -144,7 +182,9 @@ def draw_pattern(rng: np.random.Generator, contour: np.ndarray, part: tuple[slic
     angle = rng.uniform(0, np.pi)
     cosine, sine = np.float32(np.cos(angle)), np.float32(np.sin(angle))
     u, v = cosine * x + sine * y, cosine * y - sine * x
-    waves = np.float32(2 * np.pi * max(2.0, min(float(rng.uniform(2, 6)), span / 7)))  # stripes stay visible
+    waves = np.float32(
+        2 * np.pi * max(2.0, min(float(rng.uniform(2, 6)), span / 7))
+    )  # stripes stay visible
     kind = rng.choice(["plain", "shaded", "stripes", "checks", "dots", "clouds"])
     if kind == "plain":
         return np.full(u.shape, rng.uniform(0, 0.3), np.float32)
@@ -159,18 +199,27 @@ def draw_pattern(rng: np.random.Generator, contour: np.ndarray, part: tuple[slic
     return clouds(rng, u.shape[0], u.shape[1], grains=(5, 11, 23))
 
 
-def clouds(rng: np.random.Generator, height: int, width: int, grains: tuple[int, ...]) -> np.ndarray:
-    """Smooth noise [height, width] float32 in 0..1, summed over grains (cells a side), coarse ones weighing more."""
+def clouds(
+    rng: np.random.Generator, height: int, width: int, grains: tuple[int, ...]
+) -> np.ndarray:
+    """Smooth noise [height, width] float32 in 0..1, summed over grains (cells a side), coarse ones
+    weighing more.
+    """
     import cv2
 
-    field = sum(cv2.resize(rng.random((n, n), np.float32), (width, height), interpolation=cv2.INTER_CUBIC) / n**0.5
-                for n in grains)  # fmt: skip
+    field = sum(
+        cv2.resize(rng.random((n, n), np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
+        / n**0.5
+        for n in grains
+    )
     low, high = field.min(), field.max()
     return (field - low) / (high - low)
 
 
 def draw_ground(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-    """A cluttered background [height, width, 3] float32: two clouded colours, a slope of light, strokes and arcs."""
+    """A cluttered background [height, width, 3] float32: two clouded colours, a slope of light,
+    strokes and arcs.
+    """
     import cv2
 
     first, second = rng.uniform(30, 225, (2, 3)).astype(np.float32)
@@ -187,7 +236,17 @@ def draw_ground(rng: np.random.Generator, height: int, width: int) -> np.ndarray
             axes = rng.integers(6, 50, 2).tolist()
             begin = rng.uniform(0, 360)
             where = (int(start[0]), int(start[1]))
-            cv2.ellipse(canvas, where, axes, 0, begin, begin + rng.uniform(40, 150), colour, thickness, cv2.LINE_AA)
+            cv2.ellipse(
+                canvas,
+                where,
+                axes,
+                0,
+                begin,
+                begin + rng.uniform(40, 150),
+                colour,
+                thickness,
+                cv2.LINE_AA,
+            )
         else:
             steps = rng.normal(0, rng.uniform(8, 45), (int(rng.integers(1, 5)), 2))
             path = np.concatenate([start[None], start + np.cumsum(steps, axis=0)]).astype(np.int32)

@@ -1,7 +1,7 @@
 """The data set that the project makes itself, in seconds, on first use.
 
-Takes a seed; has data/synthetic/scenes.py draw, and writes pictures and YOLO labels below one folder, which
-data/index.py then reads like any other data set.
+Takes a seed; has data/synthetic/scenes.py draw, and writes pictures and YOLO labels below one
+folder, which data/index.py then reads like any other data set.
 """
 
 from __future__ import annotations
@@ -18,7 +18,15 @@ from typing import Any
 
 import numpy as np
 
-from data.synthetic.scenes import CLASSES, DIAMETERS, MAX_OVERLAP, MIN_VISIBLE, SHAPES, SIDE, draw_scene
+from data.synthetic.scenes import (
+    CLASSES,
+    DIAMETERS,
+    MAX_OVERLAP,
+    MIN_VISIBLE,
+    SHAPES,
+    SIDE,
+    draw_scene,
+)
 from utils.errors import UserError
 from utils.seeds import stream
 
@@ -30,8 +38,9 @@ ABANDONED_S = 600  # a temporary folder of this age belongs to a run that was ki
 def generate(root: Path, seed: int = 0, train: int = 400, val: int = 80) -> Path:
     """Make the data set in root unless it is there already; return root.
 
-    It is made in a temporary folder beside root and renamed at the end, so that root is never half a data set.
-    Raises UserError when the disk refuses, or when root holds files that did not come from here.
+    It is made in a temporary folder beside root and renamed at the end, so that root is never half
+    a data set. Raises UserError when the disk refuses, or when root holds files that did not come
+    from here.
     """
     root = Path(root)
     manifest = _manifest(seed, train, val)
@@ -47,8 +56,8 @@ def generate(root: Path, seed: int = 0, train: int = 400, val: int = 80) -> Path
     except OSError as error:
         where = error.filename or root
         raise UserError(
-            f"{where}: the generated data set cannot be written ({error.strerror}); "
-            "make the folder writable, free some space, or set another `path:` in a copy of data/shapes.yaml"
+            f"{where}: the generated data set cannot be written ({error.strerror}); make the folder"
+            " writable, free some space, or set another `path:` in a copy of data/shapes.yaml"
         ) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -58,9 +67,18 @@ def generate(root: Path, seed: int = 0, train: int = 400, val: int = 80) -> Path
 def _manifest(seed: int, train: int, val: int) -> dict[str, Any]:
     """What the data set is a function of, and the hash of it."""
     content = {
-        "generator": "shapes", "version": VERSION, "seed": seed, "train": train, "val": val, "classes": CLASSES,
-        "side": SIDE, "diameters": DIAMETERS, "shapes": SHAPES, "visible": MIN_VISIBLE, "overlap": MAX_OVERLAP,
-    }  # fmt: skip
+        "generator": "shapes",
+        "version": VERSION,
+        "seed": seed,
+        "train": train,
+        "val": val,
+        "classes": CLASSES,
+        "side": SIDE,
+        "diameters": DIAMETERS,
+        "shapes": SHAPES,
+        "visible": MIN_VISIBLE,
+        "overlap": MAX_OVERLAP,
+    }
     return {**content, "digest": sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()}
 
 
@@ -77,8 +95,14 @@ def _is_current(root: Path, manifest: dict[str, Any]) -> bool:
     """Whether root holds the wanted data set, every file of it."""
     if _read_manifest(root).get("digest") != manifest["digest"]:
         return False
-    folders = [(root / kind / split, manifest[split]) for kind in ("images", "labels") for split in ("train", "val")]
-    return all(folder.is_dir() and len([*folder.glob("?????.*")]) == count for folder, count in folders)
+    folders = [
+        (root / kind / split, manifest[split])
+        for kind in ("images", "labels")
+        for split in ("train", "val")
+    ]
+    return all(
+        folder.is_dir() and len([*folder.glob("?????.*")]) == count for folder, count in folders
+    )
 
 
 def _refuse_foreign(root: Path) -> None:
@@ -86,7 +110,10 @@ def _refuse_foreign(root: Path) -> None:
     ours = _read_manifest(root).get("generator") == "shapes"
     empty = root.is_dir() and not any(root.iterdir())
     if root.exists() and not ours and not empty:
-        raise UserError(f"{root}: holds files that this generator did not make; move them, or set another `path:`")
+        raise UserError(
+            f"{root}: holds files that this generator did not make; move them, or set another"
+            " `path:`"
+        )
 
 
 def _sweep(root: Path) -> None:
@@ -98,7 +125,10 @@ def _sweep(root: Path) -> None:
 
 
 def _install(temporary: Path, root: Path, manifest: dict[str, Any]) -> None:
-    """Rename the finished folder to root; an older one goes aside first. A rival that was faster is left in place."""
+    """Rename the finished folder to root; an older one goes aside first.
+
+    A rival that was faster is left in place.
+    """
     if root.exists() and not _is_current(root, manifest):
         aside = root.with_name(f".{root.name}.tmp-{os.getpid()}-old")
         os.replace(root, aside)
@@ -121,9 +151,13 @@ def _write_all(folder: Path, manifest: dict[str, Any]) -> None:
         split, number = name
         picture, classes, boxes = draw_scene(stream("shapes", manifest["seed"], split, number))
         (folder / "images" / split / f"{number:05}.jpg").write_bytes(encode(picture))
-        (folder / "labels" / split / f"{number:05}.txt").write_text(label_rows(classes, boxes, picture.shape[:2]))
+        (folder / "labels" / split / f"{number:05}.txt").write_text(
+            label_rows(classes, boxes, picture.shape[:2])
+        )
 
-    with ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, 8)) as pool:  # OpenCV and numpy release the lock
+    with ThreadPoolExecutor(
+        max_workers=min(os.cpu_count() or 1, 8)
+    ) as pool:  # OpenCV and numpy release the lock
         list(pool.map(write, names))
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
 
@@ -136,8 +170,13 @@ def encode(picture: np.ndarray) -> bytes:
 
 
 def label_rows(classes: np.ndarray, boxes: np.ndarray, size: tuple[int, ...]) -> str:
-    """YOLO label text: class, centre x, y, width, height, as shares of the picture; boxes [N, 4] xyxy pixels."""
+    """YOLO label text: class, centre x, y, width, height, as shares of the picture; boxes [N, 4]
+    xyxy pixels.
+    """
     scale = np.array([size[1], size[0], size[1], size[0]])
-    rows = np.concatenate([(boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]], axis=1) / scale
+    rows = (
+        np.concatenate([(boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]], axis=1)
+        / scale
+    )
     pairs = zip(classes, rows, strict=True)
     return "".join(f"{kind} {x:.6f} {y:.6f} {w:.6f} {h:.6f}\n" for kind, (x, y, w, h) in pairs)

@@ -1,8 +1,9 @@
 """Boxes and labels on pictures, legible at any size, without a font file of our own.
 
-From: detections or labels (boxes in pixels, texts, class numbers) of detect.py and engine/drawing/plots.py. To: a new
-picture. ASCII text is drawn with OpenCV's built-in font; other text with Pillow and a font that is already on this
-machine (matplotlib brings DejaVu Sans). Nothing is ever downloaded.
+From: detections or labels (boxes in pixels, texts, class numbers) of detect.py and
+engine/drawing/plots.py. To: a new picture. ASCII text is drawn with OpenCV's built-in font; other
+text with Pillow and a font that is already on this machine (matplotlib brings DejaVu Sans). Nothing
+is ever downloaded.
 """
 
 from __future__ import annotations
@@ -20,18 +21,39 @@ if TYPE_CHECKING:
 
 Colour = tuple[int, int, int]
 
-# Twenty colours, neighbours in the list far apart in lightness as well as in hue, so that they differ for
-# colour-blind readers too. RGB, written as people look colours up.
+# Twenty colours, neighbours in the list far apart in lightness as well as in hue, so that they
+# differ for colour-blind readers too. RGB, written as people look colours up.
 PALETTE = (
-    "0072ce", "ffb000", "c2185b", "5ee2c0", "7b3fd1", "f4e04d", "e8590c", "9ad0ff", "1b7a3d", "ff9fc6",
-    "5c3a21", "b6f05a", "1f2f86", "ffc9a3", "00808a", "d6b3ff", "8a0f2c", "00c8f0", "6b6f1a", "dfe3e6",
-)  # fmt: skip
+    "0072ce",
+    "ffb000",
+    "c2185b",
+    "5ee2c0",
+    "7b3fd1",
+    "f4e04d",
+    "e8590c",
+    "9ad0ff",
+    "1b7a3d",
+    "ff9fc6",
+    "5c3a21",
+    "b6f05a",
+    "1f2f86",
+    "ffc9a3",
+    "00808a",
+    "d6b3ff",
+    "8a0f2c",
+    "00c8f0",
+    "6b6f1a",
+    "dfe3e6",
+)
 DARK, LIGHT = (16, 16, 16), (255, 255, 255)
 LINE_SHARE = 0.003  # line width as a share of the picture's mean side
 TEXT_PER_LINE = 6.5  # text height, in line widths
 SMALLEST_TEXT = 9.0  # pixels, capital to descender; below this letters cannot be told apart
-MOST_HIDDEN = 0.3  # a label that must lie further than this below others is left out: it could not be read
-SYSTEM_FONTS = (  # looked for, in this order, where DejaVu Sans lacks a letter (Chinese, Japanese, Korean)
+MOST_HIDDEN = (
+    0.3  # a label that must lie further than this below others is left out: it could not be read
+)
+# looked for, in this order, where DejaVu Sans lacks a letter (Chinese, Japanese, Korean)
+SYSTEM_FONTS = (
     "/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc",
     "/usr/share/fonts/google-noto-cjk/NotoSansCJK-Regular.ttc",
     "/usr/share/fonts/noto-cjk/NotoSansCJK-Regular.ttc",
@@ -53,7 +75,10 @@ def colour_of(class_id: int) -> Colour:
 
 def text_colour_on(background: Colour) -> Colour:
     """Dark or light, whichever has the higher contrast by WCAG's relative luminance."""
-    linear = [(value / 255 / 12.92) if value <= 10 else ((value / 255 + 0.055) / 1.055) ** 2.4 for value in background]
+    linear = [
+        (value / 255 / 12.92) if value <= 10 else ((value / 255 + 0.055) / 1.055) ** 2.4
+        for value in background
+    ]
     luminance = 0.0722 * linear[0] + 0.7152 * linear[1] + 0.2126 * linear[2]
     return DARK if (luminance + 0.05) ** 2 > 1.05 * 0.055 else LIGHT
 
@@ -75,7 +100,9 @@ class _Label:
 
 @lru_cache(maxsize=256)
 def _scale(height: float) -> tuple[float, int]:
-    """OpenCV's font scale and stroke for text of so many pixels from a capital's top to a descender's foot."""
+    """OpenCV's font scale and stroke for text of so many pixels from a capital's top to a
+    descender's foot.
+    """
     import cv2
 
     (_, above), below = cv2.getTextSize("Hg", cv2.FONT_HERSHEY_SIMPLEX, 1.0, 1)
@@ -133,15 +160,27 @@ def _fit(text: str, height: float, room: tuple[int, int]) -> _Label:
 
 
 def _candidates(box: np.ndarray, size: tuple[int, int], line: int) -> list[tuple[int, int]]:
-    """Top-left corners for a plate of size (width, height): best first, outside the box before inside it."""
+    """Top-left corners for a plate of size (width, height): best first, outside the box before
+    inside it.
+    """
     x1, y1, x2, y2 = (round(float(value)) for value in box)
     width, height = size
     left, right = x1 - line // 2, x2 + line // 2 - width + 1
     above, below = y1 - line // 2 - height, y2 + line // 2
-    return [(left, above), (left, y1), (right, above), (left, below), (right, y1), (left, y2 - height), (right, below)]
+    return [
+        (left, above),
+        (left, y1),
+        (right, above),
+        (left, below),
+        (right, y1),
+        (left, y2 - height),
+        (right, below),
+    ]
 
 
-def _overlap(corner: tuple[int, int], size: tuple[int, int], placed: list[tuple[int, int, int, int]]) -> int:
+def _overlap(
+    corner: tuple[int, int], size: tuple[int, int], placed: list[tuple[int, int, int, int]]
+) -> int:
     """Pixels of the plate that lie on plates placed before."""
     x1, y1, x2, y2 = *corner, corner[0] + size[0], corner[1] + size[1]
     shared = 0
@@ -153,7 +192,8 @@ def _overlap(corner: tuple[int, int], size: tuple[int, int], placed: list[tuple[
 def _place(
     boxes: np.ndarray, labels: list[_Label], line: int, picture: tuple[int, int]
 ) -> list[tuple[int, int] | None]:
-    """A corner for every label, inside the picture (height, width), clear of earlier labels where possible.
+    """A corner for every label, inside the picture (height, width), clear of earlier labels where
+    possible.
 
     None for a label that would be hidden by earlier ones wherever it went.
     """
@@ -166,7 +206,9 @@ def _place(
         for x, y in _candidates(box, label.size, line):
             if 0 <= y <= room_y:
                 inside.append((min(max(x, 0), room_x), y))
-        inside = inside or [(min(max(round(float(box[0])), 0), room_x), min(max(round(float(box[1])), 0), room_y))]
+        inside = inside or [
+            (min(max(round(float(box[0])), 0), room_x), min(max(round(float(box[1])), 0), room_y))
+        ]
         hidden = [_overlap(corner, label.size, placed) for corner in inside]
         best = int(np.argmin(hidden))
         if hidden[best] > MOST_HIDDEN * width * height:
@@ -189,13 +231,17 @@ def _write(image: np.ndarray, label: _Label, corner: tuple[int, int], background
         scale, stroke = _scale(label.height)
         below = cv2.getTextSize("Hg", cv2.FONT_HERSHEY_SIMPLEX, scale, stroke)[1]
         foot = (x + label.padding, y + height - label.padding - below)
-        cv2.putText(image, label.text, foot, cv2.FONT_HERSHEY_SIMPLEX, scale, ink, stroke, cv2.LINE_AA)
+        cv2.putText(
+            image, label.text, foot, cv2.FONT_HERSHEY_SIMPLEX, scale, ink, stroke, cv2.LINE_AA
+        )
         return
     from PIL import Image, ImageDraw
 
     plate = Image.fromarray(np.ascontiguousarray(image[y : y + height, x : x + width]))
     middle = (label.padding, height / 2)
-    ImageDraw.Draw(plate).text(middle, label.text, font=_pillow_font(label.text, label.height), fill=ink, anchor="lm")
+    ImageDraw.Draw(plate).text(
+        middle, label.text, font=_pillow_font(label.text, label.height), fill=ink, anchor="lm"
+    )
     image[y : y + height, x : x + width] = np.asarray(plate)
 
 
@@ -208,10 +254,11 @@ def draw_boxes(
 ) -> np.ndarray:
     """Return a copy of image with boxes and their labels.
 
-    image: [H, W, 3] uint8 BGR, left as it is. boxes: [N, 4] xyxy pixels. texts: N labels, "" for none. classes: [N],
-    they choose the colours. line_width: pixels; None or 0 takes what suits the picture; text grows with it.
-    Rows come with descending confidence: all boxes are drawn first, then labels, the first rows' on top; labels stay
-    inside the picture and keep clear of each other where they can; one that earlier ones would hide is left out.
+    image: [H, W, 3] uint8 BGR, left as it is. boxes: [N, 4] xyxy pixels. texts: N labels, "" for
+    none. classes: [N], they choose the colours. line_width: pixels; None or 0 takes what suits the
+    picture; text grows with it. Rows come with descending confidence: all boxes are drawn first,
+    then labels, the first rows' on top; labels stay inside the picture and keep clear of each other
+    where they can; one that earlier ones would hide is left out.
     """
     import cv2
 
@@ -219,7 +266,9 @@ def draw_boxes(
     height, width = canvas.shape[:2]
     boxes = np.asarray(boxes, dtype=np.float32).reshape(-1, 4)
     line = line_width or automatic_width(height, width)
-    text_height = max(SMALLEST_TEXT, TEXT_PER_LINE * (line_width or (height + width) / 2 * LINE_SHARE))
+    text_height = max(
+        SMALLEST_TEXT, TEXT_PER_LINE * (line_width or (height + width) / 2 * LINE_SHARE)
+    )
     colours = [colour_of(class_id) for class_id in classes]
     limits = np.array([width - 1, height - 1, width - 1, height - 1], dtype=np.float32)
     clipped = np.clip(np.nan_to_num(boxes), 0, limits)

@@ -1,8 +1,8 @@
 """The frame of every matplotlib figure here: made, styled and saved in one place.
 
-engine.drawing.plots draws into these figures; a file in the run's folder comes out. matplotlib is imported on first
-use and only through its Figure objects, so there is no global state: plots may be drawn in threads and need no
-display.
+engine.drawing.plots draws into these figures; a file in the run's folder comes out. matplotlib is
+imported on first use and only through its Figure objects, so there is no global state: plots may be
+drawn in threads and need no display.
 """
 
 from __future__ import annotations
@@ -21,14 +21,24 @@ if TYPE_CHECKING:
 
 INK, GRID, MEAN = "#263238", "#e4e8eb", "#102a43"
 BLUE, ORANGE, GREEN, GREY = "#1f77b4", "#e8743b", "#2a9d6f", "#90a4ae"
-FONTS_FOR_CJK = ("Noto Sans CJK SC", "Source Han Sans SC", "Microsoft YaHei", "PingFang SC", "WenQuanYi Micro Hei",
-                 "WenQuanYi Zen Hei", "SimHei", "Arial Unicode MS")  # fmt: skip
+FONTS_FOR_CJK = (
+    "Noto Sans CJK SC",
+    "Source Han Sans SC",
+    "Microsoft YaHei",
+    "PingFang SC",
+    "WenQuanYi Micro Hei",
+    "WenQuanYi Zen Hei",
+    "SimHei",
+    "Arial Unicode MS",
+)
 MANY = 20  # with more classes than this a legend or a name for each would not be legible
 
 
 @cache
 def font_families() -> tuple[str, ...]:
-    """matplotlib's own font, then one with Chinese, Japanese and Korean signs if this machine has such a font."""
+    """matplotlib's own font, then one with Chinese, Japanese and Korean signs if this machine has
+    such a font.
+    """
     from matplotlib import font_manager
 
     installed = {font.name for font in font_manager.fontManager.ttflist}
@@ -44,7 +54,9 @@ def _known_signs() -> frozenset[int]:
 
 
 def printable(name: object, limit: int = 24) -> str:
-    """A class name as matplotlib can show it: one line, no mathematics, signs without a glyph as '?'."""
+    """A class name as matplotlib can show it: one line, no mathematics, signs without a glyph as
+    '?'.
+    """
     text = " ".join(str(name).split())
     text = "".join(sign if ord(sign) in _known_signs() else "?" for sign in text)
     text = text if len(text) <= limit else text[: limit - 1] + "…"
@@ -52,9 +64,16 @@ def printable(name: object, limit: int = 24) -> str:
 
 
 def class_labels(names: Sequence[object]) -> list[str]:
-    """printable() for a list of classes; a name that lost signs is led by its number, so that no two look the same."""
-    whole = [all(ord(sign) in _known_signs() for sign in " ".join(str(name).split())) for name in names]
-    return [printable(name) if whole[number] else f"{number}: {printable(name)}" for number, name in enumerate(names)]
+    """printable() for a list of classes; a name that lost signs is led by its number, so that no
+    two look the same.
+    """
+    whole = [
+        all(ord(sign) in _known_signs() for sign in " ".join(str(name).split())) for name in names
+    ]
+    return [
+        printable(name) if whole[number] else f"{number}: {printable(name)}"
+        for number, name in enumerate(names)
+    ]
 
 
 def new_figure(width: float, height: float, dpi: int = 140) -> Figure:

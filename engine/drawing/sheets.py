@@ -1,7 +1,9 @@
-"""Contact sheets: up to 16 pictures of a batch in a grid with their boxes, as train_batch0.jpg or val_batch0_pred.jpg.
+"""Contact sheets: up to 16 pictures of a batch in a grid with their boxes, as train_batch0.jpg or
+val_batch0_pred.jpg.
 
-Pictures and labels come from data.loader (Batch), detections from utils.nms; one JPEG in the run's folder comes out.
-Tiles are enlarged or reduced to one size, so that names can be read on 160-pixel pictures as on 1280-pixel ones.
+Pictures and labels come from data.loader (Batch), detections from utils.nms; one JPEG in the run's
+folder comes out. Tiles are enlarged or reduced to one size, so that names can be read on 160-pixel
+pictures as on 1280-pixel ones.
 """
 
 from __future__ import annotations
@@ -28,7 +30,9 @@ LEAST_LINE = 2  # pixels; names grow with the lines, and a sheet is often looked
 
 @dataclass(frozen=True, slots=True)
 class Overlay:
-    """What is drawn on one picture. boxes: [N, 4] xyxy in its pixels; classes: [N]; scores: [N], or None for labels."""
+    """What is drawn on one picture. boxes: [N, 4] xyxy in its pixels; classes: [N]; scores: [N], or
+    None for labels.
+    """
 
     boxes: np.ndarray
     classes: np.ndarray
@@ -44,9 +48,14 @@ def plot_targets(path: Path, batch: Batch, names: Mapping[int, str]) -> Path:
 
 
 def plot_detections(
-    path: Path, batch: Batch, found: Sequence[torch.Tensor], names: Mapping[int, str], least: float = 0.25
+    path: Path,
+    batch: Batch,
+    found: Sequence[torch.Tensor],
+    names: Mapping[int, str],
+    least: float = 0.25,
 ) -> Path:
-    """Draw a batch with what was found in it. found: per picture [n, 6] xyxy in its pixels, confidence, class.
+    """Draw a batch with what was found in it. found: per picture [n, 6] xyxy in its pixels,
+    confidence, class.
 
     least: detections below this confidence are left out.
     """
@@ -56,8 +65,12 @@ def plot_detections(
     return save_sheet(path, batch, overlays, names)
 
 
-def save_sheet(path: Path, batch: Batch, overlays: Sequence[Overlay], names: Mapping[int, str]) -> Path:
-    """Lay the first 16 pictures of batch out in a grid as wide as high, and write it as a JPEG, atomically."""
+def save_sheet(
+    path: Path, batch: Batch, overlays: Sequence[Overlay], names: Mapping[int, str]
+) -> Path:
+    """Lay the first 16 pictures of batch out in a grid as wide as high, and write it as a JPEG,
+    atomically.
+    """
     import cv2
 
     pictures = batch.images[:MOST_TILES].detach().cpu().numpy()
@@ -68,7 +81,9 @@ def save_sheet(path: Path, batch: Batch, overlays: Sequence[Overlay], names: Map
     width, height = (max(round(side * scale), 1) for side in (pictures.shape[3], pictures.shape[2]))
     cell = (height + CAPTION + GAP, width + GAP)
     sheet = np.full((rows * cell[0] + GAP, columns * cell[1] + GAP, 3), 255, dtype=np.uint8)
-    for number, (picture, overlay, name) in enumerate(zip(pictures, overlays, batch.paths, strict=False)):
+    for number, (picture, overlay, name) in enumerate(
+        zip(pictures, overlays, batch.paths, strict=False)
+    ):
         top, left = GAP + number // columns * cell[0], GAP + number % columns * cell[1]
         tile = draw_tile(picture, overlay, names, (height, width))
         sheet[top : top + height, left : left + width] = tile
@@ -79,7 +94,9 @@ def save_sheet(path: Path, batch: Batch, overlays: Sequence[Overlay], names: Map
     return Path(path)
 
 
-def draw_tile(picture: np.ndarray, overlay: Overlay, names: Mapping[int, str], size: tuple[int, int]) -> np.ndarray:
+def draw_tile(
+    picture: np.ndarray, overlay: Overlay, names: Mapping[int, str], size: tuple[int, int]
+) -> np.ndarray:
     """One picture [3, H, W] RGB with its boxes as [height, width, 3] BGR. size: (height, width)."""
     import cv2
 
@@ -90,11 +107,19 @@ def draw_tile(picture: np.ndarray, overlay: Overlay, names: Mapping[int, str], s
     texts = [str(names.get(int(number), number)) for number in overlay.classes]
     if overlay.scores is not None:
         texts = [f"{text} {score:.2f}" for text, score in zip(texts, overlay.scores, strict=True)]
-    return draw_boxes(image, overlay.boxes * factors, texts, overlay.classes, max(LEAST_LINE, automatic_width(*size)))
+    return draw_boxes(
+        image,
+        overlay.boxes * factors,
+        texts,
+        overlay.classes,
+        max(LEAST_LINE, automatic_width(*size)),
+    )
 
 
 def _write_caption(sheet: np.ndarray, name: str, corner: tuple[int, int], width: int) -> None:
-    """The file's name under its tile, shortened to the tile's width. corner: (left, top) of the strip."""
+    """The file's name under its tile, shortened to the tile's width. corner: (left, top) of the
+    strip.
+    """
     import cv2
 
     font, scale = cv2.FONT_HERSHEY_SIMPLEX, 0.45

@@ -1,8 +1,9 @@
-"""COCO's protocol: AP at IoU .5:.95, for small, medium and large boxes, and AR, computed by faster-coco-eval.
+"""COCO's protocol: AP at IoU .5:.95, for small, medium and large boxes, and AR, computed by
+faster-coco-eval.
 
 Takes the arrays that utils/metrics.Evaluation collected, or the JSON files of `val.py --save-json`.
-It differs from YOLOv5's AP: a detection may fall back to the best label still free, precision is read in steps, and
-100 detections of a picture count.
+It differs from YOLOv5's AP: a detection may fall back to the best label still free, precision is
+read in steps, and 100 detections of a picture count.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ def evaluate_coco(
 ) -> dict[str, float]:
     """Score pictures by COCO's protocol.
 
-    detections: per picture [n, 6] corners, score, class. labels: per picture [m, 5] class, corners in the same pixels.
-    A box's area, in those pixels, decides whether it is small (below 32²), medium or large (above 96²).
-    Returns FIGURES -> value in 0..1, NaN where there is no such label.
+    detections: per picture [n, 6] corners, score, class. labels: per picture [m, 5] class, corners
+    in the same pixels. A box's area, in those pixels, decides whether it is small (below 32²),
+    medium or large (above 96²). Returns FIGURES -> value in 0..1, NaN where there is no such label.
     Raises UserError when faster-coco-eval is not installed.
     """
     annotations = [row for number, rows in enumerate(labels) for row in _annotations(number, rows)]
@@ -50,18 +51,26 @@ def evaluate_coco(
 def score_json(predictions: str | Path, annotations: str | Path) -> dict[str, float]:
     """Score a COCO results file against a COCO annotation file; returns as evaluate_coco does.
 
-    Only pictures and categories of the annotation file count. Raises UserError naming the file that is unfit.
+    Only pictures and categories of the annotation file count. Raises UserError naming the file that
+    is unfit.
     """
     truth, results = _read_json(annotations), _read_json(predictions)
     if not isinstance(truth, dict) or not {"images", "annotations", "categories"} <= truth.keys():
-        raise UserError(f"{annotations}: is no COCO annotation file (images, annotations, categories); check the path")
+        raise UserError(
+            f"{annotations}: is no COCO annotation file (images, annotations, categories); check"
+            " the path"
+        )
     if not isinstance(results, list) or not all(_is_result(row) for row in results):
-        raise UserError(f"{predictions}: is no COCO results file (a list of {', '.join(RESULT_KEYS)}); check the path")
+        raise UserError(
+            f"{predictions}: is no COCO results file (a list of {', '.join(RESULT_KEYS)}); check"
+            " the path"
+        )
     known = {image["id"] for image in truth["images"]}
     strangers = sorted({row["image_id"] for row in results} - known, key=str)
     if strangers:
         raise UserError(
-            f"{predictions}: image_id {strangers[0]!r} is not in {annotations}; score against the same pictures"
+            f"{predictions}: image_id {strangers[0]!r} is not in {annotations}; score against the"
+            " same pictures"
         )
     return _score({"info": {}, **truth}, results)
 
@@ -75,7 +84,13 @@ def _annotations(image: int, rows: np.ndarray) -> list[dict[str, Any]]:
     wide: np.ndarray = rows.astype(np.float64)
     areas = box_area(wide[:, 1:5])
     return [
-        {"image_id": image, "category_id": int(row[0]), "bbox": _corner_and_sides(row[1:5]), "area": area, "iscrowd": 0}
+        {
+            "image_id": image,
+            "category_id": int(row[0]),
+            "bbox": _corner_and_sides(row[1:5]),
+            "area": area,
+            "iscrowd": 0,
+        }
         for row, area in zip(wide, areas.tolist(), strict=True)
     ]
 
@@ -84,7 +99,12 @@ def _results(image: int, rows: np.ndarray) -> list[dict[str, Any]]:
     """Detections [n, 6] of a picture as COCO writes them."""
     wide: np.ndarray = rows.astype(np.float64)
     return [
-        {"image_id": image, "category_id": int(row[5]), "bbox": _corner_and_sides(row[:4]), "score": float(row[4])}
+        {
+            "image_id": image,
+            "category_id": int(row[5]),
+            "bbox": _corner_and_sides(row[:4]),
+            "score": float(row[4]),
+        }
         for row in wide
     ]
 
@@ -99,16 +119,25 @@ def _score(truth: dict[str, Any], results: list[dict[str, Any]]) -> dict[str, fl
     try:
         from faster_coco_eval import COCO, COCOeval_faster
     except ImportError:
-        raise UserError("COCO's protocol needs faster-coco-eval: pip install faster-coco-eval") from None
+        raise UserError(
+            "COCO's protocol needs faster-coco-eval: pip install faster-coco-eval"
+        ) from None
 
     def keep_silent(*_: object) -> None:
         return None
 
     expected = COCO(truth, print_function=keep_silent)
-    found = expected.loadRes(results) if results else COCO({**truth, "annotations": []}, print_function=keep_silent)
+    found = (
+        expected.loadRes(results)
+        if results
+        else COCO({**truth, "annotations": []}, print_function=keep_silent)
+    )
     run = COCOeval_faster(expected, found, "bbox", print_function=keep_silent)
     run.run()
-    return {name: float(value) if value >= 0 else float("nan") for name, value in zip(FIGURES, run.stats, strict=False)}
+    return {
+        name: float(value) if value >= 0 else float("nan")
+        for name, value in zip(FIGURES, run.stats, strict=False)
+    }
 
 
 def _read_json(path: str | Path) -> Any:
@@ -117,4 +146,6 @@ def _read_json(path: str | Path) -> Any:
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check the path") from None
     except ValueError as error:
-        raise UserError(f"{path}: not valid JSON ({error}); write it again with val.py --save-json") from None
+        raise UserError(
+            f"{path}: not valid JSON ({error}); write it again with val.py --save-json"
+        ) from None

@@ -9,10 +9,16 @@ from utils.boxes import box_iou
 
 
 class ConfusionMatrix:
-    """matrix [nc + 1, nc + 1]: row = predicted class, column = labelled class, the last of both = background."""
+    """matrix [nc + 1, nc + 1]: row = predicted class, column = labelled class, the last of both =
+    background.
+    """
 
-    def __init__(self, class_count: int, conf: float = 0.25, iou: float = 0.45, protocol: str = "yolov5") -> None:
-        """conf, iou: lowest score and lowest overlap, exclusively, that count. protocol: one of metrics.PROTOCOLS."""
+    def __init__(
+        self, class_count: int, conf: float = 0.25, iou: float = 0.45, protocol: str = "yolov5"
+    ) -> None:
+        """conf, iou: lowest score and lowest overlap, exclusively, that count. protocol: one of
+        metrics.PROTOCOLS.
+        """
         self.class_count = class_count
         self.conf = conf
         self.iou = iou
@@ -22,9 +28,9 @@ class ConfusionMatrix:
     def add(self, detections: torch.Tensor, labels: torch.Tensor) -> None:
         """Count one picture: detections [n, 6] corners, score, class; labels [m, 5] class, corners.
 
-        Pairs are made by overlap, whatever the classes; by YOLOv8's protocol those of one class first. As in YOLOv5 a
-        picture without labels is not counted, and unmatched detections count as background only in pictures with at
-        least one pair.
+        Pairs are made by overlap, whatever the classes; by YOLOv8's protocol those of one class
+        first. As in YOLOv5 a picture without labels is not counted, and unmatched detections count
+        as background only in pictures with at least one pair.
         """
         if not len(labels):
             return
@@ -34,17 +40,22 @@ class ConfusionMatrix:
         predicted = detections[:, 5].long().cpu().numpy()
         overlap = box_iou(labels[:, 1:5], detections[:, :4]).cpu().numpy()
         if self.protocol == "yolov8":
-            overlap = overlap + (overlap > self.iou) * (labelled[:, None] == predicted)  # above any of other classes
+            overlap = overlap + (overlap > self.iou) * (
+                labelled[:, None] == predicted
+            )  # above any of other classes
         label, detection = self.pair(overlap)
         np.add.at(self.matrix, (predicted[detection], labelled[label]), 1)
         self.matrix[background] += np.bincount(np.delete(labelled, label), minlength=background + 1)
         if len(label):
-            self.matrix[:, background] += np.bincount(np.delete(predicted, detection), minlength=background + 1)
+            self.matrix[:, background] += np.bincount(
+                np.delete(predicted, detection), minlength=background + 1
+            )
 
     def pair(self, overlap: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Overlap [m, n] -> numbers of paired labels and detections, the same length.
 
-        A detection goes to the label it overlaps most; a label then keeps the detection that overlaps it most.
+        A detection goes to the label it overlaps most; a label then keeps the detection that
+        overlaps it most.
         """
         if not overlap.size:
             nothing = np.zeros(0, dtype=int)

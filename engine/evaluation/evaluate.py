@@ -1,7 +1,8 @@
-"""One evaluation: batches through a detector, suppression and matching to Metrics, with its charts and files.
+"""One evaluation: batches through a detector, suppression and matching to Metrics, with its charts
+and files.
 
-Batches come from data.loader, the detector from models; neither is imported. val.py and train.py call evaluate().
-Nothing is left out to save time: every picture that the loader yields is scored.
+Batches come from data.loader, the detector from models; neither is imported. val.py and train.py
+call evaluate(). Nothing is left out to save time: every picture that the loader yields is scored.
 """
 
 from __future__ import annotations
@@ -20,7 +21,13 @@ import torch
 from torch import nn
 
 from engine.evaluation.metrics import CONFIDENCES, ClassCurves, Evaluation
-from engine.evaluation.predictions import COCO_CATEGORIES, coco_records, file_stems, save_json, save_labels
+from engine.evaluation.predictions import (
+    COCO_CATEGORIES,
+    coco_records,
+    file_stems,
+    save_json,
+    save_labels,
+)
 from utils.boxes import to_original
 from utils.device import autocast
 from utils.files import make_folder
@@ -29,7 +36,10 @@ from utils.structures import Batch, Metrics
 from utils.tables import val_header, val_table
 
 PICTURED_BATCHES = 3
-USUAL_IOU = {True: 0.6, False: 0.7}  # of validation: YOLOv5's for heads with objectness, YOLOv8's for those without
+USUAL_IOU = {
+    True: 0.6,
+    False: 0.7,
+}  # of validation: YOLOv5's for heads with objectness, YOLOv8's for those without
 STAGES = ("preprocess", "inference", "nms")
 
 
@@ -38,11 +48,12 @@ class EvalSettings:
     """What evaluate() does; the defaults are what training needs after an epoch.
 
     conf, iou, max_det: of suppression; iou None is USUAL_IOU of the model's kind. protocol: see
-    engine.evaluation.metrics. single_cls: every detection counts as class 0. augment: test-time augmentation.
-    precision: of the forward pass, as in utils.device. loss: called with the raw maps, for validation losses. area:
-    also score by COCO's protocol, which gives AP by object size. verbose: a row for each class. quiet: print nothing.
-    save_dir: folder of plots, of labels/ (save_txt) and of json_name; without it nothing is written. sheets: how many
-    batches are drawn with their labels and detections, also without plots, which draw three. names: of the classes,
+    engine.evaluation.metrics. single_cls: every detection counts as class 0. augment: test-time
+    augmentation. precision: of the forward pass, as in utils.device. loss: called with the raw
+    maps, for validation losses. area: also score by COCO's protocol, which gives AP by object size.
+    verbose: a row for each class. quiet: print nothing. save_dir: folder of plots, of labels/
+    (save_txt) and of json_name; without it nothing is written. sheets: how many batches are drawn
+    with their labels and detections, also without plots, which draw three. names: of the classes,
     the model's own if None.
     """
 
@@ -77,10 +88,10 @@ class EvalSettings:
 def evaluate(model: nn.Module, loader: Iterable[Batch], settings: EvalSettings) -> Metrics:
     """Score model on all pictures of loader.
 
-    model: as models.yolo.DetectionModel, with names and objectness (True if it does not say); it is put into evaluation
-    mode and back. loader: batches whose gains and pads lead from the original pictures to its pixels. Boxes are
-    compared in pixels of the originals.
-    The Metrics' extra holds shape (of the last input), class_ap [nc], curves and confusion.
+    model: as models.yolo.DetectionModel, with names and objectness (True if it does not say); it is
+    put into evaluation mode and back. loader: batches whose gains and pads lead from the original
+    pictures to its pixels. Boxes are compared in pixels of the originals. The Metrics' extra holds
+    shape (of the last input), class_ap [nc], curves and confusion.
     """
     sheets = PICTURED_BATCHES if settings.plots else settings.sheets
     names = settings.names or ({0: "object"} if settings.single_cls else dict(model.names))  # type: ignore[arg-type]
@@ -109,7 +120,9 @@ class Examiner:
     def __init__(self, model: nn.Module, settings: EvalSettings, evaluation: Evaluation) -> None:
         load_operator()
         self.model, self.settings, self.evaluation = model, settings, evaluation
-        self.device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+        self.device = next(
+            (parameter.device for parameter in model.parameters()), torch.device("cpu")
+        )
         self.objectness: bool = getattr(model, "objectness", True)
         self.seconds = dict.fromkeys(STAGES, 0.0)
         self.losses = torch.zeros(3)
@@ -125,23 +138,30 @@ class Examiner:
             images = images.contiguous(memory_format=torch.channels_last)
         start = self._book("preprocess", start)
         with autocast(self.device, self.settings.precision):
-            decoded, raw = self.model(images, augment=True) if self.settings.augment else self.model(images)
+            decoded, raw = (
+                self.model(images, augment=True) if self.settings.augment else self.model(images)
+            )
         start = self._book("inference", start)
         if self.settings.loss is not None and raw is not None:
             size = (images.shape[2], images.shape[3])
             maps = [level.float() for level in raw]
-            self.losses += self.settings.loss(maps, batch.targets.to(self.device), size)[1].float().cpu()
+            self.losses += (
+                self.settings.loss(maps, batch.targets.to(self.device), size)[1].float().cpu()
+            )
         start = self._now()
         known = labels_of(batch) if self.settings.save_hybrid else None
         labels = [rows.to(self.device) for rows in known] if known else None
-        found = non_max_suppression(decoded, self.settings.suppression(self.objectness), labels, self.objectness)
+        found = non_max_suppression(
+            decoded, self.settings.suppression(self.objectness), labels, self.objectness
+        )
         self._book("nms", start)
         self.batches += 1
         self.shape = tuple(images.shape)
         return found
 
     def compare(self, batch: Batch, found: list[torch.Tensor]) -> None:
-        """Match what was found with the labels, in pixels of the original pictures, clipped to them.
+        """Match what was found with the labels, in pixels of the original pictures, clipped to
+        them.
 
         YOLOv8's rule compares in pixels of the batch, where boxes may reach beyond the picture.
         """
@@ -203,16 +223,22 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 def progress(loader: Iterable[Batch], quiet: bool) -> Iterator[Batch]:
-    """The batches, under a bar that is headed by the table's columns; off a terminal only the heading is printed."""
+    """The batches, under a bar that is headed by the table's columns; off a terminal only the
+    heading is printed.
+    """
     from tqdm import tqdm
 
     shown = sys.stderr.isatty() and not quiet
     if not quiet and not (shown and sys.stdout.isatty()):
         print(val_header())
-    yield from tqdm(loader, desc=val_header(), disable=not shown, bar_format="{l_bar}{bar:10}{r_bar}")
+    yield from tqdm(
+        loader, desc=val_header(), disable=not shown, bar_format="{l_bar}{bar:10}{r_bar}"
+    )
 
 
-def picture_batch(folder: Path, number: int, batch: Batch, found: list[torch.Tensor], names: dict[int, str]) -> None:
+def picture_batch(
+    folder: Path, number: int, batch: Batch, found: list[torch.Tensor], names: dict[int, str]
+) -> None:
     """val_batch*_labels.jpg and val_batch*_pred.jpg of one batch."""
     from engine.drawing.sheets import plot_detections, plot_targets
 
@@ -234,7 +260,9 @@ def write_results(
     if settings.json_name:
         categories = COCO_CATEGORIES if settings.coco_categories else None
         tables = zip(stems, evaluation.detections, strict=True)
-        records = [record for stem, rows in tables for record in coco_records(rows, stem, categories)]
+        records = [
+            record for stem, rows in tables for record in coco_records(rows, stem, categories)
+        ]
         save_json(settings.save_dir / settings.json_name, records)
 
 
@@ -245,9 +273,21 @@ def plot_metrics(folder: Path, metrics: Metrics, names: list[str]) -> None:
     curves: ClassCurves = metrics.extra["curves"]
     labelled = [row.name for row in metrics.classes]
     scored = [f"{row.name} {row.ap50:.3f}" for row in metrics.classes]
-    plot_curve(folder / "PR_curve.png", CONFIDENCES, curves.pr_curve, scored, ("Recall", "Precision"),
-               f"{metrics.map50:.3f} mAP50")  # fmt: skip
+    plot_curve(
+        folder / "PR_curve.png",
+        CONFIDENCES,
+        curves.pr_curve,
+        scored,
+        ("Recall", "Precision"),
+        f"{metrics.map50:.3f} mAP50",
+    )
     for stem, title, values in (("F1", "F1", curves.f1_curve), ("P", "Precision", curves.precision_curve),
                                 ("R", "Recall", curves.recall_curve)):  # fmt: skip
-        plot_curve(folder / f"{stem}_curve.png", CONFIDENCES, np.asarray(values), labelled, ("Confidence", title))
+        plot_curve(
+            folder / f"{stem}_curve.png",
+            CONFIDENCES,
+            np.asarray(values),
+            labelled,
+            ("Confidence", title),
+        )
     plot_confusion_matrix(folder / "confusion_matrix.png", metrics.extra["confusion"].matrix, names)

@@ -1,9 +1,10 @@
-"""Evaluation: detections and labels of all pictures -> precision, recall, mAP, by the rule of YOLOv5 or of YOLOv8.
+"""Evaluation: detections and labels of all pictures -> precision, recall, mAP, by the rule of
+YOLOv5 or of YOLOv8.
 
-val.py adds every picture to an Evaluation, in pixels of the original pictures, and asks it for Metrics at the end;
-engine/drawing/plots.py draws the curves in Metrics.extra. COCO's protocol, which differs from both, is
-engine/evaluation/coco.py. The two rules differ in the matching and in the end of the curve, so figures of one must
-not be held against the other's.
+val.py adds every picture to an Evaluation, in pixels of the original pictures, and asks it for
+Metrics at the end; engine/drawing/plots.py draws the curves in Metrics.extra. COCO's protocol,
+which differs from both, is engine/evaluation/coco.py. The two rules differ in the matching and in
+the end of the curve, so figures of one must not be held against the other's.
 """
 
 from __future__ import annotations
@@ -25,15 +26,18 @@ TINY = 1e-16
 
 
 def match_predictions(
-    detections: torch.Tensor, labels: torch.Tensor, ious: torch.Tensor = IOU_THRESHOLDS, protocol: str = "yolov5"
+    detections: torch.Tensor,
+    labels: torch.Tensor,
+    ious: torch.Tensor = IOU_THRESHOLDS,
+    protocol: str = "yolov5",
 ) -> np.ndarray:
     """Which detections are right, at each of K IoU thresholds.
 
-    detections: [n, 6] corners, score, class, best first. labels: [m, 5] class, corners in the same pixels.
-    ious: [K] ascending. Returns bool [n, K].
-    yolov5: a detection stands for the label of its class that it overlaps most (the first of equals), for no other; of
-    several that stand for one label the first in the list is right, not the one that overlaps most.
-    yolov8: each detection in turn takes the label that it overlaps most of those still free.
+    detections: [n, 6] corners, score, class, best first. labels: [m, 5] class, corners in the same
+    pixels. ious: [K] ascending. Returns bool [n, K]. yolov5: a detection stands for the label of
+    its class that it overlaps most (the first of equals), for no other; of several that stand for
+    one label the first in the list is right, not the one that overlaps most. yolov8: each detection
+    in turn takes the label that it overlaps most of those still free.
     """
     correct = np.zeros((len(detections), len(ious)), dtype=bool)
     if not len(detections) or not len(labels):
@@ -51,7 +55,8 @@ def match_predictions(
 
 
 def match_in_turn(overlap: np.ndarray, ious: np.ndarray) -> np.ndarray:
-    """Overlaps [n, m] of detections, best first, with labels of their class, and bounds [K] -> which are right [n, K].
+    """Overlaps [n, m] of detections, best first, with labels of their class, and bounds [K] ->
+    which are right [n, K].
 
     At each bound a detection takes the free label that it overlaps most, if by the bound at least.
     """
@@ -68,15 +73,18 @@ def match_in_turn(overlap: np.ndarray, ious: np.ndarray) -> np.ndarray:
 def compute_ap(recall: np.ndarray, precision: np.ndarray, protocol: str = "yolov5") -> float:
     """Average precision of one class at one IoU threshold.
 
-    recall, precision: [n] along descending scores, recall ascending. The line of envelope() is integrated by
-    trapezoids between 101 points.
+    recall, precision: [n] along descending scores, recall ascending. The line of envelope() is
+    integrated by trapezoids between 101 points.
     """
     line = np.interp(RECALLS, *envelope(recall, precision, protocol))
     return float(((line[1:] + line[:-1]) / 2 * np.diff(RECALLS)).sum())
 
 
-def envelope(recall: np.ndarray, precision: np.ndarray, protocol: str) -> tuple[np.ndarray, np.ndarray]:
-    """Precision over recall as a line from (0, 1) to (1, 0), made non-increasing from the right: its points.
+def envelope(
+    recall: np.ndarray, precision: np.ndarray, protocol: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Precision over recall as a line from (0, 1) to (1, 0), made non-increasing from the right:
+    its points.
 
     After the last recall reached, YOLOv5's line slopes down to (1, 0); YOLOv8's drops to 0 at once.
     """
@@ -97,9 +105,10 @@ def smooth(curve: np.ndarray, share: float = 0.1) -> np.ndarray:
 class ClassCurves:
     """Figures of the C classes that have labels.
 
-    classes: [C] class numbers, ascending. instances: [C] labels of each. ap: [C, K] of each IoU threshold.
-    precision_curve, recall_curve, f1_curve: [C, 1000] at IoU .5 over CONFIDENCES. pr_curve: [C, 1000] precision over
-    recall 0..1. best: index into CONFIDENCES where the smoothed mean F1 is highest.
+    classes: [C] class numbers, ascending. instances: [C] labels of each. ap: [C, K] of each IoU
+    threshold. precision_curve, recall_curve, f1_curve: [C, 1000] at IoU .5 over CONFIDENCES.
+    pr_curve: [C, 1000] precision over recall 0..1. best: index into CONFIDENCES where the smoothed
+    mean F1 is highest.
     """
 
     classes: np.ndarray
@@ -133,12 +142,17 @@ class ClassCurves:
 
 
 def ap_per_class(
-    correct: np.ndarray, scores: np.ndarray, predicted: np.ndarray, labelled: np.ndarray, protocol: str = "yolov5"
+    correct: np.ndarray,
+    scores: np.ndarray,
+    predicted: np.ndarray,
+    labelled: np.ndarray,
+    protocol: str = "yolov5",
 ) -> ClassCurves:
     """Curves and AP of every class that has labels.
 
-    correct: bool [n, K] of match_predictions. scores, predicted: [n] score and class of the detections, in any order.
-    labelled: [m] class of every label. A class without detections has zeros; without any label all arrays are empty.
+    correct: bool [n, K] of match_predictions. scores, predicted: [n] score and class of the
+    detections, in any order. labelled: [m] class of every label. A class without detections has
+    zeros; without any label all arrays are empty.
     """
     order = np.argsort(-scores, kind="stable")
     correct, scores, predicted = correct[order], scores[order], predicted[order]
@@ -169,8 +183,9 @@ def ap_per_class(
 class Evaluation:
     """Collects pictures, then gives Metrics. Everything is in pixels of the original pictures.
 
-    class_count: number of classes. protocol: one of PROTOCOLS. images: pictures added so far. detections, labels: per
-    picture [n, 6] and [m, 5], kept for COCO's protocol. correct: per picture bool [n, 10].
+    class_count: number of classes. protocol: one of PROTOCOLS. images: pictures added so far.
+    detections, labels: per picture [n, 6] and [m, 5], kept for COCO's protocol. correct: per
+    picture bool [n, 10].
     """
 
     class_count: int
@@ -193,14 +208,17 @@ class Evaluation:
         labels: torch.Tensor,
         compared: tuple[torch.Tensor, torch.Tensor] | None = None,
     ) -> None:
-        """Take one picture: detections [n, 6] corners, score, class, best first; labels [m, 5] class, corners.
+        """Take one picture: detections [n, 6] corners, score, class, best first; labels [m, 5]
+        class, corners.
 
         compared: the two in other pixels, in which they are matched.
         """
         detections = detections.detach().to("cpu", torch.float32)
         labels = labels.detach().to("cpu", torch.float32)
         found, known = compared or (detections, labels)
-        self.correct.append(match_predictions(found.detach().cpu().float(), known.cpu(), protocol=self.protocol))
+        self.correct.append(
+            match_predictions(found.detach().cpu().float(), known.cpu(), protocol=self.protocol)
+        )
         self.confusion.add(detections, labels)
         self.detections.append(detections.numpy().copy())
         self.labels.append(labels.numpy().copy())
@@ -221,7 +239,9 @@ class Evaluation:
 
             figures = evaluate_coco(self.detections, self.labels, self.class_count)
         extra = {"curves": curves, "confusion": self.confusion}
-        return replace(summarise(curves, self.labels, names, figures, extra), protocol=self.protocol)
+        return replace(
+            summarise(curves, self.labels, names, figures, extra), protocol=self.protocol
+        )
 
 
 def summarise(

@@ -1,4 +1,5 @@
-"""What detect.py tells: a line per picture as YOLOv5 prints it, a bar per video, windows where there is a display.
+"""What detect.py tells: a line per picture as YOLOv5 prints it, a bar per video, windows where
+there is a display.
 
 From: Found, a frame of data/sources/open.py with its detections. To: the terminal and the screen.
 """
@@ -22,7 +23,9 @@ from utils.structures import Detections, Frame
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One frame and what is in it. shape: (height, width) of the network's input. times: seconds of each stage."""
+    """One frame and what is in it. shape: (height, width) of the network's input. times: seconds of
+    each stage.
+    """
 
     frame: Frame
     detections: Detections
@@ -51,14 +54,20 @@ def line_of(found: Found) -> str:
     return f"{where}{height}x{width} {count_text(found.detections)}{found.times[1] * 1e3:.1f}ms"
 
 
-def annotated(found: Found, line_width: int = 0, names: bool = True, confidences: bool = True) -> np.ndarray:
-    """A copy of the frame with what was found in it. line_width: pixels, 0 for what suits the picture."""
+def annotated(
+    found: Found, line_width: int = 0, names: bool = True, confidences: bool = True
+) -> np.ndarray:
+    """A copy of the frame with what was found in it. line_width: pixels, 0 for what suits the
+    picture.
+    """
     result = found.detections
     texts = [
         (class_name(result, class_id) + (f" {score:.2f}" if confidences else "")) if names else ""
         for class_id, score in zip(result.classes.tolist(), result.scores.tolist(), strict=True)
     ]
-    return draw_boxes(found.frame.image, result.boxes.numpy(), texts, result.classes.tolist(), line_width)
+    return draw_boxes(
+        found.frame.image, result.boxes.numpy(), texts, result.classes.tolist(), line_width
+    )
 
 
 @dataclass
@@ -83,7 +92,9 @@ class Console:
 
             frame = found.frame
             text = f"video {frame.item}/{frame.items} {Path(frame.path).name}"
-            self._bar = tqdm(desc=text, total=frame.total or None, unit="frame", disable=None, leave=False)
+            self._bar = tqdm(
+                desc=text, total=frame.total or None, unit="frame", disable=None, leave=False
+            )
         self._bar.set_postfix_str(count_text(found.detections).rstrip(", "), refresh=False)
         self._bar.update(1)
         self._last = found
@@ -99,8 +110,10 @@ class Console:
         self._end_video()
         if self.frames:
             before, model, after = (total / self.frames * 1e3 for total in self.seconds)
-            print(f"Speed: {before:.1f}ms pre-process, {model:.1f}ms inference, {after:.1f}ms NMS per image "
-                  f"at shape (1, 3, {shape[0]}, {shape[1]})")  # fmt: skip
+            print(
+                f"Speed: {before:.1f}ms pre-process, {model:.1f}ms inference, {after:.1f}ms NMS per"
+                f" image at shape (1, 3, {shape[0]}, {shape[1]})"
+            )
 
 
 def why_no_window() -> str:
@@ -109,8 +122,13 @@ def why_no_window() -> str:
 
     gui = re.search(r"^\s*GUI:\s*(.*)$", cv2.getBuildInformation(), re.MULTILINE)
     if gui is None or gui[1].strip().upper() == "NONE":
-        return "this OpenCV is built without windows (opencv-python has them, opencv-python-headless has not)"
-    if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        return (
+            "this OpenCV is built without windows (opencv-python has them, opencv-python-headless"
+            " has not)"
+        )
+    if sys.platform.startswith("linux") and not (
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    ):
         return "there is no display here"
     return ""
 
@@ -122,7 +140,9 @@ class Viewer:
         self.shown = False
 
     def __call__(self, frame: Frame, drawn: np.ndarray) -> bool:
-        """Show a picture for a second, a video's or stream's frame at once; False if the user wants to stop."""
+        """Show a picture for a second, a video's or stream's frame at once; False if the user wants
+        to stop.
+        """
         import cv2
 
         title = frame.path if frame.kind == "stream" else "detections (q ends)"

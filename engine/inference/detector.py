@@ -1,4 +1,5 @@
-"""From a frame to its detections: letterbox, network, non-maximum suppression, boxes in the frame's own pixels.
+"""From a frame to its detections: letterbox, network, non-maximum suppression, boxes in the frame's
+own pixels.
 
 As a library: `for found in predict(load_model("best.pt"), "pictures/", DetectConfig()): ...`
 """
@@ -28,8 +29,8 @@ from utils.structures import Detections, Frame
 class Detector:
     """A model with its settings: frame in, Found out.
 
-    model: has names and stride, and returns (decoded [1, N, 5 + nc], ...) for [1, 3, H, W] in 0..1; [1, N, 4 + nc] if
-    its `objectness` is False.
+    model: has names and stride, and returns (decoded [1, N, 5 + nc], ...) for [1, 3, H, W] in 0..1;
+    [1, N, 4 + nc] if its `objectness` is False.
     """
 
     def __init__(self, model: Any, config: DetectConfig) -> None:
@@ -63,8 +64,12 @@ class Detector:
             torch.cuda.synchronize(self.device)
         return time.perf_counter()
 
-    def _prepare(self, image: np.ndarray) -> tuple[Tensor, tuple[float, float], tuple[float, float]]:
-        """[H, W, 3] uint8 BGR -> ([1, 3, h, w] float 0..1 RGB, gain (x, y), pad (x, y)); the least border that fits."""
+    def _prepare(
+        self, image: np.ndarray
+    ) -> tuple[Tensor, tuple[float, float], tuple[float, float]]:
+        """[H, W, 3] uint8 BGR -> ([1, 3, h, w] float 0..1 RGB, gain (x, y), pad (x, y)); the least
+        border that fits.
+        """
         boxed, plan = letterbox(image, self.shape, auto=True, stride=self.stride)
         pixels = np.ascontiguousarray(boxed[..., ::-1].transpose(2, 0, 1))
         return torch.from_numpy(pixels).to(self.device)[None].float() / 255, plan.ratio, plan.pad
@@ -73,7 +78,8 @@ class Detector:
 def predict(
     model: Any, source: str | Path | Iterable[Frame], config: DetectConfig | None = None
 ) -> Iterator[Detections]:
-    """Yield the Detections of each picture or frame of source, in order; nothing is drawn or written.
+    """Yield the Detections of each picture or frame of source, in order; nothing is drawn or
+    written.
 
     source: as --source, or Frames. Raises UserError for a source that is missing.
     """

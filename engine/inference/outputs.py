@@ -1,4 +1,6 @@
-"""Everything that detection leaves behind, chosen by its flags: files of engine/inference/writers.py, and a window."""
+"""Everything that detection leaves behind, chosen by its flags: files of
+engine/inference/writers.py, and a window.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,9 @@ class Outputs:
         config = self.config
         if self.pictures is None and self._viewer is None:
             return True
-        drawn = annotated(found, config.line_thickness, not config.hide_labels, not config.hide_conf)
+        drawn = annotated(
+            found, config.line_thickness, not config.hide_labels, not config.hide_conf
+        )
         if self.pictures is not None:
             self.pictures(found.frame, drawn)
         return self._viewer(found.frame, drawn) if self._viewer else True

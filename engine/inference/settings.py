@@ -9,28 +9,50 @@ from utils.errors import UserError
 from utils.nms import NMSSettings
 
 USUAL_SIZE = 640
-USUAL_IOU = {True: 0.45, False: 0.7}  # YOLOv5's for heads with objectness, YOLOv8's for those without
+USUAL_IOU = {
+    True: 0.45,
+    False: 0.7,
+}  # YOLOv5's for heads with objectness, YOLOv8's for those without
 
 
 @dataclass(frozen=True)
 class DetectConfig:
     """All flags of detect.py. Raises UserError for an impossible value, with the flag's name."""
 
-    weights: tuple[str, ...] = flag([""], "checkpoint, or several to be averaged; '' takes the best.pt trained last")
-    source: str = flag("", "picture, video, folder, glob, .txt or .streams list, camera number, URL, or "
-                       "`screen [n] [left top width height]`; '' takes the model's own validation pictures")
-    data: str = flag("", "data set YAML whose class names are to be used; '' takes the checkpoint's")
-    imgsz: tuple[int, ...] = flag([], "inference size: side, or height and width; left out: as the model was trained",
-                                  kind=int, aliases=("--img", "--img-size"))
+    weights: tuple[str, ...] = flag(
+        [""], "checkpoint, or several to be averaged; '' takes the best.pt trained last"
+    )
+    source: str = flag(
+        "",
+        "picture, video, folder, glob, .txt or .streams list, camera number, URL, or "
+        "`screen [n] [left top width height]`; '' takes the model's own validation pictures",
+    )
+    data: str = flag(
+        "", "data set YAML whose class names are to be used; '' takes the checkpoint's"
+    )
+    imgsz: tuple[int, ...] = flag(
+        [],
+        "inference size: side, or height and width; left out: as the model was trained",
+        kind=int,
+        aliases=("--img", "--img-size"),
+    )
     conf_thres: float = flag(0.25, "lowest confidence to report", aliases=("--conf",))
-    iou_thres: float | None = flag(None, "overlap above which the less confident of two boxes is dropped; left out: "
-                                   "0.45, for graphs without anchors 0.7", kind=float, aliases=("--iou",))
+    iou_thres: float | None = flag(
+        None,
+        "overlap above which the less confident of two boxes is dropped; left out: "
+        "0.45, for graphs without anchors 0.7",
+        kind=float,
+        aliases=("--iou",),
+    )
     max_det: int = flag(1000, "most detections of a picture")
     device: str = flag("", "cuda device such as 0, or cpu, or mps; '' chooses")
     view_img: bool = flag(False, "show the results in a window, where there is a display")
     save_txt: bool = flag(False, "write labels/NAME.txt")
-    save_format: int = flag(0, "form of boxes in label files: 0 centre and size, 1 corners; shares of the picture",
-                            choices=(0, 1))
+    save_format: int = flag(
+        0,
+        "form of boxes in label files: 0 centre and size, 1 corners; shares of the picture",
+        choices=(0, 1),
+    )
     save_csv: bool = flag(False, "write predictions.csv")
     save_conf: bool = flag(False, "write the confidence into label files too")
     save_crop: bool = flag(False, "write each found object as a picture of its own")
@@ -49,14 +71,20 @@ class DetectConfig:
 
     def __post_init__(self) -> None:
         if len(self.imgsz) > 2 or any(side < 32 for side in self.imgsz):
-            raise UserError(f"--imgsz={self.imgsz}: takes a side, or height and width, of at least 32 pixels")
+            raise UserError(
+                f"--imgsz={self.imgsz}: takes a side, or height and width, of at least 32 pixels"
+            )
         if self.vid_stride < 1:
             raise UserError(f"--vid-stride={self.vid_stride}: must be at least 1")
         if self.line_thickness < 0:
-            raise UserError(f"--line-thickness={self.line_thickness}: must not be negative; 0 is automatic")
+            raise UserError(
+                f"--line-thickness={self.line_thickness}: must not be negative; 0 is automatic"
+            )
         self.nms()
 
     def nms(self, objectness: bool = True) -> NMSSettings:
         """What non-maximum suppression keeps of a head's boxes; refuses thresholds out of range."""
         iou = USUAL_IOU[objectness] if self.iou_thres is None else self.iou_thres
-        return NMSSettings(self.conf_thres, iou, self.max_det, self.classes or None, self.agnostic_nms)
+        return NMSSettings(
+            self.conf_thres, iou, self.max_det, self.classes or None, self.agnostic_nms
+        )

@@ -1,8 +1,8 @@
 """What detect.py leaves behind: label files, a table, crops, pictures and videos.
 
-From: Frames of data/sources/open.py and the Detections found in them. To: files below the run's folder, whose names
-come from Frame.name, so that no two sources share one. Whole files are written atomically; a video is renamed when
-done.
+From: Frames of data/sources/open.py and the Detections found in them. To: files below the run's
+folder, whose names come from Frame.name, so that no two sources share one. Whole files are written
+atomically; a video is renamed when done.
 """
 
 from __future__ import annotations
@@ -25,7 +25,15 @@ from utils.structures import Detections, Frame
 
 CSV_HEADER = ("Image Name", "Prediction", "Confidence")
 CROP_GAIN, CROP_PAD, CROP_QUALITY = 1.02, 10, 95
-KEPT_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")  # OpenCV writes these; the rest become .jpg
+KEPT_SUFFIXES = (
+    ".bmp",
+    ".jpeg",
+    ".jpg",
+    ".png",
+    ".tif",
+    ".tiff",
+    ".webp",
+)  # OpenCV writes these; the rest become .jpg
 LONGEST_GAP = 5.0  # seconds that a still frame stands for a stream that stalled
 
 
@@ -39,21 +47,28 @@ def class_name(detections: Detections, class_id: int) -> str:
 
 
 def _ascending(detections: Detections) -> Iterator[tuple[int, float, np.ndarray]]:
-    """(class, confidence, xyxy rounded to pixels) from the least confident to the most, YOLOv5's order."""
+    """(class, confidence, xyxy rounded to pixels) from the least confident to the most, YOLOv5's
+    order.
+    """
     boxes = np.rint(detections.boxes.cpu().numpy())
     rows = zip(detections.classes.tolist(), detections.scores.tolist(), boxes, strict=True)
     yield from reversed(list(rows))
 
 
-def label_lines(detections: Detections, confidence: bool = False, corners: bool = False) -> list[str]:
-    """Rows of a label file, least confident first: class and box as shares of the picture's sides [, confidence].
+def label_lines(
+    detections: Detections, confidence: bool = False, corners: bool = False
+) -> list[str]:
+    """Rows of a label file, least confident first: class and box as shares of the picture's sides
+    [, confidence].
 
     The box is centre and size, or x1 y1 x2 y2 if corners is set.
     """
     height, width = detections.size
     lines = []
     for class_id, score, box in _ascending(detections):
-        shares = box / (width, height, width, height) if corners else normalise(box, (height, width))
+        shares = (
+            box / (width, height, width, height) if corners else normalise(box, (height, width))
+        )
         values = (class_id, *shares.tolist(), *((score,) if confidence else ()))
         lines.append(" ".join(f"{value:g}" for value in values))
     return lines
@@ -79,7 +94,9 @@ class LabelWriter:
 
 @dataclass
 class TableWriter:
-    """predictions.csv, a row per detection; whole rows are appended picture by picture, so a stream may be watched."""
+    """predictions.csv, a row per detection; whole rows are appended picture by picture, so a stream
+    may be watched.
+    """
 
     path: Path
 
@@ -89,16 +106,22 @@ class TableWriter:
         if not self.path.exists():
             table.writerow(CSV_HEADER)
         for class_id, score, _ in _ascending(detections):
-            table.writerow((Path(frame.path).name, class_name(detections, class_id), f"{score:.2f}"))
+            table.writerow(
+                (Path(frame.path).name, class_name(detections, class_id), f"{score:.2f}")
+            )
         try:
             with open(self.path, "a", encoding="utf-8", newline="") as file:
                 file.write(text.getvalue())
         except OSError as error:
-            raise UserError(f"{self.path}: cannot be written ({error.strerror}); free some space") from None
+            raise UserError(
+                f"{self.path}: cannot be written ({error.strerror}); free some space"
+            ) from None
 
 
 def crop(image: np.ndarray, box: np.ndarray) -> np.ndarray:
-    """The part of image [H, W, 3] around an xyxy box, 2 % and 10 pixels larger than it, within the picture."""
+    """The part of image [H, W, 3] around an xyxy box, 2 % and 10 pixels larger than it, within the
+    picture.
+    """
     low, high = box[:2], box[2:]
     half = ((high - low) * CROP_GAIN + CROP_PAD) / 2
     middle = (low + high) / 2
@@ -113,9 +136,13 @@ def write_picture(path: Path, image: np.ndarray, quality: int = CROP_QUALITY) ->
     import cv2
 
     lossy = path.suffix in (".jpg", ".jpeg")
-    good, content = cv2.imencode(path.suffix, image, [cv2.IMWRITE_JPEG_QUALITY, quality] if lossy else [])
+    good, content = cv2.imencode(
+        path.suffix, image, [cv2.IMWRITE_JPEG_QUALITY, quality] if lossy else []
+    )
     if not good:
-        raise UserError(f"{path}: OpenCV cannot encode this picture; convert the source to JPEG or PNG")
+        raise UserError(
+            f"{path}: OpenCV cannot encode this picture; convert the source to JPEG or PNG"
+        )
     with atomic_write(path) as file:
         file.write(content.tobytes())
 
@@ -149,7 +176,9 @@ def _folder_name(text: str) -> str:
 
 @dataclass
 class PictureWriter:
-    """Annotated pictures under their own names, videos and streams as .mp4 that plays at the original pace."""
+    """Annotated pictures under their own names, videos and streams as .mp4 that plays at the
+    original pace.
+    """
 
     folder: Path
     _videos: dict[str, VideoFile] = field(default_factory=dict)
@@ -157,7 +186,9 @@ class PictureWriter:
     def __call__(self, frame: Frame, drawn: np.ndarray) -> None:
         if frame.kind == "picture":
             suffix = Path(frame.path).suffix.lower()
-            write_picture(self.folder / f"{frame.name}{suffix if suffix in KEPT_SUFFIXES else '.jpg'}", drawn)
+            write_picture(
+                self.folder / f"{frame.name}{suffix if suffix in KEPT_SUFFIXES else '.jpg'}", drawn
+            )
             return
         if frame.kind == "video":  # one at a time: the former is finished
             for name in [name for name in self._videos if name != frame.name]:
@@ -183,14 +214,21 @@ class VideoFile:
         self.path, self.size = path, size
         self.fps = fps if 0.1 <= fps <= 1000 else 30.0
         self._temporary = path.with_name(f".{path.stem}.tmp-{os.getpid()}.mp4")
-        self._writer: Any = cv2.VideoWriter(str(self._temporary), cv2.VideoWriter.fourcc(*"mp4v"), self.fps, size)
+        self._writer: Any = cv2.VideoWriter(
+            str(self._temporary), cv2.VideoWriter.fourcc(*"mp4v"), self.fps, size
+        )
         self._number = 0
         if not self._writer.isOpened():
             self._temporary.unlink(missing_ok=True)
-            raise UserError(f"{path}: OpenCV cannot write this video; free some space, or use --nosave with --save-txt")
+            raise UserError(
+                f"{path}: OpenCV cannot write this video; free some space, or use --nosave with"
+                " --save-txt"
+            )
 
     def add(self, image: np.ndarray, number: int) -> None:
-        """Append frame `number`; frames that a stream dropped before it are stood in for, to keep the pace."""
+        """Append frame `number`; frames that a stream dropped before it are stood in for, to keep
+        the pace.
+        """
         import cv2
 
         if (image.shape[1], image.shape[0]) != self.size:  # a camera that changed its mode
@@ -207,6 +245,8 @@ class VideoFile:
                 raise UserError(f"{self.path}: OpenCV wrote nothing; is the disk full?")
             os.replace(self._temporary, self.path)
         except OSError as error:
-            raise UserError(f"{self.path}: cannot be written ({error.strerror}); free some space") from None
+            raise UserError(
+                f"{self.path}: cannot be written ({error.strerror}); free some space"
+            ) from None
         finally:
             self._temporary.unlink(missing_ok=True)

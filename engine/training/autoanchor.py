@@ -1,7 +1,8 @@
 """AutoAnchor: do the anchors fit the labelled boxes, and if not, which ones would?
 
-Takes sizes and boxes of the data index and a head's anchors, before training; train.py gives the new ones, if any, to
-the model. The search is k-means, then mutation and selection, as in YOLOv5; every draw comes from the stream handed in.
+Takes sizes and boxes of the data index and a head's anchors, before training; train.py gives the
+new ones, if any, to the model. The search is k-means, then mutation and selection, as in YOLOv5;
+every draw comes from the stream handed in.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ class Labels(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AnchorFit:
-    """best: best possible recall, the share of boxes that some anchor matches. above: mean anchors matching a box."""
+    """best: best possible recall, the share of boxes that some anchor matches. above: mean anchors
+    matching a box.
+    """
 
     best: float
     above: float
@@ -46,12 +49,15 @@ class AnchorFit:
 def check_anchors(
     labels: Labels, anchors: Anchors, imgsz: int, ratio: float, stream: np.random.Generator
 ) -> Anchors | None:
-    """Decide about a head's anchors (HeadSpec.anchors, pixels, level by level) and print a sentence on it.
+    """Decide about a head's anchors (HeadSpec.anchors, pixels, level by level) and print a sentence
+    on it.
 
-    imgsz: side of the training pictures. ratio: the loss's anchor_t.
-    Returns better anchors of the same form, their levels in the same order, or None to keep the present ones.
+    imgsz: side of the training pictures. ratio: the loss's anchor_t. Returns better anchors of the
+    same form, their levels in the same order, or None to keep the present ones.
     """
-    old = np.array(anchors, dtype=np.float32).clip(1e-3)  # placeholders of a graph that leaves anchors open hold zeros
+    old = np.array(anchors, dtype=np.float32).clip(
+        1e-3
+    )  # placeholders of a graph that leaves anchors open hold zeros
     sides = training_sides(labels, imgsz, stream)
     if not len(sides):
         print("AutoAnchor: no labelled boxes, anchors kept")
@@ -68,11 +74,15 @@ def check_anchors(
         return None
     print(f"{report}; replaced, now {better.above:.2f} and {better.best:.4f}")
     levels = order_anchors(new.reshape(old.shape), old.prod(2).mean(1))
-    return tuple(tuple((float(width), float(height)) for width, height in level) for level in levels)
+    return tuple(
+        tuple((float(width), float(height)) for width, height in level) for level in levels
+    )
 
 
 def training_sides(labels: Labels, imgsz: int, stream: np.random.Generator) -> np.ndarray:
-    """(width, height) [M, 2] that the boxes have in training: the picture's longer side imgsz, times 0.9 to 1.1."""
+    """(width, height) [M, 2] that the boxes have in training: the picture's longer side imgsz,
+    times 0.9 to 1.1.
+    """
     scale = imgsz / labels.sizes.max(1, initial=1) * stream.uniform(0.9, 1.1, len(labels.sizes))
     per_box = np.repeat(scale, np.diff(labels.offsets))[:, None]
     sides = (labels.boxes[:, 2:4] - labels.boxes[:, :2]) * per_box
@@ -80,7 +90,9 @@ def training_sides(labels: Labels, imgsz: int, stream: np.random.Generator) -> n
 
 
 def closeness(sides: np.ndarray, anchors: np.ndarray) -> np.ndarray:
-    """Boxes [M, 2], anchors [A, 2] -> [A, M] in 0..1: the smaller over the larger side, in the worse direction."""
+    """Boxes [M, 2], anchors [A, 2] -> [A, M] in 0..1: the smaller over the larger side, in the
+    worse direction.
+    """
     wide = sides[:, 0] / anchors[:, :1]
     tall = sides[:, 1] / anchors[:, 1:]
     return np.minimum(np.minimum(wide, tall), 1 / np.maximum(wide, tall))
@@ -93,7 +105,10 @@ def measure(sides: np.ndarray, anchors: np.ndarray, ratio: float) -> AnchorFit:
 
 
 def fitness(sides: np.ndarray, anchors: np.ndarray, ratio: float) -> float:
-    """Mean closeness of the best anchor, where unmatched boxes count 0: what the search maximises. M > 0."""
+    """Mean closeness of the best anchor, where unmatched boxes count 0: what the search maximises.
+
+    M > 0.
+    """
     best = closeness(sides, anchors).max(0)
     return float((best * (best > 1 / ratio)).mean(dtype=np.float64))
 
@@ -123,8 +138,12 @@ def by_area(anchors: np.ndarray) -> np.ndarray:
     return anchors[np.argsort(anchors.prod(1), kind="stable")].astype(np.float32)
 
 
-def cluster(points: np.ndarray, count: int, stream: np.random.Generator, restarts: int = 30) -> np.ndarray:
-    """k-means (Lloyd): points [M, 2] -> the centres [count, 2] with the least mean distance of all restarts."""
+def cluster(
+    points: np.ndarray, count: int, stream: np.random.Generator, restarts: int = 30
+) -> np.ndarray:
+    """k-means (Lloyd): points [M, 2] -> the centres [count, 2] with the least mean distance of all
+    restarts.
+    """
     best, least = points[:count], np.inf
     for _ in range(restarts):
         centres = points[stream.choice(len(points), count, replace=False)]
@@ -150,7 +169,11 @@ def move_centres(points: np.ndarray, centres: np.ndarray, nearest: np.ndarray) -
 
 
 def mutate(
-    sides: np.ndarray, anchors: np.ndarray, ratio: float, stream: np.random.Generator, generations: int
+    sides: np.ndarray,
+    anchors: np.ndarray,
+    ratio: float,
+    stream: np.random.Generator,
+    generations: int,
 ) -> np.ndarray:
     """Multiply anchors [A, 2] by random factors, keep what is fitter, `generations` times over."""
     best = fitness(sides, anchors, ratio)
@@ -165,7 +188,9 @@ def mutate(
 
 
 def order_anchors(anchors: np.ndarray, guide: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Anchors [L, A, 2] with the levels turned round if their mean areas run against guide [L], such as the strides."""
+    """Anchors [L, A, 2] with the levels turned round if their mean areas run against guide [L],
+    such as the strides.
+    """
     areas = anchors.prod(2).mean(1)
     against = (areas[-1] - areas[0]) * (guide[-1] - guide[0]) < 0
     return anchors[::-1].copy() if against else anchors

@@ -1,6 +1,8 @@
-"""What a training run is made of, and how it is put together; train.py holds the loop itself, run.py a run.
+"""What a training run is made of, and how it is put together; train.py holds the loop itself,
+run.py a run.
 
-prepare(config) reads in the order in which things are built: folder, data, model, optimizer, loaders, loss.
+prepare(config) reads in the order in which things are built: folder, data, model, optimizer,
+loaders, loss.
 """
 
 from __future__ import annotations
@@ -40,7 +42,10 @@ from utils.seeds import stream
 
 
 def prepare(
-    config: TrainConfig, hyp: Hyperparameters, resumed: Checkpoint | None = None, folder: Path | None = None
+    config: TrainConfig,
+    hyp: Hyperparameters,
+    resumed: Checkpoint | None = None,
+    folder: Path | None = None,
 ) -> Run:
     """Build a run from its configuration, or put an interrupted one back.
 
@@ -53,7 +58,9 @@ def prepare(
     if device.type == "cuda":
         torch.use_deterministic_algorithms(True, warn_only=True)
     data = load_data(config, world)
-    model = make_model(config, hyp, data[0], resumed).to(device).to(memory_format=torch.channels_last)
+    model = (
+        make_model(config, hyp, data[0], resumed).to(device).to(memory_format=torch.channels_last)
+    )
     config = settle(config, model, device)
     config, hyp, chosen = choose_optimizer(config, hyp, len(data[0]), model.spec.class_count)
     if chosen and world.is_main:
@@ -63,14 +70,29 @@ def prepare(
     freeze(model, config.frozen_rows())
     optimizer = make_optimizer(model, config, hyp)
     loaders = make_loaders(config, hyp, model, data, world)
-    scaler = torch.amp.GradScaler(device.type, enabled=choose_dtype(device, config.precision) == torch.float16)
+    scaler = torch.amp.GradScaler(
+        device.type, enabled=choose_dtype(device, config.precision) == torch.float16
+    )
     loss = build_loss(model.spec, hyp, config.imgsz, config.label_smoothing)
     folder = folder or make_run_folder(config, world)
     run = Run(
-        config, hyp, folder, world, device, data, model, wrap(model, config, world, device), ModelEMA(model), optimizer,
-        scaler, Schedule(config, hyp, len(loaders[0]), family_of(model.graph)), loss, Sparsity(model, config.sparsity),
-        loaders, Progress(),
-    )  # fmt: skip
+        config,
+        hyp,
+        folder,
+        world,
+        device,
+        data,
+        model,
+        wrap(model, config, world, device),
+        ModelEMA(model),
+        optimizer,
+        scaler,
+        Schedule(config, hyp, len(loaders[0]), family_of(model.graph)),
+        loss,
+        Sparsity(model, config.sparsity),
+        loaders,
+        Progress(),
+    )
     if resumed is not None:
         restore(run, resumed)
     if world.is_main:
@@ -88,20 +110,29 @@ def announce(run: Run) -> None:
             index.report.write(run.folder / f"data_{split}_report.csv")
     for warning in (*warnings_of(run.model), *run.hyp.doubts(family_of(run.model.graph))):
         print(f"warning: {warning}")
-    print(describe(run.device), str(choose_dtype(run.device, run.config.precision)).removeprefix("torch."), sep=", ")
+    print(
+        describe(run.device),
+        str(choose_dtype(run.device, run.config.precision)).removeprefix("torch."),
+        sep=", ",
+    )
     about = read_dataset_yaml(run.config.data).about
     if about:
         print(about)
     if not run.config.noplots:
-        print(f"Look into {run.folder}: labels.jpg and train_batch0.jpg show the data from the first minute on, "
-              "val_batch0_pred.jpg what the model finds after each epoch, results.png the curves at the end")
+        print(
+            f"Look into {run.folder}: labels.jpg and train_batch0.jpg show the data from the first"
+            " minute on, val_batch0_pred.jpg what the model finds after each epoch, results.png"
+            " the curves at the end"
+        )
 
 
 def load_data(config: TrainConfig, world: dist.World) -> Data:
     """Index both splits; the main process goes first, so that the others find its cache."""
     if world.size > 1 and not world.is_main:
         torch.distributed.barrier()
-    train = load_dataset(config.data, "train", single_cls=config.single_cls, imgsz_hint=config.imgsz)
+    train = load_dataset(
+        config.data, "train", single_cls=config.single_cls, imgsz_hint=config.imgsz
+    )
     val = load_dataset(config.data, "val", single_cls=config.single_cls)
     if world.size > 1 and world.is_main:
         torch.distributed.barrier()
@@ -111,22 +142,32 @@ def load_data(config: TrainConfig, world: dist.World) -> Data:
 def make_model(
     config: TrainConfig, hyp: Hyperparameters, data: DatasetIndex, resumed: Checkpoint | None
 ) -> DetectionModel:
-    """The graph of --cfg, or of --weights, for the data set's classes, pretrained weights copied in."""
+    """The graph of --cfg, or of --weights, for the data set's classes, pretrained weights copied
+    in.
+    """
     if resumed is not None:
         if len(resumed.names) != len(data.names):
-            raise UserError(f"{config.data}: has {len(data.names)} classes, but the interrupted run had "
-                            f"{len(resumed.names)}; put the names back, or start anew with --weights")
-        return DetectionModel(resumed.graph, class_count=len(data.names), names=data.names, seed=config.seed)
+            raise UserError(
+                f"{config.data}: has {len(data.names)} classes, but the interrupted run had "
+                f"{len(resumed.names)}; put the names back, or start anew with --weights"
+            )
+        return DetectionModel(
+            resumed.graph, class_count=len(data.names), names=data.names, seed=config.seed
+        )
     graph, source = read_source(config.cfg, config.weights, config.scale)
     if config.attention:
         graph = insert(graph, config.attention, config.attention_init)
     elif config.attention_init:
         if not any(row.module in ATTENTION or row.inside for row in read_graph(graph).rows):
-            raise UserError(f"--attention-init {config.attention_init}: {graph['yaml_file']} has no attention; add "
-                            "--attention, such as SimAM@neck")  # fmt: skip
+            raise UserError(
+                f"--attention-init {config.attention_init}: {graph['yaml_file']} has no attention;"
+                " add --attention, such as SimAM@neck"
+            )
         graph = {**graph, "attention_init": config.attention_init}
     anchors = (round(hyp.anchors) or None) if family_of(graph) == "v5" else None
-    model = DetectionModel(graph, class_count=len(data.names), anchors=anchors, names=data.names, seed=config.seed)
+    model = DetectionModel(
+        graph, class_count=len(data.names), anchors=anchors, names=data.names, seed=config.seed
+    )
     if source is not None:
         exclude = ("anchors",) if config.cfg or hyp.anchors else ()
         report = transfer(model, source, exclude)
@@ -136,32 +177,51 @@ def make_model(
     return model
 
 
-def read_source(cfg: str, weights: str, scale: str = "") -> tuple[dict[str, Any], Checkpoint | None]:
+def read_source(
+    cfg: str, weights: str, scale: str = ""
+) -> tuple[dict[str, Any], Checkpoint | None]:
     """The graph of --cfg, else of --weights; and the checkpoint of --weights, if there is one."""
     source = read_weights(find_file(weights)) if weights else None
     if cfg:
         graph = load_graph(cfg, scale)
         return graph, with_graph(source, graph, weights) if source is not None else None
     if source is None:
-        raise UserError("--cfg: give a model such as models/yolov5s.yaml or yolov8n.yaml, or --weights to go on from")
+        raise UserError(
+            "--cfg: give a model such as models/yolov5s.yaml or yolov8n.yaml, or --weights to go on"
+            " from"
+        )
     if scale:
-        raise UserError(f"--scale {scale}: {weights} has its size; give --cfg too for another, or leave --scale out")
+        raise UserError(
+            f"--scale {scale}: {weights} has its size; give --cfg too for another, or leave"
+            " --scale out"
+        )
     if not source.graph:
-        raise UserError(f"--weights {weights}: holds tensors without a graph; give the graph that they are of as --cfg")
+        raise UserError(
+            f"--weights {weights}: holds tensors without a graph; give the graph that they are of"
+            " as --cfg"
+        )
     return source.graph, source
 
 
 def settle(config: TrainConfig, model: DetectionModel, device: torch.device) -> TrainConfig:
-    """Figures that depend on the model: the picture size as a multiple of its stride, the automatic batch size."""
+    """Figures that depend on the model: the picture size as a multiple of its stride, the automatic
+    batch size.
+    """
     stride = max(int(model.stride.max()), 32)
     size = max(-(-config.imgsz // stride) * stride, 2 * stride)
     if size != config.imgsz:
         print(f"--imgsz {config.imgsz} is not a multiple of the stride {stride}, using {size}")
-    batch = fit_batch_size(model, size, device, config.precision) if config.batch_size == -1 else config.batch_size
+    batch = (
+        fit_batch_size(model, size, device, config.precision)
+        if config.batch_size == -1
+        else config.batch_size
+    )
     return dataclasses.replace(config, imgsz=size, batch_size=batch)
 
 
-def fit_anchors(config: TrainConfig, hyp: Hyperparameters, model: DetectionModel, data: DatasetIndex) -> None:
+def fit_anchors(
+    config: TrainConfig, hyp: Hyperparameters, model: DetectionModel, data: DatasetIndex
+) -> None:
     """Replace the anchors, if the head has any, if they miss more than 2 % of the boxes."""
     if not model.spec.anchors or (config.noautoanchor and not hyp.anchors):
         return
@@ -172,9 +232,15 @@ def fit_anchors(config: TrainConfig, hyp: Hyperparameters, model: DetectionModel
 
 
 def freeze(model: DetectionModel, rows: tuple[int, ...]) -> None:
-    """Stop the rows' parameters from learning. Raises UserError for a row that is not there, or if none is left."""
+    """Stop the rows' parameters from learning.
+
+    Raises UserError for a row that is not there, or if none is left.
+    """
     if rows and max(rows) >= len(model.model):
-        raise UserError(f"--freeze {max(rows)}: the model has rows 0 to {len(model.model) - 1}; name some of those")
+        raise UserError(
+            f"--freeze {max(rows)}: the model has rows 0 to {len(model.model) - 1}; name some of"
+            " those"
+        )
     for row in model.model:
         if row.i in rows:
             row.requires_grad_(False)
@@ -189,18 +255,29 @@ def make_loaders(
     stride, share = int(model.stride.max()), dist.share_of_batch(world, config.batch_size)
     device = next(model.parameters()).device.type
     workers = choose_workers(config.workers, device, share)
-    common: dict[str, Any] = {"imgsz": config.imgsz, "stride": stride, "hyp": hyp, "seed": config.seed}
+    common: dict[str, Any] = {
+        "imgsz": config.imgsz,
+        "stride": stride,
+        "hyp": hyp,
+        "seed": config.seed,
+    }
     common["cache"] = config.cache
-    train = DatasetSettings(augment=True, rect=config.rect, batch_size=share, copies=world.size, **common)
+    train = DatasetSettings(
+        augment=True, rect=config.rect, batch_size=share, copies=world.size, **common
+    )
     reading: dict[str, Any] = {"workers": workers, "pin_memory": device == "cuda"}
-    loader = build_loader(data[0], train, shuffle=True, rank=world.rank, world=world.size, **reading)
+    loader = build_loader(
+        data[0], train, shuffle=True, rank=world.rank, world=world.size, **reading
+    )
     if not world.is_main:
         return loader, None
     val = DatasetSettings(augment=False, rect=True, batch_size=share * 2, pad=0.5, **common)
     return loader, build_loader(data[1], val, **reading)
 
 
-def wrap(model: DetectionModel, config: TrainConfig, world: dist.World, device: torch.device) -> nn.Module:
+def wrap(
+    model: DetectionModel, config: TrainConfig, world: dist.World, device: torch.device
+) -> nn.Module:
     """The model as the loop calls it."""
     network: nn.Module = model
     if world.size > 1:

@@ -24,7 +24,8 @@ def first_bad_gradient(model: nn.Module) -> str | None:
 
 @torch.no_grad()
 def first_bad_layer(model: nn.Module, images: torch.Tensor) -> str | None:
-    """Run images [B, 3, H, W] through the model and name the first layer whose output is not finite, or None.
+    """Run images [B, 3, H, W] through the model and name the first layer whose output is not
+    finite, or None.
 
     Batch-norm statistics move during the run; it is only called when training ends anyway.
     """
@@ -37,7 +38,9 @@ def first_bad_layer(model: nn.Module, images: torch.Tensor) -> str | None:
 
         return hook
 
-    leaves = [(name, module) for name, module in model.named_modules() if not any(module.children())]
+    leaves = [
+        (name, module) for name, module in model.named_modules() if not any(module.children())
+    ]
     handles = [module.register_forward_hook(watch(name)) for name, module in leaves]
     try:
         model(images)
@@ -48,7 +51,9 @@ def first_bad_layer(model: nn.Module, images: torch.Tensor) -> str | None:
 
 
 def explain(model: nn.Module, images: torch.Tensor) -> str:
-    """One phrase on where the first non-finite value stands: pictures, weights, or a layer's output."""
+    """One phrase on where the first non-finite value stands: pictures, weights, or a layer's
+    output.
+    """
     if not torch.isfinite(images).all():
         return "the pictures themselves"
     weight = first_bad_tensor(model)

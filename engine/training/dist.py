@@ -1,4 +1,7 @@
-"""Several processes under torchrun: who am I, wait for the others, agree with them. One process needs none of it."""
+"""Several processes under torchrun: who am I, wait for the others, agree with them.
+
+One process needs none of it.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,10 @@ class World:
 
 
 def start(device: str = "") -> World:
-    """Join the group that torchrun announces through the environment; alone without it. Only rank 0 talks."""
+    """Join the group that torchrun announces through the environment; alone without it.
+
+    Only rank 0 talks.
+    """
     size = os.environ.get("WORLD_SIZE", "1")
     if size == "1":
         return World()
@@ -36,7 +42,9 @@ def start(device: str = "") -> World:
     try:
         dist.init_process_group(backend, timeout=timedelta(hours=3))
     except ValueError as error:
-        raise UserError(f"WORLD_SIZE={size}: no process group ({error}); start with torchrun, or unset it") from None
+        raise UserError(
+            f"WORLD_SIZE={size}: no process group ({error}); start with torchrun, or unset it"
+        ) from None
     if dist.get_rank() > 0:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (it is to last as long as the process)
     return World(dist.get_rank(), dist.get_world_size(), int(os.environ.get("LOCAL_RANK", "0")))
@@ -48,7 +56,8 @@ def stop(world: World) -> None:
 
 
 def own_device(world: World, wanted: str) -> str:
-    """This process's part of --device: '2,3' gives one of them to each process of a machine, '' counts from 0.
+    """This process's part of --device: '2,3' gives one of them to each process of a machine, ''
+    counts from 0.
 
     Raises UserError if a list is shorter than the number of processes here.
     """
@@ -58,7 +67,9 @@ def own_device(world: World, wanted: str) -> str:
         return "cpu"
     numbers = [part.strip() for part in wanted.removeprefix("cuda:").split(",")] if wanted else []
     if numbers and world.local_rank >= len(numbers):
-        raise UserError(f"--device {wanted}: names {len(numbers)} devices for more processes; name one for each")
+        raise UserError(
+            f"--device {wanted}: names {len(numbers)} devices for more processes; name one for each"
+        )
     own = numbers[world.local_rank] if numbers else str(world.local_rank)
     if own.isdecimal():
         torch.cuda.set_device(int(own))
@@ -74,9 +85,14 @@ def refuse_alone(world: World, config: TrainConfig) -> None:
 
 
 def share_of_batch(world: World, batch_size: int) -> int:
-    """Pictures a step for this process; the flag counts all processes. Raises UserError if they do not divide."""
+    """Pictures a step for this process; the flag counts all processes.
+
+    Raises UserError if they do not divide.
+    """
     if batch_size % world.size:
-        raise UserError(f"--batch-size {batch_size}: must be a multiple of the {world.size} processes")
+        raise UserError(
+            f"--batch-size {batch_size}: must be a multiple of the {world.size} processes"
+        )
     return batch_size // world.size
 
 

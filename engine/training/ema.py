@@ -1,4 +1,6 @@
-"""An exponential moving average of a model: what is validated, saved as best.pt and used afterwards."""
+"""An exponential moving average of a model: what is validated, saved as best.pt and used
+afterwards.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +14,13 @@ from torch import nn
 class ModelEMA:
     """Averages every floating entry of the state dict, batch-norm statistics included.
 
-    decay(u) = decay * (1 - exp(-u / tau)) with u the number of updates, so that early averages forget fast.
-    Integer buffers keep the value they had at the copy, as in YOLOv5.
+    decay(u) = decay * (1 - exp(-u / tau)) with u the number of updates, so that early averages
+    forget fast. Integer buffers keep the value they had at the copy, as in YOLOv5.
     """
 
-    def __init__(self, model: nn.Module, decay: float = 0.9999, tau: float = 2000.0, updates: int = 0) -> None:
+    def __init__(
+        self, model: nn.Module, decay: float = 0.9999, tau: float = 2000.0, updates: int = 0
+    ) -> None:
         self.module = deepcopy(model).eval()
         self.updates = updates
         self._decay, self._tau = decay, tau

@@ -1,4 +1,6 @@
-"""What a run tells: results.csv as YOLOv5 writes it, TensorBoard if installed, progress lines, timing, final scores."""
+"""What a run tells: results.csv as YOLOv5 writes it, TensorBoard if installed, progress lines,
+timing, final scores.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ RATES = ("x/lr0", "x/lr1", "x/lr2")
 
 
 def columns(losses: Sequence[str] = LOSSES, extra: Iterable[str] = ()) -> tuple[str, ...]:
-    """Names of results.csv's columns, YOLOv5's with its terms of the loss; extra ones follow those of training."""
+    """Names of results.csv's columns, YOLOv5's with its terms of the loss; extra ones follow those
+    of training.
+    """
     train, val = ([f"{split}/{name}_loss" for name in losses] for split in ("train", "val"))
     return ("epoch", *train, *extra, *SCORES, *val, *RATES)
 
@@ -33,7 +37,9 @@ def train_header(losses: Sequence[str] = LOSSES) -> str:
 
 def train_row(epoch: str, memory: str, losses: Sequence[float], instances: int, size: int) -> str:
     """One progress line below train_header."""
-    return f"{epoch:>11}{memory:>11}" + "".join(f"{value:>11.4g}" for value in (*losses, instances, size))
+    return f"{epoch:>11}{memory:>11}" + "".join(
+        f"{value:>11.4g}" for value in (*losses, instances, size)
+    )
 
 
 def time_to_come(seconds: float, epochs: int) -> str:
@@ -52,7 +58,11 @@ def read_results(path: Path) -> list[dict[str, float]]:
     with open(path, encoding="utf-8", newline="") as file:
         lines = [[cell.strip() for cell in line] for line in csv.reader(file) if line]
     names = lines[0] if lines else []
-    return [dict(zip(names, map(_number, line), strict=True)) for line in lines[1:] if len(line) == len(names)]
+    return [
+        dict(zip(names, map(_number, line), strict=True))
+        for line in lines[1:]
+        if len(line) == len(names)
+    ]
 
 
 def _number(cell: str) -> float:
@@ -63,10 +73,11 @@ def _number(cell: str) -> float:
 
 
 class ResultsLog:
-    """results.csv, rewritten whole and atomically each epoch; TensorBoard files beside it when installed.
+    """results.csv, rewritten whole and atomically each epoch; TensorBoard files beside it when
+    installed.
 
-    names: of the columns, see columns(). keep_before: of a resumed run, the epoch it starts at; rows from there on are
-    dropped and come again.
+    names: of the columns, see columns(). keep_before: of a resumed run, the epoch it starts at;
+    rows from there on are dropped and come again.
     """
 
     def __init__(self, folder: Path, names: Sequence[str], keep_before: int = 0) -> None:
@@ -75,7 +86,8 @@ class ResultsLog:
         self._board = _tensorboard(folder, keep_before)
 
     def add(self, train: dict[str, float], metrics: Metrics | None, rates: Sequence[float]) -> None:
-        """Append one epoch: its number and training figures by column name, its scores, a learning rate per group.
+        """Append one epoch: its number and training figures by column name, its scores, a learning
+        rate per group.
 
         Without a validation the former scores stand again, as in YOLOv5.
         """
@@ -83,7 +95,13 @@ class ResultsLog:
         tested = [*SCORES, *(name for name in self.names if name.startswith("val/"))]
         values = {name: former.get(name, 0.0) for name in tested}
         if metrics is not None:
-            scores = (metrics.precision, metrics.recall, metrics.map50, metrics.map, *metrics.losses)
+            scores = (
+                metrics.precision,
+                metrics.recall,
+                metrics.map50,
+                metrics.map,
+                *metrics.losses,
+            )
             values = dict(zip(tested, scores, strict=True))
         row = {**train, **values, **dict(zip(RATES, rates, strict=True))}
         self.rows.append(row)
@@ -97,7 +115,9 @@ class ResultsLog:
         with atomic_write(self.path, "w") as file:
             file.write(",".join(f"{name:>20}" for name in self.names) + "\n")
             for row in self.rows:
-                file.write(",".join(f"{row.get(name, math.nan):>20.5g}" for name in self.names) + "\n")
+                file.write(
+                    ",".join(f"{row.get(name, math.nan):>20.5g}" for name in self.names) + "\n"
+                )
 
     def close(self) -> None:
         if self._board:
@@ -134,12 +154,25 @@ class Timing:
 
 
 def write_metrics(folder: Path, metrics: Metrics, more: dict[str, Any]) -> None:
-    """Write metrics.json: the scores of a run's best checkpoint, whole and by class and size, and `more`.
+    """Write metrics.json: the scores of a run's best checkpoint, whole and by class and size, and
+    `more`.
 
-    It is the last thing a run writes, so its being there says that the run is finished. NaN becomes null.
+    It is the last thing a run writes, so its being there says that the run is finished. NaN becomes
+    null.
     """
-    names = ("images", "instances", "precision", "recall", "map50", "map", "ap_small", "ap_medium", "ap_large",
-             "protocol", "speed_ms")  # fmt: skip
+    names = (
+        "images",
+        "instances",
+        "precision",
+        "recall",
+        "map50",
+        "map",
+        "ap_small",
+        "ap_medium",
+        "ap_large",
+        "protocol",
+        "speed_ms",
+    )
     content = {name: getattr(metrics, name) for name in names}
     content["classes"] = [dataclasses.asdict(row) for row in metrics.classes]
     with atomic_write(folder / "metrics.json", "w") as file:

@@ -1,8 +1,9 @@
-"""The optimizer as YOLOv5 and YOLOv8 set it up: three groups of parameters, a warm-up, a schedule without a state.
+"""The optimizer as YOLOv5 and YOLOv8 set it up: three groups of parameters, a warm-up, a schedule
+without a state.
 
-engine/training/build.py calls choose_optimizer once the number of pictures is known; train.py asks the Schedule.
-Nothing here has a state of its own but the optimizer: rates follow from the number of the step, so a resumed run
-needs no scheduler to be restored.
+engine/training/build.py calls choose_optimizer once the number of pictures is known; train.py asks
+the Schedule. Nothing here has a state of its own but the optimizer: rates follow from the number of
+the step, so a resumed run needs no scheduler to be restored.
 """
 
 from __future__ import annotations
@@ -22,11 +23,14 @@ SHORT_RUN = 10_000  # optimizer steps up to which `--optimizer auto` takes AdamW
 NORMS = tuple(kind for name, kind in vars(nn).items() if "Norm" in name and isinstance(kind, type))
 
 
-def parameter_groups(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter], list[nn.Parameter]]:
+def parameter_groups(
+    model: nn.Module,
+) -> tuple[list[nn.Parameter], list[nn.Parameter], list[nn.Parameter]]:
     """Split into (biases, decayed, not decayed), the order of YOLOv5's optimizer groups.
 
-    Biases are what is named so. Norm weights are not decayed, nor are bare scales and offsets of attention modules
-    (at most one side longer than 1), which decay would pull away from the identity. Everything else is.
+    Biases are what is named so. Norm weights are not decayed, nor are bare scales and offsets of
+    attention modules (at most one side longer than 1), which decay would pull away from the
+    identity. Everything else is.
     """
     biases: list[nn.Parameter] = []
     decayed: list[nn.Parameter] = []
@@ -35,7 +39,9 @@ def parameter_groups(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Para
         for name, parameter in module.named_parameters(recurse=False):
             if name == "bias":
                 biases.append(parameter)
-            elif (name == "weight" and isinstance(module, NORMS)) or _is_bare_scale(module, name, parameter):
+            elif (name == "weight" and isinstance(module, NORMS)) or _is_bare_scale(
+                module, name, parameter
+            ):
                 undecayed.append(parameter)
             else:
                 decayed.append(parameter)
@@ -49,7 +55,9 @@ def _is_bare_scale(module: nn.Module, name: str, parameter: nn.Parameter) -> boo
 
 @dataclass(frozen=True)
 class AutoChoice:
-    """What YOLOv8's `auto` takes: an optimizer, its learning rate, and its momentum (Adam's first beta)."""
+    """What YOLOv8's `auto` takes: an optimizer, its learning rate, and its momentum (Adam's first
+    beta).
+    """
 
     optimizer: str
     lr0: float
@@ -57,7 +65,8 @@ class AutoChoice:
 
 
 def auto_choice(iterations: int, class_count: int) -> AutoChoice:
-    """YOLOv8's rule: AdamW for short runs, its rate falling with the number of classes; else Nesterov's SGD.
+    """YOLOv8's rule: AdamW for short runs, its rate falling with the number of classes; else
+    Nesterov's SGD.
 
     For long runs releases since 8.4 take MuSGD, and those before SGD as here.
     """
@@ -69,10 +78,11 @@ def auto_choice(iterations: int, class_count: int) -> AutoChoice:
 def choose_optimizer(
     config: TrainConfig, hyp: Hyperparameters, pictures: int, class_count: int
 ) -> tuple[TrainConfig, Hyperparameters, str]:
-    """Put what `--optimizer auto` stands for in its place, and say in one line what and why; "" if nothing was chosen.
+    """Put what `--optimizer auto` stands for in its place, and say in one line what and why; "" if
+    nothing was chosen.
 
-    As in YOLOv8 the biases' warm-up then starts at 0, and SGD's momentum is the hyperparameter after all, since that is
-    where the warm-up leaves it.
+    As in YOLOv8 the biases' warm-up then starts at 0, and SGD's momentum is the hyperparameter
+    after all, since that is where the warm-up leaves it.
     """
     if config.optimizer != "auto":
         return config, hyp, ""
@@ -81,14 +91,19 @@ def choose_optimizer(
     is_sgd = choice.optimizer == "SGD"
     momentum = hyp.momentum if is_sgd else choice.momentum
     name = "SGD with Nesterov momentum (YOLOv8's MuSGD is not here)" if is_sgd else choice.optimizer
-    why = f"{steps} steps are {'more than' if is_sgd else 'at most'} {SHORT_RUN}, {class_count} classes"
+    why = (
+        f"{steps} steps are {'more than' if is_sgd else 'at most'} {SHORT_RUN}, {class_count}"
+        " classes"
+    )
     rates = f"lr0 {choice.lr0:g}, momentum {momentum:g}, warmup_bias_lr 0"
     note = f"optimizer auto: {name}, {rates}, whatever --hyp says: {why}"
     changed = dataclasses.replace(hyp, lr0=choice.lr0, momentum=momentum, warmup_bias_lr=0.0)
     return dataclasses.replace(config, optimizer=choice.optimizer), changed, note
 
 
-def make_optimizer(model: nn.Module, config: TrainConfig, hyp: Hyperparameters) -> torch.optim.Optimizer:
+def make_optimizer(
+    model: nn.Module, config: TrainConfig, hyp: Hyperparameters
+) -> torch.optim.Optimizer:
     """SGD with Nesterov momentum, Adam or AdamW over the three groups; only the second one decays.
 
     `auto` must have been resolved by choose_optimizer.
@@ -100,7 +115,9 @@ def make_optimizer(model: nn.Module, config: TrainConfig, hyp: Hyperparameters) 
         {"params": undecayed, "weight_decay": 0.0},
     ]
     if config.optimizer == "SGD":
-        return torch.optim.SGD(groups, lr=hyp.lr0, momentum=hyp.momentum, nesterov=hyp.momentum > 0, foreach=True)
+        return torch.optim.SGD(
+            groups, lr=hyp.lr0, momentum=hyp.momentum, nesterov=hyp.momentum > 0, foreach=True
+        )
     kind = {"Adam": torch.optim.Adam, "AdamW": torch.optim.AdamW}[config.optimizer]
     return kind(groups, lr=hyp.lr0, betas=(hyp.momentum, 0.999), foreach=True)
 
@@ -125,9 +142,13 @@ class Schedule:
 
     @property
     def warmup_iterations(self) -> int:
-        """The last iteration of the warm-up; YOLOv8 ends it before the last epoch, however few there are."""
+        """The last iteration of the warm-up; YOLOv8 ends it before the last epoch, however few
+        there are.
+        """
         longest = self.config.epochs - 1 if self.family == "v8" else math.inf
-        return max(round(min(self.hyp.warmup_epochs, longest) * self.batches), self.hyp.warmup_iterations)
+        return max(
+            round(min(self.hyp.warmup_epochs, longest) * self.batches), self.hyp.warmup_iterations
+        )
 
     def decay_factor(self, epoch: int) -> float:
         """Share of lr0 at an epoch: a line, or half a cosine, from 1 to lrf."""
@@ -139,8 +160,9 @@ class Schedule:
     def rates(self, iteration: int) -> Rates:
         """Rates of an iteration, counted from the start of the run.
 
-        YOLOv5's scheduler lags by one epoch once the warm-up is over, and the epoch in which the warm-up ends keeps
-        its last value; both are reproduced, since its published recipes were tuned with them. YOLOv8's does neither.
+        YOLOv5's scheduler lags by one epoch once the warm-up is over, and the epoch in which the
+        warm-up ends keeps its last value; both are reproduced, since its published recipes were
+        tuned with them. YOLOv8's does neither.
         """
         epoch, last_warm = iteration // self.batches, self.warmup_iterations
         full = self.config.accumulate(self.hyp.nominal_batch)
@@ -159,7 +181,9 @@ class Schedule:
 
 
 def apply_rates(optimizer: torch.optim.Optimizer, rates: Rates) -> None:
-    """Set the groups' learning rates, and the momentum where the optimizer has one (not Adam, as in YOLOv5)."""
+    """Set the groups' learning rates, and the momentum where the optimizer has one (not Adam, as in
+    YOLOv5).
+    """
     for group, rate in zip(optimizer.param_groups, rates.learning_rates, strict=True):
         group["lr"] = rate
         if "momentum" in group:

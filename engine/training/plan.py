@@ -1,7 +1,8 @@
-"""From what the user gave to a run that can start: train.py gives its flags, api/yolo.py its keywords.
+"""From what the user gave to a run that can start: train.py gives its flags, api/yolo.py its
+keywords.
 
-What was given goes before the data set's suggestions, those before what suits the graph's family, and that before the
-general defaults (utils/config.py); an interrupted run keeps its own.
+What was given goes before the data set's suggestions, those before what suits the graph's family,
+and that before the general defaults (utils/config.py); an interrupted run keeps its own.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from utils.files import find_file
 
 
 def plan(given: dict[str, Any], changes: dict[str, Any] | None = None) -> Run:
-    """Prepare the run of {field: value}, over the data set's suggestions over the defaults; or one to go on with.
+    """Prepare the run of {field: value}, over the data set's suggestions over the defaults; or one
+    to go on with.
 
     changes: single hyperparameters over those of the file.
     """
@@ -41,9 +43,19 @@ def plan(given: dict[str, Any], changes: dict[str, Any] | None = None) -> Run:
 
 
 def read_interrupted(resume: str) -> tuple[TrainConfig, Hyperparameters, Checkpoint, Path]:
-    """(configuration, hyperparameters, checkpoint, folder) of the run to go on with; 'newest' finds it."""
+    """(configuration, hyperparameters, checkpoint, folder) of the run to go on with; 'newest' finds
+    it.
+    """
     path = checkpoints.newest_last(Path("runs")) if resume == "newest" else find_file(resume)
     checkpoint = checkpoints.read_for_resume(path)
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in checkpoint.config.items()}
+    values = {
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in checkpoint.config.items()
+    }
     config = build(TrainConfig, values)
-    return config, Hyperparameters.from_mapping(checkpoint.hyp, str(path)), checkpoint, path.parent.parent
+    return (
+        config,
+        Hyperparameters.from_mapping(checkpoint.hyp, str(path)),
+        checkpoint,
+        path.parent.parent,
+    )

@@ -1,8 +1,10 @@
-"""What a training run is at any moment, saved and put back: weights, averages, optimizer, position, randomness.
+"""What a training run is at any moment, saved and put back: weights, averages, optimizer, position,
+randomness.
 
-build.py makes a Run and restores it from a Checkpoint; train.py saves it after each epoch and when interrupted. A
-resumed run ends with the same weights, bit for bit, with the same number of threads, kind of processor and torch
-version; others add in another order, and training amplifies the difference.
+build.py makes a Run and restores it from a Checkpoint; train.py saves it after each epoch and when
+interrupted. A resumed run ends with the same weights, bit for bit, with the same number of threads,
+kind of processor and torch version; others add in another order, and training amplifies the
+difference.
 """
 
 from __future__ import annotations
@@ -56,7 +58,9 @@ class Run:
     device: torch.device
     data: Data
     model: DetectionModel
-    network: nn.Module  # the model as it is called: bare, compiled, or wrapped for several processes
+    network: (
+        nn.Module
+    )  # the model as it is called: bare, compiled, or wrapped for several processes
     ema: ModelEMA
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
@@ -76,8 +80,12 @@ class Run:
 
 
 def snapshot(run: Run) -> Checkpoint:
-    """The whole state between two batches. Gradients belong to it: a step may be made of several batches."""
-    grads = {key: value.grad for key, value in run.model.named_parameters() if value.grad is not None}
+    """The whole state between two batches. Gradients belong to it: a step may be made of several
+    batches.
+    """
+    grads = {
+        key: value.grad for key, value in run.model.named_parameters() if value.grad is not None
+    }
     training = {
         "model": run.model.state_dict(),
         "updates": run.ema.updates,
@@ -88,28 +96,38 @@ def snapshot(run: Run) -> Checkpoint:
         "random": checkpoints.random_state(run.device),
         "data_digests": [index.digest for index in run.data],
     }
-    return dataclasses.replace(lean_snapshot(run), state=run.ema.module.state_dict(), training=training)
+    return dataclasses.replace(
+        lean_snapshot(run), state=run.ema.module.state_dict(), training=training
+    )
 
 
 def lean_snapshot(run: Run) -> Checkpoint:
     """What inference needs: the averaged weights, the graph, the names."""
     progress = run.progress
     return Checkpoint(
-        graph=run.model.graph, names=run.model.names, state=checkpoints.lean(run.ema.module.state_dict()),
-        config=run.config.plain(), hyp=dataclasses.asdict(run.hyp), data=str(run.config.data),
-        epoch=progress.epoch, scores=progress.scores,
-    )  # fmt: skip
+        graph=run.model.graph,
+        names=run.model.names,
+        state=checkpoints.lean(run.ema.module.state_dict()),
+        config=run.config.plain(),
+        hyp=dataclasses.asdict(run.hyp),
+        data=str(run.config.data),
+        epoch=progress.epoch,
+        scores=progress.scores,
+    )
 
 
 def save_last(run: Run) -> None:
-    """Write last.pt, the former one kept beside it. A model with a non-finite weight is never saved."""
+    """Write last.pt, the former one kept beside it.
+
+    A model with a non-finite weight is never saved.
+    """
     if not run.world.is_main:
         return
     bad = first_bad_tensor(run.model)
     if bad:
         raise UserError(
-            f"epoch {run.progress.epoch}: {bad} is not finite, so nothing was saved; {run.last} is the last good "
-            "checkpoint: go on from it with a lower lr0"
+            f"epoch {run.progress.epoch}: {bad} is not finite, so nothing was saved; {run.last} is"
+            " the last good checkpoint: go on from it with a lower lr0"
         )
     checkpoints.save(snapshot(run), run.last, keep_previous=True)
 
@@ -118,7 +136,10 @@ def restore(run: Run, resumed: Checkpoint) -> None:
     """Put a snapshot back: the next batch is computed as if there had been no interruption."""
     state = resumed.training or {}
     if state["data_digests"] != [index.digest for index in run.data]:
-        print("the data set has changed since the run was interrupted: it goes on, but not as it would have")
+        print(
+            "the data set has changed since the run was interrupted: it goes on, but not as it"
+            " would have"
+        )
     run.model.load_state_dict(state["model"])
     run.ema.load(resumed.state, state["updates"])
     run.optimizer.load_state_dict(state["optimizer"])

@@ -1,4 +1,6 @@
-"""Class weights and picture weights for --image-weights: badly found and rare classes are drawn more often."""
+"""Class weights and picture weights for --image-weights: badly found and rare classes are drawn
+more often.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,8 @@ import numpy as np
 
 
 def class_weights(classes: np.ndarray, class_count: int) -> np.ndarray:
-    """[M] classes of all labels -> [nc] weights in inverse proportion to how often each occurs, sum 1.
+    """[M] classes of all labels -> [nc] weights in inverse proportion to how often each occurs, sum
+    1.
 
     A class that never occurs counts as if it did once.
     """
@@ -16,14 +19,17 @@ def class_weights(classes: np.ndarray, class_count: int) -> np.ndarray:
 
 
 def focus_on_weak(weights: np.ndarray, ap: np.ndarray) -> np.ndarray:
-    """Class weights [nc] and AP of each class [nc] -> class weights [nc] that shrink as a class is found well."""
+    """Class weights [nc] and AP of each class [nc] -> class weights [nc] that shrink as a class is
+    found well.
+    """
     return weights * (1 - ap) ** 2
 
 
 def image_weights(classes: np.ndarray, offsets: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Sum of class weights over each picture's labels: [n].
 
-    classes: [M] of all labels, picture after picture. offsets: [n + 1] where each picture's begin. weights: [nc].
+    classes: [M] of all labels, picture after picture. offsets: [n + 1] where each picture's begin.
+    weights: [nc].
     """
     running = np.concatenate(([0.0], np.cumsum(weights[classes.astype(int)])))
     return running[offsets[1:]] - running[offsets[:-1]]

@@ -1,11 +1,14 @@
-"""NAM's weight sparsity penalty: p * (sum |gamma| + sum |lambda|) over the scale factors of all NAM modules.
+"""NAM's weight sparsity penalty: p * (sum |gamma| + sum |lambda|) over the scale factors of all NAM
+modules.
 
-Liu, Shao, Teng and Hoffmann, "NAM: Normalization-based Attention Module", NeurIPS 2021 workshop, equation 4
-(https://arxiv.org/abs/2111.12419). The loss of a step is the sum over its pictures there, and so it is here: YOLOv5's
-loss is multiplied by the batch. Any attention module that has a method `sparsity_scales()` takes part.
+Liu, Shao, Teng and Hoffmann, "NAM: Normalization-based Attention Module", NeurIPS 2021 workshop,
+equation 4 (https://arxiv.org/abs/2111.12419). The loss of a step is the sum over its pictures
+there, and so it is here: YOLOv5's loss is multiplied by the batch. Any attention module that has a
+method `sparsity_scales()` takes part.
 
-The penalty enters as its gradient, p * sign(scale), once for each optimizer step: after unscaling, before clipping,
-the same in every process. (The authors' published script walks over the wrong children and so never applies it.)
+The penalty enters as its gradient, p * sign(scale), once for each optimizer step: after unscaling,
+before clipping, the same in every process. (The authors' published script walks over the wrong
+children and so never applies it.)
 """
 
 from __future__ import annotations
@@ -28,9 +31,14 @@ class Sparsity:
 
     def __init__(self, model: nn.Module, weight: float) -> None:
         self.weight = weight
-        self.layers = {name: scales for name, module in _sources(model) if (scales := module.sparsity_scales())}
+        self.layers = {
+            name: scales for name, module in _sources(model) if (scales := module.sparsity_scales())
+        }
         if weight and not self.layers:
-            raise UserError(f"--sparsity {weight}: the graph has no NAM row whose scales it could press on; add one")
+            raise UserError(
+                f"--sparsity {weight}: the graph has no NAM row whose scales it could press on;"
+                " add one"
+            )
 
     @property
     def scales(self) -> list[nn.Parameter]:
@@ -53,18 +61,28 @@ class Sparsity:
         return {"train/sparsity": self.weight * total}
 
     def table(self) -> str:
-        """How many scales of each layer lie below each threshold, aligned for the terminal; "" without any layer."""
+        """How many scales of each layer lie below each threshold, aligned for the terminal; ""
+        without any layer.
+        """
         if not self.layers:
             return ""
-        header = f"{'NAM scales near zero':>32}{'scales':>9}" + "".join(f"{f'< {limit:g}':>9}" for limit in THRESHOLDS)
+        header = f"{'NAM scales near zero':>32}{'scales':>9}" + "".join(
+            f"{f'< {limit:g}':>9}" for limit in THRESHOLDS
+        )
         rows = [_row(name, scales) for name, scales in self.layers.items()]
         everything = [scale for scales in self.layers.values() for scale in scales]
-        return "\n".join([header, *rows, _row("all", everything)] if len(rows) > 1 else [header, *rows])
+        return "\n".join(
+            [header, *rows, _row("all", everything)] if len(rows) > 1 else [header, *rows]
+        )
 
 
 def _sources(model: nn.Module) -> list[tuple[str, Any]]:
     """Modules with scales, by their state-dict names."""
-    return [(name, module) for name, module in model.named_modules() if hasattr(module, "sparsity_scales")]
+    return [
+        (name, module)
+        for name, module in model.named_modules()
+        if hasattr(module, "sparsity_scales")
+    ]
 
 
 def _row(name: str, scales: list[nn.Parameter]) -> str:

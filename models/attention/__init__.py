@@ -1,6 +1,8 @@
-"""Attention modules: one file, one module, one paper. Adding one is adding a file here; nothing else is edited.
+"""Attention modules: one file, one module, one paper. Adding one is adding a file here; nothing
+else is edited.
 
-Files whose name begins with an underscore are machinery; all others are imported, and so registered, right here.
+Files whose name begins with an underscore are machinery; all others are imported, and so
+registered, right here.
 """
 
 from __future__ import annotations
@@ -27,11 +29,14 @@ def names() -> list[str]:
     return sorted(ATTENTION)
 
 
-def build_attention(name: str, channels: int, *, init: str = "paper", **arguments: object) -> nn.Module:
+def build_attention(
+    name: str, channels: int, *, init: str = "paper", **arguments: object
+) -> nn.Module:
     """Make the attention module called name for maps of so many channels.
 
     init: paper, or identity to start bit-equal to no module at all (models/attention/_identity.py).
-    Raises UserError for a name or an argument that does not exist, or a value that the module refuses.
+    Raises UserError for a name or an argument that does not exist, or a value that the module
+    refuses.
     """
     if name not in ATTENTION:
         raise UserError(f"{name}: no such attention module{closest(name, names())}")

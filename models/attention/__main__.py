@@ -1,4 +1,6 @@
-"""`python -m models.attention`: the library at a glance, measured and printed by models/costs/glance.py."""
+"""`python -m models.attention`: the library at a glance, measured and printed by
+models/costs/glance.py.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,9 @@
-"""Lean building blocks of attention modules: less memory traffic and less kept for backward than the plain formulas.
+"""Lean building blocks of attention modules: less memory traffic and less kept for backward than
+the plain formulas.
 
-Hand-written backward passes only run in eager mode; whatever `traced` recognises takes the plain formula. On a CPU a
-map that is written out costs more than the arithmetic on it, so intermediates are made a block at a time.
+Hand-written backward passes only run in eager mode; whatever `traced` recognises takes the plain
+formula. On a CPU a map that is written out costs more than the arithmetic on it, so intermediates
+are made a block at a time.
 """
 
 from __future__ import annotations
@@ -12,14 +14,24 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-BLOCK = 1 << 19  # values that a CPU works on at a time: 2 MiB of float32, so that intermediates stay in its cache
-STEP = 1 << 20  # values of several maps at once: few enough to stay in cache, enough to keep all cores at work
+BLOCK = (
+    1 << 19
+)  # values that a CPU works on at a time: 2 MiB of float32, so that intermediates stay in its cache
+STEP = (
+    1 << 20
+)  # values of several maps at once: few enough to stay in cache, enough to keep all cores at work
 CACHE = 1 << 20  # bytes of a map that goes through many steps while it is in cache
 
 
 def traced(x: Tensor) -> bool:
-    """Whether torch.compile, an export or a jit trace is at work, so that the plain formula must be used."""
-    return torch.compiler.is_compiling() or torch.jit.is_tracing() or type(x) not in (Tensor, nn.Parameter)
+    """Whether torch.compile, an export or a jit trace is at work, so that the plain formula must be
+    used.
+    """
+    return (
+        torch.compiler.is_compiling()
+        or torch.jit.is_tracing()
+        or type(x) not in (Tensor, nn.Parameter)
+    )
 
 
 def wide(dtype: torch.dtype) -> torch.dtype:
@@ -28,19 +40,29 @@ def wide(dtype: torch.dtype) -> torch.dtype:
 
 
 def normalise(norm: nn.BatchNorm1d | nn.BatchNorm2d, x: Tensor) -> Tensor:
-    """Apply a batch norm module; in train mode a single value per channel is normalised by the running statistics.
+    """Apply a batch norm module; in train mode a single value per channel is normalised by the
+    running statistics.
 
-    x: [B, C, ...]. A single value has no spread of its own: batch norm would raise, or give its bias whatever x is.
+    x: [B, C, ...]. A single value has no spread of its own: batch norm would raise, or give its
+    bias whatever x is.
     """
     if norm.training and x.numel() == x.shape[1]:
         return nn.functional.batch_norm(
-            x, norm.running_mean, norm.running_var, norm.weight, norm.bias, training=False, eps=norm.eps
+            x,
+            norm.running_mean,
+            norm.running_var,
+            norm.weight,
+            norm.bias,
+            training=False,
+            eps=norm.eps,
         )
     return norm(x)
 
 
 def pool(x: Tensor) -> Tensor:
-    """[B, C, H, W] -> [B, C, 1, 1]: mean over H and W, accumulated in float32 at least, in x's type."""
+    """[B, C, H, W] -> [B, C, 1, 1]: mean over H and W, accumulated in float32 at least, in x's
+    type.
+    """
     return _mean(x) if traced(x) or not torch.is_grad_enabled() else _Pool.apply(x)
 
 
@@ -64,7 +86,8 @@ class _Pool(torch.autograd.Function):
 def scale(x: Tensor, gate: Tensor) -> Tensor:
     """x * gate in x's type, keeping only both for backward.
 
-    x: [B, C, H, W]. gate: the same number of dimensions, each as long as x's or 1; its type may be another.
+    x: [B, C, H, W]. gate: the same number of dimensions, each as long as x's or 1; its type may be
+    another.
     """
     gate = gate.to(x.dtype)
     if traced(x) or traced(gate) or not torch.is_grad_enabled():
@@ -88,9 +111,11 @@ class _Scale(torch.autograd.Function):
 
 
 def dot(a: Tensor, b: Tensor, shape: torch.Size) -> Tensor:
-    """Sum of a * b, both [B, C, H, W], over the dimensions that are 1 in shape; no product of that size is written.
+    """Sum of a * b, both [B, C, H, W], over the dimensions that are 1 in shape; no product of that
+    size is written.
 
-    Accumulated in float32 at least, in a's type. Not differentiable by autograd: for backward passes.
+    Accumulated in float32 at least, in a's type. Not differentiable by autograd: for backward
+    passes.
     """
     dims = [dim for dim, size in enumerate(shape) if size == 1 and a.shape[dim] != 1]
     if not dims:
@@ -101,24 +126,35 @@ def dot(a: Tensor, b: Tensor, shape: torch.Size) -> Tensor:
     if dims == [2, 3] and a.is_contiguous() and a.dtype == wide(a.dtype):
         return _row_sums(a.flatten(0, 1).flatten(1), b.flatten(0, 1).flatten(1)).view(shape)
     if dims == [2, 3]:
-        sums = [_row_sums(one.flatten(1), other.flatten(1)) for one, other in zip(a, b, strict=True)]
+        sums = [
+            _row_sums(one.flatten(1), other.flatten(1)) for one, other in zip(a, b, strict=True)
+        ]
     elif dims == [1]:
-        sums = [_row_sums(one.flatten(1).t(), other.flatten(1).t()) for one, other in zip(a, b, strict=True)]
+        sums = [
+            _row_sums(one.flatten(1).t(), other.flatten(1).t())
+            for one, other in zip(a, b, strict=True)
+        ]
     else:
         inner = [dim - 1 for dim in dims]
-        sums = [(one * other).sum(inner, dtype=wide(a.dtype)) for one, other in zip(a, b, strict=True)]
+        sums = [
+            (one * other).sum(inner, dtype=wide(a.dtype)) for one, other in zip(a, b, strict=True)
+        ]
     return torch.stack(sums).view(shape).to(a.dtype)
 
 
 def _row_sums(a: Tensor, b: Tensor) -> Tensor:
-    """[N, K], [N, K] -> [N]: sum of a * b along each row, in one pass: what batch norm's weight gets as its gradient.
+    """[N, K], [N, K] -> [N]: sum of a * b along each row, in one pass: what batch norm's weight
+    gets as its gradient.
 
-    Batch norm reads the rows as channels, with mean 0 and deviation 1 given; fast whichever side is contiguous.
+    Batch norm reads the rows as channels, with mean 0 and deviation 1 given; fast whichever side is
+    contiguous.
     """
     a, b = (part.to(wide(part.dtype))[None, :, :, None] for part in (a, b))
     mean, variance = a.new_zeros(a.shape[1]), a.new_ones(a.shape[1])
     mask = [False, True, False]
-    return torch.ops.aten.native_batch_norm_backward(a, b, None, mean, variance, None, None, False, 0.0, mask)[1]
+    return torch.ops.aten.native_batch_norm_backward(
+        a, b, None, mean, variance, None, None, False, 0.0, mask
+    )[1]
 
 
 def like(g: Tensor, x: Tensor) -> Tensor:
@@ -128,7 +164,8 @@ def like(g: Tensor, x: Tensor) -> Tensor:
 
 
 def blocks(x: Tensor, size: int = BLOCK) -> list[Tensor]:
-    """Views [1, P, H, W] that together make x, [B, C, H, W]: whole images if channels-last, else as many maps as fit.
+    """Views [1, P, H, W] that together make x, [B, C, H, W]: whole images if channels-last, else as
+    many maps as fit.
 
     x must be contiguous in one of the two layouts; size: how many values a block should have.
     """
@@ -139,7 +176,8 @@ def blocks(x: Tensor, size: int = BLOCK) -> list[Tensor]:
 
 
 def runs(x: Tensor, size: int = 0) -> list[slice]:
-    """Whole images of x, [B, ...], in runs of `size` values at most, or one; 0 stands for CACHE bytes.
+    """Whole images of x, [B, ...], in runs of `size` values at most, or one; 0 stands for CACHE
+    bytes.
 
     All at once on an accelerator, where launches cost more.
     """
@@ -149,5 +187,7 @@ def runs(x: Tensor, size: int = 0) -> list[slice]:
 
 
 def split(x: Tensor, *others: Tensor) -> list[tuple[Tensor, ...]]:
-    """Views of x and of others, which hold as many images, side by side in runs of STEP values of x."""
+    """Views of x and of others, which hold as many images, side by side in runs of STEP values of
+    x.
+    """
     return [tuple(tensor[run] for tensor in (x, *others)) for run in runs(x, STEP)]

@@ -1,4 +1,6 @@
-"""The one registry of attention modules, and the contract that each is checked against when its file is imported."""
+"""The one registry of attention modules, and the contract that each is checked against when its
+file is imported.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,8 @@ Kind = TypeVar("Kind", bound=type[nn.Module])
 def register(*aliases: str) -> Callable[[Kind], Kind]:
     """Decorator: enter a class under its own name and the names that tutorials use for it.
 
-    Raises TypeError if the class breaks the contract and ValueError if a name is taken already; both are a
-    programmer's mistakes and appear at import.
+    Raises TypeError if the class breaks the contract and ValueError if a name is taken already;
+    both are a programmer's mistakes and appear at import.
     """
 
     def enter(kind: Kind) -> Kind:
@@ -32,10 +34,12 @@ def register(*aliases: str) -> Callable[[Kind], Kind]:
 
 
 def check_contract(kind: type[nn.Module]) -> None:
-    """Hold the class to `__init__(self, channels, *, …)`, its options having defaults, and to `forward(self, x)`.
+    """Hold the class to `__init__(self, channels, *, …)`, its options having defaults, and to
+    `forward(self, x)`.
 
-    A class may list in `tutorial_order` the options that lists in YAML give by position, or have a class method
-    `from_list(values, channels, scaled)` that reads such a list as a whole. Raises TypeError.
+    A class may list in `tutorial_order` the options that lists in YAML give by position, or have a
+    class method `from_list(values, channels, scaled)` that reads such a list as a whole. Raises
+    TypeError.
     """
     _, *parameters = inspect.signature(kind.__init__).parameters.values()
     if [(first.name, first.kind) for first in parameters[:1]] != [
@@ -43,13 +47,21 @@ def check_contract(kind: type[nn.Module]) -> None:
     ]:
         raise TypeError(f"{kind.__name__}.__init__ must take (self, channels, *, …)")
     for parameter in parameters[1:]:
-        if parameter.kind != inspect.Parameter.KEYWORD_ONLY or parameter.default is inspect.Parameter.empty:
-            raise TypeError(f"{kind.__name__}.__init__: {parameter.name} must be keyword-only and have a default")
+        if (
+            parameter.kind != inspect.Parameter.KEYWORD_ONLY
+            or parameter.default is inspect.Parameter.empty
+        ):
+            raise TypeError(
+                f"{kind.__name__}.__init__: {parameter.name} must be keyword-only and have a"
+                " default"
+            )
     if len(inspect.signature(kind.forward).parameters) != 2:
         raise TypeError(f"{kind.__name__}.forward must take (self, x)")
     unknown = set(getattr(kind, "tutorial_order", ())) - set(options(kind))
     if unknown:
-        raise TypeError(f"{kind.__name__}.tutorial_order: __init__ does not take {', '.join(sorted(unknown))}")
+        raise TypeError(
+            f"{kind.__name__}.tutorial_order: __init__ does not take {', '.join(sorted(unknown))}"
+        )
 
 
 def options(kind: type[nn.Module]) -> list[str]:

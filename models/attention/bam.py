@@ -1,19 +1,22 @@
-"""BAM: one gate per channel and position, from a channel branch and a dilated convolution branch, as a residual.
+"""BAM: one gate per channel and position, from a channel branch and a dilated convolution branch,
+as a residual.
 
-Park, Woo, Lee and Kweon, "BAM: Bottleneck Attention Module", BMVC 2018, https://arxiv.org/abs/1807.06514. Equations 1
-to 5 there: result x + x * sigmoid(M_c + M_s); M_c = two linear layers of the map's mean, M_s = 1 x 1 convolution to
-C / r channels, two 3 x 3 convolutions with dilation d, 1 x 1 convolution to one map. ReLU and batch norm between them.
+Park, Woo, Lee and Kweon, "BAM: Bottleneck Attention Module", BMVC 2018,
+https://arxiv.org/abs/1807.06514. Equations 1 to 5 there: result x + x * sigmoid(M_c + M_s); M_c =
+two linear layers of the map's mean, M_s = 1 x 1 convolution to C / r channels, two 3 x 3
+convolutions with dilation d, 1 x 1 convolution to one map. ReLU and batch norm between them.
 
-[B, C, H, W] -> [B, C, H, W]. Cost with h = C / r: 2 C h + 3 h + C parameters for the channel branch and
-C h + 3 h + 2 (9 h h + 3 h) + h + 1 for the spatial one, whose multiply-adds (h C + 18 h h + h per position) are nearly
-all. Backward keeps x and maps of h channels, not the gate.
+[B, C, H, W] -> [B, C, H, W]. Cost with h = C / r: 2 C h + 3 h + C parameters for the channel branch
+and C h + 3 h + 2 (9 h h + 3 h) + h + 1 for the spatial one, whose multiply-adds (h C + 18 h h + h
+per position) are nearly all. Backward keeps x and maps of h channels, not the gate.
 
-Choices where code and paper differ:
-- The authors' code multiplies the branches, the paper adds them and its ablation favours that. `combine: mul` is the
+Choices where code and paper differ: - The authors' code multiplies the branches, the paper adds
+them and its ablation favours that. `combine: mul` is the
   default since the authors' weights need it; `combine: add` is the paper's equation.
-- The code pools a square window of the map's height, which leaves out columns or fails; here the whole map is pooled.
-- The paper ends each branch with batch norm, the code does not, nor does this.
-- At least one hidden channel. One value per channel in train mode (batch 1 in the channel branch) has no statistics;
+- The code pools a square window of the map's height, which leaves out columns or fails; here the
+whole map is pooled. - The paper ends each branch with batch norm, the code does not, nor does this.
+- At least one hidden channel. One value per channel in train mode (batch 1 in the channel branch)
+has no statistics;
   the running ones are used.
 The authors place it once between stages, not in every block.
 
@@ -74,18 +77,23 @@ class BAM(nn.Module):
     dilation: of the 3 x 3 convolutions, positions.
     combine: "mul" as in the authors' code and weights, or "add" as in the paper.
 
-    Raises ValueError for a reduction or dilation that is not a whole number from 1 on, for a reduction above the
-    channels (or 16), and for another combine.
+    Raises ValueError for a reduction or dilation that is not a whole number from 1 on, for a
+    reduction above the channels (or 16), and for another combine.
     """
 
     tutorial_order = ("reduction",)
 
-    def __init__(self, channels: int, *, reduction: int = 16, dilation: int = 4, combine: str = "mul") -> None:
+    def __init__(
+        self, channels: int, *, reduction: int = 16, dilation: int = 4, combine: str = "mul"
+    ) -> None:
         super().__init__()
         _check_whole("reduction", reduction)
         _check_whole("dilation", dilation)
         if reduction > max(channels, USUAL_REDUCTION):
-            raise ValueError(f"reduction={reduction}: is more than the {channels} channels; write {{reduction: 16}}")
+            raise ValueError(
+                f"reduction={reduction}: is more than the {channels} channels; write {{reduction:"
+                " 16}"
+            )
         if combine not in ("mul", "add"):
             raise ValueError(f"combine={combine!r}: must be mul or add")
         self.combine = combine
@@ -116,8 +124,8 @@ def _check_whole(name: str, value: Any) -> None:
 class _PoolMap(torch.autograd.Function):
     """x -> (x, mean over the map).
 
-    x is passed through so that its gradient arrives here as one map, made for no one else; the mean's gradient is added
-    to that very map, instead of writing another and their sum.
+    x is passed through so that its gradient arrives here as one map, made for no one else; the
+    mean's gradient is added to that very map, instead of writing another and their sum.
     """
 
     @staticmethod
@@ -131,7 +139,9 @@ class _PoolMap(torch.autograd.Function):
 
 
 class _Gate(torch.autograd.Function):
-    """x * (1 + sigmoid(channel * position)), or channel + position; backward computes the gate again."""
+    """x * (1 + sigmoid(channel * position)), or channel + position; backward computes the gate
+    again.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, channel: Tensor, position: Tensor, multiply: bool) -> Tensor:
@@ -147,7 +157,9 @@ class _Gate(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         x, channel, position = ctx.saved_tensors
-        out, grad_channel, grad_position = (torch.empty_like(tensor) for tensor in (x, channel, position))
+        out, grad_channel, grad_position = (
+            torch.empty_like(tensor) for tensor in (x, channel, position)
+        )
         operands = split(grad, x, channel, position, out, grad_channel, grad_position)
         for g, part, along, place, result, result_channel, result_position in operands:
             _gate(along, place, ctx.multiply, result)

@@ -1,14 +1,16 @@
 """CBAM: a gate per channel, then a gate per position, each from maximum and mean.
 
-Woo, Park, Lee and Kweon, "CBAM: Convolutional Block Attention Module", ECCV 2018, https://arxiv.org/abs/1807.06521.
-Equation 2 there: M_c = sigmoid(F(mean x) + F(max x)), pooled over the map, F two linear layers with ReLU between them.
-Equation 3: M_s = sigmoid(conv([max y, mean y])), pooled over the channels of y = M_c x. Result: M_s y.
+Woo, Park, Lee and Kweon, "CBAM: Convolutional Block Attention Module", ECCV 2018,
+https://arxiv.org/abs/1807.06521. Equation 2 there: M_c = sigmoid(F(mean x) + F(max x)), pooled over
+the map, F two linear layers with ReLU between them. Equation 3: M_s = sigmoid(conv([max y, mean
+y])), pooled over the channels of y = M_c x. Result: M_s y.
 
-[B, C, H, W] -> [B, C, H, W]. Cost: 2 C C / r + C / r + C parameters and 2 k k + 2 for the spatial gate. Forward reads
-the map three times and writes one map; backward keeps x alone, without y and without indices of maxima.
+[B, C, H, W] -> [B, C, H, W]. Cost: 2 C C / r + C / r + C parameters and 2 k k + 2 for the spatial
+gate. Forward reads the map three times and writes one map; backward keeps x alone, without y and
+without indices of maxima.
 
-Choices where code and paper differ, and among copies:
-- As the authors' code: linear layers with bias, [max, mean] order, and batch norm of momentum 0.01 after the
+Choices where code and paper differ, and among copies: - As the authors' code: linear layers with
+bias, [max, mean] order, and batch norm of momentum 0.01 after the
   convolution, none of which the paper shows. (Their ImageNet script starts that norm's weight at 0, which stops the
   convolution's gradient at first; here it is 1.)
 - At least one hidden value; the code gets none below C = r, and then a constant gate.
@@ -41,7 +43,9 @@ class _ChannelGate(nn.Module):
 
     def forward(self, mean: Tensor, largest: Tensor) -> Tensor:
         """Two times [B, C] -> [B, C, 1, 1]."""
-        both = self.fc2(self.fc1(torch.stack((mean, largest.to(mean.dtype))).to(self.fc1.weight.dtype)).relu())
+        both = self.fc2(
+            self.fc1(torch.stack((mean, largest.to(mean.dtype))).to(self.fc1.weight.dtype)).relu()
+        )
         return (both[0] + both[1]).sigmoid()[:, :, None, None]
 
 
@@ -61,24 +65,30 @@ class _SpatialGate(nn.Module):
 class CBAM(nn.Module):
     """Scales channels, then positions.
 
-    reduction: the channel gate has max(1, C // reduction) hidden values. kernel_size: of the spatial gate, odd.
-    no_spatial: channel gate only.
+    reduction: the channel gate has max(1, C // reduction) hidden values. kernel_size: of the
+    spatial gate, odd. no_spatial: channel gate only.
 
-    Raises ValueError for a reduction below 1, not whole, or above the channels (or 16), a kernel_size that is
-    not odd, or a no_spatial not a bool.
+    Raises ValueError for a reduction below 1, not whole, or above the channels (or 16), a
+    kernel_size that is not odd, or a no_spatial not a bool.
     """
 
     tutorial_order = ("kernel_size",)
 
-    def __init__(self, channels: int, *, reduction: int = 16, kernel_size: int = 7, no_spatial: bool = False) -> None:
+    def __init__(
+        self, channels: int, *, reduction: int = 16, kernel_size: int = 7, no_spatial: bool = False
+    ) -> None:
         super().__init__()
         _check_whole("reduction", reduction)
         _check_whole("kernel_size", kernel_size)
         if reduction > max(channels, USUAL_REDUCTION):
-            raise ValueError(f"reduction={reduction}: is more than the {channels} channels; write {{reduction: 16}}")
+            raise ValueError(
+                f"reduction={reduction}: is more than the {channels} channels; write {{reduction:"
+                " 16}"
+            )
         if kernel_size % 2 == 0:
             raise ValueError(
-                f"kernel_size={kernel_size}: must be odd, such as {kernel_size + 1}, to keep the map's size"
+                f"kernel_size={kernel_size}: must be odd, such as {kernel_size + 1}, to keep the"
+                " map's size"
             )
         if not isinstance(no_spatial, bool):
             raise ValueError(f"no_spatial={no_spatial!r}: must be true or false")
@@ -89,7 +99,9 @@ class CBAM(nn.Module):
         """[B, C, H, W] -> [B, C, H, W] in x's own type."""
         if torch.is_grad_enabled() and not traced(x):
             return self._train(x)
-        y = x * self.channel_attention(x.mean((2, 3), dtype=wide(x.dtype)), x.amax((2, 3))).to(x.dtype)
+        y = x * self.channel_attention(x.mean((2, 3), dtype=wide(x.dtype)), x.amax((2, 3))).to(
+            x.dtype
+        )
         if self.spatial_attention is None:
             return y
         mean = y.mean(1, keepdim=True, dtype=wide(x.dtype))
@@ -114,8 +126,9 @@ def _check_whole(name: str, value: Any) -> None:
 class _PoolMap(torch.autograd.Function):
     """x -> (x, mean over the map, maximum over the map).
 
-    x is passed through so that the gradients of what follows arrive here as one map, made by _Gate for no one else:
-    the pooled values' gradients are added to that very map, instead of writing two more and their sums.
+    x is passed through so that the gradients of what follows arrive here as one map, made by _Gate
+    for no one else: the pooled values' gradients are added to that very map, instead of writing two
+    more and their sums.
     """
 
     @staticmethod
@@ -137,7 +150,10 @@ class _PoolMap(torch.autograd.Function):
 
 
 class _PoolChannels(torch.autograd.Function):
-    """(x, gate) -> (x, maximum, mean) of y = gate * x over channels; y itself is never kept. See _PoolMap."""
+    """(x, gate) -> (x, maximum, mean) of y = gate * x over channels; y itself is never kept.
+
+    See _PoolMap.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, gate: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -152,7 +168,9 @@ class _PoolChannels(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor, grad_largest: Tensor, grad_mean: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(
+        ctx: Any, grad: Tensor, grad_largest: Tensor, grad_mean: Tensor
+    ) -> tuple[Tensor, Tensor]:
         x, gate, largest = ctx.saved_tensors
         grad_gate = torch.empty_like(gate)
         grad_mean = grad_mean / x.shape[1]
@@ -181,7 +199,9 @@ class _Gate(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x, channel, position = ctx.saved_tensors
-        out, grad_channel, grad_position = (torch.empty_like(tensor) for tensor in (x, channel, position))
+        out, grad_channel, grad_position = (
+            torch.empty_like(tensor) for tensor in (x, channel, position)
+        )
         operands = split(grad, x, channel, position, out, grad_channel, grad_position)
         for g, part, factor, place, result, result_channel, result_position in operands:
             torch.mul(g, place, out=result)

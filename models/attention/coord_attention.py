@@ -1,15 +1,19 @@
-"""Coordinate attention: one gate per channel and row, one per channel and column, from means along the other direction.
+"""Coordinate attention: one gate per channel and row, one per channel and column, from means along
+the other direction.
 
 Hou, Zhou and Feng, "Coordinate Attention for Efficient Mobile Network Design", CVPR 2021,
-https://arxiv.org/abs/2103.02907. Equations 4 to 9 there: z_h = mean of x over its width, z_w = mean over its height,
-f = hardswish(BN(conv1 [z_h; z_w])), result x * sigmoid(conv_h f_h) * sigmoid(conv_w f_w), all convolutions 1 x 1.
+https://arxiv.org/abs/2103.02907. Equations 4 to 9 there: z_h = mean of x over its width, z_w = mean
+over its height, f = hardswish(BN(conv1 [z_h; z_w])), result x * sigmoid(conv_h f_h) *
+sigmoid(conv_w f_w), all convolutions 1 x 1.
 
-[B, C, H, W] -> [B, C, H, W]. Cost: with m = max(8, C // reduction) hidden channels 3 C m + 3 m + 2 C parameters.
-Forward reads the map three times and writes one; backward keeps x alone and writes one map.
+[B, C, H, W] -> [B, C, H, W]. Cost: with m = max(8, C // reduction) hidden channels 3 C m + 3 m + 2
+C parameters. Forward reads the map three times and writes one; backward keeps x alone and writes
+one map.
 
-Choices: as the authors' code (hardswish, biases); the paper leaves the non-linearity open. conv1.bias has no effect and
-no gradient in train mode, since batch norm follows. One position in train mode with batch 1 still has two values, so
-batch norm is always defined; on a 1 x 1 map both means are the map itself.
+Choices: as the authors' code (hardswish, biases); the paper leaves the non-linearity open.
+conv1.bias has no effect and no gradient in train mode, since batch norm follows. One position in
+train mode with batch 1 still has two values, so batch norm is always defined; on a 1 x 1 map both
+means are the map itself.
 
 Verdict: hurts on bccd in the neck of yolov5n, 30 epochs, 3 seeds:
 -2.48 points of mAP50-95 (95 % interval -4.69 to -0.26).
@@ -45,7 +49,10 @@ class CoordAttention(nn.Module):
         if not isinstance(reduction, int) or isinstance(reduction, bool) or reduction < 1:
             raise ValueError(f"reduction={reduction!r}: must be a whole number from 1 on")
         if reduction > max(channels, USUAL_REDUCTION):
-            raise ValueError(f"reduction={reduction}: is more than the {channels} channels; write {{reduction: 32}}")
+            raise ValueError(
+                f"reduction={reduction}: is more than the {channels} channels; write {{reduction:"
+                " 32}"
+            )
         hidden = max(SMALLEST_HIDDEN, channels // reduction)
         self.conv1 = nn.Conv2d(channels, hidden, 1)
         self.bn1 = nn.BatchNorm2d(hidden)
@@ -72,7 +79,9 @@ class CoordAttention(nn.Module):
 
 
 def _row_sums(x: Tensor) -> Tensor:
-    """Sums over the width, [B, C, H, 1]; dimensions go in memory order, since PyTorch is up to 30 times slower else."""
+    """Sums over the width, [B, C, H, 1]; dimensions go in memory order, since PyTorch is up to 30
+    times slower else.
+    """
     if _channels_last(x):
         return x.permute(0, 2, 3, 1).sum(2, keepdim=True, dtype=wide(x.dtype)).permute(0, 3, 1, 2)
     return x.sum(3, keepdim=True, dtype=wide(x.dtype))
@@ -98,8 +107,8 @@ def _laid_like(x: Tensor, *gates: Tensor) -> tuple[Tensor, ...]:
 class _Means(torch.autograd.Function):
     """x -> (x, means over the width, means over the height).
 
-    x is passed through so that its gradient arrives here as a map that _Gate made for no one else; the means' gradients
-    are added to that very map, instead of writing two more and their sums.
+    x is passed through so that its gradient arrives here as a map that _Gate made for no one else;
+    the means' gradients are added to that very map, instead of writing two more and their sums.
     """
 
     @staticmethod

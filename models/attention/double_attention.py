@@ -1,22 +1,25 @@
-"""DoubleAttention: a few summaries of the whole map are gathered by attention, and handed out to pixels by attention.
+"""DoubleAttention: a few summaries of the whole map are gathered by attention, and handed out to
+pixels by attention.
 
 Chen, Kalantidis, Li, Yan and Feng, "A2-Nets: Double Attention Networks", NeurIPS 2018,
-https://arxiv.org/abs/1810.11579. With M = H * W pixels, features A [c_m, M], gathering maps B and distribution vectors
-V [c_n, M] (section 3 there; convA, convB and convV are 1x1 convolutions):
+https://arxiv.org/abs/1810.11579. With M = H * W pixels, features A [c_m, M], gathering maps B and
+distribution vectors V [c_n, M] (section 3 there; convA, convB and convV are 1x1 convolutions):
 
     A = convA(x),  B = softmax over M of convB(x),  V = softmax over c_n, at each pixel, of convV(x)
     G = A B^T, the c_n summaries of c_m numbers each;  Z = G V;  out = x + conv_reconstruct(Z)
 
-Computed in another order with the same result, since rows of B and columns of V sum to 1 and the rest is linear:
-P = x B^T, G' = R (Wa P + ba) + rb, out = x + G' V. So neither A nor Z, nor the reconstructed map exist.
+Computed in another order with the same result, since rows of B and columns of V sum to 1 and the
+rest is linear: P = x B^T, G' = R (Wa P + ba) + rb, out = x + G' V. So neither A nor Z, nor the
+reconstructed map exist.
 
-[B, C, H, W] -> the same, or [B, c_m, H, W] without reconstruction. C c_m + c_m + 2 (C c_n + c_n) parameters, and with
-reconstruction c_m C + C. Kept for backward: x, B and V, 1 + 2 c_n / C maps.
+[B, C, H, W] -> the same, or [B, c_m, H, W] without reconstruction. C c_m + c_m + 2 (C c_n + c_n)
+parameters, and with reconstruction c_m C + C. Kept for backward: x, B and V, 1 + 2 c_n / C maps.
 
-Where code and paper differ: the paper's block adds its result to the input, public code does not and returns c_m
-channels unless told to reconstruct. Here both are on by default, and conv_reconstruct starts at zero, so that a fresh
-module is the identity (the other parameters have no gradient until it has moved). One copy's softmax runs over the
-batch; not here. convB.bias is the same for all pixels, so that softmax drops it: its gradient is zero but for rounding.
+Where code and paper differ: the paper's block adds its result to the input, public code does not
+and returns c_m channels unless told to reconstruct. Here both are on by default, and
+conv_reconstruct starts at zero, so that a fresh module is the identity (the other parameters have
+no gradient until it has moved). One copy's softmax runs over the batch; not here. convB.bias is the
+same for all pixels, so that softmax drops it: its gradient is zero but for rounding.
 Verdict: no evidence on bccd in the neck of yolov5n, 30 epochs, 3 seeds:
 -0.82 points of mAP50-95 (95 % interval -3.03 to +1.40).
 """
@@ -35,11 +38,14 @@ from models.attention._registry import register
 
 @register("DoubleAttentionLayer", "A2Attention")
 class DoubleAttention(nn.Module):
-    """c_m: channels of the summaries, c_n: their number; None means a quarter of channels, at least 1 and 2.
+    """c_m: channels of the summaries, c_n: their number; None means a quarter of channels, at least
+    1 and 2.
 
-    reconstruct: turn c_m channels into `channels` again. residual: add the input; None means yes, if reconstructed.
+    reconstruct: turn c_m channels into `channels` again. residual: add the input; None means yes,
+    if reconstructed.
 
-    Raises ValueError for numbers that are not whole or below 1, and for residual without reconstruct. Warns for c_n=1.
+    Raises ValueError for numbers that are not whole or below 1, and for residual without
+    reconstruct. Warns for c_n=1.
     """
 
     dead_parameters = ("convB.bias",)
@@ -62,12 +68,13 @@ class DoubleAttention(nn.Module):
                 raise ValueError(f"{name}={value!r}: must be true or false")
         if residual and not reconstruct:
             raise ValueError(
-                "residual=True: needs reconstruct=True, or c_m channels would be added to those of the input"
+                "residual=True: needs reconstruct=True, or c_m channels would be added to those of"
+                " the input"
             )
         if c_n == 1:
             warnings.warn(
-                "c_n=1: every pixel of the output becomes equal, since a softmax over one value is 1; "
-                f"write {{c_m: {c_m}, c_n: {max(2, channels // 4)}}}",
+                "c_n=1: every pixel of the output becomes equal, since a softmax over one value is"
+                f" 1; write {{c_m: {c_m}, c_n: {max(2, channels // 4)}}}",
                 stacklevel=2,
             )
         self.convA = nn.Conv2d(channels, c_m, 1)
@@ -75,28 +82,43 @@ class DoubleAttention(nn.Module):
         self.convV = nn.Conv2d(channels, c_n, 1)
         self.conv_reconstruct = nn.Conv2d(c_m, channels, 1) if reconstruct else None
         self.residual = self.starts_as_identity = residual
-        if residual and self.conv_reconstruct is not None and self.conv_reconstruct.bias is not None:
+        if (
+            residual
+            and self.conv_reconstruct is not None
+            and self.conv_reconstruct.bias is not None
+        ):
             nn.init.zeros_(self.conv_reconstruct.weight)
             nn.init.zeros_(self.conv_reconstruct.bias)
         if not reconstruct and c_m != channels:
             self.out_channels = c_m
 
     @classmethod
-    def from_list(cls, values: list[Any], channels: int, scaled: Callable[[int], int]) -> dict[str, Any]:
-        """Read `[c_m]`, `[c_m, c_n]` or `[c_m, c_n, reconstruct]` as the tutorials' class does, without a residual.
+    def from_list(
+        cls, values: list[Any], channels: int, scaled: Callable[[int], int]
+    ) -> dict[str, Any]:
+        """Read `[c_m]`, `[c_m, c_n]` or `[c_m, c_n, reconstruct]` as the tutorials' class does,
+        without a residual.
 
-        scaled: from a channel count in YAML to the one at the graph's width; applies to c_m. Without a third value
-        there is no reconstruction. An empty list means the defaults. Raises ValueError for other lists.
+        scaled: from a channel count in YAML to the one at the graph's width; applies to c_m.
+        Without a third value there is no reconstruction. An empty list means the defaults. Raises
+        ValueError for other lists.
         """
         if len(values) > 3:
             raise ValueError("takes at most 3 values: c_m, c_n, reconstruct")
         if not values:
             return {}
         options = dict(zip(("c_m", "c_n", "reconstruct"), values, strict=False))
-        return {"reconstruct": False, "residual": False, **options, "c_m": scaled(_whole("c_m", options["c_m"]))}
+        return {
+            "reconstruct": False,
+            "residual": False,
+            **options,
+            "c_m": scaled(_whole("c_m", options["c_m"])),
+        }
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] -> [B, C, H, W], or [B, c_m, H, W] without reconstruction; softmax in float32 at least."""
+        """[B, C, H, W] -> [B, C, H, W], or [B, c_m, H, W] without reconstruction; softmax in
+        float32 at least.
+        """
         pixels_last = x.flatten(2)
         gather = _softmax(self.convB(x).flatten(2), 2)
         share = _softmax(self.convV(x).flatten(2), 1)

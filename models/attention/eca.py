@@ -1,16 +1,18 @@
 """ECA: a weight for every channel, from the means of that channel and its neighbours.
 
-Wang, Wu, Zhu, Li, Zuo and Hu, "ECA-Net: Efficient Channel Attention for Deep Convolutional Neural Networks", CVPR 2020,
-https://arxiv.org/abs/1910.03151. x sigmoid(conv(z)) with z the mean of each channel over H and W and a convolution of
-k taps along the channels, all sharing them (equations 7 to 9 there). Equation 12 gives k = |log2(C) / 2 + 1 / 2| as the
-nearest odd number, by the authors' code rounded down and then up to odd: 3 for C = 16 to 64, 5 for 128 to 1024.
-[B, C, H, W] keeps its shape.
+Wang, Wu, Zhu, Li, Zuo and Hu, "ECA-Net: Efficient Channel Attention for Deep Convolutional Neural
+Networks", CVPR 2020, https://arxiv.org/abs/1910.03151. x sigmoid(conv(z)) with z the mean of each
+channel over H and W and a convolution of k taps along the channels, all sharing them (equations 7
+to 9 there). Equation 12 gives k = |log2(C) / 2 + 1 / 2| as the nearest odd number, by the authors'
+code rounded down and then up to odd: 3 for C = 16 to 64, 5 for 128 to 1024. [B, C, H, W] keeps its
+shape.
 
-Cost: k parameters; 3 map sizes of memory traffic forward and 5 to 7 backward, with x alone kept for it: the gate's
-gradient is summed without writing g x, and the mean's is added without being spread out first.
+Cost: k parameters; 3 map sizes of memory traffic forward and 5 to 7 backward, with x alone kept for
+it: the gate's gradient is summed without writing g x, and the mean's is added without being spread
+out first.
 
-Choices: k follows C, as the paper has it, where the code's class has 3 unless told otherwise; `k_size` sets it. There
-is no bias, as in the code. Channels past the first and last count as 0.
+Choices: k follows C, as the paper has it, where the code's class has 3 unless told otherwise;
+`k_size` sets it. There is no bias, as in the code. Channels past the first and last count as 0.
 Verdict: not yet measured.
 """
 
@@ -25,12 +27,14 @@ from models.attention._lean import pool, scale
 from models.attention._registry import register
 
 
-@register("ECAAttention", "ECALayer", "ECABlock", "ECAModule", "eca_layer", "EfficientChannelAttention")
+@register(
+    "ECAAttention", "ECALayer", "ECABlock", "ECAModule", "eca_layer", "EfficientChannelAttention"
+)
 class ECA(nn.Module):
     """Scales each channel by a gate between 0 and 1.
 
-    k_size: taps of the convolution, an odd number; None takes the paper's for so many channels. Raises ValueError for
-    another k_size; warns of one whose outer taps never meet a channel.
+    k_size: taps of the convolution, an odd number; None takes the paper's for so many channels.
+    Raises ValueError for another k_size; warns of one whose outer taps never meet a channel.
     """
 
     tutorial_order = ("k_size",)
@@ -42,8 +46,8 @@ class ECA(nn.Module):
             raise ValueError(f"k_size={k_size!r}: must be an odd whole number from 1 on, such as 3")
         if k_size > 2 * channels - 1:
             warnings.warn(
-                f"k_size={k_size}: of {channels} channels only {2 * channels - 1} taps can meet one; "
-                f"write k_size: {adaptive_size(channels)}",
+                f"k_size={k_size}: of {channels} channels only {2 * channels - 1} taps can meet"
+                f" one; write k_size: {adaptive_size(channels)}",
                 stacklevel=2,
             )
         self.conv = nn.Conv1d(1, 1, k_size, padding=k_size // 2, bias=False)

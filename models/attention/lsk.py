@@ -1,17 +1,20 @@
 """LSK, large selective kernel: two large fields of view, chosen between at every position.
 
-Li, Hou, Zheng, Cheng, Yang and Li, "Large Selective Kernel Network for Remote Sensing Object Detection", ICCV 2023,
-https://arxiv.org/abs/2303.09030, equations 2 to 8. With depthwise convolutions,
+Li, Hou, Zheng, Cheng, Yang and Li, "Large Selective Kernel Network for Remote Sensing Object
+Detection", ICCV 2023, https://arxiv.org/abs/2303.09030, equations 2 to 8. With depthwise
+convolutions,
 
     t1 = conv 5x5 of x        t2 = conv 7x7, dilation 3, of t1 (a field of 23 x 23)
     u1, u2 = 1x1 convolutions of t1 and t2 to C / 2 channels
     s = sigmoid(conv 7x7, 2 -> 2, of [mean, max over the channels of u1 and u2 together])
     out = x * conv 1x1(u1 * s[0] + u2 * s[1])
 
-Choices: the last factor has no sigmoid, as in the authors' code, so that this replaces x rather than scales it: at
-first the output is about a tenth of the input. With an odd number of channels the halves are rounded down.
+Choices: the last factor has no sigmoid, as in the authors' code, so that this replaces x rather
+than scales it: at first the output is about a tenth of the input. With an odd number of channels
+the halves are rounded down.
 
-Cost: about 1.5 C^2 + 76.5 C parameters, 118,470 at 256, and as many multiply-adds a position; compute bound.
+Cost: about 1.5 C^2 + 76.5 C parameters, 118,470 at 256, and as many multiply-adds a position;
+compute bound.
 Verdict: not yet measured.
 """
 

@@ -1,17 +1,19 @@
-"""LSKA, large separable kernel attention: a large depthwise kernel made of rows and columns weighs every position.
+"""LSKA, large separable kernel attention: a large depthwise kernel made of rows and columns weighs
+every position.
 
-Lau, Po and Rehman, "Large Separable Kernel Attention: Rethinking the Large Kernel Attention Design in CNN", Expert
-Systems with Applications 236, 2024, https://arxiv.org/abs/2309.01439, equations 11 to 14. For a kernel of k, with
-depthwise convolutions
+Lau, Po and Rehman, "Large Separable Kernel Attention: Rethinking the Large Kernel Attention Design
+in CNN", Expert Systems with Applications 236, 2024, https://arxiv.org/abs/2309.01439, equations 11
+to 14. For a kernel of k, with depthwise convolutions
 
     z = conv a x 1 of conv 1 x a of x            (a = 3 or 5)
     z = conv b x 1 of conv 1 x b of z, dilation d
     out = x * conv 1x1(z)
 
-and (a, b, d) = 7: (3, 3, 2), 11: (3, 5, 2), 23: (5, 7, 3), 35: (5, 11, 3), 41: (5, 13, 3), 53: (5, 17, 3).
+and (a, b, d) = 7: (3, 3, 2), 11: (3, 5, 2), 23: (5, 7, 3), 35: (5, 11, 3), 41: (5, 13, 3), 53: (5,
+17, 3).
 
-Choices: no sigmoid, as in the paper and the authors' code, so that this replaces x rather than scales it. 7 is the
-default, the smallest of the paper's kernels.
+Choices: no sigmoid, as in the paper and the authors' code, so that this replaces x rather than
+scales it. 7 is the default, the smallest of the paper's kernels.
 
 Cost: C^2 + (2 a + 2 b + 5) C parameters, 69,888 at 256 channels and k 7; compute bound.
 Verdict: not yet measured.
@@ -23,12 +25,20 @@ from torch import Tensor, nn
 
 from models.attention._registry import register
 
-KERNELS = {7: (3, 3, 2), 11: (3, 5, 2), 23: (5, 7, 3), 35: (5, 11, 3), 41: (5, 13, 3), 53: (5, 17, 3)}
+KERNELS = {
+    7: (3, 3, 2),
+    11: (3, 5, 2),
+    23: (5, 7, 3),
+    35: (5, 11, 3),
+    41: (5, 13, 3),
+    53: (5, 17, 3),
+}
 
 
 @register("LSKA_Attention")
 class LSKA(nn.Module):
-    """k_size: of the kernel that the convolutions make up together; one of 7, 11, 23, 35, 41 and 53.
+    """k_size: of the kernel that the convolutions make up together; one of 7, 11, 23, 35, 41 and
+    53.
 
     Raises ValueError for any other k_size.
     """
@@ -41,10 +51,18 @@ class LSKA(nn.Module):
             raise ValueError(f"k_size={k_size!r}: must be one of {', '.join(map(str, KERNELS))}")
         short, long, dilation = KERNELS[k_size]
         shift = dilation * (long - 1) // 2
-        self.conv0h = nn.Conv2d(channels, channels, (1, short), padding=(0, short // 2), groups=channels)
-        self.conv0v = nn.Conv2d(channels, channels, (short, 1), padding=(short // 2, 0), groups=channels)
-        self.conv_spatial_h = nn.Conv2d(channels, channels, (1, long), 1, (0, shift), dilation, channels)
-        self.conv_spatial_v = nn.Conv2d(channels, channels, (long, 1), 1, (shift, 0), dilation, channels)
+        self.conv0h = nn.Conv2d(
+            channels, channels, (1, short), padding=(0, short // 2), groups=channels
+        )
+        self.conv0v = nn.Conv2d(
+            channels, channels, (short, 1), padding=(short // 2, 0), groups=channels
+        )
+        self.conv_spatial_h = nn.Conv2d(
+            channels, channels, (1, long), 1, (0, shift), dilation, channels
+        )
+        self.conv_spatial_v = nn.Conv2d(
+            channels, channels, (long, 1), 1, (shift, 0), dilation, channels
+        )
         self.conv1 = nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:

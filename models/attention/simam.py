@@ -1,17 +1,21 @@
-"""SimAM: a weight for every single position, from how far it stands out of its own channel; no parameters.
+"""SimAM: a weight for every single position, from how far it stands out of its own channel; no
+parameters.
 
-Yang, Zhang, Li and Xie, "SimAM: A Simple, Parameter-Free Attention Module for Convolutional Neural Networks",
-ICML 2021, https://proceedings.mlr.press/v139/yang21o.html. A neuron t's minimal energy (equation 5 there) is
-e = 4 (v + l) / ((t - m)^2 + 2 v + 2 l) with the mean m and variance v of its channel. The gate is sigmoid(1 / e), and
-1 / e = (t - m)^2 / (4 (v + l)) + 0.5 exactly. [B, C, H, W] keeps its shape; values lie in 0.62 x to 1 x of the input.
+Yang, Zhang, Li and Xie, "SimAM: A Simple, Parameter-Free Attention Module for Convolutional Neural
+Networks", ICML 2021, https://proceedings.mlr.press/v139/yang21o.html. A neuron t's minimal energy
+(equation 5 there) is e = 4 (v + l) / ((t - m)^2 + 2 v + 2 l) with the mean m and variance v of its
+channel. The gate is sigmoid(1 / e), and 1 / e = (t - m)^2 / (4 (v + l)) + 0.5 exactly. [B, C, H, W]
+keeps its shape; values lie in 0.62 x to 1 x of the input.
 
-The paper divides v's sum by H * W, the authors' code by H * W - 1, which trained models rest on and which is done here;
-one position alone is divided by 1, since 0 / 0 has no value, and gets the paper's limit sigmoid(0.5).
+The paper divides v's sum by H * W, the authors' code by H * W - 1, which trained models rest on and
+which is done here; one position alone is divided by 1, since 0 / 0 has no value, and gets the
+paper's limit sigmoid(0.5).
 
-Cost: no parameters and no multiply-adds that a FLOP counter sees, but as tensor operations 15 map sizes of memory
-traffic forward, 55 with backward and 4 kept for it. In eager mode on a CPU the maps are therefore taken a few at a time
-through the cache, and x with two numbers a channel is kept: with k = (H * W - 1) / (H * W) the gate is
-sigmoid(z^2 k / 4 + 0.5) of the batch norm z of each single image with epsilon l k.
+Cost: no parameters and no multiply-adds that a FLOP counter sees, but as tensor operations 15 map
+sizes of memory traffic forward, 55 with backward and 4 kept for it. In eager mode on a CPU the maps
+are therefore taken a few at a time through the cache, and x with two numbers a channel is kept:
+with k = (H * W - 1) / (H * W) the gate is sigmoid(z^2 k / 4 + 0.5) of the batch norm z of each
+single image with epsilon l k.
 Verdict: no evidence on bccd in the neck of yolov5n, 30 epochs, 3 seeds:
 -0.67 points of mAP50-95 (95 % interval -2.88 to +1.55).
 """
@@ -31,9 +35,11 @@ from models.attention._registry import register
 
 @register("SimAMAttention", "simam")
 class SimAM(nn.Module):
-    """e_lambda: the l above, which keeps flat channels finite; 1e-4 in detectors, 0.1 in the paper's ImageNet runs.
+    """e_lambda: the l above, which keeps flat channels finite; 1e-4 in detectors, 0.1 in the
+    paper's ImageNet runs.
 
-    Raises ValueError for an e_lambda that is not above 0, or so large (8 and more) that it must be a channel count.
+    Raises ValueError for an e_lambda that is not above 0, or so large (8 and more) that it must be
+    a channel count.
     """
 
     def __init__(self, channels: int, *, e_lambda: float = 1e-4) -> None:
@@ -42,12 +48,18 @@ class SimAM(nn.Module):
         if not is_number or not math.isfinite(e_lambda) or e_lambda <= 0:
             raise ValueError(f"e_lambda={e_lambda!r}: must be a number above 0, such as 1.0e-4")
         if e_lambda >= 8:
-            raise ValueError(f"e_lambda={e_lambda!r}: looks like a channel count; write {{e_lambda: 1.0e-4}}")
+            raise ValueError(
+                f"e_lambda={e_lambda!r}: looks like a channel count; write {{e_lambda: 1.0e-4}}"
+            )
         self.e_lambda = float(e_lambda)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] -> [B, C, H, W] in x's own type; statistics are float32: squares overflow half precision."""
-        if traced(x) or x.shape[0] == 0 or x.shape[2] * x.shape[3] <= 1:  # batch norm wants more than one value
+        """[B, C, H, W] -> [B, C, H, W] in x's own type; statistics are float32: squares overflow
+        half precision.
+        """
+        if (
+            traced(x) or x.shape[0] == 0 or x.shape[2] * x.shape[3] <= 1
+        ):  # batch norm wants more than one value
             return plain(x, self.e_lambda)
         if x.device.type != "cpu":
             return _Recomputed.apply(x, self.e_lambda)
@@ -89,7 +101,9 @@ def infer(x: Tensor, e_lambda: float) -> Tensor:
 
 
 class _Recomputed(torch.autograd.Function):
-    """The plain formula, computed again for backward, so that only x is kept: for devices that loops would slow."""
+    """The plain formula, computed again for backward, so that only x is kept: for devices that
+    loops would slow.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, e_lambda: float) -> Tensor:
@@ -147,7 +161,11 @@ class _Blocked(torch.autograd.Function):
                 steep, t, weight, None, None, mean, rstd, True, epsilon, [True, False, False]
             )[0]
             direct = s.mul_(b)
-            torch.add(direct, through, alpha=2, out=o) if o.dtype == t.dtype else o.copy_(direct.add_(through, alpha=2))
+            (
+                torch.add(direct, through, alpha=2, out=o)
+                if o.dtype == t.dtype
+                else o.copy_(direct.add_(through, alpha=2))
+            )
         return out, None
 
 
@@ -157,7 +175,12 @@ def gate_(z: Tensor) -> Tensor:
 
 
 def constants(x: Tensor, e_lambda: float) -> tuple[Tensor, float]:
-    """[1] factor of a batch norm and its epsilon, with which its square is the plain formula's exponent less 0.5."""
+    """[1] factor of a batch norm and its epsilon, with which its square is the plain formula's
+    exponent less 0.5.
+    """
     count = x.shape[2] * x.shape[3]
     part = max(count - 1, 1) / count
-    return torch.full((1,), math.sqrt(part) / 2, dtype=wide(x.dtype), device=x.device), e_lambda * part
+    return (
+        torch.full((1,), math.sqrt(part) / 2, dtype=wide(x.dtype), device=x.device),
+        e_lambda * part,
+    )

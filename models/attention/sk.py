@@ -1,19 +1,21 @@
 """SK, selective kernel: two sizes of kernel, weighed for every channel by what both of them see.
 
-Li, Wang, Hu and Yang, "Selective Kernel Networks", CVPR 2019, https://arxiv.org/abs/1903.06586, equations 1 to 6. With
-grouped 3x3 convolutions of dilation 1 and 2 (the second stands for 5x5),
+Li, Wang, Hu and Yang, "Selective Kernel Networks", CVPR 2019, https://arxiv.org/abs/1903.06586,
+equations 1 to 6. With grouped 3x3 convolutions of dilation 1 and 2 (the second stands for 5x5),
 
     U_i = relu(norm(conv_i x))
     z = relu(norm(W mean of (U_1 + U_2) over the map)), max(C / reduction, 32) values
     a_i = softmax over i of (W_i z), for every channel
     out = a_1 U_1 + a_2 U_2
 
-Choices: 32 groups as in the paper, or the most below that divide the channels; the common PyTorch copies have 1, or
-four undilated kernels up to 7x7, which takes 90 times the parameters at 256 channels. Names are those of timm, whose
-`split_input` is no part of the paper and left out. This replaces x rather than scales it. In training, the norm of z
-with a batch of one image takes the running statistics, for one value has no variance.
+Choices: 32 groups as in the paper, or the most below that divide the channels; the common PyTorch
+copies have 1, or four undilated kernels up to 7x7, which takes 90 times the parameters at 256
+channels. Names are those of timm, whose `split_input` is no part of the paper and left out. This
+replaces x rather than scales it. In training, the norm of z with a batch of one image takes the
+running statistics, for one value has no variance.
 
-Cost: 18 C^2 / groups + 3 C d + 4 C + 2 d parameters with d values in z, 62,528 at 256 channels; compute bound.
+Cost: 18 C^2 / groups + 3 C d + 4 C + 2 d parameters with d values in z, 62,528 at 256 channels;
+compute bound.
 Verdict: not yet measured.
 """
 
@@ -30,19 +32,29 @@ LEAST = 32  # values in z, the paper's L
 
 @register("SKAttention", "SKLayer", "SelectiveKernel")
 class SK(nn.Module):
-    """reduction: channels for each value of z. groups: of the two convolutions; 32 or the most below that fit.
+    """reduction: channels for each value of z. groups: of the two convolutions; 32 or the most
+    below that fit.
 
-    rd_channels: how many values z has, instead of max(channels / reduction, 32). Raises ValueError for a reduction or
-    rd_channels that is no whole number from 1 on, and for groups that do not divide the channels.
+    rd_channels: how many values z has, instead of max(channels / reduction, 32). Raises ValueError
+    for a reduction or rd_channels that is no whole number from 1 on, and for groups that do not
+    divide the channels.
     """
 
     tutorial_order = ("reduction", "groups")
 
     def __init__(
-        self, channels: int, *, reduction: int = 16, groups: int | None = None, rd_channels: int | None = None
+        self,
+        channels: int,
+        *,
+        reduction: int = 16,
+        groups: int | None = None,
+        rd_channels: int | None = None,
     ) -> None:
         super().__init__()
-        for name, value in (("reduction", reduction), ("rd_channels", 1 if rd_channels is None else rd_channels)):
+        for name, value in (
+            ("reduction", reduction),
+            ("rd_channels", 1 if rd_channels is None else rd_channels),
+        ):
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"{name}={value!r}: must be a whole number from 1 on")
         fitting = [count for count in range(1, channels + 1) if channels % count == 0]
@@ -50,7 +62,9 @@ class SK(nn.Module):
             groups = max(count for count in fitting if count <= GROUPS)
         if groups not in fitting or isinstance(groups, (bool, float)):
             near = ", ".join(map(str, fitting[:8]))
-            raise ValueError(f"groups={groups!r}: must divide the {channels} channels, such as {near}")
+            raise ValueError(
+                f"groups={groups!r}: must divide the {channels} channels, such as {near}"
+            )
         self.paths = nn.ModuleList(_Path(channels, groups, dilation) for dilation in (1, 2))
         self.attn = _Choice(channels, rd_channels or max(channels // reduction, LEAST))
 
@@ -80,7 +94,11 @@ class _Choice(nn.Module):
         self.fc_select = nn.Conv2d(width, 2 * channels, 1, bias=False)
 
     def forward(self, means: Tensor) -> tuple[Tensor, Tensor]:
-        """[B, C, 1, 1] -> shares of the first and the second path, [B, C, 1, 1] each; their sum is 1."""
+        """[B, C, 1, 1] -> shares of the first and the second path, [B, C, 1, 1] each; their sum is
+        1.
+        """
         votes = self.fc_select(normalise(self.bn, self.fc_reduce(means)).relu())
-        first, second = votes.unflatten(1, (2, -1)).to(wide(means.dtype)).softmax(1).to(means.dtype).unbind(1)
+        first, second = (
+            votes.unflatten(1, (2, -1)).to(wide(means.dtype)).softmax(1).to(means.dtype).unbind(1)
+        )
         return first, second

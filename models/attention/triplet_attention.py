@@ -1,19 +1,23 @@
-"""TripletAttention: three gates, each on a plane of two of the axes channels, rows and columns, and their mean.
+"""TripletAttention: three gates, each on a plane of two of the axes channels, rows and columns, and
+their mean.
 
-Misra, Nalamada, Arasanipalai and Hou, "Rotate to Attend: Convolutional Triplet Attention Module", WACV 2021,
-https://arxiv.org/abs/2010.03045, section 3. Z-pool along one axis gives two planes, maximum and mean; a convolution
-2 -> 1 without bias, batch normalisation and a sigmoid make of them the gate of that axis:
+Misra, Nalamada, Arasanipalai and Hou, "Rotate to Attend: Convolutional Triplet Attention Module",
+WACV 2021, https://arxiv.org/abs/2010.03045, section 3. Z-pool along one axis gives two planes,
+maximum and mean; a convolution 2 -> 1 without bias, batch normalisation and a sigmoid make of them
+the gate of that axis:
 
     cw: pooled over rows, plane [C, W]     hc: over columns, plane [H, C]     hw: over channels, plane [H, W]
     out = x * (gate_cw + gate_hc + gate_hw) / 3, or x * (gate_cw + gate_hc) / 2 with no_spatial
 
-Choices: the authors rotate the map so that the pooled axis comes first, and back; reducing along the axis itself gives
-the same numbers, gradients included, without four copies. Values equal to the maximum share its gradient in equal
-parts, where the authors' code gives it to one of them. Batch normalisation has their momentum, 0.01; a plane of a
-single value is normalised by the running statistics in training.
+Choices: the authors rotate the map so that the pooled axis comes first, and back; reducing along
+the axis itself gives the same numbers, gradients included, without four copies. Values equal to the
+maximum share its gradient in equal parts, where the authors' code gives it to one of them. Batch
+normalisation has their momentum, 0.01; a plane of a single value is normalised by the running
+statistics in training.
 
-Cost: 6 k^2 + 6 parameters, 300 at 7x7, at any width. Step by step it moves 29 map sizes forward and 86 with backward,
-and keeps 3.3 for backward; here each image goes through all steps while it is in the cache, and x alone is kept.
+Cost: 6 k^2 + 6 parameters, 300 at 7x7, at any width. Step by step it moves 29 map sizes forward and
+86 with backward, and keeps 3.3 for backward; here each image goes through all steps while it is in
+the cache, and x alone is kept.
 Verdict: not yet measured.
 """
 
@@ -32,9 +36,11 @@ from models.attention._registry import register
 
 @register("TripletAtt", "Triplet")
 class TripletAttention(nn.Module):
-    """no_spatial: leave the gate of the plane [H, W] out. kernel_size: of the convolutions, odd; 7 in the paper.
+    """no_spatial: leave the gate of the plane [H, W] out. kernel_size: of the convolutions, odd; 7
+    in the paper.
 
-    Raises ValueError for a no_spatial that is no truth value, or a kernel_size that is not an odd number from 1 on.
+    Raises ValueError for a no_spatial that is no truth value, or a kernel_size that is not an odd
+    number from 1 on.
     """
 
     tutorial_order = ("no_spatial", "kernel_size")
@@ -43,8 +49,15 @@ class TripletAttention(nn.Module):
         super().__init__()
         if not isinstance(no_spatial, bool):
             raise ValueError(f"no_spatial={no_spatial!r}: must be True or False")
-        if not isinstance(kernel_size, int) or isinstance(kernel_size, bool) or kernel_size < 1 or kernel_size % 2 == 0:
-            raise ValueError(f"kernel_size={kernel_size!r}: must be an odd whole number from 1 on, such as 7")
+        if (
+            not isinstance(kernel_size, int)
+            or isinstance(kernel_size, bool)
+            or kernel_size < 1
+            or kernel_size % 2 == 0
+        ):
+            raise ValueError(
+                f"kernel_size={kernel_size!r}: must be an odd whole number from 1 on, such as 7"
+            )
         self.no_spatial = no_spatial
         self.cw = _Gate(kernel_size)
         self.hc = _Gate(kernel_size)
@@ -52,13 +65,23 @@ class TripletAttention(nn.Module):
             self.hw = _Gate(kernel_size)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] -> [B, C, H, W] in x's own type and memory layout; maxima and means are pooled in float32."""
+        """[B, C, H, W] -> [B, C, H, W] in x's own type and memory layout; maxima and means are
+        pooled in float32.
+        """
         plain = traced(x)
-        last = not plain and not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
+        last = (
+            not plain
+            and not x.is_contiguous()
+            and x.is_contiguous(memory_format=torch.channels_last)
+        )
         y = x.permute(0, 2, 3, 1) if last else x if plain else x.contiguous()
-        names = ("cw", "hc", "hw") if last else ("hw", "cw", "hc")  # of the gates over axes 1, 2 and 3 of y
+        names = (
+            ("cw", "hc", "hw") if last else ("hw", "cw", "hc")
+        )  # of the gates over axes 1, 2 and 3 of y
         turned = "cw" if last else "hc"  # the plane that y has the other way round
-        axes = tuple(axis for axis, name in enumerate(names, 1) if not (self.no_spatial and name == "hw"))
+        axes = tuple(
+            axis for axis, name in enumerate(names, 1) if not (self.no_spatial and name == "hw")
+        )
         y, *planes = _pool(y, axes) if plain else _Pool.apply(y, axes)
         gates = []
         for axis, plane in zip(axes, planes, strict=True):
@@ -92,13 +115,18 @@ class _ConvNorm(nn.Module):
 
 
 def _pool(y: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, ...]:
-    """The map and, for each of the axes, the plane of maxima and means along it, [B, 2, ., .] in float32 at least."""
+    """The map and, for each of the axes, the plane of maxima and means along it, [B, 2, ., .] in
+    float32 at least.
+    """
     full = wide(y.dtype)
     return y, *(torch.stack((y.amax(axis).to(full), y.mean(axis, dtype=full)), 1) for axis in axes)
 
 
 class _Pool(torch.autograd.Function):
-    """`_pool` block by block. The map is handed on so that backward gets its gradient here and adds to it in place."""
+    """`_pool` block by block.
+
+    The map is handed on so that backward gets its gradient here and adds to it in place.
+    """
 
     @staticmethod
     def forward(ctx: Any, y: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, ...]:
@@ -117,7 +145,8 @@ class _Pool(torch.autograd.Function):
             equal = torch.empty_like(part)
             for axis, plane, above in zip(ctx.axes, planes, grads, strict=True):
                 maximum, of_maximum, of_mean = (
-                    one.unsqueeze(axis).to(y.dtype) for one in (plane[block, 0], *above[block].unbind(1))
+                    one.unsqueeze(axis).to(y.dtype)
+                    for one in (plane[block, 0], *above[block].unbind(1))
                 )
                 torch.eq(part, maximum, out=equal)
                 into.addcmul_(equal, of_maximum / equal.sum(axis, keepdim=True))
@@ -134,7 +163,9 @@ def _times_sum(y: Tensor, gates: Sequence[Tensor], out: Tensor | None = None) ->
 
 
 class _Apply(torch.autograd.Function):
-    """`_times_sum` block by block; keeps its inputs only. axes: the axis that each gate has no extent along."""
+    """`_times_sum` block by block; keeps its inputs only. axes: the axis that each gate has no
+    extent along.
+    """
 
     @staticmethod
     def forward(ctx: Any, y: Tensor, axes: tuple[int, ...], *gates: Tensor) -> Tensor:

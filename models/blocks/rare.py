@@ -1,6 +1,8 @@
-"""The rarer blocks: ghost, transformer, older CSP, separable, mixed and rearranging ones, used by models/hub/*.yaml.
+"""The rarer blocks: ghost, transformer, older CSP, separable, mixed and rearranging ones, used by
+models/hub/*.yaml.
 
-As in models/common.py, attribute names are state-dict keys; blocks map [B, inputs, H, W] to [B, outputs, H', W'].
+As in models/common.py, attribute names are state-dict keys; blocks map [B, inputs, H, W] to [B,
+outputs, H', W'].
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ from models.common import C3, Bottleneck, Conv, DWConv, Residual, Size
 
 
 class GhostConv(nn.Module):
-    """Half of the channels by convolution, the rest from those by a 5x5 depth-wise one (Han et al., CVPR 2020)."""
+    """Half of the channels by convolution, the rest from those by a 5x5 depth-wise one (Han et al.,
+    CVPR 2020).
+    """
 
     def __init__(
         self,
@@ -40,14 +44,18 @@ class GhostConv(nn.Module):
 
 
 class GhostBottleneck(Residual):
-    """Two ghost convolutions with a residual; at stride 2 a depth-wise convolution shrinks the map between them."""
+    """Two ghost convolutions with a residual; at stride 2 a depth-wise convolution shrinks the map
+    between them.
+    """
 
     def __init__(self, inputs: int, outputs: int, kernel: Size = 3, stride: int = 1) -> None:
         super().__init__(outputs)
         half = outputs // 2
         shrinks = stride == 2
         middle = DWConv(half, half, kernel, stride, act=False) if shrinks else nn.Identity()
-        self.conv = nn.Sequential(GhostConv(inputs, half), middle, GhostConv(half, outputs, act=False))
+        self.conv = nn.Sequential(
+            GhostConv(inputs, half), middle, GhostConv(half, outputs, act=False)
+        )
         self.shortcut: nn.Module = nn.Identity()
         if shrinks:
             self.shortcut = nn.Sequential(
@@ -95,11 +103,15 @@ class C3x(C3):
     """C3 with cross convolutions."""
 
     def make_inner(self, hidden: int, repeats: int, shortcut: bool, groups: int) -> nn.Module:
-        return nn.Sequential(*(CrossConv(hidden, hidden, 3, 1, groups, 1.0, shortcut) for _ in range(repeats)))
+        return nn.Sequential(
+            *(CrossConv(hidden, hidden, 3, 1, groups, 1.0, shortcut) for _ in range(repeats))
+        )
 
 
 class SPP(nn.Module):
-    """Spatial pyramid pooling: the map beside its max pools of several sides (He et al., ECCV 2014)."""
+    """Spatial pyramid pooling: the map beside its max pools of several sides (He et al., ECCV
+    2014).
+    """
 
     def __init__(self, inputs: int, outputs: int, kernel: tuple[int, ...] = (5, 9, 13)) -> None:
         super().__init__()
@@ -135,7 +147,9 @@ class C3SPP(C3):
 
 
 class TransformerLayer(nn.Module):
-    """Self-attention and two linear maps, each with a residual; no norm, no activation, no bias of its own."""
+    """Self-attention and two linear maps, each with a residual; no norm, no activation, no bias of
+    its own.
+    """
 
     def __init__(self, channels: int, heads: int) -> None:
         super().__init__()
@@ -151,7 +165,9 @@ class TransformerLayer(nn.Module):
 
 
 class TransformerBlock(nn.Module):
-    """A map as tokens: a linear position embedding, then n transformer layers (Dosovitskiy et al., ICLR 2021)."""
+    """A map as tokens: a linear position embedding, then n transformer layers (Dosovitskiy et al.,
+    ICLR 2021).
+    """
 
     def __init__(self, inputs: int, outputs: int, heads: int, repeats: int) -> None:
         super().__init__()
@@ -193,7 +209,9 @@ class BottleneckCSP(nn.Module):
         self.cv3 = nn.Conv2d(hidden, hidden, 1, bias=False)
         self.cv4 = Conv(2 * hidden, outputs)
         self.bn = nn.BatchNorm2d(2 * hidden)
-        self.m = nn.Sequential(*(Bottleneck(hidden, hidden, shortcut, groups, expansion=1.0) for _ in range(repeats)))
+        self.m = nn.Sequential(
+            *(Bottleneck(hidden, hidden, shortcut, groups, expansion=1.0) for _ in range(repeats))
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, inputs, H, W] -> [B, outputs, H, W]."""
@@ -208,14 +226,21 @@ class MixConv2d(nn.Module):
     """
 
     def __init__(
-        self, inputs: int, outputs: int, kernel: tuple[int, ...] = (1, 3), stride: int = 1, equal_ch: bool = True
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: tuple[int, ...] = (1, 3),
+        stride: int = 1,
+        equal_ch: bool = True,
     ) -> None:
         super().__init__()
         shares = [1.0 if equal_ch else 1 / side**2 for side in kernel]
         edges = [round(outputs * sum(shares[:i]) / sum(shares)) for i in range(len(kernel) + 1)]
         widths = [end - start for start, end in pairwise(edges)]
         self.m = nn.ModuleList(
-            nn.Conv2d(inputs, width, side, stride, side // 2, groups=math.gcd(inputs, width), bias=False)
+            nn.Conv2d(
+                inputs, width, side, stride, side // 2, groups=math.gcd(inputs, width), bias=False
+            )
             for side, width in zip(kernel, widths, strict=True)
         )
         self.bn = nn.BatchNorm2d(outputs)
@@ -226,7 +251,9 @@ class MixConv2d(nn.Module):
 
 
 class Focus(nn.Module):
-    """Every 2x2 patch becomes four times the channels, then a convolution: the stem of YOLOv5 before v6."""
+    """Every 2x2 patch becomes four times the channels, then a convolution: the stem of YOLOv5
+    before v6.
+    """
 
     def __init__(
         self,
@@ -250,7 +277,9 @@ class Focus(nn.Module):
 class DWConvTranspose2d(nn.ConvTranspose2d):
     """Depth-wise transposed convolution; p1 pads the input, p2 the output."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1, p1: int = 0, p2: int = 0) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1, p1: int = 0, p2: int = 0
+    ) -> None:
         super().__init__(inputs, outputs, kernel, stride, p1, p2, groups=math.gcd(inputs, outputs))
 
 

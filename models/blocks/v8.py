@@ -1,6 +1,8 @@
-"""The blocks that YOLOv8 and YOLO11 graphs have and YOLOv5's have not: C2f, C3k2, C2PSA and their parts.
+"""The blocks that YOLOv8 and YOLO11 graphs have and YOLOv5's have not: C2f, C3k2, C2PSA and their
+parts.
 
-As in models/common.py, attribute names are state-dict keys; blocks map [B, inputs, H, W] to [B, outputs, H, W].
+As in models/common.py, attribute names are state-dict keys; blocks map [B, inputs, H, W] to [B,
+outputs, H, W].
 """
 
 from __future__ import annotations
@@ -12,13 +14,17 @@ from models.common import C3, Bottleneck, Conv
 
 
 class WideBottleneck(Bottleneck):
-    """Two 3x3 convolutions over int(outputs * expansion) channels, and the input added if wanted and possible."""
+    """Two 3x3 convolutions over int(outputs * expansion) channels, and the input added if wanted
+    and possible.
+    """
 
     first_kernel = 3
 
 
 class C2(nn.Module):
-    """A map in two halves, the first through a row of wide bottlenecks (the head of YOLOv8's P6 graph)."""
+    """A map in two halves, the first through a row of wide bottlenecks (the head of YOLOv8's P6
+    graph).
+    """
 
     def __init__(
         self,
@@ -33,7 +39,9 @@ class C2(nn.Module):
         hidden = int(outputs * expansion)
         self.cv1 = Conv(inputs, 2 * hidden)
         self.cv2 = Conv(2 * hidden, outputs)
-        blocks = (WideBottleneck(hidden, hidden, shortcut, groups, expansion=1.0) for _ in range(repeats))
+        blocks = (
+            WideBottleneck(hidden, hidden, shortcut, groups, expansion=1.0) for _ in range(repeats)
+        )
         self.m = nn.Sequential(*blocks)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -43,7 +51,8 @@ class C2(nn.Module):
 
 
 class C2f(nn.Module):
-    """A map in two halves, the second through a chain of bottlenecks; all that it was on the way is kept and joined.
+    """A map in two halves, the second through a chain of bottlenecks; all that it was on the way is
+    kept and joined.
 
     shortcut is off unless the row says otherwise, where C3 has it on.
     """
@@ -81,12 +90,16 @@ class C3k(C3):
     """C3 with wide bottlenecks."""
 
     def make_inner(self, hidden: int, repeats: int, shortcut: bool, groups: int) -> nn.Module:
-        blocks = (WideBottleneck(hidden, hidden, shortcut, groups, expansion=1.0) for _ in range(repeats))
+        blocks = (
+            WideBottleneck(hidden, hidden, shortcut, groups, expansion=1.0) for _ in range(repeats)
+        )
         return nn.Sequential(*blocks)
 
 
 class C3k2(C2f):
-    """C2f whose links are narrow bottlenecks, or C3k with two bottlenecks each if c3k is set; with shortcuts."""
+    """C2f whose links are narrow bottlenecks, or C3k with two bottlenecks each if c3k is set; with
+    shortcuts.
+    """
 
     def __init__(
         self,
@@ -108,7 +121,8 @@ class C3k2(C2f):
 
 
 class Attention(nn.Module):
-    """Self-attention between all positions, its position code a depth-wise convolution of the values.
+    """Self-attention between all positions, its position code a depth-wise convolution of the
+    values.
 
     Vaswani et al., NeurIPS 2017; keys and queries have half as many numbers as values.
     """
@@ -124,15 +138,21 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, C, H, W]."""
-        tokens = self.qkv(x).flatten(2).unflatten(1, (self.heads, -1)).transpose(2, 3)  # B heads HW q+k+v
+        tokens = (
+            self.qkv(x).flatten(2).unflatten(1, (self.heads, -1)).transpose(2, 3)
+        )  # B heads HW q+k+v
         query, key, value = tokens.split((self.key_size, self.key_size, self.value_size), dim=3)
-        weights = (query @ (key * self.key_size**-0.5).transpose(2, 3)).softmax(dim=3)  # B heads HW HW
+        weights = (query @ (key * self.key_size**-0.5).transpose(2, 3)).softmax(
+            dim=3
+        )  # B heads HW HW
         size = (x.shape[2], x.shape[3])
         return self.proj(_as_map(weights @ value, size) + self.pe(_as_map(value, size)))
 
 
 def _as_map(tokens: Tensor, size: tuple[int, int]) -> Tensor:
-    """[B, heads, H*W, C / heads] -> [B, C, H, W] in channels-last order, which is how the tokens lie."""
+    """[B, heads, H*W, C / heads] -> [B, C, H, W] in channels-last order, which is how the tokens
+    lie.
+    """
     return tokens.transpose(1, 2).flatten(2).unflatten(1, size).permute(0, 3, 1, 2)
 
 
@@ -142,7 +162,9 @@ class PSABlock(nn.Module):
     def __init__(self, channels: int, heads: int) -> None:
         super().__init__()
         self.attn = Attention(channels, heads)
-        self.ffn = nn.Sequential(Conv(channels, 2 * channels), Conv(2 * channels, channels, act=False))
+        self.ffn = nn.Sequential(
+            Conv(channels, 2 * channels), Conv(2 * channels, channels, act=False)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, C, H, W]."""
@@ -156,11 +178,15 @@ class C2PSA(nn.Module):
     def __init__(self, inputs: int, outputs: int, repeats: int = 1, expansion: float = 0.5) -> None:
         super().__init__()
         if inputs != outputs:
-            raise ValueError(f"keeps the number of channels, but gets {inputs} and is to give {outputs}")
+            raise ValueError(
+                f"keeps the number of channels, but gets {inputs} and is to give {outputs}"
+            )
         self.hidden = int(inputs * expansion)
         self.cv1 = Conv(inputs, 2 * self.hidden)
         self.cv2 = Conv(2 * self.hidden, outputs)
-        self.m = nn.Sequential(*(PSABlock(self.hidden, max(self.hidden // 64, 1)) for _ in range(repeats)))
+        self.m = nn.Sequential(
+            *(PSABlock(self.hidden, max(self.hidden // 64, 1)) for _ in range(repeats))
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, C, H, W]."""

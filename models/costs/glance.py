@@ -1,9 +1,10 @@
-"""The attention library at a glance: what each module costs, and what it does to the features that pass through it.
+"""The attention library at a glance: what each module costs, and what it does to the features that
+pass through it.
 
 python -m models.attention [--channels 256] [--size 40] [--batch 8] [--device cpu]
 
-All modules are measured in turn, round after round, so that a slower minute of the machine falls on all of them; times
-are medians. Measured values are float32 with the modules' default options.
+All modules are measured in turn, round after round, so that a slower minute of the machine falls on
+all of them; times are medians. Measured values are float32 with the modules' default options.
 """
 
 from __future__ import annotations
@@ -30,8 +31,17 @@ SECONDS, ROUNDS = 80.0, 15  # of timing: no round begins later, and there are no
 SHARE = 2.5 * SECONDS / ROUNDS  # seconds after which a module waits for the others
 LARGEST_MAP = 2**30  # bytes of one map; some modules keep fifteen of them
 HEADERS = (
-    "module", "params", "GFLOPs", "MB moved", "ms forward", "ms train", "MB kept", "gate mean", "gate std", "min side",
-)  # fmt: skip
+    "module",
+    "params",
+    "GFLOPs",
+    "MB moved",
+    "ms forward",
+    "ms train",
+    "MB kept",
+    "gate mean",
+    "gate std",
+    "min side",
+)
 LEGEND = """\
 GFLOPs, MB moved, ms forward: one inference pass. MB moved: what operations read and write, in cache or memory.
 ms train: forward and backward. MB kept: for the backward pass, the input included. gate: output / input at the start
@@ -40,7 +50,10 @@ of training, on unit-variance input; features keep their scale at mean 1, std 0.
 
 @dataclass(frozen=True)
 class GlanceConfig:
-    """All flags of `python -m models.attention`. Raises UserError for an impossible value, with the flag's name."""
+    """All flags of `python -m models.attention`.
+
+    Raises UserError for an impossible value, with the flag's name.
+    """
 
     channels: int = flag(256, "channels of the map")
     size: int = flag(40, "height and width of the map, positions")
@@ -53,8 +66,8 @@ class GlanceConfig:
                 raise UserError(f"--{name}={getattr(self, name)}: must be 1 to {largest}")
         if self.map_bytes > LARGEST_MAP:
             raise UserError(
-                f"--batch={self.batch}: one map of this shape takes {self.map_bytes / 2**30:.1f} GiB, 1 at most; "
-                "take a smaller --batch, --size or --channels"
+                f"--batch={self.batch}: one map of this shape takes {self.map_bytes / 2**30:.1f}"
+                " GiB, 1 at most; take a smaller --batch, --size or --channels"
             )
 
     @property
@@ -68,7 +81,9 @@ class GlanceConfig:
 
 @dataclass
 class Candidate:
-    """A module under measurement. forward_ms and train_ms: one value a round; spent: seconds so far."""
+    """A module under measurement. forward_ms and train_ms: one value a round; spent: seconds so
+    far.
+    """
 
     name: str
     module: nn.Module
@@ -95,7 +110,9 @@ def forward_seconds(module: nn.Module, x: Tensor) -> float:
 
 
 def train_seconds(module: nn.Module, x: Tensor, weights: Tensor) -> float:
-    """Of one forward and backward pass. weights: of the output's shape, the gradient that comes back."""
+    """Of one forward and backward pass. weights: of the output's shape, the gradient that comes
+    back.
+    """
     module.train()
     module.zero_grad()
     leaf = x.detach().requires_grad_()
@@ -107,8 +124,12 @@ def train_seconds(module: nn.Module, x: Tensor, weights: Tensor) -> float:
 
 
 def kept_bytes(module: nn.Module, x: Tensor) -> int:
-    """Bytes that a forward pass in training keeps for the backward pass: each storage once, parameters not counted."""
-    ours = {tensor.untyped_storage().data_ptr() for tensor in (*module.parameters(), *module.buffers())}
+    """Bytes that a forward pass in training keeps for the backward pass: each storage once,
+    parameters not counted.
+    """
+    ours = {
+        tensor.untyped_storage().data_ptr() for tensor in (*module.parameters(), *module.buffers())
+    }
     kept: dict[int, Any] = {}
 
     def pack(saved: Tensor) -> Tensor:
@@ -133,7 +154,9 @@ def counted(module: nn.Module, x: Tensor) -> tuple[float, float]:
 
 
 def gate(module: nn.Module, x: Tensor) -> tuple[float, float]:
-    """Mean and standard deviation of output / input where the input is not small; NaN if the shapes differ."""
+    """Mean and standard deviation of output / input where the input is not small; NaN if the shapes
+    differ.
+    """
     with torch.no_grad():
         out = module.train()(x)
     if out.shape != x.shape:
@@ -144,7 +167,9 @@ def gate(module: nn.Module, x: Tensor) -> tuple[float, float]:
 
 
 def smallest_side(name: str, channels: int) -> int:
-    """Side of the smallest square map on which output and gradient are finite in training; 0 if none up to 8 is."""
+    """Side of the smallest square map on which output and gradient are finite in training; 0 if
+    none up to 8 is.
+    """
     module = build_attention(name, channels).train()
     for side in range(1, 9):
         x = torch.randn(1, channels, side, side, requires_grad=True)
@@ -158,7 +183,9 @@ def smallest_side(name: str, channels: int) -> int:
     return 0
 
 
-def make_candidates(config: GlanceConfig, device: torch.device) -> tuple[list[Candidate], list[str]]:
+def make_candidates(
+    config: GlanceConfig, device: torch.device
+) -> tuple[list[Candidate], list[str]]:
     """One of each registered class that takes so many channels, and a line for each that does not."""
     made, refused = [], []
     for name in sorted({kind.__name__ for kind in ATTENTION.values()}):
@@ -188,7 +215,10 @@ def measure(candidates: list[Candidate], x: Tensor) -> None:
             if each.train_ms and (time.perf_counter() - start > SECONDS or each.spent > SHARE):
                 continue
             progress(f"timing, round {number + 1} of {ROUNDS}: {each.name}")
-            forward, train = forward_seconds(each.module, x), train_seconds(each.module, x, _weights(each.module, x))
+            forward, train = (
+                forward_seconds(each.module, x),
+                train_seconds(each.module, x, _weights(each.module, x)),
+            )
             each.forward_ms.append(1000 * forward)
             each.train_ms.append(1000 * train)
             each.spent += forward + train
@@ -196,7 +226,9 @@ def measure(candidates: list[Candidate], x: Tensor) -> None:
 
 
 def _weights(module: nn.Module, x: Tensor) -> Tensor:
-    return torch.ones(x.shape[0], getattr(module, "out_channels", x.shape[1]), *x.shape[2:], device=x.device)
+    return torch.ones(
+        x.shape[0], getattr(module, "out_channels", x.shape[1]), *x.shape[2:], device=x.device
+    )
 
 
 def cells(each: Candidate, x: Tensor) -> list[str]:
@@ -206,10 +238,17 @@ def cells(each: Candidate, x: Tensor) -> list[str]:
     mean, spread = gate(each.module, x)
     forward, train = statistics.median(each.forward_ms), statistics.median(each.train_ms)
     return [
-        each.name, f"{parameters:,}", f"{gigaflops:.3f}", f"{moved:,.0f}", f"{forward:.1f}", f"{train:.1f}",
-        f"{kept_bytes(each.module, x) / 1e6:,.1f}", f"{round(mean, 2) + 0.0:.2f}", f"{spread:.2f}",
+        each.name,
+        f"{parameters:,}",
+        f"{gigaflops:.3f}",
+        f"{moved:,.0f}",
+        f"{forward:.1f}",
+        f"{train:.1f}",
+        f"{kept_bytes(each.module, x) / 1e6:,.1f}",
+        f"{round(mean, 2) + 0.0:.2f}",
+        f"{spread:.2f}",
         str(smallest_side(each.name, x.shape[1]) or "-"),
-    ]  # fmt: skip
+    ]
 
 
 def aligned(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -217,13 +256,18 @@ def aligned(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     widths = [max(len(row[column]) for row in (headers, *rows)) for column in range(len(headers))]
     lines = [headers, ["─" * width for width in widths], *rows]
     return "\n".join(
-        "  ".join(fit(text, width, ">" if column else "<") for column, (text, width) in enumerate(pairs)).rstrip()
+        "  ".join(
+            fit(text, width, ">" if column else "<") for column, (text, width) in enumerate(pairs)
+        ).rstrip()
         for pairs in (list(zip(line, widths, strict=True)) for line in lines)
     )
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Print the table, quickest training first, then what was measured how. Raises UserError for impossible flags."""
+    """Print the table, quickest training first, then what was measured how.
+
+    Raises UserError for impossible flags.
+    """
     config = build(GlanceConfig, read_flags(GlanceConfig, argv, (__doc__ or "").split("\n\n")[0]))
     device = select_device(config.device)
     candidates, refused = make_candidates(config, device)
@@ -239,7 +283,10 @@ def main(argv: list[str] | None = None) -> None:
     print(aligned(HEADERS, rows), "", LEGEND, *refused, sep="\n")
     rounds = sorted({len(each.train_ms) for each in candidates})
     counts = " to ".join(map(str, dict.fromkeys(rounds[:1] + rounds[-1:])))
-    print(f"{describe(device)}; float32 maps {'x'.join(map(str, config.shape))}; medians of {counts} rounds")
+    print(
+        f"{describe(device)}; float32 maps {'x'.join(map(str, config.shape))}; medians of {counts}"
+        " rounds"
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What a graph costs, row by row: multiply-adds, bytes moved, milliseconds, memory.
 
-Costs that depend on shapes only are counted on the meta device, where nothing is computed; times and memory are
-measured on a real one. models/command.py prints them.
+Costs that depend on shapes only are counted on the meta device, where nothing is computed; times
+and memory are measured on a real one. models/command.py prints them.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ SECONDS = 10  # that --profile may spend on repeated forward passes
 class RowCost:
     """What one row costs for one batch.
 
-    shape: of its output. flops: 2 x multiply-adds of convolutions and matrix products, by the formulas of
-    torch.utils.flop_counter. normalised: values that batch norms write. moved: bytes that operations read and write.
-    elementwise: the part of moved that flops do not see: norms, activations, attention, pooling, concatenation.
+    shape: of its output. flops: 2 x multiply-adds of convolutions and matrix products, by the
+    formulas of torch.utils.flop_counter. normalised: values that batch norms write. moved: bytes
+    that operations read and write. elementwise: the part of moved that flops do not see: norms,
+    activations, attention, pooling, concatenation.
     """
 
     shape: str
@@ -49,7 +50,11 @@ class Counter(LightMode):
         operation = func._overloadpacket
         if func.is_view or operation is torch.ops.aten.empty:
             return out
-        size = sum(x.numel() * x.element_size() for x in tree_iter((args, kwargs, out)) if isinstance(x, Tensor))
+        size = sum(
+            x.numel() * x.element_size()
+            for x in tree_iter((args, kwargs, out))
+            if isinstance(x, Tensor)
+        )
         self.moved += size
         if operation in flop_registry:
             self.flops += flop_registry[operation](*args, **kwargs, out_val=out)
@@ -61,14 +66,18 @@ class Counter(LightMode):
 
 
 def count_costs(model: Any, size: int, batch: int = 1) -> list[RowCost]:
-    """Costs of each row of a model on the meta device, in eval mode and float32, for pictures of size x size px."""
+    """Costs of each row of a model on the meta device, in eval mode and float32, for pictures of
+    size x size px.
+    """
     costs: list[RowCost] = []
 
     def call(row: Any, maps: Any) -> Any:
         with ShapeMode(), Counter() as counter:
             out = row(maps)
         shown = "x".join(map(str, (out[0] if isinstance(out, tuple) else out).shape))
-        costs.append(RowCost(shown, counter.flops, counter.normalised, counter.moved, counter.elementwise))
+        costs.append(
+            RowCost(shown, counter.flops, counter.normalised, counter.moved, counter.elementwise)
+        )
         return out
 
     model.eval()
@@ -108,7 +117,9 @@ def _wait(device: torch.device) -> None:
 
 
 def kept_bytes(model: Any, x: Tensor) -> list[int]:
-    """Bytes of activations that each row keeps for the backward pass, each counted where it first appears."""
+    """Bytes of activations that each row keeps for the backward pass, each counted where it first
+    appears.
+    """
     kept = [0] * len(model.model)
     seen = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
 
@@ -126,7 +137,8 @@ def kept_bytes(model: Any, x: Tensor) -> list[int]:
     model.train()
     for norm in model.modules():
         if isinstance(norm, nn.BatchNorm2d):
-            norm.eval()  # the same memory, but statistics stay, and a map of one position is no error
+            # the same memory, but statistics stay, and a map of one position is no error
+            norm.eval()
     model.walk(x, call)
     return kept
 
@@ -135,20 +147,23 @@ def summary(model: nn.Module, name: str, costs: list[RowCost]) -> str:
     """YOLO's summary line: leaf modules, parameters, gradients, GFLOPs both ways."""
     leaves = sum(1 for module in model.modules() if not any(True for _ in module.children()))
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    gradients = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    gradients = sum(
+        parameter.numel() for parameter in model.parameters() if parameter.requires_grad
+    )
     ours, theirs = gigaflops(costs)
     counter = "YOLOv5" if getattr(model, "objectness", True) else "YOLOv8"
     return (
-        f"{name} summary: {leaves} layers, {parameters:,} parameters, {gradients:,} gradients, {ours:.1f} GFLOPs "
-        f"({theirs:.1f} as {counter} counts)"
+        f"{name} summary: {leaves} layers, {parameters:,} parameters, {gradients:,} gradients,"
+        f" {ours:.1f} GFLOPs ({theirs:.1f} as {counter} counts)"
     )
 
 
 def gigaflops(costs: list[RowCost]) -> tuple[float, float]:
     """GFLOPs by torch.utils.flop_counter, and as YOLOv5 and YOLOv8 print them.
 
-    Their counter (thop) sees the same convolutions and matrix products, and adds 8 for each value that a batch norm
-    writes: 2 for the norm, doubled for scale and shift, as multiply-adds, doubled again. Once fused both agree.
+    Their counter (thop) sees the same convolutions and matrix products, and adds 8 for each value
+    that a batch norm writes: 2 for the norm, doubled for scale and shift, as multiply-adds, doubled
+    again. Once fused both agree.
     """
     flops = sum(cost.flops for cost in costs)
     return flops / 1e9, (flops + 8 * sum(cost.normalised for cost in costs)) / 1e9

@@ -1,7 +1,9 @@
-"""Sizes of one graph: which file and which entry of its `scales` a name such as yolov8s_SimAM.yaml asks for.
+"""Sizes of one graph: which file and which entry of its `scales` a name such as yolov8s_SimAM.yaml
+asks for.
 
-models/graph/read.py asks here for depth, width and the cap on channels; YOLOv8's rules, where a letter right behind the
-version number is the scale, and one file without the letter serves all of them.
+models/graph/read.py asks here for depth, width and the cap on channels; YOLOv8's rules, where a
+letter right behind the version number is the scale, and one file without the letter serves all of
+them.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ MULTIPLES = ("depth_multiple", "width_multiple")
 class Scale:
     """Factors of the repeats and of the channels, and the most channels before that factor.
 
-    name: its key in `scales`, "" for a graph that has none. warnings: what looks wrong in how it was chosen.
+    name: its key in `scales`, "" for a graph that has none. warnings: what looks wrong in how it
+    was chosen.
     """
 
     name: str
@@ -37,13 +40,16 @@ class Scale:
 
 
 def guess_scale(path: str | Path) -> str:
-    """The scale that a file's name asks for, "" for none: s for yolov8s-p2.yaml, none for yolov8_s.yaml."""
+    """The scale that a file's name asks for, "" for none: s for yolov8s-p2.yaml, none for
+    yolov8_s.yaml.
+    """
     found = LETTER.search(Path(path).stem)
     return found[2] if found else ""
 
 
 def find_graph(path: str | Path) -> Path:
-    """The file itself, here, below the root or below models/; else the one without the letter, yolov8 for yolov8s.
+    """The file itself, here, below the root or below models/; else the one without the letter,
+    yolov8 for yolov8s.
 
     Raises UserError when neither exists.
     """
@@ -62,20 +68,25 @@ def find_graph(path: str | Path) -> Path:
 
 
 def choose_scale(content: Mapping[str, Any], asked: str, path: str | Path) -> dict[str, Any]:
-    """The graph with its key `scale` set to what was asked for, or else to what the name at path says.
+    """The graph with its key `scale` set to what was asked for, or else to what the name at path
+    says.
 
     Raises UserError for a scale of a graph that has none to choose from.
     """
     if "scales" not in content:
         if asked:
-            raise UserError(f"--scale {asked}: {content['yaml_file']} has no `scales` to choose from; leave it out")
+            raise UserError(
+                f"--scale {asked}: {content['yaml_file']} has no `scales` to choose from; leave"
+                " it out"
+            )
         return dict(content)
     scale = asked or guess_scale(path)
     return {**content, "scale": scale} if scale else dict(content)
 
 
 def read_scale(file: str, content: Mapping[str, Any]) -> Scale:
-    """The factors in force. Where there are `scales`, depth_multiple and width_multiple do nothing, as in YOLOv8.
+    """The factors in force. Where there are `scales`, depth_multiple and width_multiple do nothing,
+    as in YOLOv8.
 
     Raises UserError for malformed factors and for a scale that is not there.
     """
@@ -83,16 +94,29 @@ def read_scale(file: str, content: Mapping[str, Any]) -> Scale:
         depth, width = (Values(file, content).real(key, MOST_DEPTH, 1.0) for key in MULTIPLES)
         return Scale("", depth, width)
     scales = content["scales"]
-    if not isinstance(scales, dict) or not scales or not all(isinstance(name, str) for name in scales):
+    if (
+        not isinstance(scales, dict)
+        or not scales
+        or not all(isinstance(name, str) for name in scales)
+    ):
         remedy = "must be indented lines `n: [depth, width, max_channels]`, one for each scale"
         raise UserError(f"{file}: scales: {shorten(scales)}: {remedy}")
-    warnings = [f"{file}: {key}: does nothing next to scales; take it out" for key in MULTIPLES if key in content]
+    warnings = [
+        f"{file}: {key}: does nothing next to scales; take it out"
+        for key in MULTIPLES
+        if key in content
+    ]
     name, known = content.get("scale"), ", ".join(scales)
     if name in (None, ""):
         name = next(iter(scales))
-        warnings += [f"{file}: scales: no scale was chosen, so {name} is used, the first; choose of {known} by --scale"]
+        warnings += [
+            f"{file}: scales: no scale was chosen, so {name} is used, the first; choose of {known}"
+            " by --scale"
+        ]
     if not isinstance(name, str) or name not in scales:
-        raise UserError(f"{file}: scale: {shorten(name)}: is not among scales; choose of {known} by --scale")
+        raise UserError(
+            f"{file}: scale: {shorten(name)}: is not among scales; choose of {known} by --scale"
+        )
     return _read_factors(file, name, scales[name], tuple(warnings))
 
 
@@ -102,12 +126,17 @@ def _read_factors(file: str, name: str, values: Any, warnings: tuple[str, ...]) 
         depth, width, most = parts
         if 0 < depth <= MOST_DEPTH and 0 < width <= MOST_WIDTH and 0 < most <= LARGEST:
             return Scale(name, float(depth), float(width), most, warnings)
-    remedy = f"must be [depth, width, max_channels]: two factors up to {MOST_DEPTH}, a whole number up to {LARGEST}"
+    remedy = (
+        f"must be [depth, width, max_channels]: two factors up to {MOST_DEPTH}, a whole number up"
+        f" to {LARGEST}"
+    )
     raise UserError(f"{file}: scales: {shorten(name)}: {shorten(values)}: {remedy}")
 
 
 def title(stem: str, scale: str) -> str:
-    """A graph's name with its scale: YOLOv8n_SimAM for yolov8_SimAM at n; what names its scale itself stays."""
+    """A graph's name with its scale: YOLOv8n_SimAM for yolov8_SimAM at n; what names its scale
+    itself stays.
+    """
     if scale and not LETTER.search(stem):
         named = VERSION.sub(rf"\g<0>{scale}", stem, count=1)
         stem = named if named != stem else f"{stem} {scale}"

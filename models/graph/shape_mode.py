@@ -1,8 +1,10 @@
-"""Shapes without arithmetic: runs a network on the meta device and answers the common operations itself.
+"""Shapes without arithmetic: runs a network on the meta device and answers the common operations
+itself.
 
-PyTorch has meta kernels for everything, but many of them import its compiler and sympy first, which takes two seconds;
-and every start of detect.py or models/yolo.py would pay them. What is not in the table below still goes to PyTorch.
-models/yolo.py finds strides and models/costs/profile.py counts costs under it.
+PyTorch has meta kernels for everything, but many of them import its compiler and sympy first, which
+takes two seconds; and every start of detect.py or models/yolo.py would pay them. What is not in the
+table below still goes to PyTorch. models/yolo.py finds strides and models/costs/profile.py counts
+costs under it.
 """
 
 from __future__ import annotations
@@ -17,8 +19,24 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 aten: Any = torch.ops.aten
-ELEMENTWISE = (aten.add, aten.sub, aten.mul, aten.div, aten.pow, aten.exp, aten.sqrt, aten.rsqrt, aten.reciprocal,
-               aten.silu, aten.sigmoid, aten.relu, aten.leaky_relu, aten.hardswish, aten.gelu, aten.tanh)  # fmt: skip
+ELEMENTWISE = (
+    aten.add,
+    aten.sub,
+    aten.mul,
+    aten.div,
+    aten.pow,
+    aten.exp,
+    aten.sqrt,
+    aten.rsqrt,
+    aten.reciprocal,
+    aten.silu,
+    aten.sigmoid,
+    aten.relu,
+    aten.leaky_relu,
+    aten.hardswish,
+    aten.gelu,
+    aten.tanh,
+)
 
 
 def _new(like: Tensor, *shape: int) -> Tensor:
@@ -35,28 +53,47 @@ def _windows(size: int, kernel: int, stride: int, padding: int, dilation: int) -
 
 
 def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None, *settings: Any) -> Tensor | None:
-    """Output of an untransposed 2-d convolution; None, for PyTorch to answer or refuse, where anything is unusual."""
+    """Output of an untransposed 2-d convolution; None, for PyTorch to answer or refuse, where
+    anything is unusual.
+    """
     stride, padding, dilation, transposed, _, groups = settings
     if x.dim() != 4 or weight.dim() != 4 or transposed or x.shape[1] != weight.shape[1] * groups:
         return None
-    steps = zip(x.shape[2:], weight.shape[2:], _pair(stride), _pair(padding), _pair(dilation), strict=True)
+    steps = zip(
+        x.shape[2:], weight.shape[2:], _pair(stride), _pair(padding), _pair(dilation), strict=True
+    )
     sides = [_windows(*step) for step in steps]
     return _new(x, x.shape[0], weight.shape[0], *sides) if min(sides) > 0 else None
 
 
 def _max_pool(x: Tensor, kernel: Sequence[int], *settings: Any) -> tuple[Tensor, Tensor] | None:
-    """Output and indices of a 2-d max pool; None, for PyTorch to answer or refuse, where anything is unusual."""
+    """Output and indices of a 2-d max pool; None, for PyTorch to answer or refuse, where anything
+    is unusual.
+    """
     defaults: list[Any] = [[], [0], [1], False]
     stride, padding, dilation, ceil_mode = [*settings, *defaults[len(settings) :]]
     stride = stride or kernel
-    if ceil_mode or x.dim() != 4 or min(*kernel, *stride, *dilation) < 1 or not 0 <= 2 * max(padding) <= min(kernel):
+    if (
+        ceil_mode
+        or x.dim() != 4
+        or min(*kernel, *stride, *dilation) < 1
+        or not 0 <= 2 * max(padding) <= min(kernel)
+    ):
         return None
-    steps = zip(x.shape[2:], _pair(kernel), _pair(stride), _pair(padding), _pair(dilation), strict=True)
+    steps = zip(
+        x.shape[2:], _pair(kernel), _pair(stride), _pair(padding), _pair(dilation), strict=True
+    )
     out = (*x.shape[:2], *(_windows(*step) for step in steps))
-    return (_new(x, *out), torch.empty(out, dtype=torch.int64, device="meta")) if min(out) > 0 else None
+    return (
+        (_new(x, *out), torch.empty(out, dtype=torch.int64, device="meta"))
+        if min(out) > 0
+        else None
+    )
 
 
-def _batch_norm(x: Tensor, weight: Any, bias: Any, mean: Any, variance: Any, *rest: Any) -> tuple[Tensor, ...] | None:
+def _batch_norm(
+    x: Tensor, weight: Any, bias: Any, mean: Any, variance: Any, *rest: Any
+) -> tuple[Tensor, ...] | None:
     """Output of batch norm in eval mode, and its two empty statistics."""
     fits = mean is not None and mean.shape[0] == x.shape[1] and not (len(rest) == 3 and rest[0])
     return (_new(x, *x.shape), _new(x, 0), _new(x, 0)) if fits else None
@@ -76,7 +113,10 @@ def _elementwise(*args: Any) -> Tensor | None:
     """The broadcast of all tensors, which must be of one floating type."""
     tensors = [x for x in args if isinstance(x, Tensor)]
     alike = all(x.dtype == tensors[0].dtype and x.dtype.is_floating_point for x in tensors)
-    sides = [set(sizes) - {1} for sizes in zip_longest(*(reversed(x.shape) for x in tensors), fillvalue=1)]
+    sides = [
+        set(sizes) - {1}
+        for sizes in zip_longest(*(reversed(x.shape) for x in tensors), fillvalue=1)
+    ]
     if not alike or any(len(side) > 1 for side in sides):
         return None
     return _new(tensors[0], *(side.pop() if side else 1 for side in reversed(sides)))
@@ -84,24 +124,37 @@ def _elementwise(*args: Any) -> Tensor | None:
 
 def _reduce(x: Tensor, dims: Sequence[int] | None = None, keepdim: bool = False) -> Tensor:
     """Mean or sum over dims."""
-    gone = {dim % x.dim() for dim in (dims or range(x.dim()))}
-    kept = [1 if dim in gone else size for dim, size in enumerate(x.shape) if keepdim or dim not in gone]
+    gone = {dim % x.dim() for dim in dims or range(x.dim())}
+    kept = [
+        1 if dim in gone else size for dim, size in enumerate(x.shape) if keepdim or dim not in gone
+    ]
     return _new(x, *kept)
 
 
 def _product(x: Tensor, y: Tensor) -> Tensor | None:
     """Product of two matrices, or of two stacks of as many."""
-    fits = x.dim() == y.dim() and x.shape[:-2] == y.shape[:-2] and x.shape[-1] == y.shape[-2] and x.dtype == y.dtype
+    fits = (
+        x.dim() == y.dim()
+        and x.shape[:-2] == y.shape[:-2]
+        and x.shape[-1] == y.shape[-2]
+        and x.dtype == y.dtype
+    )
     return _new(x, *x.shape[:-1], y.shape[-1]) if fits else None
 
 
 def _nearest(x: Tensor, size: Sequence[int] | None, *scales: Any) -> Tensor | None:
-    """Output of a 2-d nearest-neighbour resize; in inference mode PyTorch asks without a size, and gets no answer."""
+    """Output of a 2-d nearest-neighbour resize; in inference mode PyTorch asks without a size, and
+    gets no answer.
+    """
     return _new(x, *x.shape[:2], *size) if size and x.dim() == 4 and min(size) > 0 else None
 
 
-def _arange(*bounds: float, dtype: torch.dtype | None = None, device: torch.device | None = None, **_: Any) -> Any:
-    """Numbers from start (0) to end in steps (1) on the meta device; None, for PyTorch to answer, for other cases."""
+def _arange(
+    *bounds: float, dtype: torch.dtype | None = None, device: torch.device | None = None, **_: Any
+) -> Any:
+    """Numbers from start (0) to end in steps (1) on the meta device; None, for PyTorch to answer,
+    for other cases.
+    """
     start, end, step = (0, *bounds, 1) if len(bounds) == 1 else (*bounds, 1)[:3]
     if dtype is None or device is None or device.type != "meta" or step <= 0 or end < start:
         return None
@@ -134,7 +187,9 @@ class LightMode(TorchDispatchMode):
 
 
 class ShapeMode(LightMode):
-    """Answers operations on meta tensors by RULES where it can; results have the right shapes and dtypes."""
+    """Answers operations on meta tensors by RULES where it can; results have the right shapes and
+    dtypes.
+    """
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         rule = RULES.get(func._overloadpacket)

@@ -1,4 +1,6 @@
-"""Values of a model YAML, checked one by one: what is a number, what an argument may be, how an error shows it."""
+"""Values of a model YAML, checked one by one: what is a number, what an argument may be, how an
+error shows it.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ def shorten(value: object) -> str:
     """The value on one line of bearable length."""
     limited = reprlib.Repr()
     limited.maxstring = limited.maxother = 60
-    limited.maxlevel = 4  # and so bounded in time too, whatever aliases the YAML builds its lists from
+    limited.maxlevel = (
+        4  # and so bounded in time too, whatever aliases the YAML builds its lists from
+    )
     limited.maxlist = 8
     text = " ".join((value if isinstance(value, str) else limited.repr(value)).split())
     return text if len(text) <= 120 else text[:117] + "..."
@@ -36,7 +40,9 @@ def is_number(value: Any) -> bool:
 
 
 def as_number(value: Any) -> Any:
-    """Text that spells a number, as YAML 1.1 leaves `1e-4`, as that number; anything else as it came."""
+    """Text that spells a number, as YAML 1.1 leaves `1e-4`, as that number; anything else as it
+    came.
+    """
     if isinstance(value, str) and len(value) < 40 and NUMBER.fullmatch(value.strip()):
         number = float(value)
         return int(number) if value.strip().lstrip("+-").isdigit() else number
@@ -62,7 +68,9 @@ class Values:
         """A number above 0, at most largest."""
         value = as_number(self.content.get(key, default))
         if not is_number(value) or not 0 < value <= largest:
-            raise UserError(f"{self.file}: {key}: {shorten(value)}: must be a number above 0, at most {largest}")
+            raise UserError(
+                f"{self.file}: {key}: {shorten(value)}: must be a number above 0, at most {largest}"
+            )
         return float(value)
 
 
@@ -73,8 +81,11 @@ def check_argument(where: str, value: Any, depth: int = 0) -> None:
             check_argument(where, part, depth + 1)
     elif isinstance(value, (int, float)):
         if not abs(value) <= LARGEST:  # also refuses nan
-            raise UserError(f"{where}: {shorten(value)}: is no sensible argument; numbers go up to {LARGEST}")
+            raise UserError(
+                f"{where}: {shorten(value)}: is no sensible argument; numbers go up to {LARGEST}"
+            )
     elif value is not None and not (isinstance(value, str) and len(value) <= 200):
         raise UserError(
-            f"{where}: {shorten(value)}: is no argument; use numbers, names, None, True, False or lists of them"
+            f"{where}: {shorten(value)}: is no argument; use numbers, names, None, True, False or"
+            " lists of them"
         )

@@ -1,6 +1,8 @@
-"""References that point beside what they mean: half-done stages, numbers that were not moved, attention passed by.
+"""References that point beside what they mean: half-done stages, numbers that were not moved,
+attention passed by.
 
-Each function looks at a graph and the sizes of its maps and yields Slips; models/lint/rules.py puts them into words.
+Each function looks at a graph and the sizes of its maps and yields Slips; models/lint/rules.py puts
+them into words.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ Sizes = Sequence[tuple[int, int]]
 
 @dataclass(frozen=True, slots=True)
 class Slip:
-    """A row reads one row at this position of its `from`, another was probably meant; -1 where there is no telling."""
+    """A row reads one row at this position of its `from`, another was probably meant; -1 where
+    there is no telling.
+    """
 
     reader: Row
     position: int
@@ -30,8 +34,9 @@ class Slip:
 def stage_end(graph: Graph, start: int, sizes: Sizes, reader: Row | None = None) -> int:
     """The last of the rows from start on that each read the row before, at one size.
 
-    reader: whose reference it is; a stage ends before it, and before attention that only the head reads unless the
-    reader is the head. A Concat that joins something to the row before goes on with its stage.
+    reader: whose reference it is; a stage ends before it, and before attention that only the head
+    reads unless the reader is the head. A Concat that joins something to the row before goes on
+    with its stage.
     """
     head = graph.rows[-1]
     last = (reader or head).index
@@ -48,10 +53,13 @@ def stage_end(graph: Graph, start: int, sizes: Sizes, reader: Row | None = None)
 def early(graph: Graph, sizes: Sizes) -> Iterator[Slip]:
     """Maps that Concat or the head reads before their stage is done.
 
-    In YOLO's graphs every such reference names the last row of a stage, and the row before it has the same size: one
-    row inserted without moving the numbers behind it therefore runs, and reads half-done maps.
+    In YOLO's graphs every such reference names the last row of a stage, and the row before it has
+    the same size: one row inserted without moving the numbers behind it therefore runs, and reads
+    half-done maps.
     """
-    unfit = {(slip.reader.index, slip.position) for slip in unlike(graph, sizes)}  # another story, and the whole one
+    unfit = {
+        (slip.reader.index, slip.position) for slip in unlike(graph, sizes)
+    }  # another story, and the whole one
     for reader in graph.rows[: len(sizes) + 1]:
         for position, source in enumerate(reader.inputs if isinstance(reader.source, list) else ()):
             end = stage_end(graph, source, sizes, reader)
@@ -67,16 +75,20 @@ def passed_by(graph: Graph, sizes: Sequence[tuple[int, int]]) -> list[str]:
     found = []
     for slip in early(graph, sizes):
         reader = slip.reader
-        read, meant = (f"row {index}, {graph.rows[index].module}" for index in (slip.read, slip.meant))
+        read, meant = (
+            f"row {index}, {graph.rows[index].module}" for index in (slip.read, slip.meant)
+        )
         found.append(
-            f"{graph.file}: row {reader.index}: {reader.module} from {reader.source}: reads {read}, whose stage goes "
-            f"on to {meant}, of the same size; {slip.meant} was probably meant, as rows inserted above move the numbers"
+            f"{graph.file}: row {reader.index}: {reader.module} from {reader.source}: reads {read},"
+            f" whose stage goes on to {meant}, of the same size; {slip.meant} was probably meant,"
+            " as rows inserted above move the numbers"
         )
     return list(dict.fromkeys(found))
 
 
 def passing(graph: Graph) -> Iterator[Slip]:
-    """Rows that read what attention above them reads too, and not the attention: it acts on a part of the paths only.
+    """Rows that read what attention above them reads too, and not the attention: it acts on a part
+    of the paths only.
 
     Attention that nothing but the head reads is meant so, as are several attentions side by side.
     """
@@ -105,7 +117,9 @@ def unlike(graph: Graph, sizes: Sizes) -> Iterator[Slip]:
 
 
 def _nearest(graph: Graph, sizes: Sizes, reader: Row, source: int, wanted: tuple[int, int]) -> int:
-    """The end of a stage of this size that the number would have named without the inserted rows, else a near one."""
+    """The end of a stage of this size that the number would have named without the inserted rows,
+    else a near one.
+    """
     ends = [
         row
         for row in range(reader.index - 1)
@@ -120,15 +134,21 @@ def _nearest(graph: Graph, sizes: Sizes, reader: Row, source: int, wanted: tuple
 
 
 def moved(graph: Graph, number: int, sizes: Sizes, reader: Row) -> int:
-    """The row that a number names when attention rows are not counted, as in the graph before they came; then the end
-    of its stage. -1 if there is none above the reader.
+    """The row that a number names when attention rows are not counted, as in the graph before they
+    came; then the end of its stage. -1 if there is none above the reader.
     """
-    rows = [row.index for row in graph.rows if row.key == str(number) and row.index < min(reader.index, len(sizes))]
+    rows = [
+        row.index
+        for row in graph.rows
+        if row.key == str(number) and row.index < min(reader.index, len(sizes))
+    ]
     return stage_end(graph, rows[0], sizes, reader) if rows else -1
 
 
 def levels(graph: Graph, sizes: Sizes) -> Iterator[Slip]:
-    """Levels of the head that are not each coarser than the one before, or each finer, or not as their anchors are."""
+    """Levels of the head that are not each coarser than the one before, or each finer, or not as
+    their anchors are.
+    """
     head = graph.rows[-1]
     if len(sizes) < head.index or in_order(graph, sizes, head.inputs):
         return
@@ -145,7 +165,9 @@ def levels(graph: Graph, sizes: Sizes) -> Iterator[Slip]:
 
 
 def in_order(graph: Graph, sizes: Sizes, rows: Sequence[int]) -> bool:
-    """Whether these rows would do as the levels of the head: sizes fall, or rise, strictly, and anchors with them."""
+    """Whether these rows would do as the levels of the head: sizes fall, or rise, strictly, and
+    anchors with them.
+    """
     if len(rows) != len(graph.rows[-1].inputs) or min(rows) < 0:
         return False
     sides = [sizes[row][0] for row in rows]
@@ -158,7 +180,9 @@ def in_order(graph: Graph, sizes: Sizes, rows: Sequence[int]) -> bool:
 
 
 def _last_of_each_size(graph: Graph, sizes: Sizes) -> list[int]:
-    """The last row of each of the head's number of sizes, from the back of the graph, fine before coarse."""
+    """The last row of each of the head's number of sizes, from the back of the graph, fine before
+    coarse.
+    """
     last: dict[tuple[int, int], int] = {}
     for row in reversed(range(len(graph.rows) - 1)):
         if len(last) < len(graph.rows[-1].inputs):
@@ -167,11 +191,21 @@ def _last_of_each_size(graph: Graph, sizes: Sizes) -> list[int]:
 
 
 def forgotten(graph: Graph, sizes: Sizes) -> Iterator[Slip]:
-    """Levels of the head whose last row nobody reads, because the head still reads an earlier one of the same size."""
+    """Levels of the head whose last row nobody reads, because the head still reads an earlier one
+    of the same size.
+    """
     head = graph.rows[-1]
-    dead = [row.index for row in unread_rows(graph) if row.index < len(sizes)] if len(sizes) >= head.index else []
+    dead = (
+        [row.index for row in unread_rows(graph) if row.index < len(sizes)]
+        if len(sizes) >= head.index
+        else []
+    )
     for index in dead:
-        same = [place for place, source in enumerate(head.inputs) if sizes[source] == sizes[index] and source < index]
+        same = [
+            place
+            for place, source in enumerate(head.inputs)
+            if sizes[source] == sizes[index] and source < index
+        ]
         if len(same) == 1 and graph.rows[index].module not in ("Concat", "nn.Upsample"):
             yield Slip(head, same[0], head.inputs[same[0]], index)
 
@@ -185,7 +219,9 @@ def doubled(graph: Graph) -> Iterator[Slip]:
 
 
 def dead_branches(graph: Graph) -> list[int]:
-    """Rows that somebody reads, but from which no way leads to the head: their parameters get no gradient."""
+    """Rows that somebody reads, but from which no way leads to the head: their parameters get no
+    gradient.
+    """
     reached = {len(graph.rows) - 1}
     for row in reversed(graph.rows):
         if row.index in reached:
@@ -195,7 +231,9 @@ def dead_branches(graph: Graph) -> list[int]:
 
 
 def is_aside(graph: Graph, index: int, attention: Mapping[str, Any]) -> bool:
-    """True for attention that works on the way into the head only, where others rightly read the map before it."""
+    """True for attention that works on the way into the head only, where others rightly read the
+    map before it.
+    """
     readers = readers_of(graph, index)
     head = len(graph.rows) - 1
     return (

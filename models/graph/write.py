@@ -1,7 +1,9 @@
-"""A graph's dictionary as an ordinary YAML file: a row a line, each with a comment that says what the row is.
+"""A graph's dictionary as an ordinary YAML file: a row a line, each with a comment that says what
+the row is.
 
-Comments are made from the graph itself, so they are true of it: the row's number, the level that begins there, what a
-Concat joins, and which maps the head reads. models/yolo.py --out writes such files, in the form of models/*.yaml.
+Comments are made from the graph itself, so they are true of it: the row's number, the level that
+begins there, what a Concat joins, and which maps the head reads. models/yolo.py --out writes such
+files, in the form of models/*.yaml.
 """
 
 from __future__ import annotations
@@ -24,8 +26,10 @@ COMMENTS = {
     "depth_multiple": "of the repeats",
     "width_multiple": "of the channels",
     "anchors": "width,height pairs in pixels of the picture, or how many per level",
-    "scales": "depth of the repeats, width of the channels, channels at most before the width; chosen by --scale or by "
-    "the name",
+    "scales": (
+        "depth of the repeats, width of the channels, channels at most before the width; chosen by"
+        " --scale or by the name"
+    ),
     "scale": "of the scales above; --scale or the file's name goes before it",
     "attention_init": "of attention rows that do not say it themselves",
     "backbone": "[from, number, module, arguments]",
@@ -36,21 +40,30 @@ DEEPEST = 8
 
 
 def graph_text(content: Mapping[str, Any], title: str) -> str:
-    """The YAML of a graph whose first line is the comment title. Reading it gives the same graph but for its name.
+    """The YAML of a graph whose first line is the comment title. Reading it gives the same graph
+    but for its name.
 
     Raises UserError for a graph that cannot be read.
     """
     notes = list(_notes(content))
     lines = [f"# {' '.join(title.split())}"]
-    for key in [*(key for key in content if key in KEYS and key not in (*LAST, "yaml_file")), *LAST]:
+    for key in [
+        *(key for key in content if key in KEYS and key not in (*LAST, "yaml_file")),
+        *LAST,
+    ]:
         value = content[key]
         comment = f" # {COMMENTS[key]}" if key in COMMENTS else ""
         if key in LAST:
             start = 0 if key == "backbone" else len(content["backbone"])
             lines += ["", f"{key}:{comment}"]
-            lines += [f"  - {flow(row)} # {note}" for row, note in zip(value, notes[start:], strict=False)]
+            lines += [
+                f"  - {flow(row)} # {note}" for row, note in zip(value, notes[start:], strict=False)
+            ]
         elif isinstance(value, dict) and value:
-            lines += [f"{key}:{comment}", *(f"  {flow(name)}: {flow(part)}" for name, part in value.items())]
+            lines += [
+                f"{key}:{comment}",
+                *(f"  {flow(name)}: {flow(part)}" for name, part in value.items()),
+            ]
         elif isinstance(value, list) and value:
             lines += [f"{key}:{comment}", *(f"  - {flow(part)}" for part in value)]
         else:
@@ -59,7 +72,10 @@ def graph_text(content: Mapping[str, Any], title: str) -> str:
 
 
 def flow(value: Any, depth: int = 0) -> str:
-    """A value on one line of YAML, constants as these files have them. Raises UserError for lists without end."""
+    """A value on one line of YAML, constants as these files have them.
+
+    Raises UserError for lists without end.
+    """
     if depth > DEEPEST:
         raise UserError(f"{shorten(value)}: is nested too deeply for a graph; take it out")
     if isinstance(value, bool):
@@ -70,7 +86,9 @@ def flow(value: Any, depth: int = 0) -> str:
         pairs = (f"{flow(key, depth + 1)}: {flow(part, depth + 1)}" for key, part in value.items())
         return f"{{{', '.join(pairs)}}}"
     quoted = '"' if isinstance(value, str) and not value.isprintable() else None
-    text = yaml.safe_dump(value, default_flow_style=True, default_style=quoted, width=10**6, allow_unicode=True)
+    text = yaml.safe_dump(
+        value, default_flow_style=True, default_style=quoted, width=10**6, allow_unicode=True
+    )
     return text.removesuffix("\n").removesuffix("\n...")
 
 
@@ -99,18 +117,31 @@ def _joined(steps: Sequence[Step], concat: Step) -> str:
     for source in concat.inputs:
         level = level_of(steps[source].stride) if source >= 0 else ""
         if level and source != concat.index - 1:
-            where = "of the backbone" if steps[source].in_backbone else "on its way up" if source in lower else ""
+            where = (
+                "of the backbone"
+                if steps[source].in_backbone
+                else "on its way up"
+                if source in lower
+                else ""
+            )
             said.setdefault(level, []).append(where)
-    return ", ".join(f"{level} {' and '.join(filter(None, where))}".strip() for level, where in said.items())
+    return ", ".join(
+        f"{level} {' and '.join(filter(None, where))}".strip() for level, where in said.items()
+    )
 
 
 def write_graph(content: Mapping[str, Any], path: str | Path, title: str) -> Path:
-    """Write graph_text to a file that is not there yet. Raises UserError if it is, or cannot be written."""
+    """Write graph_text to a file that is not there yet.
+
+    Raises UserError if it is, or cannot be written.
+    """
     path = Path(path)
     if path.suffix not in (".yaml", ".yml"):
         raise UserError(f"--out {path}: a model's file ends in .yaml; name it so")
     if path.exists():
-        raise UserError(f"--out {path}: is there already, and nothing is written over; name another file")
+        raise UserError(
+            f"--out {path}: is there already, and nothing is written over; name another file"
+        )
     with atomic_write(path, "w") as file:
         file.write(graph_text(content, title))
     return path

@@ -1,7 +1,7 @@
 """The anchor head: feature maps become raw maps, and raw maps become boxes with scores.
 
-models/yolo.py feeds it the maps that its YAML row names. A loss takes the raw maps and a HeadSpec; val.py and
-detect.py take the decoded rows to utils/nms.py.
+models/yolo.py feeds it the maps that its YAML row names. A loss takes the raw maps and a HeadSpec;
+val.py and detect.py take the decoded rows to utils/nms.py.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ Levels = Sequence[Sequence[tuple[float, float]]]  # per level its anchors' (widt
 class Detect(nn.Module):
     """One 1x1 convolution per level to na * (5 + classes) channels.
 
-    class_count: classes. anchors: how many a level has. channels: of the incoming maps. The buffer `anchors`
-    [levels, na, 2] is in cells, pixels / stride, as in YOLOv5's checkpoints; set_strides() fills it.
+    class_count: classes. anchors: how many a level has. channels: of the incoming maps. The buffer
+    `anchors` [levels, na, 2] is in cells, pixels / stride, as in YOLOv5's checkpoints;
+    set_strides() fills it.
     """
 
     anchors: Tensor
@@ -56,17 +57,22 @@ class Detect(nn.Module):
         self._add_bias_prior()
 
     def set_anchors(self, pixels: Levels) -> None:
-        """Use these (width, height) pairs in pixels, levels reversed if their areas run against the strides."""
+        """Use these (width, height) pairs in pixels, levels reversed if their areas run against the
+        strides.
+        """
         areas = [sum(width * height for width, height in level) for level in pixels]
         if (areas[-1] - areas[0]) * (self.strides[-1] - self.strides[0]) < 0:
             pixels = pixels[::-1]
         cells = [
-            [(w / stride, h / stride) for w, h in level] for level, stride in zip(pixels, self.strides, strict=True)
+            [(w / stride, h / stride) for w, h in level]
+            for level, stride in zip(pixels, self.strides, strict=True)
         ]
         self.anchors = torch.tensor(cells).to(self.anchors)
 
     def _add_bias_prior(self) -> None:
-        """Begin with about 8 objects a 640 px picture and even classes (Lin et al., ICCV 2017, section 3.3)."""
+        """Begin with about 8 objects a 640 px picture and even classes (Lin et al., ICCV 2017,
+        section 3.3).
+        """
         with torch.no_grad():
             for conv, stride in zip(self.m, self.strides, strict=True):
                 assert isinstance(conv, nn.Conv2d)
@@ -76,7 +82,8 @@ class Detect(nn.Module):
                 bias[:, 5:] += math.log(0.6 / (self.nc - 0.99999))
 
     def forward(self, maps: list[Tensor]) -> list[Tensor] | tuple[Tensor, list[Tensor]]:
-        """[B, C_i, ny, nx] per level -> raw maps [B, na, ny, nx, 5 + nc]; in eval mode (decoded, raw maps).
+        """[B, C_i, ny, nx] per level -> raw maps [B, na, ny, nx, 5 + nc]; in eval mode (decoded,
+        raw maps).
 
         A raw map is a view of the convolution's output, never a copy. decoded is as in decode().
         """
@@ -89,28 +96,44 @@ class Detect(nn.Module):
 
 
 def decode(raw: Sequence[Tensor], anchors: Tensor, strides: Tensor) -> Tensor:
-    """Raw maps -> rows of centre x, centre y, width, height in pixels, then objectness and classes in 0..1.
+    """Raw maps -> rows of centre x, centre y, width, height in pixels, then objectness and classes
+    in 0..1.
 
-    raw: [B, na, ny, nx, no] a level. anchors: [levels, na, 2] in cells. strides: [levels] pixels per cell.
-    Returns [B, N, no] float32, N running over level, anchor, y, x. With cell corner g: xy = (2s - 0.5 + g) stride,
-    wh = (2s)^2 anchor, where s is the sigmoid of the raw value (Bochkovskiy et al., 2020; Jocher et al., 2022).
+    raw: [B, na, ny, nx, no] a level. anchors: [levels, na, 2] in cells. strides: [levels] pixels
+    per cell. Returns [B, N, no] float32, N running over level, anchor, y, x. With cell corner g: xy
+    = (2s - 0.5 + g) stride, wh = (2s)^2 anchor, where s is the sigmoid of the raw value
+    (Bochkovskiy et al., 2020; Jocher et al., 2022).
     """
     batch, _, _, _, width = raw[0].shape
     scores = torch.cat([level.reshape(batch, -1, width) for level in raw], dim=1).float().sigmoid()
-    cells, sizes, scale = reference_points([(level.shape[2], level.shape[3]) for level in raw], anchors, strides)
+    cells, sizes, scale = reference_points(
+        [(level.shape[2], level.shape[3]) for level in raw], anchors, strides
+    )
     xy, wh, rest = scores.split((2, 2, width - 4), dim=2)
     return torch.cat(((xy * 2 + cells) * scale, (wh * 2).square() * sizes, rest), dim=2)
 
 
-def reference_points(sizes: list[tuple[int, int]], anchors: Tensor, strides: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """What decode() needs of its N rows, in its order: cell corner - 0.5 [N, 2], anchor in px [N, 2], stride [N, 1]."""
+def reference_points(
+    sizes: list[tuple[int, int]], anchors: Tensor, strides: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What decode() needs of its N rows, in its order: cell corner - 0.5 [N, 2], anchor in px [N,
+    2], stride [N, 1].
+    """
     corners, anchor_sizes, scales = [], [], []
     anchors, strides = anchors.float(), strides.float()
     for (ny, nx), level_anchors, stride in zip(sizes, anchors, strides, strict=True):
-        ys, xs = (torch.arange(count, dtype=torch.float32, device=anchors.device) for count in (ny, nx))
+        ys, xs = (
+            torch.arange(count, dtype=torch.float32, device=anchors.device) for count in (ny, nx)
+        )
         y, x = torch.meshgrid(ys, xs, indexing="ij")
         shape = (level_anchors.shape[0], ny, nx)
-        corners.append((torch.cat((x.unsqueeze(2), y.unsqueeze(2)), dim=2) - 0.5).expand(*shape, 2).reshape(-1, 2))
-        anchor_sizes.append((level_anchors * stride).view(-1, 1, 1, 2).expand(*shape, 2).reshape(-1, 2))
+        corners.append(
+            (torch.cat((x.unsqueeze(2), y.unsqueeze(2)), dim=2) - 0.5)
+            .expand(*shape, 2)
+            .reshape(-1, 2)
+        )
+        anchor_sizes.append(
+            (level_anchors * stride).view(-1, 1, 1, 2).expand(*shape, 2).reshape(-1, 2)
+        )
         scales.append(stride.expand(*shape, 1).reshape(-1, 1))
     return torch.cat(corners), torch.cat(anchor_sizes), torch.cat(scales)

@@ -1,4 +1,6 @@
-"""What lint looks at and what it says: a graph tried out, a finding, and the change that would mend it."""
+"""What lint looks at and what it says: a graph tried out, a finding, and the change that would mend
+it.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +14,9 @@ from models.graph.read import Graph
 
 @dataclass(frozen=True, slots=True)
 class Fix:
-    """One change. part: from (entry `position` of the row's list, or its only one), args (all of a row's arguments),
-    comment (the text behind a row), key (position is a top-level key; None removes it, text renames it) or name (of
-    the file). value: what it becomes.
+    """One change. part: from (entry `position` of the row's list, or its only one), args (all of a
+    row's arguments), comment (the text behind a row), key (position is a top-level key; None
+    removes it, text renames it) or name (of the file). value: what it becomes.
     """
 
     part: str
@@ -27,8 +29,9 @@ class Fix:
 class Finding:
     """One thing that builds but is wrong, or that keeps a graph from being built.
 
-    line: in the file, 0 where there is none. row: of backbone + head, -1 for the top of the file. rule: its name in
-    the tables of rules. what: it is. meant: probably. fix: None where only a person can know.
+    line: in the file, 0 where there is none. row: of backbone + head, -1 for the top of the file.
+    rule: its name in the tables of rules. what: it is. meant: probably. fix: None where only a
+    person can know.
     """
 
     file: str
@@ -42,15 +45,18 @@ class Finding:
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}: " if self.line else f"{self.file}: "
         row = f"row {self.row}: " if self.row >= 0 else ""
-        return f"{where}{row}{self.what}{f'; meant: {self.meant}' if self.meant else ''} [{self.rule}]"
+        return (
+            f"{where}{row}{self.what}{f'; meant: {self.meant}' if self.meant else ''} [{self.rule}]"
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
     """A graph as far as it could be tried out.
 
-    graph: None if the dictionary could not be read. sizes: (height, width) of the maps of the rows that ran; of all but
-    the head's if all did. side: of the picture, pixels. notes: what building warned of. error: why it stopped, or "".
+    graph: None if the dictionary could not be read. sizes: (height, width) of the maps of the rows
+    that ran; of all but the head's if all did. side: of the picture, pixels. notes: what building
+    warned of. error: why it stopped, or "".
     """
 
     content: Mapping[str, Any]
@@ -64,7 +70,9 @@ class Context:
     def file(self) -> str:
         return str(self.content.get("yaml_file", "model graph"))
 
-    def finding(self, row: int, rule: str, what: str, meant: str = "", fix: Fix | None = None) -> Finding:
+    def finding(
+        self, row: int, rule: str, what: str, meant: str = "", fix: Fix | None = None
+    ) -> Finding:
         """A finding in this file, its line not known yet."""
         return Finding(self.file, 0, row, rule, what, meant, fix)
 
@@ -75,7 +83,9 @@ def named(graph: Graph, index: int) -> str:
 
 
 def mended(content: Mapping[str, Any], fixes: Iterable[Fix]) -> dict[str, Any]:
-    """A copy of a graph's dictionary with the changes made, but those to comments and the file's name."""
+    """A copy of a graph's dictionary with the changes made, but those to comments and the file's
+    name.
+    """
     result = {key: copy.deepcopy(value) for key, value in content.items()}
     for fix in fixes:
         if fix.part == "key":
@@ -86,7 +96,9 @@ def mended(content: Mapping[str, Any], fixes: Iterable[Fix]) -> dict[str, Any]:
             }
         elif fix.part in ("from", "args"):
             part, index = find_row(result, fix.row)
-            row = copy.deepcopy(result[part][index])  # aliases in the YAML share rows; only this one changes
+            row = copy.deepcopy(
+                result[part][index]
+            )  # aliases in the YAML share rows; only this one changes
             if fix.part == "args":
                 row[3] = fix.value
             elif isinstance(row[0], list):

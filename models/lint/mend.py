@@ -1,7 +1,8 @@
-"""Graphs that run and are wrong all the same: what tutorials and insertions by hand leave behind, and how to mend it.
+"""Graphs that run and are wrong all the same: what tutorials and insertions by hand leave behind,
+and how to mend it.
 
-lint() looks at a file, lint_content() at a graph's dictionary. `models/yolo.py --lint` prints the findings.
-The rules are in models/lint/rules.py (graphs) and models/lint/text.py (files).
+lint() looks at a file, lint_content() at a graph's dictionary. `models/yolo.py --lint` prints the
+findings. The rules are in models/lint/rules.py (graphs) and models/lint/text.py (files).
 """
 
 from __future__ import annotations
@@ -29,13 +30,16 @@ LATER = ("unread", "gradient")  # rules whose findings other fixes settle
 def lint(path: str | Path, scale: str = "") -> list[Finding]:
     """Everything found in a graph's file, in the order of its lines.
 
-    path and scale: as load_graph takes them. Raises UserError for a file that cannot be read as YAML at all.
+    path and scale: as load_graph takes them. Raises UserError for a file that cannot be read as
+    YAML at all.
     """
     return lint_file(path, scale)[0]
 
 
 def lint_content(content: Mapping[str, Any]) -> list[Finding]:
-    """Everything found in a graph's dictionary; lines are 0. Raises nothing: what stops a graph is a finding too."""
+    """Everything found in a graph's dictionary; lines are 0. Raises nothing: what stops a graph is
+    a finding too.
+    """
     return mend(content)[0]
 
 
@@ -46,13 +50,18 @@ def lint_file(path: str | Path, scale: str = "") -> tuple[list[Finding], dict[st
     found, better, context = mend(content)
     found += text_rules(document, Path(path), context, content)
     lined = [replace(finding, line=finding.line or document.line_of(finding)) for finding in found]
-    return sorted(lined, key=lambda finding: (finding.line, finding.row, finding.rule)), better, document
+    return (
+        sorted(lined, key=lambda finding: (finding.line, finding.row, finding.rule)),
+        better,
+        document,
+    )
 
 
 def mend(content: Mapping[str, Any]) -> tuple[list[Finding], dict[str, Any], Context]:
     """The findings in a graph's dictionary, a copy with every fix made, and how far that copy runs.
 
-    Looks, mends, and looks again: one number left behind can hide what is behind it. Rows keep their numbers.
+    Looks, mends, and looks again: one number left behind can hide what is behind it. Rows keep
+    their numbers.
     """
     found: dict[object, Finding] = {}
     better = dict(content)
@@ -63,9 +72,15 @@ def mend(content: Mapping[str, Any]) -> tuple[list[Finding], dict[str, Any], Con
             fix = finding.fix
             known = found.get((fix.part, fix.row, fix.position)) if fix else None
             if fix and known:  # mended once, and still wrong: the last word counts
-                found[fix.part, fix.row, fix.position] = replace(known, meant=finding.meant, fix=fix)
+                found[fix.part, fix.row, fix.position] = replace(
+                    known, meant=finding.meant, fix=fix
+                )
             else:
-                place = (fix.part, fix.row, fix.position) if fix else (finding.row, finding.rule, finding.what)
+                place = (
+                    (fix.part, fix.row, fix.position)
+                    if fix
+                    else (finding.row, finding.rule, finding.what)
+                )
                 found.setdefault(place, finding)
             fixes += [fix] if fix else []
         if not fixes:
@@ -76,16 +91,21 @@ def mend(content: Mapping[str, Any]) -> tuple[list[Finding], dict[str, Any], Con
         finding.row for finding in apply_rules(context) if finding.rule in LATER
     }
     told = [
-        replace(one, meant="a row behind reads it again once its numbers are right")
-        if one.rule in LATER and one.row in settled
-        else one
+        (
+            replace(one, meant="a row behind reads it again once its numbers are right")
+            if one.rule in LATER and one.row in settled
+            else one
+        )
         for one in found.values()
     ]
     return sorted(told, key=lambda finding: (finding.row, finding.rule)), better, context
 
 
 def try_out(content: Mapping[str, Any]) -> Context:
-    """Build a graph on the meta device and send a picture through as far as that goes. Raises nothing."""
+    """Build a graph on the meta device and send a picture through as far as that goes.
+
+    Raises nothing.
+    """
     graph, sizes, notes = None, list[tuple[int, int]](), list[str]()
     try:
         graph = read_graph({"ch": 3, **content})

@@ -1,6 +1,8 @@
-"""The rules of models/lint/mend.py that look at a graph, one small function each; RULES is the table of them.
+"""The rules of models/lint/mend.py that look at a graph, one small function each; RULES is the
+table of them.
 
-Each takes a Context and yields Findings. Where two rules find fault with one reference the earlier in the table speaks.
+Each takes a Context and yields Findings. Where two rules find fault with one reference the earlier
+in the table speaks.
 """
 
 from __future__ import annotations
@@ -23,12 +25,24 @@ from models.graph.values import is_whole, shorten
 from models.graph.wiring import Slip
 from models.lint.finding import Context, Finding, Fix, named
 
-LARGEST_OPTION = 64  # above it a number among options is a channel count, but for those that are channel counts
+LARGEST_OPTION = (
+    64  # above it a number among options is a channel count, but for those that are channel counts
+)
 COUNTS = ("c_m", "c_n", "out_channels", "spatial_shape")
 LARGEST_KERNEL = 31
-KERNELS = ("Conv", "DWConv", "GhostConv", "SPPF", "CrossConv", "Focus")  # first argument channels, second a kernel
+KERNELS = (
+    "Conv",
+    "DWConv",
+    "GhostConv",
+    "SPPF",
+    "CrossConv",
+    "Focus",
+)  # first argument channels, second a kernel
 JOINS = ("Concat", "nn.Upsample")
-EXPLAINED = {"error": ("size", "shift", "arguments"), "twice": ("levels",)}  # rules that have nothing to add to others
+EXPLAINED = {
+    "error": ("size", "shift", "arguments"),
+    "twice": ("levels",),
+}  # rules that have nothing to add to others
 Rule = Callable[[Context], Iterator[Finding]]
 
 
@@ -42,7 +56,9 @@ def _slip(context: Context, graph: Graph, slip: Slip, rule: str, why: str) -> Fi
 
 
 def _inserted(graph: Graph, slip: Slip, context: Context) -> str:
-    """The attention rows whose insertion explains a slip, `row 3, DoubleAttention`, or "" if none does."""
+    """The attention rows whose insertion explains a slip, `row 3, DoubleAttention`, or "" if none
+    does.
+    """
     if wiring.moved(graph, slip.read, context.sizes, slip.reader) != slip.meant:
         return ""
     above = [row.index for row in graph.rows[: slip.meant] if row.module in ATTENTION]
@@ -57,26 +73,47 @@ def head_joins(context: Context) -> Iterator[Finding]:
     """A head that reads a Concat or an Upsample: maps that no block has mixed."""
     graph = context.graph
     if graph and len(graph.rows) > 1:
-        found = {slip.position: slip for slip in wiring.early(graph, context.sizes) if slip.reader is graph.rows[-1]}
+        found = {
+            slip.position: slip
+            for slip in wiring.early(graph, context.sizes)
+            if slip.reader is graph.rows[-1]
+        }
         for position, source in enumerate(graph.rows[-1].inputs):
             if source >= 0 and graph.rows[source].module in JOINS:
                 slip = found.get(position, Slip(graph.rows[-1], position, source, -1))
-                yield _slip(context, graph, slip, "head", "a map that is only joined or resized, by no block worked on")
+                yield _slip(
+                    context,
+                    graph,
+                    slip,
+                    "head",
+                    "a map that is only joined or resized, by no block worked on",
+                )
 
 
 def bypassed(context: Context) -> Iterator[Finding]:
     """A path that takes a map before the attention on it."""
     if context.graph:
         graph = context.graph
-        slips = [slip for slip in wiring.early(graph, context.sizes) if _past_attention(graph, slip)]
+        slips = [
+            slip for slip in wiring.early(graph, context.sizes) if _past_attention(graph, slip)
+        ]
         for slip in [*slips, *wiring.passing(graph)]:
-            yield _slip(context, graph, slip, "bypass", f"passes by the attention in {named(graph, slip.meant)}")
+            yield _slip(
+                context,
+                graph,
+                slip,
+                "bypass",
+                f"passes by the attention in {named(graph, slip.meant)}",
+            )
 
 
 def left_behind(context: Context) -> Iterator[Finding]:
     """A number that names the right row once the inserted attention rows are not counted."""
     if context.graph:
-        for slip in [*wiring.early(context.graph, context.sizes), *wiring.unlike(context.graph, context.sizes)]:
+        for slip in [
+            *wiring.early(context.graph, context.sizes),
+            *wiring.unlike(context.graph, context.sizes),
+        ]:
             inserted = _inserted(context.graph, slip, context)
             if inserted and slip.meant >= 0:
                 why = f"the number was not moved when {inserted}, came in"
@@ -96,7 +133,9 @@ def wrong_size(context: Context) -> Iterator[Finding]:
     if context.graph:
         for slip in wiring.unlike(context.graph, context.sizes):
             high, wide = context.sizes[slip.read]
-            why = f"{high}x{wide} for a picture of {context.side} px, unlike the others that it joins"
+            why = (
+                f"{high}x{wide} for a picture of {context.side} px, unlike the others that it joins"
+            )
             yield _slip(context, context.graph, slip, "size", why)
 
 
@@ -120,7 +159,13 @@ def read_twice(context: Context) -> Iterator[Finding]:
     """A row that reads another twice."""
     if context.graph:
         for slip in wiring.doubled(context.graph):
-            yield _slip(context, context.graph, slip, "twice", f"twice, `from` being {shorten(slip.reader.source)}")
+            yield _slip(
+                context,
+                context.graph,
+                slip,
+                "twice",
+                f"twice, `from` being {shorten(slip.reader.source)}",
+            )
 
 
 def unread(context: Context) -> Iterator[Finding]:
@@ -134,17 +179,26 @@ def no_gradient(context: Context) -> Iterator[Finding]:
     """Parameters that get no gradient, since only rows that nobody reads use them."""
     if context.graph:
         for index in wiring.dead_branches(context.graph):
-            what = f"no way leads from this {context.graph.rows[index].module} to the head: its weights get no gradient"
+            what = (
+                f"no way leads from this {context.graph.rows[index].module} to the head: its"
+                " weights get no gradient"
+            )
             yield context.finding(index, "gradient", what)
 
 
 def attention_arguments(context: Context) -> Iterator[Finding]:
-    """Arguments of attention in the wrong slot: channel counts as options, or counts that are not the real ones."""
+    """Arguments of attention in the wrong slot: channel counts as options, or counts that are not
+    the real ones.
+    """
     for row in context.graph.rows if context.graph else ():
         if row.module not in ATTENTION or context.graph is None:
             continue
         prefix = f"{context.file}: row {row.index}: "
-        notes = [note.removeprefix(prefix) for note in context.notes if note.startswith(f"{prefix}{row.module} ")]
+        notes = [
+            note.removeprefix(prefix)
+            for note in context.notes
+            if note.startswith(f"{prefix}{row.module} ")
+        ]
         what, better = _misplaced(context.graph, row)
         if not what and notes and isinstance(row.arguments, list) and "declares" in notes[0]:
             better = _without_counts(row.arguments)
@@ -152,17 +206,27 @@ def attention_arguments(context: Context) -> Iterator[Finding]:
             fix = None if better is None else Fix("args", row.index, 0, better)
             what = what or notes[0].removeprefix(f"{row.module} ")
             yield context.finding(
-                row.index, "arguments", f"{row.module} {what}", "" if better is None else shorten(better), fix
+                row.index,
+                "arguments",
+                f"{row.module} {what}",
+                "" if better is None else shorten(better),
+                fix,
             )
 
 
 def _misplaced(graph: Graph, row: Row) -> tuple[str, Any]:
     """What is wrong with an attention row's options whatever the map is, and better arguments."""
     kind, given = ATTENTION[row.module], row.arguments
-    values = {name: graph.interpret(value) for name, value in given.items()} if isinstance(given, dict) else {}
+    values = (
+        {name: graph.interpret(value) for name, value in given.items()}
+        if isinstance(given, dict)
+        else {}
+    )
     if isinstance(given, list):
         try:
-            values = read_list(kind, [graph.interpret(value) for value in given], 0, graph.scaled)[0]
+            values = read_list(kind, [graph.interpret(value) for value in given], 0, graph.scaled)[
+                0
+            ]
         except (ValueError, TypeError):
             return "", None
     if values.get("c_n") == 1 and "c_n" in options(kind):
@@ -185,20 +249,30 @@ def _without_counts(values: list[Any]) -> list[Any]:
 
 
 def block_arguments(context: Context) -> Iterator[Finding]:
-    """Arguments of other rows in the wrong slot: both channel counts, as in the constructor, where only one belongs."""
+    """Arguments of other rows in the wrong slot: both channel counts, as in the constructor, where
+    only one belongs.
+    """
     for row in context.graph.rows if context.graph else ():
         given = row.arguments
         if not isinstance(given, list) or len(given) < 2 or not is_whole(given[1]):
             continue
         name = row.module
         if name in KERNELS and given[1] > LARGEST_KERNEL:
-            what = f"{name} {shorten(given)}: {given[1]} is read as the kernel's side; the first number is channels out"
+            what = (
+                f"{name} {shorten(given)}: {given[1]} is read as the kernel's side; the first"
+                " number is channels out"
+            )
         elif _takes_switch(name) and given[1] not in (0, 1):
-            what = f"{name} {shorten(given)}: {given[1]} is read as the switch behind the channels, True or False"
+            what = (
+                f"{name} {shorten(given)}: {given[1]} is read as the switch behind the channels,"
+                " True or False"
+            )
         else:
             continue
         better = given[1:] if given[1] >= SMALLEST_COUNT else [given[0], *given[2:]]
-        yield context.finding(row.index, "arguments", what, shorten(better), Fix("args", row.index, 0, better))
+        yield context.finding(
+            row.index, "arguments", what, shorten(better), Fix("args", row.index, 0, better)
+        )
 
 
 def _takes_switch(name: str) -> bool:
@@ -211,7 +285,9 @@ def _takes_switch(name: str) -> bool:
 
 
 def unused_keys(context: Context) -> Iterator[Finding]:
-    """Keys at the top of the file that nothing reads: slips of the pen, or depth and width beside scales."""
+    """Keys at the top of the file that nothing reads: slips of the pen, or depth and width beside
+    scales.
+    """
     content = context.content
     try:
         unread_bins = BIN_KEYS if family_of(content) == "v5" else ()
@@ -219,15 +295,21 @@ def unused_keys(context: Context) -> Iterator[Finding]:
         unread_bins = ()
     for key in content:
         if key not in KEYS:
-            close = get_close_matches(str(key), [name for name in KEYS if name not in content], n=1, cutoff=0.75)
+            close = get_close_matches(
+                str(key), [name for name in KEYS if name not in content], n=1, cutoff=0.75
+            )
             fix = Fix("key", -1, key, close[0]) if close and isinstance(key, str) else None
             meant = f"`{close[0]}`" if close else "nothing; leave the line out"
-            yield context.finding(-1, "key", f"`{shorten(key)}`: nothing reads this key", meant, fix)
+            yield context.finding(
+                -1, "key", f"`{shorten(key)}`: nothing reads this key", meant, fix
+            )
         elif key in unread_bins:
             yield context.finding(-1, "key", f"`{key}`: a head with anchors does not read this key")
         elif key in MULTIPLES and "scales" in content:
             what = f"`{key}`: {shorten(content[key])}: does nothing next to scales"
-            yield context.finding(-1, "scale", what, "one of scales, by the file's name", Fix("key", -1, key, None))
+            yield context.finding(
+                -1, "scale", what, "one of scales, by the file's name", Fix("key", -1, key, None)
+            )
 
 
 def stopped(context: Context) -> Iterator[Finding]:
@@ -261,12 +343,18 @@ RULES: Mapping[str, Rule] = MappingProxyType({
 
 
 def apply_rules(context: Context, rules: Mapping[str, Rule] = RULES) -> list[Finding]:
-    """All findings, but one for each reference, and no bare error for a row that a finding explains."""
+    """All findings, but one for each reference, and no bare error for a row that a finding
+    explains.
+    """
     found: dict[object, Finding] = {}
     for rule in rules.values():
         for finding in rule(context):
             fix = finding.fix
-            place: object = (fix.part, fix.row, fix.position) if fix else (finding.row, finding.rule, finding.what)
+            place: object = (
+                (fix.part, fix.row, fix.position)
+                if fix
+                else (finding.row, finding.rule, finding.what)
+            )
             if fix is None and finding.rule in ("head", "size", "levels", "twice"):
                 place = (finding.row, finding.what.split(":")[0])
             told = {other.rule for other in found.values() if other.row == finding.row}

@@ -1,7 +1,8 @@
-"""A graph's file as text: the lines of its rows, comments that contradict them, names of files, and edits in place.
+"""A graph's file as text: the lines of its rows, comments that contradict them, names of files, and
+edits in place.
 
-models/lint/mend.py uses Document for line numbers, text_rules for what only the text shows, and models/lint/command.py
-writes corrected files with it.
+models/lint/mend.py uses Document for line numbers, text_rules for what only the text shows, and
+models/lint/command.py writes corrected files with it.
 """
 
 from __future__ import annotations
@@ -20,16 +21,25 @@ from models.graph.values import as_number, shorten
 from models.lint.finding import Context, Finding, Fix
 
 NUMBER = re.compile(
-    r"#+\s*(?:(?:row|layer)\s+)?(\d{1,3})(?=\s*$|\s*:|\s*-\s*[A-Za-z]|\s*\(P\d|\s*\(p\d)", re.IGNORECASE
+    r"#+\s*(?:(?:row|layer)\s+)?(\d{1,3})(?=\s*$|\s*:|\s*-\s*[A-Za-z]|\s*\(P\d|\s*\(p\d)",
+    re.IGNORECASE,
 )
 STRIDE = re.compile(r"\bP(\d)\s*/\s*(\d+)\b")
 LEVEL = re.compile(r"#\s*\d+\s*-\s*P(\d)\b(?!\s*/)")
-V5_FACTORS = {"n": (0.33, 0.25), "s": (0.33, 0.5), "m": (0.67, 0.75), "l": (1.0, 1.0), "x": (1.33, 1.25)}
+V5_FACTORS = {
+    "n": (0.33, 0.25),
+    "s": (0.33, 0.5),
+    "m": (0.67, 0.75),
+    "l": (1.0, 1.0),
+    "x": (1.33, 1.25),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A file's text and the nodes that YAML finds in it: top-level keys with their values, and rows."""
+    """A file's text and the nodes that YAML finds in it: top-level keys with their values, and
+    rows.
+    """
 
     path: Path
     text: str
@@ -73,7 +83,11 @@ class Document:
         part: Any = self.rows[fix.row].value[0 if fix.part == "from" else 3]
         if fix.part == "from" and isinstance(part, yaml.SequenceNode):
             part = part.value[int(fix.position)]
-        new = yaml.safe_dump(fix.value, default_flow_style=True, width=10**6).removesuffix("...\n").strip()
+        new = (
+            yaml.safe_dump(fix.value, default_flow_style=True, width=10**6)
+            .removesuffix("...\n")
+            .strip()
+        )
         return (part.start_mark.index, _end(part), new)
 
     def _key_span(self, fix: Fix) -> tuple[int, int, str]:
@@ -101,12 +115,20 @@ def read_document(path: Path) -> Document:
     root = yaml.compose(text, Loader=yaml.SafeLoader)
     keys = tuple(root.value) if isinstance(root, yaml.MappingNode) else ()
     last = {key.value: value for key, value in keys}
-    parts = [last[name].value for name in ("backbone", "head") if isinstance(last.get(name), yaml.SequenceNode)]
+    parts = [
+        last[name].value
+        for name in ("backbone", "head")
+        if isinstance(last.get(name), yaml.SequenceNode)
+    ]
     return Document(path, text, keys, tuple(row for part in parts for row in part))
 
 
-def wrong_comments(document: Document, path: Path, context: Context, content: Mapping[str, Any]) -> Iterator[Finding]:
-    """Comments that name another row than they stand at, or a level or stride that the row's map has not."""
+def wrong_comments(
+    document: Document, path: Path, context: Context, content: Mapping[str, Any]
+) -> Iterator[Finding]:
+    """Comments that name another row than they stand at, or a level or stride that the row's map
+    has not.
+    """
     for row in range(len(document.rows)):
         comment = document.comment_of(row)
         if comment is None:
@@ -121,28 +143,39 @@ def wrong_comments(document: Document, path: Path, context: Context, content: Ma
             level = max(stride.bit_length() - 1, 0)
             for pattern, right in ((STRIDE, f"P{level}/{stride}"), (LEVEL, "")):
                 found = pattern.search(text)
-                wrong = found and (int(found[1]) != level or (bool(right) and int(found[2]) != stride))
+                wrong = found and (
+                    int(found[1]) != level or (bool(right) and int(found[2]) != stride)
+                )
                 if found and wrong:
                     said.append(f"{found[0].strip('# ')}, but the map has stride {stride}")
                     level_text = right or re.sub(r"P\d$", f"P{level}", found[0])
                     text = text[: found.start()] + level_text + text[found.end() :]
         if said:
             fix = Fix("comment", row, 0, text)
-            yield context.finding(row, "comment", f"the comment says {' and '.join(said)}", shorten(text), fix)
+            yield context.finding(
+                row, "comment", f"the comment says {' and '.join(said)}", shorten(text), fix
+            )
 
 
-def double_keys(document: Document, path: Path, context: Context, content: Mapping[str, Any]) -> Iterator[Finding]:
+def double_keys(
+    document: Document, path: Path, context: Context, content: Mapping[str, Any]
+) -> Iterator[Finding]:
     """Keys that stand twice at the top of the file, the last of which counts."""
     seen: dict[str, int] = {}
     for key, _ in document.keys:
         line = key.start_mark.line + 1
         if key.value in seen and not (key.value in MULTIPLES and "scales" in content):
-            what = f"`{key.value}`: stands twice, and only this one counts, not the one in line {seen[key.value]}"
+            what = (
+                f"`{key.value}`: stands twice, and only this one counts, not the one in line"
+                f" {seen[key.value]}"
+            )
             yield Finding(context.file, line, -1, "key", what, "one of them")
         seen[key.value] = line
 
 
-def unheard_scale(document: Document, path: Path, context: Context, content: Mapping[str, Any]) -> Iterator[Finding]:
+def unheard_scale(
+    document: Document, path: Path, context: Context, content: Mapping[str, Any]
+) -> Iterator[Finding]:
     """A scale that the file's name seems to ask for and that is not the one in force."""
     scales = content.get("scales")
     stem, guess = path.stem, guess_scale(path)
@@ -154,15 +187,22 @@ def unheard_scale(document: Document, path: Path, context: Context, content: Map
     meant = ""
     if found and run_on:
         meant = f"{stem[: found.end(1)]}_{stem[found.start(2) :]}"
-        what = f"scales: the name {path.name} is taken for scale {guess}, its first letter behind the version"
+        what = (
+            f"scales: the name {path.name} is taken for scale {guess}, its first letter behind the"
+            " version"
+        )
     elif not guess:
         meant = _heard_name(stem, [str(name) for name in scales])
         what = f"scales: the name {path.name} chooses no scale, so {next(iter(scales))} is used"
     if meant:
-        yield context.finding(-1, "scale", what, f"{meant}{path.suffix}", Fix("name", -1, "scales", meant))
+        yield context.finding(
+            -1, "scale", what, f"{meant}{path.suffix}", Fix("name", -1, "scales", meant)
+        )
     written = _written_scale(document)
     if guess and not run_on and written and written != guess:
-        yield context.finding(-1, "scale", f"`scale`: {written}: the name {path.name} comes first and says {guess}")
+        yield context.finding(
+            -1, "scale", f"`scale`: {written}: the name {path.name} comes first and says {guess}"
+        )
 
 
 def _written_scale(document: Document) -> str:
@@ -171,7 +211,9 @@ def _written_scale(document: Document) -> str:
 
 
 def _heard_name(stem: str, scales: list[str]) -> str:
-    """yolov8s_CBAM for yolov8_s_CBAM, yolov8-CBAM-s, YOLOv8s_CBAM or v8s_CBAM; "" if the name asks for no scale."""
+    """yolov8s_CBAM for yolov8_s_CBAM, yolov8-CBAM-s, YOLOv8s_CBAM or v8s_CBAM; "" if the name asks
+    for no scale.
+    """
     lowered = re.sub("yolo", "yolo", stem, flags=re.IGNORECASE)
     lowered = re.sub(r"^v?(?=\d+[nslmx](?![A-Za-z0-9]))", "yolov", lowered)
     spelt = LETTER.search(lowered)
@@ -184,15 +226,23 @@ def _heard_name(stem: str, scales: list[str]) -> str:
     return VERSION.sub(rf"\g<0>{letter}", bare, count=1)
 
 
-def _other_factors(context: Context, content: Mapping[str, Any], stem: str, guess: str) -> Iterator[Finding]:
+def _other_factors(
+    context: Context, content: Mapping[str, Any], stem: str, guess: str
+) -> Iterator[Finding]:
     """A yolov5m… file with the depth and width of yolov5s."""
     factors = tuple(as_number(content.get(key)) for key in MULTIPLES)
     others = [letter for letter, known in V5_FACTORS.items() if known == factors]
     if stem.startswith("yolov5") and others and guess and guess not in others:
         depth, width = V5_FACTORS[guess]
-        what = f"`width_multiple`: the file's name says {guess}, but depth and width are those of yolov5{others[0]}"
+        what = (
+            f"`width_multiple`: the file's name says {guess}, but depth and width are those of"
+            f" yolov5{others[0]}"
+        )
         yield context.finding(
-            -1, "scale", what, f"depth_multiple: {depth} and width_multiple: {width}, or another name"
+            -1,
+            "scale",
+            what,
+            f"depth_multiple: {depth} and width_multiple: {width}, or another name",
         )
 
 
@@ -204,6 +254,15 @@ TEXT_RULES: Mapping[str, TextRule] = MappingProxyType({
 })  # fmt: skip
 
 
-def text_rules(document: Document, path: Path, context: Context, content: Mapping[str, Any]) -> list[Finding]:
-    """Findings of TEXT_RULES. path: as the user named the file. context: of the mended graph. content: as loaded."""
-    return [finding for rule in TEXT_RULES.values() for finding in rule(document, path, context, content)]
+def text_rules(
+    document: Document, path: Path, context: Context, content: Mapping[str, Any]
+) -> list[Finding]:
+    """Findings of TEXT_RULES. path: as the user named the file. context: of the mended graph.
+
+    content: as loaded.
+    """
+    return [
+        finding
+        for rule in TEXT_RULES.values()
+        for finding in rule(document, path, context, content)
+    ]

@@ -1,4 +1,6 @@
-"""The training loss of a head, chosen by its HeadSpec; train.py and val.py call build_loss and nothing else here."""
+"""The training loss of a head, chosen by its HeadSpec; train.py and val.py call build_loss and
+nothing else here.
+"""
 
 from __future__ import annotations
 
@@ -23,14 +25,19 @@ def build_loss(
     autobalance: bool = False,
     best_wins: bool = False,
 ) -> AnchorLoss | TaskAlignedLoss:
-    """Make the loss of a head: AnchorLoss if it has anchors, else TaskAlignedLoss; both are called alike.
+    """Make the loss of a head: AnchorLoss if it has anchors, else TaskAlignedLoss; both are called
+    alike.
 
-    imgsz: side of the training pictures in pixels, which scales the objectness gain. The other options are those of
-    LossSettings, which anchor-free heads do not have.
-    Raises UserError for options that the head's loss does not have, and for an anchor-free head without bins.
+    imgsz: side of the training pictures in pixels, which scales the objectness gain. The other
+    options are those of LossSettings, which anchor-free heads do not have. Raises UserError for
+    options that the head's loss does not have, and for an anchor-free head without bins.
     """
     if not spec.anchors:
-        given = {"--label-smoothing": label_smoothing, "fl_gamma": hyp.fl_gamma, "autobalance": autobalance}
+        given = {
+            "--label-smoothing": label_smoothing,
+            "fl_gamma": hyp.fl_gamma,
+            "autobalance": autobalance,
+        }
         return build_anchor_free(spec, hyp, {**given, "best_wins": best_wins})
     settings = LossSettings(
         gains=hyp.loss_gains(spec.levels, spec.class_count, imgsz),
@@ -46,12 +53,21 @@ def build_loss(
     return AnchorLoss(pixels / torch.tensor(spec.strides)[:, None, None], spec.strides, settings)
 
 
-def build_anchor_free(spec: HeadSpec, hyp: Hyperparameters, refused: dict[str, float]) -> TaskAlignedLoss:
-    """Make the loss of a head without anchors. refused: options that only the other loss has, by name."""
+def build_anchor_free(
+    spec: HeadSpec, hyp: Hyperparameters, refused: dict[str, float]
+) -> TaskAlignedLoss:
+    """Make the loss of a head without anchors. refused: options that only the other loss has, by
+    name.
+    """
     for name, value in refused.items():
         if value:
-            raise UserError(f"{name}={value}: the loss of anchor-free heads has no such option; leave it out")
+            raise UserError(
+                f"{name}={value}: the loss of anchor-free heads has no such option; leave it out"
+            )
     if spec.reg_max < 2:
-        raise UserError(f"reg_max={spec.reg_max}: a head that has no anchors needs 2 bins a side or more; write 16")
+        raise UserError(
+            f"reg_max={spec.reg_max}: a head that has no anchors needs 2 bins a side or more;"
+            " write 16"
+        )
     align = AlignSettings(small_side=hyp.small_side)
     return TaskAlignedLoss(spec, TaskAlignedSettings((hyp.box, hyp.cls, hyp.dfl), align))

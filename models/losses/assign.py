@@ -1,9 +1,10 @@
 """Target assignment by anchor ratio: which cells and anchors have to predict which labelled box.
 
-Takes the batch's targets in pixels and a head's anchors; gives models/losses/v5.py one flat list of matches over all
-levels. Grid units (cells of a level) exist only here and in the loss: this is the door where pixels become cells.
-Rule: YOLOv5. A box goes to every anchor whose sides differ from its own by less than `ratio`, on every level, and there
-to the cell that holds its centre and to the nearer horizontal and the nearer vertical neighbour of it.
+Takes the batch's targets in pixels and a head's anchors; gives models/losses/v5.py one flat list of
+matches over all levels. Grid units (cells of a level) exist only here and in the loss: this is the
+door where pixels become cells. Rule: YOLOv5. A box goes to every anchor whose sides differ from its
+own by less than `ratio`, on every level, and there to the cell that holds its centre and to the
+nearer horizontal and the nearer vertical neighbour of it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-# Own cell, then left, up, right, down, as the (x, y) subtracted from a centre before it is cut to whole cells.
+# Own cell, then left, up, right, down, as the (x, y) subtracted from a centre before it is cut to
+# whole cells.
 SHIFTS = ((0.0, 0.0), (0.5, 0.0), (0.0, 0.5), (-0.5, 0.0), (0.0, -0.5))
 
 
@@ -21,8 +23,9 @@ SHIFTS = ((0.0, 0.0), (0.5, 0.0), (0.0, 0.5), (-0.5, 0.0), (0.0, -0.5))
 class Matches:
     """N (target, anchor, cell) triples, sorted by level, then shift, then anchor, then target.
 
-    level, image, anchor, row, column, label: [N] int64; label is the class. box: [N, 4] float32, the target's centre
-    relative to the cell's corner and its size, in cells. anchor_size: [N, 2] float32 in cells.
+    level, image, anchor, row, column, label: [N] int64; label is the class. box: [N, 4] float32,
+    the target's centre relative to the cell's corner and its size, in cells. anchor_size: [N, 2]
+    float32 in cells.
     """
 
     level: Tensor
@@ -36,14 +39,18 @@ class Matches:
 
 
 def assign(
-    targets: Tensor, anchors: Tensor, grids: list[tuple[int, int]], image_size: tuple[int, int], ratio: float
+    targets: Tensor,
+    anchors: Tensor,
+    grids: list[tuple[int, int]],
+    image_size: tuple[int, int],
+    ratio: float,
 ) -> Matches:
     """Match a batch's targets with the anchors and cells of all levels.
 
-    targets: [T, 6] float32 image_index, class, x1, y1, x2, y2 in pixels of an input of image_size (h, w).
-    anchors: [L, A, 2] float32 (w, h) in cells of their level. grids: L pairs (rows, columns).
-    ratio: a side may be this many times the anchor's, or its part, exclusively.
-    Every match is inside its grid; a target that no anchor fits has none; nothing is exclusive.
+    targets: [T, 6] float32 image_index, class, x1, y1, x2, y2 in pixels of an input of image_size
+    (h, w). anchors: [L, A, 2] float32 (w, h) in cells of their level. grids: L pairs (rows,
+    columns). ratio: a side may be this many times the anchor's, or its part, exclusively. Every
+    match is inside its grid; a target that no anchor fits has none; nothing is exclusive.
     """
     cells = grid_sides(grids, targets)
     centres, sizes = to_cells(targets, cells, image_size)
@@ -53,7 +60,9 @@ def assign(
 def match_in_cells(
     labels: Tensor, centres: Tensor, sizes: Tensor, anchors: Tensor, cells: Tensor, ratio: float
 ) -> Matches:
-    """assign() in cells: labels [T, 2] int64 (image, class); centres and sizes [L, T, 2]; sides of the grids [L, 2]."""
+    """assign() in cells: labels [T, 2] int64 (image, class); centres and sizes [L, T, 2]; sides of
+    the grids [L, 2].
+    """
     fits = match_anchors(sizes, anchors, ratio)
     near = choose_neighbours(centres, cells)
     level, shift, anchor, target = (near[:, :, None] & fits[:, None]).nonzero(as_tuple=True)
@@ -73,7 +82,9 @@ def match_in_cells(
 
 def grid_sides(grids: list[tuple[int, int]], like: Tensor) -> Tensor:
     """L pairs (rows, columns) -> [L, 2] (columns, rows) as floats, to go with (x, y)."""
-    return torch.tensor([(columns, rows) for rows, columns in grids], dtype=torch.float32, device=like.device)
+    return torch.tensor(
+        [(columns, rows) for rows, columns in grids], dtype=torch.float32, device=like.device
+    )
 
 
 def to_cells(targets: Tensor, cells: Tensor, image_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
@@ -85,7 +96,9 @@ def to_cells(targets: Tensor, cells: Tensor, image_size: tuple[int, int]) -> tup
 
 
 def match_anchors(sizes: Tensor, anchors: Tensor, ratio: float) -> Tensor:
-    """Sizes [L, T, 2], anchors [L, A, 2] -> bool [L, A, T]: neither side is `ratio` times the other's or more."""
+    """Sizes [L, T, 2], anchors [L, A, 2] -> bool [L, A, T]: neither side is `ratio` times the
+    other's or more.
+    """
     quotient = sizes[:, None] / anchors[:, :, None]
     return torch.maximum(quotient, 1 / quotient).amax(3) < ratio
 
@@ -93,8 +106,9 @@ def match_anchors(sizes: Tensor, anchors: Tensor, ratio: float) -> Tensor:
 def choose_neighbours(centres: Tensor, cells: Tensor) -> Tensor:
     """Centres [L, T, 2] -> bool [L, 5, T], one plane per SHIFTS: which cells take the target.
 
-    A neighbour takes it if the centre lies in the cell's half on its side, and if it is inside the grid. A centre
-    exactly on a line between cells counts for both sides, of which the right or lower one is its own cell once more.
+    A neighbour takes it if the centre lies in the cell's half on its side, and if it is inside the
+    grid. A centre exactly on a line between cells counts for both sides, of which the right or
+    lower one is its own cell once more.
     """
     from_right = cells[:, None] - centres
     low = ((centres % 1 < 0.5) & (centres > 1)).movedim(2, 1)
@@ -103,6 +117,8 @@ def choose_neighbours(centres: Tensor, cells: Tensor) -> Tensor:
 
 
 def whole_cells(centre: Tensor, shift: Tensor, cells: Tensor) -> Tensor:
-    """Centres [N, 2], shift numbers [N], grid sides [N, 2] -> (column, row) [N, 2] int64 inside the grid."""
+    """Centres [N, 2], shift numbers [N], grid sides [N, 2] -> (column, row) [N, 2] int64 inside the
+    grid.
+    """
     moved = (centre - centre.new_tensor(SHIFTS)[shift]).long()
     return torch.minimum(moved.clamp_(min=0), cells.long() - 1)

@@ -1,11 +1,13 @@
-"""Target assignment by task alignment: which cells have to predict which labelled box, and with what score.
+"""Target assignment by task alignment: which cells have to predict which labelled box, and with
+what score.
 
-Takes the batch's targets and the predictions of an anchor-free head, both in pixels; gives models/losses/v8.py a fixed
-number of rows. No gradient, float32. Source: Feng et al., "TOOD: Task-aligned One-stage Object Detection", ICCV 2021
-(https://arxiv.org/abs/2108.07755), as YOLOv8 uses it.
+Takes the batch's targets and the predictions of an anchor-free head, both in pixels; gives
+models/losses/v8.py a fixed number of rows. No gradient, float32. Source: Feng et al., "TOOD:
+Task-aligned One-stage Object Detection", ICCV 2021 (https://arxiv.org/abs/2108.07755), as YOLOv8
+uses it.
 
-Only pairs of a target and a cell inside it are scored; all pairs have one float each, no more. Targets stay the flat
-list that the loader makes: padding would cost more of both memory and time.
+Only pairs of a target and a cell inside it are scored; all pairs have one float each, no more.
+Targets stay the flat list that the loader makes: padding would cost more of both memory and time.
 """
 
 from __future__ import annotations
@@ -26,10 +28,11 @@ PIECE = 1 << 16  # pairs scored at once: bounds the memory, and fits a processor
 class AlignSettings:
     """Figures of the assignment.
 
-    topk: cells a target may claim. alpha, beta: exponents of class score and overlap. small_side: sides of targets
-    are raised to so many pixels, at most the second level's stride, for the question which cells are inside (16 is
-    YOLOv8's 8.4.190, 0 its releases up to 8.3). keep: cells of a target that remain once those claimed by several are
-    settled, as one-to-one heads want; 0 for all.
+    topk: cells a target may claim. alpha, beta: exponents of class score and overlap. small_side:
+    sides of targets are raised to so many pixels, at most the second level's stride, for the
+    question which cells are inside (16 is YOLOv8's 8.4.190, 0 its releases up to 8.3). keep: cells
+    of a target that remain once those claimed by several are settled, as one-to-one heads want; 0
+    for all.
     """
 
     topk: int = 10
@@ -43,7 +46,8 @@ class AlignSettings:
 class Predictions:
     """What a head says of a batch: L levels, A cells in all, ordered by level, row, column.
 
-    boxes: [B, A, 4] float32 xyxy in pixels. logits: per level [B, nc, rows, columns]. strides: L pixels per cell.
+    boxes: [B, A, 4] float32 xyxy in pixels. logits: per level [B, nc, rows, columns]. strides: L
+    pixels per cell.
     """
 
     boxes: Tensor
@@ -55,7 +59,8 @@ class Predictions:
 class Pairs:
     """K pairs of a target and a cell whose centre is inside it.
 
-    target, image: [K] int64. cell: [K] int64 in 0..A-1. score: [K] float32, predicted for the target's class, 0..1.
+    target, image: [K] int64. cell: [K] int64 in 0..A-1. score: [K] float32, predicted for the
+    target's class, 0..1.
     """
 
     target: Tensor
@@ -68,8 +73,8 @@ class Pairs:
 class Positives:
     """R = T * topk rows, of which those with a weight above 0 count: each has a cell of its own.
 
-    target: [R] int64, row of the targets. image, cell: [R] int64. weight: [R] float32, the score to be predicted for
-    the target's class, 0..1; every other score is to be 0.
+    target: [R] int64, row of the targets. image, cell: [R] int64. weight: [R] float32, the score to
+    be predicted for the target's class, 0..1; every other score is to be 0.
     """
 
     target: Tensor
@@ -82,15 +87,18 @@ class Positives:
 def align(predictions: Predictions, targets: Tensor, settings: AlignSettings) -> Positives:
     """Match a batch's targets with cells.
 
-    targets: [T, 6] float32 image_index, class, x1, y1, x2, y2 in pixels, in any order; a row whose coordinates add up
-    to 0 or less is no target. T may be 0. Every cell has at most one target: of several that claim it, the one that
-    its box overlaps most, whichever of the targets around it that is; among equals the first.
+    targets: [T, 6] float32 image_index, class, x1, y1, x2, y2 in pixels, in any order; a row whose
+    coordinates add up to 0 or less is no target. T may be 0. Every cell has at most one target: of
+    several that claim it, the one that its box overlaps most, whichever of the targets around it
+    that is; among equals the first.
     """
     boxes = predictions.boxes
     pairs = find_pairs(predictions, targets, settings.small_side)
     overlap = measure_overlap(boxes, targets, pairs)
     alignment = boxes.new_zeros(len(targets), boxes.shape[1])
-    alignment[pairs.target, pairs.cell] = pairs.score.pow(settings.alpha) * overlap.pow(settings.beta)
+    alignment[pairs.target, pairs.cell] = pairs.score.pow(settings.alpha) * overlap.pow(
+        settings.beta
+    )
     value, cell = alignment.topk(min(settings.topk, boxes.shape[1]), dim=1)
     target = torch.arange(len(targets), device=targets.device)[:, None].expand_as(cell)
     image = targets[:, :1].long().expand_as(cell)
@@ -124,7 +132,9 @@ def find_pairs(predictions: Predictions, targets: Tensor, small_side: float) -> 
 
 
 def between(low: Tensor, high: Tensor, count: int, stride: float) -> Tensor:
-    """Intervals low, high [T, 1] in pixels -> bool [T, count]: which of a row's cell centres are inside."""
+    """Intervals low, high [T, 1] in pixels -> bool [T, count]: which of a row's cell centres are
+    inside.
+    """
     centre = (torch.arange(count, device=low.device) + 0.5) * stride
     return torch.minimum(centre - low, high - centre) > MARGIN
 
@@ -139,10 +149,11 @@ def measure_overlap(boxes: Tensor, targets: Tensor, pairs: Pairs) -> Tensor:
 
 
 def settle(claims: Positives, pairs: Pairs, overlap: Tensor, shape: tuple[int, ...]) -> Positives:
-    """Give each cell that several targets claim to the one it overlaps most, of all targets around it.
+    """Give each cell that several targets claim to the one it overlaps most, of all targets around
+    it.
 
-    claims: weights are alignments. shape: (B, A). Returns the claims with their targets replaced where another one
-    won, and weight 0 in all but the first claim of a cell.
+    claims: weights are alignments. shape: (B, A). Returns the claims with their targets replaced
+    where another one won, and weight 0 in all but the first claim of a cell.
     """
     images, cells = shape
     number = torch.arange(len(claims.cell), device=overlap.device)
@@ -152,10 +163,13 @@ def settle(claims: Positives, pairs: Pairs, overlap: Tensor, shape: tuple[int, .
     last.fill_(-1)
     first.scatter_reduce_(0, place, torch.where(alive, number, len(number)), "amin")
     last.scatter_reduce_(0, place, torch.where(alive, number, -1), "amax")
-    # Bits of a float that is not negative sort as the float does: one maximum finds the overlap and who has it.
+    # Bits of a float that is not negative sort as the float does: one maximum finds the overlap and
+    # who has it.
     later = (1 << 32) - 1 - pairs.target
     key = (overlap.view(torch.int32).long() << 32) | later
-    best = key.new_zeros(images * cells).scatter_reduce_(0, pairs.image * cells + pairs.cell, key, "amax")
+    best = key.new_zeros(images * cells).scatter_reduce_(
+        0, pairs.image * cells + pairs.cell, key, "amax"
+    )
     winner = (1 << 32) - 1 - (best & ((1 << 32) - 1))
     shared = (first != last)[place] & alive
     return Positives(
@@ -167,19 +181,28 @@ def settle(claims: Positives, pairs: Pairs, overlap: Tensor, shape: tuple[int, .
 
 
 def best_of_each(metric: Tensor, rows: Positives, alignment: Tensor, keep: int) -> Tensor:
-    """Alignments [R], all but each target's `keep` largest ones set to 0. Overwrites alignment [T, A]."""
+    """Alignments [R], all but each target's `keep` largest ones set to 0.
+
+    Overwrites alignment [T, A].
+    """
     alignment.zero_()
     alive = metric > 0
-    alignment.flatten().scatter_reduce_(0, rows.target * alignment.shape[1] + rows.cell, metric, "amax")
+    alignment.flatten().scatter_reduce_(
+        0, rows.target * alignment.shape[1] + rows.cell, metric, "amax"
+    )
     best = alignment.topk(min(keep, alignment.shape[1]), dim=1).indices
     kept = torch.zeros_like(alignment, dtype=torch.bool).scatter_(1, best, True)
     return torch.where(alive & kept[rows.target, rows.cell], metric, 0)
 
 
 def weigh(metric: Tensor, rows: Positives, boxes: Tensor, targets: Tensor) -> Positives:
-    """Scale alignments [R] so that each target's best cell has the largest overlap that any of its cells has."""
+    """Scale alignments [R] so that each target's best cell has the largest overlap that any of its
+    cells has.
+    """
     alive = metric > 0
-    overlap = bbox_ciou(boxes[rows.image, rows.cell], targets[rows.target, 2:6], xyxy=True).clamp_(min=0)
+    overlap = bbox_ciou(boxes[rows.image, rows.cell], targets[rows.target, 2:6], xyxy=True).clamp_(
+        min=0
+    )
     best = metric.new_zeros(2, len(targets))
     best[0].scatter_reduce_(0, rows.target, metric, "amax")
     best[1].scatter_reduce_(0, rows.target, torch.where(alive, overlap, 0), "amax")

@@ -1,7 +1,8 @@
 """The loss of the anchor head: box (CIoU), objectness and class, as YOLOv5 weighs them.
 
-Takes the head's raw maps and the batch's targets in pixels (train.py, val.py); asks models/losses/assign.py which
-predictions answer for which target. Computed in float32 whatever the maps' type. It knows a HeadSpec, never a model.
+Takes the head's raw maps and the batch's targets in pixels (train.py, val.py); asks
+models/losses/assign.py which predictions answer for which target. Computed in float32 whatever the
+maps' type. It knows a HeadSpec, never a model.
 Sources: CIoU, Zheng et al., arXiv 1911.08287; focal loss, Lin et al., arXiv 1708.02002.
 """
 
@@ -25,10 +26,11 @@ FOCAL_ALPHA = 0.25
 class LossSettings:
     """Figures of the loss.
 
-    gains: of (box, obj, cls), scaled already. anchor_ratio: see assign(). obj_weight, cls_weight: of positive
-    examples in the cross entropies. focal_gamma: 0 for none. smoothing: epsilon of label smoothing. autobalance:
-    let the level weights follow the objectness losses. best_wins: of several targets in one cell the best predicted
-    one gives the objectness target, instead of the last one in the order of Matches.
+    gains: of (box, obj, cls), scaled already. anchor_ratio: see assign(). obj_weight, cls_weight:
+    of positive examples in the cross entropies. focal_gamma: 0 for none. smoothing: epsilon of
+    label smoothing. autobalance: let the level weights follow the objectness losses. best_wins: of
+    several targets in one cell the best predicted one gives the objectness target, instead of the
+    last one in the order of Matches.
     """
 
     gains: tuple[float, float, float]
@@ -42,7 +44,9 @@ class LossSettings:
 
 
 class AnchorLoss:
-    """loss(raw, targets, image_size) -> (total * batch, items). State: `balance`, which only autobalance changes."""
+    """loss(raw, targets, image_size) -> (total * batch, items). State: `balance`, which only
+    autobalance changes.
+    """
 
     names = ("box", "obj", "cls")  # of items
 
@@ -53,12 +57,15 @@ class AnchorLoss:
         self.balance = list(BALANCE.get(len(strides), BALANCE_OTHERWISE))
         self.reference = strides.index(16) if 16 in strides else 0
 
-    def __call__(self, raw: list[Tensor], targets: Tensor, image_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    def __call__(
+        self, raw: list[Tensor], targets: Tensor, image_size: tuple[int, int]
+    ) -> tuple[Tensor, Tensor]:
         """Loss of a batch.
 
-        raw: per level [B, A, rows, columns, 5 + nc] logits (x, y, w, h, objectness, classes). targets: [T, 6]
-        image_index, class, x1, y1, x2, y2 in pixels of the input, whose image_size is (h, w); T may be 0.
-        Returns (box + obj + cls) * B with gradients, and the weighted terms [3] box, obj, cls without.
+        raw: per level [B, A, rows, columns, 5 + nc] logits (x, y, w, h, objectness, classes).
+        targets: [T, 6] image_index, class, x1, y1, x2, y2 in pixels of the input, whose image_size
+        is (h, w); T may be 0. Returns (box + obj + cls) * B with gradients, and the weighted terms
+        [3] box, obj, cls without.
         """
         grids = [(level.shape[2], level.shape[3]) for level in raw]
         targets = targets.to(raw[0].device, torch.float32)
@@ -67,7 +74,9 @@ class AnchorLoss:
         owner, place = shared_cells(matches, raw)
         parts = gather_rows(raw, matches, owner)
         cells = torch.cat(parts)
-        rows = F.embedding(place, cells)  # unlike cells[place], its gradient adds up in the same order every time
+        rows = F.embedding(
+            place, cells
+        )  # unlike cells[place], its gradient adds up in the same order every time
         share = mean_weights(matches.level, len(raw))
 
         iou = bbox_ciou(decode_boxes(rows, matches.anchor_size), matches.box)
@@ -80,16 +89,22 @@ class AnchorLoss:
         return terms.sum() * raw[0].shape[0], terms.detach()
 
     def cell_quality(self, iou: Tensor, owner: Tensor, place: Tensor) -> Tensor:
-        """Objectness targets [U] of the matched cells: the IoU of the cell's last match, or of its best one."""
+        """Objectness targets [U] of the matched cells: the IoU of the cell's last match, or of its
+        best one.
+        """
         if self.settings.best_wins:
             return iou.new_zeros(len(owner)).scatter_reduce_(0, place, iou, "amax")
         return iou[owner]
 
-    def objectness(self, raw: list[Tensor], logits: Tensor, quality: Tensor, counts: list[int]) -> Tensor:
-        """Balanced sum over levels of the mean cross entropy over all cells; the target is IoU if matched, else 0.
+    def objectness(
+        self, raw: list[Tensor], logits: Tensor, quality: Tensor, counts: list[int]
+    ) -> Tensor:
+        """Balanced sum over levels of the mean cross entropy over all cells; the target is IoU if
+        matched, else 0.
 
-        logits, quality: [U] of the matched cells, counts of them a level. Nearly every cell is unmatched, so all are
-        summed as such first and the few matched ones are corrected; a map of targets is never made.
+        logits, quality: [U] of the matched cells, counts of them a level. Nearly every cell is
+        unmatched, so all are summed as such first and the few matched ones are corrected; a map of
+        targets is never made.
         """
         correction = self.obj_entropy(logits, quality) - self.obj_entropy(logits, None)
         total = logits.new_zeros(())
@@ -104,7 +119,9 @@ class AnchorLoss:
         return total
 
     def classification(self, logits: Tensor, label: Tensor, share: Tensor) -> Tensor:
-        """Logits [N, nc], labels [N], share [N] -> sum over levels of the mean over matches and classes; 0 for nc 1."""
+        """Logits [N, nc], labels [N], share [N] -> sum over levels of the mean over matches and
+        classes; 0 for nc 1.
+        """
         class_count = logits.shape[1]
         if class_count == 1:
             return logits.new_zeros(())
@@ -121,9 +138,9 @@ class AnchorLoss:
 def shared_cells(matches: Matches, raw: list[Tensor]) -> tuple[Tensor, Tensor]:
     """Find out which of N matches share a cell (of an anchor, image and level).
 
-    Returns owner [U], the number of each cell's last match, cells in the order of levels; and place [N], the cell of
-    each match. Being a maximum, `owner` is the same on every device and for any number of threads, which writing all
-    IoUs to one address is not.
+    Returns owner [U], the number of each cell's last match, cells in the order of levels; and place
+    [N], the cell of each match. Being a maximum, `owner` is the same on every device and for any
+    number of threads, which writing all IoUs to one address is not.
     """
     _, place = cell_numbers(matches, raw).unique(return_inverse=True)
     order = torch.arange(len(place), device=place.device)
@@ -132,14 +149,18 @@ def shared_cells(matches: Matches, raw: list[Tensor]) -> tuple[Tensor, Tensor]:
 
 
 def cell_numbers(matches: Matches, raw: list[Tensor]) -> Tensor:
-    """One number for each (level, image, anchor, row, column), in this order: [N] int64 of the matches."""
+    """One number for each (level, image, anchor, row, column), in this order: [N] int64 of the
+    matches.
+    """
     starts, steps, total = [], [], 0
     for images, anchors, rows, columns in (level.shape[:4] for level in raw):
         starts.append(total)
         steps.append((anchors * rows * columns, rows * columns, columns, 1))
         total += images * anchors * rows * columns
     index = torch.stack((matches.image, matches.anchor, matches.row, matches.column), 1)
-    return index.new_tensor(starts)[matches.level] + (index * index.new_tensor(steps)[matches.level]).sum(1)
+    return index.new_tensor(starts)[matches.level] + (
+        index * index.new_tensor(steps)[matches.level]
+    ).sum(1)
 
 
 def gather_rows(raw: list[Tensor], matches: Matches, owner: Tensor) -> list[Tensor]:
@@ -151,18 +172,26 @@ def gather_rows(raw: list[Tensor], matches: Matches, owner: Tensor) -> list[Tens
 
 
 def mean_weights(level: Tensor, levels: int) -> Tensor:
-    """Level [N] of the matches -> weights [N] which make a sum over all matches the sum of the levels' means."""
+    """Level [N] of the matches -> weights [N] which make a sum over all matches the sum of the
+    levels' means.
+    """
     return (1 / torch.bincount(level, minlength=levels).float())[level]
 
 
 def decode_boxes(rows: Tensor, anchor_size: Tensor) -> Tensor:
-    """Logits [N, 5 + nc], anchors [N, 2] in cells -> centre relative to the cell and size, [N, 4] in cells."""
+    """Logits [N, 5 + nc], anchors [N, 2] in cells -> centre relative to the cell and size, [N, 4]
+    in cells.
+    """
     halves = rows[:, :4].sigmoid() * 2
     return torch.cat((halves[:, :2] - 0.5, halves[:, 2:].square() * anchor_size), 1)
 
 
-def cross_entropy(logits: Tensor, target: Tensor | None, positive_weight: float, gamma: float) -> Tensor:
-    """Binary cross entropy of logits, elementwise, focal if gamma > 0; target in 0..1, or None for 0 everywhere."""
+def cross_entropy(
+    logits: Tensor, target: Tensor | None, positive_weight: float, gamma: float
+) -> Tensor:
+    """Binary cross entropy of logits, elementwise, focal if gamma > 0; target in 0..1, or None for
+    0 everywhere.
+    """
     if target is None:
         loss = F.softplus(logits)
         return loss if gamma == 0 else loss * (1 - FOCAL_ALPHA) * logits.sigmoid() ** gamma

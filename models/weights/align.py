@@ -1,8 +1,8 @@
 """Which row of one graph is which row of another: by role, kind and shapes, whatever their numbers.
 
-models/weights/transfer.py copies weights along the pairs found here. Both graphs are built without data (meta
-device), so that the sizes of maps and the shapes of tensors are what they are and not what a file's name or a comment
-says.
+models/weights/transfer.py copies weights along the pairs found here. Both graphs are built without
+data (meta device), so that the sizes of maps and the shapes of tensors are what they are and not
+what a file's name or a comment says.
 """
 
 from __future__ import annotations
@@ -24,22 +24,30 @@ from models.heads.anchor_based import Detect
 from models.heads.anchor_free import DetectV8
 from models.yolo import parse_model
 
-TENSOR, SAME_KIND, SAME_ARGUMENTS = 10_000, 2, 1  # what speaks for a pair; the last two only decide between equals
-RESIZED = 0.75  # of the source's tensors: what must be gained by going on at other sizes, as behind a removed stride
+TENSOR, SAME_KIND, SAME_ARGUMENTS = (
+    10_000,
+    2,
+    1,
+)  # what speaks for a pair; the last two only decide between equals
+# of the source's tensors: what must be gained by going on at other sizes, as behind a removed
+# stride
+RESIZED = 0.75
 ALIKE = frozenset({SPP, SPPF})  # different classes of one meaning and equal weights
 Shape = tuple[int, ...]
 Chain = tuple[int, int, Any] | None  # row of the source, row of the target, the pairs before
-Cell = dict[float, tuple[float, Chain]]  # sizes of the target over those of the source -> points, pairs
+Cell = dict[
+    float, tuple[float, Chain]
+]  # sizes of the target over those of the source -> points, pairs
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
     """A row and its role.
 
-    key: its part of the state-dict keys. turns: how often maps on the way from the picture have changed between
-    shrinking and growing: 0 in the backbone, 1 on the way up, 2 on the way down again. step: rows of its map over
-    those of its input's. size: rows of its map for a picture of PROBE px. inputs: the same of what it reads.
-    shapes: of its tensors, by the rest of their keys.
+    key: its part of the state-dict keys. turns: how often maps on the way from the picture have
+    changed between shrinking and growing: 0 in the backbone, 1 on the way up, 2 on the way down
+    again. step: rows of its map over those of its input's. size: rows of its map for a picture of
+    PROBE px. inputs: the same of what it reads. shapes: of its tensors, by the rest of their keys.
     """
 
     index: int
@@ -63,7 +71,9 @@ def find_places(graph: Graph) -> list[Place]:
         network, _ = parse_model(graph, seed=0)
     sizes = [height for height, _ in measure(network, graph).sizes]
     places: list[Place] = []
-    trends = [(0, False)]  # of the picture, then of each row: turns so far, whether the map has just grown
+    trends = [
+        (0, False)
+    ]  # of the picture, then of each row: turns so far, whether the map has just grown
     for row, layer in zip(graph.rows, network, strict=True):
         inputs = tuple(sizes[source] if source >= 0 else PROBE for source in row.inputs)
         size = sizes[row.index] if row.index < len(sizes) else inputs[0]
@@ -73,13 +83,24 @@ def find_places(graph: Graph) -> list[Place]:
         trends.append((turns, grew))
         kind = kind_of(find_layer(graph, row), graph) or ATTENTION[row.module]
         shapes = {name: tuple(value.shape) for name, value in layer.state_dict().items()}
-        place = (row.index, row.key, kind, row.arguments, turns, size / inputs[0], size, inputs, shapes)
+        place = (
+            row.index,
+            row.key,
+            kind,
+            row.arguments,
+            turns,
+            size / inputs[0],
+            size,
+            inputs,
+            shapes,
+        )
         places.append(Place(*place))
     return places
 
 
 def align(source_graph: Mapping[str, Any], target_graph: Mapping[str, Any]) -> dict[str, str]:
-    """Row of the target -> row of the source, as parts of state-dict keys, for all rows that correspond.
+    """Row of the target -> row of the source, as parts of state-dict keys, for all rows that
+    correspond.
 
     Graphs are dictionaries as load_graph gives them. Raises UserError for one that cannot run.
     """
@@ -88,12 +109,16 @@ def align(source_graph: Mapping[str, Any], target_graph: Mapping[str, Any]) -> d
 
 
 def align_places(source: Sequence[Place], target: Sequence[Place]) -> list[tuple[Place, Place]]:
-    """(target, source) pairs of rows: the order-keeping choice by which most tensors find one of their shape.
+    """(target, source) pairs of rows: the order-keeping choice by which most tensors find one of
+    their shape.
 
-    Among equals it is the first of several rows, which reads what the row read before, that gets the weights. Heads
-    pair with heads. A dynamic programme over rows x rows x changes of size (Needleman and Wunsch, 1970).
+    Among equals it is the first of several rows, which reads what the row read before, that gets
+    the weights. Heads pair with heads. A dynamic programme over rows x rows x changes of size
+    (Needleman and Wunsch, 1970).
     """
-    rows, columns = ([place for place in places if not place.is_head] for places in (source, target))
+    rows, columns = (
+        [place for place in places if not place.is_head] for places in (source, target)
+    )
     cost = RESIZED * TENSOR * sum(len(place.shapes) for place in rows)
     done: list[Cell] = [{} for _ in range(len(columns) + 1)]
     for i, theirs in enumerate(rows):
@@ -114,7 +139,9 @@ def align_places(source: Sequence[Place], target: Sequence[Place]) -> list[tuple
     while chain is not None:
         i, j, chain = chain
         pairs.append((columns[j], rows[i]))
-    return pairs[::-1] + [(mine, theirs) for mine in target for theirs in source if _both_heads(mine, theirs)]
+    return pairs[::-1] + [
+        (mine, theirs) for mine in target for theirs in source if _both_heads(mine, theirs)
+    ]
 
 
 def _keep_better(cell: Cell, scale: float, found: tuple[float, Chain]) -> None:
@@ -123,7 +150,9 @@ def _keep_better(cell: Cell, scale: float, found: tuple[float, Chain]) -> None:
 
 
 def _best_before(cell: Cell, scale: float, cost: float) -> tuple[float, Chain]:
-    """The best pairs that one of this scale may follow, less the cost of another scale; the first is to be 1."""
+    """The best pairs that one of this scale may follow, less the cost of another scale; the first
+    is to be 1.
+    """
     best: tuple[float, Chain] = (0 if scale == 1 else -cost, None)
     for other, (points, chain) in cell.items():
         points -= cost * (other != scale)
@@ -139,10 +168,12 @@ def _both_heads(one: Place, other: Place) -> bool:
 def affinity(source: Place, target: Place) -> int:
     """What speaks for two rows being the same one; 0 if they must not be paired.
 
-    They need the same role and related kinds (C3TR is a C3), and tensors of equal name and shape, a kernel among them
-    if there are any: norms and counters alone look alike everywhere.
+    They need the same role and related kinds (C3TR is a C3), and tensors of equal name and shape, a
+    kernel among them if there are any: norms and counters alone look alike everywhere.
     """
-    if (source.turns, source.step) != (target.turns, target.step) or not related(source.kind, target.kind):
+    if (source.turns, source.step) != (target.turns, target.step) or not related(
+        source.kind, target.kind
+    ):
         return 0
     common = [shape for name, shape in source.shapes.items() if target.shapes.get(name) == shape]
     has_kernel = any(len(shape) > 1 for shape in common)
@@ -150,7 +181,9 @@ def affinity(source: Place, target: Place) -> int:
     needs_kernel = any(len(shape) > 1 for shape in source.shapes.values())
     if not is_empty and not (has_kernel if needs_kernel else common):
         return 0
-    like = SAME_KIND * (source.kind is target.kind) + SAME_ARGUMENTS * (source.arguments == target.arguments)
+    like = SAME_KIND * (source.kind is target.kind) + SAME_ARGUMENTS * (
+        source.arguments == target.arguments
+    )
     return TENSOR * len(common) + like + 1
 
 

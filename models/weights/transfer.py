@@ -1,8 +1,10 @@
-"""Weights from a checkpoint into a model whose graph has other rows, other numbers, or other classes.
+"""Weights from a checkpoint into a model whose graph has other rows, other numbers, or other
+classes.
 
-train.py, val.py, api/yolo.py and hubconf.py use transfer(). models/weights/align.py says which row is which; within a
-row tensors match by name and shape, in the head by stride and class name. upstream_keys() are the names that YOLOv5
-and YOLOv8 would give: they count all rows, so that behind an inserted row nothing fits any more.
+train.py, val.py, api/yolo.py and hubconf.py use transfer(). models/weights/align.py says which row
+is which; within a row tensors match by name and shape, in the head by stride and class name.
+upstream_keys() are the names that YOLOv5 and YOLOv8 would give: they count all rows, so that behind
+an inserted row nothing fits any more.
 """
 
 from __future__ import annotations
@@ -25,16 +27,25 @@ from utils.tables import text_table
 
 __all__ = ["Report", "align", "transfer", "upstream_keys"]
 LEVEL = re.compile(r"(m|cv2|cv3)\.(\d+)\.(.+)")  # of a head's tensors: branch, level, the rest
-CLASS_ROWS = {"v5": re.compile(r"m\.\d+\.(weight|bias)"), "v8": re.compile(r"cv3\.\d+\.2\.(weight|bias)")}
-NEW_ROW, NOT_THERE, OTHER_SHAPE, KEPT = "no such row there", "not there", "of another shape", "left as it is"
+CLASS_ROWS = {
+    "v5": re.compile(r"m\.\d+\.(weight|bias)"),
+    "v8": re.compile(r"cv3\.\d+\.2\.(weight|bias)"),
+}
+NEW_ROW, NOT_THERE, OTHER_SHAPE, KEPT = (
+    "no such row there",
+    "not there",
+    "of another shape",
+    "left as it is",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """What became of one tensor of the model.
 
-    key: its whole name. row: of the model. source: row of the checkpoint's graph that is the same one, if there is
-    any. fresh: why it starts fresh, or which part of it; "" if it was copied whole.
+    key: its whole name. row: of the model. source: row of the checkpoint's graph that is the same
+    one, if there is any. fresh: why it starts fresh, or which part of it; "" if it was copied
+    whole.
     """
 
     key: str
@@ -48,9 +59,10 @@ class Entry:
 class Report:
     """What a transfer did.
 
-    entries: a tensor of the model each. modules: names of the model's rows. held: tensors in the checkpoint. used: of
-    these, how many were taken. by_name: tensors that matching by YOLOv5's and YOLOv8's names would move.
-    classes: for each class of the model its number in the checkpoint, None for one that the checkpoint has not.
+    entries: a tensor of the model each. modules: names of the model's rows. held: tensors in the
+    checkpoint. used: of these, how many were taken. by_name: tensors that matching by YOLOv5's and
+    YOLOv8's names would move. classes: for each class of the model its number in the checkpoint,
+    None for one that the checkpoint has not.
     """
 
     entries: tuple[Entry, ...]
@@ -84,18 +96,34 @@ class Report:
             text += f", {len(parts)} more in part"
         elif self.used == self.held and self.copied < self.total:
             text += ", all that it holds"
-        return f"{text}; matching by name would give {self.by_name}" if self.by_name < self.copied else text
+        return (
+            f"{text}; matching by name would give {self.by_name}"
+            if self.by_name < self.copied
+            else text
+        )
 
     def table(self, everything: bool = True) -> str:
-        """Row by row where the weights came from and what starts fresh; or only the rows in which something does."""
+        """Row by row where the weights came from and what starts fresh; or only the rows in which
+        something does.
+        """
         rows = []
         for number, module in enumerate(self.modules):
             mine = [entry for entry in self.entries if entry.row == number]
             fresh = [entry for entry in mine if entry.fresh]
             if mine and (everything or fresh):
                 source = "none" if mine[0].source is None else f"row {mine[0].source}"
-                rows.append((f"row {number}", module, source, f"{len(mine) - len(fresh)} of {len(mine)}", _say(fresh)))
-        return text_table(("model", "module", "from", "tensors", "starts fresh"), rows, max_width=100)
+                rows.append(
+                    (
+                        f"row {number}",
+                        module,
+                        source,
+                        f"{len(mine) - len(fresh)} of {len(mine)}",
+                        _say(fresh),
+                    )
+                )
+        return text_table(
+            ("model", "module", "from", "tensors", "starts fresh"), rows, max_width=100
+        )
 
 
 def _say(fresh: Iterable[Entry]) -> str:
@@ -108,13 +136,18 @@ def _say(fresh: Iterable[Entry]) -> str:
 
 
 def transfer(model: DetectionModel, checkpoint: Checkpoint, exclude: Sequence[str] = ()) -> Report:
-    """Copy into the model, in place, every tensor that its graph and the checkpoint's have in common.
+    """Copy into the model, in place, every tensor that its graph and the checkpoint's have in
+    common.
 
-    exclude: parts of keys to leave alone, such as anchors. Classes of heads match by name; if none does, and there are
-    equally many, by number. Raises UserError for a checkpoint's graph that cannot run, and for a fused model.
+    exclude: parts of keys to leave alone, such as anchors. Classes of heads match by name; if none
+    does, and there are equally many, by number. Raises UserError for a checkpoint's graph that
+    cannot run, and for a fused model.
     """
     if any(isinstance(block, Conv) and block.bn is None for block in model.modules()):
-        raise UserError("the model's batch norms are folded already, so weights no longer fit; load them before fuse()")
+        raise UserError(
+            "the model's batch norms are folded already, so weights no longer fit; load them before"
+            " fuse()"
+        )
     graphs = (read_graph(checkpoint.graph), read_graph(model.graph))
     places = tuple(find_places(graph) for graph in graphs)
     classes = match_classes(checkpoint.names, model.names)
@@ -129,18 +162,26 @@ def transfer(model: DetectionModel, checkpoint: Checkpoint, exclude: Sequence[st
             if value is not None:
                 new[key] = value
                 used.add(name)
-    moved = [key for key in new if key.endswith(".anchors") and not torch.equal(own[key], new[key].to(own[key]))]
+    moved = [
+        key
+        for key in new
+        if key.endswith(".anchors") and not torch.equal(own[key], new[key].to(own[key]))
+    ]
     model.load_state_dict(new, strict=False)
     if moved:
         model.set_anchors(torch.tensor(model.spec.anchors))  # so that the graph has them too
     by_name = count_by_name(graphs, checkpoint.state, own, exclude)
     modules = tuple(row.module for row in graphs[1].rows)
-    return Report(tuple(entries), modules, len(checkpoint.state), len(used), by_name, tuple(classes))
+    return Report(
+        tuple(entries), modules, len(checkpoint.state), len(used), by_name, tuple(classes)
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """A row of the model and the one that its tensors come from. graphs: of the checkpoint, of the model."""
+    """A row of the model and the one that its tensors come from. graphs: of the checkpoint, of the
+    model.
+    """
 
     graphs: tuple[Graph, Graph]
     mine: Place
@@ -164,15 +205,21 @@ class _Row:
         return f"model.{self.theirs.key}.{name}"
 
     def _level(self, number: int) -> int | None:
-        """The checkpoint's level of the same stride; of the same number where no stride is the same."""
+        """The checkpoint's level of the same stride; of the same number where no stride is the
+        same.
+        """
         assert self.theirs is not None
         mine, theirs = self.mine.inputs, self.theirs.inputs
         if mine == theirs or (len(mine) == len(theirs) and not set(mine) & set(theirs)):
             return number
         return theirs.index(mine[number]) if mine[number] in theirs else None
 
-    def copy(self, key: str, own: Tensor, value: Tensor | None, exclude: Sequence[str]) -> tuple[Tensor | None, Entry]:
-        """What to put in the place of a tensor of the model, None for nothing, and what there is to say of it."""
+    def copy(
+        self, key: str, own: Tensor, value: Tensor | None, exclude: Sequence[str]
+    ) -> tuple[Tensor | None, Entry]:
+        """What to put in the place of a tensor of the model, None for nothing, and what there is to
+        say of it.
+        """
         source = None if self.theirs is None else self.theirs.index
         where = (key, self.mine.index, source)
         if value is None:
@@ -180,7 +227,9 @@ class _Row:
         if any(part in key for part in exclude):
             is_same = own.shape == value.shape and torch.equal(own, value.to(own))
             return (value, Entry(*where)) if is_same else (None, Entry(*where, KEPT))
-        has_classes = self.mine.is_head and CLASS_ROWS[self.graphs[1].family].fullmatch(key.split(".", 2)[2])
+        has_classes = self.mine.is_head and CLASS_ROWS[self.graphs[1].family].fullmatch(
+            key.split(".", 2)[2]
+        )
         if has_classes and self.classes != list(range(self.graphs[0].class_count)):
             mixed, missing = self._mix_classes(own, value), self.classes.count(None)
             if mixed is None:
@@ -188,16 +237,25 @@ class _Row:
             note = f"{missing} of {len(self.classes)} classes are new" if missing else ""
             is_part = bool(note) and not torch.equal(mixed, own)
             return mixed if is_part or not note else None, Entry(*where, note, is_part)
-        return (value, Entry(*where)) if value.shape == own.shape else (None, Entry(*where, OTHER_SHAPE))
+        return (
+            (value, Entry(*where))
+            if value.shape == own.shape
+            else (None, Entry(*where, OTHER_SHAPE))
+        )
 
     def _mix_classes(self, own: Tensor, value: Tensor) -> Tensor | None:
-        """own [na * (5 + nc), …] or [nc, …] with the checkpoint's box rows and those of classes it knows, or None."""
+        """own [na * (5 + nc), …] or [nc, …] with the checkpoint's box rows and those of classes it
+        knows, or None.
+        """
         source, target = self.graphs
         anchors, box = (target.anchors_per_level, 5) if target.family == "v5" else (1, 0)
         rows = [anchors * (box + graph.class_count) for graph in (target, source)]
         if [own.shape[0], value.shape[0]] != rows or own.shape[1:] != value.shape[1:]:
             return None
-        mixed, theirs = own.clone().unflatten(0, (anchors, -1)), value.to(own).unflatten(0, (anchors, -1))
+        mixed, theirs = (
+            own.clone().unflatten(0, (anchors, -1)),
+            value.to(own).unflatten(0, (anchors, -1)),
+        )
         mixed[:, :box] = theirs[:, :box]
         for number, other in enumerate(self.classes):
             if other is not None:
@@ -206,14 +264,21 @@ class _Row:
 
 
 def match_classes(source: Mapping[int, str], target: Mapping[int, str]) -> list[int | None]:
-    """For each class of the target its number in the source: by name, capitals aside; None for one that it has not.
+    """For each class of the target its number in the source: by name, capitals aside; None for one
+    that it has not.
 
-    By number if the names are the same, or have nothing in common and are equally many (as renamed ones are).
+    By number if the names are the same, or have nothing in common and are equally many (as renamed
+    ones are).
     """
-    theirs, mine = ([str(names[number]).strip().casefold() for number in sorted(names)] for names in (source, target))
+    theirs, mine = (
+        [str(names[number]).strip().casefold() for number in sorted(names)]
+        for names in (source, target)
+    )
     numbers = {name: number for number, name in reversed(list(enumerate(theirs)))}
     are_numbers = is_unnamed(source) or is_unnamed(target)
-    if mine == theirs or (len(mine) == len(theirs) and (are_numbers or not set(mine) & set(theirs))):
+    if mine == theirs or (
+        len(mine) == len(theirs) and (are_numbers or not set(mine) & set(theirs))
+    ):
         return list(range(len(mine)))
     return [None if are_numbers else numbers.get(name) for name in mine]
 
@@ -224,7 +289,9 @@ def is_unnamed(names: Mapping[int, str]) -> bool:
 
 
 def upstream_keys(graph: Graph, keys: Iterable[str]) -> dict[str, str]:
-    """Each key -> what YOLOv5 and YOLOv8 call it: `model.9_SimAM.alpha` is in row 10, so `model.10.alpha`."""
+    """Each key -> what YOLOv5 and YOLOv8 call it: `model.9_SimAM.alpha` is in row 10, so
+    `model.10.alpha`.
+    """
     numbers = {row.key: str(row.index) for row in graph.rows}
     parts = {key: key.split(".") for key in keys}
     return {key: ".".join([first, *(numbers.get(row, row) for row in rest[:1]), *rest[1:]])
@@ -232,9 +299,13 @@ def upstream_keys(graph: Graph, keys: Iterable[str]) -> dict[str, str]:
 
 
 def count_by_name(
-    graphs: tuple[Graph, Graph], source: Mapping[str, Tensor], own: Mapping[str, Tensor], exclude: Sequence[str]
+    graphs: tuple[Graph, Graph],
+    source: Mapping[str, Tensor],
+    own: Mapping[str, Tensor],
+    exclude: Sequence[str],
 ) -> int:
-    """How many tensors upstream's rule would move: those of equal name, rows counted, and equal shape.
+    """How many tensors upstream's rule would move: those of equal name, rows counted, and equal
+    shape.
 
     graphs and their states: of the checkpoint, of the model.
     """
@@ -242,4 +313,7 @@ def count_by_name(
         {name: state[key].shape for key, name in upstream_keys(graph, state).items()}
         for graph, state in zip(graphs, (source, own), strict=True)
     )
-    return sum(theirs.get(name) == shape and not any(part in name for part in exclude) for name, shape in mine.items())
+    return sum(
+        theirs.get(name) == shape and not any(part in name for part in exclude)
+        for name, shape in mine.items()
+    )

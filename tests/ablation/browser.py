@@ -12,9 +12,19 @@ from pathlib import Path
 from typing import Any
 
 CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
-         "--disable-background-networking", "--disable-component-update", "--disable-sync",
-         "--hide-scrollbars", "--remote-debugging-pipe", "about:blank")  # fmt: skip
+FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+    "--remote-debugging-pipe",
+    "about:blank",
+)
 
 
 class Browser:
@@ -25,7 +35,9 @@ class Browser:
         self.number, self.rest, self.session = 0, b"", ""
         self.events: list[tuple[str, dict[str, Any]]] = []
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)[
+            "sessionId"
+        ]
         for domain in ("Page", "Network", "Runtime", "Log"):
             self.call(f"{domain}.enable")
 
@@ -54,8 +66,17 @@ class Browser:
     def open(self, url: str, width: int = 1200, theme: str = "light") -> None:
         """Show a page in a window of that width, in a theme, and wait until it is loaded."""
         is_phone = width < 700
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=is_phone)
-        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=900,
+            deviceScaleFactor=1,
+            mobile=is_phone,
+        )
+        self.call(
+            "Emulation.setEmulatedMedia",
+            features=[{"name": "prefers-color-scheme", "value": theme}],
+        )
         self.events.clear()
         self.call("Page.navigate", url=url)
         while not any(method == "Page.loadEventFired" for method, _ in self.events):
@@ -64,13 +85,19 @@ class Browser:
 
     def run(self, script: str) -> Any:
         """The value of an expression in the page."""
-        result = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        result = self.call(
+            "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True
+        )
         assert "exceptionDetails" not in result, result["exceptionDetails"]
         return result["result"].get("value")
 
     def requests(self) -> list[str]:
         """Addresses that the page asked for, those blocked by its own policy among them."""
-        urls = [told["request"]["url"] for method, told in self.events if method == "Network.requestWillBeSent"]
+        urls = [
+            told["request"]["url"]
+            for method, told in self.events
+            if method == "Network.requestWillBeSent"
+        ]
         return [url for url in urls if not url.startswith("data:")]
 
     def complaints(self) -> list[str]:
@@ -78,7 +105,11 @@ class Browser:
         found = [str(told) for method, told in self.events if method == "Runtime.exceptionThrown"]
         found += [told["entry"]["text"] for method, told in self.events
                   if method == "Log.entryAdded" and told["entry"]["level"] in ("error", "warning")]  # fmt: skip
-        return found + [str(told["args"]) for method, told in self.events if method == "Runtime.consoleAPICalled"]
+        return found + [
+            str(told["args"])
+            for method, told in self.events
+            if method == "Runtime.consoleAPICalled"
+        ]
 
     def picture(self, path: Path) -> None:
         """The whole page as a PNG."""

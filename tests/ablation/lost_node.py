@@ -1,9 +1,11 @@
-"""A program for test_cluster.py: a Ray cluster of two nodes on this machine runs a study, and one node is lost.
+"""A program for test_cluster.py: a Ray cluster of two nodes on this machine runs a study, and one
+node is lost.
 
     python tests/ablation/lost_node.py PROJECT FLAGS…
 
-Runs ablate.py's main with --engine ray; as soon as a cell runs on the second node, that node is killed. Prints "lost"
-with the number of cells that were running. It is a program of its own since Ray stays in a process.
+Runs ablate.py's main with --engine ray; as soon as a cell runs on the second node, that node is
+killed. Prints "lost" with the number of cells that were running. It is a program of its own since
+Ray stays in a process.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ def main() -> None:
     from utils.errors import run_main
 
     folder = Path(sys.argv[1])
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 10**8})
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 10**8}
+    )
     second = cluster.add_node(num_cpus=1, object_store_memory=10**8)
     cluster.wait_for_nodes()
     tasks.SECONDS = 0.2

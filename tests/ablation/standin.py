@@ -1,7 +1,9 @@
-"""Stands for train.py in tests of who runs the cells: the same files in the same order within a second, no training.
+"""Stands for train.py in tests of who runs the cells: the same files in the same order within a
+second, no training.
 
-A program of its own, since it is started as a child. What it does is in `behaviour.json` beside STUDY: {"fail": names
-of cells' folders, "seconds": of an epoch}. It tells `trace`, a file there, when it starts, and if it is not alone.
+A program of its own, since it is started as a child. What it does is in `behaviour.json` beside
+STUDY: {"fail": names of cells' folders, "seconds": of an epoch}. It tells `trace`, a file there,
+when it starts, and if it is not alone.
 """
 
 from __future__ import annotations
@@ -40,8 +42,16 @@ def stop(*_: object) -> None:
 
 def main() -> None:
     flags = flags_of(sys.argv[1:])
-    folder = Path(flags["--resume"]).parents[1] if "--resume" in flags else Path(flags["--project"]) / flags["--name"]
-    state = json.loads(Path(flags["--resume"]).read_text()) if "--resume" in flags else {**flags, "done": []}
+    folder = (
+        Path(flags["--resume"]).parents[1]
+        if "--resume" in flags
+        else Path(flags["--project"]) / flags["--name"]
+    )
+    state = (
+        json.loads(Path(flags["--resume"]).read_text())
+        if "--resume" in flags
+        else {**flags, "done": []}
+    )
     trace = folder.parents[2] / "trace"
     behaviour = json.loads((folder.parents[2] / "behaviour.json").read_text())
     former = folder / "pid"
@@ -50,7 +60,10 @@ def main() -> None:
             file.write(f"DOUBLED {folder.name}\n")
     former.write_text(str(os.getpid()))
     with open(trace, "a") as file:
-        file.write(f"{'resume' if '--resume' in flags else 'start'} {folder.name} {os.environ['OMP_NUM_THREADS']}\n")
+        file.write(
+            f"{'resume' if '--resume' in flags else 'start'} {folder.name}"
+            f" {os.environ['OMP_NUM_THREADS']}\n"
+        )
     signal.signal(signal.SIGTERM, stop)
     (folder / "weights").mkdir(exist_ok=True)
     for epoch in range(len(state["done"]), int(state["--epochs"])):
@@ -63,7 +76,9 @@ def main() -> None:
     rows = "".join(f"{epoch}, {value / 1e5}\n" for epoch, value in enumerate(state["done"]))
     (folder / "results.csv").write_text("epoch, metrics/mAP_0.5:0.95\n" + rows)
     write(folder / "timing.json", {"forward": 0.1, "pictures": 8})
-    write(folder / "metrics.json", {"map": sum(state["done"]) / 1e5 + 0.01 * ("--attention" in state)})
+    write(
+        folder / "metrics.json", {"map": sum(state["done"]) / 1e5 + 0.01 * ("--attention" in state)}
+    )
 
 
 if __name__ == "__main__":

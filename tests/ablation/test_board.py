@@ -22,8 +22,11 @@ def test_without_a_terminal_there_are_lines_and_no_bar(make_config, capsys):
     board.close()
     out, err = capsys.readouterr()
     assert out.splitlines() == [
-        "plain seed 0 starts", "A/A seed 1000 goes on", "plain seed 1 is done: mAP50-95 23.46; 2 of 4 cells",
-        "plain seed 0 failed, the rest goes on: no disk"]  # fmt: skip
+        "plain seed 0 starts",
+        "A/A seed 1000 goes on",
+        "plain seed 1 is done: mAP50-95 23.46; 2 of 4 cells",
+        "plain seed 0 failed, the rest goes on: no disk",
+    ]
     assert err == ""
 
 

@@ -1,4 +1,6 @@
-"""Causes: the right sentence with its numbers, the most telling first, and none where there is none."""
+"""Causes: the right sentence with its numbers, the most telling first, and none where there is
+none.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,16 @@ import pytest
 import torch
 
 from ablation import causes
-from ablation.causes import Finding, explain, of_curve, of_gap, of_gates, of_gradient, of_parts, of_transfer
+from ablation.causes import (
+    Finding,
+    explain,
+    of_curve,
+    of_gap,
+    of_gates,
+    of_gradient,
+    of_parts,
+    of_transfer,
+)
 from ablation.gates import Gate, Health
 from ablation.study import Arm, CellResult
 from tests.ablation.fake import make_cell
@@ -33,7 +44,9 @@ def telling(findings: Any) -> list[str]:
 
 
 def changed(**columns: float) -> dict[int, CellResult]:
-    """Cells of the arm whose columns of results.csv are the plain ones' times a factor, the last five epochs added."""
+    """Cells of the arm whose columns of results.csv are the plain ones' times a factor, the last
+    five epochs added.
+    """
     cells = {}
     for seed, cell in PLAIN_CELLS.items():
         curve = [{name: value * columns.get(name.split("/")[0], 1.0) for name, value in row.items()}
@@ -55,13 +68,19 @@ def test_gates(changes: dict[str, float], words: list[str]) -> None:
 
 
 def test_ordinary_gates_and_gradients_tell_nothing() -> None:
-    assert telling(of_gates(health())) == telling(of_gates(None)) == telling(of_gates(health(alpha=0.8))) == []
+    assert (
+        telling(of_gates(health()))
+        == telling(of_gates(None))
+        == telling(of_gates(health(alpha=0.8)))
+        == []
+    )
     assert telling(of_gradient(health())) == telling(of_gradient(health(0.0, 0.0))) == []
 
 
 def test_gradients() -> None:
     assert telling(of_gradient(health(0.001, 0.2))) == [
-        "Hardly learning: the modules hold 20.00% of the parameters and 0.10% of the gradient's norm."
+        "Hardly learning: the modules hold 20.00% of the parameters and 0.10% of the gradient's"
+        " norm."
     ]
     assert telling(of_gradient(health(0.9, 0.1)))[0].startswith("Dominant")
 
@@ -69,7 +88,9 @@ def test_gradients() -> None:
 def test_training_and_validation() -> None:
     assert "overfits" in telling(of_gap(changed(val=1.2), PLAIN_CELLS))[0]
     (sentence,) = telling(of_gap(changed(train=1.1, val=1.1), PLAIN_CELLS))
-    assert "fits the training pictures worse (training loss +10.0%, validation loss +10.0%" in sentence
+    assert (
+        "fits the training pictures worse (training loss +10.0%, validation loss +10.0%" in sentence
+    )
     assert telling(of_gap(changed(), PLAIN_CELLS)) == []
 
 
@@ -83,8 +104,12 @@ def test_a_run_that_was_still_rising() -> None:
 
 
 def test_sizes_and_classes_that_depart_from_the_whole() -> None:
-    worse = {seed: dataclasses.replace(cell, metrics={**cell.metrics, "ap_small": cell.metrics["ap_small"] - 0.05})
-             for seed, cell in PLAIN_CELLS.items()}  # fmt: skip
+    worse = {
+        seed: dataclasses.replace(
+            cell, metrics={**cell.metrics, "ap_small": cell.metrics["ap_small"] - 0.05}
+        )
+        for seed, cell in PLAIN_CELLS.items()
+    }
     assert telling(of_parts(worse, PLAIN_CELLS, None)) == [
         "AP of small objects changed by -5.0 points (standard error 0.0; medium +0.0)."
     ]
@@ -94,8 +119,11 @@ def test_sizes_and_classes_that_depart_from_the_whole() -> None:
 
 
 def test_transferred_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(causes, "count_transferred",
-                        lambda cell, weights, base: (349, 349) if cell.arm == "plain" else (270, 349))  # fmt: skip
+    monkeypatch.setattr(
+        causes,
+        "count_transferred",
+        lambda cell, weights, base: (349, 349) if cell.arm == "plain" else (270, 349),
+    )
     own = changed()
     (sentence,) = telling(of_transfer(own, PLAIN_CELLS, "w.pt"))
     assert "270 of 349 tensors (77%)" in sentence
@@ -116,7 +144,9 @@ def test_transfer_is_counted_on_the_cells_own_graph(
     cell = dataclasses.replace(PLAIN_CELLS[0], folder=tmp_path / "cell")
     copied, total = causes.count_transferred(cell, str(weights), cell)
     assert 0 < copied < total
-    torch.save(torch.load(weights, weights_only=True)["state"], tmp_path / "bare.pt")  # as other programs have them
+    torch.save(
+        torch.load(weights, weights_only=True)["state"], tmp_path / "bare.pt"
+    )  # as other programs have them
     assert causes.count_transferred(cell, str(tmp_path / "bare.pt"), cell)[0] > 0
 
 
@@ -127,8 +157,11 @@ def test_the_most_telling_comes_first_and_the_rest_last(monkeypatch: pytest.Monk
     sentences = explain(ARM, [*PLAIN_CELLS.values(), *changed().values()], None)
     assert sentences[:2] == ["first", "second"]
     assert len(sentences) == 3
-    assert sentences[2] == ("Nothing else stands out; measured: factors 0.90 ± 0.10, 0.90 ± 0.10, 10.00% of the "
-                            "gradient's norm for 1.00% of the parameters.")  # fmt: skip
+    assert (
+        sentences[2]
+        == "Nothing else stands out; measured: factors 0.90 ± 0.10, 0.90 ± 0.10, 10.00% of the "
+        "gradient's norm for 1.00% of the parameters."
+    )
 
 
 def test_honest_when_nothing_stands_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,7 +175,10 @@ def test_what_cannot_be_measured_is_said(monkeypatch: pytest.MonkeyPatch) -> Non
         raise UserError(f"{best}: no such file")
 
     monkeypatch.setattr(causes, "examine", examine)
-    assert "could not be measured" in explain(ARM, [*PLAIN_CELLS.values(), *changed().values()], None)[-1]
+    assert (
+        "could not be measured"
+        in explain(ARM, [*PLAIN_CELLS.values(), *changed().values()], None)[-1]
+    )
 
 
 def test_plain_arms_and_arms_without_cells_have_no_causes() -> None:

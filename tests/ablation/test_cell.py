@@ -1,4 +1,6 @@
-"""A cell's process: what it becomes, that it is alone in its folder, that it does not outlive who started it."""
+"""A cell's process: what it becomes, that it is alone in its folder, that it does not outlive who
+started it.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,15 @@ from ablation.job import CELL
 def start(folder: Path, code: str, parent: int | None = None) -> subprocess.Popen[str]:
     program = folder.parent / "program.py"
     program.write_text(code)
-    command = [sys.executable, str(CELL), str(folder), str(parent or os.getpid()), str(program), "--epochs", "2"]
+    command = [
+        sys.executable,
+        str(CELL),
+        str(folder),
+        str(parent or os.getpid()),
+        str(program),
+        "--epochs",
+        "2",
+    ]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
@@ -31,7 +41,10 @@ def folder(tmp_path: Path) -> Path:
 def test_what_is_there_decides_how_it_goes_on(folder):
     assert choose_flags(folder, ["--seed", "1"]) == ["--seed", "1"]
     (folder / "weights" / "last.pt").touch()
-    assert choose_flags(folder, ["--seed", "1"]) == ["--resume", str(folder / "weights" / "last.pt")]
+    assert choose_flags(folder, ["--seed", "1"]) == [
+        "--resume",
+        str(folder / "weights" / "last.pt"),
+    ]
     (folder / "metrics.json").touch()
     assert choose_flags(folder, ["--seed", "1"]) == []
 
@@ -44,7 +57,9 @@ def test_it_becomes_the_program(folder):
 
 def test_a_second_one_waits_for_the_first_and_then_finds_it_done(folder):
     mark = folder / "metrics.json"
-    first = start(folder, f"import time; print('in', flush=True); time.sleep(0.5); open({str(mark)!r}, 'w')")
+    first = start(
+        folder, f"import time; print('in', flush=True); time.sleep(0.5); open({str(mark)!r}, 'w')"
+    )
     assert first.stdout is not None
     assert first.stdout.readline() == "in\n"
     second = start(folder, "print('doubled')")
@@ -61,10 +76,12 @@ def test_it_does_not_start_for_a_parent_that_is_gone(folder):
 def test_it_ends_with_its_parent(folder):
     code = f"""
 import os, subprocess, sys
-subprocess.Popen([sys.executable, {str(CELL)!r}, {str(folder)!r}, str(os.getpid()), {str(folder / 'sleep.py')!r}, "x"])
+subprocess.Popen([sys.executable, {str(CELL)!r}, {str(folder)!r}, str(os.getpid()), {str(folder / "sleep.py")!r}, "x"])
 import time; time.sleep(60)
 """
-    (folder / "sleep.py").write_text("import os, time; print(os.getpid(), flush=True); time.sleep(60)")
+    (folder / "sleep.py").write_text(
+        "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
+    )
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     child = int(parent.stdout.readline())

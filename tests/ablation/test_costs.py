@@ -123,8 +123,12 @@ def test_fingerprints_differ_where_costs_do() -> None:
 
 def test_training_is_added_from_the_cells() -> None:
     cells = [make_cell("plain", seed, 0.4) for seed in range(3)]
-    slower = dataclasses.replace(cells[0], timing={**cells[0].timing, "backward": 0.05}, metrics={"memory_mb": None})
-    found = add_training({"plain": Costs(1, 2.0, 3.0), "SE@neck": Costs(1, 2.0, 3.0)}, [slower, *cells[1:]])
+    slower = dataclasses.replace(
+        cells[0], timing={**cells[0].timing, "backward": 0.05}, metrics={"memory_mb": None}
+    )
+    found = add_training(
+        {"plain": Costs(1, 2.0, 3.0), "SE@neck": Costs(1, 2.0, 3.0)}, [slower, *cells[1:]]
+    )
     assert found["plain"].memory_mb == 902
     assert found["plain"].train_seconds == pytest.approx((2 * 64 + 20 * 100 * 0.062) / 3)
     assert found["SE@neck"].train_seconds is None

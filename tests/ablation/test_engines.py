@@ -1,4 +1,7 @@
-"""Cells run to their end whatever happens: failures, signals, SIGKILL. They only pretend to train (standin.py)."""
+"""Cells run to their end whatever happens: failures, signals, SIGKILL.
+
+They only pretend to train (standin.py).
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,15 @@ from ablation.board import Board
 from ablation.engines import run_local, run_ray
 from ablation.files import read_json
 from ablation.job import describe_end
-from ablation.study import Cell, StudyConfig, make_arms, make_cells, read_failures, read_scores, state
+from ablation.study import (
+    Cell,
+    StudyConfig,
+    make_arms,
+    make_cells,
+    read_failures,
+    read_scores,
+    state,
+)
 from utils.errors import UserError
 from utils.signals import StopRequested
 
@@ -45,13 +56,17 @@ def test_all_cells_run_once_and_none_again(make_config, pretend, tmp_path, capsy
     config = make_config()
     cells = run(config)
     assert {state(cell) for cell in cells} == {"done"}
-    assert sorted(line.split()[1] for line in trace(tmp_path)) == sorted(cell.folder.name for cell in cells)
+    assert sorted(line.split()[1] for line in trace(tmp_path)) == sorted(
+        cell.folder.name for cell in cells
+    )
     assert "A/A seed 1001 is done: mAP50-95 20.02; " in capsys.readouterr().out
     run(config)
     assert len(trace(tmp_path)) == len(cells)
 
 
-def test_a_failed_cell_does_not_stop_the_rest_and_is_tried_once_more(make_config, pretend, tmp_path, capsys):
+def test_a_failed_cell_does_not_stop_the_rest_and_is_tried_once_more(
+    make_config, pretend, tmp_path, capsys
+):
     pretend(fail=["A-A_seed1000"])
     cells = run(make_config(slots=1))
     assert [state(cell) for cell in cells] == ["done", "failed", "done", "done"]
@@ -120,7 +135,9 @@ def outcome(cells: list[Cell]) -> Any:
 
 
 @pytest.mark.parametrize("cycles", [2, pytest.param(40, marks=pytest.mark.slow)])
-def test_killed_at_any_moment_and_started_again_it_ends_the_same(make_config, pretend, tmp_path, cycles):
+def test_killed_at_any_moment_and_started_again_it_ends_the_same(
+    make_config, pretend, tmp_path, cycles
+):
     pretend(seconds=0.05)
     undisturbed = outcome(run(make_config(name="undisturbed", epochs=3)))
     (tmp_path / "trace").unlink()
@@ -141,7 +158,11 @@ def test_killed_at_any_moment_and_started_again_it_ends_the_same(make_config, pr
     ("log", "status", "said"),
     [
         (b"1%\r50%\rerror: no data\n\n", 2, "exit status 2: error: no data"),
-        (b"Traceback\nRuntimeError: out of memory\n", 1, "exit status 1: RuntimeError: out of memory"),
+        (
+            b"Traceback\nRuntimeError: out of memory\n",
+            1,
+            "exit status 1: RuntimeError: out of memory",
+        ),
         (b"", -signal.SIGKILL, "killed by SIGKILL: nothing was printed"),
         (b"x" * 50_000 + b"\n\xff last", 1, "exit status 1: \ufffd last"),
         (None, 1, "exit status 1: no train.log: No such file or directory"),

@@ -18,7 +18,9 @@ def put(path: Path, content: object) -> Path:
     return path
 
 
-@pytest.mark.parametrize("content", [{"map": 0.4, "map50": 1, "classes": [CLASS]}, {"map": None}, {"map": 0.0}])
+@pytest.mark.parametrize(
+    "content", [{"map": 0.4, "map50": 1, "classes": [CLASS]}, {"map": None}, {"map": 0.0}]
+)
 def test_scores_are_read(tmp_path: Path, content: dict[str, object]) -> None:
     assert read_metrics(put(tmp_path / "metrics.json", content)) == content
 

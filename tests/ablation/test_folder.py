@@ -18,7 +18,11 @@ from utils.files import load_yaml
 
 def test_two_programs_cannot_work_on_one_study(tmp_path):
     said = rf"process {os.getpid()}, works on this study"
-    with locked(tmp_path / "study"), pytest.raises(UserError, match=said), locked(tmp_path / "study"):
+    with (
+        locked(tmp_path / "study"),
+        pytest.raises(UserError, match=said),
+        locked(tmp_path / "study"),
+    ):
         pass
     with locked(tmp_path / "study"):
         pass
@@ -33,7 +37,9 @@ def test_the_same_settings_go_on_and_others_are_refused(make_config):
     first = start(make_config())
     assert start(make_config(slots=1, workers=4, engine="ray", cores_per_cell=2)) == first
     assert load_yaml(make_config().folder / "study.yaml")["settings"]["epochs"] == 2
-    with pytest.raises(UserError, match=r"study.yaml: this study has epochs 2, now it is 3; .* another --name"):
+    with pytest.raises(
+        UserError, match=r"study.yaml: this study has epochs 2, now it is 3; .* another --name"
+    ):
         start(make_config(epochs=3))
     with pytest.raises(UserError, match=r"has attention \[\], now it is \['SE'\]"):
         start(make_config(attention=("SE",)))
@@ -68,7 +74,9 @@ def test_another_recipe_in_the_same_file_is_refused(make_config, material, tmp_p
         start(make_config(train=flags))
 
 
-@pytest.mark.parametrize(("key", "value"), [("seeds", 3), ("seeds", ["three"]), ("code", None), ("baseline_seeds", [])])
+@pytest.mark.parametrize(
+    ("key", "value"), [("seeds", 3), ("seeds", ["three"]), ("code", None), ("baseline_seeds", [])]
+)
 def test_a_history_that_was_edited_is_named(make_config, key, value):
     start(make_config())
     path = make_config().folder / "study.yaml"

@@ -22,8 +22,14 @@ def save_model(model: DetectionModel, path: Path, data: str) -> Path:
     """A best.pt as train.py leaves it, with this model's weights."""
     hyp = {name: value for name, value in vars(Hyperparameters()).items() if value is not None}
     path.parent.mkdir(parents=True, exist_ok=True)
-    state = {key: value.half() if value.is_floating_point() else value for key, value in model.state_dict().items()}
-    save(Checkpoint(model.graph, dict(model.names), state, {"imgsz": 64, "data": data}, hyp, data), path)
+    state = {
+        key: value.half() if value.is_floating_point() else value
+        for key, value in model.state_dict().items()
+    }
+    save(
+        Checkpoint(model.graph, dict(model.names), state, {"imgsz": 64, "data": data}, hyp, data),
+        path,
+    )
     return path
 
 
@@ -34,7 +40,9 @@ def with_attention(name: str, **arguments: Any) -> DetectionModel:
 
 
 def constant_se(value: float) -> DetectionModel:
-    """SE whose last layer has this weight everywhere: 0 gives gates of a half, much below 0 gates of nothing."""
+    """SE whose last layer has this weight everywhere: 0 gives gates of a half, much below 0 gates
+    of nothing.
+    """
     model = with_attention("SE")
     (module,) = attention_of(model).values()
     last = [layer for layer in module.modules() if isinstance(layer, nn.Linear)][-1]
@@ -61,19 +69,30 @@ def test_a_constant_gate_and_its_gradient(material: dict[str, Any], tmp_path: Pa
     assert found.gates[0].spread < 1e-3
     assert found.gates[0].saturation == 0
     assert 0 < found.gradient_share < 1
-    own = sum(value.numel() for module in attention_of(model).values() for value in module.parameters())
-    assert found.parameter_share == pytest.approx(own / sum(value.numel() for value in model.parameters()))
+    own = sum(
+        value.numel() for module in attention_of(model).values() for value in module.parameters()
+    )
+    assert found.parameter_share == pytest.approx(
+        own / sum(value.numel() for value in model.parameters())
+    )
 
 
-def test_without_attention_there_is_nothing_to_measure(material: dict[str, Any], tmp_path: Path) -> None:
-    graph = {**GRAPH, "backbone": [row for row in GRAPH["backbone"] if row[2] != "SimAM"],  # type: ignore[attr-defined]
-             "head": [[[3, 4], 1, "Detect", ["nc", "anchors"]]]}  # fmt: skip
+def test_without_attention_there_is_nothing_to_measure(
+    material: dict[str, Any], tmp_path: Path
+) -> None:
+    graph = {
+        **GRAPH,
+        "backbone": [row for row in GRAPH["backbone"] if row[2] != "SimAM"],  # type: ignore[attr-defined]
+        "head": [[[3, 4], 1, "Detect", ["nc", "anchors"]]],
+    }
     model = DetectionModel(graph, names=["bright", "dark"])
     assert examine(save_model(model, tmp_path / "best.pt", material["data"])) is None
 
 
 def test_an_identity_start_tells_its_alpha(material: dict[str, Any], tmp_path: Path) -> None:
-    found = examine(save_model(with_attention("SE", init="identity"), tmp_path / "best.pt", material["data"]))
+    found = examine(
+        save_model(with_attention("SE", init="identity"), tmp_path / "best.pt", material["data"])
+    )
     assert found is not None
     assert found.gates[0].alpha == 0
     assert found.gates[0].mean == pytest.approx(1)
@@ -89,7 +108,9 @@ def known(*values: float) -> torch.Tensor:
     ((-0.5, 0.5, 0.7, 0.9), None, None),
     ((0.2, 3.0, 0.5, 0.5), None, None),
 ])  # fmt: skip
-def test_saturation_by_the_gates_range(values: tuple[float, ...], low: float | None, high: float | None) -> None:
+def test_saturation_by_the_gates_range(
+    values: tuple[float, ...], low: float | None, high: float | None
+) -> None:
     gate = describe("row", nn.Identity(), known(*values))
     assert (gate.low, gate.high) == (low, high)
     assert gate.mean == pytest.approx(sum(values) / 4)

@@ -1,4 +1,6 @@
-"""What can be wrong is refused before anything trains; what a cell is given; that arms of a seed are pairs."""
+"""What can be wrong is refused before anything trains; what a cell is given; that arms of a seed
+are pairs.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,15 @@ import torch
 import yaml
 
 from ablation import setup
-from ablation.setup import Slot, cell_flags, check_arms, choose_gpus, make_slots, read_train_flags, settle
+from ablation.setup import (
+    Slot,
+    cell_flags,
+    check_arms,
+    choose_gpus,
+    make_slots,
+    read_train_flags,
+    settle,
+)
 from ablation.study import make_arms, make_cells
 from engine.training.plan import plan
 from utils.cli import read_flags
@@ -20,14 +30,19 @@ from utils.errors import UserError
 
 def test_one_graph_under_two_names_is_refused(make_config):
     config = make_config(attention=("SE",), at=("index.1+index.2", "index.2+index.1"))
-    with pytest.raises(UserError, match=r"SE@index.1\+index.2 and SE@index.2\+index.1 are the same graph"):
+    with pytest.raises(
+        UserError, match=r"SE@index.1\+index.2 and SE@index.2\+index.1 are the same graph"
+    ):
         check_arms(config, make_arms(config))
 
 
 def test_figures_left_out_are_those_that_train_py_would_choose(make_config, material, tmp_path):
     assert settle(make_config(epochs=0, imgsz=0, batch_size=0)).epochs == 100
     data = tmp_path / "data.yaml"
-    data.write_text(Path(material["data"]).read_text() + yaml.safe_dump({"defaults": {"epochs": 7, "imgsz": 96}}))
+    data.write_text(
+        Path(material["data"]).read_text()
+        + yaml.safe_dump({"defaults": {"epochs": 7, "imgsz": 96}})
+    )
     settled = settle(make_config(data=str(data), epochs=0, imgsz=0, batch_size=0))
     assert (settled.epochs, settled.imgsz, settled.batch_size) == (7, 96, 16)
     assert settle(make_config(data=str(data), epochs=3)).epochs == 3
@@ -36,10 +51,16 @@ def test_figures_left_out_are_those_that_train_py_would_choose(make_config, mate
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("--no-such-flag", r"--train: unknown flag or value: --no-such-flag; see python train.py --help"),
+        (
+            "--no-such-flag",
+            r"--train: unknown flag or value: --no-such-flag; see python train.py --help",
+        ),
         ("--optimizer Lion", r"--train: argument --optimizer: invalid choice"),
         ("--evolve", r"--train: --evolve: is not part of this project"),
-        ("--epochs 3", r"--train: --epochs differs from cell to cell or is a flag of ablate.py too"),
+        (
+            "--epochs 3",
+            r"--train: --epochs differs from cell to cell or is a flag of ablate.py too",
+        ),
         ("--resume x", r"--train: --resume"),
         ("--hyp 'a", r"--train --hyp 'a: No closing quotation; check the quotes"),
     ],
@@ -59,7 +80,9 @@ def test_impossible_values_for_train_py_are_refused_too(make_config):
 
 def test_an_automatic_batch_size_would_differ_between_arms(make_config, material, tmp_path):
     data = tmp_path / "data.yaml"
-    data.write_text(Path(material["data"]).read_text() + yaml.safe_dump({"defaults": {"batch_size": -1}}))
+    data.write_text(
+        Path(material["data"]).read_text() + yaml.safe_dump({"defaults": {"batch_size": -1}})
+    )
     with pytest.raises(UserError, match="--batch-size -1: must be the same for all arms"):
         settle(make_config(data=str(data), batch_size=0))
 
@@ -69,12 +92,33 @@ def test_cells_are_given_flags_that_train_py_reads_back(make_config):
     cell = make_cells(config, make_arms(config))[-1]
     flags = cell_flags(config, cell, Slot("cpu", 3))
     words = flags[flags.index("--attention-init") :]
-    assert words == ["--attention-init", "paper", "--attention", "SE:reduction=8@index 2", "--cos-lr"]
-    plain = read_flags(TrainConfig, cell_flags(config, make_cells(config, make_arms(config))[0], Slot("cpu", 3)), "")
+    assert words == [
+        "--attention-init",
+        "paper",
+        "--attention",
+        "SE:reduction=8@index 2",
+        "--cos-lr",
+    ]
+    plain = read_flags(
+        TrainConfig,
+        cell_flags(config, make_cells(config, make_arms(config))[0], Slot("cpu", 3)),
+        "",
+    )
     assert plain == {
-        "data": config.data, "cfg": config.cfg, "epochs": 2, "imgsz": 64, "batch_size": 4, "seed": 0, "device": "cpu",
-        "workers": 3, "project": str(cell.folder.parent), "name": "plain_seed0", "exist_ok": True, "noplots": True,
-        "cos_lr": True}  # fmt: skip
+        "data": config.data,
+        "cfg": config.cfg,
+        "epochs": 2,
+        "imgsz": 64,
+        "batch_size": 4,
+        "seed": 0,
+        "device": "cpu",
+        "workers": 3,
+        "project": str(cell.folder.parent),
+        "name": "plain_seed0",
+        "exist_ok": True,
+        "noplots": True,
+        "cos_lr": True,
+    }
 
 
 def test_every_arm_is_built_at_the_start(make_config):
@@ -110,7 +154,9 @@ def test_slots_have_a_gpu_each(make_config, monkeypatch):
     monkeypatch.setitem(os.environ, "CUDA_VISIBLE_DEVICES", "4,6,7")
     slots = make_slots(make_config(device="", slots=0, workers=8))
     assert [slot.environment["CUDA_VISIBLE_DEVICES"] for slot in slots] == ["4", "6", "7"]
-    assert {(slot.device, slot.workers, slot.environment["OMP_NUM_THREADS"]) for slot in slots} == {("0", 4, "4")}
+    assert {(slot.device, slot.workers, slot.environment["OMP_NUM_THREADS"]) for slot in slots} == {
+        ("0", 4, "4")
+    }
     shared = make_slots(make_config(device="0,2", slots=4))
     assert [slot.environment["CUDA_VISIBLE_DEVICES"] for slot in shared] == ["4", "7", "4", "7"]
     for wrong in ("3", "x"):
@@ -129,7 +175,9 @@ def prepared(config, cell, changes=None):
 
 
 def test_arms_of_a_seed_are_pairs(make_config, capsys):
-    """Bit-equal initial weights wherever a layer is shared, the same pixels and boxes in the same order."""
+    """Bit-equal initial weights wherever a layer is shared, the same pixels and boxes in the same
+    order.
+    """
     pytest.importorskip("models.graph.sites")
     config = settle(make_config(attention=("GAM",), at=("index 2",), seeds=1))
     plain, control, gam = (prepared(config, cell) for cell in make_cells(config, make_arms(config)))

@@ -29,13 +29,19 @@ def test_arms_are_attention_times_place_times_init():
     assert names(attention=("SimAM", "GAM:rate=8"), at=("neck", "backbone.P5+neck.P4")) == [
         "plain", "A/A", "SimAM@neck", "SimAM@backbone.P5+neck.P4", "GAM:rate=8@neck",
         "GAM:rate=8@backbone.P5+neck.P4"]  # fmt: skip
-    assert names(attention=("SE",), attention_init="both", aa=0) == ["plain", "SE@neck", "SE@neck identity"]
+    assert names(attention=("SE",), attention_init="both", aa=0) == [
+        "plain",
+        "SE@neck",
+        "SE@neck identity",
+    ]
     assert names(attention=("SE", "ECA@every C3", "SE"), at=("neck",), aa=2) == [
         "plain", "A/A", "A/A 2", "SE@neck", "ECA@every C3"]  # fmt: skip
 
 
 def test_an_arm_says_what_to_put_in_and_how():
-    arm = make_arms(StudyConfig(attention=("CBAM:reduction=8",), at=("neck",), attention_init="identity"))[-1]
+    arm = make_arms(
+        StudyConfig(attention=("CBAM:reduction=8",), at=("neck",), attention_init="identity")
+    )[-1]
     assert (arm.attention, arm.init, arm.first_seed) == (("CBAM:reduction=8@neck",), "identity", 0)
 
 
@@ -45,12 +51,24 @@ def test_arms_that_would_share_a_folder_are_refused():
 
 
 def test_cells_come_seed_by_seed_and_the_baseline_may_have_more(tmp_path):
-    config = StudyConfig(attention=("SE",), seeds=2, baseline_seeds=3, first_seed=5, project=str(tmp_path), name="s")
+    config = StudyConfig(
+        attention=("SE",), seeds=2, baseline_seeds=3, first_seed=5, project=str(tmp_path), name="s"
+    )
     cells = make_cells(config, make_arms(config))
     assert [(cell.arm.name, cell.seed, cell.train_seed) for cell in cells] == [
-        ("plain", 5, 5), ("A/A", 5, 1005), ("SE@neck", 5, 5), ("plain", 6, 6), ("A/A", 6, 1006), ("SE@neck", 6, 6),
-        ("plain", 7, 7)]  # fmt: skip
-    assert [cell.folder.name for cell in cells[:3]] == ["plain_seed5", "A-A_seed1005", "SE@neck_seed5"]
+        ("plain", 5, 5),
+        ("A/A", 5, 1005),
+        ("SE@neck", 5, 5),
+        ("plain", 6, 6),
+        ("A/A", 6, 1006),
+        ("SE@neck", 6, 6),
+        ("plain", 7, 7),
+    ]
+    assert [cell.folder.name for cell in cells[:3]] == [
+        "plain_seed5",
+        "A-A_seed1005",
+        "SE@neck_seed5",
+    ]
     assert {cell.folder.parent for cell in cells} == {tmp_path / "s" / "cells"}
 
 
@@ -90,8 +108,17 @@ def test_finished_cells_are_read_whole(tmp_path):
     for folder in (plain.folder, control.folder):
         (folder / "results.csv").write_text("epoch, metrics/mAP_0.5\n0, 0.5\n")
     first, second = read_cells([plain, control])
-    assert (first.arm, first.score, first.curve) == ("plain", 0.25, [{"epoch": 0.0, "metrics/mAP_0.5": 0.5}])
-    assert (first.timing, second.score, second.seed, second.train_seed) == ({"forward": 0.5}, 0.0, 0, 1000)
+    assert (first.arm, first.score, first.curve) == (
+        "plain",
+        0.25,
+        [{"epoch": 0.0, "metrics/mAP_0.5": 0.5}],
+    )
+    assert (first.timing, second.score, second.seed, second.train_seed) == (
+        {"forward": 0.5},
+        0.0,
+        0,
+        1000,
+    )
     assert read_scores([plain, control]) == {"plain": {0: 0.25}, "A/A": {1000: 0.0}}
 
 
@@ -107,13 +134,20 @@ def test_a_damaged_file_is_named(cell):
 
 def test_attempts_that_are_no_number_are_named(cell):
     touch(cell.folder / "failed.json", {"attempts": "x"})
-    with pytest.raises(UserError, match=r"failed.json: attempts: 'x': must be a number; delete the folder"):
+    with pytest.raises(
+        UserError, match=r"failed.json: attempts: 'x': must be a number; delete the folder"
+    ):
         is_due(cell)
 
 
 def test_long_names_stay_apart_and_fit_a_file_system():
-    arms = make_arms(StudyConfig(attention=[f"SE@{'+'.join(f'index.{row}' for row in range(1, 60 + last))}"
-                                            for last in (0, 1)]))  # fmt: skip
+    arms = make_arms(
+        StudyConfig(
+            attention=[
+                f"SE@{'+'.join(f'index.{row}' for row in range(1, 60 + last))}" for last in (0, 1)
+            ]
+        )
+    )
     names = {arm.folder_name for arm in arms}
     assert len(names) == len(arms)
     assert max(len(name.encode()) for name in names) == 150
@@ -123,7 +157,9 @@ def test_a_start_that_the_text_says_itself_is_not_tried_both_ways():
     make_arms(StudyConfig(attention=("SE:init=identity@neck",)))
     for init in ("both", "identity"):
         with pytest.raises(UserError, match=r"SE:reduction=8, init=paper@neck: says init itself"):
-            make_arms(StudyConfig(attention=("SE:reduction=8, init=paper@neck",), attention_init=init))
+            make_arms(
+                StudyConfig(attention=("SE:reduction=8, init=paper@neck",), attention_init=init)
+            )
 
 
 @pytest.mark.parametrize(

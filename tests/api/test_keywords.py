@@ -79,7 +79,9 @@ def test_mistakes_are_told(options, words):
     assert isinstance(caught.value, ValueError)
 
 
-@pytest.mark.parametrize(("device", "text"), [(None, ""), (0, "0"), ("cpu", "cpu"), ([0, 1], "0,1"), ((2,), "2")])
+@pytest.mark.parametrize(
+    ("device", "text"), [(None, ""), (0, "0"), ("cpu", "cpu"), ([0, 1], "0,1"), ((2,), "2")]
+)
 def test_devices(device, text):
     assert device_text(device) == text
 
@@ -90,6 +92,8 @@ def test_devices(device, text):
      (ValConfig, "val", "weights", "YOLO"), (ExportConfig, "export", "include", "format"),
      (ExportConfig, "export", "weights", "YOLO"), (ExportConfig, "export", "save_upstream", "export.py")],
 )  # fmt: skip
-def test_what_a_call_settles_itself_is_refused_and_not_ignored(kind: type, call: str, name: str, remedy: str) -> None:
+def test_what_a_call_settles_itself_is_refused_and_not_ignored(
+    kind: type, call: str, name: str, remedy: str
+) -> None:
     with pytest.raises(KeywordError, match=f"{call}: {name}=.*{remedy}"):
         read_keywords(kind, {name: "x"}, call)

@@ -19,12 +19,19 @@ NAMES = {0: "red", 1: "green"}
 def result() -> Results:
     image = np.full((80, 100, 3), 90, np.uint8)
     boxes = torch.tensor([[10.0, 20.0, 50.0, 40.0], [60.0, 10.0, 90.0, 70.0]])
-    detections = Detections("x/a.png", (80, 100), boxes, torch.tensor([0.9, 0.5]), torch.tensor([1, 0]), NAMES)
+    detections = Detections(
+        "x/a.png", (80, 100), boxes, torch.tensor([0.9, 0.5]), torch.tensor([1, 0]), NAMES
+    )
     return Results(Found(Frame(image, "x/a.png", "a"), detections, (64, 96), (0.001, 0.002, 0.003)))
 
 
 def test_attributes(result):
-    assert (result.path, result.names, result.orig_shape, result.save_dir) == ("x/a.png", NAMES, (80, 100), None)
+    assert (result.path, result.names, result.orig_shape, result.save_dir) == (
+        "x/a.png",
+        NAMES,
+        (80, 100),
+        None,
+    )
     assert result.orig_img.shape == (80, 100, 3)
     assert result.speed == pytest.approx({"preprocess": 1, "inference": 2, "postprocess": 3})
     assert result.boxes.data.tolist()[0] == pytest.approx([10, 20, 50, 40, 0.9, 1])
@@ -42,7 +49,12 @@ def test_parts(result):
 
 def test_summary(result):
     box = {"x1": 0.1, "y1": 0.25, "x2": 0.5, "y2": 0.5}
-    assert result.summary(normalize=True)[0] == {"name": "green", "class": 1, "confidence": 0.9, "box": box}
+    assert result.summary(normalize=True)[0] == {
+        "name": "green",
+        "class": 1,
+        "confidence": 0.9,
+        "box": box,
+    }
     assert json.loads(result.to_json())[1]["box"] == {"x1": 60, "y1": 10, "x2": 90, "y2": 70}
     assert result.numpy().summary() == result.summary()
 
@@ -71,7 +83,9 @@ def test_files(result, tmp_path, monkeypatch):
     result[:0].save_txt("txt/none.txt")
     assert not (tmp_path / "txt" / "none.txt").exists()
     result.save_crop("crops", "z.jpg")
-    crops = sorted(path.relative_to(tmp_path).as_posix() for path in (tmp_path / "crops").rglob("*.jpg"))
+    crops = sorted(
+        path.relative_to(tmp_path).as_posix() for path in (tmp_path / "crops").rglob("*.jpg")
+    )
     assert crops == ["crops/green/z.jpg", "crops/red/z.jpg"]
 
 

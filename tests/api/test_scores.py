@@ -53,7 +53,8 @@ def scores(found: list[list[float]], labels: list[list[float]]) -> DetMetrics:
 
 
 def test_scores():
-    # class 1 is found exactly; of class 2 the one box overlaps by 0.8: right at .5 to .8, wrong above (7 of 10)
+    # class 1 is found exactly; of class 2 the one box overlaps by 0.8: right at .5 to .8, wrong
+    # above (7 of 10)
     found = [[0, 0, 10, 10, 0.9, 1], [20, 20, 30, 28, 0.8, 2]]
     result = scores(found, [[1, 0, 0, 10, 10], [2, 20, 20, 30, 30]])
     box = result.box
@@ -67,8 +68,12 @@ def test_scores():
     assert box.maps.tolist()[1:] == [0.5, 0.25]
     assert result.mean_results() == [box.mp, box.mr, box.map50, box.map]
     assert list(result.results_dict) == [
-        "metrics/precision(B)", "metrics/recall(B)", "metrics/mAP50(B)", "metrics/mAP50-95(B)", "fitness",
-    ]  # fmt: skip
+        "metrics/precision(B)",
+        "metrics/recall(B)",
+        "metrics/mAP50(B)",
+        "metrics/mAP50-95(B)",
+        "fitness",
+    ]
     assert result.speed == {"preprocess": 1.0, "inference": 2.0, "postprocess": 3.0}
     assert result.confusion_matrix.matrix.shape == (4, 4)
     assert result.fitness == result.metrics.fitness

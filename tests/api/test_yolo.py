@@ -1,4 +1,6 @@
-"""api/yolo.py: the same functions as the scripts, under other names, for graphs with and without anchors."""
+"""api/yolo.py: the same functions as the scripts, under other names, for graphs with and without
+anchors.
+"""
 
 from __future__ import annotations
 
@@ -48,13 +50,18 @@ def weights(graph: Path, folder: Path, tmp_path: Path) -> Path:
     model = lively(graph, NAMES)
     path = tmp_path / "w.pt"
     data = str(folder / "data.yaml")
-    checkpoints.save(checkpoints.Checkpoint(model.graph, NAMES, model.state_dict(), {"imgsz": 64}, data=data), path)
+    checkpoints.save(
+        checkpoints.Checkpoint(model.graph, NAMES, model.state_dict(), {"imgsz": 64}, data=data),
+        path,
+    )
     return path
 
 
 def test_train_holds_the_best_afterwards(graph, folder):
     model = YOLO(graph)
-    result = model.train(data=folder / "data.yaml", epochs=1, mosaic=0.5, lr0=0.002, project="p", name="n", **QUICK)
+    result = model.train(
+        data=folder / "data.yaml", epochs=1, mosaic=0.5, lr0=0.002, project="p", name="n", **QUICK
+    )
     run = Path("p/n")
     assert model.save_dir == run
     assert model.names == NAMES
@@ -83,21 +90,53 @@ def planned(monkeypatch, model: YOLO, **options):
 
 def test_train_keywords(graph, weights, monkeypatch):
     model = YOLO(graph).load(weights)
-    options = {"epochs": 3, "batch": 8, "device": [0, 1], "cos_lr": True, "freeze": 2, "cache": True, "patience": 5,
-               "close_mosaic": 1, "seed": 4, "optimizer": "Adam", "val": False, "amp": False, "scale": 0.7}  # fmt: skip
+    options = {
+        "epochs": 3,
+        "batch": 8,
+        "device": [0, 1],
+        "cos_lr": True,
+        "freeze": 2,
+        "cache": True,
+        "patience": 5,
+        "close_mosaic": 1,
+        "seed": 4,
+        "optimizer": "Adam",
+        "val": False,
+        "amp": False,
+        "scale": 0.7,
+    }
     given, changes = planned(monkeypatch, model, **options, warmup_epochs=1.0)
     assert given == {
-        "cfg": str(graph), "weights": str(weights), "epochs": 3, "batch_size": 8, "device": "0,1", "cos_lr": True,
-        "freeze": (2,), "cache": "ram", "patience": 5, "close_mosaic": 1, "seed": 4, "optimizer": "Adam", "noval": True,
+        "cfg": str(graph),
+        "weights": str(weights),
+        "epochs": 3,
+        "batch_size": 8,
+        "device": "0,1",
+        "cos_lr": True,
+        "freeze": (2,),
+        "cache": "ram",
+        "patience": 5,
+        "close_mosaic": 1,
+        "seed": 4,
+        "optimizer": "Adam",
+        "noval": True,
         "precision": "fp32",
-    }  # fmt: skip
+    }
     assert changes == {"scale": 0.7, "warmup_epochs": 1.0}
 
 
 def test_where_training_begins(graph, weights, monkeypatch):
-    assert planned(monkeypatch, YOLO(graph)) == ({"cfg": str(graph)}, {})  # no data: the project's own default set
-    assert planned(monkeypatch, YOLO(graph), pretrained=weights)[0] == {"cfg": str(graph), "weights": str(weights)}
-    assert planned(monkeypatch, YOLO(graph).load(weights), pretrained=False)[0] == {"cfg": str(graph)}
+    assert planned(monkeypatch, YOLO(graph)) == (
+        {"cfg": str(graph)},
+        {},
+    )  # no data: the project's own default set
+    assert planned(monkeypatch, YOLO(graph), pretrained=weights)[0] == {
+        "cfg": str(graph),
+        "weights": str(weights),
+    }
+    assert planned(monkeypatch, YOLO(graph).load(weights), pretrained=False)[0] == {
+        "cfg": str(graph)
+    }
     assert planned(monkeypatch, YOLO(weights))[0] == {"weights": str(weights)}
     assert planned(monkeypatch, YOLO(weights), resume=True, epochs=9)[0] == {"resume": str(weights)}
     assert planned(monkeypatch, YOLO(graph), resume=True)[0] == {"resume": "newest"}
@@ -110,7 +149,11 @@ def test_attention_by_name(graph, weights, monkeypatch):
     """Of a file and of a checkpoint, whose weights stay; as text or as a list; kept for train()."""
     block = load_graph(graph)["backbone"][2][2]
     wanted = ["SE:init=identity@head", f"CBAM:init=identity@inside {block}"]
-    fresh, trained, plain = YOLO(graph, attention=wanted[0]), YOLO(weights, attention=wanted), YOLO(weights)
+    fresh, trained, plain = (
+        YOLO(graph, attention=wanted[0]),
+        YOLO(weights, attention=wanted),
+        YOLO(weights),
+    )
     assert [row.type for row in fresh.model.model[-3:-1]] == ["SE", "SE"]
     state = trained.model.state_dict()
     assert all(torch.equal(state[key], value) for key, value in plain.model.state_dict().items())
@@ -136,8 +179,21 @@ def test_a_stopped_training_is_an_interrupt(graph, folder, monkeypatch):
 def test_val_is_val_py(weights, folder, capsys):
     model = YOLO(weights)
     result = model.val(batch=2, device="cpu", workers=0, plots=False)
-    flags = ["--weights", str(weights), "--data", str(folder / "data.yaml"), "--imgsz", "64", "--batch", "2",
-             "--device", "cpu", "--workers", "0", "--noplots"]  # fmt: skip
+    flags = [
+        "--weights",
+        str(weights),
+        "--data",
+        str(folder / "data.yaml"),
+        "--imgsz",
+        "64",
+        "--batch",
+        "2",
+        "--device",
+        "cpu",
+        "--workers",
+        "0",
+        "--noplots",
+    ]
     wanted = val.main(flags)
     assert result.box.map > 0
     assert (result.box.map, result.box.map50, result.box.mp, result.box.mr) == (
@@ -195,9 +251,22 @@ def test_stream_is_lazy(weights, folder):
 
 def test_predict_writes_what_detect_writes(weights, folder):
     source = folder / "images" / "val" / "001.png"
-    (result,) = YOLO(weights).predict(source, save=True, save_txt=True, save_conf=True, save_crop=True, conf=0.3,
-                                      max_det=2, classes=0, line_width=2, project="p", name="n")  # fmt: skip
-    files = {path.relative_to("p/n").as_posix() for path in Path("p/n").rglob("*") if path.is_file()}
+    (result,) = YOLO(weights).predict(
+        source,
+        save=True,
+        save_txt=True,
+        save_conf=True,
+        save_crop=True,
+        conf=0.3,
+        max_det=2,
+        classes=0,
+        line_width=2,
+        project="p",
+        name="n",
+    )
+    files = {
+        path.relative_to("p/n").as_posix() for path in Path("p/n").rglob("*") if path.is_file()
+    }
     assert {"001.png", "labels/001.txt"} <= files
     assert result.save_dir == str(Path("p/n"))
     assert set(result.boxes.cls.tolist()) == {0}
@@ -223,15 +292,23 @@ def test_load_copies_and_names(graph, weights, capsys):
     assert model.names == NAMES
     state = checkpoints.read(weights).state
     assert all(torch.equal(value, state[key]) for key, value in model.model.state_dict().items())
-    assert f"Transferred {len(state)} of {len(state)} tensors (100 %) from {weights}\n" in capsys.readouterr().out
+    assert (
+        f"Transferred {len(state)} of {len(state)} tensors (100 %) from {weights}\n"
+        in capsys.readouterr().out
+    )
 
 
 def test_info_and_fuse(graph, capsys):
     model = YOLO(graph)
     layers, parameters, gradients, gflops = model.info()
     assert parameters == sum(value.numel() for value in model.model.parameters())
-    assert gradients == sum(value.numel() for value in model.model.parameters() if value.requires_grad)
-    assert f"{layers} layers, {parameters:,} parameters, {gradients:,} gradients" in capsys.readouterr().out
+    assert gradients == sum(
+        value.numel() for value in model.model.parameters() if value.requires_grad
+    )
+    assert (
+        f"{layers} layers, {parameters:,} parameters, {gradients:,} gradients"
+        in capsys.readouterr().out
+    )
     fused = model.fuse().info(verbose=False)
     assert fused[0] < layers
     assert fused[1] < parameters
@@ -241,7 +318,10 @@ def test_info_and_fuse(graph, capsys):
 
 @pytest.mark.parametrize(
     ("name", "figures"),
-    [("yolov8n.yaml", (129, 3157200, 3157184, 8.855)), ("yolo11n.yaml", (181, 2624080, 2624064, 6.673))],
+    [
+        ("yolov8n.yaml", (129, 3157200, 3157184, 8.855)),
+        ("yolo11n.yaml", (181, 2624080, 2624064, 6.673)),
+    ],
 )
 def test_info_of_the_shipped_graphs(name, figures):
     assert YOLO(name).info(verbose=False) == pytest.approx(figures, abs=1e-3)
@@ -271,7 +351,10 @@ def test_what_is_not_here_says_what_to_use(graph, name):
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda model, _: model.train(epoch=3), "train: epoch=3: no such keyword; did you mean epochs"),
+        (
+            lambda model, _: model.train(epoch=3),
+            "train: epoch=3: no such keyword; did you mean epochs",
+        ),
         (lambda model, _: model.train(lr=3), "did you mean lrf, lr0?"),
         (lambda model, _: model.train(epochs="3"), "epochs"),
         (lambda model, _: model.train(optimizer="Lion"), "optimizer='Lion': must be one of"),
@@ -309,10 +392,12 @@ def test_a_class_count_that_does_not_fit_is_told(tmp_path, folder, monkeypatch):
 
 
 def test_every_keyword_of_daily_use_is_known():
-    words = ("data epochs imgsz batch device workers optimizer lr0 project name patience freeze amp cache cos_lr seed "
-             "close_mosaic lrf momentum weight_decay warmup_epochs box cls dfl hsv_h degrees translate fliplr mosaic "
-             "mixup single_cls rect exist_ok plots val save save_period multi_scale "
-             "verbose label_smoothing")  # fmt: skip
+    words = (
+        "data epochs imgsz batch device workers optimizer lr0 project name patience freeze amp"
+        " cache cos_lr seed close_mosaic lrf momentum weight_decay warmup_epochs box cls dfl hsv_h"
+        " degrees translate fliplr mosaic mixup single_cls rect exist_ok plots val save save_period"
+        " multi_scale verbose label_smoothing"
+    )
     from api.keywords import read_keywords
 
     sample = dict.fromkeys(words.split(), 1) | {"cache": "ram", "optimizer": "SGD"}

@@ -1,4 +1,6 @@
-"""The benchmark judges as ablation/statistics does, and the chosen method holds its error in a short simulation."""
+"""The benchmark judges as ablation/statistics does, and the chosen method holds its error in a
+short simulation.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ def test_the_benchmark_judges_as_the_command_does(change):
     study = simulate("graded", (40, 4, 6), rng) + np.array([0, 1, -4, 4])[:, None]
     study = {"none": study, "lost": lose_runs(study, rng), "extra": more_baseline(study, 2)}[change]
     signs = {"helps": 1, "hurts": -1, "no evidence": 0}
-    expected = [[signs[verdict.verdict] for verdict in compare(as_scores(one), "0")] for one in study]
+    expected = [
+        [signs[verdict.verdict] for verdict in compare(as_scores(one), "0")] for one in study
+    ]
     assert np.array_equal(guarded(study), expected)
     assert {-1, 0, 1} == set(np.unique(expected))
 
@@ -60,7 +64,9 @@ def test_step_down_is_holm():
 
 
 def test_futility_stops_only_later_runs_and_for_good():
-    study = stop_early(simulate("normal", (200, 7, 6), stream("stop")) - np.array([0, 5, 0, 0, 0, 0, 0])[:, None])
+    study = stop_early(
+        simulate("normal", (200, 7, 6), stream("stop")) - np.array([0, 5, 0, 0, 0, 0, 0])[:, None]
+    )
     missing = np.isnan(study)
     assert not missing[:, 0].any()
     assert not missing[..., :3].any()
@@ -69,7 +75,8 @@ def test_futility_stops_only_later_runs_and_for_good():
 
 
 @pytest.mark.parametrize(
-    ("table", "key"), [("choice", (1, 4)), ("design", (2, 3)), ("baseline", (6, 3)), ("futility", (6, 5))]
+    ("table", "key"),
+    [("choice", (1, 4)), ("design", (2, 3)), ("baseline", (6, 3)), ("futility", (6, 5))],
 )
 def test_rows_fit_their_headers(table, key):
     rows = MAKERS[table](*key, 40)
@@ -90,6 +97,8 @@ def test_the_printed_number_of_seeds_has_its_power():
 @pytest.mark.parametrize("arms", [1, 6, 25])
 @pytest.mark.parametrize("seeds", [3, 4, 5, 8])
 def test_false_helps_at_most_five_per_cent(kind, arms, seeds):
-    """10,000 draws, as docs/ablation.md reports them; 0.4 points are two standard errors of a share of 5 %."""
+    """10,000 draws, as docs/ablation.md reports them; 0.4 points are two standard errors of a share
+    of 5 %.
+    """
     study = simulate(kind, (10_000, 1 + arms, seeds), stream("figure", kind, arms, seeds))
     assert false_shares(guarded(study))[0] < 5.4

@@ -1,4 +1,6 @@
-"""The benchmark compares like with like: our modules and the listings agree; and its verdicts follow its figures."""
+"""The benchmark compares like with like: our modules and the listings agree; and its verdicts
+follow its figures.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmarks.attention_speed import HEADERS, KEPT_TARGETS, ORDER, TARGETS, Cell, difference, make_pair, quartiles
+from benchmarks.attention_speed import (
+    HEADERS,
+    KEPT_TARGETS,
+    ORDER,
+    TARGETS,
+    Cell,
+    difference,
+    make_pair,
+    quartiles,
+)
 from models.attention._registry import ATTENTION
 
 
@@ -27,7 +38,9 @@ def test_every_module_has_a_listing() -> None:
 
 @pytest.mark.parametrize("name", ORDER)
 def test_both_sides_compute_the_same(name: str) -> None:
-    """Outputs, and gradients of the input and all weights, in float64, where only a real difference shows."""
+    """Outputs, and gradients of the input and all weights, in float64, where only a real difference
+    shows.
+    """
     pair = [module.double() for module in make_pair(name, 64)]
     x = torch.randn(3, 64, 8, 9, generator=torch.Generator().manual_seed(0)).double()
     assert difference((pair[0], pair[1]), x) < 1e-6
@@ -56,7 +69,9 @@ def cell(name: str, forward: float, training: float, kept: tuple[int, int]) -> C
         ("LSK", 1.0, 0.9, (300, 300), "FALL SHORT: training"),
     ],
 )
-def test_verdicts(name: str, forward: float, training: float, kept: tuple[int, int], verdict: str) -> None:
+def test_verdicts(
+    name: str, forward: float, training: float, kept: tuple[int, int], verdict: str
+) -> None:
     made = cell(name, forward, training, kept)
     assert len(made.cells()) == len(HEADERS)
     assert made.cells()[-1] == verdict

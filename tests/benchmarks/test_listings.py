@@ -30,6 +30,8 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("module", "file", "variant"), CASES, ids=[f"{file}-{variant}" for _, file, variant in CASES])
+@pytest.mark.parametrize(
+    ("module", "file", "variant"), CASES, ids=[f"{file}-{variant}" for _, file, variant in CASES]
+)
 def test_a_listing_is_the_original(module: nn.Module, file: str, variant: str) -> None:
     Golden(file).check(module, variant, "20x20" if file == "sk" else "7x13")

@@ -24,7 +24,9 @@ sys.exit(int(sys.argv[1]))
 
 @pytest.fixture(scope="module")
 def benchmark() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("train_throughput", ROOT / "benchmarks/train_throughput.py")
+    spec = importlib.util.spec_from_file_location(
+        "train_throughput", ROOT / "benchmarks/train_throughput.py"
+    )
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -37,7 +39,9 @@ def test_first_and_last_epoch_are_not_counted(benchmark, tmp_path):
     side = benchmark.Side("fake", [sys.executable, "-c", PROGRAM, "0"], tmp_path / "fake")
     benchmark.take_turn(side, 0, 20)
     assert len(side.rates[0]) == 2
-    assert side.median == pytest.approx(100, rel=0.5)  # 20 pictures in 0.2 s; the others would give 33 and 40
+    assert side.median == pytest.approx(
+        100, rel=0.5
+    )  # 20 pictures in 0.2 s; the others would give 33 and 40
 
 
 def test_a_program_that_fails_stops_the_benchmark(benchmark, tmp_path):
@@ -46,9 +50,13 @@ def test_a_program_that_fails_stops_the_benchmark(benchmark, tmp_path):
         benchmark.take_turn(side, 0, 20)
 
 
-def test_both_programs_get_the_same_flags_and_the_reference_a_home_of_its_own(benchmark, tmp_path, monkeypatch):
+def test_both_programs_get_the_same_flags_and_the_reference_a_home_of_its_own(
+    benchmark, tmp_path, monkeypatch
+):
     monkeypatch.setattr(sys, "argv", ["x", "--reference-python", "reference/bin/python"])
-    ours, reference = benchmark.make_sides(benchmark.parse_flags(), tmp_path / "data.yaml", tmp_path)
+    ours, reference = benchmark.make_sides(
+        benchmark.parse_flags(), tmp_path / "data.yaml", tmp_path
+    )
     assert ours.start[2:] == reference.start[3:]
     assert reference.environment["HOME"].startswith(str(tmp_path))
     assert (tmp_path / "home/Ultralytics/Arial.ttf").stat().st_size > 10_000
@@ -56,9 +64,17 @@ def test_both_programs_get_the_same_flags_and_the_reference_a_home_of_its_own(be
 
 
 def test_graphs_without_anchors_are_compared_with_ultralytics(benchmark, tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["x", "--reference-python", "python", "--cfg", "yolov8n.yaml", "--imgsz", "160"])
-    ours, reference = benchmark.make_sides(benchmark.parse_flags(), tmp_path / "data.yaml", tmp_path)
-    assert {"model=yolov8n.yaml", f"data={tmp_path / 'data.yaml'}", "imgsz=160", "batch=16"} <= set(reference.start)
+    monkeypatch.setattr(
+        sys,
+        "argv",
+        ["x", "--reference-python", "python", "--cfg", "yolov8n.yaml", "--imgsz", "160"],
+    )
+    ours, reference = benchmark.make_sides(
+        benchmark.parse_flags(), tmp_path / "data.yaml", tmp_path
+    )
+    assert {"model=yolov8n.yaml", f"data={tmp_path / 'data.yaml'}", "imgsz=160", "batch=16"} <= set(
+        reference.start
+    )
     assert ours.start[ours.start.index("--imgsz") + 1] == "160"
     assert [part.format("p", "n") for part in reference.place] == ["project=p", "name=n"]
 
@@ -67,7 +83,9 @@ def test_the_copy_of_the_data_set_is_what_yolov5_reads(benchmark, tmp_path, monk
     from data.synthetic.shapes import generate
 
     generate(tmp_path / "made", train=5, val=2)
-    content = f"path: {tmp_path / 'made'}\ntrain: images/train\nval: images/val\nnames: [a, b, c, d, e]\n"
+    content = (
+        f"path: {tmp_path / 'made'}\ntrain: images/train\nval: images/val\nnames: [a, b, c, d, e]\n"
+    )
     (tmp_path / "mine.yaml").write_text(content)
     file, count = benchmark.copy_dataset(str(tmp_path / "mine.yaml"), 3, tmp_path / "copy")
     assert count == 3
@@ -75,4 +93,6 @@ def test_the_copy_of_the_data_set_is_what_yolov5_reads(benchmark, tmp_path, monk
     for number in range(3):
         rows = [(tmp_path / place).read_text().split() for place in (
             f"made/labels/train/{number:05}.txt", f"copy/labels/train/{number:06}.txt")]  # fmt: skip
-        assert [float(word) for word in rows[1]] == pytest.approx([float(word) for word in rows[0]], abs=2e-6)
+        assert [float(word) for word in rows[1]] == pytest.approx(
+            [float(word) for word in rows[0]], abs=2e-6
+        )

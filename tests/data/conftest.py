@@ -30,7 +30,9 @@ def paint() -> Callable[[Path], None]:
 
 @pytest.fixture
 def make(tmp_path: Path) -> Callable[..., Path]:
-    """make({"a": label text or None}, **YAML keys) writes pictures and labels, and returns the YAML."""
+    """make({"a": label text or None}, **YAML keys) writes pictures and labels, and returns the
+    YAML.
+    """
 
     def write(labels: dict[str, str | None], **keys: Any) -> Path:
         root = tmp_path / "set"
@@ -40,7 +42,13 @@ def make(tmp_path: Path) -> Callable[..., Path]:
                 file = root / "labels" / "train" / f"{name}.txt"
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_text(text)
-        content = {"path": str(root), "train": "images/train", "val": "images/train", "names": ["cat", "dog"], **keys}
+        content = {
+            "path": str(root),
+            "train": "images/train",
+            "val": "images/train",
+            "names": ["cat", "dog"],
+            **keys,
+        }
         (tmp_path / "data.yaml").write_text(json.dumps(content))
         return tmp_path / "data.yaml"
 

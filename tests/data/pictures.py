@@ -10,7 +10,18 @@ import numpy as np
 from data.index import DatasetIndex
 from utils.structures import Sample
 
-SIZES = [(80, 120), (120, 80), (64, 64), (100, 150), (90, 60), (128, 96), (50, 200), (77, 77), (110, 140), (60, 61)]
+SIZES = [
+    (80, 120),
+    (120, 80),
+    (64, 64),
+    (100, 150),
+    (90, 60),
+    (128, 96),
+    (50, 200),
+    (77, 77),
+    (110, 140),
+    (60, 61),
+]
 UNLABELLED = (0, 4, 8)
 
 

@@ -43,7 +43,12 @@ def assert_pixels(found, expected, tolerance):
 
 @pytest.mark.parametrize(
     ("name", "target", "options"),
-    [("a", 64, {}), ("b", 64, {"auto": True}), ("c", (96, 160), {"scale_up": False}), ("d", 128, {})],
+    [
+        ("a", 64, {}),
+        ("b", 64, {"auto": True}),
+        ("c", (96, 160), {"scale_up": False}),
+        ("d", 128, {}),
+    ],
 )
 def test_letterbox_pixels(name, target, options):
     arrays = np.load(GOLDEN / "letterbox_img.npz")
@@ -88,7 +93,9 @@ def test_neutral_finish_changes_nothing():
     np.testing.assert_array_equal(image, ARRAYS["im"])
 
 
-@pytest.mark.parametrize("finish", [Finish(upside_down=True), Finish(mirrored=True), Finish((1, 1, 1), True, True)])
+@pytest.mark.parametrize(
+    "finish", [Finish(upside_down=True), Finish(mirrored=True), Finish((1, 1, 1), True, True)]
+)
 def test_boxes_flip_with_their_pixels(finish):
     image = np.zeros((40, 61, 3), dtype=np.uint8)
     image[5:12, 20:50] = 255
@@ -100,7 +107,10 @@ def test_boxes_flip_with_their_pixels(finish):
 def test_finish_draws_keep_to_the_gains():
     hyp = Hyperparameters(hsv_h=0.1, hsv_s=0.0, hsv_v=0.5, flipud=0.25, fliplr=1.0)
     draws = [draw_finish(stream(0, k), hyp) for k in range(400)]
-    hues, values = np.array([draw.hsv[0] for draw in draws]), np.array([draw.hsv[2] for draw in draws])
+    hues, values = (
+        np.array([draw.hsv[0] for draw in draws]),
+        np.array([draw.hsv[2] for draw in draws]),
+    )
     assert 0.9 <= hues.min() < 0.905
     assert 1.095 < hues.max() <= 1.1
     assert values.std() == pytest.approx(1 / 12**0.5, abs=0.03)

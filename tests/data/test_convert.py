@@ -65,14 +65,25 @@ def test_yaml_as_source_keeps_its_names(tmp_path: Path) -> None:
 def test_coco_file_and_pictures_of_the_same_name(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         (tmp_path / "pictures" / folder).mkdir(parents=True)
-        cv2.imwrite(str(tmp_path / "pictures" / folder / "same.png"), np.full((40, 50, 3), 80, np.uint8))
+        cv2.imwrite(
+            str(tmp_path / "pictures" / folder / "same.png"), np.full((40, 50, 3), 80, np.uint8)
+        )
     content = {
         "images": [{"id": 1, "file_name": "a/same.png"}, {"id": 2, "file_name": "b/same.png"}],
         "annotations": [{"image_id": 2, "category_id": 4, "bbox": [5, 4, 20, 10]}],
         "categories": [{"id": 4, "name": "elk"}],
     }
     (tmp_path / "c.json").write_text(json.dumps(content))
-    main(["--source", str(tmp_path / "c.json"), "--images", str(tmp_path / "pictures"), "--out", str(tmp_path / "out")])
+    main(
+        [
+            "--source",
+            str(tmp_path / "c.json"),
+            "--images",
+            str(tmp_path / "pictures"),
+            "--out",
+            str(tmp_path / "out"),
+        ]
+    )
     index = load_dataset(tmp_path / "out" / "data.yaml", "train")
     assert [len(sample.classes) for sample in index] == [0, 1]
     np.testing.assert_allclose(index.boxes, [[5, 4, 25, 14]], atol=1e-4)
@@ -102,14 +113,23 @@ def test_it_never_overwrites_unasked(tmp_path: Path) -> None:
         (["--source", "nowhere", "--out", "x"], "neither a COCO .json file nor a folder"),
     ],
 )
-def test_flags_that_cannot_be(flags: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flags_that_cannot_be(
+    flags: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=message):
         main(flags)
 
 
 def test_as_a_script_from_anywhere(tmp_path: Path) -> None:
-    command = [sys.executable, str(ROOT / "data" / "convert.py"), "--source", "nowhere", "--out", "x"]
+    command = [
+        sys.executable,
+        str(ROOT / "data" / "convert.py"),
+        "--source",
+        "nowhere",
+        "--out",
+        "x",
+    ]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
@@ -119,7 +139,13 @@ def test_as_a_script_from_anywhere(tmp_path: Path) -> None:
 def test_polygons_stay_polygons_and_boxes_beside_them_become_corners() -> None:
     triangle = np.array([[10, 10], [30, 10], [20, 40]], np.float32)
     boxes = np.array([[10, 10, 30, 40], [0, 0, 50, 20]], np.float32)
-    sample = Sample("a.jpg", (50, 100), boxes, np.array([1, 0]), (triangle, np.zeros((0, 2), np.float32)))
+    sample = Sample(
+        "a.jpg", (50, 100), boxes, np.array([1, 0]), (triangle, np.zeros((0, 2), np.float32))
+    )
     first, second = label_text(sample).splitlines()
-    assert [float(value) for value in first.split()] == pytest.approx([1, 0.1, 0.2, 0.3, 0.2, 0.2, 0.8])
-    assert [float(value) for value in second.split()] == pytest.approx([0, 0, 0, 0.5, 0, 0.5, 0.4, 0, 0.4])
+    assert [float(value) for value in first.split()] == pytest.approx(
+        [1, 0.1, 0.2, 0.3, 0.2, 0.2, 0.8]
+    )
+    assert [float(value) for value in second.split()] == pytest.approx(
+        [0, 0, 0, 0.5, 0, 0.5, 0.4, 0, 0.4]
+    )

@@ -54,7 +54,7 @@ def test_rect_items(rect_index, place):
     dataset, expected = DetectionDataset(rect_index, VAL), RECT["items"][place]
     item = dataset.item(int(dataset.order[place]), 0)
     assert list(item.image.shape) == expected["chw"]
-    (size, (ratio, pad)) = expected["shapes"]
+    size, (ratio, pad) = expected["shapes"]
     assert list(item.original_size) == size
     assert item.gain[::-1] == pytest.approx(ratio, abs=1e-9)
     assert item.pad == pytest.approx(pad, abs=1e-9)
@@ -65,7 +65,10 @@ def test_rect_items(rect_index, place):
     found = item.boxes / [width, height, width, height]
     assert sort_rows(found, item.classes) == pytest.approx(sort_rows(boxes, labels[:, 1]), abs=1e-4)
     if cv2.__version__ == OPENCV:
-        assert hashlib.sha256(np.ascontiguousarray(item.image).tobytes()).hexdigest() == expected["sha256"]
+        assert (
+            hashlib.sha256(np.ascontiguousarray(item.image).tobytes()).hexdigest()
+            == expected["sha256"]
+        )
     assert item.image.mean() == pytest.approx(expected["mean"], abs=0.5)
 
 
@@ -87,7 +90,10 @@ def test_boxes_lead_back_to_the_original(index):
 @pytest.mark.parametrize("cache", ["no", "ram"])
 def test_an_item_depends_on_its_key_alone(index, hyp, cache):
     settings = replace(TRAIN, hyp=hyp)
-    first, second = DetectionDataset(index, settings), DetectionDataset(index, replace(settings, cache=cache))
+    first, second = (
+        DetectionDataset(index, settings),
+        DetectionDataset(index, replace(settings, cache=cache)),
+    )
     backwards = {i: second.item(i, 3) for i in reversed(range(10))}
     for i in range(10):
         assert same(first.item(i, 3), backwards[i])
@@ -134,7 +140,9 @@ def test_mosaic_members_come_from_the_pool():
 
 
 def test_without_augmentation_values_training_items_are_letterboxed(index):
-    """hyp.no-augmentation through the training way gives what validation sees, apart from half pixels of border."""
+    """hyp.no-augmentation through the training way gives what validation sees, apart from half
+    pixels of border.
+    """
     hyp = Hyperparameters.load("hyp.no-augmentation.yaml")
     trained = DetectionDataset(index, DatasetSettings(64, hyp, augment=True))
     plain = DetectionDataset(index, DatasetSettings(64, hyp))
@@ -146,7 +154,11 @@ def test_without_augmentation_values_training_items_are_letterboxed(index):
 def test_unreadable_pictures_become_background(index, tmp_path):
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"not a picture")
-    samples = [replace(index[1], path=str(bad)), index[5], replace(index[6], path=str(tmp_path / "gone.png"))]
+    samples = [
+        replace(index[1], path=str(bad)),
+        index[5],
+        replace(index[6], path=str(tmp_path / "gone.png")),
+    ]
     dataset = DetectionDataset(DatasetIndex.pack(samples, index.names), replace(VAL, cache="ram"))
     for i in (0, 2):
         item = dataset.item(i, 0)

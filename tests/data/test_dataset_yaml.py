@@ -1,4 +1,6 @@
-"""data/dataset_yaml.py: what is accepted, what is refused with a line that names file, key, value and remedy."""
+"""data/dataset_yaml.py: what is accepted, what is refused with a line that names file, key, value
+and remedy.
+"""
 
 from __future__ import annotations
 
@@ -37,16 +39,22 @@ def test_names_as_list_or_mapping_and_every_kind_of_split(tmp_path: Path) -> Non
     assert read_dataset_yaml(_write(tmp_path, GOOD)).names == info.names
 
 
-def test_relative_path_means_the_project_then_the_yaml_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_relative_path_means_the_project_then_the_yaml_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "here" / "images").mkdir(parents=True)
     info = read_dataset_yaml(_write(tmp_path, "path: here\n" + GOOD))
     assert info.root == tmp_path / "here"
-    assert info.locate("../images") == tmp_path / "here" / "images"  # Roboflow's YAMLs are one folder off
+    assert (
+        info.locate("../images") == tmp_path / "here" / "images"
+    )  # Roboflow's YAMLs are one folder off
     assert read_dataset_yaml(_write(tmp_path, "path: tests\n" + GOOD)).root == ROOT / "tests"
     (tmp_path / "elsewhere" / "here").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert read_dataset_yaml(tmp_path / "data.yaml").bases == (ROOT / "tests", tmp_path / "tests")
-    with pytest.raises(UserError, match=f"looked at {ROOT}/tests/nowhere, {tmp_path}/tests/nowhere"):
+    with pytest.raises(
+        UserError, match=f"looked at {ROOT}/tests/nowhere, {tmp_path}/tests/nowhere"
+    ):
         read_dataset_yaml(tmp_path / "data.yaml").locate("nowhere")
 
 
@@ -59,7 +67,8 @@ def test_download_is_ignored_and_said(tmp_path: Path, caplog: pytest.LogCaptureF
 
 
 LAUGHS = "a: &a [x, x]\nb: &b [*a, *a]\n" + "".join(
-    f"{y}: &{y} [{', '.join([f'*{x}'] * 9)}]\n" for x, y in zip("bcdefghij", "cdefghijk", strict=True)
+    f"{y}: &{y} [{', '.join([f'*{x}'] * 9)}]\n"
+    for x, y in zip("bcdefghij", "cdefghijk", strict=True)
 )
 
 
@@ -97,8 +106,12 @@ def test_a_folder_or_nothing_for_a_yaml(tmp_path: Path) -> None:
         read_dataset_yaml(_write(tmp_path, GOOD)).sources("test")
 
 
-@pytest.mark.parametrize(("name", "classes"), [("coco128", 80), ("coco", 80), ("VOC", 20), ("bccd", 3)])
-def test_shipped_yamls(name: str, classes: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "classes"), [("coco128", 80), ("coco", 80), ("VOC", 20), ("bccd", 3)]
+)
+def test_shipped_yamls(
+    name: str, classes: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.chdir(tmp_path)
     info = read_dataset_yaml(f"{name}.yaml")
     assert len(set(info.names.values())) == classes

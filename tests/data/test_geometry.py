@@ -25,7 +25,11 @@ GOLDEN = ROOT / "tests" / "golden" / "yolov5"
 LETTERBOX = json.loads((GOLDEN / "letterbox.json").read_text())
 AUGMENT = json.loads((GOLDEN / "augment.json").read_text())
 ARRAYS = np.load(GOLDEN / "augment.npz")
-DRAWS = [name.removesuffix("_box") for name in AUGMENT if name.startswith("rp_") and name.endswith("_box")]
+DRAWS = [
+    name.removesuffix("_box")
+    for name in AUGMENT
+    if name.startswith("rp_") and name.endswith("_box")
+]
 
 
 def test_letterbox_geometry():
@@ -70,7 +74,9 @@ def test_perspective_polygons(name):
     before = ARRAYS["targets"][:, 1:]
     x1, y1, x2, y2 = before.T.astype(np.float64)
     points = np.stack([x1, y1, (x1 + x2) / 2, y1, x2, y1, x2, y2, x1, y2], 1).reshape(-1, 2)
-    after = polygon_boxes(points, np.full(len(before), 5), affine.matrix((128, 128), output), output)
+    after = polygon_boxes(
+        points, np.full(len(before), 5), affine.matrix((128, 128), output), output
+    )
     kept = after[box_candidates(before * affine.scale, after, 0.01)]
     np.testing.assert_allclose(kept, ARRAYS[f"{name}_seg"][:, 1:], atol=1e-4)
 
@@ -79,7 +85,9 @@ def sampled_hull(polygon, matrix, size):
     """polygon_boxes the slow way, with all thousand samples."""
     closed = np.concatenate([polygon, polygon[:1]])
     at = np.linspace(0, len(closed) - 1, 1000)
-    samples = np.stack([np.interp(at, np.arange(len(closed)), closed[:, axis]) for axis in (0, 1)], 1)
+    samples = np.stack(
+        [np.interp(at, np.arange(len(closed)), closed[:, axis]) for axis in (0, 1)], 1
+    )
     samples = map_points(samples, matrix)
     inside = samples[(samples >= 0).all(1) & (samples <= (size[1], size[0])).all(1)]
     return np.concatenate([inside.min(0), inside.max(0)]) if len(inside) else np.zeros(4)
@@ -100,18 +108,27 @@ def test_polygons_equal_samples(perspective):
 
 
 def test_no_polygons():
-    assert polygon_boxes(np.zeros((0, 2)), np.zeros(0, dtype=int), np.eye(3), (10, 10)).shape == (0, 4)
+    assert polygon_boxes(np.zeros((0, 2)), np.zeros(0, dtype=int), np.eye(3), (10, 10)).shape == (
+        0,
+        4,
+    )
 
 
 def test_box_candidates():
-    np.testing.assert_array_equal(box_candidates(ARRAYS["bc_b1"], ARRAYS["bc_b2"]), ARRAYS["bc_out"])
-    np.testing.assert_array_equal(box_candidates(ARRAYS["bc_b1"], ARRAYS["bc_b2"], 0.01), ARRAYS["bc_out01"])
+    np.testing.assert_array_equal(
+        box_candidates(ARRAYS["bc_b1"], ARRAYS["bc_b2"]), ARRAYS["bc_out"]
+    )
+    np.testing.assert_array_equal(
+        box_candidates(ARRAYS["bc_b1"], ARRAYS["bc_b2"], 0.01), ARRAYS["bc_out01"]
+    )
 
 
 def test_identity_affine():
     np.testing.assert_array_equal(Affine().matrix((30, 50), (30, 50)), np.eye(3))
     assert Affine(scale=0.5, translate=(0.1, 0.9)).upright
-    assert not any(affine.upright for affine in (Affine(angle=1), Affine(shear=(0, 1)), Affine((1e-4, 0))))
+    assert not any(
+        affine.upright for affine in (Affine(angle=1), Affine(shear=(0, 1)), Affine((1e-4, 0)))
+    )
 
 
 def test_rect_shapes_of_extremes():

@@ -1,4 +1,6 @@
-"""data/images.py: every kind of picture is read upright in 8-bit BGR as its header said, or refused with its kind."""
+"""data/images.py: every kind of picture is read upright in 8-bit BGR as its header said, or refused
+with its kind.
+"""
 
 from __future__ import annotations
 
@@ -37,13 +39,27 @@ def test_orientation_is_applied(tmp_path: Path, orientation: int, suffix: str) -
     exif[274] = orientation
     upright = _smooth()
     turned = {
-        1: upright, 2: upright[:, ::-1], 3: upright[::-1, ::-1], 4: upright[::-1], 5: upright.transpose(1, 0, 2),
-        6: np.rot90(upright, 1), 7: np.rot90(upright, 2).transpose(1, 0, 2), 8: np.rot90(upright, -1),
-    }[orientation]  # fmt: skip
-    options = {"lossless": True} if suffix == "webp" else {"quality": 100, "subsampling": 0} if suffix == "jpg" else {}
+        1: upright,
+        2: upright[:, ::-1],
+        3: upright[::-1, ::-1],
+        4: upright[::-1],
+        5: upright.transpose(1, 0, 2),
+        6: np.rot90(upright, 1),
+        7: np.rot90(upright, 2).transpose(1, 0, 2),
+        8: np.rot90(upright, -1),
+    }[orientation]
+    options = (
+        {"lossless": True}
+        if suffix == "webp"
+        else {"quality": 100, "subsampling": 0}
+        if suffix == "jpg"
+        else {}
+    )
     path = _save(tmp_path / f"a.{suffix}", np.ascontiguousarray(turned), exif=exif, **options)
     assert image_size(path) == (HEIGHT, WIDTH)
-    np.testing.assert_allclose(read_image(path)[..., ::-1].astype(int), upright, atol=4 if suffix == "jpg" else 0)
+    np.testing.assert_allclose(
+        read_image(path)[..., ::-1].astype(int), upright, atol=4 if suffix == "jpg" else 0
+    )
     assert ("EXIF-rotated" in check_image(path).oddities) == (orientation > 1)
 
 
@@ -127,10 +143,17 @@ def _png_of(width: int, height: int) -> bytes:
     """A PNG whose header claims a size that its few bytes cannot hold."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b""))
+        + chunk(b"IEND", b"")
+    )
 
 
 @pytest.mark.parametrize(
@@ -164,7 +187,10 @@ def test_gif_named_jpg_missing_folder_and_small(tmp_path: Path) -> None:
     small = _save(tmp_path / "small.png", np.zeros((30, 9, 3), np.uint8))
     with pytest.raises(ImageError, match="9x30, below 10"):
         check_image(small)
-    assert check_image(_save(tmp_path / "enough.png", np.zeros((30, 10, 3), np.uint8))).size == (30, 10)
+    assert check_image(_save(tmp_path / "enough.png", np.zeros((30, 10, 3), np.uint8))).size == (
+        30,
+        10,
+    )
 
 
 def test_a_png_chunk_that_claims_gigabytes_asks_for_none(tmp_path: Path) -> None:

@@ -1,4 +1,6 @@
-"""data/index.py with listing, scan, cache and report: from files on a disk to packed arrays, and every way to fail."""
+"""data/index.py with listing, scan, cache and report: from files on a disk to packed arrays, and
+every way to fail.
+"""
 
 from __future__ import annotations
 
@@ -21,29 +23,43 @@ from utils.errors import UserError
 from utils.structures import Sample
 
 GOLDEN: dict[str, Any] = json.loads(
-    gzip.decompress((Path(__file__).parent.parent / "golden" / "yolov5" / "dataset.json.gz").read_bytes())
+    gzip.decompress(
+        (Path(__file__).parent.parent / "golden" / "yolov5" / "dataset.json.gz").read_bytes()
+    )
 )
 GOOD_ROW = "0 .5 .5 .2 .2\n"
 
 
 def test_counts_order_and_boxes(make: Callable[..., Path]) -> None:
-    index = load_dataset(make({"b": GOOD_ROW, "a": "1 .5 .5 .5 .5\n0 .25 .25 .5 .5\n", "c": None, "d": ""}), "train")
+    index = load_dataset(
+        make({"b": GOOD_ROW, "a": "1 .5 .5 .5 .5\n0 .25 .25 .5 .5\n", "c": None, "d": ""}), "train"
+    )
     assert [Path(sample.path).stem for sample in index] == ["a", "b", "c", "d"]
     assert index[0].size == (40, 60)
     np.testing.assert_allclose(index[0].boxes, [[15, 10, 45, 30], [0, 0, 30, 20]])
     assert index[0].classes.tolist() == [1, 0]
     assert [len(sample.classes) for sample in index] == [2, 1, 0, 0]
     report = index.report
-    assert (report.total, report.found, report.missing, report.empty, report.corrupt) == (4, 3, 1, 1, 0)
+    assert (report.total, report.found, report.missing, report.empty, report.corrupt) == (
+        4,
+        3,
+        1,
+        1,
+        0,
+    )
     assert index[-1].path == index[3].path
     with pytest.raises(IndexError):
         index[4]
 
 
-@pytest.mark.parametrize("name", [name for name, case in GOLDEN["label_checks"].items() if "text" in case])
+@pytest.mark.parametrize(
+    "name", [name for name, case in GOLDEN["label_checks"].items() if "text" in case]
+)
 def test_golden_label_checks_end_in_the_index(make: Callable[..., Path], name: str) -> None:
     case = GOLDEN["label_checks"][name]
-    index = load_dataset(make({"other": GOOD_ROW, "x": case["text"]}, names=[f"c{n}" for n in range(100)]), "train")
+    index = load_dataset(
+        make({"other": GOOD_ROW, "x": case["text"]}, names=[f"c{n}" for n in range(100)]), "train"
+    )
     report = index.report
     assert (report.found, report.missing, report.empty, report.corrupt) == (
         1 + case["found"], case["missing"], case["empty"], case["corrupt"]
@@ -51,8 +67,13 @@ def test_golden_label_checks_end_in_the_index(make: Callable[..., Path], name: s
     assert len(index) == 1 + case["kept"]
     if case["kept"]:
         sample = index[1]
-        centres, sides = (sample.boxes[:, :2] + sample.boxes[:, 2:]) / 2, sample.boxes[:, 2:] - sample.boxes[:, :2]
-        labels = np.concatenate((sample.classes[:, None], centres / [60, 40], sides / [60, 40]), axis=1)
+        centres, sides = (
+            (sample.boxes[:, :2] + sample.boxes[:, 2:]) / 2,
+            sample.boxes[:, 2:] - sample.boxes[:, :2],
+        )
+        labels = np.concatenate(
+            (sample.classes[:, None], centres / [60, 40], sides / [60, 40]), axis=1
+        )
         golden = np.array(case["labels"]).reshape(-1, 5)
         golden[:, 0] = np.floor(golden[:, 0])
         np.testing.assert_allclose(labels, golden, atol=1e-6)
@@ -67,9 +88,17 @@ def test_golden_counters_of_a_folder(make: Callable[..., Path]) -> None:
     assert counters == GOLDEN["cache"]["results"]
 
 
-def test_each_wrong_file_is_named_and_the_rest_goes_on(make: Callable[..., Path], tmp_path: Path) -> None:
+def test_each_wrong_file_is_named_and_the_rest_goes_on(
+    make: Callable[..., Path], tmp_path: Path
+) -> None:
     yaml = make(
-        {"a": GOOD_ROW, "b": GOOD_ROW + "0 2 .5 .2 .2\n", "c": GOOD_ROW + GOOD_ROW, "d": GOOD_ROW, "e": "0 .5 .5 0 0\n"}
+        {
+            "a": GOOD_ROW,
+            "b": GOOD_ROW + "0 2 .5 .2 .2\n",
+            "c": GOOD_ROW + GOOD_ROW,
+            "d": GOOD_ROW,
+            "e": "0 .5 .5 0 0\n",
+        }
     )
     images = tmp_path / "set" / "images" / "train"
     (images / "d.png").write_bytes((images / "d.png").read_bytes()[:60])
@@ -95,7 +124,9 @@ def test_each_wrong_file_is_named_and_the_rest_goes_on(make: Callable[..., Path]
     assert "x 2; give shares" in next(
         row["reason"] for row in rows if row["row"] == "2" and row["file"].endswith("b.png")
     )
-    assert before == {path: path.read_bytes() for path in (tmp_path / "set").rglob("*") if path.is_file()}
+    assert before == {
+        path: path.read_bytes() for path in (tmp_path / "set").rglob("*") if path.is_file()
+    }
 
 
 @pytest.mark.parametrize(
@@ -108,7 +139,9 @@ def test_each_wrong_file_is_named_and_the_rest_goes_on(make: Callable[..., Path]
         ({"generate": "circles"}, "generate: circles is unknown"),
     ],
 )
-def test_nothing_to_work_with(make: Callable[..., Path], tmp_path: Path, change: dict[str, Any], message: str) -> None:
+def test_nothing_to_work_with(
+    make: Callable[..., Path], tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
     yaml = make({"a": GOOD_ROW}, **change)
     (tmp_path / "set" / "set.zip").touch()
     with pytest.raises(UserError, match=message):
@@ -131,11 +164,18 @@ def test_class_beyond_names_is_one_line_with_all_that_is_needed(make: Callable[.
 
 def test_no_label_file_at_all_names_the_rule(make: Callable[..., Path]) -> None:
     with pytest.raises(
-        UserError, match=r"none of 2 .* a label file; .*/images/ .*/labels/.* e\.g\. .*set/labels/train/a\.txt"
+        UserError,
+        match=(
+            r"none of 2 .* a label file; .*/images/ .*/labels/.* e\.g\. .*set/labels/train/a\.txt"
+        ),
     ):
         load_dataset(make({"a": None, "b": None}), "train")
-    with pytest.raises(UserError, match=r"none of 1 pictures can be used; the first, .*label: value is NaN"):
-        load_dataset(make({"a": "0 nan 0 0 0"}, train="images/train/only.txt", path=_list_of(make)), "train")
+    with pytest.raises(
+        UserError, match=r"none of 1 pictures can be used; the first, .*label: value is NaN"
+    ):
+        load_dataset(
+            make({"a": "0 nan 0 0 0"}, train="images/train/only.txt", path=_list_of(make)), "train"
+        )
 
 
 def _list_of(make: Callable[..., Path]) -> str:
@@ -146,7 +186,9 @@ def _list_of(make: Callable[..., Path]) -> str:
 
 def test_subset_and_round_trip_through_pickle(make: Callable[..., Path]) -> None:
     polygon = "1 .1 .1 .4 .1 .4 .5\n"
-    index = load_dataset(make({"a": GOOD_ROW, "b": polygon + polygon.replace("1", "0"), "c": None}), "train")
+    index = load_dataset(
+        make({"a": GOOD_ROW, "b": polygon + polygon.replace("1", "0"), "c": None}), "train"
+    )
     part = pickle.loads(pickle.dumps(index.subset([2, 1, 1])))
     assert [Path(sample.path).stem for sample in part] == ["c", "b", "b"]
     for ours, theirs in zip(part[1].segments, index[1].segments, strict=True):
@@ -164,7 +206,10 @@ def test_small_objects_are_noted(make: Callable[..., Path]) -> None:
 
 def test_a_hundred_thousand_pictures_cost_tens_of_megabytes() -> None:
     boxes, classes = np.ones((7, 4), np.float32), np.zeros(7, np.int64)
-    samples = [Sample(f"/data/coco/images/train2017/{n:012}.jpg", (480, 640), boxes, classes) for n in range(100_000)]
+    samples = [
+        Sample(f"/data/coco/images/train2017/{n:012}.jpg", (480, 640), boxes, classes)
+        for n in range(100_000)
+    ]
     tracemalloc.start()
     index = DatasetIndex.pack(samples, {0: "cat"})
     held = tracemalloc.get_traced_memory()[0]

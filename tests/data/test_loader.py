@@ -1,4 +1,6 @@
-"""Batches: the same for any number of processes and any start, and no surprise when a process or a picture fails."""
+"""Batches: the same for any number of processes and any start, and no surprise when a process or a
+picture fails.
+"""
 
 import os
 import signal
@@ -59,12 +61,16 @@ def test_any_number_of_workers(index, cache, monkeypatch, tmp_path):
 
 def test_spawned_workers(index):
     expected = read(build_loader(index, SETTINGS, shuffle=True), 0, 1)
-    loader = build_loader(index, replace(SETTINGS, cache="ram"), workers=1, shuffle=True, start_method="spawn")
+    loader = build_loader(
+        index, replace(SETTINGS, cache="ram"), workers=1, shuffle=True, start_method="spawn"
+    )
     assert_same(read(loader, 0, 1), expected)
 
 
 def test_forked_workers_fill_one_cache(index):
-    loader = build_loader(index, replace(SETTINGS, cache="ram"), workers=2, shuffle=True, start_method="fork")
+    loader = build_loader(
+        index, replace(SETTINGS, cache="ram"), workers=2, shuffle=True, start_method="fork"
+    )
     read(loader, 0)
     assert loader.dataset.pixels.filled_count == 10
 
@@ -94,11 +100,15 @@ def test_changes_reach_running_workers(index, workers):
     before = read(loader, 0)
     loader.close_mosaic()
     closed = read(loader, 0)
-    assert not any(torch.equal(one.images, other.images) for one, other in zip(before, closed, strict=True))
+    assert not any(
+        torch.equal(one.images, other.images) for one, other in zip(before, closed, strict=True)
+    )
     loader.set_weights(np.eye(10)[3])
     assert {i for batch in read(loader, 1) for i in batch.indices} == {3}
     pictures = torch.cat([batch.images for batch in read(loader, 1)])
-    assert len({picture.numpy().tobytes() for picture in pictures}) == 10  # each repeat has draws of its own
+    assert (
+        len({picture.numpy().tobytes() for picture in pictures}) == 10
+    )  # each repeat has draws of its own
 
 
 def test_weights_choose_mosaic_partners(index):
@@ -119,7 +129,9 @@ def test_rect_batches(index):
     loader = build_loader(index, VAL, workers=2)
     batches = list(loader)
     assert len(loader) == len(batches) == 4
-    assert [tuple(batch.images.shape[2:]) for batch in batches] == [tuple(shape) for shape in loader.dataset.shapes]
+    assert [tuple(batch.images.shape[2:]) for batch in batches] == [
+        tuple(shape) for shape in loader.dataset.shapes
+    ]
     assert [i for batch in batches for i in batch.indices] == loader.dataset.order.tolist()
     assert batches[0].original_sizes[0] == (50, 200)
     assert Path(batches[0].paths[0]).name == "06.png"
@@ -129,7 +141,9 @@ def test_rect_batches(index):
 @pytest.mark.parametrize("world", [2, 3])
 @pytest.mark.parametrize("settings", [SETTINGS, replace(VAL, augment=True)])
 def test_processes_have_equal_lengths(index, world, settings):
-    loaders = [build_loader(index, settings, shuffle=True, rank=rank, world=world) for rank in range(world)]
+    loaders = [
+        build_loader(index, settings, shuffle=True, rank=rank, world=world) for rank in range(world)
+    ]
     batches = [read(loader, 0) for loader in loaders]
     assert {len(part) for part in batches} == {len(loaders[0])}
     assert {i for part in batches for batch in part for i in batch.indices} == set(range(10))
@@ -155,7 +169,9 @@ def test_unreadable_pictures_are_told_once(tmp_path, workers, capfd):
 
 def test_small_shared_memory(index, monkeypatch):
     expected = read(build_loader(index, SETTINGS, shuffle=True), 0)
-    monkeypatch.setattr(loader_module.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 64 * 1024})())
+    monkeypatch.setattr(
+        loader_module.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 64 * 1024})()
+    )
     loader = build_loader(index, SETTINGS, shuffle=True, workers=2)
     assert loader._batches.dataset.through_pipe
     batches = read(loader, 0)
@@ -163,7 +179,9 @@ def test_small_shared_memory(index, monkeypatch):
     assert not any(batch.images.is_shared() for batch in batches)
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # torch's own, at its shutdown
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # torch's own, at its shutdown
 def test_a_dead_worker_is_one_clear_line(index):
     loader = build_loader(index, replace(SETTINGS, batch_size=1), workers=1, shuffle=True)
     batches = iter(loader)
@@ -198,7 +216,11 @@ except KeyboardInterrupt:
 def test_ctrl_c_is_silent_in_workers(tmp_path):
     code = INTERRUPTED.format(root=str(ROOT), folder=str(tmp_path))
     process = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
     assert process.stdout.readline() == "ready\n"
     os.killpg(process.pid, signal.SIGINT)

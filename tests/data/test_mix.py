@@ -1,4 +1,6 @@
-"""Mosaic, mixup and copy-paste: pixels and boxes stay together, and equal the plain way of doing it."""
+"""Mosaic, mixup and copy-paste: pixels and boxes stay together, and equal the plain way of doing
+it.
+"""
 
 import hashlib
 import json
@@ -32,11 +34,23 @@ AUGMENT = json.loads((GOLDEN / "augment.json").read_text())
 ARRAYS = np.load(GOLDEN / "augment.npz")
 SIZE = 128
 NOTHING = Labels(np.zeros((0, 4), np.float32), np.zeros(0, np.int64))
-SIDES = [(96, 128), (128, 80), (128, 128), (51, 128), (128, 40), (100, 128), (128, 127), (90, 128), (128, 64)]
+SIDES = [
+    (96, 128),
+    (128, 80),
+    (128, 128),
+    (51, 128),
+    (128, 40),
+    (100, 128),
+    (128, 127),
+    (90, 128),
+    (128, 64),
+]
 
 
 def make_picture(number, polygons=False):
-    """A smooth grey picture with bright rectangles, which are its objects; class = number of the picture."""
+    """A smooth grey picture with bright rectangles, which are its objects; class = number of the
+    picture.
+    """
     rng = np.random.default_rng(number)
     height, width = SIDES[number % len(SIDES)]
     image = cv2.resize(rng.integers(20, 90, (6, 6, 3), dtype=np.uint8), (width, height))
@@ -50,12 +64,16 @@ def make_picture(number, polygons=False):
 
 
 def via_canvas(draw, fetch):
-    """The same mosaic through the canvas: a turn too small to matter keeps compose from its short way."""
+    """The same mosaic through the canvas: a turn too small to matter keeps compose from its short
+    way.
+    """
     return make_mosaic(replace(draw, affine=replace(draw.affine, angle=1e-9)), fetch, SIZE)
 
 
 def assert_all_among(found, among):
-    """Each box but slivers, of which one way may keep what the other drops, has its like within 1.5 pixels."""
+    """Each box but slivers, of which one way may keep what the other drops, has its like within 1.5
+    pixels.
+    """
     for box, number in zip(found[1], found[2], strict=True):
         if (box[2:] - box[:2]).min() > 4:
             same = among[1][among[2] == number]
@@ -82,7 +100,9 @@ def test_short_way_equals_the_canvas(nine, polygons):
 @pytest.mark.parametrize("degrees", [0.0, 20.0])
 @pytest.mark.parametrize("polygons", [False, True])
 def test_boxes_are_around_their_pixels(degrees, polygons):
-    """Every bright pixel is in a box, and every box is full of them, to the pixel in the upright case."""
+    """Every bright pixel is in a box, and every box is full of them, to the pixel in the upright
+    case.
+    """
     hyp = Hyperparameters(degrees=degrees, scale=0.3)
     checked = 0
     for seed in range(25):
@@ -90,13 +110,18 @@ def test_boxes_are_around_their_pixels(degrees, polygons):
         image, boxes, _ = make_mosaic(draw, lambda i: make_picture(i, polygons), SIZE)
         covered = np.zeros((SIZE, SIZE), dtype=bool)
         for x1, y1, x2, y2 in boxes:
-            covered[max(int(y1) - 1, 0) : int(np.ceil(y2)) + 1, max(int(x1) - 1, 0) : int(np.ceil(x2)) + 1] = True
+            covered[
+                max(int(y1) - 1, 0) : int(np.ceil(y2)) + 1,
+                max(int(x1) - 1, 0) : int(np.ceil(x2)) + 1,
+            ] = True
             inside = image[round(y1) : round(y2), round(x1) : round(x2)].max(2)
             if not degrees:
                 assert (inside[1:-1, 1:-1] > 180).all()
             checked += 1
         bright = image.max(2) > 180
-        stray = cv2.erode((bright & ~covered).astype(np.uint8), np.ones((5, 5)))  # slivers were dropped as too small
+        stray = cv2.erode(
+            (bright & ~covered).astype(np.uint8), np.ones((5, 5))
+        )  # slivers were dropped as too small
         assert stray.sum() <= 60
     assert checked > 100
 
@@ -124,7 +149,9 @@ def test_nine_surround_the_middle():
 
 def test_draws_are_a_function_of_the_stream():
     hyp = Hyperparameters()
-    assert draw_mosaic(stream(0, 1), 5, range(9), SIZE, hyp) == draw_mosaic(stream(0, 1), 5, range(9), SIZE, hyp)
+    assert draw_mosaic(stream(0, 1), 5, range(9), SIZE, hyp) == draw_mosaic(
+        stream(0, 1), 5, range(9), SIZE, hyp
+    )
     draws = [draw_mosaic(stream(0, k), 5, range(9), SIZE, hyp) for k in range(100)]
     assert len({draw.corner for draw in draws}) > 95
     assert all(5 in draw.members and len(draw.members) == 4 for draw in draws)
@@ -135,7 +162,9 @@ def test_draws_are_a_function_of_the_stream():
 def test_a_picture_without_labels():
     empty = Picture(make_picture(1).image, NOTHING)
     for affine in (Affine(scale=0.9), Affine(angle=3)):
-        image, boxes, classes = make_mosaic(Mosaic((0, 0, 0, 0), (128, 128), affine), lambda _: empty, SIZE)
+        image, boxes, classes = make_mosaic(
+            Mosaic((0, 0, 0, 0), (128, 128), affine), lambda _: empty, SIZE
+        )
         assert image.shape == (SIZE, SIZE, 3)
         assert boxes.shape == (0, 4)
         assert len(classes) == 0
@@ -152,7 +181,14 @@ def test_identity_view_is_a_copy():
 def test_mixup_against_golden():
     share, image, targets = AUGMENT["mixup_r_npseed0"], ARRAYS["im"], ARRAYS["targets"]
     exact = image * share + image[::-1] * (1 - share)
-    first, second = (image.copy(), targets[:, 1:], targets[:, 0]), (image[::-1], targets[:2, 1:], targets[:2, 0])
+    first, second = (
+        (image.copy(), targets[:, 1:], targets[:, 0]),
+        (
+            image[::-1],
+            targets[:2, 1:],
+            targets[:2, 0],
+        ),
+    )
     mixed, boxes, classes = mixup(first, second, share)
     assert np.abs(mixed - exact).max() <= 0.51
     np.testing.assert_allclose(np.column_stack([classes, boxes]), ARRAYS["mixup_labels"], atol=1e-3)
@@ -167,7 +203,9 @@ def golden_labels():
 def test_copy_paste_against_golden():
     chosen = random.Random(1).sample(range(6), k=round(0.9 * 6))
     image, labels = paste_mirrored(ARRAYS["im"].copy(), golden_labels(), chosen)
-    np.testing.assert_allclose(np.column_stack([labels.classes, labels.boxes]), ARRAYS["copy_paste_labels"], atol=1e-3)
+    np.testing.assert_allclose(
+        np.column_stack([labels.classes, labels.boxes]), ARRAYS["copy_paste_labels"], atol=1e-3
+    )
     assert len(labels.counts) == AUGMENT["copy_paste_nseg"]
     if cv2.__version__ == AUGMENT["cv2"]:
         assert hashlib.sha256(image.tobytes()).hexdigest() == AUGMENT["copy_paste_sha256"]
@@ -177,8 +215,13 @@ def test_copy_paste_in_a_mosaic():
     def count_boxes(draw):
         return len(make_mosaic(draw, lambda i: make_picture(i, True), SIZE)[1])
 
-    draws = [draw_mosaic(stream(k), k % 9, range(9), SIZE, Hyperparameters(copy_paste=1.0)) for k in range(20)]
-    assert sum(map(count_boxes, draws)) > sum(count_boxes(replace(draw, paste_share=0.0)) for draw in draws)
+    draws = [
+        draw_mosaic(stream(k), k % 9, range(9), SIZE, Hyperparameters(copy_paste=1.0))
+        for k in range(20)
+    ]
+    assert sum(map(count_boxes, draws)) > sum(
+        count_boxes(replace(draw, paste_share=0.0)) for draw in draws
+    )
 
 
 def test_copy_paste_needs_polygons():

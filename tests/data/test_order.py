@@ -1,4 +1,6 @@
-"""The order of an epoch: complete, repeatable, and the same global batches for any number of processes."""
+"""The order of an epoch: complete, repeatable, and the same global batches for any number of
+processes.
+"""
 
 from itertools import chain
 
@@ -25,7 +27,9 @@ def test_an_epoch_is_a_permutation():
 @pytest.mark.parametrize("count", [24, 23, 5, 1])
 @pytest.mark.parametrize("world", [2, 3, 8])
 def test_processes_share_global_batches(count, world):
-    shares = [numbers_of(Order(0, 7, True).batches(count, Share(2, rank, world))) for rank in range(world)]
+    shares = [
+        numbers_of(Order(0, 7, True).batches(count, Share(2, rank, world))) for rank in range(world)
+    ]
     sizes = [[len(batch) for batch in share] for share in shares]
     assert all(size == sizes[0] for size in sizes)
     assert len(shares[0]) == batch_count(count, Share(2, 0, world), rect=False)
@@ -41,7 +45,10 @@ def test_processes_share_global_batches(count, world):
 def test_rect_batches_stay_together(world):
     order = np.random.default_rng(0).permutation(11)
     groups = [order[start : start + 2].tolist() for start in range(0, 11, 2)]
-    shares = [numbers_of(Order(0, 1, True).rect_batches(order, Share(2, rank, world))) for rank in range(world)]
+    shares = [
+        numbers_of(Order(0, 1, True).rect_batches(order, Share(2, rank, world)))
+        for rank in range(world)
+    ]
     assert {len(share) for share in shares} == {batch_count(11, Share(2, 0, world), rect=True)}
     found = [batch for share in shares for batch in share]
     assert all(batch in groups for batch in found)

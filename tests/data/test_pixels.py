@@ -43,7 +43,9 @@ def test_pictures_are_rgb_at_the_long_side(index):
         pictures = PictureList(index, 64, smooth)
         for i, (height, width) in ((7, (64, 64)), (6, (16, 64)), (9, (63, 64))):
             way = cv2.INTER_LINEAR if i == 9 else shrink  # 60 x 61 is enlarged
-            expected = cv2.resize(read_image(index.path(i)), (width, height), interpolation=way)[..., ::-1]
+            expected = cv2.resize(read_image(index.path(i)), (width, height), interpolation=way)[
+                ..., ::-1
+            ]
             np.testing.assert_array_equal(pictures.read(i), expected)
         assert pictures.resized_sizes()[6].tolist() == [16, 64]
 

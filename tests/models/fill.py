@@ -1,4 +1,6 @@
-"""Weights and pictures that golden numbers were made with, drawn from names, so that any program can repeat them."""
+"""Weights and pictures that golden numbers were made with, drawn from names, so that any program
+can repeat them.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,9 @@ head:
 
    [[18, 22, 26], 1, Detect, [nc, anchors]],
   ]
-"""  # the rows of the tutorial that people start from; YAML 1.1 reads its 1e-4 as text, and comments need not be ASCII
+# the rows of the tutorial that people start from; YAML 1.1 reads its 1e-4 as text, and comments
+# need not be ASCII
+"""
 
 
 def draws(seed: int) -> np.random.Generator:

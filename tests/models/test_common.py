@@ -1,4 +1,6 @@
-"""The common blocks: padding, activations by table, fusing, sharing, and the structure behind the keys."""
+"""The common blocks: padding, activations by table, fusing, sharing, and the structure behind the
+keys.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +9,23 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from models.common import C3, SPPF, Bottleneck, Concat, Conv, DWConv, SiLU, autopad, make_activation, share_activation
+from models.common import (
+    C3,
+    SPPF,
+    Bottleneck,
+    Concat,
+    Conv,
+    DWConv,
+    SiLU,
+    autopad,
+    make_activation,
+    share_activation,
+)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "padding"), [((3,), 1), ((6, 2), 2), ((5, None, 2), 4), (((1, 3),), [0, 1]), ((1,), 0)]
+    ("arguments", "padding"),
+    [((3,), 1), ((6, 2), 2), ((5, None, 2), 4), (((1, 3),), [0, 1]), ((1,), 0)],
 )
 def test_autopad(arguments: tuple, padding: object) -> None:
     assert autopad(*arguments) == padding
@@ -21,7 +35,11 @@ def test_autopad(arguments: tuple, padding: object) -> None:
     ("text", "kind", "option"),
     [
         ("nn.LeakyReLU(0.1)", nn.LeakyReLU, ("negative_slope", 0.1)),
-        ("torch.nn.LeakyReLU(negative_slope=0.2, inplace=True)", nn.LeakyReLU, ("negative_slope", 0.2)),
+        (
+            "torch.nn.LeakyReLU(negative_slope=0.2, inplace=True)",
+            nn.LeakyReLU,
+            ("negative_slope", 0.2),
+        ),
         ("nn.SiLU()", SiLU, None),
         ("ReLU", nn.ReLU, None),
         ("nn.Hardswish()", nn.Hardswish, None),
@@ -107,7 +125,9 @@ def test_bottleneck_adds_its_input_only_if_it_can() -> None:
 def test_c3_joins_the_deep_half_first() -> None:
     block = C3(8, 16, 2).eval()
     x = torch.randn(1, 8, 6, 6)
-    torch.testing.assert_close(block(x), block.cv3(torch.cat((block.m(block.cv1(x)), block.cv2(x)), 1)))
+    torch.testing.assert_close(
+        block(x), block.cv3(torch.cat((block.m(block.cv1(x)), block.cv2(x)), 1))
+    )
     assert [name for name, _ in block.named_children()] == ["cv1", "cv2", "cv3", "m"]
     assert len(block.m) == 2  # type: ignore[arg-type]
 
@@ -129,4 +149,6 @@ def test_concat_joins_channels_and_nothing_else() -> None:
 def test_blocks_keep_channels_last() -> None:
     x = torch.randn(1, 8, 8, 8).to(memory_format=torch.channels_last)
     for block in (Conv(8, 16, 3), C3(8, 16), SPPF(8, 16)):
-        assert block.to(memory_format=torch.channels_last)(x).is_contiguous(memory_format=torch.channels_last)
+        assert block.to(memory_format=torch.channels_last)(x).is_contiguous(
+            memory_format=torch.channels_last
+        )

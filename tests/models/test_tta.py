@@ -26,7 +26,13 @@ def test_boxes_return_to_the_picture() -> None:
         y, x = torch.nonzero(view[0, 0] > 0.9, as_tuple=True)
         width, height = x.max() - x.min() + 1, y.max() - y.min() + 1
         box = torch.stack(
-            (x.float().mean() + 0.5, y.float().mean() + 0.5, width.float(), height.float(), torch.tensor(0.9))
+            (
+                x.float().mean() + 0.5,
+                y.float().mean() + 0.5,
+                width.float(),
+                height.float(),
+                torch.tensor(0.9),
+            )
         )
         return box.expand(1, 21, 5)
 

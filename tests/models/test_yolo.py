@@ -23,7 +23,9 @@ from tests.models.fill import ARTICLE, GOLDEN, fill, indexed, picture
 from utils.errors import UserError, run_main
 from utils.files import ROOT
 
-SHAPES: dict[str, Any] = json.loads(gzip.decompress((GOLDEN / "state_dict_shapes.json.gz").read_bytes()))
+SHAPES: dict[str, Any] = json.loads(
+    gzip.decompress((GOLDEN / "state_dict_shapes.json.gz").read_bytes())
+)
 NAMES = [name for name in SHAPES if "seg" not in name and "(" not in name]
 FORWARD = {
     "yolov5n": (64, 96),
@@ -70,12 +72,15 @@ def test_entries_equal_yolov5s(name: str) -> None:
     golden = SHAPES[name]
     model = on_meta(load_graph(f"{name}.yaml"))
     entries = [
-        [key, list(value.shape), str(value.dtype).removeprefix("torch.")] for key, value in model.state_dict().items()
+        [key, list(value.shape), str(value.dtype).removeprefix("torch.")]
+        for key, value in model.state_dict().items()
     ]
     assert entries == golden["state_dict"]
     assert model.save == golden["save"]
     assert list(model.head.strides) == golden["stride"]
-    assert [[row.i, row.f, row.np] for row in model.model] == [[i, f, size] for i, f, _, size in golden["layers"]]
+    assert [[row.i, row.f, row.np] for row in model.model] == [
+        [i, f, size] for i, f, _, size in golden["layers"]
+    ]
     assert len(list(model.modules())) == golden["modules_all"]
     assert sum(not list(module.children()) for module in model.modules()) == golden["modules_leaf"]
 
@@ -83,7 +88,9 @@ def test_entries_equal_yolov5s(name: str) -> None:
 def test_article_graph_has_yolov5s_entries_under_stable_keys() -> None:
     golden = SHAPES["yolov5s_SimAM(seed)"]
     model = on_meta(article())
-    assert [indexed(model, key) for key in model.state_dict()] == [key for key, *_ in golden["state_dict"]]
+    assert [indexed(model, key) for key in model.state_dict()] == [
+        key for key, *_ in golden["state_dict"]
+    ]
     assert model.save == golden["save"]
     assert [row.key for row in model.model][17:20] == ["17", "17_SimAM", "18"]
     assert all(row.e_lambda == 1e-4 for row in model.model if row.type == "SimAM")
@@ -104,13 +111,16 @@ def built(name: str) -> DetectionModel:
 
 def deviation(found: list[torch.Tensor], expected: list[Any]) -> float:
     """Largest error, relative to each expected map's own standard deviation."""
-    pairs = ((level.numpy(), np.asarray(golden)) for level, golden in zip(found, expected, strict=True))
+    pairs = (
+        (level.numpy(), np.asarray(golden)) for level, golden in zip(found, expected, strict=True)
+    )
     return max(float(np.abs(level - golden).max() / golden.std()) for level, golden in pairs)
 
 
 @torch.no_grad()
 def outputs(name: str, dtype: torch.dtype) -> dict[str, Any]:
-    """Maps of the filled graph in evaluation, in training, and in evaluation with calibrated batch norms.
+    """Maps of the filled graph in evaluation, in training, and in evaluation with calibrated batch
+    norms.
 
     The calibrated network is kept under "model", its input under "x".
     """
@@ -123,16 +133,24 @@ def outputs(name: str, dtype: torch.dtype) -> dict[str, Any]:
             norm.momentum = 1.0
     model(picture(8, 2, 3, 256, 256).to(dtype))
     decoded, cal_raw = model.eval()(x)
-    return {"raw": raw, "train": train, "cal_raw": cal_raw, "decoded": decoded, "model": model, "x": x}
+    return {
+        "raw": raw,
+        "train": train,
+        "cal_raw": cal_raw,
+        "decoded": decoded,
+        "model": model,
+        "x": x,
+    }
 
 
 @pytest.mark.parametrize("name", FORWARD)
 @torch.no_grad()
 def test_outputs_equal_yolov5s(name: str) -> None:
-    """In float64, so that what remains is the rounding of the golden program, which computed in float32.
+    """In float64, so that what remains is the rounding of the golden program, which computed in
+    float32.
 
-    The limits are those of the golden files; the deepest maps of yolov5n6 have 2x2 cells, whose batch statistics
-    amplify rounding.
+    The limits are those of the golden files; the deepest maps of yolov5n6 have 2x2 cells, whose
+    batch statistics amplify rounding.
     """
     golden, found = np.load(GOLDEN / f"forward_{name}.npz"), outputs(name, torch.float64)
     deep = name == "yolov5n6"
@@ -143,15 +161,18 @@ def test_outputs_equal_yolov5s(name: str) -> None:
     boxes, scores = found["decoded"].split((4, found["decoded"].shape[-1] - 4), dim=-1)
     pixels, share = (5.0, 2e-3) if deep else (0.15, 5e-4)
     np.testing.assert_allclose(scores.numpy(), golden["cal_decoded"][..., 4:], rtol=0, atol=share)
-    np.testing.assert_allclose(boxes.numpy(), golden["cal_decoded"][..., :4], rtol=1e-3, atol=pixels)
+    np.testing.assert_allclose(
+        boxes.numpy(), golden["cal_decoded"][..., :4], rtol=1e-3, atol=pixels
+    )
     if "cal_tta" in golden:
         augmented = found["model"](found["x"], augment=True)
         assert augmented[1] is None
         np.testing.assert_allclose(augmented[0].numpy(), golden["cal_tta"], rtol=1e-3, atol=0.15)
 
 
-# Largest deviation of float32 from float64 in one thread with AVX-512, AVX2 and SSE4.1 instructions, over all graphs
-# but yolov5n6, and for that one. Other processors add in other orders, so three times as much is allowed.
+# Largest deviation of float32 from float64 in one thread with AVX-512, AVX2 and SSE4.1
+# instructions, over all graphs but yolov5n6, and for that one. Other processors add in other
+# orders, so three times as much is allowed.
 ROUNDING = {"raw": (1.7e-5, 1.2e-5), "train": (5.4e-4, 3.3e-3), "cal_raw": (1.2e-4, 4.6e-4)}
 
 
@@ -176,7 +197,9 @@ def test_fusing_changes_no_output(name: str) -> None:
 def test_fresh_norms_and_bias_prior() -> None:
     model = DetectionModel(small())
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
-    assert {(norm.eps, norm.momentum, int(norm.num_batches_tracked)) for norm in norms} == {(1e-3, 0.03, 1)}
+    assert {(norm.eps, norm.momentum, int(norm.num_batches_tracked)) for norm in norms} == {
+        (1e-3, 0.03, 1)
+    }
     assert all((norm.running_var == 0.9).all() and (norm.running_mean == 0).all() for norm in norms)
     conv = model.head.m[1]
     assert isinstance(conv, nn.Conv2d)
@@ -188,7 +211,10 @@ def test_fresh_norms_and_bias_prior() -> None:
 
 
 def test_an_inserted_row_changes_no_other_rows_weights() -> None:
-    plain, attended = DetectionModel(load_graph("yolov5s.yaml")), DetectionModel(load_graph("yolov5s_SimAM.yaml"))
+    plain, attended = (
+        DetectionModel(load_graph("yolov5s.yaml")),
+        DetectionModel(load_graph("yolov5s_SimAM.yaml")),
+    )
     ours, theirs = plain.state_dict(), attended.state_dict()
     assert list(ours) == list(theirs)
     assert len(ours) == 349
@@ -198,7 +224,9 @@ def test_an_inserted_row_changes_no_other_rows_weights() -> None:
 
 @pytest.mark.parametrize("place", [0, 1, 3, 9, 10, 18, 24])
 def test_keys_stay_wherever_a_row_is_inserted(place: int) -> None:
-    """All of the entries that could move by meaning have the plain graph's keys; by row number few would."""
+    """All of the entries that could move by meaning have the plain graph's keys; by row number few
+    would.
+    """
     golden = json.loads((GOLDEN / "transfer.json").read_text())
     graph = load_graph("yolov5s.yaml")
     rows = [[shifted(f, place), *rest] for f, *rest in graph["backbone"] + graph["head"]]
@@ -211,7 +239,9 @@ def test_keys_stay_wherever_a_row_is_inserted(place: int) -> None:
 
 
 def shifted(source: Any, place: int) -> Any:
-    """`from` as it must be after a row was inserted at place; absolute references to a row keep reading that row."""
+    """`from` as it must be after a row was inserted at place; absolute references to a row keep
+    reading that row.
+    """
     if isinstance(source, list):
         return [shifted(part, place) for part in source]
     return source + 1 if source >= place else source
@@ -226,17 +256,36 @@ def test_seed_decides_weights() -> None:
 
 
 def test_keys_of_several_attention_rows() -> None:
-    graph = small(backbone=[[-1, 1, "SimAM", []], *small()["backbone"][:2], [-1, 2, "SimAM", []], [-1, 1, "SimAM", []]])
+    graph = small(
+        backbone=[
+            [-1, 1, "SimAM", []],
+            *small()["backbone"][:2],
+            [-1, 2, "SimAM", []],
+            [-1, 1, "SimAM", []],
+        ]
+    )
     graph["head"] = [[-1, 1, "Conv", [16, 3, 2]], [[4, 5], 1, "Detect", ["nc", "anchors"]]]
     model = DetectionModel(graph)
-    assert [row.key for row in model.model] == ["input_SimAM", "0", "1", "1_SimAM", "1_SimAM_2", "2", "3"]
+    assert [row.key for row in model.model] == [
+        "input_SimAM",
+        "0",
+        "1",
+        "1_SimAM",
+        "1_SimAM_2",
+        "2",
+        "3",
+    ]
     assert isinstance(model.model[3], nn.Sequential)
     assert len(model.model[3]) == 2
 
 
 def test_overrides_reach_graph_head_and_names() -> None:
     model = DetectionModel(small(), class_count=3, anchors=5.0, names=["a", "b", "c"])
-    assert (model.graph["nc"], model.graph["anchors"], model.names) == (3, 5, {0: "a", 1: "b", 2: "c"})
+    assert (model.graph["nc"], model.graph["anchors"], model.names) == (
+        3,
+        5,
+        {0: "a", 1: "b", 2: "c"},
+    )
     assert model.head.m[0].weight.shape[0] == 5 * 8
     again = DetectionModel(model.graph)
     again.load_state_dict(model.state_dict())
@@ -279,7 +328,11 @@ def test_set_anchors_in_pixels() -> None:
 
 def test_channel_that_equals_the_heads_is_not_scaled() -> None:
     graph = small(width_multiple=0.5)
-    graph["backbone"] = [[-1, 1, "Conv", [16, 3, 2]], [-1, 1, "Conv", [14, 3, 2]], [-1, 1, "Conv", ["no"]]]
+    graph["backbone"] = [
+        [-1, 1, "Conv", [16, 3, 2]],
+        [-1, 1, "Conv", [14, 3, 2]],
+        [-1, 1, "Conv", ["no"]],
+    ]
     assert [row.width for row in DetectionModel(graph).model][:3] == [8, 14, 14]
 
 
@@ -379,14 +432,29 @@ def test_unknown_keys_and_wrong_channel_counts_are_warnings() -> None:
     assert model.model[1].e_lambda == 1e-3
     assert [warning.split(": ")[1:] for warning in model.warnings] == [
         ["widht_multiple", "nothing reads this key"],
-        ["row 1", "SimAM [512, 512, 0.001]", "declares 512 channels but gets 8; the real number is used"],
+        [
+            "row 1",
+            "SimAM [512, 512, 0.001]",
+            "declares 512 channels but gets 8; the real number is used",
+        ],
     ]
 
 
 def mutated(graph: dict[str, Any], random: np.random.Generator) -> dict[str, Any]:
     """The graph with one to three values, anywhere, replaced, dropped or doubled."""
     numbers: list[Any] = [0, -1, -7, 3, 1e9, -1e-9, float("nan"), float("inf"), 10**30, "1e-4"]
-    names: list[Any] = ["", "x" * 500, "nc", "anchors", "Conv", "C3", "SimAM", "Concat", "Detect", "nn.Upsample"]
+    names: list[Any] = [
+        "",
+        "x" * 500,
+        "nc",
+        "anchors",
+        "Conv",
+        "C3",
+        "SimAM",
+        "Concat",
+        "Detect",
+        "nn.Upsample",
+    ]
     values = [*numbers, *names, None, True, [], [[]], {}, {"a": 1}, b"raw"]
     graph = copy.deepcopy(graph)
     for _ in range(random.integers(1, 4)):
@@ -426,31 +494,45 @@ def test_mutated_graphs_build_or_are_refused_in_one_line() -> None:
 
 
 def test_script_starts_light(tmp_path: Any) -> None:
-    """In a fresh process: right totals, and no heavy import beyond those that `import torch` makes by itself."""
+    """In a fresh process: right totals, and no heavy import beyond those that `import torch` makes
+    by itself.
+    """
     code = (
-        "import runpy, sys, torch; before = set(sys.modules)\n"
-        "sys.argv = ['models/yolo.py', '--cfg', 'models/yolov5s_SimAM.yaml']\n"
-        "try: runpy.run_path('models/yolo.py', run_name='__main__')\n"
-        "except SystemExit as done: assert not done.code\n"
-        "heavy = {'cv2', 'pandas', 'matplotlib', 'torchvision', 'scipy'} & (set(sys.modules) - before)\n"
-        "assert not heavy, heavy"
+        "import runpy, sys, torch; before = set(sys.modules)\nsys.argv = ['models/yolo.py',"
+        " '--cfg', 'models/yolov5s_SimAM.yaml']\ntry: runpy.run_path('models/yolo.py',"
+        " run_name='__main__')\nexcept SystemExit as done: assert not done.code\nheavy = {'cv2',"
+        " 'pandas', 'matplotlib', 'torchvision', 'scipy'} & (set(sys.modules) - before)\nassert not"
+        " heavy, heavy"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=100)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=100
+    )
     assert done.returncode == 0, done.stderr
-    assert "128 layers, 7,235,389 parameters, 7,235,389 gradients, 16.4 GFLOPs (16.6 as YOLOv5 counts)" in done.stdout
+    assert (
+        "128 layers, 7,235,389 parameters, 7,235,389 gradients, 16.4 GFLOPs (16.6 as YOLOv5 counts)"
+        in done.stdout
+    )
     assert "verdict: the graph is sound" in done.stdout
 
 
-def test_script_ends_with_2_for_a_bad_graph(tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_script_ends_with_2_for_a_bad_graph(
+    tmp_path: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = tmp_path / "dead.yaml"
     graph = small(head=[[0, 1, "Conv", [16, 3, 2]], [[1, 3], 1, "Detect", ["nc", "anchors"]]])
     file.write_text(yaml.safe_dump(graph))
     assert [warning.split(": ")[1:] for warning in warnings_of(on_meta(graph))] == [
         ["row 2", "C3", "nobody reads this row"],
-        ["row 4", "Detect from [1, 3]", "reads row 1, Conv, whose stage goes on to row 2, C3, of the same size; 2 was "
-         "probably meant, as rows inserted above move the numbers"],
+        [
+            "row 4",
+            "Detect from [1, 3]",
+            (
+                "reads row 1, Conv, whose stage goes on to row 2, C3, of the same size; 2 was "
+                "probably meant, as rows inserted above move the numbers"
+            ),
+        ],
         ["2 things in its wiring", "see python models/yolo.py --lint small.yaml"],
-    ]  # fmt: skip
+    ]
     assert run_main(main, ["--cfg", str(file)]) == 2
     assert "row 2: C3: nobody reads this row" in capsys.readouterr().err
     assert run_main(main, ["--cfg", "models/none.yaml"]) == 2

@@ -1,4 +1,6 @@
-"""YOLOv8 and YOLO11 graphs: golden keys, sizes, outputs, strides and biases; scales; what does not fit them."""
+"""YOLOv8 and YOLO11 graphs: golden keys, sizes, outputs, strides and biases; scales; what does not
+fit them.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ from tests.models.fill import GOLDEN_V8, fill, picture
 from tests.models.test_yolo import deviation, mutated
 from utils.errors import UserError, run_main
 
-KEYS: dict[str, Any] = json.loads(gzip.decompress((GOLDEN_V8 / "state_dict_keys.json.gz").read_bytes()))["models"]
+KEYS: dict[str, Any] = json.loads(
+    gzip.decompress((GOLDEN_V8 / "state_dict_keys.json.gz").read_bytes())
+)["models"]
 SIZES: dict[str, Any] = json.loads((GOLDEN_V8 / "model_sizes.json").read_text())["models"]
 ROWS: dict[str, Any] = json.loads((GOLDEN_V8 / "layer_rows.json").read_text())["models"]
 CASES: dict[str, Any] = json.loads((GOLDEN_V8 / "yaml_cases.json").read_text())
@@ -54,13 +58,18 @@ def test_entries_equal_upstreams(name: str) -> None:
     assert model.save == golden["save"]
     assert list(model.head.strides) == golden["stride"]
     assert parameters(model) == golden["params"]
-    assert sum(value.numel() for value in model.parameters() if value.requires_grad) == golden["trainable"]
+    assert (
+        sum(value.numel() for value in model.parameters() if value.requires_grad)
+        == golden["trainable"]
+    )
     assert model.warnings == []
 
 
 @pytest.mark.parametrize("name", ROWS)
 def test_rows_equal_upstreams(name: str) -> None:
-    found = [[row.i, row.f, row.np, row.type.rpartition(".")[2]] for row in on_meta(named(name)).model]
+    found = [
+        [row.i, row.f, row.np, row.type.rpartition(".")[2]] for row in on_meta(named(name)).model
+    ]
     found[-1][-1] = found[-1][-1].removesuffix("V8")
     assert found == ROWS[name]
 
@@ -105,7 +114,9 @@ def filled(name: str, dtype: torch.dtype) -> DetectionModel:
 
 
 def calm(model: DetectionModel) -> DetectionModel:
-    """Variant B of the golden files, in evaluation mode: the fill with smaller activations, which do not saturate."""
+    """Variant B of the golden files, in evaluation mode: the fill with smaller activations, which
+    do not saturate.
+    """
     fill(model)
     for norm in model.modules():
         if isinstance(norm, nn.BatchNorm2d):
@@ -116,7 +127,8 @@ def calm(model: DetectionModel) -> DetectionModel:
 @pytest.mark.parametrize("name", FORWARD)
 @torch.no_grad()
 def test_outputs_equal_upstreams(name: str) -> None:
-    """In float64, so that what remains is the rounding of the golden program, which computed in float32.
+    """In float64, so that what remains is the rounding of the golden program, which computed in
+    float32.
 
     In training mode that is 1.4e-4 of the largest value for yolo11n, in the others less.
     """
@@ -125,11 +137,15 @@ def test_outputs_equal_upstreams(name: str) -> None:
     check_raw(model.eval()(x)[1], golden, "raw_", 1e-5)
     check_raw(model.train()(x), golden, "train_", 2e-4)
     state = model.state_dict()
-    first = next(key for key in state if key.startswith("model.2") and "cv2.0.0.bn.running_mean" in key)
+    first = next(
+        key for key in state if key.startswith("model.2") and "cv2.0.0.bn.running_mean" in key
+    )
     for stem, prefix in (("bn0", "model.0.bn"), ("bnH", first.removesuffix(".running_mean"))):
         for part in ("mean", "var"):
             expected = golden[f"{stem}_running_{part}_after"]
-            np.testing.assert_allclose(state[f"{prefix}.running_{part}"].numpy(), expected, rtol=1e-4, atol=1e-4)
+            np.testing.assert_allclose(
+                state[f"{prefix}.running_{part}"].numpy(), expected, rtol=1e-4, atol=1e-4
+            )
 
     decoded, raw = calm(model)(x)
     check_raw(raw, golden, "B_", 1e-5)
@@ -141,11 +157,14 @@ def test_outputs_equal_upstreams(name: str) -> None:
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("name", FORWARD)
 @torch.no_grad()
-def test_float32_is_as_near_to_float64_as_its_rounding_lets_it(name: str, memory_format: torch.memory_format) -> None:
-    """Relative to each map's standard deviation; largest measured in one thread with AVX-512, AVX2 and SSE4.1:
+def test_float32_is_as_near_to_float64_as_its_rounding_lets_it(
+    name: str, memory_format: torch.memory_format
+) -> None:
+    """Relative to each map's standard deviation; largest measured in one thread with AVX-512, AVX2
+    and SSE4.1:
 
-    1.0e-5 in evaluation, 1.4e-3 in training, 1.1e-5 for variant B. Three times as much is allowed, since other
-    processors add in other orders.
+    1.0e-5 in evaluation, 1.4e-3 in training, 1.1e-5 for variant B. Three times as much is allowed,
+    since other processors add in other orders.
     """
     x, double = picture(7, 1, 3, 64, 96), filled(name, torch.float64)
     single = filled(name, torch.float32).to(memory_format=memory_format)
@@ -165,7 +184,9 @@ def check_decoded(decoded: torch.Tensor, expected: np.ndarray, pixels: float, sc
 def test_fresh_norms_are_untouched() -> None:
     model = DetectionModel(tiny())
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
-    assert {(norm.eps, norm.momentum, int(norm.num_batches_tracked)) for norm in norms} == {(1e-3, 0.03, 0)}
+    assert {(norm.eps, norm.momentum, int(norm.num_batches_tracked)) for norm in norms} == {
+        (1e-3, 0.03, 0)
+    }
     assert all((norm.running_var == 1).all() and (norm.running_mean == 0).all() for norm in norms)
 
 
@@ -186,7 +207,11 @@ def tiny(**changes: Any) -> dict[str, Any]:
     ],
 )  # fmt: skip
 def test_variants_have_upstreams_sizes(changes: dict[str, Any], case: str) -> None:
-    graph = {key: value for key, value in {**load_graph("yolov8n.yaml"), **changes}.items() if value is not None}
+    graph = {
+        key: value
+        for key, value in {**load_graph("yolov8n.yaml"), **changes}.items()
+        if value is not None
+    }
     assert parameters(on_meta(graph)) == CASES["variants"][case]["params"]
 
 
@@ -274,7 +299,11 @@ def with_attention(graph: dict[str, Any], place: int) -> dict[str, Any]:
     """The graph with SimAM inserted at place and every number adjusted."""
 
     def moved(source: Any) -> Any:
-        return [moved(part) for part in source] if isinstance(source, list) else source + (source >= place)
+        return (
+            [moved(part) for part in source]
+            if isinstance(source, list)
+            else source + (source >= place)
+        )
 
     rows = [[moved(source), *rest] for source, *rest in graph["backbone"] + graph["head"]]
     return {**graph, "backbone": [*rows[:place], [-1, 1, "SimAM", []]], "head": rows[place:]}
@@ -282,7 +311,10 @@ def with_attention(graph: dict[str, Any], place: int) -> dict[str, Any]:
 
 @pytest.mark.parametrize("place", [1, 3, 10, 16, 22])
 def test_keys_stay_wherever_attention_is_inserted(place: int) -> None:
-    plain, inserted = on_meta(load_graph("yolov8n.yaml")), on_meta(with_attention(load_graph("yolov8n.yaml"), place))
+    plain, inserted = (
+        on_meta(load_graph("yolov8n.yaml")),
+        on_meta(with_attention(load_graph("yolov8n.yaml"), place)),
+    )
     assert list(plain.state_dict()) == list(inserted.state_dict())
     assert inserted.model[place].key == f"{place - 1}_SimAM"
 
@@ -292,7 +324,11 @@ def test_augmented_rows_are_those_of_three_views() -> None:
     model = DetectionModel(tiny()).eval()
     rows, raw = model(picture(1, 2, 3, 64, 96), augment=True)
     assert raw is None
-    assert rows.shape == (2, (126 - 6) + 126 + (126 - 96), 6)  # .83 and .67 of 64x96 are padded to 64x96 again
+    assert rows.shape == (
+        2,
+        (126 - 6) + 126 + (126 - 96),
+        6,
+    )  # .83 and .67 of 64x96 are padded to 64x96 again
     assert torch.allclose(rows[:, :120], model(picture(1, 2, 3, 64, 96))[0][:, :120])
 
 
@@ -355,13 +391,18 @@ def test_bins_never_learn() -> None:
         thawed.requires_grad_(False)
         thawed.requires_grad_(True)
         assert not values.requires_grad
-    assert all(parameter.requires_grad for parameter in model.parameters() if parameter is not values)
+    assert all(
+        parameter.requires_grad for parameter in model.parameters() if parameter is not values
+    )
 
 
 def test_script_takes_a_scale(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_main(main, ["--cfg", "models/yolov8n.yaml"]) == 0
     printed = capsys.readouterr().out
-    assert "YOLOv8n summary: 129 layers, 3,157,200 parameters, 3,157,184 gradients, 8.7 GFLOPs (8.9 as YO" in printed
+    assert (
+        "YOLOv8n summary: 129 layers, 3,157,200 parameters, 3,157,184 gradients, 8.7 GFLOPs (8.9"
+        " as YO" in printed
+    )
     assert printed.rstrip().endswith("verdict: the graph is sound")
     assert run_main(main, ["--cfg", "models/yolo11.yaml", "--scale", "s"]) == 0
     assert "YOLO11s summary: 181 layers, 9,458,752 parameters" in capsys.readouterr().out

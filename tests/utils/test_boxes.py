@@ -36,7 +36,10 @@ def test_forms_equal_golden(make: Callable) -> None:
     close(geometry.xywh_to_xyxy(corners), "xywh2xyxy")
     close(geometry.normalise(corners, (480, 640)), "xyxy2xywhn")
     close(geometry.denormalise(corners / 700, (480, 640), (3, 5)), "xywhn2xyxy")
-    close(geometry.normalise(geometry.clip_boxes(corners, (480 - 1e-3, 640 - 1e-3)), (480, 640)), "xyxy2xywhn_clip")
+    close(
+        geometry.normalise(geometry.clip_boxes(corners, (480 - 1e-3, 640 - 1e-3)), (480, 640)),
+        "xyxy2xywhn_clip",
+    )
 
 
 def test_way_back_to_the_original_equals_golden(make: Callable) -> None:
@@ -83,8 +86,12 @@ def test_unknown_kind_is_refused(pair: tuple[torch.Tensor, torch.Tensor]) -> Non
 
 def test_overlap_tables_equal_golden(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
     first, second = geometry.xywh_to_xyxy(pair[0][:10]), geometry.xywh_to_xyxy(pair[1][:12])
-    np.testing.assert_allclose(geometry.box_iou(first, second), OVERLAPS["box_iou"], atol=1e-6, rtol=0)
-    np.testing.assert_allclose(geometry.box_ioa(first, second), OVERLAPS["bbox_ioa"], atol=1e-6, rtol=0)
+    np.testing.assert_allclose(
+        geometry.box_iou(first, second), OVERLAPS["box_iou"], atol=1e-6, rtol=0
+    )
+    np.testing.assert_allclose(
+        geometry.box_ioa(first, second), OVERLAPS["bbox_ioa"], atol=1e-6, rtol=0
+    )
 
 
 def test_overlap_by_hand() -> None:

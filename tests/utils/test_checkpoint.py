@@ -19,8 +19,17 @@ from utils.errors import UserError
 
 
 def example(value: float = 1.0, training: dict[str, object] | None = None) -> Checkpoint:
-    state = {"model.0.conv.weight": torch.full((4, 3, 3, 3), value), "model.0.bn.running_var": torch.full((4,), 1e5)}
-    return Checkpoint({"nc": 1, "backbone": [[-1, 1, "Conv", [4]]]}, {0: "cell"}, state, epoch=3, training=training)
+    state = {
+        "model.0.conv.weight": torch.full((4, 3, 3, 3), value),
+        "model.0.bn.running_var": torch.full((4,), 1e5),
+    }
+    return Checkpoint(
+        {"nc": 1, "backbone": [[-1, 1, "Conv", [4]]]},
+        {0: "cell"},
+        state,
+        epoch=3,
+        training=training,
+    )
 
 
 def test_round_trip_is_exact_and_weights_only(tmp_path: Path) -> None:
@@ -39,7 +48,11 @@ def test_round_trip_is_exact_and_weights_only(tmp_path: Path) -> None:
 
 
 def test_lean_halves_kernels_keeps_vectors_and_what_does_not_fit() -> None:
-    state = {"kernel": torch.full((2, 2), 0.1), "large": torch.full((2, 2), 1e6), "variance": torch.full((2,), 1e6)}
+    state = {
+        "kernel": torch.full((2, 2), 0.1),
+        "large": torch.full((2, 2), 1e6),
+        "variance": torch.full((2,), 1e6),
+    }
     lean = checkpoints.lean(state)
     assert lean["kernel"].dtype == torch.float16
     assert lean["large"].dtype == torch.float32
@@ -68,7 +81,9 @@ def test_any_flipped_bit_or_cut_is_noticed_or_harmless(tmp_path: Path) -> None:
     assert refused > 500
 
 
-def test_a_failing_disk_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_disk_leaves_the_old_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "last.pt"
     checkpoints.save(example(1.0), path)
 
@@ -82,7 +97,9 @@ def test_a_failing_disk_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: p
     assert os.listdir(tmp_path) == ["last.pt"]
 
 
-def test_resume_falls_back_to_the_generation_before(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_resume_falls_back_to_the_generation_before(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "last.pt"
     checkpoints.save(example(1.0, training={}), path, keep_previous=True)
     checkpoints.save(example(2.0, training={}), path, keep_previous=True)
@@ -120,10 +137,15 @@ def test_code_in_a_file_is_refused_by_name_and_never_runs(tmp_path: Path, wrap: 
     assert not canary.exists()
 
 
-def test_what_unfolds_to_more_than_the_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_unfolds_to_more_than_the_file_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Before anything is unfolded: entries compressed, or larger together than the file."""
     checkpoints.save(example(training={"zeros": torch.zeros(1 << 20)}), tmp_path / "plain.pt")
-    with zipfile.ZipFile(tmp_path / "plain.pt") as plain, zipfile.ZipFile(tmp_path / "bomb.pt", "w") as bomb:
+    with (
+        zipfile.ZipFile(tmp_path / "plain.pt") as plain,
+        zipfile.ZipFile(tmp_path / "bomb.pt", "w") as bomb,
+    ):
         for entry in plain.infolist():
             bomb.writestr(entry.filename, plain.read(entry), zipfile.ZIP_DEFLATED)
     assert os.path.getsize(tmp_path / "bomb.pt") < 1 << 15
@@ -147,7 +169,9 @@ def test_fields_of_another_kind_are_named(tmp_path: Path, field: str, value: Any
 
 
 def test_tensors_that_stand_for_more_than_the_file_holds_are_refused(tmp_path: Path) -> None:
-    checkpoints.save(replace(example(), state={"a": torch.ones(1).expand(1 << 20)}), tmp_path / "wide.pt")
+    checkpoints.save(
+        replace(example(), state={"a": torch.ones(1).expand(1 << 20)}), tmp_path / "wide.pt"
+    )
     with pytest.raises(UserError, match=r"wide.pt: has tensors that share their values"):
         checkpoints.read(tmp_path / "wide.pt")
 

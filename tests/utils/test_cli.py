@@ -95,7 +95,12 @@ def test_help_shows_every_flag(capsys):
     shown = capsys.readouterr().out
     assert "--img-size" in shown
     assert "--inner" not in shown
-    for line in ("confidence (default: 0.25)\n", "size (default: 640)\n", "labels too\n", "filter\n"):
+    for line in (
+        "confidence (default: 0.25)\n",
+        "size (default: 640)\n",
+        "labels too\n",
+        "filter\n",
+    ):
         assert line in shown
 
 

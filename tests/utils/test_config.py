@@ -15,19 +15,59 @@ HYP_FILES = sorted(path.name for path in (ROOT / "data/hyps").glob("*.yaml"))
 
 # YOLOv5's train.py: flag -> default, where ours is the same
 YOLOV5_DEFAULTS = {
-    "cfg": "", "epochs": 100, "batch_size": 16, "imgsz": 640, "rect": False, "nosave": False, "noval": False,
-    "noautoanchor": False, "noplots": False, "image_weights": False, "device": "", "multi_scale": False,
-    "single_cls": False, "optimizer": "SGD", "sync_bn": False, "workers": 8, "project": "runs/train", "name": "exp",
-    "exist_ok": False, "cos_lr": False, "label_smoothing": 0.0, "patience": 100, "freeze": (0,), "save_period": -1,
+    "cfg": "",
+    "epochs": 100,
+    "batch_size": 16,
+    "imgsz": 640,
+    "rect": False,
+    "nosave": False,
+    "noval": False,
+    "noautoanchor": False,
+    "noplots": False,
+    "image_weights": False,
+    "device": "",
+    "multi_scale": False,
+    "single_cls": False,
+    "optimizer": "SGD",
+    "sync_bn": False,
+    "workers": 8,
+    "project": "runs/train",
+    "name": "exp",
+    "exist_ok": False,
+    "cos_lr": False,
+    "label_smoothing": 0.0,
+    "patience": 100,
+    "freeze": (0,),
+    "save_period": -1,
     "seed": 0,
-}  # fmt: skip
-YOLOV5_OTHER = {"weights", "data", "hyp", "resume", "cache"}  # ours has another default, for want of downloads
-YOLOV5_ABSENT = {"evolve", "evolve-population", "resume-evolve", "bucket", "quad", "local-rank", "entity",
-                 "upload-dataset", "bbox-interval", "artifact-alias"}  # fmt: skip
+}
+YOLOV5_OTHER = {
+    "weights",
+    "data",
+    "hyp",
+    "resume",
+    "cache",
+}  # ours has another default, for want of downloads
+YOLOV5_ABSENT = {
+    "evolve",
+    "evolve-population",
+    "resume-evolve",
+    "bucket",
+    "quad",
+    "local-rank",
+    "entity",
+    "upload-dataset",
+    "bbox-interval",
+    "artifact-alias",
+}
 
 
 def test_every_flag_of_yolov5_is_there_or_refused():
-    flags = {name.removeprefix("--") for field in dataclasses.fields(TrainConfig) for name in names_of(field)}
+    flags = {
+        name.removeprefix("--")
+        for field in dataclasses.fields(TrainConfig)
+        for name in names_of(field)
+    }
     wanted = set(YOLOV5_DEFAULTS) | YOLOV5_OTHER | {"img", "img-size"}
     assert wanted <= flags
     assert {f"--{name}" for name in YOLOV5_ABSENT} == set(REFUSED_TRAIN_FLAGS)
@@ -85,7 +125,9 @@ def test_accumulation_and_weight_decay(batch, nominal, steps, decay):
     assert config.scaled_weight_decay(hyp) == pytest.approx(decay, rel=1e-12)
 
 
-@pytest.mark.parametrize(("given", "rows"), [((0,), ()), ((3,), (0, 1, 2)), ((0, 1), (0, 1)), ((5, 7, 9), (5, 7, 9))])
+@pytest.mark.parametrize(
+    ("given", "rows"), [((0,), ()), ((3,), (0, 1, 2)), ((0, 1), (0, 1)), ((5, 7, 9), (5, 7, 9))]
+)
 def test_freeze_takes_a_count_or_numbers(given, rows):
     assert TrainConfig(freeze=given).frozen_rows() == rows
 
@@ -98,19 +140,47 @@ def test_every_hyp_file_loads(name):
 
 
 def test_hyp_files_are_yolov5s_six_yolov8s_and_two_of_ours():
-    assert HYP_FILES == ["hyp.Objects365.yaml", "hyp.VOC.yaml", "hyp.no-augmentation.yaml", "hyp.overfit.yaml",
-                         "hyp.scratch-high.yaml", "hyp.scratch-low.yaml", "hyp.scratch-med.yaml",
-                         "hyp.short.yaml", "hyp.v8.yaml"]  # fmt: skip
+    assert HYP_FILES == [
+        "hyp.Objects365.yaml",
+        "hyp.VOC.yaml",
+        "hyp.no-augmentation.yaml",
+        "hyp.overfit.yaml",
+        "hyp.scratch-high.yaml",
+        "hyp.scratch-low.yaml",
+        "hyp.scratch-med.yaml",
+        "hyp.short.yaml",
+        "hyp.v8.yaml",
+    ]
     assert Hyperparameters.load("hyp.scratch-low.yaml") == Hyperparameters()
     voc, high = Hyperparameters.load("hyp.VOC.yaml"), Hyperparameters.load("hyp.scratch-high.yaml")
-    assert (voc.lr0, voc.momentum, voc.anchors, voc.translate, voc.mixup) == (0.00334, 0.74832, 3.412, 0.04591, 0.04266)
-    assert (high.cls, high.obj, high.scale, high.mixup, high.copy_paste, high.lrf) == (0.3, 0.7, 0.9, 0.1, 0.1, 0.1)
+    assert (voc.lr0, voc.momentum, voc.anchors, voc.translate, voc.mixup) == (
+        0.00334,
+        0.74832,
+        3.412,
+        0.04591,
+        0.04266,
+    )
+    assert (high.cls, high.obj, high.scale, high.mixup, high.copy_paste, high.lrf) == (
+        0.3,
+        0.7,
+        0.9,
+        0.1,
+        0.1,
+        0.1,
+    )
     large = Hyperparameters.load("hyp.Objects365.yaml")
-    assert (large.lr0, large.warmup_bias_lr, large.box, large.cls_pw) == (0.00258, 0.0711, 0.0539, 0.825)
+    assert (large.lr0, large.warmup_bias_lr, large.box, large.cls_pw) == (
+        0.00258,
+        0.0711,
+        0.0539,
+        0.825,
+    )
 
 
 def test_the_v8_file_is_yolov8s():
-    """Values that differ from YOLOv5's; all others are the same there too, those of anchors and objectness aside."""
+    """Values that differ from YOLOv5's; all others are the same there too, those of anchors and
+    objectness aside.
+    """
     wanted = Hyperparameters(box=7.5, cls=0.5, dfl=1.5, warmup_iterations=0, small_side=16.0)
     assert Hyperparameters.load("hyp.v8.yaml") == wanted
 
@@ -121,7 +191,11 @@ def choose(given=None, defaults=None, family="v8"):
 
 def test_families_have_their_own_defaults():
     config, hyp = choose()
-    assert (config.optimizer, config.close_mosaic, hyp) == ("auto", 10, Hyperparameters.load("hyp.v8.yaml"))
+    assert (config.optimizer, config.close_mosaic, hyp) == (
+        "auto",
+        10,
+        Hyperparameters.load("hyp.v8.yaml"),
+    )
     assert choose(family="v5") == (TrainConfig(), Hyperparameters())
     assert [family_of(graph) for graph in ({"anchors": 3}, {"nc": 3})] == ["v5", "v8"]
 
@@ -130,10 +204,20 @@ def test_given_goes_before_suggested_before_the_familys_before_the_general():
     defaults = {"epochs": 7, "imgsz": 320, "optimizer": "Adam", "hyp": {"box": 0.1},
                 "v8": {"imgsz": 160, "close_mosaic": 3, "hyp": {"lr0": 0.5}}}  # fmt: skip
     config, hyp = choose({"imgsz": 96}, defaults)
-    assert (config.epochs, config.imgsz, config.optimizer, config.close_mosaic) == (7, 96, "Adam", 3)
+    assert (config.epochs, config.imgsz, config.optimizer, config.close_mosaic) == (
+        7,
+        96,
+        "Adam",
+        3,
+    )
     assert (hyp.box, hyp.lr0) == (7.5, 0.5)  # the general hyp is for graphs with anchors
     config, hyp = choose({}, defaults, "v5")
-    assert (config.epochs, config.imgsz, config.optimizer, config.close_mosaic) == (7, 320, "Adam", 0)
+    assert (config.epochs, config.imgsz, config.optimizer, config.close_mosaic) == (
+        7,
+        320,
+        "Adam",
+        0,
+    )
     assert (hyp.box, hyp.lr0) == (0.1, 0.01)
     assert choose({"optimizer": "SGD"}, {"v8": {"optimizer": "AdamW"}})[0].optimizer == "SGD"
 
@@ -141,7 +225,9 @@ def test_given_goes_before_suggested_before_the_familys_before_the_general():
 def test_a_hyp_file_lies_over_the_familys(tmp_path):
     (tmp_path / "mine.yaml").write_text("lr0: 0.2\n")
     path = str(tmp_path / "mine.yaml")
-    assert choose({"hyp": path})[1] == dataclasses.replace(Hyperparameters.load("hyp.v8.yaml"), lr0=0.2)
+    assert choose({"hyp": path})[1] == dataclasses.replace(
+        Hyperparameters.load("hyp.v8.yaml"), lr0=0.2
+    )
     assert choose({"hyp": path}, family="v5")[1] == Hyperparameters(lr0=0.2)
     assert choose({}, {"v8": {"hyp": path}})[1].lr0 == 0.2
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from utils.device import _largest_batch, autocast, choose_dtype, fit_batch_size, memory_text, select_device
+from utils.device import (
+    _largest_batch,
+    autocast,
+    choose_dtype,
+    fit_batch_size,
+    memory_text,
+    select_device,
+)
 from utils.errors import UserError
 
 
@@ -22,7 +29,11 @@ def test_cpu_and_the_impossible() -> None:
 def test_precision_decides_the_dtype_of_convolutions() -> None:
     cpu = torch.device("cpu")
     conv, images = torch.nn.Conv2d(3, 4, 1), torch.zeros(1, 3, 4, 4)
-    for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16), ("auto", choose_dtype(cpu, "auto"))):
+    for precision, dtype in (
+        ("fp32", torch.float32),
+        ("bf16", torch.bfloat16),
+        ("auto", choose_dtype(cpu, "auto")),
+    ):
         with autocast(cpu, precision):
             assert conv(images).dtype == dtype
 

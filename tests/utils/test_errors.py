@@ -1,4 +1,6 @@
-"""Exit statuses: a user's mistake is one line and 2, a signal has its own, our own faults keep their traceback."""
+"""Exit statuses: a user's mistake is one line and 2, a signal has its own, our own faults keep
+their traceback.
+"""
 
 from __future__ import annotations
 
@@ -43,12 +45,16 @@ def test_our_own_fault_keeps_its_traceback():
 
 
 def test_a_reader_that_goes_away_is_no_failure():
-    program = "\n".join([
-        "import sys",
-        "from utils.errors import run_main",
-        "sys.exit(run_main(lambda argv: [print('line') for _ in range(100000)], []))",
-    ])
-    child = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    program = "\n".join(
+        [
+            "import sys",
+            "from utils.errors import run_main",
+            "sys.exit(run_main(lambda argv: [print('line') for _ in range(100000)], []))",
+        ]
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
     assert child.stdout is not None
     child.stdout.readline()
     child.stdout.close()

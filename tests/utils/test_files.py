@@ -1,4 +1,6 @@
-"""Files: a write is whole or absent at every point of failure, run folders never collide, YAML is read safely."""
+"""Files: a write is whole or absent at every point of failure, run folders never collide, YAML is
+read safely.
+"""
 
 from __future__ import annotations
 
@@ -81,7 +83,9 @@ def test_the_file_is_synced_before_it_is_renamed(tmp_path, monkeypatch):
     calls: list[str] = []
     for name in ("fsync", "replace"):
         real = getattr(os, name)
-        monkeypatch.setattr(files.os, name, lambda *a, name=name, real=real: (calls.append(name), real(*a))[1])
+        monkeypatch.setattr(
+            files.os, name, lambda *a, name=name, real=real: (calls.append(name), real(*a))[1]
+        )
     with atomic_write(tmp_path / "x") as file:
         file.write(b"all")
     assert calls[:2] == ["fsync", "replace"]
@@ -112,7 +116,10 @@ def test_kill_during_writes_never_leaves_a_part(tmp_path):
 
 
 def test_missing_folder_is_a_users_mistake(tmp_path):
-    with pytest.raises(UserError, match="No such file or directory"), atomic_write(tmp_path / "absent" / "x") as file:
+    with (
+        pytest.raises(UserError, match="No such file or directory"),
+        atomic_write(tmp_path / "absent" / "x") as file,
+    ):
         file.write(b"")
 
 
@@ -149,7 +156,11 @@ def test_a_project_below_a_file_is_a_users_mistake(tmp_path):
 
 def test_yaml_round_trip_keeps_order(tmp_path):
     save_yaml(tmp_path / "opt.yaml", {"zebra": 1, "apple": [1, 2], "größe": "ä"})
-    assert list(load_yaml(tmp_path / "opt.yaml").items()) == [("zebra", 1), ("apple", [1, 2]), ("größe", "ä")]
+    assert list(load_yaml(tmp_path / "opt.yaml").items()) == [
+        ("zebra", 1),
+        ("apple", [1, 2]),
+        ("größe", "ä"),
+    ]
 
 
 @pytest.mark.parametrize("content", [b"\xef\xbb\xbfnc: 3\n", b"nc: 3\r\n", b"nc: 3  # \xe9t\xe9\n"])

@@ -21,8 +21,12 @@ FIELDS = {"conf_thres": "conf", "iou_thres": "iou"}
 
 
 def settings_of(case: dict) -> NMSSettings:
-    given = {FIELDS.get(key, key): value for key, value in case["kwargs"].items() if key != "labels"}
-    return NMSSettings(**{key: tuple(value) if isinstance(value, list) else value for key, value in given.items()})
+    given = {
+        FIELDS.get(key, key): value for key, value in case["kwargs"].items() if key != "labels"
+    }
+    return NMSSettings(
+        **{key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
+    )
 
 
 def hybrid_labels() -> list[torch.Tensor]:
@@ -36,7 +40,9 @@ def test_rows_equal_golden(name: str, first_look: int, monkeypatch: pytest.Monke
     monkeypatch.setattr(nms, "FIRST_LOOK", first_look)
     case = CASES[name]
     labels = hybrid_labels() if "labels" in case["kwargs"] else None
-    found = non_max_suppression(torch.tensor(ARRAYS[f"pred_{case['pred']}"]), settings_of(case), labels)
+    found = non_max_suppression(
+        torch.tensor(ARRAYS[f"pred_{case['pred']}"]), settings_of(case), labels
+    )
     assert [len(rows) for rows in found] == case["n"]
     for number, rows in enumerate(found):
         wanted = ARRAYS[f"{name}_out{number}"]
@@ -61,9 +67,13 @@ def test_looking_at_the_best_first_changes_nothing(monkeypatch: pytest.MonkeyPat
     assert len(quick) == 300
 
 
-def test_only_the_best_candidates_take_part_and_equal_ones_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_best_candidates_take_part_and_equal_ones_in_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(nms, "MOST_CANDIDATES", 50)
-    scores = torch.rand(400, generator=torch.Generator().manual_seed(1)).mul(20).round()  # many equal
+    scores = (
+        torch.rand(400, generator=torch.Generator().manual_seed(1)).mul(20).round()
+    )  # many equal
     wanted = sorted(range(400), key=lambda number: -scores[number].item())[:50]
     assert nms.best_first(scores).tolist() == wanted
 
@@ -79,7 +89,9 @@ def test_a_box_has_one_class_unless_asked_otherwise() -> None:
     decoded = torch.tensor([[[50.0, 50, 20, 20, 1, 0.6, 0.8]]])
     assert non_max_suppression(decoded)[0].tolist() == [pytest.approx([40, 40, 60, 60, 0.8, 1])]
     assert non_max_suppression(decoded, NMSSettings(multi_label=True))[0][:, 5].tolist() == [1, 0]
-    assert non_max_suppression(decoded, NMSSettings(multi_label=True, agnostic=True))[0][:, 5].tolist() == [1]
+    assert non_max_suppression(decoded, NMSSettings(multi_label=True, agnostic=True))[0][
+        :, 5
+    ].tolist() == [1]
 
 
 def test_classes_are_moved_apart_as_far_as_yolov5_does() -> None:
@@ -91,7 +103,9 @@ def test_classes_are_moved_apart_as_far_as_yolov5_does() -> None:
 
 
 def test_scores_at_the_bound_and_broken_numbers_are_left_out() -> None:
-    decoded = torch.tensor([[[50.0, 50, 20, 20, 0.25, 1.0], [50, 50, 20, 20, float("nan"), 1], [9, 9, 2, 2, 0.3, 1]]])
+    decoded = torch.tensor(
+        [[[50.0, 50, 20, 20, 0.25, 1.0], [50, 50, 20, 20, float("nan"), 1], [9, 9, 2, 2, 0.3, 1]]]
+    )
     assert len(non_max_suppression(decoded)[0]) == 1
 
 
@@ -113,16 +127,25 @@ def test_impossible_settings_name_the_flag(values: dict, named: str) -> None:
 YOLOV8 = Path(__file__).parents[1] / "golden/yolov8"
 FREE_CASES = json.loads((YOLOV8 / "nms.json").read_text())["cases"]
 FREE_ARRAYS = np.load(YOLOV8 / "nms.npz")
-CONSTANTS = {"max_nms": "MOST_CANDIDATES", "max_wh": "CLASS_OFFSET_PX"}  # arguments there that are fixed here
+CONSTANTS = {
+    "max_nms": "MOST_CANDIDATES",
+    "max_wh": "CLASS_OFFSET_PX",
+}  # arguments there that are fixed here
 
 
-@pytest.mark.parametrize("name", sorted(set(FREE_CASES) - {"with_extra_nc5"}))  # ours has no further columns
-def test_rows_without_objectness_equal_golden_exactly(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "name", sorted(set(FREE_CASES) - {"with_extra_nc5"})
+)  # ours has no further columns
+def test_rows_without_objectness_equal_golden_exactly(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     given = dict(FREE_CASES[name]["kwargs"])
     for key, constant in CONSTANTS.items():
         if key in given:
             monkeypatch.setattr(nms, constant, given.pop(key))
-    decoded = torch.tensor(FREE_ARRAYS["pred"][:, :5] if name == "one_class" else FREE_ARRAYS["pred"]).transpose(1, 2)
+    decoded = torch.tensor(
+        FREE_ARRAYS["pred"][:, :5] if name == "one_class" else FREE_ARRAYS["pred"]
+    ).transpose(1, 2)
     found = non_max_suppression(decoded, settings_of({"kwargs": given}), objectness=False)
     assert [len(rows) for rows in found] == FREE_CASES[name]["counts"]
     for number, rows in enumerate(found):
@@ -131,9 +154,14 @@ def test_rows_without_objectness_equal_golden_exactly(name: str, monkeypatch: py
 
 def test_labels_join_in_without_objectness_too() -> None:
     decoded = torch.tensor([[[50.0, 50, 20, 20, 0.6, 0.1]]])
-    rows = non_max_suppression(decoded, labels=[torch.tensor([[1.0, 0, 0, 10, 10]])], objectness=False)[0]
+    rows = non_max_suppression(
+        decoded, labels=[torch.tensor([[1.0, 0, 0, 10, 10]])], objectness=False
+    )[0]
     assert rows.tolist() == [[0, 0, 10, 10, 1, 1], pytest.approx([40, 40, 60, 60, 0.6, 0])]
 
 
 def test_empty_input_without_objectness() -> None:
-    assert [rows.shape for rows in non_max_suppression(torch.zeros(2, 0, 7), objectness=False)] == [(0, 6), (0, 6)]
+    assert [rows.shape for rows in non_max_suppression(torch.zeros(2, 0, 7), objectness=False)] == [
+        (0, 6),
+        (0, 6),
+    ]

@@ -1,4 +1,6 @@
-"""Keyed streams: equal keys draw alike, other keys do not, and torch's own generator is left as it was."""
+"""Keyed streams: equal keys draw alike, other keys do not, and torch's own generator is left as it
+was.
+"""
 
 from __future__ import annotations
 
@@ -20,17 +22,28 @@ def test_equal_keys_draw_alike_whatever_was_drawn_before():
 
 def test_draws_are_the_same_in_every_release():
     assert key_bytes(0, 1, "mosaic").hex() == "d52e8481291573f68ddc8446d6a8bb26"
-    assert stream(0, 1, "mosaic").integers(0, 2**32, 3).tolist() == [3407827186, 1717141909, 3494737810]
+    assert stream(0, 1, "mosaic").integers(0, 2**32, 3).tolist() == [
+        3407827186,
+        1717141909,
+        3494737810,
+    ]
 
 
-@pytest.mark.parametrize(("one", "other"), [((1,), ("1",)), ((1, 23), (12, 3)), ((1, 2), (2, 1)), ((0,), (0, 0))])
+@pytest.mark.parametrize(
+    ("one", "other"), [((1,), ("1",)), ((1, 23), (12, 3)), ((1, 2), (2, 1)), ((0,), (0, 0))]
+)
 def test_like_spellings_are_different_keys(one, other):
     assert key_bytes(*one) != key_bytes(*other)
     assert stream(*one).random() != stream(*other).random()
 
 
 def test_neighbouring_keys_are_unrelated():
-    first = np.array([stream(0, epoch, image).random() for epoch, image in itertools.product(range(40), range(40))])
+    first = np.array(
+        [
+            stream(0, epoch, image).random()
+            for epoch, image in itertools.product(range(40), range(40))
+        ]
+    )
     assert len(np.unique(first)) == 1600
     assert abs(first.mean() - 0.5) < 0.03
     assert abs(np.corrcoef(first[:-1], first[1:])[0, 1]) < 0.1

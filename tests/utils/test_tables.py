@@ -22,9 +22,25 @@ from utils.tables import (
 
 
 def test_header_and_rows_share_the_columns() -> None:
-    assert val_header() == ("%22s" + "%11s" * 6) % ("Class", "Images", "Instances", "P", "R", "mAP50", "mAP50-95")
+    assert val_header() == ("%22s" + "%11s" * 6) % (
+        "Class",
+        "Images",
+        "Instances",
+        "P",
+        "R",
+        "mAP50",
+        "mAP50-95",
+    )
     row = val_row("all", 128, 929, (0.7123, 0.6, 0.65432, 0.4))
-    assert row == ("%22s" + "%11i" * 2 + "%11.3g" * 4) % ("all", 128, 929, 0.7123, 0.6, 0.65432, 0.4)
+    assert row == ("%22s" + "%11i" * 2 + "%11.3g" * 4) % (
+        "all",
+        128,
+        929,
+        0.7123,
+        0.6,
+        0.65432,
+        0.4,
+    )
     assert len(row) == len(val_header())
 
 
@@ -46,7 +62,9 @@ def test_shorten_counts_terminal_columns() -> None:
 
 
 def metrics(classes: int) -> Metrics:
-    rows = tuple(ClassMetrics(n, f"class{n}", 3, 4, 0.5, 0.25, 0.125, 0.0625) for n in range(classes))
+    rows = tuple(
+        ClassMetrics(n, f"class{n}", 3, 4, 0.5, 0.25, 0.125, 0.0625) for n in range(classes)
+    )
     return Metrics(5, 9, 0.5, 0.4, 0.3, 0.2, rows, ap_medium=0.5)
 
 
@@ -66,7 +84,11 @@ def test_area_line_shows_missing_sizes() -> None:
 def test_speed_line() -> None:
     speed = {"preprocess": 0.25, "inference": 12.34, "nms": 1.0}
     line = speed_line(speed, [32, 3, 640, 640])
-    assert line == "Speed: 0.2ms pre-process, 12.3ms inference, 1.0ms NMS per image at shape (32, 3, 640, 640)"
+    assert (
+        line
+        == "Speed: 0.2ms pre-process, 12.3ms inference, 1.0ms NMS per image at shape (32, 3, 640,"
+        " 640)"
+    )
 
 
 def test_text_table_aligns_numbers_right_and_words_left() -> None:
@@ -87,7 +109,14 @@ def test_text_table_without_rows_and_with_line_breaks() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "0 s"), (59.6, "1 min"), (320, "5 min 20 s"), (7800, "2 h 10 min"), (86400, "1 d"), (273_700, "3 d 4 h")],
+    [
+        (0, "0 s"),
+        (59.6, "1 min"),
+        (320, "5 min 20 s"),
+        (7800, "2 h 10 min"),
+        (86400, "1 d"),
+        (273_700, "3 d 4 h"),
+    ],
 )
 def test_lengths_of_time_are_readable(seconds: float, text: str) -> None:
     assert format_seconds(seconds) == text

@@ -1,8 +1,9 @@
-"""The names that a saved model may use, each with code of ours that stands for it; any other name is refused.
+"""The names that a saved model may use, each with code of ours that stands for it; any other name
+is refused.
 
-Tensors, plain containers, numbers of numpy and paths are rebuilt here. Classes of the families of programs whose
-models we read become Records: a name and a state, without behaviour. models/weights/pickles/machine.py asks;
-models/weights/pickles/reader.py owns it.
+Tensors, plain containers, numbers of numpy and paths are rebuilt here. Classes of the families of
+programs whose models we read become Records: a name and a state, without behaviour.
+models/weights/pickles/machine.py asks; models/weights/pickles/reader.py owns it.
 """
 
 from __future__ import annotations
@@ -21,14 +22,39 @@ from models.weights.pickles.machine import Refused, as_key, shown
 FAMILIES = ("models", "ultralytics", "torch.nn", "utils", "yolov5")
 NAMESPACES = ("argparse.Namespace", "types.SimpleNamespace")  # options of a run
 STORAGES = {
-    "torch.HalfStorage": torch.float16, "torch.BFloat16Storage": torch.bfloat16, "torch.FloatStorage": torch.float32,
-    "torch.DoubleStorage": torch.float64, "torch.ByteStorage": torch.uint8, "torch.CharStorage": torch.int8,
-    "torch.ShortStorage": torch.int16, "torch.IntStorage": torch.int32, "torch.LongStorage": torch.int64,
+    "torch.HalfStorage": torch.float16,
+    "torch.BFloat16Storage": torch.bfloat16,
+    "torch.FloatStorage": torch.float32,
+    "torch.DoubleStorage": torch.float64,
+    "torch.ByteStorage": torch.uint8,
+    "torch.CharStorage": torch.int8,
+    "torch.ShortStorage": torch.int16,
+    "torch.IntStorage": torch.int32,
+    "torch.LongStorage": torch.int64,
     "torch.BoolStorage": torch.bool,
-}  # fmt: skip
-INERT = {*NAMESPACES, "builtins.object", "__builtin__.object", "numpy.ndarray",
-         *(f"torch.{kind}" for kind in ("float16", "bfloat16", "float32", "float64", "uint8", "int32", "int64", "bool",
-                                        "channels_last", "contiguous_format", "preserve_format"))}  # fmt: skip
+}
+INERT = {
+    *NAMESPACES,
+    "builtins.object",
+    "__builtin__.object",
+    "numpy.ndarray",
+    *(
+        f"torch.{kind}"
+        for kind in (
+            "float16",
+            "bfloat16",
+            "float32",
+            "float64",
+            "uint8",
+            "int32",
+            "int64",
+            "bool",
+            "channels_last",
+            "contiguous_format",
+            "preserve_format",
+        )
+    ),
+}
 NUMBERS = frozenset({"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"})
 MOST_COPIED = 2**21  # values and bytes that calls copy, all together
 MOST_DIMENSIONS = 8
@@ -89,10 +115,16 @@ class Allowlist:
         """The name itself, if it is known or of a family."""
         text = f"{module}.{name}"
         parts = [*module.split("."), name]
-        of_family = module.startswith(tuple(f"{family}." for family in FAMILIES)) or module in FAMILIES
+        of_family = (
+            module.startswith(tuple(f"{family}." for family in FAMILIES)) or module in FAMILIES
+        )
         if text in BUILDERS or text in STORAGES or text in INERT:
             return Name(text)
-        if of_family and len(text) <= 200 and all(part.isascii() and part.isidentifier() for part in parts):
+        if (
+            of_family
+            and len(text) <= 200
+            and all(part.isascii() and part.isidentifier() for part in parts)
+        ):
             return Name(text)
         raise Refused(f"names {shown(text)}, which no saved model needs; nothing of it was run")
 
@@ -102,7 +134,9 @@ class Allowlist:
             raise Refused(f"calls a {type(callee).__name__}, which is no name")
         builder = BUILDERS.get(callee.text)
         if builder is None:
-            return self.new(callee, arguments)  # options without arguments pickle themselves in this way
+            return self.new(
+                callee, arguments
+            )  # options without arguments pickle themselves in this way
         made = builder(self, arguments)
         if made is NotImplemented:
             raise Refused(f"calls {callee.text} with arguments that it never has")
@@ -111,7 +145,10 @@ class Allowlist:
     def new(self, kind: Any, arguments: Any) -> Record:
         """A Record of a class of the families, without arguments, as modules are saved."""
         if type(kind) is not Name or kind.text in BUILDERS or kind.text in STORAGES:
-            raise Refused(f"makes an object of {shown(getattr(kind, 'text', kind))}, which is no class of a model")
+            raise Refused(
+                f"makes an object of {shown(getattr(kind, 'text', kind))}, which is no class of a"
+                " model"
+            )
         if kind.text in INERT and kind.text not in NAMESPACES:
             raise Refused(f"makes an object of {kind.text}, which is no class of a model")
         if arguments != ():
@@ -124,17 +161,29 @@ class Allowlist:
             target.state = state
         elif type(target) is dict and _named(state) and set(state) <= {"_metadata"}:
             pass  # what state_dict() notes about versions
-        elif type(target) is Number and type(state) is tuple and state[1:2] in (("<",), (">",), ("|",), ("=",)):
+        elif (
+            type(target) is Number
+            and type(state) is tuple
+            and state[1:2] in (("<",), (">",), ("|",), ("=",))
+        ):
             target.order = state[1].replace("|", "=")
         elif type(target) is Array and target.values is None:
             target.values = self._array(state)
         else:
-            raise Refused(f"gives a {shown(getattr(target, 'kind', target))} a state that it never has")
+            raise Refused(
+                f"gives a {shown(getattr(target, 'kind', target))} a state that it never has"
+            )
 
     def fetch(self, identity: Any) -> Tensor:
         """The storage that a tensor lies in."""
         match identity:
-            case ("storage", Name(text), str(key), str(), int(count)) if text in STORAGES and count >= 0:
+            case (
+                "storage",
+                Name(text),
+                str(key),
+                str(),
+                int(count),
+            ) if text in STORAGES and count >= 0:
                 return self.storage(key, STORAGES[text], count)
         raise Refused("refers to something outside of it that is no tensor's storage")
 
@@ -147,7 +196,9 @@ class Allowlist:
 
     def _array(self, state: Any) -> np.ndarray:
         match state:
-            case (int(), tuple(shape), Number() as number, bool(fortran), bytes(content)) if _sizes(shape):
+            case (int(), tuple(shape), Number() as number, bool(fortran), bytes(content)) if _sizes(
+                shape
+            ):
                 flat = number.read(self.copy(content), math.prod(shape))
                 return flat.reshape(shape, order="F" if fortran else "C")
         raise Refused("has an array of numpy that is not of plain numbers")
@@ -158,13 +209,19 @@ def _named(state: Any) -> bool:
 
 
 def _sizes(values: Any) -> bool:
-    return len(values) <= MOST_DIMENSIONS and all(type(value) is int and 0 <= value < 2**40 for value in values)
+    return len(values) <= MOST_DIMENSIONS and all(
+        type(value) is int and 0 <= value < 2**40 for value in values
+    )
 
 
 def rebuild_tensor(_: Allowlist, arguments: tuple[Any, ...]) -> Any:
-    """(storage, offset, size, stride, requires_grad, hooks): a view [size], every value inside the storage, once."""
+    """(storage, offset, size, stride, requires_grad, hooks): a view [size], every value inside the
+    storage, once.
+    """
     match arguments[:4]:
-        case (Tensor() as storage, int(offset), tuple(size), tuple(stride)) if _sizes(size) and _sizes(stride):
+        case (Tensor() as storage, int(offset), tuple(size), tuple(stride)) if _sizes(
+            size
+        ) and _sizes(stride):
             pass
         case _:
             return NotImplemented
@@ -172,8 +229,15 @@ def rebuild_tensor(_: Allowlist, arguments: tuple[Any, ...]) -> Any:
     empty = math.prod(size) == 0
     fits = storage.dim() == 1 and len(size) == len(stride) and offset >= 0
     if not fits or not (empty or (last < storage.numel() and math.prod(size) <= storage.numel())):
-        raise Refused(f"has a tensor {list(size)} that lies outside of its storage of {storage.numel()} values")
-    return torch.empty(size, dtype=storage.dtype) if empty else storage.as_strided(size, stride, offset)
+        raise Refused(
+            f"has a tensor {list(size)} that lies outside of its storage of {storage.numel()}"
+            " values"
+        )
+    return (
+        torch.empty(size, dtype=storage.dtype)
+        if empty
+        else storage.as_strided(size, stride, offset)
+    )
 
 
 def rebuild_parameter(_: Allowlist, arguments: tuple[Any, ...]) -> Any:
@@ -187,7 +251,9 @@ def ordered_dict(allowed: Allowlist, arguments: tuple[Any, ...]) -> Any:
     match arguments:
         case ():
             return {}
-        case (list(pairs),) if all(type(pair) in (list, tuple) and len(pair) == 2 for pair in allowed.copy(pairs)):
+        case (list(pairs),) if all(
+            type(pair) in (list, tuple) and len(pair) == 2 for pair in allowed.copy(pairs)
+        ):
             return {as_key(key): value for key, value in pairs}
     return NotImplemented
 
@@ -235,7 +301,9 @@ def number(_: Allowlist, arguments: tuple[Any, ...]) -> Any:
         case (str(code), bool() | int(), bool() | int()):
             if code in NUMBERS:
                 return Number(code)
-            raise Refused(f"has an array of numpy.dtype('{shown(code)}'), which is not of plain numbers")
+            raise Refused(
+                f"has an array of numpy.dtype('{shown(code)}'), which is not of plain numbers"
+            )
     return NotImplemented
 
 
@@ -269,12 +337,24 @@ BUILDERS: dict[str, Callable[[Allowlist, tuple[Any, ...]], Any]] = {
     "torch.Size": size,
     "torch.device": joined(":"),
     "collections.OrderedDict": ordered_dict,
-    **{f"{module}.{kind}": make_set for module in ("builtins", "__builtin__") for kind in ("set", "frozenset")},
-    **{f"{module}.{kind}": joined("/") for module in ("pathlib", "pathlib._local")
-       for kind in ("Path", "PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")},
+    **{
+        f"{module}.{kind}": make_set
+        for module in ("builtins", "__builtin__")
+        for kind in ("set", "frozenset")
+    },
+    **{
+        f"{module}.{kind}": joined("/")
+        for module in ("pathlib", "pathlib._local")
+        for kind in ("Path", "PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")
+    },
     "_codecs.encode": encoded,
     "numpy.dtype": number,
-    **{f"{module}.scalar": scalar for module in ("numpy.core.multiarray", "numpy._core.multiarray")},
-    **{f"{module}._reconstruct": array for module in ("numpy.core.multiarray", "numpy._core.multiarray")},
+    **{
+        f"{module}.scalar": scalar for module in ("numpy.core.multiarray", "numpy._core.multiarray")
+    },
+    **{
+        f"{module}._reconstruct": array
+        for module in ("numpy.core.multiarray", "numpy._core.multiarray")
+    },
     **{f"{module}._reconstructor": reconstructed for module in ("copyreg", "copy_reg")},
-}  # fmt: skip
+}

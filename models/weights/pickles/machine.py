@@ -1,8 +1,10 @@
-"""A pickle's opcodes followed one by one; what they name is looked up in a table of ours, never imported nor called.
+"""A pickle's opcodes followed one by one; what they name is looked up in a table of ours, never
+imported nor called.
 
-A pickle is a program for a small stack machine. This machine knows only those instructions that saved models need, and
-hands names, calls and states to a Meanings, of which models/weights/pickles/allowlist.py has the one that is used.
-Everything is bounded: instructions, bytes, open marks, depth. models/weights/pickles/reader.py reads files with it.
+A pickle is a program for a small stack machine. This machine knows only those instructions that
+saved models need, and hands names, calls and states to a Meanings, of which
+models/weights/pickles/allowlist.py has the one that is used. Everything is bounded: instructions,
+bytes, open marks, depth. models/weights/pickles/reader.py reads files with it.
 """
 
 from __future__ import annotations
@@ -17,22 +19,45 @@ MOST_MARKS = 200  # containers begun and not yet ended
 MOST_DEPTH = 200  # containers within containers
 MOST_BITS = 64  # of a whole number
 
-PUSHES = frozenset({  # their argument is the value
-    "BINBYTES", "BINBYTES8", "BINFLOAT", "BININT", "BININT1", "BININT2", "BINSTRING", "BINUNICODE", "BINUNICODE8",
-    "FLOAT", "INT", "LONG", "LONG1", "LONG4", "SHORT_BINBYTES", "SHORT_BINSTRING", "SHORT_BINUNICODE", "STRING",
-    "UNICODE",
-})  # fmt: skip
+PUSHES = frozenset(
+    {  # their argument is the value
+        "BINBYTES",
+        "BINBYTES8",
+        "BINFLOAT",
+        "BININT",
+        "BININT1",
+        "BININT2",
+        "BINSTRING",
+        "BINUNICODE",
+        "BINUNICODE8",
+        "FLOAT",
+        "INT",
+        "LONG",
+        "LONG1",
+        "LONG4",
+        "SHORT_BINBYTES",
+        "SHORT_BINSTRING",
+        "SHORT_BINUNICODE",
+        "STRING",
+        "UNICODE",
+    }
+)
 CONSTANTS: dict[str, Any] = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
 EMPTY: dict[str, Callable[[], Any]] = {"EMPTY_LIST": list, "EMPTY_DICT": dict, "EMPTY_SET": set}
 SCALARS = (str, int, float, bool, bytes, type(None))
 
 
 class Refused(Exception):
-    """What a file asks for and does not get, in words that follow the file's name: "names os.system, …"."""
+    """What a file asks for and does not get, in words that follow the file's name: "names
+    os.system, …".
+    """
 
 
 class Meanings(Protocol):
-    """What names, calls and states stand for. Each method raises Refused for what it does not know."""
+    """What names, calls and states stand for.
+
+    Each method raises Refused for what it does not know.
+    """
 
     def find(self, module: str, name: str) -> Any:
         """What stands for a name."""
@@ -65,29 +90,44 @@ class Machine:
         self.below: list[list[Any]] = []  # what lies under each open mark
         self.memo: dict[int, Any] = {}
         self.actions: dict[str, Callable[[Any], None]] = {
-            "PROTO": self._nothing, "FRAME": self._nothing, "MARK": self._mark,
-            "POP": lambda _: self._drop(), "POP_MARK": lambda _: self._drop_marked(),
-            "PUT": self._put, "BINPUT": self._put, "LONG_BINPUT": self._put,
+            "PROTO": self._nothing,
+            "FRAME": self._nothing,
+            "MARK": self._mark,
+            "POP": lambda _: self._drop(),
+            "POP_MARK": lambda _: self._drop_marked(),
+            "PUT": self._put,
+            "BINPUT": self._put,
+            "LONG_BINPUT": self._put,
             "MEMOIZE": lambda _: self._put(len(self.memo)),
-            "GET": self._get, "BINGET": self._get, "LONG_BINGET": self._get,
+            "GET": self._get,
+            "BINGET": self._get,
+            "LONG_BINGET": self._get,
             "TUPLE": lambda _: self._push(tuple(self._pop_marked())),
-            "TUPLE1": lambda _: self._tuple(1), "TUPLE2": lambda _: self._tuple(2), "TUPLE3": lambda _: self._tuple(3),
+            "TUPLE1": lambda _: self._tuple(1),
+            "TUPLE2": lambda _: self._tuple(2),
+            "TUPLE3": lambda _: self._tuple(3),
             "LIST": lambda _: self._push(self._pop_marked()),
             "DICT": lambda _: self._push(_pairs(self._pop_marked())),
             "FROZENSET": lambda _: self._push(frozenset(map(as_key, self._pop_marked()))),
-            "APPEND": lambda _: self._extend([self._pop()]), "APPENDS": lambda _: self._extend(self._pop_marked()),
+            "APPEND": lambda _: self._extend([self._pop()]),
+            "APPENDS": lambda _: self._extend(self._pop_marked()),
             "SETITEM": lambda _: self._update([self._pop(), self._pop()][::-1]),
             "SETITEMS": lambda _: self._update(self._pop_marked()),
             "ADDITEMS": lambda _: self._add(self._pop_marked()),
-            "GLOBAL": self._global, "STACK_GLOBAL": self._stack_global,
-            "REDUCE": self._reduce, "NEWOBJ": self._new, "BUILD": self._build,
+            "GLOBAL": self._global,
+            "STACK_GLOBAL": self._stack_global,
+            "REDUCE": self._reduce,
+            "NEWOBJ": self._new,
+            "BUILD": self._build,
             "BINPERSID": lambda _: self._push(self.meanings.fetch(self._pop())),
-        }  # fmt: skip
+        }
 
     def run(self, program: bytes) -> Any:
         """Follow a pickle to its end and return what it makes. Raises Refused."""
         if len(program) > MOST_BYTES:
-            raise Refused(f"has {len(program):,} bytes of instructions, and {MOST_BYTES:,} are the most")
+            raise Refused(
+                f"has {len(program):,} bytes of instructions, and {MOST_BYTES:,} are the most"
+            )
         position = 0
         try:
             for count, (opcode, argument, where) in enumerate(pickletools.genops(program)):
@@ -98,7 +138,9 @@ class Machine:
                     break
                 self._step(opcode.name, argument)
         except (ValueError, OverflowError) as error:
-            raise Refused(f"is no sound pickle behind byte {position} ({shown(str(error))})") from None
+            raise Refused(
+                f"is no sound pickle behind byte {position} ({shown(str(error))})"
+            ) from None
         if position + 1 != len(program):
             raise Refused(f"goes on behind its end at byte {position}")
         if len(self.stack) != 1 or self.below:
@@ -109,7 +151,10 @@ class Machine:
     def _step(self, name: str, argument: Any) -> None:
         if name in PUSHES:
             if type(argument) is int and argument.bit_length() > MOST_BITS:
-                raise Refused(f"has a whole number of {argument.bit_length():,} bits, and {MOST_BITS} are the most")
+                raise Refused(
+                    f"has a whole number of {argument.bit_length():,} bits, and {MOST_BITS} are the"
+                    " most"
+                )
             self._push(argument)
         elif name in CONSTANTS:
             self._push(CONSTANTS[name])
@@ -209,7 +254,10 @@ class Machine:
 
 
 def as_key(value: Any) -> Any:
-    """A value that a dict or set may hold as its key: hashing anything deeper may take for ever. Raises Refused."""
+    """A value that a dict or set may hold as its key: hashing anything deeper may take for ever.
+
+    Raises Refused.
+    """
     flat = type(value) is tuple and len(value) <= 8 and all(type(part) in SCALARS for part in value)
     if not flat and type(value) not in SCALARS:
         raise Refused(f"has a {type(value).__name__} as a key, where text or a number is needed")
@@ -223,7 +271,10 @@ def _pairs(values: list[Any]) -> dict[Any, Any]:
 
 
 def _check_depth(root: Any) -> None:
-    """Refuse containers within containers beyond MOST_DEPTH, along the shortest way to each. Raises Refused."""
+    """Refuse containers within containers beyond MOST_DEPTH, along the shortest way to each.
+
+    Raises Refused.
+    """
     seen, level = {id(root)}, [root]
     for _ in range(MOST_DEPTH):
         found: list[Any] = []

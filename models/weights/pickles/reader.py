@@ -1,9 +1,11 @@
-"""Checkpoints that other programs wrote with torch.save, read without running anything that is in them.
+"""Checkpoints that other programs wrote with torch.save, read without running anything that is in
+them.
 
-They are pickles, which elsewhere may name any function and have it called. Here models/weights/pickles/machine.py
-follows their instructions, and models/weights/pickles/allowlist.py knows the few names that a model needs; there is
-no other way and no flag for one. models/weights/load.py reads with it, and models/weights/upstream/adopt.py makes a
-model of what it gives.
+They are pickles, which elsewhere may name any function and have it called. Here
+models/weights/pickles/machine.py follows their instructions, and
+models/weights/pickles/allowlist.py knows the few names that a model needs; there is no other way
+and no flag for one. models/weights/load.py reads with it, and models/weights/upstream/adopt.py
+makes a model of what it gives.
 """
 
 from __future__ import annotations
@@ -27,12 +29,22 @@ from utils.errors import UserError
 MOST_ENTRIES = 50_000
 MOST_SHORT = 64  # bytes of an entry that holds one word, such as the byte order
 ENTRY = re.compile(r"data\.pkl|byteorder|version|\.[a-z_]+|\.data/serialization_id|data/\d{1,9}")
-BROKEN = (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError, KeyError, OverflowError)
+BROKEN = (
+    zipfile.BadZipFile,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+    EOFError,
+    KeyError,
+    OverflowError,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Foreign:
-    """What a file holds: plain values, Tensors, and Records of classes that are not ours (allowlist.py)."""
+    """What a file holds: plain values, Tensors, and Records of classes that are not ours
+    (allowlist.py).
+    """
 
     path: str
     content: Any
@@ -41,8 +53,8 @@ class Foreign:
 def read_foreign(path: str | Path) -> Foreign:
     """Read a checkpoint of another program.
 
-    Raises UserError, in one line, when it is missing, damaged, of a form that cannot be read safely, or names
-    anything but tensors, plain values and the classes of models.
+    Raises UserError, in one line, when it is missing, damaged, of a form that cannot be read
+    safely, or names anything but tensors, plain values and the classes of models.
     """
     with _opened(Path(path)) as archive:
         allowed = Allowlist(archive.storage)
@@ -58,11 +70,17 @@ def _opened(path: Path) -> Iterator[Archive]:
             with zipfile.ZipFile(file) as archive:
                 yield Archive(archive, path.stat().st_size)
     except Refused as error:
-        raise UserError(f"{path}: {error}; take a checkpoint from a source that you trust") from None
+        raise UserError(
+            f"{path}: {error}; take a checkpoint from a source that you trust"
+        ) from None
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror or shown(str(error))}); check --weights") from None
+        raise UserError(
+            f"{path}: cannot be read ({error.strerror or shown(str(error))}); check --weights"
+        ) from None
     except BROKEN as error:
-        raise UserError(f"{path}: is damaged or no checkpoint ({shown(str(error))}); get it anew") from None
+        raise UserError(
+            f"{path}: is damaged or no checkpoint ({shown(str(error))}); get it anew"
+        ) from None
 
 
 def _check_form(start: bytes) -> None:
@@ -72,7 +90,9 @@ def _check_form(start: bytes) -> None:
         raise Refused(f"is a tar file, as torch 0.1 wrote them, which is not read; {again}")
     if not start.startswith(b"PK\x03\x04"):
         if start[:1] == b"\x80":
-            raise Refused(f"is a bare pickle, as torch before 1.6 wrote them, which is not read; {again}")
+            raise Refused(
+                f"is a bare pickle, as torch before 1.6 wrote them, which is not read; {again}"
+            )
         raise Refused("is no file of torch.save")
 
 
@@ -108,8 +128,14 @@ class Archive:
             entry = self.entries.get(f"data/{key}")
             if entry is None or entry.file_size != count * size:
                 held = "nothing" if entry is None else f"{entry.file_size:,} bytes"
-                raise Refused(f"declares {shown(str(count))} values in data/{shown(key)}, which holds {held}")
-            raw = torch.frombuffer(bytearray(self.read(f"data/{key}")), dtype=torch.uint8) if count else torch.empty(0)
+                raise Refused(
+                    f"declares {shown(str(count))} values in data/{shown(key)}, which holds {held}"
+                )
+            raw = (
+                torch.frombuffer(bytearray(self.read(f"data/{key}")), dtype=torch.uint8)
+                if count
+                else torch.empty(0)
+            )
             if self.swapped and count:
                 raw = raw.view(-1, size).flip(1).flatten()
             values = (raw != 0) if kind is torch.bool else raw.view(kind) if count else raw.to(kind)
@@ -135,7 +161,10 @@ def _entries(archive: zipfile.ZipFile, length: int) -> dict[str, zipfile.ZipInfo
     for name, entry in zip(names, found, strict=True):
         inner = name.removeprefix(stem)
         if inner.startswith("code/") or inner == "constants.pkl":
-            raise Refused("is a TorchScript file, which holds code; give the checkpoint that it was exported from")
+            raise Refused(
+                "is a TorchScript file, which holds code; give the checkpoint that it was exported"
+                " from"
+            )
         if not name.startswith(stem) or not ENTRY.fullmatch(inner) or entry.filename != name:
             raise Refused(f"has an entry {shown(name)}, which torch.save does not write")
         if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size:

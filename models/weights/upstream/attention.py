@@ -1,7 +1,7 @@
 """Arguments of a foreign attention module, read off its attributes and the shapes of its weights.
 
-A fork's YAML says what its parser made of it, which differs from fork to fork; the instance knows. Facts: the tables of
-keys in the modules' own files. models/weights/upstream/adopt.py uses it.
+A fork's YAML says what its parser made of it, which differs from fork to fork; the instance knows.
+Facts: the tables of keys in the modules' own files. models/weights/upstream/adopt.py uses it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,14 @@ from models.graph.values import is_number, is_whole
 from models.weights.pickles.allowlist import Record
 
 State = Mapping[str, Tensor]
-LSKA_SIZES = {(3, 3): 7, (3, 5): 11, (5, 7): 23, (5, 11): 35, (5, 13): 41, (5, 17): 53}  # of both long kernels
+LSKA_SIZES = {
+    (3, 3): 7,
+    (3, 5): 11,
+    (5, 7): 23,
+    (5, 11): 35,
+    (5, 13): 41,
+    (5, 17): 53,
+}  # of both long kernels
 
 
 def read_arguments(name: str, record: Record, state: State, written: Any) -> Any:
@@ -26,9 +33,17 @@ def read_arguments(name: str, record: Record, state: State, written: Any) -> Any
     reader = READERS.get(name)
     try:
         found = reader(record, state) if reader else None
-    except (KeyError, IndexError, ZeroDivisionError):  # weights of another form: comparing them will say it
+    except (
+        KeyError,
+        IndexError,
+        ZeroDivisionError,
+    ):  # weights of another form: comparing them will say it
         found = None
-    return written if found is None else {key: value for key, value in found.items() if value is not None}
+    return (
+        written
+        if found is None
+        else {key: value for key, value in found.items() if value is not None}
+    )
 
 
 def _attribute(record: Record, *names: str) -> Any:
@@ -44,11 +59,18 @@ def _ratio(state: State, key: str) -> int:
 def _cbam(_: Record, state: State) -> dict[str, Any]:
     spatial = state.get("spatial_attention.conv.weight")
     size = {} if spatial is None else {"kernel_size": spatial.shape[-1]}
-    return {"reduction": _ratio(state, "channel_attention.fc1.weight"), "no_spatial": spatial is None, **size}
+    return {
+        "reduction": _ratio(state, "channel_attention.fc1.weight"),
+        "no_spatial": spatial is None,
+        **size,
+    }
 
 
 def _gam(_: Record, state: State) -> dict[str, Any]:
-    print("warning: GAM: the file does not say whether its channel branch ends in a sigmoid; it is taken to")
+    print(
+        "warning: GAM: the file does not say whether its channel branch ends in a sigmoid; it is"
+        " taken to"
+    )
     first = state["spatial_attention.0.weight"]
     grouped = first.shape[1] < state["channel_attention.2.weight"].shape[0]
     return {"rate": _ratio(state, "channel_attention.0.weight"), "group": grouped}
@@ -84,15 +106,24 @@ def _lska(record: Record, state: State) -> dict[str, Any]:
 
 READERS: Mapping[str, Callable[[Record, State], dict[str, Any]]] = {
     "SimAM": lambda record, _: {"e_lambda": _attribute(record, "e_lambda")},
-    "SE": lambda _, state: {"reduction": _ratio(state, "fc.0.weight"), "bias": "fc.0.bias" in state},
+    "SE": lambda _, state: {
+        "reduction": _ratio(state, "fc.0.weight"),
+        "bias": "fc.0.bias" in state,
+    },
     "ECA": lambda _, state: {"k_size": state["conv.weight"].shape[-1]},
     "EMA": lambda record, _: {"factor": _attribute(record, "groups", "factor")},
     "CoordAttention": lambda _, state: {"reduction": _ratio(state, "conv1.weight")},
     "TripletAttention": lambda _, state: {
-        "no_spatial": "hw.conv.conv.weight" not in state, "kernel_size": state["cw.conv.conv.weight"].shape[-1]
+        "no_spatial": "hw.conv.conv.weight" not in state,
+        "kernel_size": state["cw.conv.conv.weight"].shape[-1],
     },
     "NAM": lambda _, state: {},
     "BAM": lambda _, state: {"reduction": _ratio(state, "spatial_att.conv_reduce.weight")},
-    "CBAM": _cbam, "GAM": _gam, "DoubleAttention": _double, "ShuffleAttention": _shuffle, "GlobalContext": _context,
-    "ACmix": _acmix, "LSKA": _lska,
-}  # fmt: skip
+    "CBAM": _cbam,
+    "GAM": _gam,
+    "DoubleAttention": _double,
+    "ShuffleAttention": _shuffle,
+    "GlobalContext": _context,
+    "ACmix": _acmix,
+    "LSKA": _lska,
+}

@@ -1,7 +1,7 @@
 """How a foreign checkpoint was trained, as far as our configuration has the same fields.
 
-models/weights/upstream/adopt.py puts it into the Checkpoint; detect.py and api/yolo.py take the picture size from
-there.
+models/weights/upstream/adopt.py puts it into the Checkpoint; detect.py and api/yolo.py take the
+picture size from there.
 """
 
 from __future__ import annotations
@@ -15,8 +15,20 @@ from utils.cli import build
 from utils.config import Hyperparameters, TrainConfig
 from utils.errors import UserError
 
-OPTIONS = ("epochs", "batch_size", "imgsz", "optimizer", "seed", "cos_lr", "label_smoothing", "patience", "single_cls",
-           "rect", "multi_scale", "close_mosaic")  # fmt: skip
+OPTIONS = (
+    "epochs",
+    "batch_size",
+    "imgsz",
+    "optimizer",
+    "seed",
+    "cos_lr",
+    "label_smoothing",
+    "patience",
+    "single_cls",
+    "rect",
+    "multi_scale",
+    "close_mosaic",
+)
 OTHER_NAMES = {"batch": "batch_size", "nbs": "nominal_batch"}  # YOLOv8's
 SCALED = ("box", "cls", "obj")  # which YOLOv5 rewrites in place, on the model, before it trains
 
@@ -24,7 +36,11 @@ SCALED = ("box", "cls", "obj")  # which YOLOv5 rewrites in place, on the model, 
 def read_recipe(content: Any, root: Record) -> tuple[dict[str, Any], dict[str, Any]]:
     """(config, hyp): fields of TrainConfig and Hyperparameters whose values ours would take too."""
     content = content if isinstance(content, dict) else {}
-    options = _mapping(content.get("opt")) or _mapping(content.get("train_args")) or _mapping(root.get("args"))
+    options = (
+        _mapping(content.get("opt"))
+        or _mapping(content.get("train_args"))
+        or _mapping(root.get("args"))
+    )
     hyp = _mapping(options.get("hyp"))
     if not hyp:
         of_model = _mapping(root.get("hyp"))

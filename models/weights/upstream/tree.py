@@ -1,7 +1,8 @@
-"""A foreign network as a tree: its modules by path, its tensors by key, the attributes that weights do not show.
+"""A foreign network as a tree: its modules by path, its tensors by key, the attributes that weights
+do not show.
 
-models/weights/upstream/adopt.py makes a graph of it. Records and tensors are what models/weights/pickles/reader.py
-read.
+models/weights/upstream/adopt.py makes a graph of it. Records and tensors are what
+models/weights/pickles/reader.py read.
 """
 
 from __future__ import annotations
@@ -30,7 +31,10 @@ ATTRIBUTES: dict[type[nn.Module], tuple[str, ...]] = {
 
 @dataclass(slots=True)
 class Tree:
-    """modules: path, such as model.0.conv -> Record. state: state-dict key -> tensor. Both in the file's order."""
+    """modules: path, such as model.0.conv -> Record. state: state-dict key -> tensor.
+
+    Both in the file's order.
+    """
 
     modules: dict[str, Record] = field(default_factory=dict)
     state: dict[str, Tensor] = field(default_factory=dict)
@@ -51,7 +55,9 @@ def read_tree(root: Record) -> Tree:
     """Follow _modules from the root. Raises UserError for what is no network."""
     tree, count = Tree(), 0
     for path, record in _walk(root, "", 0):
-        count += 1 + sum(len(members(record, kind)) for kind in ("_modules", "_parameters", "_buffers"))
+        count += 1 + sum(
+            len(members(record, kind)) for kind in ("_modules", "_parameters", "_buffers")
+        )
         if count > MOST_MEMBERS:
             raise UserError(f"has more than {MOST_MEMBERS:,} modules and tensors")
         tree.modules[path] = record
@@ -61,7 +67,9 @@ def read_tree(root: Record) -> Tree:
                 if value is not None and name not in dropped:
                     key = f"{path}.{name}" if path else name
                     if not isinstance(value, Tensor):
-                        raise UserError(f"{shorten(key)}: is a {type(value).__name__}, where a tensor is needed")
+                        raise UserError(
+                            f"{shorten(key)}: is a {type(value).__name__}, where a tensor is needed"
+                        )
                     tree.state[key] = value
     check_shared(tree.state)
     return tree
@@ -73,7 +81,9 @@ def members(record: Record, kind: str) -> dict[str, Any]:
     if found is None:
         return {}
     named = isinstance(found, dict) and len(found) <= MOST_MEMBERS
-    if not named or not all(isinstance(name, str) and len(name) <= MOST_NAME and "." not in name for name in found):
+    if not named or not all(
+        isinstance(name, str) and len(name) <= MOST_NAME and "." not in name for name in found
+    ):
         raise UserError(f"{shorten(record.kind)}: its {kind} are no names with values")
     return found
 
@@ -86,11 +96,16 @@ def _walk(record: Record, path: str, depth: int) -> Iterator[tuple[str, Record]]
         if isinstance(child, Record):
             yield from _walk(child, f"{path}.{name}" if path else name, depth + 1)
         elif child is not None:
-            raise UserError(f"{shorten(name)}: is a {type(child).__name__}, where a module is needed")
+            raise UserError(
+                f"{shorten(name)}: is a {type(child).__name__}, where a module is needed"
+            )
 
 
 def plain(value: Any, level: int = 0, budget: list[int] | None = None) -> Any:
-    """A value of the file as numbers, text, lists and dictionaries. Raises UserError for what is none of these."""
+    """A value of the file as numbers, text, lists and dictionaries.
+
+    Raises UserError for what is none of these.
+    """
     budget = [MOST_VALUES] if budget is None else budget
     budget[0] -= 1
     if budget[0] < 0 or level > MOST_LEVELS:
@@ -98,31 +113,55 @@ def plain(value: Any, level: int = 0, budget: list[int] | None = None) -> Any:
     if isinstance(value, Record):
         value = value.state or {}
     if isinstance(value, Array):
-        value = [] if value.values is None or value.values.size > MOST_VALUES else value.values.tolist()
+        value = (
+            [] if value.values is None or value.values.size > MOST_VALUES else value.values.tolist()
+        )
     if isinstance(value, dict):
-        return {key: plain(part, level + 1, budget) for key, part in value.items() if isinstance(key, (str, int))}
+        return {
+            key: plain(part, level + 1, budget)
+            for key, part in value.items()
+            if isinstance(key, (str, int))
+        }
     if isinstance(value, (list, tuple)):
         return [plain(part, level + 1, budget) for part in value]
-    if value is None or isinstance(value, (bool, int, float)) or (isinstance(value, str) and len(value) <= MOST_TEXT):
+    if (
+        value is None
+        or isinstance(value, (bool, int, float))
+        or (isinstance(value, str) and len(value) <= MOST_TEXT)
+    ):
         return value
     raise UserError(f"has {shorten(value)} among its options, where text or a number is needed")
 
 
 def check_attributes(path: str, ours: nn.Module, theirs: Record) -> None:
-    """Compare what a module computes beyond its weights. Raises UserError that names path and value."""
+    """Compare what a module computes beyond its weights.
+
+    Raises UserError that names path and value.
+    """
     names = ATTRIBUTES.get(type(ours), ())
-    pairs = [(name, _pair(getattr(ours, name)), _pair(theirs.get(name, getattr(ours, name)))) for name in names]
+    pairs = [
+        (name, _pair(getattr(ours, name)), _pair(theirs.get(name, getattr(ours, name))))
+        for name in names
+    ]
     if type(ours) is nn.BatchNorm2d:
         pairs.append(("eps", NORM_EPSILON, theirs.get("eps", NORM_EPSILON)))
     if isinstance(ours, Bottleneck):
         pairs.append(("add", ours.residual, theirs.get("add", ours.residual)))
     if isinstance(ours, Conv) and not ours.own_activation:
-        pairs.append(("act", type(ours.act).__name__, class_name(members(theirs, "_modules").get("act"))))
+        pairs.append(
+            ("act", type(ours.act).__name__, class_name(members(theirs, "_modules").get("act")))
+        )
     for name, expected, found in pairs:
-        same = abs(found - expected) < 1e-9 if is_number(found) and is_number(expected) else found == expected
+        same = (
+            abs(found - expected) < 1e-9
+            if is_number(found) and is_number(expected)
+            else found == expected
+        )
         if not same:
-            raise UserError(f"{path}: {name} is {shorten(found)}, where this project's {type(ours).__name__} has "
-                            f"{shorten(expected)}; it would compute something else")  # fmt: skip
+            raise UserError(
+                f"{path}: {name} is {shorten(found)}, where this project's {type(ours).__name__}"
+                f" has {shorten(expected)}; it would compute something else"
+            )
 
 
 def _pair(value: Any) -> Any:

@@ -21,7 +21,10 @@ def test_the_policy_names_the_script_that_is_there() -> None:
 
 
 def test_tables_keep_what_is_sorted_by() -> None:
-    text = table([("arm", 'a "hint"', False), ("ms", "", True)], [("dominated", [("<b>", "<b>"), ("1,000", "1000")])])
+    text = table(
+        [("arm", 'a "hint"', False), ("ms", "", True)],
+        [("dominated", [("<b>", "<b>"), ("1,000", "1000")])],
+    )
     assert 'title="a &quot;hint&quot;"' in text
     assert '<tr class="dominated"><th data-value="&lt;b&gt;">&lt;b&gt;</th>' in text
     assert '<td class="number" data-value="1000">1,000</td>' in text

@@ -1,4 +1,6 @@
-"""From cells to figures: pairs, curves, time to a target, dominated arms, differences of classes and sizes."""
+"""From cells to figures: pairs, curves, time to a target, dominated arms, differences of classes
+and sizes.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,10 @@ def test_difference_is_of_pairs() -> None:
 def test_sizes_and_classes() -> None:
     own = {seed: make_cell("SE@neck", seed, 0.5, classes=("a", "a")) for seed in range(3)}
     plain = {seed: make_cell("plain", seed, 0.4, classes=("a", "a")) for seed in range(3)}
-    assert {name: round(value.mean, 6) for name, value in by_size(own, plain).items()} == {"small": 0.1, "medium": 0.1}
+    assert {name: round(value.mean, 6) for name, value in by_size(own, plain).items()} == {
+        "small": 0.1,
+        "medium": 0.1,
+    }
     assert list(by_class(own, plain)) == ["a", "a (1)"]
     assert by_class(own, plain)["a"].mean == pytest.approx(0.1, abs=0.01)
 
@@ -55,7 +60,10 @@ def test_curves_go_as_far_as_all_seeds() -> None:
 
 def test_time_to_a_target() -> None:
     rising = [{"metrics/mAP_0.5:0.95": value} for value in (0.1, 0.2, 0.3, 0.4)]
-    cells = {seed: dataclasses.replace(make_cell("plain", seed, 0.4), curve=rising[: 4 - seed]) for seed in range(3)}
+    cells = {
+        seed: dataclasses.replace(make_cell("plain", seed, 0.4), curve=rising[: 4 - seed])
+        for seed in range(3)
+    }
     found = reach(cells, 0.3)
     assert (found.seeds, found.of, found.epochs) == (2, 3, 3)
     assert found.seconds == pytest.approx(3 * 100 * 0.032)
@@ -72,8 +80,14 @@ def test_seconds_of_a_cell_that_was_interrupted_are_those_of_all_epochs() -> Non
 
 
 def test_dominated() -> None:
-    points = {"plain": (1.0, 0.0), "good": (1.2, 0.5), "as good and slower": (1.3, 0.5), "worse": (1.1, -0.1),
-              "better and slower": (1.4, 0.6), "equal": (1.2, 0.5)}  # fmt: skip
+    points = {
+        "plain": (1.0, 0.0),
+        "good": (1.2, 0.5),
+        "as good and slower": (1.3, 0.5),
+        "worse": (1.1, -0.1),
+        "better and slower": (1.4, 0.6),
+        "equal": (1.2, 0.5),
+    }
     assert find_dominated(points) == {"as good and slower", "worse"}
 
 

@@ -36,13 +36,20 @@ def test_a_control_that_helps_is_a_warning(mixed: StudyResult) -> None:
     (line,) = [line for line in lines if line.name == "A/A"]
     assert line.verdict is not None
     wrong = dataclasses.replace(line, verdict=dataclasses.replace(line.verdict, verdict="helps"))
-    assert "chance in one study of twenty, else the other verdicts deserve as little trust" in sentence(wrong, 0.005)
+    assert (
+        "chance in one study of twenty, else the other verdicts deserve as little trust"
+        in sentence(wrong, 0.005)
+    )
 
 
 def test_failed_cells_are_told_with_their_arm(mixed: StudyResult) -> None:
     said = {line.name: sentence(line, 0.005) for line in make_lines(mixed)}
     assert [name for name, text in said.items() if "(1 cell failed)" in text] == ["CBAM@neck"]
-    lost = make_study({"SE@neck": 0.0}, failed={f"SE@neck seed {seed}": "no memory" for seed in range(5)}, verdicts=())
+    lost = make_study(
+        {"SE@neck": 0.0},
+        failed={f"SE@neck seed {seed}": "no memory" for seed in range(5)},
+        verdicts=(),
+    )
     line = next(line for line in make_lines(lost) if line.name == "SE@neck")
     assert sentence(line, 0.005) == "has no verdict: no cell could be compared (5 cells failed)"
 
@@ -55,7 +62,9 @@ def test_one_seed_promises_a_verdict_and_no_power() -> None:
 
 
 def test_more_seeds_than_were_looked_for_are_no_promise(mixed: StudyResult) -> None:
-    line = next(line for line in make_lines(mixed) if line.verdict and line.verdict.verdict == "no evidence")
+    line = next(
+        line for line in make_lines(mixed) if line.verdict and line.verdict.verdict == "no evidence"
+    )
     assert line.verdict is not None
     noisy = dataclasses.replace(line.verdict, further_seeds=200 - line.verdict.seeds)
     said = sentence(dataclasses.replace(line, name="SE@neck", verdict=noisy), 0.005)
@@ -63,7 +72,9 @@ def test_more_seeds_than_were_looked_for_are_no_promise(mixed: StudyResult) -> N
 
 
 def test_markdown_and_latex_are_escaped() -> None:
-    lines = make_lines(make_study({"<script>alert(1)</script>@neck": 0.02, 'x $y^2$ & _{a}%@"neck"': 0.0}))
+    lines = make_lines(
+        make_study({"<script>alert(1)</script>@neck": 0.02, 'x $y^2$ & _{a}%@"neck"': 0.0})
+    )
     assert r"&lt;script&gt;alert\(1\)&lt;/script&gt;@neck" in markdown(lines)
     assert all(row.count(" | ") == markdown(lines).splitlines()[0].count(" | ")
                for row in markdown(lines).splitlines()[2:])  # fmt: skip
@@ -82,7 +93,11 @@ def test_cells_csv(mixed: StudyResult) -> None:
     assert float(first["train_seconds"]) == pytest.approx(0.032 * 100 * 20)
     assert first["ap_large"] == ""
     assert rows[-1]["state"] == "failed"
-    assert (rows[-1]["arm"], rows[-1]["seed"], rows[-1]["reason"]) == ("CBAM@neck", "4", "out of memory <3 GiB>")
+    assert (rows[-1]["arm"], rows[-1]["seed"], rows[-1]["reason"]) == (
+        "CBAM@neck",
+        "4",
+        "out of memory <3 GiB>",
+    )
     control = next(row for row in rows if row["arm"] == "A/A")
     assert (control["block"], control["seed"]) == ("0", "1000")
 

@@ -1,4 +1,6 @@
-"""The report of made-up studies: right whatever came out, the same bytes each time, nothing in it that could run."""
+"""The report of made-up studies: right whatever came out, the same bytes each time, nothing in it
+that could run.
+"""
 
 from __future__ import annotations
 
@@ -68,12 +70,17 @@ def mixed_page(mixed: StudyResult) -> str:
 
 @pytest.fixture(scope="module")
 def nasty() -> StudyResult:
-    study = make_study({NASTY: 0.02, 'x $y^2$ & _{a}%@"neck"': 0.0}, causes={NASTY: ["<img src=x onerror=alert(2)>"]})
+    study = make_study(
+        {NASTY: 0.02, 'x $y^2$ & _{a}%@"neck"': 0.0},
+        causes={NASTY: ["<img src=x onerror=alert(2)>"]},
+    )
     cells = [dataclasses.replace(cell, metrics={**cell.metrics, "classes": [
         {"class_id": 0, "name": "<b>red</b>", "ap": 0.4}, {"class_id": 1, "name": "白", "ap": 0.3}]})
         for cell in study.cells]  # fmt: skip
     config = dataclasses.replace(study.config, data="<i>data</i>.yaml", cfg='a"b.yaml')
-    return dataclasses.replace(study, cells=cells, config=config, provenance={"command": "x </pre><script>"})
+    return dataclasses.replace(
+        study, cells=cells, config=config, provenance={"command": "x </pre><script>"}
+    )
 
 
 def test_verdicts_come_first_and_say_what_happened(mixed_page: str) -> None:
@@ -91,13 +98,17 @@ def test_verdicts_come_first_and_say_what_happened(mixed_page: str) -> None:
 def test_a_corrected_difference_is_not_called_a_mean(mixed_page: str) -> None:
     assert "Mean paired difference" not in mixed_page
     assert "corrected for a part of that" in mixed_page
-    assert "1\N{NO-BREAK SPACE}CBAM@neck" in mixed_page  # an arm's number stays with it in the legend
+    assert (
+        "1\N{NO-BREAK SPACE}CBAM@neck" in mixed_page
+    )  # an arm's number stays with it in the legend
 
 
 def test_a_study_of_which_nothing_was_finished() -> None:
     study = make_study({"SimAM@neck": 0.0})
     failed = {f"SimAM@neck seed {seed}": "no" for seed in range(5)}
-    bare = dataclasses.replace(study, cells=[], verdicts=[], noise=None, costs={}, causes={}, failed=failed)
+    bare = dataclasses.replace(
+        study, cells=[], verdicts=[], noise=None, costs={}, causes={}, failed=failed
+    )
     page = render(bare)
     assert "The arm has no result. 5 cells failed." in page
     assert "<svg" not in page
@@ -105,7 +116,9 @@ def test_a_study_of_which_nothing_was_finished() -> None:
 
 
 def test_an_arm_without_any_figures(mixed: StudyResult) -> None:
-    nothing = ArmVerdict("SimAM@neck", 0, math.nan, math.nan, math.nan, math.nan, math.nan, "no evidence", 3, "")
+    nothing = ArmVerdict(
+        "SimAM@neck", 0, math.nan, math.nan, math.nan, math.nan, math.nan, "no evidence", 3, ""
+    )
     verdicts = [nothing if verdict.arm == "SimAM@neck" else verdict for verdict in mixed.verdicts]
     study = dataclasses.replace(mixed, verdicts=verdicts, cells=[], costs={})
     assert "SimAM@neck</b> has no verdict: no cell could be compared." in render(study)
@@ -121,7 +134,10 @@ def test_the_page_is_whole_and_asks_for_nothing(mixed_page: str) -> None:
             assert str(attributes.get(name, "#")).startswith(("#", "data:,")), f"{tag} {name}"
     assert "@import" not in page
     assert set(re.findall(r"url\(([^)]*)", page)) <= set(re.findall(r"url\((#[^)]*)", page))
-    assert set(re.findall(r"https?://[\w./]+", page)) <= {"http://www.w3.org/1999/xlink", "http://www.w3.org/2000/svg"}
+    assert set(re.findall(r"https?://[\w./]+", page)) <= {
+        "http://www.w3.org/1999/xlink",
+        "http://www.w3.org/2000/svg",
+    }
     identifiers = [attributes["id"] for _, attributes, _ in reader.found if "id" in attributes]
     assert len(identifiers) == len(set(identifiers))
     referred = set(re.findall(r'(?:href="#|url\(#)([^")]+)', page))
@@ -143,7 +159,9 @@ def test_names_are_shown_and_never_run(nasty: StudyResult) -> None:
     assert any(text.startswith("1  <script>alert(1)") for text in reader.texts("text"))
 
 
-def test_files_are_the_same_bytes_each_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_files_are_the_same_bytes_each_time(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for folder in ("a", "b"):
         write_report(make_study({"CBAM@neck": 0.012}), tmp_path / folder)
     assert {path.name for path in (tmp_path / "a").iterdir()} == set(FILES)
@@ -160,7 +178,10 @@ def test_forest_shows_intervals_where_they_are(mixed: StudyResult) -> None:
     ticks = [(float(x), float(text.replace("−", "-"))) for x, text in
              re.findall(r'text-anchor: middle[^>]* x="([\d.]+)"[^>]*>(−?[\d.]+)</text>', svg)]  # fmt: skip
     (x0, v0), (x1, v1) = ticks[0], ticks[-1]
-    drawn = {round(v0 + (float(x) - x0) * (v1 - v0) / (x1 - x0), 2) for x in re.findall(r"[ML] ([\d.]+) ", svg)}
+    drawn = {
+        round(v0 + (float(x) - x0) * (v1 - v0) / (x1 - x0), 2)
+        for x in re.findall(r"[ML] ([\d.]+) ", svg)
+    }
     for verdict in mixed.verdicts:
         for end in (verdict.low, verdict.high):
             assert min(abs(100 * end - value) for value in drawn) < 0.011
@@ -173,8 +194,10 @@ def test_forest_shows_intervals_where_they_are(mixed: StudyResult) -> None:
 
 def test_epochs_are_whole_numbers() -> None:
     lines = make_lines(make_study({f"SimAM@p{number}": 0.0 for number in range(6)}))
-    svg = charts.learning({line.name: np.full((1, 12), 0.4) for line in lines}, lines, is_narrow=False)
-    epochs = re.findall(r'text-anchor: middle[^>]*>([\d.]+)</text>', svg)
+    svg = charts.learning(
+        {line.name: np.full((1, 12), 0.4) for line in lines}, lines, is_narrow=False
+    )
+    epochs = re.findall(r"text-anchor: middle[^>]*>([\d.]+)</text>", svg)
     assert len(epochs) >= 4
     assert all(text.isdecimal() for text in epochs)
 
@@ -187,7 +210,9 @@ def test_charts_of_25_arms() -> None:
     faded = [line.number for line in lines if line.is_dominated]
     assert faded
     points = charts.cost_benefit(lines, is_narrow=False)
-    assert all(f">{line.number}</text>" in points for line in lines if line.name not in (PLAIN, "A/A"))
+    assert all(
+        f">{line.number}</text>" in points for line in lines if line.name not in (PLAIN, "A/A")
+    )
 
 
 def test_columns_that_nobody_fills_are_left_out(mixed: StudyResult) -> None:

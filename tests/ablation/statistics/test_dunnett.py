@@ -1,4 +1,6 @@
-"""Dunnett's distribution against published tables, Student's t and simulation; contrasts against least squares."""
+"""Dunnett's distribution against published tables, Student's t and simulation; contrasts against
+least squares.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,13 @@ import math
 import numpy as np
 import pytest
 
-from ablation.statistics.dunnett import adjusted_p, contrasts, critical_value, expected_power, scale_nodes
+from ablation.statistics.dunnett import (
+    adjusted_p,
+    contrasts,
+    critical_value,
+    expected_power,
+    scale_nodes,
+)
 from utils.seeds import stream
 
 
@@ -19,7 +27,9 @@ def test_critical_values_are_dunnetts(arms, df, expected):
     assert critical_value(arms, df) == pytest.approx(expected, abs=0.006)
 
 
-@pytest.mark.parametrize(("df", "expected"), [(2, 4.302653), (3, 3.182446), (4, 2.776445), (30, 2.042272)])
+@pytest.mark.parametrize(
+    ("df", "expected"), [(2, 4.302653), (3, 3.182446), (4, 2.776445), (30, 2.042272)]
+)
 def test_one_arm_is_students_t(df, expected):
     assert critical_value(1, df) == pytest.approx(expected, abs=2e-6)
     assert adjusted_p(expected, 1, df) == pytest.approx(0.05, abs=1e-6)
@@ -38,7 +48,9 @@ def test_power_is_the_share_of_simulated_tests():
     rng = stream("power")
     t = (3.0 + rng.standard_normal(200_000)) / np.sqrt(rng.chisquare(6, 200_000) / 6)
     assert expected_power(3.0, 2.4, 6, 1e6) == pytest.approx((t > 2.4).mean(), abs=0.005)
-    unsure = 3.0 * np.sqrt(rng.chisquare(2, 200_000) / 2)  # the error was estimated with two degrees of freedom
+    unsure = 3.0 * np.sqrt(
+        rng.chisquare(2, 200_000) / 2
+    )  # the error was estimated with two degrees of freedom
     t = (unsure + rng.standard_normal(200_000)) / np.sqrt(rng.chisquare(6, 200_000) / 6)
     assert expected_power(3.0, 2.4, 6, 2) == pytest.approx((t > 2.4).mean(), abs=0.005)
     u, weights = scale_nodes(6)
@@ -97,19 +109,27 @@ def test_a_stack_of_studies_is_each_of_them():
     stack = np.stack([holed(), stream("other").normal(0, 1, (5, 6))])
     together, apart = contrasts(stack), [contrasts(one) for one in stack]
     for name in ("pairs", "difference", "variance", "error", "family", "df"):
-        np.testing.assert_allclose(getattr(together, name), np.stack([getattr(one, name) for one in apart]))
+        np.testing.assert_allclose(
+            getattr(together, name), np.stack([getattr(one, name) for one in apart])
+        )
 
 
 def test_extra_baseline_seeds_correct_luck_with_the_error_they_claim():
-    """Without common noise of the seeds half of the baseline's luck is known from a second set; error says so."""
+    """Without common noise of the seeds half of the baseline's luck is known from a second set;
+    error says so.
+    """
     scores = stream("extra").normal(0, 1, (4000, 9, 10))
     scores[:, 1:, 5:] = np.nan
     found = contrasts(scores)
     errors = found.difference
     assert errors.std() == pytest.approx(math.sqrt(1.5 / 5), rel=0.04)  # 2 / 5 without
-    assert errors.std() < np.sqrt((found.error**2).mean()) < 1.2 * errors.std()  # the guard errs on one side
+    assert (
+        errors.std() < np.sqrt((found.error**2).mean()) < 1.2 * errors.std()
+    )  # the guard errs on one side
     common = scores + 5 * stream("common").normal(0, 1, (4000, 1, 10))
-    assert contrasts(common).difference.std() == pytest.approx(math.sqrt(2 / 5), rel=0.04)  # pairs alone are better
+    assert contrasts(common).difference.std() == pytest.approx(
+        math.sqrt(2 / 5), rel=0.04
+    )  # pairs alone are better
 
 
 def test_more_arms_than_eight_add_no_degrees_of_freedom():

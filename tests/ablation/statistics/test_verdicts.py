@@ -1,4 +1,6 @@
-"""Verdicts on studies whose answer is known, exact tests against enumeration, and input that makes no sense."""
+"""Verdicts on studies whose answer is known, exact tests against enumeration, and input that makes
+no sense.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +15,18 @@ from utils.errors import UserError
 from utils.seeds import stream
 
 
-def study(arms: int = 3, seeds: int = 5, sd: float = 0.002, **effects: float) -> dict[str, dict[int, float]]:
+def study(
+    arms: int = 3, seeds: int = 5, sd: float = 0.002, **effects: float
+) -> dict[str, dict[int, float]]:
     """plain, a0, a1 …: 0.4 plus what the seed does, plus noise, plus the effects by name."""
     rng = stream("study", arms, seeds)
     common = rng.normal(0, 0.004, seeds)
     names = ["plain", *(f"a{place}" for place in range(arms))]
     return {
-        name: {seed: 0.4 + effects.get(name, 0.0) + common[seed] + rng.normal(0, sd) for seed in range(seeds)}
+        name: {
+            seed: 0.4 + effects.get(name, 0.0) + common[seed] + rng.normal(0, sd)
+            for seed in range(seeds)
+        }
         for name in names
     }
 
@@ -33,7 +40,11 @@ def test_verdicts_follow_the_intervals_and_p():
     assert list(found) == ["a0", "a1", "a2"]
     assert [found[arm].verdict for arm in found] == ["no evidence", "helps", "hurts"]
     for verdict in found.values():
-        assert (verdict.low > 0 or verdict.high < 0) == (verdict.p < 0.05) == (verdict.verdict != "no evidence")
+        assert (
+            (verdict.low > 0 or verdict.high < 0)
+            == (verdict.p < 0.05)
+            == (verdict.verdict != "no evidence")
+        )
         assert verdict.low < verdict.difference < verdict.high
         assert verdict.seeds == 5
     assert found["a1"].further_seeds == found["a2"].further_seeds == 0
@@ -41,7 +52,10 @@ def test_verdicts_follow_the_intervals_and_p():
 
 def test_one_arm_is_the_paired_t_test():
     """By hand: differences 1 2 3 4 5 hundredths, t = 3 / sqrt(2.5 / 5) = 4.243, 4 df, p = 0.0132."""
-    scores = {"plain": dict.fromkeys(range(5), 0.3), "x": {seed: 0.3 + 0.01 * (seed + 1) for seed in range(5)}}
+    scores = {
+        "plain": dict.fromkeys(range(5), 0.3),
+        "x": {seed: 0.3 + 0.01 * (seed + 1) for seed in range(5)},
+    }
     (verdict,) = compare(scores, "plain")
     assert verdict.difference == pytest.approx(0.03)
     assert verdict.p == pytest.approx(0.01324, abs=1e-5)
@@ -65,7 +79,7 @@ def test_a_noisy_arm_has_a_wider_interval_than_a_quiet_one():
 
 
 def test_two_seeds_never_say_helps():
-    (verdict, *_) = compare(study(6, seeds=2, sd=1e-5, a0=0.2), "plain")
+    verdict, *_ = compare(study(6, seeds=2, sd=1e-5, a0=0.2), "plain")
     assert verdict.low > 0
     assert verdict.verdict == "no evidence"
     assert verdict.further_seeds >= 1
@@ -124,7 +138,10 @@ def test_scores_that_do_not_vary_are_no_evidence():
 
 
 def test_controls_are_a_family_of_their_own():
-    """A/A: other seeds. It widens no interval of the others, and one among them gets a single arm's interval."""
+    """A/A: other seeds.
+
+    It widens no interval of the others, and one among them gets a single arm's interval.
+    """
     scores = study(3)
     alone = compare(scores, "plain")
     rng = stream("control")
@@ -133,7 +150,9 @@ def test_controls_are_a_family_of_their_own():
     assert list(found.values())[:3] == alone
     gaps = np.array(list(scores["A/A"].values())) - np.array(list(scores["plain"].values()))
     assert found["A/A"].difference == pytest.approx(gaps.mean())
-    assert found["A/A"].high - gaps.mean() == pytest.approx(2.776445 * gaps.std(ddof=1) / math.sqrt(5), rel=1e-6)
+    assert found["A/A"].high - gaps.mean() == pytest.approx(
+        2.776445 * gaps.std(ddof=1) / math.sqrt(5), rel=1e-6
+    )
     assert found["A/A"].note.startswith("a control")
 
 
@@ -150,7 +169,9 @@ def test_a_correction_by_further_baseline_seeds_is_told():
 
 def test_a_control_is_not_asked_for_gains_or_further_seeds():
     scores = study(1)
-    scores["A/A"] = {seed + 1000: score + 0.02 * (seed % 2) for seed, score in scores["plain"].items()}
+    scores["A/A"] = {
+        seed + 1000: score + 0.02 * (seed % 2) for seed, score in scores["plain"].items()
+    }
     verdict = by_arm(scores, "plain", controls=["A/A"])["A/A"]
     assert verdict.further_seeds == 0
     assert "gain" not in verdict.note
@@ -206,9 +227,13 @@ def test_sign_flip_beside_the_verdict_says_when_it_can_decide():
 
 
 def test_further_seeds_grow_with_noise_and_end_where_delta_is_ruled_out():
-    quiet, loud = (by_arm(study(3, sd=sd, a0=0.004), "plain")["a0"].further_seeds for sd in (0.004, 0.008))
+    quiet, loud = (
+        by_arm(study(3, sd=sd, a0=0.004), "plain")["a0"].further_seeds for sd in (0.004, 0.008)
+    )
     assert 0 < quiet < loud
-    verdict = by_arm(study(3, sd=0.004), "plain")["a0"]  # too few seeds for delta, had it not lost already
+    verdict = by_arm(study(3, sd=0.004), "plain")[
+        "a0"
+    ]  # too few seeds for delta, had it not lost already
     assert verdict.further_seeds == 0
     assert "gain of 0.5 mAP is ruled out" in verdict.note
     verdict = by_arm(study(3, sd=0.1), "plain")["a0"]
@@ -234,8 +259,11 @@ def test_futility_believes_what_an_arm_has_shown():
 
 def test_noise_is_known_from_the_scores():
     scores = {
-        "plain": {0: 0.1, 1: 0.2, 2: 0.3}, "x": {0: 0.12, 1: 0.2, 2: 0.34}, "A/A": {7: 0.1, 8: 0.2}, "lost": {},
-    }  # fmt: skip
+        "plain": {0: 0.1, 1: 0.2, 2: 0.3},
+        "x": {0: 0.12, 1: 0.2, 2: 0.34},
+        "A/A": {7: 0.1, 8: 0.2},
+        "lost": {},
+    }
     found = noise(scores, "plain", ["A/A"])
     assert found.sd_pair == pytest.approx(0.02)
     squares = [2 * 0.01, sum((value - 0.22) ** 2 for value in (0.12, 0.2, 0.34)), 2 * 0.05**2]

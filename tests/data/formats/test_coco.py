@@ -1,4 +1,6 @@
-"""data/formats/coco.py: instances files, matched by name; polygons of several parts; wrong annotations."""
+"""data/formats/coco.py: instances files, matched by name; polygons of several parts; wrong
+annotations.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,10 @@ def test_boxes_classes_by_name_and_what_is_dropped(tmp_path: Path) -> None:
     np.testing.assert_allclose(labels.boxes, [[10.5, 20, 40.5, 60], [0, 90, 15, 100]])
     assert labels.classes.tolist() == [1, 0]
     assert labels.segments == ()
-    assert [(entry.row, entry.kind.split()[0]) for entry in labels.entries] == [(3, "box"), (4, "class")]
+    assert [(entry.row, entry.kind.split()[0]) for entry in labels.entries] == [
+        (3, "box"),
+        (4, "class"),
+    ]
     assert [(entry.row, entry.kind.split()[0]) for entry in file.entries] == [
         (5, "crowd,"),
         (6, "annotation"),
@@ -58,7 +63,11 @@ def test_boxes_classes_by_name_and_what_is_dropped(tmp_path: Path) -> None:
 
 
 def test_polygons_of_parts_draw_their_union() -> None:
-    parts = [[5, 5, 25, 5, 25, 25, 5, 25], [40, 5, 60, 5, 60, 25, 40, 25], [20, 40, 45, 40, 45, 60, 20, 60]]
+    parts = [
+        [5, 5, 25, 5, 25, 25, 5, 25],
+        [40, 5, 60, 5, 60, 25, 40, 25],
+        [20, 40, 45, 40, 45, 60, 20, 60],
+    ]
     path = join_parts(parts)
     assert path is not None
     expected, drawn = np.zeros((70, 70), np.uint8), np.zeros((70, 70), np.uint8)
@@ -88,7 +97,9 @@ def test_a_box_without_polygon_among_others_gets_its_corners(tmp_path: Path) -> 
     assert labels.segments[1].tolist() == [[1, 2], [4, 2], [4, 6], [1, 6]]
 
 
-@pytest.mark.parametrize("box", [[1, 2, 3], "box", [1, 2, 3, "4"], [1, 2, float("nan"), 4], [1, 2, 3, 10**400], None])
+@pytest.mark.parametrize(
+    "box", [[1, 2, 3], "box", [1, 2, 3, "4"], [1, 2, float("nan"), 4], [1, 2, 3, 10**400], None]
+)
 def test_a_wrong_box_costs_its_picture_only(tmp_path: Path, box: Any) -> None:
     file = read_coco(_write(tmp_path, [_annotation(7, 1, box), _annotation(9, 1, [1, 2, 3, 4])]))
     reader = CocoReader([file], NAMES)
@@ -107,7 +118,9 @@ def test_a_wrong_box_costs_its_picture_only(tmp_path: Path, box: Any) -> None:
         ({"categories": [{"name": "cat"}]}, "categories entry 1 needs"),
     ],
 )
-def test_a_file_that_is_no_instances_file(tmp_path: Path, more: dict[str, Any], message: str) -> None:
+def test_a_file_that_is_no_instances_file(
+    tmp_path: Path, more: dict[str, Any], message: str
+) -> None:
     with pytest.raises(UserError, match=message):
         read_coco(_write(tmp_path, [], **more))
 

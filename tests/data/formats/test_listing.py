@@ -1,4 +1,6 @@
-"""listing.py: folders, lists and links; VOC by name, list or folder; COCO named or found beside its pictures."""
+"""listing.py: folders, lists and links; VOC by name, list or folder; COCO named or found beside its
+pictures.
+"""
 
 from __future__ import annotations
 
@@ -19,12 +21,16 @@ GOOD_ROW = "0 .5 .5 .2 .2\n"
 def test_lists_of_folders_and_text_lists(
     paint: Callable[[Path], None], make: Callable[..., Path], tmp_path: Path
 ) -> None:
-    yaml = make({"a": GOOD_ROW, "b": GOOD_ROW}, train=["lists/one.txt", "images/more"], val="lists/two.txt")
+    yaml = make(
+        {"a": GOOD_ROW, "b": GOOD_ROW}, train=["lists/one.txt", "images/more"], val="lists/two.txt"
+    )
     root = tmp_path / "set"
     paint(root / "images" / "more" / "deep" / "ü n.jpg")
     paint(root / "images" / "more" / ".hidden.jpg")
     (root / "lists").mkdir()
-    (root / "lists" / "one.txt").write_bytes(b"\xef\xbb\xbf../images/train/b.png\r\n\r\nimages/train/a.png\r\n")
+    (root / "lists" / "one.txt").write_bytes(
+        b"\xef\xbb\xbf../images/train/b.png\r\n\r\nimages/train/a.png\r\n"
+    )
     (root / "lists" / "two.txt").write_text("./../images/train/b.png\n./../images/train/gone.png\n")
     os.symlink(root / "images", root / "images" / "more" / "loop")
     train = load_dataset(yaml, "train")
@@ -57,13 +63,17 @@ def test_voc_by_list_name_folder_and_detection(
         np.testing.assert_allclose(index.boxes, [[10, 5, 30, 25]] * 2)
         assert index.classes.tolist() == [1, 1]
     assert len(load_dataset(make({}, val="dog_val"), "val")) == 1
-    with pytest.raises(UserError, match="no label is of a class in names; the label files have 'dog'"):
+    with pytest.raises(
+        UserError, match="no label is of a class in names; the label files have 'dog'"
+    ):
         load_dataset(make({}, train="trainval", names=["Dog"]), "train")
     (lists / "gone.txt").write_text("x1\nlost\n")
     assert load_dataset(make({}, train="gone"), "train").report.entries[0].kind == "picture missing"
 
 
-def test_coco_beside_or_named(paint: Callable[[Path], None], make: Callable[..., Path], tmp_path: Path) -> None:
+def test_coco_beside_or_named(
+    paint: Callable[[Path], None], make: Callable[..., Path], tmp_path: Path
+) -> None:
     root = tmp_path / "set"
     paint(root / "val2017" / "a.jpg")
     (root / "annotations").mkdir()
@@ -74,7 +84,11 @@ def test_coco_beside_or_named(paint: Callable[[Path], None], make: Callable[...,
     }
     (root / "annotations" / "instances_val2017.json").write_text(json.dumps(content))
     short = "annotations/instances_val2017.json"
-    for train in (short, {"images": "val2017", "annotations": short}, [{"images": "val2017", "annotations": short}]):
+    for train in (
+        short,
+        {"images": "val2017", "annotations": short},
+        [{"images": "val2017", "annotations": short}],
+    ):
         index = load_dataset(make({}, train=train), "train")
         assert index.boxes.tolist() == [[1, 2, 4, 6]]
         assert index.classes.tolist() == [1]

@@ -23,8 +23,14 @@ def _voc(*objects: tuple[str, str, str, str, str], size: tuple[int, int] = (100,
 
 def test_voc_counts_from_one_clips_and_drops(tmp_path: Path) -> None:
     file = tmp_path / "a.xml"
-    cat = [("cat", "1", "1", "100", "200"), ("cat", "91", "1.5", "130", "20"), ("cat", "150", "1", "160", "20")]
-    file.write_text(_voc(*cat, ("cow", "1", "1", "9", "9"), ("cat", "9", "9", "5", "5"), size=(200, 100)))
+    cat = [
+        ("cat", "1", "1", "100", "200"),
+        ("cat", "91", "1.5", "130", "20"),
+        ("cat", "150", "1", "160", "20"),
+    ]
+    file.write_text(
+        _voc(*cat, ("cow", "1", "1", "9", "9"), ("cat", "9", "9", "5", "5"), size=(200, 100))
+    )
     labels = VocReader([str(file)], {"dog": 0, "cat": 1}).read(0, (200, 100))
     np.testing.assert_allclose(labels.boxes, [[0, 0, 100, 200], [90, 0.5, 100, 20]])
     assert labels.classes.tolist() == [1, 1]
@@ -44,7 +50,9 @@ def test_voc_number_that_is_none(tmp_path: Path, value: str) -> None:
         VocReader([str(tmp_path / "a.xml")], {"cat": 0}).read(0, (200, 100))
 
 
-LAUGHS = '<!DOCTYPE lolz [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;&a;&a;">]><annotation>&b;</annotation>'
+LAUGHS = (
+    '<!DOCTYPE lolz [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;&a;&a;">]><annotation>&b;</annotation>'
+)
 READS_FILE = '<!DOCTYPE r [<!ENTITY x SYSTEM "file:///etc/passwd">]><annotation>&x;</annotation>'
 
 
@@ -56,7 +64,8 @@ def test_xml_with_entities_is_refused_in_any_encoding(text: str, encoding: str) 
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"<a><b></a>", b"\x00\xff", b'<?xml version="1.0" encoding="none"?><a/>', b"<a>&x;</a>"]
+    "data",
+    [b"", b"<a><b></a>", b"\x00\xff", b'<?xml version="1.0" encoding="none"?><a/>', b"<a>&x;</a>"],
 )
 def test_damaged_xml_is_refused(data: bytes) -> None:
     with pytest.raises(LabelError, match="not valid XML"):

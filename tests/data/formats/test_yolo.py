@@ -70,14 +70,20 @@ def test_pixels_and_entries(tmp_path: Path) -> None:
     assert labels.boxes.dtype == np.float32
     np.testing.assert_allclose(labels.boxes, [[10, 20, 10, 20], [40, 60, 60, 140]], atol=1e-4)
     assert labels.classes.tolist() == [0, 1]
-    assert [(entry.action, entry.row) for entry in labels.entries] == [(DROPPED, 3), (KEPT, 2), (KEPT, 1)]
+    assert [(entry.action, entry.row) for entry in labels.entries] == [
+        (DROPPED, 3),
+        (KEPT, 2),
+        (KEPT, 1),
+    ]
 
 
 def test_polygons_become_pixels(tmp_path: Path) -> None:
     file = tmp_path / "a.txt"
     file.write_text("0 .1 .1 .4 .1 .4 .5 .1 .5\n")
     labels = read_labels(file, (200, 100))
-    np.testing.assert_allclose(labels.segments[0], [[10, 20], [40, 20], [40, 100], [10, 100]], atol=1e-4)
+    np.testing.assert_allclose(
+        labels.segments[0], [[10, 20], [40, 20], [40, 100], [10, 100]], atol=1e-4
+    )
     np.testing.assert_allclose(labels.boxes, [[10, 20, 40, 100]], atol=1e-4)
 
 

@@ -1,4 +1,6 @@
-"""cache.py: every change is noticed, damage costs a scan and nothing else, the user's folders stay clean."""
+"""cache.py: every change is noticed, damage costs a scan and nothing else, the user's folders stay
+clean.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ def test_the_cache_notices_every_change(
     assert load_dataset(yaml, "train").report.missing == 2
 
 
-def test_a_damaged_or_unwritable_cache_costs_a_scan_only(make: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_damaged_or_unwritable_cache_costs_a_scan_only(
+    make: Callable[..., Path], tmp_path: Path
+) -> None:
     yaml = make({"a": GOOD_ROW})
     first = load_dataset(yaml, "train")
     (file,) = cache_folder().iterdir()

@@ -41,8 +41,16 @@ def test_every_outcome_is_counted_in_order(tmp_path: Path) -> None:
     records, report = scan(Opened(paths, Reader()), "scan")
     assert [record.path for record in records] == paths
     assert [record.size for record in records[1:4]] == [(21, 30), (22, 30), (23, 30)]
-    assert (report.total, report.missing, report.empty, report.corrupt, report.rows_dropped) == (150, 1, 1, 2, 1)
-    assert report.found == 150 - 1 - 1  # all but the missing file and the one of the unreadable picture, never opened
+    assert (report.total, report.missing, report.empty, report.corrupt, report.rows_dropped) == (
+        150,
+        1,
+        1,
+        2,
+        1,
+    )
+    assert (
+        report.found == 150 - 1 - 1
+    )  # all but the missing file and the one of the unreadable picture, never opened
     assert [int(record.labels.classes[0]) for record in records[140:]] == list(range(140, 150))
 
 

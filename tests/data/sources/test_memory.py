@@ -64,7 +64,9 @@ def test_exif_turns_pillow_pictures(tmp_path):
 
 
 def test_lists_of_all_sorts(folder):
-    source = open_any([str(folder / "a.png"), blue(5, 6), folder / "sub" / "a.png", torch.rand(2, 3, 8, 8)])
+    source = open_any(
+        [str(folder / "a.png"), blue(5, 6), folder / "sub" / "a.png", torch.rand(2, 3, 8, 8)]
+    )
     frames = list(source)
     assert [frame.name for frame in frames] == ["a", "image1", "a2", "image3", "image4"]
     assert [frame.item for frame in frames] == [1, 2, 3, 4, 5]

@@ -2,7 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from data.sources.names import PICTURE_SUFFIXES, VIDEO_SUFFIXES, is_url, result_name, result_names, shown
+from data.sources.names import (
+    PICTURE_SUFFIXES,
+    VIDEO_SUFFIXES,
+    is_url,
+    result_name,
+    result_names,
+    shown,
+)
 
 
 def test_result_names_never_meet():

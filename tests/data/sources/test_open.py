@@ -48,7 +48,13 @@ def paths_of(text: object) -> list[str]:
 def test_one_picture(tmp_path):
     file = write_picture(tmp_path / "a.png", 77)
     (frame,) = open_source(str(file))
-    assert (frame.path, frame.name, frame.kind, frame.item, frame.items) == (str(file), "a", "picture", 1, 1)
+    assert (frame.path, frame.name, frame.kind, frame.item, frame.items) == (
+        str(file),
+        "a",
+        "picture",
+        1,
+        1,
+    )
     assert frame.image.shape == (24, 32, 3)
     assert (frame.image == 77).all()
 
@@ -154,7 +160,9 @@ def test_video_frames(tmp_path):
     file = write_video(tmp_path / "clip.avi", 12)
     frames = list(open_source(str(file)))
     assert [frame.number for frame in frames] == list(range(1, 13))
-    assert {(frame.kind, frame.name, frame.total, frame.fps) for frame in frames} == {("video", "clip", 12, 10.0)}
+    assert {(frame.kind, frame.name, frame.total, frame.fps) for frame in frames} == {
+        ("video", "clip", 12, 10.0)
+    }
     assert [round(frame.image.mean() / 10) for frame in frames] == list(range(12))
 
 
@@ -209,13 +217,19 @@ def test_url_without_answer_is_skipped(monkeypatch):
 
 def test_streams_go_to_live_sources(tmp_path, monkeypatch):
     opened = []
-    monkeypatch.setattr("data.sources.streams.LiveSource", lambda places, stride, warn: opened.append((places, stride)))
+    monkeypatch.setattr(
+        "data.sources.streams.LiveSource",
+        lambda places, stride, warn: opened.append((places, stride)),
+    )
     (tmp_path / "a.streams").write_text("0\nrtsp://cam/1\n\n# remark\nhttp://cam/mjpeg\n")
     for text in ("0", "rtsp://cam/1", "http://cam/mjpeg", str(tmp_path / "a.streams")):
         open_source(text, 3)
     assert opened == [
-        (["0"], 3), (["rtsp://cam/1"], 3), (["http://cam/mjpeg"], 3), (["0", "rtsp://cam/1", "http://cam/mjpeg"], 3),
-    ]  # fmt: skip
+        (["0"], 3),
+        (["rtsp://cam/1"], 3),
+        (["http://cam/mjpeg"], 3),
+        (["0", "rtsp://cam/1", "http://cam/mjpeg"], 3),
+    ]
 
 
 @pytest.mark.parametrize("content", ["", "nonsense\n", "ftp://x/y\n"])
@@ -236,7 +250,9 @@ def test_without_a_source_the_validation_pictures_are_shown(tmp_path, monkeypatc
         label = tmp_path / "set" / "labels" / f"{number}.txt"
         label.parent.mkdir(exist_ok=True)
         label.write_text("0 0.5 0.5 0.2 0.2\n")
-    (tmp_path / "d.yaml").write_text(f"path: {tmp_path / 'set'}\ntrain: images\nval: images\nnames: [a]\n")
+    (tmp_path / "d.yaml").write_text(
+        f"path: {tmp_path / 'set'}\ntrain: images\nval: images\nnames: [a]\n"
+    )
     source = usual_source(str(tmp_path / "d.yaml"))
     assert [frame.name for frame in source] == ["0", "1"]
     assert "2 of 3 validation pictures" in capsys.readouterr().out

@@ -16,9 +16,13 @@ from utils.errors import UserError
 
 
 class Camera:
-    """Stands for cv2.VideoCapture: `frames` frames whose value is their number, at most one each `pause` seconds."""
+    """Stands for cv2.VideoCapture: `frames` frames whose value is their number, at most one each
+    `pause` seconds.
+    """
 
-    def __init__(self, frames: int = 5, pause: float = 0.0, opened: bool = True, fps: float = 25.0) -> None:
+    def __init__(
+        self, frames: int = 5, pause: float = 0.0, opened: bool = True, fps: float = 25.0
+    ) -> None:
         self.frames, self.pause, self.opened, self.fps = frames, pause, opened, fps
         self.number, self.released = 0, False
 
@@ -126,7 +130,9 @@ def test_a_file_as_a_stream_ends(tmp_path):
     assert frames[0].fps == 100
 
 
-@pytest.mark.parametrize(("fps", "used"), [(25, 25), (0, 30), (float("nan"), 30), (90000, 30), (-1, 30)])
+@pytest.mark.parametrize(
+    ("fps", "used"), [(25, 25), (0, 30), (float("nan"), 30), (90000, 30), (-1, 30)]
+)
 def test_plausible_fps(fps, used):
     assert plausible_fps(fps) == used
 
@@ -144,7 +150,10 @@ def fake_mss(monkeypatch):
     grabbed = []
 
     class Screens:
-        monitors = ({"left": 0, "top": 0, "width": 40, "height": 20}, {"left": 40, "top": 0, "width": 30, "height": 10})
+        monitors = (
+            {"left": 0, "top": 0, "width": 40, "height": 20},
+            {"left": 40, "top": 0, "width": 30, "height": 10},
+        )
 
         def grab(self, area):
             grabbed.append(area)

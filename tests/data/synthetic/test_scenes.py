@@ -1,4 +1,6 @@
-"""Scenes: the same stream draws the same picture, boxes are tight, every shape can be seen, classes are alike often."""
+"""Scenes: the same stream draws the same picture, boxes are tight, every shape can be seen, classes
+are alike often.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,14 @@ import numpy as np
 import pytest
 
 from data.synthetic import scenes
-from data.synthetic.scenes import CLASSES, draw_scene, fill, place_outline, unit_outline, visible_boxes
+from data.synthetic.scenes import (
+    CLASSES,
+    draw_scene,
+    fill,
+    place_outline,
+    unit_outline,
+    visible_boxes,
+)
 from utils.seeds import stream
 
 SCENES = [draw_scene(stream("test", number)) for number in range(24)]
@@ -36,10 +45,15 @@ def test_no_two_boxes_coincide():
     for _, _, boxes in SCENES:
         for a in range(len(boxes)):
             for b in range(a):
-                low, high = np.maximum(boxes[a, :2], boxes[b, :2]), np.minimum(boxes[a, 2:], boxes[b, 2:])
+                low, high = (
+                    np.maximum(boxes[a, :2], boxes[b, :2]),
+                    np.minimum(boxes[a, 2:], boxes[b, 2:]),
+                )
                 shared = (high - low).clip(0).prod()
                 both = sum((box[2:] - box[:2]).prod() for box in boxes[[a, b]]) - shared
-                assert shared / both <= scenes.MAX_OVERLAP + 0.15  # a later shape may hide a part and so narrow a box
+                assert (
+                    shared / both <= scenes.MAX_OVERLAP + 0.15
+                )  # a later shape may hide a part and so narrow a box
 
 
 def test_every_class_and_many_scales_occur():
@@ -55,7 +69,9 @@ def test_every_class_and_many_scales_occur():
 ])  # fmt: skip
 def test_outlines_have_their_share_of_the_circle(kind, low, high):
     contours = [part * 100 + 128 for part in unit_outline(kind, stream(kind))]
-    share = (fill(contours, 256, 256) > 127).sum() / (np.pi * 100**2)  # the edge counts as inside, about 1 %
+    share = (fill(contours, 256, 256) > 127).sum() / (
+        np.pi * 100**2
+    )  # the edge counts as inside, about 1 %
     assert low < share < high
 
 

@@ -1,4 +1,6 @@
-"""The generated data set: reproducible, complete or absent, made once, and never over somebody's files."""
+"""The generated data set: reproducible, complete or absent, made once, and never over somebody's
+files.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,11 @@ def make(root: Path, **options: int) -> Path:
 
 
 def content(root: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(root)): path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+    }
 
 
 def test_the_yaml_names_the_classes_in_order():
@@ -37,9 +43,11 @@ def test_layout_and_labels(tmp_path):
     assert sorted(path.name for path in root.iterdir()) == ["images", "labels", "manifest.json"]
     for split, count in (("train", 4), ("val", 2)):
         stems = [path.stem for path in sorted((root / "images" / split).iterdir())]
-        assert stems == [path.stem for path in sorted((root / "labels" / split).iterdir())] == [
-            f"{number:05}" for number in range(count)
-        ]
+        assert (
+            stems
+            == [path.stem for path in sorted((root / "labels" / split).iterdir())]
+            == [f"{number:05}" for number in range(count)]
+        )
     rows = np.loadtxt(root / "labels/train/00000.txt", ndmin=2)
     assert rows.shape[1] == 5
     assert (rows[:, 0] < len(CLASSES)).all()
@@ -102,12 +110,16 @@ def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(shapes, "label_rows", refuse)
-    with pytest.raises(UserError, match=r"shapes: the generated data set cannot be written \(No space left"):
+    with pytest.raises(
+        UserError, match=r"shapes: the generated data set cannot be written \(No space left"
+    ):
         make(tmp_path / "shapes")
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.skipif(os.geteuid() == 0 if hasattr(os, "geteuid") else True, reason="root may write anywhere")
+@pytest.mark.skipif(
+    os.geteuid() == 0 if hasattr(os, "geteuid") else True, reason="root may write anywhere"
+)
 def test_a_read_only_place_is_a_users_mistake(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(UserError, match="make the folder writable"):

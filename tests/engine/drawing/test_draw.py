@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from engine.drawing import draw
-from engine.drawing.draw import DARK, LIGHT, PALETTE, automatic_width, colour_of, draw_boxes, text_colour_on
+from engine.drawing.draw import (
+    DARK,
+    LIGHT,
+    PALETTE,
+    automatic_width,
+    colour_of,
+    draw_boxes,
+    text_colour_on,
+)
 
 GREY = 127
 
@@ -40,7 +48,10 @@ def test_neighbouring_colours_differ_in_lightness():
 def test_text_colour_has_the_higher_contrast(number):
     def luminance(colour):
         shares = [value / 255 for value in colour]
-        linear = [share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares]
+        linear = [
+            share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4
+            for share in shares
+        ]
         return 0.0722 * linear[0] + 0.7152 * linear[1] + 0.2126 * linear[2]
 
     def contrast(first, second):
@@ -97,15 +108,20 @@ def test_line_and_text_grow_with_the_picture(side):
     assert automatic_width(side, side) == max(1, round(side * 0.003))
     image = picture(side, side)
     quarter = side / 4
-    out = draw_boxes(image, np.array([[quarter, 2 * quarter, 3 * quarter, 3 * quarter]]), ["red 0.9"], [0])
+    out = draw_boxes(
+        image, np.array([[quarter, 2 * quarter, 3 * quarter, 3 * quarter]]), ["red 0.9"], [0]
+    )
     if side >= 100:
         height = 2 * quarter - changed(image, out)[1]
         assert max(9, 0.018 * side) < height < max(16, 0.04 * side)
 
 
-@pytest.mark.parametrize("text", ["a", "a very long name of a thing 0.88", "x" * 500, "ü 0.5", "крас" * 40])
 @pytest.mark.parametrize(
-    "box", [(0, 0, 30, 30), (140, 0, 159, 119), (0, 100, 159, 119), (-50, -50, 400, 400), (80, 3, 80, 3)]
+    "text", ["a", "a very long name of a thing 0.88", "x" * 500, "ü 0.5", "крас" * 40]
+)
+@pytest.mark.parametrize(
+    "box",
+    [(0, 0, 30, 30), (140, 0, 159, 119), (0, 100, 159, 119), (-50, -50, 400, 400), (80, 3, 80, 3)],
 )
 def test_labels_stay_inside_the_picture(text, box, monkeypatch):
     plates = []
@@ -117,14 +133,16 @@ def test_labels_stay_inside_the_picture(text, box, monkeypatch):
 
     monkeypatch.setattr(draw, "_write", watch)
     draw_boxes(picture(), np.array([box], dtype=float), [text], [0])
-    (x1, y1, x2, y2) = plates[0]
+    x1, y1, x2, y2 = plates[0]
     assert 0 <= x1 < x2 <= 160
     assert 0 <= y1 < y2 <= 120
 
 
 def test_label_is_ink_on_a_plate_of_the_class_colour(monkeypatch):
     labels = []
-    monkeypatch.setattr(draw, "_write", lambda *args, write=draw._write: (labels.append(args[1:3]), write(*args)))
+    monkeypatch.setattr(
+        draw, "_write", lambda *args, write=draw._write: (labels.append(args[1:3]), write(*args))
+    )
     out = draw_boxes(picture(200, 300), np.array([[40, 80, 220, 190]]), ["MMMM"], [0], line_width=3)
     label, (x, y) = labels[0]
     plate = out[y : y + label.size[1], x : x + label.size[0]].reshape(-1, 3)
@@ -150,7 +168,9 @@ def test_labels_avoid_each_other(monkeypatch):
 
 def test_a_label_that_would_be_hidden_is_left_out(monkeypatch):
     written = []
-    monkeypatch.setattr(draw, "_write", lambda image, label, corner, background: written.append(label.text))
+    monkeypatch.setattr(
+        draw, "_write", lambda image, label, corner, background: written.append(label.text)
+    )
     boxes = np.repeat(np.array([[2, 2, 18, 18]]), 8, 0)
     draw_boxes(picture(20, 40), boxes, [f"thing {number}" for number in range(8)], range(8))
     assert "thing 0" in written

@@ -13,7 +13,9 @@ from utils.errors import UserError
 
 def test_printable_makes_one_harmless_line() -> None:
     assert printable("traffic\nlight") == "traffic light"
-    assert printable("_hidden") == " _hidden"  # matplotlib leaves labels with a leading underscore out of legends
+    assert (
+        printable("_hidden") == " _hidden"
+    )  # matplotlib leaves labels with a leading underscore out of legends
     assert printable(r"$\broken$") == r"\$\broken\$"
     assert printable("Größe кот λ") == "Größe кот λ"
     assert len(printable("x" * 100)) == 24

@@ -14,11 +14,26 @@ import pytest
 from engine.drawing import plots
 
 COLUMNS = (
-    "epoch", "train/box_loss", "train/obj_loss", "train/cls_loss", "metrics/precision", "metrics/recall",
-    "metrics/mAP_0.5", "metrics/mAP_0.5:0.95", "val/box_loss", "val/obj_loss", "val/cls_loss",
-    "x/lr0", "x/lr1", "x/lr2",
-)  # fmt: skip
-NAMES = {1: ["猫"], 3: ["red", "$x$", "_кот\n"], 80: [f"class number {number}" for number in range(80)]}
+    "epoch",
+    "train/box_loss",
+    "train/obj_loss",
+    "train/cls_loss",
+    "metrics/precision",
+    "metrics/recall",
+    "metrics/mAP_0.5",
+    "metrics/mAP_0.5:0.95",
+    "val/box_loss",
+    "val/obj_loss",
+    "val/cls_loss",
+    "x/lr0",
+    "x/lr1",
+    "x/lr2",
+)
+NAMES = {
+    1: ["猫"],
+    3: ["red", "$x$", "_кот\n"],
+    80: [f"class number {number}" for number in range(80)],
+}
 
 
 @pytest.fixture(autouse=True)
@@ -47,14 +62,18 @@ def picture(path: Path) -> np.ndarray:
     return image
 
 
-@pytest.mark.parametrize(("epochs", "cell"), [(0, ""), (1, ""), (3, "nan"), (3, "inf"), (40, "broken")])
+@pytest.mark.parametrize(
+    ("epochs", "cell"), [(0, ""), (1, ""), (3, "nan"), (3, "inf"), (40, "broken")]
+)
 def test_results(tmp_path: Path, epochs: int, cell: str) -> None:
     path = plots.plot_results(write_results(tmp_path / "results.csv", epochs, cell))
     assert path == tmp_path / "results.png"
     assert picture(path).shape == (980, 1890, 3)
 
 
-@pytest.mark.parametrize(("column", "title"), [("obj", "Objectness loss"), ("dfl", "Distribution focal loss")])
+@pytest.mark.parametrize(
+    ("column", "title"), [("obj", "Objectness loss"), ("dfl", "Distribution focal loss")]
+)
 def test_results_show_the_loss_that_the_run_has(
     tmp_path: Path, column: str, title: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -63,8 +82,14 @@ def test_results_show_the_loss_that_the_run_has(
     titles: list[str] = []
     monkeypatch.setattr(plots, "style_axes", lambda axes, name, *rest: titles.append(name))
     plots.plot_results(path)
-    assert titles == ["Box loss", title, "Class loss", "Precision and recall", "Mean average precision",
-                      "Learning rate"]  # fmt: skip
+    assert titles == [
+        "Box loss",
+        title,
+        "Class loss",
+        "Precision and recall",
+        "Mean average precision",
+        "Learning rate",
+    ]
 
 
 def test_the_best_epoch_is_the_protocols() -> None:
@@ -99,13 +124,17 @@ def test_smooth_leaves_constants_and_gaps_alone() -> None:
 def test_curves(tmp_path: Path, count: int) -> None:
     x = np.linspace(0, 1, 1000)
     curves = np.stack([x**2 * 0.9] * count) if count else np.zeros((0, 1000))
-    path = plots.plot_curve(tmp_path / "F1_curve.png", x, curves, NAMES.get(count, []), ("Confidence", "F1"))
+    path = plots.plot_curve(
+        tmp_path / "F1_curve.png", x, curves, NAMES.get(count, []), ("Confidence", "F1")
+    )
     assert picture(path).shape == (770, 1260, 3)
 
 
 @pytest.mark.parametrize("count", [1, 3, 80])
 def test_confusion_matrix(tmp_path: Path, count: int) -> None:
-    matrix = np.diag(np.arange(count + 1, dtype=float))  # class 0 has no labels: its column stays blank
+    matrix = np.diag(
+        np.arange(count + 1, dtype=float)
+    )  # class 0 has no labels: its column stays blank
     path = plots.plot_confusion_matrix(tmp_path / "confusion_matrix.png", matrix, NAMES[count])
     image = picture(path)
     assert (image.max(2) < 130).mean() > 1e-3  # the diagonal and the names are dark
@@ -116,7 +145,10 @@ def test_confusion_matrix_shades_are_shares_of_the_column(tmp_path: Path) -> Non
     matrix = np.array([[90.0, 0], [10, 0]])
     image = picture(plots.plot_confusion_matrix(tmp_path / "m.png", matrix, ["a"]))
     turned = picture(plots.plot_confusion_matrix(tmp_path / "n.png", matrix * 7, ["a"]))
-    inside = (slice(image.shape[0] // 4, image.shape[0] // 3), slice(image.shape[1] // 4, image.shape[1] // 3))
+    inside = (
+        slice(image.shape[0] // 4, image.shape[0] // 3),
+        slice(image.shape[1] // 4, image.shape[1] // 3),
+    )
     assert abs(image[inside].mean() - turned[inside].mean()) < 12  # counts differ, shares do not
 
 
@@ -127,9 +159,14 @@ def test_labels_of_nothing_one_and_many(tmp_path: Path) -> None:
         boxes = np.concatenate((corners.min(1), corners.max(1)), 1)
         shares = plots.share_boxes(boxes, np.tile((400, 400), (count, 1)))
         classes = rng.integers(0, 3, count)
-        assert picture(plots.plot_labels(tmp_path, shares, classes, dict(enumerate(NAMES[3])))).shape == (1190, 1890, 3)
+        assert picture(
+            plots.plot_labels(tmp_path, shares, classes, dict(enumerate(NAMES[3])))
+        ).shape == (1190, 1890, 3)
         assert picture(plots.plot_correlogram(tmp_path, shares)).shape == (1080, 1080, 3)
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["labels.jpg", "labels_correlogram.jpg"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "labels.jpg",
+        "labels_correlogram.jpg",
+    ]
 
 
 def test_labels_of_eighty_classes(tmp_path: Path) -> None:

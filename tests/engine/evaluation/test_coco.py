@@ -1,4 +1,6 @@
-"""COCO's protocol against pycocotools, its reference, on random prediction sets, and the reading of its files."""
+"""COCO's protocol against pycocotools, its reference, on random prediction sets, and the reading of
+its files.
+"""
 
 from __future__ import annotations
 
@@ -18,23 +20,34 @@ Pictures = tuple[list[np.ndarray], list[np.ndarray], int]
 
 
 def random_set(seed: int) -> Pictures:
-    """Pictures with labels of all sizes, detections near them, doubled, misnamed and elsewhere, some of equal score."""
+    """Pictures with labels of all sizes, detections near them, doubled, misnamed and elsewhere,
+    some of equal score.
+    """
     generator = np.random.default_rng(seed)
     class_count = int(generator.integers(1, 4))
     pictures = [random_picture(generator, class_count) for _ in range(generator.integers(1, 5))]
     return [found for found, _ in pictures], [labels for _, labels in pictures], class_count
 
 
-def random_picture(generator: np.random.Generator, class_count: int) -> tuple[np.ndarray, np.ndarray]:
+def random_picture(
+    generator: np.random.Generator, class_count: int
+) -> tuple[np.ndarray, np.ndarray]:
     count = generator.integers(0, 7)
-    corner, sides = generator.uniform(0, 300, (count, 2)), np.exp(generator.uniform(1.5, 5.5, (count, 2)))
+    corner, sides = (
+        generator.uniform(0, 300, (count, 2)),
+        np.exp(generator.uniform(1.5, 5.5, (count, 2))),
+    )
     classes = generator.integers(0, class_count, count)
     labels = np.column_stack((classes, corner, corner + sides))
     near = labels.repeat(generator.integers(0, 3, count), 0)
-    near[:, 1:] += np.tile(near[:, 3:] - near[:, 1:3], 2) * generator.normal(0, 0.07, (len(near), 4))
+    near[:, 1:] += np.tile(near[:, 3:] - near[:, 1:3], 2) * generator.normal(
+        0, 0.07, (len(near), 4)
+    )
     near[:, 3:] = np.maximum(near[:, 3:], near[:, 1:3] + 1)
     corner = generator.uniform(0, 300, (generator.integers(0, 5), 2))
-    stray = np.column_stack((generator.integers(0, class_count, len(corner)), corner, corner * 1.3 + 9))
+    stray = np.column_stack(
+        (generator.integers(0, class_count, len(corner)), corner, corner * 1.3 + 9)
+    )
     rows = np.concatenate((near, stray))
     renamed = generator.random(len(rows)) < 0.15
     rows[renamed, 0] = generator.integers(0, class_count, renamed.sum())
@@ -43,21 +56,37 @@ def random_picture(generator: np.random.Generator, class_count: int) -> tuple[np
     return found[np.argsort(-scores, kind="stable")].astype(np.float32), labels.astype(np.float32)
 
 
-def as_files(detections: list[np.ndarray], labels: list[np.ndarray], class_count: int) -> tuple[dict, list]:
-    """The contents of an annotation and a results file, written here once more, apart from the code under test."""
+def as_files(
+    detections: list[np.ndarray], labels: list[np.ndarray], class_count: int
+) -> tuple[dict, list]:
+    """The contents of an annotation and a results file, written here once more, apart from the code
+    under test.
+    """
     annotations: list[dict] = []
     for image, rows in enumerate(labels):
         for number, x1, y1, x2, y2 in rows.astype(float).tolist():
             box = {"bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1), "iscrowd": 0}
-            annotations.append({"id": len(annotations) + 1, "image_id": image, "category_id": int(number), **box})
+            annotations.append(
+                {"id": len(annotations) + 1, "image_id": image, "category_id": int(number), **box}
+            )
     results = [
-        {"image_id": image, "category_id": int(number), "bbox": [x1, y1, x2 - x1, y2 - y1], "score": score}
+        {
+            "image_id": image,
+            "category_id": int(number),
+            "bbox": [x1, y1, x2 - x1, y2 - y1],
+            "score": score,
+        }
         for image, rows in enumerate(detections)
         for x1, y1, x2, y2, score, number in rows.astype(float).tolist()
     ]
     categories = [{"id": number, "name": f"class {number}"} for number in range(class_count)]
     images = [{"id": image} for image in range(len(labels))]
-    return {"info": {}, "images": images, "categories": categories, "annotations": annotations}, results
+    return {
+        "info": {},
+        "images": images,
+        "categories": categories,
+        "annotations": annotations,
+    }, results
 
 
 def reference(truth: dict, results: list) -> np.ndarray:
@@ -88,7 +117,9 @@ def test_agrees_with_pycocotools_on_200_random_sets() -> None:
         figures = evaluate_coco(*pictures)
         assert tuple(figures) == FIGURES
         wanted = reference(*as_files(*pictures))
-        np.testing.assert_allclose(list(figures.values()), wanted, atol=1e-9, rtol=0, err_msg=f"seed {seed}")
+        np.testing.assert_allclose(
+            list(figures.values()), wanted, atol=1e-9, rtol=0, err_msg=f"seed {seed}"
+        )
         finite += int(np.isfinite(wanted).sum())
     assert finite > 1500  # the sets are not trivially empty
 

@@ -18,7 +18,9 @@ GAIN, PAD = (0.5, 0.5), (0.0, 8.0)
 
 
 def make_batches() -> list[Batch]:
-    """Two batches of two pictures, 200 x 96 in the original, 100 x 64 here; the last picture has no label."""
+    """Two batches of two pictures, 200 x 96 in the original, 100 x 64 here; the last picture has no
+    label.
+    """
     boxes = [
         [[0, 0, 10, 12, 30, 40], [0, 1, 50, 20, 90, 50], [1, 2, 5, 10, 95, 54]],
         [[0, 0, 1, 9, 9, 17], [0, 0, 40, 20, 60, 30]],
@@ -38,7 +40,9 @@ def make_batches() -> list[Batch]:
 
 
 class Oracle(nn.Module):
-    """Finds exactly the labels of the batches it was told of, in their order; class_shift makes it misname them."""
+    """Finds exactly the labels of the batches it was told of, in their order; class_shift makes it
+    misname them.
+    """
 
     def __init__(self, batches: list[Batch], class_shift: int = 0) -> None:
         super().__init__()
@@ -76,7 +80,9 @@ def test_a_perfect_detector_scores_one(capsys: pytest.CaptureFixture[str]) -> No
     model = Oracle(batches).train()
     metrics = evaluate(model, batches, EvalSettings(verbose=True, area=True))
     assert (metrics.images, metrics.instances) == (4, 5)
-    assert metrics.map50 == pytest.approx(0.995, abs=1e-3)  # YOLOv5's ramp after the last recall costs half a step
+    assert metrics.map50 == pytest.approx(
+        0.995, abs=1e-3
+    )  # YOLOv5's ramp after the last recall costs half a step
     assert metrics.map == pytest.approx(metrics.map50)
     assert metrics.coco["AP"] == pytest.approx(1.0)
     assert (metrics.ap_small, metrics.ap_medium) == (pytest.approx(1.0), pytest.approx(1.0))
@@ -100,7 +106,9 @@ def test_area_is_that_of_the_original_picture() -> None:
 
 
 def test_an_empty_detector_scores_zero(tmp_path: Path) -> None:
-    settings = EvalSettings(area=True, quiet=True, plots=True, save_dir=tmp_path, save_txt=True, json_name="p.json")
+    settings = EvalSettings(
+        area=True, quiet=True, plots=True, save_dir=tmp_path, save_txt=True, json_name="p.json"
+    )
     metrics = evaluate(Blind(), make_batches(), settings)
     assert (metrics.map, metrics.map50, metrics.precision, metrics.recall) == (0, 0, 0, 0)
     assert json.loads((tmp_path / "p.json").read_text()) == []
@@ -111,7 +119,10 @@ def test_an_empty_detector_scores_zero(tmp_path: Path) -> None:
 def test_sheets_are_drawn_without_the_other_plots(tmp_path: Path) -> None:
     batches = make_batches()
     evaluate(Oracle(batches), batches, EvalSettings(quiet=True, sheets=1, save_dir=tmp_path))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["val_batch0_labels.jpg", "val_batch0_pred.jpg"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "val_batch0_labels.jpg",
+        "val_batch0_pred.jpg",
+    ]
 
 
 def test_wrong_classes_count_unless_there_is_only_one() -> None:
@@ -120,7 +131,9 @@ def test_wrong_classes_count_unless_there_is_only_one() -> None:
     single = make_batches()
     for batch in single:
         batch.targets[:, 1] = 0
-    metrics = evaluate(Oracle(make_batches(), class_shift=1), single, EvalSettings(quiet=True, single_cls=True))
+    metrics = evaluate(
+        Oracle(make_batches(), class_shift=1), single, EvalSettings(quiet=True, single_cls=True)
+    )
     assert metrics.map50 == pytest.approx(0.995, abs=1e-3)
 
 
@@ -129,20 +142,37 @@ def test_everything_is_written(tmp_path: Path) -> None:
     flags = {"plots": True, "save_txt": True, "save_conf": True, "json_name": "p.json"}
     settings = EvalSettings(quiet=True, save_dir=tmp_path, **flags)
     evaluate(Oracle(batches), batches, settings)
-    pictures = {"PR_curve.png", "F1_curve.png", "P_curve.png", "R_curve.png", "confusion_matrix.png"}
-    pictures |= {f"val_batch{number}_{kind}.jpg" for number in (0, 1) for kind in ("labels", "pred")}
+    pictures = {
+        "PR_curve.png",
+        "F1_curve.png",
+        "P_curve.png",
+        "R_curve.png",
+        "confusion_matrix.png",
+    }
+    pictures |= {
+        f"val_batch{number}_{kind}.jpg" for number in (0, 1) for kind in ("labels", "pred")
+    }
     assert {file.name for file in tmp_path.iterdir()} == pictures | {"p.json", "labels"}
     for name in pictures:
         assert cv2.imread(str(tmp_path / name)).shape[0] > 400
-    assert sorted(file.name for file in (tmp_path / "labels").iterdir()) == ["0.txt", "1.txt", "2.txt"]
-    rows = [[float(cell) for cell in line.split()] for line in (tmp_path / "labels" / "0.txt").read_text().splitlines()]
+    assert sorted(file.name for file in (tmp_path / "labels").iterdir()) == [
+        "0.txt",
+        "1.txt",
+        "2.txt",
+    ]
+    rows = [
+        [float(cell) for cell in line.split()]
+        for line in (tmp_path / "labels" / "0.txt").read_text().splitlines()
+    ]
     assert sorted(rows) == [
         pytest.approx([0, 0.2, 36 / 96, 0.2, 56 / 96, 0.9], abs=1e-5),
         pytest.approx([1, 0.7, 54 / 96, 0.4, 60 / 96, 0.9], abs=1e-5),
     ]
     records = json.loads((tmp_path / "p.json").read_text())
     assert len(records) == 5
-    first = next(record for record in records if record["image_id"] == 0 and record["category_id"] == 0)
+    first = next(
+        record for record in records if record["image_id"] == 0 and record["category_id"] == 0
+    )
     assert first["bbox"] == pytest.approx([20, 8, 40, 56], abs=2e-3)
     assert first["score"] == pytest.approx(0.9, abs=1e-5)
 
@@ -151,7 +181,9 @@ def test_losses_are_means_over_batches() -> None:
     batches = make_batches()
     calls = []
 
-    def loss(raw: list[torch.Tensor], targets: torch.Tensor, size: tuple[int, int]) -> tuple[torch.Tensor, ...]:
+    def loss(
+        raw: list[torch.Tensor], targets: torch.Tensor, size: tuple[int, int]
+    ) -> tuple[torch.Tensor, ...]:
         calls.append((len(targets), size))
         return torch.zeros(()), torch.tensor([1.0, 2.0, 3.0]) * len(calls)
 
@@ -174,19 +206,24 @@ class Overlapping(nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("objectness", "iou", "count"), [(True, None, 1), (False, None, 2), (False, 0.6, 1), (True, 0.7, 2)]
+    ("objectness", "iou", "count"),
+    [(True, None, 1), (False, None, 2), (False, 0.6, 1), (True, 0.7, 2)],
 )
 def test_the_usual_overlap_is_the_familys(
     objectness: bool, iou: float | None, count: int, tmp_path: Path
 ) -> None:
     settings = EvalSettings(quiet=True, iou=iou, save_dir=tmp_path, save_txt=True)
     evaluate(Overlapping(objectness), make_batches(), settings)
-    assert [len((tmp_path / "labels" / f"{number}.txt").read_text().splitlines()) for number in range(4)] == [count] * 4
+    assert [
+        len((tmp_path / "labels" / f"{number}.txt").read_text().splitlines()) for number in range(4)
+    ] == [count] * 4
 
 
 def test_the_protocol_reaches_the_metrics() -> None:
     batches = make_batches()
-    metrics = evaluate(Oracle(batches, class_shift=0), batches, EvalSettings(quiet=True, protocol="yolov8"))
+    metrics = evaluate(
+        Oracle(batches, class_shift=0), batches, EvalSettings(quiet=True, protocol="yolov8")
+    )
     assert metrics.protocol == "yolov8"
     assert metrics.fitness == metrics.map
 
@@ -200,7 +237,10 @@ def test_hybrid_labels_join_the_detections(tmp_path: Path) -> None:
 def test_no_pictures_and_no_labels() -> None:
     assert evaluate(Blind(), [], EvalSettings(quiet=True, area=True)).images == 0
     batches = make_batches()
-    bare = [Batch(b.images, b.targets[:0], b.indices, b.paths, b.original_sizes, b.gains, b.pads) for b in batches]
+    bare = [
+        Batch(b.images, b.targets[:0], b.indices, b.paths, b.original_sizes, b.gains, b.pads)
+        for b in batches
+    ]
     metrics = evaluate(Oracle(batches), bare, EvalSettings(quiet=True, area=True))
     assert (metrics.images, metrics.instances, metrics.map) == (4, 0, 0)
 

@@ -1,4 +1,6 @@
-"""AP, matching and the confusion matrix: YOLOv5's own numbers, and every way of having nothing to score."""
+"""AP, matching and the confusion matrix: YOLOv5's own numbers, and every way of having nothing to
+score.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +13,21 @@ import pytest
 import torch
 
 from engine.evaluation.confusion import ConfusionMatrix
-from engine.evaluation.metrics import Evaluation, ap_per_class, compute_ap, match_in_turn, match_predictions, smooth
+from engine.evaluation.metrics import (
+    Evaluation,
+    ap_per_class,
+    compute_ap,
+    match_in_turn,
+    match_predictions,
+    smooth,
+)
 from utils.structures import Metrics
 
 GOLDEN = np.load(Path(__file__).parents[2] / "golden/yolov5/ap.npz")
 NAMES = {0: "red", 1: "green", 2: "blue"}
-PICTURES = [(torch.tensor(GOLDEN[f"pb{k}_det"]), torch.tensor(GOLDEN[f"pb{k}_lab"])) for k in range(4)]
+PICTURES = [
+    (torch.tensor(GOLDEN[f"pb{k}_det"]), torch.tensor(GOLDEN[f"pb{k}_lab"])) for k in range(4)
+]
 NO_DETECTIONS, NO_LABELS = torch.zeros(0, 6), torch.zeros(0, 5)
 
 
@@ -37,8 +48,15 @@ def evaluate(*pictures: tuple[torch.Tensor, torch.Tensor]) -> Metrics:
 
 def test_class_figures_equal_golden() -> None:
     curves = ap_per_class(GOLDEN["tp"], GOLDEN["conf"], GOLDEN["pred_cls"], GOLDEN["target_cls"])
-    figures = {"tp": curves.true_positives, "fp": curves.false_positives, "p": curves.precision, "r": curves.recall,
-               "f1": curves.f1, "ap": curves.ap, "classes": curves.classes}  # fmt: skip
+    figures = {
+        "tp": curves.true_positives,
+        "fp": curves.false_positives,
+        "p": curves.precision,
+        "r": curves.recall,
+        "f1": curves.f1,
+        "ap": curves.ap,
+        "classes": curves.classes,
+    }
     for name, value in figures.items():
         np.testing.assert_allclose(value, GOLDEN[f"o_{name}"], atol=1e-9, rtol=0, err_msg=name)
 
@@ -46,12 +64,18 @@ def test_class_figures_equal_golden() -> None:
 def test_the_order_of_detections_does_not_matter() -> None:
     order = np.random.default_rng(0).permutation(len(GOLDEN["conf"]))
     columns = [GOLDEN[name][order] for name in ("tp", "conf", "pred_cls")]
-    np.testing.assert_allclose(ap_per_class(*columns, GOLDEN["target_cls"]).ap, GOLDEN["o_ap"], atol=1e-9, rtol=0)
+    np.testing.assert_allclose(
+        ap_per_class(*columns, GOLDEN["target_cls"]).ap, GOLDEN["o_ap"], atol=1e-9, rtol=0
+    )
 
 
 def test_average_precision_and_smoothing_equal_golden() -> None:
-    assert compute_ap(GOLDEN["cap_recall"], GOLDEN["cap_precision"]) == pytest.approx(float(GOLDEN["cap_ap"]), abs=1e-9)
-    np.testing.assert_allclose(smooth(GOLDEN["smooth_in"], 0.1), GOLDEN["smooth_out"], atol=1e-9, rtol=0)
+    assert compute_ap(GOLDEN["cap_recall"], GOLDEN["cap_precision"]) == pytest.approx(
+        float(GOLDEN["cap_ap"]), abs=1e-9
+    )
+    np.testing.assert_allclose(
+        smooth(GOLDEN["smooth_in"], 0.1), GOLDEN["smooth_out"], atol=1e-9, rtol=0
+    )
 
 
 YOLOV8 = Path(__file__).parents[2] / "golden/yolov8"
@@ -60,8 +84,13 @@ FREE_FIGURES = json.loads((YOLOV8 / "metrics.json").read_text())
 
 
 def golden_picture(number: int) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
-    """Detections [n, 6] best first, labels [m, 5], and which detections YOLOv8 calls right, in that order."""
-    columns = {name: FREE[f"img{number}/{name}"] for name in ("pred_boxes", "conf", "pred_cls", "gt_boxes", "gt_cls")}
+    """Detections [n, 6] best first, labels [m, 5], and which detections YOLOv8 calls right, in that
+    order.
+    """
+    columns = {
+        name: FREE[f"img{number}/{name}"]
+        for name in ("pred_boxes", "conf", "pred_cls", "gt_boxes", "gt_cls")
+    }
     order = np.argsort(-columns["conf"], kind="stable")
     found = np.column_stack((columns["pred_boxes"], columns["conf"], columns["pred_cls"]))[order]
     labels = np.column_stack((columns["gt_cls"], columns["gt_boxes"]))
@@ -80,7 +109,9 @@ def test_who_comes_second_takes_the_next_best_by_yolov8() -> None:
     loose, exact = detection(0, 0.9, 0, 0, 10, 11), detection(0, 0.8, 0, 0, 10, 10)
     correct = match_predictions(torch.cat((loose, exact)), labels, protocol="yolov8")
     assert correct[0].tolist() == [True] * 9 + [False]
-    assert correct[1].tolist() == [True] * 5 + [False] * 4 + [True]  # 10/14 with the second label; then the first
+    assert correct[1].tolist() == [True] * 5 + [False] * 4 + [
+        True
+    ]  # 10/14 with the second label; then the first
     assert not match_predictions(exact, label(1, 0, 0, 10, 10), protocol="yolov8").any()
 
 
@@ -105,8 +136,15 @@ def test_yolov8s_protocol_gives_its_figures() -> None:
         evaluation.add(*golden_picture(number)[:2])
     metrics = evaluation.result({})
     curves = metrics.extra["curves"]
-    figures = {"tp": curves.true_positives, "fp": curves.false_positives, "p": curves.precision, "r": curves.recall,
-               "f1": curves.f1, "ap": curves.ap, "classes": curves.classes}  # fmt: skip
+    figures = {
+        "tp": curves.true_positives,
+        "fp": curves.false_positives,
+        "p": curves.precision,
+        "r": curves.recall,
+        "f1": curves.f1,
+        "ap": curves.ap,
+        "classes": curves.classes,
+    }
     for name, value in figures.items():
         np.testing.assert_allclose(value, FREE[f"ap/{name}"], atol=1e-9, rtol=0, err_msg=name)
     assert [metrics.precision, metrics.recall, metrics.map50, metrics.map] == pytest.approx(
@@ -123,13 +161,17 @@ def test_the_curve_that_drops_equals_yolov8(case: dict) -> None:
 
 
 def test_the_curve_that_slopes_gives_more() -> None:
-    assert compute_ap(np.array([0.1, 0.2, 0.3]), np.array([1, 1, 0.75])) == pytest.approx(0.55, abs=5e-4)
+    assert compute_ap(np.array([0.1, 0.2, 0.3]), np.array([1, 1, 0.75])) == pytest.approx(
+        0.55, abs=5e-4
+    )
 
 
 def test_fitness_equals_golden() -> None:
     for columns, wanted in zip(GOLDEN["fitness_in"].tolist(), GOLDEN["fitness_out"], strict=True):
         precision, recall, map50, mean = columns[:4]
-        assert Metrics(1, 1, precision, recall, map50, mean).fitness == pytest.approx(wanted, abs=1e-9)
+        assert Metrics(1, 1, precision, recall, map50, mean).fitness == pytest.approx(
+            wanted, abs=1e-9
+        )
 
 
 @pytest.mark.parametrize("number", range(4))
@@ -142,7 +184,9 @@ def test_the_first_detection_wins_and_no_one_falls_back() -> None:
     loose, exact = detection(0, 0.9, 0, 0, 10, 11), detection(0, 0.8, 0, 0, 10, 10)
     correct = match_predictions(torch.cat((loose, exact)), labels)
     assert correct[0].tolist() == [True] * 9 + [False]  # its IoU with the first label is 10/11
-    assert correct[1].tolist() == [False] * 9 + [True]  # the second label stays free, and it does not take it
+    assert correct[1].tolist() == [False] * 9 + [
+        True
+    ]  # the second label stays free, and it does not take it
 
 
 def test_an_overlap_equal_to_the_threshold_counts() -> None:
@@ -170,7 +214,9 @@ def test_confusion_equals_golden() -> None:
 def test_confusion_pairs_by_overlap_whatever_the_class() -> None:
     confusion = ConfusionMatrix(3)
     close, exact = detection(1, 0.9, 0, 0, 10, 9), detection(2, 0.3, 0, 0, 10, 10)
-    confusion.add(torch.cat((close, exact, detection(0, 0.2, 50, 50, 60, 60))), label(0, 0, 0, 10, 10))
+    confusion.add(
+        torch.cat((close, exact, detection(0, 0.2, 50, 50, 60, 60))), label(0, 0, 0, 10, 10)
+    )
     wanted = np.zeros((4, 4))
     wanted[2, 0] = 1  # the better overlap, though less certain
     wanted[1, 3] = 1  # the other one; the third is below the confidence
@@ -193,7 +239,10 @@ def test_a_perfect_detector() -> None:
     assert metrics.recall == pytest.approx(1)
     assert metrics.map50 == pytest.approx(0.995)  # the last step of 101 points is a ramp down to 0
     assert metrics.map == pytest.approx(0.995)
-    assert [(row.name, row.images, row.instances) for row in metrics.classes] == [("red", 2, 2), ("green", 1, 1)]
+    assert [(row.name, row.images, row.instances) for row in metrics.classes] == [
+        ("red", 2, 2),
+        ("green", 1, 1),
+    ]
     assert math.isnan(metrics.ap_small)
 
 
@@ -207,8 +256,12 @@ def test_false_alarms_on_pictures_without_labels_count() -> None:
 
 
 def test_means_run_over_labelled_classes_only() -> None:
-    metrics = evaluate((torch.cat((detection(0, 0.9, 5, 5, 50, 50), detection(2, 0.9, 5, 5, 50, 50))),
-                        torch.cat((label(0, 5, 5, 50, 50), label(1, 60, 60, 90, 90)))))  # fmt: skip
+    metrics = evaluate(
+        (
+            torch.cat((detection(0, 0.9, 5, 5, 50, 50), detection(2, 0.9, 5, 5, 50, 50))),
+            torch.cat((label(0, 5, 5, 50, 50), label(1, 60, 60, 90, 90))),
+        )
+    )
     assert [row.class_id for row in metrics.classes] == [0, 1]
     assert metrics.classes[1].ap == 0
     assert metrics.map50 == pytest.approx(0.995 / 2)
@@ -228,7 +281,13 @@ def test_nothing_to_score_is_zero(pictures: list, instances: int) -> None:
     metrics = evaluate(*pictures)
     assert metrics.images == len(pictures)
     assert metrics.instances == instances == len(metrics.classes)
-    assert (metrics.precision, metrics.recall, metrics.map50, metrics.map, metrics.fitness) == (0, 0, 0, 0, 0)
+    assert (metrics.precision, metrics.recall, metrics.map50, metrics.map, metrics.fitness) == (
+        0,
+        0,
+        0,
+        0,
+        0,
+    )
     assert metrics.extra["curves"].f1_curve.shape == (instances, 1000)
 
 

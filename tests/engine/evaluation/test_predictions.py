@@ -23,7 +23,10 @@ ROWS = np.array([[10, 20, 30, 60, 0.9, 2], [0, 0, 200, 100, 0.123456789, 0]], dt
 
 def test_label_lines_are_shares_in_the_order_given() -> None:
     assert label_lines(ROWS, (100, 200), with_score=False) == ["2 0.1 0.4 0.1 0.4", "0 0.5 0.5 1 1"]
-    assert label_lines(ROWS, (100, 200), with_score=True) == ["2 0.1 0.4 0.1 0.4 0.9", "0 0.5 0.5 1 1 0.123457"]
+    assert label_lines(ROWS, (100, 200), with_score=True) == [
+        "2 0.1 0.4 0.1 0.4 0.9",
+        "0 0.5 0.5 1 1 0.123457",
+    ]
 
 
 def test_save_labels_without_detections_leaves_no_file(tmp_path: Path) -> None:
@@ -34,7 +37,9 @@ def test_save_labels_without_detections_leaves_no_file(tmp_path: Path) -> None:
     assert not path.exists()
 
 
-@pytest.mark.parametrize(("stem", "number"), [("0000042", 42), ("7", 7), ("img_7", "img_7"), ("²", "²"), ("-1", "-1")])
+@pytest.mark.parametrize(
+    ("stem", "number"), [("0000042", 42), ("7", 7), ("img_7", "img_7"), ("²", "²"), ("-1", "-1")]
+)
 def test_image_id(stem: str, number: int | str) -> None:
     assert image_id(stem) == number
 
@@ -42,7 +47,9 @@ def test_image_id(stem: str, number: int | str) -> None:
 def test_coco_records_are_rounded_left_top_width_height(tmp_path: Path) -> None:
     rows = np.array([[1.23456, 2, 11.23456, 5, 0.1234567, 1]])
     records = coco_records(rows, "000042")
-    assert records == [{"image_id": 42, "category_id": 1, "bbox": [1.235, 2.0, 10.0, 3.0], "score": 0.12346}]
+    assert records == [
+        {"image_id": 42, "category_id": 1, "bbox": [1.235, 2.0, 10.0, 3.0], "score": 0.12346}
+    ]
     save_json(tmp_path / "p.json", records)
     assert json.loads((tmp_path / "p.json").read_text()) == records
 

@@ -6,7 +6,15 @@ import pytest
 import torch
 
 from engine.inference import console
-from engine.inference.console import Console, Found, Viewer, annotated, count_text, line_of, why_no_window
+from engine.inference.console import (
+    Console,
+    Found,
+    Viewer,
+    annotated,
+    count_text,
+    line_of,
+    why_no_window,
+)
 from utils.structures import Detections, Frame
 
 NAMES = {0: "red", 1: "green", 2: "blue"}
@@ -27,7 +35,10 @@ def test_line_of_a_picture():
 
 
 def test_line_of_a_video_and_a_stream():
-    assert line_of(found(kind="video", number=3, total=30)) == "video 1/8 (3/30) p/a.jpg: 64x96 1 red, 2 greens, 42.4ms"
+    assert (
+        line_of(found(kind="video", number=3, total=30))
+        == "video 1/8 (3/30) p/a.jpg: 64x96 1 red, 2 greens, 42.4ms"
+    )
     assert line_of(found(kind="stream", number=3)) == "0: 64x96 1 red, 2 greens, 42.4ms"
 
 
@@ -41,7 +52,11 @@ def test_speed_is_a_mean(capsys):
     watch.show(found())
     watch.close((640, 640))
     out = capsys.readouterr().out.splitlines()
-    assert out[2] == "Speed: 1.0ms pre-process, 42.4ms inference, 0.5ms NMS per image at shape (1, 3, 640, 640)"
+    assert (
+        out[2]
+        == "Speed: 1.0ms pre-process, 42.4ms inference, 0.5ms NMS per image at shape (1, 3, 640,"
+        " 640)"
+    )
 
 
 def test_nothing_seen_nothing_said(capsys):
@@ -56,11 +71,16 @@ def test_a_video_has_a_bar_and_one_line(capsys):
     watch.show(found(name="b"))
     watch.close((64, 64))
     out = capsys.readouterr().out.splitlines()
-    assert [line.split(":")[0] for line in out] == ["video 1/8 (4/4) p/a.jpg", "image 1/8 p/a.jpg", "Speed"]
+    assert [line.split(":")[0] for line in out] == [
+        "video 1/8 (4/4) p/a.jpg",
+        "image 1/8 p/a.jpg",
+        "Speed",
+    ]
 
 
 @pytest.mark.parametrize(
-    ("names", "confidences", "texts"), [(True, True, ["red 0.90"]), (True, False, ["red"]), (False, True, [""])]
+    ("names", "confidences", "texts"),
+    [(True, True, ["red 0.90"]), (True, False, ["red"]), (False, True, [""])],
 )
 def test_what_labels_say(monkeypatch, names, confidences, texts):
     said = []

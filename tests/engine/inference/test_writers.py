@@ -21,13 +21,19 @@ from utils.structures import Detections, Frame
 SIZE = (50, 100)  # height, width
 
 
-def detections(names=None, boxes=((10.4, 10.6, 30.4, 20.4), (50, 5, 90, 45)), scores=(0.9, 0.456)) -> Detections:
+def detections(
+    names=None, boxes=((10.4, 10.6, 30.4, 20.4), (50, 5, 90, 45)), scores=(0.9, 0.456)
+) -> Detections:
     count = len(boxes)
     names = names or {0: "red", 1: "green"}
     return Detections(
-        "pictures/a.jpg", SIZE, torch.tensor(boxes).float().reshape(-1, 4), torch.tensor(scores[:count]),
-        torch.arange(count), names,
-    )  # fmt: skip
+        "pictures/a.jpg",
+        SIZE,
+        torch.tensor(boxes).float().reshape(-1, 4),
+        torch.tensor(scores[:count]),
+        torch.arange(count),
+        names,
+    )
 
 
 def frame(name="a", kind="picture", number=0, path="pictures/a.jpg", fps=10.0) -> Frame:
@@ -86,7 +92,9 @@ def test_crop_is_a_little_larger_than_its_box():
     assert np.array_equal(part, image[14:75, 44:156])
 
 
-@pytest.mark.parametrize("box", [(-5, -5, 3, 3), (195, 95, 260, 120), (200, 100, 200, 100), (0, 0, 200, 100)])
+@pytest.mark.parametrize(
+    "box", [(-5, -5, 3, 3), (195, 95, 260, 120), (200, 100, 200, 100), (0, 0, 200, 100)]
+)
 def test_crop_at_the_edge_is_never_empty(box):
     part = crop(np.zeros((100, 200, 3), np.uint8), np.array(box, dtype=float))
     assert part.size > 0
@@ -96,11 +104,22 @@ def test_crop_at_the_edge_is_never_empty(box):
 
 def test_crops_are_numbered_in_folders_of_their_class(tmp_path):
     write = CropWriter(tmp_path)
-    both_red = Detections("a", SIZE, detections().boxes, detections().scores, torch.tensor([0, 0]), {0: "red"})
+    both_red = Detections(
+        "a", SIZE, detections().boxes, detections().scores, torch.tensor([0, 0]), {0: "red"}
+    )
     write(frame(), both_red)
     write(frame(), both_red)
-    assert sorted(file.name for file in (tmp_path / "red").iterdir()) == ["a.jpg", "a2.jpg", "a3.jpg", "a4.jpg"]
-    assert cv2.imread(str(tmp_path / "red" / "a.jpg")).shape == (50, 51, 3)  # the least confident first
+    assert sorted(file.name for file in (tmp_path / "red").iterdir()) == [
+        "a.jpg",
+        "a2.jpg",
+        "a3.jpg",
+        "a4.jpg",
+    ]
+    assert cv2.imread(str(tmp_path / "red" / "a.jpg")).shape == (
+        50,
+        51,
+        3,
+    )  # the least confident first
     CropWriter(tmp_path)(frame(), both_red)  # --exist-ok: nothing is written over
     assert (tmp_path / "red" / "a6.jpg").exists()
 
@@ -114,7 +133,8 @@ def test_a_class_name_cannot_leave_its_folder(tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    ("path", "result"), [("x/a.png", "a.png"), ("x/a.JPEG", "a.jpeg"), ("x/a.webp", "a.webp"), ("x/a.dng", "a.jpg")]
+    ("path", "result"),
+    [("x/a.png", "a.png"), ("x/a.JPEG", "a.jpeg"), ("x/a.webp", "a.webp"), ("x/a.dng", "a.jpg")],
 )
 def test_pictures_keep_their_kind(tmp_path, path, result):
     writer = PictureWriter(tmp_path)
@@ -153,7 +173,12 @@ def test_video_has_every_frame_and_its_pace(tmp_path, size):
 
 def test_dropped_frames_of_a_stream_are_stood_in_for(tmp_path):
     video = VideoFile(tmp_path / "a.mp4", 10, (64, 48))
-    for number in (40, 41, 44, 10_000):  # the first number is no gap; a long stall counts for 5 seconds
+    for number in (
+        40,
+        41,
+        44,
+        10_000,
+    ):  # the first number is no gap; a long stall counts for 5 seconds
         video.add(np.zeros((48, 64, 3), np.uint8), number)
     video.close()
     assert count_frames(tmp_path / "a.mp4")[0] == 1 + 1 + 3 + (1 + 50)

@@ -30,11 +30,25 @@ from utils.errors import UserError
 @pytest.fixture(scope="module")
 def material(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("material")
-    return {"cfg": str(write_graph(folder)), "data": str(write_data(folder)), "cache": "no", "device": "cpu"}
+    return {
+        "cfg": str(write_graph(folder)),
+        "data": str(write_data(folder)),
+        "cache": "no",
+        "device": "cpu",
+    }
 
 
 def config(material: dict[str, str], folder: Path, **changes: object) -> TrainConfig:
-    return TrainConfig(**{**material, "project": str(folder), "imgsz": 64, "batch_size": 4, "workers": 0, **changes})
+    return TrainConfig(
+        **{
+            **material,
+            "project": str(folder),
+            "imgsz": 64,
+            "batch_size": 4,
+            "workers": 0,
+            **changes,
+        }
+    )
 
 
 def test_picture_size_becomes_a_multiple_of_the_stride(capsys: pytest.CaptureFixture[str]) -> None:
@@ -54,7 +68,9 @@ def test_freeze_stops_the_named_rows() -> None:
     assert {3, 24} <= learning
 
 
-def test_anchors_follow_the_data_unless_told_not_to(material: dict[str, str], tmp_path: Path) -> None:
+def test_anchors_follow_the_data_unless_told_not_to(
+    material: dict[str, str], tmp_path: Path
+) -> None:
     hyp = Hyperparameters(anchor_t=1.05)
     kept = prepare(config(material, tmp_path, noautoanchor=True), hyp)
     found = prepare(config(material, tmp_path), hyp)
@@ -63,7 +79,9 @@ def test_anchors_follow_the_data_unless_told_not_to(material: dict[str, str], tm
 
 
 def test_all_arms_of_a_comparison_start_alike(material: dict[str, str], tmp_path: Path) -> None:
-    """A graph with one more row has the same weights in all others, and its loader the same pictures."""
+    """A graph with one more row has the same weights in all others, and its loader the same
+    pictures.
+    """
     graph = tmp_path / "plain.yaml"
     plain = {**GRAPH, "backbone": [row for row in GRAPH["backbone"] if row[2] != "SimAM"]}
     plain["head"] = [[[3, 4], 1, "Detect", ["nc", "anchors"]]]
@@ -88,12 +106,17 @@ def test_snapshot_and_restore_are_inverse(material: dict[str, str], tmp_path: Pa
     save_last(run)
     again = prepare(run.config, run.hyp, read(run.last), run.folder)
     assert again.progress == run.progress
-    assert all(torch.equal(a, b) for a, b in zip(run.model.parameters(), again.model.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(run.model.parameters(), again.model.parameters(), strict=True)
+    )
     pairs = zip(run.model.parameters(), again.model.parameters(), strict=True)
     assert all(torch.equal(a.grad, b.grad) and a.grad.any() for a, b in pairs)
     mine, theirs = run.optimizer.state_dict()["state"], again.optimizer.state_dict()["state"]
     assert mine.keys() == theirs.keys()
-    assert all(torch.equal(mine[key]["momentum_buffer"], theirs[key]["momentum_buffer"]) for key in mine)
+    assert all(
+        torch.equal(mine[key]["momentum_buffer"], theirs[key]["momentum_buffer"]) for key in mine
+    )
 
 
 def test_neither_a_graph_nor_weights_is_a_mistake(material: dict[str, str], tmp_path: Path) -> None:
@@ -129,7 +152,9 @@ def test_freezing_too_much_or_what_is_not_there_is_a_mistake() -> None:
         freeze(model, tuple(range(25)))
 
 
-def test_a_run_whose_data_lost_a_class_does_not_resume(material: dict[str, str], tmp_path: Path) -> None:
+def test_a_run_whose_data_lost_a_class_does_not_resume(
+    material: dict[str, str], tmp_path: Path
+) -> None:
     run = prepare(config(material, tmp_path), Hyperparameters())
     save_last(run)
     data = tmp_path / "more.yaml"
@@ -141,10 +166,20 @@ def test_a_run_whose_data_lost_a_class_does_not_resume(material: dict[str, str],
 
 @pytest.mark.parametrize(
     ("epoch", "rank", "noval", "stops"),
-    [(8, 0, False, True), (7, 0, False, False), (8, 1, False, False), (8, 0, True, False), (300, 1, True, True)],
+    [
+        (8, 0, False, True),
+        (7, 0, False, False),
+        (8, 1, False, False),
+        (8, 0, True, False),
+        (300, 1, True, True),
+    ],
 )
-def test_only_the_process_that_knows_the_fitness_stops_early(epoch: int, rank: int, noval: bool, stops: bool) -> None:
-    """Best in epoch 4 and a patience of 3: after epoch 7 it is over, but not for those who never validate."""
+def test_only_the_process_that_knows_the_fitness_stops_early(
+    epoch: int, rank: int, noval: bool, stops: bool
+) -> None:
+    """Best in epoch 4 and a patience of 3: after epoch 7 it is over, but not for those who never
+    validate.
+    """
     progress = Progress(epoch=epoch, best_epoch=4)
     config = TrainConfig(epochs=300, patience=3, noval=noval)
     run = SimpleNamespace(progress=progress, config=config, world=World(rank, 2))
@@ -159,32 +194,48 @@ def golden_targets(golden: dict, height: int, width: int) -> torch.Tensor:
 
 
 def test_three_steps_without_anchors_equal_golden() -> None:
-    """YOLOv8n for 3 classes: loss, every gradient's norm, clipping, SGD's steps and the moving average.
+    """YOLOv8n for 3 classes: loss, every gradient's norm, clipping, SGD's steps and the moving
+    average.
 
-    In float64, so that what remains is the rounding of the golden program, which computed in float32: steps amplify
-    it, from 7e-7 of the first loss to 2.9e-4 of the third.
+    In float64, so that what remains is the rounding of the golden program, which computed in
+    float32: steps amplify it, from 7e-7 of the first loss to 2.9e-4 of the third.
     """
     golden = json.loads((GOLDEN_V8 / "train_step.json").read_text())
     model = DetectionModel(load_graph("yolov8n.yaml"), class_count=3).double()
     fill(model)
     config, hyp = TrainConfig(optimizer="SGD", batch_size=64), Hyperparameters.load("hyp.v8.yaml")
-    run = SimpleNamespace(model=model.train(), optimizer=make_optimizer(model, config, hyp), ema=ModelEMA(model),
-                          scaler=torch.amp.GradScaler("cpu", enabled=False), sparsity=Sparsity(model, 0.0))  # fmt: skip
+    run = SimpleNamespace(
+        model=model.train(),
+        optimizer=make_optimizer(model, config, hyp),
+        ema=ModelEMA(model),
+        scaler=torch.amp.GradScaler("cpu", enabled=False),
+        sparsity=Sparsity(model, 0.0),
+    )
     loss, images = build_loss(model.spec, hyp, 96), picture(61, 2, 3, 64, 96).double()
     targets = golden_targets(golden, 64, 96).double()
     for number, wanted in enumerate(golden["sgd"]["steps"]):
         total, items = loss(model(images), targets, (64, 96))
         total.backward()
         box, cls, dfl = wanted["loss_times_bs"]
-        assert (2 * items).tolist() == pytest.approx([box, cls, dfl], rel=1e-5 if number == 0 else 1e-3)
-        learning = [(indexed(model, key), value) for key, value in model.named_parameters() if value.requires_grad]
+        assert (2 * items).tolist() == pytest.approx(
+            [box, cls, dfl], rel=1e-5 if number == 0 else 1e-3
+        )
+        learning = [
+            (indexed(model, key), value)
+            for key, value in model.named_parameters()
+            if value.requires_grad
+        ]
         norms = {key: value.grad.norm() for key, value in learning}
         whole = torch.stack(list(norms.values())).norm()
-        assert whole.item() == pytest.approx(wanted["grad_norm_before_clip"], rel=1e-4 if number == 0 else 1e-3)
+        assert whole.item() == pytest.approx(
+            wanted["grad_norm_before_clip"], rel=1e-4 if number == 0 else 1e-3
+        )
         if number == 0:
             first = golden["first_backward"]["grad_norms"]
             assert norms.keys() == first.keys()
-            assert {key: value.item() for key, value in norms.items()} == pytest.approx(first, rel=1e-4, abs=1e-4)
+            assert {key: value.item() for key, value in norms.items()} == pytest.approx(
+                first, rel=1e-4, abs=1e-4
+            )
         train.step(run, None)  # type: ignore[arg-type]
     assert run.ema.updates == golden["sgd"]["ema_updates"]
     for key, wanted in golden["sgd"]["after"].items():
@@ -204,7 +255,11 @@ def test_auto_and_the_familys_schedule_are_in_the_run(
     run = prepare(config(free, tmp_path, optimizer="auto", scale="s"), hyp)
     said = capsys.readouterr().out
     assert said.count("optimizer auto: AdamW") == 1
-    assert (run.config.optimizer, run.hyp.lr0, run.schedule.hyp.lr0) == ("AdamW", 0.001667, 0.001667)
+    assert (run.config.optimizer, run.hyp.lr0, run.schedule.hyp.lr0) == (
+        "AdamW",
+        0.001667,
+        0.001667,
+    )
     assert isinstance(run.optimizer, torch.optim.AdamW)
     assert run.schedule.family == "v8"
     assert run.loss.names == ("box", "cls", "dfl")
@@ -219,13 +274,17 @@ def test_auto_and_the_familys_schedule_are_in_the_run(
 def test_weights_of_the_plain_graph_fit_and_what_is_fresh_is_said(
     material: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The graph of --cfg has SimAM before its last Conv, so that by YOLOv5's names only the rows before it fit."""
+    """The graph of --cfg has SimAM before its last Conv, so that by YOLOv5's names only the rows
+    before it fit.
+    """
     plain = {**GRAPH, "backbone": [row for row in GRAPH["backbone"] if row[2] != "SimAM"]}
     plain["head"] = [[[3, 4], 1, "Detect", ["nc", "anchors"]]]
     for names, said in ((["dark", "bright"], "(100 %)"), (["bright", "gray"], "4 more in part")):
         source = DetectionModel(plain, names=names, seed=9)
         save(Checkpoint(source.graph, source.names, source.state_dict()), tmp_path / "plain.pt")
-        run = prepare(config(material, tmp_path, weights=str(tmp_path / "plain.pt")), Hyperparameters())
+        run = prepare(
+            config(material, tmp_path, weights=str(tmp_path / "plain.pt")), Hyperparameters()
+        )
         lines = capsys.readouterr().out.splitlines()
         (line,) = [line for line in lines if line.startswith("Transferred ")]
         total = len(run.model.state_dict())
@@ -235,8 +294,13 @@ def test_weights_of_the_plain_graph_fit_and_what_is_fresh_is_said(
         assert said in line
         assert line.endswith(f"; matching by name would give {by_name}")
         table = [line for line in lines if "1 of 2 classes are new" in line]
-        assert [line.split()[:5] for line in table] == ([] if copied == total else [["row", "6", "Detect", "row", "5"]])
-        assert torch.equal(run.model.state_dict()["model.4.conv.weight"], source.state_dict()["model.4.conv.weight"])
+        assert [line.split()[:5] for line in table] == (
+            [] if copied == total else [["row", "6", "Detect", "row", "5"]]
+        )
+        assert torch.equal(
+            run.model.state_dict()["model.4.conv.weight"],
+            source.state_dict()["model.4.conv.weight"],
+        )
 
 
 def test_a_scale_needs_a_graph(material: dict[str, str], tmp_path: Path) -> None:

@@ -5,7 +5,14 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from engine.training.logbook import RATES, ResultsLog, columns, read_results, train_header, train_row
+from engine.training.logbook import (
+    RATES,
+    ResultsLog,
+    columns,
+    read_results,
+    train_header,
+    train_row,
+)
 from utils.structures import Metrics
 
 NAMES = columns()
@@ -30,9 +37,19 @@ def test_columns_and_padding(tmp_path: Path) -> None:
     header, first = (tmp_path / "results.csv").read_text().splitlines()
     assert [name.strip() for name in header.split(",")] == list(NAMES)
     assert (
-        "epoch", "train/box_loss", "train/obj_loss", "train/cls_loss", "metrics/precision", "metrics/recall",
-        "metrics/mAP_0.5", "metrics/mAP_0.5:0.95", "val/box_loss", "val/obj_loss", "val/cls_loss", *RATES,
-    ) == NAMES  # fmt: skip
+        "epoch",
+        "train/box_loss",
+        "train/obj_loss",
+        "train/cls_loss",
+        "metrics/precision",
+        "metrics/recall",
+        "metrics/mAP_0.5",
+        "metrics/mAP_0.5:0.95",
+        "val/box_loss",
+        "val/obj_loss",
+        "val/cls_loss",
+        *RATES,
+    ) == NAMES
     assert len(header) == len(first) == 21 * len(NAMES) - 1
     assert list(read_results(tmp_path / "results.csv")[0].values()) == [
         0, 0.5, 0.5, 0.5, 0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.01, 0.02, 0.12346
@@ -41,9 +58,19 @@ def test_columns_and_padding(tmp_path: Path) -> None:
 
 def test_an_extra_column_follows_those_of_training(tmp_path: Path) -> None:
     names = columns(("box", "cls"), ["train/sparsity"])
-    assert names[:5] == ("epoch", "train/box_loss", "train/cls_loss", "train/sparsity", "metrics/precision")
+    assert names[:5] == (
+        "epoch",
+        "train/box_loss",
+        "train/cls_loss",
+        "train/sparsity",
+        "metrics/precision",
+    )
     log = ResultsLog(tmp_path, names)
-    log.add({"epoch": 0, "train/box_loss": 1, "train/cls_loss": 2, "train/sparsity": 3}, None, [0.1, 0.1, 0.1])
+    log.add(
+        {"epoch": 0, "train/box_loss": 1, "train/cls_loss": 2, "train/sparsity": 3},
+        None,
+        [0.1, 0.1, 0.1],
+    )
     assert read_results(log.path)[0]["train/sparsity"] == 3
 
 
@@ -80,7 +107,9 @@ def test_a_torn_line_or_an_odd_cell_does_not_stop_a_resume(tmp_path: Path) -> No
     add(log, 0)
     log.close()
     path = tmp_path / "results.csv"
-    path.write_text(path.read_text() + "  1, 0.5\n" + ",".join(["2", "none", *["1"] * (len(NAMES) - 2)]) + "\n")
+    path.write_text(
+        path.read_text() + "  1, 0.5\n" + ",".join(["2", "none", *["1"] * (len(NAMES) - 2)]) + "\n"
+    )
     rows = read_results(path)
     assert [line["epoch"] for line in rows] == [0, 2]
     assert math.isnan(rows[1]["train/box_loss"])

@@ -1,4 +1,6 @@
-"""The schedule and `auto` against YOLOv5's and YOLOv8's own numbers; the groups against their counts."""
+"""The schedule and `auto` against YOLOv5's and YOLOv8's own numbers; the groups against their
+counts.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,14 @@ import pytest
 import torch
 from torch import nn
 
-from engine.training.optim import Schedule, apply_rates, auto_choice, choose_optimizer, make_optimizer, parameter_groups
+from engine.training.optim import (
+    Schedule,
+    apply_rates,
+    auto_choice,
+    choose_optimizer,
+    make_optimizer,
+    parameter_groups,
+)
 from utils.config import Hyperparameters, TrainConfig
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "yolov5" / "schedule.npz"
@@ -33,8 +42,12 @@ def test_schedule_equals_golden(name: str) -> None:
     schedule = Schedule(config, hyp, batches)
     rates = [schedule.rates(iteration) for iteration in range(start * batches, epochs * batches)]
     golden = np.load(GOLDEN)
-    np.testing.assert_allclose([rate.learning_rates for rate in rates], golden[f"{name}_lr"], atol=1e-9, rtol=0)
-    np.testing.assert_allclose([rate.momentum for rate in rates], golden[f"{name}_momentum"], atol=1e-9, rtol=0)
+    np.testing.assert_allclose(
+        [rate.learning_rates for rate in rates], golden[f"{name}_lr"], atol=1e-9, rtol=0
+    )
+    np.testing.assert_allclose(
+        [rate.momentum for rate in rates], golden[f"{name}_momentum"], atol=1e-9, rtol=0
+    )
     assert [rate.accumulate for rate in rates] == golden[f"{name}_accumulate"].round().tolist()
     assert schedule.warmup_iterations == golden[f"{name}_nw"]
     assert config.scaled_weight_decay(hyp) == pytest.approx(float(golden[f"{name}_wd"]), abs=1e-12)
@@ -43,7 +56,9 @@ def test_schedule_equals_golden(name: str) -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_steps_fall_where_golden_has_them(name: str) -> None:
     epochs, batches, batch_size, cosine, start = CASES[name]
-    schedule = Schedule(TrainConfig(epochs=epochs, batch_size=batch_size, cos_lr=cosine), Hyperparameters(), batches)
+    schedule = Schedule(
+        TrainConfig(epochs=epochs, batch_size=batch_size, cos_lr=cosine), Hyperparameters(), batches
+    )
     last, steps = -1, []
     for iteration in range(start * batches, epochs * batches):
         steps.append(iteration - last >= schedule.rates(iteration).accumulate)
@@ -74,7 +89,9 @@ def test_schedule_of_v8_equals_golden() -> None:
         if iteration - last >= rates.accumulate:
             last, updates = iteration, updates + 1
         assert updates == wanted["ema_updates"]
-    assert schedule.config.scaled_weight_decay(schedule.hyp) == pytest.approx(golden[-1]["wd"]["weight"], abs=1e-12)
+    assert schedule.config.scaled_weight_decay(schedule.hyp) == pytest.approx(
+        golden[-1]["wd"]["weight"], abs=1e-12
+    )
 
 
 def test_cosine_equals_v8s() -> None:
@@ -92,10 +109,14 @@ def test_warm_up_of_v8_ends_before_the_last_epoch(epochs: int, last: int) -> Non
     assert (rates.momentum, rates.accumulate) == (pytest.approx(0.937), 4)
 
 
-@pytest.mark.parametrize("case", RECIPE["optimizer_auto"], ids=lambda case: f"{case['nc']}-{case['iterations']}")
+@pytest.mark.parametrize(
+    "case", RECIPE["optimizer_auto"], ids=lambda case: f"{case['nc']}-{case['iterations']}"
+)
 def test_auto_equals_golden(case: dict[str, Any]) -> None:
     choice = auto_choice(case["iterations"], case["nc"])
-    group = case["groups"][1] if case["optimizer"] == "MuSGD" else case["groups"][0]  # the first has a rate of its own
+    group = (
+        case["groups"][1] if case["optimizer"] == "MuSGD" else case["groups"][0]
+    )  # the first has a rate of its own
     assert choice.optimizer == {"MuSGD": "SGD"}.get(case["optimizer"], case["optimizer"])
     assert choice.lr0 == case["lr"] == group["lr"]
     assert choice.momentum == (group["momentum"] if "momentum" in group else group["betas"][0])
@@ -103,17 +124,34 @@ def test_auto_equals_golden(case: dict[str, Any]) -> None:
 
 
 def test_auto_is_resolved_and_said_once() -> None:
-    config, hyp = TrainConfig(optimizer="auto", epochs=100, batch_size=16), Hyperparameters.load("hyp.v8.yaml")
+    config, hyp = (
+        TrainConfig(optimizer="auto", epochs=100, batch_size=16),
+        Hyperparameters.load("hyp.v8.yaml"),
+    )
     chosen, changed, said = choose_optimizer(config, hyp, 640, 3)  # 10 steps an epoch
-    assert (chosen.optimizer, changed.lr0, changed.momentum, changed.warmup_bias_lr) == ("AdamW", 0.001429, 0.9, 0)
+    assert (chosen.optimizer, changed.lr0, changed.momentum, changed.warmup_bias_lr) == (
+        "AdamW",
+        0.001429,
+        0.9,
+        0,
+    )
     assert "AdamW, lr0 0.001429" in said
     assert "1000 steps are at most 10000, 3 classes" in said
     assert "\n" not in said
     group = make_optimizer(Scaled(), chosen, changed).param_groups[1]
-    assert (group["lr"], group["betas"], group["weight_decay"]) == (0.001429, (0.9, 0.999), pytest.approx(0.0005))
+    assert (group["lr"], group["betas"], group["weight_decay"]) == (
+        0.001429,
+        (0.9, 0.999),
+        pytest.approx(0.0005),
+    )
     assert choose_optimizer(chosen, changed, 640, 3) == (chosen, changed, "")
     chosen, changed, said = choose_optimizer(config, hyp, 6401, 3)  # 101 steps an epoch
-    assert (chosen.optimizer, changed.lr0, changed.momentum, changed.warmup_bias_lr) == ("SGD", 0.01, 0.937, 0)
+    assert (chosen.optimizer, changed.lr0, changed.momentum, changed.warmup_bias_lr) == (
+        "SGD",
+        0.01,
+        0.937,
+        0,
+    )
     assert "SGD with Nesterov momentum (YOLOv8's MuSGD is not here)" in said
     assert make_optimizer(Scaled(), chosen, changed).param_groups[0]["nesterov"]
 
@@ -140,10 +178,14 @@ class Scaled(nn.Module):
 def test_groups_put_each_parameter_where_yolov5_does_but_bare_scales() -> None:
     model = Scaled()
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    biases, decayed, undecayed = ({names[id(p)] for p in group} for group in parameter_groups(model))
+    biases, decayed, undecayed = (
+        {names[id(p)] for p in group} for group in parameter_groups(model)
+    )
     assert biases == {"conv.bias", "norm.bias", "group_norm.bias", "attention.out_proj.bias"}
     assert undecayed == {"norm.weight", "group_norm.weight", "cweight"}
-    attention = {f"attention.{name}" for name in ("in_proj_weight", "in_proj_bias", "out_proj.weight")}
+    attention = {
+        f"attention.{name}" for name in ("in_proj_weight", "in_proj_bias", "out_proj.weight")
+    }
     assert decayed == {"conv.weight", "table"} | attention
 
 
@@ -151,7 +193,11 @@ def test_groups_put_each_parameter_where_yolov5_does_but_bare_scales() -> None:
 def test_rates_reach_the_optimizer_and_only_weights_decay(kind: str) -> None:
     config, hyp = TrainConfig(optimizer=kind, batch_size=40), Hyperparameters()
     optimizer = make_optimizer(Scaled(), config, hyp)
-    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.0, pytest.approx(0.000625), 0.0]
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [
+        0.0,
+        pytest.approx(0.000625),
+        0.0,
+    ]
     apply_rates(optimizer, Schedule(config, hyp, 50).rates(30))
     rates = [group["lr"] for group in optimizer.param_groups]
     assert rates[0] > rates[1] == rates[2] > 0

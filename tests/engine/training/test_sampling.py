@@ -17,9 +17,13 @@ OFFSETS = np.cumsum([0, *(len(picture) for picture in GOLDEN["labels"])])
 def test_weights_equal_golden() -> None:
     weights = class_weights(CLASSES, 6)
     np.testing.assert_allclose(weights, GOLDEN["class_weights"], atol=1e-6)
-    np.testing.assert_allclose(image_weights(CLASSES, OFFSETS, weights * 6), GOLDEN["image_weights"], atol=1e-6)
+    np.testing.assert_allclose(
+        image_weights(CLASSES, OFFSETS, weights * 6), GOLDEN["image_weights"], atol=1e-6
+    )
     weak = focus_on_weak(weights, np.array(GOLDEN["maps"]))
-    np.testing.assert_allclose(image_weights(CLASSES, OFFSETS, weak), GOLDEN["image_weights_with_maps"], atol=1e-6)
+    np.testing.assert_allclose(
+        image_weights(CLASSES, OFFSETS, weak), GOLDEN["image_weights_with_maps"], atol=1e-6
+    )
 
 
 def test_no_labels_at_all() -> None:

@@ -27,7 +27,11 @@ def test_gradient_is_that_of_the_written_penalty() -> None:
     one, other = network(), network()
     one(x).square().sum().backward()
     Sparsity(one, 0.3).add_gradients()
-    scales = [other[0].Channel_Att.bn2.weight, other[2].Channel_Att.bn2.weight, other[2].Spatial_Att.bn.weight]
+    scales = [
+        other[0].Channel_Att.bn2.weight,
+        other[2].Channel_Att.bn2.weight,
+        other[2].Spatial_Att.bn.weight,
+    ]
     (other(x).square().sum() + 0.3 * sum(scale.abs().sum() for scale in scales)).backward()
     for (key, first), second in zip(one.named_parameters(), other.parameters(), strict=True):
         torch.testing.assert_close(first.grad, second.grad, msg=key)
@@ -59,4 +63,6 @@ def test_refused_without_scales() -> None:
     with pytest.raises(UserError, match=r"--sparsity 0.1: .*no NAM row"):
         Sparsity(nn.Conv2d(1, 1, 1), 0.1)
     assert Sparsity(nn.Conv2d(1, 1, 1), 0).table() == ""
-    assert math.isclose(Sparsity(network(), 1.0).columns()["train/sparsity"], 2.501 + 4 + 9, rel_tol=1e-6)
+    assert math.isclose(
+        Sparsity(network(), 1.0).columns()["train/sparsity"], 2.501 + 4 + 9, rel_tol=1e-6
+    )

@@ -1,7 +1,9 @@
-"""Reads tests/golden/attention: fills a module by the files' recipe, runs it, and compares all that was stored.
+"""Reads tests/golden/attention: fills a module by the files' recipe, runs it, and compares all that
+was stored.
 
-A file has several variants (arguments of the original) at several map sizes; its `meta` names the parameters. Values
-come from the original code run in float64. How a value is drawn from its name is told by `fill`.
+A file has several variants (arguments of the original) at several map sizes; its `meta` names the
+parameters. Values come from the original code run in float64. How a value is drawn from its name is
+told by `fill`.
 """
 
 from __future__ import annotations
@@ -19,21 +21,28 @@ from torch import Tensor, nn
 from utils.files import ROOT
 
 FOLDER = ROOT / "tests" / "golden" / "attention"
-# Largest error relative to a value, and to the spread of its array. The files were computed in float64. In float32 the
-# largest one measured with AVX-512, AVX2 and SSE4.1 is 1.8e-5, a gradient of SK's batch norm over two values; other
-# processors add in other orders, so about three times as much is allowed.
+# Largest error relative to a value, and to the spread of its array. The files were computed in
+# float64. In float32 the largest one measured with AVX-512, AVX2 and SSE4.1 is 1.8e-5, a gradient
+# of SK's batch norm over two values; other processors add in other orders, so about three times as
+# much is allowed.
 TOLERANCES = {torch.float64: 1e-6, torch.float32: 5e-5}
 
 
 def draws(seed: int, *shape: int) -> torch.Tensor:
     """Standard normal float32 values that every platform draws alike."""
-    return torch.from_numpy(np.random.Generator(np.random.PCG64(seed)).standard_normal(shape).astype(np.float32))
+    return torch.from_numpy(
+        np.random.Generator(np.random.PCG64(seed)).standard_normal(shape).astype(np.float32)
+    )
 
 
 def assert_same_gradients(
-    module: nn.Module, listing: Callable[[Any, Tensor], Tensor], x: Tensor, memory_format: torch.memory_format
+    module: nn.Module,
+    listing: Callable[[Any, Tensor], Tensor],
+    x: Tensor,
+    memory_format: torch.memory_format,
 ) -> None:
-    """Gradients of x and of the parameters are those that autograd finds for the plain listing(module, x).
+    """Gradients of x and of the parameters are those that autograd finds for the plain
+    listing(module, x).
 
     That of x has the layout of x.
     """
@@ -48,14 +57,20 @@ def assert_same_gradients(
 def fill(module: nn.Module, entries: dict[str, Any]) -> None:
     """Give every parameter and buffer the value that its canonical name stands for.
 
-    entries: of a variant's meta; each canonical name with its shape and rule. Fails if the names are not the module's.
+    entries: of a variant's meta; each canonical name with its shape and rule. Fails if the names
+    are not the module's.
     """
     state = module.state_dict()
     assert set(state) == set(entries), sorted(set(state) ^ set(entries))
     for name, entry in entries.items():
         shape = tuple(state[name].shape)
-        value = np.random.Generator(np.random.PCG64(zlib.crc32(name.encode()))).standard_normal(shape) * 0.1
-        value = {"plain": value, "norm_w": 1 + value, "var": abs(value) + 0.5, "zero": 0 * value}[entry["rule"]]
+        value = (
+            np.random.Generator(np.random.PCG64(zlib.crc32(name.encode()))).standard_normal(shape)
+            * 0.1
+        )
+        value = {"plain": value, "norm_w": 1 + value, "var": abs(value) + 0.5, "zero": 0 * value}[
+            entry["rule"]
+        ]
         state[name].copy_(torch.from_numpy(np.asarray(value, dtype=np.float32)))
 
 
@@ -69,15 +84,21 @@ class Golden:
     def entries(self, variant: str) -> dict[str, Any]:
         return self.meta["variants"][variant]["entries"]
 
-    def check(self, module: nn.Module, variant: str, size: str, channels: int | None = None) -> None:
-        """Compare output in eval and train mode, gradients of input and parameters, and running statistics.
+    def check(
+        self, module: nn.Module, variant: str, size: str, channels: int | None = None
+    ) -> None:
+        """Compare output in eval and train mode, gradients of input and parameters, and running
+        statistics.
 
-        size: height x width, as in the file's keys. Inputs are tried in both precisions, contiguous and channels-last.
+        size: height x width, as in the file's keys. Inputs are tried in both precisions, contiguous
+        and channels-last.
         """
         height, width = map(int, size.split("x"))
         formats = (torch.contiguous_format, torch.channels_last)
         for dtype, memory_format in product(TOLERANCES, formats):
-            x = draws(7, 2, channels or self.meta["C"], height, width).to(dtype, memory_format=memory_format)
+            x = draws(7, 2, channels or self.meta["C"], height, width).to(
+                dtype, memory_format=memory_format
+            )
             fill(module.to(dtype), self.entries(variant))
             key = f"{variant}/{size}"
             self.compare(module.eval()(x), f"{key}/eval")
@@ -93,17 +114,24 @@ class Golden:
                 self.compare(buffer, f"{key}/buf/{name}")
 
     def compare(self, found: torch.Tensor | None, key: str) -> None:
-        """Compare with a stored array, or with its sample and sums; some gradients and buffers are not stored.
+        """Compare with a stored array, or with its sample and sums; some gradients and buffers are
+        not stored.
 
         The tolerance is that of the found tensor's type.
         """
         if not any(name.split("@")[0] == key for name in self.values.files):
             assert "/gradp/" in key or "/buf/" in key, f"{key} is not in the file"
             return
-        floor = 1.0 if "/gradp/" in key else 1e-3  # biases before a norm have no gradient but rounding
+        floor = (
+            1.0 if "/gradp/" in key else 1e-3
+        )  # biases before a norm have no gradient but rounding
         if key in self.values:
             expected = self.values[key]
-            values = np.zeros_like(expected) if found is None else found.detach().numpy().reshape(expected.shape)
+            values = (
+                np.zeros_like(expected)
+                if found is None
+                else found.detach().numpy().reshape(expected.shape)
+            )
             assert_close(values, expected, key, floor)
             return
         assert found is not None, key
@@ -115,11 +143,17 @@ class Golden:
         wide = values.astype(np.float64)
         sums = [wide.sum(), abs(wide).sum(), (wide**2).sum()]
         tolerance = 1e-5 * float(sums[1]) + 1e-4  # of a sum: of its terms
-        np.testing.assert_allclose(sums, self.values[f"{key}@stats"], rtol=1e-4, atol=tolerance, err_msg=key)
+        np.testing.assert_allclose(
+            sums, self.values[f"{key}@stats"], rtol=1e-4, atol=tolerance, err_msg=key
+        )
 
 
 def assert_close(values: np.ndarray, expected: np.ndarray, key: str, floor: float) -> None:
-    """Within the tolerance of the values' type, of each value or the largest; floor: the least that counts as that."""
+    """Within the tolerance of the values' type, of each value or the largest; floor: the least that
+    counts as that.
+    """
     tolerance = TOLERANCES[torch.float64 if values.dtype == np.float64 else torch.float32]
     spread = max(float(np.abs(expected).max(initial=0.0)), floor)
-    np.testing.assert_allclose(values, expected, rtol=tolerance, atol=tolerance * spread, err_msg=key)
+    np.testing.assert_allclose(
+        values, expected, rtol=tolerance, atol=tolerance * spread, err_msg=key
+    )

@@ -1,4 +1,6 @@
-"""ACmix: golden values, both ways of computing its attention, every size, memory, and what it refuses."""
+"""ACmix: golden values, both ways of computing its attention, every size, memory, and what it
+refuses.
+"""
 
 from __future__ import annotations
 
@@ -34,8 +36,13 @@ def test_golden_of_what_exporters_see(size: str, monkeypatch: pytest.MonkeyPatch
 
 
 def attention_pixel_by_pixel(module: ACmix, x: Tensor) -> Tensor:
-    """The attention path from its formula, for one image with one output at a time, edges as the docstring says."""
-    q, k, v = (layer(x)[0].unflatten(0, (module.head, -1)) for layer in (module.conv1, module.conv2, module.conv3))
+    """The attention path from its formula, for one image with one output at a time, edges as the
+    docstring says.
+    """
+    q, k, v = (
+        layer(x)[0].unflatten(0, (module.head, -1))
+        for layer in (module.conv1, module.conv2, module.conv3)
+    )
     _, place, height, width = q.shape
     down, across = (torch.linspace(-1, 1, side, dtype=x.dtype) for side in (height, width))
     grid = torch.stack([across.expand(height, width), down[:, None].expand(height, width)])
@@ -52,10 +59,14 @@ def attention_pixel_by_pixel(module: ACmix, x: Tensor) -> Tensor:
     for i, y in enumerate(rows):
         for j, across_ in enumerate(columns):
             window = range(-reach, reach + 1)
-            at = [(inside(y + a, height), inside(across_ + b, width)) for a in window for b in window]
+            at = [
+                (inside(y + a, height), inside(across_ + b, width)) for a in window for b in window
+            ]
             ys, xs = torch.tensor(at).unbind(1)
             keys = k[:, :, ys, xs] + e[:, y, across_, None] - e[:, ys, xs]
-            weights = (torch.einsum("hd,hdn->hn", q[:, :, y, across_], keys) * place**-0.5).softmax(1)
+            weights = (torch.einsum("hd,hdn->hn", q[:, :, y, across_], keys) * place**-0.5).softmax(
+                1
+            )
             out[:, :, i, j] = torch.einsum("hn,hdn->hd", weights, v[:, :, ys, xs])
     return out.flatten(0, 1)[None] * module.rate1
 
@@ -88,7 +99,10 @@ def test_every_size_against_the_formula(side: tuple[int, int], options: dict[str
 def test_gradients_by_differences(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(acmix, "TILE", 2)
     torch.manual_seed(0)
-    module, x = ACmix(4, kernel_att=3, head=2).double(), draws(5, 1, 4, 3, 4).double().requires_grad_()
+    module, x = (
+        ACmix(4, kernel_att=3, head=2).double(),
+        draws(5, 1, 4, 3, 4).double().requires_grad_(),
+    )
     assert torch.autograd.gradcheck(lambda x, *_: module(x), (x, *module.parameters()))
 
 
@@ -119,7 +133,11 @@ def test_dead_parameters_are_dead_and_no_others() -> None:
     module, x = ACmix(8).double(), draws(1, 2, 8, 9, 7).double()
     out = module(x)
     (out * draws(2, *out.shape)).sum().backward()
-    sizes = {name: float(value.grad.abs().max()) for name, value in module.named_parameters() if value.grad is not None}
+    sizes = {
+        name: float(value.grad.abs().max())
+        for name, value in module.named_parameters()
+        if value.grad is not None
+    }
     assert {name for name, size in sizes.items() if size < 1e-9} == {"conv_p.bias"}
     assert len(sizes) == len(list(module.parameters()))
 

@@ -121,5 +121,7 @@ def test_building_by_name() -> None:
     assert module.e_lambda == 0.1
     with pytest.raises(UserError, match="SimAn: no such attention module; did you mean SimAM"):
         build_attention("SimAn", 8)
-    with pytest.raises(UserError, match="lambda: SimAM has no such argument; it takes e_lambda, init; did you"):
+    with pytest.raises(
+        UserError, match="lambda: SimAM has no such argument; it takes e_lambda, init; did you"
+    ):
         build_attention("SimAM", 8, **{"lambda": 1})

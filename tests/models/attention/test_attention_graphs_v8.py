@@ -1,4 +1,6 @@
-"""YOLOv8 with each attention module: shipped graphs at all scales, and the tutorial's graph, right and broken."""
+"""YOLOv8 with each attention module: shipped graphs at all scales, and the tutorial's graph, right
+and broken.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,10 @@ def train_and_detect(model: DetectionModel) -> None:
     with torch.no_grad():
         decoded, _ = model.eval().fuse()(x)
     assert decoded.shape == (2, 84, 4 + model.spec.class_count)
-    assert all(torch.isfinite(rows).all() for rows in non_max_suppression(decoded, objectness=model.objectness))
+    assert all(
+        torch.isfinite(rows).all()
+        for rows in non_max_suppression(decoded, objectness=model.objectness)
+    )
 
 
 @pytest.mark.parametrize("name", CLASSES)
@@ -70,7 +75,9 @@ def test_two_steps_and_detections_at_other_scales(name: str, scale: str) -> None
 
 
 def test_the_tutorials_broken_graph_is_told() -> None:
-    """Its head keeps the numbers of the graph without the inserted row: each skip reads one row too early."""
+    """Its head keeps the numbers of the graph without the inserted row: each skip reads one row too
+    early.
+    """
     graph = copy.deepcopy(load_graph("yolov8n_DoubleAttention.yaml"))
     assert graph["backbone"][3][2] == "DoubleAttention"
     assert DetectionModel(graph).warnings == []

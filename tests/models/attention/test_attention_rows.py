@@ -1,4 +1,6 @@
-"""Rows as tutorials and forks write them: each builds, at every width, what its author meant (spec: real channels)."""
+"""Rows as tutorials and forks write them: each builds, at every width, what its author meant (spec:
+real channels).
+"""
 
 from __future__ import annotations
 
@@ -59,13 +61,27 @@ SPELLINGS = [  # row as printed, canonical name, what it means
     ("TripletAttention", [], "TripletAttention", {}),
     ("TripletAttention", [512], "TripletAttention", {}),
     ("LSKblock", [512], "LSK", {}),
-    ("DoubleAttentionLayer", [512, 4], "DoubleAttention", {"c_m": 512, "c_n": 4, "reconstruct": False}),
-    ("DoubleAttentionLayer", [512, 4, True], "DoubleAttention", {"c_m": 512, "c_n": 4, "residual": False}),
+    (
+        "DoubleAttentionLayer",
+        [512, 4],
+        "DoubleAttention",
+        {"c_m": 512, "c_n": 4, "reconstruct": False},
+    ),
+    (
+        "DoubleAttentionLayer",
+        [512, 4, True],
+        "DoubleAttention",
+        {"c_m": 512, "c_n": 4, "residual": False},
+    ),
 ]
 
 
-def graph_with(name: str, arguments: Any, width: float = 0.25, channels: int = 512) -> dict[str, Any]:
-    """The tiny graph with rows of `channels` (at width 1) before and an attention row in the place of SimAM."""
+def graph_with(
+    name: str, arguments: Any, width: float = 0.25, channels: int = 512
+) -> dict[str, Any]:
+    """The tiny graph with rows of `channels` (at width 1) before and an attention row in the place
+    of SimAM.
+    """
     graph = {**copy.deepcopy(GRAPH), "width_multiple": width}
     graph["backbone"][3] = [-1, 1, "Conv", [channels, 3, 2]]
     graph["backbone"][4] = [-1, 1, name, arguments]
@@ -74,7 +90,11 @@ def graph_with(name: str, arguments: Any, width: float = 0.25, channels: int = 5
 
 def facts(module: nn.Module) -> tuple[Any, ...]:
     """What tells two modules apart: class, parameters' shapes, plain attributes."""
-    plain = {key: value for key, value in vars(module).items() if isinstance(value, (int, float, str, bool, tuple))}
+    plain = {
+        key: value
+        for key, value in vars(module).items()
+        if isinstance(value, (int, float, str, bool, tuple))
+    }
     shapes = {key: tuple(value.shape) for key, value in module.state_dict().items()}
     labels = ("i", "f", "key", "width", "type", "np", "repeats", "shown", "training")
     return type(module), shapes, {key: value for key, value in plain.items() if key not in labels}
@@ -113,14 +133,18 @@ def test_printed_rows_mean_what_their_authors_meant(
         ("GlobalContext", {"ratio": 0}, "ratio=0"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_in_one_line(name: str, arguments: Any, message: str) -> None:
+def test_what_cannot_be_meant_is_refused_in_one_line(
+    name: str, arguments: Any, message: str
+) -> None:
     with pytest.raises(UserError, match=rf"row 4: {name}.*{message}") as caught:
         DetectionModel(graph_with(name, arguments))
     assert "\n" not in str(caught.value)
 
 
 def test_a_senseless_row_builds_with_a_warning() -> None:
-    """The DoubleAttention tutorial's own row: softmax over one map is 1, so every pixel becomes the same."""
+    """The DoubleAttention tutorial's own row: softmax over one map is 1, so every pixel becomes the
+    same.
+    """
     model = DetectionModel(graph_with("DoubleAttentionLayer", [512, 1]))
     (warning,) = model.warnings
     assert "row 4: DoubleAttentionLayer" in warning
@@ -132,18 +156,24 @@ def test_a_senseless_row_builds_with_a_warning() -> None:
 def test_other_channels_than_declared_are_told() -> None:
     model = DetectionModel(graph_with("CBAM", [256]))
     assert model.warnings == [
-        "model graph: row 4: CBAM [256]: declares 256 channels but gets 128; the real number is used"
+        "model graph: row 4: CBAM [256]: declares 256 channels but gets 128; the real number is"
+        " used"
     ]
 
 
 def test_rows_behind_follow_a_module_that_changes_the_channels() -> None:
-    for name, arguments, channels in (("ACmix", [1024], 256), ("DoubleAttentionLayer", [256, 4], 64)):
+    for name, arguments, channels in (
+        ("ACmix", [1024], 256),
+        ("DoubleAttentionLayer", [256, 4], 64),
+    ):
         model = DetectionModel(graph_with(name, arguments))
         assert model.model[4].width == channels
         assert model.model[5].conv.in_channels == channels
     graph = graph_with("ACmix", [1024])
     graph["backbone"][4][1], graph["depth_multiple"] = 2, 1
-    with pytest.raises(UserError, match="number 2: must be 1 where the number of channels changes, 128 to 256"):
+    with pytest.raises(
+        UserError, match="number 2: must be 1 where the number of channels changes, 128 to 256"
+    ):
         DetectionModel(graph)
 
 
@@ -156,12 +186,18 @@ def test_the_shipped_graph_of_each_module(name: str) -> None:
     for row in (renamed[index] for index in (18, 22, 26)):
         row[2:] = [name, graph["head"][8][3]]
     assert [*graph["backbone"], *graph["head"]] == renamed
-    model = DetectionModel({**graph, "width_multiple": 0.125, "depth_multiple": 0.33}, class_count=2)
+    model = DetectionModel(
+        {**graph, "width_multiple": 0.125, "depth_multiple": 0.33}, class_count=2
+    )
     assert model.warnings == []
     raw = model.train()(torch.rand(2, 3, 64, 64))
-    total, _ = build_loss(model.spec, Hyperparameters(), 64)(raw, torch.tensor([[0, 1, 5.0, 5, 40, 40]]), (64, 64))
+    total, _ = build_loss(model.spec, Hyperparameters(), 64)(
+        raw, torch.tensor([[0, 1, 5.0, 5, 40, 40]]), (64, 64)
+    )
     total.backward()
-    dead = {f"{row.key}.{key}" for row in model.model for key in getattr(row, "dead_parameters", ())}
+    dead = {
+        f"{row.key}.{key}" for row in model.model for key in getattr(row, "dead_parameters", ())
+    }
     alive = {key for key, value in model.model.named_parameters() if value.grad is not None}
     assert {key for key, _ in model.model.named_parameters()} - alive <= dead
     with torch.device("meta"):
@@ -175,4 +211,6 @@ def test_every_tensor_is_transferred() -> None:
     plain = DetectionModel(load_graph("yolov5n.yaml"), seed=1)
     model = DetectionModel({**load_graph("yolov5s_CBAM.yaml"), "width_multiple": 0.25})
     assert transfer(model, Checkpoint(plain.graph, plain.names, plain.state_dict())).copied == 349
-    assert all(torch.equal(model.state_dict()[key], value) for key, value in plain.state_dict().items())
+    assert all(
+        torch.equal(model.state_dict()[key], value) for key, value in plain.state_dict().items()
+    )

@@ -1,4 +1,6 @@
-"""BAM: golden values, its hand-written backward pass, both ways to combine the branches, and what it refuses."""
+"""BAM: golden values, its hand-written backward pass, both ways to combine the branches, and what
+it refuses.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ LAYOUTS = [torch.contiguous_format, torch.channels_last]
 
 
 class BAMGolden(Golden):
-    """Biases before a batch norm have no gradient but rounding, which a norm over two pictures magnifies a lot."""
+    """Biases before a batch norm have no gradient but rounding, which a norm over two pictures
+    magnifies a lot.
+    """
 
     def compare(self, found: Tensor | None, key: str) -> None:
         if key.endswith("gradp/channel_att.fc0.bias"):
@@ -37,7 +41,9 @@ def listing(module: BAM, x: Tensor) -> Tensor:
     y = conv.bn_reduce(conv.conv_reduce(x)).relu()
     y = conv.bn1(conv.conv1(conv.bn0(conv.conv0(y)).relu())).relu()
     position = conv.conv_final(y)
-    return x * (1 + (channel * position if module.combine == "mul" else channel + position).sigmoid())
+    return x * (
+        1 + (channel * position if module.combine == "mul" else channel + position).sigmoid()
+    )
 
 
 @pytest.mark.parametrize(
@@ -59,7 +65,9 @@ def test_golden(variant: str, size: str, combine: str) -> None:
 @pytest.mark.parametrize("memory_format", LAYOUTS)
 @pytest.mark.parametrize("combine", ["mul", "add"])
 @pytest.mark.parametrize("options", [{}, {"reduction": 2, "dilation": 1}])
-def test_gradients(options: dict[str, Any], combine: str, memory_format: torch.memory_format) -> None:
+def test_gradients(
+    options: dict[str, Any], combine: str, memory_format: torch.memory_format
+) -> None:
     module = BAM(6, combine=combine, **options).double()
     x = draws(5, 3, 6, 4, 5).double().contiguous(memory_format=memory_format).requires_grad_()
     assert_same_gradients(module, listing, x, memory_format)
@@ -67,11 +75,15 @@ def test_gradients(options: dict[str, Any], combine: str, memory_format: torch.m
 
 
 @pytest.mark.parametrize("combine", ["mul", "add"])
-def test_a_batch_of_several_blocks_and_an_expanded_gradient(combine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_of_several_blocks_and_an_expanded_gradient(
+    combine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("models.attention._lean.STEP", 2 * 16 * 7 * 6)  # two pictures, then one
     module = BAM(16, combine=combine)
     x = draws(5, 3, 16, 7, 6).requires_grad_()
-    found, expected = (torch.autograd.grad(f(x).sum(), x)[0] for f in (module, lambda x: listing(module, x)))
+    found, expected = (
+        torch.autograd.grad(f(x).sum(), x)[0] for f in (module, lambda x: listing(module, x))
+    )
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 

@@ -1,4 +1,6 @@
-"""CBAM: golden values, its hand-written backward passes, ties of maxima, kernel sizes, and what it refuses."""
+"""CBAM: golden values, its hand-written backward passes, ties of maxima, kernel sizes, and what it
+refuses.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,10 @@ def listing(module: CBAM, x: Tensor) -> Tensor:
     """The formula written down once more, one operation at a time."""
     channel, spatial = module.channel_attention, module.spatial_attention
     pooled = (x.mean((2, 3)), x.amax((2, 3)))
-    y = x * sum(channel.fc2(channel.fc1(each).relu()) for each in pooled).sigmoid()[:, :, None, None]
+    y = (
+        x
+        * sum(channel.fc2(channel.fc1(each).relu()) for each in pooled).sigmoid()[:, :, None, None]
+    )
     if spatial is None:
         return y
     maps = torch.stack((y.amax(1), y.mean(1)), 1)
@@ -37,7 +42,9 @@ def test_golden_channel_gate_alone() -> None:
 
 
 @pytest.mark.parametrize("memory_format", LAYOUTS)
-@pytest.mark.parametrize("options", [{}, {"kernel_size": 3}, {"no_spatial": True}, {"reduction": 2, "kernel_size": 1}])
+@pytest.mark.parametrize(
+    "options", [{}, {"kernel_size": 3}, {"no_spatial": True}, {"reduction": 2, "kernel_size": 1}]
+)
 def test_gradients(options: dict[str, Any], memory_format: torch.memory_format) -> None:
     module = CBAM(6, **options).double()
     x = draws(5, 3, 6, 4, 5).double().contiguous(memory_format=memory_format).requires_grad_()
@@ -50,15 +57,22 @@ def test_gradients(options: dict[str, Any], memory_format: torch.memory_format) 
 def test_ties_share_the_gradient() -> None:
     module = CBAM(4).double()
     x = draws(5, 2, 4, 3, 3).double().relu().round().requires_grad_()
-    found, expected = (torch.autograd.grad(f(x).square().sum(), x)[0] for f in (module, lambda x: listing(module, x)))
+    found, expected = (
+        torch.autograd.grad(f(x).square().sum(), x)[0]
+        for f in (module, lambda x: listing(module, x))
+    )
     torch.testing.assert_close(found, expected)
 
 
-def test_a_batch_of_several_blocks_and_an_expanded_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_of_several_blocks_and_an_expanded_gradient(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("models.attention._lean.STEP", 2 * 16 * 7 * 6)  # two pictures, then one
     module = CBAM(16)
     x = draws(5, 3, 16, 7, 6).requires_grad_()
-    found, expected = (torch.autograd.grad(f(x).sum(), x)[0] for f in (module, lambda x: listing(module, x)))
+    found, expected = (
+        torch.autograd.grad(f(x).sum(), x)[0] for f in (module, lambda x: listing(module, x))
+    )
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 

@@ -1,4 +1,6 @@
-"""CoordAttention: golden values, its hand-written backward passes, hidden channels, and what it refuses."""
+"""CoordAttention: golden values, its hand-written backward passes, hidden channels, and what it
+refuses.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,9 @@ def test_a_batch_of_several_blocks_and_an_expanded_gradient(
     monkeypatch.setattr("models.attention._lean.STEP", 2 * 16 * 7 * 6)  # two pictures, then one
     module = CoordAttention(16)
     x = draws(5, 3, 16, 7, 6).contiguous(memory_format=memory_format).requires_grad_()
-    found, expected = (torch.autograd.grad(f(x).sum(), x)[0] for f in (module, lambda x: listing(module, x)))
+    found, expected = (
+        torch.autograd.grad(f(x).sum(), x)[0] for f in (module, lambda x: listing(module, x))
+    )
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 

@@ -1,4 +1,6 @@
-"""DoubleAttention: golden values, identity at insertion, what the tutorial's list means, and what it refuses."""
+"""DoubleAttention: golden values, identity at insertion, what the tutorial's list means, and what
+it refuses.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ from tests.models.attention.golden import Golden, draws
 
 @pytest.mark.parametrize("size", ["20x20", "7x13", "1x1"])
 def test_golden(size: str) -> None:
-    Golden("double_attention").check(DoubleAttention(32, c_m=16, c_n=8, residual=False), "official", size)
+    Golden("double_attention").check(
+        DoubleAttention(32, c_m=16, c_n=8, residual=False), "official", size
+    )
 
 
 def test_golden_without_reconstruction() -> None:
@@ -24,7 +28,9 @@ def test_golden_without_reconstruction() -> None:
 
 
 def test_golden_of_the_tutorials_single_vector() -> None:
-    with pytest.warns(UserWarning, match=r"c_n=1: every pixel .* becomes equal.*write \{c_m: 32, c_n: 8\}"):
+    with pytest.warns(
+        UserWarning, match=r"c_n=1: every pixel .* becomes equal.*write \{c_m: 32, c_n: 8\}"
+    ):
         module = DoubleAttention(32, c_m=32, c_n=1, reconstruct=False)
     assert not hasattr(module, "out_channels")
     Golden("double_attention").check(module, "seed_yaml_cn1", "7x13")
@@ -66,7 +72,9 @@ def test_sizes_follow_the_channels() -> None:
         ([128, 32, True], {"c_m": 64, "c_n": 32, "reconstruct": True, "residual": False}),
     ],
 )
-def test_lists_mean_what_the_tutorials_class_computes(values: list[Any], expected: dict[str, Any]) -> None:
+def test_lists_mean_what_the_tutorials_class_computes(
+    values: list[Any], expected: dict[str, Any]
+) -> None:
     found = DoubleAttention.from_list(values, 64, lambda count: count // 2)
     assert found == expected
     with warnings.catch_warnings():

@@ -13,7 +13,8 @@ from tests.models.attention.golden import Golden, draws
 
 
 @pytest.mark.parametrize(
-    ("variant", "size"), [("official", "20x20"), ("official", "7x13"), ("official", "1x1"), ("k5", "7x13")]
+    ("variant", "size"),
+    [("official", "20x20"), ("official", "7x13"), ("official", "1x1"), ("k5", "7x13")],
 )
 def test_golden(variant: str, size: str) -> None:
     Golden("eca").check(ECA(32, k_size=5 if variant == "k5" else None), variant, size)
@@ -31,7 +32,8 @@ def test_neighbours_by_hand() -> None:
 
 
 @pytest.mark.parametrize(
-    ("channels", "taps"), [(1, 1), (8, 3), (16, 3), (64, 3), (127, 3), (128, 5), (256, 5), (512, 5), (1024, 5)]
+    ("channels", "taps"),
+    [(1, 1), (8, 3), (16, 3), (64, 3), (127, 3), (128, 5), (256, 5), (512, 5), (1024, 5)],
 )
 def test_size_follows_the_channels(channels: int, taps: int) -> None:
     assert adaptive_size(channels) == taps

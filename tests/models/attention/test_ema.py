@@ -1,4 +1,6 @@
-"""EMA: golden values, a second calculation by the paper's steps, the hand-written pass, what is refused."""
+"""EMA: golden values, a second calculation by the paper's steps, the hand-written pass, what is
+refused.
+"""
 
 from __future__ import annotations
 
@@ -30,17 +32,27 @@ def steps(module: EMA, x: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-@pytest.mark.parametrize(("channels", "size"), [(256, (16, 17)), (40, (40, 41)), (6, (1, 9)), (6, (9, 1)), (4, (2, 2))])
-def test_the_shorter_way_is_the_same(channels: int, size: tuple[int, int], memory_format: Any) -> None:
+@pytest.mark.parametrize(
+    ("channels", "size"), [(256, (16, 17)), (40, (40, 41)), (6, (1, 9)), (6, (9, 1)), (4, (2, 2))]
+)
+def test_the_shorter_way_is_the_same(
+    channels: int, size: tuple[int, int], memory_format: Any
+) -> None:
     module = EMA(channels, factor=None if channels > 6 else 2)
     torch.nn.init.normal_(module.gn.bias)
     torch.nn.init.normal_(module.gn.weight)
     module.double()  # gradients of parameters are sums of up to 10,000 terms
-    x = draws(5, 6, channels, *size).double().contiguous(memory_format=memory_format).requires_grad_()
+    x = (
+        draws(5, 6, channels, *size)
+        .double()
+        .contiguous(memory_format=memory_format)
+        .requires_grad_()
+    )
     assert channels <= 6 or len(runs(x)) > 1
     weight, given = draws(7, *x.shape), (x, *module.parameters())
     found, expected = (
-        (out, *torch.autograd.grad((out * weight).sum(), given)) for out in (module(x), steps(module, x))
+        (out, *torch.autograd.grad((out * weight).sum(), given))
+        for out in (module(x), steps(module, x))
     )
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other)
@@ -49,14 +61,22 @@ def test_the_shorter_way_is_the_same(channels: int, size: tuple[int, int], memor
 
 
 def gates(members: int, groups: int, height: int, width: int) -> list[torch.Tensor]:
-    shapes = ((groups, members, height), (groups, members, width), (members, 9), (groups, members), (groups,))
+    shapes = (
+        (groups, members, height),
+        (groups, members, width),
+        (members, 9),
+        (groups, members),
+        (groups,),
+    )
     return [draws(seed, *shape).double().requires_grad_() for seed, shape in enumerate(shapes)]
 
 
 @pytest.mark.parametrize("function", [_Gate.apply, _plain])
 def test_gradients_by_differences(function: Any) -> None:
     x = draws(3, 2, 4, 3, 2).double().requires_grad_()
-    assert torch.autograd.gradcheck(lambda x, *given: function(x, 1e-5, *given), (x, *gates(2, 4, 3, 2)))
+    assert torch.autograd.gradcheck(
+        lambda x, *given: function(x, 1e-5, *given), (x, *gates(2, 4, 3, 2))
+    )
 
 
 def test_gradients_of_sums_by_differences() -> None:
@@ -85,7 +105,9 @@ def test_type_of_the_input_is_kept(dtype: torch.dtype) -> None:
     assert mixed.grad.isfinite().all()
 
 
-@pytest.mark.parametrize(("channels", "factor"), [(256, 32), (48, 24), (40, 20), (16, 16), (7, 7), (37, 1)])
+@pytest.mark.parametrize(
+    ("channels", "factor"), [(256, 32), (48, 24), (40, 20), (16, 16), (7, 7), (37, 1)]
+)
 def test_factor_when_none_is_given(channels: int, factor: int) -> None:
     assert EMA(channels).factor == factor
 

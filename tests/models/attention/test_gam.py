@@ -54,7 +54,9 @@ def test_one_image_of_one_pixel_trains_with_the_running_statistics() -> None:
 def test_hidden_channels_never_run_out() -> None:
     for channels in (1, 3, 8):
         assert GAM(channels)(draws(1, 2, channels, 3, 3)).shape == (2, channels, 3, 3)
-    with pytest.raises(ValueError, match=r"rate=512: is more than the 8 channels; write \{rate: 4\}"):
+    with pytest.raises(
+        ValueError, match=r"rate=512: is more than the 8 channels; write \{rate: 4\}"
+    ):
         GAM(8, rate=512)
 
 
@@ -71,7 +73,10 @@ def test_two_counts_in_a_list_are_no_rate() -> None:
         ({"rate": 2.0}, "rate=2.0"),
         ({"group": 4}, "group=4"),
         ({"channel_sigmoid": "yes"}, "channel_sigmoid='yes'"),
-        ({"group": True}, "group=True: needs channels that divide by .* = 16 and by 4, and 24 do not"),
+        (
+            {"group": True},
+            "group=True: needs channels that divide by .* = 16 and by 4, and 24 do not",
+        ),
         ({"group": True, "rate": 1}, None),
     ],
 )

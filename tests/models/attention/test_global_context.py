@@ -1,4 +1,6 @@
-"""GlobalContext: golden values, its hand-written backward, its start as the identity, and what it refuses."""
+"""GlobalContext: golden values, its hand-written backward, its start as the identity, and what it
+refuses.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,13 @@ LAYOUTS = pytest.mark.parametrize("layout", [torch.contiguous_format, torch.chan
 
 @pytest.mark.parametrize(
     ("variant", "size"),
-    [("official", "20x20"), ("official", "7x13"), ("official", "1x1"), ("mul_add", "7x13"), ("avg", "7x13")],
+    [
+        ("official", "20x20"),
+        ("official", "7x13"),
+        ("official", "1x1"),
+        ("mul_add", "7x13"),
+        ("avg", "7x13"),
+    ],
 )
 def test_golden(variant: str, size: str) -> None:
     Golden("global_context").check(GlobalContext(32, ratio=0.25, **OPTIONS[variant]), variant, size)
@@ -54,7 +62,11 @@ def test_every_parameter_but_the_dead_one_learns() -> None:
     for seed, value in enumerate(module.parameters()):
         value.data = draws(seed, *value.shape)
     (module(draws(3, 2, 32, 5, 6)) * draws(4, 2, 32, 5, 6)).sum().backward()
-    dead = [name for name, value in module.named_parameters() if value.grad is None or not value.grad.any()]
+    dead = [
+        name
+        for name, value in module.named_parameters()
+        if value.grad is None or not value.grad.any()
+    ]
     assert dead == list(GlobalContext.dead_parameters)
     assert module.conv_mask is not None
     assert module.conv_mask.bias is not None
@@ -73,7 +85,9 @@ def test_hidden_channels(channels: int, ratio: float | None, hidden: int) -> Non
 
 
 def test_one_hidden_channel_is_warned_of() -> None:
-    with pytest.warns(UserWarning, match=r"ratio=0.0625: leaves 1 hidden channel of 16.*write ratio: 0.25"):
+    with pytest.warns(
+        UserWarning, match=r"ratio=0.0625: leaves 1 hidden channel of 16.*write ratio: 0.25"
+    ):
         GlobalContext(16, ratio=1 / 16)
 
 

@@ -47,9 +47,15 @@ def test_bit_equal_in_both_modes_and_learning_from_there(name: str, dtype: torch
         optimizer.zero_grad()
         (out * weights).sum().backward()
         optimizer.step()
-    moved = {key for key, parameter in module.named_parameters() if not torch.equal(parameter, before[key])}
+    moved = {
+        key
+        for key, parameter in module.named_parameters()
+        if not torch.equal(parameter, before[key])
+    }
     still = {key for key in before if key.endswith("weight") or "alpha" in key} - moved
-    assert dtype == torch.bfloat16 or not still  # biases before a norm have no gradient, and small steps round away
+    assert (
+        dtype == torch.bfloat16 or not still
+    )  # biases before a norm have no gradient, and small steps round away
 
 
 def test_the_modules_own_names_stay() -> None:
@@ -78,7 +84,9 @@ def test_other_starts_are_refused(values: dict[str, Any]) -> None:
 
 
 def test_impossible_where_channels_change() -> None:
-    with pytest.raises(UserError, match="init: identity: impossible where the number of channels changes"):
+    with pytest.raises(
+        UserError, match="init: identity: impossible where the number of channels changes"
+    ):
         build_attention("ACmix", 16, out_channels=32, init="identity")
 
 
@@ -89,7 +97,9 @@ def test_a_whole_graph_computes_what_the_plain_one_does(name: str) -> None:
     graph["backbone"][4] = [-1, 1, name, {}]  # type: ignore[index]
     del plain["backbone"][4]  # type: ignore[attr-defined]
     plain["head"] = [[[3, 4], 1, "Detect", ["nc", "anchors"]]]
-    models = [DetectionModel(content) for content in ({**graph, "attention_init": "identity"}, plain)]
+    models = [
+        DetectionModel(content) for content in ({**graph, "attention_init": "identity"}, plain)
+    ]
     x = torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
     for training in (False, True):
         outs = [model.train(training)(x) for model in models]

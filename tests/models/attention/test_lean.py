@@ -1,4 +1,6 @@
-"""The lean building blocks: each against the plain formula, in value, gradient, layout and half precision."""
+"""The lean building blocks: each against the plain formula, in value, gradient, layout and half
+precision.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +8,34 @@ import pytest
 import torch
 from torch import nn
 
-from models.attention._lean import BLOCK, CACHE, blocks, dot, like, normalise, pool, runs, scale, split, traced
+from models.attention._lean import (
+    BLOCK,
+    CACHE,
+    blocks,
+    dot,
+    like,
+    normalise,
+    pool,
+    runs,
+    scale,
+    split,
+    traced,
+)
 from tests.models.attention.golden import draws
 
 LAYOUTS = pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 GATES = pytest.mark.parametrize(
     "shape",
-    [(2, 3, 1, 1), (2, 1, 4, 5), (2, 3, 4, 1), (2, 3, 1, 5), (1, 3, 1, 1), (2, 1, 1, 1), (2, 3, 4, 5), (1, 1, 1, 1)],
+    [
+        (2, 3, 1, 1),
+        (2, 1, 4, 5),
+        (2, 3, 4, 1),
+        (2, 3, 1, 5),
+        (1, 3, 1, 1),
+        (2, 1, 1, 1),
+        (2, 3, 4, 5),
+        (1, 1, 1, 1),
+    ],
 )
 
 
@@ -32,7 +55,9 @@ def test_scale(shape: tuple[int, ...], layout: torch.memory_format) -> None:
 
 @LAYOUTS
 @GATES
-def test_dot_of_unlike_layouts_and_slices(shape: tuple[int, ...], layout: torch.memory_format) -> None:
+def test_dot_of_unlike_layouts_and_slices(
+    shape: tuple[int, ...], layout: torch.memory_format
+) -> None:
     a, b = draws(3, 2, 3, 4, 5), draws(4, 2, 3, 4, 5).contiguous(memory_format=layout)
     dims = [dim for dim in range(4) if shape[dim] == 1]
     size = torch.Size(shape)
@@ -54,8 +79,12 @@ def test_sums_of_half_precision_are_wide(shape: tuple[int, ...], dtype: torch.dt
     out.sum().backward()
     dims = [dim for dim in range(4) if shape[dim] == 1]
     assert gate.grad is not None
-    torch.testing.assert_close(gate.grad, x.detach().float().sum(dims, keepdim=True), rtol=1e-2, atol=0)
-    torch.testing.assert_close(pool(x).float(), x.detach().float().mean((2, 3), keepdim=True), rtol=1e-2, atol=0)
+    torch.testing.assert_close(
+        gate.grad, x.detach().float().sum(dims, keepdim=True), rtol=1e-2, atol=0
+    )
+    torch.testing.assert_close(
+        pool(x).float(), x.detach().float().mean((2, 3), keepdim=True), rtol=1e-2, atol=0
+    )
     assert pool(x).dtype == dtype
 
 

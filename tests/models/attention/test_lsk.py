@@ -19,7 +19,9 @@ def test_odd_numbers_of_channels(channels: int) -> None:
     x = draws(1, 2, channels, 5, 4).requires_grad_()
     module = LSK(channels)
     module(x).square().sum().backward()
-    assert all(parameter.grad is not None and parameter.grad.any() for parameter in module.parameters())
+    assert all(
+        parameter.grad is not None and parameter.grad.any() for parameter in module.parameters()
+    )
 
 
 def test_reach_of_the_larger_field() -> None:

@@ -1,4 +1,6 @@
-"""NAM: golden values, its hand-written backward pass, the pixel branch's map size, dead scales, and what it refuses."""
+"""NAM: golden values, its hand-written backward pass, the pixel branch's map size, dead scales, and
+what it refuses.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ def listing(module: NAM, x: Tensor) -> Tensor:
     """The formula written down once more, one operation at a time."""
     for norm, dims in ((module.Channel_Att.bn2, (0, 2, 3)), (module.Spatial_Att.bn, (0, 1))):
         shape = (1, -1, 1, 1) if dims == (0, 2, 3) else (1, 1, *x.shape[2:])
-        z = (x - x.mean(dims, keepdim=True)) / (x.var(dims, correction=0, keepdim=True) + norm.eps).sqrt()
+        z = (x - x.mean(dims, keepdim=True)) / (
+            x.var(dims, correction=0, keepdim=True) + norm.eps
+        ).sqrt()
         size = norm.weight.abs()
         k = (size / size.sum()).view(shape)
         x = x * torch.sigmoid(k * (norm.weight.view(shape) * z + norm.bias.view(shape)))
@@ -28,7 +32,9 @@ def listing(module: NAM, x: Tensor) -> Tensor:
 
 
 class PixelsOnly(nn.Module):
-    """The second branch by itself: a channel branch with all scales and shifts 0 halves the map, which 2 x undoes."""
+    """The second branch by itself: a channel branch with all scales and shifts 0 halves the map,
+    which 2 x undoes.
+    """
 
     def __init__(self, height: int, width: int) -> None:
         super().__init__()
@@ -55,7 +61,9 @@ def test_default_lets_gradients_through_the_weights_as_the_equation_does() -> No
 def test_pixel_branch(size: str) -> None:
     height, width = map(int, size.split("x"))
     entries = GOLDEN.meta["variants"]["spatial_official"]
-    entries["entries"] = entries["sizes"][size].get("entries", entries["entries"])  # one parameter for each position
+    entries["entries"] = entries["sizes"][size].get(
+        "entries", entries["entries"]
+    )  # one parameter for each position
     GOLDEN.check(PixelsOnly(height, width), "spatial_official", size)
 
 
@@ -76,7 +84,9 @@ def test_gradients_with_signs_and_both_branches(memory_format: torch.memory_form
     assert torch.autograd.gradcheck(module, (x,), fast_mode=True)
 
 
-def test_a_batch_of_several_blocks_and_an_expanded_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_of_several_blocks_and_an_expanded_gradient(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("models.attention._lean.STEP", 2 * 16 * 7 * 6)  # two pictures, then one
     module = NAM(16)
     x = draws(5, 3, 16, 7, 6).requires_grad_()
@@ -116,7 +126,9 @@ def test_another_map_size() -> None:
     module = NAM(4, spatial_shape=(4, 5))
     with pytest.raises(ValueError, match="the map is 5 x 4, but spatial_shape is 4 x 5"):
         module(torch.zeros(2, 4, 5, 4))
-    meta = module.to("meta")(torch.empty(1, 4, 8, 8, device="meta"))  # as where a graph's strides are measured
+    meta = module.to("meta")(
+        torch.empty(1, 4, 8, 8, device="meta")
+    )  # as where a graph's strides are measured
     assert meta.shape == (1, 4, 8, 8)
 
 

@@ -1,7 +1,9 @@
-"""What every attention module must do whatever it computes: any map, layout, dtype and device, true gradients.
+"""What every attention module must do whatever it computes: any map, layout, dtype and device, true
+gradients.
 
-The cases are the registry's classes, each with its defaults. Weights are shaken first, so that a zero or constant
-initial value hides nothing. Values themselves are each module's own tests, against golden numbers.
+The cases are the registry's classes, each with its defaults. Weights are shaken first, so that a
+zero or constant initial value hides nothing. Values themselves are each module's own tests, against
+golden numbers.
 """
 
 from __future__ import annotations
@@ -22,11 +24,15 @@ MAPS = [(5, 5), (7, 13), (1, 7), (6, 1), (1, 1)]
 WIDTHS = (8, 24, 40, 64, 100)
 ALWAYS = (8, 64)  # widths that no default may refuse
 every_module = pytest.mark.parametrize("name", NAMES)
-half_precision = pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=["fp16", "bf16"])
+half_precision = pytest.mark.parametrize(
+    "dtype", [torch.float16, torch.bfloat16], ids=["fp16", "bf16"]
+)
 
 
 def shaken(name: str, channels: int = 8, seed: int = 0) -> nn.Module:
-    """The module with its defaults, every number of its state moved a little away from where it starts."""
+    """The module with its defaults, every number of its state moved a little away from where it
+    starts.
+    """
     torch.manual_seed(seed)
     module = build_attention(name, channels)
     with torch.no_grad():
@@ -37,29 +43,44 @@ def shaken(name: str, channels: int = 8, seed: int = 0) -> nn.Module:
 
 
 def draws(*shape: int, seed: int = 1) -> Tensor:
-    """Normal values around a mean of each picture's channel, so that norms over the batch are well conditioned."""
+    """Normal values around a mean of each picture's channel, so that norms over the batch are well
+    conditioned.
+    """
     generator = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=generator) + torch.randn(*shape[:2], 1, 1, generator=generator)
+    return torch.randn(*shape, generator=generator) + torch.randn(
+        *shape[:2], 1, 1, generator=generator
+    )
 
 
-def gradients(module: nn.Module, x: Tensor, weights: Tensor | None = None) -> tuple[Tensor, dict[str, Tensor | None]]:
+def gradients(
+    module: nn.Module, x: Tensor, weights: Tensor | None = None
+) -> tuple[Tensor, dict[str, Tensor | None]]:
     """The output, and gradients of a weighted sum of it for the input ("") and each parameter."""
     module.zero_grad()
     x = x.detach().requires_grad_()
     out = module(x)
     weights = draws(*out.shape, seed=2).to(out.dtype) if weights is None else weights
     (out * weights).sum().backward()
-    return out.detach(), {"": x.grad, **{key: value.grad for key, value in module.named_parameters()}}
+    return out.detach(), {
+        "": x.grad,
+        **{key: value.grad for key, value in module.named_parameters()},
+    }
 
 
-def assert_near(found: Tensor | None, expected: Tensor | None, tolerance: float, what: str = "") -> None:
-    """tolerance: of the largest expected value, or of 1e-3 if that is less: biases before a norm have no gradient."""
+def assert_near(
+    found: Tensor | None, expected: Tensor | None, tolerance: float, what: str = ""
+) -> None:
+    """tolerance: of the largest expected value, or of 1e-3 if that is less: biases before a norm
+    have no gradient.
+    """
     assert found is not None, what
     assert expected is not None, what
     assert found.shape == expected.shape, what
     assert bool(found.isfinite().all()), f"{what}: not finite"
     error = float((found.detach().double() - expected.detach().double()).abs().max())
-    assert error <= tolerance * max(float(expected.detach().abs().max()), 1e-3), f"{what}: off by {error:.3g}"
+    assert error <= tolerance * max(float(expected.detach().abs().max()), 1e-3), (
+        f"{what}: off by {error:.3g}"
+    )
 
 
 def assert_all_near(found: dict[str, Any], expected: dict[str, Any], tolerance: float) -> None:
@@ -103,7 +124,12 @@ def test_any_width_works_or_is_refused_in_words(name: str, channels: int) -> Non
         return
     for key, tensor in module.state_dict().items():
         assert tensor.numel(), f"{key} is empty"
-    assert module(draws(2, channels, 5, 7)).shape == (2, getattr(module, "out_channels", channels), 5, 7)
+    assert module(draws(2, channels, 5, 7)).shape == (
+        2,
+        getattr(module, "out_channels", channels),
+        5,
+        7,
+    )
 
 
 @every_module
@@ -144,11 +170,15 @@ def test_strided_views_give_what_their_copies_give(name: str) -> None:
         "channels": draws(4, 16, 5, 7)[:, ::2],
         "half of the channels": draws(4, 16, 5, 7)[:, 8:],
         "transposed": draws(4, 8, 7, 5).transpose(2, 3),
-        "channels-last slice": draws(4, 8, 5, 9).contiguous(memory_format=torch.channels_last)[:, :, :, 2:],
+        "channels-last slice": (
+            draws(4, 8, 5, 9).contiguous(memory_format=torch.channels_last)[:, :, :, 2:]
+        ),
         "one column repeated": draws(4, 8, 5, 1).expand(-1, -1, -1, 7),
     }
     for what, x in views.items():
-        plain, expected = gradients(copy.deepcopy(module), x.clone(memory_format=torch.contiguous_format))
+        plain, expected = gradients(
+            copy.deepcopy(module), x.clone(memory_format=torch.contiguous_format)
+        )
         out, found = gradients(copy.deepcopy(module), x)
         assert_near(out, plain, 1e-5, what)
         assert_all_near(found, expected, 1e-5)
@@ -186,7 +216,9 @@ def test_the_input_stays_as_it_was(name: str) -> None:
 
 @every_module
 @half_precision
-@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last], ids=["nchw", "nhwc"])
+@pytest.mark.parametrize(
+    "memory_format", [torch.contiguous_format, torch.channels_last], ids=["nchw", "nhwc"]
+)
 def test_half_precision(name: str, dtype: torch.dtype, memory_format: torch.memory_format) -> None:
     """Weights and input are rounded first for both sides: what is compared is the arithmetic."""
     half = shaken(name, 16).to(dtype)
@@ -197,7 +229,9 @@ def test_half_precision(name: str, dtype: torch.dtype, memory_format: torch.memo
         out, found = gradients(half.train(training), x)
         assert out.dtype == dtype
         assert_near(out, expected, 1e-2)
-        assert all(gradient is None or bool(gradient.isfinite().all()) for gradient in found.values())
+        assert all(
+            gradient is None or bool(gradient.isfinite().all()) for gradient in found.values()
+        )
 
 
 @every_module
@@ -212,7 +246,9 @@ def test_autocast_keeps_the_inputs_type(name: str, dtype: torch.dtype) -> None:
             out.float().square().mean().backward()
             assert out.dtype == given
             assert_near(out, expected, 2e-2 if given == dtype else 1e-2)
-    assert all(value.grad is None or bool(value.grad.isfinite().all()) for value in module.parameters())
+    assert all(
+        value.grad is None or bool(value.grad.isfinite().all()) for value in module.parameters()
+    )
 
 
 @every_module
@@ -248,7 +284,10 @@ def test_gradient_by_finite_differences(name: str, size: tuple[int, int], traini
 
 @every_module
 def test_a_gradient_reaches_every_parameter(name: str) -> None:
-    """In eval mode, where a bias before a batch norm counts too. Dead ones must be named, and be dead."""
+    """In eval mode, where a bias before a batch norm counts too.
+
+    Dead ones must be named, and be dead.
+    """
     dead = set(getattr(ATTENTION[name], "dead_parameters", ()))
     module = shaken(name, 64).double().eval()
     assert dead <= {key for key, _ in module.named_parameters()}
@@ -257,7 +296,9 @@ def test_a_gradient_reaches_every_parameter(name: str) -> None:
     for key, parameter in module.named_parameters():
         assert parameter.requires_grad
         size = 0.0 if found[key] is None else float(found[key].abs().max())  # type: ignore[union-attr]
-        assert (size < 1e-9 * scale) if key in dead else (size > 1e-9 * scale), f"{key}: gradient {size:.2g}"
+        assert (size < 1e-9 * scale) if key in dead else (size > 1e-9 * scale), (
+            f"{key}: gradient {size:.2g}"
+        )
 
 
 @every_module
@@ -279,7 +320,9 @@ def test_gradients_are_given_to_whoever_asks(name: str) -> None:
             continue
         for retain in (True, False):
             inputs = list(parameters.values()) + ([leaf] if source is leaf else [])
-            values = torch.autograd.grad(loss, inputs, retain_graph=retain, allow_unused=True, materialize_grads=True)
+            values = torch.autograd.grad(
+                loss, inputs, retain_graph=retain, allow_unused=True, materialize_grads=True
+            )
             found = dict(zip([*parameters, *([""] if source is leaf else [])], values, strict=True))
             found.setdefault("", expected[""])  # type: ignore[arg-type]
             assert_all_near(found, dict(expected), 1e-6)
@@ -301,7 +344,11 @@ def test_pictures_do_not_see_each_other_and_repeats_agree(name: str) -> None:
 
 @every_module
 def test_state_survives_saving_and_copying(name: str) -> None:
-    first, second, x = shaken(name, seed=3).eval(), build_attention(name, 8).eval(), draws(2, 8, 5, 7)
+    first, second, x = (
+        shaken(name, seed=3).eval(),
+        build_attention(name, 8).eval(),
+        draws(2, 8, 5, 7),
+    )
     first.train()(x)  # statistics move
     first.eval()
     second.load_state_dict(first.state_dict())
@@ -321,11 +368,18 @@ def test_nothing_is_tied_to_a_device(name: str) -> None:
         module = build_attention(name, 16)
     assert {tensor.device.type for tensor in module.state_dict().values()} <= {"meta"}
     for training in (True, False):
-        assert module.train(training)(torch.empty(2, 16, 5, 7, device="meta")).shape == (2, 16, 5, 7)
+        assert module.train(training)(torch.empty(2, 16, 5, 7, device="meta")).shape == (
+            2,
+            16,
+            5,
+            7,
+        )
     real = build_attention(name, 16).to("meta")  # tensors that `to` does not move would stay behind
     assert real(torch.empty(2, 16, 5, 7, device="meta")).device.type == "meta"
     shapes = {key: value.shape for key, value in module.state_dict().items()}
-    assert shapes == {key: value.shape for key, value in build_attention(name, 16).state_dict().items()}
+    assert shapes == {
+        key: value.shape for key, value in build_attention(name, 16).state_dict().items()
+    }
 
 
 @every_module

@@ -1,4 +1,6 @@
-"""Every attention module in other people's machinery: torch.compile, torch.jit.trace, ONNX in onnxruntime."""
+"""Every attention module in other people's machinery: torch.compile, torch.jit.trace, ONNX in
+onnxruntime.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +19,16 @@ from models.attention import build_attention
 from models.attention._registry import ATTENTION
 
 NAMES = sorted({kind.__name__ for kind in ATTENTION.values()})
-QUICK = {"SimAM", "CBAM", "CoordAttention"}  # exported in every run of the tests, the others under -m slow
+QUICK = {
+    "SimAM",
+    "CBAM",
+    "CoordAttention",
+}  # exported in every run of the tests, the others under -m slow
 LONG = {"ACmix"}  # takes 10 s to compile
-SIZES = [(2, 9, 7), (1, 5, 12)]  # batch, height, width: exported with the first, also run with the second
+SIZES = [
+    (2, 9, 7),
+    (1, 5, 12),
+]  # batch, height, width: exported with the first, also run with the second
 CHANNELS = 16
 every_module = pytest.mark.parametrize("name", NAMES)
 COMPILER = next((word for word in ("g++", "clang++") if shutil.which(word)), None)
@@ -33,7 +42,9 @@ def _fresh_compiler() -> Iterator[None]:
 
 
 def shaken(name: str) -> nn.Module:
-    """The module with its defaults, every number of its state moved a little away from where it starts."""
+    """The module with its defaults, every number of its state moved a little away from where it
+    starts.
+    """
     torch.manual_seed(0)
     module = build_attention(name, CHANNELS)
     with torch.no_grad():
@@ -54,21 +65,28 @@ def run(module: Any, x: Tensor, owner: nn.Module) -> list[Tensor]:
     (out * torch.linspace(-1, 1, out.numel()).reshape(out.shape)).sum().backward()
     assert x.grad is not None
     zero = torch.zeros(())
-    return [out.detach(), x.grad, *(zero if value.grad is None else value.grad for value in owner.parameters())]
+    return [
+        out.detach(),
+        x.grad,
+        *(zero if value.grad is None else value.grad for value in owner.parameters()),
+    ]
 
 
 def assert_near(found: list[Tensor], expected: list[Tensor], tolerance: float) -> None:
-    """tolerance: of the largest expected value of the output, and ten times it of the largest gradient.
+    """tolerance: of the largest expected value of the output, and ten times it of the largest
+    gradient.
 
-    Gradients of x, and of all parameters together: sums over a whole batch, which PyTorch's own kernels round
-    differently from one to the next.
+    Gradients of x, and of all parameters together: sums over a whole batch, which PyTorch's own
+    kernels round differently from one to the next.
     """
     largest = [float(value.detach().abs().max()) for value in expected]
     largest[2:] = [max(largest[2:], default=0.0)] * len(largest[2:])
     for place, (one, other) in enumerate(zip(found, expected, strict=True)):
         assert one.shape == other.shape
         error = float((one - other).detach().abs().max()) / max(largest[place], 1e-3)
-        assert error <= (10 * tolerance if place else tolerance), f"value {place}: off by {error:.3g}"
+        assert error <= (10 * tolerance if place else tolerance), (
+            f"value {place}: off by {error:.3g}"
+        )
 
 
 def slow_but(quick: set[str]) -> list[Any]:
@@ -81,14 +99,20 @@ def compare_compiled(name: str, backend: str) -> None:
         torch._dynamo.reset()
         twin = copy.deepcopy(module)
         compiled = torch.compile(twin, backend=backend, fullgraph=True)
-        assert_near(run(compiled, draws(*SIZES[0]), twin), run(module, draws(*SIZES[0]), module), 1e-5)
-        for (key, one), other in zip(twin.state_dict().items(), module.state_dict().values(), strict=True):
+        assert_near(
+            run(compiled, draws(*SIZES[0]), twin), run(module, draws(*SIZES[0]), module), 1e-5
+        )
+        for (key, one), other in zip(
+            twin.state_dict().items(), module.state_dict().values(), strict=True
+        ):
             torch.testing.assert_close(one, other, msg=f"{key} after a compiled step")
 
 
 @pytest.mark.parametrize("name", slow_but({*NAMES} - LONG))
 def test_compiled_without_a_compiler(name: str) -> None:
-    """One graph, forward and backward, in which each operation still runs as it is: are the formulas the same?"""
+    """One graph, forward and backward, in which each operation still runs as it is: are the
+    formulas the same?
+    """
     compare_compiled(name, "aot_eager")
 
 
@@ -99,19 +123,27 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 @every_module
-@pytest.mark.skipif(COMPILER is None, reason="torch.compile needs a C++ compiler on a CPU: neither g++ nor clang++")
+@pytest.mark.skipif(
+    COMPILER is None, reason="torch.compile needs a C++ compiler on a CPU: neither g++ nor clang++"
+)
 def test_compiled_by_inductor(name: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The user's own cache is left alone: a broken file in it, as a run that was killed leaves, would fail here."""
+    """The user's own cache is left alone: a broken file in it, as a run that was killed leaves,
+    would fail here.
+    """
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(cache))
     compare_compiled(name, "inductor")
 
 
 @every_module
 def test_traced(name: str) -> None:
-    """torch.jit.trace, which TorchScript and the older ONNX exporter use; the trace fits other maps too."""
+    """torch.jit.trace, which TorchScript and the older ONNX exporter use; the trace fits other maps
+    too.
+    """
     module = shaken(name).eval()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # trace is deprecated, and warns of sizes that became constants
+        warnings.simplefilter(
+            "ignore"
+        )  # trace is deprecated, and warns of sizes that became constants
         traced = torch.jit.trace(module, draws(*SIZES[0]), check_trace=False)
     assert_near([traced(draws(*SIZES[0]))], [module(draws(*SIZES[0]))], 1e-6)
 
@@ -124,7 +156,9 @@ def check_in_onnxruntime(module: nn.Module, file: Path, sizes: list[tuple[int, i
     for size in sizes:
         with torch.no_grad():
             expected = module(draws(*size))
-        found = torch.from_numpy(session.run(None, {session.get_inputs()[0].name: draws(*size).numpy()})[0])
+        found = torch.from_numpy(
+            session.run(None, {session.get_inputs()[0].name: draws(*size).numpy()})[0]
+        )
         assert_near([found], [expected], 1e-4)
 
 
@@ -135,7 +169,9 @@ def export(module: nn.Module, file: Path, dynamic: bool, **options: Any) -> None
         options[key] = {"x": shapes}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.onnx.export(module, (draws(*SIZES[0]),), str(file), input_names=["x"], verbose=False, **options)
+        torch.onnx.export(
+            module, (draws(*SIZES[0]),), str(file), input_names=["x"], verbose=False, **options
+        )
 
 
 def check_onnx(name: str, folder: Path, dynamic: bool) -> None:

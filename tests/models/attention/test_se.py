@@ -13,7 +13,8 @@ from tests.models.attention.golden import Golden, draws
 
 
 @pytest.mark.parametrize(
-    ("variant", "size"), [("official", "20x20"), ("official", "7x13"), ("official", "1x1"), ("bias", "7x13")]
+    ("variant", "size"),
+    [("official", "20x20"), ("official", "7x13"), ("official", "1x1"), ("bias", "7x13")],
 )
 def test_golden(variant: str, size: str) -> None:
     Golden("se").check(SE(32, reduction=16, bias=variant == "bias"), variant, size)
@@ -21,14 +22,21 @@ def test_golden(variant: str, size: str) -> None:
 
 def test_one_image_by_hand() -> None:
     module = SE(2, reduction=2)
-    state = {"fc.0.weight": torch.tensor([[1.0, 2.0]]), "fc.2.weight": torch.tensor([[3.0], [-1.0]])}
+    state = {
+        "fc.0.weight": torch.tensor([[1.0, 2.0]]),
+        "fc.2.weight": torch.tensor([[3.0], [-1.0]]),
+    }
     module.load_state_dict(state)
-    x = torch.tensor([[[[0.0, 1.0]], [[0.5, -0.25]]]])  # means 0.5 and 0.125, hidden 0.75, scores 2.25 and -0.75
+    x = torch.tensor(
+        [[[[0.0, 1.0]], [[0.5, -0.25]]]]
+    )  # means 0.5 and 0.125, hidden 0.75, scores 2.25 and -0.75
     expected = x * torch.tensor([2.25, -0.75]).sigmoid()[None, :, None, None]
     torch.testing.assert_close(module(x), expected)
 
 
-@pytest.mark.parametrize(("channels", "reduction", "hidden"), [(8, 16, 1), (40, 16, 2), (256, 4, 64), (1, 1, 1)])
+@pytest.mark.parametrize(
+    ("channels", "reduction", "hidden"), [(8, 16, 1), (40, 16, 2), (256, 4, 64), (1, 1, 1)]
+)
 def test_there_is_always_a_hidden_channel(channels: int, reduction: int, hidden: int) -> None:
     module = SE(channels, reduction=reduction)
     assert module.state_dict()["fc.0.weight"].shape == (hidden, channels)

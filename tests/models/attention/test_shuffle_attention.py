@@ -1,4 +1,6 @@
-"""ShuffleAttention: golden values, the hand-written pass against the plain one, what fits and what is refused."""
+"""ShuffleAttention: golden values, the hand-written pass against the plain one, what fits and what
+is refused.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +22,16 @@ def test_golden(size: str) -> None:
 def test_gradients_by_differences() -> None:
     x = draws(3, 2, 4, 3, 2).double().requires_grad_()
     gates = [draws(seed, 1, 4, 1, 1).double().requires_grad_() for seed in (4, 5, 6)]
-    assert torch.autograd.gradcheck(lambda *given: _Shuffle.apply(given[0], 1e-5, *given[1:]), (x, *gates))
+    assert torch.autograd.gradcheck(
+        lambda *given: _Shuffle.apply(given[0], 1e-5, *given[1:]), (x, *gates)
+    )
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("shape", [(3, 256, 24, 25), (12, 16, 40, 41)])
-def test_blocks_of_images_give_what_the_whole_batch_gives(shape: tuple[int, ...], memory_format: Any) -> None:
+def test_blocks_of_images_give_what_the_whole_batch_gives(
+    shape: tuple[int, ...], memory_format: Any
+) -> None:
     x = draws(5, *shape).double().contiguous(memory_format=memory_format).requires_grad_()
     assert len(runs(x)) > 1
     gates = [draws(seed, 1, shape[1], 1, 1).double().requires_grad_() for seed in (4, 5, 6)]
@@ -55,7 +61,9 @@ def test_statistics_of_half_precision_do_not_overflow() -> None:
     torch.testing.assert_close(out.float(), module(x), rtol=1e-2, atol=1)
 
 
-@pytest.mark.parametrize(("channels", "groups"), [(64, 8), (16, 8), (24, 6), (20, 5), (14, 7), (2, 1), (6, 3)])
+@pytest.mark.parametrize(
+    ("channels", "groups"), [(64, 8), (16, 8), (24, 6), (20, 5), (14, 7), (2, 1), (6, 3)]
+)
 def test_groups_when_none_are_given(channels: int, groups: int) -> None:
     assert ShuffleAttention(channels).groups == groups
 

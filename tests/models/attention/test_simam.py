@@ -42,7 +42,10 @@ def test_half_precision_does_not_overflow(dtype: torch.dtype) -> None:
     assert out.dtype == dtype
     torch.testing.assert_close(out.float(), expected, rtol=1e-2, atol=1e-2)
     g = draws(4, *x.shape).to(dtype)
-    (found,), (wanted,) = torch.autograd.grad(out, x, g), torch.autograd.grad(expected, exact, g.float())
+    (found,), (wanted,) = (
+        torch.autograd.grad(out, x, g),
+        torch.autograd.grad(expected, exact, g.float()),
+    )
     torch.testing.assert_close(found.float(), wanted, rtol=1e-2, atol=1e-2)
 
 
@@ -60,7 +63,9 @@ def test_maps_of_several_blocks(memory_format: torch.memory_format) -> None:
     g = draws(7, *x.shape)
     found, expected = SimAM(5)(x), plain(x, 1e-4)
     assert found.is_contiguous(memory_format=memory_format)
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=2e-5)  # float32 sums of 112200 squares
+    torch.testing.assert_close(
+        found, expected, rtol=1e-5, atol=2e-5
+    )  # float32 sums of 112200 squares
     wanted = torch.autograd.grad(expected, x, g)
     torch.testing.assert_close(torch.autograd.grad(found, x, g), wanted, rtol=1e-5, atol=2e-5)
 
@@ -84,7 +89,9 @@ def test_slices_and_empty_batches() -> None:
     assert SimAM(3)(x[:0]).shape == (0, 3, 4, 5)
 
 
-@pytest.mark.parametrize("value", [0, -1e-4, float("nan"), float("inf"), "small", True, None, 8, 512])
+@pytest.mark.parametrize(
+    "value", [0, -1e-4, float("nan"), float("inf"), "small", True, None, 8, 512]
+)
 def test_impossible_values(value: Any) -> None:
     with pytest.raises(ValueError, match="e_lambda="):
         SimAM(8, e_lambda=value)

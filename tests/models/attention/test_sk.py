@@ -31,11 +31,15 @@ def test_one_image_in_training(size: tuple[int, int]) -> None:
     assert out.isfinite().all()
 
 
-@pytest.mark.parametrize(("channels", "groups", "width"), [(256, 32, 32), (48, 24, 32), (40, 20, 32), (1024, 32, 64)])
+@pytest.mark.parametrize(
+    ("channels", "groups", "width"), [(256, 32, 32), (48, 24, 32), (40, 20, 32), (1024, 32, 64)]
+)
 def test_defaults(channels: int, groups: int, width: int) -> None:
     with torch.device("meta"):
         module = SK(channels)
-    assert [path.get_submodule("conv").extra_repr().count(f"groups={groups}") for path in module.paths] == [1, 1]
+    assert [
+        path.get_submodule("conv").extra_repr().count(f"groups={groups}") for path in module.paths
+    ] == [1, 1]
     assert module.attn.fc_reduce.out_channels == width
 
 

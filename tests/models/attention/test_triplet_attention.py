@@ -1,4 +1,6 @@
-"""TripletAttention: golden values, the hand-written passes against plain ones, ties, single values, refused options."""
+"""TripletAttention: golden values, the hand-written passes against plain ones, ties, single values,
+refused options.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ def test_golden_without_the_spatial_plane() -> None:
 
 
 def through(y: torch.Tensor, axes: tuple[int, ...], *gates: torch.Tensor) -> torch.Tensor:
-    """All outputs of the hand-written functions, where the pooled planes depend on the map as in the module."""
+    """All outputs of the hand-written functions, where the pooled planes depend on the map as in
+    the module.
+    """
     y, *planes = _Pool.apply(y, axes)
     out = _Apply.apply(y, axes, *(gate + plane[:, :1].squeeze(1).unsqueeze(axis).tanh()
                                   for gate, plane, axis in zip(gates, planes, axes, strict=True)))  # fmt: skip
@@ -34,7 +38,9 @@ def through(y: torch.Tensor, axes: tuple[int, ...], *gates: torch.Tensor) -> tor
 @pytest.mark.parametrize("axes", [(1, 2, 3), (1, 3)])
 def test_gradients_by_differences(axes: tuple[int, ...]) -> None:
     y = draws(3, 3, 2, 3, 4).double().requires_grad_()
-    gates = [draws(axis, 3, 2, 3, 4).double().mean(axis, keepdim=True).requires_grad_() for axis in axes]
+    gates = [
+        draws(axis, 3, 2, 3, 4).double().mean(axis, keepdim=True).requires_grad_() for axis in axes
+    ]
     assert torch.autograd.gradcheck(lambda *given: through(given[0], axes, *given[1:]), (y, *gates))
 
 
@@ -46,7 +52,10 @@ def test_blocks_of_images_give_what_the_whole_batch_gives(shape: tuple[int, ...]
     gates = [draws(axis, *shape).mean(axis, keepdim=True).sigmoid() for axis in axes]
     weight = draws(6, *shape)
     grads = []
-    for pool, apply in ((_pool, lambda y, axes, *gates: _times_sum(y, gates)), (_Pool.apply, _Apply.apply)):
+    for pool, apply in (
+        (_pool, lambda y, axes, *gates: _times_sum(y, gates)),
+        (_Pool.apply, _Apply.apply),
+    ):
         y, *planes = pool(x, axes)
         loss = (apply(y, axes, *gates) * weight).sum() + sum((plane**3).sum() for plane in planes)
         grads.append(torch.autograd.grad(loss, x)[0])
@@ -65,7 +74,10 @@ def test_only_the_map_and_small_planes_are_kept_for_backward() -> None:
     x = draws(5, 2, 64, 20, 20).requires_grad_()
     kept: dict[int, int] = {}
     with torch.autograd.graph.saved_tensors_hooks(
-        lambda t: kept.setdefault(t.untyped_storage().data_ptr(), t.untyped_storage().nbytes()) and t, lambda t: t
+        lambda t: (
+            kept.setdefault(t.untyped_storage().data_ptr(), t.untyped_storage().nbytes()) and t
+        ),
+        lambda t: t,
     ):
         TripletAttention(64)(x)
     assert sum(kept.values()) < 1.6 * x.nbytes
@@ -80,7 +92,10 @@ def test_a_single_value_in_training_is_normalised_by_the_running_statistics() ->
 
 def test_any_strides_give_the_same() -> None:
     module, x = TripletAttention(6).eval(), draws(2, 2, 6, 5, 7)
-    for other in (x.transpose(2, 3).contiguous().transpose(2, 3), x.to(memory_format=torch.channels_last)):
+    for other in (
+        x.transpose(2, 3).contiguous().transpose(2, 3),
+        x.to(memory_format=torch.channels_last),
+    ):
         torch.testing.assert_close(module(other), module(x))
     wider = draws(2, 2, 6, 5, 14)
     torch.testing.assert_close(module(wider[..., ::2]), module(wider[..., ::2].clone()))

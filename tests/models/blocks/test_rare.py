@@ -1,4 +1,6 @@
-"""The rarer blocks: shapes, the arithmetic that has a closed form, and gradients to every parameter."""
+"""The rarer blocks: shapes, the arithmetic that has a closed form, and gradients to every
+parameter.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ BLOCKS = [
 ]
 
 
-@pytest.mark.parametrize(("block", "shape"), BLOCKS, ids=[type(block).__name__ for block, _ in BLOCKS])
+@pytest.mark.parametrize(
+    ("block", "shape"), BLOCKS, ids=[type(block).__name__ for block, _ in BLOCKS]
+)
 def test_shape_and_gradients(block: nn.Module, shape: tuple[int, ...]) -> None:
     x = torch.randn(2, 8, 8, 8, requires_grad=True)
     out = block(x)

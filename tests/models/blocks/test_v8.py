@@ -1,4 +1,6 @@
-"""C2f, C3k2, C2PSA: golden maps of single rows are in test_yolo_v8.py; here definitions, formats, residuals."""
+"""C2f, C3k2, C2PSA: golden maps of single rows are in test_yolo_v8.py; here definitions, formats,
+residuals.
+"""
 
 from __future__ import annotations
 
@@ -35,8 +37,11 @@ def test_blocks_keep_size_and_format(number: int, memory_format: torch.memory_fo
 
 def test_shortcut_is_off_in_c2f_and_on_in_c3k2() -> None:
     inner = [
-        C2f(8, 16).m[0], C2f(8, 16, 1, True).m[0], C3k2(8, 16).m[0], C3k2(8, 16, 1, False, 0.5, 1, False).m[0],
-    ]  # fmt: skip
+        C2f(8, 16).m[0],
+        C2f(8, 16, 1, True).m[0],
+        C3k2(8, 16).m[0],
+        C3k2(8, 16, 1, False, 0.5, 1, False).m[0],
+    ]
     assert [block.residual for block in inner] == [False, True, True, False]
 
 
@@ -73,7 +78,9 @@ def test_attention_equals_the_formula_head_by_head(memory_format: torch.memory_f
         outs.append(torch.einsum("bdj,bij->bdi", v, weights))
         values.append(v)
     joined, value = (torch.cat(parts, 1).reshape(2, 128, 3, 5) for parts in (outs, values))
-    torch.testing.assert_close(attention(x), attention.proj(joined + attention.pe(value)), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        attention(x), attention.proj(joined + attention.pe(value)), rtol=1e-4, atol=1e-5
+    )
 
 
 def test_psa_block_has_two_residuals() -> None:

@@ -1,4 +1,6 @@
-"""Costs: GFLOPs of every shipped graph as YOLOv5 states them, bytes moved, times, memory, the verdicts."""
+"""Costs: GFLOPs of every shipped graph as YOLOv5 states them, bytes moved, times, memory, the
+verdicts.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +16,30 @@ from models.yolo import DetectionModel
 from utils.errors import run_main
 
 GIGAFLOPS = {  # at 640 px: as YOLOv5 prints them, and after fusing
-    "yolov5n": (4.6, 4.5), "yolov5s": (16.6, 16.4), "yolov5m": (49.2, 48.9), "yolov5l": (109.6, 109.0),
-    "yolov5x": (206.3, 205.4), "yolov5n6": (4.7, 4.6), "yolov5s6": (17.0, 16.8), "yolov5m6": (50.3, 49.9),
-    "yolov5l6": (111.8, 111.2), "yolov5x6": (210.4, 209.6), "yolov5-bifpn": (110.4, 109.8), "yolov5-fpn": (100.3, 99.8),
-    "yolov5-p2": (126.3, 125.6), "yolov5-p34": (15.1, 14.9), "yolov5-p6": (111.8, 111.2), "yolov5-p7": (116.5, 115.9),
-    "yolov5-panet": (109.6, 109.0), "yolov5s-ghost": (8.9, 8.7), "yolov5s-LeakyReLU": (16.6, 16.4),
-    "yolov5s-transformer": (16.8, 16.6), "yolov3": (156.6, 155.9), "yolov3-spp": (157.5, 156.7),
+    "yolov5n": (4.6, 4.5),
+    "yolov5s": (16.6, 16.4),
+    "yolov5m": (49.2, 48.9),
+    "yolov5l": (109.6, 109.0),
+    "yolov5x": (206.3, 205.4),
+    "yolov5n6": (4.7, 4.6),
+    "yolov5s6": (17.0, 16.8),
+    "yolov5m6": (50.3, 49.9),
+    "yolov5l6": (111.8, 111.2),
+    "yolov5x6": (210.4, 209.6),
+    "yolov5-bifpn": (110.4, 109.8),
+    "yolov5-fpn": (100.3, 99.8),
+    "yolov5-p2": (126.3, 125.6),
+    "yolov5-p34": (15.1, 14.9),
+    "yolov5-p6": (111.8, 111.2),
+    "yolov5-p7": (116.5, 115.9),
+    "yolov5-panet": (109.6, 109.0),
+    "yolov5s-ghost": (8.9, 8.7),
+    "yolov5s-LeakyReLU": (16.6, 16.4),
+    "yolov5s-transformer": (16.8, 16.6),
+    "yolov3": (156.6, 155.9),
+    "yolov3-spp": (157.5, 156.7),
     "yolov3-tiny": (13.3, 13.2),
-}  # fmt: skip
+}
 
 
 def on_meta(name: str) -> DetectionModel:
@@ -38,7 +56,8 @@ def test_gigaflops_equal_yolov5s(name: str) -> None:
 
 def test_attention_without_parameters_is_not_free() -> None:
     plain, attended = (
-        sum(cost.elementwise for cost in count_costs(on_meta(name), 640)) for name in ("yolov5s", "yolov5s_SimAM")
+        sum(cost.elementwise for cost in count_costs(on_meta(name), 640))
+        for name in ("yolov5s", "yolov5s_SimAM")
     )
     maps = 4 * sum(channels * side**2 for channels, side in ((128, 80), (256, 40), (512, 20)))
     assert 10 * maps < attended - plain < 20 * maps
@@ -72,14 +91,19 @@ def test_times_and_memory_of_each_row() -> None:
     kept = kept_bytes(model, x)
     assert len(times) == len(kept) == 25
     assert all(0 < ms < 10_000 for ms in times)
-    assert kept[0] >= 3 * 4 * 8 * 32 * 32  # results of convolution and norm, and the activation's for the next row
+    assert (
+        kept[0] >= 3 * 4 * 8 * 32 * 32
+    )  # results of convolution and norm, and the activation's for the next row
     assert kept[11] == 0  # nearest-neighbour upsampling keeps nothing
 
 
 def test_profile_adds_columns(tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "small.yaml"
     file.write_text((load_graph_text()).replace("width_multiple: 0.25", "width_multiple: 0.0625"))
-    assert run_main(main, ["--cfg", str(file), "--imgsz", "64", "--line-profile", "--device", "cpu"]) == 0
+    assert (
+        run_main(main, ["--cfg", str(file), "--imgsz", "64", "--line-profile", "--device", "cpu"])
+        == 0
+    )
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split()[-5:] == ["ms", "on", "cpu", "MB", "kept"]
     assert len({len(line) for line in lines[1:26]}) == 1
@@ -98,7 +122,10 @@ def load_graph_text() -> str:
         (["--all", "--cfg", "models/yolov5n.yaml"], "--cfg: is of one graph"),
         (["--all", "--profile"], "--profile: is of one graph"),
         (["--sites", "--profile"], "--profile: measures rows"),
-        (["--lint", "models/yolov5n.yaml", "--cfg", "models/yolov5s.yaml"], "--cfg: is no flag of --lint"),
+        (
+            ["--lint", "models/yolov5n.yaml", "--cfg", "models/yolov5s.yaml"],
+            "--cfg: is no flag of --lint",
+        ),
     ],
 )
 def test_flags_that_would_be_ignored_are_refused(

@@ -1,4 +1,6 @@
-"""What names in rows stand for: every table entry builds and runs in a graph, and errors name their row."""
+"""What names in rows stand for: every table entry builds and runs in a graph, and errors name their
+row.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +15,26 @@ from models.yolo import DetectionModel
 from utils.errors import UserError
 
 ARGUMENTS: dict[str, list[Any]] = {
-    "nn.Upsample": [None, 1, "nearest"], "nn.MaxPool2d": [3, 1, 1], "nn.AvgPool2d": [3, 1, 1], "nn.ZeroPad2d": [0],
-    "nn.ReflectionPad2d": [0], "Contract": [1], "Expand": [1], "nn.ConvTranspose2d": [16, 3, 1, 1],
-}  # fmt: skip
+    "nn.Upsample": [None, 1, "nearest"],
+    "nn.MaxPool2d": [3, 1, 1],
+    "nn.AvgPool2d": [3, 1, 1],
+    "nn.ZeroPad2d": [0],
+    "nn.ReflectionPad2d": [0],
+    "Contract": [1],
+    "Expand": [1],
+    "nn.ConvTranspose2d": [16, 3, 1, 1],
+}
 
 
 def graph_with(*rows: list[Any]) -> dict[str, Any]:
     head = [[-1, 1, "Conv", [16]], [[-1], 1, "Detect", ["nc", "anchors"]]]
-    top: dict[str, Any] = {"nc": 2, "depth_multiple": 1.0, "width_multiple": 1.0, "anchors": 2, "yaml_file": "g.yaml"}
+    top: dict[str, Any] = {
+        "nc": 2,
+        "depth_multiple": 1.0,
+        "width_multiple": 1.0,
+        "anchors": 2,
+        "yaml_file": "g.yaml",
+    }
     return {**top, "backbone": [[-1, 1, "Conv", [16, 3, 8]], *rows], "head": head}
 
 
@@ -28,7 +42,9 @@ def arguments(name: str) -> list[Any]:
     return ARGUMENTS.get(name, [16] if LAYERS[name].rule == "stack" else [])
 
 
-@pytest.mark.parametrize("name", [name for name, layer in LAYERS.items() if layer.rule in ("stack", "keep", "norm")])
+@pytest.mark.parametrize(
+    "name", [name for name, layer in LAYERS.items() if layer.rule in ("stack", "keep", "norm")]
+)
 def test_every_module_works_as_a_row(name: str) -> None:
     model = DetectionModel(graph_with([-1, 2, name, arguments(name)])).eval()
     assert model.model[1].width == 16
@@ -60,5 +76,8 @@ def test_blame_names_file_and_row_once() -> None:
         blame(graph, graph.rows[0]),
     ):
         raise ValueError("too big")
-    with pytest.raises(UserError, match=r"^g.yaml: row 0: Conv \[16, 3, 8\]: no$"), blame(graph, graph.rows[0]):
+    with (
+        pytest.raises(UserError, match=r"^g.yaml: row 0: Conv \[16, 3, 8\]: no$"),
+        blame(graph, graph.rows[0]),
+    ):
         raise UserError("no")

@@ -14,7 +14,13 @@ from utils.files import ROOT
 
 
 def content(backbone: list[Any], head: list[Any], **changes: Any) -> dict[str, Any]:
-    top = {"nc": 80, "depth_multiple": 0.33, "width_multiple": 0.5, "anchors": 3, "yaml_file": "g.yaml"}
+    top = {
+        "nc": 80,
+        "depth_multiple": 0.33,
+        "width_multiple": 0.5,
+        "anchors": 3,
+        "yaml_file": "g.yaml",
+    }
     return {**top, "backbone": backbone, "head": head, **changes}
 
 
@@ -28,7 +34,16 @@ def test_from_counts_rows_back_or_from_the_top() -> None:
 
 @pytest.mark.parametrize(
     ("depth", "written", "scaled"),
-    [(0.33, 1, 1), (0.33, 3, 1), (0.33, 6, 2), (0.33, 9, 3), (0.67, 9, 6), (1.33, 3, 4), (1.33, 9, 12), (0.1, 2, 1)],
+    [
+        (0.33, 1, 1),
+        (0.33, 3, 1),
+        (0.33, 6, 2),
+        (0.33, 9, 3),
+        (0.67, 9, 6),
+        (1.33, 3, 4),
+        (1.33, 9, 12),
+        (0.1, 2, 1),
+    ],
 )
 def test_repeats_are_rounded_but_never_nought(depth: float, written: int, scaled: int) -> None:
     rows = read_graph(content([[-1, written, "C3", [8]]], [ROW], depth_multiple=depth)).rows
@@ -60,13 +75,31 @@ def test_numbers_as_text(text: Any, number: Any) -> None:
 def test_symbols_stand_for_the_graphs_values() -> None:
     graph = read_graph(content([ROW], [ROW], anchors=[[1, 2, 3, 4]]))
     texts = ["nc", "na", "no", "gw", "None", "True", "max", "1e-4", "anchors"]
-    assert [graph.interpret(text) for text in texts] == [80, 2, 170, 0.5, None, True, "max", 1e-4, "anchors"]
+    assert [graph.interpret(text) for text in texts] == [
+        80,
+        2,
+        170,
+        0.5,
+        None,
+        True,
+        "max",
+        1e-4,
+        "anchors",
+    ]
 
 
 def test_keys_count_base_rows_only() -> None:
     attention = [-1, 1, "SimAM", []]
     rows = read_graph(content([attention, ROW, ROW, attention, attention], [ROW, attention])).rows
-    assert [row.key for row in rows] == ["input_SimAM", "0", "1", "1_SimAM", "1_SimAM_2", "2", "2_SimAM"]
+    assert [row.key for row in rows] == [
+        "input_SimAM",
+        "0",
+        "1",
+        "1_SimAM",
+        "1_SimAM_2",
+        "2",
+        "2_SimAM",
+    ]
 
 
 def test_unread_rows_are_found() -> None:

@@ -13,8 +13,20 @@ from utils.errors import UserError
 @pytest.mark.parametrize("source", [-1, 6, [-1, 6], "backbone.P4", [-1, "backbone.P4"]])
 def test_what_a_row_may_be(source: Any) -> None:
     row = [source, 3, "C3", [64, "None", True, {"inside": "SE", "reduction": 4}]]
-    assert check_row("here", row) == (source, 3, "C3", [64, "None", True], {"inside": "SE", "reduction": 4})
-    assert check_row("here", [source, 1, "SimAM", {"e_lambda": 1}]) == (source, 1, "SimAM", {"e_lambda": 1}, None)
+    assert check_row("here", row) == (
+        source,
+        3,
+        "C3",
+        [64, "None", True],
+        {"inside": "SE", "reduction": 4},
+    )
+    assert check_row("here", [source, 1, "SimAM", {"e_lambda": 1}]) == (
+        source,
+        1,
+        "SimAM",
+        {"e_lambda": 1},
+        None,
+    )
 
 
 @pytest.mark.parametrize(

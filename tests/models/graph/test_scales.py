@@ -1,4 +1,6 @@
-"""Scales: which one a name asks for, which file serves it, what the factors become, and errors of both."""
+"""Scales: which one a name asks for, which file serves it, what the factors become, and errors of
+both.
+"""
 
 from __future__ import annotations
 
@@ -34,12 +36,19 @@ def test_widths_equal_upstreams(case: str) -> None:
 @pytest.mark.parametrize("case", CASES["depth_rounding"])
 def test_repeats_equal_upstreams(case: str) -> None:
     repeats, depth = case.split("x")
-    graph = read_graph(content(scales={"n": [float(depth), 1, 64]}, backbone=[[-1, int(repeats), "C2f", [8]]]))
+    graph = read_graph(
+        content(scales={"n": [float(depth), 1, 64]}, backbone=[[-1, int(repeats), "C2f", [8]]])
+    )
     assert graph.rows[0].repeats == CASES["depth_rounding"][case]
 
 
 def content(**changes: Any) -> dict[str, Any]:
-    top = {"nc": 80, "yaml_file": "g.yaml", "backbone": [[-1, 1, "Conv", [8]]], "head": [[[0], 1, "Detect", ["nc"]]]}
+    top = {
+        "nc": 80,
+        "yaml_file": "g.yaml",
+        "backbone": [[-1, 1, "Conv", [8]]],
+        "head": [[[0], 1, "Detect", ["nc"]]],
+    }
     return {**top, **changes}
 
 
@@ -70,7 +79,12 @@ def test_the_first_scale_is_used_with_a_warning() -> None:
         "g.yaml: scales: no scale was chosen, so n is used, the first; choose of n, m by --scale",
     )
     chosen = read_graph(content(scales=SCALES, scale="m"))
-    assert (chosen.scale, chosen.width, chosen.max_channels, chosen.warnings) == ("m", 0.75, 768, ())
+    assert (chosen.scale, chosen.width, chosen.max_channels, chosen.warnings) == (
+        "m",
+        0.75,
+        768,
+        (),
+    )
 
 
 def test_multiples_beside_scales_do_nothing_and_say_so() -> None:
@@ -106,7 +120,10 @@ def test_a_graph_with_anchors_may_have_scales() -> None:
         ({"scales": {"n": [1, 1, 64.5]}}, "scales: n: "),
         ({"scales": {"n": [1, 1, 10**9]}}, "scales: n: "),
         ({"scales": {"n": ["deep", 1, 64]}}, "scales: n: "),
-        ({"scales": SCALES, "scale": "x"}, "scale: x: is not among scales; choose of n, m by --scale"),
+        (
+            {"scales": SCALES, "scale": "x"},
+            "scale: x: is not among scales; choose of n, m by --scale",
+        ),
         ({"scales": SCALES, "scale": ["n"]}, r"scale: \['n'\]: is not among"),
     ],
 )
@@ -118,7 +135,11 @@ def test_errors_name_file_and_remedy(changes: dict[str, Any], message: str) -> N
 @pytest.mark.parametrize(
     ("stem", "scale", "shown"),
     [
-        *[("yolov8", "n", "YOLOv8n"), ("yolov8_SimAM", "s", "YOLOv8s_SimAM"), ("yolo11-p2", "x", "YOLO11x-p2")],
+        *[
+            ("yolov8", "n", "YOLOv8n"),
+            ("yolov8_SimAM", "s", "YOLOv8s_SimAM"),
+            ("yolo11-p2", "x", "YOLO11x-p2"),
+        ],
         *[("yolov8m", "s", "YOLOv8m"), ("yolov5s", "", "YOLOv5s"), ("mine", "n", "mine n")],
     ],
 )

@@ -53,7 +53,11 @@ def test_equal_to_pytorchs_own(number: int) -> None:
     expected = CASES[number]()
     with ShapeMode():
         found = CASES[number]()
-    assert (found.shape, found.dtype, found.device) == (expected.shape, expected.dtype, expected.device)
+    assert (found.shape, found.dtype, found.device) == (
+        expected.shape,
+        expected.dtype,
+        expected.device,
+    )
 
 
 @pytest.mark.parametrize(
@@ -74,7 +78,9 @@ def test_what_cannot_be_is_still_an_error(wrong: Any) -> None:
         wrong()
 
 
-@pytest.mark.parametrize("name", ["yolov5s-transformer", "yolov5s-ghost", "yolov3-tiny", "yolov5s_SimAM", "yolo11n"])
+@pytest.mark.parametrize(
+    "name", ["yolov5s-transformer", "yolov5s-ghost", "yolov3-tiny", "yolov5s_SimAM", "yolo11n"]
+)
 @torch.no_grad()
 def test_whole_networks(name: str) -> None:
     with torch.device("meta"):
@@ -101,7 +107,9 @@ class Recorder(LightMode):
 @pytest.mark.parametrize("name", ["yolov5s", "yolov5s_SimAM", "yolov8n", "yolo11n"])
 @torch.no_grad()
 def test_the_common_graphs_need_none_of_pytorchs_meta_kernels(name: str) -> None:
-    """Views and new tensors are cheap; other kernels may import PyTorch's compiler, in some releases."""
+    """Views and new tensors are cheap; other kernels may import PyTorch's compiler, in some
+    releases.
+    """
     with torch.device("meta"):
         model = DetectionModel(load_graph(f"{name}.yaml")).eval()
     with Recorder() as recorder, ShapeMode():

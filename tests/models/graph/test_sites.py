@@ -1,4 +1,6 @@
-"""Attention by name: where places are, that every reference follows, and that an identity anywhere changes nothing."""
+"""Attention by name: where places are, that every reference follows, and that an identity anywhere
+changes nothing.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,14 @@ from models.blocks.v8 import WideBottleneck
 from models.common import Bottleneck, Residual
 from models.graph.layers import LAYERS
 from models.graph.read import load_graph, read_graph
-from models.graph.sites import HAVING_BOTTLENECKS, Site, find_sites, insert, read_request, sites_table
+from models.graph.sites import (
+    HAVING_BOTTLENECKS,
+    Site,
+    find_sites,
+    insert,
+    read_request,
+    sites_table,
+)
 from models.graph.walk import measure
 from models.graph.wiring import passed_by
 from models.weights.transfer import transfer
@@ -62,10 +71,21 @@ def test_places_of_yolov5s() -> None:
     found = named(load_graph("models/yolov5s.yaml"))
     stages = {name: rows for name, rows in found.items() if " " not in name}
     assert stages == {
-        "backbone.P1": [0], "backbone.P2": [2], "backbone.P3": [4], "backbone.P4": [6], "backbone.P5": [9],
-        "backbone.sppf": [9], "neck.topdown.P5": [10], "neck.topdown.P4": [14], "neck.P3": [17], "neck.P4": [20],
-        "neck.P5": [23], "head.P3": [17], "head.P4": [20], "head.P5": [23],
-    }  # fmt: skip
+        "backbone.P1": [0],
+        "backbone.P2": [2],
+        "backbone.P3": [4],
+        "backbone.P4": [6],
+        "backbone.P5": [9],
+        "backbone.sppf": [9],
+        "neck.topdown.P5": [10],
+        "neck.topdown.P4": [14],
+        "neck.P3": [17],
+        "neck.P4": [20],
+        "neck.P5": [23],
+        "head.P3": [17],
+        "head.P4": [20],
+        "head.P5": [23],
+    }
     assert found["every C3"] == found["inside C3"] == [2, 4, 6, 8, 13, 17, 20, 23]
     assert found["every SPPF"] == found["index 9"] == [9]
     assert "inside Conv" not in found
@@ -75,15 +95,36 @@ def test_places_of_yolov5s() -> None:
 @pytest.mark.parametrize(
     ("name", "places"),
     [
-        ("models/yolov8n.yaml", {"backbone.P5": [9], "neck.topdown.P4": [12], "neck.P3": [15], "neck.P5": [21]}),
-        ("models/yolov8-p2.yaml", {"neck.P2": [18], "neck.topdown.P3": [15], "neck.P3": [21], "head.P2": [18]}),
-        ("models/yolo11.yaml", {"backbone.sppf": [9], "backbone.P5": [10], "neck.topdown.P4": [13]}),
-        ("models/hub/yolov3.yaml", {"neck.P5": [15], "neck.P4": [22], "neck.P3": [27], "backbone.P5": [10]}),
+        (
+            "models/yolov8n.yaml",
+            {"backbone.P5": [9], "neck.topdown.P4": [12], "neck.P3": [15], "neck.P5": [21]},
+        ),
+        (
+            "models/yolov8-p2.yaml",
+            {"neck.P2": [18], "neck.topdown.P3": [15], "neck.P3": [21], "head.P2": [18]},
+        ),
+        (
+            "models/yolo11.yaml",
+            {"backbone.sppf": [9], "backbone.P5": [10], "neck.topdown.P4": [13]},
+        ),
+        (
+            "models/hub/yolov3.yaml",
+            {"neck.P5": [15], "neck.P4": [22], "neck.P3": [27], "backbone.P5": [10]},
+        ),
         ("models/hub/yolov3-tiny.yaml", {"backbone.P5": [12], "neck.P5": [15], "neck.P4": [19]}),
-        ("models/hub/yolov5-p34.yaml", {"neck.topdown.P5": [10], "neck.topdown.P4": [14], "neck.P4": [20]}),
-        ("models/hub/yolov5-p7.yaml", {"backbone.P7": [13], "neck.topdown.P7": [14], "neck.P7": [41]}),
+        (
+            "models/hub/yolov5-p34.yaml",
+            {"neck.topdown.P5": [10], "neck.topdown.P4": [14], "neck.P4": [20]},
+        ),
+        (
+            "models/hub/yolov5-p7.yaml",
+            {"backbone.P7": [13], "neck.topdown.P7": [14], "neck.P7": [41]},
+        ),
         ("models/hub/yolov5-fpn.yaml", {"neck.P5": [10], "neck.P4": [14], "neck.P3": [18]}),
-        ("models/yolov5s_SimAM.yaml", {"neck.P3": [18], "neck.P5": [26], "every SimAM": [18, 22, 26]}),
+        (
+            "models/yolov5s_SimAM.yaml",
+            {"neck.P3": [18], "neck.P5": [26], "every SimAM": [18, 22, 26]},
+        ),
     ],
 )
 def test_places_of_other_graphs(name: str, places: dict[str, list[int]]) -> None:
@@ -91,7 +132,9 @@ def test_places_of_other_graphs(name: str, places: dict[str, list[int]]) -> None
     assert {place: found[place] for place in places} == places
 
 
-@pytest.mark.parametrize("name", ["models/yolov8.yaml", "models/hub/yolov5-fpn.yaml", "models/hub/yolov3.yaml"])
+@pytest.mark.parametrize(
+    "name", ["models/yolov8.yaml", "models/hub/yolov5-fpn.yaml", "models/hub/yolov3.yaml"]
+)
 def test_what_comes_down_once_has_no_second_name(name: str) -> None:
     found = named(load_graph(name))
     assert not {row for place, (row, *_) in found.items() if place.startswith("neck.topdown.")} & {
@@ -102,7 +145,12 @@ def test_what_comes_down_once_has_no_second_name(name: str) -> None:
 def test_the_table_has_a_line_for_each_row_but_the_head() -> None:
     lines = sites_table(load_graph("models/yolov8n.yaml")).splitlines()
     assert [line.split()[0] for line in lines[1:-1]] == [str(row) for row in range(22)]
-    assert lines[16].split(maxsplit=3) == ["15", "C2f", "8", "neck.P3, head.P3, every C2f, inside C2f"]
+    assert lines[16].split(maxsplit=3) == [
+        "15",
+        "C2f",
+        "8",
+        "neck.P3, head.P3, every C2f, inside C2f",
+    ]
 
 
 def test_blocks_with_bottlenecks_are_known() -> None:
@@ -110,8 +158,12 @@ def test_blocks_with_bottlenecks_are_known() -> None:
     having = set()
     for name, layer in LAYERS.items():
         if layer.rule == "stack" and layer.kind is not None:
-            block = layer.kind(16, 16, *([3] if name == "nn.ConvTranspose2d" else [1] * layer.repeats))
-            having |= {name} if any(isinstance(part, Residual) for part in block.modules()) else set()
+            block = layer.kind(
+                16, 16, *([3] if name == "nn.ConvTranspose2d" else [1] * layer.repeats)
+            )
+            having |= (
+                {name} if any(isinstance(part, Residual) for part in block.modules()) else set()
+            )
     assert having == set(HAVING_BOTTLENECKS)
 
 
@@ -137,7 +189,9 @@ def check_shipped(stem: str, base: str, place: str) -> None:
     shipped = load_graph(f"models/{stem}.yaml")
     name = stem.partition("_")[2]
     arguments = next(row[3] for row in rows_of(shipped) if row[2] == name)
-    stated = "".join(f"{':,'[number > 0]}{key}={value}" for number, (key, value) in enumerate(arguments.items()))
+    stated = "".join(
+        f"{':,'[number > 0]}{key}={value}" for number, (key, value) in enumerate(arguments.items())
+    )
     assert same_graph(insert(load_graph(base), [f"{name}{stated}@{place}"]), shipped)
 
 
@@ -146,9 +200,13 @@ def check_shipped(stem: str, base: str, place: str) -> None:
 def test_shipped_graphs_state_what_is_the_default(stem: str) -> None:
     """With no arguments given, the same layers at the same keys."""
     shipped = load_graph(f"models/{stem}.yaml")
-    base, place = ("models/yolov5s.yaml", "neck") if stem in V5 else ("models/yolov8.yaml", v8_place(stem))
+    base, place = (
+        ("models/yolov5s.yaml", "neck") if stem in V5 else ("models/yolov8.yaml", v8_place(stem))
+    )
     with torch.device("meta"):
-        plain = DetectionModel(insert(load_graph(base), f"{stem.partition('_')[2]}@{place}")).state_dict()
+        plain = DetectionModel(
+            insert(load_graph(base), f"{stem.partition('_')[2]}@{place}")
+        ).state_dict()
         assert {key: value.shape for key, value in plain.items()} == {
             key: value.shape for key, value in DetectionModel(shipped).state_dict().items()
         }
@@ -157,19 +215,34 @@ def test_shipped_graphs_state_what_is_the_default(stem: str) -> None:
 def test_the_tutorials_graph_with_every_reference_moved() -> None:
     """Article: DoubleAttention behind row 2 of yolov8n, whose first Concat was forgotten."""
     rows = rows_of(insert(load_graph("models/yolov8n.yaml"), "DoubleAttention@index 2"))
-    assert [row[0] for row in rows if isinstance(row[0], list)] == [[-1, 7], [-1, 5], [-1, 13], [-1, 10], [16, 19, 22]]
+    assert [row[0] for row in rows if isinstance(row[0], list)] == [
+        [-1, 7],
+        [-1, 5],
+        [-1, 13],
+        [-1, 10],
+        [16, 19, 22],
+    ]
 
 
 def test_places_mean_the_graph_as_it_was_given() -> None:
     """Two requests, three rows put in before the second one's place: index 20 is still C3's row 20."""
-    rows = rows_of(insert(load_graph("models/yolov5s.yaml"), ["SimAM@backbone.P2+index.9+index.10", "SE@index.20"]))
+    rows = rows_of(
+        insert(
+            load_graph("models/yolov5s.yaml"), ["SimAM@backbone.P2+index.9+index.10", "SE@index.20"]
+        )
+    )
     assert [index for index, row in enumerate(rows) if row[2] in ("SimAM", "SE")] == [3, 11, 13, 24]
     assert rows[23][:3] == [-1, 3, "C3"]
     assert rows[-1][0] == [20, 24, 27]
 
 
 def test_modules_at_one_place_follow_each_other() -> None:
-    rows = rows_of(insert(load_graph("models/yolov5s.yaml"), ["SimAM@backbone.P4", "CBAM@index 6", "SE@every.SPPF"]))
+    rows = rows_of(
+        insert(
+            load_graph("models/yolov5s.yaml"),
+            ["SimAM@backbone.P4", "CBAM@index 6", "SE@every.SPPF"],
+        )
+    )
     assert [row[2] for row in rows[6:9]] == ["C3", "SimAM", "CBAM"]
     assert [row[2] for row in rows[11:13]] == ["SPPF", "SE"]
     assert rows[15][0] == [-1, 8]
@@ -191,7 +264,12 @@ def test_before_the_head_other_rows_read_the_plain_map() -> None:
 
 
 def test_a_place_before_the_head_and_the_stage_itself() -> None:
-    rows = rows_of(insert(load_graph("models/yolov5s.yaml"), ["SimAM@head.P3", "CBAM@neck.P3", "SE@head.P3+head.P5"]))
+    rows = rows_of(
+        insert(
+            load_graph("models/yolov5s.yaml"),
+            ["SimAM@head.P3", "CBAM@neck.P3", "SE@head.P3+head.P5"],
+        )
+    )
     assert [row[2] for row in rows[17:20]] == ["C3", "CBAM", "Conv"]
     assert [(row[0], row[2]) for row in rows[25:]] == [
         (18, "SimAM"), (-1, "SE"), (24, "SE"), ([26, 21, 27], "Detect"),
@@ -204,10 +282,16 @@ def test_a_stage_keeps_its_name_when_the_head_reads_attention_on_it() -> None:
     found = named(content)
     assert (found["neck.P3"], found["head.P3"]) == ([17], [25])
     rows = rows_of(insert(content, "SE@neck.P3"))
-    assert [(row[0], row[2]) for row in (rows[18], rows[25], rows[26])] == [(-1, "SE"), (18, "SimAM"), (-1, "CBAM")]
+    assert [(row[0], row[2]) for row in (rows[18], rows[25], rows[26])] == [
+        (-1, "SE"),
+        (18, "SimAM"),
+        (-1, "CBAM"),
+    ]
 
 
-@pytest.mark.parametrize("place", ["neck", "neck.P4", "backbone.P3", "every C3", "inside C3", "head", "index 18"])
+@pytest.mark.parametrize(
+    "place", ["neck", "neck.P4", "backbone.P3", "every C3", "inside C3", "head", "index 18"]
+)
 def test_a_graph_that_has_attention_takes_more(place: str) -> None:
     content = load_graph("models/yolov5s_SimAM.yaml")
     more = insert(content, f"SE@{place}")
@@ -249,7 +333,11 @@ def test_names_in_from_become_numbers_that_follow() -> None:
 
 def test_arguments_and_init() -> None:
     rows = rows_of(
-        insert(load_graph("models/yolov5s.yaml"), "CBAM:reduction=8, no_spatial=true@backbone.p5", "identity")
+        insert(
+            load_graph("models/yolov5s.yaml"),
+            "CBAM:reduction=8, no_spatial=true@backbone.p5",
+            "identity",
+        )
     )
     assert rows[10] == [-1, 1, "CBAM", {"reduction": 8, "no_spatial": True, "init": "identity"}]
     request = read_request("SimAM:e_lambda=1e-4,init=paper@neck", "identity")
@@ -261,9 +349,15 @@ def test_arguments_and_init() -> None:
 @pytest.mark.parametrize(
     ("spec", "said"),
     [
-        ("SimAM@neck.P9", "models/yolov5s.yaml has no place 'neck.P9'; it has neck, head, backbone.P1, "),
+        (
+            "SimAM@neck.P9",
+            "models/yolov5s.yaml has no place 'neck.P9'; it has neck, head, backbone.P1, ",
+        ),
         ("SimAM@neck.P9", "neck.topdown.P4, neck.P3, neck.P4, neck.P5, head.P3"),
-        ("SimAM@neck.P9", "every C3, every SPPF, every nn.Upsample, every Concat, inside C3, index 0 to index 23"),
+        (
+            "SimAM@neck.P9",
+            "every C3, every SPPF, every nn.Upsample, every Concat, inside C3, index 0 to index 23",
+        ),
         ("SimAM@index.24", "no place 'index.24'"),
         ("SimAM@every Detect", "no place 'every Detect'"),
         ("SimAM@inside Conv", "no place 'inside Conv'"),
@@ -306,13 +400,17 @@ def slips(content: dict[str, Any]) -> list[str]:
 
 
 def check_references(content: dict[str, Any], site: Site) -> None:
-    """Read before and after: all that read the row read the attention now, but at head.*, where only the head does."""
+    """Read before and after: all that read the row read the attention now, but at head.*, where
+    only the head does.
+    """
     before = read_graph(content).rows
     new = insert(content, f"SimAM@{site.name.replace(' ', '.')}")
     after = read_graph(new).rows
     added = [row for row in after if (row.module == "SimAM" and row.arguments == {})]
     old = [row for row in after if row not in added]
-    assert [(row.module, row.arguments, row.repeats, row.key) for row in old if row.inside is None] == [
+    assert [
+        (row.module, row.arguments, row.repeats, row.key) for row in old if row.inside is None
+    ] == [
         (row.module, row.arguments, row.repeats, row.key)
         for row, now in zip(before, old, strict=True)
         if now.inside is None
@@ -324,14 +422,20 @@ def check_references(content: dict[str, Any], site: Site) -> None:
     for row, now in zip(before, old, strict=True):
         for source, target in zip(row.inputs, now.inputs, strict=True):
             moved = number.get(source, -1)
-            follows = source in places and site.kind != "inside" and (site.kind == "behind" or row is before[-1])
+            follows = (
+                source in places
+                and site.kind != "inside"
+                and (site.kind == "behind" or row is before[-1])
+            )
             assert target == (behind[moved] if follows else moved)
 
 
 @pytest.mark.parametrize("name", SOME)
 def test_references_follow_at_every_stage(name: str) -> None:
     content = load_graph(name)
-    for site in {site.name: site for site in find_sites(content) if not site.name.startswith("index")}.values():
+    for site in {
+        site.name: site for site in find_sites(content) if not site.name.startswith("index")
+    }.values():
         check_references(content, site)
 
 
@@ -339,7 +443,9 @@ def test_references_follow_at_every_stage(name: str) -> None:
 @pytest.mark.parametrize("name", SHIPPED)
 def test_references_follow_at_every_place(name: str) -> None:
     content = load_graph(name)
-    for site in {site.name: site for site in find_sites(content) if site.module != "SimAM"}.values():
+    for site in {
+        site.name: site for site in find_sites(content) if site.module != "SimAM"
+    }.values():
         if "SimAM" not in name:
             check_references(content, site)
         if not site.name.startswith(("index", "every")):
@@ -349,7 +455,9 @@ def test_references_follow_at_every_place(name: str) -> None:
 @pytest.mark.parametrize("name", SOME)
 def test_nothing_reads_a_half_done_map(name: str) -> None:
     content = load_graph(name)
-    branches = [f"CBAM@{site.name}" for site in find_sites(content) if site.name.startswith("neck.topdown")]
+    branches = [
+        f"CBAM@{site.name}" for site in find_sites(content) if site.name.startswith("neck.topdown")
+    ]
     assert slips(insert(content, ["SimAM@neck", *branches, "SE@backbone", "ECA@head"])) == []
 
 
@@ -358,9 +466,11 @@ def test_nothing_reads_a_half_done_map(name: str) -> None:
 
 @cache
 def plain_run(name: str) -> tuple[Checkpoint, torch.Tensor, torch.Tensor]:
-    """Weights, picture and output of the narrow graph, at the smallest size that all of its levels allow.
+    """Weights, picture and output of the narrow graph, at the smallest size that all of its levels
+    allow.
 
-    One pass in training mode sets the norms' statistics; with those of fresh models little reaches the head.
+    One pass in training mode sets the norms' statistics; with those of fresh models little reaches
+    the head.
     """
     model = DetectionModel(narrow(name))
     side = max(64, 2 * int(max(model.head.strides)))
@@ -370,13 +480,19 @@ def plain_run(name: str) -> tuple[Checkpoint, torch.Tensor, torch.Tensor]:
             norm.momentum = 1.0
     with torch.no_grad():
         model.train()(picture)
-        return Checkpoint(model.graph, model.names, model.state_dict()), picture, model.eval()(picture)[0]
+        return (
+            Checkpoint(model.graph, model.names, model.state_dict()),
+            picture,
+            model.eval()(picture)[0],
+        )
 
 
 def run_with(content: dict[str, Any], plain: Checkpoint, picture: torch.Tensor) -> torch.Tensor:
-    """The output of the graph with the weights of the plain one, whose base rows have them under the same keys.
+    """The output of the graph with the weights of the plain one, whose base rows have them under
+    the same keys.
 
-    What is put in before attention of its own kind takes that one's key, so weights are moved by transfer().
+    What is put in before attention of its own kind takes that one's key, so weights are moved by
+    transfer().
     """
     model = DetectionModel(content, seed=1).eval()
     assert transfer(model, plain).used == len(plain.state)
@@ -390,14 +506,25 @@ def run_with(content: dict[str, Any], plain: Checkpoint, picture: torch.Tensor) 
 
 def check_identity(name: str, specs: str | list[str]) -> None:
     plain, picture, output = plain_run(name)
-    assert torch.equal(run_with(insert(narrow(name), specs, "identity"), plain, picture), output), specs
+    assert torch.equal(run_with(insert(narrow(name), specs, "identity"), plain, picture), output), (
+        specs
+    )
 
 
 @pytest.mark.parametrize("name", SOME[:4])
 def test_an_identity_changes_no_bit(name: str) -> None:
     """Everywhere at once, and more than one at a place; one by one below."""
-    block = next(site.name for site in find_sites(load_graph(name)) if site.name.startswith("inside")).partition(" ")[2]
-    places = ["SE@backbone", "CBAM@index 10", f"ECA@inside {block}", f"SimAM@every {block}", "SE@neck", "SE@head"]
+    block = next(
+        site.name for site in find_sites(load_graph(name)) if site.name.startswith("inside")
+    ).partition(" ")[2]
+    places = [
+        "SE@backbone",
+        "CBAM@index 10",
+        f"ECA@inside {block}",
+        f"SimAM@every {block}",
+        "SE@neck",
+        "SE@head",
+    ]
     check_identity(name, places)
     plain, picture, output = plain_run(name)
     assert not torch.equal(run_with(insert(narrow(name), "SimAM@head.P5"), plain, picture), output)
@@ -420,7 +547,9 @@ def test_an_identity_of_any_module_changes_no_bit(module: str, name: str) -> Non
 
 
 def test_attention_inside_draws_from_its_own_stream() -> None:
-    """Base rows draw what they draw without it, and each bottleneck's attention something of its own."""
+    """Base rows draw what they draw without it, and each bottleneck's attention something of its
+    own.
+    """
     content = narrow("models/yolov5n.yaml")
     plain = DetectionModel(content).state_dict()
     state = DetectionModel(insert(content, "SE@inside C3")).state_dict()
@@ -432,12 +561,16 @@ def test_attention_inside_draws_from_its_own_stream() -> None:
     assert not torch.equal(first, second)
     one = copy.deepcopy(content)
     one["backbone"][4][3].append({"inside": "SE"})
-    assert torch.equal(DetectionModel(one).state_dict()["model.4.m.1.attention.fc.0.weight"], second)
+    assert torch.equal(
+        DetectionModel(one).state_dict()["model.4.m.1.attention.fc.0.weight"], second
+    )
 
 
 @pytest.mark.parametrize("row", [4, 23])
 def test_a_branch_passes_its_attention(row: int) -> None:
-    """With the input added to it (row 4) and without (row 23): SE halves it when new, so the output is another."""
+    """With the input added to it (row 4) and without (row 23): SE halves it when new, so the output
+    is another.
+    """
     content = narrow("models/yolov5n.yaml")
     part, index = ("backbone", row) if row < 10 else ("head", row - 10)
     content[part][index][3].append({"inside": "SE"})
@@ -482,7 +615,9 @@ def test_rows_without_bottlenecks_say_so() -> None:
      CrossConv(8, 8, shortcut=True)],
 )  # fmt: skip
 def test_every_bottleneck_applies_it_before_the_addition(block: Residual) -> None:
-    """x + f(branch) with f = -1 times: the plain output and this one have their mean at x, or at 0 without shortcut."""
+    """x + f(branch) with f = -1 times: the plain output and this one have their mean at x, or at 0
+    without shortcut.
+    """
 
     class Negative(torch.nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -494,7 +629,9 @@ def test_every_bottleneck_applies_it_before_the_addition(block: Residual) -> Non
         block.attention = Negative()
         turned = block(x)
     adds = getattr(block, "residual", True)
-    torch.testing.assert_close((plain + turned) / 2, x if adds else torch.zeros_like(x), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(
+        (plain + turned) / 2, x if adds else torch.zeros_like(x), rtol=1e-5, atol=1e-6
+    )
     assert not torch.equal(plain, turned)
 
 
@@ -505,7 +642,9 @@ def test_attention_behind_the_backbones_last_row_belongs_to_the_backbone() -> No
 
 
 def test_the_graphs_own_init_holds_inside_too() -> None:
-    content = insert({**narrow("models/yolov5n.yaml"), "attention_init": "identity"}, "SE@inside.C3")
+    content = insert(
+        {**narrow("models/yolov5n.yaml"), "attention_init": "identity"}, "SE@inside.C3"
+    )
     assert float(DetectionModel(content).state_dict()["model.2.m.0.attention.alpha"]) == 0
 
 

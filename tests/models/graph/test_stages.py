@@ -1,4 +1,6 @@
-"""Strides, stages and their names, held to maps that are really computed and to what the heads really read."""
+"""Strides, stages and their names, held to maps that are really computed and to what the heads
+really read.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +19,21 @@ from utils.errors import UserError
 from utils.files import ROOT
 
 SHIPPED = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "models").rglob("*.yaml"))
-SOME = ("models/yolov5n.yaml", "models/yolov8.yaml", "models/yolo11.yaml", "models/hub/yolov3-tiny.yaml",
-        "models/hub/yolov5-p7.yaml", "models/hub/yolov5s-ghost.yaml", "models/yolov8_DoubleAttention.yaml")  # fmt: skip
+SOME = (
+    "models/yolov5n.yaml",
+    "models/yolov8.yaml",
+    "models/yolo11.yaml",
+    "models/hub/yolov3-tiny.yaml",
+    "models/hub/yolov5-p7.yaml",
+    "models/hub/yolov5s-ghost.yaml",
+    "models/yolov8_DoubleAttention.yaml",
+)
 
 
 def check_strides(name: str) -> None:
-    """Strides from the rows against the sizes of maps on the meta device. A pad makes no stride: 9 cells for 8."""
+    """Strides from the rows against the sizes of maps on the meta device. A pad makes no stride: 9
+    cells for 8.
+    """
     content = load_graph(name)
     graph = read_graph(content)
     with torch.device("meta"):
@@ -45,7 +56,9 @@ def test_strides_are_those_of_the_maps_in_every_graph(name: str) -> None:
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_before_the_head_a_necks_name_means_what_the_head_reads(name: str) -> None:
-    """The rule for the rows so far and the head's own inputs agree, so `from: [neck.P3, …]` may end any graph."""
+    """The rule for the rows so far and the head's own inputs agree, so `from: [neck.P3, …]` may end
+    any graph.
+    """
     content = load_graph(name)
     graph = read_graph(content)
     steps = steps_of(graph, len(content["backbone"]))
@@ -84,7 +97,12 @@ def test_what_rows_do_not_say_is_not_guessed(module: str, arguments: Any, repeat
 
 
 def test_levels() -> None:
-    assert [level_of(stride) for stride in (2, 8, 64, 1, 0.5, 12, math.nan, math.inf)] == ["P1", "P3", "P6", *[""] * 5]
+    assert [level_of(stride) for stride in (2, 8, 64, 1, 0.5, 12, math.nan, math.inf)] == [
+        "P1",
+        "P3",
+        "P6",
+        *[""] * 5,
+    ]
 
 
 NAMED = {  # rows of yolov5s.yaml, and what a person would call their sources
@@ -99,7 +117,10 @@ NAMED = {  # rows of yolov5s.yaml, and what a person would call their sources
 def named_yolov5s(**changes: Any) -> dict[str, Any]:
     content = load_graph("models/yolov5s.yaml")
     rows = [*content["backbone"], *content["head"]]
-    for index, source in {**NAMED, **{int(key[1:]): value for key, value in changes.items()}}.items():
+    for index, source in {
+        **NAMED,
+        **{int(key[1:]): value for key, value in changes.items()},
+    }.items():
         rows[index] = [source, *rows[index][1:]]
     return {**content, "backbone": rows[:10], "head": rows[10:]}
 
@@ -115,7 +136,9 @@ def test_names_and_numbers_mix() -> None:
 
 
 def test_a_name_beside_minus_one_is_not_the_stage_that_goes_on() -> None:
-    """Row 18 shrinks to stride 16 and row 19 joins it with P4: neck.P4 there is the stage on the way up."""
+    """Row 18 shrinks to stride 16 and row 19 joins it with P4: neck.P4 there is the stage on the
+    way up.
+    """
     assert read_graph(named_yolov5s(_19=[-1, "neck.P4"])).rows[19].inputs == (18, 14)
     assert read_graph(named_yolov5s(_19=[18, "neck.P4"])).rows[19].inputs == (18, 14)
 
@@ -123,8 +146,19 @@ def test_a_name_beside_minus_one_is_not_the_stage_that_goes_on() -> None:
 @pytest.mark.parametrize(
     ("row", "name", "said"),
     [
-        (12, "neck.P3", "row 12: from neck.P3: no row above has this name; there are backbone.P1 (row 0), "),
-        (12, "backbone.P6", "backbone.P5 (row 9), backbone.sppf (row 9), neck.P5 (row 10), neck.topdown.P5 (row 10)"),
+        (
+            12,
+            "neck.P3",
+            "row 12: from neck.P3: no row above has this name; there are backbone.P1 (row 0), ",
+        ),
+        (
+            12,
+            "backbone.P6",
+            (
+                "backbone.P5 (row 9), backbone.sppf (row 9), neck.P5 (row 10), neck.topdown.P5"
+                " (row 10)"
+            ),
+        ),
         (12, "index.12", "from index.12"),
         (12, "index.x", "from index.x"),
         (12, "every C3", "from every C3"),

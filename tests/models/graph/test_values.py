@@ -11,7 +11,11 @@ from utils.errors import UserError
 def test_numbers_are_no_bools() -> None:
     assert [is_whole(value) for value in (3, True, 3.0, "3")] == [True, False, False, False]
     assert [is_number(value) for value in (3, 0.5)] == [True, True]
-    assert [is_number(value) for value in (True, float("nan"), float("inf"))] == [False, False, False]
+    assert [is_number(value) for value in (True, float("nan"), float("inf"))] == [
+        False,
+        False,
+        False,
+    ]
 
 
 def test_bounds_and_defaults() -> None:

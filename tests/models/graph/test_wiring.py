@@ -1,4 +1,6 @@
-"""Warnings of references that were not moved: every golden shift, a tutorial's graph, both families, no false alarm."""
+"""Warnings of references that were not moved: every golden shift, a tutorial's graph, both
+families, no false alarm.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ from tests.models.fill import GOLDEN_V8
 from utils.errors import UserError, run_main
 from utils.files import save_yaml
 
-SHIFTS: dict[str, Any] = json.loads((GOLDEN_V8 / "yaml_cases.json").read_text())["index_shift_yolov8n_identity"]
+SHIFTS: dict[str, Any] = json.loads((GOLDEN_V8 / "yaml_cases.json").read_text())[
+    "index_shift_yolov8n_identity"
+]
 
 
 def on_meta(graph: dict[str, Any]) -> DetectionModel:
@@ -27,7 +31,9 @@ def on_meta(graph: dict[str, Any]) -> DetectionModel:
 
 
 def inserted(name: str, place: int, moved: tuple[int, ...] = ()) -> dict[str, Any]:
-    """The graph with SimAM at place, only references of the rows in moved (their new numbers) adjusted."""
+    """The graph with SimAM at place, only references of the rows in moved (their new numbers)
+    adjusted.
+    """
     graph = load_graph(name)
     rows = graph["backbone"] + graph["head"]
     rows = [*rows[:place], [-1, 1, "SimAM", []], *rows[place:]]
@@ -42,25 +48,35 @@ def slips(model: DetectionModel) -> list[tuple[int, int, int]]:
     found = []
     for warning in model.warnings:
         if "probably meant" in warning:
-            numbers = re.search(r": row (\d+): .* reads row (\d+), .* of the same size; (\d+) was", warning)
+            numbers = re.search(
+                r": row (\d+): .* reads row (\d+), .* of the same size; (\d+) was", warning
+            )
             assert numbers
             found.append((int(numbers[1]), int(numbers[2]), int(numbers[3])))
     return found
 
 
 def test_a_tutorials_graph_with_one_reference_left_behind() -> None:
-    """Article: one row inserted at 3, the first Concat as before; sizes and strides are those of the right graph."""
+    """Article: one row inserted at 3, the first Concat as before; sizes and strides are those of
+    the right graph.
+    """
     model = on_meta(inserted("yolov8n.yaml", 3, moved=(15, 18, 21, 23)))
     lists = [row.f for row in model.model if isinstance(row.f, list)]
     assert lists == [[-1, 6], [-1, 5], [-1, 13], [-1, 10], [16, 19, 22]]
     assert slips(model) == [(12, 6, 7)]
     assert model.warnings == [
-        "models/yolov8.yaml: row 12: Concat from [-1, 6]: reads row 6, Conv, whose stage goes on to row 7, C2f, of the "
-        "same size; 7 was probably meant, as rows inserted above move the numbers",
+        (
+            "models/yolov8.yaml: row 12: Concat from [-1, 6]: reads row 6, Conv, whose stage goes"
+            " on to row 7, C2f, of the same size; 7 was probably meant, as rows inserted above move"
+            " the numbers"
+        ),
     ]
     assert warnings_of(model) == [
         *model.warnings,
-        "models/yolov8.yaml: 1 thing in its wiring: see python models/yolo.py --lint models/yolov8.yaml",
+        (
+            "models/yolov8.yaml: 1 thing in its wiring: see python models/yolo.py --lint"
+            " models/yolov8.yaml"
+        ),
     ]
 
 
@@ -68,7 +84,15 @@ def test_a_tutorials_graph_with_all_references_left_behind() -> None:
     model = on_meta(inserted("yolov8n.yaml", 3))
     golden = SHIFTS["insert@3 nothing shifted"]
     assert sum(parameter.numel() for parameter in model.parameters()) == golden["params"]
-    assert slips(model) == [(12, 6, 7), (15, 4, 5), (18, 12, 13), (21, 9, 10), (23, 15, 16), (23, 18, 19), (23, 21, 22)]
+    assert slips(model) == [
+        (12, 6, 7),
+        (15, 4, 5),
+        (18, 12, 13),
+        (21, 9, 10),
+        (23, 15, 16),
+        (23, 18, 19),
+        (23, 21, 22),
+    ]
 
 
 @pytest.mark.parametrize("place", [3, 7, 10, 13, 16, 19, 22])
@@ -94,7 +118,9 @@ def test_two_insertions_fail_by_themselves() -> None:
 
 
 def test_attention_behind_a_stage_that_is_passed_by() -> None:
-    """All numbers right, but the map is taken before the attention: row 7 is new, and Concat still reads 6."""
+    """All numbers right, but the map is taken before the attention: row 7 is new, and Concat still
+    reads 6.
+    """
     model = on_meta(inserted("yolov8n.yaml", 7, moved=(15, 18, 21, 23)))
     assert slips(model) == [(12, 6, 7)]
 
@@ -104,7 +130,11 @@ def test_a_stage_ends_where_the_size_or_the_source_changes() -> None:
     head = [[[2, 3], 1, "Detect", ["nc"]]]
     graph = read_graph({"nc": 1, "backbone": [row, row, row, [1, 1, "Conv", [8]]], "head": head})
     assert [stage_end(graph, start, [(4, 4)] * 4) for start in range(4)] == [2, 2, 2, 3]
-    assert [stage_end(graph, start, [(8, 8), (4, 4), (4, 4), (4, 4)]) for start in (-1, 0, 1)] == [-1, 0, 2]
+    assert [stage_end(graph, start, [(8, 8), (4, 4), (4, 4), (4, 4)]) for start in (-1, 0, 1)] == [
+        -1,
+        0,
+        2,
+    ]
 
 
 def test_the_script_prints_the_warnings_of_a_graph_with_a_dead_row_too(

@@ -23,7 +23,9 @@ def without_name(content: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_what_is_written_reads_the_same(name: str, tmp_path: Path) -> None:
-    content = insert(load_graph(name), ["SimAM:e_lambda=1e-5@neck", "SE:init=identity@every.Conv", "ECA@head"])
+    content = insert(
+        load_graph(name), ["SimAM:e_lambda=1e-5@neck", "SE:init=identity@every.Conv", "ECA@head"]
+    )
     again = load_graph(write_graph(content, tmp_path / "mine.yaml", "title"))
     assert without_name(again) == without_name(content)
 
@@ -45,17 +47,27 @@ def test_comments_are_those_that_people_wrote(name: str) -> None:
     assert len(rows) == len(found)
     for theirs, ours in zip(rows, found, strict=True):
         assert yaml.safe_load(theirs) == yaml.safe_load(ours)
-        note = theirs.partition("#")[2].removesuffix("double attention, at a quarter of the size").rstrip(": ")
-        assert ours.partition("#")[2].replace(", half size", "").startswith(note.replace(", half size", ""))
+        note = (
+            theirs.partition("#")[2]
+            .removesuffix("double attention, at a quarter of the size")
+            .rstrip(": ")
+        )
+        assert (
+            ours.partition("#")[2]
+            .replace(", half size", "")
+            .startswith(note.replace(", half size", ""))
+        )
 
 
 def test_comments_count_the_rows_and_name_the_levels() -> None:
-    lines = graph_text(insert(load_graph("models/yolov5s.yaml"), ["SimAM@neck", "CBAM@backbone.P5"]), "my title").split(
-        "\n"
-    )
+    lines = graph_text(
+        insert(load_graph("models/yolov5s.yaml"), ["SimAM@neck", "CBAM@backbone.P5"]), "my title"
+    ).split("\n")
     assert lines[0] == "# my title"
     numbers = [
-        int(line.rpartition("# ")[2].partition(":")[0]) for line in lines if line.startswith("  - [") and "#" in line
+        int(line.rpartition("# ")[2].partition(":")[0])
+        for line in lines
+        if line.startswith("  - [") and "#" in line
     ]
     assert numbers == list(range(29))
     assert "  - [-1, 1, CBAM, {}] # 10" in lines
@@ -67,7 +79,10 @@ def test_comments_count_the_rows_and_name_the_levels() -> None:
 
 def test_a_concat_of_three() -> None:
     text = graph_text(load_graph("yolov5-bifpn.yaml"), "t")
-    assert "  - [[-1, 14, 6], 1, Concat, [1]] # 19: with P4 on its way up and of the backbone\n" in text
+    assert (
+        "  - [[-1, 14, 6], 1, Concat, [1]] # 19: with P4 on its way up and of the backbone\n"
+        in text
+    )
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,9 @@ def test_decode_equals_the_formula_cell_by_cell() -> None:
         for anchor in range(anchors):
             for y in range(height):
                 for x in range(width):
-                    s = [1 / (1 + math.exp(-value)) for value in raw[level][1, anchor, y, x].tolist()]
+                    s = [
+                        1 / (1 + math.exp(-value)) for value in raw[level][1, anchor, y, x].tolist()
+                    ]
                     w, h = PIXELS[level][anchor]
                     expected = [(2 * s[0] - 0.5 + x) * stride, (2 * s[1] - 0.5 + y) * stride]
                     expected += [(2 * s[2]) ** 2 * w, (2 * s[3]) ** 2 * h, *s[4:]]

@@ -1,4 +1,6 @@
-"""The anchor-free head: decoding cell by cell, widths of its branches, biases, what it keeps and lets go."""
+"""The anchor-free head: decoding cell by cell, widths of its branches, biases, what it keeps and
+lets go.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,10 @@ def maps(device: str = "cpu") -> list[torch.Tensor]:
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
 def test_decode_equals_the_formula_cell_by_cell(memory_format: torch.memory_format) -> None:
     detect, stride = head(), (8, 16)
-    raw = [torch.randn(2, 67, *size).contiguous(memory_format=memory_format) for size in ((6, 4), (3, 2))]
+    raw = [
+        torch.randn(2, 67, *size).contiguous(memory_format=memory_format)
+        for size in ((6, 4), (3, 2))
+    ]
     decoded, row = detect.decode(raw), 0
     for level, values in enumerate(raw):
         for y in range(values.shape[2]):
@@ -38,14 +43,18 @@ def test_decode_equals_the_formula_cell_by_cell(memory_format: torch.memory_form
                 left, top = x + 0.5 - sides[0], y + 0.5 - sides[1]
                 right, bottom = x + 0.5 + sides[2], y + 0.5 + sides[3]
                 box = [(left + right) / 2, (top + bottom) / 2, right - left, bottom - top]
-                expected = [value * stride[level] for value in box] + [1 / (1 + math.exp(-v)) for v in cell[64:]]
+                expected = [value * stride[level] for value in box] + [
+                    1 / (1 + math.exp(-v)) for v in cell[64:]
+                ]
                 assert decoded[1, row].tolist() == pytest.approx(expected, rel=1e-4, abs=1e-4)
                 row += 1
     assert decoded.shape == (2, row, 7)
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-def test_train_gives_raw_and_eval_both_in_the_format_given(memory_format: torch.memory_format) -> None:
+def test_train_gives_raw_and_eval_both_in_the_format_given(
+    memory_format: torch.memory_format,
+) -> None:
     detect = head().to(memory_format=memory_format)
     inputs = [x.contiguous(memory_format=memory_format) for x in maps()]
     detect.train()(inputs)
@@ -66,9 +75,17 @@ def test_decode_is_in_float32_whatever_comes() -> None:
 
 @pytest.mark.parametrize(
     ("classes", "channels", "reg_max", "box", "kind"),
-    [(80, 64, 16, 64, 80), (3, 64, 16, 64, 64), (200, 64, 16, 64, 100), (80, 320, 16, 80, 320), (1, 16, 2, 16, 16)],
+    [
+        (80, 64, 16, 64, 80),
+        (3, 64, 16, 64, 64),
+        (200, 64, 16, 64, 100),
+        (80, 320, 16, 80, 320),
+        (1, 16, 2, 16, 16),
+    ],
 )
-def test_widths_of_the_branches(classes: int, channels: int, reg_max: int, box: int, kind: int) -> None:
+def test_widths_of_the_branches(
+    classes: int, channels: int, reg_max: int, box: int, kind: int
+) -> None:
     detect = DetectV8(classes, reg_max, [channels, 2 * channels])
     assert [branch[2].weight.shape[:2] for branch in (detect.cv2[1], detect.cv3[1])] == [  # type: ignore[index]
         (4 * reg_max, box),
@@ -76,7 +93,9 @@ def test_widths_of_the_branches(classes: int, channels: int, reg_max: int, box: 
     ]
 
 
-@pytest.mark.parametrize(("classes", "golden"), [(80, (-11.537, -10.150, -8.764)), (3, (-8.253, -6.867, -5.481))])
+@pytest.mark.parametrize(
+    ("classes", "golden"), [(80, (-11.537, -10.150, -8.764)), (3, (-8.253, -6.867, -5.481))]
+)
 @pytest.mark.parametrize("box_bias", [2.0, 1.0])
 def test_first_biases(classes: int, golden: tuple[float, ...], box_bias: float) -> None:
     detect = DetectV8(classes, 16, [16, 16, 16], box_bias=box_bias)
@@ -88,7 +107,13 @@ def test_first_biases(classes: int, golden: tuple[float, ...], box_bias: float) 
 
 def test_spec() -> None:
     spec = head().spec
-    assert (spec.class_count, spec.strides, spec.anchors, spec.reg_max, spec.objectness) == (3, (8, 16), (), 16, False)
+    assert (spec.class_count, spec.strides, spec.anchors, spec.reg_max, spec.objectness) == (
+        3,
+        (8, 16),
+        (),
+        16,
+        False,
+    )
 
 
 def test_cell_centres() -> None:

@@ -18,7 +18,13 @@ from utils.errors import UserError, run_main
 from utils.files import ROOT
 
 MANY = "yolov8n_danet_nothing_moved"
-FAST = (MANY, "yolov5s_ca_behind_each_c3", "yolov8n_se_three_stages", "yolov8_s_eca", "yolov5s_bins")
+FAST = (
+    MANY,
+    "yolov5s_ca_behind_each_c3",
+    "yolov8n_se_three_stages",
+    "yolov8_s_eca",
+    "yolov5s_bins",
+)
 
 
 @pytest.fixture
@@ -34,7 +40,9 @@ def shared(tmp_path: Path) -> Path:
         for path in sorted(FOLDER.glob("*.yaml"))
     ],
 )
-def test_a_corrected_copy_has_nothing_left_but_what_no_rule_mends(name: str, tmp_path: Path) -> None:
+def test_a_corrected_copy_has_nothing_left_but_what_no_rule_mends(
+    name: str, tmp_path: Path
+) -> None:
     source = Path(shutil.copy(FOLDER / f"{name}.yaml", tmp_path))
     before = source.read_bytes()
     assert run_lint([str(source)], fix=True) == 1
@@ -48,24 +56,35 @@ def test_a_corrected_copy_has_nothing_left_but_what_no_rule_mends(name: str, tmp
     assert [finding.rule for finding in lint(copy)] == LEFT.get(name, [])
     comments = [line.partition("#")[2] for line in before.decode().splitlines() if "(" not in line]
     kept = copy.read_text()
-    assert all(any(word in kept for word in comment.split()) for comment in comments if "join" in comment)
+    assert all(
+        any(word in kept for word in comment.split()) for comment in comments if "join" in comment
+    )
 
 
 def test_what_is_printed(shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_main(main, ["--lint", str(shared), "models/yolov8s_CBAM.yaml"]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert (
-        f"{shared}:22: row 12: Concat reads row 6, Conv: the number was not moved when row 3, DoubleAttentionLayer, "
-        "came in; meant: row 7, C2f [shift]" in lines
+        f"{shared}:22: row 12: Concat reads row 6, Conv: the number was not moved when row 3,"
+        " DoubleAttentionLayer, came in; meant: row 7, C2f [shift]" in lines
     )
     assert lines[-1] == "models/yolov8s_CBAM.yaml: nothing found"
     assert run_main(main, ["--lint", "models/yolov8s_CBAM.yaml"]) == 0
 
 
-def test_only_what_is_wrong_changes_in_the_text(shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Windows line ends, comments and spelling stay; the lines that differ are those with a finding."""
+def test_only_what_is_wrong_changes_in_the_text(
+    shared: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Windows line ends, comments and spelling stay; the lines that differ are those with a
+    finding.
+    """
     shared.write_bytes(shared.read_bytes().replace(b"\n", b"\r\n"))
-    assert run_main(main, ["--lint", str(shared), "--fix", "--out", str(shared.with_name("better.yaml"))]) == 1
+    assert (
+        run_main(
+            main, ["--lint", str(shared), "--fix", "--out", str(shared.with_name("better.yaml"))]
+        )
+        == 1
+    )
     old = shared.read_bytes().split(b"\r\n")
     new = shared.with_name("better.yaml").read_bytes().split(b"\r\n")
     differing = {number for number, (a, b) in enumerate(zip(old, new, strict=True), 1) if a != b}
@@ -81,7 +100,9 @@ def test_no_file_is_written_over(shared: Path) -> None:
     run_lint([str(shared)], fix=True)
     first = shared.with_name(f"{MANY}_fixed.yaml")
     run_lint([str(shared)], fix=True)
-    assert sorted(shared.parent.iterdir()) == sorted([shared, first])  # the same again is no other file
+    assert sorted(shared.parent.iterdir()) == sorted(
+        [shared, first]
+    )  # the same again is no other file
     first.write_text("mine")
     run_lint([str(shared)], fix=True)
     assert first.read_text() == "mine"
@@ -91,8 +112,12 @@ def test_no_file_is_written_over(shared: Path) -> None:
             run_lint([str(shared)], fix=True, out=str(target))
 
 
-def test_rows_that_share_text_are_written_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """An alias stands for a row twice; changing its text would change both, so the copy is spelt out."""
+def test_rows_that_share_text_are_written_anew(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An alias stands for a row twice; changing its text would change both, so the copy is spelt
+    out.
+    """
     content = yaml.safe_load((FOLDER / "yolov8n_both_channels.yaml").read_text())
     content["head"][5][3] = content["head"][2][3]
     content["head"][2] = content["head"][5] = [-1, 3, "C2f", [512, 512]]
@@ -129,13 +154,17 @@ def test_files_that_cannot_be_read_and_flags_that_do_not_go_together(
         assert run_main(main, flags) == 2
 
 
-def test_a_graph_that_cannot_be_built_is_a_finding(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_graph_that_cannot_be_built_is_a_finding(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "yolov8n.yaml").write_text("nc: 80\nbackbone: 3\n")
     assert run_main(main, ["--lint", str(tmp_path / "yolov8n.yaml"), "--fix"]) == 1
     printed = capsys.readouterr().out
     assert "head: is missing" in printed
     assert "no file was written" in printed
-    text = (ROOT / "models" / "yolov8.yaml").read_text().replace("SPPF, [1024, 5]", "SPPQ, [1024, 5]")
+    text = (
+        (ROOT / "models" / "yolov8.yaml").read_text().replace("SPPF, [1024, 5]", "SPPQ, [1024, 5]")
+    )
     (tmp_path / "yolov8n.yaml").write_text(text)
     assert run_main(main, ["--lint", str(tmp_path / "yolov8n.yaml")]) == 1
     assert "yolov8n.yaml:20: row 9: SPPQ" in capsys.readouterr().out
@@ -144,7 +173,8 @@ def test_a_graph_that_cannot_be_built_is_a_finding(tmp_path: Path, capsys: pytes
 def test_edits_of_the_text(tmp_path: Path) -> None:
     file = tmp_path / "a.yaml"
     file.write_text(
-        "nc: 80  # classes\nold: 3\nbackbone:\n  - [-1, 1, Conv, [8, 3]] # 0\nhead: [[[0], 1, Detect, [nc]]]"
+        "nc: 80  # classes\nold: 3\nbackbone:\n  - [-1, 1, Conv, [8, 3]] # 0\nhead: [[[0], 1,"
+        " Detect, [nc]]]"
     )
     document = read_document(file)
     fixes = [
@@ -153,6 +183,8 @@ def test_edits_of_the_text(tmp_path: Path) -> None:
         Fix("args", 0, 0, [8, 3, 2]),
         Fix("key", -1, "nc", "x"),
     ]
-    assert document.edited(fixes) == (
-        "x: 80  # classes\nbackbone:\n  - [-1, 1, Conv, [8, 3, 2]] # 0\nhead: [[[-1], 1, Detect, [nc]]]"
+    assert (
+        document.edited(fixes)
+        == "x: 80  # classes\nbackbone:\n  - [-1, 1, Conv, [8, 3, 2]] # 0\nhead: [[[-1], 1, Detect,"
+        " [nc]]]"
     )

@@ -1,4 +1,6 @@
-"""Shipped graphs with random slips: never a traceback, and never a graph that is not the one its text describes."""
+"""Shipped graphs with random slips: never a traceback, and never a graph that is not the one its
+text describes.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,35 @@ from utils.files import ROOT
 
 SHIPPED = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "models").glob("*.yaml"))
 MODULES = [*LAYERS, *ATTENTION, "C3f", "conv", "", "nn.Linear", None, 7]
-VALUES = [0, -1, 1, 2, 3, 7, 16, 64, 128, 512, 1024, 10**9, 0.5, -0.25, True, False, None, "None", "nearest", "1e-4",
-          float("nan"), [], [1], {}, {"inside": "SimAM"}, "backbone.P4", "x" * 300]  # fmt: skip
+VALUES = [
+    0,
+    -1,
+    1,
+    2,
+    3,
+    7,
+    16,
+    64,
+    128,
+    512,
+    1024,
+    10**9,
+    0.5,
+    -0.25,
+    True,
+    False,
+    None,
+    "None",
+    "nearest",
+    "1e-4",
+    float("nan"),
+    [],
+    [1],
+    {},
+    {"inside": "SimAM"},
+    "backbone.P4",
+    "x" * 300,
+]
 Content = dict[str, Any]
 
 
@@ -33,11 +62,15 @@ def numbers(content: Content, draw: random.Random) -> None:
     elif choice < 0.8 and isinstance(row[3], list) and row[3]:
         row[3][draw.randrange(len(row[3]))] = draw.choice(VALUES)
     elif choice < 0.9:
-        row[3] = [*row[3], draw.choice(VALUES)] if isinstance(row[3], list) else {"reduction": draw.choice(VALUES)}
-    else:
-        content[draw.choice([key for key in content if key not in ("backbone", "head", "yaml_file")])] = draw.choice(
-            VALUES
+        row[3] = (
+            [*row[3], draw.choice(VALUES)]
+            if isinstance(row[3], list)
+            else {"reduction": draw.choice(VALUES)}
         )
+    else:
+        content[
+            draw.choice([key for key in content if key not in ("backbone", "head", "yaml_file")])
+        ] = draw.choice(VALUES)
 
 
 def names(content: Content, draw: random.Random) -> None:
@@ -52,7 +85,9 @@ def indices(content: Content, draw: random.Random) -> None:
         place = draw.randrange(len(row[0]))
         row[0][place] += draw.choice([-3, -2, -1, 1, 2, 3, 100])
     else:
-        row[0] = draw.choice([-2, -1, 3, 9, [-1], [-1, -2], [3, 3], [], "neck.P4", "nowhere", None, 2.0, *VALUES])
+        row[0] = draw.choice(
+            [-2, -1, 3, 9, [-1], [-1, -2], [3, 3], [], "neck.P4", "nowhere", None, 2.0, *VALUES]
+        )
 
 
 def structure(content: Content, draw: random.Random) -> None:
@@ -70,30 +105,50 @@ def structure(content: Content, draw: random.Random) -> None:
         other = draw.randrange(len(part))
         part[place], part[other] = part[other], part[place]
     elif action == 4:
-        part[place] = draw.choice([part[place][:3], [*part[place], 1], part[place][2], None, {"a": 1}])
+        part[place] = draw.choice(
+            [part[place][:3], [*part[place], 1], part[place][2], None, {"a": 1}]
+        )
     elif action == 5:
         content.pop(draw.choice([key for key in content if key != "yaml_file"]))
     elif action == 6:
         content[draw.choice(["widht", "nc ", "max_channels", "Backbone"])] = draw.choice(VALUES)
     else:
-        content[draw.choice(["backbone", "head", "scales", "anchors", "nc"])] = draw.choice([*VALUES, [[1]], "text"])
+        content[draw.choice(["backbone", "head", "scales", "anchors", "nc"])] = draw.choice(
+            [*VALUES, [[1]], "text"]
+        )
 
 
 MUTATIONS = (numbers, names, indices, structure)
 
 
 def said(content: Content) -> dict[str, Any]:
-    """What the text asks for, rows resolved by this test alone: numbers of rows, repeats, modules, arguments."""
+    """What the text asks for, rows resolved by this test alone: numbers of rows, repeats, modules,
+    arguments.
+    """
     graph = read_graph({"ch": 3, **content})
     rows = []
     for index, row in enumerate([*content["backbone"], *content["head"]]):
         sources = row[0] if isinstance(row[0], list) else [row[0]]
-        named = [None if isinstance(part, str) else part + index if part < 0 else part for part in sources]
-        arguments = row[3] if isinstance(row[3], dict) else [graph.interpret(part) for part in row[3]]
-        module = ATTENTION[row[2]].__name__ if row[2] in ATTENTION else row[2].removeprefix("torch.")
+        named = [
+            None if isinstance(part, str) else part + index if part < 0 else part
+            for part in sources
+        ]
+        arguments = (
+            row[3] if isinstance(row[3], dict) else [graph.interpret(part) for part in row[3]]
+        )
+        module = (
+            ATTENTION[row[2]].__name__ if row[2] in ATTENTION else row[2].removeprefix("torch.")
+        )
         rows.append((named, module, repr(arguments)))
-    return {"rows": rows, "nc": graph.class_count, "anchors": repr(graph.anchors), "reg_max": graph.reg_max,
-            "activation": graph.activation, "init": graph.attention_init, "bias": graph.box_bias}  # fmt: skip
+    return {
+        "rows": rows,
+        "nc": graph.class_count,
+        "anchors": repr(graph.anchors),
+        "reg_max": graph.reg_max,
+        "activation": graph.activation,
+        "init": graph.attention_init,
+        "bias": graph.box_bias,
+    }
 
 
 def built(model: DetectionModel) -> list[Any]:
@@ -101,12 +156,19 @@ def built(model: DetectionModel) -> list[Any]:
     shapes = [(key, tuple(value.shape)) for key, value in model.state_dict().items()]
     children: Any = model.model
     rows = [(row.i, row.f, row.type, row.repeats, row.shown, row.np) for row in children]
-    return [*rows, shapes, model.head.strides, model.graph.get("anchors"), str(model), model.graph.get("box_bias")]
+    return [
+        *rows,
+        shapes,
+        model.head.strides,
+        model.graph.get("anchors"),
+        str(model),
+        model.graph.get("box_bias"),
+    ]
 
 
 def check(seed: int) -> str:
-    """One mutation: UserError and findings both show it; else what is built is what the text says, and another graph
-    wherever the text asks for another. Returns how it showed."""
+    """One mutation: UserError and findings both show it; else what is built is what the text says,
+    and another graph wherever the text asks for another. Returns how it showed."""
     draw = random.Random(seed)
     content = load_graph(draw.choice(SHIPPED))
     if "scales" in content:
@@ -123,7 +185,9 @@ def check(seed: int) -> str:
         try:
             model = DetectionModel(content)
         except UserError as error:
-            raise AssertionError(f"lint found nothing, but the graph cannot be built: {error}") from None
+            raise AssertionError(
+                f"lint found nothing, but the graph cannot be built: {error}"
+            ) from None
         base = DetectionModel(plain)
     graph = read_graph(content | {"ch": 3})
     asked, asked_before = said(content), said(plain)
@@ -137,7 +201,9 @@ def check(seed: int) -> str:
         assert row.type.rsplit(".", 1)[-1].removesuffix("V8") == module.rsplit(".", 1)[-1]
     if asked == asked_before:
         return "the same"
-    assert built(model) != built(base), f"seed {seed}: another text, the same graph, and nothing is said"
+    assert built(model) != built(base), (
+        f"seed {seed}: another text, the same graph, and nothing is said"
+    )
     return "another graph"
 
 

@@ -1,4 +1,6 @@
-"""The rules against files as people share them: tests/golden/lint, each with all that should be said of it."""
+"""The rules against files as people share them: tests/golden/lint, each with all that should be
+said of it.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ from utils.files import ROOT
 
 FOLDER = ROOT / "tests" / "golden" / "lint"
 SHIPPED = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "models").rglob("*.yaml"))
-EXPECTED: dict[str, list[str]] = {  # row, rule, and what is meant: for numbers "position in from > row"
+EXPECTED: dict[
+    str, list[str]
+] = {  # row, rule, and what is meant: for numbers "position in from > row"
     "YOLOv8m-coord": ["-1 scale yolov8m-coord"],
     "yolov5m_se": ["-1 scale"],
     "yolov5s_acmix_kernel": ["14 arguments [512]"],
@@ -110,7 +114,14 @@ EXPECTED: dict[str, list[str]] = {  # row, rule, and what is meant: for numbers 
         "23 head 2>22",
     ],
     "yolov8n_eca_in_the_neck": ["22 unread", "23 head 2>22", "23 shift 1>19"],
-    "yolov8n_ema_three": ["22 gradient", "23 gradient", "24 unread", "25 bypass 0>16", "25 head 1>20", "25 shift 2>24"],
+    "yolov8n_ema_three": [
+        "22 gradient",
+        "23 gradient",
+        "24 unread",
+        "25 bypass 0>16",
+        "25 head 1>20",
+        "25 shift 2>24",
+    ],
     "yolov8n_gc_behind_p3": ["15 bypass 1>5"],
     "yolov8n_head_one_off": ["21 unread", "22 head 0>15", "22 head 1>18", "22 head 2>21"],
     "yolov8n_joined_with_itself": ["17 twice"],
@@ -173,7 +184,13 @@ head:
 
 def brief(finding: Finding) -> str:
     fix = finding.fix
-    meant = "" if fix is None else f"{fix.position}>{fix.value}" if fix.part == "from" else str(fix.value)
+    meant = (
+        ""
+        if fix is None
+        else f"{fix.position}>{fix.value}"
+        if fix.part == "from"
+        else str(fix.value)
+    )
     return f"{finding.row} {finding.rule} {meant}".strip()
 
 
@@ -189,13 +206,31 @@ def test_what_is_said_of_a_shared_file(name: str) -> None:
 def test_every_file_and_every_rule_has_its_place() -> None:
     assert sorted(path.stem for path in FOLDER.glob("*.yaml")) == sorted(EXPECTED)
     told = {line.split()[1] for lines in EXPECTED.values() for line in lines}
-    assert told == {"head", "bypass", "shift", "stage", "size", "levels", "level", "twice", "unread", "gradient",
-                    "arguments", "key", "comment", "scale"}  # fmt: skip
+    assert told == {
+        "head",
+        "bypass",
+        "shift",
+        "stage",
+        "size",
+        "levels",
+        "level",
+        "twice",
+        "unread",
+        "gradient",
+        "arguments",
+        "key",
+        "comment",
+        "scale",
+    }
     assert len(RULES) + len(TEXT_RULES) >= len(told)
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if place % 3 else []) for place, name in enumerate(SHIPPED)]
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if place % 3 else [])
+        for place, name in enumerate(SHIPPED)
+    ],
 )
 def test_nothing_is_found_in_a_shipped_graph(name: str) -> None:
     assert lint(name) == []
@@ -203,7 +238,9 @@ def test_nothing_is_found_in_a_shipped_graph(name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("scale", ["s", "m", "l", "x"])
-@pytest.mark.parametrize("name", [name for name in SHIPPED if "scales:" in (ROOT / name).read_text()])
+@pytest.mark.parametrize(
+    "name", [name for name in SHIPPED if "scales:" in (ROOT / name).read_text()]
+)
 def test_nothing_is_found_at_any_scale(name: str, scale: str) -> None:
     assert lint(name, scale) == []
 
@@ -216,10 +253,16 @@ def test_the_tutorials_graph_mended_is_the_shipped_one(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "place", [pytest.param(place, marks=[] if place in (3, 10, 16) else pytest.mark.slow) for place in range(1, 22)]
+    "place",
+    [
+        pytest.param(place, marks=[] if place in (3, 10, 16) else pytest.mark.slow)
+        for place in range(1, 22)
+    ],
 )
 def test_one_row_inserted_anywhere_and_nothing_moved_is_mended(place: int) -> None:
-    """Every map that somebody reads by number is the one of the plain graph, or the attention right behind it."""
+    """Every map that somebody reads by number is the one of the plain graph, or the attention right
+    behind it.
+    """
     plain = load_graph("yolov8n.yaml")
     rows = plain["backbone"] + plain["head"]
     rows = [*rows[:place], [-1, 1, "SimAM", []], *rows[place:]]
@@ -230,7 +273,13 @@ def test_one_row_inserted_anywhere_and_nothing_moved_is_mended(place: int) -> No
     moved = [read + (read >= place) for read in (6, 4, 12, 9, 15, 18, 21)]
     meant = [read + 1 if read + 1 == place else read for read in moved]
     graph = read_graph(better)
-    lists = [part for row in graph.rows if isinstance(row.source, list) for part in row.source if part != -1]
+    lists = [
+        part
+        for row in graph.rows
+        if isinstance(row.source, list)
+        for part in row.source
+        if part != -1
+    ]
     assert lists == meant
 
 
@@ -241,9 +290,20 @@ def test_attention_for_the_head_only_and_side_by_side_is_left_alone() -> None:
     aside[8:] = [[[-1, 12], 1, "Concat", [1]], *head[8:10], [[-1, 9], 1, "Concat", [1]], head[11]]
     aside.append([[16, 19, 22], 1, "Detect", ["nc"]])
     assert lint_content({**plain, "head": aside}) == []
-    parallel = [[9, 1, "SimAM", []], [9, 1, "ECA", []], [[-1, -2], 1, "Concat", [1]], [-1, 1, "Conv", [1024]]]
-    moved = [[[part + 4 if part > 8 else part for part in row[0]], *row[1:]] if isinstance(row[0], list) else row
-             for row in head]  # fmt: skip
+    parallel = [
+        [9, 1, "SimAM", []],
+        [9, 1, "ECA", []],
+        [[-1, -2], 1, "Concat", [1]],
+        [-1, 1, "Conv", [1024]],
+    ]
+    moved = [
+        (
+            [[part + 4 if part > 8 else part for part in row[0]], *row[1:]]
+            if isinstance(row[0], list)
+            else row
+        )
+        for row in head
+    ]
     assert lint_content({**plain, "head": parallel + moved}) == []
 
 
@@ -252,7 +312,9 @@ def test_the_rows_without_gradient_are_those_that_training_leaves_alone() -> Non
     model = DetectionModel(content | {"width_multiple": 0.25}, class_count=1).train()
     sum(level.sum() for level in model(torch.rand(2, 3, 64, 64))).backward()
     learning = {
-        row.i for row in model.model if any(part.grad is not None and part.grad.any() for part in row.parameters())
+        row.i
+        for row in model.model
+        if any(part.grad is not None and part.grad.any() for part in row.parameters())
     }
     idle = {row.i for row in model.model if row.np} - learning
     graph = read_graph(model.graph)

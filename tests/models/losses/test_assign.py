@@ -1,4 +1,6 @@
-"""Target assignment: YOLOv5's own lists, exactly, and hand-made targets in the middle and at the edges."""
+"""Target assignment: YOLOv5's own lists, exactly, and hand-made targets in the middle and at the
+edges.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +14,27 @@ from models.losses.assign import Matches, assign, grid_sides, match_in_cells
 from utils.boxes import denormalise
 
 GOLDEN = np.load(Path(__file__).parents[2] / "golden/yolov5/loss.npz")
-P5 = (((10, 13), (16, 30), (33, 23)), ((30, 61), (62, 45), (59, 119)), ((116, 90), (156, 198), (373, 326)))
-P6 = (((19, 27), (44, 40), (38, 94)), ((96, 68), (86, 152), (180, 137)), ((140, 301), (303, 264), (238, 542)),
-      ((436, 615), (739, 380), (925, 792)))  # fmt: skip
+P5 = (
+    ((10, 13), (16, 30), (33, 23)),
+    ((30, 61), (62, 45), (59, 119)),
+    ((116, 90), (156, 198), (373, 326)),
+)
+P6 = (
+    ((19, 27), (44, 40), (38, 94)),
+    ((96, 68), (86, 152), (180, 137)),
+    ((140, 301), (303, 264), (238, 542)),
+    ((436, 615), (739, 380), (925, 792)),
+)
 SIZE = (96, 160)
 GRIDS = [(12, 20), (6, 10), (3, 5), (2, 3)]
-CASES = {"base": (P5, 4.0), "single_class": (P5, 4.0), "four_levels": (P6, 4.0), "no_targets": (P5, 4.0),
-         "one_target": (P5, 4.0), "anchor_t_2.5": (P5, 2.5)}  # fmt: skip
+CASES = {
+    "base": (P5, 4.0),
+    "single_class": (P5, 4.0),
+    "four_levels": (P6, 4.0),
+    "no_targets": (P5, 4.0),
+    "one_target": (P5, 4.0),
+    "anchor_t_2.5": (P5, 2.5),
+}
 
 
 def in_cells(anchors: tuple) -> torch.Tensor:
@@ -38,7 +54,9 @@ def check(matches: Matches, name: str, tolerance: float) -> None:
         mine = matches.level == level
         assert np.array_equal(index[mine], GOLDEN[f"{name}_bt_idx{level}"])
         assert np.array_equal(matches.label[mine], GOLDEN[f"{name}_bt_tcls{level}"])
-        np.testing.assert_allclose(matches.box[mine], GOLDEN[f"{name}_bt_tbox{level}"], atol=tolerance, rtol=0)
+        np.testing.assert_allclose(
+            matches.box[mine], GOLDEN[f"{name}_bt_tbox{level}"], atol=tolerance, rtol=0
+        )
         np.testing.assert_array_equal(matches.anchor_size[mine], GOLDEN[f"{name}_bt_anch{level}"])
 
 
@@ -49,12 +67,20 @@ def test_matches_equal_golden(name: str) -> None:
     targets = torch.tensor(GOLDEN[f"{name}_targets"])
     check(assign(in_pixels(targets), in_cells(anchors), grids, SIZE, ratio), name, 1e-5)
     cells = grid_sides(grids, targets)
-    centres, sizes = (targets[None, :, part] * cells[:, None] for part in (slice(2, 4), slice(4, 6)))
-    check(match_in_cells(targets[:, :2].long(), centres, sizes, in_cells(anchors), cells, ratio), name, 0)
+    centres, sizes = (
+        targets[None, :, part] * cells[:, None] for part in (slice(2, 4), slice(4, 6))
+    )
+    check(
+        match_in_cells(targets[:, :2].long(), centres, sizes, in_cells(anchors), cells, ratio),
+        name,
+        0,
+    )
 
 
 def match_one(x: float, y: float, side: float = 2.0) -> list[tuple[int, int]]:
-    """The (column, row) cells that a target centred at (x, y) gets in a grid of 4 x 4 cells of 8 px."""
+    """The (column, row) cells that a target centred at (x, y) gets in a grid of 4 x 4 cells of 8
+    px.
+    """
     box = [0, 1, *(8 * value for value in (x - side / 2, y - side / 2, x + side / 2, y + side / 2))]
     matches = assign(torch.tensor([box]), torch.full((1, 1, 2), 2.0), [(4, 4)], (32, 32), 4.0)
     cells = list(zip(matches.column.tolist(), matches.row.tolist(), strict=True))
@@ -72,7 +98,10 @@ def match_one(x: float, y: float, side: float = 2.0) -> list[tuple[int, int]]:
         ((3.75, 3.75), [(3, 3)]),
         ((1.5, 1.5), [(1, 1)]),  # in the middle there is no nearer one
         ((2.0, 1.5), [(2, 1), (1, 1), (2, 1)]),  # on a line its own cell comes twice, as in YOLOv5
-        ((4.0, 2.25), [(3, 2), (3, 2), (3, 1)]),  # on the border of the picture the last cell takes it
+        (
+            (4.0, 2.25),
+            [(3, 2), (3, 2), (3, 1)],
+        ),  # on the border of the picture the last cell takes it
     ],
 )
 def test_cells_by_hand(centre: tuple[float, float], cells: list[tuple[int, int]]) -> None:
@@ -86,7 +115,9 @@ def test_ratio_is_exclusive_both_ways() -> None:
     assert not match_one(1.5, 1.5, 2 / 4.0)
 
 
-@pytest.mark.parametrize("corners", [(5.0, 5, 5, 9), (float("nan"), 5, 9, 9), (0, 0, float("inf"), 9)])
+@pytest.mark.parametrize(
+    "corners", [(5.0, 5, 5, 9), (float("nan"), 5, 9, 9), (0, 0, float("inf"), 9)]
+)
 def test_boxes_without_extent_match_nothing(corners: tuple[float, ...]) -> None:
     matches = assign(torch.tensor([[0, 0, *corners]]), in_cells(P5), GRIDS[:3], SIZE, 4.0)
     assert len(matches.level) == 0

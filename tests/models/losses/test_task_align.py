@@ -1,4 +1,6 @@
-"""Task-aligned assignment: YOLOv8's own outputs, a plain calculation on random cases, ties, floors, empty batches."""
+"""Task-aligned assignment: YOLOv8's own outputs, a plain calculation on random cases, ties, floors,
+empty batches.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ def centres_of(size: tuple[int, int]) -> list[tuple[float, float]]:
             for row in range(int(size[0] / stride)) for column in range(int(size[1] / stride))]  # fmt: skip
 
 
-def scores_of(found: Positives, targets: torch.Tensor, shape: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
+def scores_of(
+    found: Positives, targets: torch.Tensor, shape: tuple[int, ...]
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Positives -> target scores [B, A, nc] and each cell's row of the targets [B, A], -1 for none."""
     scores, owners = torch.zeros(shape), torch.full(shape[:2], -1)
     alive = found.weight > 0
@@ -46,22 +50,33 @@ def scores_of(found: Positives, targets: torch.Tensor, shape: tuple[int, ...]) -
 @pytest.mark.parametrize("name", CASES)
 def test_assignment_equals_golden(name: str) -> None:
     base, case = name.split("/")[0], CASES[name]
-    scores, boxes = torch.tensor(ARRAYS[f"{base}/pd_scores"]), torch.tensor(ARRAYS[f"{base}/pd_bboxes"])
+    scores, boxes = (
+        torch.tensor(ARRAYS[f"{base}/pd_scores"]),
+        torch.tensor(ARRAYS[f"{base}/pd_bboxes"]),
+    )
     size = SIZES[scores.shape[1]]
     np.testing.assert_array_equal(centres_of(size), ARRAYS[f"{base}/anc_points"])
     present = ARRAYS[f"{base}/mask_gt"][..., 0] > 0
     image, number = present.nonzero()
     labels, corners = ARRAYS[f"{base}/gt_labels"][present], ARRAYS[f"{base}/gt_bboxes"][present]
     targets = torch.tensor(np.concatenate((image[:, None], labels, corners), 1)).float()
-    settings = AlignSettings(case["topk"], small_side=16.0 * case["floor"], keep=case.get("topk2", 0))
+    settings = AlignSettings(
+        case["topk"], small_side=16.0 * case["floor"], keep=case.get("topk2", 0)
+    )
     logits = levels_of(scores.logit().transpose(1, 2), size)
-    found, owners = scores_of(align(Predictions(boxes, logits, STRIDES), targets, settings), targets, scores.shape)
+    found, owners = scores_of(
+        align(Predictions(boxes, logits, STRIDES), targets, settings), targets, scores.shape
+    )
     wanted = ARRAYS[f"{name}/target_scores"]
     np.testing.assert_allclose(found, wanted, atol=1e-6, rtol=0)
     assert found.sum().item() == pytest.approx(case["target_scores_sum"], rel=1e-6)
     positive = wanted.sum(2) > 0
-    np.testing.assert_array_equal(number[owners[positive]], ARRAYS[f"{name}/target_gt_idx"][positive])
-    np.testing.assert_array_equal(corners[owners[positive]], ARRAYS[f"{name}/target_bboxes"][positive])
+    np.testing.assert_array_equal(
+        number[owners[positive]], ARRAYS[f"{name}/target_gt_idx"][positive]
+    )
+    np.testing.assert_array_equal(
+        corners[owners[positive]], ARRAYS[f"{name}/target_bboxes"][positive]
+    )
 
 
 def plain_ciou(a: list[float], b: list[float]) -> float:
@@ -69,22 +84,32 @@ def plain_ciou(a: list[float], b: list[float]) -> float:
     aw, ah, bw, bh = a[2] - a[0], a[3] - a[1] + 1e-7, b[2] - b[0], b[3] - b[1] + 1e-7
     shared = max(min(a[2], b[2]) - max(a[0], b[0]), 0) * max(min(a[3], b[3]) - max(a[1], b[1]), 0)
     iou = shared / (aw * ah + bw * bh - shared + 1e-7)
-    hull = (max(a[2], b[2]) - min(a[0], b[0])) ** 2 + (max(a[3], b[3]) - min(a[1], b[1])) ** 2 + 1e-7
+    hull = (
+        (max(a[2], b[2]) - min(a[0], b[0])) ** 2 + (max(a[3], b[3]) - min(a[1], b[1])) ** 2 + 1e-7
+    )
     apart = ((a[0] + a[2] - b[0] - b[2]) ** 2 + (a[1] + a[3] - b[1] - b[3]) ** 2) / 4
     shape = 4 / math.pi**2 * (math.atan(bw / bh) - math.atan(aw / ah)) ** 2
     return iou - apart / hull - shape * shape / (1 - iou + shape + 1e-7)
 
 
-def plain_claims(score: list, boxes: list, target: list[float], centres: list, settings: AlignSettings) -> dict:
+def plain_claims(
+    score: list, boxes: list, target: list[float], centres: list, settings: AlignSettings
+) -> dict:
     """One target: cell -> (alignment, overlap) of the cells inside it, and which of them it claims."""
     grown = [max(min(settings.small_side, STRIDES[1]), high - low) / 2
              for low, high in ((target[2], target[4]), (target[3], target[5]))]  # fmt: skip
     middle = ((target[2] + target[4]) / 2, (target[3] + target[5]) / 2)
     inside = {}
     for cell, centre in enumerate(centres):
-        if all(abs(place - mid) < half - 1e-9 for place, mid, half in zip(centre, middle, grown, strict=True)):
+        if all(
+            abs(place - mid) < half - 1e-9
+            for place, mid, half in zip(centre, middle, grown, strict=True)
+        ):
             overlap = max(plain_ciou(boxes[cell], target[2:]), 0)
-            inside[cell] = (score[cell][int(target[1])] ** settings.alpha * overlap**settings.beta, overlap)
+            inside[cell] = (
+                score[cell][int(target[1])] ** settings.alpha * overlap**settings.beta,
+                overlap,
+            )
     best = sorted(inside, key=lambda cell: -inside[cell][0])[: settings.topk]
     return {"inside": inside, "claimed": {cell for cell in best if inside[cell][0] > 0}}
 
@@ -97,7 +122,9 @@ def plain(score: list, boxes: list, targets: list, centres: list, settings: Alig
         claiming = [number for number, claim in enumerate(claims) if cell in claim["claimed"]]
         around = [number for number, claim in enumerate(claims) if cell in claim["inside"]]
         if len(claiming) > 1:
-            owner[cell] = max(around, key=lambda number: (claims[number]["inside"][cell][1], -number))
+            owner[cell] = max(
+                around, key=lambda number: (claims[number]["inside"][cell][1], -number)
+            )
         elif claiming:
             owner[cell] = claiming[0]
     found = {}
@@ -112,10 +139,15 @@ def plain(score: list, boxes: list, targets: list, centres: list, settings: Alig
 
 
 def random_case(seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, tuple[int, int]]:
-    """Scores [B, A, nc], boxes [B, A, 4] and targets in pixels, crowded, some of a few pixels, one picture empty."""
+    """Scores [B, A, nc], boxes [B, A, 4] and targets in pixels, crowded, some of a few pixels, one
+    picture empty.
+    """
     generator = torch.Generator().manual_seed(seed)
     size = ((64, 96), (96, 96))[seed % 2]
-    points, spread = torch.tensor(centres_of(size)), torch.rand(3, len(centres_of(size)), 4, generator=generator) * 20
+    points, spread = (
+        torch.tensor(centres_of(size)),
+        torch.rand(3, len(centres_of(size)), 4, generator=generator) * 20,
+    )
     boxes = torch.cat((points - spread[..., :2], points + spread[..., 2:]), 2)
     scores = torch.rand(3, len(points), 4, generator=generator)
     rows = []
@@ -123,7 +155,9 @@ def random_case(seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, tu
         middle = torch.rand(count, 2, generator=generator) * torch.tensor((size[1], size[0]))
         half = torch.rand(count, 2, generator=generator) ** 2 * 24 + 0.5
         label = torch.randint(4, (count, 1), generator=generator)
-        rows.append(torch.cat((torch.full((count, 1), image), label, middle - half, middle + half), 1))
+        rows.append(
+            torch.cat((torch.full((count, 1), image), label, middle - half, middle + half), 1)
+        )
     return scores, boxes, torch.cat(rows), size
 
 
@@ -133,12 +167,20 @@ def random_case(seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, tu
 def test_assignment_equals_a_plain_calculation(seed: int, settings: AlignSettings) -> None:
     scores, boxes, targets, size = random_case(seed)
     logits = levels_of(scores.logit().transpose(1, 2), size)
-    found, owners = scores_of(align(Predictions(boxes, logits, STRIDES), targets, settings), targets, scores.shape)
+    found, owners = scores_of(
+        align(Predictions(boxes, logits, STRIDES), targets, settings), targets, scores.shape
+    )
     for image in range(3):
         mine = (targets[:, 0] == image).nonzero()[:, 0].tolist()
-        inputs = scores[image].double().tolist(), boxes[image].double().tolist(), targets[mine].double().tolist()
+        inputs = (
+            scores[image].double().tolist(),
+            boxes[image].double().tolist(),
+            targets[mine].double().tolist(),
+        )
         wanted = plain(*inputs, centres_of(size), settings)
-        sure = {cell for cell, (_, score) in wanted.items() if score > 1e-30}  # float32 has nothing much smaller
+        sure = {
+            cell for cell, (_, score) in wanted.items() if score > 1e-30
+        }  # float32 has nothing much smaller
         assert sure <= {*owners[image].ge(0).nonzero()[:, 0].tolist()} <= {*wanted}
         for cell in sure:
             number, score = wanted[cell]
@@ -151,7 +193,9 @@ def test_order_of_targets_does_not_matter() -> None:
     predictions = Predictions(boxes, levels_of(scores.logit().transpose(1, 2), size), STRIDES)
     order = torch.randperm(len(targets), generator=torch.Generator().manual_seed(0))
     first, owners = scores_of(align(predictions, targets, AlignSettings()), targets, scores.shape)
-    second, moved = scores_of(align(predictions, targets[order], AlignSettings()), targets[order], scores.shape)
+    second, moved = scores_of(
+        align(predictions, targets[order], AlignSettings()), targets[order], scores.shape
+    )
     torch.testing.assert_close(first, second)
     assert torch.equal(torch.where(moved >= 0, order[moved], -1), owners)
 
@@ -171,9 +215,18 @@ def single(target: list[list[float]], strides: tuple[float, ...], **options: flo
     ((4.0, 8.0, 16.0), 16.0, 3), ((4.0, 8.0, 16.0), 64.0, 3),
 ])  # fmt: skip
 def test_small_targets_grow_to_the_second_stride_at_most(strides, small_side, count):
-    """A box of 2 px about the centre of cell 1, 1 of the finest level; the floor never makes it larger than it says."""
+    """A box of 2 px about the centre of cell 1, 1 of the finest level; the floor never makes it
+    larger than it says.
+    """
     middle = strides[0] * 1.5
-    assert len(single([[middle - 1, middle - 1, middle + 1, middle + 1]], strides, small_side=small_side)) == count
+    assert (
+        len(
+            single(
+                [[middle - 1, middle - 1, middle + 1, middle + 1]], strides, small_side=small_side
+            )
+        )
+        == count
+    )
 
 
 def test_a_centre_on_the_border_is_not_inside():
@@ -198,9 +251,14 @@ def test_a_row_of_zeros_is_no_target():
 
 
 def test_no_targets_no_rows():
-    found = align(Predictions(torch.rand(2, 16, 4), [torch.zeros(2, 3, 4, 4)], (8.0,)), torch.zeros(0, 6),
-                  AlignSettings())  # fmt: skip
-    assert [len(column) for column in (found.target, found.image, found.cell, found.weight)] == [0] * 4
+    found = align(
+        Predictions(torch.rand(2, 16, 4), [torch.zeros(2, 3, 4, 4)], (8.0,)),
+        torch.zeros(0, 6),
+        AlignSettings(),
+    )
+    assert [len(column) for column in (found.target, found.image, found.cell, found.weight)] == [
+        0
+    ] * 4
 
 
 def test_many_pairs_are_scored_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,11 +21,23 @@ GOLDEN = Path(__file__).parents[2] / "golden/yolov5"
 CASES = json.loads((GOLDEN / "loss.json").read_text())
 ARRAYS = np.load(GOLDEN / "loss.npz")
 SIZE = (96, 160)
-P5 = (((10, 13), (16, 30), (33, 23)), ((30, 61), (62, 45), (59, 119)), ((116, 90), (156, 198), (373, 326)))
-P6 = (((19, 27), (44, 40), (38, 94)), ((96, 68), (86, 152), (180, 137)), ((140, 301), (303, 264), (238, 542)),
-      ((436, 615), (739, 380), (925, 792)))  # fmt: skip
+P5 = (
+    ((10, 13), (16, 30), (33, 23)),
+    ((30, 61), (62, 45), (59, 119)),
+    ((116, 90), (156, 198), (373, 326)),
+)
+P6 = (
+    ((19, 27), (44, 40), (38, 94)),
+    ((96, 68), (86, 152), (180, 137)),
+    ((140, 301), (303, 264), (238, 542)),
+    ((436, 615), (739, 380), (925, 792)),
+)
 ANCHORS = {"yolov5n": P5, "yolov5n6": P6}
-UNSCALED = {"box": 0.05, "cls": 0.5, "obj": 1.0}  # what the golden program scaled before its loss saw it
+UNSCALED = {
+    "box": 0.05,
+    "cls": 0.5,
+    "obj": 1.0,
+}  # what the golden program scaled before its loss saw it
 
 
 def spec_of(case: dict) -> HeadSpec:
@@ -81,7 +93,9 @@ def test_cross_entropy_is_torchs_own(weight: float) -> None:
     positive = torch.tensor(weight, dtype=torch.float64)
     for given, meant in ((target, target), (None, torch.zeros(40))):
         wanted = reference(logits.double(), meant.double(), pos_weight=positive, reduction="none")
-        torch.testing.assert_close(cross_entropy(logits, given, weight, 0.0).double(), wanted, rtol=1e-5, atol=1e-12)
+        torch.testing.assert_close(
+            cross_entropy(logits, given, weight, 0.0).double(), wanted, rtol=1e-5, atol=1e-12
+        )
 
 
 def base() -> tuple[AnchorLoss, list[torch.Tensor], torch.Tensor]:
@@ -117,10 +131,14 @@ def test_memory_layout_of_maps_does_not_matter() -> None:
 
 
 def test_gradients_are_the_same_every_time_with_several_threads() -> None:
-    """Adding up gradients of predictions that many targets share must not depend on which thread comes first."""
+    """Adding up gradients of predictions that many targets share must not depend on which thread
+    comes first.
+    """
     generator = torch.Generator().manual_seed(0)
     labels = torch.stack((torch.zeros(3000), torch.randint(80, (3000,), generator=generator)), 1)
-    centre, sides = torch.rand(2, 3000, 2, generator=generator) * 24 + 8  # three by three cells, hundreds in each
+    centre, sides = (
+        torch.rand(2, 3000, 2, generator=generator) * 24 + 8
+    )  # three by three cells, hundreds in each
     crowd = torch.cat((labels, centre - sides / 2, centre + sides / 2), 1)
     loss = build_loss(HeadSpec(80, (8.0,), (((16, 16),),)), Hyperparameters(), 640, 0.0)
     values = torch.randn(1, 1, 5, 5, 85, generator=generator)
@@ -137,7 +155,9 @@ def test_gradients_are_the_same_every_time_with_several_threads() -> None:
 
 @pytest.mark.parametrize(("best_wins", "owner"), [(False, 1), (True, 0)])
 def test_one_target_owns_a_shared_cell(best_wins: bool, owner: int) -> None:
-    """Two targets in one cell, the first predicted exactly: the last one counts, or the best if asked."""
+    """Two targets in one cell, the first predicted exactly: the last one counts, or the best if
+    asked.
+    """
     spec = HeadSpec(1, (8.0,), (((16, 16),),))
     loss = build_loss(spec, Hyperparameters(obj=1.0), 640, 0.0, best_wins=best_wins)
     raw = torch.zeros(1, 1, 1, 1, 6)  # predicts centre (4, 4) and sides 16, 16
@@ -145,7 +165,9 @@ def test_one_target_owns_a_shared_cell(best_wins: bool, owner: int) -> None:
     iou = (1.0, 0.25)[owner]
     _, items = loss([raw], targets, (8, 8))
     gain = loss.settings.gains[1] * loss.balance[0]
-    assert items[1].item() == pytest.approx(gain * math.log(2), rel=1e-5)  # at logit 0 whatever the target
+    assert items[1].item() == pytest.approx(
+        gain * math.log(2), rel=1e-5
+    )  # at logit 0 whatever the target
     raw = raw.clone().requires_grad_()
     loss([raw], targets, (8, 8))[0].backward()
     assert raw.grad[0, 0, 0, 0, 4].item() == pytest.approx(gain * (0.5 - iou), rel=1e-4)

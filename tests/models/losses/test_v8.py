@@ -1,4 +1,6 @@
-"""The loss of anchor-free heads: YOLOv8's terms and gradients in every case, and what must not change them."""
+"""The loss of anchor-free heads: YOLOv8's terms and gradients in every case, and what must not
+change them.
+"""
 
 from __future__ import annotations
 
@@ -42,16 +44,24 @@ def levels_of(rows: torch.Tensor, size: tuple[int, int]) -> list[torch.Tensor]:
 
 
 def load(name: str) -> tuple[TaskAlignedLoss, list[torch.Tensor], torch.Tensor, tuple[int, int]]:
-    """A golden case as the training loop has it: loss, raw maps (leaves), targets in pixels, picture size."""
+    """A golden case as the training loop has it: loss, raw maps (leaves), targets in pixels,
+    picture size.
+    """
     base, case = name.split("+")[0], CASES[name]
     size = tuple(CASES[base]["hw"])
     spec = HeadSpec(CASES[base]["nc"], STRIDES, reg_max=16)
     if "class_weights" in case:
-        loss = TaskAlignedLoss(spec, TaskAlignedSettings(class_weights=tuple(case["class_weights"])))
+        loss = TaskAlignedLoss(
+            spec, TaskAlignedSettings(class_weights=tuple(case["class_weights"]))
+        )
     else:
-        hyp = Hyperparameters(box=7.5, cls=0.5, dfl=1.5, small_side=0.0 if "no_floor" in name else 16.0)
+        hyp = Hyperparameters(
+            box=7.5, cls=0.5, dfl=1.5, small_side=0.0 if "no_floor" in name else 16.0
+        )
         loss = build_loss(spec, hyp, 640)
-    rows = torch.cat((torch.tensor(ARRAYS[f"{base}/boxes"]), torch.tensor(ARRAYS[f"{base}/scores"])), 1)
+    rows = torch.cat(
+        (torch.tensor(ARRAYS[f"{base}/boxes"]), torch.tensor(ARRAYS[f"{base}/scores"])), 1
+    )
     raw = [level.clone().requires_grad_() for level in levels_of(rows, size)]
     labels = np.stack((ARRAYS[f"{base}/batch_idx"], ARRAYS[f"{base}/cls"].reshape(-1)), 1)
     boxes = denormalise(torch.tensor(ARRAYS[f"{base}/bboxes"]), size)
@@ -59,8 +69,8 @@ def load(name: str) -> tuple[TaskAlignedLoss, list[torch.Tensor], torch.Tensor, 
 
 
 def assert_same_gradient(found: torch.Tensor, expected: np.ndarray) -> None:
-    """Within 1e-5 of the largest value. Both were computed in float32; with AVX-512, AVX2 and SSE4.1 they differ by at
-    most 3.1e-6 of it, in the cases crowd and degenerate.
+    """Within 1e-5 of the largest value. Both were computed in float32; with AVX-512, AVX2 and
+    SSE4.1 they differ by at most 3.1e-6 of it, in the cases crowd and degenerate.
     """
     np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max() + 1e-7, rtol=0)
 
@@ -74,7 +84,9 @@ def test_loss_and_gradients_equal_golden(name: str) -> None:
     assert (items * base["bs"]).tolist() == pytest.approx(case["loss_times_bs"], rel=1e-5)
     assert total.item() == pytest.approx(sum(case["loss_times_bs"]), rel=1e-5)
     assert not items.requires_grad
-    boxes, scores = torch.cat([level.grad.flatten(2) for level in raw], 2).split((64, base["nc"]), 1)
+    boxes, scores = torch.cat([level.grad.flatten(2) for level in raw], 2).split(
+        (64, base["nc"]), 1
+    )
     assert boxes.norm().item() == pytest.approx(case["grad_boxes_norm"], rel=1e-5, abs=1e-7)
     assert scores.norm().item() == pytest.approx(case["grad_scores_norm"], rel=1e-5)
     if f"{name}/grad_boxes" in ARRAYS:
@@ -84,14 +96,20 @@ def test_loss_and_gradients_equal_golden(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in CASES if "+" not in name])
 def test_positives_equal_golden_where_they_count(name: str) -> None:
-    """Cells that golden has beyond ours are ties at alignment 0: without weight, so the terms above agree."""
+    """Cells that golden has beyond ours are ties at alignment 0: without weight, so the terms above
+    agree.
+    """
     loss, raw, targets, _ = load(name)
     found = align(loss.predict(raw), targets, loss.settings.align)
     alive = found.weight > 0
     place = (found.image[alive], found.cell[alive])
-    first = torch.searchsorted(targets[:, 0].contiguous(), place[0].float())  # an image's rows lie together
+    first = torch.searchsorted(
+        targets[:, 0].contiguous(), place[0].float()
+    )  # an image's rows lie together
     assert ARRAYS[f"{name}/fg_mask"][place].all()
-    np.testing.assert_array_equal(found.target[alive] - first, ARRAYS[f"{name}/target_gt_idx"][place])
+    np.testing.assert_array_equal(
+        found.target[alive] - first, ARRAYS[f"{name}/target_gt_idx"][place]
+    )
 
 
 def test_box_arithmetic_equals_golden() -> None:
@@ -99,7 +117,9 @@ def test_box_arithmetic_equals_golden() -> None:
     points = torch.cat([centres_of(level).flatten(0, 1) for level in levels])
     np.testing.assert_array_equal(points, MATH["anchor_points"])
     logits = torch.tensor(MATH["dfl_logits"]).unflatten(1, (4, 16)).permute(0, 3, 1, 2)
-    np.testing.assert_allclose(expected_distance(logits).transpose(1, 2), MATH["dfl_out"], rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(
+        expected_distance(logits).transpose(1, 2), MATH["dfl_out"], rtol=1e-6, atol=1e-6
+    )
     corners = to_corners(points, torch.tensor(MATH["dist"]))
     np.testing.assert_allclose(corners, MATH["dist2bbox_xyxy"], rtol=1e-6)
     np.testing.assert_allclose(xyxy_to_xywh(corners), MATH["dist2bbox_xywh"], rtol=1e-5, atol=1e-5)
@@ -133,7 +153,9 @@ def test_distances_beyond_the_last_bin_are_cut() -> None:
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_reading_a_map_has_the_gradient_of_plain_operations(weighted: bool, layout: torch.memory_format) -> None:
+def test_reading_a_map_has_the_gradient_of_plain_operations(
+    weighted: bool, layout: torch.memory_format
+) -> None:
     generator = torch.Generator().manual_seed(1)
     values = torch.randn(2, 11, 3, 5, generator=generator).to(memory_format=layout)
     place = torch.tensor([[0, 0, 1], [0, 2, 1], [1, 4, 3]])
@@ -141,7 +163,9 @@ def test_reading_a_map_has_the_gradient_of_plain_operations(weighted: bool, layo
     share = torch.randn(3, 11, generator=generator)
     mine, plain = values.clone().requires_grad_(), values.clone().requires_grad_()
     entropy, cells = ReadMap.apply(mine, place, 8, weights)
-    wanted = F.softplus(plain[:, 8:]) * (torch.ones(3) if weights is None else weights)[:, None, None]
+    wanted = (
+        F.softplus(plain[:, 8:]) * (torch.ones(3) if weights is None else weights)[:, None, None]
+    )
     picked = plain[place[0], :, place[1], place[2]]
     assert torch.equal(cells, picked)
     torch.testing.assert_close(entropy, wanted.sum())
@@ -185,7 +209,9 @@ def test_without_positives_only_classes_learn(rows: torch.Tensor) -> None:
 
 def test_strange_values_do_not_crash() -> None:
     loss, raw, targets, size = load("tiny")
-    assert not loss([torch.full_like(level, math.nan) for level in raw], targets, size)[0].isfinite()
+    assert not loss([torch.full_like(level, math.nan) for level in raw], targets, size)[
+        0
+    ].isfinite()
     assert loss([level.detach() * 1e4 for level in raw], targets, size)[0].isfinite()
 
 
@@ -219,7 +245,9 @@ def test_focal_loss_is_refused():
 
 
 def test_hyperparameters_reach_the_loss():
-    loss = build_loss(HeadSpec(3, STRIDES, reg_max=16), Hyperparameters(box=2, cls=3, dfl=4, small_side=5), 320)
+    loss = build_loss(
+        HeadSpec(3, STRIDES, reg_max=16), Hyperparameters(box=2, cls=3, dfl=4, small_side=5), 320
+    )
     assert loss.settings == TaskAlignedSettings((2, 3, 4), AlignSettings(small_side=5))
     assert loss.names == ("box", "cls", "dfl")
     assert (Hyperparameters().dfl, Hyperparameters().small_side) == (1.5, 16.0)

@@ -19,7 +19,9 @@ from utils.errors import UserError
 def written(tmp_path: Path, seed: int = 1) -> tuple[DetectionModel, Path]:
     model = DetectionModel(load_graph(write_graph(tmp_path)), names=["bright", "dark"], seed=seed)
     path = tmp_path / "best.pt"
-    checkpoints.save(Checkpoint(model.graph, model.names, checkpoints.lean(model.state_dict())), path)
+    checkpoints.save(
+        Checkpoint(model.graph, model.names, checkpoints.lean(model.state_dict())), path
+    )
     return model, path
 
 
@@ -46,13 +48,17 @@ def test_anchors_in_force_travel_with_the_graph(tmp_path: Path) -> None:
     model, path = written(tmp_path)
     anchors = [[(5.0, 6.0), (7.0, 8.0), (9.0, 10.0)], [(20.0, 21.0), (30.0, 31.0), (40.0, 41.0)]]
     model.set_anchors(anchors)
-    checkpoints.save(Checkpoint(model.graph, model.names, checkpoints.lean(model.state_dict())), path)
+    checkpoints.save(
+        Checkpoint(model.graph, model.names, checkpoints.lean(model.state_dict())), path
+    )
     assert load_model(path).spec.anchors == tuple(tuple(level) for level in anchors)
 
 
 def test_a_checkpoint_that_does_not_fit_its_own_graph_is_one_line(tmp_path: Path) -> None:
     model, _ = written(tmp_path)
-    state = {key: value for key, value in model.state_dict().items() if not key.startswith("model.2.")}
+    state = {
+        key: value for key, value in model.state_dict().items() if not key.startswith("model.2.")
+    }
     with pytest.raises(UserError, match="weights do not fit"):
         from_checkpoint(Checkpoint(model.graph, model.names, state))
 

@@ -1,4 +1,6 @@
-"""Weights that fit whatever was inserted, removed, renumbered or renamed; against YOLOv5's own counts."""
+"""Weights that fit whatever was inserted, removed, renumbered or renamed; against YOLOv5's own
+counts.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,9 @@ def shifted(source: Any, place: int) -> Any:
 
 
 def inserted(graph: dict[str, Any], place: int, module: str, arguments: Any) -> dict[str, Any]:
-    """The graph with a row before row `place`; references to rows go on reading those rows, so -1 the new one."""
+    """The graph with a row before row `place`; references to rows go on reading those rows, so -1
+    the new one.
+    """
     rows = [[shifted(f, place), *rest] for f, *rest in graph["backbone"] + graph["head"]]
     rows.insert(place, [-1, 1, module, arguments])
     border = max(len(graph["backbone"]), 1) + (place <= len(graph["backbone"]))
@@ -60,17 +64,21 @@ def without(graph: dict[str, Any], place: int) -> dict[str, Any]:
     rows = copy.deepcopy(graph["backbone"] + graph["head"])
     for index, row in enumerate(rows):
         sources = row[0] if isinstance(row[0], list) else [row[0]]
-        moved = [f - (f >= max(place, 1)) if f >= 0 else f + (f != -1 and index + f < place < index) for f in sources]
+        moved = [
+            f - (f >= max(place, 1)) if f >= 0 else f + (f != -1 and index + f < place < index)
+            for f in sources
+        ]
         row[0] = moved if isinstance(row[0], list) else moved[0]
     del rows[place]
     border = len(graph["backbone"]) - (place < len(graph["backbone"]))
     return {**graph, "backbone": rows[:border], "head": rows[border:]}
 
 
-def by_name(source: DetectionModel, target: DetectionModel, exclude: tuple[str, ...] = ("anchor",)) -> int:
+def by_name(
+    source: DetectionModel, target: DetectionModel, exclude: tuple[str, ...] = ("anchor",)
+) -> int:
     graphs = (read_graph(source.graph), read_graph(target.graph))
     return count_by_name(graphs, source.state_dict(), target.state_dict(), exclude)
-
 
 
 def test_a_plain_yolov5s_fits_the_tutorials_graph_whole() -> None:
@@ -79,8 +87,9 @@ def test_a_plain_yolov5s_fits_the_tutorials_graph_whole() -> None:
     model = DetectionModel(load_graph("yolov5s_SimAM.yaml"), seed=2)
     report = transfer(model, source)
     assert (report.copied, report.total, report.fresh, report.by_name) == (349, 349, [], 270)
-    assert report.line("best.pt") == (
-        "Transferred 349 of 349 tensors (100 %) from best.pt; matching by name would give 270"
+    assert (
+        report.line("best.pt")
+        == "Transferred 349 of 349 tensors (100 %) from best.pt; matching by name would give 270"
     )
     state = plain.state_dict()
     assert all(torch.equal(value, state[key]) for key, value in model.state_dict().items())
@@ -98,7 +107,9 @@ def test_yolov5s_rule_is_counted_as_yolov5_counts(classes: int, count: int) -> N
 
 
 @pytest.mark.parametrize("classes", [80, 3])
-@pytest.mark.parametrize("places", [(3, 9, 24), pytest.param(range(1, 25), marks=slow)], ids=["some", "all"])
+@pytest.mark.parametrize(
+    "places", [(3, 9, 24), pytest.param(range(1, 25), marks=slow)], ids=["some", "all"]
+)
 def test_yolov5s_rule_for_an_insertion_anywhere(places: Iterable[int], classes: int) -> None:
     graph = load_graph("yolov5s.yaml")
     source, golden = on_meta(graph), COUNTS[f"SimAM inserted, nc{classes}"]
@@ -115,7 +126,12 @@ def rows_of(graph: dict[str, Any]) -> dict[str, str]:
 
 @pytest.mark.parametrize(
     "name",
-    [*SMALL, "yolov8n-p6.yaml", "yolo11n.yaml", *(pytest.param(name, marks=slow) for name in SIZES[1:])],
+    [
+        *SMALL,
+        "yolov8n-p6.yaml",
+        "yolo11n.yaml",
+        *(pytest.param(name, marks=slow) for name in SIZES[1:]),
+    ],
 )
 def test_equal_graphs_match_by_name(name: str) -> None:
     graph = load_graph(name)
@@ -140,11 +156,17 @@ def test_rows_inserted_anywhere_leave_all_others_their_own_weights(
         moved = {numbers[mine]: plain[theirs].index for mine, theirs in pairs.items()}
         truth = {index + (index >= place): index for index in range(len(rows))}
         for mine, theirs in moved.items():
-            assert truth[mine] == theirs, f"{module} after {before.module} {before.index}: {mine} from {theirs}"
+            assert truth[mine] == theirs, (
+                f"{module} after {before.module} {before.index}: {mine} from {theirs}"
+            )
         lost = {truth[mine] for mine in set(truth) - set(moved)}
-        readers = {index for index, row in enumerate(read_graph(graph).rows) if place - 1 in row.inputs}
+        readers = {
+            index for index, row in enumerate(read_graph(graph).rows) if place - 1 in row.inputs
+        }
         through = {index for index in lost if plain[index_key(graph, index)].shapes}
-        assert through <= readers if module != "CBAM" else not lost  # only rows of another width now
+        assert (
+            through <= readers if module != "CBAM" else not lost
+        )  # only rows of another width now
 
 
 def index_key(graph: dict[str, Any], index: int) -> str:
@@ -153,7 +175,9 @@ def index_key(graph: dict[str, Any], index: int) -> str:
 
 @pytest.mark.parametrize("name", SMALL)
 def test_a_second_block_of_equal_shape_leaves_every_tensor_a_place(name: str) -> None:
-    """Which of two equal blocks is the old one cannot be known: the first, which reads what it has always read."""
+    """Which of two equal blocks is the old one cannot be known: the first, which reads what it has
+    always read.
+    """
     graph = load_graph(name)
     places = find_places(read_graph(graph))
     for place in (4, 8):
@@ -169,7 +193,9 @@ def test_removed_rows_leave_all_others_their_own_weights(name: str) -> None:
     for place in (4, 6, 9):
         less = without(graph, place)
         pairs = align(graph, less)
-        assert pairs == {str(i - (i > place)): str(i) for i in range(len(rows_of(graph))) if i != place}
+        assert pairs == {
+            str(i - (i > place)): str(i) for i in range(len(rows_of(graph))) if i != place
+        }
         assert align(less, graph) == {theirs: mine for mine, theirs in pairs.items()}
 
 
@@ -181,8 +207,13 @@ def test_a_removed_stride_moves_everything_behind_to_other_sizes() -> None:
 
 def test_rows_of_another_width_never_take_those_of_another_role() -> None:
     """Each C3 of yolov5s is as wide as one of yolov5n a stride further on, and must not become it."""
-    places = {name: find_places(read_graph(load_graph(name))) for name in ("yolov5n.yaml", "yolov5s.yaml")}
-    sizes = {name: {place.key: (place.turns, place.size) for place in found} for name, found in places.items()}
+    places = {
+        name: find_places(read_graph(load_graph(name))) for name in ("yolov5n.yaml", "yolov5s.yaml")
+    }
+    sizes = {
+        name: {place.key: (place.turns, place.size) for place in found}
+        for name, found in places.items()
+    }
     for first, second in (("yolov5n.yaml", "yolov5s.yaml"), ("yolov5s.yaml", "yolov5n.yaml")):
         pairs = align(load_graph(first), load_graph(second))
         assert all(sizes[second][mine] == sizes[first][theirs] for mine, theirs in pairs.items())
@@ -210,7 +241,9 @@ def test_another_depth_keeps_the_blocks_that_exist() -> None:
     assert report.line().startswith(f"Transferred 349 of {report.total} tensors (")
     assert "all that it holds" in report.line()
     assert all(".m." in key for key in report.fresh)
-    shallow = transfer(DetectionModel(graph), Checkpoint(deeper.graph, deeper.names, deeper.state_dict()))
+    shallow = transfer(
+        DetectionModel(graph), Checkpoint(deeper.graph, deeper.names, deeper.state_dict())
+    )
     assert (shallow.copied, shallow.fresh) == (349, [])
 
 
@@ -220,14 +253,20 @@ def test_levels_of_the_head_match_by_stride() -> None:
     model = DetectionModel(finer, class_count=3)
     report = transfer(model, source)
     old, new = plain.head.state_dict(), model.head.state_dict()
-    same = [key for key, value in old.items() if key.startswith("cv2") and value.shape == new[up(key)].shape]
+    same = [
+        key
+        for key, value in old.items()
+        if key.startswith("cv2") and value.shape == new[up(key)].shape
+    ]
     assert len(same) > 20
     assert all(torch.equal(old[key], new[up(key)]) for key in same)
     assert all(key in report.fresh for key in model.state_dict() if ".cv2.0." in key)
 
 
 def test_a_level_is_its_stride_even_where_there_are_equally_many() -> None:
-    """Strides 8 and 16 into 4 and 8: the first level becomes the second, and anchors, in cells, mean something else."""
+    """Strides 8 and 16 into 4 and 8: the first level becomes the second, and anchors, in cells,
+    mean something else.
+    """
     plain, source = checkpoint(GRAPH)
     model = DetectionModel({**GRAPH, "head": [[[2, 4], 1, "Detect", ["nc", "anchors"]]]})
     report = transfer(model, source)
@@ -245,7 +284,9 @@ def filled_head(names: list[str], graph: dict[str, Any]) -> tuple[DetectionModel
 
 
 @pytest.mark.parametrize("graph", [GRAPH, FREE_GRAPH], ids=["anchors", "free"])
-@pytest.mark.parametrize("names", [["dark", "bright"], ["gray", "Dark", "red", "bright"], ["dark"], ["dark", "blue"]])
+@pytest.mark.parametrize(
+    "names", [["dark", "bright"], ["gray", "Dark", "red", "bright"], ["dark"], ["dark", "blue"]]
+)
 def test_class_rows_follow_their_names(graph: dict[str, Any], names: list[str]) -> None:
     """Each known class scores what it scored before, and boxes are the same, to the last bit."""
     plain, source = filled_head(["bright", "dark"], graph)
@@ -261,7 +302,9 @@ def test_class_rows_follow_their_names(graph: dict[str, Any], names: list[str]) 
         if name.lower() in ("bright", "dark"):
             column = ("bright", "dark").index(name.lower())
             assert torch.allclose(old[..., first + column], new[..., first + number], rtol=1e-5)
-            assert not torch.allclose(random[..., first + number], new[..., first + number], rtol=1e-3)
+            assert not torch.allclose(
+                random[..., first + number], new[..., first + number], rtol=1e-3
+            )
     lost = len(set(map(str.lower, names)) - {"bright", "dark"})
     assert len(report.fresh) == (4 if lost else 0)
     assert all(entry.in_part for entry in report.entries if entry.fresh)
@@ -276,8 +319,12 @@ def test_new_classes_keep_their_own_fresh_rows(graph: dict[str, Any]) -> None:
     options: dict[str, Any] = {"names": ["red", "dark", "blue"], "seed": 3}
     model, fresh = (DetectionModel({**graph, "nc": 3}, **options) for _ in range(2))
     transfer(model, source)
-    rows = [5, 7, 13, 15, 21, 23] if model.objectness else [0, 2]  # of three anchors with 8 rows each, or of 3
-    for key in ("m.0.weight", "m.1.bias") if model.objectness else ("cv3.0.2.weight", "cv3.1.2.bias"):
+    rows = (
+        [5, 7, 13, 15, 21, 23] if model.objectness else [0, 2]
+    )  # of three anchors with 8 rows each, or of 3
+    for key in (
+        ("m.0.weight", "m.1.bias") if model.objectness else ("cv3.0.2.weight", "cv3.1.2.bias")
+    ):
         mine, untouched = model.head.state_dict()[key], fresh.head.state_dict()[key]
         same = [bool(torch.equal(a, b)) for a, b in zip(mine, untouched, strict=True)]
         assert [number for number, is_same in enumerate(same) if is_same] == rows
@@ -305,11 +352,15 @@ def test_without_names_only_boxes_and_objectness_travel() -> None:
     _, source = checkpoint(load_graph("yolov5n.yaml"))
     report = transfer(DetectionModel(load_graph("yolov5n.yaml"), class_count=3), source)
     assert (report.copied, len(report.fresh)) == (343, 6)
-    assert report.line() == "Transferred 343 of 349 tensors (98 %) from the checkpoint, 6 more in part"
+    assert (
+        report.line() == "Transferred 343 of 349 tensors (98 %) from the checkpoint, 6 more in part"
+    )
 
 
 def test_a_class_branch_of_another_width_is_fresh_and_said() -> None:
-    """YOLOv8n for 80 classes has 80 channels there, for 3 it has 64; up to version 8.3 it too moves 319 of 355."""
+    """YOLOv8n for 80 classes has 80 channels there, for 3 it has 64; up to version 8.3 it too moves
+    319 of 355.
+    """
     _, source = checkpoint(load_graph("yolov8n.yaml"))
     report = transfer(DetectionModel(load_graph("yolov8n.yaml"), class_count=3), source)
     assert (report.copied, report.total, report.by_name) == (319, 355, 319)
@@ -319,7 +370,9 @@ def test_a_class_branch_of_another_width_is_fresh_and_said() -> None:
 
 def test_anchors_stay_behind_if_asked_and_else_reach_the_graph() -> None:
     model, _ = checkpoint(GRAPH)
-    model.set_anchors([[(5.0, 6.0), (7.0, 8.0), (9.0, 10.0)], [(20.0, 21.0), (30.0, 31.0), (40.0, 41.0)]])
+    model.set_anchors(
+        [[(5.0, 6.0), (7.0, 8.0), (9.0, 10.0)], [(20.0, 21.0), (30.0, 31.0), (40.0, 41.0)]]
+    )
     source = Checkpoint(model.graph, model.names, model.state_dict())
     kept, moved = DetectionModel(GRAPH), DetectionModel(GRAPH)
     report = transfer(kept, source, ("anchors",))
@@ -327,8 +380,13 @@ def test_anchors_stay_behind_if_asked_and_else_reach_the_graph() -> None:
     assert "left as it is" in report.table(everything=False)
     assert kept.spec.anchors == DetectionModel(GRAPH).spec.anchors
     assert transfer(moved, source).fresh == []
-    assert moved.graph["anchors"] == [[5.0, 6.0, 7.0, 8.0, 9.0, 10.0], [20.0, 21.0, 30.0, 31.0, 40.0, 41.0]]
-    assert transfer(DetectionModel(GRAPH), checkpoint(GRAPH)[1], ("anchors",)).fresh == []  # the same anyway
+    assert moved.graph["anchors"] == [
+        [5.0, 6.0, 7.0, 8.0, 9.0, 10.0],
+        [20.0, 21.0, 30.0, 31.0, 40.0, 41.0],
+    ]
+    assert (
+        transfer(DetectionModel(GRAPH), checkpoint(GRAPH)[1], ("anchors",)).fresh == []
+    )  # the same anyway
 
 
 def test_families_share_no_head() -> None:
@@ -348,7 +406,10 @@ def test_a_fused_model_is_refused() -> None:
 
 def test_half_precision_sources_fill_float_models() -> None:
     plain, source = checkpoint(GRAPH)
-    half = {key: value.half() if value.is_floating_point() else value for key, value in source.state.items()}
+    half = {
+        key: value.half() if value.is_floating_point() else value
+        for key, value in source.state.items()
+    }
     model = DetectionModel(GRAPH)
     assert transfer(model, Checkpoint(source.graph, source.names, half)).fresh == []
     assert {value.dtype for value in model.parameters()} == {torch.float32}
@@ -383,11 +444,15 @@ def plain_run(name: str) -> tuple[Checkpoint, torch.Tensor, torch.Tensor]:
 
 
 def check(name: str, specs: list[str]) -> Report:
-    """Every tensor of the plain graph reaches the changed one, whose output with identity init stays bit-equal."""
+    """Every tensor of the plain graph reaches the changed one, whose output with identity init
+    stays bit-equal.
+    """
     source, images, output = plain_run(name)
     model = DetectionModel(insert(load_graph(name), specs, init="identity"), seed=5).eval()
     report = transfer(model, source)
-    assert report.copied == report.used == report.held, f"{name} {specs}: {report.table(everything=False)}"
+    assert report.copied == report.used == report.held, (
+        f"{name} {specs}: {report.table(everything=False)}"
+    )
     state = model.state_dict()
     assert all(torch.equal(state[key], value) for key, value in source.state.items())
     with torch.no_grad():
@@ -396,8 +461,14 @@ def check(name: str, specs: list[str]) -> Report:
 
 
 def places_of(name: str) -> list[str]:
-    """Each place under one of its names: all rows by number, the insides of blocks, the ways into the head."""
-    found = [site.name for site in find_sites(load_graph(name)) if site.name.startswith(("index", "inside", "head"))]
+    """Each place under one of its names: all rows by number, the insides of blocks, the ways into
+    the head.
+    """
+    found = [
+        site.name
+        for site in find_sites(load_graph(name))
+        if site.name.startswith(("index", "inside", "head"))
+    ]
     return list(dict.fromkeys(found))
 
 

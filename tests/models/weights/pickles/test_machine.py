@@ -1,4 +1,6 @@
-"""The machine that follows pickles: what each instruction makes, against what the standard library wrote."""
+"""The machine that follows pickles: what each instruction makes, against what the standard library
+wrote.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +12,30 @@ import pytest
 from models.weights.pickles.machine import Machine, Refused, shown
 
 THINGS = [
-    None, True, 0, 255, 65535, -1, 2**31, -(2**40), 1.5, "text", "Ü\u2028", b"bytes", (), (1,), (1, 2), (1, 2, 3),
-    (1, 2, 3, 4), [], [1, [2, [3]]], {}, {"a": {"b": None}, 3: (4, 5)}, {"x": [1] * 300}, "a" * 300,
-]  # fmt: skip
+    None,
+    True,
+    0,
+    255,
+    65535,
+    -1,
+    2**31,
+    -(2**40),
+    1.5,
+    "text",
+    "Ü\u2028",
+    b"bytes",
+    (),
+    (1,),
+    (1, 2),
+    (1, 2, 3),
+    (1, 2, 3, 4),
+    [],
+    [1, [2, [3]]],
+    {},
+    {"a": {"b": None}, 3: (4, 5)},
+    {"x": [1] * 300},
+    "a" * 300,
+]
 
 
 class Nothing:

@@ -1,4 +1,6 @@
-"""Other programs' checkpoints: tensors and plain values come out, nothing of a file is ever run, and all is bounded."""
+"""Other programs' checkpoints: tensors and plain values come out, nothing of a file is ever run,
+and all is bounded.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,19 @@ import torch
 from models.weights.load import read_weights
 from models.weights.pickles.allowlist import Array, Record
 from models.weights.pickles.reader import read_foreign
-from tests.pickles import Name, Raw, Thing, Writer, archive, call, name, program, saved, text, wrapped
+from tests.pickles import (
+    Name,
+    Raw,
+    Thing,
+    Writer,
+    archive,
+    call,
+    name,
+    program,
+    saved,
+    text,
+    wrapped,
+)
 from utils.errors import UserError
 
 CANARY = "canary"  # what a payload would leave in the working folder
@@ -41,15 +55,32 @@ def value(thing: Any) -> bytes:
 def reduces() -> Iterator[Case]:
     """Functions that do harm, called with arguments."""
     targets = [
-        ("os", "system", COMMAND), ("posix", "system", COMMAND), ("nt", "system", COMMAND),
-        ("subprocess", "Popen", COMMAND), ("subprocess", "check_output", COMMAND), ("builtins", "exec", CODE),
-        ("builtins", "eval", CODE), ("__builtin__", "eval", CODE), ("builtins", "__import__", "os"),
-        ("builtins", "compile", CODE), ("importlib", "import_module", "os"), ("runpy", "run_path", "x.py"),
-        ("pickle", "loads", "x"), ("torch", "load", "x.pt"), ("torch.hub", "load", "a/b"), ("torch.jit", "load", "x"),
-        ("numpy", "load", "x.npy"), ("webbrowser", "open", "http://localhost"), ("shutil", "rmtree", "."),
-        ("pathlib", "Path.write_text", "x"), ("pty", "spawn", "sh"), ("code", "interact", ""),
-        ("models.common", "Conv", COMMAND), ("torch.nn.functional", "relu", 1), ("utils.downloads", "run", COMMAND),
-    ]  # fmt: skip
+        ("os", "system", COMMAND),
+        ("posix", "system", COMMAND),
+        ("nt", "system", COMMAND),
+        ("subprocess", "Popen", COMMAND),
+        ("subprocess", "check_output", COMMAND),
+        ("builtins", "exec", CODE),
+        ("builtins", "eval", CODE),
+        ("__builtin__", "eval", CODE),
+        ("builtins", "__import__", "os"),
+        ("builtins", "compile", CODE),
+        ("importlib", "import_module", "os"),
+        ("runpy", "run_path", "x.py"),
+        ("pickle", "loads", "x"),
+        ("torch", "load", "x.pt"),
+        ("torch.hub", "load", "a/b"),
+        ("torch.jit", "load", "x"),
+        ("numpy", "load", "x.npy"),
+        ("webbrowser", "open", "http://localhost"),
+        ("shutil", "rmtree", "."),
+        ("pathlib", "Path.write_text", "x"),
+        ("pty", "spawn", "sh"),
+        ("code", "interact", ""),
+        ("models.common", "Conv", COMMAND),
+        ("torch.nn.functional", "relu", 1),
+        ("utils.downloads", "run", COMMAND),
+    ]
     for module, attribute, argument in targets:
         yield "reduce", f"{module}.{attribute}", run(value(call(module, attribute, argument)))
     inside = {"model": Thing(CLASS, {"_modules": {}, "hook": call("os", "system", COMMAND)})}
@@ -63,21 +94,41 @@ def instructions() -> Iterator[Case]:
     yield "obj", "os.system", run(b"(" + name("os", "system") + text(COMMAND) + b"o")
     yield "obj", "a class of a family", run(b"(" + name("models.common", "Conv") + b"o")
     yield "newobj", "with arguments", run(value(CLASS) + b"(" + text(COMMAND) + b"t\x81")
-    yield "newobj", "subprocess.Popen", run(name("subprocess", "Popen") + b"(" + text(COMMAND) + b"t\x81")
+    yield (
+        "newobj",
+        "subprocess.Popen",
+        run(name("subprocess", "Popen") + b"(" + text(COMMAND) + b"t\x81"),
+    )
     yield "newobj", "of text", run(text("os") + b")\x81")
     yield "newobj", "of a builder", run(name("collections", "OrderedDict") + b")\x81")
     yield "newobj_ex", "a class of a family", run(value(CLASS) + b")}\x92")
-    yield "stack_global", "os.system", run(text("os") + text("system") + b"\x93(" + text(COMMAND) + b"tR")
+    yield (
+        "stack_global",
+        "os.system",
+        run(text("os") + text("system") + b"\x93(" + text(COMMAND) + b"tR"),
+    )
     yield "stack_global", "of numbers", run(b"K\x01K\x02\x93")
-    yield "stack_global", "by way of the memo", run(text("system") + b"q\x01" + b"0" + text("os") + b"h\x01\x93")
+    yield (
+        "stack_global",
+        "by way of the memo",
+        run(text("system") + b"q\x01" + b"0" + text("os") + b"h\x01\x93"),
+    )
     for number, code in enumerate((b"\x82\x01", b"\x83\x01\x01", b"\x84\x01\x01\x01\x01")):
         yield "extension registry", f"EXT{2**number}", run(code)
     yield "persistent id", "as text", run(b"Pos.system\n")
     yield "persistent id", "no tuple", run(text("os.system") + b"Q")
     storage = ("storage", Name("os", "system"), "0", "cpu", 1)
     yield "persistent id", "os.system as storage", run(value(storage) + b"Q")
-    for label, key, count in (("a path", "../../etc/passwd", 1), ("negative", "0", -1), ("an entry", "../version", 2)):
-        yield "persistent id", label, run(value(("storage", Name("torch", "FloatStorage"), key, "cpu", count)) + b"Q")
+    for label, key, count in (
+        ("a path", "../../etc/passwd", 1),
+        ("negative", "0", -1),
+        ("an entry", "../version", 2),
+    ):
+        yield (
+            "persistent id",
+            label,
+            run(value(("storage", Name("torch", "FloatStorage"), key, "cpu", count)) + b"Q"),
+        )
     yield "buffers", "out of band", run(b"\x97")
     yield "buffers", "bytearray", run(b"\x96" + struct.pack("<Q", 4) + b"abcd")
 
@@ -87,28 +138,48 @@ def states() -> Iterator[Case]:
     yield "build", "twice", run(value(Thing(CLASS, {"a": 1})) + b"}b")
     yield "build", "with slots", run(value(CLASS) + b")\x81}}\x86b")
     yield "build", "of a list", run(b"]}" + text("append") + b"K\x01sb")
-    yield "build", "of a dictionary", run(value(call("collections", "OrderedDict")) + value({"__class__": 1}) + b"b")
+    yield (
+        "build",
+        "of a dictionary",
+        run(value(call("collections", "OrderedDict")) + value({"__class__": 1}) + b"b"),
+    )
     code, storages = program([torch.zeros(2)])
     tensor = code[2:-1].replace(b"tRe", b"tR}" + text("__class__") + b"Nsbe")
     yield "build", "of a tensor", wrapped(HEAD + tensor + STOP, storages)
     yield "fill", "append to a record", run(value(CLASS) + b")\x81K\x01a")
     yield "fill", "items of a record", run(value(CLASS) + b")\x81K\x01K\x02s")
     yield "memo", "never written", run(b"h\x07")
-    yield "memo", "written twice", run(text("models") + b"q\x01" + b"0" + text("os") + b"q\x010h\x01")
+    yield (
+        "memo",
+        "written twice",
+        run(text("models") + b"q\x01" + b"0" + text("os") + b"q\x010h\x01"),
+    )
     yield "memo", "of nothing", run(b"q\x01")
-    yield "memo", "a name exchanged", run(name("models", "a") + b"q\x000" + name("os", "system") + b"q\x000h\x00)R")
+    yield (
+        "memo",
+        "a name exchanged",
+        run(name("models", "a") + b"q\x000" + name("os", "system") + b"q\x000h\x00)R"),
+    )
     yield "stack", "below its end", run(b"0")
     yield "stack", "no mark", run(b"tR")
     yield "stack", "two values left", run(b"NN")
     yield "stack", "an open mark", run(b"(N")
-    yield "stack", "goes on behind its end", wrapped(HEAD + b"N." + value(call("os", "system", COMMAND)) + b".")
+    yield (
+        "stack",
+        "goes on behind its end",
+        wrapped(HEAD + b"N." + value(call("os", "system", COMMAND)) + b"."),
+    )
     for chain in ("Conv.forward.__globals__", "__init__.__globals__", "Conv.__subclasses__"):
         yield "getattr chain", chain, run(text("models.common") + text(chain) + b"\x93")
     yield "getattr chain", "in the module", run(name("models..common", "os"))
     yield "getattr chain", "getattr", run(value(call("builtins", "getattr", 1, "real")))
     yield "getattr chain", "attrgetter", run(value(call("operator", "attrgetter", "system")))
     yield "getattr chain", "partial", run(value(call("functools", "partial", CLASS, 1)))
-    yield "getattr chain", "methodcaller", run(value(call("operator", "methodcaller", "system", COMMAND)))
+    yield (
+        "getattr chain",
+        "methodcaller",
+        run(value(call("operator", "methodcaller", "system", COMMAND))),
+    )
 
 
 def sizes() -> Iterator[Case]:
@@ -143,7 +214,9 @@ def sizes() -> Iterator[Case]:
     yield "deep", "marks", run(b"(" * 5000 + b"l" * 5000)
     yield "deep", "states", run((value(CLASS) + b")\x81}" + text("a")) * 1000 + b"N" + b"sb" * 1000)
     yield "key", "a list", run(b"}]K\x01s")
-    doubled = b"".join(b"h" + bytes([n]) + b"h" + bytes([n]) + b"\x86q" + bytes([n + 1]) + b"0" for n in range(60))
+    doubled = b"".join(
+        b"h" + bytes([n]) + b"h" + bytes([n]) + b"\x86q" + bytes([n + 1]) + b"0" for n in range(60)
+    )
     yield "key", "two to the sixtieth", run(b")q\x000" + doubled + b"}h\x3cNs")
     keys = b"](" + b"".join(b"J" + struct.pack("<i", n) for n in range(20_000)) + b"e" + b"q\x00"
     yield "copies", "the same set", run(keys + b"0c__builtin__\nset\nh\x00\x85R" * 300)
@@ -153,18 +226,36 @@ def arrays() -> Iterator[Case]:
     dtype = name("numpy", "dtype")
     start = name("numpy.core.multiarray", "_reconstruct")
     array = start + value((Name("numpy", "ndarray"), (0,))) + b""
-    empty = start + b"(" + name("numpy", "ndarray") + b"(K\0tc_codecs\nencode\n" + value(("b", "latin1")) + b"RtR"
+    empty = (
+        start
+        + b"("
+        + name("numpy", "ndarray")
+        + b"(K\0tc_codecs\nencode\n"
+        + value(("b", "latin1"))
+        + b"RtR"
+    )
     for code in ("O8", "V8", "S4", "M8", "f16"):
         yield "numpy", f"dtype {code}", run(dtype + value((code, False, True)) + b"R")
     real = dtype + value(("f8", False, True)) + b"R"
     for label, shape, content in (("too few bytes", (4,), "abc"), ("huge", (2**30, 2**10), "abcdefgh"),
                                   ("negative", (-1,), "abcdefgh")):  # fmt: skip
-        state = b"(K\x01" + value(shape) + real + b"\x89c_codecs\nencode\n" + value((content, "latin1")) + b"Rtb"
+        state = (
+            b"(K\x01"
+            + value(shape)
+            + real
+            + b"\x89c_codecs\nencode\n"
+            + value((content, "latin1"))
+            + b"Rtb"
+        )
         yield "numpy", label, run(empty + state)
     yield "numpy", "objects", run(empty + b"(K\x01" + value((1,)) + real + b"\x89](Netb")
     yield "numpy", "another class", run(array + b"R")
     short = b"c_codecs\nencode\n" + value(("abc", "latin1")) + b"R"
-    yield "numpy", "a short scalar", run(name("numpy.core.multiarray", "scalar") + b"(" + real + short + b"tR")
+    yield (
+        "numpy",
+        "a short scalar",
+        run(name("numpy.core.multiarray", "scalar") + b"(" + real + short + b"tR"),
+    )
     yield "numpy", "another codec", run(b"c_codecs\nencode\n" + value(("abc", "rot13")) + b"R")
 
 
@@ -182,15 +273,27 @@ def archives() -> Iterator[Case]:
     yield "duplicate", "data.pkl", archive([entries[0], ("best/data.pkl", bad), entries[1]])
     yield "duplicate", "a storage", archive([*entries, entries[1]])
     yield "nested archive", "a checkpoint as data.pkl", archive([("best/data.pkl", wrapped(bad))])
-    yield "nested archive", "a checkpoint as an entry", archive([*entries, ("best/inner.pt", wrapped(bad))])
-    yield "nested archive", "a pickle as text", run(value(call("pickle", "loads", bad.decode("latin1"))))
+    yield (
+        "nested archive",
+        "a checkpoint as an entry",
+        archive([*entries, ("best/inner.pt", wrapped(bad))]),
+    )
+    yield (
+        "nested archive",
+        "a pickle as text",
+        run(value(call("pickle", "loads", bad.decode("latin1")))),
+    )
     yield (
         "nested archive",
         "TorchScript",
         archive([*entries, ("best/code/__torch__.py", b"x"), ("best/constants.pkl", b"x")]),
     )
     yield "zip", "compressed", archive(entries, zipfile.ZIP_DEFLATED)
-    yield "zip", "a bomb", archive([("best/data.pkl", good), ("best/data/0", bytes(2**25))], zipfile.ZIP_DEFLATED)
+    yield (
+        "zip",
+        "a bomb",
+        archive([("best/data.pkl", good), ("best/data/0", bytes(2**25))], zipfile.ZIP_DEFLATED),
+    )
     yield "zip", "behind another file", b"#!/bin/sh\n" + archive(entries)
     yield "zip", "byte order", archive([*entries, ("best/byteorder", b"middle")])
     yield "zip", "a long word", archive([*entries, ("best/byteorder", b"little" * 100_000)])
@@ -205,7 +308,11 @@ def archives() -> Iterator[Case]:
     magic = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
     yield "legacy", "before torch 1.6", magic + b"\x80\x02M\xe9\x03." + bad
     yield "legacy", "a bare pickle", bad
-    yield "legacy", "a bare pickle of protocol 0", b"cos\nsystem\n(S'" + COMMAND.encode() + b"'\ntR."
+    yield (
+        "legacy",
+        "a bare pickle of protocol 0",
+        b"cos\nsystem\n(S'" + COMMAND.encode() + b"'\ntR.",
+    )
 
 
 CASES = [*reduces(), *instructions(), *states(), *sizes(), *arrays(), *archives()]
@@ -217,7 +324,9 @@ def test_there_are_enough_of_them() -> None:
     assert len({(construction, label) for construction, label, _ in CASES}) == len(CASES)
 
 
-@pytest.mark.parametrize(("construction", "label", "content"), CASES, ids=[f"{one[0]}: {one[1]}" for one in CASES])
+@pytest.mark.parametrize(
+    ("construction", "label", "content"), CASES, ids=[f"{one[0]}: {one[1]}" for one in CASES]
+)
 def test_malicious_files_are_refused_and_do_nothing(
     construction: str, label: str, content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -235,7 +344,11 @@ def test_malicious_files_are_refused_and_do_nothing(
     assert path.read_bytes() == content
     assert time.process_time() - start < 20
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory < 300_000  # KiB
-    if construction == "reduce" and "." in label and not label.startswith(("models", "torch.nn", "utils")):
+    if (
+        construction == "reduce"
+        and "." in label
+        and not label.startswith(("models", "torch.nn", "utils"))
+    ):
         assert label in str(caught.value)
 
 
@@ -246,21 +359,36 @@ def read(path: Path, thing: Any) -> Any:
 
 def test_plain_values_and_tensors_come_out_as_they_were(tmp_path: Path) -> None:
     things = {
-        "whole": [0, 1, -5, 2**31 - 1], "real": (1.5, -0.0), "text": "Blutkörper\n", "nothing": None, "yes": True,
-        "half": torch.tensor([[1.5, -2.0]]).half(), "count": torch.tensor(7), "none": torch.zeros(0, 3),
-    }  # fmt: skip
+        "whole": [0, 1, -5, 2**31 - 1],
+        "real": (1.5, -0.0),
+        "text": "Blutkörper\n",
+        "nothing": None,
+        "yes": True,
+        "half": torch.tensor([[1.5, -2.0]]).half(),
+        "count": torch.tensor(7),
+        "none": torch.zeros(0, 3),
+    }
     found = read(tmp_path / "a.pt", things)
     for key, expected in things.items():
-        same = torch.equal(found[key], expected) if isinstance(expected, torch.Tensor) else found[key] == expected
+        same = (
+            torch.equal(found[key], expected)
+            if isinstance(expected, torch.Tensor)
+            else found[key] == expected
+        )
         assert same, key
 
 
 def test_what_torch_writes_is_read_as_torch_reads_it(tmp_path: Path) -> None:
     base = torch.arange(24.0).view(4, 6)
     things = {
-        "view": base[1:3, ::2], "turned": base.t(), "flag": torch.tensor([True, False]), "size": base.shape,
-        "parameter": torch.nn.Parameter(base.double()), "brain": base.bfloat16(), "device": torch.device("cuda", 1),
-    }  # fmt: skip
+        "view": base[1:3, ::2],
+        "turned": base.t(),
+        "flag": torch.tensor([True, False]),
+        "size": base.shape,
+        "parameter": torch.nn.Parameter(base.double()),
+        "brain": base.bfloat16(),
+        "device": torch.device("cuda", 1),
+    }
     torch.save(things, tmp_path / "b.pt")
     found = read_foreign(tmp_path / "b.pt").content
     for key in ("view", "turned", "flag", "parameter", "brain"):
@@ -274,9 +402,13 @@ def test_numbers_of_numpy_paths_and_options(tmp_path: Path) -> None:
     import argparse
 
     things = {
-        "best": np.float64(0.25), "counts": np.arange(6, dtype=np.int32).reshape(2, 3), "folder": Path("runs/exp"),
-        "opt": argparse.Namespace(imgsz=320), "kinds": {"a", "b"}, "turned": np.asfortranarray(np.eye(2)[:, :1]),
-    }  # fmt: skip
+        "best": np.float64(0.25),
+        "counts": np.arange(6, dtype=np.int32).reshape(2, 3),
+        "folder": Path("runs/exp"),
+        "opt": argparse.Namespace(imgsz=320),
+        "kinds": {"a", "b"},
+        "turned": np.asfortranarray(np.eye(2)[:, :1]),
+    }
     for protocol in (2, 4):
         torch.save(things, tmp_path / "c.pt", pickle_protocol=protocol)
         found = read_foreign(tmp_path / "c.pt").content
@@ -291,7 +423,12 @@ def test_numbers_of_numpy_paths_and_options(tmp_path: Path) -> None:
 
 
 def test_classes_of_the_families_become_records(tmp_path: Path) -> None:
-    for module in ("models.SimAM", "ultralytics.nn.modules.block", "torch.nn.modules.conv", "utils.loss"):
+    for module in (
+        "models.SimAM",
+        "ultralytics.nn.modules.block",
+        "torch.nn.modules.conv",
+        "utils.loss",
+    ):
         found = read(tmp_path / "d.pt", Thing(Name(module, "Anything"), {"a": 1}))
         assert found.kind == f"{module}.Anything"
         assert found.get("a") == 1
@@ -302,7 +439,9 @@ def test_the_byte_order_is_heeded(tmp_path: Path) -> None:
     code, storages = program(torch.tensor([1.5, -3.0]))
     swapped = np.frombuffer(storages[0], "<f4").astype(">f4").tobytes()
     path = tmp_path / "big.pt"
-    path.write_bytes(archive([("best/data.pkl", code), ("best/byteorder", b"big"), ("best/data/0", swapped)]))
+    path.write_bytes(
+        archive([("best/data.pkl", code), ("best/byteorder", b"big"), ("best/data/0", swapped)])
+    )
     assert torch.equal(read_foreign(path).content, torch.tensor([1.5, -3.0]))
 
 

@@ -19,7 +19,9 @@ from tests.tiny import FREE_GRAPH, GRAPH
 from tests.upstream_files import content_of, upstream_file
 from utils.errors import UserError
 
-EXAMPLES = Path(os.environ.get("GOLDEN_CHECKPOINTS", "nowhere"))  # checkpoints of the original programs, 4 to 6 MB each
+EXAMPLES = Path(
+    os.environ.get("GOLDEN_CHECKPOINTS", "nowhere")
+)  # checkpoints of the original programs, 4 to 6 MB each
 graphs = pytest.mark.parametrize("graph", [GRAPH, FREE_GRAPH], ids=["v5", "v8"])
 
 
@@ -30,7 +32,9 @@ def fresh(graph: dict[str, Any], **changes: Any) -> DetectionModel:
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(module.running_mean)
     if model.objectness:
-        model.set_anchors([[(8.0, 9.0), (10.0, 16.0), (20.0, 24.0)], [(32.0, 30.0), (40.0, 48.0), (64.0, 80.0)]])
+        model.set_anchors(
+            [[(8.0, 9.0), (10.0, 16.0), (20.0, 24.0)], [(32.0, 30.0), (40.0, 48.0), (64.0, 80.0)]]
+        )
     return model
 
 
@@ -40,14 +44,24 @@ def put(path: Path, content: Any) -> Path:
 
 
 @graphs
-def test_graph_names_weights_and_recipe_come_out_of_the_file(graph: dict[str, Any], tmp_path: Path) -> None:
+def test_graph_names_weights_and_recipe_come_out_of_the_file(
+    graph: dict[str, Any], tmp_path: Path
+) -> None:
     model = fresh(graph)
     checkpoint = read_weights(put(tmp_path / "best.pt", upstream_file(model)))
     assert checkpoint.names == {0: "bright", 1: "dark"}
     assert list(checkpoint.state) == list(model.state_dict())
     for key, value in model.state_dict().items():
-        assert torch.equal(checkpoint.state[key], value.half() if value.is_floating_point() else value), key
-    assert checkpoint.config == {"imgsz": 64, "epochs": 3, "seed": 1, "batch_size": 8, "optimizer": "SGD"}
+        assert torch.equal(
+            checkpoint.state[key], value.half() if value.is_floating_point() else value
+        ), key
+    assert checkpoint.config == {
+        "imgsz": 64,
+        "epochs": 3,
+        "seed": 1,
+        "batch_size": 8,
+        "optimizer": "SGD",
+    }
     assert checkpoint.hyp["lr0"] == 0.02
     assert checkpoint.data == ""  # a stranger's file does not choose which of our files are read
     images = torch.rand(1, 3, 64, 96)
@@ -65,12 +79,16 @@ def test_attention_takes_its_arguments_from_the_instance(tmp_path: Path) -> None
     content["model"].state["yaml"]["backbone"] = [*rows[:4], [-1, 1, "SimAM", [512]], rows[5]]
     checkpoint = read_weights(put(tmp_path / "best.pt", content))
     assert checkpoint.graph["backbone"][4] == [-1, 1, "SimAM", {"e_lambda": 0.25}]
-    assert "model.4.conv.weight" in checkpoint.state  # row 5 of the file, which counts the attention row
+    assert (
+        "model.4.conv.weight" in checkpoint.state
+    )  # row 5 of the file, which counts the attention row
 
 
 @pytest.mark.parametrize("name", ["SE", "CBAM", "ECA", "GAM", "BAM", "CoordAttention", "TripletAttention", "NAM",
                                   "DoubleAttention", "GlobalContext", "LSKA", "ACmix"])  # fmt: skip
-def test_arguments_that_shapes_tell(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_arguments_that_shapes_tell(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     rows = [*GRAPH["backbone"][:4], [-1, 1, name, {}], GRAPH["backbone"][5]]
     model = fresh(GRAPH, backbone=rows)
     content = content_of(model)
@@ -84,16 +102,28 @@ def test_arguments_that_shapes_tell(name: str, tmp_path: Path, capsys: pytest.Ca
 def test_the_averaged_model_goes_before_the_plain_one(tmp_path: Path) -> None:
     content = content_of(fresh(GRAPH))
     content["ema"], content["model"] = content["model"], content_of(fresh(GRAPH, nc=2))["model"]
-    weight = content["ema"].state["_modules"]["model"].state["_modules"]["0"].state["_modules"]["conv"].state
+    weight = (
+        content["ema"]
+        .state["_modules"]["model"]
+        .state["_modules"]["0"]
+        .state["_modules"]["conv"]
+        .state
+    )
     weight["_parameters"]["weight"] = torch.full_like(weight["_parameters"]["weight"], 0.5)
-    assert read_weights(put(tmp_path / "last.pt", content)).state["model.0.conv.weight"].eq(0.5).all()
+    assert (
+        read_weights(put(tmp_path / "last.pt", content)).state["model.0.conv.weight"].eq(0.5).all()
+    )
 
 
 def test_the_form_of_the_head_is_read_from_its_weights(tmp_path: Path) -> None:
-    """Some releases trained YOLOv8 graphs with depth-wise class branches, others kept the width of 80 classes."""
+    """Some releases trained YOLOv8 graphs with depth-wise class branches, others kept the width of
+    80 classes.
+    """
     wide = read_weights(put(tmp_path / "wide.pt", upstream_file(fresh(FREE_GRAPH, class_width=24))))
     assert wide.graph["class_width"] == 24
-    deep = read_weights(put(tmp_path / "deep.pt", upstream_file(fresh(FREE_GRAPH, class_branch="depthwise"))))
+    deep = read_weights(
+        put(tmp_path / "deep.pt", upstream_file(fresh(FREE_GRAPH, class_branch="depthwise")))
+    )
     assert deep.graph["class_branch"] == "depthwise"
     assert not {"class_width", "class_branch"} & set(
         read_weights(put(tmp_path / "usual.pt", upstream_file(fresh(FREE_GRAPH)))).graph
@@ -118,14 +148,20 @@ def test_an_activation_of_its_own_comes_along(tmp_path: Path) -> None:
             replace(child)
 
     replace(content["model"])
-    assert read_weights(put(tmp_path / "old.pt", content)).graph["activation"] == "nn.LeakyReLU(0.1)"
+    assert (
+        read_weights(put(tmp_path / "old.pt", content)).graph["activation"] == "nn.LeakyReLU(0.1)"
+    )
     row(content, 1)["_modules"]["act"] = Thing(Name("torch.nn.modules.activation", "ReLU"), {})
-    with pytest.raises(UserError, match=r"row 1: Conv: has nn.ReLU\(\), where the first Conv has nn.LeakyReLU"):
+    with pytest.raises(
+        UserError, match=r"row 1: Conv: has nn.ReLU\(\), where the first Conv has nn.LeakyReLU"
+    ):
         read_weights(put(tmp_path / "mixed.pt", content))
 
 
 def change_shape(content: dict[str, Any]) -> None:
-    row(content, 1)["_modules"]["conv"].state["_parameters"]["weight"] = torch.zeros(16, 8, 1, 1).half()
+    row(content, 1)["_modules"]["conv"].state["_parameters"]["weight"] = torch.zeros(
+        16, 8, 1, 1
+    ).half()
 
 
 def add_weight(content: dict[str, Any]) -> None:
@@ -150,11 +186,15 @@ def other_dilation(content: dict[str, Any]) -> None:
 
 def other_module(content: dict[str, Any]) -> None:
     content["model"].state["yaml"]["backbone"][4] = [-1, 1, "Mamba", []]
-    content["model"].state["_modules"]["model"].state["_modules"]["4"].kind = Name("models.mamba", "Mamba")
+    content["model"].state["_modules"]["model"].state["_modules"]["4"].kind = Name(
+        "models.mamba", "Mamba"
+    )
 
 
 def other_class(content: dict[str, Any]) -> None:
-    content["model"].state["_modules"]["model"].state["_modules"]["2"].kind = Name("models.common", "C3TR")
+    content["model"].state["_modules"]["model"].state["_modules"]["2"].kind = Name(
+        "models.common", "C3TR"
+    )
 
 
 def few_names(content: dict[str, Any]) -> None:
@@ -166,11 +206,15 @@ def no_graph(content: dict[str, Any]) -> None:
 
 
 def whole_weights(content: dict[str, Any]) -> None:
-    row(content, 0)["_modules"]["conv"].state["_parameters"]["weight"] = torch.zeros(8, 3, 6, 6, dtype=torch.int64)
+    row(content, 0)["_modules"]["conv"].state["_parameters"]["weight"] = torch.zeros(
+        8, 3, 6, 6, dtype=torch.int64
+    )
 
 
 def other_head(content: dict[str, Any]) -> None:
-    content["model"].state["_modules"]["model"].state["_modules"]["6"].kind = Name("models.yolo", "Segment")
+    content["model"].state["_modules"]["model"].state["_modules"]["6"].kind = Name(
+        "models.yolo", "Segment"
+    )
 
 
 def no_residual(content: dict[str, Any]) -> None:
@@ -180,7 +224,10 @@ def no_residual(content: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (change_shape, r"row 1: Conv: conv.weight \[16, 8, 1, 1\]: but the graph makes it \[16, 8, 3, 3\]"),
+        (
+            change_shape,
+            r"row 1: Conv: conv.weight \[16, 8, 1, 1\]: but the graph makes it \[16, 8, 3, 3\]",
+        ),
         (add_weight, r"row 2: C3: gamma \[3\]: has no place"),
         (lose_weight, r"row 0: Conv: bn.running_var \[8\]: is not in the file"),
         (other_epsilon, r"row 0: Conv.bn: eps is 1e-05"),
@@ -195,7 +242,9 @@ def no_residual(content: dict[str, Any]) -> None:
         (no_residual, r"row 2: C3.m.0: add is False"),
     ],
 )
-def test_what_does_not_fit_is_one_line_that_names_it(spoil: Any, message: str, tmp_path: Path) -> None:
+def test_what_does_not_fit_is_one_line_that_names_it(
+    spoil: Any, message: str, tmp_path: Path
+) -> None:
     content = content_of(fresh(GRAPH))
     content["model"].state["yaml"]["backbone"] = [list(one) for one in GRAPH["backbone"]]
     spoil(content)
@@ -208,7 +257,9 @@ def test_what_does_not_fit_is_one_line_that_names_it(spoil: Any, message: str, t
 def test_a_network_that_refers_to_itself_ends(tmp_path: Path) -> None:
     kind = b"cmodels.yolo\nModel\n)\x81q\x01}(X\x08\0\0\0_modules}(X\x01\0\0\0ah\x01uub"
     with pytest.raises(UserError, match="modules within modules"):
-        read_weights(put(tmp_path / "loop.pt", wrapped(b"\x80\x02}X\x05\0\0\0model" + kind + b"s.")))
+        read_weights(
+            put(tmp_path / "loop.pt", wrapped(b"\x80\x02}X\x05\0\0\0model" + kind + b"s."))
+        )
 
 
 def test_modules_shared_over_and_over_end(tmp_path: Path) -> None:
@@ -217,7 +268,9 @@ def test_modules_shared_over_and_over_end(tmp_path: Path) -> None:
     for number in range(1, 25):
         last = bytes([number - 1])
         inner = b"}(X\x01\0\0\0ah" + last + b"X\x01\0\0\0bh" + last + b"u"
-        code += b"0cmodels.common\nConv\n)\x81}(X\x08\0\0\0_modules" + inner + b"ubq" + bytes([number])
+        code += (
+            b"0cmodels.common\nConv\n)\x81}(X\x08\0\0\0_modules" + inner + b"ubq" + bytes([number])
+        )
     with pytest.raises(UserError, match="modules and tensors"):
         read_weights(put(tmp_path / "wide.pt", wrapped(code + b".")))
 
@@ -234,13 +287,19 @@ def test_a_state_dict_needs_its_graph(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"state\.pt: holds tensors without a graph"):
         load_model(tmp_path / "state.pt")
     again = from_checkpoint(with_graph(bare, GRAPH, "state.pt"))
-    assert all(torch.equal(value, again.state_dict()[key]) for key, value in model.state_dict().items())
+    assert all(
+        torch.equal(value, again.state_dict()[key]) for key, value in model.state_dict().items()
+    )
     torch.save(model.state_dict(), tmp_path / "ours.pt")
-    assert list(with_graph(read_weights(tmp_path / "ours.pt"), GRAPH, "ours.pt").state) == list(model.state_dict())
+    assert list(with_graph(read_weights(tmp_path / "ours.pt"), GRAPH, "ours.pt").state) == list(
+        model.state_dict()
+    )
     with pytest.raises(UserError, match=r"state\.pt: .* no state dict of"):
         with_graph(bare, FREE_GRAPH, "state.pt")
     for wrapper in ("module.", "model.", "module.model."):
-        torch.save({f"{wrapper}{key}": value for key, value in upstream.items()}, tmp_path / "wrapped.pt")
+        torch.save(
+            {f"{wrapper}{key}": value for key, value in upstream.items()}, tmp_path / "wrapped.pt"
+        )
         assert list(read_weights(tmp_path / "wrapped.pt").state) == list(upstream)
 
 
@@ -256,7 +315,9 @@ def test_the_given_examples_load_whole(name: str) -> None:
 
 
 def mutations(seed: int, count: int) -> list[bytes]:
-    """Damaged copies of a checkpoint whose checksums are right, so that damage reaches the deepest layer; some not."""
+    """Damaged copies of a checkpoint whose checksums are right, so that damage reaches the deepest
+    layer; some not.
+    """
     draw = random.Random(seed)
     code, storages = program(content_of(fresh(GRAPH if seed % 2 else FREE_GRAPH)))
     found = []
@@ -275,7 +336,9 @@ def mutations(seed: int, count: int) -> list[bytes]:
         if kind == 5:
             flipped = bytearray(whole)
             flipped[draw.randrange(len(flipped))] ^= 1 << draw.randrange(8)
-            whole = bytes(flipped if draw.random() < 0.5 else flipped[: draw.randrange(len(flipped))])
+            whole = bytes(
+                flipped if draw.random() < 0.5 else flipped[: draw.randrange(len(flipped))]
+            )
         found.append(whole)
     return found
 
@@ -293,7 +356,10 @@ def survive(path: Path, files: list[bytes]) -> int:
 
 
 def test_damaged_checkpoints_are_refused_or_load(tmp_path: Path) -> None:
-    assert survive(tmp_path / "a.pt", mutations(0, 30)) + survive(tmp_path / "b.pt", mutations(1, 30)) > 20
+    assert (
+        survive(tmp_path / "a.pt", mutations(0, 30)) + survive(tmp_path / "b.pt", mutations(1, 30))
+        > 20
+    )
 
 
 @pytest.mark.slow
@@ -303,7 +369,9 @@ def test_a_thousand_damaged_checkpoints(seed: int, tmp_path: Path) -> None:
 
 
 def test_archives_that_are_not_a_model_are_one_line(tmp_path: Path) -> None:
-    for number, content in enumerate(({"epoch": 3}, [1, 2], 7, {"model": None}, {"model": {"a": 1}})):
+    for number, content in enumerate(
+        ({"epoch": 3}, [1, 2], 7, {"model": None}, {"model": {"a": 1}})
+    ):
         with pytest.raises(UserError, match="holds"):
             read_weights(put(tmp_path / f"{number}.pt", content))
     with pytest.raises(UserError, match=r"data\.pkl"):

@@ -10,11 +10,19 @@ from models.weights.pickles.allowlist import Record
 from models.weights.upstream.attention import READERS, read_arguments
 
 CASES = {
-    "SE": {"reduction": 8, "bias": True}, "CBAM": {"reduction": 8, "kernel_size": 3}, "ECA": {"k_size": 7},
-    "GAM": {"rate": 2}, "CoordAttention": {"reduction": 4}, "TripletAttention": {"no_spatial": True},
-    "DoubleAttention": {"c_m": 8, "c_n": 4, "residual": False}, "BAM": {"reduction": 8}, "LSKA": {"k_size": 11},
-    "GlobalContext": {"ratio": 0.25, "fusion": ["channel_mul"]}, "ACmix": {"out_channels": 32}, "NAM": {},
-}  # fmt: skip
+    "SE": {"reduction": 8, "bias": True},
+    "CBAM": {"reduction": 8, "kernel_size": 3},
+    "ECA": {"k_size": 7},
+    "GAM": {"rate": 2},
+    "CoordAttention": {"reduction": 4},
+    "TripletAttention": {"no_spatial": True},
+    "DoubleAttention": {"c_m": 8, "c_n": 4, "residual": False},
+    "BAM": {"reduction": 8},
+    "LSKA": {"k_size": 11},
+    "GlobalContext": {"ratio": 0.25, "fusion": ["channel_mul"]},
+    "ACmix": {"out_channels": 32},
+    "NAM": {},
+}
 
 
 @pytest.mark.parametrize(("name", "options"), CASES.items())

@@ -8,14 +8,25 @@ import torch
 from torch import nn
 
 from models.weights.pickles.allowlist import Array, Record
-from models.weights.upstream.tree import activation_text, check_attributes, check_shared, plain, read_tree
+from models.weights.upstream.tree import (
+    activation_text,
+    check_attributes,
+    check_shared,
+    plain,
+    read_tree,
+)
 from utils.errors import UserError
 
 
 def test_keys_come_in_the_order_of_state_dicts() -> None:
     inner = Record("torch.nn.Conv2d", {"_parameters": {"weight": torch.ones(2), "bias": None}})
-    state = {"_buffers": {"anchors": torch.zeros(1), "grid": torch.zeros(5)}, "_non_persistent_buffers_set": {"grid"}}
-    tree = read_tree(Record("models.yolo.Detect", {**state, "_modules": {"m": inner, "none": None}}))
+    state = {
+        "_buffers": {"anchors": torch.zeros(1), "grid": torch.zeros(5)},
+        "_non_persistent_buffers_set": {"grid"},
+    }
+    tree = read_tree(
+        Record("models.yolo.Detect", {**state, "_modules": {"m": inner, "none": None}})
+    )
     assert list(tree.state) == ["anchors", "m.weight"]
     assert list(tree.modules) == ["", "m"]
 
@@ -36,7 +47,12 @@ def test_shared_values_are_refused_where_they_amplify() -> None:
 
 
 def test_plain_values() -> None:
-    given = {"a": (1, 2.5), "b": Record("utils.Options", {"c": None}), "d": Array(np.arange(3)), (1,): "dropped"}
+    given = {
+        "a": (1, 2.5),
+        "b": Record("utils.Options", {"c": None}),
+        "d": Array(np.arange(3)),
+        (1,): "dropped",
+    }
     assert plain(given) == {"a": [1, 2.5], "b": {"c": None}, "d": [0, 1, 2]}
     with pytest.raises(UserError, match="where text or a number is needed"):
         plain({"a": torch.zeros(1)})
@@ -48,14 +64,23 @@ def test_plain_values() -> None:
 
 
 def test_attributes_are_compared_in_any_spelling() -> None:
-    check_attributes("row 1", nn.MaxPool2d(5, 1, 2), Record("x", {"kernel_size": (5, 5), "stride": 1, "padding": 2}))
-    check_attributes("row 1", nn.Upsample(scale_factor=2), Record("x", {"scale_factor": 2.0, "mode": "nearest"}))
+    check_attributes(
+        "row 1",
+        nn.MaxPool2d(5, 1, 2),
+        Record("x", {"kernel_size": (5, 5), "stride": 1, "padding": 2}),
+    )
+    check_attributes(
+        "row 1", nn.Upsample(scale_factor=2), Record("x", {"scale_factor": 2.0, "mode": "nearest"})
+    )
     check_attributes("row 1", nn.MaxPool2d(5, 1, 2), Record("x", {}))
     with pytest.raises(UserError, match=r"row 1: kernel_size is \(3, 3\)"):
         check_attributes("row 1", nn.MaxPool2d(5, 1, 2), Record("x", {"kernel_size": (3, 3)}))
 
 
 def test_activations_as_text() -> None:
-    assert activation_text(Record("torch.nn.modules.activation.SiLU", {"inplace": True})) == "nn.SiLU()"
+    assert (
+        activation_text(Record("torch.nn.modules.activation.SiLU", {"inplace": True}))
+        == "nn.SiLU()"
+    )
     leaky = Record("torch.nn.modules.activation.LeakyReLU", {"negative_slope": 0.1})
     assert activation_text(leaky) == "nn.LeakyReLU(0.1)"
