@@ -186,8 +186,8 @@ def foretell(config: StudyConfig, arms: Sequence[Arm], cells: Sequence[Cell]) ->
     return (
         f"{table}\n\n{len(cells)} cells of {config.epochs} epochs, {config.imgsz} px, batch"
         f" {config.batch_size}, {len(slots)} at a time: about {total}.\nEstimated from a few"
-        f" batches of the plain graph ({pace.device}; {1000 * pace.train:.1f} ms a picture) times"
-        " each arm's latency ratio, with a forward pass for each picture of validation; left out"
+        f" batches of the plain graph ({pace.device}; {1000 * pace.train:.1f} ms a image) times"
+        " each arm's latency ratio, with a forward pass for each image of validation; left out"
         " is what starting takes, and what cells side by side take from each other. Nothing was"
         " trained."
     )

@@ -1,6 +1,6 @@
-"""Find objects in pictures, videos, folders, cameras and streams.
+"""Find objects in images, videos, folders, cameras and streams.
 
-    python detect.py --source picture.jpg                        # with the weights trained last
+    python detect.py --source image.jpg                        # with the weights trained last
     python detect.py --weights best.pt --source 0 --view-img     # camera 0
 
 The way of an image, in engine/inference: detector.py (letterbox, model, non-maximum suppression),
@@ -113,7 +113,7 @@ def main(argv: list[str] | None = None) -> Path | None:
     """
     config = build(
         DetectConfig,
-        read_flags(DetectConfig, argv, "Find objects in pictures and videos.", REFUSED_FLAGS),
+        read_flags(DetectConfig, argv, "Find objects in images and videos.", REFUSED_FLAGS),
     )
     with StopSignal() as stop:
         try:

@@ -68,9 +68,9 @@ class ExportConfig:
         ["torchscript"], "formats: onnx, torchscript", aliases=("--format",)
     )
     imgsz: tuple[int, ...] = flag(
-        [640], "picture size: side, or height and width", aliases=("--img", "--img-size")
+        [640], "image size: side, or height and width", aliases=("--img", "--img-size")
     )
-    batch_size: int = flag(1, "pictures at once", aliases=("--batch",))
+    batch_size: int = flag(1, "images at once", aliases=("--batch",))
     device: str = flag(
         "", "where the model is traced: cuda device such as 0, or cpu; '' chooses the processor"
     )
@@ -90,7 +90,7 @@ class ExportConfig:
         kind=float,
         aliases=("--iou",),
     )
-    max_det: int = flag(300, "--nms: most detections of a picture", aliases=("--topk-all",))
+    max_det: int = flag(300, "--nms: most detections of a image", aliases=("--topk-all",))
     save_upstream: bool = flag(
         False,
         "write NAME_upstream.pt, the weights as a state dict with YOLOv5's or YOLOv8's "
@@ -274,7 +274,7 @@ def export_torchscript(job: Job) -> Path:
     """Write PATH.torchscript; its metadata is the extra file config.txt, as YOLOv5's."""
     path, buffer = job.path.with_suffix(".torchscript"), io.BytesIO()
     if job.model.config.dynamic:
-        print("torchscript: --dynamic is for ONNX; this file takes pictures of the size given only")
+        print("torchscript: --dynamic is for ONNX; this file takes images of the size given only")
     with quiet(), torch.no_grad():
         traced = torch.jit.trace(job.model, job.images, check_trace=False)
         torch.jit.save(traced, buffer, _extra_files={"config.txt": json.dumps(job.metadata)})
@@ -314,10 +314,10 @@ def export(model: Any, config: ExportConfig, path: str | Path) -> list[Path]:
     exported = Exported(model, config).to(device)
     free = (
         config.dynamic and not config.nms
-    )  # suppression goes picture by picture, so their number is fixed then
+    )  # suppression goes image by image, so their number is fixed then
     batch = (
         max(config.batch_size, 2) if free else config.batch_size
-    )  # of one picture the tracer would make a rule
+    )  # of one image the tracer would make a rule
     images = torch.zeros(batch, 3, height, width, device=device)
     if config.half:
         exported, images = exported.half(), images.half()

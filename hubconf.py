@@ -1,9 +1,9 @@
-"""torch.hub entry points: a model that takes pictures as they are and answers as YOLOv5's hub
+"""torch.hub entry points: a model that takes images as they are and answers as YOLOv5's hub
 models do.
 
     from torch.hub import load
     model = load("path/of/this/project", "custom", path="best.pt", source="local")
-    results = model("picture.jpg", size=640)
+    results = model("image.jpg", size=640)
     results.pandas().xyxy[0]
 
 From: data/sources/memory.py (arrays are RGB here). Through: the Detector of engine/inference.
@@ -53,7 +53,7 @@ class MultiLabelConfig(DetectConfig):
 
 
 class AutoShape(nn.Module):
-    """A detector that takes pictures of any size and kind.
+    """A detector that takes images of any size and kind.
 
     conf, iou, classes, max_det, multi_label, agnostic, amp may be set at any time. names: class
     number -> name.
@@ -69,7 +69,7 @@ class AutoShape(nn.Module):
     def forward(
         self, ims: Any, size: int | tuple[int, int] = USUAL_SIZE, augment: bool = False
     ) -> HubResults:
-        """ims: a path, URL, Pillow picture, RGB array [H, W, 3], float tensor [B, 3, H, W], or a
+        """ims: a path, URL, Pillow image, RGB array [H, W, 3], float tensor [B, 3, H, W], or a
         list of such.
 
         size: of the longer side that the network sees, pixels; or (height, width).
@@ -102,11 +102,11 @@ class AutoShape(nn.Module):
 
 
 class HubResults:
-    """What was found in n pictures.
+    """What was found in n images.
 
     xyxy, xywh (pixels), xyxyn, xywhn (shares): lists of [m, 6] tensors, box, confidence, class.
-    ims: the pictures as RGB arrays. names: class number -> name. files: their names. t:
-    milliseconds a picture of each stage.
+    ims: the images as RGB arrays. names: class number -> name. files: their names. t:
+    milliseconds a image of each stage.
     """
 
     def __init__(self, results: Sequence[Results], shape: tuple[int, int] = (0, 0)) -> None:
@@ -153,7 +153,7 @@ class HubResults:
         print(self)
 
     def tolist(self) -> list[HubResults]:
-        """One HubResults for each picture."""
+        """One HubResults for each image."""
         return [HubResults([result], (self.s[2], self.s[3])) for result in self.results]
 
     def pandas(self) -> HubTables:
@@ -161,7 +161,7 @@ class HubResults:
         return HubTables(self)
 
     def render(self, labels: bool = True) -> list[np.ndarray]:
-        """The pictures, RGB, with boxes in them; they take the place of ims."""
+        """The images, RGB, with boxes in them; they take the place of ims."""
         self.ims = [
             np.ascontiguousarray(result.plot(labels=labels)[..., ::-1]) for result in self.results
         ]
@@ -174,7 +174,7 @@ class HubResults:
     def save(
         self, labels: bool = True, save_dir: str | Path = "runs/detect/exp", exist_ok: bool = False
     ) -> Path:
-        """Write the pictures with boxes in them, and return their folder."""
+        """Write the images with boxes in them, and return their folder."""
         folder = next_folder(Path(save_dir).parent, Path(save_dir).name, exist_ok)
         for result in self.results:
             result.save(folder / f"{result._found.frame.name}.jpg", labels=labels)
@@ -208,7 +208,7 @@ class HubResults:
 
 
 class HubTables:
-    """xyxy, xyxyn, xywh, xywhn: a pandas.DataFrame a picture, columns of the box, confidence,
+    """xyxy, xyxyn, xywh, xywhn: a pandas.DataFrame a image, columns of the box, confidence,
     class, name.
     """
 
@@ -274,7 +274,7 @@ def _entry(name: str) -> Callable[..., nn.Module]:
 
     create.__name__ = name
     create.__doc__ = f"""{name}. pretrained: a local checkpoint, else weights are random. classes: their number; if
-    left out, the checkpoint's, or 80. autoshape: take pictures as they are; False gives the bare network. device: as 0
+    left out, the checkpoint's, or 80. autoshape: take images as they are; False gives the bare network. device: as 0
     or cpu."""
     return create
 

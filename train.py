@@ -56,7 +56,7 @@ def train(run: Run) -> Metrics | None:
     """
     config, progress = run.config, run.progress
     if run.world.is_main and not config.noplots:
-        picture_labels(run)
+        image_labels(run)
     names = columns(run.loss.names, run.sparsity.columns())
     log = ResultsLog(run.folder, names, progress.epoch) if run.world.is_main else None
     timing, first, start = Timing(), progress.epoch, time.monotonic()
@@ -97,7 +97,7 @@ def train(run: Run) -> Metrics | None:
 
 
 def train_epoch(run: Run, stop: StopSignal, timing: Timing) -> None:
-    """One pass over the training pictures, from the batch where the run stands."""
+    """One pass over the training images, from the batch where the run stands."""
     progress, loader = run.progress, run.loaders[0]
     start_epoch(run)
     if run.world.is_main:
@@ -118,7 +118,7 @@ def train_epoch(run: Run, stop: StopSignal, timing: Timing) -> None:
             and run.world.is_main
             and not run.config.noplots
         ):
-            picture_batch(run, batch)
+            image_batch(run, batch)
             mark = time.perf_counter()
         iteration = progress.epoch * len(loader) + progress.batch
         rates = run.schedule.rates(iteration)
@@ -138,14 +138,14 @@ def train_epoch(run: Run, stop: StopSignal, timing: Timing) -> None:
         progress.loss_sums = [
             a + b for a, b in zip(progress.loss_sums, items.tolist(), strict=True)
         ]
-        mark = timing.add("optimizer", mark, pictures=len(batch.paths))
+        mark = timing.add("optimizer", mark, images=len(batch.paths))
         bar.set_description_str(progress_row(run, batch, images.shape[-1]))
         if dist.any_true(run.world, bool(stop.status), run.device):
             bar.close()
             raise StopRequested(stop.status or 143)
 
 
-def picture_labels(run: Run) -> None:
+def image_labels(run: Run) -> None:
     """labels.jpg and labels_correlogram.jpg of the training set."""
     from engine.drawing.plots import plot_correlogram, plot_labels, share_boxes
 
@@ -156,7 +156,7 @@ def picture_labels(run: Run) -> None:
     plot_correlogram(run.folder, shares)
 
 
-def picture_batch(run: Run, batch: Batch) -> None:
+def image_batch(run: Run, batch: Batch) -> None:
     """train_batch0.jpg to train_batch2.jpg: what the network is really shown."""
     from engine.drawing.sheets import plot_targets
 
@@ -184,7 +184,7 @@ def start_epoch(run: Run) -> None:
 
 
 def to_device(run: Run, batch: Batch, iteration: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pictures as float 0..1 in channels-last order on the device, and their targets; resized under
+    """Images as float 0..1 in channels-last order on the device, and their targets; resized under
     --multi-scale.
     """
     images = (
@@ -352,7 +352,7 @@ def finish(run: Run, timing: Timing) -> Metrics | None:
     figures = {
         "epoch": run.progress.best_epoch,
         "epochs": run.progress.epoch,
-        "train_pictures": len(run.data[0]),
+        "train_images": len(run.data[0]),
         "memory_mb": peak_memory_mb(run.device),
     }
     write_metrics(run.folder, metrics, figures)
@@ -363,7 +363,7 @@ def finish(run: Run, timing: Timing) -> Metrics | None:
         f" {run.progress.best_epoch}"
     )
     print(f"Results in {run.folder}")
-    print(f"Use it: python detect.py --weights {best} --imgsz {run.config.imgsz} --source PICTURES")
+    print(f"Use it: python detect.py --weights {best} --imgsz {run.config.imgsz} --source IMAGES")
     return metrics
 
 

@@ -72,8 +72,8 @@ class ValConfig:
         "", "how those start: identity changes no output", choices=("", "paper", "identity")
     )
     data: str = flag("", "data set YAML; the one the checkpoint was trained on if left out")
-    batch_size: int = flag(32, "pictures at a time", aliases=("--batch",))
-    imgsz: int = flag(640, "longer side of the pictures, pixels", aliases=("--img", "--img-size"))
+    batch_size: int = flag(32, "images at a time", aliases=("--batch",))
+    imgsz: int = flag(640, "longer side of the images, pixels", aliases=("--img", "--img-size"))
     conf_thres: float = flag(CONF_OF_MAP, "lowest confidence of a detection", aliases=("--conf",))
     iou_thres: float | None = flag(
         None,
@@ -82,7 +82,7 @@ class ValConfig:
         kind=float,
         aliases=("--iou",),
     )
-    max_det: int = flag(300, "most detections of a picture")
+    max_det: int = flag(300, "most detections of a image")
     protocol: str = flag(
         "yolov5",
         "whose rule mAP is measured by; their figures must not be compared",
@@ -90,7 +90,7 @@ class ValConfig:
     )
     task: str = flag(
         "val",
-        "the split to score, or speed, or study (accuracy and time over picture sizes)",
+        "the split to score, or speed, or study (accuracy and time over image sizes)",
         choices=("train", "val", "test", "speed", "study"),
     )
     device: str = flag("", "cuda device such as 0, or cpu, or mps; '' chooses")
@@ -108,7 +108,7 @@ class ValConfig:
     name: str = flag("exp", "name of this run")
     exist_ok: bool = flag(False, "write into project/name even if it is there")
     half: bool = flag(False, "half precision (CUDA)")
-    noplots: bool = flag(False, "draw no pictures")
+    noplots: bool = flag(False, "draw no images")
 
     def __post_init__(self) -> None:
         for name, value, least in (("--batch-size", self.batch_size, 1), ("--imgsz", self.imgsz, 32),
@@ -234,14 +234,14 @@ def score(job: Job) -> Metrics:
 
 
 def is_coco(index: DatasetIndex) -> bool:
-    """Whether these are COCO's own validation pictures, whose result files use COCO's 91 category
+    """Whether these are COCO's own validation images, whose result files use COCO's 91 category
     numbers.
     """
     return len(index) > 0 and Path(index.path(0)).parent.as_posix().endswith("coco/images/val2017")
 
 
 def measure_speed(job: Job) -> Metrics:
-    """--task speed: square pictures, detect.py's thresholds, no charts; the time is what counts."""
+    """--task speed: square images, detect.py's thresholds, no charts; the time is what counts."""
     loader = make_loader(job, job.config.imgsz, square=True)
     thresholds = {"conf": 0.25, "iou": 0.45 if getattr(job.model, "objectness", True) else 0.7}
     metrics = evaluate(job.model, loader, settings_of(job.config, **thresholds, plots=False))
@@ -253,7 +253,7 @@ def study(job: Job) -> list[tuple[float, float, float, float]]:
     """--task study: score at each of STUDY_SIZES and keep the figures in
     study_<data>_<weights>.txt.
 
-    Returns rows (imgsz, milliseconds a picture, mAP50-95, mAP50) for the chart.
+    Returns rows (imgsz, milliseconds a image, mAP50-95, mAP50) for the chart.
     """
     lines, rows = [], []
     for imgsz in STUDY_SIZES:

@@ -191,7 +191,7 @@ def of_gap(own: Cells, plain: Cells) -> Iterator[Finding]:
     if train.mean > 0 and train.stands_out:
         yield Finding(
             40 * train.mean,
-            f"It fits the training pictures worse ({numbers}): it learns less, or slower.",
+            f"It fits the training images worse ({numbers}): it learns less, or slower.",
         )
     elif val.mean > train.mean and val.stands_out:
         yield Finding(40 * (val.mean - train.mean), f"It overfits more ({numbers}).")

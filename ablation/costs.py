@@ -43,7 +43,7 @@ WARM_UP = 2
 def measure_costs(
     config: StudyConfig, arms: Sequence[Arm], kept: Path | None = None
 ) -> dict[str, Costs]:
-    """Costs of every arm's graph at the study's picture size on the study's device, by arm name.
+    """Costs of every arm's graph at the study's image size on the study's device, by arm name.
 
     arms: the plain one among them. kept: the study's costs.json; what it holds for the same graphs
     and device is believed, what is new is added. Raises UserError for a graph that cannot be built.
@@ -61,7 +61,7 @@ def measure_costs(
 
 
 def fingerprint(graph: Mapping[str, Any], imgsz: int, device: torch.device) -> str:
-    """What a measurement depends on, as text: the graph's rows, the picture's size, the device."""
+    """What a measurement depends on, as text: the graph's rows, the image's size, the device."""
     rows = {key: value for key, value in graph.items() if key != "yaml_file"}
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     return json.dumps([rows, imgsz, name], sort_keys=True, default=str)

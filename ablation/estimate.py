@@ -2,8 +2,8 @@
 train.py's own loop.
 
 An arm is taken to train slower than the plain graph by as much as its forward pass does, and a
-validation to take one forward pass a picture, so the figure is an estimate: the backward pass, NMS
-and pictures that are not yet in the cache are where it is wrong, and so are cells that slow each
+validation to take one forward pass a image, so the figure is an estimate: the backward pass, NMS
+and images that are not yet in the cache are where it is wrong, and so are cells that slow each
 other down.
 """
 
@@ -43,22 +43,22 @@ class Countdown:
         self.batches += 1
         if self.batches == self.warm_up:
             self.timing.seconds = dict.fromkeys(self.timing.seconds, 0.0)
-            self.timing.pictures = 0
+            self.timing.images = 0
         return int(self.batches >= self.last)
 
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds of a picture in training and in validation, how many of each an epoch has, and where."""
+    """Seconds of a image in training and in validation, how many of each an epoch has, and where."""
 
     train: float
     val: float
-    pictures: tuple[int, int]
+    images: tuple[int, int]
     device: str
 
     @property
     def epoch(self) -> float:
-        return self.train * self.pictures[0] + self.val * self.pictures[1]
+        return self.train * self.images[0] + self.val * self.images[1]
 
 
 def measure_pace(config: StudyConfig, slot: Slot) -> Pace:
@@ -85,7 +85,7 @@ def measure_pace(config: StudyConfig, slot: Slot) -> Pace:
                 train_epoch(run, Countdown(timing, warm_up, MEASURED), timing)  # type: ignore[arg-type]
     finally:
         torch.set_num_threads(threads)
-    seconds = {part: value / max(timing.pictures, 1) for part, value in timing.seconds.items()}
+    seconds = {part: value / max(timing.images, 1) for part, value in timing.seconds.items()}
     return Pace(
         sum(seconds.values()),
         seconds["forward"],

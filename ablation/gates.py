@@ -1,7 +1,7 @@
 """What a trained network does with its attention: how it rescales what passes, and how much of the
 gradient it gets.
 
-Measured on a finished cell's best.pt and a few validation pictures, the same ones for every arm.
+Measured on a finished cell's best.pt and a few validation images, the same ones for every arm.
 causes.py says in words what is told by these figures.
 """
 
@@ -29,7 +29,7 @@ from utils import checkpoint as checkpoints
 from utils.config import Hyperparameters
 from utils.structures import Batch
 
-PICTURES = 8
+IMAGES = 8
 SAMPLES = 20_000  # ratios kept of each module
 SMALL = 0.1  # inputs below this share of their map's root mean square say nothing about a factor
 EDGE = 0.05  # of the gate's range, on either side
@@ -38,7 +38,7 @@ ROUNDING = 0.01
 
 @dataclass(frozen=True)
 class Gate:
-    """An attention module at work: output / input over positions, channels and pictures.
+    """An attention module at work: output / input over positions, channels and images.
 
     mean, spread: of the ratio, spread being the standard deviation. low, high: shares of gate
     values in the lowest and highest twentieth of their range, None for a module that is no gate,
@@ -71,7 +71,7 @@ class Health:
 
 
 def examine(best: Path) -> Health | None:
-    """Measure the attention of a best.pt on validation pictures of its own data set; None if it has
+    """Measure the attention of a best.pt on validation images of its own data set; None if it has
     no attention.
 
     Raises UserError if the checkpoint or the data set cannot be read.
@@ -104,10 +104,10 @@ def attention_of(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def read_batch(data: str, imgsz: int, stride: int, hyp: Hyperparameters) -> Batch:
-    """A few validation pictures, evenly spread over the split, without augmentation."""
+    """A few validation images, evenly spread over the split, without augmentation."""
     index = load_dataset(data, "val")
-    chosen = np.unique(np.linspace(0, len(index) - 1, PICTURES).round().astype(int))
-    settings = DatasetSettings(imgsz=imgsz, stride=stride, hyp=hyp, batch_size=PICTURES)
+    chosen = np.unique(np.linspace(0, len(index) - 1, IMAGES).round().astype(int))
+    settings = DatasetSettings(imgsz=imgsz, stride=stride, hyp=hyp, batch_size=IMAGES)
     return next(iter(build_loader(index.subset(chosen), settings)))
 
 

@@ -68,10 +68,10 @@ class StudyConfig:
     epochs: int = flag(0, "of each cell; 0 as train.py would choose")
     imgsz: int = flag(
         0,
-        "side of the pictures, pixels; 0 as train.py would choose",
+        "side of the images, pixels; 0 as train.py would choose",
         aliases=("--img", "--img-size"),
     )
-    batch_size: int = flag(0, "pictures a step; 0 as train.py would choose", aliases=("--batch",))
+    batch_size: int = flag(0, "images a step; 0 as train.py would choose", aliases=("--batch",))
     train: str = flag(
         "", 'further flags of train.py for all cells, such as "--hyp my.yaml --cos-lr"'
     )
@@ -199,8 +199,8 @@ class CellResult:
 class Costs:
     """What an arm costs; None where it is not known.
 
-    gflops: 2 x multiply-adds of the fused graph for one picture. megabytes_moved: read and written
-    by its operations, float32. latency_ms: median of one fused forward pass of one picture.
+    gflops: 2 x multiply-adds of the fused graph for one image. megabytes_moved: read and written
+    by its operations, float32. latency_ms: median of one fused forward pass of one image.
     latency_ratio: median over rounds of that time by the plain graph's in the same round.
     train_seconds: mean of the cells, without validation. memory_mb: peak of training, the largest
     of the cells.

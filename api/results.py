@@ -1,4 +1,4 @@
-"""Results: one picture and what was found in it, under the names that Ultralytics' users know.
+"""Results: one image and what was found in it, under the names that Ultralytics' users know.
 
 From: Found, as the Detector of engine/inference makes it. YOLO hands Results out; drawing and
 writing are detect.py's.
@@ -16,16 +16,16 @@ import torch
 
 from api.scores import Boxes
 from engine.inference.console import Found, Viewer, annotated, count_text, why_no_window
-from engine.inference.writers import CropWriter, class_name, label_lines, write_picture
+from engine.inference.writers import CropWriter, class_name, label_lines, write_image
 from utils.files import atomic_write, make_folder
 from utils.structures import Detections
 
 
 class Results:
-    """One picture's detections.
+    """One image's detections.
 
     boxes: Boxes. names: class number -> name. orig_img: [H, W, 3] uint8 BGR. orig_shape: (height,
-    width). path: where the picture is from. speed: milliseconds of preprocess, inference,
+    width). path: where the image is from. speed: milliseconds of preprocess, inference,
     postprocess. save_dir: folder of what predict() wrote, None if nothing. Iterating, indexing and
     slicing give Results of single or fewer boxes.
     """
@@ -91,8 +91,8 @@ class Results:
         labels: bool = True,
         boxes: bool = True,
     ) -> np.ndarray:
-        """A copy of the picture [H, W, 3] uint8 BGR with what was found. line_width: pixels; None
-        suits the picture.
+        """A copy of the image [H, W, 3] uint8 BGR with what was found. line_width: pixels; None
+        suits the image.
         """
         return (
             annotated(self._now(), line_width or 0, labels, conf) if boxes else self.orig_img.copy()
@@ -114,11 +114,11 @@ class Results:
         """
         path = Path(filename or f"results_{self._found.frame.name}.jpg")
         make_folder(path.parent)
-        write_picture(path, self.plot(**options))
+        write_image(path, self.plot(**options))
         return str(path)
 
     def save_txt(self, txt_file: str | Path, save_conf: bool = False) -> str:
-        """Write rows `class x y width height [confidence]`, shares of the picture; without boxes
+        """Write rows `class x y width height [confidence]`, shares of the image; without boxes
         there is no file.
         """
         path = Path(txt_file)

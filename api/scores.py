@@ -1,4 +1,4 @@
-"""What YOLO hands out, under the names that Ultralytics' users know: boxes of a picture, scores of
+"""What YOLO hands out, under the names that Ultralytics' users know: boxes of a image, scores of
 an evaluation.
 
 From: Detections of engine/inference and Metrics of engine/evaluation, which hold the same values
@@ -25,10 +25,10 @@ AT_75 = 5  # number of IoU .75 among .5, .55 … .95
 
 
 class Boxes:
-    """N boxes of one picture.
+    """N boxes of one image.
 
-    data: [N, 6] x1, y1, x2, y2 in pixels of the original picture, confidence, class; a tensor or an
-    array. orig_shape: (height, width) of that picture. A box, a slice or a choice of them is Boxes
+    data: [N, 6] x1, y1, x2, y2 in pixels of the original image, confidence, class; a tensor or an
+    array. orig_shape: (height, width) of that image. A box, a slice or a choice of them is Boxes
     again.
     """
 
@@ -63,12 +63,12 @@ class Boxes:
 
     @property
     def xyxyn(self) -> Any:
-        """[N, 4] corners as shares of the picture's sides."""
+        """[N, 4] corners as shares of the image's sides."""
         return self.xyxy / self._sides()
 
     @property
     def xywhn(self) -> Any:
-        """[N, 4] centre and size as shares of the picture's sides."""
+        """[N, 4] centre and size as shares of the image's sides."""
         return self.xywh / self._sides()
 
     @property
@@ -145,7 +145,7 @@ class BoxScores:
 class DetMetrics:
     """The result of an evaluation.
 
-    box: its scores. speed: milliseconds a picture. confusion_matrix: `.matrix` [nc + 1, nc + 1],
+    box: its scores. speed: milliseconds a image. confusion_matrix: `.matrix` [nc + 1, nc + 1],
     row predicted, column labelled. metrics: the same as this project's own Metrics. save_dir:
     folder of charts and files.
     """

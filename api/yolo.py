@@ -4,7 +4,7 @@ know.
     from api import YOLO
     model = YOLO("models/yolov8n_SimAM.yaml").load("best.pt")
     model.train(data="my.yaml", epochs=50, imgsz=640)
-    for result in model("pictures/"):
+    for result in model("images/"):
         print(result.path, result.boxes.xyxy)
 
 Graphs with anchors (YOLOv5) and without (YOLOv8, YOLO11) alike. Every call builds the configuration
@@ -213,8 +213,8 @@ class YOLO:
     ) -> list[Results] | Iterator[Results]:
         """Find objects by detect.py's flags (conf, iou, imgsz, classes, save, save_txt …).
 
-        source: path, folder, glob, camera number, URL, Pillow picture, array [H, W, 3] BGR, tensor
-        [B, 3, H, W] RGB in 0..1, or a list; None takes validation pictures of the model's data set.
+        source: path, folder, glob, camera number, URL, Pillow image, array [H, W, 3] BGR, tensor
+        [B, 3, H, W] RGB in 0..1, or a list; None takes validation images of the model's data set.
         verbose=False prints nothing. Returns a list of Results, or with stream, which long videos
         need, a generator.
         """

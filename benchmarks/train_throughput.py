@@ -1,10 +1,10 @@
-"""Training throughput, ours beside the original's, in pictures per second: python
+"""Training throughput, ours beside the original's, in images per second: python
 benchmarks/train_throughput.py --help
 
 Both programs are started the same way on the same YOLO-format copy of a data set and watched from
 outside: a row that appears in results.csv ends an epoch. The first epoch (start-up, caches, warm
 loaders) and the last (which ends the run) are not counted. Both validate each epoch, on a single
-picture, since yolov5==7.0.14 stops with an error under --noval. They run in turn, A B A B, so that
+image, since yolov5==7.0.14 stops with an error under --noval. They run in turn, A B A B, so that
 a slower hour of the machine falls on both.
 
 The original, YOLOv5 for graphs with anchors and Ultralytics for the others, lives in an environment
@@ -42,7 +42,7 @@ SCRUBBED = (
 
 @dataclass
 class Side:
-    """One of the two programs. start: its command; environment: added to ours; rates: pictures/s of
+    """One of the two programs. start: its command; environment: added to ours; rates: images/s of
     every epoch.
 
     place: how the command is told where to write, project and name.
@@ -82,7 +82,7 @@ def parse_flags() -> argparse.Namespace:
     )
     parser.add_argument("--rounds", type=int, default=2, help="turns of each program")
     parser.add_argument(
-        "--pictures", type=int, default=0, help="train on so many pictures only; 0 takes all"
+        "--images", type=int, default=0, help="train on so many images only; 0 takes all"
     )
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     flags = parser.parse_args()
@@ -92,10 +92,10 @@ def parse_flags() -> argparse.Namespace:
 
 
 def copy_dataset(data: str, limit: int, folder: Path) -> tuple[Path, int]:
-    """Copy pictures and write YOLO labels and a YAML that both programs read; return it and the
+    """Copy images and write YOLO labels and a YAML that both programs read; return it and the
     training count.
 
-    One picture is left to validate on, so that an epoch's time is training time.
+    One image is left to validate on, so that an epoch's time is training time.
     """
     sys.path.insert(0, str(ROOT))
     from data.index import load_dataset
@@ -199,7 +199,7 @@ def make_sides(flags: argparse.Namespace, data: Path, scratch: Path) -> list[Sid
     return [ours, Side("reference", start, folder, environment, ("project={0}", "name={1}"))]
 
 
-def take_turn(side: Side, turn: int, pictures: int) -> None:
+def take_turn(side: Side, turn: int, image_count: int) -> None:
     """Run the program once and append the rate of each epoch that counts to side.rates.
 
     Raises SystemExit with the end of its output if it fails.
@@ -229,7 +229,7 @@ def take_turn(side: Side, turn: int, pictures: int) -> None:
         raise SystemExit(
             f"{tail}\n{side.name} ended with status {child.returncode}: {' '.join(command)}"
         )
-    side.rates.append([pictures / (after - before) for before, after in pairwise(stamps[:-1])])
+    side.rates.append([image_count / (after - before) for before, after in pairwise(stamps[:-1])])
 
 
 def watch(child: subprocess.Popen[bytes], table: Path) -> list[float]:
@@ -247,7 +247,7 @@ def watch(child: subprocess.Popen[bytes], table: Path) -> list[float]:
 
 
 def shares(side: Side) -> dict[str, float]:
-    """Of our last turn: seconds per picture in loader, forward, backward and optimizer."""
+    """Of our last turn: seconds per image in loader, forward, backward and optimizer."""
     files = sorted(side.folder.glob("turn*/timing.json"))
     seconds = json.loads(files[-1].read_text()) if files else {}
     return {
@@ -257,23 +257,23 @@ def shares(side: Side) -> dict[str, float]:
     }
 
 
-def report(sides: list[Side], flags: argparse.Namespace, pictures: int) -> dict[str, object]:
+def report(sides: list[Side], flags: argparse.Namespace, image_count: int) -> dict[str, object]:
     """Print the table; return the figures."""
     print(
-        f"\n{flags.cfg}, {flags.imgsz} px, batch {flags.batch_size}, {pictures} pictures an epoch,"
+        f"\n{flags.cfg}, {flags.imgsz} px, batch {flags.batch_size}, {image_count} images an epoch,"
         f" {flags.workers} workers, device {flags.device}, {os.cpu_count()} cores,"
         f" {platform.machine()}"
     )
     for side in sides:
         medians = "  ".join(f"{statistics.median(turn):.2f}" for turn in side.rates)
-        print(f"{side.name:>10}: {side.median:7.2f} pictures/s   (turns: {medians})")
+        print(f"{side.name:>10}: {side.median:7.2f} images/s   (turns: {medians})")
     parts = shares(sides[0])
     total = sum(parts.values()) or 1.0
     print(
         "      ours: " + ", ".join(f"{name} {value / total:.1%}" for name, value in parts.items())
     )
     figures: dict[str, object] = {"flags": {key: str(value) for key, value in vars(flags).items()},
-                                  "pictures": pictures, "ours_seconds_per_picture": parts}  # fmt: skip
+                                  "images": image_count, "ours_seconds_per_image": parts}  # fmt: skip
     for side in sides:
         figures[side.name] = {"median": side.median, "rates": side.rates}
     if len(sides) == 2:
@@ -292,13 +292,13 @@ def main() -> None:
     flags = parse_flags()
     with tempfile.TemporaryDirectory(prefix="throughput-") as folder:
         scratch = Path(folder)
-        data, pictures = copy_dataset(flags.data, flags.pictures, scratch / "data")
+        data, image_count = copy_dataset(flags.data, flags.images, scratch / "data")
         sides = make_sides(flags, data, scratch)
         for turn in range(flags.rounds):
             for side in sides:
                 print(f"turn {turn + 1}/{flags.rounds}: {side.name} …", flush=True)
-                take_turn(side, turn, pictures)
-        figures = report(sides, flags, pictures)
+                take_turn(side, turn, image_count)
+        figures = report(sides, flags, image_count)
     if flags.json:
         flags.json.write_text(json.dumps(figures, indent=1))
 

@@ -1,8 +1,8 @@
-"""Transforms of one picture: a frozen draw made once from a generator, then applied without further
+"""Transforms of one image: a frozen draw made once from a generator, then applied without further
 randomness.
 
-Pictures come from data/pixels.py or data/mix.py; data/dataset.py and detect.py call what is here.
-Pictures are [H, W, 3] uint8, boxes [N, 4] float32 xyxy in pixels; what happens to boxes is in
+Images come from data/pixels.py or data/mix.py; data/dataset.py and detect.py call what is here.
+Images are [H, W, 3] uint8, boxes [N, 4] float32 xyxy in pixels; what happens to boxes is in
 data/geometry.py.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 from data.geometry import Affine, Letterbox, Size, plan_letterbox
 from utils.config import Hyperparameters
 
-GREY = 114  # what YOLOv5 puts where there is no picture
+GREY = 114  # what YOLOv5 puts where there is no image
 HUES = 180  # OpenCV's hue circle in 8 bits
 STRIP_BYTES = (
     48 * 1024
@@ -43,7 +43,7 @@ def draw_finish(rng: np.random.Generator, hyp: Hyperparameters) -> Finish:
 
 
 def apply_finish(image: np.ndarray, boxes: np.ndarray, finish: Finish) -> np.ndarray:
-    """Change colours and flip, in the picture's own memory; returns its boxes [N, 4]."""
+    """Change colours and flip, in the image's own memory; returns its boxes [N, 4]."""
     import cv2
 
     adjust_hsv(image, finish.hsv)
@@ -57,7 +57,7 @@ def apply_finish(image: np.ndarray, boxes: np.ndarray, finish: Finish) -> np.nda
 
 
 def flip_boxes(boxes: np.ndarray, size: Size, finish: Finish) -> np.ndarray:
-    """Boxes [N, 4] of a picture of (height, width) after the flips."""
+    """Boxes [N, 4] of a image of (height, width) after the flips."""
     boxes = boxes.copy()
     if finish.upside_down:
         boxes[:, [1, 3]] = size[0] - boxes[:, [3, 1]]
@@ -67,7 +67,7 @@ def flip_boxes(boxes: np.ndarray, size: Size, finish: Finish) -> np.ndarray:
 
 
 def adjust_hsv(image: np.ndarray, factors: tuple[float, float, float]) -> None:
-    """Multiply hue, saturation and value of an RGB picture, in its own memory; hue goes round, the
+    """Multiply hue, saturation and value of an RGB image, in its own memory; hue goes round, the
     others saturate.
 
     By one table per channel, and in strips whose intermediate results stay in the processor's
@@ -96,7 +96,7 @@ def adjust_hsv(image: np.ndarray, factors: tuple[float, float, float]) -> None:
 
 
 def resize(image: np.ndarray, size: Size, smooth: bool) -> np.ndarray:
-    """Picture at (height, width); smooth averages areas, which is for shrinking, otherwise
+    """Image at (height, width); smooth averages areas, which is for shrinking, otherwise
     bilinear.
     """
     import cv2
@@ -109,7 +109,7 @@ def resize(image: np.ndarray, size: Size, smooth: bool) -> np.ndarray:
 
 
 def paste_letterbox(image: np.ndarray, plan: Letterbox) -> np.ndarray:
-    """The picture in its frame as plan says, [*plan.size, 3], grey around it."""
+    """The image in its frame as plan says, [*plan.size, 3], grey around it."""
     import cv2
 
     if image.shape[:2] != plan.inner:
@@ -130,7 +130,7 @@ def letterbox(
     scale_up: bool = True,
     stride: int = 32,
 ) -> tuple[np.ndarray, Letterbox]:
-    """Fit a picture into target (side, or height and width); see plan_letterbox, whose plan comes
+    """Fit a image into target (side, or height and width); see plan_letterbox, whose plan comes
     back too.
     """
     plan = plan_letterbox(image.shape[:2], target, auto=auto, scale_up=scale_up, stride=stride)
@@ -138,7 +138,7 @@ def letterbox(
 
 
 def warp(image: np.ndarray, affine: Affine, output: Size) -> np.ndarray:
-    """The picture after affine, at (height, width) output, grey where nothing comes to lie."""
+    """The image after affine, at (height, width) output, grey where nothing comes to lie."""
     import cv2
 
     matrix = affine.matrix(image.shape[:2], output)
@@ -148,7 +148,7 @@ def warp(image: np.ndarray, affine: Affine, output: Size) -> np.ndarray:
 
 
 def multi_scale_size(rng: np.random.Generator, imgsz: int, stride: int) -> int:
-    """A picture side for one step under --multi-scale: a multiple of stride from half to one and a
+    """A image side for one step under --multi-scale: a multiple of stride from half to one and a
     half imgsz.
     """
     return int(rng.integers(int(imgsz * 0.5), int(imgsz * 1.5) + stride)) // stride * stride

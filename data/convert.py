@@ -43,11 +43,11 @@ class ConvertConfig:
     data: str = flag("", "dataset YAML to convert, every split that it has")
     source: str = flag("", "instead of --data: a VOC folder, or a COCO instances file")
     images: str = flag(
-        "", "folder of the pictures, where --source is a COCO file that is not beside them"
+        "", "folder of the images, where --source is a COCO file that is not beside them"
     )
     format: str = flag("", "voc or coco; found out if left out", choices=("", *FORMATS))
     out: str = flag("", "folder to write to; made if it is not there")
-    copy: bool = flag(False, "copy the pictures instead of linking to them")
+    copy: bool = flag(False, "copy the images instead of linking to them")
     exist_ok: bool = flag(
         False, "write into --out although it holds files; labels of the same name are replaced"
     )
@@ -133,7 +133,7 @@ def _make_folder(out: Path, exist_ok: bool) -> None:
 
 
 def write_split(index: DatasetIndex, out: Path, task: str, copy: bool = False) -> None:
-    """Write a label file for each picture and put the picture where the images-to-labels rule
+    """Write a label file for each image and put the image where the images-to-labels rule
     expects it.
     """
     images, labels = out / "images" / task, out / "labels" / task
@@ -141,18 +141,18 @@ def write_split(index: DatasetIndex, out: Path, task: str, copy: bool = False) -
     make_folder(labels)
     taken: dict[str, int] = {}
     for sample in index:
-        picture = Path(sample.path)
-        count = taken[picture.stem] = taken.get(picture.stem, 0) + 1
+        image = Path(sample.path)
+        count = taken[image.stem] = taken.get(image.stem, 0) + 1
         stem = (
-            picture.stem if count == 1 else f"{picture.stem}~{count}"
+            image.stem if count == 1 else f"{image.stem}~{count}"
         )  # the same name in another folder
         with atomic_write(labels / f"{stem}.txt", "w") as file:
             file.write(label_text(sample))
-        _place_picture(picture, images / f"{stem}{picture.suffix}", copy)
+        _place_image(image, images / f"{stem}{image.suffix}", copy)
 
 
 def label_text(sample: Sample) -> str:
-    """Rows `class x y width height` in shares of the picture's sides; polygons `class x1 y1 …` if
+    """Rows `class x y width height` in shares of the image's sides; polygons `class x1 y1 …` if
     any object has one.
 
     A file with a polygon is read as polygons throughout, so there a box becomes its four corners.
@@ -182,21 +182,21 @@ def label_text(sample: Sample) -> str:
     return "".join(rows)
 
 
-def _place_picture(picture: Path, place: Path, copy: bool) -> None:
+def _place_image(image: Path, place: Path, copy: bool) -> None:
     try:
-        if place.is_file() and filecmp.cmp(place, picture, shallow=False):
+        if place.is_file() and filecmp.cmp(place, image, shallow=False):
             return
         if os.path.lexists(place):
             raise UserError(
-                f"{place}: there already, and not the same as {picture}; choose another --out"
+                f"{place}: there already, and not the same as {image}; choose another --out"
             )
         if copy:
-            shutil.copyfile(picture, place)
+            shutil.copyfile(image, place)
             return
         try:
-            place.symlink_to(picture.absolute())
+            place.symlink_to(image.absolute())
         except OSError:  # a file system, or a Windows account, without symbolic links
-            shutil.copyfile(picture, place)
+            shutil.copyfile(image, place)
     except OSError as error:
         raise UserError(
             f"{place}: cannot be written ({error.strerror}); choose another --out"

@@ -1,9 +1,9 @@
-"""One item: pixels and labels of picture i in epoch e, augmented by draws that depend on nothing
+"""One item: pixels and labels of image i in epoch e, augmented by draws that depend on nothing
 else.
 
 Labels come from data/index.py, pixels from data/pixels.py, transforms from data/augment.py and
 data/mix.py; data/loader.py makes batches of the items. Nothing here searches, verifies or keeps
-pictures.
+images.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from data.geometry import (
 from data.images import ImageError
 from data.mix import (
     MIXUP_BETA,
+    Image,
     Labels,
     Mosaic,
-    Picture,
     Result,
     Tile,
     View,
@@ -39,7 +39,7 @@ from data.mix import (
     make_mosaic,
     mixup,
 )
-from data.pixels import PictureList, open_pixels
+from data.pixels import ImageList, open_pixels
 from utils.config import Hyperparameters
 from utils.seeds import stream
 from utils.structures import Item, Sample
@@ -47,7 +47,7 @@ from utils.structures import Item, Sample
 
 @dataclass(frozen=True)
 class DatasetSettings:
-    """How pictures become items.
+    """How images become items.
 
     imgsz: long side, pixels. stride, pad (in strides): of the frames of rect batches. augment: draw
     transforms by hyp. rect: frames by proportions instead of squares, in batches of batch_size.
@@ -69,8 +69,8 @@ class DatasetSettings:
 class ItemKey(NamedTuple):
     """All that an item depends on, besides data and settings.
 
-    number: of the picture in the index. repeat: how often it came before in this epoch. mosaic:
-    False once mosaics are closed. pool: pictures that may join a mosaic, () for all.
+    number: of the image in the index. repeat: how often it came before in this epoch. mosaic:
+    False once mosaics are closed. pool: images that may join a mosaic, () for all.
     """
 
     number: int
@@ -94,7 +94,7 @@ class Recipe:
 def draw_recipe(
     rng: np.random.Generator, index: int, pool: Sequence[int], settings: DatasetSettings
 ) -> Recipe:
-    """Draw an item's transforms; pool holds the numbers of pictures that may join it, () for no
+    """Draw an item's transforms; pool holds the numbers of images that may join it, () for no
     mosaic.
     """
     hyp, mosaics = settings.hyp, []
@@ -111,14 +111,14 @@ def draw_recipe(
 class DetectionDataset:
     """Items of an index under settings.
 
-    index: data.index.DatasetIndex. failures: path -> reason of pictures that could not be read;
-    such a picture is grey and has no labels.
+    index: data.index.DatasetIndex. failures: path -> reason of images that could not be read;
+    such a image is grey and has no labels.
     """
 
     def __init__(self, index: Any, settings: DatasetSettings) -> None:
         self.index, self.settings = index, settings
         self.failures: dict[str, str] = {}
-        pictures = PictureList(index, settings.imgsz, smooth=not settings.augment)
+        pictures = ImageList(index, settings.imgsz, smooth=not settings.augment)
         self.pixels = open_pixels(pictures, settings.cache, settings.copies)
         if settings.rect:
             grid = (settings.imgsz, settings.stride, settings.pad)
@@ -156,30 +156,28 @@ class DetectionDataset:
         height, width = self.shapes[self._place[i] // self.settings.batch_size].tolist()
         return height, width
 
-    def fetch(self, i: int) -> Picture:
-        """Picture i with the long side imgsz, and its labels at that size."""
+    def fetch(self, i: int) -> Image:
+        """Image i with the long side imgsz, and its labels at that size."""
         sample = self.index[i]
         try:
             image = self.pixels[i]
         except (ImageError, OSError) as error:
             self.failures[sample.path] = str(error)
-            return Picture(
-                _grey_picture(resized_size(sample.size, self.settings.imgsz)), _no_labels()
-            )
-        return Picture(image, _scale_labels(sample, image.shape[:2]))
+            return Image(_grey_image(resized_size(sample.size, self.settings.imgsz)), _no_labels())
+        return Image(image, _scale_labels(sample, image.shape[:2]))
 
     def _mixed(self, recipe: Recipe) -> Result:
         results = [make_mosaic(draw, self.fetch, self.settings.imgsz) for draw in recipe.mosaics]
         return mixup(results[0], results[1], recipe.mix_share) if len(results) == 2 else results[0]
 
     def _single(self, i: int, recipe: Recipe) -> Result:
-        """One picture in its frame, moved by the recipe's affine map."""
+        """One image in its frame, moved by the recipe's affine map."""
         picture, plan = self._framed(i)
         view = View(plan.size, plan.size, recipe.affine)
         return compose([Tile(picture, (plan.corner[1], plan.corner[0]))], view)
 
-    def _framed(self, i: int) -> tuple[Picture, Letterbox]:
-        """Picture i at the size it has in its frame, and its place there."""
+    def _framed(self, i: int) -> tuple[Image, Letterbox]:
+        """Image i at the size it has in its frame, and its place there."""
         picture = self.fetch(i)
         size = picture.image.shape[:2]
         plan = plan_letterbox(size, self.frame(i), scale_up=self.settings.augment)
@@ -189,10 +187,10 @@ class DetectionDataset:
         old = picture.labels
         points = None if old.points is None else old.points * gain[:2]
         image = resize(picture.image, plan.inner, smooth=False)
-        return Picture(image, Labels(old.boxes * gain, old.classes, points, old.counts)), plan
+        return Image(image, Labels(old.boxes * gain, old.classes, points, old.counts)), plan
 
     def _plain_item(self, i: int, sample: Sample) -> Item:
-        """Picture i in its frame and nothing else, with the numbers that lead back to the original."""
+        """Image i in its frame and nothing else, with the numbers that lead back to the original."""
         picture = self.fetch(i)
         size = picture.image.shape[:2]
         plan = plan_letterbox(size, self.frame(i), scale_up=False)
@@ -213,7 +211,7 @@ class DetectionDataset:
 
 
 def _scale_labels(sample: Sample, size: Size) -> Labels:
-    """Labels of a sample in pixels of the picture resized to (height, width)."""
+    """Labels of a sample in pixels of the image resized to (height, width)."""
     gain = np.array([size[1] / sample.size[1], size[0] / sample.size[0]], dtype=np.float32)
     boxes = sample.boxes * np.concatenate([gain, gain])
     if not sample.segments:
@@ -235,5 +233,5 @@ def _no_labels() -> Labels:
     return Labels(np.zeros((0, 4), dtype=np.float32), np.zeros(0, dtype=np.int64))
 
 
-def _grey_picture(size: Size) -> np.ndarray:
+def _grey_image(size: Size) -> np.ndarray:
     return np.full((*size, 3), GREY, dtype=np.uint8)

@@ -2,7 +2,7 @@
 data/formats/listing.py turns into files.
 
     path: ../datasets/cells       # relative to the project's root or, failing that, to this YAML's own folder
-    train: images/train           # a folder, a list of folders, or a .txt list of pictures
+    train: images/train           # a folder, a list of folders, or a .txt list of images
     val: images/val
     test: images/test             # optional
     names: [disc, ring]           # or a mapping from 0 on; `nc`, if given, must be their number
@@ -14,8 +14,8 @@ data/formats/listing.py turns into files.
 
 VOC: `train: trainval` means ImageSets/Main/trainval.txt below `path` (`VOC2012/trainval` that below
 path/VOC2012, and the whole path to such a file does as well); annotations are looked up in
-Annotations/, pictures in JPEGImages/. COCO: `train: {images: train2017, annotations:
-annotations/instances_train2017.json}`, or only the JSON's path when its pictures are beside it.
+Annotations/, images in JPEGImages/. COCO: `train: {images: train2017, annotations:
+annotations/instances_train2017.json}`, or only the JSON's path when its images are beside it.
 Lists of these are allowed everywhere. The same mapping serves VOC with folders of its own.
 """
 
@@ -70,7 +70,7 @@ class DatasetInfo:
             raise UserError(f"task {task!r}: there are {', '.join(TASKS)}")
         found: tuple[Source, ...] = getattr(self, task)
         if not found:
-            raise UserError(f"{self.path}: no `{task}:`; add the folder of its pictures")
+            raise UserError(f"{self.path}: no `{task}:`; add the folder of its images")
         return found
 
     def locate(self, entry: str) -> Path:

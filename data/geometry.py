@@ -15,7 +15,7 @@ import numpy as np
 from utils.config import Hyperparameters
 
 Size = tuple[int, int]  # (height, width), pixels
-POLYGON_POINTS = 1000  # samples along a polygon when its part inside the picture is measured
+POLYGON_POINTS = 1000  # samples along a polygon when its part inside the image is measured
 MIN_SIDE_PX = 2
 MAX_ASPECT = 100
 
@@ -27,7 +27,7 @@ class Uniform(Protocol):
 
 
 def resized_size(size: Size, imgsz: int) -> Size:
-    """Size of a picture brought to a long side of imgsz, its proportions kept; fractions are
+    """Size of a image brought to a long side of imgsz, its proportions kept; fractions are
     rounded up.
     """
     ratio = imgsz / max(size)
@@ -36,9 +36,9 @@ def resized_size(size: Size, imgsz: int) -> Size:
 
 @dataclass(frozen=True, slots=True)
 class Letterbox:
-    """Where a picture comes to lie in its frame, pixels.
+    """Where a image comes to lie in its frame, pixels.
 
-    size: (height, width) of the frame. inner: (height, width) of the resized picture. corner: (top,
+    size: (height, width) of the frame. inner: (height, width) of the resized image. corner: (top,
     left) of it in the frame. ratio: (x, y) factors. pad: (x, y) unrounded, so that box_in_frame =
     box * ratio + pad.
     """
@@ -59,10 +59,10 @@ def plan_letterbox(
     scale_up: bool = True,
     stride: int = 32,
 ) -> Letterbox:
-    """Fit a picture of size into target with grey borders on both sides.
+    """Fit a image of size into target with grey borders on both sides.
 
     auto: only so much border as makes both sides multiples of stride. fill: stretch, no border.
-    scale_up: False keeps a smaller picture at its size.
+    scale_up: False keeps a smaller image at its size.
     """
     height, width = (target, target) if isinstance(target, int) else target
     ratio = min(height / size[0], width / size[1])
@@ -93,10 +93,10 @@ def plan_letterbox(
 def rect_shapes(
     sizes: np.ndarray, batch_size: int, grid: tuple[int, int, float]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Group pictures of like proportions, and give each batch the smallest frame that holds them.
+    """Group images of like proportions, and give each batch the smallest frame that holds them.
 
     sizes: [n, 2] (height, width). grid: (imgsz, stride, pad), pad in strides. Returns order [n],
-    the pictures' numbers from wide to tall, and shapes [batches, 2] (height, width); picture
+    the images' numbers from wide to tall, and shapes [batches, 2] (height, width); image
     order[k] belongs to batch k // batch_size.
     """
     imgsz, stride, pad = grid
@@ -135,7 +135,7 @@ class Affine:
         return not (any(self.perspective) or self.angle or any(self.shear))
 
     def matrix(self, source: Size, output: Size) -> np.ndarray:
-        """[3, 3] float64 taking (x, y, 1) of a picture of size source to one of size output: T S R
+        """[3, 3] float64 taking (x, y, 1) of a image of size source to one of size output: T S R
         P C.
 
         C puts the middle at 0, P bends, R turns and scales, S shears, T puts the middle at
@@ -185,7 +185,7 @@ def map_boxes(boxes: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 
 
 def clip_boxes(boxes: np.ndarray, size: Size) -> np.ndarray:
-    """Boxes [N, 4] cut to a picture of (height, width)."""
+    """Boxes [N, 4] cut to a image of (height, width)."""
     limit = np.array([size[1], size[0], size[1], size[0]], dtype=np.float32)
     return np.minimum(np.maximum(boxes, 0), limit)
 
@@ -193,13 +193,13 @@ def clip_boxes(boxes: np.ndarray, size: Size) -> np.ndarray:
 def polygon_boxes(
     points: np.ndarray, counts: np.ndarray, matrix: np.ndarray, size: Size
 ) -> np.ndarray:
-    """The hull [N, 4] float32 xyxy of the part of each mapped polygon that lies in a picture of
+    """The hull [N, 4] float32 xyxy of the part of each mapped polygon that lies in a image of
     (height, width).
 
     points: [Q, 2], the corners of N polygons one after the other, counts: [N] how many each has, at
-    least 1, both in the picture that matrix [3, 3] starts from. A hull is that of those of
+    least 1, both in the image that matrix [3, 3] starts from. A hull is that of those of
     POLYGON_POINTS samples, evenly spaced by corner number along the closed outline, that come to
-    lie in the picture; zeros if none does. The samples are never made: along an edge coordinates
+    lie in the image; zeros if none does. The samples are never made: along an edge coordinates
     are monotone, so that only the first and the last sample inside count, and where an edge enters
     and leaves is linear in homogeneous coordinates.
     """
@@ -228,7 +228,7 @@ def polygon_boxes(
 
 def _edge_inside(start: np.ndarray, end: np.ndarray, size: Size) -> tuple[np.ndarray, np.ndarray]:
     """Shares [E], [E] of the way from start to end [E, 3] (homogeneous) at which an edge enters and
-    leaves the picture.
+    leaves the image.
 
     Enter is above leave where no part is inside. After Liang and Barsky, ACM ToG 3(1), 1984.
     """

@@ -1,8 +1,8 @@
-"""Pictures: the header for the index, the pixels for everybody else. Files are only ever read.
+"""Images: the header for the index, the pixels for everybody else. Files are only ever read.
 
 Pillow reads headers (some 50 µs a file) and OpenCV decodes, with the same pixels as YOLOv5 has from
 it. Whatever Pillow and OpenCV disagree about (EXIF orientation, CMYK in TIFF) is settled here, so
-that the size in the index and the picture read later always agree.
+that the size in the index and the image read later always agree.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ SUFFIXES = frozenset(["bmp", "dng", "jpeg", "jpg", "mpo", "png", "tif", "tiff", 
 FORMATS = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")  # the JPEG reader finds MPO, several in a file
 UNREAD_SUFFIXES = frozenset(
     ["gif", "heic", "heif", "avif", "jp2", "jxl", "psd", "svg", "ppm", "pgm", "tga"]
-)  # pictures, but not for us
-MAX_PIXELS_PER_BYTE = 2000  # even a blank RGB picture has no more than 350 as PNG, 1000 as JPEG
-MIN_SIDE = 10  # pixels; smaller pictures hold nothing to learn from
+)  # images, but not for us
+MAX_PIXELS_PER_BYTE = 2000  # even a blank RGB image has no more than 350 as PNG, 1000 as JPEG
+MIN_SIDE = 10  # pixels; smaller images hold nothing to learn from
 ORIENTATION_TAG, BITS_TAG, WIDTH_TAG, HEIGHT_TAG = 274, 258, 256, 257  # of EXIF and TIFF
 PNG_START, PNG_DEPTH_AT = (
     b"\x89PNG\r\n\x1a\n",
@@ -59,7 +59,7 @@ DAMAGE = (
 
 
 class ImageError(Exception):
-    """A picture that cannot be used. kind: a few words that are the same for all such pictures;
+    """A image that cannot be used. kind: a few words that are the same for all such images;
     detail: this one's.
     """
 
@@ -87,7 +87,7 @@ def image_size(path: str | Path) -> tuple[int, int]:
 
 
 def check_image(path: str | Path) -> Header:
-    """Header of a picture that is whole, as far as can be seen without decoding it. Raises
+    """Header of a image that is whole, as far as can be seen without decoding it. Raises
     ImageError.
 
     The end mark of JPEG, the chunks of PNG and the length in WebP tell a whole file; others are
@@ -97,7 +97,7 @@ def check_image(path: str | Path) -> Header:
         header = _read_header(file)
         if min(header.size) < MIN_SIDE:
             raise ImageError(
-                "picture too small", f"{header.size[1]}x{header.size[0]}, below {MIN_SIDE} pixels"
+                "image too small", f"{header.size[1]}x{header.size[0]}, below {MIN_SIDE} pixels"
             )
         _check_whole(header.format, file)
     return header
@@ -106,7 +106,7 @@ def check_image(path: str | Path) -> Header:
 def read_image(path: str | Path) -> np.ndarray:
     """[H, W, 3] uint8 BGR, upright. Raises ImageError.
 
-    Gray and palette pictures become colour, alpha is left away (not blended), 16 bits become 8, the
+    Gray and palette images become colour, alpha is left away (not blended), 16 bits become 8, the
     first of several frames counts.
     """
     with _open_file(path) as file:
@@ -146,10 +146,10 @@ def _open_file(path: str | Path) -> IO[bytes]:
     try:
         return open(path, "rb")
     except FileNotFoundError:
-        raise ImageError("picture missing", str(path)) from None
+        raise ImageError("image missing", str(path)) from None
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
         raise ImageError(
-            "picture unreadable", getattr(error, "strerror", None) or str(error)
+            "image unreadable", getattr(error, "strerror", None) or str(error)
         ) from None
 
 
@@ -177,10 +177,10 @@ def _open_with_pillow(file: IO[bytes]) -> Image.Image:
 def _unknown_kind(start: bytes) -> str:
     for signature, name in SIGNATURES:
         if start.startswith(signature):
-            return f"{name} file, not a supported picture"
+            return f"{name} file, not a supported image"
     if start[4:8] == b"ftyp":
-        return f"{start[8:12].decode('ascii', 'replace').upper()} file, not a supported picture"
-    return "not a picture, or damaged"
+        return f"{start[8:12].decode('ascii', 'replace').upper()} file, not a supported image"
+    return "not a image, or damaged"
 
 
 def _read_header(file: IO[bytes]) -> Header:

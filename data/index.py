@@ -1,7 +1,7 @@
-"""Dataset YAML -> pictures and labels in packed arrays, a DatasetIndex: the light list that
+"""Dataset YAML -> images and labels in packed arrays, a DatasetIndex: the light list that
 data/dataset.py reads from.
 
-A picture costs its path, its size and 24 bytes a box: 100,000 pictures take tens of megabytes, and
+A image costs its path, its size and 24 bytes a box: 100,000 images take tens of megabytes, and
 go to a worker as a dozen buffers. The scan behind it (data/formats/listing.py,
 data/scanning/scan.py) is kept in a cache of the project's own.
 """
@@ -34,11 +34,11 @@ MIN_VISIBLE_PX = 3  # objects with a side below this are hardly learnt
 
 @dataclass(frozen=True, eq=False)
 class DatasetIndex:
-    """n pictures with M boxes in all.
+    """n images with M boxes in all.
 
     names: class number -> name. sizes: [n, 2] int32 (height, width). boxes: [M, 4] float32 xyxy,
-    pixels of the original picture. classes: [M] int64. offsets: [n+1] int64, boxes
-    offsets[i]:offsets[i+1] belong to picture i. path_bytes, path_offsets [n+1]: all paths in one
+    pixels of the original image. classes: [M] int64. offsets: [n+1] int64, boxes
+    offsets[i]:offsets[i+1] belong to image i. path_bytes, path_offsets [n+1]: all paths in one
     array. points [P, 2] float32, point_offsets [M+1]: a polygon for each box, no points if it has
     none. report: what the scan met.
     """
@@ -87,7 +87,7 @@ class DatasetIndex:
 
     def __getitem__(self, number: int) -> Sample:
         if not -len(self) <= number < len(self):
-            raise IndexError(f"picture {number} of {len(self)}")
+            raise IndexError(f"image {number} of {len(self)}")
         number = int(number) % len(self)
         rows = slice(*self.offsets[number : number + 2])
         ends = self.point_offsets[rows.start : rows.stop + 1]
@@ -101,7 +101,7 @@ class DatasetIndex:
         return (self[number] for number in range(len(self)))
 
     def path(self, number: int) -> str:
-        """Where picture `number` is."""
+        """Where image `number` is."""
         return os.fsdecode(
             self.path_bytes[slice(*self.path_offsets[number : number + 2])].tobytes()
         )
@@ -124,7 +124,7 @@ class DatasetIndex:
         return {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
 
     def subset(self, indices: Sequence[int] | np.ndarray) -> DatasetIndex:
-        """The index of these pictures only, in this order."""
+        """The index of these images only, in this order."""
         return DatasetIndex.pack([self[int(number)] for number in indices], self.names, self.report)
 
     def as_single_class(self) -> DatasetIndex:
@@ -148,9 +148,9 @@ def load_dataset(
     """Index one split ("train", "val" or "test") of a dataset YAML, from the cache if nothing has
     changed.
 
-    imgsz_hint: the size that pictures will be trained at; objects too small to see there are
+    imgsz_hint: the size that images will be trained at; objects too small to see there are
     counted in the report. Raises UserError when there is nothing to work with: no folder, no
-    picture, no label file, a class beyond names.
+    image, no label file, a class beyond names.
     """
     info = read_dataset_yaml(path_yaml)
     if info.generator:
@@ -172,7 +172,7 @@ def load_split(info: DatasetInfo, task: str, single_cls: bool = False) -> Datase
 
 
 def _note_small(index: DatasetIndex, imgsz: int) -> DatasetIndex:
-    """Say in the report how many objects nearly vanish when pictures are scaled to imgsz pixels."""
+    """Say in the report how many objects nearly vanish when images are scaled to imgsz pixels."""
     gains = imgsz / index.sizes.max(axis=1)
     sides = (index.boxes[:, 2:] - index.boxes[:, :2]).min(axis=1) * np.repeat(
         gains, np.diff(index.offsets)
@@ -253,12 +253,12 @@ def _find_class(file: str, class_count: int) -> tuple[int, str]:
 
 
 def _check_usable(index: DatasetIndex, info: DatasetInfo, task: str, split: Split) -> None:
-    """Raise UserError when no picture or no label is left."""
+    """Raise UserError when no image or no label is left."""
     report = index.report
     if not len(index):
         first = next(iter(report.entries), None)
         why = f"; the first, {first.file}: {first.reason}" if first else ""
-        raise UserError(f"{info.path}: {task}: none of {report.total} pictures can be used{why}")
+        raise UserError(f"{info.path}: {task}: none of {report.total} images can be used{why}")
     if not report.found:
         rule = (
             f"{split.rule}, e.g. {split.stamped[-report.total]}"
@@ -266,7 +266,7 @@ def _check_usable(index: DatasetIndex, info: DatasetInfo, task: str, split: Spli
             else split.rule
         )
         raise UserError(
-            f"{info.path}: {task}: none of {report.total} pictures has a label file; {rule}"
+            f"{info.path}: {task}: none of {report.total} images has a label file; {rule}"
         )
     unknown = [entry.kind for entry in report.entries if entry.kind.startswith(UNKNOWN_CLASS)]
     strange = sorted({kind.removeprefix(UNKNOWN_CLASS) for kind in unknown})

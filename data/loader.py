@@ -38,7 +38,7 @@ class LoaderOptions:
     """Who gets which items, in which order, by how many processes.
 
     workers: processes, exactly so many; 0 reads in this one (see choose_workers). image_weights:
-    [n] relative chances of pictures, drawn with replacement. rank, world: this process's share of
+    [n] relative chances of images, drawn with replacement. rank, world: this process's share of
     every batch. pin_memory: for CUDA. start_method: fork or spawn; None takes fork where it is
     safe.
     """
@@ -57,7 +57,7 @@ class RawBatch(NamedTuple):
 
     images: [B, H, W, 3] uint8, a tensor in shared memory, or an array if it goes through a pipe.
     targets: [T, 6]. rows: per item its index, original size, gain and pad. failures: (path, reason)
-    of pictures that were not read.
+    of images that were not read.
     """
 
     images: Any
@@ -67,7 +67,7 @@ class RawBatch(NamedTuple):
 
 
 def choose_workers(requested: int, device_type: str, batch_size: int) -> int:
-    """How many loader processes to use, at most requested: no more than cores or pictures in a
+    """How many loader processes to use, at most requested: no more than cores or images in a
     batch.
 
     Where the processor also computes the network (device_type cpu), one for four cores: it decodes
@@ -91,7 +91,7 @@ def build_loader(index: Any, settings: DatasetSettings, **options: Any) -> Loade
 class Loader:
     """Iterates over the Batches of the epoch that set_epoch chose.
 
-    failures: path -> reason of pictures that could not be read so far; each is told once on stderr.
+    failures: path -> reason of images that could not be read so far; each is told once on stderr.
     Raises UserError when a worker process dies.
     """
 
@@ -123,7 +123,7 @@ class Loader:
         self._plan.mosaic = False
 
     def set_weights(self, weights: np.ndarray | None) -> None:
-        """From the next iteration on, draw pictures with these relative chances [n], or each once
+        """From the next iteration on, draw images with these relative chances [n], or each once
         for None.
         """
         self._plan.weights = weights
@@ -137,7 +137,7 @@ class Loader:
     def _finish(self, raw: RawBatch) -> Batch:
         for path, reason in raw.failures:
             if path not in self.failures:
-                print(f"{path}: {reason}; used as an empty grey picture", file=sys.stderr)
+                print(f"{path}: {reason}; used as an empty grey image", file=sys.stderr)
                 self.failures[path] = reason
         indices, sizes, gains, pads = zip(*raw.rows, strict=True)
         paths = tuple(self.dataset.index.path(i) for i in indices)
@@ -245,7 +245,7 @@ def _as_it_is(batch: Any) -> Any:
 
 
 def _calm_opencv() -> None:
-    """One thread per process for OpenCV: small pictures gain nothing from more, and the network
+    """One thread per process for OpenCV: small images gain nothing from more, and the network
     needs the cores.
     """
     import cv2

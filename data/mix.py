@@ -1,7 +1,7 @@
-"""Several pictures in one: mosaic of four or nine, mixup, copy-paste. No data set here: fetch(i) is
+"""Several images in one: mosaic of four or nine, mixup, copy-paste. No data set here: fetch(i) is
 an argument.
 
-data/dataset.py draws and calls; pictures come from its fetch, geometry from data/geometry.py. A
+data/dataset.py draws and calls; images come from its fetch, geometry from data/geometry.py. A
 mosaic is tiles on a canvas, of which an affine map cuts the output. Where the map is upright (the
 usual case) each tile is resized straight into the output, and the canvas is never made.
 """
@@ -42,24 +42,24 @@ class Labels:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class Image:
     """image: [H, W, 3] uint8 RGB, not to be written to. labels: in pixels of image."""
 
     image: np.ndarray
     labels: Labels
 
 
-Fetch = Callable[[int], Picture]
+Fetch = Callable[[int], Image]
 Result = tuple[np.ndarray, np.ndarray, np.ndarray]  # image [H, W, 3], boxes [N, 4], classes [N]
 
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A picture with the (x, y) place of its top left corner on a canvas; parts beyond the canvas
+    """A image with the (x, y) place of its top left corner on a canvas; parts beyond the canvas
     are cut off.
     """
 
-    picture: Picture
+    picture: Image
     origin: tuple[int, int]
 
 
@@ -76,7 +76,7 @@ class View:
 class Mosaic:
     """The draws of one mosaic.
 
-    members: numbers of four or nine pictures. corner: (x, y), for four where they meet, for nine
+    members: numbers of four or nine images. corner: (x, y), for four where they meet, for nine
     where the canvas is cut out. paste_share and paste_seed: of copy-paste.
     """
 
@@ -90,7 +90,7 @@ class Mosaic:
 def draw_mosaic(
     rng: np.random.Generator, first: int, pool: Sequence[int], imgsz: int, hyp: Hyperparameters
 ) -> Mosaic:
-    """Draw a mosaic of picture first and others from pool, with replacement, in random places."""
+    """Draw a mosaic of image first and others from pool, with replacement, in random places."""
     nine = bool(hyp.mosaic9) and rng.random() < hyp.mosaic9
     others = rng.integers(len(pool), size=8 if nine else 3)
     members = np.array([first, *(pool[k] for k in others)])
@@ -102,10 +102,10 @@ def draw_mosaic(
 
 def make_mosaic(draw: Mosaic, fetch: Fetch, imgsz: int) -> Result:
     """Fetch the members and return the mosaic, imgsz x imgsz, with its boxes."""
-    pictures = [fetch(i) for i in draw.members]
-    place = _origins_of_four if len(pictures) == 4 else _origins_of_nine
-    origins = place([picture.image.shape[:2] for picture in pictures], draw.corner, imgsz)
-    tiles = [Tile(picture, origin) for picture, origin in zip(pictures, origins, strict=True)]
+    images = [fetch(i) for i in draw.members]
+    place = _origins_of_four if len(images) == 4 else _origins_of_nine
+    origins = place([picture.image.shape[:2] for picture in images], draw.corner, imgsz)
+    tiles = [Tile(picture, origin) for picture, origin in zip(images, origins, strict=True)]
     view = View((2 * imgsz, 2 * imgsz), (imgsz, imgsz), draw.affine)
     return compose(tiles, view, (draw.paste_share, draw.paste_seed))
 
@@ -294,10 +294,10 @@ def _map_by_tile(labels: Labels, maps: np.ndarray, lengths: np.ndarray) -> Label
 
 
 def mixup(first: Result, second: Result, share: float) -> Result:
-    """Both pictures over each other, share of the first, with the boxes of both (mixup, arXiv
+    """Both images over each other, share of the first, with the boxes of both (mixup, arXiv
     1710.09412).
 
-    The picture is made in the first one's memory.
+    The image is made in the first one's memory.
     """
     import cv2
 

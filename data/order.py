@@ -1,4 +1,4 @@
-"""The order of an epoch: which picture goes into which batch of which process. A pure function of
+"""The order of an epoch: which image goes into which batch of which process. A pure function of
 seed and epoch.
 
 data/loader.py asks for the batches of an epoch and sends their keys to the processes that read.
@@ -15,7 +15,7 @@ import numpy as np
 from data.dataset import ItemKey
 from utils.seeds import stream
 
-POOL_SIZE = 64  # pictures drawn by weight that may join one item's mosaic
+POOL_SIZE = 64  # images drawn by weight that may join one item's mosaic
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Order:
     weights: np.ndarray | None = None
 
     def numbers(self, count: int) -> np.ndarray:
-        """[count] numbers of pictures, for all processes together."""
+        """[count] numbers of images, for all processes together."""
         rng = stream(self.seed, self.epoch, "order")
         if self.weights is not None:
             steps = np.cumsum(self.weights, dtype=np.float64)
@@ -50,7 +50,7 @@ class Order:
         """This process's keys, a list per batch; all processes get equally many batches of equal
         sizes.
 
-        A global batch is the same pictures whatever the number of processes. What is missing at the
+        A global batch is the same images whatever the number of processes. What is missing at the
         end is taken from the start.
         """
         numbers = self.numbers(count)
@@ -64,7 +64,7 @@ class Order:
             ]
 
     def rect_batches(self, order: np.ndarray, share: Share) -> Iterator[list[ItemKey]]:
-        """As batches, for groups of batch_size pictures in order, which stay together; only the
+        """As batches, for groups of batch_size images in order, which stay together; only the
         groups are shuffled.
         """
         groups = np.array_split(order, range(share.batch_size, len(order), share.batch_size))
@@ -74,8 +74,8 @@ class Order:
             yield [ItemKey(int(i), self.epoch) for i in groups[turns[k]]]
 
     def _pool(self, numbers: np.ndarray, place: int) -> tuple[int, ...]:
-        """With weights the other pictures of a mosaic come from this epoch's draws; without, from
-        all pictures: ().
+        """With weights the other images of a mosaic come from this epoch's draws; without, from
+        all images: ().
         """
         if self.weights is None:
             return ()

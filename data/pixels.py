@@ -1,10 +1,10 @@
-"""Decoded pictures, resized to the training size and kept: in shared memory, in a file of the
+"""Decoded images, resized to the training size and kept: in shared memory, in a file of the
 project, or not at all.
 
 Paths and sizes come from data/index.py, pixels from data/images.py; data/dataset.py asks for
-picture i. The cache is one packed array with a place for every picture. Whoever needs a picture
+image i. The cache is one packed array with a place for every image. Whoever needs a image
 first, in whatever process, fills its place, so nothing has to be waited for at the start. Nothing
-is ever written beside the user's pictures.
+is ever written beside the user's images.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ DISK_SHARE = 0.9  # of the free disk that a cache may take
 
 
 @dataclass(frozen=True, slots=True)
-class PictureList:
-    """What is read: the pictures of a data.index.DatasetIndex, resized to the long side imgsz,
+class ImageList:
+    """What is read: the images of a data.index.DatasetIndex, resized to the long side imgsz,
     pixels.
 
     smooth: average areas when shrinking, as YOLOv5 does without augmentation; otherwise always
@@ -46,7 +46,7 @@ class PictureList:
     smooth: bool
 
     def read(self, i: int) -> np.ndarray:
-        """Decode and resize picture i: [h, w, 3] uint8 RGB.
+        """Decode and resize image i: [h, w, 3] uint8 RGB.
 
         Raises ImageError, also when the file has changed size.
         """
@@ -56,7 +56,7 @@ class PictureList:
         image, size = read_image(sample.path), sample.size
         if image.shape[:2] != size:
             found = f"{image.shape[1]}x{image.shape[0]}"
-            raise ImageError("picture changed", f"is {found}, was {size[1]}x{size[0]} when indexed")
+            raise ImageError("image changed", f"is {found}, was {size[1]}x{size[0]} when indexed")
         target = resized_size(size, self.imgsz)
         return cv2.cvtColor(
             resize(image, target, self.smooth and max(target) < max(size)), cv2.COLOR_BGR2RGB
@@ -70,7 +70,7 @@ class PictureList:
         return np.array(sizes, dtype=np.int64).reshape(-1, 2)
 
     def key(self) -> str:
-        """A name that changes with any picture's path, length or time of change, and with how it is
+        """A name that changes with any image's path, length or time of change, and with how it is
         resized.
         """
         digest = blake2b(f"{self.imgsz} {self.smooth} RGB".encode(), digest_size=16)
@@ -89,22 +89,22 @@ def _file_state(path: str) -> str:
 
 
 class PixelSource:
-    """Picture i, decoded and resized, from a cache where there is one.
+    """Image i, decoded and resized, from a cache where there is one.
 
     mode: ram, disk or no. In ram the array is anonymous memory that forked workers share; a spawned
     worker cannot see it and reads the files. On disk it is a file in folder, and every process maps
     it. Raises OSError if there is no room for that.
     """
 
-    def __init__(self, pictures: PictureList, mode: str = "no", folder: Path | None = None) -> None:
-        self.pictures, self.mode = pictures, mode
+    def __init__(self, images: ImageList, mode: str = "no", folder: Path | None = None) -> None:
+        self.images, self.mode = images, mode
         self.files: tuple[Path, Path] | None = None
         self._pixels = self._filled = np.zeros(0, dtype=np.uint8)
         if mode != "no":
-            self._sizes = pictures.resized_sizes()
+            self._sizes = images.resized_sizes()
             self._offsets = np.concatenate([[0], np.cumsum(self._sizes.prod(1) * 3)])
         if mode == "disk":
-            key, folder = pictures.key(), folder or cache_folder()
+            key, folder = images.key(), folder or cache_folder()
             # After a crash of the machine marks may have reached the disk before pixels: marks hold
             # for one boot only.
             self.files = (folder / f"{key}.pixels", folder / f"{key}.{_boot_name()}.filled")
@@ -113,7 +113,7 @@ class PixelSource:
             self._open()
 
     def __len__(self) -> int:
-        return len(self.pictures.index)
+        return len(self.images.index)
 
     def __getitem__(self, i: int) -> np.ndarray:
         """[h, w, 3] uint8 RGB, not to be written to.
@@ -121,10 +121,10 @@ class PixelSource:
         Raises ImageError or OSError if the file cannot be read.
         """
         if self.mode == "no":
-            return self.pictures.read(i)
+            return self.images.read(i)
         view = self._pixels[self._offsets[i] : self._offsets[i + 1]].reshape(*self._sizes[i], 3)
         if not self._filled[i]:
-            view[...] = self.pictures.read(i)
+            view[...] = self.images.read(i)
             self._filled[i] = 1  # after the pixels, so that nobody sees a half-filled place
         view.flags.writeable = False
         return view
@@ -196,14 +196,14 @@ def _boot_name() -> str:
 
 
 def open_pixels(
-    pictures: PictureList, cache: str, copies: int = 1, folder: Path | None = None
+    images: ImageList, cache: str, copies: int = 1, folder: Path | None = None
 ) -> PixelSource:
     """A PixelSource with the cache that was asked for (auto, ram, disk, no), or none if it does not
     fit; says so.
 
     copies: processes that will hold one each. folder: for the disk, the project's own if left out.
     """
-    need = int(pictures.resized_sizes().prod(1).sum()) * 3 if cache != "no" else 0
+    need = int(images.resized_sizes().prod(1).sum()) * 3 if cache != "no" else 0
     if cache in ("ram", "auto"):
         free = available_memory()
         fits = need * copies <= free * MEMORY_SHARE
@@ -214,10 +214,10 @@ def open_pixels(
             )
         cache = "ram" if fits else "no"
     try:
-        return PixelSource(pictures, cache, folder)
+        return PixelSource(images, cache, folder)
     except OSError as error:
         _say(f"--cache {cache}: {error.strerror}; not caching")
-        return PixelSource(pictures)
+        return PixelSource(images)
 
 
 def available_memory() -> int:

@@ -1,7 +1,7 @@
 """What a scan of a data set met: filled by data/scanning, kept in DatasetIndex.report, printed and
 saved by programs.
 
-Nothing is dropped in silence: every picture left out, every row dropped and every oddity kept is an
+Nothing is dropped in silence: every image left out, every row dropped and every oddity kept is an
 Entry.
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 
 from utils.files import atomic_write
 
-LEFT_OUT = "picture left out"
+LEFT_OUT = "image left out"
 DROPPED = "row dropped"
 KEPT = "kept"
 EXAMPLE_WIDTH = 60  # characters of an example's path shown in the terminal; the file has all of it
@@ -41,8 +41,8 @@ class Entry:
 class ScanReport:
     """Counts and entries of one split.
 
-    total: pictures listed. found, missing: label files that are there or not. empty: label files
-    without a row. corrupt: pictures left out. origin: where the labels come from this time (a scan
+    total: images listed. found, missing: label files that are there or not. empty: label files
+    without a row. corrupt: images left out. origin: where the labels come from this time (a scan
     or the cache). notes: sentences on the split as a whole.
     """
 
@@ -62,10 +62,10 @@ class ScanReport:
     def summary(self) -> str:
         """One line of counts, and the notes."""
         parts = [
-            f"{self.total:,} pictures",
+            f"{self.total:,} images",
             f"{self.found:,} label files ({self.empty:,} empty)",
             f"{self.missing:,} without one (background)",
-            f"{self.corrupt:,} pictures left out",
+            f"{self.corrupt:,} images left out",
             f"{self.rows_dropped:,} rows dropped",
         ]
         return "\n".join([f"{', '.join(parts)} [{self.origin}]", *self.notes])

@@ -1,4 +1,4 @@
 """Networks: graphs in YAML, the blocks they name, heads and losses.
 
-Pictures come from data/, results go to scripts.
+Images come from data/, results go to scripts.
 """

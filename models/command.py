@@ -56,9 +56,9 @@ class BuildConfig:
         False, "with --lint: write corrected copies, NAME_fixed.yaml beside each file, or --out"
     )
     imgsz: int = flag(
-        640, "side of the picture that costs refer to, pixels", aliases=("--img", "--img-size")
+        640, "side of the image that costs refer to, pixels", aliases=("--img", "--img-size")
     )
-    batch_size: int = flag(1, "pictures at once")
+    batch_size: int = flag(1, "images at once")
     device: str = flag("", "where --profile runs: 0, cpu, mps; '' chooses")
     profile: bool = flag(
         False, "add milliseconds and memory of each row", aliases=("--line-profile",)

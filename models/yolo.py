@@ -122,10 +122,10 @@ def _activation(graph: Graph) -> nn.Module:
 class DetectionModel(nn.Module):
     """The network of a graph.
 
-    graph: as load_graph gives it. channels: of the pictures. class_count and anchors (levels of w,
+    graph: as load_graph gives it. channels: of the images. class_count and anchors (levels of w,
     h, w, h … in pixels, or a number per level) override the graph's. seed: of the initial weights.
     names: of the classes. Raises UserError if the graph cannot run; `warnings` lists what runs but
-    looks wrong, `map_sizes` the (height, width) of each row's map but the head's for a picture of
+    looks wrong, `map_sizes` the (height, width) of each row's map but the head's for a image of
     PROBE px (models/graph/walk.py).
     """
 
@@ -197,7 +197,7 @@ class DetectionModel(nn.Module):
         with anchors.
 
         In eval mode (decoded [B, N, 5 + nc], raw maps); with augment (decoded, None), its rows
-        found in three sizes of the picture. Without anchors raw maps are [B, 4 * reg_max + nc, ny,
+        found in three sizes of the image. Without anchors raw maps are [B, 4 * reg_max + nc, ny,
         nx] and decoded is [B, N, 4 + nc].
         """
         if not augment:
@@ -242,7 +242,7 @@ class DetectionModel(nn.Module):
 
 def _reset_norms(network: nn.Module, family: str) -> None:
     """YOLO's constants, and the statistics that fresh YOLOv5s have, which measured strides on a
-    black picture.
+    black image.
     """
     for norm in network.modules():
         if type(norm) is nn.BatchNorm2d:

@@ -57,7 +57,7 @@ class ColourModel(nn.Module):
 
 
 def scene(size: tuple[int, int], patches: list[tuple[int, int, int, int, int]]) -> np.ndarray:
-    """Grey picture (height, width) with patches (class, x1, y1, x2, y2)."""
+    """Grey image (height, width) with patches (class, x1, y1, x2, y2)."""
     image = np.full((*size, 3), 90, np.uint8)
     for class_id, x1, y1, x2, y2 in patches:
         image[y1:y2, x1:x2] = COLOURS[class_id]
@@ -119,7 +119,7 @@ def test_predict_takes_frames_too(model):
     assert [len(found.boxes) for found in predict(model, frames)] == [1, 2, 3]
 
 
-def test_all_outputs_of_a_picture(model, tmp_path, capsys):
+def test_all_outputs_of_a_image(model, tmp_path, capsys):
     main(["--source", "a.png", "--save-txt", "--save-conf", "--save-csv", "--save-crop"])
     folder = tmp_path / "runs" / "detect" / "exp"
     files = {
@@ -165,7 +165,7 @@ def test_runs_are_numbered(model):
     assert [folder.name for folder in folders] == ["exp", "exp2", "exp"]
 
 
-def test_pictures_of_one_name_do_not_meet(model, tmp_path):
+def test_images_of_one_name_do_not_meet(model, tmp_path):
     for name in ("x/a.jpg", "y/a.jpg", "z/ä b.jpg"):
         (tmp_path / name).parent.mkdir()
         content = cv2.imencode(".jpg", scene((64, 64), [(0, 5, 5, 50, 50)]))[1]
@@ -187,7 +187,7 @@ def test_filters(model, capsys):
     assert "96x192 (no detections), " in capsys.readouterr().out
 
 
-def test_unreadable_pictures_do_not_stop_the_rest(model, tmp_path, capsys):
+def test_unreadable_images_do_not_stop_the_rest(model, tmp_path, capsys):
     (tmp_path / "b.jpg").write_bytes(b"\xff\xd8")
     assert run_main(main, ["--source", str(tmp_path)]) == 0
     out = capsys.readouterr().out

@@ -130,7 +130,7 @@ def test_a_comparison_of_nothing_with_nothing_is_not_called_one(tmp_path, capsys
 def suppressed(
     model: DetectionModel, images: torch.Tensor, most: int, conf: float = 0.05
 ) -> torch.Tensor:
-    """What detect.py finds in one picture."""
+    """What detect.py finds in one image."""
     with torch.no_grad():
         decoded = model(images)[0]
     return non_max_suppression(decoded, NMSSettings(conf, 0.5, most), objectness=model.objectness)[

@@ -85,7 +85,7 @@ def test_a_run_leaves_what_yolov5_leaves(material: list[str], tmp_path: Path) ->
     assert rows[1]["train/box_loss"] > 0
     assert rows[1]["val/obj_loss"] > 0
     scores = json.loads((folder / "metrics.json").read_text())
-    assert (scores["epochs"], scores["train_pictures"]) == (2, 10)
+    assert (scores["epochs"], scores["train_images"]) == (2, 10)
     assert scores["memory_mb"] > 50
     assert max(row["metrics/mAP_0.5:0.95"] for row in rows) == pytest.approx(
         scores["map"], abs=0.01
@@ -502,7 +502,7 @@ def torchrun(material: list[str], folder: Path, *flags: str) -> Path:
 
 @pytest.mark.slow
 def test_two_processes_learn_what_one_learns(material: list[str], tmp_path: Path) -> None:
-    """The same pictures, the same mean gradient: only batch statistics differ, as each process has
+    """The same images, the same mean gradient: only batch statistics differ, as each process has
     its own half.
     """
     flags = ("--epochs", "3", "--precision", "fp32", "--noautoanchor", "--patience", "2")

@@ -22,7 +22,7 @@ from utils.files import ROOT, save_yaml
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six pictures with a square each, two classes, as a YOLO data set."""
+    """Six images with a square each, two classes, as a YOLO data set."""
     root = tmp_path_factory.mktemp("set")
     rng = np.random.default_rng(0)
     for number in range(6):
@@ -155,7 +155,7 @@ def test_an_ensemble_pools_the_boxes(data: Path, weights: Path, tmp_path: Path) 
     assert twice.map == pytest.approx(alone.map, abs=1e-6)  # suppression removes every doubled box
 
 
-def test_speed_measures_square_pictures(data: Path, weights: Path, tmp_path: Path) -> None:
+def test_speed_measures_square_images(data: Path, weights: Path, tmp_path: Path) -> None:
     flags = [
         "--task",
         "speed",

@@ -79,17 +79,17 @@ def write_data(folder: Path, train: int = 10, val: int = 4, side: int = 64) -> P
         for kind in ("images", "labels"):
             (folder / kind / split).mkdir(parents=True, exist_ok=True)
         for number in range(count):
-            picture = draw.integers(90, 160, (side, side, 3), dtype=np.uint8)
+            image = draw.integers(90, 160, (side, side, 3), dtype=np.uint8)
             rows = []
             for _ in range(2):
                 kind, size = int(draw.integers(2)), int(draw.integers(side // 5, side // 2))
                 x, y = (int(value) for value in draw.integers(0, side - size, 2))
-                picture[y : y + size, x : x + size] = 240 if kind == 0 else 10
+                image[y : y + size, x : x + size] = 240 if kind == 0 else 10
                 rows.append(
                     f"{kind} {(x + size / 2) / side} {(y + size / 2) / side} {size / side}"
                     f" {size / side}"
                 )
-            cv2.imwrite(str(folder / "images" / split / f"{number:03d}.png"), picture)
+            cv2.imwrite(str(folder / "images" / split / f"{number:03d}.png"), image)
             (folder / "labels" / split / f"{number:03d}.txt").write_text("\n".join(rows) + "\n")
     path = folder / "data.yaml"
     content = {

@@ -1,7 +1,7 @@
-"""Box geometry: forms, clipping, overlaps, and the way back to the original picture.
+"""Box geometry: forms, clipping, overlaps, and the way back to the original image.
 
 Called by the data transforms, the losses, NMS and the metrics. Inside the program a box is xyxy in
-pixels; the other forms are centre-size (xywh) and centre-size divided by the picture's sides. [...,
+pixels; the other forms are centre-size (xywh) and centre-size divided by the image's sides. [...,
 4] functions take tensors or arrays.
 """
 
@@ -45,7 +45,7 @@ def xywh_to_xyxy(boxes: Boxes) -> Boxes:
 
 
 def clip_boxes(boxes: Boxes, size: tuple[int, int]) -> Boxes:
-    """Corners [..., 4+] in pixels, cut off at the borders of a picture of size (h, w); further
+    """Corners [..., 4+] in pixels, cut off at the borders of a image of size (h, w); further
     columns stay.
     """
     out = _copy(boxes)
@@ -56,7 +56,7 @@ def clip_boxes(boxes: Boxes, size: tuple[int, int]) -> Boxes:
 
 
 def normalise(boxes: Boxes, size: tuple[int, int]) -> Boxes:
-    """Corners in pixels [..., 4] -> centre and size as shares of a picture of size (h, w): the form
+    """Corners in pixels [..., 4] -> centre and size as shares of a image of size (h, w): the form
     of label files.
     """
     out = xyxy_to_xywh(boxes)
@@ -68,7 +68,7 @@ def normalise(boxes: Boxes, size: tuple[int, int]) -> Boxes:
 def denormalise(
     boxes: Boxes, size: tuple[int, int], pad: tuple[float, float] = (0.0, 0.0)
 ) -> Boxes:
-    """Label-file form [..., 4] -> corners in pixels of a picture of size (h, w), moved by pad (x,
+    """Label-file form [..., 4] -> corners in pixels of a image of size (h, w), moved by pad (x,
     y).
     """
     out = xywh_to_xyxy(boxes)
@@ -92,7 +92,7 @@ def to_original(
 def letterbox_geometry(
     size: tuple[int, int], original: tuple[int, int]
 ) -> tuple[float, tuple[float, float]]:
-    """The gain and the (x, y) pad with which a picture of `original` (h, w) was centred in `size`
+    """The gain and the (x, y) pad with which a image of `original` (h, w) was centred in `size`
     (h, w).
     """
     gain = min(size[0] / original[0], size[1] / original[1])
@@ -100,7 +100,7 @@ def letterbox_geometry(
 
 
 def scale_boxes(boxes: Boxes, size: tuple[int, int], original: tuple[int, int]) -> Boxes:
-    """Corners [..., 4+] in a letterboxed picture of size (h, w) -> pixels of the original (h, w),
+    """Corners [..., 4+] in a letterboxed image of size (h, w) -> pixels of the original (h, w),
     clipped.
     """
     gain, pad = letterbox_geometry(size, original)

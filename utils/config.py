@@ -75,7 +75,7 @@ class Hyperparameters:
     flipud: float = 0.0
     fliplr: float = 0.5
     mosaic: float = 1.0
-    mosaic9: float = 0.0  # share of mosaics that take nine pictures instead of four
+    mosaic9: float = 0.0  # share of mosaics that take nine images instead of four
     mixup: float = 0.0
     copy_paste: float = 0.0
 
@@ -140,7 +140,7 @@ class Hyperparameters:
         return []
 
     def loss_gains(self, levels: int, class_count: int, imgsz: int) -> tuple[float, float, float]:
-        """Gains of (box, obj, cls), scaled to the number of levels, classes and the picture size as
+        """Gains of (box, obj, cls), scaled to the number of levels, classes and the image size as
         YOLOv5 does.
         """
         share = 3 / levels
@@ -229,12 +229,12 @@ class TrainConfig:
         "hyperparameter YAML; '' takes the data set's suggestion, else"
         " data/hyps/hyp.scratch-low.yaml, for graphs without anchors data/hyps/hyp.v8.yaml",
     )
-    epochs: int = flag(100, "number of passes over the training pictures")
+    epochs: int = flag(100, "number of passes over the training images")
     batch_size: int = flag(
-        16, "pictures a step, over all devices; -1 finds what fits (CUDA)", aliases=("--batch",)
+        16, "images a step, over all devices; -1 finds what fits (CUDA)", aliases=("--batch",)
     )
     imgsz: int = flag(
-        640, "side of the training and validation pictures, pixels", aliases=("--img", "--img-size")
+        640, "side of the training and validation images, pixels", aliases=("--img", "--img-size")
     )
     rect: bool = flag(False, "batches of like aspect ratio instead of squares")
     resume: str = flag(
@@ -246,17 +246,17 @@ class TrainConfig:
     nosave: bool = flag(False, "write only the final checkpoint")
     noval: bool = flag(False, "validate only after the final epoch")
     noautoanchor: bool = flag(False, "keep the anchors, however badly they fit")
-    noplots: bool = flag(False, "draw no pictures")
+    noplots: bool = flag(False, "draw no images")
     cache: str = flag(
         "auto",
-        "keep decoded pictures: ram, disk, no, or auto (ram if it fits)",
+        "keep decoded images: ram, disk, no, or auto (ram if it fits)",
         nargs="?",
         const="ram",
         choices=("auto", "ram", "disk", "no"),
     )
-    image_weights: bool = flag(False, "draw pictures of badly found classes more often")
+    image_weights: bool = flag(False, "draw images of badly found classes more often")
     device: str = flag("", "cuda device such as 0 or 0,1, or cpu, or mps; '' chooses")
-    multi_scale: bool = flag(False, "vary the picture size by half either way")
+    multi_scale: bool = flag(False, "vary the image size by half either way")
     single_cls: bool = flag(False, "treat all classes as one")
     optimizer: str = flag(
         "SGD",

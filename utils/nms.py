@@ -1,4 +1,4 @@
-"""Non-maximum suppression: a head's decoded boxes -> the detections of each picture.
+"""Non-maximum suppression: a head's decoded boxes -> the detections of each image.
 
 Takes what models/yolo.py returns in evaluation mode; val.py and detect.py use the result. There is
 no time limit: a busy machine makes it slower, never different.
@@ -18,7 +18,7 @@ from utils.errors import UserError
 
 # moves classes apart so that one suppression serves all; float32 and this value as in YOLOv5
 CLASS_OFFSET_PX = 7680.0
-MOST_CANDIDATES = 30000  # per picture, the highest scores
+MOST_CANDIDATES = 30000  # per image, the highest scores
 FIRST_LOOK = 2048  # candidates tried first: usually enough to fill max_det
 
 
@@ -27,7 +27,7 @@ class NMSSettings:
     """What is kept.
 
     conf: lowest score, exclusively. iou: a box that overlaps a better one of its class by more is
-    dropped. max_det: detections of a picture. classes: only these, None for all. agnostic: suppress
+    dropped. max_det: detections of a image. classes: only these, None for all. agnostic: suppress
     across classes. multi_label: a box may be several classes. Raises UserError for a value out of
     range.
     """
@@ -51,7 +51,7 @@ class NMSSettings:
 
 def load_operator() -> None:
     """Import torchvision now: it takes a second or two that would else be booked as the first
-    picture's.
+    image's.
     """
     import torchvision.ops  # noqa: F401
 
@@ -62,7 +62,7 @@ def non_max_suppression(
     labels: Sequence[Tensor] | None = None,
     objectness: bool = True,
 ) -> list[Tensor]:
-    """Detections of each picture.
+    """Detections of each image.
 
     decoded: [B, N, 5 + nc] x, y, w, h in pixels, objectness, class probabilities; without
     objectness [B, N, 4 + nc]. labels: B tensors [m, 5] class, x1, y1, x2, y2 in the same pixels,

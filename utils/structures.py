@@ -1,6 +1,6 @@
 """The values that travel between the parts: frozen dataclasses with shapes and units.
 
-Inside the program a box is xyxy, float32, in pixels of the picture at hand. It has another form
+Inside the program a box is xyxy, float32, in pixels of the image at hand. It has another form
 only at three doors: the label reader (data/formats/yolo.py), a loss's own grid frame
 (models/losses), and the writers of results.
 """
@@ -16,10 +16,10 @@ import torch
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One picture as the index knows it, no pixels.
+    """One image as the index knows it, no pixels.
 
-    path: where the picture is. size: (height, width) after EXIF rotation. boxes: [N, 4] float32
-    xyxy, pixels of the original picture. classes: [N] int64. segments: N polygons [P, 2] float32 in
+    path: where the image is. size: (height, width) after EXIF rotation. boxes: [N, 4] float32
+    xyxy, pixels of the original image. classes: [N] int64. segments: N polygons [P, 2] float32 in
     the same pixels, or () without any.
     """
 
@@ -32,7 +32,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One picture ready for collation.
+    """One image ready for collation.
 
     image: [3, H, W] uint8 RGB. boxes: [N, 4] float32 xyxy, pixels of image. classes: [N] int64.
     index: its number in the index. original_size: (height, width) before any resizing. gain: (x, y)
@@ -69,11 +69,11 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One picture to look at.
+    """One image to look at.
 
     image: [H, W, 3] uint8 BGR. path: where it is from, as printed. name: stem of its results,
-    unlike any other item's. kind: "picture", "video" or "stream". item of items: which picture,
-    video or stream, from 1. number: frame number in its video or stream, from 1; 0 for a picture.
+    unlike any other item's. kind: "image", "video" or "stream". item of items: which image,
+    video or stream, from 1. number: frame number in its video or stream, from 1; 0 for a image.
     total: frames of the video, 0 if unknown. fps: frames a second at which the yielded frames are
     to be played.
     """
@@ -81,7 +81,7 @@ class Frame:
     image: np.ndarray
     path: str
     name: str
-    kind: str = "picture"
+    kind: str = "image"
     item: int = 1
     items: int = 1
     number: int = 0
@@ -91,10 +91,10 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Detections:
-    """What a model found in one picture.
+    """What a model found in one image.
 
-    path: its name. size: (height, width) of the original picture. boxes: [N, 4] float32 xyxy,
-    pixels of the original picture. scores: [N] in 0..1, descending. classes: [N] int64. names:
+    path: its name. size: (height, width) of the original image. boxes: [N, 4] float32 xyxy,
+    pixels of the original image. scores: [N] in 0..1, descending. classes: [N] int64. names:
     class number -> name.
     """
 
@@ -157,7 +157,7 @@ class Metrics:
     precision, recall at the confidence of best mean F1; map50, map: mean AP at IoU .5 and .5:.95 by
     the rule named in protocol, see engine.evaluation.metrics. ap_small/medium/large: COCO's
     protocol by area, NaN if there is no such object. classes: a row per class with labels. losses:
-    validation, the loss's own terms. speed_ms: milliseconds per picture, keys preprocess,
+    validation, the loss's own terms. speed_ms: milliseconds per image, keys preprocess,
     inference, nms. coco: every figure of COCO's protocol, e.g. coco["AP"].
     """
 

@@ -81,7 +81,7 @@ def area_line(metrics: Metrics) -> str:
 
 
 def speed_line(speed_ms: dict[str, float], shape: Sequence[int]) -> str:
-    """Milliseconds a picture by stage. shape: that of the model's input, (batch, channels, height,
+    """Milliseconds a image by stage. shape: that of the model's input, (batch, channels, height,
     width).
     """
     stages = ", ".join(

@@ -1,7 +1,7 @@
 """Charts of a study as SVG text for a page: forest plot, benefit against latency, learning curves.
 
 Each is drawn twice, for a wide window and for a phone, since text does not get smaller with a
-picture there. Colours are variables of the page's style, so that they follow its light or dark
+image there. Colours are variables of the page's style, so that they follow its light or dark
 theme, and verdicts differ in shape as well. Text stays text: the browser has fonts for all scripts.
 The same study gives the same bytes.
 """

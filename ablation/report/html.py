@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 READING = (
     (
         "Every arm is compared with the plain graph on the same seeds: equal initial weights where"
-        " they share a layer, equal pictures in equal order. An arm helps or hurts only if its"
+        " they share a layer, equal images in equal order. An arm helps or hurts only if its"
         " interval, widened for the number of arms, leaves out zero, and never on fewer than three"
         " seeds. No evidence is no proof of no effect: the interval says how large an effect may"
         " still be. Where the plain graph has more seeds than an arm, they tell how lucky it was in"
@@ -48,7 +48,7 @@ READING = (
         " studies of five."
     ),
     (
-        "Latency is measured in turn with the plain graph on the study's device, for one picture."
+        "Latency is measured in turn with the plain graph on the study's device, for one image."
         " Differences by size and class and the causes below are leads, not verdicts: they are not"
         " adjusted for how many there are."
     ),

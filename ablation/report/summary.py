@@ -139,8 +139,8 @@ def curves(cells: Cells, name: str = SCORE) -> np.ndarray:
 
 
 def seconds_of(cell: CellResult) -> float | None:
-    """What training took, without validation: timing.json's seconds a picture, for all epochs'
-    pictures.
+    """What training took, without validation: timing.json's seconds a image, for all epochs'
+    images.
 
     timing.json is about the process that ended the run, which after an interruption did not see all
     epochs.
@@ -153,12 +153,12 @@ def seconds_an_epoch(cell: CellResult) -> float | None:
     """Seconds of training in an epoch; None if nothing was timed, as when only the scoring was left
     to do.
     """
-    timed, per_picture = (
-        cell.timing.get("pictures", 0),
+    timed, per_image = (
+        cell.timing.get("images", 0),
         [cell.timing.get(part, 0.0) for part in PARTS],
     )
-    pictures = cell.metrics.get("train_pictures") or timed / max(len(cell.curve), 1)
-    return sum(per_picture) * pictures if timed and pictures else None
+    images = cell.metrics.get("train_images") or timed / max(len(cell.curve), 1)
+    return sum(per_image) * images if timed and images else None
 
 
 def reach(cells: Cells, target: float) -> Reached:

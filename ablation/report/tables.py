@@ -77,9 +77,9 @@ COLUMNS = (
     Column("mAP50-95", "mean over seeds, %", lambda line: 100 * line.score, ".2f"),
     Column("mAP50", "mean over seeds, %", lambda line: 100 * line.score50, ".2f"),
     Column("parameters", "of the network", of_costs("parameters"), ",d"),
-    Column("GFLOPs", "of one picture, fused", of_costs("gflops"), ".2f"),
+    Column("GFLOPs", "of one image, fused", of_costs("gflops"), ".2f"),
     Column("MB moved", "read and written by one forward pass", of_costs("megabytes_moved"), ".0f"),
-    Column("ms", "latency of one picture, fused, median", of_costs("latency_ms"), ".2f"),
+    Column("ms", "latency of one image, fused, median", of_costs("latency_ms"), ".2f"),
     Column(
         "× plain",
         "latency by the plain graph's, measured in turn",

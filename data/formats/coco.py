@@ -1,7 +1,7 @@
 """COCO annotations: one JSON file for a whole split, read directly by data/scanning/scan.py through
 CocoReader.
 
-Boxes x, y, width, height in pixels become xyxy, clipped to the picture; those left without area are
+Boxes x, y, width, height in pixels become xyxy, clipped to the image; those left without area are
 dropped, and so are crowds (iscrowd: 1), which mark regions and no objects. Categories are matched
 to `names` by name, never by number. Polygons of several parts become one path that returns along
 its own bridges, so that they add no area.
@@ -35,7 +35,7 @@ class Annotation(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CocoFile:
-    """The useful part of a file. files: file name of each picture. objects: per picture (row,
+    """The useful part of a file. files: file name of each image. objects: per image (row,
     annotation).
     """
 
@@ -47,15 +47,15 @@ class CocoFile:
 
 
 class CocoReader:
-    """Gives the objects of each picture; names maps a class's name to its number."""
+    """Gives the objects of each image; names maps a class's name to its number."""
 
     def __init__(self, files: Sequence[CocoFile], names: dict[str, int]) -> None:
         self.names = names
-        self.pictures = [(file, objects) for file in files for objects in file.objects]
+        self.objects_of = [(file, objects) for file in files for objects in file.objects]
 
     def read(self, number: int, size: tuple[int, int]) -> Labels:
-        """Labels of picture `number` of (height, width) `size`. Raises LabelError."""
-        file, annotations = self.pictures[number]
+        """Labels of image `number` of (height, width) `size`. Raises LabelError."""
+        file, annotations = self.objects_of[number]
         objects = [_to_object(row, item, file.categories) for row, item in annotations]
         return clip_objects(objects, size, self.names, file.path)
 
@@ -83,7 +83,7 @@ def read_coco(path: Path) -> CocoFile:
         files.append(item["file_name"])
     if duplicates:
         raise UserError(
-            f"{path}: {duplicates} pictures share their id with another; give each its own `id`"
+            f"{path}: {duplicates} images share their id with another; give each its own `id`"
         )
     objects: list[list[tuple[int, Annotation]]] = [[] for _ in files]
     entries = []
@@ -147,7 +147,7 @@ def _problem(item: Any, places: dict[Any, int]) -> str:
     if not isinstance(item, Annotation):
         return "annotation without image_id or bbox"
     if not _is_key(item.image_id) or item.image_id not in places:
-        return "annotation of a picture that is not in `images`"
+        return "annotation of a image that is not in `images`"
     return "crowd, no single object" if item.crowd else ""
 
 

@@ -1,4 +1,4 @@
-"""Which pictures a split has and where their labels are, for each format: DatasetInfo -> Split,
+"""Which images a split has and where their labels are, for each format: DatasetInfo -> Split,
 read by data/scanning.
 
 Nothing is opened here that the cache may make needless: a Split knows the files whose size and time
@@ -24,16 +24,16 @@ from utils.files import ROOT
 
 
 class LabelReader(Protocol):
-    """Gives the labels of picture `number`, whose (height, width) is known by then."""
+    """Gives the labels of image `number`, whose (height, width) is known by then."""
 
     def read(self, number: int, size: tuple[int, int]) -> Labels: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """pictures: paths in the order of the index. entries: what was met while listing."""
+    """images: paths in the order of the index. entries: what was met while listing."""
 
-    pictures: list[str]
+    images: list[str]
     reader: LabelReader
     entries: tuple[Entry, ...] = ()
 
@@ -60,7 +60,7 @@ def list_split(info: DatasetInfo, task: str) -> Split:
     if not split.stamped:
         where = ", ".join(source.images or source.annotations for source in sources)
         raise UserError(
-            f"{info.path}: {task}: {where} holds no pictures ({' '.join(sorted(SUFFIXES))}); check"
+            f"{info.path}: {task}: {where} holds no images ({' '.join(sorted(SUFFIXES))}); check"
             " the path"
         )
     return split
@@ -101,11 +101,11 @@ def _suffix(path: str) -> str:
 
 
 def _sort_out(files: list[str]) -> tuple[list[str], tuple[Entry, ...]]:
-    """(pictures sorted, an entry for each picture of a kind that is not read)."""
-    pictures = sorted(file for file in files if _suffix(file) in SUFFIXES)
+    """(images sorted, an entry for each image of a kind that is not read)."""
+    image_paths = sorted(file for file in files if _suffix(file) in SUFFIXES)
     unread = sorted(file for file in files if _suffix(file) in UNREAD_SUFFIXES)
     remedy = "save it as JPEG or PNG"
-    return pictures, tuple(
+    return image_paths, tuple(
         Entry(file, 0, LEFT_OUT, f"{_suffix(file).upper()} is not read", remedy) for file in unread
     )
 
@@ -115,7 +115,7 @@ def _read_lines(file: Path) -> list[str]:
         text = file.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
-            f"{file}: cannot be read as a UTF-8 list of pictures ({error}); check the file"
+            f"{file}: cannot be read as a UTF-8 list of images ({error}); check the file"
         ) from None
     return [line.strip() for line in text.splitlines() if line.strip()]
 
@@ -125,19 +125,22 @@ def _list_yolo(info: DatasetInfo, sources: tuple[Source, ...]) -> Split:
     for source in sources:
         place = info.locate(source.images)
         files += walk_files(place) if place.is_dir() else _read_list(place, info)
-    pictures, entries = _sort_out(files)
-    labels = [label_path(picture) for picture in pictures]
+    image_paths, entries = _sort_out(files)
+    labels = [label_path(path) for path in image_paths]
     rule = (
-        "labels are looked for where the last /images/ of a picture's path becomes /labels/ and its"
+        "labels are looked for where the last /images/ of a image's path becomes /labels/ and its"
         " suffix .txt"
     )
     return Split(
-        "yolo", [*pictures, *labels], lambda: Opened(pictures, YoloReader(labels), entries), rule
+        "yolo",
+        [*image_paths, *labels],
+        lambda: Opened(image_paths, YoloReader(labels), entries),
+        rule,
     )
 
 
 def _read_list(file: Path, info: DatasetInfo) -> list[str]:
-    """Pictures of a .txt list; relative ones are below the data set's folder, the list's own, or
+    """Images of a .txt list; relative ones are below the data set's folder, the list's own, or
     the project's.
     """
     if file.suffix.lower() != ".txt":
@@ -177,21 +180,19 @@ def _list_voc(info: DatasetInfo, sources: tuple[Source, ...]) -> Split:
                 f"{info.path}: {annotations} is no folder; VOC needs the XML files there, or"
                 " `annotations:`"
             )
-        pictures = (
-            _pictures_of_list(place, root)
-            if place.is_file()
-            else _sort_out([*walk_files(place)])[0]
+        image_paths = (
+            _images_of_list(place, root) if place.is_file() else _sort_out([*walk_files(place)])[0]
         )
-        pairs += [(picture, str(annotations / f"{Path(picture).stem}.xml")) for picture in pictures]
+        pairs += [(path, str(annotations / f"{Path(path).stem}.xml")) for path in image_paths]
     pairs.sort()
-    pictures, labels = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    image_paths, labels = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     reader = VocReader(labels, {name: number for number, name in reversed(info.names.items())})
-    rule = "labels are looked for in Annotations/, with a picture's name and the suffix .xml"
-    return Split("voc", [*pictures, *labels], lambda: Opened(pictures, reader), rule)
+    rule = "labels are looked for in Annotations/, with a image's name and the suffix .xml"
+    return Split("voc", [*image_paths, *labels], lambda: Opened(image_paths, reader), rule)
 
 
-def _pictures_of_list(file: Path, root: Path) -> list[str]:
-    """Paths of the pictures whose names a file of ImageSets lists, one a line; per-class files add
+def _images_of_list(file: Path, root: Path) -> list[str]:
+    """Paths of the images whose names a file of ImageSets lists, one a line; per-class files add
     -1, 0 or 1.
     """
     folder = root / "JPEGImages"
@@ -228,10 +229,10 @@ def _list_coco(info: DatasetInfo, sources: tuple[Source, ...]) -> Split:
             for (_, images), file in zip(places, files, strict=True)
             for name in file.files
         ]
-        pictures = [os.path.normpath(images / name) for images, name in pairs]
+        image_paths = [os.path.normpath(images / name) for images, name in pairs]
         names = {name: number for number, name in reversed(info.names.items())}
         return Opened(
-            pictures,
+            image_paths,
             CocoReader(files, names),
             tuple(entry for file in files for entry in file.entries),
         )

@@ -1,9 +1,9 @@
-"""Pascal VOC annotations: a small XML file for each picture, read directly by data/scanning/scan.py
+"""Pascal VOC annotations: a small XML file for each image, read directly by data/scanning/scan.py
 through VocReader.
 
 Pixels in VOC count from 1 and a box includes its last one, so xmin and ymin lose 1 and xmax and
-ymax stay: a box over the whole picture becomes (0, 0, width, height). Boxes are clipped to the
-picture, and those left without area dropped. Objects marked difficult are kept. Documents that
+ymax stay: a box over the whole image becomes (0, 0, width, height). Boxes are clipped to the
+image, and those left without area dropped. Objects marked difficult are kept. Documents that
 declare entities are refused before any is expanded.
 """
 
@@ -22,13 +22,13 @@ CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
 class VocReader:
-    """Reads the XML file of each picture; names maps a class's name to its number."""
+    """Reads the XML file of each image; names maps a class's name to its number."""
 
     def __init__(self, xml_paths: Sequence[str], names: dict[str, int]) -> None:
         self.xml_paths, self.names = xml_paths, names
 
     def read(self, number: int, size: tuple[int, int]) -> Labels:
-        """Labels of picture `number` of (height, width) `size`. Raises LabelError."""
+        """Labels of image `number` of (height, width) `size`. Raises LabelError."""
         path = self.xml_paths[number]
         data = read_label_file(path)
         if data is None:
@@ -94,6 +94,6 @@ def _size_oddity(root: Element, size: tuple[int, int], path: str) -> list[Entry]
     if not all(stated) or stated == (str(size[0]), str(size[1])):
         return []
     detail = (
-        f"{stated[1][:12]}x{stated[0][:12]} in the label file, {size[1]}x{size[0]} in the picture"
+        f"{stated[1][:12]}x{stated[0][:12]} in the label file, {size[1]}x{size[0]} in the image"
     )
-    return [Entry(path, 0, KEPT, "picture sizes differ", detail)]
+    return [Entry(path, 0, KEPT, "image sizes differ", detail)]

@@ -2,8 +2,8 @@
 at a time.
 
 A row is `class x y width height`, or `class x1 y1 x2 y2 …` for a polygon, in shares of the
-picture's sides. One row of more than six values makes every row of its file a polygon. The rules
-are YOLOv5's: a row that breaks one leaves its whole picture out, since a picture with some of its
+image's sides. One row of more than six values makes every row of its file a polygon. The rules
+are YOLOv5's: a row that breaks one leaves its whole image out, since a image with some of its
 objects unlabelled would teach that they are background.
 """
 
@@ -27,7 +27,7 @@ UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
 class LabelError(Exception):
-    """A label file that costs its picture. row counts from 1, 0 is the whole file; kind and detail
+    """A label file that costs its image. row counts from 1, 0 is the whole file; kind and detail
     as in ImageError.
     """
 
@@ -38,7 +38,7 @@ class LabelError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """The labels of one picture, whatever format they came in.
+    """The labels of one image, whatever format they came in.
 
     classes: [N] int64. boxes: [N, 4] float32 xyxy, pixels. segments: N polygons [P, 2] float32,
     pixels, or (). there: whether there is a label file. entries: rows dropped, oddities kept.
@@ -54,7 +54,7 @@ class Labels:
 @dataclass(frozen=True, slots=True)
 class Rows:
     """A label file as it stands. values: [N, 5] float32 class, x, y, width, height in shares of the
-    picture's sides.
+    image's sides.
 
     segments: N polygons [P, 2] float32, shares too, or (). numbers: N row numbers, from 1.
     repeated: numbers of the rows that were left away because an earlier one is the same.
@@ -68,7 +68,7 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class LabelledObject:
-    """An object as VOC and COCO state it: box xyxy in pixels, maybe beyond the picture; segment [P,
+    """An object as VOC and COCO state it: box xyxy in pixels, maybe beyond the image; segment [P,
     2] or none.
     """
 
@@ -79,18 +79,18 @@ class LabelledObject:
 
 
 class YoloReader:
-    """Reads the label file of each picture. Pickles to little more than the paths."""
+    """Reads the label file of each image. Pickles to little more than the paths."""
 
     def __init__(self, label_paths: Sequence[str]) -> None:
         self.label_paths = label_paths
 
     def read(self, number: int, size: tuple[int, int]) -> Labels:
-        """Labels of picture `number` of (height, width) `size`. Raises LabelError."""
+        """Labels of image `number` of (height, width) `size`. Raises LabelError."""
         return read_labels(self.label_paths[number], size)
 
 
 def label_path(image_path: str) -> str:
-    """Where the labels of a picture are: the last /images/ becomes /labels/, what follows the last
+    """Where the labels of a image are: the last /images/ becomes /labels/, what follows the last
     dot becomes txt.
     """
     images, labels = f"{os.sep}images{os.sep}", f"{os.sep}labels{os.sep}"
@@ -114,7 +114,7 @@ def read_label_file(path: str | Path) -> bytes | None:
 
 
 def read_labels(path: str | Path, size: tuple[int, int]) -> Labels:
-    """Labels of a picture of (height, width) size; no file means background. Raises LabelError."""
+    """Labels of a image of (height, width) size; no file means background. Raises LabelError."""
     data = read_label_file(path)
     if data is None:
         return Labels(there=False)
@@ -237,7 +237,7 @@ def _check_ranges(table: np.ndarray, numbers: tuple[int, ...]) -> None:
     raise LabelError(
         numbers[row],
         "value above 1",
-        f"{name} {value:g}; give shares of the picture's sides, not pixels",
+        f"{name} {value:g}; give shares of the image's sides, not pixels",
     )
 
 
@@ -255,7 +255,7 @@ def _without_repeats(rows: Rows) -> Rows:
 def clip_objects(
     objects: Sequence[LabelledObject], size: tuple[int, int], names: dict[str, int], path: str
 ) -> Labels:
-    """Labels of objects whose class is known, boxes clipped to the picture; each one dropped
+    """Labels of objects whose class is known, boxes clipped to the image; each one dropped
     becomes an entry.
     """
     height, width = size
@@ -271,7 +271,7 @@ def clip_objects(
                     path,
                     item.row,
                     DROPPED,
-                    "box without area in the picture",
+                    "box without area in the image",
                     "{:g} {:g} {:g} {:g}".format(*item.box),
                 )
             )

@@ -1,4 +1,4 @@
-"""Look at every picture and its labels once: Opened -> a Record for each picture, for data/index.py
+"""Look at every image and its labels once: Opened -> a Record for each image, for data/index.py
 to pack.
 
 Header reading and small files wait on the disk more than on Python, so threads are enough (and
@@ -17,13 +17,13 @@ from data.formats.yolo import LabelError, Labels
 from data.images import ImageError, check_image
 from data.report import KEPT, LEFT_OUT, Entry, ScanReport
 
-CHUNK = 64  # pictures handed to a thread at a time
+CHUNK = 64  # images handed to a thread at a time
 MAX_THREADS = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A picture scanned. size: (height, width), or None if it is left out. labels: None if they
+    """A image scanned. size: (height, width), or None if it is left out. labels: None if they
     were not read.
     """
 
@@ -34,12 +34,12 @@ class Record:
 
 
 def examine(path: str, number: int, reader: LabelReader) -> Record:
-    """Check one picture and read its labels; whatever is wrong with them becomes an entry."""
+    """Check one image and read its labels; whatever is wrong with them becomes an entry."""
     try:
         header = check_image(path)
     except ImageError as error:
         return Record(path, None, None, (Entry(path, 0, LEFT_OUT, error.kind, error.detail),))
-    oddities = tuple(Entry(path, 0, KEPT, f"{kind} picture") for kind in header.oddities)
+    oddities = tuple(Entry(path, 0, KEPT, f"{kind} image") for kind in header.oddities)
     try:
         labels = reader.read(number, header.size)
     except LabelError as error:
@@ -49,25 +49,25 @@ def examine(path: str, number: int, reader: LabelReader) -> Record:
 
 
 def scan(opened: Opened, title: str) -> tuple[list[Record], ScanReport]:
-    """Examine every picture of a split, with a progress bar on a terminal; the order of pictures is
+    """Examine every image of a split, with a progress bar on a terminal; the order of images is
     kept.
     """
     from tqdm import tqdm
 
-    pictures = opened.pictures
-    starts = range(0, len(pictures), CHUNK)
+    paths = opened.images
+    starts = range(0, len(paths), CHUNK)
 
     def work(start: int) -> list[Record]:
         return [
             examine(path, start + at, opened.reader)
-            for at, path in enumerate(pictures[start : start + CHUNK])
+            for at, path in enumerate(paths[start : start + CHUNK])
         ]
 
     records: list[Record] = []
     threads = min(MAX_THREADS, 2 * (os.cpu_count() or 1))
     with (
         ThreadPoolExecutor(threads) as pool,
-        tqdm(total=len(pictures), desc=title, disable=None, leave=False) as bar,
+        tqdm(total=len(paths), desc=title, disable=None, leave=False) as bar,
     ):
         for chunk in pool.map(work, starts):
             records += chunk

@@ -1,7 +1,7 @@
-"""Pictures that are in memory already, and lists of all sorts, as a source of Frames beside
+"""Images that are in memory already, and lists of all sorts, as a source of Frames beside
 data/sources/open.py.
 
-From: what people pass to api/ and hubconf.py: paths, Pillow pictures, arrays, tensors. To:
+From: what people pass to api/ and hubconf.py: paths, Pillow images, arrays, tensors. To:
 engine/inference.
 """
 
@@ -23,7 +23,7 @@ from utils.structures import Frame
 
 @dataclass
 class MixedSource:
-    """Paths and pictures [H, W, 3] uint8 BGR side by side, in order."""
+    """Paths and images [H, W, 3] uint8 BGR side by side, in order."""
 
     parts: Sequence[str | np.ndarray]
     vid_stride: int = 1
@@ -54,10 +54,10 @@ class MixedSource:
 
 
 def open_any(source: Any, vid_stride: int = 1, rgb: bool = False) -> Source:
-    """Frames of a path, camera number, URL (as data.sources.open.open_source), picture, tensor, or
+    """Frames of a path, camera number, URL (as data.sources.open.open_source), image, tensor, or
     a list of such.
 
-    rgb: arrays are RGB instead of BGR. Pillow pictures and tensors (float, 0..1) are RGB always.
+    rgb: arrays are RGB instead of BGR. Pillow images and tensors (float, 0..1) are RGB always.
     Raises UserError for what is none of these.
     """
     if isinstance(source, (str, Path)) or (
@@ -66,7 +66,7 @@ def open_any(source: Any, vid_stride: int = 1, rgb: bool = False) -> Source:
         return open_source(str(source), vid_stride)
     parts = list(source) if isinstance(source, (list, tuple)) else [source]
     if not parts:
-        raise UserError("source: is an empty list; give at least one picture")
+        raise UserError("source: is an empty list; give at least one image")
     found: list[str | np.ndarray] = []
     for part in parts:
         found += expand(str(part)) if isinstance(part, (str, Path)) else pixels_of(part, rgb)
@@ -74,7 +74,7 @@ def open_any(source: Any, vid_stride: int = 1, rgb: bool = False) -> Source:
 
 
 def pixels_of(picture: Any, rgb: bool = False) -> list[np.ndarray]:
-    """The pictures [H, W, 3] uint8 BGR of a Pillow picture, an array, or a tensor, which may be a
+    """The images [H, W, 3] uint8 BGR of a Pillow image, an array, or a tensor, which may be a
     batch.
     """
     if isinstance(picture, Tensor):
@@ -92,7 +92,7 @@ def pixels_of(picture: Any, rgb: bool = False) -> list[np.ndarray]:
             ]
         if picture.mode in ("I", "F"):
             raise UserError(
-                f"source: the Pillow picture has mode {picture.mode}, whose range is not known;"
+                f"source: the Pillow image has mode {picture.mode}, whose range is not known;"
                 " scale to 0..255 and .convert('L')"
             )
         return [
@@ -102,8 +102,7 @@ def pixels_of(picture: Any, rgb: bool = False) -> list[np.ndarray]:
         ]
     kind = type(picture).__name__
     raise UserError(
-        f"source: {kind} is no picture; give a path, a Pillow picture, an array [H, W, 3] or a"
-        " tensor"
+        f"source: {kind} is no image; give a path, a Pillow image, an array [H, W, 3] or a tensor"
     )
 
 
@@ -134,7 +133,7 @@ def from_array(picture: np.ndarray, rgb: bool = False) -> np.ndarray:
 
 
 def from_tensor(batch: Tensor) -> list[np.ndarray]:
-    """[B, 3, H, W] or [3, H, W] float RGB in 0..1 -> pictures [H, W, 3] uint8 BGR, values rounded
+    """[B, 3, H, W] or [3, H, W] float RGB in 0..1 -> images [H, W, 3] uint8 BGR, values rounded
     to 1/255.
     """
     if batch.ndim == 3:

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from data.images import SUFFIXES
 
-PICTURE_SUFFIXES = frozenset(f".{suffix}" for suffix in SUFFIXES)
+IMAGE_SUFFIXES = frozenset(f".{suffix}" for suffix in SUFFIXES)
 VIDEO_SUFFIXES = frozenset(
     (".asf", ".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".wmv")
 )
@@ -41,7 +41,7 @@ def shown(path: str) -> str:
 def result_name(path: str) -> str:
     """Stem for the results of a path or URL, safe as part of a file name."""
     place = urlsplit(shown(path))
-    if is_url(path) and suffix_of(path) not in PICTURE_SUFFIXES | VIDEO_SUFFIXES:
+    if is_url(path) and suffix_of(path) not in IMAGE_SUFFIXES | VIDEO_SUFFIXES:
         text = f"{place.netloc}{place.path}"
     else:
         text = Path(unquote(place.path) if is_url(path) else path).stem
@@ -53,7 +53,7 @@ def result_names(paths: Sequence[str]) -> list[str]:
     …
 
     A name that is a file's own stays with that file; a video `a`, whose frames are named `a_1`,
-    `a_2` …, gives way to pictures that have such names.
+    `a_2` …, gives way to images that have such names.
     """
     stems = [result_name(path) for path in paths]
     own = {stem.casefold() for stem in stems}

@@ -1,6 +1,6 @@
-"""What detect.py looks at: pictures, videos, folders, globs, lists, cameras, streams, the screen.
+"""What detect.py looks at: images, videos, folders, globs, lists, cameras, streams, the screen.
 
-From: the text after --source. To: Frames, one picture each, in original size, with the name its
+From: the text after --source. To: Frames, one image each, in original size, with the name its
 results are to have. Live sources (cameras, streams, the screen) are in data/sources/streams.py.
 Nothing here writes a file that stays.
 """
@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from data.images import ImageError, decode_image, read_image
 from data.sources.names import (
-    PICTURE_SUFFIXES,
+    IMAGE_SUFFIXES,
     VIDEO_SUFFIXES,
     is_url,
     is_video,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 STREAM_SCHEMES = ("rtsp", "rtsps", "rtmp", "http", "https")
 VIDEO_SITES = ("youtube.com", "youtu.be")
-MOST_SHOWN = 100  # validation pictures that a run without --source looks at
+MOST_SHOWN = 100  # validation images that a run without --source looks at
 
 
 class Source(Protocol):
@@ -53,7 +53,7 @@ class Source(Protocol):
 
 @dataclass
 class FileSource:
-    """Pictures and videos, files or URLs, in order.
+    """Images and videos, files or URLs, in order.
 
     What cannot be read is told through warn and skipped.
     """
@@ -75,13 +75,13 @@ class FileSource:
             zip(self.paths, result_names(self.paths), strict=True), 1
         ):
             place = {"path": shown(path), "name": name, "item": item, "items": self.items}
-            yield from self._video(path, place) if is_video(path) else self._picture(path, place)
+            yield from self._video(path, place) if is_video(path) else self._image(path, place)
 
     def _skip(self, path: str, reason: str) -> None:
         self.skipped.append((shown(path), reason))
         self.warn(f"skipped {shown(path)}: {reason}")
 
-    def _picture(self, path: str, place: dict) -> Iterator[Frame]:
+    def _image(self, path: str, place: dict) -> Iterator[Frame]:
         from data.sources.streams import fetch
 
         try:
@@ -120,7 +120,7 @@ class FileSource:
 def open_source(text: str, vid_stride: int = 1, warn: Callable[[str], None] = print) -> Source:
     """Turn --source into frames.
 
-    text: a picture, video, folder (its own files), glob (recursive with **), .txt list of such,
+    text: a image, video, folder (its own files), glob (recursive with **), .txt list of such,
     .streams list, camera number, rtsp/rtmp/http(s) URL, or `screen [n] [left top width height]`.
     Nothing is read from the network unless text, or the list it names, holds a URL. Raises
     UserError naming what is missing or not supported.
@@ -156,13 +156,13 @@ def _open_live(
 
 
 def _is_media_url(url: str) -> bool:
-    """True if the URL is that of a picture or video file, to be read whole; False for an endless
+    """True if the URL is that of a image or video file, to be read whole; False for an endless
     stream.
     """
     _check_url(url)
     return (
         urlsplit(url).scheme.lower() in ("http", "https")
-        and suffix_of(url) in PICTURE_SUFFIXES | VIDEO_SUFFIXES
+        and suffix_of(url) in IMAGE_SUFFIXES | VIDEO_SUFFIXES
     )
 
 
@@ -181,12 +181,12 @@ def _check_url(url: str) -> None:
 
 
 def expand(text: str) -> list[str]:
-    """The picture and video paths that text stands for. Raises UserError if there are none."""
+    """The image and video paths that text stands for. Raises UserError if there are none."""
     if is_url(text):
         return [text]
     if not text:
         raise UserError(
-            "--source: is empty; give a picture, video, folder, list, camera number or URL"
+            "--source: is empty; give a image, video, folder, list, camera number or URL"
         )
     path = Path(text)
     try:
@@ -206,12 +206,12 @@ def expand(text: str) -> list[str]:
 
 
 def _media(files: Iterable[str], origin: str) -> list[str]:
-    """Those files that are pictures or videos by their suffix; UserError if none is."""
-    known = PICTURE_SUFFIXES | VIDEO_SUFFIXES
+    """Those files that are images or videos by their suffix; UserError if none is."""
+    known = IMAGE_SUFFIXES | VIDEO_SUFFIXES
     found = [file for file in files if suffix_of(file) in known and Path(file).is_file()]
     if not found:
         raise UserError(
-            f"--source {origin}: holds no picture or video; suffixes known are"
+            f"--source {origin}: holds no image or video; suffixes known are"
             f" {' '.join(sorted(known))}"
         )
     return found
@@ -259,16 +259,16 @@ def _read_list(path: Path) -> list[str]:
 
 
 def usual_source(data: str) -> FileSource:
-    """What is looked at without --source: validation pictures of the model's data set, or the
+    """What is looked at without --source: validation images of the model's data set, or the
     folder data/images.
     """
     if (ROOT / "data" / "images").is_dir():
         return FileSource(expand(str(ROOT / "data" / "images")))
     if not data:
-        raise UserError("--source: give a picture, video, folder, list, camera number or URL")
+        raise UserError("--source: give a image, video, folder, list, camera number or URL")
     from data.index import load_dataset
 
     index = load_dataset(data, "val")
     shown = [index[number].path for number in range(min(len(index), MOST_SHOWN))]
-    print(f"--source: {len(shown)} of {len(index)} validation pictures of {data}")
+    print(f"--source: {len(shown)} of {len(index)} validation images of {data}")
     return FileSource(shown)

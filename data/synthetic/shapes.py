@@ -1,6 +1,6 @@
 """The data set that the project makes itself, in seconds, on first use.
 
-Takes a seed; has data/synthetic/scenes.py draw, and writes pictures and YOLO labels below one
+Takes a seed; has data/synthetic/scenes.py draw, and writes images and YOLO labels below one
 folder, which data/index.py then reads like any other data set.
 """
 
@@ -30,7 +30,7 @@ from data.synthetic.scenes import (
 from utils.errors import UserError
 from utils.seeds import stream
 
-VERSION = 3  # raise it whenever the pictures change, so that older folders are made again
+VERSION = 3  # raise it whenever the images change, so that older folders are made again
 MANIFEST = "manifest.json"
 ABANDONED_S = 600  # a temporary folder of this age belongs to a run that was killed
 
@@ -50,7 +50,7 @@ def generate(root: Path, seed: int = 0, train: int = 400, val: int = 80) -> Path
             return root
         _refuse_foreign(root)
         _sweep(root)
-        print(f"{root}: drawing {train + val} pictures, once", flush=True)
+        print(f"{root}: drawing {train + val} images, once", flush=True)
         _write_all(temporary, manifest)
         _install(temporary, root, manifest)
     except OSError as error:
@@ -141,7 +141,7 @@ def _install(temporary: Path, root: Path, manifest: dict[str, Any]) -> None:
 
 
 def _write_all(folder: Path, manifest: dict[str, Any]) -> None:
-    """Draw and write every picture with its label file, then the manifest."""
+    """Draw and write every image with its label file, then the manifest."""
     names = [(split, number) for split in ("train", "val") for number in range(manifest[split])]
     for kind in ("images", "labels"):
         for split in ("train", "val"):
@@ -149,10 +149,10 @@ def _write_all(folder: Path, manifest: dict[str, Any]) -> None:
 
     def write(name: tuple[str, int]) -> None:
         split, number = name
-        picture, classes, boxes = draw_scene(stream("shapes", manifest["seed"], split, number))
-        (folder / "images" / split / f"{number:05}.jpg").write_bytes(encode(picture))
+        image, classes, boxes = draw_scene(stream("shapes", manifest["seed"], split, number))
+        (folder / "images" / split / f"{number:05}.jpg").write_bytes(encode(image))
         (folder / "labels" / split / f"{number:05}.txt").write_text(
-            label_rows(classes, boxes, picture.shape[:2])
+            label_rows(classes, boxes, image.shape[:2])
         )
 
     with ThreadPoolExecutor(
@@ -162,15 +162,15 @@ def _write_all(folder: Path, manifest: dict[str, Any]) -> None:
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
 
 
-def encode(picture: np.ndarray) -> bytes:
+def encode(image: np.ndarray) -> bytes:
     """[H, W, 3] uint8 BGR as the bytes of a JPEG file."""
     import cv2
 
-    return cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes()
+    return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes()
 
 
 def label_rows(classes: np.ndarray, boxes: np.ndarray, size: tuple[int, ...]) -> str:
-    """YOLO label text: class, centre x, y, width, height, as shares of the picture; boxes [N, 4]
+    """YOLO label text: class, centre x, y, width, height, as shares of the image; boxes [N, 4]
     xyxy pixels.
     """
     scale = np.array([size[1], size[0], size[1], size[0]])

@@ -1,7 +1,7 @@
-"""Boxes and labels on pictures, legible at any size, without a font file of our own.
+"""Boxes and labels on images, legible at any size, without a font file of our own.
 
 From: detections or labels (boxes in pixels, texts, class numbers) of detect.py and
-engine/drawing/plots.py. To: a new picture. ASCII text is drawn with OpenCV's built-in font; other
+engine/drawing/plots.py. To: a new image. ASCII text is drawn with OpenCV's built-in font; other
 text with Pillow and a font that is already on this machine (matplotlib brings DejaVu Sans). Nothing
 is ever downloaded.
 """
@@ -46,7 +46,7 @@ PALETTE = (
     "dfe3e6",
 )
 DARK, LIGHT = (16, 16, 16), (255, 255, 255)
-LINE_SHARE = 0.003  # line width as a share of the picture's mean side
+LINE_SHARE = 0.003  # line width as a share of the image's mean side
 TEXT_PER_LINE = 6.5  # text height, in line widths
 SMALLEST_TEXT = 9.0  # pixels, capital to descender; below this letters cannot be told apart
 MOST_HIDDEN = (
@@ -84,7 +84,7 @@ def text_colour_on(background: Colour) -> Colour:
 
 
 def automatic_width(height: int, width: int) -> int:
-    """Line width in pixels that suits a picture of this size."""
+    """Line width in pixels that suits a image of this size."""
     return max(1, round((height + width) / 2 * LINE_SHARE))
 
 
@@ -190,9 +190,9 @@ def _overlap(
 
 
 def _place(
-    boxes: np.ndarray, labels: list[_Label], line: int, picture: tuple[int, int]
+    boxes: np.ndarray, labels: list[_Label], line: int, frame: tuple[int, int]
 ) -> list[tuple[int, int] | None]:
-    """A corner for every label, inside the picture (height, width), clear of earlier labels where
+    """A corner for every label, inside the image (height, width), clear of earlier labels where
     possible.
 
     None for a label that would be hidden by earlier ones wherever it went.
@@ -201,7 +201,7 @@ def _place(
     corners: list[tuple[int, int] | None] = []
     for box, label in zip(boxes, labels, strict=True):
         width, height = label.size
-        room_x, room_y = picture[1] - width, picture[0] - height
+        room_x, room_y = frame[1] - width, frame[0] - height
         inside = []
         for x, y in _candidates(box, label.size, line):
             if 0 <= y <= room_y:
@@ -256,8 +256,8 @@ def draw_boxes(
 
     image: [H, W, 3] uint8 BGR, left as it is. boxes: [N, 4] xyxy pixels. texts: N labels, "" for
     none. classes: [N], they choose the colours. line_width: pixels; None or 0 takes what suits the
-    picture; text grows with it. Rows come with descending confidence: all boxes are drawn first,
-    then labels, the first rows' on top; labels stay inside the picture and keep clear of each other
+    image; text grows with it. Rows come with descending confidence: all boxes are drawn first,
+    then labels, the first rows' on top; labels stay inside the image and keep clear of each other
     where they can; one that earlier ones would hide is left out.
     """
     import cv2

@@ -247,7 +247,7 @@ def plot_labels(
 ) -> Path:
     """Draw labels.jpg: objects a class, the boxes' outlines, and where centres and sizes lie.
 
-    centres: [N, 4] x, y, width, height as shares of the picture (share_boxes makes them). classes:
+    centres: [N, 4] x, y, width, height as shares of the image (share_boxes makes them). classes:
     [N].
     """
     figure = new_figure(13.5, 8.5)
@@ -266,15 +266,15 @@ def plot_labels(
     style_axes(
         axes["sizes"],
         "Sizes",
-        "width, share of the picture's",
-        "height, share of the picture's",
+        "width, share of the image's",
+        "height, share of the image's",
         grid=False,
     )
     return save_figure(figure, Path(folder) / "labels.jpg")
 
 
 def share_boxes(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """Boxes [N, 4] xyxy in pixels as centre and size [N, 4] as shares of the picture. sizes: [N, 2]
+    """Boxes [N, 4] xyxy in pixels as centre and size [N, 4] as shares of the image. sizes: [N, 2]
     height, width.
     """
     boxes = np.asarray(boxes, dtype=float).reshape(-1, 4)
@@ -322,8 +322,8 @@ def _draw_outlines(axes: Axes, centres: np.ndarray, colors: Sequence[object]) ->
     style_axes(
         axes,
         "Boxes around one centre",
-        "width, share of the picture's",
-        "height, share of the picture's",
+        "width, share of the image's",
+        "height, share of the image's",
     )
     chosen = np.unique(np.linspace(0, len(centres) - 1, min(len(centres), 2000)).astype(int))
     corners = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]])
@@ -391,12 +391,12 @@ def plot_correlogram(folder: Path, centres: np.ndarray) -> Path:
 def plot_study(path: Path, studies: Mapping[str, Sequence[Sequence[float]]]) -> Path:
     """Draw accuracy over time, a line a model.
 
-    studies: name -> rows (imgsz, milliseconds a picture, mAP50-95, mAP50).
+    studies: name -> rows (imgsz, milliseconds a image, mAP50-95, mAP50).
     """
     figure = new_figure(12, 5.5)
     panels = figure.subplots(1, 2)
     for axes, column, title in zip(panels, (2, 3), ("mAP50-95", "mAP50"), strict=True):
-        style_axes(axes, f"{title} over time", "milliseconds a picture", title)
+        style_axes(axes, f"{title} over time", "milliseconds a image", title)
         for (name, rows), color in zip(studies.items(), class_colors(len(studies)), strict=True):
             table = np.array(rows, dtype=float).reshape(-1, 4)
             axes.plot(

@@ -1,9 +1,9 @@
-"""Contact sheets: up to 16 pictures of a batch in a grid with their boxes, as train_batch0.jpg or
+"""Contact sheets: up to 16 images of a batch in a grid with their boxes, as train_batch0.jpg or
 val_batch0_pred.jpg.
 
-Pictures and labels come from data.loader (Batch), detections from utils.nms; one JPEG in the run's
+Images and labels come from data.loader (Batch), detections from utils.nms; one JPEG in the run's
 folder comes out. Tiles are enlarged or reduced to one size, so that names can be read on 160-pixel
-pictures as on 1280-pixel ones.
+images as on 1280-pixel ones.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from utils.structures import Batch
 
 MOST_TILES = 16
 SHEET_SIDE = 1920  # pixels, the longest side of a sheet without its captions
-TILE_SIDE = 640  # pixels, the longest side of a tile on a sheet of few pictures
+TILE_SIDE = 640  # pixels, the longest side of a tile on a sheet of few images
 CAPTION = 22  # pixels below each tile for the file's name
 GAP = 4
 LEAST_LINE = 2  # pixels; names grow with the lines, and a sheet is often looked at reduced
@@ -30,7 +30,7 @@ LEAST_LINE = 2  # pixels; names grow with the lines, and a sheet is often looked
 
 @dataclass(frozen=True, slots=True)
 class Overlay:
-    """What is drawn on one picture. boxes: [N, 4] xyxy in its pixels; classes: [N]; scores: [N], or
+    """What is drawn on one image. boxes: [N, 4] xyxy in its pixels; classes: [N]; scores: [N], or
     None for labels.
     """
 
@@ -54,7 +54,7 @@ def plot_detections(
     names: Mapping[int, str],
     least: float = 0.25,
 ) -> Path:
-    """Draw a batch with what was found in it. found: per picture [n, 6] xyxy in its pixels,
+    """Draw a batch with what was found in it. found: per image [n, 6] xyxy in its pixels,
     confidence, class.
 
     least: detections below this confidence are left out.
@@ -68,7 +68,7 @@ def plot_detections(
 def save_sheet(
     path: Path, batch: Batch, overlays: Sequence[Overlay], names: Mapping[int, str]
 ) -> Path:
-    """Lay the first 16 pictures of batch out in a grid as wide as high, and write it as a JPEG,
+    """Lay the first 16 images of batch out in a grid as wide as high, and write it as a JPEG,
     atomically.
     """
     import cv2
@@ -97,7 +97,7 @@ def save_sheet(
 def draw_tile(
     picture: np.ndarray, overlay: Overlay, names: Mapping[int, str], size: tuple[int, int]
 ) -> np.ndarray:
-    """One picture [3, H, W] RGB with its boxes as [height, width, 3] BGR. size: (height, width)."""
+    """One image [3, H, W] RGB with its boxes as [height, width, 3] BGR. size: (height, width)."""
     import cv2
 
     image = np.ascontiguousarray(picture.transpose(1, 2, 0)[..., ::-1])

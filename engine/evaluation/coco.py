@@ -3,7 +3,7 @@ faster-coco-eval.
 
 Takes the arrays that utils/metrics.Evaluation collected, or the JSON files of `val.py --save-json`.
 It differs from YOLOv5's AP: a detection may fall back to the best label still free, precision is
-read in steps, and 100 detections of a picture count.
+read in steps, and 100 detections of a image count.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ RESULT_KEYS = ("image_id", "category_id", "bbox", "score")
 def evaluate_coco(
     detections: Sequence[np.ndarray], labels: Sequence[np.ndarray], class_count: int
 ) -> dict[str, float]:
-    """Score pictures by COCO's protocol.
+    """Score images by COCO's protocol.
 
-    detections: per picture [n, 6] corners, score, class. labels: per picture [m, 5] class, corners
+    detections: per image [n, 6] corners, score, class. labels: per image [m, 5] class, corners
     in the same pixels. A box's area, in those pixels, decides whether it is small (below 32²),
     medium or large (above 96²). Returns FIGURES -> value in 0..1, NaN where there is no such label.
     Raises UserError when faster-coco-eval is not installed.
@@ -51,7 +51,7 @@ def evaluate_coco(
 def score_json(predictions: str | Path, annotations: str | Path) -> dict[str, float]:
     """Score a COCO results file against a COCO annotation file; returns as evaluate_coco does.
 
-    Only pictures and categories of the annotation file count. Raises UserError naming the file that
+    Only images and categories of the annotation file count. Raises UserError naming the file that
     is unfit.
     """
     truth, results = _read_json(annotations), _read_json(predictions)
@@ -70,7 +70,7 @@ def score_json(predictions: str | Path, annotations: str | Path) -> dict[str, fl
     if strangers:
         raise UserError(
             f"{predictions}: image_id {strangers[0]!r} is not in {annotations}; score against the"
-            " same pictures"
+            " same images"
         )
     return _score({"info": {}, **truth}, results)
 
@@ -80,7 +80,7 @@ def _is_result(row: object) -> bool:
 
 
 def _annotations(image: int, rows: np.ndarray) -> list[dict[str, Any]]:
-    """Labels [m, 5] of a picture as COCO writes them."""
+    """Labels [m, 5] of a image as COCO writes them."""
     wide: np.ndarray = rows.astype(np.float64)
     areas = box_area(wide[:, 1:5])
     return [
@@ -96,7 +96,7 @@ def _annotations(image: int, rows: np.ndarray) -> list[dict[str, Any]]:
 
 
 def _results(image: int, rows: np.ndarray) -> list[dict[str, Any]]:
-    """Detections [n, 6] of a picture as COCO writes them."""
+    """Detections [n, 6] of a image as COCO writes them."""
     wide: np.ndarray = rows.astype(np.float64)
     return [
         {

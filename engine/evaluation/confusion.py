@@ -26,11 +26,11 @@ class ConfusionMatrix:
         self.matrix = np.zeros((class_count + 1, class_count + 1))
 
     def add(self, detections: torch.Tensor, labels: torch.Tensor) -> None:
-        """Count one picture: detections [n, 6] corners, score, class; labels [m, 5] class, corners.
+        """Count one image: detections [n, 6] corners, score, class; labels [m, 5] class, corners.
 
         Pairs are made by overlap, whatever the classes; by YOLOv8's protocol those of one class
-        first. As in YOLOv5 a picture without labels is not counted, and unmatched detections count
-        as background only in pictures with at least one pair.
+        first. As in YOLOv5 a image without labels is not counted, and unmatched detections count
+        as background only in images with at least one pair.
         """
         if not len(labels):
             return

@@ -2,7 +2,7 @@
 and files.
 
 Batches come from data.loader, the detector from models; neither is imported. val.py and train.py
-call evaluate(). Nothing is left out to save time: every picture that the loader yields is scored.
+call evaluate(). Nothing is left out to save time: every image that the loader yields is scored.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from utils.nms import NMSSettings, load_operator, non_max_suppression
 from utils.structures import Batch, Metrics
 from utils.tables import val_header, val_table
 
-PICTURED_BATCHES = 3
+DRAWN_BATCHES = 3
 USUAL_IOU = {
     True: 0.6,
     False: 0.7,
@@ -86,14 +86,14 @@ class EvalSettings:
 
 @torch.no_grad()
 def evaluate(model: nn.Module, loader: Iterable[Batch], settings: EvalSettings) -> Metrics:
-    """Score model on all pictures of loader.
+    """Score model on all images of loader.
 
     model: as models.yolo.DetectionModel, with names and objectness (True if it does not say); it is
     put into evaluation mode and back. loader: batches whose gains and pads lead from the original
-    pictures to its pixels. Boxes are compared in pixels of the originals. The Metrics' extra holds
+    images to its pixels. Boxes are compared in pixels of the originals. The Metrics' extra holds
     shape (of the last input), class_ap [nc], curves and confusion.
     """
-    sheets = PICTURED_BATCHES if settings.plots else settings.sheets
+    sheets = DRAWN_BATCHES if settings.plots else settings.sheets
     names = settings.names or ({0: "object"} if settings.single_cls else dict(model.names))  # type: ignore[arg-type]
     examiner = Examiner(model, settings, Evaluation(len(names), settings.protocol))
     paths: list[str] = []
@@ -103,7 +103,7 @@ def evaluate(model: nn.Module, loader: Iterable[Batch], settings: EvalSettings) 
             examiner.compare(batch, found)
             paths += batch.paths
             if settings.save_dir and number < sheets:
-                picture_batch(settings.save_dir, number, batch, found, names)
+                image_batch(settings.save_dir, number, batch, found, names)
     metrics = examiner.metrics(names)
     if not settings.quiet:
         print(val_table(metrics, settings.verbose))
@@ -115,7 +115,7 @@ def evaluate(model: nn.Module, loader: Iterable[Batch], settings: EvalSettings) 
 
 
 class Examiner:
-    """Takes batches through the model, keeping time, losses and the scores of every picture."""
+    """Takes batches through the model, keeping time, losses and the scores of every image."""
 
     def __init__(self, model: nn.Module, settings: EvalSettings, evaluation: Evaluation) -> None:
         load_operator()
@@ -131,7 +131,7 @@ class Examiner:
         self.sizes: list[tuple[int, int]] = []
 
     def detect(self, batch: Batch) -> list[torch.Tensor]:
-        """Detections [n, 6] corners, score, class of each picture, in pixels of the batch."""
+        """Detections [n, 6] corners, score, class of each image, in pixels of the batch."""
         start = self._now()
         images = batch.images.to(self.device, non_blocking=True).float().div_(255)
         if self.device.type != "mps":
@@ -160,10 +160,10 @@ class Examiner:
         return found
 
     def compare(self, batch: Batch, found: list[torch.Tensor]) -> None:
-        """Match what was found with the labels, in pixels of the original pictures, clipped to
+        """Match what was found with the labels, in pixels of the original images, clipped to
         them.
 
-        YOLOv8's rule compares in pixels of the batch, where boxes may reach beyond the picture.
+        YOLOv8's rule compares in pixels of the batch, where boxes may reach beyond the image.
         """
         for number, (detections, labels) in enumerate(zip(found, labels_of(batch), strict=True)):
             place = (batch.gains[number], batch.pads[number], batch.original_sizes[number])
@@ -206,7 +206,7 @@ def class_ap(metrics: Metrics, count: int) -> np.ndarray:
 
 
 def labels_of(batch: Batch) -> list[torch.Tensor]:
-    """The labels [m, 5] class, corners of each picture, in pixels of the batch."""
+    """The labels [m, 5] class, corners of each image, in pixels of the batch."""
     targets = batch.targets.cpu()
     return [targets[targets[:, 0] == number, 1:] for number in range(len(batch.paths))]
 
@@ -236,7 +236,7 @@ def progress(loader: Iterable[Batch], quiet: bool) -> Iterator[Batch]:
     )
 
 
-def picture_batch(
+def image_batch(
     folder: Path, number: int, batch: Batch, found: list[torch.Tensor], names: dict[int, str]
 ) -> None:
     """val_batch*_labels.jpg and val_batch*_pred.jpg of one batch."""

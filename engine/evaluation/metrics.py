@@ -1,7 +1,7 @@
-"""Evaluation: detections and labels of all pictures -> precision, recall, mAP, by the rule of
+"""Evaluation: detections and labels of all images -> precision, recall, mAP, by the rule of
 YOLOv5 or of YOLOv8.
 
-val.py adds every picture to an Evaluation, in pixels of the original pictures, and asks it for
+val.py adds every image to an Evaluation, in pixels of the original images, and asks it for
 Metrics at the end; engine/drawing/plots.py draws the curves in Metrics.extra. COCO's protocol,
 which differs from both, is engine/evaluation/coco.py. The two rules differ in the matching and in
 the end of the curve, so figures of one must not be held against the other's.
@@ -181,11 +181,11 @@ def ap_per_class(
 
 @dataclass
 class Evaluation:
-    """Collects pictures, then gives Metrics. Everything is in pixels of the original pictures.
+    """Collects images, then gives Metrics. Everything is in pixels of the original images.
 
-    class_count: number of classes. protocol: one of PROTOCOLS. images: pictures added so far.
-    detections, labels: per picture [n, 6] and [m, 5], kept for COCO's protocol. correct: per
-    picture bool [n, 10].
+    class_count: number of classes. protocol: one of PROTOCOLS. images: images added so far.
+    detections, labels: per image [n, 6] and [m, 5], kept for COCO's protocol. correct: per
+    image bool [n, 10].
     """
 
     class_count: int
@@ -208,7 +208,7 @@ class Evaluation:
         labels: torch.Tensor,
         compared: tuple[torch.Tensor, torch.Tensor] | None = None,
     ) -> None:
-        """Take one picture: detections [n, 6] corners, score, class, best first; labels [m, 5]
+        """Take one image: detections [n, 6] corners, score, class, best first; labels [m, 5]
         class, corners.
 
         compared: the two in other pixels, in which they are matched.
@@ -224,7 +224,7 @@ class Evaluation:
         self.labels.append(labels.numpy().copy())
 
     def result(self, names: dict[int, str], coco: bool = False) -> Metrics:
-        """Metrics over all pictures added; coco=True also scores them by COCO's protocol (slower).
+        """Metrics over all images added; coco=True also scores them by COCO's protocol (slower).
 
         Means run over the classes that have labels; with no labels at all they are 0.
         extra: curves (ClassCurves) and confusion (ConfusionMatrix).
@@ -251,14 +251,14 @@ def summarise(
     coco: dict[str, float] | None = None,
     extra: dict[str, object] | None = None,
 ) -> Metrics:
-    """Curves, the labels [m, 5] of every picture, class names and COCO's figures -> Metrics."""
+    """Curves, the labels [m, 5] of every image, class names and COCO's figures -> Metrics."""
     coco = coco or {}
     ap = curves.ap.mean(1) if len(curves.ap) else np.zeros(0)
     rows = tuple(
         ClassMetrics(
             class_id=int(number),
             name=names.get(int(number), str(number)),
-            images=sum(bool((picture[:, 0] == number).any()) for picture in labels),
+            images=sum(bool((image[:, 0] == number).any()) for image in labels),
             instances=int(curves.instances[row]),
             precision=float(curves.precision[row]),
             recall=float(curves.recall[row]),

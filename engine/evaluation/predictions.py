@@ -1,7 +1,7 @@
-"""Detections of a labelled data set as files: a text file a picture, and one JSON in COCO's result
+"""Detections of a labelled data set as files: a text file a image, and one JSON in COCO's result
 format.
 
-From: val.py, boxes in pixels of the original pictures. To: labels/*.txt and *_predictions.json in
+From: val.py, boxes in pixels of the original images. To: labels/*.txt and *_predictions.json in
 the run's folder.
 """
 
@@ -28,12 +28,12 @@ COCO_GAPS = (
     69,
     71,
     83,
-)  # category numbers of COCO's list that have no pictures
+)  # category numbers of COCO's list that have no images
 COCO_CATEGORIES = tuple(number for number in range(1, 91) if number not in COCO_GAPS)
 
 
 def file_stems(paths: Iterable[str]) -> list[str]:
-    """Stems of pictures for naming their results; a stem seen before gets its folder's name in
+    """Stems of images for naming their results; a stem seen before gets its folder's name in
     front, then a number.
     """
     taken: set[str] = set()
@@ -49,7 +49,7 @@ def file_stems(paths: Iterable[str]) -> list[str]:
 
 
 def label_lines(rows: np.ndarray, size: tuple[int, int], with_score: bool) -> list[str]:
-    """Rows [n, 6] xyxy, confidence, class in a picture of size (height, width) as `class x y w h
+    """Rows [n, 6] xyxy, confidence, class in a image of size (height, width) as `class x y w h
     [confidence]`.
     """
     shares = normalise(np.asarray(rows, dtype=np.float64)[:, :4], size)
@@ -71,7 +71,7 @@ def save_labels(path: Path, rows: np.ndarray, size: tuple[int, int], with_score:
 
 
 def image_id(stem: str) -> int | str:
-    """A picture's number in COCO's files: its name if that is one, the name itself otherwise."""
+    """A image's number in COCO's files: its name if that is one, the name itself otherwise."""
     return int(stem) if stem.isdecimal() and stem.isascii() else stem
 
 

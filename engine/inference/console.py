@@ -1,4 +1,4 @@
-"""What detect.py tells: a line per picture as YOLOv5 prints it, a bar per video, windows where
+"""What detect.py tells: a line per image as YOLOv5 prints it, a bar per video, windows where
 there is a display.
 
 From: Found, a frame of data/sources/open.py with its detections. To: the terminal and the screen.
@@ -45,9 +45,9 @@ def count_text(detections: Detections) -> str:
 
 
 def line_of(found: Found) -> str:
-    """A picture's or frame's line on the console, as YOLOv5 prints it."""
+    """A image's or frame's line on the console, as YOLOv5 prints it."""
     frame, (height, width) = found.frame, found.shape
-    kind = "image" if frame.kind == "picture" else frame.kind
+    kind = "image" if frame.kind == "image" else frame.kind
     where = f"{frame.item - 1}: " if kind == "stream" else f"{kind} {frame.item}/{frame.items} "
     where += f"({frame.number}/{frame.total}) " if frame.kind == "video" else ""
     where += "" if frame.kind == "stream" else f"{frame.path}: "
@@ -58,7 +58,7 @@ def annotated(
     found: Found, line_width: int = 0, names: bool = True, confidences: bool = True
 ) -> np.ndarray:
     """A copy of the frame with what was found in it. line_width: pixels, 0 for what suits the
-    picture.
+    image.
     """
     result = found.detections
     texts = [
@@ -72,7 +72,7 @@ def annotated(
 
 @dataclass
 class Console:
-    """Tells how the run goes: a line per picture, a bar per video, the speed at the end."""
+    """Tells how the run goes: a line per image, a bar per video, the speed at the end."""
 
     frames: int = 0
     seconds: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
@@ -140,7 +140,7 @@ class Viewer:
         self.shown = False
 
     def __call__(self, frame: Frame, drawn: np.ndarray) -> bool:
-        """Show a picture for a second, a video's or stream's frame at once; False if the user wants
+        """Show a image for a second, a video's or stream's frame at once; False if the user wants
         to stop.
         """
         import cv2
@@ -150,7 +150,7 @@ class Viewer:
             cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
         self.shown = True
         cv2.imshow(title, drawn)
-        return cv2.waitKey(1000 if frame.kind == "picture" else 1) & 0xFF not in (ord("q"), 27)
+        return cv2.waitKey(1000 if frame.kind == "image" else 1) & 0xFF not in (ord("q"), 27)
 
     def close(self) -> None:
         if self.shown:

@@ -1,7 +1,7 @@
 """From a frame to its detections: letterbox, network, non-maximum suppression, boxes in the frame's
 own pixels.
 
-As a library: `for found in predict(load_model("best.pt"), "pictures/", DetectConfig()): ...`
+As a library: `for found in predict(load_model("best.pt"), "images/", DetectConfig()): ...`
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Detector:
 def predict(
     model: Any, source: str | Path | Iterable[Frame], config: DetectConfig | None = None
 ) -> Iterator[Detections]:
-    """Yield the Detections of each picture or frame of source, in order; nothing is drawn or
+    """Yield the Detections of each image or frame of source, in order; nothing is drawn or
     written.
 
     source: as --source, or Frames. Raises UserError for a source that is missing.

@@ -10,7 +10,7 @@ from pathlib import Path
 from data.sources.open import Source
 from engine.inference.console import Console, Found, Viewer, annotated, why_no_window
 from engine.inference.settings import DetectConfig
-from engine.inference.writers import CropWriter, LabelWriter, PictureWriter, TableWriter
+from engine.inference.writers import CropWriter, ImageWriter, LabelWriter, TableWriter
 from utils.errors import UserError
 from utils.structures import Detections, Frame
 
@@ -21,7 +21,7 @@ class Outputs:
     def __init__(self, config: DetectConfig, folder: Path | None) -> None:
         self.config, self.folder = config, folder
         self.labels: LabelWriter | None = None
-        self.pictures: PictureWriter | None = None
+        self.images: ImageWriter | None = None
         self._writers: list[Callable[[Frame, Detections], None]] = []
         self._viewer: Viewer | None = None
         if folder is not None:
@@ -42,24 +42,24 @@ class Outputs:
         if config.save_crop:
             self._writers.append(CropWriter(folder / "crops"))
         if not config.nosave:
-            self.pictures = PictureWriter(folder)
+            self.images = ImageWriter(folder)
 
     def __call__(self, found: Found) -> bool:
         """Write and show one frame; False if the user wants to stop."""
         for write in self._writers:
             write(found.frame, found.detections)
         config = self.config
-        if self.pictures is None and self._viewer is None:
+        if self.images is None and self._viewer is None:
             return True
         drawn = annotated(
             found, config.line_thickness, not config.hide_labels, not config.hide_conf
         )
-        if self.pictures is not None:
-            self.pictures(found.frame, drawn)
+        if self.images is not None:
+            self.images(found.frame, drawn)
         return self._viewer(found.frame, drawn) if self._viewer else True
 
     def close(self) -> None:
-        for part in (self.pictures, self._viewer):
+        for part in (self.images, self._viewer):
             if part is not None:
                 part.close()
 

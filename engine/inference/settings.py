@@ -24,8 +24,8 @@ class DetectConfig:
     )
     source: str = flag(
         "",
-        "picture, video, folder, glob, .txt or .streams list, camera number, URL, or "
-        "`screen [n] [left top width height]`; '' takes the model's own validation pictures",
+        "image, video, folder, glob, .txt or .streams list, camera number, URL, or "
+        "`screen [n] [left top width height]`; '' takes the model's own validation images",
     )
     data: str = flag(
         "", "data set YAML whose class names are to be used; '' takes the checkpoint's"
@@ -44,26 +44,26 @@ class DetectConfig:
         kind=float,
         aliases=("--iou",),
     )
-    max_det: int = flag(1000, "most detections of a picture")
+    max_det: int = flag(1000, "most detections of a image")
     device: str = flag("", "cuda device such as 0, or cpu, or mps; '' chooses")
     view_img: bool = flag(False, "show the results in a window, where there is a display")
     save_txt: bool = flag(False, "write labels/NAME.txt")
     save_format: int = flag(
         0,
-        "form of boxes in label files: 0 centre and size, 1 corners; shares of the picture",
+        "form of boxes in label files: 0 centre and size, 1 corners; shares of the image",
         choices=(0, 1),
     )
     save_csv: bool = flag(False, "write predictions.csv")
     save_conf: bool = flag(False, "write the confidence into label files too")
-    save_crop: bool = flag(False, "write each found object as a picture of its own")
-    nosave: bool = flag(False, "write no annotated pictures and videos")
+    save_crop: bool = flag(False, "write each found object as a image of its own")
+    nosave: bool = flag(False, "write no annotated images and videos")
     classes: tuple[int, ...] = flag([], "report these class numbers only", kind=int)
     agnostic_nms: bool = flag(False, "let boxes of different classes suppress each other")
     augment: bool = flag(False, "look at three scales and a mirror image too")
     project: str = flag("runs/detect", "folder of runs")
     name: str = flag("exp", "name of this run")
     exist_ok: bool = flag(False, "write into project/name even if it is there")
-    line_thickness: int = flag(0, "width of box lines, pixels; 0 takes what suits the picture")
+    line_thickness: int = flag(0, "width of box lines, pixels; 0 takes what suits the image")
     hide_labels: bool = flag(False, "draw boxes without names and confidences")
     hide_conf: bool = flag(False, "draw names without confidences")
     half: bool = flag(False, "compute in half precision (CUDA)")

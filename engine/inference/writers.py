@@ -1,4 +1,4 @@
-"""What detect.py leaves behind: label files, a table, crops, pictures and videos.
+"""What detect.py leaves behind: label files, a table, crops, images and videos.
 
 From: Frames of data/sources/open.py and the Detections found in them. To: files below the run's
 folder, whose names come from Frame.name, so that no two sources share one. Whole files are written
@@ -39,7 +39,7 @@ LONGEST_GAP = 5.0  # seconds that a still frame stands for a stream that stalled
 
 def result_stem(frame: Frame) -> str:
     """Stem of a frame's own files: videos and streams number their frames."""
-    return frame.name if frame.kind == "picture" else f"{frame.name}_{frame.number}"
+    return frame.name if frame.kind == "image" else f"{frame.name}_{frame.number}"
 
 
 def class_name(detections: Detections, class_id: int) -> str:
@@ -58,7 +58,7 @@ def _ascending(detections: Detections) -> Iterator[tuple[int, float, np.ndarray]
 def label_lines(
     detections: Detections, confidence: bool = False, corners: bool = False
 ) -> list[str]:
-    """Rows of a label file, least confident first: class and box as shares of the picture's sides
+    """Rows of a label file, least confident first: class and box as shares of the image's sides
     [, confidence].
 
     The box is centre and size, or x1 y1 x2 y2 if corners is set.
@@ -94,7 +94,7 @@ class LabelWriter:
 
 @dataclass
 class TableWriter:
-    """predictions.csv, a row per detection; whole rows are appended picture by picture, so a stream
+    """predictions.csv, a row per detection; whole rows are appended image by image, so a stream
     may be watched.
     """
 
@@ -120,7 +120,7 @@ class TableWriter:
 
 def crop(image: np.ndarray, box: np.ndarray) -> np.ndarray:
     """The part of image [H, W, 3] around an xyxy box, 2 % and 10 pixels larger than it, within the
-    picture.
+    image.
     """
     low, high = box[:2], box[2:]
     half = ((high - low) * CROP_GAIN + CROP_PAD) / 2
@@ -131,7 +131,7 @@ def crop(image: np.ndarray, box: np.ndarray) -> np.ndarray:
     return image[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)]
 
 
-def write_picture(path: Path, image: np.ndarray, quality: int = CROP_QUALITY) -> None:
+def write_image(path: Path, image: np.ndarray, quality: int = CROP_QUALITY) -> None:
     """Encode image (BGR) by path's suffix and write it atomically; non-ASCII names work everywhere."""
     import cv2
 
@@ -141,7 +141,7 @@ def write_picture(path: Path, image: np.ndarray, quality: int = CROP_QUALITY) ->
     )
     if not good:
         raise UserError(
-            f"{path}: OpenCV cannot encode this picture; convert the source to JPEG or PNG"
+            f"{path}: OpenCV cannot encode this image; convert the source to JPEG or PNG"
         )
     with atomic_write(path) as file:
         file.write(content.tobytes())
@@ -158,7 +158,7 @@ class CropWriter:
     def __call__(self, frame: Frame, detections: Detections) -> None:
         for class_id, _, box in _ascending(detections):
             folder = make_folder(self.folder / _folder_name(class_name(detections, class_id)))
-            write_picture(self._free(folder / frame.name), crop(frame.image, box))
+            write_image(self._free(folder / frame.name), crop(frame.image, box))
             self.written += 1
 
     def _free(self, stem: Path) -> Path:
@@ -175,8 +175,8 @@ def _folder_name(text: str) -> str:
 
 
 @dataclass
-class PictureWriter:
-    """Annotated pictures under their own names, videos and streams as .mp4 that plays at the
+class ImageWriter:
+    """Annotated images under their own names, videos and streams as .mp4 that plays at the
     original pace.
     """
 
@@ -184,9 +184,9 @@ class PictureWriter:
     _videos: dict[str, VideoFile] = field(default_factory=dict)
 
     def __call__(self, frame: Frame, drawn: np.ndarray) -> None:
-        if frame.kind == "picture":
+        if frame.kind == "image":
             suffix = Path(frame.path).suffix.lower()
-            write_picture(
+            write_image(
                 self.folder / f"{frame.name}{suffix if suffix in KEPT_SUFFIXES else '.jpg'}", drawn
             )
             return

@@ -25,15 +25,15 @@ class Labels(Protocol):
 
     @property
     def sizes(self) -> np.ndarray:
-        """[n, 2] (h, w) of the pictures."""
+        """[n, 2] (h, w) of the images."""
 
     @property
     def boxes(self) -> np.ndarray:
-        """[M, 4] corners in pixels of the pictures, picture after picture."""
+        """[M, 4] corners in pixels of the images, image after image."""
 
     @property
     def offsets(self) -> np.ndarray:
-        """[n + 1] where each picture's boxes begin."""
+        """[n + 1] where each image's boxes begin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def check_anchors(
     """Decide about a head's anchors (HeadSpec.anchors, pixels, level by level) and print a sentence
     on it.
 
-    imgsz: side of the training pictures. ratio: the loss's anchor_t. Returns better anchors of the
+    imgsz: side of the training images. ratio: the loss's anchor_t. Returns better anchors of the
     same form, their levels in the same order, or None to keep the present ones.
     """
     old = np.array(anchors, dtype=np.float32).clip(
@@ -80,7 +80,7 @@ def check_anchors(
 
 
 def training_sides(labels: Labels, imgsz: int, stream: np.random.Generator) -> np.ndarray:
-    """(width, height) [M, 2] that the boxes have in training: the picture's longer side imgsz,
+    """(width, height) [M, 2] that the boxes have in training: the image's longer side imgsz,
     times 0.9 to 1.1.
     """
     scale = imgsz / labels.sizes.max(1, initial=1) * stream.uniform(0.9, 1.1, len(labels.sizes))

@@ -204,7 +204,7 @@ def read_source(
 
 
 def settle(config: TrainConfig, model: DetectionModel, device: torch.device) -> TrainConfig:
-    """Figures that depend on the model: the picture size as a multiple of its stride, the automatic
+    """Figures that depend on the model: the image size as a multiple of its stride, the automatic
     batch size.
     """
     stride = max(int(model.stride.max()), 32)

@@ -51,11 +51,11 @@ def first_bad_layer(model: nn.Module, images: torch.Tensor) -> str | None:
 
 
 def explain(model: nn.Module, images: torch.Tensor) -> str:
-    """One phrase on where the first non-finite value stands: pictures, weights, or a layer's
+    """One phrase on where the first non-finite value stands: images, weights, or a layer's
     output.
     """
     if not torch.isfinite(images).all():
-        return "the pictures themselves"
+        return "the images themselves"
     weight = first_bad_tensor(model)
     if weight:
         return f"weight {weight}"

@@ -85,7 +85,7 @@ def refuse_alone(world: World, config: TrainConfig) -> None:
 
 
 def share_of_batch(world: World, batch_size: int) -> int:
-    """Pictures a step for this process; the flag counts all processes.
+    """Images a step for this process; the flag counts all processes.
 
     Raises UserError if they do not divide.
     """

@@ -134,23 +134,23 @@ def _tensorboard(folder: Path, first_epoch: int) -> Any:
 
 
 class Timing:
-    """Seconds spent in each part of an iteration, written to timing.json per picture."""
+    """Seconds spent in each part of an iteration, written to timing.json per image."""
 
     def __init__(self) -> None:
         self.seconds = dict.fromkeys(("loader", "forward", "backward", "optimizer"), 0.0)
-        self.pictures = 0
+        self.images = 0
 
-    def add(self, part: str, since: float, pictures: int = 0) -> float:
+    def add(self, part: str, since: float, images: int = 0) -> float:
         """Book the time since a mark; return the new mark."""
         now = time.perf_counter()
         self.seconds[part] += now - since
-        self.pictures += pictures
+        self.images += images
         return now
 
     def write(self, folder: Path) -> None:
-        per_picture = {part: total / max(self.pictures, 1) for part, total in self.seconds.items()}
+        per_image = {part: total / max(self.images, 1) for part, total in self.seconds.items()}
         with atomic_write(folder / "timing.json", "w") as file:
-            json.dump({**per_picture, "pictures": self.pictures}, file, indent=2)
+            json.dump({**per_image, "images": self.images}, file, indent=2)
 
 
 def write_metrics(folder: Path, metrics: Metrics, more: dict[str, Any]) -> None:

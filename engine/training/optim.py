@@ -1,7 +1,7 @@
 """The optimizer as YOLOv5 and YOLOv8 set it up: three groups of parameters, a warm-up, a schedule
 without a state.
 
-engine/training/build.py calls choose_optimizer once the number of pictures is known; train.py asks
+engine/training/build.py calls choose_optimizer once the number of images is known; train.py asks
 the Schedule. Nothing here has a state of its own but the optimizer: rates follow from the number of
 the step, so a resumed run needs no scheduler to be restored.
 """
@@ -76,7 +76,7 @@ def auto_choice(iterations: int, class_count: int) -> AutoChoice:
 
 
 def choose_optimizer(
-    config: TrainConfig, hyp: Hyperparameters, pictures: int, class_count: int
+    config: TrainConfig, hyp: Hyperparameters, images: int, class_count: int
 ) -> tuple[TrainConfig, Hyperparameters, str]:
     """Put what `--optimizer auto` stands for in its place, and say in one line what and why; "" if
     nothing was chosen.
@@ -86,7 +86,7 @@ def choose_optimizer(
     """
     if config.optimizer != "auto":
         return config, hyp, ""
-    steps = math.ceil(pictures / max(config.batch_size, hyp.nominal_batch)) * config.epochs
+    steps = math.ceil(images / max(config.batch_size, hyp.nominal_batch)) * config.epochs
     choice = auto_choice(steps, class_count)
     is_sgd = choice.optimizer == "SGD"
     momentum = hyp.momentum if is_sgd else choice.momentum

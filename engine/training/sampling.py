@@ -1,4 +1,4 @@
-"""Class weights and picture weights for --image-weights: badly found and rare classes are drawn
+"""Class weights and image weights for --image-weights: badly found and rare classes are drawn
 more often.
 """
 
@@ -26,9 +26,9 @@ def focus_on_weak(weights: np.ndarray, ap: np.ndarray) -> np.ndarray:
 
 
 def image_weights(classes: np.ndarray, offsets: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Sum of class weights over each picture's labels: [n].
+    """Sum of class weights over each image's labels: [n].
 
-    classes: [M] of all labels, picture after picture. offsets: [n + 1] where each picture's begin.
+    classes: [M] of all labels, image after image. offsets: [n + 1] where each image's begin.
     weights: [nc].
     """
     running = np.concatenate(([0.0], np.cumsum(weights[classes.astype(int)])))

@@ -2,7 +2,7 @@
 modules.
 
 Liu, Shao, Teng and Hoffmann, "NAM: Normalization-based Attention Module", NeurIPS 2021 workshop,
-equation 4 (https://arxiv.org/abs/2111.12419). The loss of a step is the sum over its pictures
+equation 4 (https://arxiv.org/abs/2111.12419). The loss of a step is the sum over its images
 there, and so it is here: YOLOv5's loss is multiplied by the batch. Any attention module that has a
 method `sparsity_scales()` takes part.
 

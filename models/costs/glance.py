@@ -204,7 +204,7 @@ def progress(text: str) -> None:
 
 
 def measure(candidates: list[Candidate], x: Tensor) -> None:
-    """Time all candidates in turn, the first round being a warm-up on a single picture."""
+    """Time all candidates in turn, the first round being a warm-up on a single image."""
     for each in candidates:
         progress(f"warming up: {each.name}")
         forward_seconds(each.module, x[:1])

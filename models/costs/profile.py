@@ -66,7 +66,7 @@ class Counter(LightMode):
 
 
 def count_costs(model: Any, size: int, batch: int = 1) -> list[RowCost]:
-    """Costs of each row of a model on the meta device, in eval mode and float32, for pictures of
+    """Costs of each row of a model on the meta device, in eval mode and float32, for images of
     size x size px.
     """
     costs: list[RowCost] = []

@@ -57,7 +57,7 @@ class Row:
     """One row of backbone + head.
 
     index: its place, which `from` counts. source: its `from` as written, names as the numbers of
-    their rows. inputs: rows read, -1 being the picture. repeats: after depth scaling. key: its part
+    their rows. inputs: rows read, -1 being the image. repeats: after depth scaling. key: its part
     of the state-dict keys. arguments: a list, or a mapping (attention). inside: what the list's
     trailing mapping asks for within each bottleneck.
     """
@@ -333,7 +333,7 @@ def _attention_key(base: int, name: str, taken: set[str]) -> str:
 
 def _resolve(file: str, index: int, source: int | list[int]) -> tuple[int, ...]:
     """`from` as row numbers: negatives count back from this row, others from the top; -1 means the
-    picture.
+    image.
     """
     resolved = []
     for value in source if isinstance(source, list) else [source]:

@@ -42,7 +42,7 @@ POOLING = ("SPPF", "SPP")
 class Step:
     """A row of the graph as far as its place matters.
 
-    inputs: rows read, -1 being the picture. stride: pixels of the picture per cell; nan where the
+    inputs: rows read, -1 being the image. stride: pixels of the image per cell; nan where the
     row does not say. in_backbone: else in the head part. is_attention: a row that could be taken
     out again.
     """

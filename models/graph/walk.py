@@ -18,7 +18,7 @@ from models.graph.read import Graph, Row
 from models.graph.shape_mode import ShapeMode
 from utils.errors import UserError
 
-PROBE = 256  # side of the picture whose maps give the strides, pixels
+PROBE = 256  # side of the image whose maps give the strides, pixels
 MOST_VALUES = 2**28  # of one map of the probe
 Call = Callable[[Any, Any], Any]
 
@@ -59,7 +59,7 @@ class Measured:
 def measure(
     network: nn.Sequential, graph: Graph, sizes: list[tuple[int, int]] | None = None
 ) -> Measured:
-    """Send a picture of PROBE px without data (meta device) through all rows.
+    """Send a image of PROBE px without data (meta device) through all rows.
 
     sizes: a list that is given those of the rows that ran, whatever happens then. Raises UserError
     for the first row whose maps do not fit, before anything is allocated.
@@ -113,7 +113,7 @@ def _check_same_size(row: Row, maps: list[Tensor]) -> None:
 def _check_map(x: Tensor, width: int) -> None:
     if x.dim() != 4 or not 0 < x.numel() <= MOST_VALUES:
         raise UserError(
-            f"gives {list(x.shape)} for a picture of {PROBE} px, which no row can use; check its"
+            f"gives {list(x.shape)} for a image of {PROBE} px, which no row can use; check its"
             " arguments"
         )
     if x.shape[1] != width:

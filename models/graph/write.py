@@ -25,7 +25,7 @@ COMMENTS = {
     "nc": "classes; a data set's own number takes its place",
     "depth_multiple": "of the repeats",
     "width_multiple": "of the channels",
-    "anchors": "width,height pairs in pixels of the picture, or how many per level",
+    "anchors": "width,height pairs in pixels of the image, or how many per level",
     "scales": (
         "depth of the repeats, width of the channels, channels at most before the width; chosen by"
         " --scale or by the name"

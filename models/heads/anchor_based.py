@@ -70,7 +70,7 @@ class Detect(nn.Module):
         self.anchors = torch.tensor(cells).to(self.anchors)
 
     def _add_bias_prior(self) -> None:
-        """Begin with about 8 objects a 640 px picture and even classes (Lin et al., ICCV 2017,
+        """Begin with about 8 objects a 640 px image and even classes (Lin et al., ICCV 2017,
         section 3.3).
         """
         with torch.no_grad():

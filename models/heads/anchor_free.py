@@ -21,7 +21,7 @@ from models.heads.anchor_based import Levels
 from utils.structures import HeadSpec
 
 Sizes = tuple[tuple[int, int], ...]  # (rows, columns) of the cells, a level each
-MOST_SIZES = 8  # of pictures, whose cell centres are kept
+MOST_SIZES = 8  # of images, whose cell centres are kept
 
 
 class DFL(nn.Module):
@@ -97,7 +97,7 @@ class DetectV8(nn.Module):
 
     def set_strides(self, strides: Sequence[float], pixels: Levels = ()) -> None:
         """Take the pixels per cell of each level; biases get their prior: about 5 objects a 640 px
-        picture.
+        image.
 
         pixels: of anchors, of which there must be none.
         """
@@ -139,7 +139,7 @@ class DetectV8(nn.Module):
         return torch.cat((centre * scale, size * scale, classes.float().sigmoid()), dim=2)
 
     def _reference(self, sizes: Sizes, device: torch.device) -> tuple[Tensor, Tensor]:
-        """reference_points() of a picture's size, kept for the next one like it."""
+        """reference_points() of a image's size, kept for the next one like it."""
         key = (sizes, device)
         if key not in self._points:
             if len(self._points) >= MOST_SIZES:

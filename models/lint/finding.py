@@ -55,7 +55,7 @@ class Context:
     """A graph as far as it could be tried out.
 
     graph: None if the dictionary could not be read. sizes: (height, width) of the maps of the rows
-    that ran; of all but the head's if all did. side: of the picture, pixels. notes: what building
+    that ran; of all but the head's if all did. side: of the image, pixels. notes: what building
     warned of. error: why it stopped, or "".
     """
 
@@ -78,8 +78,8 @@ class Context:
 
 
 def named(graph: Graph, index: int) -> str:
-    """`row 7, C2f`, or the picture."""
-    return f"row {index}, {graph.rows[index].module}" if index >= 0 else "the picture"
+    """`row 7, C2f`, or the image."""
+    return f"row {index}, {graph.rows[index].module}" if index >= 0 else "the image"
 
 
 def mended(content: Mapping[str, Any], fixes: Iterable[Fix]) -> dict[str, Any]:

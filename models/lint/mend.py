@@ -102,7 +102,7 @@ def mend(content: Mapping[str, Any]) -> tuple[list[Finding], dict[str, Any], Con
 
 
 def try_out(content: Mapping[str, Any]) -> Context:
-    """Build a graph on the meta device and send a picture through as far as that goes.
+    """Build a graph on the meta device and send a image through as far as that goes.
 
     Raises nothing.
     """

@@ -133,9 +133,7 @@ def wrong_size(context: Context) -> Iterator[Finding]:
     if context.graph:
         for slip in wiring.unlike(context.graph, context.sizes):
             high, wide = context.sizes[slip.read]
-            why = (
-                f"{high}x{wide} for a picture of {context.side} px, unlike the others that it joins"
-            )
+            why = f"{high}x{wide} for a image of {context.side} px, unlike the others that it joins"
             yield _slip(context, context.graph, slip, "size", why)
 
 

@@ -28,7 +28,7 @@ def build_loss(
     """Make the loss of a head: AnchorLoss if it has anchors, else TaskAlignedLoss; both are called
     alike.
 
-    imgsz: side of the training pictures in pixels, which scales the objectness gain. The other
+    imgsz: side of the training images in pixels, which scales the objectness gain. The other
     options are those of LossSettings, which anchor-free heads do not have. Raises UserError for
     options that the head's loss does not have, and for an anchor-free head without bins.
     """

@@ -44,9 +44,9 @@ Cell = dict[
 class Place:
     """A row and its role.
 
-    key: its part of the state-dict keys. turns: how often maps on the way from the picture have
+    key: its part of the state-dict keys. turns: how often maps on the way from the image have
     changed between shrinking and growing: 0 in the backbone, 1 on the way up, 2 on the way down
-    again. step: rows of its map over those of its input's. size: rows of its map for a picture of
+    again. step: rows of its map over those of its input's. size: rows of its map for a image of
     PROBE px. inputs: the same of what it reads. shapes: of its tensors, by the rest of their keys.
     """
 
@@ -73,7 +73,7 @@ def find_places(graph: Graph) -> list[Place]:
     places: list[Place] = []
     trends = [
         (0, False)
-    ]  # of the picture, then of each row: turns so far, whether the map has just grown
+    ]  # of the image, then of each row: turns so far, whether the map has just grown
     for row, layer in zip(graph.rows, network, strict=True):
         inputs = tuple(sizes[source] if source >= 0 else PROBE for source in row.inputs)
         size = sizes[row.index] if row.index < len(sizes) else inputs[0]

@@ -111,7 +111,7 @@ class Browser:
             if method == "Runtime.consoleAPICalled"
         ]
 
-    def picture(self, path: Path) -> None:
+    def image(self, path: Path) -> None:
         """The whole page as a PNG."""
         size = self.call("Page.getLayoutMetrics")["cssContentSize"]
         clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}

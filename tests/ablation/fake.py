@@ -46,7 +46,7 @@ def make_cell(
         "classes": rows,
         "epoch": EPOCHS - 2,
         "epochs": EPOCHS,
-        "train_pictures": 100,
+        "train_images": 100,
         "memory_mb": 900.0 + seed,
     }
     timing = {
@@ -54,7 +54,7 @@ def make_cell(
         "forward": 0.01,
         "backward": 0.02,
         "optimizer": 0.001,
-        "pictures": 100 * EPOCHS,
+        "images": 100 * EPOCHS,
     }
     train_seed = seed + AA_SEEDS if arm == AA else seed
     folder = Path(f"/studies/study/cells/{arm}_seed{train_seed}")

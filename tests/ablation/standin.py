@@ -75,7 +75,7 @@ def main() -> None:
             sys.exit(1)
     rows = "".join(f"{epoch}, {value / 1e5}\n" for epoch, value in enumerate(state["done"]))
     (folder / "results.csv").write_text("epoch, metrics/mAP_0.5:0.95\n" + rows)
-    write(folder / "timing.json", {"forward": 0.1, "pictures": 8})
+    write(folder / "timing.json", {"forward": 0.1, "images": 8})
     write(
         folder / "metrics.json", {"map": sum(state["done"]) / 1e5 + 0.01 * ("--attention" in state)}
     )

@@ -89,7 +89,7 @@ def test_training_and_validation() -> None:
     assert "overfits" in telling(of_gap(changed(val=1.2), PLAIN_CELLS))[0]
     (sentence,) = telling(of_gap(changed(train=1.1, val=1.1), PLAIN_CELLS))
     assert (
-        "fits the training pictures worse (training loss +10.0%, validation loss +10.0%" in sentence
+        "fits the training images worse (training loss +10.0%, validation loss +10.0%" in sentence
     )
     assert telling(of_gap(changed(), PLAIN_CELLS)) == []
 

@@ -27,7 +27,7 @@ def test_a_cell_that_ran_elsewhere_is_whole_here(make_config, pretend, tmp_path)
     write_missing(here, files)
     assert state(here) == "done"
     assert read_scores([here]) == {"plain": {0: 1e-5}}
-    assert read_cells([here])[0].timing["pictures"] == 8
+    assert read_cells([here])[0].timing["images"] == 8
     kept = (here.folder / "metrics.json").stat().st_mtime_ns
     write_missing(here, {**files, "metrics.json": b"{}"})
     assert (here.folder / "metrics.json").stat().st_mtime_ns == kept

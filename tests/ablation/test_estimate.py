@@ -19,15 +19,15 @@ def test_the_first_batches_are_forgotten_and_some_more_are_enough():
     said = []
     for _ in range(5):
         timing.seconds["forward"] += 1.0
-        timing.pictures += 4
+        timing.images += 4
         said.append(stop.status)
     assert said == [0, 0, 0, 0, 1]
-    assert (timing.seconds["forward"], timing.pictures) == (3.0, 12)
+    assert (timing.seconds["forward"], timing.images) == (3.0, 12)
 
 
 def test_a_few_batches_are_really_trained_and_nothing_is_left(make_config, tmp_path, capsys):
     pace = measure_pace(make_config(), make_slots(make_config())[0])
-    assert pace.pictures == (10, 4)
+    assert pace.images == (10, 4)
     assert 0 < pace.val < pace.train
     assert pace.epoch == pytest.approx(10 * pace.train + 4 * pace.val)
     assert capsys.readouterr() == ("", "")

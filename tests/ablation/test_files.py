@@ -60,4 +60,4 @@ def test_times_are_numbers_or_nothing(tmp_path: Path) -> None:
     assert read_timing(tmp_path / "timing.json") == read_json(tmp_path / "timing.json") == {}
     assert read_timing(put(tmp_path / "timing.json", {"forward": 0.5})) == {"forward": 0.5}
     with pytest.raises(UserError, match=r"timing.json: loader: 'x': must be a number"):
-        read_timing(put(tmp_path / "timing.json", {"loader": "x", "pictures": 3}))
+        read_timing(put(tmp_path / "timing.json", {"loader": "x", "images": 3}))

@@ -46,7 +46,7 @@ def graph(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
 
 @pytest.fixture
 def weights(graph: Path, folder: Path, tmp_path: Path) -> Path:
-    """A checkpoint with lively scores, that remembers its picture size and data set."""
+    """A checkpoint with lively scores, that remembers its image size and data set."""
     model = lively(graph, NAMES)
     path = tmp_path / "w.pt"
     data = str(folder / "data.yaml")
@@ -157,9 +157,9 @@ def test_attention_by_name(graph, weights, monkeypatch):
     assert [row.type for row in fresh.model.model[-3:-1]] == ["SE", "SE"]
     state = trained.model.state_dict()
     assert all(torch.equal(state[key], value) for key, value in plain.model.state_dict().items())
-    picture = torch.rand(1, 3, 64, 64)
+    image = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
-        assert torch.equal(trained.model.eval()(picture)[0], plain.model.eval()(picture)[0])
+        assert torch.equal(trained.model.eval()(image)[0], plain.model.eval()(image)[0])
     asked = planned(monkeypatch, trained, attention="ECA@index.1")[0]
     assert asked == {"weights": str(weights), "attention": (*wanted, "ECA@index.1")}
     assert planned(monkeypatch, fresh)[0] == {"cfg": str(graph), "attention": (wanted[0],)}
@@ -209,11 +209,11 @@ def test_val_is_val_py(weights, folder, capsys):
 
 
 def test_predict_is_detect_py(weights, folder, capsys):
-    pictures = folder / "images" / "val"
-    found = YOLO(weights).predict(pictures, conf=0.3, device="cpu")
+    images = folder / "images" / "val"
+    found = YOLO(weights).predict(images, conf=0.3, device="cpu")
     config = DetectConfig(imgsz=(64,), conf_thres=0.3, device="cpu")
     model = detect.load(dataclasses.replace(config, weights=(str(weights),)))[0]
-    wanted = list(predict(model, pictures, config))
+    wanted = list(predict(model, images, config))
     assert len(found) == len(wanted) == 4
     assert sum(map(len, found)) > 4
     for result, detections in zip(found, wanted, strict=True):

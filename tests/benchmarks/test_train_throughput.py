@@ -41,7 +41,7 @@ def test_first_and_last_epoch_are_not_counted(benchmark, tmp_path):
     assert len(side.rates[0]) == 2
     assert side.median == pytest.approx(
         100, rel=0.5
-    )  # 20 pictures in 0.2 s; the others would give 33 and 40
+    )  # 20 images in 0.2 s; the others would give 33 and 40
 
 
 def test_a_program_that_fails_stops_the_benchmark(benchmark, tmp_path):

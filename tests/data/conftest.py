@@ -24,13 +24,13 @@ def _paint(path: Path) -> None:
 
 @pytest.fixture
 def paint() -> Callable[[Path], None]:
-    """paint(path) writes a gray picture, 40 pixels high and 60 wide."""
+    """paint(path) writes a gray image, 40 pixels high and 60 wide."""
     return _paint
 
 
 @pytest.fixture
 def make(tmp_path: Path) -> Callable[..., Path]:
-    """make({"a": label text or None}, **YAML keys) writes pictures and labels, and returns the
+    """make({"a": label text or None}, **YAML keys) writes images and labels, and returns the
     YAML.
     """
 

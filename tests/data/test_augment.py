@@ -1,4 +1,4 @@
-"""Pixels of one picture's transforms against YOLOv5's own, and the draws behind them."""
+"""Pixels of one image's transforms against YOLOv5's own, and the draws behind them."""
 
 import hashlib
 import json
@@ -119,7 +119,7 @@ def test_finish_draws_keep_to_the_gains():
     assert sum(draw.upside_down for draw in draws) == pytest.approx(100, abs=30)
 
 
-def test_letterbox_of_a_fitting_picture_is_the_picture():
+def test_letterbox_of_a_fitting_image_is_the_image():
     image = ARRAYS["im"]
     assert paste_letterbox(image, plan_letterbox((128, 128), 128)) is image
     framed, plan = letterbox(image[:64], 128)

@@ -62,11 +62,11 @@ def test_yaml_as_source_keeps_its_names(tmp_path: Path) -> None:
     assert "'elk'" in (tmp_path / "out" / "report.csv").read_text()
 
 
-def test_coco_file_and_pictures_of_the_same_name(tmp_path: Path) -> None:
+def test_coco_file_and_images_of_the_same_name(tmp_path: Path) -> None:
     for folder in ("a", "b"):
-        (tmp_path / "pictures" / folder).mkdir(parents=True)
+        (tmp_path / "images" / folder).mkdir(parents=True)
         cv2.imwrite(
-            str(tmp_path / "pictures" / folder / "same.png"), np.full((40, 50, 3), 80, np.uint8)
+            str(tmp_path / "images" / folder / "same.png"), np.full((40, 50, 3), 80, np.uint8)
         )
     content = {
         "images": [{"id": 1, "file_name": "a/same.png"}, {"id": 2, "file_name": "b/same.png"}],
@@ -79,7 +79,7 @@ def test_coco_file_and_pictures_of_the_same_name(tmp_path: Path) -> None:
             "--source",
             str(tmp_path / "c.json"),
             "--images",
-            str(tmp_path / "pictures"),
+            str(tmp_path / "images"),
             "--out",
             str(tmp_path / "out"),
         ]
@@ -96,12 +96,12 @@ def test_it_never_overwrites_unasked(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds files already"):
         main(flags)
     main([*flags, "--exist-ok"])
-    picture = out / "images" / "val" / "p2.jpg"
-    picture.unlink()
-    picture.write_bytes(b"somebody's own")
+    image = out / "images" / "val" / "p2.jpg"
+    image.unlink()
+    image.write_bytes(b"somebody's own")
     with pytest.raises(UserError, match="not the same"):
         main([*flags, "--exist-ok"])
-    assert picture.read_bytes() == b"somebody's own"
+    assert image.read_bytes() == b"somebody's own"
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from data.augment import GREY
 from data.dataset import DatasetSettings, DetectionDataset, ItemKey, draw_recipe
 from data.index import DatasetIndex
-from tests.data.pictures import write_pictures
+from tests.data.image_files import write_images
 from utils.config import Hyperparameters
 from utils.files import ROOT
 from utils.seeds import stream
@@ -28,7 +28,7 @@ HARD = Hyperparameters(degrees=10, shear=3, mixup=0.5, mosaic=0.8, mosaic9=0.3, 
 
 @pytest.fixture(scope="module")
 def index(tmp_path_factory):
-    return write_pictures(tmp_path_factory.mktemp("pictures"))
+    return write_images(tmp_path_factory.mktemp("images"))
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def test_items_are_uint8_channels_last_in_memory(index):
         assert item.boxes.dtype == np.float32
 
 
-def test_cached_pictures_stay_as_they_are(index):
+def test_cached_images_stay_as_they_are(index):
     settings = replace(TRAIN, cache="ram", hyp=Hyperparameters(mosaic=0.3, mixup=1.0, fliplr=1.0))
     dataset = DetectionDataset(index, settings)
     before = [dataset.pixels[i].copy() for i in range(10)]
@@ -151,9 +151,9 @@ def test_without_augmentation_values_training_items_are_letterboxed(index):
     np.testing.assert_array_equal(trained.item(2, 0).image, plain.item(2, 0).image)
 
 
-def test_unreadable_pictures_become_background(index, tmp_path):
+def test_unreadable_images_become_background(index, tmp_path):
     bad = tmp_path / "bad.png"
-    bad.write_bytes(b"not a picture")
+    bad.write_bytes(b"not a image")
     samples = [
         replace(index[1], path=str(bad)),
         index[5],

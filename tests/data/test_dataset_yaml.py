@@ -81,7 +81,7 @@ LAUGHS = "a: &a [x, x]\nb: &b [*a, *a]\n" + "".join(
         ("names: {a: cat}\n", "must be 0 to 0"),
         ("names: [yes, no]\n", "class 0 is True to YAML; put the name in quotes"),
         ("names: [cat, ]\ntrain: 3\n", "train: 3 is no path"),
-        ("names: [cat]\ntrain: {pictures: a}\n", "train: a dict is no path"),
+        ("names: [cat]\ntrain: {folder: a}\n", "train: a dict is no path"),
         ("names: [cat]\npath: [a]\n", "path: a list is no text"),
         ("names: [cat]\nformat: csv\n", "format: 'csv' is unknown; use yolo, voc, coco"),
         ("names: [cat]\ndefaults: 320\n", "defaults: 320 is no mapping"),

@@ -1,4 +1,4 @@
-"""data/images.py: every kind of picture is read upright in 8-bit BGR as its header said, or refused
+"""data/images.py: every kind of image is read upright in 8-bit BGR as its header said, or refused
 with its kind.
 """
 
@@ -27,8 +27,8 @@ def _smooth() -> np.ndarray:
 
 
 def _save(path: Path, array: np.ndarray | None = None, mode: str = "", **options: Any) -> Path:
-    picture = Image.fromarray(_smooth() if array is None else array)
-    (picture.convert(mode) if mode else picture).save(path, **options)
+    image = Image.fromarray(_smooth() if array is None else array)
+    (image.convert(mode) if mode else image).save(path, **options)
     return path
 
 
@@ -160,7 +160,7 @@ def _png_of(width: int, height: int) -> bytes:
     ("data", "kind"),
     [
         (b"", "empty file"),
-        (b"no picture at all, only text", "not a picture"),
+        (b"no image at all, only text", "not a image"),
         (b"<html>404</html>", "HTML file"),
         (b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC file"),
         (_png_of(40_000, 25_000), "too many pixels: its header claims more than 178 megapixels"),
@@ -179,7 +179,7 @@ def test_gif_named_jpg_missing_folder_and_small(tmp_path: Path) -> None:
     _save(tmp_path / "a.gif").rename(tmp_path / "a.jpg")
     with pytest.raises(ImageError, match="GIF file"):
         check_image(tmp_path / "a.jpg")
-    with pytest.raises(ImageError, match="picture missing"):
+    with pytest.raises(ImageError, match="image missing"):
         read_image(tmp_path / "none.jpg")
     (tmp_path / "folder.jpg").mkdir()
     with pytest.raises(ImageError, match="unreadable"):

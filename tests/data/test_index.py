@@ -133,7 +133,7 @@ def test_each_wrong_file_is_named_and_the_rest_goes_on(
     ("change", "message"),
     [
         ({"train": "images/none"}, r"images/none is not there .looked at .*/set/images/none"),
-        ({"train": "labels"}, "labels holds no pictures"),
+        ({"train": "labels"}, "labels holds no images"),
         ({"train": "set.zip"}, "neither a folder nor a .txt list; unpack it first"),
         ({"train": None}, "no `train:`; add"),
         ({"generate": "circles"}, "generate: circles is unknown"),
@@ -171,7 +171,7 @@ def test_no_label_file_at_all_names_the_rule(make: Callable[..., Path]) -> None:
     ):
         load_dataset(make({"a": None, "b": None}), "train")
     with pytest.raises(
-        UserError, match=r"none of 1 pictures can be used; the first, .*label: value is NaN"
+        UserError, match=r"none of 1 images can be used; the first, .*label: value is NaN"
     ):
         load_dataset(
             make({"a": "0 nan 0 0 0"}, train="images/train/only.txt", path=_list_of(make)), "train"
@@ -204,7 +204,7 @@ def test_small_objects_are_noted(make: Callable[..., Path]) -> None:
     assert "1 of 2 objects have a side below 3 pixels at --imgsz 64" in index.report.table()
 
 
-def test_a_hundred_thousand_pictures_cost_tens_of_megabytes() -> None:
+def test_a_hundred_thousand_images_cost_tens_of_megabytes() -> None:
     boxes, classes = np.ones((7, 4), np.float32), np.zeros(7, np.int64)
     samples = [
         Sample(f"/data/coco/images/train2017/{n:012}.jpg", (480, 640), boxes, classes)

@@ -1,5 +1,5 @@
 """Batches: the same for any number of processes and any start, and no surprise when a process or a
-picture fails.
+image fails.
 """
 
 import os
@@ -16,7 +16,7 @@ import torch
 from data import loader as loader_module
 from data.dataset import DatasetSettings
 from data.loader import build_loader, choose_workers, collate_targets
-from tests.data.pictures import write_pictures
+from tests.data.image_files import write_images
 from utils.config import Hyperparameters
 from utils.errors import UserError
 from utils.files import ROOT
@@ -28,7 +28,7 @@ VAL = DatasetSettings(64, batch_size=3, rect=True, pad=0.5)
 
 @pytest.fixture(scope="module")
 def index(tmp_path_factory):
-    return write_pictures(tmp_path_factory.mktemp("pictures"))
+    return write_images(tmp_path_factory.mktemp("images"))
 
 
 def read(loader, *epochs):
@@ -113,7 +113,7 @@ def test_changes_reach_running_workers(index, workers):
 
 def test_weights_choose_mosaic_partners(index):
     loader = build_loader(index, SETTINGS, shuffle=True, image_weights=np.eye(10)[8])
-    assert sum(len(batch.targets) for batch in read(loader, 0, 1)) == 0  # picture 8 has no labels
+    assert sum(len(batch.targets) for batch in read(loader, 0, 1)) == 0  # image 8 has no labels
 
 
 def test_batches_are_channels_last(index):
@@ -158,8 +158,8 @@ def test_the_global_generators_are_left_alone(index):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_unreadable_pictures_are_told_once(tmp_path, workers, capfd):
-    index = write_pictures(tmp_path)
+def test_unreadable_images_are_told_once(tmp_path, workers, capfd):
+    index = write_images(tmp_path)
     Path(index.path(3)).write_bytes(b"")
     loader = build_loader(index, SETTINGS, workers=workers, shuffle=True)
     assert len(read(loader, 0, 1, 2)) == 9
@@ -196,10 +196,10 @@ import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 sys.path.insert(0, {root!r})
 from pathlib import Path
-from tests.data.pictures import write_pictures
+from tests.data.image_files import write_images
 from data.dataset import DatasetSettings
 from data.loader import build_loader
-index = write_pictures(Path({folder!r}))
+index = write_images(Path({folder!r}))
 loader = build_loader(index, DatasetSettings(64, augment=True, batch_size=1), workers=2, shuffle=True)
 try:
     for epoch in range(10**6):

@@ -13,9 +13,9 @@ import pytest
 
 from data.geometry import Affine
 from data.mix import (
+    Image,
     Labels,
     Mosaic,
-    Picture,
     Tile,
     View,
     compose,
@@ -47,9 +47,9 @@ SIDES = [
 ]
 
 
-def make_picture(number, polygons=False):
-    """A smooth grey picture with bright rectangles, which are its objects; class = number of the
-    picture.
+def make_image(number, polygons=False):
+    """A smooth grey image with bright rectangles, which are its objects; class = number of the
+    image.
     """
     rng = np.random.default_rng(number)
     height, width = SIDES[number % len(SIDES)]
@@ -60,7 +60,7 @@ def make_picture(number, polygons=False):
         image[y1:y2, x1:x2] = 250
     points = boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 2).astype(np.float32)
     outline = (points, np.full(3, 4)) if polygons else (None, None)
-    return Picture(image, Labels(boxes.astype(np.float32), np.full(3, number), *outline))
+    return Image(image, Labels(boxes.astype(np.float32), np.full(3, number), *outline))
 
 
 def via_canvas(draw, fetch):
@@ -87,8 +87,8 @@ def test_short_way_equals_the_canvas(nine, polygons):
     differences, boxes = [], 0
     for seed in range(40):
         draw = draw_mosaic(stream(seed), seed % 9, range(9), SIZE, hyp)
-        short = make_mosaic(draw, lambda i: make_picture(i, polygons), SIZE)
-        long = via_canvas(draw, lambda i: make_picture(i, polygons))
+        short = make_mosaic(draw, lambda i: make_image(i, polygons), SIZE)
+        long = via_canvas(draw, lambda i: make_image(i, polygons))
         differences.append(np.abs(short[0].astype(float) - long[0]).mean())
         assert_all_among(short, long)
         assert_all_among(long, short)
@@ -107,7 +107,7 @@ def test_boxes_are_around_their_pixels(degrees, polygons):
     checked = 0
     for seed in range(25):
         draw = draw_mosaic(stream(seed), seed % 9, range(9), SIZE, hyp)
-        image, boxes, _ = make_mosaic(draw, lambda i: make_picture(i, polygons), SIZE)
+        image, boxes, _ = make_mosaic(draw, lambda i: make_image(i, polygons), SIZE)
         covered = np.zeros((SIZE, SIZE), dtype=bool)
         for x1, y1, x2, y2 in boxes:
             covered[
@@ -126,23 +126,23 @@ def test_boxes_are_around_their_pixels(degrees, polygons):
     assert checked > 100
 
 
-def flat_picture(size, value):
-    return Picture(np.full((*size, 3), value, dtype=np.uint8), NOTHING)
+def flat_image(size, value):
+    return Image(np.full((*size, 3), value, dtype=np.uint8), NOTHING)
 
 
 def test_four_touch_in_the_corner():
-    pictures = [flat_picture(SIDES[k], 50 * (k + 1)) for k in range(4)]
+    images = [flat_image(SIDES[k], 50 * (k + 1)) for k in range(4)]
     draw = Mosaic((0, 1, 2, 3), (100, 140), Affine())
-    image, _, _ = make_mosaic(draw, lambda i: pictures[i], SIZE)
+    image, _, _ = make_mosaic(draw, lambda i: images[i], SIZE)
     x, y = 100 - SIZE // 2, 140 - SIZE // 2  # the output is the middle of the canvas
     around = [image[y - 1, x - 1, 0], image[y - 1, x, 0], image[y, x - 1, 0], image[y, x, 0]]
     assert around == [50, 100, 150, 200]
 
 
 def test_nine_surround_the_middle():
-    pictures = [flat_picture((128, 128), 20 * (k + 1)) for k in range(9)]
+    images = [flat_image((128, 128), 20 * (k + 1)) for k in range(9)]
     draw = Mosaic(tuple(range(9)), (64, 64), Affine(scale=0.5))
-    image, _, _ = make_mosaic(draw, lambda i: pictures[i], SIZE)
+    image, _, _ = make_mosaic(draw, lambda i: images[i], SIZE)
     rows = [[int(image[y, x, 0]) // 20 - 1 for x in (8, 64, 120)] for y in (8, 64, 120)]
     assert rows == [[8, 1, 2], [7, 0, 3], [6, 5, 4]]
 
@@ -159,8 +159,8 @@ def test_draws_are_a_function_of_the_stream():
     assert all(64 <= side < 192 for draw in draws for side in draw.corner)
 
 
-def test_a_picture_without_labels():
-    empty = Picture(make_picture(1).image, NOTHING)
+def test_a_image_without_labels():
+    empty = Image(make_image(1).image, NOTHING)
     for affine in (Affine(scale=0.9), Affine(angle=3)):
         image, boxes, classes = make_mosaic(
             Mosaic((0, 0, 0, 0), (128, 128), affine), lambda _: empty, SIZE
@@ -171,7 +171,7 @@ def test_a_picture_without_labels():
 
 
 def test_identity_view_is_a_copy():
-    picture = make_picture(2)
+    picture = make_image(2)
     image, boxes, _ = compose([Tile(picture, (0, 0))], View((128, 128), (128, 128), Affine()))
     np.testing.assert_array_equal(image, picture.image)
     np.testing.assert_array_equal(boxes, picture.labels.boxes)
@@ -213,7 +213,7 @@ def test_copy_paste_against_golden():
 
 def test_copy_paste_in_a_mosaic():
     def count_boxes(draw):
-        return len(make_mosaic(draw, lambda i: make_picture(i, True), SIZE)[1])
+        return len(make_mosaic(draw, lambda i: make_image(i, True), SIZE)[1])
 
     draws = [
         draw_mosaic(stream(k), k % 9, range(9), SIZE, Hyperparameters(copy_paste=1.0))

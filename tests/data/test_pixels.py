@@ -1,4 +1,4 @@
-"""The cache of decoded pictures: what it gives equals what the files give, wherever it is kept."""
+"""The cache of decoded images: what it gives equals what the files give, wherever it is kept."""
 
 import os
 import pickle
@@ -12,13 +12,13 @@ import pytest
 from data import pixels
 from data.images import ImageError, read_image
 from data.index import DatasetIndex
-from data.pixels import PictureList, PixelSource, available_memory, open_pixels
-from tests.data.pictures import write_pictures
+from data.pixels import ImageList, PixelSource, available_memory, open_pixels
+from tests.data.image_files import write_images
 
 
 @pytest.fixture
 def index(tmp_path):
-    return write_pictures(tmp_path)
+    return write_images(tmp_path)
 
 
 @pytest.fixture
@@ -38,9 +38,9 @@ def fill(source):
     return source
 
 
-def test_pictures_are_rgb_at_the_long_side(index):
+def test_images_are_rgb_at_the_long_side(index):
     for smooth, shrink in ((True, cv2.INTER_AREA), (False, cv2.INTER_LINEAR)):
-        pictures = PictureList(index, 64, smooth)
+        pictures = ImageList(index, 64, smooth)
         for i, (height, width) in ((7, (64, 64)), (6, (16, 64)), (9, (63, 64))):
             way = cv2.INTER_LINEAR if i == 9 else shrink  # 60 x 61 is enlarged
             expected = cv2.resize(read_image(index.path(i)), (width, height), interpolation=way)[
@@ -51,8 +51,8 @@ def test_pictures_are_rgb_at_the_long_side(index):
 
 
 @pytest.mark.parametrize("mode", ["ram", "disk"])
-def test_cached_pictures_equal_read_ones(index, folder, mode):
-    pictures = PictureList(index, 64, False)
+def test_cached_images_equal_read_ones(index, folder, mode):
+    pictures = ImageList(index, 64, False)
     source = PixelSource(pictures, mode, folder)
     assert source.filled_count == 0
     assert_equal(source, PixelSource(pictures))
@@ -64,13 +64,13 @@ def test_cached_pictures_equal_read_ones(index, folder, mode):
 
 def test_views_refuse_to_be_written_to(index):
     for _ in range(2):
-        view = PixelSource(PictureList(index, 64, False), "ram")[0]
+        view = PixelSource(ImageList(index, 64, False), "ram")[0]
         with pytest.raises(ValueError, match="read-only"):
             view[0] = 0
 
 
 def test_disk_cache_is_taken_up_again(index, folder):
-    pictures = PictureList(index, 64, False)
+    pictures = ImageList(index, 64, False)
     fill(PixelSource(pictures, "disk", folder))
     again = PixelSource(pictures, "disk", folder)
     assert again.filled_count == 10
@@ -79,11 +79,11 @@ def test_disk_cache_is_taken_up_again(index, folder):
 
 @pytest.mark.parametrize("change", ["file", "imgsz", "smooth", "boot", "pixels lost"])
 def test_stale_disk_cache_is_not_believed(index, folder, change, monkeypatch):
-    pictures = PictureList(index, 64, False)
+    pictures = ImageList(index, 64, False)
     fill(PixelSource(pictures, "disk", folder))
     if change == "file":
-        picture = cv2.imread(index.path(2))
-        cv2.imwrite(index.path(2), 255 - picture)
+        image = cv2.imread(index.path(2))
+        cv2.imwrite(index.path(2), 255 - image)
         os.utime(index.path(2), ns=(1, 1))
     elif change == "boot":
         monkeypatch.setattr(pixels, "_boot_name", lambda: "another")
@@ -98,31 +98,31 @@ def test_stale_disk_cache_is_not_believed(index, folder, change, monkeypatch):
 
 def test_user_folders_stay_as_they_are(index, folder, tmp_path):
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.png")}
-    fill(PixelSource(PictureList(index, 64, False), "disk", folder))
+    fill(PixelSource(ImageList(index, 64, False), "disk", folder))
     after = [path for path in tmp_path.rglob("*") if path.is_file() and folder not in path.parents]
     assert {path: path.stat().st_mtime_ns for path in after} == before
 
 
-def test_bad_pictures_are_not_cached(index, tmp_path, folder):
+def test_bad_images_are_not_cached(index, tmp_path, folder):
     path = Path(index.path(4))
     content = path.read_bytes()
     path.write_bytes(content[:40])
-    source = PixelSource(PictureList(index, 64, False), "ram")
+    source = PixelSource(ImageList(index, 64, False), "ram")
     with pytest.raises(ImageError):
         source[4]
     path.write_bytes(content)
     assert source[4].shape == (64, 43, 3)
 
 
-def test_a_picture_of_another_size_is_refused(index):
+def test_a_image_of_another_size_is_refused(index):
     cv2.imwrite(index.path(1), np.zeros((50, 60, 3), np.uint8))
     with pytest.raises(ImageError, match="60x50, was 80x120 when indexed"):
-        PixelSource(PictureList(index, 64, False))[1]
+        PixelSource(ImageList(index, 64, False))[1]
 
 
 @pytest.mark.parametrize(("mode", "there"), [("disk", "disk"), ("ram", "no"), ("no", "no")])
 def test_what_a_spawned_process_gets(index, folder, mode, there):
-    source = fill(PixelSource(PictureList(index, 64, False), mode, folder))
+    source = fill(PixelSource(ImageList(index, 64, False), mode, folder))
     copy = pickle.loads(pickle.dumps(source))
     assert copy.mode == there
     assert copy.filled_count == (10 if mode == "disk" else 0)
@@ -130,7 +130,7 @@ def test_what_a_spawned_process_gets(index, folder, mode, there):
 
 
 def test_budget(index, folder, monkeypatch, capsys):
-    pictures = PictureList(index, 64, False)
+    pictures = ImageList(index, 64, False)
     need = int(pictures.resized_sizes().prod(1).sum()) * 3
     monkeypatch.setattr(pixels, "available_memory", lambda: need * 3)
     assert open_pixels(pictures, "auto").mode == "ram"
@@ -143,7 +143,7 @@ def test_budget(index, folder, monkeypatch, capsys):
 
 
 def test_full_and_read_only_disks(index, folder, monkeypatch, capsys):
-    pictures = PictureList(index, 64, False)
+    pictures = ImageList(index, 64, False)
     usage = type("Usage", (), {"free": 1000})
     monkeypatch.setattr(pixels.shutil, "disk_usage", lambda path: usage)
     assert open_pixels(pictures, "disk", folder=folder).mode == "no"
@@ -156,7 +156,7 @@ def test_full_and_read_only_disks(index, folder, monkeypatch, capsys):
 
 
 def test_an_empty_index(folder):
-    empty = PictureList(DatasetIndex.pack([], {}), 64, False)
+    empty = ImageList(DatasetIndex.pack([], {}), 64, False)
     for mode in ("no", "ram", "disk"):
         assert len(PixelSource(empty, mode, folder)) == 0
 

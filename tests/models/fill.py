@@ -1,4 +1,4 @@
-"""Weights and pictures that golden numbers were made with, drawn from names, so that any program
+"""Weights and images that golden numbers were made with, drawn from names, so that any program
 can repeat them.
 """
 
@@ -68,7 +68,7 @@ def draws(seed: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(seed))
 
 
-def picture(seed: int, *shape: int) -> torch.Tensor:
+def image(seed: int, *shape: int) -> torch.Tensor:
     return torch.from_numpy(draws(seed).random(shape).astype(np.float32))
 
 

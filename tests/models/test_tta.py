@@ -17,7 +17,7 @@ def test_rescale_pads_to_the_stride_with_gray() -> None:
     assert rescale(x, 1.0, 32) is x
 
 
-def test_boxes_return_to_the_picture() -> None:
+def test_boxes_return_to_the_image() -> None:
     """A predictor that finds one bright pixel: all three views must agree on where it is."""
     x = torch.zeros(1, 3, 96, 96)
     x[..., 20:40, 60:80] = 1.0

@@ -19,7 +19,7 @@ from models.command import main
 from models.graph.read import load_graph
 from models.lint.advice import warnings_of
 from models.yolo import DetectionModel
-from tests.models.fill import ARTICLE, GOLDEN, fill, indexed, picture
+from tests.models.fill import ARTICLE, GOLDEN, fill, image, indexed
 from utils.errors import UserError, run_main
 from utils.files import ROOT
 
@@ -124,14 +124,14 @@ def outputs(name: str, dtype: torch.dtype) -> dict[str, Any]:
 
     The calibrated network is kept under "model", its input under "x".
     """
-    model, x = built(name).to(dtype), picture(7, 1, 3, *FORWARD[name]).to(dtype)
+    model, x = built(name).to(dtype), image(7, 1, 3, *FORWARD[name]).to(dtype)
     fill(model)
     raw, train = model.eval()(x)[1], model.train()(x)
     fill(model)
     for norm in model.modules():
         if isinstance(norm, nn.BatchNorm2d):
             norm.momentum = 1.0
-    model(picture(8, 2, 3, 256, 256).to(dtype))
+    model(image(8, 2, 3, 256, 256).to(dtype))
     decoded, cal_raw = model.eval()(x)
     return {
         "raw": raw,
@@ -303,7 +303,7 @@ def slim(name: str) -> DetectionModel:
 def test_trains_in_bf16_channels_last(name: str) -> None:
     model = slim(name)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        raw = model(picture(1, 2, 3, 64, 64).contiguous(memory_format=torch.channels_last))
+        raw = model(image(1, 2, 3, 64, 64).contiguous(memory_format=torch.channels_last))
     assert [level.shape for level in raw] == [(2, 3, side, side, 7) for side in (8, 4, 2)]
     sum(level.float().square().mean() for level in raw).backward()
     assert all(torch.isfinite(parameter.grad).all() for parameter in model.parameters())  # type: ignore[arg-type]
@@ -311,7 +311,7 @@ def test_trains_in_bf16_channels_last(name: str) -> None:
 
 @pytest.mark.slow
 def test_compiles_without_a_break() -> None:
-    model, x = slim("yolov5s_SimAM"), picture(1, 2, 3, 64, 64)
+    model, x = slim("yolov5s_SimAM"), image(1, 2, 3, 64, 64)
     raw = torch.compile(model, backend="eager", fullgraph=True)(x)
     sum(level.square().mean() for level in raw).backward()
     decoded = torch.compile(model.eval(), backend="eager", fullgraph=True)(x)[0]

@@ -20,7 +20,7 @@ from models.graph.read import load_graph
 from models.heads.anchor_free import DetectV8
 from models.weights.ensemble import Ensemble
 from models.yolo import DetectionModel
-from tests.models.fill import GOLDEN_V8, fill, picture
+from tests.models.fill import GOLDEN_V8, fill, image
 from tests.models.test_yolo import deviation, mutated
 from utils.errors import UserError, run_main
 
@@ -133,7 +133,7 @@ def test_outputs_equal_upstreams(name: str) -> None:
     In training mode that is 1.4e-4 of the largest value for yolo11n, in the others less.
     """
     golden, model = np.load(GOLDEN_V8 / f"forward_{name}.npz"), filled(name, torch.float64)
-    x = picture(7, 1, 3, 64, 96).double()
+    x = image(7, 1, 3, 64, 96).double()
     check_raw(model.eval()(x)[1], golden, "raw_", 1e-5)
     check_raw(model.train()(x), golden, "train_", 2e-4)
     state = model.state_dict()
@@ -166,7 +166,7 @@ def test_float32_is_as_near_to_float64_as_its_rounding_lets_it(
     1.0e-5 in evaluation, 1.4e-3 in training, 1.1e-5 for variant B. Three times as much is allowed,
     since other processors add in other orders.
     """
-    x, double = picture(7, 1, 3, 64, 96), filled(name, torch.float64)
+    x, double = image(7, 1, 3, 64, 96), filled(name, torch.float64)
     single = filled(name, torch.float32).to(memory_format=memory_format)
     assert deviation(single.eval()(x)[1], double.eval()(x.double())[1]) < 3e-5
     assert deviation(single.train()(x), double.train()(x.double())) < 4e-3
@@ -322,14 +322,14 @@ def test_keys_stay_wherever_attention_is_inserted(place: int) -> None:
 @torch.no_grad()
 def test_augmented_rows_are_those_of_three_views() -> None:
     model = DetectionModel(tiny()).eval()
-    rows, raw = model(picture(1, 2, 3, 64, 96), augment=True)
+    rows, raw = model(image(1, 2, 3, 64, 96), augment=True)
     assert raw is None
     assert rows.shape == (
         2,
         (126 - 6) + 126 + (126 - 96),
         6,
     )  # .83 and .67 of 64x96 are padded to 64x96 again
-    assert torch.allclose(rows[:, :120], model(picture(1, 2, 3, 64, 96))[0][:, :120])
+    assert torch.allclose(rows[:, :120], model(image(1, 2, 3, 64, 96))[0][:, :120])
 
 
 def test_ensemble_needs_heads_of_one_kind() -> None:
@@ -346,7 +346,7 @@ def test_trains_in_bf16_channels_last() -> None:
     for graph in (tiny(), {**load_graph("yolo11n.yaml"), "scales": {"n": [0.5, 0.0625, 1024]}}):
         model = DetectionModel(graph).to(memory_format=torch.channels_last)
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            raw = model(picture(1, 2, 3, 64, 64).contiguous(memory_format=torch.channels_last))
+            raw = model(image(1, 2, 3, 64, 64).contiguous(memory_format=torch.channels_last))
         assert all(level.is_contiguous(memory_format=torch.channels_last) for level in raw)
         sum(level.float().square().mean() for level in raw).backward()  # type: ignore[union-attr]
         for key, value in model.named_parameters():
@@ -375,7 +375,7 @@ def test_builds_in_inference_mode(name: str) -> None:
 
 @pytest.mark.slow
 def test_compiles_without_a_break() -> None:
-    model, x = DetectionModel(tiny()), picture(1, 2, 3, 64, 64)
+    model, x = DetectionModel(tiny()), image(1, 2, 3, 64, 64)
     raw = torch.compile(model, backend="eager", fullgraph=True)(x)
     sum(level.square().mean() for level in raw).backward()
     with torch.no_grad():

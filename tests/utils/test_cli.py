@@ -17,7 +17,7 @@ class Options:
     imgsz: tuple[int, ...] = flag([640], "size", aliases=("--img", "--img-size"))
     save_txt: bool = flag(False, "labels too")
     classes: tuple[int, ...] = flag(None, "filter", nargs="+", kind=int)
-    cache: str = flag("no", "pictures", nargs="?", const="ram", choices=("ram", "no"))
+    cache: str = flag("no", "images", nargs="?", const="ram", choices=("ram", "no"))
     name: str = flag("exp", "name")
     inner: int = flag(3, "not a flag", flag=False)
     plain: int = 4

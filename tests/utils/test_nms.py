@@ -52,7 +52,7 @@ def test_rows_equal_golden(name: str, first_look: int, monkeypatch: pytest.Monke
 
 
 def crowd(count: int, class_count: int = 3, seed: int = 0) -> torch.Tensor:
-    """One picture whose boxes all score, as an untrained model's may: [1, count, 5 + class_count]."""
+    """One image whose boxes all score, as an untrained model's may: [1, count, 5 + class_count]."""
     generator = torch.Generator().manual_seed(seed)
     rows = torch.rand(1, count, 5 + class_count, generator=generator)
     rows[..., :4] *= torch.tensor([640.0, 640, 90, 90])
@@ -78,7 +78,7 @@ def test_only_the_best_candidates_take_part_and_equal_ones_in_order(
     assert nms.best_first(scores).tolist() == wanted
 
 
-def test_nothing_is_dropped_however_many_pictures() -> None:
+def test_nothing_is_dropped_however_many_images() -> None:
     decoded = crowd(400).expand(64, -1, -1)
     found = non_max_suppression(decoded, NMSSettings(conf=0.001, iou=0.6, multi_label=True))
     assert all(torch.equal(rows, found[0]) for rows in found)
@@ -95,7 +95,7 @@ def test_a_box_has_one_class_unless_asked_otherwise() -> None:
 
 
 def test_classes_are_moved_apart_as_far_as_yolov5_does() -> None:
-    """The distance shows in pictures beyond it only, and in float32's rounding of high classes."""
+    """The distance shows in images beyond it only, and in float32's rounding of high classes."""
     decoded = torch.tensor([[[7730.0, 7730, 20, 20, 1, 0.8, 0], [50, 50, 20, 20, 1, 0, 0.9]]])
     assert non_max_suppression(decoded)[0][:, 5].tolist() == [1]
     decoded[0, 0, 0] += 100

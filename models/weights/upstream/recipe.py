@@ -1,7 +1,7 @@
 """How a foreign checkpoint was trained, as far as our configuration has the same fields.
 
 models/weights/upstream/adopt.py puts it into the Checkpoint; detect.py and api/yolo.py take the
-picture size from there.
+image size from there.
 """
 
 from __future__ import annotations

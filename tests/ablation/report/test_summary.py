@@ -73,9 +73,9 @@ def test_time_to_a_target() -> None:
 
 def test_seconds_of_a_cell_that_was_interrupted_are_those_of_all_epochs() -> None:
     cell = make_cell("plain", 0, 0.4)
-    resumed = dataclasses.replace(cell, timing={**cell.timing, "pictures": 300})
+    resumed = dataclasses.replace(cell, timing={**cell.timing, "images": 300})
     assert seconds_of(resumed) == seconds_of(cell) == pytest.approx(20 * 100 * 0.032)
-    assert seconds_of(dataclasses.replace(cell, timing={**cell.timing, "pictures": 0})) is None
+    assert seconds_of(dataclasses.replace(cell, timing={**cell.timing, "images": 0})) is None
     assert seconds_of(dataclasses.replace(cell, timing={})) is None
 
 

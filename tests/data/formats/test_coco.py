@@ -100,7 +100,7 @@ def test_a_box_without_polygon_among_others_gets_its_corners(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     "box", [[1, 2, 3], "box", [1, 2, 3, "4"], [1, 2, float("nan"), 4], [1, 2, 3, 10**400], None]
 )
-def test_a_wrong_box_costs_its_picture_only(tmp_path: Path, box: Any) -> None:
+def test_a_wrong_box_costs_its_image_only(tmp_path: Path, box: Any) -> None:
     file = read_coco(_write(tmp_path, [_annotation(7, 1, box), _annotation(9, 1, [1, 2, 3, 4])]))
     reader = CocoReader([file], NAMES)
     with pytest.raises(LabelError):

@@ -1,5 +1,5 @@
 """listing.py: folders, lists and links; VOC by name, list or folder; COCO named or found beside its
-pictures.
+images.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def test_lists_of_folders_and_text_lists(
     assert not any("hidden" in name for name in names)
     val = load_dataset(yaml, "val")
     assert [Path(sample.path).name for sample in val] == ["b.png"]
-    assert [entry.kind for entry in val.report.entries] == ["picture missing"]
+    assert [entry.kind for entry in val.report.entries] == ["image missing"]
 
 
 def test_voc_by_list_name_folder_and_detection(
@@ -68,7 +68,7 @@ def test_voc_by_list_name_folder_and_detection(
     ):
         load_dataset(make({}, train="trainval", names=["Dog"]), "train")
     (lists / "gone.txt").write_text("x1\nlost\n")
-    assert load_dataset(make({}, train="gone"), "train").report.entries[0].kind == "picture missing"
+    assert load_dataset(make({}, train="gone"), "train").report.entries[0].kind == "image missing"
 
 
 def test_coco_beside_or_named(
@@ -92,6 +92,6 @@ def test_coco_beside_or_named(
         index = load_dataset(make({}, train=train), "train")
         assert index.boxes.tolist() == [[1, 2, 4, 6]]
         assert index.classes.tolist() == [1]
-        assert [entry.kind for entry in index.report.entries] == ["picture missing"]
+        assert [entry.kind for entry in index.report.entries] == ["image missing"]
     with pytest.raises(UserError, match="has no `annotations:`"):
         load_dataset(make({}, train="val2017", format="coco"), "train")

@@ -28,7 +28,7 @@ class Reader:
         return Labels(np.array([number]), one, entries=dropped)
 
 
-def pictures(tmp_path: Path, count: int) -> list[str]:
+def images(tmp_path: Path, count: int) -> list[str]:
     paths = [str(tmp_path / f"{number}.png") for number in range(count)]
     for number, path in enumerate(paths):
         cv2.imwrite(path, np.full((20 + number, 30, 3), number, np.uint8))
@@ -36,7 +36,7 @@ def pictures(tmp_path: Path, count: int) -> list[str]:
 
 
 def test_every_outcome_is_counted_in_order(tmp_path: Path) -> None:
-    paths = pictures(tmp_path, 150)  # more than one chunk
+    paths = images(tmp_path, 150)  # more than one chunk
     Path(paths[7]).write_bytes(b"")
     records, report = scan(Opened(paths, Reader()), "scan")
     assert [record.path for record in records] == paths
@@ -50,12 +50,12 @@ def test_every_outcome_is_counted_in_order(tmp_path: Path) -> None:
     )
     assert (
         report.found == 150 - 1 - 1
-    )  # all but the missing file and the one of the unreadable picture, never opened
+    )  # all but the missing file and the one of the unreadable image, never opened
     assert [int(record.labels.classes[0]) for record in records[140:]] == list(range(140, 150))
 
 
 def test_what_is_left_out_says_why(tmp_path: Path) -> None:
-    paths = pictures(tmp_path, 1)
+    paths = images(tmp_path, 1)
     record = examine(paths[0], 0, Reader())
     assert record.size is None
     assert [(entry.file, entry.row, entry.action, entry.kind) for entry in record.entries] == [

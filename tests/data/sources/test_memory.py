@@ -54,7 +54,7 @@ def test_gray_becomes_colour():
     assert (frame.image == 7).all()
 
 
-def test_exif_turns_pillow_pictures(tmp_path):
+def test_exif_turns_pillow_images(tmp_path):
     exif = Image.Exif()
     exif[274] = 6
     Image.fromarray(blue()).save(tmp_path / "turned.jpg", exif=exif)
@@ -92,9 +92,9 @@ def test_unreadable_files_in_lists_are_skipped(folder, capsys):
     ("source", "words"),
     [
         ([], "empty list"),
-        (None, "NoneType is no picture"),
-        ({"a": 1}, "dict is no picture"),
-        (True, "bool is no picture"),
+        (None, "NoneType is no image"),
+        ({"a": 1}, "dict is no image"),
+        (True, "bool is no image"),
         (np.zeros((4, 4, 3)), "the array is float64"),
         (np.zeros((2, 4, 4, 3), np.uint8), "pass batches as a list"),
         (np.zeros((0, 4, 3), np.uint8), "is needed"),
@@ -104,21 +104,21 @@ def test_unreadable_files_in_lists_are_skipped(folder, capsys):
         (["missing.png"], "no such file"),
     ],
 )
-def test_what_is_no_picture_is_told(source, words):
+def test_what_is_no_image_is_told(source, words):
     with pytest.raises(UserError) as caught:
         list(open_any(source))
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_a_16_bit_pillow_picture_keeps_its_shades() -> None:
+def test_a_16_bit_pillow_image_keeps_its_shades() -> None:
     shades = np.linspace(0, 65535, 600).astype(np.uint16).reshape(20, 30)
     (frame,) = open_any(Image.fromarray(shades))
     np.testing.assert_array_equal(frame.image[..., 0], shades >> 8)
 
 
 @pytest.mark.parametrize("mode", ["I", "F"])
-def test_a_pillow_picture_of_unknown_range_is_refused(mode: str) -> None:
+def test_a_pillow_image_of_unknown_range_is_refused(mode: str) -> None:
     with pytest.raises(UserError, match=f"mode {mode}, whose range"):
         open_any(Image.new(mode, (8, 8)))
 

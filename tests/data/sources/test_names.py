@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from data.sources.names import (
-    PICTURE_SUFFIXES,
+    IMAGE_SUFFIXES,
     VIDEO_SUFFIXES,
     is_url,
     result_name,
@@ -20,7 +20,7 @@ def test_result_names_never_meet():
     assert names == result_names(["x/a.jpg", "y/a.jpg", "z/a2.jpg", "A.png", "v/a.mp4", "q/a.tif"])
 
 
-def test_a_video_gives_way_to_pictures_named_like_its_frames():
+def test_a_video_gives_way_to_images_named_like_its_frames():
     assert result_names(["clip.mp4", "clip_1.jpg"]) == ["clip2", "clip_1"]
     assert result_names(["clip.mp4", "clip_a.jpg"]) == ["clip", "clip_a"]
 
@@ -46,6 +46,6 @@ def test_passwords_are_not_shown():
     assert not is_url("a/b")
 
 
-def test_suffixes_are_those_of_the_picture_reader():
-    assert ".jpg" in PICTURE_SUFFIXES
-    assert not PICTURE_SUFFIXES & VIDEO_SUFFIXES
+def test_suffixes_are_those_of_the_image_reader():
+    assert ".jpg" in IMAGE_SUFFIXES
+    assert not IMAGE_SUFFIXES & VIDEO_SUFFIXES

@@ -21,7 +21,7 @@ def no_network(monkeypatch):
     monkeypatch.setattr(socket.socket, "connect", refuse)
 
 
-def write_picture(path: Path, value: int = 90, size: tuple[int, int] = (24, 32)) -> Path:
+def write_image(path: Path, value: int = 90, size: tuple[int, int] = (24, 32)) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     good, content = cv2.imencode(path.suffix, np.full((*size, 3), value, np.uint8))
     assert good
@@ -45,13 +45,13 @@ def paths_of(text: object) -> list[str]:
     return [Path(path).name for path in source.paths]
 
 
-def test_one_picture(tmp_path):
-    file = write_picture(tmp_path / "a.png", 77)
+def test_one_image(tmp_path):
+    file = write_image(tmp_path / "a.png", 77)
     (frame,) = open_source(str(file))
     assert (frame.path, frame.name, frame.kind, frame.item, frame.items) == (
         str(file),
         "a",
-        "picture",
+        "image",
         1,
         1,
     )
@@ -61,7 +61,7 @@ def test_one_picture(tmp_path):
 
 def test_folder_is_not_recursive_and_takes_media_only(tmp_path):
     for name in ("b.jpg", "a.PNG", "deep/c.jpg", ".hidden.jpg"):
-        write_picture(tmp_path / name)
+        write_image(tmp_path / name)
     (tmp_path / "notes.txt").write_text("x")
     (tmp_path / "folder.jpg").mkdir()
     write_video(tmp_path / "v.avi")
@@ -70,20 +70,20 @@ def test_folder_is_not_recursive_and_takes_media_only(tmp_path):
 
 def test_glob_is_recursive(tmp_path):
     for name in ("b.jpg", "a.png", "deep/c.jpg", "deep/er/d.jpg"):
-        write_picture(tmp_path / name)
+        write_image(tmp_path / name)
     assert paths_of(tmp_path / "*.jpg") == ["b.jpg"]
     assert paths_of(tmp_path / "**" / "*.jpg") == ["b.jpg", "c.jpg", "d.jpg"]
 
 
 def test_a_real_name_with_glob_letters_wins(tmp_path):
-    write_picture(tmp_path / "a[1].jpg")
-    write_picture(tmp_path / "a1.jpg")
+    write_image(tmp_path / "a[1].jpg")
+    write_image(tmp_path / "a1.jpg")
     assert paths_of(tmp_path / "a[1].jpg") == ["a[1].jpg"]
 
 
 def test_list_of_paths(tmp_path, monkeypatch):
     for name in ("one two.jpg", "sub/b.jpg", "sub/c.jpg"):
-        write_picture(tmp_path / name)
+        write_image(tmp_path / name)
     rows = ["\ufeffone two.jpg", "", "# a remark", "sub/*.jpg", str(tmp_path / "sub")]
     (tmp_path / "list.txt").write_text("\r\n".join(rows), encoding="utf-8")
     assert paths_of(tmp_path / "list.txt") == ["one two.jpg", "b.jpg", "c.jpg", "b.jpg", "c.jpg"]
@@ -93,7 +93,7 @@ def test_list_of_paths(tmp_path, monkeypatch):
 
 
 def test_list_names_the_row_that_is_wrong(tmp_path):
-    write_picture(tmp_path / "a.jpg")
+    write_image(tmp_path / "a.jpg")
     (tmp_path / "list.txt").write_text("a.jpg\nnone.jpg\n")
     with pytest.raises(UserError, match=r"list.txt:2: .*none.jpg: no such file"):
         open_source(str(tmp_path / "list.txt"))
@@ -110,7 +110,7 @@ def test_bad_lists(tmp_path, content):
     ("text", "words"),
     [
         ("missing", "missing: no such file or folder"),
-        ("missing/*.jpg", "holds no picture or video"),
+        ("missing/*.jpg", "holds no image or video"),
         ("", "is empty"),
         ("file:///etc/passwd.jpg", "without file://"),
         ("ftp://host/a.jpg", "is no URL of rtsp"),
@@ -128,19 +128,19 @@ def test_refusals_name_the_source(text, words):
     assert "\n" not in str(caught.value)
 
 
-def test_folder_without_pictures(tmp_path):
+def test_folder_without_images(tmp_path):
     (tmp_path / "a.doc").write_text("x")
-    with pytest.raises(UserError, match="holds no picture or video"):
+    with pytest.raises(UserError, match="holds no image or video"):
         open_source(str(tmp_path))
-    with pytest.raises(UserError, match="holds no picture or video"):
+    with pytest.raises(UserError, match="holds no image or video"):
         open_source(str(tmp_path / "a.doc"))
 
 
-def test_unreadable_pictures_are_told_and_skipped(tmp_path):
-    write_picture(tmp_path / "a.png")
+def test_unreadable_images_are_told_and_skipped(tmp_path):
+    write_image(tmp_path / "a.png")
     (tmp_path / "b.jpg").write_bytes(b"")
     (tmp_path / "c.png").write_bytes((tmp_path / "a.png").read_bytes()[:40])
-    write_picture(tmp_path / "d.bmp")
+    write_image(tmp_path / "d.bmp")
     told: list[str] = []
     source = open_source(str(tmp_path), warn=told.append)
     assert [frame.name for frame in source] == ["a", "d"]
@@ -150,7 +150,7 @@ def test_unreadable_pictures_are_told_and_skipped(tmp_path):
 
 
 def test_non_ascii_names(tmp_path):
-    write_picture(tmp_path / "käse 图片.png", 12)
+    write_image(tmp_path / "käse 图片.png", 12)
     (frame,) = open_source(str(tmp_path))
     assert frame.name == "käse 图片"
     assert (frame.image == 12).all()
@@ -187,17 +187,17 @@ def test_damaged_video_is_skipped_or_told(tmp_path):
     assert 10 < len(list(open_source(str(whole), warn=told.append))) < 60
 
 
-def test_picture_url_is_fetched_once_and_nothing_is_left(tmp_path, monkeypatch):
+def test_image_url_is_fetched_once_and_nothing_is_left(tmp_path, monkeypatch):
     asked = []
 
     def answer(request, timeout):
         asked.append(request.full_url)
-        return io.BytesIO(write_picture(tmp_path / "a.png", 55).read_bytes())
+        return io.BytesIO(write_image(tmp_path / "a.png", 55).read_bytes())
 
     monkeypatch.setattr("urllib.request.urlopen", answer)
     monkeypatch.chdir(tmp_path)
-    (frame,) = open_source("https://host/pictures/cat.png?x=1")
-    assert asked == ["https://host/pictures/cat.png?x=1"]
+    (frame,) = open_source("https://host/images/cat.png?x=1")
+    assert asked == ["https://host/images/cat.png?x=1"]
     assert frame.name == "cat"
     assert (frame.image == 55).all()
     assert [file.name for file in tmp_path.iterdir()] == ["a.png"]
@@ -239,14 +239,14 @@ def test_bad_stream_lists(tmp_path, content):
         open_source(str(tmp_path / "a.streams"))
 
 
-def test_without_a_source_the_validation_pictures_are_shown(tmp_path, monkeypatch, capsys):
+def test_without_a_source_the_validation_images_are_shown(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sources, "ROOT", tmp_path)
     monkeypatch.setattr(sources, "MOST_SHOWN", 2)
-    with pytest.raises(UserError, match="--source: give a picture"):
+    with pytest.raises(UserError, match="--source: give a image"):
         usual_source("")
     for number in range(3):
         file = tmp_path / "set" / "images" / f"{number}.png"
-        write_picture(file)
+        write_image(file)
         label = tmp_path / "set" / "labels" / f"{number}.txt"
         label.parent.mkdir(exist_ok=True)
         label.write_text("0 0.5 0.5 0.2 0.2\n")
@@ -255,6 +255,6 @@ def test_without_a_source_the_validation_pictures_are_shown(tmp_path, monkeypatc
     )
     source = usual_source(str(tmp_path / "d.yaml"))
     assert [frame.name for frame in source] == ["0", "1"]
-    assert "2 of 3 validation pictures" in capsys.readouterr().out
-    write_picture(tmp_path / "data" / "images" / "x.png")
+    assert "2 of 3 validation images" in capsys.readouterr().out
+    write_image(tmp_path / "data" / "images" / "x.png")
     assert [frame.name for frame in usual_source("")] == ["x"]

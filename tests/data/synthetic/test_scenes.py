@@ -1,4 +1,4 @@
-"""Scenes: the same stream draws the same picture, boxes are tight, every shape can be seen, classes
+"""Scenes: the same stream draws the same image, boxes are tight, every shape can be seen, classes
 are alike often.
 """
 
@@ -29,10 +29,10 @@ def test_scene_is_a_function_of_its_stream():
 
 
 @pytest.mark.parametrize("number", range(0, 24, 6))
-def test_boxes_lie_in_the_picture(number):
-    picture, classes, boxes = SCENES[number]
-    height, width = picture.shape[:2]
-    assert picture.dtype == np.uint8
+def test_boxes_lie_in_the_image(number):
+    image, classes, boxes = SCENES[number]
+    height, width = image.shape[:2]
+    assert image.dtype == np.uint8
     assert max(height, width) == scenes.SIDE
     assert len(classes) == len(boxes) >= 1
     assert (boxes[:, :2] >= 0).all()

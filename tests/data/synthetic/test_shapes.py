@@ -74,19 +74,19 @@ def test_a_finished_set_is_left_alone(tmp_path, monkeypatch):
     assert make(root) == root
 
 
-@pytest.mark.parametrize("spoil", ["seed", "version", "picture", "label"])
+@pytest.mark.parametrize("spoil", ["seed", "version", "image", "label"])
 def test_a_stale_or_spoilt_set_is_made_again(tmp_path, monkeypatch, spoil):
     root = make(tmp_path / "shapes")
     before = content(root)
     if spoil == "version":
         monkeypatch.setattr(shapes, "VERSION", shapes.VERSION + 1)
-    if spoil == "picture":
+    if spoil == "image":
         (root / "images/train/00001.jpg").unlink()
     if spoil == "label":
         (root / "labels/val/00001.txt").unlink()
     make(root, seed=1 if spoil == "seed" else 0)
     assert content(root).keys() == before.keys()
-    assert (content(root) == before) == (spoil in ("picture", "label"))
+    assert (content(root) == before) == (spoil in ("image", "label"))
     assert [path.name for path in tmp_path.iterdir()] == ["shapes"]
 
 

@@ -75,7 +75,7 @@ def test_input_is_untouched_and_output_is_new():
     assert out.dtype == np.uint8
 
 
-def test_read_only_and_strided_pictures():
+def test_read_only_and_strided_images():
     image = picture()[:, ::-1]
     image.flags.writeable = False
     out = draw_boxes(image, np.array([[20, 40, 60, 90]]), ["a"], [0])
@@ -104,7 +104,7 @@ def test_no_text_no_plate():
 
 
 @pytest.mark.parametrize("side", [12, 40, 100, 640, 4000])
-def test_line_and_text_grow_with_the_picture(side):
+def test_line_and_text_grow_with_the_image(side):
     assert automatic_width(side, side) == max(1, round(side * 0.003))
     image = picture(side, side)
     quarter = side / 4
@@ -123,7 +123,7 @@ def test_line_and_text_grow_with_the_picture(side):
     "box",
     [(0, 0, 30, 30), (140, 0, 159, 119), (0, 100, 159, 119), (-50, -50, 400, 400), (80, 3, 80, 3)],
 )
-def test_labels_stay_inside_the_picture(text, box, monkeypatch):
+def test_labels_stay_inside_the_image(text, box, monkeypatch):
     plates = []
     write = draw._write
 

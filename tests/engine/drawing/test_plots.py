@@ -58,7 +58,7 @@ def write_results(path: Path, epochs: int, cell: str = "") -> Path:
 def picture(path: Path) -> np.ndarray:
     image = cv2.imread(str(path))
     assert image is not None
-    assert image.std() > 5, "a picture of nothing"
+    assert image.std() > 5, "a image of nothing"
     return image
 
 

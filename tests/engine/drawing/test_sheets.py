@@ -53,7 +53,7 @@ def test_boxes_lie_where_the_targets_say(tmp_path: Path) -> None:
     assert abs(columns.min() - (left + 40 * scale)) < 8
     assert abs(columns.max() - (left + 120 * scale)) < 8
     assert abs(rows.max() - (top + 100 * scale)) < 8
-    assert not drawn[:, : 640 + GAP].any(), "the first picture has no label"
+    assert not drawn[:, : 640 + GAP].any(), "the first image has no label"
 
 
 def test_faint_detections_are_left_out(tmp_path: Path) -> None:

@@ -16,22 +16,20 @@ import pytest
 from engine.evaluation.coco import FIGURES, evaluate_coco, score_json
 from utils.errors import UserError
 
-Pictures = tuple[list[np.ndarray], list[np.ndarray], int]
+Images = tuple[list[np.ndarray], list[np.ndarray], int]
 
 
-def random_set(seed: int) -> Pictures:
-    """Pictures with labels of all sizes, detections near them, doubled, misnamed and elsewhere,
+def random_set(seed: int) -> Images:
+    """Images with labels of all sizes, detections near them, doubled, misnamed and elsewhere,
     some of equal score.
     """
     generator = np.random.default_rng(seed)
     class_count = int(generator.integers(1, 4))
-    pictures = [random_picture(generator, class_count) for _ in range(generator.integers(1, 5))]
+    pictures = [random_image(generator, class_count) for _ in range(generator.integers(1, 5))]
     return [found for found, _ in pictures], [labels for _, labels in pictures], class_count
 
 
-def random_picture(
-    generator: np.random.Generator, class_count: int
-) -> tuple[np.ndarray, np.ndarray]:
+def random_image(generator: np.random.Generator, class_count: int) -> tuple[np.ndarray, np.ndarray]:
     count = generator.integers(0, 7)
     corner, sides = (
         generator.uniform(0, 300, (count, 2)),

@@ -18,7 +18,7 @@ GAIN, PAD = (0.5, 0.5), (0.0, 8.0)
 
 
 def make_batches() -> list[Batch]:
-    """Two batches of two pictures, 200 x 96 in the original, 100 x 64 here; the last picture has no
+    """Two batches of two images, 200 x 96 in the original, 100 x 64 here; the last image has no
     label.
     """
     boxes = [
@@ -97,7 +97,7 @@ def test_a_perfect_detector_scores_one(capsys: pytest.CaptureFixture[str]) -> No
     assert table[2].split()[1:3] == ["2", "3"]
 
 
-def test_area_is_that_of_the_original_picture() -> None:
+def test_area_is_that_of_the_original_image() -> None:
     batches = make_batches()
     metrics = evaluate(Oracle(batches), batches, EvalSettings(area=True, quiet=True))
     # 20 x 28 here is 40 x 56 there: medium, though below 32 x 32 in the network's input
@@ -193,7 +193,7 @@ def test_losses_are_means_over_batches() -> None:
 
 
 class Overlapping(nn.Module):
-    """In each picture two boxes of one class with an IoU of 0.667; objectness as given."""
+    """In each image two boxes of one class with an IoU of 0.667; objectness as given."""
 
     def __init__(self, objectness: bool) -> None:
         super().__init__()
@@ -234,7 +234,7 @@ def test_hybrid_labels_join_the_detections(tmp_path: Path) -> None:
     assert len((tmp_path / "labels" / "0.txt").read_text().splitlines()) == 2
 
 
-def test_no_pictures_and_no_labels() -> None:
+def test_no_images_and_no_labels() -> None:
     assert evaluate(Blind(), [], EvalSettings(quiet=True, area=True)).images == 0
     batches = make_batches()
     bare = [
@@ -253,7 +253,7 @@ def test_speed_has_its_three_stages() -> None:
 
 
 def test_boxes_may_be_matched_in_other_pixels_than_they_are_kept_in() -> None:
-    """YOLOv8 matches before it clips to the picture: what reaches far beyond it is no hit."""
+    """YOLOv8 matches before it clips to the image: what reaches far beyond it is no hit."""
     from engine.evaluation.metrics import Evaluation
 
     label = torch.tensor([[0.0, 0.0, 0.0, 10.0, 10.0]])

@@ -25,7 +25,7 @@ from utils.structures import Metrics
 
 GOLDEN = np.load(Path(__file__).parents[2] / "golden/yolov5/ap.npz")
 NAMES = {0: "red", 1: "green", 2: "blue"}
-PICTURES = [
+IMAGES = [
     (torch.tensor(GOLDEN[f"pb{k}_det"]), torch.tensor(GOLDEN[f"pb{k}_lab"])) for k in range(4)
 ]
 NO_DETECTIONS, NO_LABELS = torch.zeros(0, 6), torch.zeros(0, 5)
@@ -39,9 +39,9 @@ def detection(number: int, score: float, *corners: float) -> torch.Tensor:
     return torch.tensor([[*corners, score, number]], dtype=torch.float32)
 
 
-def evaluate(*pictures: tuple[torch.Tensor, torch.Tensor]) -> Metrics:
+def evaluate(*examples: tuple[torch.Tensor, torch.Tensor]) -> Metrics:
     evaluation = Evaluation(3)
-    for detections, labels in pictures:
+    for detections, labels in examples:
         evaluation.add(detections, labels)
     return evaluation.result(NAMES)
 
@@ -83,7 +83,7 @@ FREE = np.load(YOLOV8 / "metrics.npz")
 FREE_FIGURES = json.loads((YOLOV8 / "metrics.json").read_text())
 
 
-def golden_picture(number: int) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
+def golden_image(number: int) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
     """Detections [n, 6] best first, labels [m, 5], and which detections YOLOv8 calls right, in that
     order.
     """
@@ -99,7 +99,7 @@ def golden_picture(number: int) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]
 
 @pytest.mark.parametrize("number", range(8))
 def test_matching_in_turn_equals_yolov8(number: int) -> None:
-    detections, labels, wanted = golden_picture(number)
+    detections, labels, wanted = golden_image(number)
     assert np.array_equal(match_predictions(detections, labels, protocol="yolov8"), wanted)
 
 
@@ -133,7 +133,7 @@ def test_matching_in_turn_equals_a_plain_calculation() -> None:
 def test_yolov8s_protocol_gives_its_figures() -> None:
     evaluation = Evaluation(5, "yolov8")
     for number in range(8):
-        evaluation.add(*golden_picture(number)[:2])
+        evaluation.add(*golden_image(number)[:2])
     metrics = evaluation.result({})
     curves = metrics.extra["curves"]
     figures = {
@@ -176,7 +176,7 @@ def test_fitness_equals_golden() -> None:
 
 @pytest.mark.parametrize("number", range(4))
 def test_matching_equals_golden(number: int) -> None:
-    assert np.array_equal(match_predictions(*PICTURES[number]), GOLDEN[f"pb{number}_correct"])
+    assert np.array_equal(match_predictions(*IMAGES[number]), GOLDEN[f"pb{number}_correct"])
 
 
 def test_the_first_detection_wins_and_no_one_falls_back() -> None:
@@ -203,8 +203,8 @@ def test_matching_without_a_side_or_of_another_class() -> None:
 
 def test_confusion_equals_golden() -> None:
     confusion = ConfusionMatrix(3)
-    for picture in PICTURES:
-        confusion.add(*picture)
+    for image in IMAGES:
+        confusion.add(*image)
     confusion.add(NO_DETECTIONS, torch.cat((label(0, 1, 1, 5, 5), label(2, 1, 1, 5, 5))))
     assert np.array_equal(confusion.matrix, GOLDEN["confusion"])
     sums = confusion.normalised().sum(0)
@@ -223,7 +223,7 @@ def test_confusion_pairs_by_overlap_whatever_the_class() -> None:
     assert np.array_equal(confusion.matrix, wanted)
 
 
-def test_false_alarms_need_a_pair_in_their_picture_to_be_counted() -> None:
+def test_false_alarms_need_a_pair_in_their_image_to_be_counted() -> None:
     confusion = ConfusionMatrix(3)
     confusion.add(detection(1, 0.9, 50, 50, 60, 60), label(0, 0, 0, 10, 10))
     confusion.add(detection(1, 0.9, 50, 50, 60, 60), NO_LABELS)
@@ -232,8 +232,8 @@ def test_false_alarms_need_a_pair_in_their_picture_to_be_counted() -> None:
 
 def test_a_perfect_detector() -> None:
     boxes = [(5, 5, 50, 50), (60, 60, 90, 80), (10, 60, 40, 95)]
-    pictures = [(detection(k % 2, 0.9, *box), label(k % 2, *box)) for k, box in enumerate(boxes)]
-    metrics = evaluate(*pictures)
+    examples = [(detection(k % 2, 0.9, *box), label(k % 2, *box)) for k, box in enumerate(boxes)]
+    metrics = evaluate(*examples)
     assert (metrics.images, metrics.instances) == (3, 3)
     assert metrics.precision == pytest.approx(1)
     assert metrics.recall == pytest.approx(1)
@@ -246,7 +246,7 @@ def test_a_perfect_detector() -> None:
     assert math.isnan(metrics.ap_small)
 
 
-def test_false_alarms_on_pictures_without_labels_count() -> None:
+def test_false_alarms_on_images_without_labels_count() -> None:
     hit = (detection(0, 0.5, 5, 5, 50, 50), label(0, 5, 5, 50, 50))
     clean = evaluate(hit, (NO_DETECTIONS, NO_LABELS))
     alarmed = evaluate(hit, (detection(0, 0.9, 5, 5, 50, 50), NO_LABELS))
@@ -268,18 +268,18 @@ def test_means_run_over_labelled_classes_only() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pictures", "instances"),
+    ("examples", "instances"),
     [
         ([], 0),
         ([(NO_DETECTIONS, NO_LABELS)], 0),
         ([(detection(0, 0.9, 1, 1, 9, 9), NO_LABELS)], 0),
         ([(NO_DETECTIONS, label(1, 1, 1, 9, 9))], 1),
     ],
-    ids=["no pictures", "nothing at all", "no labels", "no detections"],
+    ids=["no images", "nothing at all", "no labels", "no detections"],
 )
-def test_nothing_to_score_is_zero(pictures: list, instances: int) -> None:
-    metrics = evaluate(*pictures)
-    assert metrics.images == len(pictures)
+def test_nothing_to_score_is_zero(examples: list, instances: int) -> None:
+    metrics = evaluate(*examples)
+    assert metrics.images == len(examples)
     assert metrics.instances == instances == len(metrics.classes)
     assert (metrics.precision, metrics.recall, metrics.map50, metrics.map, metrics.fitness) == (
         0,

@@ -20,7 +20,7 @@ from utils.structures import Detections, Frame
 NAMES = {0: "red", 1: "green", 2: "blue"}
 
 
-def found(classes=(0, 1, 1), kind="picture", number=0, name="a", total=0) -> Found:
+def found(classes=(0, 1, 1), kind="image", number=0, name="a", total=0) -> Found:
     count = len(classes)
     boxes = torch.tensor([[5.0, 20.0, 40.0, 45.0]]).repeat(count, 1)
     scores, numbers = torch.linspace(0.9, 0.5, count), torch.tensor(classes).long()
@@ -29,7 +29,7 @@ def found(classes=(0, 1, 1), kind="picture", number=0, name="a", total=0) -> Fou
     return Found(frame, result, (64, 96), (0.001, 0.0424, 0.0005))
 
 
-def test_line_of_a_picture():
+def test_line_of_a_image():
     assert line_of(found()) == "image 1/8 p/a.jpg: 64x96 1 red, 2 greens, 42.4ms"
     assert line_of(found(())) == "image 1/8 p/a.jpg: 64x96 (no detections), 42.4ms"
 

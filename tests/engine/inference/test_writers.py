@@ -7,13 +7,13 @@ import torch
 
 from engine.inference.writers import (
     CropWriter,
+    ImageWriter,
     LabelWriter,
-    PictureWriter,
     TableWriter,
     VideoFile,
     crop,
     label_lines,
-    write_picture,
+    write_image,
 )
 from utils.errors import UserError
 from utils.structures import Detections, Frame
@@ -27,7 +27,7 @@ def detections(
     count = len(boxes)
     names = names or {0: "red", 1: "green"}
     return Detections(
-        "pictures/a.jpg",
+        "images/a.jpg",
         SIZE,
         torch.tensor(boxes).float().reshape(-1, 4),
         torch.tensor(scores[:count]),
@@ -36,7 +36,7 @@ def detections(
     )
 
 
-def frame(name="a", kind="picture", number=0, path="pictures/a.jpg", fps=10.0) -> Frame:
+def frame(name="a", kind="image", number=0, path="images/a.jpg", fps=10.0) -> Frame:
     image = np.random.default_rng(0).integers(0, 255, (*SIZE, 3), np.uint8)
     return Frame(image, path, name, kind, number=number, fps=fps)
 
@@ -136,8 +136,8 @@ def test_a_class_name_cannot_leave_its_folder(tmp_path, name):
     ("path", "result"),
     [("x/a.png", "a.png"), ("x/a.JPEG", "a.jpeg"), ("x/a.webp", "a.webp"), ("x/a.dng", "a.jpg")],
 )
-def test_pictures_keep_their_kind(tmp_path, path, result):
-    writer = PictureWriter(tmp_path)
+def test_images_keep_their_kind(tmp_path, path, result):
+    writer = ImageWriter(tmp_path)
     image = frame().image
     writer(frame(path=path), image)
     assert [file.name for file in tmp_path.iterdir()] == [result]
@@ -145,8 +145,8 @@ def test_pictures_keep_their_kind(tmp_path, path, result):
         assert np.array_equal(cv2.imread(str(tmp_path / result)), image)
 
 
-def test_non_ascii_picture(tmp_path):
-    write_picture(tmp_path / "käse 图.png", frame().image)
+def test_non_ascii_image(tmp_path):
+    write_image(tmp_path / "käse 图.png", frame().image)
     assert (tmp_path / "käse 图.png").stat().st_size > 1000
 
 
@@ -193,7 +193,7 @@ def test_a_changed_frame_size_is_fitted(tmp_path):
 
 
 def test_videos_are_finished_one_by_one(tmp_path):
-    writer = PictureWriter(tmp_path)
+    writer = ImageWriter(tmp_path)
     image = frame().image
     writer(frame("a", "video", 1), image)
     writer(frame("b", "video", 1), image)
@@ -204,7 +204,7 @@ def test_videos_are_finished_one_by_one(tmp_path):
 
 
 def test_streams_are_written_side_by_side(tmp_path):
-    writer = PictureWriter(tmp_path)
+    writer = ImageWriter(tmp_path)
     for number in range(1, 4):
         for name in ("a", "b"):
             writer(frame(name, "stream", number), frame().image)

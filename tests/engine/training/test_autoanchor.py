@@ -40,12 +40,12 @@ class FewLabels:
 def golden_sides(scale: np.ndarray | float = 1.0) -> np.ndarray:
     """(width, height) in pixels of the golden labels at 640 px."""
     longest = GOLDEN["shapes"].max(1, keepdims=True)
-    picture = GOLDEN["shapes"] / longest * 640 * scale
-    return (GOLDEN["labels"][:, :, 3:] * picture[:, None]).reshape(-1, 2).astype(np.float32)
+    image = GOLDEN["shapes"] / longest * 640 * scale
+    return (GOLDEN["labels"][:, :, 3:] * image[:, None]).reshape(-1, 2).astype(np.float32)
 
 
 def labels_of(sides: np.ndarray, size: tuple[int, int] = (640, 480)) -> FewLabels:
-    """An index with one box of these sides in each picture, of size (h, w)."""
+    """An index with one box of these sides in each image, of size (h, w)."""
     corner = np.full_like(sides, 3)
     count = len(sides)
     return FewLabels(
@@ -139,7 +139,7 @@ def test_misfits_are_replaced_in_the_order_of_levels(
 
 
 def test_boxes_are_measured_at_training_size() -> None:
-    """Pictures of 64 px trained at 640: anchors that fit the enlarged boxes are kept."""
+    """Images of 64 px trained at 640: anchors that fit the enlarged boxes are kept."""
     labels = labels_of(FLAT / 10, (64, 48))
     assert check_anchors(labels, P5, 640, 4.0, stream(0)) is None
     assert check_anchors(labels, P5, 64, 4.0, stream(0)) is not None

@@ -20,7 +20,7 @@ from engine.training.sparsity import Sparsity
 from models.graph.read import load_graph
 from models.losses import build_loss
 from models.yolo import DetectionModel
-from tests.models.fill import GOLDEN_V8, fill, indexed, picture
+from tests.models.fill import GOLDEN_V8, fill, image, indexed
 from tests.tiny import GRAPH, write_data, write_free_graph, write_graph
 from utils.checkpoint import Checkpoint, read, save
 from utils.config import Hyperparameters, TrainConfig
@@ -51,7 +51,7 @@ def config(material: dict[str, str], folder: Path, **changes: object) -> TrainCo
     )
 
 
-def test_picture_size_becomes_a_multiple_of_the_stride(capsys: pytest.CaptureFixture[str]) -> None:
+def test_image_size_becomes_a_multiple_of_the_stride(capsys: pytest.CaptureFixture[str]) -> None:
     model = DetectionModel(load_graph("models/yolov5n.yaml"))
     cpu = torch.device("cpu")
     assert settle(TrainConfig(imgsz=321), model, cpu).imgsz == 352
@@ -80,7 +80,7 @@ def test_anchors_follow_the_data_unless_told_not_to(
 
 def test_all_arms_of_a_comparison_start_alike(material: dict[str, str], tmp_path: Path) -> None:
     """A graph with one more row has the same weights in all others, and its loader the same
-    pictures.
+    images.
     """
     graph = tmp_path / "plain.yaml"
     plain = {**GRAPH, "backbone": [row for row in GRAPH["backbone"] if row[2] != "SimAM"]}
@@ -211,7 +211,7 @@ def test_three_steps_without_anchors_equal_golden() -> None:
         scaler=torch.amp.GradScaler("cpu", enabled=False),
         sparsity=Sparsity(model, 0.0),
     )
-    loss, images = build_loss(model.spec, hyp, 96), picture(61, 2, 3, 64, 96).double()
+    loss, images = build_loss(model.spec, hyp, 96), image(61, 2, 3, 64, 96).double()
     targets = golden_targets(golden, 64, 96).double()
     for number, wanted in enumerate(golden["sgd"]["steps"]):
         total, items = loss(model(images), targets, (64, 96))

@@ -12,9 +12,9 @@ def net() -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.SiLU(), nn.Conv2d(4, 2, 1))
 
 
-def test_names_pictures_weights_layers_or_the_loss() -> None:
+def test_names_images_weights_layers_or_the_loss() -> None:
     images = torch.ones(2, 3, 4, 4)
-    assert explain(net(), images * float("nan")) == "the pictures themselves"
+    assert explain(net(), images * float("nan")) == "the images themselves"
     model = net()
     model[1].running_mean[2] = float("nan")
     assert explain(model, images) == "weight 1.running_mean"

@@ -10,8 +10,8 @@ import numpy as np
 from engine.training.sampling import class_weights, focus_on_weak, image_weights
 
 GOLDEN = json.loads((Path(__file__).parents[2] / "golden/yolov5/misc.json").read_text())
-CLASSES = np.array([row[0] for picture in GOLDEN["labels"] for row in picture])
-OFFSETS = np.cumsum([0, *(len(picture) for picture in GOLDEN["labels"])])
+CLASSES = np.array([row[0] for image in GOLDEN["labels"] for row in image])
+OFFSETS = np.cumsum([0, *(len(image) for image in GOLDEN["labels"])])
 
 
 def test_weights_equal_golden() -> None:

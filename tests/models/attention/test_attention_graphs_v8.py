@@ -39,8 +39,8 @@ def test_builds_at_all_scales_and_keeps_every_base_tensor(name: str) -> None:
 
 
 def train_and_detect(model: DetectionModel) -> None:
-    """Two steps of SGD on one picture with two boxes, then detections as detect.py makes them."""
-    x = torch.from_numpy(stream(0, "test", "picture").random((2, 3, 64, 64), dtype="float32"))
+    """Two steps of SGD on one image with two boxes, then detections as detect.py makes them."""
+    x = torch.from_numpy(stream(0, "test", "image").random((2, 3, 64, 64), dtype="float32"))
     targets = torch.tensor([[0, 1, 5.0, 5, 40, 40], [1, 0, 20.0, 10, 60, 50]])
     loss = build_loss(model.spec, Hyperparameters(box=7.5, cls=0.5), 64)
     optimizer = torch.optim.SGD((p for p in model.parameters() if p.requires_grad), lr=1e-3)

@@ -18,7 +18,7 @@ LAYOUTS = [torch.contiguous_format, torch.channels_last]
 
 
 class BAMGolden(Golden):
-    """Biases before a batch norm have no gradient but rounding, which a norm over two pictures
+    """Biases before a batch norm have no gradient but rounding, which a norm over two images
     magnifies a lot.
     """
 
@@ -78,7 +78,7 @@ def test_gradients(
 def test_a_batch_of_several_blocks_and_an_expanded_gradient(
     combine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("models.attention._lean.STEP", 2 * 16 * 7 * 6)  # two pictures, then one
+    monkeypatch.setattr("models.attention._lean.STEP", 2 * 16 * 7 * 6)  # two images, then one
     module = BAM(16, combine=combine)
     x = draws(5, 3, 16, 7, 6).requires_grad_()
     found, expected = (

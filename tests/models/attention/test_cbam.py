@@ -67,7 +67,7 @@ def test_ties_share_the_gradient() -> None:
 def test_a_batch_of_several_blocks_and_an_expanded_gradient(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("models.attention._lean.STEP", 2 * 16 * 7 * 6)  # two pictures, then one
+    monkeypatch.setattr("models.attention._lean.STEP", 2 * 16 * 7 * 6)  # two images, then one
     module = CBAM(16)
     x = draws(5, 3, 16, 7, 6).requires_grad_()
     found, expected = (

@@ -49,7 +49,7 @@ def test_gradients(size: tuple[int, int], memory_format: torch.memory_format) ->
 def test_a_batch_of_several_blocks_and_an_expanded_gradient(
     memory_format: torch.memory_format, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("models.attention._lean.STEP", 2 * 16 * 7 * 6)  # two pictures, then one
+    monkeypatch.setattr("models.attention._lean.STEP", 2 * 16 * 7 * 6)  # two images, then one
     module = CoordAttention(16)
     x = draws(5, 3, 16, 7, 6).contiguous(memory_format=memory_format).requires_grad_()
     found, expected = (

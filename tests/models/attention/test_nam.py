@@ -87,7 +87,7 @@ def test_gradients_with_signs_and_both_branches(memory_format: torch.memory_form
 def test_a_batch_of_several_blocks_and_an_expanded_gradient(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("models.attention._lean.STEP", 2 * 16 * 7 * 6)  # two pictures, then one
+    monkeypatch.setattr("models.attention._lean.STEP", 2 * 16 * 7 * 6)  # two images, then one
     module = NAM(16)
     x = draws(5, 3, 16, 7, 6).requires_grad_()
     module(x).sum().backward()

@@ -43,7 +43,7 @@ def shaken(name: str, channels: int = 8, seed: int = 0) -> nn.Module:
 
 
 def draws(*shape: int, seed: int = 1) -> Tensor:
-    """Normal values around a mean of each picture's channel, so that norms over the batch are well
+    """Normal values around a mean of each image's channel, so that norms over the batch are well
     conditioned.
     """
     generator = torch.Generator().manual_seed(seed)
@@ -99,7 +99,7 @@ def assert_all_near(found: dict[str, Any], expected: dict[str, Any], tolerance: 
 @every_module
 @pytest.mark.parametrize("size", MAPS, ids=str)
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
-def test_any_map_with_a_single_picture(name: str, size: tuple[int, int], training: bool) -> None:
+def test_any_map_with_a_single_image(name: str, size: tuple[int, int], training: bool) -> None:
     module = shaken(name).train(training)
     x = draws(1, 8, *size)
     out, found = gradients(module, x)
@@ -328,11 +328,11 @@ def test_gradients_are_given_to_whoever_asks(name: str) -> None:
             assert_all_near(found, dict(expected), 1e-6)
 
 
-# pictures, state and devices
+# images, state and devices
 
 
 @every_module
-def test_pictures_do_not_see_each_other_and_repeats_agree(name: str) -> None:
+def test_images_do_not_see_each_other_and_repeats_agree(name: str) -> None:
     module, x = shaken(name).eval(), draws(3, 8, 9, 7)
     x[1] *= 10
     with torch.inference_mode():

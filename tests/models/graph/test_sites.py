@@ -466,7 +466,7 @@ def test_nothing_reads_a_half_done_map(name: str) -> None:
 
 @cache
 def plain_run(name: str) -> tuple[Checkpoint, torch.Tensor, torch.Tensor]:
-    """Weights, picture and output of the narrow graph, at the smallest size that all of its levels
+    """Weights, image and output of the narrow graph, at the smallest size that all of its levels
     allow.
 
     One pass in training mode sets the norms' statistics; with those of fresh models little reaches
@@ -474,20 +474,20 @@ def plain_run(name: str) -> tuple[Checkpoint, torch.Tensor, torch.Tensor]:
     """
     model = DetectionModel(narrow(name))
     side = max(64, 2 * int(max(model.head.strides)))
-    picture = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0))
+    image = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0))
     for norm in model.modules():
         if isinstance(norm, torch.nn.BatchNorm2d):
             norm.momentum = 1.0
     with torch.no_grad():
-        model.train()(picture)
+        model.train()(image)
         return (
             Checkpoint(model.graph, model.names, model.state_dict()),
-            picture,
-            model.eval()(picture)[0],
+            image,
+            model.eval()(image)[0],
         )
 
 
-def run_with(content: dict[str, Any], plain: Checkpoint, picture: torch.Tensor) -> torch.Tensor:
+def run_with(content: dict[str, Any], plain: Checkpoint, image: torch.Tensor) -> torch.Tensor:
     """The output of the graph with the weights of the plain one, whose base rows have them under
     the same keys.
 
@@ -501,12 +501,12 @@ def run_with(content: dict[str, Any], plain: Checkpoint, picture: torch.Tensor) 
     assert base
     assert all(torch.equal(state[key], value) for key, value in base.items())
     with torch.no_grad():
-        return model(picture)[0]
+        return model(image)[0]
 
 
 def check_identity(name: str, specs: str | list[str]) -> None:
-    plain, picture, output = plain_run(name)
-    assert torch.equal(run_with(insert(narrow(name), specs, "identity"), plain, picture), output), (
+    plain, image, output = plain_run(name)
+    assert torch.equal(run_with(insert(narrow(name), specs, "identity"), plain, image), output), (
         specs
     )
 
@@ -526,8 +526,8 @@ def test_an_identity_changes_no_bit(name: str) -> None:
         "SE@head",
     ]
     check_identity(name, places)
-    plain, picture, output = plain_run(name)
-    assert not torch.equal(run_with(insert(narrow(name), "SimAM@head.P5"), plain, picture), output)
+    plain, image, output = plain_run(name)
+    assert not torch.equal(run_with(insert(narrow(name), "SimAM@head.P5"), plain, image), output)
 
 
 @pytest.mark.slow
@@ -574,8 +574,8 @@ def test_a_branch_passes_its_attention(row: int) -> None:
     content = narrow("models/yolov5n.yaml")
     part, index = ("backbone", row) if row < 10 else ("head", row - 10)
     content[part][index][3].append({"inside": "SE"})
-    weights, picture, output = plain_run("models/yolov5n.yaml")
-    assert not torch.equal(run_with(content, weights, picture), output)
+    weights, image, output = plain_run("models/yolov5n.yaml")
+    assert not torch.equal(run_with(content, weights, image), output)
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ def match_one(x: float, y: float, side: float = 2.0) -> list[tuple[int, int]]:
         (
             (4.0, 2.25),
             [(3, 2), (3, 2), (3, 1)],
-        ),  # on the border of the picture the last cell takes it
+        ),  # on the border of the image the last cell takes it
     ],
 )
 def test_cells_by_hand(centre: tuple[float, float], cells: list[tuple[int, int]]) -> None:

@@ -19,7 +19,7 @@ FACTS = json.loads((GOLDEN / "assigner.json").read_text())["cases"]
 CASES = {name: case for name, case in FACTS.items() if "/" in name}
 ARRAYS = np.load(GOLDEN / "assigner.npz")
 STRIDES = (8.0, 16.0, 32.0)
-SIZES = {126: (64, 96), 189: (96, 96)}  # cells -> picture (h, w)
+SIZES = {126: (64, 96), 189: (96, 96)}  # cells -> image (h, w)
 
 
 def levels_of(rows: torch.Tensor, size: tuple[int, int]) -> list[torch.Tensor]:
@@ -115,7 +115,7 @@ def plain_claims(
 
 
 def plain(score: list, boxes: list, targets: list, centres: list, settings: AlignSettings) -> dict:
-    """One picture, in loops: cell -> (number of its target, target score)."""
+    """One image, in loops: cell -> (number of its target, target score)."""
     claims = [plain_claims(score, boxes, target, centres, settings) for target in targets]
     owner = {}
     for cell in range(len(centres)):
@@ -140,7 +140,7 @@ def plain(score: list, boxes: list, targets: list, centres: list, settings: Alig
 
 def random_case(seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, tuple[int, int]]:
     """Scores [B, A, nc], boxes [B, A, 4] and targets in pixels, crowded, some of a few pixels, one
-    picture empty.
+    image empty.
     """
     generator = torch.Generator().manual_seed(seed)
     size = ((64, 96), (96, 96))[seed % 2]
@@ -201,7 +201,7 @@ def test_order_of_targets_does_not_matter() -> None:
 
 
 def single(target: list[list[float]], strides: tuple[float, ...], **options: float) -> list[int]:
-    """Cells of one 32 px picture that take the targets; every prediction is a good one."""
+    """Cells of one 32 px image that take the targets; every prediction is a good one."""
     targets = torch.tensor([[0.0, 0.0, *box] for box in target])
     logits = [torch.zeros(1, 1, int(32 / stride), int(32 / stride)) for stride in strides]
     count = sum(level.numel() for level in logits)

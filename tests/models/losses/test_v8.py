@@ -45,7 +45,7 @@ def levels_of(rows: torch.Tensor, size: tuple[int, int]) -> list[torch.Tensor]:
 
 def load(name: str) -> tuple[TaskAlignedLoss, list[torch.Tensor], torch.Tensor, tuple[int, int]]:
     """A golden case as the training loop has it: loss, raw maps (leaves), targets in pixels,
-    picture size.
+    image size.
     """
     base, case = name.split("+")[0], CASES[name]
     size = tuple(CASES[base]["hw"])

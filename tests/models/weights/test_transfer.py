@@ -20,7 +20,7 @@ from models.graph.sites import find_sites, insert
 from models.weights.align import affinity, align, find_places
 from models.weights.transfer import Report, count_by_name, match_classes, transfer, upstream_keys
 from models.yolo import DetectionModel
-from tests.models.fill import GOLDEN, fill, indexed, picture
+from tests.models.fill import GOLDEN, fill, image, indexed
 from tests.tiny import FREE_GRAPH, GRAPH
 from utils.checkpoint import Checkpoint
 from utils.errors import UserError
@@ -293,7 +293,7 @@ def test_class_rows_follow_their_names(graph: dict[str, Any], names: list[str]) 
     model = DetectionModel({**graph, "nc": len(names)}, names=names, seed=3)
     fresh = DetectionModel({**graph, "nc": len(names)}, names=names, seed=3)
     report = transfer(model, source)
-    images = picture(4, 1, 3, 64, 64)
+    images = image(4, 1, 3, 64, 64)
     with torch.no_grad():
         old, new, random = plain.eval()(images)[0], model.eval()(images)[0], fresh.eval()(images)[0]
     first = 5 if model.objectness else 4
@@ -436,9 +436,9 @@ def test_upstream_keys_count_all_rows() -> None:
 
 @lru_cache(maxsize=1)
 def plain_run(name: str) -> tuple[Checkpoint, torch.Tensor, torch.Tensor]:
-    """A plain graph's weights, a picture, and what they make of it."""
+    """A plain graph's weights, a image, and what they make of it."""
     plain, source = checkpoint(load_graph(name))
-    images = picture(5, 1, 3, 64, 64)
+    images = image(5, 1, 3, 64, 64)
     with torch.no_grad():
         return source, images, plain.eval()(images)[0]
 

@@ -1,4 +1,4 @@
-"""The ten pictures with boxes that YOLOv5's golden items were made from, as files and as an index."""
+"""The ten images with boxes that YOLOv5's golden items were made from, as files and as an index."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SIZES = [
 UNLABELLED = (0, 4, 8)
 
 
-def write_pictures(folder: Path) -> DatasetIndex:
+def write_images(folder: Path) -> DatasetIndex:
     """Write 00.png … 09.png into folder; boxes go through six decimals as they do in label files."""
     samples = []
     for number, (height, width) in enumerate(SIZES):
