@@ -44,7 +44,13 @@ REMOVED = (
     "WORLD_SIZE",
 )
 TEXT_FILES = {".csv", ".txt", ".yaml", ".json", ".xml", ".md"}
-LEFT_OUT = ("timing.json", "metrics.json", "results.csv", "events.")  # clocks, or numbers
+LEFT_OUT = (  # clocks, figures that are read elsewhere, hashes of times and paths
+    "timing.json",
+    "metrics.json",
+    "results.csv",
+    "events.",
+    "study.yaml",
+)
 SHORT = 5000  # characters of a text that is kept whole, so that a diff can be shown
 NOISE = (
     (re.compile(r"\b\d+(\.\d+)? ?ms\b"), "# ms"),

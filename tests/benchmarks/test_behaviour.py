@@ -124,7 +124,7 @@ def test_a_refusal_is_recorded_without_paths(tmp_path):
 
 
 def test_what_differs_between_two_runs_is_removed(tmp_path):
-    text = f"{tmp_path}/a.pt …iour-x1/inputs/b.jpg, 3.1ms\r 50%|#####| 1/2 [00:01]\r\n\n12.0s {ROOT}/c\n"
+    text = f"{tmp_path}/a.pt …iour-x1/inputs/b.jpg, 3.1ms\r 50%|###| 1/2\r\n\n12.0s {ROOT}/c\n"
     assert Sandbox(tmp_path).normalise(text) == "<tmp>/a.pt …/inputs/b.jpg, # ms\n# s <root>/c\n"
 
 
