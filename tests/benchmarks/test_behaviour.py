@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks import behaviour
-from benchmarks.behaviour_commands import commands
-from benchmarks.behaviour_graphs import describe
-from benchmarks.behaviour_inputs import GRAPH, GRAPHS, archive, calling
-from benchmarks.behaviour_runs import table
-from benchmarks.behaviour_sandbox import ROOT, Sandbox, hash_checkpoint, hash_tensors
+from benchmarks.behaviour import __main__ as behaviour
+from benchmarks.behaviour.commands import commands
+from benchmarks.behaviour.graphs import describe
+from benchmarks.behaviour.inputs import GRAPH, GRAPHS, archive, calling
+from benchmarks.behaviour.runs import table
+from benchmarks.behaviour.sandbox import ROOT, Sandbox, hash_checkpoint, hash_tensors
 
 RECORD: dict[str, Any] = {
     "machine": {"processor": "A", "threads": "1"},

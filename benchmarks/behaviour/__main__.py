@@ -24,9 +24,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from benchmarks.behaviour_commands import commands, measure_commands
-from benchmarks.behaviour_runs import RUNS, measure_runs, prepare
-from benchmarks.behaviour_sandbox import FIXED, Sandbox, graph_files
+from benchmarks.behaviour.commands import commands, measure_commands
+from benchmarks.behaviour.runs import RUNS, measure_runs, prepare
+from benchmarks.behaviour.sandbox import FIXED, Sandbox, graph_files
 
 Record = dict[str, Any]
 Entries = dict[str, dict[str, Any]]
@@ -38,7 +38,7 @@ ABSENT = "(not there)"
 
 def measure_graphs(sandbox: Sandbox, jobs: int) -> Iterator[tuple[str, Entries]]:
     """Yield the entries of each graph file; one process reads them all, so jobs is not used."""
-    lines = sandbox.stream(["-m", "benchmarks.behaviour_graphs"], "graphs")
+    lines = sandbox.stream(["-m", "benchmarks.behaviour.graphs"], "graphs")
     for path, line in zip(graph_files(), lines, strict=True):
         yield path.stem, json.loads(line)
 

@@ -1,6 +1,6 @@
 """Prints a line of JSON for each graph below models/: the keys and shapes of its weights, and more.
 
-benchmarks/behaviour.py starts it as `python -m benchmarks.behaviour_graphs`. Keys are read on the
+benchmarks/behaviour/__main__.py starts it as `python -m benchmarks.behaviour.graphs`. Keys are read on the
 meta device, at every scale of a graph that has scales. Graphs of up to 8 million parameters are
 also built and run forward and backward on a fixed input, so that a change of any initial weight,
 output or gradient shows.
@@ -14,8 +14,9 @@ from typing import Any
 
 import torch
 
-from benchmarks.behaviour_sandbox import ROOT, graph_files, hash_tensors
-from models.yolo import DetectionModel, load_graph
+from benchmarks.behaviour.sandbox import ROOT, graph_files, hash_tensors
+from models.graph.read import load_graph
+from models.yolo import DetectionModel
 
 LARGEST = 8_000_000  # parameters
 

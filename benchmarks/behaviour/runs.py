@@ -1,6 +1,6 @@
 """Trains, scores and applies three small models: the weights and figures of the record.
 
-benchmarks/behaviour.py uses it. The runs differ so that together they reach both families,
+benchmarks/behaviour/__main__.py uses it. The runs differ so that together they reach both families,
 attention, all augmentations, two optimizers, image weights and multi-scale training. All are on the
 data set that the project draws.
 """
@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-from benchmarks.behaviour_sandbox import ROOT, Outcome, Sandbox, hash_checkpoint
+from benchmarks.behaviour.sandbox import ROOT, Outcome, Sandbox, hash_checkpoint
 
 COMMON = (
     "--data @/shapes.yaml --epochs 2 --imgsz 96 --batch-size 16 --device cpu --workers 0 "

@@ -1,6 +1,6 @@
-"""The commands whose exit status, text and files benchmarks/behaviour.py records: mostly refusals.
+"""The commands whose exit status, text and files benchmarks/behaviour/__main__.py records: mostly refusals.
 
-A line is a command; `@/` stands for the folder of inputs that benchmarks/behaviour_inputs.py
+A line is a command; `@/` stands for the folder of inputs that benchmarks/behaviour/inputs.py
 writes. Each runs in an empty folder of its own.
 """
 
@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from benchmarks.behaviour_inputs import GRAPHS, HYPS, PICKLES, write_inputs
-from benchmarks.behaviour_sandbox import Sandbox
+from benchmarks.behaviour.inputs import GRAPHS, HYPS, PICKLES, write_inputs
+from benchmarks.behaviour.sandbox import Sandbox
 
 PROGRAMS = (
     "train.py",

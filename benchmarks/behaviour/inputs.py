@@ -1,4 +1,4 @@
-"""The inputs of benchmarks/behaviour_commands.py: graphs, recipes, data sets, checkpoints, sources.
+"""The inputs of benchmarks/behaviour/commands.py: graphs, recipes, data sets, checkpoints, sources.
 
 Most are wrong. They depend on nothing in the project, except that the damaged checkpoints are made
 of a good one. No pickle is executed here: the malicious ones are put together from opcodes.

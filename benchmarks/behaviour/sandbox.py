@@ -1,6 +1,6 @@
 """Runs the programs as a user does, in a temporary folder, and makes what they print comparable.
 
-benchmarks/behaviour.py uses it. Everything that differs between two runs of the same code is
+benchmarks/behaviour/__main__.py uses it. Everything that differs between two runs of the same code is
 removed here: paths, times, process numbers, progress bars. The environment is fixed: one thread, no
 GPU, no colours, 100 columns, and a label cache inside the temporary folder.
 """
@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT_S = 900
 FIXED = {
     "OMP_NUM_THREADS": "1",
