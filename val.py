@@ -35,9 +35,10 @@ from models.graph.read import load_graph
 from models.weights.ensemble import load_models
 from models.weights.load import newest_best, read_weights
 from utils.cli import build, flag, read_flags
-from utils.config import Hyperparameters, family_of, suggestions
+from utils.config import Hyperparameters, suggestions
 from utils.device import describe, select_device
 from utils.errors import UserError, run_main
+from utils.families import family_of
 from utils.files import ROOT, atomic_write, find_file, next_folder
 from utils.structures import Metrics
 from utils.tables import area_line, speed_line, text_table
@@ -243,7 +244,7 @@ def is_coco(index: DatasetIndex) -> bool:
 def measure_speed(job: Job) -> Metrics:
     """--task speed: square images, detect.py's thresholds, no charts; the time is what counts."""
     loader = make_loader(job, job.config.imgsz, square=True)
-    thresholds = {"conf": 0.25, "iou": 0.45 if getattr(job.model, "objectness", True) else 0.7}
+    thresholds = {"conf": 0.25, "iou": job.model.family.detection_iou}  # type: ignore[union-attr]
     metrics = evaluate(job.model, loader, settings_of(job.config, **thresholds, plots=False))
     print(f"{job.label}: {speed_line(metrics.speed_ms, metrics.extra['shape'])}")
     return metrics

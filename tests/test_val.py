@@ -17,6 +17,7 @@ from models.graph.read import load_graph
 from models.yolo import DetectionModel
 from utils import checkpoint as checkpoints
 from utils.errors import UserError
+from utils.families import V5
 from utils.files import ROOT, save_yaml
 
 
@@ -199,8 +200,11 @@ def test_a_checkpoint_without_anchors_takes_what_its_family_is_suggested(
     given = {"weights": (str(folder / "best.pt"),), "data": str(suggesting)}
     config = val.complete(dict(given))
     assert (config.imgsz, config.protocol) == (64, "yolov5")
-    assert val.settings_of(config).suppression(model.objectness).iou == 0.7
-    assert val.settings_of(val.complete({**given, "iou_thres": 0.5})).suppression(False).iou == 0.5
+    assert val.settings_of(config).suppression(model.family).iou == 0.7
+    assert (
+        val.settings_of(val.complete({**given, "iou_thres": 0.5})).suppression(model.family).iou
+        == 0.5
+    )
     flags = [
         "--weights",
         *given["weights"],
@@ -221,7 +225,7 @@ def test_a_checkpoint_without_anchors_takes_what_its_family_is_suggested(
 def test_the_usual_overlap_with_anchors_is_yolov5s(weights: Path, data: Path) -> None:
     config = val.complete({"weights": (str(weights),), "data": str(data)})
     assert config.imgsz == 96
-    assert val.settings_of(config).suppression(True).iou == 0.6
+    assert val.settings_of(config).suppression(V5).iou == 0.6
 
 
 def test_other_classes_than_the_checkpoints_are_refused(

@@ -30,16 +30,13 @@ from engine.evaluation.predictions import (
 )
 from utils.boxes import to_original
 from utils.device import autocast
+from utils.families import Family
 from utils.files import make_folder
 from utils.nms import NMSSettings, load_operator, non_max_suppression
 from utils.structures import Batch, Metrics
 from utils.tables import val_header, val_table
 
 DRAWN_BATCHES = 3
-USUAL_IOU = {
-    True: 0.6,
-    False: 0.7,
-}  # of validation: YOLOv5's for heads with objectness, YOLOv8's for those without
 STAGES = ("preprocess", "inference", "nms")
 
 
@@ -47,7 +44,7 @@ STAGES = ("preprocess", "inference", "nms")
 class EvalSettings:
     """What evaluate() does; the defaults are what training needs after an epoch.
 
-    conf, iou, max_det: of suppression; iou None is USUAL_IOU of the model's kind. protocol: see
+    conf, iou, max_det: of suppression; iou None is that of the model's family. protocol: see
     engine.evaluation.metrics. single_cls: every detection counts as class 0. augment: test-time
     augmentation. precision: of the forward pass, as in utils.device. loss: called with the raw
     maps, for validation losses. area: also score by COCO's protocol, which gives AP by object size.
@@ -78,9 +75,9 @@ class EvalSettings:
     coco_categories: bool = False
     names: dict[int, str] | None = None
 
-    def suppression(self, objectness: bool) -> NMSSettings:
-        """What is kept of the boxes of a model with or without objectness."""
-        iou = USUAL_IOU[objectness] if self.iou is None else self.iou
+    def suppression(self, family: Family) -> NMSSettings:
+        """What is kept of the boxes of a model."""
+        iou = family.validation_iou if self.iou is None else self.iou
         return NMSSettings(self.conf, iou, self.max_det, agnostic=self.single_cls, multi_label=True)
 
 
@@ -88,7 +85,7 @@ class EvalSettings:
 def evaluate(model: nn.Module, loader: Iterable[Batch], settings: EvalSettings) -> Metrics:
     """Score model on all images of loader.
 
-    model: as models.yolo.DetectionModel, with names and objectness (True if it does not say); it is
+    model: as models.yolo.DetectionModel, with names and family; it is
     put into evaluation mode and back. loader: batches whose gains and pads lead from the original
     images to its pixels. Boxes are compared in pixels of the originals. The Metrics' extra holds
     shape (of the last input), class_ap [nc], curves and confusion.
@@ -123,7 +120,7 @@ class Examiner:
         self.device = next(
             (parameter.device for parameter in model.parameters()), torch.device("cpu")
         )
-        self.objectness: bool = getattr(model, "objectness", True)
+        self.family: Family = model.family  # type: ignore[assignment]
         self.seconds = dict.fromkeys(STAGES, 0.0)
         self.losses = torch.zeros(3)
         self.batches = 0
@@ -152,7 +149,7 @@ class Examiner:
         known = labels_of(batch) if self.settings.save_hybrid else None
         labels = [rows.to(self.device) for rows in known] if known else None
         found = non_max_suppression(
-            decoded, self.settings.suppression(self.objectness), labels, self.objectness
+            decoded, self.family, self.settings.suppression(self.family), labels
         )
         self._book("nms", start)
         self.batches += 1

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from engine.evaluation.evaluate import EvalSettings, evaluate
+from utils.families import V5, V8, Family
 from utils.structures import Batch
 
 NAMES = {0: "red", 1: "green", 2: "blue"}
@@ -46,7 +47,7 @@ class Oracle(nn.Module):
 
     def __init__(self, batches: list[Batch], class_shift: int = 0) -> None:
         super().__init__()
-        self.names = NAMES
+        self.names, self.family = NAMES, V5
         self.batches, self.class_shift, self.calls = batches, class_shift, 0
         self.seen: list[torch.Tensor] = []
 
@@ -69,7 +70,7 @@ class Oracle(nn.Module):
 class Blind(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.names = NAMES
+        self.names, self.family = NAMES, V5
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, None]:
         return torch.zeros(len(images), 4, 5 + len(NAMES)), None
@@ -193,27 +194,27 @@ def test_losses_are_means_over_batches() -> None:
 
 
 class Overlapping(nn.Module):
-    """In each image two boxes of one class with an IoU of 0.667; objectness as given."""
+    """In each image two boxes of one class with an IoU of 0.667; the family is given."""
 
-    def __init__(self, objectness: bool) -> None:
+    def __init__(self, family: Family) -> None:
         super().__init__()
-        self.names, self.objectness = NAMES, objectness
+        self.names, self.family = NAMES, family
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, None]:
-        certain = [1.0] if self.objectness else []
+        certain = [1.0] if self.family.has_objectness else []
         rows = [[20.0, 26, 40, 28, *certain, 0.9, 0, 0], [28.0, 26, 40, 28, *certain, 0.8, 0, 0]]
         return torch.tensor([rows] * len(images)), None
 
 
 @pytest.mark.parametrize(
-    ("objectness", "iou", "count"),
-    [(True, None, 1), (False, None, 2), (False, 0.6, 1), (True, 0.7, 2)],
+    ("family", "iou", "count"),
+    [(V5, None, 1), (V8, None, 2), (V8, 0.6, 1), (V5, 0.7, 2)],
 )
 def test_the_usual_overlap_is_the_familys(
-    objectness: bool, iou: float | None, count: int, tmp_path: Path
+    family: Family, iou: float | None, count: int, tmp_path: Path
 ) -> None:
     settings = EvalSettings(quiet=True, iou=iou, save_dir=tmp_path, save_txt=True)
-    evaluate(Overlapping(objectness), make_batches(), settings)
+    evaluate(Overlapping(family), make_batches(), settings)
     assert [
         len((tmp_path / "labels" / f"{number}.txt").read_text().splitlines()) for number in range(4)
     ] == [count] * 4
