@@ -38,6 +38,7 @@ from utils.device import select_device
 from utils.errors import UserError, run_main
 from utils.files import atomic_write
 from utils.nms import CLASS_OFFSET_PX
+from utils.sizes import side_step, whole_side
 
 NOT_HERE = "is not part of this project"
 TOLERANCE = 1e-4  # of what a float32 file gives, relative to values above 1
@@ -305,8 +306,8 @@ def export(model: Any, config: ExportConfig, path: str | Path) -> list[Path]:
     """Write a DetectionModel in all formats of config beside path, whose suffix is exchanged;
     return the files.
     """
-    stride = max(32, int(model.stride.max()))
-    height, width = (-(-side // stride) * stride for side in (config.imgsz[0], config.imgsz[-1]))
+    stride = side_step(model.stride)
+    height, width = (whole_side(side, stride) for side in (config.imgsz[0], config.imgsz[-1]))
     if (height, width) != (config.imgsz[0], config.imgsz[-1]):
         print(
             f"--imgsz {config.imgsz}: is no multiple of the stride {stride}, taking"

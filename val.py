@@ -14,7 +14,6 @@ imgsz for every image) both agree in six digits.
 from __future__ import annotations
 
 import dataclasses
-import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,6 +39,7 @@ from utils.device import describe, select_device
 from utils.errors import UserError, run_main
 from utils.families import family_of
 from utils.files import ROOT, atomic_write, find_file, next_folder
+from utils.sizes import whole_side
 from utils.structures import Metrics
 from utils.tables import area_line, speed_line, text_table
 
@@ -142,7 +142,7 @@ def make_loader(job: Job, imgsz: int, square: bool = False) -> Loader:
     YOLOv5, or square.
     """
     stride = int(job.model.stride.max())  # type: ignore[operator]
-    fitting = math.ceil(imgsz / stride) * stride
+    fitting = whole_side(imgsz, stride)
     if fitting != imgsz:
         print(f"--imgsz {imgsz} is no multiple of the stride {stride}: taking {fitting}")
     settings = DatasetSettings(

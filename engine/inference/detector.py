@@ -24,6 +24,7 @@ from utils.boxes import to_original
 from utils.device import autocast
 from utils.families import Family
 from utils.nms import load_operator, non_max_suppression
+from utils.sizes import side_step, whole_side
 from utils.structures import Detections, Frame
 
 
@@ -39,9 +40,9 @@ class Detector:
         self.model, self.config = model, config
         self.family: Family = model.family
         self.device = next((value.device for value in model.parameters()), torch.device("cpu"))
-        self.stride = max(32, int(model.stride.max()))
+        self.stride = side_step(model.stride)
         sides = config.imgsz or (USUAL_SIZE,)
-        height, width = (-(-side // self.stride) * self.stride for side in (sides[0], sides[-1]))
+        height, width = (whole_side(side, self.stride) for side in (sides[0], sides[-1]))
         self.shape = (height, width)
 
     def __call__(self, frame: Frame) -> Found:
