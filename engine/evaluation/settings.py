@@ -1,0 +1,94 @@
+"""The flags of val.py, which api/yolo.py fills from keywords."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engine.evaluation.metrics import PROTOCOLS
+from utils.cli import flag
+from utils.errors import UserError
+
+# Above it the ends of the precision-recall curves are missing and mAP is too low.
+CONF_OF_MAP = 0.001
+SPLITS = ("train", "val", "test")
+REFUSED_VAL_FLAGS = {
+    "--dnn": (
+        "OpenCV's DNN module runs exported models only; validate the checkpoint itself, its scores"
+        " are the same"
+    ),
+}
+
+
+@dataclass(frozen=True)
+class ValConfig:
+    """All flags of val.py. Raises UserError for an impossible value, with the flag's name."""
+
+    weights: tuple[str, ...] = flag(
+        (),
+        "checkpoints, several make an ensemble; if left out the newest best.pt",
+        kind=str,
+        nargs="+",
+    )
+    attention: tuple[str, ...] = flag(
+        (),
+        "modules to insert into the weights' graph first, such as SimAM@neck",
+        kind=str,
+        nargs="+",
+    )
+    attention_init: str = flag(
+        "",
+        "how the inserted modules start: identity changes no output",
+        choices=("", "paper", "identity"),
+    )
+    data: str = flag("", "data set YAML; if left out the one the checkpoint was trained on")
+    batch_size: int = flag(32, "images per batch", aliases=("--batch",))
+    imgsz: int = flag(640, "longer side of the images, pixels", aliases=("--img", "--img-size"))
+    conf_thres: float = flag(CONF_OF_MAP, "lowest confidence of a detection", aliases=("--conf",))
+    iou_thres: float | None = flag(
+        None,
+        "overlap above which the less confident of two boxes is dropped; if left out 0.6, for "
+        "graphs without anchors 0.7",
+        kind=float,
+        aliases=("--iou",),
+    )
+    max_det: int = flag(300, "most detections per image")
+    protocol: str = flag(
+        "yolov5",
+        "whose rule mAP is computed by; scores by different rules must not be compared",
+        choices=PROTOCOLS,
+    )
+    task: str = flag(
+        "val",
+        "the split to score, or speed, or study (accuracy and time over image sizes)",
+        choices=(*SPLITS, "speed", "study"),
+    )
+    device: str = flag("", "CUDA device such as 0, or cpu, or mps; '' chooses")
+    workers: int = flag(8, "most loader processes; the machine's cores limit it too")
+    single_cls: bool = flag(False, "treat all classes as one")
+    augment: bool = flag(False, "test-time augmentation: three scales, one mirrored")
+    verbose: bool = flag(False, "print a row for each class however many there are")
+    save_txt: bool = flag(False, "write detections as labels/*.txt")
+    save_hybrid: bool = flag(
+        False, "write labels and detections together as labels/*.txt; mAP is meaningless then"
+    )
+    save_conf: bool = flag(False, "add the confidence to each row of --save-txt")
+    save_json: bool = flag(False, "write detections as COCO JSON and score them by COCO's protocol")
+    project: str = flag("runs/val", "folder of runs")
+    name: str = flag("exp", "name of this run")
+    exist_ok: bool = flag(False, "write into project/name even if it exists")
+    half: bool = flag(False, "half precision (CUDA)")
+    noplots: bool = flag(False, "draw no images")
+
+    def __post_init__(self) -> None:
+        for name, value, least in (("--batch-size", self.batch_size, 1), ("--imgsz", self.imgsz, 32),
+                                   ("--max-det", self.max_det, 1), ("--workers", self.workers, 0)):  # fmt: skip
+            if value < least:
+                raise UserError(f"{name}={value}: must be at least {least}")
+        for name, share in (("--conf-thres", self.conf_thres), ("--iou-thres", self.iou_thres)):
+            if share is not None and not 0 <= share <= 1:
+                raise UserError(f"{name}={share}: must be in 0..1")
+        if self.attention_init and not self.attention:
+            raise UserError(
+                f"--attention-init {self.attention_init}: says how the modules of --attention start;"
+                " give that too"
+            )
