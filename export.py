@@ -28,7 +28,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engine.inference.settings import USUAL_IOU
 from models.graph.read import read_graph
 from models.heads.anchor_free import DetectV8, reference_points
 from models.weights.load import load_model, newest_best
@@ -155,7 +154,7 @@ class Exported(nn.Module):
 
     def __init__(self, source: Any, config: ExportConfig) -> None:
         super().__init__()
-        self.config, self.objectness = config, source.objectness
+        self.config, self.family = config, source.family
         self.detector = (
             copy.deepcopy(source).float().eval().fuse().to(memory_format=torch.contiguous_format)
         )
@@ -169,7 +168,7 @@ class Exported(nn.Module):
         decoded = self.detector(images)[0]
         if self.config.nms:
             return torch.stack([self.suppress(rows) for rows in decoded.unbind()])
-        return decoded if self.objectness else decoded.transpose(1, 2)
+        return decoded if self.family.has_objectness else decoded.transpose(1, 2)
 
     def suppress(self, rows: Tensor) -> Tensor:
         """[N, 5 + nc] or [N, 4 + nc] -> [max_det, 6]: utils.nms with best class only, in a shape
@@ -178,11 +177,14 @@ class Exported(nn.Module):
         from torchvision.ops import nms
 
         config = self.config
-        scores, classes = (rows[:, 5:] * rows[:, 4:5] if self.objectness else rows[:, 4:]).max(1)
+        scores = rows[:, self.family.box_columns :]
+        if self.family.has_objectness:
+            scores = scores * rows[:, 4:5]
+        scores, classes = scores.max(1)
         scores = torch.where(scores > config.conf_thres, scores, 0)
         corners = xywh_to_xyxy(rows[:, :4])
         shift = 0 if config.agnostic_nms else classes[:, None] * CLASS_OFFSET_PX
-        iou = USUAL_IOU[self.objectness] if config.iou_thres is None else config.iou_thres
+        iou = self.family.detection_iou if config.iou_thres is None else config.iou_thres
         kept = nms(corners + shift, scores, iou)
         found = torch.cat((corners, scores[:, None], classes[:, None].to(corners.dtype)), 1)[kept]
         found = torch.where(found[:, 4:5] > 0, found, 0)

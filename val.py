@@ -40,9 +40,10 @@ from models.weights.ensemble import load_models
 from models.weights.load import newest_best, read_weights
 from models.yolo import DetectionModel
 from utils.cli import build, read_flags
-from utils.config import family_of, suggestions
+from utils.config import suggestions
 from utils.device import describe, select_device
 from utils.errors import UserError, run_main
+from utils.families import family_of
 from utils.files import ROOT, find_file, next_folder
 from utils.structures import Metrics
 

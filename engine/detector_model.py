@@ -9,22 +9,24 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from utils.families import Family
+
 
 class DetectorModel(Protocol):
     """A network that finds objects in images.
 
-    names: class number -> name. objectness: whether decoded rows have an objectness before the
-    class probabilities. stride: [levels] pixels per cell. Called with images [B, 3, H, W] in 0..1,
-    in evaluation mode, it returns decoded boxes [B, N, 5 + nc] (without objectness [B, N, 4 + nc])
-    and the raw maps of all levels; augment searches three sizes of the image and returns None
-    instead of the maps.
+    names: class number -> name. family: of the graph, which says whether decoded rows have an
+    objectness. stride: [levels] pixels per cell. Called with images [B, 3, H, W] in 0..1, in
+    evaluation mode, it returns decoded boxes [B, N, 5 + nc] (without objectness [B, N, 4 + nc]) and
+    the raw maps of all levels; augment searches three sizes of the image and returns None instead
+    of the maps.
     """
 
     names: dict[int, str]
     training: bool
 
     @property
-    def objectness(self) -> bool: ...
+    def family(self) -> Family: ...
 
     @property
     def stride(self) -> Tensor: ...

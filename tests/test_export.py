@@ -73,7 +73,7 @@ def run_onnx(path: Path, images: torch.Tensor) -> tuple[torch.Tensor, object]:
 def expected(model: DetectionModel, images: torch.Tensor) -> torch.Tensor:
     with torch.no_grad():
         decoded = model(images)[0]
-    return decoded if model.objectness else decoded.transpose(1, 2)
+    return decoded if model.family.has_objectness else decoded.transpose(1, 2)
 
 
 @needs_onnx
@@ -83,7 +83,7 @@ def test_onnx_gives_what_the_model_gives(model, tmp_path, capsys):
     images = pictures(2, 3, 64, 96)
     found, session = run_onnx(path, images)
     assert path == tmp_path / "best.onnx"
-    assert found.shape == ((2, 360, 7) if model.objectness else (2, 6, 120))
+    assert found.shape == ((2, 360, 7) if model.family.has_objectness else (2, 6, 120))
     torch.testing.assert_close(found, expected(model, images), rtol=1e-4, atol=1e-4)
     metadata = session.get_modelmeta().custom_metadata_map
     assert metadata["names"] == str(NAMES)
@@ -133,9 +133,7 @@ def suppressed(
     """What detect.py finds in one image."""
     with torch.no_grad():
         decoded = model(images)[0]
-    return non_max_suppression(decoded, NMSSettings(conf, 0.5, most), objectness=model.objectness)[
-        0
-    ]
+    return non_max_suppression(decoded, model.family, NMSSettings(conf, 0.5, most))[0]
 
 
 @pytest.mark.parametrize(("most", "conf"), [(5, 0.05), (1000, 0.05), (50, 1.0)])

@@ -432,7 +432,15 @@ def test_patience_ends_a_run_that_no_longer_gains(
 
     def scored(*_: object) -> Metrics:
         value = next(scores)
-        return Metrics(1, 1, value, value, value, value, details=EvaluationDetails(class_ap=np.array([value, value])))
+        return Metrics(
+            1,
+            1,
+            value,
+            value,
+            value,
+            value,
+            details=EvaluationDetails(class_ap=np.array([value, value])),
+        )
 
     monkeypatch.setattr(train, "evaluate", scored)
     monkeypatch.setattr(train, "finish", lambda run, timing: None)

@@ -16,17 +16,10 @@ from typing import Any
 
 from utils.cli import build, flag
 from utils.errors import UserError
+from utils.families import FAMILIES, Family
 from utils.files import find_file, load_yaml
 
 NOMINAL_BATCH = 64  # the batch size that learning rates and weight decay refer to
-FAMILY_HYP = {
-    "v5": "hyp.scratch-low.yaml",
-    "v8": "hyp.v8.yaml",
-}  # what --hyp and suggestions are laid over
-FAMILY_FLAGS: dict[str, dict[str, Any]] = {
-    "v5": {},
-    "v8": {"optimizer": "auto", "close_mosaic": 10},
-}
 NOT_HERE = "is not part of this project"
 
 
@@ -125,19 +118,15 @@ class Hyperparameters:
         except UserError as error:
             raise UserError(f"{origin}: {error}") from None
 
-    def doubts(self, family: str) -> list[str]:
-        """What looks meant for the other family: their box gains differ by a factor of 150."""
-        if family == "v8" and self.box < 1:
-            return [
-                f"hyp: box={self.box}: is the gain of an anchor graph; this one needs about 7.5,"
-                " see hyp.v8.yaml"
-            ]
-        if family == "v5" and self.box > 1:
-            return [
-                f"hyp: box={self.box}: is the gain of an anchor-free graph; this one needs about"
-                " 0.05"
-            ]
-        return []
+    def doubts(self, family: Family) -> list[str]:
+        """What looks meant for another family: their box gains differ by a factor of 150."""
+        if self.box == 1 or (self.box < 1) == (family.box_gain < 1):
+            return []
+        other = "without anchors" if family.has_anchors else "with anchors"
+        return [
+            f"hyp: box={self.box}: is the gain of a graph {other}; this one needs about"
+            f" {family.box_gain}, see {family.hyp}"
+        ]
 
     def loss_gains(self, levels: int, class_count: int, imgsz: int) -> tuple[float, float, float]:
         """Gains of (box, obj, cls), scaled to the number of levels, classes and the image size as
@@ -161,30 +150,29 @@ def _number(value: Any) -> Any:
     return value
 
 
-def family_of(graph: Mapping[str, Any]) -> str:
-    """v5 for a model YAML with anchors, else v8."""
-    return "v5" if "anchors" in graph else "v8"
-
-
-def suggestions(defaults: Mapping[str, Any], family: str, origin: str) -> dict[str, Any]:
-    """What a data set suggests for a family: its `defaults`, for v8 graphs with those under `v8:`
+def suggestions(defaults: Mapping[str, Any], family: Family, origin: str) -> dict[str, Any]:
+    """What a data set suggests for a family: its `defaults`, with those of the family's own section
     over them.
 
-    The general `hyp` has gains for anchor graphs, so v8 graphs take `hyp` from `v8:` only.
-    Raises UserError if `v8` is no mapping.
+    The general `hyp` has gains for anchor graphs, so a family with a section takes `hyp` from there
+    only. Raises UserError if a section is no mapping.
     """
-    general = {key: value for key, value in defaults.items() if key != "v8"}
-    special = defaults.get("v8") or {}
-    if not isinstance(special, dict):
-        raise UserError(f"{origin}: v8: {special!r} is no mapping; write e.g. `v8: {{epochs: 50}}`")
-    if family != "v8":
+    sections = {one.section: defaults.get(one.section) or {} for one in FAMILIES if one.section}
+    for name, section in sections.items():
+        if not isinstance(section, dict):
+            raise UserError(
+                f"{origin}: {name}: {section!r} is no mapping; write e.g. `{name}: {{epochs: 50}}`"
+            )
+    general = {key: value for key, value in defaults.items() if key not in sections}
+    if not family.section:
         return general
+    special = sections[family.section]
     general.pop("hyp", None)
     return {**general, **special}
 
 
 def choose_config(
-    given: Mapping[str, Any], defaults: Mapping[str, Any], family: str, origin: str
+    given: Mapping[str, Any], defaults: Mapping[str, Any], family: Family, origin: str
 ) -> tuple[TrainConfig, Hyperparameters]:
     """Flags given, over the data set's suggestions, over what suits the family, over the general
     defaults.
@@ -194,15 +182,15 @@ def choose_config(
     suggested = suggestions(defaults, family, origin)
     wanted = suggested.pop("hyp", {})
     build(TrainConfig, suggested, origin)
-    config = build(TrainConfig, {**FAMILY_FLAGS[family], **suggested, **given})
+    config = build(TrainConfig, {**family.flags, **suggested, **given})
     return config, choose_hyp(config.hyp, wanted, f"{origin}: hyp", family)
 
 
-def choose_hyp(file: str, suggested: Any, origin: str, family: str = "v5") -> Hyperparameters:
+def choose_hyp(file: str, suggested: Any, origin: str, family: Family) -> Hyperparameters:
     """The hyperparameters of --hyp, or those the data set suggests, either over the family's
     standard ones.
     """
-    standard = load_yaml(find_file(FAMILY_HYP[family], "data/hyps"))
+    standard = load_yaml(find_file(family.hyp, "data/hyps"))
     if file or isinstance(suggested, str):
         found = find_file(file or suggested, "data/hyps")
         return Hyperparameters.from_mapping({**standard, **load_yaml(found)}, str(found))

@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from utils.families import Family
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -110,22 +112,16 @@ class Detections:
 class HeadSpec:
     """All that a loss or a decoder needs to know of a head.
 
-    class_count: number of classes. strides: pixels per cell, a level each. anchors: per level the
-    (width, height) pairs in pixels; () for an anchor-free head. reg_max: bins of a distance to a
-    side in an anchor-free head, else 0.
+    family: of the head. class_count: number of classes. strides: pixels per cell, a level each.
+    anchors: per level the (width, height) pairs in pixels; () for an anchor-free head. reg_max:
+    bins of a distance to a side in an anchor-free head, else 0.
     """
 
+    family: Family
     class_count: int
     strides: tuple[float, ...]
     anchors: tuple[tuple[tuple[float, float], ...], ...] = ()
     reg_max: int = 0
-
-    @property
-    def objectness(self) -> bool:
-        """Whether a prediction has a score for being an object at all, besides those of its
-        classes.
-        """
-        return bool(self.anchors)
 
     @property
     def levels(self) -> int:

@@ -21,15 +21,12 @@ from engine.evaluation.metrics import Evaluation
 from engine.evaluation.outputs import ResultFiles, draw_validation_batch, plot_metrics
 from utils.boxes import to_original
 from utils.device import autocast
+from utils.families import Family
 from utils.nms import NMSSettings, load_operator, non_max_suppression
 from utils.structures import Batch, Metrics
 from utils.tables import val_header, val_table
 
 DRAWN_BATCHES = 3
-USUAL_IOU = {
-    True: 0.6,
-    False: 0.7,
-}  # of validation: YOLOv5's for heads with objectness, YOLOv8's for those without
 STAGES = ("preprocess", "inference", "nms")
 # (raw maps of all levels, targets [T, 6], (height, width)) -> (total, terms [3])
 ValidationLoss = Callable[[list[Tensor], Tensor, tuple[int, int]], tuple[Tensor, Tensor]]
@@ -39,7 +36,7 @@ ValidationLoss = Callable[[list[Tensor], Tensor, tuple[int, int]], tuple[Tensor,
 class EvalSettings:
     """What evaluate() does; the defaults are what training needs after an epoch.
 
-    conf, iou, max_det: of suppression; iou None takes USUAL_IOU of the model's kind. protocol: one
+    conf, iou, max_det: of suppression; iou None takes that of the model's family. protocol: one
     of engine.evaluation.metrics.PROTOCOLS. single_cls: every detection counts as class 0. augment:
     test-time augmentation. precision: of the forward pass, as in utils.device. loss: called with
     the raw maps, for validation losses. area: also score by COCO's protocol, which gives AP by
@@ -71,9 +68,9 @@ class EvalSettings:
     coco_categories: bool = False
     names: dict[int, str] | None = None
 
-    def suppression(self, objectness: bool) -> NMSSettings:
-        """Which boxes of a model with or without objectness are kept."""
-        iou = USUAL_IOU[objectness] if self.iou is None else self.iou
+    def suppression(self, family: Family) -> NMSSettings:
+        """Which boxes of a model of this family are kept."""
+        iou = family.validation_iou if self.iou is None else self.iou
         return NMSSettings(self.conf, iou, self.max_det, agnostic=self.single_cls, multi_label=True)
 
     def class_names(self, model: DetectorModel) -> dict[int, str]:
@@ -88,8 +85,7 @@ def evaluate(model: DetectorModel, loader: Iterable[Batch], settings: EvalSettin
     Boxes are compared in pixels of the original images.
 
     Args:
-        model: its mode is set to evaluation, and restored at the end. A model that has no attribute
-            objectness counts as one with objectness.
+        model: its mode is set to evaluation, and restored at the end.
         loader: batches whose gains and pads lead from the original images to the batch's pixels.
         settings: thresholds, outputs and the protocol.
 
@@ -129,7 +125,6 @@ class Evaluator:
         load_operator()
         self.model, self.settings, self.evaluation = model, settings, evaluation
         self.device = device_of(model)
-        self.objectness: bool = getattr(model, "objectness", True)
         self.seconds = dict.fromkeys(STAGES, 0.0)
         self.losses = torch.zeros(3)
         self.batches = 0
@@ -156,8 +151,8 @@ class Evaluator:
         start = synchronised_time(self.device)
         known = labels_of(batch) if self.settings.save_hybrid else None
         labels = [rows.to(self.device) for rows in known] if known else None
-        suppression = self.settings.suppression(self.objectness)
-        found = non_max_suppression(decoded, suppression, labels, self.objectness)
+        family = self.model.family
+        found = non_max_suppression(decoded, family, self.settings.suppression(family), labels)
         self._add_time("nms", start)
         self.batches += 1
         self.input_shape = tuple(images.shape)

@@ -137,8 +137,9 @@ def is_coco(index: DatasetIndex) -> bool:
 def measure_speed(task: ValidationTask) -> Metrics:
     """--task speed: evaluate square images with detect.py's thresholds and without charts."""
     loader = make_loader(task, task.config.imgsz, square=True)
-    iou = 0.45 if getattr(task.model, "objectness", True) else 0.7
-    settings = dataclasses.replace(eval_settings(task.config), conf=0.25, iou=iou, plots=False)
+    settings = dataclasses.replace(
+        eval_settings(task.config), conf=0.25, iou=task.model.family.detection_iou, plots=False
+    )
     metrics = evaluate(task.model, loader, settings)
     print(f"{task.label}: {speed_line(metrics.speed_ms, metrics.details.input_shape)}")
     return metrics

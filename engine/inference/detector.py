@@ -22,6 +22,7 @@ from engine.inference.console import Found
 from engine.inference.settings import USUAL_SIZE, DetectConfig
 from utils.boxes import to_original
 from utils.device import autocast
+from utils.families import Family
 from utils.nms import load_operator, non_max_suppression
 from utils.structures import Detections, Frame
 
@@ -29,14 +30,14 @@ from utils.structures import Detections, Frame
 class Detector:
     """A model with its settings: frame in, Found out.
 
-    model: has names and stride, and returns (decoded [1, N, 5 + nc], ...) for [1, 3, H, W] in 0..1;
-    [1, N, 4 + nc] if its `objectness` is False.
+    model: has names, family and stride, and returns (decoded [1, N, 5 + nc], ...) for [1, 3, H, W] in 0..1;
+    [1, N, 4 + nc] if its family has no objectness.
     """
 
     def __init__(self, model: Any, config: DetectConfig) -> None:
         load_operator()
         self.model, self.config = model, config
-        self.objectness: bool = getattr(model, "objectness", True)
+        self.family: Family = model.family
         self.device = next((value.device for value in model.parameters()), torch.device("cpu"))
         self.stride = max(32, int(model.stride.max()))
         sides = config.imgsz or (USUAL_SIZE,)
@@ -51,8 +52,8 @@ class Detector:
         with torch.inference_mode(), autocast(self.device, precision):
             decoded = self.model(x, augment=True)[0] if self.config.augment else self.model(x)[0]
         computed = self._clock()
-        settings = self.config.nms(self.objectness)
-        rows = non_max_suppression(decoded, settings, objectness=self.objectness)[0].cpu()
+        settings = self.config.nms(self.family)
+        rows = non_max_suppression(decoded, self.family, settings)[0].cpu()
         size = (frame.image.shape[0], frame.image.shape[1])
         boxes = to_original(rows[:, :4], gain, pad, size)
         found = Detections(frame.path, size, boxes, rows[:, 4], rows[:, 5].long(), self.model.names)

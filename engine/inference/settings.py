@@ -6,13 +6,10 @@ from dataclasses import dataclass
 
 from utils.cli import flag
 from utils.errors import UserError
+from utils.families import V8, Family
 from utils.nms import NMSSettings
 
 USUAL_SIZE = 640
-USUAL_IOU = {
-    True: 0.45,
-    False: 0.7,
-}  # YOLOv5's for heads with objectness, YOLOv8's for those without
 
 
 @dataclass(frozen=True)
@@ -80,11 +77,11 @@ class DetectConfig:
             raise UserError(
                 f"--line-thickness={self.line_thickness}: must not be negative; 0 is automatic"
             )
-        self.nms()
+        self.nms(V8)  # refuses thresholds that no family allows
 
-    def nms(self, objectness: bool = True) -> NMSSettings:
-        """What non-maximum suppression keeps of a head's boxes; refuses thresholds out of range."""
-        iou = USUAL_IOU[objectness] if self.iou_thres is None else self.iou_thres
+    def nms(self, family: Family) -> NMSSettings:
+        """What non-maximum suppression keeps of a family's boxes; refuses thresholds out of range."""
+        iou = family.detection_iou if self.iou_thres is None else self.iou_thres
         return NMSSettings(
             self.conf_thres, iou, self.max_det, self.classes or None, self.agnostic_nms
         )

@@ -34,9 +34,10 @@ from models.weights.transfer import transfer
 from models.weights.upstream.adopt import with_graph
 from models.yolo import DetectionModel
 from utils.checkpoint import Checkpoint
-from utils.config import Hyperparameters, TrainConfig, family_of
+from utils.config import Hyperparameters, TrainConfig
 from utils.device import choose_dtype, describe, fit_batch_size, select_device
 from utils.errors import UserError
+from utils.families import family_of
 from utils.files import find_file, make_folder, next_folder, save_yaml
 from utils.seeds import stream
 
@@ -87,7 +88,7 @@ def prepare(
         ModelEMA(model),
         optimizer,
         scaler,
-        Schedule(config, hyp, len(loaders[0]), family_of(model.graph)),
+        Schedule(config, hyp, len(loaders[0]), model.family),
         loss,
         Sparsity(model, config.sparsity),
         loaders,
@@ -108,7 +109,7 @@ def announce(run: Run) -> None:
         print(f"{split}: {index.report.table()}")
         if index.report.entries:
             index.report.write(run.folder / f"data_{split}_report.csv")
-    for warning in (*warnings_of(run.model), *run.hyp.doubts(family_of(run.model.graph))):
+    for warning in (*warnings_of(run.model), *run.hyp.doubts(run.model.family)):
         print(f"warning: {warning}")
     print(
         describe(run.device),
@@ -164,7 +165,7 @@ def make_model(
                 " add --attention, such as SimAM@neck"
             )
         graph = {**graph, "attention_init": config.attention_init}
-    anchors = (round(hyp.anchors) or None) if family_of(graph) == "v5" else None
+    anchors = (round(hyp.anchors) or None) if family_of(graph).has_anchors else None
     model = DetectionModel(
         graph, class_count=len(data.names), anchors=anchors, names=data.names, seed=config.seed
     )

@@ -143,7 +143,7 @@ def kept_bytes(model: Any, x: Tensor) -> list[int]:
     return kept
 
 
-def summary(model: nn.Module, name: str, costs: list[RowCost]) -> str:
+def summary(model: Any, name: str, costs: list[RowCost]) -> str:
     """YOLO's summary line: leaf modules, parameters, gradients, GFLOPs both ways."""
     leaves = sum(1 for module in model.modules() if not any(True for _ in module.children()))
     parameters = sum(parameter.numel() for parameter in model.parameters())
@@ -151,10 +151,9 @@ def summary(model: nn.Module, name: str, costs: list[RowCost]) -> str:
         parameter.numel() for parameter in model.parameters() if parameter.requires_grad
     )
     ours, theirs = gigaflops(costs)
-    counter = "YOLOv5" if getattr(model, "objectness", True) else "YOLOv8"
     return (
         f"{name} summary: {leaves} layers, {parameters:,} parameters, {gradients:,} gradients,"
-        f" {ours:.1f} GFLOPs ({theirs:.1f} as {counter} counts)"
+        f" {ours:.1f} GFLOPs ({theirs:.1f} as {model.family.original} counts)"
     )
 
 

@@ -32,7 +32,7 @@ def build_loss(
     options are those of LossSettings, which anchor-free heads do not have. Raises UserError for
     options that the head's loss does not have, and for an anchor-free head without bins.
     """
-    if not spec.anchors:
+    if not spec.family.has_anchors:
         given = {
             "--label-smoothing": label_smoothing,
             "fl_gamma": hyp.fl_gamma,

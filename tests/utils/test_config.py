@@ -7,8 +7,9 @@ import dataclasses
 import pytest
 
 from utils.cli import names_of, read_flags
-from utils.config import REFUSED_TRAIN_FLAGS, Hyperparameters, TrainConfig, choose_config, family_of
+from utils.config import REFUSED_TRAIN_FLAGS, Hyperparameters, TrainConfig, choose_config
 from utils.errors import UserError
+from utils.families import V5, V8
 from utils.files import ROOT
 
 HYP_FILES = sorted(path.name for path in (ROOT / "data/hyps").glob("*.yaml"))
@@ -185,7 +186,7 @@ def test_the_v8_file_is_yolov8s():
     assert Hyperparameters.load("hyp.v8.yaml") == wanted
 
 
-def choose(given=None, defaults=None, family="v8"):
+def choose(given=None, defaults=None, family=V8):
     return choose_config(given or {}, defaults or {}, family, "data.yaml: defaults")
 
 
@@ -196,8 +197,7 @@ def test_families_have_their_own_defaults():
         10,
         Hyperparameters.load("hyp.v8.yaml"),
     )
-    assert choose(family="v5") == (TrainConfig(), Hyperparameters())
-    assert [family_of(graph) for graph in ({"anchors": 3}, {"nc": 3})] == ["v5", "v8"]
+    assert choose(family=V5) == (TrainConfig(), Hyperparameters())
 
 
 def test_given_goes_before_suggested_before_the_familys_before_the_general():
@@ -211,7 +211,7 @@ def test_given_goes_before_suggested_before_the_familys_before_the_general():
         3,
     )
     assert (hyp.box, hyp.lr0) == (7.5, 0.5)  # the general hyp is for graphs with anchors
-    config, hyp = choose({}, defaults, "v5")
+    config, hyp = choose({}, defaults, V5)
     assert (config.epochs, config.imgsz, config.optimizer, config.close_mosaic) == (
         7,
         320,
@@ -228,7 +228,7 @@ def test_a_hyp_file_lies_over_the_familys(tmp_path):
     assert choose({"hyp": path})[1] == dataclasses.replace(
         Hyperparameters.load("hyp.v8.yaml"), lr0=0.2
     )
-    assert choose({"hyp": path}, family="v5")[1] == Hyperparameters(lr0=0.2)
+    assert choose({"hyp": path}, family=V5)[1] == Hyperparameters(lr0=0.2)
     assert choose({}, {"v8": {"hyp": path}})[1].lr0 == 0.2
 
 
@@ -244,9 +244,9 @@ def test_bad_suggestions_for_v8_name_their_file(defaults, message):
 
 
 def test_gains_of_the_other_family_raise_a_doubt():
-    assert "box=0.05" in Hyperparameters().doubts("v8")[0]
-    assert "box=7.5" in Hyperparameters(box=7.5).doubts("v5")[0]
-    assert Hyperparameters().doubts("v5") == Hyperparameters(box=7.5).doubts("v8") == []
+    assert "box=0.05" in Hyperparameters().doubts(V8)[0]
+    assert "box=7.5" in Hyperparameters(box=7.5).doubts(V5)[0]
+    assert Hyperparameters().doubts(V5) == Hyperparameters(box=7.5).doubts(V8) == []
 
 
 def test_overrides_win_over_the_file():

@@ -25,6 +25,7 @@ from tests.tiny import GRAPH, write_data, write_free_graph, write_graph
 from utils.checkpoint import Checkpoint, read, save
 from utils.config import Hyperparameters, TrainConfig
 from utils.errors import UserError
+from utils.families import V8
 
 
 @pytest.fixture(scope="module")
@@ -261,7 +262,7 @@ def test_auto_and_the_familys_schedule_are_in_the_run(
         0.001667,
     )
     assert isinstance(run.optimizer, torch.optim.AdamW)
-    assert run.schedule.family == "v8"
+    assert run.schedule.family is V8
     assert run.loss.names == ("box", "cls", "dfl")
     assert run.model.graph["scale"] == "s"
     save_last(run)
