@@ -107,7 +107,8 @@ def prepare(config: ValConfig) -> tuple[ValConfig, torch.device]:
     print(describe(device))
     if config.task in SPLITS and config.conf_thres > CONF_OF_MAP:
         print(
-            f"--conf-thres {config.conf_thres} is above {CONF_OF_MAP}: mAP is too low to be compared"
+            f"--conf-thres {config.conf_thres} is above {CONF_OF_MAP}: mAP is too low to be"
+            " compared"
         )
     return config, device
 

@@ -62,7 +62,7 @@ def printable(name: object, limit: int = 24) -> str:
     text = " ".join(str(name).split())
     text = "".join(sign if ord(sign) in _known_characters() else "?" for sign in text)
     text = text if len(text) <= limit else text[: limit - 1] + "…"
-    # matplotlib omits labels with a leading underscore from legends, and reads $…$ as mathematics.
+    # matplotlib omits labels that begin with an underscore from legends, and typesets $x$.
     return (" " + text if text.startswith("_") else text).replace("$", r"\$")
 
 

@@ -123,7 +123,7 @@ def _corner_and_sides(corners: np.ndarray) -> list[float]:
 
 
 def _score(truth: Mapping[str, object], results: Sequence[Record]) -> dict[str, float]:
-    """Run faster-coco-eval on the contents of an annotation and a results file, printing nothing."""
+    """Run faster-coco-eval, without its printing, on contents of an annotation and results file."""
     try:
         from faster_coco_eval import COCO, COCOeval_faster
     except ImportError:

@@ -80,8 +80,13 @@ class ValConfig:
     noplots: bool = flag(False, "draw no images")
 
     def __post_init__(self) -> None:
-        for name, value, least in (("--batch-size", self.batch_size, 1), ("--imgsz", self.imgsz, 32),
-                                   ("--max-det", self.max_det, 1), ("--workers", self.workers, 0)):  # fmt: skip
+        minima = {
+            "--batch-size": (self.batch_size, 1),
+            "--imgsz": (self.imgsz, 32),
+            "--max-det": (self.max_det, 1),
+            "--workers": (self.workers, 0),
+        }
+        for name, (value, least) in minima.items():
             if value < least:
                 raise UserError(f"{name}={value}: must be at least {least}")
         for name, share in (("--conf-thres", self.conf_thres), ("--iou-thres", self.iou_thres)):
@@ -89,6 +94,6 @@ class ValConfig:
                 raise UserError(f"{name}={share}: must be in 0..1")
         if self.attention_init and not self.attention:
             raise UserError(
-                f"--attention-init {self.attention_init}: says how the modules of --attention start;"
-                " give that too"
+                f"--attention-init {self.attention_init}: says how the modules of --attention start; give"
+                " that too"
             )
