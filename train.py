@@ -12,12 +12,14 @@ import sys
 import time
 from importlib.util import find_spec
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
 from data.augment import multi_scale_size
+from engine.detector_model import DetectorModel
 from engine.evaluation.evaluate import EvalSettings, evaluate
 from engine.training import dist
 from engine.training.diagnose import explain, first_bad_gradient
@@ -148,7 +150,7 @@ def train_epoch(run: Run, stop: StopSignal, timing: Timing) -> None:
 
 def image_labels(run: Run) -> None:
     """labels.jpg and labels_correlogram.jpg of the training set."""
-    from engine.drawing.plots import plot_correlogram, plot_labels, share_boxes
+    from engine.drawing.labels import plot_correlogram, plot_labels, share_boxes
 
     labels = run.data[0]
     sizes = labels.sizes.repeat(np.diff(labels.offsets), axis=0)
@@ -289,8 +291,8 @@ def validate(run: Run) -> Metrics | None:
         save_dir=run.folder,
         sheets=int(not run.config.noplots),
     )
-    metrics = evaluate(run.ema.module, run.loaders[1], settings)
-    progress.class_ap = [float(value) for value in metrics.extra["class_ap"]]
+    metrics = evaluate(cast(DetectorModel, run.ema.module), run.loaders[1], settings)
+    progress.class_ap = [float(value) for value in metrics.details.class_ap]
     progress.scores = {
         "mAP_0.5": metrics.map50,
         "mAP_0.5:0.95": metrics.map,
@@ -327,7 +329,7 @@ def finish(run: Run, timing: Timing) -> Metrics | None:
     """Leave small checkpoints behind, score the best one with all plots, and say how to use it."""
     if not run.world.is_main:
         return None
-    from engine.drawing.plots import plot_results
+    from engine.drawing.results import plot_results
 
     timing.write(run.folder)
     plots = not run.config.noplots

@@ -197,8 +197,8 @@ class YOLO:
         given["weights"] = (self.weights or self.cfg,)
         if self._trained_at:
             given.setdefault("imgsz", self._trained_at)
-        metrics = val.validate(val.complete(given), self._ready())
-        self.metrics = DetMetrics(metrics, self.names, metrics.extra.get("save_dir"))
+        metrics = val.validate_split(val.complete(given), self._ready())
+        self.metrics = DetMetrics(metrics, self.names, metrics.details.save_dir)
         self.save_dir = self.metrics.save_dir
         return self.metrics
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -22,7 +23,7 @@ from tests.tiny import write_data, write_free_graph, write_graph
 from utils.checkpoint import previous_of, read
 from utils.errors import UserError, run_main
 from utils.files import load_yaml
-from utils.structures import Metrics
+from utils.structures import EvaluationDetails, Metrics
 
 ROOT = Path(__file__).parents[1]
 
@@ -431,7 +432,15 @@ def test_patience_ends_a_run_that_no_longer_gains(
 
     def scored(*_: object) -> Metrics:
         value = next(scores)
-        return Metrics(1, 1, value, value, value, value, extra={"class_ap": [value, value]})
+        return Metrics(
+            1,
+            1,
+            value,
+            value,
+            value,
+            value,
+            details=EvaluationDetails(class_ap=np.array([value, value])),
+        )
 
     monkeypatch.setattr(train, "evaluate", scored)
     monkeypatch.setattr(train, "finish", lambda run, timing: None)

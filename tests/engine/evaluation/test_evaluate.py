@@ -1,4 +1,4 @@
-"""evaluate(): a perfect detector scores 1, an empty one 0, and everything asked for is written."""
+"""evaluate(): a perfect detector scores 1, an empty one 0, and all requested files are written."""
 
 from __future__ import annotations
 
@@ -19,9 +19,7 @@ GAIN, PAD = (0.5, 0.5), (0.0, 8.0)
 
 
 def make_batches() -> list[Batch]:
-    """Two batches of two images, 200 x 96 in the original, 100 x 64 here; the last image has no
-    label.
-    """
+    """Two batches of two images, originally 200 x 96, here 100 x 64; the last one has no label."""
     boxes = [
         [[0, 0, 10, 12, 30, 40], [0, 1, 50, 20, 90, 50], [1, 2, 5, 10, 95, 54]],
         [[0, 0, 1, 9, 9, 17], [0, 0, 40, 20, 60, 30]],
@@ -41,8 +39,9 @@ def make_batches() -> list[Batch]:
 
 
 class Oracle(nn.Module):
-    """Finds exactly the labels of the batches it was told of, in their order; class_shift makes it
-    misname them.
+    """A model that finds exactly the labels of these batches, in their order.
+
+    class_shift is added to the classes of its detections.
     """
 
     def __init__(self, batches: list[Batch], class_shift: int = 0) -> None:
@@ -68,6 +67,8 @@ class Oracle(nn.Module):
 
 
 class Blind(nn.Module):
+    """A model that finds nothing."""
+
     def __init__(self) -> None:
         super().__init__()
         self.names, self.family = NAMES, V5
@@ -83,13 +84,13 @@ def test_a_perfect_detector_scores_one(capsys: pytest.CaptureFixture[str]) -> No
     assert (metrics.images, metrics.instances) == (4, 5)
     assert metrics.map50 == pytest.approx(
         0.995, abs=1e-3
-    )  # YOLOv5's ramp after the last recall costs half a step
+    )  # the slope of YOLOv5's curve after the last recall costs half a step
     assert metrics.map == pytest.approx(metrics.map50)
     assert metrics.coco["AP"] == pytest.approx(1.0)
     assert (metrics.ap_small, metrics.ap_medium) == (pytest.approx(1.0), pytest.approx(1.0))
-    assert model.training, "the mode is put back"
-    assert metrics.extra["shape"] == (2, 3, 64, 100)
-    assert metrics.extra["class_ap"] == pytest.approx([metrics.map] * 3)
+    assert model.training, "the mode is restored"
+    assert metrics.details.input_shape == (2, 3, 64, 100)
+    assert metrics.details.class_ap == pytest.approx([metrics.map] * 3)
     assert model.seen[0].dtype == torch.float32
     assert float(model.seen[0].max()) == pytest.approx(114 / 255)
     table = capsys.readouterr().out.splitlines()
@@ -143,18 +144,16 @@ def test_everything_is_written(tmp_path: Path) -> None:
     flags = {"plots": True, "save_txt": True, "save_conf": True, "json_name": "p.json"}
     settings = EvalSettings(quiet=True, save_dir=tmp_path, **flags)
     evaluate(Oracle(batches), batches, settings)
-    pictures = {
+    images = {
         "PR_curve.png",
         "F1_curve.png",
         "P_curve.png",
         "R_curve.png",
         "confusion_matrix.png",
     }
-    pictures |= {
-        f"val_batch{number}_{kind}.jpg" for number in (0, 1) for kind in ("labels", "pred")
-    }
-    assert {file.name for file in tmp_path.iterdir()} == pictures | {"p.json", "labels"}
-    for name in pictures:
+    images |= {f"val_batch{number}_{kind}.jpg" for number in (0, 1) for kind in ("labels", "pred")}
+    assert {file.name for file in tmp_path.iterdir()} == images | {"p.json", "labels"}
+    for name in images:
         assert cv2.imread(str(tmp_path / name)).shape[0] > 400
     assert sorted(file.name for file in (tmp_path / "labels").iterdir()) == [
         "0.txt",
@@ -254,7 +253,7 @@ def test_speed_has_its_three_stages() -> None:
 
 
 def test_boxes_may_be_matched_in_other_pixels_than_they_are_kept_in() -> None:
-    """YOLOv8 matches before it clips to the image: what reaches far beyond it is no hit."""
+    """YOLOv8 matches before it clips to the image: a box that extends far beyond it is no hit."""
     from engine.evaluation.metrics import Evaluation
 
     label = torch.tensor([[0.0, 0.0, 0.0, 10.0, 10.0]])
