@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from models.attention import ATTENTION, build_attention
 from models.common import Conv, SiLU, make_activation, share_activation
 from models.graph import layers
-from models.graph.read import KEYS, Graph, Row, family_of, read_graph, unread_rows
+from models.graph.read import KEYS, Graph, Row, read_graph, unread_rows
 from models.graph.values import shorten
 from models.graph.walk import Call, measure, saved_rows, walk
 from models.graph.wiring import passed_by
@@ -31,6 +31,7 @@ from models.heads.anchor_based import Detect, Levels
 from models.heads.anchor_free import DetectV8
 from models.tta import predict_augmented
 from utils.errors import UserError
+from utils.families import Family, family_of
 from utils.seeds import torch_stream
 from utils.structures import HeadSpec
 
@@ -149,7 +150,7 @@ class DetectionModel(nn.Module):
             **graph,
             **{key: value for key, value in overrides.items() if value is not None},
         }
-        if "anchors" in content and family_of(graph) == "v8":
+        if "anchors" in content and not family_of(graph).has_anchors:
             raise UserError(
                 f"anchors: the head of {graph.get('yaml_file')} has none; leave them out of --hyp"
             )
@@ -176,11 +177,9 @@ class DetectionModel(nn.Module):
         return head
 
     @property
-    def objectness(self) -> bool:
-        """Whether decoded rows have an objectness before their classes, as those of anchor heads
-        do.
-        """
-        return isinstance(self.head, Detect)
+    def family(self) -> Family:
+        """The kind of its head, which says whether decoded rows have an objectness."""
+        return self.head.family
 
     @property
     def spec(self) -> HeadSpec:
@@ -214,7 +213,7 @@ class DetectionModel(nn.Module):
     def set_anchors(self, anchors_px: Tensor | Levels) -> None:
         """Use anchors [levels, na, 2] in pixels from now on, in the graph too.
 
-        Raises UserError for a head that has none (objectness is False).
+        Raises UserError for a head that has none.
         """
         if isinstance(self.head, DetectV8):
             raise UserError(
@@ -240,27 +239,21 @@ class DetectionModel(nn.Module):
         return self
 
 
-def _reset_norms(network: nn.Module, family: str) -> None:
-    """YOLO's constants, and the statistics that fresh YOLOv5s have, which measured strides on a
-    black image.
-    """
+def _reset_norms(network: nn.Module, family: Family) -> None:
+    """YOLO's constants, and the statistics that fresh graphs of the family have."""
     for norm in network.modules():
         if type(norm) is nn.BatchNorm2d:
             norm.eps, norm.momentum = 1e-3, 0.03
-            if (
-                family == "v5"
-                and norm.running_var is not None
-                and norm.num_batches_tracked is not None
-            ):
-                norm.running_var.fill_(0.9)
-                norm.num_batches_tracked.fill_(1)
+            if norm.running_var is not None and norm.num_batches_tracked is not None:
+                norm.running_var.fill_(family.fresh_variance)
+                norm.num_batches_tracked.fill_(family.fresh_batches)
 
 
 def _anchor_levels(graph: Graph, levels: int) -> Levels:
     """The graph's anchors in pixels; where they are still to be found, the same rising numbers on
     each level.
     """
-    if isinstance(graph.anchors, int):  # of family v5
+    if isinstance(graph.anchors, int):
         return [[(2.0 * i, 2.0 * i + 1) for i in range(graph.anchors)]] * levels
     return graph.anchors
 

@@ -16,6 +16,7 @@ from torch.utils._pytree import tree_iter
 from torch.utils.flop_counter import flop_registry
 
 from models.graph.shape_mode import LightMode, ShapeMode
+from utils.sizes import whole_side
 
 SECONDS = 10  # that --profile may spend on repeated forward passes
 
@@ -143,7 +144,7 @@ def kept_bytes(model: Any, x: Tensor) -> list[int]:
     return kept
 
 
-def summary(model: nn.Module, name: str, costs: list[RowCost]) -> str:
+def summary(model: Any, name: str, costs: list[RowCost]) -> str:
     """YOLO's summary line: leaf modules, parameters, gradients, GFLOPs both ways."""
     leaves = sum(1 for module in model.modules() if not any(True for _ in module.children()))
     parameters = sum(parameter.numel() for parameter in model.parameters())
@@ -151,10 +152,9 @@ def summary(model: nn.Module, name: str, costs: list[RowCost]) -> str:
         parameter.numel() for parameter in model.parameters() if parameter.requires_grad
     )
     ours, theirs = gigaflops(costs)
-    counter = "YOLOv5" if getattr(model, "objectness", True) else "YOLOv8"
     return (
         f"{name} summary: {leaves} layers, {parameters:,} parameters, {gradients:,} gradients,"
-        f" {ours:.1f} GFLOPs ({theirs:.1f} as {counter} counts)"
+        f" {ours:.1f} GFLOPs ({theirs:.1f} as {model.family.original} counts)"
     )
 
 
@@ -171,5 +171,4 @@ def gigaflops(costs: list[RowCost]) -> tuple[float, float]:
 
 def whole_size(imgsz: int, model: Any) -> int:
     """imgsz, raised to a multiple of the largest stride."""
-    stride = int(max(model.head.strides))
-    return -(-imgsz // stride) * stride
+    return whole_side(imgsz, int(max(model.head.strides)))

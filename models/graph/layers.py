@@ -176,9 +176,7 @@ def stack_width(graph: Graph, args: list[Any]) -> int:
         raise UserError(
             "the first argument must be the number of output channels, a whole number above 0"
         )
-    is_heads = (
-        graph.family == "v5" and width == graph.head_width
-    )  # YOLOv5 never scales a count of just this value
+    is_heads = graph.family.keeps_head_width and width == graph.head_width
     width = width if is_heads else graph.scaled(width)
     if width > LARGEST:
         raise UserError(f"{width} channels at this width_multiple are too many; at most {LARGEST}")
@@ -196,7 +194,7 @@ def stack_arguments(graph: Graph, row: Row, args: list[Any]) -> list[Any]:
 
 def kind_of(layer: Layer, graph: Graph) -> type[nn.Module] | None:
     """The class of a row; a head without anchors is another one under the same name."""
-    return DetectV8 if layer.rule == "head" and graph.family == "v8" else layer.kind
+    return DetectV8 if layer.rule == "head" and not graph.family.has_anchors else layer.kind
 
 
 def head_arguments(graph: Graph, row: Row, args: list[Any], incoming: list[int]) -> list[Any]:
@@ -205,7 +203,7 @@ def head_arguments(graph: Graph, row: Row, args: list[Any], incoming: list[int])
     A C3k2 row anywhere makes the class branch depth-wise, by YOLOv8's rule, unless the graph says
     otherwise.
     """
-    if graph.family == "v8":
+    if not graph.family.has_anchors:
         if args != [graph.class_count]:
             raise UserError(
                 "a head without anchors takes its classes from the top of the file; write [nc]"

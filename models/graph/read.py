@@ -20,6 +20,7 @@ from models.graph.scales import MULTIPLES, choose_scale, find_graph, read_scale
 from models.graph.stages import Step, factor_of, stride_after, to_numbers
 from models.graph.values import LARGEST, Values, as_number, is_number, is_whole, shorten
 from utils.errors import UserError
+from utils.families import Family, family_of
 from utils.files import ROOT, load_yaml
 
 ALWAYS = (
@@ -76,7 +77,7 @@ class Row:
 class Graph:
     """A whole graph with checked types.
 
-    family: v5 with anchors, v8 without. scale: in force, "" if the graph has none. max_channels: of
+    family: see utils/families.py. scale: in force, "" if the graph has none. max_channels: of
     a row, before the factor width. anchors: per level (w, h) pairs in pixels, or the number wanted
     per level; () in family v8. reg_max: bins of a distance, and box_bias: what its bins' biases
     begin with, in family v8. attention_init: of attention rows that do not say it themselves, paper
@@ -85,7 +86,7 @@ class Graph:
     """
 
     file: str
-    family: str
+    family: Family
     class_count: int
     channels: int
     scale: str
@@ -115,7 +116,7 @@ class Graph:
     @property
     def head_width(self) -> int:
         """Channels of a raw map."""
-        if self.family == "v8":
+        if not self.family.has_anchors:
             return 4 * self.reg_max + self.class_count
         return self.anchors_per_level * (self.class_count + 5)
 
@@ -179,12 +180,11 @@ def read_graph(content: Mapping[str, Any]) -> Graph:
     """
     file = str(content.get("yaml_file", "model graph"))
     family = family_of(content)
-    example = "yolov5s.yaml" if family == "v5" else "yolov8.yaml"
-    unread = BIN_KEYS if family == "v5" else ()
+    unread = BIN_KEYS if family.has_anchors else ()
     for key in _required(content, family):
         if key not in content:
             raise UserError(
-                f"{file}: {key}: is missing; add a line `{key}: …`, see models/{example}"
+                f"{file}: {key}: is missing; add a line `{key}: …`, see models/{family.example}"
             )
     whole, real = Values(file, content).whole, Values(file, content).real
     scale = read_scale(file, content)
@@ -202,7 +202,7 @@ def read_graph(content: Mapping[str, Any]) -> Graph:
         width=scale.width,
         max_channels=scale.max_channels,
         channel_multiple=whole("channel_multiple", 1024, 8),
-        anchors=read_anchors(file, content["anchors"]) if family == "v5" else (),
+        anchors=read_anchors(file, content["anchors"]) if family.has_anchors else (),
         reg_max=whole("reg_max", MOST_BINS, 16, 2),
         box_bias=real("box_bias", 100, 2.0),
         activation=activation,
@@ -219,17 +219,8 @@ def read_graph(content: Mapping[str, Any]) -> Graph:
     )
 
 
-def family_of(content: Mapping[str, Any]) -> str:
-    """v5 if the graph has anchors or its last row asks for them, else v8."""
-    arguments: Any = content.get("head")
-    for _ in range(2):  # the last row, its last part
-        arguments = arguments[-1] if isinstance(arguments, list) and arguments else None
-    asks = isinstance(arguments, list) and "anchors" in arguments
-    return "v5" if asks or "anchors" in content else "v8"
-
-
-def _required(content: Mapping[str, Any], family: str) -> tuple[str, ...]:
-    if family == "v8":
+def _required(content: Mapping[str, Any], family: Family) -> tuple[str, ...]:
+    if not family.has_anchors:
         return ALWAYS
     return (*ALWAYS, "anchors") if "scales" in content else (*ALWAYS, *ANCHOR_KEYS)
 

@@ -19,11 +19,12 @@ from models.attention._arguments import SMALLEST_COUNT, read_list
 from models.attention._registry import options
 from models.graph import wiring
 from models.graph.layers import LAYERS, REPEATING
-from models.graph.read import BIN_KEYS, KEYS, Graph, Row, family_of, unread_rows
+from models.graph.read import BIN_KEYS, KEYS, Graph, Row, unread_rows
 from models.graph.scales import MULTIPLES
 from models.graph.values import is_whole, shorten
 from models.graph.wiring import Slip
 from models.lint.finding import Context, Finding, Fix, named
+from utils.families import family_of
 
 LARGEST_OPTION = (
     64  # above it a number among options is a channel count, but for those that are channel counts
@@ -288,7 +289,7 @@ def unused_keys(context: Context) -> Iterator[Finding]:
     """
     content = context.content
     try:
-        unread_bins = BIN_KEYS if family_of(content) == "v5" else ()
+        unread_bins = BIN_KEYS if family_of(content).has_anchors else ()
     except RecursionError:
         unread_bins = ()
     for key in content:
