@@ -9,14 +9,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import torch
 
-from models.costs.profile import RowCost, count_costs, kept_bytes, summary, time_rows, whole_size
-from models.graph.read import load_graph, read_graph, unread_rows
+from models.costs.profile import RowCost, count_costs, kept_by_rows, summary, time_rows, whole_size
+from models.graph.info import row_info
+from models.graph.read import load_graph, read_graph
 from models.graph.scales import title
 from models.graph.sites import insert, sites_table
+from models.graph.structure import unread_rows
+from models.graph.values import GraphDict
 from models.graph.write import write_graph
 from models.lint.advice import warnings_of
 from models.lint.command import run_lint
@@ -81,7 +84,7 @@ class BuildConfig:
                 "--profile: measures rows, but --sites only lists places; leave one of the two out"
             )
         if self.fix and not self.lint:
-            raise UserError("--fix: mends what --lint finds; add --lint FILE")
+            raise UserError("--fix: corrects what --lint finds; add --lint FILE")
         for name in ("cfg", "attention", "sites", "all", "profile"):
             if self.lint and getattr(self, name):
                 raise UserError(
@@ -89,21 +92,21 @@ class BuildConfig:
                     " two out"
                 )
 
-    def content(self) -> dict[str, Any]:
+    def content(self) -> GraphDict:
         """The graph of --cfg with --attention put in."""
         return insert(load_graph(self.cfg or USUAL_GRAPH, self.scale), self.attention)
 
 
-def report(config: BuildConfig) -> None:
+def report_graph(config: BuildConfig) -> None:
     """Print one graph: a row per layer, totals, verdict. Raises UserError if it is not sound."""
     content = config.content()
     with torch.device("meta"):
         model = DetectionModel(content)
     size = whole_size(config.imgsz, model)
     costs = count_costs(model, size, config.batch_size)
-    lines = [HEADER, *table(model, costs)]
+    lines = [HEADER, *row_lines(model, costs)]
     if config.profile:
-        extras = measured(DetectionModel(content), size, config)
+        extras = measured_columns(DetectionModel(content), size, config)
         lines = [f"{line}  {extra}" for line, extra in zip(lines, extras, strict=True)]
     print(*lines, sep="\n")
     print(f"\n{summary(model, _name(model), costs)} at {size}x{size} px, batch {config.batch_size}")
@@ -164,35 +167,41 @@ def verdict(model: DetectionModel) -> str:
     )
 
 
-def table(model: Any, costs: list[RowCost]) -> Iterator[str]:
+def row_lines(model: DetectionModel, costs: list[RowCost]) -> Iterator[str]:
     """The model's rows as aligned lines under HEADER."""
-    for row, cost in zip(model.model, costs, strict=True):
+    for info, cost in zip(map(row_info, model.model), costs, strict=True):
         yield (
-            f"{row.i:>3} {row.f!s:>18} {row.repeats:>3} {row.np:>11,}  {row.type:<38}"
-            f" {row.shown:<30} {cost.shape:>18} {cost.flops / 1e9:>8.3f}"
+            f"{info.index:>3} {info.source!s:>18} {info.repeats:>3} {info.parameters:>11,} "
+            f" {info.module:<38} {info.arguments:<30} {cost.shape:>18} {cost.flops / 1e9:>8.3f}"
             f" {cost.elementwise / 1e6:>15.1f}"
         )
 
 
-def measured(model: Any, size: int, config: BuildConfig) -> list[str]:
-    """Milliseconds (eval) and MB kept for training's backward pass of each row, under a header, on
-    a real device.
+def measured_columns(model: DetectionModel, size: int, config: BuildConfig) -> list[str]:
+    """Two more columns for the table of rows, measured on a real device.
+
+    Args:
+        model: to measure.
+        size: side of the images, pixels.
+        config: has the device and the number of images.
+
+    Returns:
+        A header, and for each row the milliseconds it takes in eval mode and the MB that it keeps
+        for the backward pass of training.
     """
     device = select_device(config.device)
     model = model.to(device)
     x = torch.zeros(config.batch_size, model.graph["ch"], size, size, device=device)
-    rows = zip(time_rows(model, x), kept_bytes(model, x), strict=True)
+    rows = zip(time_rows(model, x), kept_by_rows(model, x), strict=True)
     return [
         f"{'ms on ' + device.type:>12} {'MB kept':>9}",
         *(f"{ms:>12.2f} {kept / 1e6:>9.1f}" for ms, kept in rows),
     ]
 
 
-def _name(model: Any) -> str:
-    return title(
-        model.graph["yaml_file"].rsplit("/", 1)[-1].removesuffix(".yaml"),
-        model.graph.get("scale", ""),
-    )
+def _name(model: DetectionModel) -> str:
+    stem = Path(model.graph["yaml_file"]).name.removesuffix(".yaml")
+    return title(stem, model.graph.get("scale", ""))
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -205,7 +214,7 @@ def main(argv: list[str] | None = None) -> int:
     if config.sites:
         print(sites_table(config.content()))
     else:
-        (report_all if config.all else report)(config)
+        (report_all if config.all else report_graph)(config)
     if config.out:
         content = config.content()
         heading = f"{content['yaml_file']}{' with ' * bool(config.attention)}{', '.join(config.attention)}"

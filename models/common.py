@@ -10,7 +10,6 @@ from __future__ import annotations
 import ast
 import math
 import re
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -40,7 +39,7 @@ class SiLU(nn.SiLU):
         return F.silu(x, inplace=not torch.is_grad_enabled())
 
 
-ACTIVATIONS: dict[str, Callable[..., nn.Module]] = {
+ACTIVATIONS: dict[str, type[nn.Module]] = {
     "SiLU": SiLU,
     "Identity": nn.Identity,
     **{

@@ -20,12 +20,13 @@ if __name__ == "__main__":  # started as a script: import from the project's roo
 import torch
 from torch import Tensor, nn
 
-from models.attention import ATTENTION, build_attention
+from models.attention import ATTENTION
 from models.common import Conv, SiLU, make_activation, share_activation
-from models.graph import layers
-from models.graph.read import KEYS, Graph, Row, family_of, read_graph, unread_rows
-from models.graph.values import shorten
-from models.graph.walk import Call, measure, saved_rows, walk
+from models.graph.attend import build_attention_row, collect_warnings, fill_bottlenecks
+from models.graph.build import blame, build_row, find_layer, finish_row, unknown_module
+from models.graph.read import KEYS, family_of, read_graph
+from models.graph.structure import Graph, unread_rows
+from models.graph.walk import Call, measure_strides, run_row, saved_rows, walk
 from models.graph.wiring import passed_by
 from models.heads.anchor_based import Detect, Levels
 from models.heads.anchor_free import DetectV8
@@ -38,67 +39,36 @@ MOST_PARAMETERS = 10**9
 
 
 def parse_model(graph: Graph, seed: int) -> tuple[nn.Sequential, list[str]]:
-    """Build all rows, children named by their keys, and list what a user should know though it
-    runs.
+    """Build all rows of a graph.
 
-    Each row draws its initial weights from (seed, its key), so an inserted row leaves the others'
-    weights alone. Raises UserError naming file, row, value and remedy.
+    Each row draws its initial weights from a stream named by the seed and its own key, so inserting
+    a row does not change the weights of others. Returns the network, its children named by the keys
+    of their rows, and warnings about what runs but looks wrong. Raises UserError naming file, row,
+    value and remedy.
     """
     network, warnings = nn.Sequential(), list(graph.warnings)
     widths: list[int] = []
     for row in graph.rows:
         incoming = [widths[source] if source >= 0 else graph.channels for source in row.inputs]
-        with torch_stream(seed, f"model.{row.key}"), layers.blame(graph, row):
-            layer = layers.find_layer(graph, row)
-            args, width, repeats = layers.row_arguments(graph, row), incoming[0], row.repeats
-            if layer.rule == "stack":
-                width = layers.stack_width(graph, args)
-                inner = [repeats] if layer.repeats else []
-                args = layers.stack_arguments(graph, row, [incoming[0], width, *inner, *args[1:]])
-                repeats = 1 if inner else repeats
-            elif layer.rule == "concat":
-                width = sum(incoming)
-            elif layer.rule == "keep":
-                width = layer.gain(width, args)
-            elif layer.rule == "norm":
-                args = [width]
-            elif layer.rule == "head":
-                args = layers.head_arguments(graph, row, args, incoming)
-            elif row.module in ATTENTION:
-                options, notes = layers.attention_options(graph, row, args, width)
-                warnings += notes
-                args = [width, options]
-            with layers.collect_warnings(graph, row, warnings):
-                copies = [
-                    _make(layers.kind_of(layer, graph) or row.module, args) for _ in range(repeats)
-                ]
-            warnings += layers.fill_bottlenecks(graph, row, copies, seed)
-            if layer is layers.ATTENTION_LAYER:
-                width = layers.attention_width(row, copies, width)
-        widths.append(width)
-        network.add_module(row.key, _label(row, copies, width, args))
+        with torch_stream(seed, f"model.{row.key}"), blame(graph, row):
+            layer = find_layer(graph, row)
+            with collect_warnings(graph, row, warnings):
+                if layer:
+                    built = build_row(graph, row, layer, incoming)
+                elif row.module in ATTENTION:
+                    built = build_attention_row(graph, row, incoming)
+                else:
+                    raise unknown_module(row.module)
+                warnings += built.warnings
+            warnings += fill_bottlenecks(graph, row, built.copies, seed)
+        widths.append(built.width)
+        network.add_module(row.key, finish_row(row, built))
     warnings += [
         f"{graph.file}: row {row.index}: {row.module}: nobody reads this row"
         for row in unread_rows(graph)
     ]
     share_activation(network, _activation(graph))
     return network, warnings
-
-
-def _make(kind: type[nn.Module] | str, args: list[Any]) -> nn.Module:
-    """One module; kind is text for attention, whose args are channels and options."""
-    return build_attention(kind, args[0], **args[1]) if isinstance(kind, str) else kind(*args)
-
-
-def _label(row: Row, copies: list[nn.Module], width: int, args: list[Any]) -> nn.Module:
-    """A row's copies as one module that knows what forward, errors and the table need."""
-    kind = type(copies[0])
-    module: Any = copies[0] if len(copies) == 1 else nn.Sequential(*copies)
-    module.i, module.f, module.key, module.width = row.index, row.source, row.key, width
-    module.type = kind.__name__ if row.module in ATTENTION else f"{kind.__module__}.{kind.__name__}"
-    module.np = sum(parameter.numel() for parameter in module.parameters())
-    module.repeats, module.shown = row.repeats, shorten([*args, row.inside] if row.inside else args)
-    return module
 
 
 def check_size(network: nn.Module, graph: Graph) -> None:
@@ -157,7 +127,7 @@ class DetectionModel(nn.Module):
         with torch.device("meta"):
             skeleton, self.warnings = parse_model(checked, seed)
         check_size(skeleton, checked)
-        measured = measure(skeleton, checked)
+        measured = measure_strides(skeleton, checked)
         self.warnings += passed_by(checked, measured.sizes)
         self.map_sizes = measured.sizes
         self.model = parse_model(checked, seed)[0]
@@ -205,7 +175,7 @@ class DetectionModel(nn.Module):
         largest = int(max(self.head.strides))
         return predict_augmented(lambda view: self.walk(view)[0], x, largest, self.head.nl), None
 
-    def walk(self, x: Tensor, call: Call = lambda row, maps: row(maps)) -> Any:
+    def walk(self, x: Tensor, call: Call = run_row) -> Any:
         """forward(x), with call(row, its input) in place of each row's own call: to time or to
         watch it.
         """

@@ -17,7 +17,7 @@ from torch.utils.flop_counter import flop_registry
 
 from models.graph.shape_mode import LightMode, ShapeMode
 
-SECONDS = 10  # that --profile may spend on repeated forward passes
+TIMING_SECONDS = 10  # that --profile may spend on repeated forward passes
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def count_costs(model: Any, size: int, batch: int = 1) -> list[RowCost]:
 def time_rows(model: Any, x: Tensor) -> list[float]:
     """Milliseconds that each row takes in eval mode on x's device: the least of several passes."""
     best = [float("inf")] * len(model.model)
-    end = time.perf_counter() + SECONDS
+    end = time.perf_counter() + TIMING_SECONDS
 
     def call(row: Any, maps: Any) -> Any:
         _wait(x.device)
@@ -116,7 +116,7 @@ def _wait(device: torch.device) -> None:
         torch.mps.synchronize()
 
 
-def kept_bytes(model: Any, x: Tensor) -> list[int]:
+def kept_by_rows(model: Any, x: Tensor) -> list[int]:
     """Bytes of activations that each row keeps for the backward pass, each counted where it first
     appears.
     """

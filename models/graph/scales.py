@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models.graph.values import LARGEST, Values, as_number, is_number, is_whole, shorten
+from models.graph.values import MOST, Values, as_number, is_number, is_whole, shorten
 from utils.errors import UserError
 from utils.files import find_file
 
-VERSION = re.compile(r"yolo(?:e-)?v?\d+")
-LETTER = re.compile(rf"({VERSION.pattern})([nslmx])")
+MODEL_VERSION = re.compile(r"yolo(?:e-)?v?\d+")
+LETTER = re.compile(rf"({MODEL_VERSION.pattern})([nslmx])")
 MOST_DEPTH = MOST_WIDTH = 100
 MULTIPLES = ("depth_multiple", "width_multiple")
 
@@ -35,7 +35,7 @@ class Scale:
     name: str
     depth: float
     width: float
-    max_channels: int = LARGEST
+    max_channels: int = MOST
     warnings: tuple[str, ...] = ()
 
 
@@ -122,13 +122,20 @@ def read_scale(file: str, content: Mapping[str, Any]) -> Scale:
 
 def _read_factors(file: str, name: str, values: Any, warnings: tuple[str, ...]) -> Scale:
     parts = [as_number(value) for value in values] if isinstance(values, list) else []
-    if len(parts) == 3 and is_number(parts[0]) and is_number(parts[1]) and is_whole(parts[2]):
+    if len(parts) == 3:
         depth, width, most = parts
-        if 0 < depth <= MOST_DEPTH and 0 < width <= MOST_WIDTH and 0 < most <= LARGEST:
+        if (
+            is_number(depth)
+            and is_number(width)
+            and is_whole(most)
+            and 0 < depth <= MOST_DEPTH
+            and 0 < width <= MOST_WIDTH
+            and 0 < most <= MOST
+        ):
             return Scale(name, float(depth), float(width), most, warnings)
     remedy = (
         f"must be [depth, width, max_channels]: two factors up to {MOST_DEPTH}, a whole number up"
-        f" to {LARGEST}"
+        f" to {MOST}"
     )
     raise UserError(f"{file}: scales: {shorten(name)}: {shorten(values)}: {remedy}")
 
@@ -138,6 +145,6 @@ def title(stem: str, scale: str) -> str:
     itself stays.
     """
     if scale and not LETTER.search(stem):
-        named = VERSION.sub(rf"\g<0>{scale}", stem, count=1)
+        named = MODEL_VERSION.sub(rf"\g<0>{scale}", stem, count=1)
         stem = named if named != stem else f"{stem} {scale}"
     return stem.replace("yolo", "YOLO")

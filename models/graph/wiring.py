@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import Any
 
 from models.attention import ATTENTION
-from models.graph.read import Graph, Row, unread_rows
+from models.graph.structure import Graph, Row, unread_rows
 
 Sizes = Sequence[tuple[int, int]]
 

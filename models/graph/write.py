@@ -15,8 +15,7 @@ from typing import Any
 import yaml
 
 from models.graph.read import KEYS, read_graph
-from models.graph.sites import steps_of
-from models.graph.stages import Step, level_of, stages
+from models.graph.stages import Step, find_stages, level_of
 from models.graph.values import shorten
 from utils.errors import UserError
 from utils.files import atomic_write
@@ -35,7 +34,7 @@ COMMENTS = {
     "backbone": "[from, number, module, arguments]",
     "head": "[from, number, module, arguments]",
 }
-LAST = ("backbone", "head")
+PARTS = ("backbone", "head")
 DEEPEST = 8
 
 
@@ -48,12 +47,12 @@ def graph_text(content: Mapping[str, Any], title: str) -> str:
     notes = list(_notes(content))
     lines = [f"# {' '.join(title.split())}"]
     for key in [
-        *(key for key in content if key in KEYS and key not in (*LAST, "yaml_file")),
-        *LAST,
+        *(key for key in content if key in KEYS and key not in (*PARTS, "yaml_file")),
+        *PARTS,
     ]:
         value = content[key]
         comment = f" # {COMMENTS[key]}" if key in COMMENTS else ""
-        if key in LAST:
+        if key in PARTS:
             start = 0 if key == "backbone" else len(content["backbone"])
             lines += ["", f"{key}:{comment}"]
             lines += [
@@ -95,7 +94,7 @@ def flow(value: Any, depth: int = 0) -> str:
 def _notes(content: Mapping[str, Any]) -> Iterator[str]:
     """A comment for each row."""
     graph = read_graph(content)
-    steps = steps_of(graph, len(content["backbone"]))
+    steps = graph.steps
     seen: set[str] = set()
     for step in steps:
         level = level_of(step.stride)
@@ -112,7 +111,7 @@ def _notes(content: Mapping[str, Any]) -> Iterator[str]:
 
 def _joined(steps: Sequence[Step], concat: Step) -> str:
     """What a Concat reads beside the row before it: `P4 on its way up and of the backbone`."""
-    lower = {step.index for run in stages(steps[: concat.index])[:-1] for step in run}
+    lower = {step.index for run in find_stages(steps[: concat.index])[:-1] for step in run}
     said: dict[str, list[str]] = {}
     for source in concat.inputs:
         level = level_of(steps[source].stride) if source >= 0 else ""

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from models.graph.info import row_info
 from utils.files import ROOT
 
 GOLDEN = ROOT / "tests" / "golden" / "yolov5"
@@ -74,7 +75,7 @@ def image(seed: int, *shape: int) -> torch.Tensor:
 
 def indexed(model: nn.Module, key: str) -> str:
     """The key that YOLOv5 has for an entry: row numbers where ours has stable keys."""
-    numbers = {row.key: str(row.i) for row in model.model}
+    numbers = {info.key: str(info.index) for info in map(row_info, model.model)}
     first, row, *rest = key.split(".")
     return ".".join([first, numbers[row], *rest])
 

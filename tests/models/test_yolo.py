@@ -16,6 +16,7 @@ import yaml
 from torch import nn
 
 from models.command import main
+from models.graph.info import row_info
 from models.graph.read import load_graph
 from models.lint.advice import warnings_of
 from models.yolo import DetectionModel
@@ -92,7 +93,7 @@ def test_article_graph_has_yolov5s_entries_under_stable_keys() -> None:
         key for key, *_ in golden["state_dict"]
     ]
     assert model.save == golden["save"]
-    assert [row.key for row in model.model][17:20] == ["17", "17_SimAM", "18"]
+    assert [row_info(row).key for row in model.model][17:20] == ["17", "17_SimAM", "18"]
     assert all(row.e_lambda == 1e-4 for row in model.model if row.type == "SimAM")
 
 
@@ -266,7 +267,7 @@ def test_keys_of_several_attention_rows() -> None:
     )
     graph["head"] = [[-1, 1, "Conv", [16, 3, 2]], [[4, 5], 1, "Detect", ["nc", "anchors"]]]
     model = DetectionModel(graph)
-    assert [row.key for row in model.model] == [
+    assert [row_info(row).key for row in model.model] == [
         "input_SimAM",
         "0",
         "1",
@@ -333,7 +334,7 @@ def test_channel_that_equals_the_heads_is_not_scaled() -> None:
         [-1, 1, "Conv", [14, 3, 2]],
         [-1, 1, "Conv", ["no"]],
     ]
-    assert [row.width for row in DetectionModel(graph).model][:3] == [8, 14, 14]
+    assert [row_info(row).width for row in DetectionModel(graph).model][:3] == [8, 14, 14]
 
 
 def test_activation_is_the_graphs_own() -> None:

@@ -10,7 +10,14 @@ import pytest
 import torch
 
 from models.command import main
-from models.costs.profile import Counter, count_costs, gigaflops, kept_bytes, time_rows, whole_size
+from models.costs.profile import (
+    Counter,
+    count_costs,
+    gigaflops,
+    kept_by_rows,
+    time_rows,
+    whole_size,
+)
 from models.graph.read import load_graph
 from models.yolo import DetectionModel
 from utils.errors import run_main
@@ -88,7 +95,7 @@ def test_times_and_memory_of_each_row() -> None:
     model = small()
     x = torch.zeros(1, 3, 64, 64)
     times = time_rows(model, x)
-    kept = kept_bytes(model, x)
+    kept = kept_by_rows(model, x)
     assert len(times) == len(kept) == 25
     assert all(0 < ms < 10_000 for ms in times)
     assert (

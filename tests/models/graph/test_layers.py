@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from models.graph.layers import LAYERS, blame
+from models.graph.build import blame
+from models.graph.info import row_info
+from models.graph.layers import LAYERS
 from models.graph.read import read_graph
 from models.yolo import DetectionModel
 from utils.errors import UserError
@@ -47,14 +49,14 @@ def arguments(name: str) -> list[Any]:
 )
 def test_every_module_works_as_a_row(name: str) -> None:
     model = DetectionModel(graph_with([-1, 2, name, arguments(name)])).eval()
-    assert model.model[1].width == 16
+    assert row_info(model.model[1]).width == 16
     cells = (64 / model.head.strides[0]) ** 2  # Focus halves the map
     assert model(torch.zeros(1, 3, 64, 64))[0].shape == (1, 2 * cells, 7)
 
 
 def test_contract_and_expand_change_channels() -> None:
     model = DetectionModel(graph_with([-1, 1, "Contract", [2]], [-1, 1, "Expand", []]))
-    assert [row.width for row in model.model][:3] == [16, 64, 16]
+    assert [info.width for info in map(row_info, model.model)][:3] == [16, 64, 16]
 
 
 def test_repeats_go_inside_or_around() -> None:

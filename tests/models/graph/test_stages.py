@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import torch
 
+from models.graph.layers import factor_of
 from models.graph.read import load_graph, read_graph
-from models.graph.sites import steps_of
-from models.graph.stages import factor_of, level_of, neck_source, places
-from models.graph.walk import PROBE, measure
+from models.graph.stages import level_of, name_places, neck_source
+from models.graph.walk import PROBE, measure_strides
 from models.yolo import parse_model
 from utils.errors import UserError
 from utils.files import ROOT
@@ -37,8 +37,8 @@ def check_strides(name: str) -> None:
     content = load_graph(name)
     graph = read_graph(content)
     with torch.device("meta"):
-        sizes = measure(parse_model(graph, 0)[0], graph).sizes
-    steps = steps_of(graph, len(content["backbone"]))
+        sizes = measure_strides(parse_model(graph, 0)[0], graph).sizes
+    steps = graph.steps
     found = [(step.index, step.stride) for step in steps[:-1] if step.module != "nn.ZeroPad2d"]
     assert found == [(index, PROBE / sizes[index][0]) for index, _ in found]
 
@@ -61,8 +61,8 @@ def test_before_the_head_a_necks_name_means_what_the_head_reads(name: str) -> No
     """
     content = load_graph(name)
     graph = read_graph(content)
-    steps = steps_of(graph, len(content["backbone"]))
-    named = places(steps[:-1])
+    steps = graph.steps
+    named = name_places(steps[:-1])
     for row in (neck_source(steps, source) for source in graph.rows[-1].inputs):
         assert named[f"neck.{level_of(steps[row].stride)}"] == row
 
