@@ -361,7 +361,7 @@ def test_activation_is_the_graphs_own() -> None:
         ([-1, "3", "Conv", [16]], "row 1: number 3"),
         ([-1, 1, "Conv", []], "row 1: Conv .*output channels"),
         ([-1, 1, "Conv", [-4]], "row 1: Conv .*output channels"),
-        ([-1, 1, "Conv", [10**9]], "row 1: 1000000000: is no sensible"),
+        ([-1, 1, "Conv", [10**9]], "row 1: 1000000000: is not a sensible"),
         ([-1, 1, "Conv", [16, float("nan")]], "row 1: nan"),
         ([-1, 1, "Conv", [16, 3, 2, 1, 3]], "row 1: Conv .*divisible by groups"),
         ([-1, 1, "Conv", [16, 3, 2, 1, 1, 1, True, 9]], "row 1: Conv .*argument"),

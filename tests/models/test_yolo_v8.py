@@ -16,6 +16,7 @@ from torch import nn
 
 from models.command import main
 from models.costs.profile import count_costs, gigaflops
+from models.graph.info import row_info
 from models.graph.read import load_graph
 from models.heads.anchor_free import DetectV8
 from models.weights.ensemble import Ensemble
@@ -316,7 +317,7 @@ def test_keys_stay_wherever_attention_is_inserted(place: int) -> None:
         on_meta(with_attention(load_graph("yolov8n.yaml"), place)),
     )
     assert list(plain.state_dict()) == list(inserted.state_dict())
-    assert inserted.model[place].key == f"{place - 1}_SimAM"
+    assert row_info(inserted.model[place]).key == f"{place - 1}_SimAM"
 
 
 @torch.no_grad()
