@@ -1,5 +1,4 @@
-"""What `python models/yolo.py` prints of a graph: its rows with their costs, its places, its
-verdict; or its findings.
+"""Print a graph: its rows with their costs and a verdict, its places, or what --lint finds.
 
 python models/yolo.py --cfg models/yolov5s_SimAM.yaml
 """
@@ -43,30 +42,35 @@ class BuildConfig:
     Raises UserError for an impossible value, with the flag's name.
     """
 
-    cfg: str = flag("", f"graph to build; '' is {USUAL_GRAPH}")
+    cfg: str = flag("", f"graph to build, '' for {USUAL_GRAPH}")
     scale: str = flag(
-        "", "size of a graph that has several, such as n, s, m, l, x; '' goes by the name of --cfg"
+        "",
+        "scale of a graph that has several, such as n, s, m, l, x; '' takes the one in --cfg's name",
     )
     attention: tuple[str, ...] = flag(
-        (), "modules to put in, such as SimAM@neck CBAM@backbone.P5", kind=str, nargs="+"
+        (), "modules to insert, such as SimAM@neck CBAM@backbone.P5", kind=str, nargs="+"
     )
-    out: str = flag("", "file to write the graph to, as YAML, attention put in")
-    sites: bool = flag(False, "list the places where --attention may put modules, row by row")
+    out: str = flag("", "YAML file to write the graph to, with --attention inserted")
+    sites: bool = flag(False, "list the places where --attention may insert modules, row by row")
     lint: tuple[str, ...] = flag(
-        (), "graphs to look through for what builds but is wrong", kind=str, nargs="+"
+        (), "graphs to check for mistakes that do not keep them from running", kind=str, nargs="+"
     )
     fix: bool = flag(
         False, "with --lint: write corrected copies, NAME_fixed.yaml beside each file, or --out"
     )
     imgsz: int = flag(
-        640, "side of the image that costs refer to, pixels", aliases=("--img", "--img-size")
+        640,
+        "side of the images for which costs are counted, pixels",
+        aliases=("--img", "--img-size"),
     )
-    batch_size: int = flag(1, "images at once")
-    device: str = flag("", "where --profile runs: 0, cpu, mps; '' chooses")
+    batch_size: int = flag(1, "images per batch")
+    device: str = flag("", "device of --profile: 0, cpu, mps; '' chooses one")
     profile: bool = flag(
-        False, "add milliseconds and memory of each row", aliases=("--line-profile",)
+        False, "measure the milliseconds and the memory of each row", aliases=("--line-profile",)
     )
-    all: bool = flag(False, "build every graph below models/, one line each", aliases=("--test",))
+    all: bool = flag(
+        False, "build every graph below models/ and print a line for each", aliases=("--test",)
+    )
 
     def __post_init__(self) -> None:
         for name, largest in (("imgsz", 8192), ("batch_size", 1024)):
@@ -77,7 +81,7 @@ class BuildConfig:
         for name in ("cfg", "attention", "out", "sites", "profile"):
             if self.all and getattr(self, name):
                 raise UserError(
-                    f"--{name}: is of one graph, but --all means each; leave one of the two out"
+                    f"--{name}: is for one graph, but --all takes every graph; leave one of the two out"
                 )
         if self.sites and self.profile:
             raise UserError(
@@ -88,12 +92,12 @@ class BuildConfig:
         for name in ("cfg", "attention", "sites", "all", "profile"):
             if self.lint and getattr(self, name):
                 raise UserError(
-                    f"--{name}: is no flag of --lint, which takes files alone; leave one of the"
+                    f"--{name}: does not go with --lint, which only takes files; leave one of the"
                     " two out"
                 )
 
     def content(self) -> GraphDict:
-        """The graph of --cfg with --attention put in."""
+        """The graph of --cfg with --attention inserted."""
         return insert(load_graph(self.cfg or USUAL_GRAPH, self.scale), self.attention)
 
 
@@ -113,7 +117,7 @@ def report_graph(config: BuildConfig) -> None:
     moved, elementwise = sum(cost.moved for cost in costs), sum(cost.elementwise for cost in costs)
     print(
         f"moved: {moved / 1e6:,.0f} MB in float32, {elementwise / 1e6:,.0f} MB of it elementwise,"
-        " unseen by GFLOPs"
+        " which GFLOPs do not count"
     )
     try:
         print(verdict(model))
@@ -123,10 +127,10 @@ def report_graph(config: BuildConfig) -> None:
 
 
 def report_all(config: BuildConfig) -> None:
-    """Print a line for every graph below models/, at --scale or its first scale where it has
-    several.
+    """Print a line for every graph below models/.
 
-    Raises UserError at the end if any is not sound.
+    A graph of several scales is built at --scale, or else at its first. Raises UserError at the end
+    if a graph is not sound.
     """
     files = sorted((ROOT / "models").rglob("*.yaml"))
     bad = 0
@@ -205,9 +209,7 @@ def _name(model: DetectionModel) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Print a graph's table, totals and verdict, or its places, or one line for every graph; write
-    it to --out.
-    """
+    """Run the command. Returns its exit status."""
     config = build(BuildConfig, read_flags(BuildConfig, argv, __doc__ or ""))
     if config.lint:
         return run_lint(config.lint, scale=config.scale, fix=config.fix, out=config.out)

@@ -16,10 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Size = int | tuple[int, int] | list[int]
+Sides = int | tuple[int, int] | list[int]  # one number for both, or (height, width)
 
 
-def autopad(kernel: Size, padding: Size | None = None, dilation: int = 1) -> Size:
+def autopad(kernel: Sides, padding: Sides | None = None, dilation: int = 1) -> Sides:
     """The padding that keeps height and width at stride 1, unless one is given."""
     if padding is not None:
         return padding
@@ -104,9 +104,9 @@ class Conv(nn.Module):
         self,
         inputs: int,
         outputs: int,
-        kernel: Size = 1,
-        stride: Size = 1,
-        padding: Size | None = None,
+        kernel: Sides = 1,
+        stride: Sides = 1,
+        padding: Sides | None = None,
         groups: int = 1,
         dilation: int = 1,
         act: bool | nn.Module = True,
@@ -167,8 +167,8 @@ class DWConv(Conv):
         self,
         inputs: int,
         outputs: int,
-        kernel: Size = 1,
-        stride: Size = 1,
+        kernel: Sides = 1,
+        stride: Sides = 1,
         dilation: int = 1,
         act: bool | nn.Module = True,
     ) -> None:

@@ -1,8 +1,9 @@
-"""A graph becomes a network: the rows of models/*.yaml are built here, and run here.
+"""A graph becomes a network: parse_model builds its rows, DetectionModel runs them.
 
 train.py, val.py and detect.py use DetectionModel. As a script, this prints a graph row by row with
-its costs and says whether it is sound (models/command.py): python models/yolo.py --cfg
-models/yolov5s_SimAM.yaml
+its costs and says whether it is sound (models/command.py):
+
+    python models/yolo.py --cfg models/yolov5s_SimAM.yaml
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-if __name__ == "__main__":  # started as a script: import from the project's root, not from models/
+if __name__ == "__main__":  # as a script: import from the project's root, not from models/
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 import torch
@@ -72,7 +73,7 @@ def parse_model(graph: Graph, seed: int) -> tuple[nn.Sequential, list[str]]:
 
 
 def check_size(network: nn.Module, graph: Graph) -> None:
-    """Raise UserError for a network of more parameters than anybody means."""
+    """Raise UserError for a network of so many parameters that the graph must be wrong."""
     size = sum(parameter.numel() for parameter in network.parameters())
     if size > MOST_PARAMETERS:
         raise UserError(
@@ -82,7 +83,7 @@ def check_size(network: nn.Module, graph: Graph) -> None:
 
 
 def _activation(graph: Graph) -> nn.Module:
-    """The graph's own activation, one object for all of its Conv blocks, and for no other graph's."""
+    """The activation of a graph, one object that all of its Conv blocks share."""
     try:
         return make_activation(graph.activation) if graph.activation else SiLU()
     except ValueError as error:
@@ -92,11 +93,25 @@ def _activation(graph: Graph) -> nn.Module:
 class DetectionModel(nn.Module):
     """The network of a graph.
 
-    graph: as load_graph gives it. channels: of the images. class_count and anchors (levels of w,
-    h, w, h … in pixels, or a number per level) override the graph's. seed: of the initial weights.
-    names: of the classes. Raises UserError if the graph cannot run; `warnings` lists what runs but
-    looks wrong, `map_sizes` the (height, width) of each row's map but the head's for a image of
-    PROBE px (models/graph/walk.py).
+    Args:
+        graph: as load_graph gives it.
+        channels: of the images, unless the graph says so.
+        class_count: overrides the graph's.
+        anchors: overrides the graph's: levels of w, h, w, h … in pixels, or a number per level.
+        seed: of the initial weights.
+        names: of the classes.
+
+    Raises:
+        UserError: The graph cannot run.
+
+    Attributes:
+        model: the rows, a module each.
+        save: numbers of the rows whose output is kept for later rows.
+        graph: the dictionary that checkpoints store.
+        names: of the classes, by number.
+        warnings: what runs but looks wrong.
+        map_sizes: (height, width) of each row's map but the head's, for an image of PROBE px
+            (models/graph/walk.py).
     """
 
     def __init__(
@@ -124,6 +139,8 @@ class DetectionModel(nn.Module):
                 f"anchors: the head of {graph.get('yaml_file')} has none; leave them out of --hyp"
             )
         checked = read_graph(content)
+        # The graph is built twice. The first network has no memory: it shows mistakes and strides
+        # before anything large is allocated.
         with torch.device("meta"):
             skeleton, self.warnings = parse_model(checked, seed)
         check_size(skeleton, checked)
@@ -141,6 +158,7 @@ class DetectionModel(nn.Module):
 
     @property
     def head(self) -> Detect | DetectV8:
+        """The last row."""
         head = self.model[-1]
         assert isinstance(head, (Detect, DetectV8))
         return head
@@ -163,12 +181,12 @@ class DetectionModel(nn.Module):
         return self.head.stride
 
     def forward(self, x: Tensor, augment: bool = False) -> Any:
-        """[B, C, H, W] in 0..1 -> raw maps of all levels in train mode, [B, na, ny, nx, 5 + nc]
-        with anchors.
+        """Predict the boxes of images [B, C, H, W] in 0..1.
 
-        In eval mode (decoded [B, N, 5 + nc], raw maps); with augment (decoded, None), its rows
-        found in three sizes of the image. Without anchors raw maps are [B, 4 * reg_max + nc, ny,
-        nx] and decoded is [B, N, 4 + nc].
+        Returns a list of raw maps in train mode, one for each level: [B, na, ny, nx, 5 + nc] with
+        anchors, [B, 4 * reg_max + nc, ny, nx] without. In eval mode returns (decoded, raw maps),
+        decoded being [B, N, 5 + nc] with anchors and [B, N, 4 + nc] without. With augment returns
+        (decoded, None), found in three sizes of the image.
         """
         if not augment:
             return self.walk(x)
@@ -176,9 +194,7 @@ class DetectionModel(nn.Module):
         return predict_augmented(lambda view: self.walk(view)[0], x, largest, self.head.nl), None
 
     def walk(self, x: Tensor, call: Call = run_row) -> Any:
-        """forward(x), with call(row, its input) in place of each row's own call: to time or to
-        watch it.
-        """
+        """forward(x), each row run by call(row, its input), which may time it or watch it."""
         return walk(self.model, self.save, x, call)
 
     def set_anchors(self, anchors_px: Tensor | Levels) -> None:
@@ -195,14 +211,15 @@ class DetectionModel(nn.Module):
         self.graph["anchors"] = [[side for pair in level for side in pair] for level in pixels]
 
     def requires_grad_(self, requires_grad: bool = True) -> DetectionModel:
-        """Let all weights learn or none, but constants of the head, which never do."""
+        """Let all weights learn or none, except constants of the head, which never do."""
         super().requires_grad_(requires_grad)
         self.head.requires_grad_(requires_grad)
         return self
 
     def fuse(self) -> DetectionModel:
-        """Fold the batch norms of all Conv blocks into their convolutions, in place, for inference.
-        Returns itself.
+        """Fold the batch norms of all Conv blocks into their convolutions, for inference.
+
+        The model is changed in place and returned.
         """
         for block in self.modules():
             if isinstance(block, Conv):
@@ -227,8 +244,10 @@ def _reset_norms(network: nn.Module, family: str) -> None:
 
 
 def _anchor_levels(graph: Graph, levels: int) -> Levels:
-    """The graph's anchors in pixels; where they are still to be found, the same rising numbers on
-    each level.
+    """The graph's anchors in pixels.
+
+    Where the graph only gives their number, each level gets the same rising numbers until AutoAnchor
+    replaces them.
     """
     if isinstance(graph.anchors, int):  # of family v5
         return [[(2.0 * i, 2.0 * i + 1) for i in range(graph.anchors)]] * levels
@@ -249,5 +268,5 @@ def _class_names(names: Mapping[int, str] | Sequence[str] | None, graph: Graph) 
     return found
 
 
-if __name__ == "__main__":  # the command is a program of its own, and imports this file
+if __name__ == "__main__":  # the command is a module of its own, and imports this file
     runpy.run_module("models.command", run_name="__main__")

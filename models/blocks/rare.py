@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.common import C3, Bottleneck, Conv, DWConv, Residual, Size
+from models.common import C3, Bottleneck, Conv, DWConv, Residual, Sides
 
 
 class GhostConv(nn.Module):
@@ -27,8 +27,8 @@ class GhostConv(nn.Module):
         self,
         inputs: int,
         outputs: int,
-        kernel: Size = 1,
-        stride: Size = 1,
+        kernel: Sides = 1,
+        stride: Sides = 1,
         groups: int = 1,
         act: bool | nn.Module = True,
     ) -> None:
@@ -48,7 +48,7 @@ class GhostBottleneck(Residual):
     between them.
     """
 
-    def __init__(self, inputs: int, outputs: int, kernel: Size = 3, stride: int = 1) -> None:
+    def __init__(self, inputs: int, outputs: int, kernel: Sides = 3, stride: int = 1) -> None:
         super().__init__(outputs)
         half = outputs // 2
         shrinks = stride == 2
@@ -259,9 +259,9 @@ class Focus(nn.Module):
         self,
         inputs: int,
         outputs: int,
-        kernel: Size = 1,
-        stride: Size = 1,
-        padding: Size | None = None,
+        kernel: Sides = 1,
+        stride: Sides = 1,
+        padding: Sides | None = None,
         groups: int = 1,
         act: bool | nn.Module = True,
     ) -> None:

@@ -17,7 +17,7 @@ from torch import nn
 from models import common
 from models.attention import ATTENTION, closest
 from models.graph.info import RowInfo, attach
-from models.graph.layers import LAYERS, Layer, Rule, layer_named
+from models.graph.layers import LAYERS, BuildRule, Layer, layer_named
 from models.graph.structure import Graph, Row
 from models.graph.values import MOST, is_whole, shorten
 from models.heads.anchor_free import DetectV8
@@ -131,7 +131,7 @@ def build_row(graph: Graph, row: Row, layer: Layer, incoming: Sequence[int]) -> 
     Raises:
         UserError: The arguments do not suit the rule; BAD_ARGUMENTS if they do not suit the module.
     """
-    return BUILDERS[layer.rule](graph, row, layer, incoming)
+    return ROW_BUILDERS[layer.rule](graph, row, layer, incoming)
 
 
 def _build_stack(graph: Graph, row: Row, layer: Layer, incoming: Sequence[int]) -> BuiltRow:
@@ -225,7 +225,7 @@ def _anchor_arguments(
 
 
 Builder = Callable[[Graph, Row, Layer, Sequence[int]], BuiltRow]
-BUILDERS: Mapping[Rule, Builder] = MappingProxyType(
+ROW_BUILDERS: Mapping[BuildRule, Builder] = MappingProxyType(
     {
         "stack": _build_stack,
         "concat": _build_concat,

@@ -25,7 +25,7 @@ from models.blocks import rare, v8
 from models.graph.values import Arguments, as_number, is_number, is_whole
 from models.heads.anchor_based import Detect
 
-Rule = Literal["stack", "concat", "keep", "norm", "head"]
+BuildRule = Literal["stack", "concat", "keep", "norm", "head"]
 Gain = Callable[[int, Sequence[object]], int]
 Factor = Callable[[Sequence[object]], float]
 LARGEST_STEP, MOST_STEPS = 4096, 16  # factors beyond them leave no cell of any image
@@ -51,7 +51,7 @@ class Layer:
     """
 
     kind: type[nn.Module]
-    rule: Rule
+    rule: BuildRule
     repeats: bool = False
     gain: Gain = lambda channels, arguments: channels
     factor: Factor | None = None

@@ -16,7 +16,7 @@ from typing import Any
 from models.attention import INITS
 from models.graph.rows import read_rows
 from models.graph.scales import MULTIPLES, choose_scale, find_graph, read_scale
-from models.graph.structure import Anchors, Graph
+from models.graph.structure import AnchorLevels, Graph
 from models.graph.values import MOST, GraphDict, Values, is_number, is_whole, shorten
 from utils.errors import UserError
 from utils.files import ROOT, load_yaml
@@ -146,7 +146,7 @@ def _choice(file: str, content: Mapping[str, object], key: str, known: tuple[str
     return value
 
 
-def read_anchors(file: str, value: object) -> Anchors:
+def read_anchors(file: str, value: object) -> AnchorLevels:
     """The anchors of a YAML.
 
     file: for the error. value: a number of anchors per level, or for each level a list w, h, w, h …

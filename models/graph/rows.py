@@ -15,7 +15,7 @@ from utils.errors import UserError
 
 MOST_ROWS = 1000  # of backbone or head
 MOST_REPEATS = 2000  # of all rows of a graph
-Source = int | str | list[int | str]
+WrittenSource = int | str | list[int | str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class WrittenRow:
         inside: that mapping, which names attention for each bottleneck.
     """
 
-    source: Source
+    source: WrittenSource
     repeats: int
     module: str
     arguments: Arguments

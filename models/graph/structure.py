@@ -15,7 +15,8 @@ from models.graph.values import Arguments, as_number, shorten
 from utils.errors import UserError
 
 YAML_CONSTANTS = {"None": None, "True": True, "False": False}
-Anchors = tuple[tuple[tuple[float, float], ...], ...] | int
+AnchorLevels = tuple[tuple[tuple[float, float], ...], ...] | int
+MapSize = tuple[int, int]  # (height, width) in cells
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ class Graph:
     width: float
     max_channels: int
     channel_multiple: int
-    anchors: Anchors
+    anchors: AnchorLevels
     reg_max: int
     box_bias: float
     activation: str | None

@@ -16,12 +16,11 @@ from torch import Tensor, nn
 from models.graph.build import blame
 from models.graph.info import row_info
 from models.graph.shape_mode import ShapeMode
-from models.graph.structure import Graph, Row
+from models.graph.structure import Graph, MapSize, Row
 from utils.errors import UserError
 
 PROBE = 256  # side of the image whose maps give the strides, pixels
 MOST_VALUES = 2**28  # of one map of the probe
-MapSize = tuple[int, int]  # (height, width)
 Maps: TypeAlias = Tensor | list[Tensor]  # what a row reads
 Call = Callable[[nn.Module, Maps], Any]
 

@@ -66,5 +66,5 @@ def test_places_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("flags", [["--attention", "SE@neck"], ["--out", "x.yaml"], ["--sites"]])
 def test_flags_of_one_graph_do_not_go_with_all(flags: list[str]) -> None:
-    with pytest.raises(UserError, match=f"{flags[0]}: is of one graph"):
+    with pytest.raises(UserError, match=f"{flags[0]}: is for one graph"):
         main(["--all", *flags])

@@ -408,6 +408,6 @@ def test_script_takes_a_scale(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_main(main, ["--cfg", "models/yolo11.yaml", "--scale", "s"]) == 0
     assert "YOLO11s summary: 181 layers, 9,458,752 parameters" in capsys.readouterr().out
     assert run_main(main, ["--cfg", "models/yolov8.yaml", "--scale", "q"]) == 2
-    assert "scale: q: is not among scales; choose of n, s, m, l, x" in capsys.readouterr().err
+    assert "scale: q: is not among scales; choose one of n, s, m, l, x" in capsys.readouterr().err
     assert run_main(main, ["--cfg", "models/yolov5s.yaml", "--scale", "n"]) == 2
     assert "--scale n: models/yolov5s.yaml has no `scales`" in capsys.readouterr().err

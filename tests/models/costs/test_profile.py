@@ -126,12 +126,12 @@ def load_graph_text() -> str:
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--all", "--cfg", "models/yolov5n.yaml"], "--cfg: is of one graph"),
-        (["--all", "--profile"], "--profile: is of one graph"),
+        (["--all", "--cfg", "models/yolov5n.yaml"], "--cfg: is for one graph"),
+        (["--all", "--profile"], "--profile: is for one graph"),
         (["--sites", "--profile"], "--profile: measures rows"),
         (
             ["--lint", "models/yolov5n.yaml", "--cfg", "models/yolov5s.yaml"],
-            "--cfg: is no flag of --lint",
+            "--cfg: does not go with --lint",
         ),
     ],
 )
