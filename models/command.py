@@ -45,7 +45,7 @@ class BuildConfig:
     cfg: str = flag("", f"graph to build, '' for {USUAL_GRAPH}")
     scale: str = flag(
         "",
-        "scale of a graph that has several, such as n, s, m, l, x; '' takes the one in --cfg's name",
+        "scale of a graph that has several: n, s, m, l, x; '' takes the one in --cfg's name",
     )
     attention: tuple[str, ...] = flag(
         (), "modules to insert, such as SimAM@neck CBAM@backbone.P5", kind=str, nargs="+"
@@ -81,7 +81,8 @@ class BuildConfig:
         for name in ("cfg", "attention", "out", "sites", "profile"):
             if self.all and getattr(self, name):
                 raise UserError(
-                    f"--{name}: is for one graph, but --all takes every graph; leave one of the two out"
+                    f"--{name}: is for one graph, but --all takes every graph; leave one of the two"
+                    " out"
                 )
         if self.sites and self.profile:
             raise UserError(
@@ -219,7 +220,8 @@ def main(argv: list[str] | None = None) -> int:
         (report_all if config.all else report_graph)(config)
     if config.out:
         content = config.content()
-        heading = f"{content['yaml_file']}{' with ' * bool(config.attention)}{', '.join(config.attention)}"
+        inserted = f" with {', '.join(config.attention)}" if config.attention else ""
+        heading = f"{content['yaml_file']}{inserted}"
         print(f"written to {write_graph(content, config.out, heading)}")
     return 0
 

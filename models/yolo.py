@@ -21,8 +21,9 @@ if __name__ == "__main__":  # as a script: import from the project's root, not f
 import torch
 from torch import Tensor, nn
 
+from models.activations import SiLU, make_activation
 from models.attention import ATTENTION
-from models.common import Conv, SiLU, make_activation, share_activation
+from models.common import Conv, share_activation
 from models.graph.attend import build_attention_row, collect_warnings, fill_bottlenecks
 from models.graph.build import blame, build_row, find_layer, finish_row, unknown_module
 from models.graph.read import KEYS, family_of, read_graph
@@ -246,8 +247,8 @@ def _reset_norms(network: nn.Module, family: str) -> None:
 def _anchor_levels(graph: Graph, levels: int) -> Levels:
     """The graph's anchors in pixels.
 
-    Where the graph only gives their number, each level gets the same rising numbers until AutoAnchor
-    replaces them.
+    Where the graph only gives their number, each level has the same rising numbers until
+    AutoAnchor replaces them.
     """
     if isinstance(graph.anchors, int):  # of family v5
         return [[(2.0 * i, 2.0 * i + 1) for i in range(graph.anchors)]] * levels

@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 from torch import nn
 
-from models import common
+from models.activations import make_activation
 from models.attention import ATTENTION, closest
 from models.graph.info import RowInfo, attach
 from models.graph.layers import LAYERS, BuildRule, Layer, layer_named
@@ -112,7 +112,7 @@ def argument_of(graph: Graph, written: object) -> object:
     """What one argument means: an activation for text such as nn.ReLU(), else a value."""
     value = graph.interpret(written)
     if isinstance(value, str) and value.startswith(("nn.", "torch.nn.")):
-        return common.make_activation(value)
+        return make_activation(value)
     return value
 
 

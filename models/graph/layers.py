@@ -20,8 +20,9 @@ from typing import Literal
 from torch import nn
 
 from models import common
+from models.activations import ACTIVATIONS
 from models.attention import ATTENTION, options
-from models.blocks import rare, v8
+from models.blocks import ghost, rare, v8
 from models.graph.values import Arguments, as_number, is_number, is_whole
 from models.heads.anchor_based import Detect
 
@@ -122,14 +123,14 @@ def _keepers(factor: Factor, *kinds: type[nn.Module]) -> dict[str, Layer]:
 
 LAYERS: Mapping[str, Layer] = MappingProxyType(
     {
-        **_stacks(shrinks(2, 1), common.Conv, common.DWConv, rare.GhostConv, rare.MixConv2d),
+        **_stacks(shrinks(2, 1), common.Conv, common.DWConv, ghost.GhostConv, rare.MixConv2d),
         **_stacks(shrinks(2, 1), rare.CrossConv),
         **_stacks(shrinks(2, 1, times=2), rare.Focus),
         # The block itself halves the map at stride 2 and ignores any other stride.
-        **_stacks(lambda args: 2.0 if shrinks(2, 1)(args) == 2 else 1.0, rare.GhostBottleneck),
+        **_stacks(lambda args: 2.0 if shrinks(2, 1)(args) == 2 else 1.0, ghost.GhostBottleneck),
         **_stacks(_keeps, common.Bottleneck, rare.C3SPP),
         **_stacks(_grows(2, 1), rare.DWConvTranspose2d),
-        **_stacks(_keeps, common.C3, rare.C3TR, rare.C3Ghost, rare.C3x, repeats=True),
+        **_stacks(_keeps, common.C3, rare.C3TR, ghost.C3Ghost, rare.C3x, repeats=True),
         **_stacks(_keeps, rare.BottleneckCSP, v8.C2, v8.C2f, v8.C3k, v8.C3k2, repeats=True),
         **_stacks(_keeps, v8.C2PSA, repeats=True),
         "SPPF": Layer(common.SPPF, "stack", factor=_keeps, place="sppf"),
@@ -138,10 +139,7 @@ LAYERS: Mapping[str, Layer] = MappingProxyType(
         **_keepers(_keeps, nn.ZeroPad2d, nn.ReflectionPad2d, nn.Dropout, nn.Dropout2d),
         **_keepers(_pools, nn.MaxPool2d, nn.AvgPool2d),
         **_keepers(_grows(1, math.nan), nn.Upsample),
-        **{
-            f"nn.{name}": Layer(kind, "keep", factor=_keeps)
-            for name, kind in common.ACTIVATIONS.items()
-        },
+        **{f"nn.{name}": Layer(kind, "keep", factor=_keeps) for name, kind in ACTIVATIONS.items()},
         "nn.BatchNorm2d": Layer(nn.BatchNorm2d, "norm", factor=_keeps),
         "Contract": Layer(
             rare.Contract,
@@ -162,7 +160,7 @@ LAYERS: Mapping[str, Layer] = MappingProxyType(
 
 
 def layer_named(module: str) -> Layer | None:
-    """The entry of a module's name as rows write it, `torch.nn.X` for nn.X too; None without one."""
+    """The entry of a module's name as rows write it, `torch.nn.X` for nn.X too, or None."""
     return LAYERS.get(module.removeprefix("torch."))
 
 

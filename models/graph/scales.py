@@ -123,7 +123,8 @@ def read_scale(file: str, content: Mapping[str, object]) -> Scale:
         ]
     if not isinstance(name, str) or name not in scales:
         raise UserError(
-            f"{file}: scale: {shorten(name)}: is not among scales; choose one of {known} with --scale"
+            f"{file}: scale: {shorten(name)}: is not among scales; choose one of"
+            f" {known} with --scale"
         )
     return _read_factors(file, name, scales[name], tuple(warnings))
 

@@ -1,4 +1,4 @@
-"""Shapes without arithmetic: runs a network on the meta device and answers common operations itself.
+"""Shapes without arithmetic: common operations on the meta device, answered without PyTorch.
 
 PyTorch has meta kernels for everything, but many of them first import its compiler and sympy. The
 first forward pass on the meta device took 7.45 s without the table below, and every start of
@@ -184,6 +184,9 @@ class LightMode(TorchDispatchMode):
 
     By default a mode asks the compiler to stay out of it, and imports it for the question.
     """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:

@@ -1,4 +1,4 @@
-"""Networks: golden shapes, outputs and initial weights, stable keys, and what parse_model refuses."""
+"""Networks: golden shapes, outputs and initial weights, stable keys, and rows that are refused."""
 
 from __future__ import annotations
 
@@ -307,7 +307,7 @@ def test_trains_in_bf16_channels_last(name: str) -> None:
         raw = model(image(1, 2, 3, 64, 64).contiguous(memory_format=torch.channels_last))
     assert [level.shape for level in raw] == [(2, 3, side, side, 7) for side in (8, 4, 2)]
     sum(level.float().square().mean() for level in raw).backward()
-    assert all(torch.isfinite(parameter.grad).all() for parameter in model.parameters())  # type: ignore[arg-type]
+    assert all(torch.isfinite(parameter.grad).all() for parameter in model.parameters())
 
 
 @pytest.mark.slow

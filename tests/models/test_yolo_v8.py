@@ -201,7 +201,10 @@ def tiny(**changes: Any) -> dict[str, Any]:
     [
         ({"reg_max": 8}, "reg_max 8"),
         ({"activation": "torch.nn.ReLU()"}, "activation torch.nn.ReLU()"),
-        ({"depth_multiple": 1.0, "width_multiple": 1.0}, "scales present + depth/width_multiple 1.0 (ignored)"),
+        (
+            {"depth_multiple": 1.0, "width_multiple": 1.0},
+            "scales present + depth/width_multiple 1.0 (ignored)",
+        ),
         ({"scale": ""}, "scales present, scale empty -> first key"),
         ({"scales": None, "depth_multiple": 1.0, "width_multiple": 1.0},
          "no scales, depth/width_multiple 1.0, no max_channels"),

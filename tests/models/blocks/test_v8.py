@@ -94,5 +94,5 @@ def test_psa_block_has_two_residuals() -> None:
 
 
 def test_other_channels_are_refused() -> None:
-    with pytest.raises(ValueError, match="gets 32 and is to give 64"):
+    with pytest.raises(ValueError, match="gets 32 and should give 64"):
         C2PSA(32, 64)

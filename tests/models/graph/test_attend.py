@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from models.blocks.rare import CrossConv, GhostBottleneck
+from models.blocks.ghost import GhostBottleneck
+from models.blocks.rare import CrossConv
 from models.blocks.v8 import WideBottleneck
 from models.common import Bottleneck, Residual
 from models.graph.attend import bottlenecks_of
@@ -92,8 +93,8 @@ def test_rows_without_bottlenecks_say_so() -> None:
 
 @pytest.mark.parametrize(
     "block",
-    [Bottleneck(8, 8), Bottleneck(8, 8, shortcut=False), WideBottleneck(8, 8), GhostBottleneck(8, 8),
-     CrossConv(8, 8, shortcut=True)],
+    [Bottleneck(8, 8), Bottleneck(8, 8, shortcut=False), WideBottleneck(8, 8),
+     GhostBottleneck(8, 8), CrossConv(8, 8, shortcut=True)],
 )  # fmt: skip
 def test_every_bottleneck_applies_it_before_the_addition(block: Residual) -> None:
     """x + f(branch) with f = -1 times: the plain output and this one have their mean at x, or at 0

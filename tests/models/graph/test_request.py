@@ -1,4 +1,4 @@
-"""What --attention asks for, as text; whether the places exist is tested with models/graph/sites.py."""
+"""What --attention asks for, as text. Whether places exist is tested in test_sites.py."""
 
 from __future__ import annotations
 

@@ -76,7 +76,8 @@ def test_the_first_scale_is_used_with_a_warning() -> None:
     graph = read_graph(content(scales=SCALES))
     assert (graph.family, graph.scale, graph.width, graph.max_channels) == ("v8", "n", 0.25, 1024)
     assert graph.warnings == (
-        "g.yaml: scales: no scale was chosen, so n is used, the first; choose one of n, m with --scale",
+        "g.yaml: scales: no scale was chosen, so n is used, the first; choose one of n, m with"
+        " --scale",
     )
     chosen = read_graph(content(scales=SCALES, scale="m"))
     assert (chosen.scale, chosen.width, chosen.max_channels, chosen.warnings) == (

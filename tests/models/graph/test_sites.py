@@ -204,7 +204,7 @@ def test_the_tutorials_graph_with_every_reference_moved() -> None:
 
 
 def test_places_mean_the_graph_as_it_was_given() -> None:
-    """Two requests, three rows put in before the second one's place: index 20 is still C3's row 20."""
+    """Three rows are inserted before the second place, and index 20 still means C3's row 20."""
     rows = rows_of(
         insert(
             load_graph("models/yolov5s.yaml"), ["SimAM@backbone.P2+index.9+index.10", "SE@index.20"]

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import torch
 
-from models.graph.layers import factor_of
 from models.graph.read import load_graph, read_graph
 from models.graph.stages import level_of, name_places, neck_source
 from models.graph.walk import PROBE, measure_strides
@@ -65,35 +64,6 @@ def test_before_the_head_a_necks_name_means_what_the_head_reads(name: str) -> No
     named = name_places(steps[:-1])
     for row in (neck_source(steps, source) for source in graph.rows[-1].inputs):
         assert named[f"neck.{level_of(steps[row].stride)}"] == row
-
-
-@pytest.mark.parametrize(
-    ("module", "arguments", "factor"),
-    [
-        ("Conv", [64, 3, 2], 2), ("Conv", [64], 1), ("Conv", [64, 3, "2"], 2), ("Conv", [64, 3, [2, 2]], 2),
-        ("Focus", [64, 3], 2), ("Focus", [64, 3, 2], 4), ("GhostBottleneck", [64, 3, 2], 2),
-        ("GhostBottleneck", [64, 3, 3], 1), ("nn.MaxPool2d", [2], 2), ("nn.MaxPool2d", [3, "None"], 3),
-        ("nn.MaxPool2d", [2, 1, 0], 1), ("nn.Upsample", ["None", 2, "nearest"], 0.5),
-        ("torch.nn.Upsample", [None, 4], 0.25),
-        ("nn.ConvTranspose2d", [64, 4, 2, 1], 0.5), ("Contract", [], 2), ("Contract", [4], 4), ("Expand", [2], 0.5),
-        ("C3", [64, False], 1), ("ACmix", {"stride": 2}, 2), ("SimAM", {}, 1), ("nn.ZeroPad2d", [[0, 1, 0, 1]], 1),
-    ],
-)  # fmt: skip
-def test_factors(module: str, arguments: Any, factor: float) -> None:
-    assert factor_of(module, arguments) == factor
-
-
-@pytest.mark.parametrize(
-    ("module", "arguments", "repeats"),
-    [
-        ("Conv", [64, 3, [2, 1]], 1), ("Conv", [64, 3, "x"], 1), ("Conv", [64, 3, 0], 1), ("nn.Upsample", [32], 1),
-        ("nn.MaxPool2d", [], 1), ("Conv", [64, 3, 60000], 2000), ("Conv", [8, 1, 1e-300], 9),
-        ("ACmix", {"stride": "?"}, 1),
-    ],
-)  # fmt: skip
-def test_what_rows_do_not_say_is_not_guessed(module: str, arguments: Any, repeats: int) -> None:
-    assert math.isnan(factor_of(module, arguments, repeats))
-    assert level_of(factor_of(module, arguments, repeats)) == ""
 
 
 def test_levels() -> None:

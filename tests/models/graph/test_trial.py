@@ -1,4 +1,4 @@
-"""Trial runs of single blocks: what LAYERS says is what blocks do, and a new block needs no more."""
+"""Trial runs of single blocks: LAYERS says what they do, and a new block needs one entry."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ CASES = [
     ("nn.ZeroPad2d", [[0, 1, 0, 1]]),
 ]
 HAVING_BOTTLENECKS = {
-    "Bottleneck", "GhostBottleneck", "CrossConv", "C3", "C3x", "C3Ghost", "BottleneckCSP", "C2", "C2f",
-    "C3k", "C3k2",
+    "Bottleneck", "GhostBottleneck", "CrossConv", "C3", "C3x", "C3Ghost", "BottleneckCSP", "C2",
+    "C2f", "C3k", "C3k2",
 }  # fmt: skip
 
 
