@@ -1,5 +1,6 @@
-"""Weights and images that golden numbers were made with, drawn from names, so that any program
-can repeat them.
+"""The weights and images that golden numbers were made with.
+
+They are drawn from names, so that any program can repeat them.
 """
 
 from __future__ import annotations

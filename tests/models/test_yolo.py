@@ -120,8 +120,7 @@ def deviation(found: list[torch.Tensor], expected: list[Any]) -> float:
 
 @torch.no_grad()
 def outputs(name: str, dtype: torch.dtype) -> dict[str, Any]:
-    """Maps of the filled graph in evaluation, in training, and in evaluation with calibrated batch
-    norms.
+    """Maps of the filled graph in evaluation and training, and after calibrating batch norms.
 
     The calibrated network is kept under "model", its input under "x".
     """
@@ -147,8 +146,7 @@ def outputs(name: str, dtype: torch.dtype) -> dict[str, Any]:
 @pytest.mark.parametrize("name", FORWARD)
 @torch.no_grad()
 def test_outputs_equal_yolov5s(name: str) -> None:
-    """In float64, so that what remains is the rounding of the golden program, which computed in
-    float32.
+    """In float64 only the golden program's own rounding remains, which computed in float32.
 
     The limits are those of the golden files; the deepest maps of yolov5n6 have 2x2 cells, whose
     batch statistics amplify rounding.
@@ -225,9 +223,7 @@ def test_an_inserted_row_changes_no_other_rows_weights() -> None:
 
 @pytest.mark.parametrize("place", [0, 1, 3, 9, 10, 18, 24])
 def test_keys_stay_wherever_a_row_is_inserted(place: int) -> None:
-    """All of the entries that could move by meaning have the plain graph's keys; by row number few
-    would.
-    """
+    """Every entry whose meaning stays has the plain graph's key; by row number few would."""
     golden = json.loads((GOLDEN / "transfer.json").read_text())
     graph = load_graph("yolov5s.yaml")
     rows = [[shifted(f, place), *rest] for f, *rest in graph["backbone"] + graph["head"]]
@@ -240,8 +236,9 @@ def test_keys_stay_wherever_a_row_is_inserted(place: int) -> None:
 
 
 def shifted(source: Any, place: int) -> Any:
-    """`from` as it must be after a row was inserted at place; absolute references to a row keep
-    reading that row.
+    """`from` as it must be after a row was inserted at place.
+
+    Absolute references to a row keep reading that row.
     """
     if isinstance(source, list):
         return [shifted(part, place) for part in source]
@@ -495,9 +492,7 @@ def test_mutated_graphs_build_or_are_refused_in_one_line() -> None:
 
 
 def test_script_starts_light(tmp_path: Any) -> None:
-    """In a fresh process: right totals, and no heavy import beyond those that `import torch` makes
-    by itself.
-    """
+    """A fresh process prints the right totals and imports nothing heavy besides torch."""
     code = (
         "import runpy, sys, torch; before = set(sys.modules)\nsys.argv = ['models/yolo.py',"
         " '--cfg', 'models/yolov5s_SimAM.yaml']\ntry: runpy.run_path('models/yolo.py',"

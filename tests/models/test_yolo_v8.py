@@ -1,6 +1,4 @@
-"""YOLOv8 and YOLO11 graphs: golden keys, sizes, outputs, strides and biases; scales; what does not
-fit them.
-"""
+"""YOLOv8 and YOLO11 graphs: golden keys, sizes, outputs, strides, biases, scales, refusals."""
 
 from __future__ import annotations
 
@@ -115,8 +113,9 @@ def filled(name: str, dtype: torch.dtype) -> DetectionModel:
 
 
 def calm(model: DetectionModel) -> DetectionModel:
-    """Variant B of the golden files, in evaluation mode: the fill with smaller activations, which
-    do not saturate.
+    """Variant B of the golden files, in evaluation mode.
+
+    Its activations are smaller and do not saturate.
     """
     fill(model)
     for norm in model.modules():
@@ -128,8 +127,7 @@ def calm(model: DetectionModel) -> DetectionModel:
 @pytest.mark.parametrize("name", FORWARD)
 @torch.no_grad()
 def test_outputs_equal_upstreams(name: str) -> None:
-    """In float64, so that what remains is the rounding of the golden program, which computed in
-    float32.
+    """In float64 only the golden program's own rounding remains, which computed in float32.
 
     In training mode that is 1.4e-4 of the largest value for yolo11n, in the others less.
     """

@@ -1,5 +1,6 @@
-"""C2f, C3k2, C2PSA: golden maps of single rows are in test_yolo_v8.py; here definitions, formats,
-residuals.
+"""C2f, C3k2, C2PSA: definitions, memory formats, residuals.
+
+Golden maps of single rows are in test_yolo_v8.py.
 """
 
 from __future__ import annotations

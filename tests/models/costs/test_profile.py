@@ -1,6 +1,4 @@
-"""Costs: GFLOPs of every shipped graph as YOLOv5 states them, bytes moved, times, memory, the
-verdicts.
-"""
+"""Costs: GFLOPs as YOLOv5 states them, bytes moved, times, memory, and the verdicts."""
 
 from __future__ import annotations
 

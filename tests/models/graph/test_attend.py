@@ -29,9 +29,7 @@ def test_bottlenecks_have_the_names_that_state_dicts_give_them() -> None:
 
 
 def test_attention_inside_draws_from_its_own_stream() -> None:
-    """Base rows draw what they draw without it, and each bottleneck's attention something of its
-    own.
-    """
+    """Base rows draw the weights that they have without it, and no two bottlenecks the same."""
     content = narrow("models/yolov5n.yaml")
     plain = DetectionModel(content).state_dict()
     state = DetectionModel(insert(content, "SE@inside C3")).state_dict()
@@ -50,8 +48,9 @@ def test_attention_inside_draws_from_its_own_stream() -> None:
 
 @pytest.mark.parametrize("row", [4, 23])
 def test_a_branch_passes_its_attention(row: int) -> None:
-    """With the input added to it (row 4) and without (row 23): SE halves it when new, so the output
-    is another.
+    """A new SE halves the branch, so the output changes.
+
+    The input is added to the branch in row 4, and not in row 23.
     """
     content = narrow("models/yolov5n.yaml")
     part, index = ("backbone", row) if row < 10 else ("head", row - 10)
@@ -97,8 +96,9 @@ def test_rows_without_bottlenecks_say_so() -> None:
      GhostBottleneck(8, 8), CrossConv(8, 8, shortcut=True)],
 )  # fmt: skip
 def test_every_bottleneck_applies_it_before_the_addition(block: Residual) -> None:
-    """x + f(branch) with f = -1 times: the plain output and this one have their mean at x, or at 0
-    without shortcut.
+    """With f(branch) = -branch, x + f(branch) and the plain output have their mean at x.
+
+    Without a shortcut the mean is 0.
     """
 
     class Negative(torch.nn.Module):

@@ -1,6 +1,4 @@
-"""Scales: which one a name asks for, which file serves it, what the factors become, and errors of
-both.
-"""
+"""Scales: the one that a name asks for, the file that serves it, its factors, and errors."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""Attention by name: where places are, that every reference follows, and that an identity anywhere
-changes nothing.
+"""Attention by name: where places are, and that every reference follows an insertion.
+
+An identity at any place changes nothing.
 """
 
 from __future__ import annotations
@@ -377,8 +378,9 @@ def slips(content: dict[str, Any]) -> list[str]:
 
 
 def check_references(content: dict[str, Any], site: Site) -> None:
-    """Read before and after: all that read the row read the attention now, but at head.*, where
-    only the head does.
+    """All rows that read the site's row read the attention after an insertion.
+
+    At head.* only the head does.
     """
     before = read_graph(content).rows
     new = insert(content, f"SimAM@{site.name.replace(' ', '.')}")
@@ -443,11 +445,10 @@ def test_nothing_reads_a_half_done_map(name: str) -> None:
 
 @cache
 def plain_run(name: str) -> tuple[Checkpoint, torch.Tensor, torch.Tensor]:
-    """Weights, image and output of the narrow graph, at the smallest size that all of its levels
-    allow.
+    """Weights, image and output of the narrow graph, at the smallest size its levels allow.
 
-    One pass in training mode sets the norms' statistics; with those of fresh models little reaches
-    the head.
+    One pass in training mode sets the norms' statistics. With those of a fresh model little of the
+    image reaches the head.
     """
     model = DetectionModel(narrow(name))
     side = max(64, 2 * int(max(model.head.strides)))
@@ -465,11 +466,10 @@ def plain_run(name: str) -> tuple[Checkpoint, torch.Tensor, torch.Tensor]:
 
 
 def run_with(content: dict[str, Any], plain: Checkpoint, image: torch.Tensor) -> torch.Tensor:
-    """The output of the graph with the weights of the plain one, whose base rows have them under
-    the same keys.
+    """The output of the graph with the weights of the plain one.
 
-    What is put in before attention of its own kind takes that one's key, so weights are moved by
-    transfer().
+    Base rows have them under the same keys. A module that is inserted before one of its own kind takes
+    that one's key, so weights are moved by transfer().
     """
     model = DetectionModel(content, seed=1).eval()
     assert transfer(model, plain).used == len(plain.state)

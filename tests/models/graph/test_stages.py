@@ -1,6 +1,4 @@
-"""Strides, stages and their names, held to maps that are really computed and to what the heads
-really read.
-"""
+"""Strides, stages and their names, compared with computed maps and with what heads read."""
 
 from __future__ import annotations
 
@@ -30,8 +28,9 @@ SOME = (
 
 
 def check_strides(name: str) -> None:
-    """Strides from the rows against the sizes of maps on the meta device. A pad makes no stride: 9
-    cells for 8.
+    """Compare strides from the rows with the sizes of maps on the meta device.
+
+    A pad does not change the stride, but it may give 9 cells for 8, so it is left out.
     """
     content = load_graph(name)
     graph = read_graph(content)
@@ -55,8 +54,9 @@ def test_strides_are_those_of_the_maps_in_every_graph(name: str) -> None:
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_before_the_head_a_necks_name_means_what_the_head_reads(name: str) -> None:
-    """The rule for the rows so far and the head's own inputs agree, so `from: [neck.P3, …]` may end
-    any graph.
+    """The rule for the rows so far agrees with the head's own inputs.
+
+    So `from: [neck.P3, …]` may end any graph.
     """
     content = load_graph(name)
     graph = read_graph(content)
@@ -106,9 +106,7 @@ def test_names_and_numbers_mix() -> None:
 
 
 def test_a_name_beside_minus_one_is_not_the_stage_that_goes_on() -> None:
-    """Row 18 shrinks to stride 16 and row 19 joins it with P4: neck.P4 there is the stage on the
-    way up.
-    """
+    """Row 18 shrinks to stride 16 and row 19 joins it with neck.P4, the stage before it."""
     assert read_graph(named_yolov5s(_19=[-1, "neck.P4"])).rows[19].inputs == (18, 14)
     assert read_graph(named_yolov5s(_19=[18, "neck.P4"])).rows[19].inputs == (18, 14)
 
