@@ -26,8 +26,10 @@ from torch import nn
 
 from data.dataset import DatasetSettings
 from data.dataset_yaml import read_dataset_yaml
-from data.index import DatasetIndex, load_dataset
-from data.loader import Loader, build_loader, choose_workers
+from data.index import DatasetIndex
+from data.loader import Loader, build_loader
+from data.scanning.load import load_dataset
+from data.workers import choose_workers
 from engine.evaluation.evaluate import EvalSettings, evaluate
 from engine.evaluation.metrics import PROTOCOLS
 from engine.evaluation.predictions import file_stems
