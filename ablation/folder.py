@@ -23,7 +23,7 @@ import torch
 
 from ablation.setup import choose
 from ablation.study import StudyConfig
-from data.index import load_dataset
+from data.scanning.load import load_dataset
 from engine.training.build import read_source
 from utils.device import describe
 from utils.errors import UserError

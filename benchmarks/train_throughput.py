@@ -98,7 +98,7 @@ def copy_dataset(data: str, limit: int, folder: Path) -> tuple[Path, int]:
     One image is left to validate on, so that an epoch's time is training time.
     """
     sys.path.insert(0, str(ROOT))
-    from data.index import load_dataset
+    from data.scanning.load import load_dataset
     from data.synthetic.shapes import label_rows
 
     counts = {}
