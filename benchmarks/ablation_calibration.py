@@ -20,14 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from ablation.statistics.dunnett import contrasts, critical_value, expected_power
-from ablation.statistics.verdicts import (
-    HOPELESS,
-    POOLED_ARMS,
-    baseline_seeds,
-    conditional_power,
-    further_seeds,
-)
+from ablation.statistics.dunnett import POOLED_ARMS, contrasts, critical_value, expected_power
+from ablation.statistics.planning import HOPELESS, baseline_seeds, conditional_power, further_seeds
 from benchmarks.ablation_methods import METHODS, guarded
 from utils.seeds import stream
 

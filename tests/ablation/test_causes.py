@@ -15,8 +15,8 @@ import torch
 
 from ablation import causes
 from ablation.causes import (
-    Finding,
-    explain,
+    Clue,
+    explain_arm,
     of_curve,
     of_gap,
     of_gates,
@@ -25,7 +25,8 @@ from ablation.causes import (
     of_transfer,
 )
 from ablation.gates import Gate, Health
-from ablation.study import Arm, CellResult
+from ablation.results import CellResult
+from ablation.study import Arm
 from tests.ablation.fake import make_cell
 from tests.ablation.test_gates import constant_se, save_model, with_attention
 from utils.errors import UserError
@@ -40,7 +41,7 @@ def health(gradient: float = 0.1, parameters: float = 0.01, **changes: Any) -> H
 
 
 def telling(findings: Any) -> list[str]:
-    return [finding.sentence for finding in findings if finding.weight >= causes.TELLING]
+    return [finding.sentence for finding in findings if finding.weight >= causes.LEAST_WEIGHT]
 
 
 def changed(**columns: float) -> dict[int, CellResult]:
@@ -127,7 +128,7 @@ def test_transferred_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     own = changed()
     (sentence,) = telling(of_transfer(own, PLAIN_CELLS, "w.pt"))
     assert "270 of 349 tensors (77%)" in sentence
-    assert "plain graph 100%" in sentence
+    assert "100% in the baseline" in sentence
     assert telling(of_transfer(own, PLAIN_CELLS, "")) == []
     assert telling(of_transfer(PLAIN_CELLS, PLAIN_CELLS, "w.pt")) == []
 
@@ -151,10 +152,10 @@ def test_transfer_is_counted_on_the_cells_own_graph(
 
 
 def test_the_most_telling_comes_first_and_the_rest_last(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = [Finding(1.2, "second"), Finding(3.0, "first"), Finding(0.5, "never")]
+    found = [Clue(1.2, "second"), Clue(3.0, "first"), Clue(0.5, "never")]
     monkeypatch.setattr(causes, "of_gates", lambda health: found)
-    monkeypatch.setattr(causes, "examine", lambda best: health())
-    sentences = explain(ARM, [*PLAIN_CELLS.values(), *changed().values()], None)
+    monkeypatch.setattr(causes, "measure_attention", lambda best: health())
+    sentences = explain_arm(ARM, [*PLAIN_CELLS.values(), *changed().values()], None)
     assert sentences[:2] == ["first", "second"]
     assert len(sentences) == 3
     assert (
@@ -165,32 +166,32 @@ def test_the_most_telling_comes_first_and_the_rest_last(monkeypatch: pytest.Monk
 
 
 def test_honest_when_nothing_stands_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(causes, "examine", lambda best: health())
-    (sentence,) = explain(ARM, [*PLAIN_CELLS.values(), *changed().values()], None)
-    assert sentence.startswith("Nothing that was looked at stands out; measured:")
+    monkeypatch.setattr(causes, "measure_attention", lambda best: health())
+    (sentence,) = explain_arm(ARM, [*PLAIN_CELLS.values(), *changed().values()], None)
+    assert sentence.startswith("Nothing that was examined stands out; measured:")
 
 
 def test_what_cannot_be_measured_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     def examine(best: Path) -> Health:
         raise UserError(f"{best}: no such file")
 
-    monkeypatch.setattr(causes, "examine", examine)
+    monkeypatch.setattr(causes, "measure_attention", examine)
     assert (
         "could not be measured"
-        in explain(ARM, [*PLAIN_CELLS.values(), *changed().values()], None)[-1]
+        in explain_arm(ARM, [*PLAIN_CELLS.values(), *changed().values()], None)[-1]
     )
 
 
 def test_plain_arms_and_arms_without_cells_have_no_causes() -> None:
     cells = list(PLAIN_CELLS.values())
-    assert explain(Arm("plain", (), "", 0), cells, None) == explain(ARM, cells, None) == []
+    assert explain_arm(Arm("plain", (), "", 0), cells, None) == explain_arm(ARM, cells, None) == []
 
 
 def test_explained_from_a_checkpoint(material: dict[str, Any], tmp_path: Path) -> None:
     """SE that passes nothing: it is found on the file itself, with what follows from it."""
     save_model(constant_se(-1e4), tmp_path / "weights" / "best.pt", material["data"])
     own = [dataclasses.replace(cell, folder=tmp_path) for cell in changed().values()]
-    sentences = explain(ARM, [*PLAIN_CELLS.values(), *own], None)
+    sentences = explain_arm(ARM, [*PLAIN_CELLS.values(), *own], None)
     assert "model.3_SE passes 0.0" in sentences[0]
     assert any("of gate values are below 0.05" in sentence for sentence in sentences)
-    assert explain(ARM, [*PLAIN_CELLS.values(), *own], None) == sentences
+    assert explain_arm(ARM, [*PLAIN_CELLS.values(), *own], None) == sentences

@@ -7,7 +7,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ablation.statistics.verdicts import compare, holm
+from ablation.statistics.exact import holm
+from ablation.statistics.verdicts import compare
 from benchmarks.ablation_calibration import (
     HEADERS,
     MAKERS,
