@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from ablation.files import as_number, read_json
+from ablation.files import finite_number, read_json
 from ablation.results import state
 from ablation.study import Cell
 from engine.training.logbook import read_results
@@ -52,7 +52,7 @@ class Board:
 
     def done(self, cell: Cell) -> None:
         self.finished += 1
-        points = 100 * (as_number(read_json(cell.folder / "metrics.json").get("map")) or 0.0)
+        points = 100 * (finite_number(read_json(cell.folder / "metrics.json").get("map")) or 0.0)
         self.say(
             f"{cell.name} is done: mAP50-95 {points:.2f}; {self.finished} of {self.total} runs"
         )

@@ -28,7 +28,7 @@ from models.yolo import DetectionModel
 from utils.device import select_device
 from utils.files import atomic_write
 
-Graph = Mapping[str, Any]
+GraphRows = Mapping[str, Any]
 
 MAX_ROUNDS, MIN_ROUNDS = 50, 5  # of timing a group of arms
 TIMING_SECONDS = 60.0  # of timing a group of arms, after MIN_ROUNDS
@@ -65,7 +65,7 @@ def measure_costs(
     return {name: known[key] for name, key in keys.items()}
 
 
-def fingerprint(graph: Graph, imgsz: int, device: torch.device) -> str:
+def fingerprint(graph: GraphRows, imgsz: int, device: torch.device) -> str:
     """Everything that a measurement depends on, as text: rows, image size and device."""
     rows = {key: value for key, value in graph.items() if key != "yaml_file"}
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
@@ -88,7 +88,7 @@ def write_kept(path: Path, known: Mapping[str, Costs]) -> None:
 
 
 def measure_graphs(
-    plain: Graph, graphs: Mapping[str, Graph], imgsz: int, device: torch.device
+    plain: GraphRows, graphs: Mapping[str, GraphRows], imgsz: int, device: torch.device
 ) -> dict[str, Costs]:
     """Count the costs of graphs, and time them in groups, each in turn with the baseline.
 
@@ -116,13 +116,13 @@ def measure_graphs(
     return found
 
 
-def build_fused(graph: Graph, device: torch.device) -> DetectionModel:
+def build_fused(graph: GraphRows, device: torch.device) -> DetectionModel:
     """The network as it would be deployed. Its initial weights will do, since time ignores them."""
     model = DetectionModel(graph).to(device).eval().fuse()
     return model.to(memory_format=torch.channels_last) if device.type != "mps" else model
 
 
-def count_graph(graph: Graph, size: int) -> Costs:
+def count_graph(graph: GraphRows, size: int) -> Costs:
     """What can be counted without computing anything, for a square image of `size` pixels."""
     with torch.device("meta"):
         model = DetectionModel(graph)

@@ -24,7 +24,7 @@ def read_metrics(path: Path) -> dict[str, object]:
     for name in ("map", "map50"):
         score = content.get(name)
         # A score is null where no image of the split has a label.
-        share = as_number(score)
+        share = finite_number(score)
         if score is not None and (share is None or not 0 <= share <= 1):
             raise UserError(f"{path}: {name}: {score!r}: must be between 0 and 1; {REMEDY}")
     rows = content.get("classes") or []
@@ -52,14 +52,14 @@ def read_timing(path: Path) -> dict[str, float]:
     """Read timing.json, or return {} if it is missing. Raises UserError for a non-number."""
     timing = {}
     for name, value in read_json(path).items():
-        number = as_number(value)
+        number = finite_number(value)
         if number is None:
             raise UserError(f"{path}: {name}: {value!r}: must be a number; {REMEDY}")
         timing[name] = number
     return timing
 
 
-def as_number(value: object) -> float | None:
+def finite_number(value: object) -> float | None:
     """The value if it is a finite number, else None."""
     return value if isinstance(value, (int, float)) and is_number(value) else None
 

@@ -44,7 +44,7 @@ FREE = (
 # Where the source files are that a training run may use.
 TRAINING = ("models", "data", "utils", "engine", "train.py", "val.py")
 
-T = TypeVar("T", int, str)
+Started = TypeVar("Started", int, str)
 
 
 class StudyFile(TypedDict):
@@ -124,7 +124,7 @@ def open_study(config: StudyConfig) -> StudyFile:
     return content
 
 
-def _history(path: Path, key: str, former: Mapping[str, object], now: T) -> list[T]:
+def _history(path: Path, key: str, former: Mapping[str, object], now: Started) -> list[Started]:
     """The values of a key at all starts, this one included.
 
     Raises UserError if someone has edited those of earlier starts in study.yaml.
@@ -132,7 +132,7 @@ def _history(path: Path, key: str, former: Mapping[str, object], now: T) -> list
     if not former:
         return [now]
     values = former.get(key)
-    kept: list[T] = list(values) if isinstance(values, list) else []
+    kept: list[Started] = list(values) if isinstance(values, list) else []
     if not kept or any(type(value) is not type(now) for value in kept):
         raise UserError(
             f"{path}: {key}: {values!r}: must list those of all starts; restore it, or choose"

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ablation.config import StudyConfig
-from ablation.files import as_number, read_json
+from ablation.files import finite_number, read_json
 from ablation.setup import Slot, cell_flags
 from ablation.study import Cell
 from utils.files import ROOT, atomic_write, make_folder
@@ -84,7 +84,7 @@ def describe_end(folder: Path, status: int) -> str:
 def note_failure(cell: Cell, status: int, reason: str) -> None:
     """Write failed.json, which also counts the failed attempts."""
     path = make_folder(cell.folder) / "failed.json"
-    attempts = as_number(read_json(path).get("attempts")) or 0
+    attempts = finite_number(read_json(path).get("attempts")) or 0
     content = {
         "reason": reason,
         "status": status,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ablation.config import StudyConfig
-from ablation.files import REMEDY, as_number, read_curve, read_json, read_metrics, read_timing
+from ablation.files import REMEDY, finite_number, read_curve, read_json, read_metrics, read_timing
 from ablation.study import Arm, Cell
 from utils.errors import UserError
 
@@ -52,7 +52,7 @@ class CellResult:
 
     def metric(self, name: str) -> float | None:
         """A number of metrics.json, or None if it is missing or null."""
-        return as_number(self.metrics.get(name))
+        return finite_number(self.metrics.get(name))
 
     def class_scores(self) -> dict[tuple[int, str], float | None]:
         """AP of each class by (number, name), or None for a class without labels."""

@@ -18,7 +18,7 @@ from ablation.report.drawing import (
     as_svg,
     new_axes,
     new_chart,
-    style_axes,
+    style_panel,
 )
 from ablation.report.summary import Line, compared, is_control
 from ablation.study import PLAIN
@@ -188,7 +188,7 @@ def learning(curves: Mapping[str, np.ndarray], lines: Sequence[Line], is_narrow:
     figure = new_chart(is_narrow, 0.6 + 1.75 * down)
     panels = list(figure.subplots(down, across, sharex=True, sharey=True, squeeze=False).flat)
     for panel in panels:
-        style_axes(panel, "both")
+        style_panel(panel, "both")
         panel.axis("off")
     shown: list[Line | None] = [*arms] or [None]
     for panel, line in zip(panels, shown, strict=False):

@@ -48,12 +48,12 @@ def new_chart(is_narrow: bool, height: float) -> Figure:
 
 
 def new_axes(is_narrow: bool, height: float, grid: GridAxis = "x") -> tuple[Figure, Axes]:
-    """A figure with a single panel, see `new_chart` and `style_axes`."""
+    """A figure with a single panel, see `new_chart` and `style_panel`."""
     figure = new_chart(is_narrow, height)
-    return figure, style_axes(figure.add_subplot(), grid)
+    return figure, style_panel(figure.add_subplot(), grid)
 
 
-def style_axes(axes: Axes, grid: GridAxis) -> Axes:
+def style_panel(axes: Axes, grid: GridAxis) -> Axes:
     """Remove the frame, and put light grid lines behind the data."""
     axes.tick_params(labelsize=FONT_SIZE, colors=COLORS["ink"], length=0)
     for text in (axes.xaxis.label, axes.yaxis.label):

@@ -9,15 +9,14 @@ from __future__ import annotations
 import dataclasses
 import math
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
-from ablation.report import charts, columns, sentences
-from ablation.report.page import Entry, Head, Row, html_figure, html_page, html_section, html_table
+from ablation.report import charts, sentences
+from ablation.report.html_tables import listed, main_table, part_table
+from ablation.report.page import html_figure, html_page, html_section
 from ablation.report.summary import (
-    Cells,
-    Difference,
     Line,
     by_arm,
     by_class,
@@ -196,75 +195,6 @@ def drawn_curves(study: StudyResult, lines: Sequence[Line]) -> str:
     return html_figure(wide, narrow, "Learning curves of each arm beside the baseline's", caption)
 
 
-def main_table(lines: Sequence[Line]) -> str:
-    """The table with all columns that have values."""
-    shown = columns.filled(lines)
-    rows = [
-        Row(
-            "dominated" if line.is_dominated else "",
-            [Entry(columns.show(one, line), sort_key(one.value(line))) for one in shown],
-        )
-        for line in lines
-    ]
-    heads = [Head(column.name, column.hint, bool(column.form)) for column in shown]
-    return html_table(heads, rows, "sortable sticky")
-
-
-def sort_key(value: columns.Value) -> str:
-    """What the script sorts by: numbers in full, text as it is, "" for nothing, sorted last."""
-    if value is None or isinstance(value, str):
-        return value or ""
-    if math.isnan(value):
-        return ""
-    if math.isinf(value):
-        return "1e999" if value > 0 else "-1e999"
-    return f"{value:.10g}"
-
-
-def part_table(
-    study: StudyResult,
-    lines: Sequence[Line],
-    split: Callable[[Cells, Cells], dict[str, Difference]],
-) -> str:
-    """A table of arms by object sizes or by classes, "" if there are none.
-
-    Args:
-        study: with the finished cells.
-        lines: of the report, for the order of the arms.
-        split: by_size or by_class.
-    """
-    cells = by_arm(study.cells)
-    found = {
-        line.name: split(cells[line.name], cells.get(PLAIN, {}))
-        for line in lines
-        if line.name != PLAIN and line.name in cells
-    }
-    parts = list(dict.fromkeys(part for values in found.values() for part in values))
-    if not parts:
-        return ""
-    rows = [
-        Row("", [Entry(name, name), *(part_entry(values.get(part)) for part in parts)])
-        for name, values in found.items()
-    ]
-    heads = [
-        Head("arm", "which attention, and where", False),
-        *(Head(part, "AP50-95, difference in points", True) for part in parts),
-    ]
-    note = (
-        '<p class="muted">AP50-95 minus the baseline\'s on the same seeds, points ± standard'
-        " error.</p>\n"
-    )
-    return note + html_table(heads, rows, "sortable sticky")
-
-
-def part_entry(value: Difference | None) -> Entry:
-    if value is None:
-        return Entry("", "")
-    error = f" ± {100 * value.error:.1f}" if math.isfinite(value.error) else ""
-    text = columns.signed(100 * value.mean, "+.1f") + error
-    return Entry(text, sort_key(100 * value.mean))
-
-
 def causes(study: StudyResult, lines: Sequence[Line]) -> str:
     """Each arm's sentences, strongest clue first."""
     parts = []
@@ -284,17 +214,6 @@ def settings(study: StudyResult) -> dict[str, str]:
         if value not in ("", ()) and value is not False
     }
     return {name: "yes" if text == "True" else text for name, text in texts.items()}
-
-
-def listed(values: Mapping[str, str]) -> str:
-    """Names and values in two columns, "" if there are none."""
-    rows = [
-        Row("", [Entry(name, name), Entry(value, value)])
-        for name, value in values.items()
-        if value != ""
-    ]
-    heads = [Head("what", "", False), Head("value", "", False)]
-    return html_table(heads, rows, "plain") if rows else ""
 
 
 def repeat(study: StudyResult) -> str:

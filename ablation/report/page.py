@@ -19,7 +19,7 @@ FRAME, STYLE, SCRIPT = (
 )
 
 
-class Head(NamedTuple):
+class TableHead(NamedTuple):
     """The head of a table's column. The hint is shown when the mouse points at it."""
 
     name: str
@@ -27,18 +27,18 @@ class Head(NamedTuple):
     is_number: bool
 
 
-class Entry(NamedTuple):
+class TableEntry(NamedTuple):
     """An entry of a table: its text, and the value that the script sorts by."""
 
     text: str
     value: str
 
 
-class Row(NamedTuple):
+class TableRow(NamedTuple):
     """A row of a table, with the class that the style sheet knows it by."""
 
     kind: str
-    entries: Sequence[Entry]
+    entries: Sequence[TableEntry]
 
 
 def html_page(title: str, body: str) -> str:
@@ -89,7 +89,7 @@ def html_figure(wide: str, narrow: str, name: str, caption: str) -> str:
     return f"<figure>\n{drawn}<figcaption>{escape(caption)}</figcaption>\n</figure>\n"
 
 
-def html_table(heads: Sequence[Head], rows: Sequence[Row], kind: str = "sortable") -> str:
+def html_table(heads: Sequence[TableHead], rows: Sequence[TableRow], kind: str = "sortable") -> str:
     """A table. The entry below the head "arm" becomes the head of its row.
 
     Args:
@@ -113,7 +113,7 @@ def html_table(heads: Sequence[Head], rows: Sequence[Row], kind: str = "sortable
     )
 
 
-def _html_entry(head: Head, entry: Entry) -> str:
+def _html_entry(head: TableHead, entry: TableEntry) -> str:
     tag = "th" if head.name == "arm" else "td"
     word = "number" if head.is_number else ""
     if head.name == "verdict" and entry.text in ("helps", "hurts"):

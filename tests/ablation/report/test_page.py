@@ -6,7 +6,15 @@ import base64
 import hashlib
 import re
 
-from ablation.report.page import Entry, Head, Row, html_figure, html_page, html_section, html_table
+from ablation.report.page import (
+    TableEntry,
+    TableHead,
+    TableRow,
+    html_figure,
+    html_page,
+    html_section,
+    html_table,
+)
 
 
 def test_the_policy_allows_the_script_of_the_page() -> None:
@@ -22,8 +30,8 @@ def test_the_policy_allows_the_script_of_the_page() -> None:
 
 def test_tables_keep_the_values_to_sort_by() -> None:
     text = html_table(
-        [Head("arm", 'a "hint"', False), Head("ms", "", True)],
-        [Row("dominated", [Entry("<b>", "<b>"), Entry("1,000", "1000")])],
+        [TableHead("arm", 'a "hint"', False), TableHead("ms", "", True)],
+        [TableRow("dominated", [TableEntry("<b>", "<b>"), TableEntry("1,000", "1000")])],
     )
     assert 'title="a &quot;hint&quot;"' in text
     assert '<tr class="dominated"><th data-value="&lt;b&gt;">&lt;b&gt;</th>' in text
