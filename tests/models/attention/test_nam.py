@@ -45,7 +45,7 @@ class PixelsOnly(nn.Module):
         self.whole = [whole]  # a list, so that the state dict has the branch once
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.whole[0].train(self.training)(2 * x)
+        return self.whole[0].to(x.dtype).train(self.training)(2 * x)
 
 
 @pytest.mark.parametrize("size", ["20x20", "7x13", "1x1"])
