@@ -73,7 +73,7 @@ class RawBatch(NamedTuple):
     """A batch on its way between processes.
 
     Attributes:
-        images: [B, H, W, 3] uint8: a tensor in shared memory, or an array if it goes through a pipe.
+        images: [B, H, W, 3] uint8, a tensor in shared memory, or an array to go through a pipe.
         targets: [T, 6] float32, as in utils.structures.Batch.
         rows: What a Batch says about each item.
         failures: (path, reason) of images that were not read.

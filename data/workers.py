@@ -68,7 +68,7 @@ def limit_opencv() -> None:
 
 @contextlib.contextmanager
 def hold_interrupts() -> Iterator[None]:
-    """Hold back Ctrl-C inside the block, in which workers start and are not shielded from it yet."""
+    """Hold back Ctrl-C inside the block, in which workers start that cannot ignore it yet."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return

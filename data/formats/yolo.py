@@ -26,8 +26,8 @@ from utils.files import ROOT
 MAX_CLASS = 2**31 - 1
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 RULE = (
-    "labels are looked up where the last /images/ of an image's path becomes /labels/ and its suffix"
-    " .txt"
+    "labels are looked up where the last /images/ of an image's path becomes /labels/ and its"
+    " suffix .txt"
 )
 ARCHIVES = (".zip", ".gz", ".tar")
 

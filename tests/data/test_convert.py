@@ -110,6 +110,8 @@ def test_it_never_overwrites_unasked(tmp_path: Path) -> None:
         (["--out", "x"], "give exactly one"),
         (["--source", "a", "--data", "b", "--out", "x"], "give exactly one"),
         (["--source", "a"], "--out: give the folder"),
+        (["--source", "a", "--format", "yolo", "--out", "x"], "--format yolo: --source cannot be"),
+        (["--source", "a.json", "--format", "voc", "--out", "x"], "is not a folder with Annot"),
         (
             ["--source", "nowhere", "--out", "x"],
             "is not a COCO .json file or a folder with Annotations/",
