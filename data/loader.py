@@ -25,7 +25,7 @@ from data.order import Order, Share, batch_count
 from data.workers import hold_interrupts, limit_opencv, next_or_none, start_worker
 from utils.structures import Batch, Item
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 PREFETCH = 2  # batches that each worker reads ahead
 SHARED_MEMORY = Path("/dev/shm")
 
@@ -234,7 +234,7 @@ def collate_targets(items: list[Item]) -> np.ndarray:
     return targets
 
 
-def _keep(batch: T) -> T:
+def _keep(batch: _T) -> _T:
     """The collate_fn of a DataLoader whose data set gives whole batches."""
     return batch
 

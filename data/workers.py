@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from utils.errors import UserError
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 def choose_workers(requested: int, device_type: str, batch_size: int) -> int:
@@ -41,7 +41,7 @@ def choose_workers(requested: int, device_type: str, batch_size: int) -> int:
     return min(requested, useful, batch_size if batch_size > 1 else 0)
 
 
-def next_or_none(batches: Iterator[T]) -> T | None:
+def next_or_none(batches: Iterator[_T]) -> _T | None:
     """The next batch, None at the end. Raises UserError if a worker process has died."""
     try:
         return next(batches, None)

@@ -29,8 +29,8 @@ def _voc_set(root: Path) -> Path:
     for number in range(3):
         cv2.imwrite(str(root / "JPEGImages" / f"p{number}.jpg"), np.full((47, 61, 3), 80, np.uint8))
         objects = "".join(
-            f"<object><name>{name}</name><bndbox><xmin>{3 + number}</xmin><ymin>5</ymin><xmax>{right}</xmax>"
-            "<ymax>33</ymax></bndbox></object>"
+            f"<object><name>{name}</name><bndbox><xmin>{3 + number}</xmin><ymin>5</ymin>"
+            f"<xmax>{right}</xmax><ymax>33</ymax></bndbox></object>"
             for name, right in (("wolf", 20), ("elk", 70))
         )
         (root / "Annotations" / f"p{number}.xml").write_text(f"<annotation>{objects}</annotation>")

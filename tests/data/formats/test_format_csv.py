@@ -67,7 +67,7 @@ def _describe(source: Path, images: str) -> DatasetInfo | None:
     return DatasetInfo(source, source.parent, (source.parent,), names, train, format="csv")
 
 
-CSV = DatasetFormat(
+CSV_FORMAT = DatasetFormat(
     "csv", _detect, _list, (".csv",), describe=_describe, layout="a .csv file of boxes"
 )
 
@@ -75,7 +75,7 @@ CSV = DatasetFormat(
 @pytest.fixture
 def rows(tmp_path: Path, paint: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch) -> Path:
     """The CSV file of two images, with the format in the table."""
-    monkeypatch.setitem(DATASET_FORMATS, "csv", CSV)
+    monkeypatch.setitem(DATASET_FORMATS, "csv", CSV_FORMAT)
     for name in ("a.png", "b.png"):
         paint(tmp_path / "set" / name)
     file = tmp_path / "set" / "boxes.csv"
