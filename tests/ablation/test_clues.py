@@ -139,12 +139,13 @@ def test_transfer_is_counted_on_the_cells_own_graph(
     save_model(constant_se(0.0), tmp_path / "cell" / "weights" / "best.pt", material["data"])
     module: Any = ModuleType("models.weights.transfer")
     module.transfer = lambda model, checkpoint: SimpleNamespace(
-        copied=len(set(model.state_dict()) & set(checkpoint.state)), total=len(model.state_dict()))  # fmt: skip
+        copied=len(set(model.state_dict()) & set(checkpoint.state)), total=len(model.state_dict())
+    )
     monkeypatch.setitem(sys.modules, "models.weights.transfer", module)
     cell = dataclasses.replace(PLAIN_CELLS[0], folder=tmp_path / "cell")
     copied, total = clues.count_transferred(cell, str(weights), cell)
     assert 0 < copied < total
     torch.save(
         torch.load(weights, weights_only=True)["state"], tmp_path / "bare.pt"
-    )  # as other programs have them
+    )  # as other programs write them
     assert clues.count_transferred(cell, str(tmp_path / "bare.pt"), cell)[0] > 0

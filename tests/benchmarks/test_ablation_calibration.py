@@ -94,8 +94,6 @@ def test_the_printed_number_of_seeds_has_its_power():
 @pytest.mark.parametrize("arms", [1, 6, 25])
 @pytest.mark.parametrize("seeds", [3, 4, 5, 8])
 def test_false_helps_at_most_five_per_cent(kind, arms, seeds):
-    """10,000 draws, as docs/ablation.md reports them; 0.4 points are two standard errors of a share
-    of 5 %.
-    """
+    """10,000 draws as in docs/ablation.md. 0.4 points are two standard errors of a 5 % share."""
     study = simulate(kind, (10_000, 1 + arms, seeds), stream("figure", kind, arms, seeds))
     assert false_shares(guarded(study))[0] < 5.4

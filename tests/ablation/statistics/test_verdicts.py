@@ -1,6 +1,4 @@
-"""Verdicts on studies whose answer is known, exact tests against enumeration, and input that makes
-no sense.
-"""
+"""Verdicts and planning on studies with known answers, and input that is refused."""
 
 from __future__ import annotations
 
@@ -19,7 +17,7 @@ from utils.seeds import stream
 def study(
     arms: int = 3, seeds: int = 5, sd: float = 0.002, **effects: float
 ) -> dict[str, dict[int, float]]:
-    """plain, a0, a1 …: 0.4 plus what the seed does, plus noise, plus the effects by name."""
+    """Scores of plain, a0, a1 …: 0.4 plus the seed's effect, noise, and the effects by name."""
     rng = stream("study", arms, seeds)
     common = rng.normal(0, 0.004, seeds)
     names = ["plain", *(f"a{place}" for place in range(arms))]
@@ -52,7 +50,7 @@ def test_verdicts_follow_the_intervals_and_p():
 
 
 def test_one_arm_is_the_paired_t_test():
-    """By hand: differences 1 2 3 4 5 hundredths, t = 3 / sqrt(2.5 / 5) = 4.243, 4 df, p = 0.0132."""
+    """By hand: differences of 1..5 hundredths, t = 3 / sqrt(2.5 / 5) = 4.243, 4 df, p = 0.0132."""
     scores = {
         "plain": dict.fromkeys(range(5), 0.3),
         "x": {seed: 0.3 + 0.01 * (seed + 1) for seed in range(5)},
@@ -97,7 +95,7 @@ def test_an_arm_with_failed_runs_keeps_its_other_pairs():
     assert found["a1"].verdict == "helps"
 
 
-def test_an_arm_that_shares_no_seed_because_cells_failed_is_no_control():
+def test_an_arm_that_shares_no_seed_because_cells_failed_is_not_a_control():
     scores = study(2)
     scores["a0"] = {4: 0.9}
     del scores["plain"][4]
@@ -139,10 +137,7 @@ def test_scores_that_do_not_vary_are_no_evidence():
 
 
 def test_controls_are_a_family_of_their_own():
-    """A/A: other seeds.
-
-    It widens no interval of the others, and one among them gets a single arm's interval.
-    """
+    """A control widens no interval of the other arms, and gets the interval of a single arm."""
     scores = study(3)
     alone = compare(scores, "plain")
     rng = stream("control")
@@ -157,7 +152,7 @@ def test_controls_are_a_family_of_their_own():
     assert found["A/A"].note.startswith("a control")
 
 
-def test_a_correction_by_further_baseline_seeds_is_told():
+def test_a_correction_by_further_baseline_seeds_is_noted():
     scores = study(2)
     assert all("other seeds" not in verdict.note for verdict in compare(scores, "plain"))
     scores["plain"] |= dict.fromkeys(range(5, 10), 0.39)
@@ -187,13 +182,13 @@ def test_a_control_is_not_asked_for_gains_or_further_seeds():
         ({"level": 1.0}, "level 1.0"),
     ],
 )
-def test_what_makes_no_sense_is_refused(change, message):
+def test_impossible_input_is_refused(change, message):
     with pytest.raises(UserError, match=message):
         compare(study(), **{"baseline": "plain", **change})
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_a_score_that_is_no_number_is_refused(bad):
+def test_a_score_that_is_not_finite_is_refused(bad):
     scores = study()
     scores["a1"][3] = bad
     for call in (lambda: compare(scores, "plain"), lambda: futile(scores, "plain", 0.005, 8)):
@@ -214,7 +209,7 @@ def test_further_seeds_grow_with_noise_and_end_where_delta_is_ruled_out():
     assert 0 < quiet < loud
     verdict = by_arm(study(3, sd=0.004), "plain")[
         "a0"
-    ]  # too few seeds for delta, had it not lost already
+    ]  # delta is already ruled out, though the seeds are too few to show it
     assert verdict.further_seeds == 0
     assert "gain of 0.5 mAP is ruled out" in verdict.note
     verdict = by_arm(study(3, sd=0.1), "plain")["a0"]
@@ -233,7 +228,7 @@ def test_futility_stops_what_cannot_win_any_more():
 
 
 def test_futility_believes_what_an_arm_has_shown():
-    """At delta alone, far below the noise, all would be stopped."""
+    """For delta alone, which is far below the noise, all arms would be stopped."""
     assert futile(study(4, seeds=4, sd=0.01, a2=0.04), "plain", 0.0001, 8) >= {"a1"}
     assert "a2" not in futile(study(4, seeds=4, sd=0.01, a2=0.015), "plain", 0.0001, 8)
 
