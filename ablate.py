@@ -60,6 +60,7 @@ def main(argv: list[str] | None = None) -> StudyResult | None:
     if config.dry_run:
         print(preview(config, arms, cells))
         return None
+    # A dry run has ended above, so it leaves no folder.
     with study_folder.locked(config.folder):
         study = study_folder.open_study(config)
         try:
@@ -107,6 +108,7 @@ def run_cells(config: StudyConfig, cells: Sequence[Cell]) -> dict[str, str]:
             if due:
                 ENGINES[config.engine](due, config, board)
             known = read_scores(cell for cell in cells if cell.seed <= config.first_seed + number)
+            # If the baseline's runs failed, there is nothing to compare with yet.
             if config.futility and known.get(PLAIN):
                 found = futile(known, PLAIN, config.margin, config.seeds, controls) - hopeless
                 hopeless |= found
@@ -147,6 +149,7 @@ def evaluate_study(
     controls = [arm.name for arm in arms if arm.is_aa]
     verdicts = compare(scores, PLAIN, config.margin, controls=controls) if scores.get(PLAIN) else []
     by_name = {verdict.arm: verdict for verdict in verdicts}
+    # All slots are alike. Latency is measured on the device of the first one.
     device = make_slots(config)[0].device
     costs = measure_costs(
         dataclasses.replace(config, device=device), arms, config.folder / "costs.json"
@@ -168,7 +171,13 @@ def evaluate_study(
 
 
 def preview(config: StudyConfig, arms: Sequence[Arm], cells: Sequence[Cell]) -> str:
-    """The text of --dry-run: the arms, their costs, and the time that all runs would take."""
+    """The text of --dry-run: the arms, their costs, and the time that all runs would take.
+
+    Args:
+        config: the flags.
+        arms: the baseline first.
+        cells: of all arms.
+    """
     slots = make_slots(config)
     costs = measure_costs(dataclasses.replace(config, device=slots[0].device), arms)
     pace = measure_pace(config, slots[0])

@@ -66,7 +66,13 @@ def measure_costs(
 
 
 def fingerprint(graph: GraphRows, imgsz: int, device: torch.device) -> str:
-    """Everything that a measurement depends on, as text: rows, image size and device."""
+    """Everything that a measurement depends on, as text.
+
+    Args:
+        graph: of which all but the file's name counts.
+        imgsz: side of the image, pixels.
+        device: of which the name of the GPU counts.
+    """
     rows = {key: value for key, value in graph.items() if key != "yaml_file"}
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     return json.dumps([rows, imgsz, name], sort_keys=True, default=str)
@@ -105,12 +111,14 @@ def measure_graphs(
     base = build_fused(plain, device)
     size = whole_size(imgsz, base)
     x = torch.zeros(1, base.graph["ch"], size, size, device=device)
+    # A study may have more graphs than fit into memory at once.
     for group in groups(list(graphs), GROUP_SIZE):
         models = {key: build_fused(graphs[key], device) for key in group}
         times = time_in_turn({"": base, **models}, x)
         for key in group:
             milliseconds, ratio = times[key]
             counted = count_graph(graphs[key], size)
+            # The baseline in turn with itself would have a ratio of nearly 1.
             ratio = 1.0 if graphs[key] == plain else ratio
             found[key] = dataclasses.replace(counted, latency_ms=milliseconds, latency_ratio=ratio)
     return found
@@ -151,6 +159,7 @@ def time_in_turn(
     """
     first, *_ = models
     times: dict[str, list[float]] = {name: [] for name in models}
+    # The first passes choose kernels and allocate memory.
     for model in models.values():
         for _ in range(WARM_UP_PASSES):
             time_once(model, x)

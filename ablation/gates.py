@@ -116,7 +116,14 @@ def attention_of(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def read_batch(data: str, imgsz: int, stride: int, hyp: Hyperparameters) -> Batch:
-    """A few validation images, evenly spread over the split, without augmentation."""
+    """A few validation images, evenly spread over the split, without augmentation.
+
+    Args:
+        data: data set YAML.
+        imgsz: side of the images, pixels.
+        stride: of the network, pixels.
+        hyp: what it was trained with.
+    """
     index = load_dataset(data, "val")
     chosen = np.unique(np.linspace(0, len(index) - 1, IMAGES).round().astype(int))
     settings = DatasetSettings(imgsz=imgsz, stride=stride, hyp=hyp, batch_size=IMAGES)

@@ -145,6 +145,7 @@ def column(cell: CellResult, name: str) -> np.ndarray:
 
 def curves(cells: Cells, name: str = SCORE) -> np.ndarray:
     """A column of all cells [seeds, epochs], cut to the shortest of them."""
+    # Seeds may have different numbers of epochs, as early stopping ends runs at different times.
     found = [values for cell in cells.values() if len(values := column(cell, name))]
     length = min(map(len, found), default=0)
     return np.stack([values[:length] for values in found]) if found else np.zeros((0, 0))
@@ -213,6 +214,7 @@ def make_lines(study: StudyResult) -> list[Line]:
         found = verdicts.get(name)
         return (1, -found.difference) if found and math.isfinite(found.difference) else (2, 0.0)
 
+    # The name of a failed cell is that of its arm and " seed N".
     failures = [name.rpartition(" seed ")[0] for name in study.failed]
     names = sorted((arm.name for arm in study.arms), key=place)
     return [
