@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from ablation.results import CellResult
     from ablation.statistics.verdicts import ArmVerdict
 
-LOSS_COLUMNS = ("box_loss", "obj_loss", "cls_loss", "dfl_loss")
 END_SHARE = 0.1  # of the epochs, whose mean stands for the end of a run
 
 
@@ -182,8 +181,10 @@ def relative_loss(own: Cells, plain: Cells, split: str) -> Difference | None:
 
 
 def final_loss(cell: CellResult, split: str) -> float:
-    """Sum of a split's loss terms at the end of a run."""
-    terms = [column(cell, f"{split}/{name}") for name in LOSS_COLUMNS]
+    """All terms of a split's loss, whichever they are, over the last epochs."""
+    first, last = f"{split}/", "_loss"
+    names = dict.fromkeys(name for row in cell.curve for name in row)
+    terms = [column(cell, name) for name in names if name.startswith(first) and name.endswith(last)]
     return sum(mean_at_end(values) for values in terms if len(values))
 
 

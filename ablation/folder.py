@@ -22,7 +22,7 @@ import torch
 
 from ablation.config import StudyConfig
 from ablation.setup import choose
-from data.index import load_dataset
+from data.scanning.load import load_dataset
 from engine.training.build import read_source
 from utils.device import describe
 from utils.errors import UserError

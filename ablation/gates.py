@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from data.dataset import DatasetSettings
-from data.index import load_dataset
 from data.loader import build_loader
+from data.scanning.load import load_dataset
 from models.attention import ATTENTION
 from models.losses import build_loss
 from models.weights.load import from_checkpoint

@@ -22,8 +22,9 @@ from data.dataset_yaml import read_dataset_yaml
 from engine.training.build import read_source
 from models.yolo import DetectionModel
 from utils.cli import names_of, read_flags
-from utils.config import REFUSED_TRAIN_FLAGS, Hyperparameters, TrainConfig, choose_config, family_of
+from utils.config import REFUSED_TRAIN_FLAGS, Hyperparameters, TrainConfig, choose_config
 from utils.errors import UserError
+from utils.families import family_of
 
 # Flags that ablate.py and train.py have in common, with the same meaning.
 SHARED = ("data", "cfg", "weights", "scale", "epochs", "imgsz", "batch_size")

@@ -10,7 +10,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from data.index import load_dataset
+from data.scanning.load import load_dataset
 from data.synthetic.shapes import label_rows
 from utils.files import ROOT
 

@@ -80,7 +80,7 @@ def as_thing(module: nn.Module, v8: bool) -> Thing:
 
 def content_of(model: DetectionModel) -> dict[str, Any]:
     """What the program that the model's family is from would save of it, stripped."""
-    v8 = not model.objectness
+    v8 = not model.family.has_objectness
     model.model._rows = True
     rows = as_thing(model.model, v8)
     del model.model._rows

@@ -16,15 +16,15 @@ class Ensemble(nn.Module):
     """Detectors of the same classes; their boxes are pooled, and non-maximum suppression chooses
     among them.
 
-    files: where the members are from, for errors. objectness: as of each member. Raises UserError
-    if their class names differ, or if only some of them have an objectness in their rows.
+    files: where the members are from, for errors. family: as of each member. Raises UserError
+    if their class names differ, or if they are not of one family.
     """
 
     def __init__(self, members: Sequence[Any], files: Sequence[str]) -> None:
         super().__init__()
         self.members = nn.ModuleList(members)
         self.names = members[0].names
-        self.objectness = members[0].objectness
+        self.family = members[0].family
         self.stride = max(
             (member.stride for member in members), key=lambda stride: float(stride.max())
         )
@@ -34,7 +34,7 @@ class Ensemble(nn.Module):
                     f"--weights {file}: has other classes than {files[0]}; an ensemble needs the"
                     " same ones"
                 )
-            if member.objectness != self.objectness:
+            if member.family != self.family:
                 raise UserError(
                     f"--weights {file}: has another kind of head than {files[0]}, with anchors the"
                     " one and the other without; an ensemble needs the same kind"

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from models.common import Conv
-from models.graph.read import Graph, read_graph
+from models.graph.read import read_graph
+from models.graph.structure import Graph
 from models.weights.align import Place, align, align_places, find_places
 from models.yolo import DetectionModel
 from utils.checkpoint import Checkpoint
@@ -27,10 +28,6 @@ from utils.tables import text_table
 
 __all__ = ["Report", "align", "transfer", "upstream_keys"]
 LEVEL = re.compile(r"(m|cv2|cv3)\.(\d+)\.(.+)")  # of a head's tensors: branch, level, the rest
-CLASS_ROWS = {
-    "v5": re.compile(r"m\.\d+\.(weight|bias)"),
-    "v8": re.compile(r"cv3\.\d+\.2\.(weight|bias)"),
-}
 NEW_ROW, NOT_THERE, OTHER_SHAPE, KEPT = (
     "no such row there",
     "not there",
@@ -227,7 +224,7 @@ class _Row:
         if any(part in key for part in exclude):
             is_same = own.shape == value.shape and torch.equal(own, value.to(own))
             return (value, Entry(*where)) if is_same else (None, Entry(*where, KEPT))
-        has_classes = self.mine.is_head and CLASS_ROWS[self.graphs[1].family].fullmatch(
+        has_classes = self.mine.is_head and self.graphs[1].family.class_tensors.fullmatch(
             key.split(".", 2)[2]
         )
         if has_classes and self.classes != list(range(self.graphs[0].class_count)):
@@ -248,7 +245,7 @@ class _Row:
         knows, or None.
         """
         source, target = self.graphs
-        anchors, box = (target.anchors_per_level, 5) if target.family == "v5" else (1, 0)
+        anchors, box = target.anchors_per_level, target.family.class_offset
         rows = [anchors * (box + graph.class_count) for graph in (target, source)]
         if [own.shape[0], value.shape[0]] != rows or own.shape[1:] != value.shape[1:]:
             return None
