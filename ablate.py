@@ -27,7 +27,7 @@ from ablation.results import StudyResult, is_due, read_cells, read_failures, rea
 from ablation.setup import check_arms, fill_in, make_slots
 from ablation.statistics.planning import baseline_seeds, futile
 from ablation.statistics.scores import noise
-from ablation.statistics.verdicts import compare
+from ablation.statistics.verdicts import compare_arms
 from ablation.study import PLAIN, Arm, Cell, make_arms, make_cells
 from utils.cli import read_flags
 from utils.errors import run_main
@@ -147,7 +147,9 @@ def evaluate_study(
     """
     results, scores = read_cells(cells), read_scores(cells)
     controls = [arm.name for arm in arms if arm.is_aa]
-    verdicts = compare(scores, PLAIN, config.margin, controls=controls) if scores.get(PLAIN) else []
+    verdicts = (
+        compare_arms(scores, PLAIN, config.margin, controls=controls) if scores.get(PLAIN) else []
+    )
     by_name = {verdict.arm: verdict for verdict in verdicts}
     # All slots are alike. Latency is measured on the device of the first one.
     device = make_slots(config)[0].device

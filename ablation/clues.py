@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ablation.gates import Gate, Health
+from ablation.gates import GateStats, Health
 from ablation.report.summary import (
     SCORE,
     Cells,
@@ -126,7 +126,7 @@ def of_gates(health: Health | None) -> Iterator[Clue]:
     )
 
 
-def scale_of(gate: Gate) -> float:
+def scale_of(gate: GateStats) -> float:
     """1 for a gate that halves or doubles its input, 2 for a quarter or four times."""
     return abs(math.log2(max(abs(gate.mean), 1e-3)))
 

@@ -31,7 +31,7 @@ from utils.files import atomic_write
 GraphRows = Mapping[str, Any]
 
 MAX_ROUNDS, MIN_ROUNDS = 50, 5  # of timing a group of arms
-TIMING_SECONDS = 60.0  # of timing a group of arms, after MIN_ROUNDS
+GROUP_SECONDS = 60.0  # of timing a group of arms, after MIN_ROUNDS
 GROUP_SIZE = 8  # graphs in memory at a time, besides the baseline
 WARM_UP_PASSES = 2
 
@@ -59,7 +59,7 @@ def measure_costs(
     known = read_kept(kept)
     missing = {keys[name]: graph for name, graph in graphs.items() if keys[name] not in known}
     if missing:
-        known |= measure_graphs(graphs[PLAIN], missing, config.imgsz, device)
+        known |= cost_graphs(graphs[PLAIN], missing, config.imgsz, device)
         if kept is not None:
             write_kept(kept, known)
     return {name: known[key] for name, key in keys.items()}
@@ -93,7 +93,7 @@ def write_kept(path: Path, known: Mapping[str, Costs]) -> None:
         json.dump(entries, file, indent=1)
 
 
-def measure_graphs(
+def cost_graphs(
     plain: GraphRows, graphs: Mapping[str, GraphRows], imgsz: int, device: torch.device
 ) -> dict[str, Costs]:
     """Count the costs of graphs, and time them in groups, each in turn with the baseline.
@@ -144,7 +144,7 @@ def groups(names: Sequence[str], size: int) -> Iterator[Sequence[str]]:
 
 
 def time_in_turn(
-    models: Mapping[str, nn.Module], x: Tensor, seconds: float = TIMING_SECONDS
+    models: Mapping[str, nn.Module], x: Tensor, seconds: float = GROUP_SECONDS
 ) -> dict[str, tuple[float, float]]:
     """Time networks in rounds, each of which runs all of them once.
 

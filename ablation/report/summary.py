@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SCORE = "metrics/mAP_0.5:0.95"  # column of results.csv
 SIZES = {"ap_small": "small", "ap_medium": "medium", "ap_large": "large"}
-PARTS = ("loader", "forward", "backward", "optimizer")  # of an iteration, in timing.json
+TIMED_PARTS = ("loader", "forward", "backward", "optimizer")  # of an iteration, in timing.json
 Cells = Mapping[int, "CellResult"]  # the cells of one arm, by seed
 
 
@@ -165,7 +165,7 @@ def seconds_an_epoch(cell: CellResult) -> float | None:
     None if nothing was timed, as when the last process had only the scores left to compute.
     """
     timed = cell.timing.get("images", 0)
-    per_image = [cell.timing.get(part, 0.0) for part in PARTS]
+    per_image = [cell.timing.get(part, 0.0) for part in TIMED_PARTS]
     images = cell.metric("train_images") or timed / max(len(cell.curve), 1)
     return sum(per_image) * images if timed and images else None
 

@@ -12,7 +12,7 @@ import numpy as np
 from ablation.config import AA_SEEDS, StudyConfig
 from ablation.results import CellResult, Costs, StudyResult
 from ablation.statistics.scores import noise
-from ablation.statistics.verdicts import compare
+from ablation.statistics.verdicts import compare_arms
 from ablation.study import AA, PLAIN, Arm
 
 CLASSES = ("red", "white", "platelet")
@@ -118,7 +118,7 @@ def make_study(
         arms,
         cells,
         {},
-        compare(scores, PLAIN, controls=[AA]),
+        compare_arms(scores, PLAIN, controls=[AA]),
         noise(scores, PLAIN, [AA]),
         costs,
         {

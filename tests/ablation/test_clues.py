@@ -23,12 +23,12 @@ from ablation.clues import (
     of_parts,
     of_transfer,
 )
-from ablation.gates import Gate, Health
+from ablation.gates import GateStats, Health
 from ablation.results import CellResult
 from tests.ablation.fake import make_cell
 from tests.ablation.test_gates import constant_se, save_model, with_attention
 
-CALM = Gate("row", "SE", 0.9, 0.1, 0.0, 0.0, None)
+CALM = GateStats("row", "SE", 0.9, 0.1, 0.0, 0.0, None)
 PLAIN_CELLS = {seed: make_cell("plain", seed, 0.4) for seed in range(5)}
 
 

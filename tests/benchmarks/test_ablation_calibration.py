@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ablation.statistics.exact import holm
-from ablation.statistics.verdicts import compare
+from ablation.statistics.verdicts import compare_arms
 from benchmarks.ablation_calibration import MAKERS, TABLE_HEADERS, markdown_rows
 from benchmarks.ablation_methods import METHODS, guarded, step_down, t_tail
 from benchmarks.ablation_simulation import (
@@ -34,7 +34,7 @@ def test_the_benchmark_judges_as_the_command_does(change):
     study = {"none": study, "lost": lose_runs(study, rng), "extra": more_baseline(study, 2)}[change]
     signs = {"helps": 1, "hurts": -1, "no evidence": 0}
     expected = [
-        [signs[verdict.verdict] for verdict in compare(as_scores(one), "0")] for one in study
+        [signs[verdict.verdict] for verdict in compare_arms(as_scores(one), "0")] for one in study
     ]
     assert np.array_equal(guarded(study), expected)
     assert {-1, 0, 1} == set(np.unique(expected))

@@ -9,7 +9,7 @@ import pytest
 
 from ablation.statistics.planning import baseline_seeds, futile
 from ablation.statistics.scores import noise
-from ablation.statistics.verdicts import compare
+from ablation.statistics.verdicts import compare_arms
 from utils.errors import UserError
 from utils.seeds import stream
 
@@ -31,7 +31,7 @@ def study(
 
 
 def by_arm(*args, **options):
-    return {verdict.arm: verdict for verdict in compare(*args, **options)}
+    return {verdict.arm: verdict for verdict in compare_arms(*args, **options)}
 
 
 def test_verdicts_follow_the_intervals_and_p():
@@ -55,7 +55,7 @@ def test_one_arm_is_the_paired_t_test():
         "plain": dict.fromkeys(range(5), 0.3),
         "x": {seed: 0.3 + 0.01 * (seed + 1) for seed in range(5)},
     }
-    (verdict,) = compare(scores, "plain")
+    (verdict,) = compare_arms(scores, "plain")
     assert verdict.difference == pytest.approx(0.03)
     assert verdict.p == pytest.approx(0.01324, abs=1e-5)
     assert verdict.low == pytest.approx(0.03 - 2.776445 * 0.01 * math.sqrt(0.5), abs=1e-7)
@@ -78,7 +78,7 @@ def test_a_noisy_arm_has_a_wider_interval_than_a_quiet_one():
 
 
 def test_two_seeds_never_say_helps():
-    verdict, *_ = compare(study(6, seeds=2, sd=1e-5, a0=0.2), "plain")
+    verdict, *_ = compare_arms(study(6, seeds=2, sd=1e-5, a0=0.2), "plain")
     assert verdict.low > 0
     assert verdict.verdict == "no evidence"
     assert verdict.further_seeds >= 1
@@ -122,14 +122,14 @@ def test_an_arm_without_pairs_has_no_interval(seeds):
 def test_a_baseline_without_runs_gives_no_evidence():
     scores = study(2)
     scores["plain"] = {}
-    assert {verdict.verdict for verdict in compare(scores, "plain")} == {"no evidence"}
-    assert compare({"plain": {0: 0.1}}, "plain") == []
+    assert {verdict.verdict for verdict in compare_arms(scores, "plain")} == {"no evidence"}
+    assert compare_arms({"plain": {0: 0.1}}, "plain") == []
 
 
 def test_scores_that_do_not_vary_are_no_evidence():
     for gain in (0.0, 0.1):
         scores = {"plain": dict.fromkeys(range(4), 0.3), "x": dict.fromkeys(range(4), 0.3 + gain)}
-        (verdict,) = compare(scores, "plain")
+        (verdict,) = compare_arms(scores, "plain")
         assert verdict.verdict == "no evidence"
         assert "do not vary" in verdict.note
         assert math.isnan(verdict.p)
@@ -139,7 +139,7 @@ def test_scores_that_do_not_vary_are_no_evidence():
 def test_controls_are_a_family_of_their_own():
     """A control widens no interval of the other arms, and gets the interval of a single arm."""
     scores = study(3)
-    alone = compare(scores, "plain")
+    alone = compare_arms(scores, "plain")
     rng = stream("control")
     scores["A/A"] = {seed: 0.4 + rng.normal(0, 0.004) for seed in range(1000, 1005)}
     found = by_arm(scores, "plain", controls=["A/A"])
@@ -154,7 +154,7 @@ def test_controls_are_a_family_of_their_own():
 
 def test_a_correction_by_further_baseline_seeds_is_noted():
     scores = study(2)
-    assert all("other seeds" not in verdict.note for verdict in compare(scores, "plain"))
+    assert all("other seeds" not in verdict.note for verdict in compare_arms(scores, "plain"))
     scores["plain"] |= dict.fromkeys(range(5, 10), 0.39)
     for arm, verdict in by_arm(scores, "plain").items():
         pairs = 100 * np.mean([scores[arm][seed] - scores["plain"][seed] for seed in range(5)])
@@ -184,20 +184,20 @@ def test_a_control_is_not_asked_for_gains_or_further_seeds():
 )
 def test_impossible_input_is_refused(change, message):
     with pytest.raises(UserError, match=message):
-        compare(study(), **{"baseline": "plain", **change})
+        compare_arms(study(), **{"baseline": "plain", **change})
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_a_score_that_is_not_finite_is_refused(bad):
     scores = study()
     scores["a1"][3] = bad
-    for call in (lambda: compare(scores, "plain"), lambda: futile(scores, "plain", 0.005, 8)):
+    for call in (lambda: compare_arms(scores, "plain"), lambda: futile(scores, "plain", 0.005, 8)):
         with pytest.raises(UserError, match="a1, seed 3"):
             call()
 
 
 def test_sign_flip_beside_the_verdict_says_when_it_can_decide():
-    verdict = compare(study(6, seeds=8, a1=0.02), "plain")[1]
+    verdict = compare_arms(study(6, seeds=8, a1=0.02), "plain")[1]
     assert verdict.p_sign_flip == pytest.approx(6 * 2 / 256)
     assert "sign-flip" not in verdict.note
 
