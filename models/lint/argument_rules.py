@@ -13,9 +13,9 @@ from types import MappingProxyType
 from models.attention import ATTENTION
 from models.attention._arguments import SMALLEST_COUNT, read_list
 from models.attention._registry import options
-from models.graph.layers import LAYERS
-from models.graph.read import Graph, Row
-from models.graph.values import is_whole, shorten
+from models.graph.layers import layer_named
+from models.graph.structure import Graph, Row
+from models.graph.values import Arguments, is_whole, shorten
 from models.lint.finding import Context, Fix, LintFinding
 from models.lint.wiring_rules import GraphRule
 
@@ -24,7 +24,6 @@ from models.lint.wiring_rules import GraphRule
 LARGEST_OPTION = 64
 COUNTS = ("c_m", "c_n", "out_channels", "spatial_shape")
 LARGEST_KERNEL = 31
-Arguments = list[object] | dict[str, object]
 
 
 def attention_arguments(graph: Graph, context: Context) -> Iterator[LintFinding]:
@@ -123,7 +122,7 @@ def _takes_kernel(name: str) -> bool:
 
 def _takes_switch(name: str) -> bool:
     """Whether the argument after a block's output channels is True or False."""
-    layer, parameter = LAYERS.get(name), _second_argument(name)
+    layer, parameter = layer_named(name), _second_argument(name)
     return bool(layer and layer.repeats and parameter and isinstance(parameter.default, bool))
 
 
@@ -132,8 +131,8 @@ def _second_argument(name: str) -> inspect.Parameter | None:
 
     The constructor takes (self, inputs, outputs, …), or (self, inputs, outputs, repeats, …).
     """
-    layer = LAYERS.get(name)
-    if layer is None or layer.kind is None or layer.rule != "stack":
+    layer = layer_named(name)
+    if layer is None or layer.rule != "stack":
         return None
     parameters = list(inspect.signature(layer.kind.__init__).parameters.values())
     return next(iter(parameters[4 if layer.repeats else 3 :]), None)

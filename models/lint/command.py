@@ -50,7 +50,8 @@ def run_lint(paths: Sequence[str], *, scale: str = "", fix: bool = False, out: s
             print(f"error: {error}", file=sys.stderr)
             unreadable += 1
             continue
-        print(*linted.findings or [f"{path}: nothing found"], sep="\n")
+        lines = [str(finding) for finding in linted.findings] or [f"{path}: nothing found"]
+        print(*lines, sep="\n")
         found += len(linted.findings)
         if fix and linted.findings:
             write_fixed(linted, out)

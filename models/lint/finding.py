@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from models.graph.read import Graph
+from models.graph.structure import Graph
 
 Part = Literal["from", "args", "comment", "key", "name"]
 

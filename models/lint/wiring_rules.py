@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from models.attention import ATTENTION
 from models.graph import wiring
-from models.graph.read import Graph, unread_rows
+from models.graph.structure import Graph, unread_rows
 from models.graph.values import shorten
 from models.graph.wiring import Slip
 from models.lint.finding import Context, Fix, LintFinding, named

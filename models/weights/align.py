@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from models.attention import ATTENTION
 from models.blocks.rare import SPP
 from models.common import SPPF
-from models.graph.layers import find_layer, kind_of
-from models.graph.read import Graph, read_graph
-from models.graph.walk import PROBE, measure
+from models.graph.info import row_info
+from models.graph.read import read_graph
+from models.graph.structure import Graph
+from models.graph.walk import PROBE, measure_strides
 from models.heads.anchor_based import Detect
 from models.heads.anchor_free import DetectV8
 from models.yolo import parse_model
@@ -72,7 +72,7 @@ def find_places(graph: Graph) -> list[Place]:
     """The rows of a graph with their roles. Raises UserError if the graph cannot run."""
     with torch.device("meta"):
         network, _ = parse_model(graph, seed=0)
-    sizes = [height for height, _ in measure(network, graph).sizes]
+    sizes = [height for height, _ in measure_strides(network, graph).sizes]
     places: list[Place] = []
     trends = [(0, False)]  # turns so far and whether maps grow, of the image and of each row
     for row, layer in zip(graph.rows, network, strict=True):
@@ -85,7 +85,7 @@ def find_places(graph: Graph) -> list[Place]:
         place = Place(
             index=row.index,
             key=row.key,
-            kind=kind_of(find_layer(graph, row), graph) or ATTENTION[row.module],
+            kind=row_info(layer).kind,
             arguments=row.arguments,
             turns=turns,
             step=size / inputs[0],

@@ -1,4 +1,4 @@
-"""Weights from a checkpoint into a model whose graph has other rows, other numbers or other classes.
+"""Weights from a checkpoint into a model whose graph has other rows, numbers or classes.
 
 train.py, val.py, api/yolo.py and hubconf.py use transfer(). models/weights/align.py says which row
 is which. Within a row tensors match by name and shape; in the head levels match by stride and
@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from models.common import Conv
-from models.graph.read import Graph, read_graph
+from models.graph.read import read_graph
+from models.graph.structure import Graph
 from models.weights.align import Place, align_places, find_places
 from models.weights.report import TensorOutcome, TransferReport
 from models.yolo import DetectionModel

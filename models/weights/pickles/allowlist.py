@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.weights.pickles.builders import BUILDERS, INERT, STORAGES, are_sizes, new_object
-from models.weights.pickles.machine import Refused, printable
+from models.weights.pickles.checks import Refused, printable_text
 from models.weights.pickles.objects import (
     CopyBudget,
     PickledArray,
@@ -47,7 +47,9 @@ class Allowlist:
         text = f"{module}.{name}"
         if text in BUILDERS or text in STORAGES or text in INERT or _is_of_family(module, name):
             return PickledName(text)
-        raise Refused(f"names {printable(text)}, which no saved model needs; nothing of it was run")
+        raise Refused(
+            f"names {printable_text(text)}, which no saved model needs; nothing of it was run"
+        )
 
     def call(self, callee: object, arguments: object) -> object:
         """What a known name makes of its arguments. Raises Refused."""
@@ -84,7 +86,7 @@ class Allowlist:
         elif type(target) is PickledArray and target.values is None:
             target.values = self._array(state)
         else:
-            what = printable(getattr(target, "kind", target))
+            what = printable_text(getattr(target, "kind", target))
             raise Refused(f"gives a {what} a state that it never has")
 
     def fetch(self, identity: object) -> Tensor:

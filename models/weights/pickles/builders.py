@@ -15,7 +15,7 @@ from typing import TypeGuard
 import torch
 from torch import Tensor
 
-from models.weights.pickles.machine import Refused, as_key, printable
+from models.weights.pickles.checks import Refused, as_key, printable_text
 from models.weights.pickles.objects import (
     CopyBudget,
     PickledArray,
@@ -66,8 +66,8 @@ NUMBER_CODES = frozenset({"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", 
 MAX_DIMENSIONS = 8
 MAX_SIDE = 2**40  # of a tensor or array; products of it are compared with what the file holds
 MAX_PARTS = 100  # of a path
-Arguments = tuple[object, ...]
-Builder = Callable[[CopyBudget, Arguments], object]
+CallArguments = tuple[object, ...]
+Rebuild = Callable[[CopyBudget, CallArguments], object]
 
 
 def are_sizes(values: tuple[object, ...]) -> TypeGuard[tuple[int, ...]]:
@@ -83,7 +83,7 @@ def new_object(kind: object, arguments: object) -> PickledObject:
     Raises Refused for any other name, or with arguments.
     """
     if type(kind) is not PickledName or kind.text in BUILDERS or kind.text in STORAGES:
-        what = printable(getattr(kind, "text", kind))
+        what = printable_text(getattr(kind, "text", kind))
         raise Refused(f"makes an object of {what}, which is not a class of a model")
     if kind.text in INERT and kind.text not in NAMESPACES:
         raise Refused(f"makes an object of {kind.text}, which is not a class of a model")
@@ -92,7 +92,7 @@ def new_object(kind: object, arguments: object) -> PickledObject:
     return PickledObject(kind.text)
 
 
-def rebuild_tensor(_: CopyBudget, arguments: Arguments) -> object:
+def rebuild_tensor(_: CopyBudget, arguments: CallArguments) -> object:
     """(storage, offset, size, strides, requires_grad, hooks): a view [size] of the storage.
 
     All of it must lie inside the storage, with no more values than the storage has, so that a small
@@ -118,13 +118,13 @@ def rebuild_tensor(_: CopyBudget, arguments: Arguments) -> object:
     return storage.as_strided(size, stride, offset)
 
 
-def rebuild_parameter(_: CopyBudget, arguments: Arguments) -> object:
+def rebuild_parameter(_: CopyBudget, arguments: CallArguments) -> object:
     """(tensor, requires_grad, hooks): the tensor."""
     is_tensor = len(arguments) == 3 and isinstance(arguments[0], Tensor)
     return arguments[0] if is_tensor else NotImplemented
 
 
-def ordered_dict(budget: CopyBudget, arguments: Arguments) -> object:
+def ordered_dict(budget: CopyBudget, arguments: CallArguments) -> object:
     """() or a list of pairs: a dict, which keeps its order too."""
     match arguments:
         case ():
@@ -136,7 +136,7 @@ def ordered_dict(budget: CopyBudget, arguments: Arguments) -> object:
     return NotImplemented
 
 
-def make_set(budget: CopyBudget, arguments: Arguments) -> object:
+def make_set(budget: CopyBudget, arguments: CallArguments) -> object:
     """() or a list of keys: a set."""
     match arguments:
         case ():
@@ -146,7 +146,7 @@ def make_set(budget: CopyBudget, arguments: Arguments) -> object:
     return NotImplemented
 
 
-def torch_size(_: CopyBudget, arguments: Arguments) -> object:
+def torch_size(_: CopyBudget, arguments: CallArguments) -> object:
     """torch.Size of a tuple: the tuple."""
     match arguments:
         case (tuple(values),) if are_sizes(values):
@@ -154,10 +154,10 @@ def torch_size(_: CopyBudget, arguments: Arguments) -> object:
     return NotImplemented
 
 
-def joined(separator: str) -> Builder:
+def joined(separator: str) -> Rebuild:
     """A builder that writes the parts of a path or device as one text."""
 
-    def build(budget: CopyBudget, arguments: Arguments) -> object:
+    def build(budget: CopyBudget, arguments: CallArguments) -> object:
         if not all(type(part) in (str, int) for part in arguments) or len(arguments) > MAX_PARTS:
             return NotImplemented
         return budget.spend(separator.join(map(str, arguments)))
@@ -165,7 +165,7 @@ def joined(separator: str) -> Builder:
     return build
 
 
-def encoded(budget: CopyBudget, arguments: Arguments) -> object:
+def encoded(budget: CopyBudget, arguments: CallArguments) -> object:
     """(text, latin1): bytes, as protocol 2 writes them."""
     match arguments:
         case (str(text), "latin1" | "latin-1"):
@@ -173,18 +173,18 @@ def encoded(budget: CopyBudget, arguments: Arguments) -> object:
     return NotImplemented
 
 
-def dtype(_: CopyBudget, arguments: Arguments) -> object:
+def dtype(_: CopyBudget, arguments: CallArguments) -> object:
     """(code, align, copy) of numpy.dtype."""
     match arguments:
         case (str(code), bool() | int(), bool() | int()):
             if code in NUMBER_CODES:
                 return PickledDtype(code)
-            what = f"numpy.dtype('{printable(code)}')"
+            what = f"numpy.dtype('{printable_text(code)}')"
             raise Refused(f"has an array of {what}, which is not of plain numbers")
     return NotImplemented
 
 
-def scalar(_: CopyBudget, arguments: Arguments) -> object:
+def scalar(_: CopyBudget, arguments: CallArguments) -> object:
     """(dtype, bytes): a plain number."""
     match arguments:
         case (PickledDtype() as kind, bytes(content)):
@@ -193,7 +193,7 @@ def scalar(_: CopyBudget, arguments: Arguments) -> object:
     return NotImplemented
 
 
-def array(_: CopyBudget, arguments: Arguments) -> object:
+def array(_: CopyBudget, arguments: CallArguments) -> object:
     """(numpy.ndarray, (0,), b'b'): an array that is still to be filled."""
     match arguments:
         case (PickledName("numpy.ndarray"), (0,), b"b"):
@@ -201,7 +201,7 @@ def array(_: CopyBudget, arguments: Arguments) -> object:
     return NotImplemented
 
 
-def reconstructed(_: CopyBudget, arguments: Arguments) -> object:
+def reconstructed(_: CopyBudget, arguments: CallArguments) -> object:
     """(class, object, None), as protocols 0 and 1 make objects."""
     match arguments:
         case (PickledName() as kind, PickledName("builtins.object" | "__builtin__.object"), None):
@@ -212,7 +212,7 @@ def reconstructed(_: CopyBudget, arguments: Arguments) -> object:
 NUMPY_MODULES = ("numpy.core.multiarray", "numpy._core.multiarray")  # before and since numpy 2
 PATH_CLASSES = ("Path", "PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")
 BUILTINS = ("builtins", "__builtin__")  # of Python 3 and of the protocols that Python 2 reads
-BUILDERS: Mapping[str, Builder] = MappingProxyType(
+BUILDERS: Mapping[str, Rebuild] = MappingProxyType(
     {
         "torch._utils._rebuild_tensor_v2": rebuild_tensor,
         "torch._utils._rebuild_parameter": rebuild_parameter,

@@ -22,12 +22,12 @@ from collections.abc import Callable, Hashable
 from types import MappingProxyType
 from typing import Protocol, TypeVar
 
+from models.weights.pickles.checks import Refused, as_key, check_nesting, printable_text
+
 MAX_BYTES = 2**24  # of a pickle without its tensors; those of YOLO models have 0.1 to 1 million
 MAX_INSTRUCTIONS = 500_000  # a yolov5x6 has 0.1 million, twice that in a checkpoint of training
 MAX_MARKS = 200  # containers that are begun and not yet ended
-MAX_NESTING = 200  # containers within containers
 MAX_BITS = 64  # of an integer
-MAX_KEY_PARTS = 8  # of a tuple that is a key
 
 VALUE_OPCODES = frozenset(  # these push their argument
     {
@@ -58,12 +58,7 @@ CONSTANT_OPCODES = MappingProxyType(
 EMPTY_OPCODES: MappingProxyType[str, Callable[[], object]] = MappingProxyType(
     {"EMPTY_LIST": list, "EMPTY_DICT": dict, "EMPTY_SET": set}
 )
-SCALARS = (str, int, float, bool, bytes, type(None))
 Container = TypeVar("Container", list[object], dict[Hashable, object], set[Hashable])
-
-
-class Refused(Exception):
-    """What a file asks for and does not get. The text follows the file's name: "names os.system"."""
 
 
 class Meanings(Protocol):
@@ -86,12 +81,6 @@ class Meanings(Protocol):
 
     def fetch(self, identity: object) -> object:
         """What stands outside of the pickle under an identity, such as a tensor's storage."""
-
-
-def printable(value: object) -> str:
-    """Text of a file, or the type of another value, in at most 80 printable ASCII characters."""
-    line = ascii(value)[1:-1] if isinstance(value, str) else type(value).__name__
-    return line if len(line) <= 80 else line[:77] + "..."
 
 
 class Machine:
@@ -151,13 +140,13 @@ class Machine:
                     break
                 self._step(opcode.name, argument)
         except (ValueError, OverflowError) as error:
-            reason = printable(str(error))
+            reason = printable_text(str(error))
             raise Refused(f"is not a valid pickle after byte {position} ({reason})") from None
         if position + 1 != len(program):
             raise Refused(f"continues after its end at byte {position}")
         if len(self.stack) != 1 or self.below:
             raise Refused("ends in the middle of a value")
-        _check_nesting(self.stack[0])
+        check_nesting(self.stack[0])
         return self.stack[0]
 
     def _step(self, name: str, argument: object) -> None:
@@ -173,7 +162,9 @@ class Machine:
         elif name in self.actions:
             self.actions[name](argument)
         else:
-            of = "" if argument is None else f" of {printable(str(argument).replace(' ', '.'))}"
+            of = (
+                "" if argument is None else f" of {printable_text(str(argument).replace(' ', '.'))}"
+            )
             raise Refused(f"has the instruction {name}{of}, which saved models do not need")
 
     def _push(self, value: object) -> None:
@@ -260,53 +251,7 @@ class Machine:
         self.meanings.build(self._top(), state)
 
 
-def as_key(value: object) -> Hashable:
-    """A value that may be a key of a dict or set: a scalar or a short tuple of scalars.
-
-    Tuples within tuples are refused: if each contains the last one twice, a short file makes one
-    whose hash takes exponential time. Raises Refused.
-    """
-    is_flat = (
-        type(value) is tuple
-        and len(value) <= MAX_KEY_PARTS
-        and all(type(part) in SCALARS for part in value)
-    )
-    if (is_flat or type(value) in SCALARS) and isinstance(value, Hashable):
-        return value
-    raise Refused(f"has a {type(value).__name__} as a key, where text or a number is needed")
-
-
 def _pairs(values: list[object]) -> dict[Hashable, object]:
     if len(values) % 2:
         raise Refused("has a key without a value")
     return {as_key(key): value for key, value in zip(values[::2], values[1::2], strict=True)}
-
-
-def _check_nesting(root: object) -> None:
-    """Raise Refused for containers within containers beyond MAX_NESTING.
-
-    The search is breadth-first and visits each container once, so that neither a cycle nor shared
-    containers make it long.
-    """
-    seen, level = {id(root)}, [root]
-    for _ in range(MAX_NESTING):
-        found: list[object] = []
-        for value in level:
-            for part in _parts(value):
-                if id(part) not in seen:
-                    seen.add(id(part))
-                    found.append(part)
-        if not found:
-            return
-        level = found
-    raise Refused(f"has values more than {MAX_NESTING} levels deep")
-
-
-def _parts(value: object) -> list[object]:
-    """The containers directly in a value; the state of a PickledObject is one too."""
-    inner = getattr(value, "state", value)
-    if type(inner) is dict:
-        items: list[object] = list(inner.values())
-    else:
-        items = list(inner) if type(inner) in (list, tuple) else []
-    return [part for part in items if type(part) not in SCALARS]

@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from models.weights.pickles.machine import Refused
+from models.weights.pickles.checks import Refused
 
 MAX_COPIED = 2**21  # values and bytes that calls copy, all together
 AnySized = TypeVar("AnySized", bound=Sized)

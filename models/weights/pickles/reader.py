@@ -1,10 +1,9 @@
 """Reads checkpoints that other programs wrote with torch.save, without running anything in them.
 
 Such files are pickles, which may name any function and have it called when they are loaded. Here
-models/weights/pickles/machine.py follows their instructions, and models/weights/pickles/allowlist.py
-knows the few names that a model needs. There is no other way to read them, and no flag for one.
-models/weights/load.py calls read_foreign(), and models/weights/upstream/adopt.py makes a model of
-the result.
+machine.py follows their instructions, and allowlist.py knows the few names that a model needs.
+There is no other way to read them, and no flag for one. models/weights/load.py calls
+read_foreign(), and models/weights/upstream/adopt.py makes a model of the result.
 """
 
 from __future__ import annotations
@@ -21,7 +20,8 @@ import torch
 from torch import Tensor
 
 from models.weights.pickles.allowlist import Allowlist
-from models.weights.pickles.machine import Machine, Refused, printable
+from models.weights.pickles.checks import Refused, printable_text
+from models.weights.pickles.machine import Machine
 from utils.errors import UserError
 
 MAX_ENTRIES = 50_000  # of an archive
@@ -75,10 +75,10 @@ def _opened(path: Path) -> Iterator[Archive]:
             f"{path}: {error}; take a checkpoint from a source that you trust"
         ) from None
     except OSError as error:
-        reason = error.strerror or printable(str(error))
+        reason = error.strerror or printable_text(str(error))
         raise UserError(f"{path}: cannot be read ({reason}); check --weights") from None
     except ARCHIVE_ERRORS as error:
-        reason = printable(str(error))
+        reason = printable_text(str(error))
         raise UserError(
             f"{path}: is damaged or not a checkpoint ({reason}); get the file again"
         ) from None
@@ -121,7 +121,7 @@ class Archive:
         """
         entry = self.entries.get(name)
         if entry is None:
-            raise Refused(f"has no {printable(name)}, so torch.save did not write it")
+            raise Refused(f"has no {printable_text(name)}, so torch.save did not write it")
         if most is not None and entry.file_size > most:
             raise Refused(f"has {entry.file_size:,} bytes in {name}, where one word is needed")
         return self.archive.read(entry)
@@ -144,12 +144,12 @@ class Archive:
             entry = self.entries.get(f"data/{key}")
             if entry is None or entry.file_size != count * kind.itemsize:
                 held = "nothing" if entry is None else f"{entry.file_size:,} bytes"
-                declared = f"{printable(str(count))} values in data/{printable(key)}"
+                declared = f"{printable_text(str(count))} values in data/{printable_text(key)}"
                 raise Refused(f"declares {declared}, which holds {held}")
             self.storages[key] = self._values(self.read(f"data/{key}"), kind)
         values = self.storages[key]
         if values.dtype != kind or values.numel() != count:
-            raise Refused(f"declares data/{printable(key)} in two ways")
+            raise Refused(f"declares data/{printable_text(key)} in two ways")
         return values
 
     def _values(self, content: bytes, kind: torch.dtype) -> Tensor:
@@ -175,7 +175,7 @@ def _entries(archive: zipfile.ZipFile, length: int) -> dict[str, zipfile.ZipInfo
     names = [entry.orig_filename for entry in found]
     for name, times in Counter(names).items():
         if times > 1:
-            raise Refused(f"has {printable(name)} twice")
+            raise Refused(f"has {printable_text(name)} twice")
     folder = _folder(names)
     entries = {}
     for name, entry in zip(names, found, strict=True):
@@ -186,9 +186,9 @@ def _entries(archive: zipfile.ZipFile, length: int) -> dict[str, zipfile.ZipInfo
                 " from"
             )
         if not name.startswith(folder) or not ENTRY.fullmatch(inner) or entry.filename != name:
-            raise Refused(f"has an entry {printable(name)}, which torch.save does not write")
+            raise Refused(f"has an entry {printable_text(name)}, which torch.save does not write")
         if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size:
-            raise Refused(f"has {printable(name)} compressed, which torch.save never does")
+            raise Refused(f"has {printable_text(name)} compressed, which torch.save never does")
         entries[inner] = entry
     # Entries may overlap in a forged file, so that few bytes stand for many.
     if sum(entry.file_size for entry in found) > length:

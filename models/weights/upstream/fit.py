@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from models.common import Conv
-from models.graph.read import Graph, Row
+from models.graph.structure import Graph, Row
 from models.graph.values import shorten
-from models.graph.walk import measure
+from models.graph.walk import measure_strides
 from models.weights.pickles.objects import PickledObject
 from models.weights.upstream.graph import strides_of
 from models.weights.upstream.tree import Tree, activation_text, check_attributes, members
@@ -37,7 +37,7 @@ def fit_state(graph: Graph, tree: Tree) -> dict[str, Tensor]:
     """
     with torch.device("meta"):
         skeleton, _ = parse_model(graph, 0)
-    _check_strides(measure(skeleton, graph).strides, tree)
+    _check_strides(measure_strides(skeleton, graph).strides, tree)
     state: dict[str, Tensor] = {}
     for row, ours in zip(graph.rows, skeleton, strict=True):
         state |= _fit_row(row, ours, tree)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from models.attention import ATTENTION
-from models.graph.layers import LAYERS
+from models.graph.layers import layer_named
 from models.graph.read import KEYS, MOST_CLASSES
 from models.graph.rows import MOST_ROWS
 from models.graph.values import is_whole, shorten
@@ -83,7 +83,7 @@ def _read_row(number: int, row: object, module: object, tree: Tree) -> object:
     if attention and isinstance(module, PickledObject):
         name = ATTENTION[attention].__name__
         return [row[0], row[1], name, read_arguments(name, module, state, row[3])]
-    if not attention and row[2].removeprefix("torch.") not in LAYERS:
+    if not attention and layer_named(row[2]) is None:
         whole = module.kind if isinstance(module, PickledObject) else module
         raise UserError(
             f"row {number}: {shorten(row[2])} ({shorten(whole)}): is not a module of this project;"

@@ -29,15 +29,15 @@ OPTIONS = (
     "multi_scale",
     "close_mosaic",
 )
-HYPERPARAMETERS = frozenset(field.name for field in dataclasses.fields(Hyperparameters))
+HYP_FIELDS = frozenset(field.name for field in dataclasses.fields(Hyperparameters))
 OTHER_NAMES = {"batch": "batch_size", "nbs": "nominal_batch"}  # YOLOv8's
 # YOLOv5 multiplies these on the model by the numbers of classes and levels before it trains, so the
 # values there are not those of the user.
 SCALED = ("box", "cls", "obj")
-Values = dict[str, object]
+FieldValues = dict[str, object]
 
 
-def read_recipe(content: object, network: PickledObject) -> tuple[Values, Values]:
+def read_recipe(content: object, network: PickledObject) -> tuple[FieldValues, FieldValues]:
     """The options and hyperparameters of a foreign checkpoint.
 
     YOLOv5 keeps options under `opt`, with hyperparameters in them under `hyp`; YOLOv8 keeps both in
@@ -63,11 +63,11 @@ def read_recipe(content: object, network: PickledObject) -> tuple[Values, Values
         hyp = {key: value for key, value in of_network.items() if key not in SCALED} or options
     return (
         _accepted(options, OPTIONS, _takes_option),
-        _accepted(hyp, HYPERPARAMETERS, _takes_hyperparameter),
+        _accepted(hyp, HYP_FIELDS, _takes_hyperparameter),
     )
 
 
-def _mapping(value: object) -> Values:
+def _mapping(value: object) -> FieldValues:
     """A mapping of plain values under our names; {} for anything else."""
     try:
         found = plain_value(value)
@@ -79,8 +79,8 @@ def _mapping(value: object) -> Values:
 
 
 def _accepted(
-    values: Values, known: Collection[str], takes: Callable[[str, object], bool]
-) -> Values:
+    values: FieldValues, known: Collection[str], takes: Callable[[str, object], bool]
+) -> FieldValues:
     return {key: value for key, value in values.items() if key in known and takes(key, value)}
 
 

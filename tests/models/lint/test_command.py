@@ -143,8 +143,12 @@ def test_unreadable_files_and_contradictory_flags(
         printed = capsys.readouterr()
         assert "models/yolov8s_CBAM.yaml: nothing found" in printed.out
         assert name in printed.err
-    for flags in (["--fix"], ["--lint", "a", "b", "--fix", "--out", "c"], ["--lint", "a", "--out", "c"],
-                  ["--lint", "a", "--all"]):  # fmt: skip
+    for flags in (
+        ["--fix"],
+        ["--lint", "a", "b", "--fix", "--out", "c"],
+        ["--lint", "a", "--out", "c"],
+        ["--lint", "a", "--all"],
+    ):
         assert run_main(main, flags) == 2
 
 

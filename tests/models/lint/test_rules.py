@@ -1,4 +1,4 @@
-"""The rules against files as people share them, in tests/golden/lint, each with all its findings."""
+"""The rules against files as people share them, in tests/golden/lint, with all findings."""
 
 from __future__ import annotations
 

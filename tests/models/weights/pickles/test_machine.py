@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from models.weights.pickles.machine import Machine, Refused, printable
+from models.weights.pickles.checks import Refused, printable_text
+from models.weights.pickles.machine import Machine
 
 THINGS = [
     None,
@@ -75,6 +76,6 @@ def test_names_are_asked_for_and_never_imported() -> None:
 
 
 def test_what_a_file_says_is_shown_on_one_line() -> None:
-    assert printable("a\nb\x1b[0m" + "c" * 200).isprintable()
-    assert len(printable("x" * 500)) == 80
-    assert printable([1]) == "list"
+    assert printable_text("a\nb\x1b[0m" + "c" * 200).isprintable()
+    assert len(printable_text("x" * 500)) == 80
+    assert printable_text([1]) == "list"

@@ -235,8 +235,11 @@ def arrays() -> Iterator[Case]:
     for code in ("O8", "V8", "S4", "M8", "f16"):
         yield "numpy", f"dtype {code}", run(dtype + value((code, False, True)) + b"R")
     real = dtype + value(("f8", False, True)) + b"R"
-    for label, shape, content in (("too few bytes", (4,), "abc"), ("huge", (2**30, 2**10), "abcdefgh"),
-                                  ("negative", (-1,), "abcdefgh")):  # fmt: skip
+    for label, shape, content in (
+        ("too few bytes", (4,), "abc"),
+        ("huge", (2**30, 2**10), "abcdefgh"),
+        ("negative", (-1,), "abcdefgh"),
+    ):
         state = (
             b"(K\x01"
             + value(shape)
@@ -262,9 +265,17 @@ def archives() -> Iterator[Case]:
     bad = HEAD + value(call("os", "system", COMMAND)) + STOP
     entries = [("best/data.pkl", good), ("best/data/0", storages[0])]
     for entry in (
-        "../evil", "/etc/evil", "best/../evil", "best\\data\\1", "other/data.pkl", "best/data/x", "best/evil.py",
-        "best/data/0/../../evil", "C:/evil", "best/.data/../evil",
-    ):  # fmt: skip
+        "../evil",
+        "/etc/evil",
+        "best/../evil",
+        "best\\data\\1",
+        "other/data.pkl",
+        "best/data/x",
+        "best/evil.py",
+        "best/data/0/../../evil",
+        "C:/evil",
+        "best/.data/../evil",
+    ):
         yield "path in the zip", entry, archive([*entries, (entry, b"x")])
     yield "path in the zip", "the folder is ..", archive([("../data.pkl", good)])
     yield "path in the zip", "no folder", archive([("data.pkl", good)])

@@ -84,8 +84,23 @@ def test_attention_takes_its_arguments_from_the_instance(tmp_path: Path) -> None
     )  # row 5 of the file, which counts the attention row
 
 
-@pytest.mark.parametrize("name", ["SE", "CBAM", "ECA", "GAM", "BAM", "CoordAttention", "TripletAttention", "NAM",
-                                  "DoubleAttention", "GlobalContext", "LSKA", "ACmix"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        "SE",
+        "CBAM",
+        "ECA",
+        "GAM",
+        "BAM",
+        "CoordAttention",
+        "TripletAttention",
+        "NAM",
+        "DoubleAttention",
+        "GlobalContext",
+        "LSKA",
+        "ACmix",
+    ],
+)
 def test_arguments_from_shapes(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -275,8 +290,12 @@ def test_modules_shared_over_and_over_end(tmp_path: Path) -> None:
 
 def test_a_state_dict_needs_its_graph(tmp_path: Path) -> None:
     model = fresh(GRAPH)
-    upstream = {key.replace("model.4.", "model.5.").replace("model.5.m", "model.6.m").replace(
-        "model.5.anchors", "model.6.anchors"): value for key, value in model.state_dict().items()}  # fmt: skip
+    upstream = {
+        key.replace("model.4.", "model.5.")
+        .replace("model.5.m", "model.6.m")
+        .replace("model.5.anchors", "model.6.anchors"): value
+        for key, value in model.state_dict().items()
+    }
     torch.save(upstream, tmp_path / "state.pt")
     bare = read_weights(tmp_path / "state.pt")
     assert bare.graph == {}

@@ -13,8 +13,9 @@ def test_values_that_our_programs_refuse_are_dropped() -> None:
     bad = {"imgsz": 3, "epochs": "many", "seed": True, "data": "/etc/passwd"}
     content = {"opt": {**bad, "batch_size": 8, "patience": 5, "label_smoothing": 0, "hyp": hyp}}
     assert read_recipe(content, PickledObject("x", {})) == (
-        {"batch_size": 8, "patience": 5, "label_smoothing": 0}, {"momentum": 0.9}
-    )  # fmt: skip
+        {"batch_size": 8, "patience": 5, "label_smoothing": 0},
+        {"momentum": 0.9},
+    )
 
 
 def test_gains_that_yolov5_scaled_on_the_model_are_not_taken() -> None:
@@ -23,9 +24,9 @@ def test_gains_that_yolov5_scaled_on_the_model_are_not_taken() -> None:
 
 
 def test_yolov8s_names_and_files_without_a_recipe() -> None:
-    assert read_recipe({"train_args": {"batch": 4, "nbs": 32, "dfl": 1.0}}, PickledObject("x", {})) == (
-        {"batch_size": 4}, {"nominal_batch": 32, "dfl": 1.0}
-    )  # fmt: skip
+    assert read_recipe(
+        {"train_args": {"batch": 4, "nbs": 32, "dfl": 1.0}}, PickledObject("x", {})
+    ) == ({"batch_size": 4}, {"nominal_batch": 32, "dfl": 1.0})
     assert read_recipe(PickledObject("x"), PickledObject("x", {"args": {"imgsz": 96}}))[0] == {
         "imgsz": 96
     }
