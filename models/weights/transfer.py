@@ -198,8 +198,8 @@ class _RowPair:
         rows = [anchors * (box + graph.class_count) for graph in (target, source)]
         if [own.shape[0], value.shape[0]] != rows or own.shape[1:] != value.shape[1:]:
             return None
-        mixed = own.clone().unflatten(0, (anchors, -1))
-        theirs = value.to(own).unflatten(0, (anchors, -1))
+        mixed: Tensor = own.clone().unflatten(0, (anchors, -1))
+        theirs: Tensor = value.to(own).unflatten(0, (anchors, -1))
         mixed[:, :box] = theirs[:, :box]
         for number, other in enumerate(self.classes):
             if other is not None:
