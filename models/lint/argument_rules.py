@@ -61,6 +61,7 @@ def _misplaced(graph: Graph, row: Row) -> tuple[str, Arguments | None]:
     if values.get("c_n") == 1 and "c_n" in options(kind):
         return f"{shorten(given)}: c_n = 1 makes all pixels of the output equal", {}
     for name, value in values.items():
+        # SimAM's e_lambda is about 1e-4, so that any whole number there is a count.
         is_count = is_whole(value) and value > LARGEST_OPTION and name not in COUNTS
         if is_count or (name == "e_lambda" and is_whole(value) and value >= SMALLEST_COUNT):
             what = f"{shorten(given)}: {name} = {value} looks like a channel count"
@@ -83,7 +84,7 @@ def _options_of(graph: Graph, row: Row) -> dict[str, object]:
 
 def _without_counts(values: Sequence[object]) -> list[object]:
     """A list of arguments without the channel counts at its start."""
-    first, *rest = values
+    first, *rest = values  # [512, …] or, as tutorials write it for c1 and c2, [512, 512, …]
     return rest[1:] if rest[:1] == [first] else rest
 
 

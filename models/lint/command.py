@@ -125,6 +125,7 @@ def free_name(path: Path, fixes: Sequence[Fix], text: str) -> Path:
     Returns:
         NAME_fixed.yaml, or the first of NAME_fixed2.yaml, … that is free or has this text already.
     """
+    # The scale is part of a file's name, so the fix of a name must reach the copy's name.
     stem = next((str(fix.value) for fix in fixes if fix.part == "name"), path.stem)
     number = 1
     while True:

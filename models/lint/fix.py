@@ -136,6 +136,7 @@ def try_out(content: Mapping[str, object]) -> Context:
     """
     graph, sizes, notes = None, list[tuple[int, int]](), list[str]()
     try:
+        # A checkpoint's graph says how many channels images have; files do not need to.
         graph = read_graph({"ch": 3, **content})
         with torch.device("meta"):
             skeleton, notes = parse_model(graph, 0)

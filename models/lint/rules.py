@@ -57,6 +57,7 @@ def what_stops(context: Context) -> Iterator[LintFinding]:
     """The error that keeps the graph from being built or from running."""
     if context.error:
         text = context.error.removeprefix(f"{context.file}: ")
+        # Errors of graphs begin with file and row, which the finding has as fields.
         row = re.match(r"row (\d+): ", text)
         what = text[row.end() :] if row else text
         yield context.finding(int(row[1]) if row else -1, "error", what)
@@ -106,6 +107,7 @@ def _all_findings(
 
 def _reference(finding: LintFinding) -> tuple[str | int, ...]:
     """The place of a finding; where no fix gives it, all faults of one reference are one place."""
+    # "Detect reads row 14, Concat: …": the text before the colon names the reference.
     if finding.fix is None and finding.rule in ("head", "size", "levels", "twice"):
         return (finding.row, finding.what.split(":")[0])
     return finding.place

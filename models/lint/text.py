@@ -140,6 +140,7 @@ class TextContext:
 
 def wrong_comments(context: TextContext) -> Iterator[LintFinding]:
     """Comments that name another row than theirs, or another level or stride than the map has."""
+    # Sizes are those of the fixed graph: a graph that stops has no sizes for its later rows.
     for row in range(len(context.document.rows)):
         comment = context.document.comment_of(row)
         if comment is None:
@@ -236,6 +237,7 @@ def _heard_name(stem: str, scales: list[str]) -> str:
     yolov8s_CBAM is the result for yolov8_s_CBAM, YOLOv8s_CBAM and v8s_CBAM, yolov8s-CBAM that for
     yolov8-CBAM-s.
     """
+    # guess_scale recognizes lower-case names with "yolo" only.
     lowered = re.sub("yolo", "yolo", stem, flags=re.IGNORECASE)
     lowered = re.sub(r"^v?(?=\d+[nslmx](?![A-Za-z0-9]))", "yolov", lowered)
     spelt = LETTER.search(lowered)
@@ -244,6 +246,7 @@ def _heard_name(stem: str, scales: list[str]) -> str:
     letter = next((part for part in re.split(r"[-_. ]", lowered) if part in scales), "")
     if not letter or not MODEL_VERSION.search(lowered):
         return ""
+    # The letter stands somewhere behind the version: remove it there, and append it to the version.
     bare = re.sub(rf"[-_. ]{re.escape(letter)}(?=[-_. ]|$)", "", lowered, count=1)
     return MODEL_VERSION.sub(rf"\g<0>{letter}", bare, count=1)
 

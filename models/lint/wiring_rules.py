@@ -32,6 +32,8 @@ def _finding(graph: Graph, slip: Slip, rule: str, why: str) -> LintFinding:
 
 def head_joins(graph: Graph, context: Context) -> Iterator[LintFinding]:
     """A head that reads a Concat or an Upsample, whose map no block has worked on."""
+    # In YOLO's graphs a block follows every join. A head that reads the join itself is most often
+    # one row off, so the slip that explains this, if there is one, gives the fix.
     head = graph.rows[-1]
     early = wiring.early(graph, context.sizes) if len(graph.rows) > 1 else ()
     found = {slip.position: slip for slip in early if slip.reader is head}
@@ -44,6 +46,8 @@ def head_joins(graph: Graph, context: Context) -> Iterator[LintFinding]:
 
 def attention_bypassed(graph: Graph, context: Context) -> Iterator[LintFinding]:
     """A row that takes a map before the attention that works on it."""
+    # A stage that goes on with attention only is complete: the reader passes by that attention. Other
+    # early references are explained by the rules below.
     early = [slip for slip in wiring.early(graph, context.sizes) if _only_attention(graph, slip)]
     for slip in [*early, *wiring.passing(graph)]:
         yield _finding(
@@ -68,6 +72,8 @@ def number_not_moved(graph: Graph, context: Context) -> Iterator[LintFinding]:
 
 def _inserted(graph: Graph, slip: Slip, context: Context) -> str:
     """The attention rows whose insertion explains a slip, or "" if insertions do not."""
+    # Only attention counts as inserted: other rows have no mark by which the old numbers of the rows
+    # after them would be known.
     if wiring.moved(graph, slip.read, context.sizes, slip.reader) != slip.meant:
         return ""
     above = [row.index for row in graph.rows[: slip.meant] if row.module in ATTENTION]

@@ -61,6 +61,7 @@ def transfer(
     own, used = model.state_dict(), set[str]()
     new, outcomes = dict[str, Tensor](), list[TensorOutcome]()
     for mine in mine_all:
+        # Rows of the model without a counterpart are listed too: their tensors start fresh.
         row = _RowPair(graphs, mine, found.get(mine.index), classes)
         for key in (key for key in own if key.startswith(f"model.{mine.key}.")):
             name = row.source_key(key)
@@ -183,6 +184,8 @@ class _RowPair:
         mixed, missing = self._mix_classes(own, value), self.classes.count(None)
         if mixed is None:
             return None, TensorOutcome(*where, OTHER_SHAPE)
+        # An entry for new classes stays fresh. Objectness and boxes are copied, so with anchors a part
+        # of the tensor is always taken; without anchors perhaps nothing is.
         note = f"{missing} of {len(self.classes)} classes are new" if missing else ""
         is_part = bool(note) and not torch.equal(mixed, own)
         return mixed if is_part or not note else None, TensorOutcome(*where, note, is_part)
@@ -217,7 +220,9 @@ def match_classes(source: Mapping[int, str], target: Mapping[int, str]) -> list[
         [str(names[number]).strip().casefold() for number in sorted(names)]
         for names in (source, target)
     )
+    # Reversed, so that the first of several equal names counts.
     numbers = {name: number for number, name in reversed(list(enumerate(theirs)))}
+    # Numbers say nothing about what the classes are, so they cannot match names or each other.
     are_numbers = is_unnamed(source) or is_unnamed(target)
     if mine == theirs or (
         len(mine) == len(theirs) and (are_numbers or not set(mine) & set(theirs))

@@ -196,6 +196,7 @@ class Machine:
         return marked
 
     def _put(self, index: object) -> None:
+        # A real pickler writes each entry once, so a second value is a sign of manipulation.
         if index in self.memo:
             raise Refused(f"writes entry {index} of its memo twice")
         self.memo[index] = self._top()

@@ -52,6 +52,7 @@ def adopt(foreign: ForeignFile) -> Checkpoint:
 def _find_network(content: object) -> PickledObject | None:
     """The averaged network if there is one, else the plain one; None for a bare state dict."""
     if isinstance(content, dict):
+        # Both programs evaluate the averaged network; stripped files have it under "model".
         found = [content.get(name) for name in ("ema", "model")]
         content = next((network for network in found if isinstance(network, PickledObject)), None)
     elif not isinstance(content, PickledObject):
@@ -122,6 +123,8 @@ def with_graph(
     keys = {str(row.index): row.key for row in checked.rows}
     rows = {key.split(".")[1] for key in checkpoint.state if key.startswith("model.")}
     state = checkpoint.state
+    # Keys that count all rows have one for the last row's number, which ours have only in graphs
+    # without attention, where both are the same.
     if str(last.index) in rows and all(row.isdigit() for row in rows):
         state = {_renamed(key, keys): value for key, value in state.items()}
     kernel = "cv3.0.2.weight" if checked.family == "v8" else "m.0.weight"
@@ -131,7 +134,7 @@ def with_graph(
             f"{where}: has no {kernel} in row {last.index}, so it is not a state dict of"
             f" {checked.file}"
         )
-    outputs = found.shape[0]
+    outputs = found.shape[0]  # of the class branch, or anchors * (5 + classes)
     count = outputs if checked.family == "v8" else outputs // checked.anchors_per_level - 5
     names = {number: str(number) for number in range(count)}
     return replace(checkpoint, graph={**graph, "nc": count}, names=names, state=state)

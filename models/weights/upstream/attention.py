@@ -114,6 +114,7 @@ def _gam(_: PickledObject, state: State) -> Options:
 
 
 def _double(_: PickledObject, state: State) -> Options:
+    # Forks return the output alone; this project's module can add the input to it.
     sizes = {"c_m": state["convA.weight"].shape[0], "c_n": state["convB.weight"].shape[0]}
     return {**sizes, "reconstruct": "conv_reconstruct.weight" in state, "residual": False}
 
@@ -130,6 +131,7 @@ def _context(_: PickledObject, state: State) -> Options:
 
 
 def _acmix(module: PickledObject, state: State) -> Options:
+    # The number of heads and the kernel do not show in the shapes.
     found = {name: _attribute(module, name) for name in ("kernel_att", "head", "stride")}
     return {"out_channels": state["conv1.weight"].shape[0], **found}
 

@@ -37,6 +37,7 @@ def fit_state(graph: Graph, tree: Tree) -> dict[str, Tensor]:
     """
     with torch.device("meta"):
         skeleton, _ = parse_model(graph, 0)
+    # Strides follow from the graph. Others in the file show that its parser built another network.
     _check_strides(measure_strides(skeleton, graph).strides, tree)
     state: dict[str, Tensor] = {}
     for row, ours in zip(graph.rows, skeleton, strict=True):

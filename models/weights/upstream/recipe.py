@@ -85,6 +85,7 @@ def _accepted(
 
 
 def _takes_option(key: str, value: object) -> bool:
+    # build() accepts a value of any type where the default is None.
     usual = type(getattr(TrainConfig(), key))
     try:
         build(TrainConfig, {key: value})

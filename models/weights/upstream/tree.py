@@ -72,6 +72,7 @@ def read_tree(root: PickledObject) -> Tree:
         count += 1 + sum(
             len(members(module, kind)) for kind in ("_modules", "_parameters", "_buffers")
         )
+        # A module may occur at many paths: 25 levels of two references each are 2 ** 25 paths.
         if count > MAX_MEMBERS:
             raise UserError(f"has more than {MAX_MEMBERS:,} modules and tensors")
         tree.modules[path] = module
@@ -142,6 +143,7 @@ def plain_value(value: object, level: int = 0, budget: list[int] | None = None) 
     Raises:
         UserError: The value is too large, too deep, or contains anything else.
     """
+    # The budget is shared by all levels, so values that are referred to many times count each time.
     budget = [MAX_OPTIONS] if budget is None else budget
     budget[0] -= 1
     if budget[0] < 0 or level > MAX_OPTION_LEVELS:
@@ -205,6 +207,7 @@ def _attributes(ours: nn.Module, theirs: PickledObject) -> Iterator[tuple[str, o
 
 def _pair(value: object) -> object:
     """Height and width of a window as a pair; one number stands for both."""
+    # nn.Upsample makes a float of the scale_factor that it was given.
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, (list, tuple)):
