@@ -45,6 +45,7 @@ from utils.device import autocast, memory_text, peak_memory_mb
 from utils.errors import UserError, run_main
 from utils.seeds import stream
 from utils.signals import StopRequested, StopSignal
+from utils.sizes import side_step, whole_side
 from utils.structures import Batch, Metrics
 from utils.tables import area_line
 
@@ -197,9 +198,9 @@ def to_device(run: Run, batch: Batch, iteration: int) -> tuple[torch.Tensor, tor
     if run.config.multi_scale:
         generator = stream(run.config.seed, "multi-scale", iteration)
         height, width = images.shape[-2:]
-        stride = max(int(run.model.stride.max()), 32)
+        stride = side_step(run.model.stride)
         factor = multi_scale_size(generator, run.config.imgsz, stride) / max(height, width)
-        size = [-(-int(side * factor) // stride) * stride for side in (height, width)]
+        size = [whole_side(int(side * factor), stride) for side in (height, width)]
         images = torch.nn.functional.interpolate(
             images, size=size, mode="bilinear", align_corners=False
         )

@@ -52,9 +52,3 @@ def synchronised_time(device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()
-
-
-def fitting_size(size: tuple[int, int], stride: int) -> tuple[int, int]:
-    """(height, width) in pixels, rounded up to multiples of the stride."""
-    height, width = (-(-side // stride) * stride for side in size)
-    return height, width

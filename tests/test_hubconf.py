@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import hubconf
-from hubconf import HubResults
+from api.hub_results import HubResults
 from models.yolo import DetectionModel
 from tests.tiny import lively, write_free_graph, write_graph
 from utils import checkpoint as checkpoints

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.evaluation.metrics import PROTOCOLS
 from utils.cli import flag
-from utils.errors import UserError
+from utils.errors import UserError, require
+from utils.families import V8
+from utils.flags import shared
+from utils.nms import NMSSettings
 
 # Above it the ends of the precision-recall curves are missing and mAP is too low.
 CONF_OF_MAP = 0.001
@@ -43,29 +45,19 @@ class ValConfig:
     data: str = flag("", "data set YAML; if left out the one the checkpoint was trained on")
     batch_size: int = flag(32, "images per batch", aliases=("--batch",))
     imgsz: int = flag(640, "longer side of the images, pixels", aliases=("--img", "--img-size"))
-    conf_thres: float = flag(CONF_OF_MAP, "lowest confidence of a detection", aliases=("--conf",))
-    iou_thres: float | None = flag(
-        None,
-        "overlap above which the less confident of two boxes is dropped; if left out 0.6, for "
-        "graphs without anchors 0.7",
-        kind=float,
-        aliases=("--iou",),
-    )
-    max_det: int = flag(300, "most detections per image")
-    protocol: str = flag(
-        "yolov5",
-        "whose rule mAP is computed by; scores by different rules must not be compared",
-        choices=PROTOCOLS,
-    )
+    conf_thres: float = shared("conf_thres", CONF_OF_MAP)
+    iou_thres: float | None = shared("validation_iou")
+    max_det: int = shared("max_det")
+    protocol: str = shared("protocol")
     task: str = flag(
         "val",
         "the split to score, or speed, or study (accuracy and time over image sizes)",
         choices=(*SPLITS, "speed", "study"),
     )
-    device: str = flag("", "CUDA device such as 0, or cpu, or mps; '' chooses")
-    workers: int = flag(8, "most loader processes; the machine's cores limit it too")
-    single_cls: bool = flag(False, "treat all classes as one")
-    augment: bool = flag(False, "test-time augmentation: three scales, one mirrored")
+    device: str = shared("device")
+    workers: int = shared("workers")
+    single_cls: bool = shared("single_cls")
+    augment: bool = shared("augment")
     verbose: bool = flag(False, "print a row for each class however many there are")
     save_txt: bool = flag(False, "write detections as labels/*.txt")
     save_hybrid: bool = flag(
@@ -73,27 +65,24 @@ class ValConfig:
     )
     save_conf: bool = flag(False, "add the confidence to each row of --save-txt")
     save_json: bool = flag(False, "write detections as COCO JSON and score them by COCO's protocol")
-    project: str = flag("runs/val", "folder of runs")
-    name: str = flag("exp", "name of this run")
-    exist_ok: bool = flag(False, "write into project/name even if it exists")
-    half: bool = flag(False, "half precision (CUDA)")
-    noplots: bool = flag(False, "draw no images")
+    project: str = shared("project", "runs/val")
+    name: str = shared("name")
+    exist_ok: bool = shared("exist_ok")
+    half: bool = shared("half")
+    noplots: bool = shared("noplots")
 
     def __post_init__(self) -> None:
-        minima = {
-            "--batch-size": (self.batch_size, 1),
-            "--imgsz": (self.imgsz, 32),
-            "--max-det": (self.max_det, 1),
-            "--workers": (self.workers, 0),
-        }
-        for name, (value, least) in minima.items():
-            if value < least:
-                raise UserError(f"{name}={value}: must be at least {least}")
-        for name, share in (("--conf-thres", self.conf_thres), ("--iou-thres", self.iou_thres)):
-            if share is not None and not 0 <= share <= 1:
-                raise UserError(f"{name}={share}: must be in 0..1")
+        for name, value, least in (
+            ("--batch-size", self.batch_size, 1),
+            ("--imgsz", self.imgsz, 32),
+            ("--workers", self.workers, 0),
+        ):
+            require(value >= least, name, value, f"must be at least {least}")
+        # NMSSettings checks the thresholds, by the same rule for every family.
+        iou = V8.validation_iou if self.iou_thres is None else self.iou_thres
+        NMSSettings(self.conf_thres, iou, self.max_det)
         if self.attention_init and not self.attention:
             raise UserError(
-                f"--attention-init {self.attention_init}: says how the modules of --attention start; give"
-                " that too"
+                f"--attention-init {self.attention_init}: says how the modules of --attention start;"
+                " give those too"
             )

@@ -132,6 +132,16 @@ class Console:
             )
 
 
+class SilentConsole(Console):
+    """Counts frames and prints nothing."""
+
+    def show(self, found: Found) -> None:
+        self.frames += 1
+
+    def close(self, shape: tuple[int, int]) -> None:
+        """Print no times."""
+
+
 def why_no_window() -> str:
     """The reason why --view-img cannot show anything on this machine; "" if it can."""
     import cv2

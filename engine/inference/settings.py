@@ -10,6 +10,7 @@ from utils.cli import flag
 from utils.errors import UserError
 from utils.families import V8, Family
 from utils.files import next_folder
+from utils.flags import shared
 from utils.nms import NMSSettings
 
 USUAL_SIZE = 640
@@ -34,16 +35,10 @@ class DetectConfig:
         kind=int,
         aliases=("--img", "--img-size"),
     )
-    conf_thres: float = flag(0.25, "lowest confidence to report", aliases=("--conf",))
-    iou_thres: float | None = flag(
-        None,
-        "overlap above which the less confident of two boxes is dropped; if left out 0.45, for "
-        "graphs without anchors 0.7",
-        kind=float,
-        aliases=("--iou",),
-    )
-    max_det: int = flag(1000, "most detections per image")
-    device: str = flag("", "CUDA device such as 0, or cpu, or mps; '' chooses")
+    conf_thres: float = shared("conf_thres")
+    iou_thres: float | None = shared("detection_iou")
+    max_det: int = shared("max_det", 1000)
+    device: str = shared("device")
     view_img: bool = flag(False, "show the results in a window, where there is a display")
     save_txt: bool = flag(False, "write labels/NAME.txt")
     save_format: int = flag(
@@ -56,15 +51,15 @@ class DetectConfig:
     save_crop: bool = flag(False, "write each object as an image of its own")
     nosave: bool = flag(False, "write no annotated images and videos")
     classes: tuple[int, ...] = flag([], "report these class numbers only", kind=int)
-    agnostic_nms: bool = flag(False, "let boxes of different classes suppress each other")
-    augment: bool = flag(False, "test-time augmentation: three scales, one mirrored")
-    project: str = flag("runs/detect", "folder of runs")
-    name: str = flag("exp", "name of this run")
-    exist_ok: bool = flag(False, "write into project/name even if it exists")
+    agnostic_nms: bool = shared("agnostic_nms")
+    augment: bool = shared("augment")
+    project: str = shared("project", "runs/detect")
+    name: str = shared("name")
+    exist_ok: bool = shared("exist_ok")
     line_thickness: int = flag(0, "width of box lines, pixels; 0 chooses by the size of the image")
     hide_labels: bool = flag(False, "draw boxes without names and confidences")
     hide_conf: bool = flag(False, "draw names without confidences")
-    half: bool = flag(False, "half precision (CUDA)")
+    half: bool = shared("half")
     vid_stride: int = flag(1, "search only every n-th frame of videos and streams")
 
     def __post_init__(self) -> None:

@@ -34,12 +34,14 @@ from models.weights.transfer import transfer
 from models.weights.upstream.adopt import with_graph
 from models.yolo import DetectionModel
 from utils.checkpoint import Checkpoint
-from utils.config import Hyperparameters, TrainConfig
+from utils.config import TrainConfig
 from utils.device import choose_dtype, describe, fit_batch_size, select_device
 from utils.errors import UserError
 from utils.families import family_of
 from utils.files import find_file, make_folder, next_folder, save_yaml
+from utils.hyperparameters import Hyperparameters
 from utils.seeds import stream
+from utils.sizes import side_step, whole_side
 
 
 def prepare(
@@ -208,8 +210,8 @@ def settle(config: TrainConfig, model: DetectionModel, device: torch.device) -> 
     """Figures that depend on the model: the image size as a multiple of its stride, the automatic
     batch size.
     """
-    stride = max(int(model.stride.max()), 32)
-    size = max(-(-config.imgsz // stride) * stride, 2 * stride)
+    stride = side_step(model.stride)
+    size = max(whole_side(config.imgsz, stride), 2 * stride)
     if size != config.imgsz:
         print(f"--imgsz {config.imgsz} is not a multiple of the stride {stride}, using {size}")
     batch = (

@@ -16,8 +16,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from utils.config import Hyperparameters, TrainConfig
+from utils.config import TrainConfig
 from utils.families import Family
+from utils.hyperparameters import Hyperparameters
 
 MAX_GRADIENT_NORM = 10.0
 SHORT_RUN = 10_000  # optimizer steps up to which `--optimizer auto` takes AdamW

@@ -27,8 +27,9 @@ from engine.training.sparsity import Sparsity
 from models.yolo import DetectionModel
 from utils import checkpoint as checkpoints
 from utils.checkpoint import Checkpoint
-from utils.config import Hyperparameters, TrainConfig
+from utils.config import TrainConfig
 from utils.errors import UserError
+from utils.hyperparameters import Hyperparameters
 
 Data = tuple[DatasetIndex, DatasetIndex]  # training, validation
 

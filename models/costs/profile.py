@@ -16,6 +16,7 @@ from torch.utils._pytree import tree_iter
 from torch.utils.flop_counter import flop_registry
 
 from models.graph.shape_mode import LightMode, ShapeMode
+from utils.sizes import whole_side
 
 SECONDS = 10  # that --profile may spend on repeated forward passes
 
@@ -170,5 +171,4 @@ def gigaflops(costs: list[RowCost]) -> tuple[float, float]:
 
 def whole_size(imgsz: int, model: Any) -> int:
     """imgsz, raised to a multiple of the largest stride."""
-    stride = int(max(model.head.strides))
-    return -(-imgsz // stride) * stride
+    return whole_side(imgsz, int(max(model.head.strides)))

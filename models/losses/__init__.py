@@ -9,8 +9,8 @@ import torch
 from models.losses.task_align import AlignSettings
 from models.losses.v5 import AnchorLoss, LossSettings
 from models.losses.v8 import TaskAlignedLoss, TaskAlignedSettings
-from utils.config import Hyperparameters
 from utils.errors import UserError
+from utils.hyperparameters import Hyperparameters
 from utils.structures import HeadSpec
 
 __all__ = ["AnchorLoss", "LossSettings", "TaskAlignedLoss", "TaskAlignedSettings", "build_loss"]

@@ -23,9 +23,10 @@ from models.yolo import DetectionModel
 from tests.models.fill import GOLDEN_V8, fill, image, indexed
 from tests.tiny import GRAPH, write_data, write_free_graph, write_graph
 from utils.checkpoint import Checkpoint, read, save
-from utils.config import Hyperparameters, TrainConfig
+from utils.config import TrainConfig
 from utils.errors import UserError
 from utils.families import V8
+from utils.hyperparameters import Hyperparameters
 
 
 @pytest.fixture(scope="module")

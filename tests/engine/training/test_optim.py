@@ -21,8 +21,9 @@ from engine.training.optim import (
     make_optimizer,
     parameter_groups,
 )
-from utils.config import Hyperparameters, TrainConfig
+from utils.config import TrainConfig
 from utils.families import V5, V8
+from utils.hyperparameters import Hyperparameters
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "yolov5" / "schedule.npz"
 CASES = {

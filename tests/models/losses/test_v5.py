@@ -13,9 +13,9 @@ import torch
 from models.losses import build_loss
 from models.losses.v5 import AnchorLoss, cross_entropy
 from utils.boxes import denormalise
-from utils.config import Hyperparameters
 from utils.errors import UserError
 from utils.families import V5, V8
+from utils.hyperparameters import Hyperparameters
 from utils.structures import HeadSpec
 
 GOLDEN = Path(__file__).parents[2] / "golden/yolov5"

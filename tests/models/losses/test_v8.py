@@ -24,9 +24,9 @@ from models.losses.v8 import (
     to_distances,
 )
 from utils.boxes import bbox_ciou, denormalise, xyxy_to_xywh
-from utils.config import Hyperparameters
 from utils.errors import UserError
 from utils.families import V5, V8
+from utils.hyperparameters import Hyperparameters
 from utils.structures import HeadSpec
 
 GOLDEN = Path(__file__).parents[2] / "golden/yolov8"
