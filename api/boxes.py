@@ -11,10 +11,10 @@ from torch import Tensor
 from utils.boxes import normalise, xyxy_to_xywh
 
 BOX_COLUMNS = 6
-Data = TypeVar("Data", Tensor, np.ndarray)
+BoxData = TypeVar("BoxData", Tensor, np.ndarray)
 
 
-class Boxes(Generic[Data]):
+class Boxes(Generic[BoxData]):
     """N boxes of one image.
 
     data: [N, 6] x1, y1, x2, y2 in pixels of the original image, confidence, class; a tensor or an
@@ -24,14 +24,14 @@ class Boxes(Generic[Data]):
     id = None  # objects are not tracked
     is_track = False
 
-    def __init__(self, data: Data, orig_shape: tuple[int, int]) -> None:
-        self.data: Data = data.reshape(-1, BOX_COLUMNS)
+    def __init__(self, data: BoxData, orig_shape: tuple[int, int]) -> None:
+        self.data: BoxData = data.reshape(-1, BOX_COLUMNS)
         self.orig_shape = orig_shape
 
     def __len__(self) -> int:
         return len(self.data)
 
-    def __getitem__(self, index: Any) -> Boxes[Data]:
+    def __getitem__(self, index: Any) -> Boxes[BoxData]:
         return Boxes(self.data[index], self.orig_shape)
 
     def __repr__(self) -> str:
@@ -42,17 +42,17 @@ class Boxes(Generic[Data]):
         return tuple(self.data.shape)
 
     @property
-    def xyxy(self) -> Data:
+    def xyxy(self) -> BoxData:
         """[N, 4] corners in pixels."""
         return self.data[:, :4]
 
     @property
-    def xywh(self) -> Data:
+    def xywh(self) -> BoxData:
         """[N, 4] centre and size in pixels."""
         return xyxy_to_xywh(self.xyxy)
 
     @property
-    def xyxyn(self) -> Data:
+    def xyxyn(self) -> BoxData:
         """[N, 4] corners as shares of the image's sides."""
         height, width = self.orig_shape
         corners = self.xyxy * 1.0  # a copy, with floats
@@ -61,17 +61,17 @@ class Boxes(Generic[Data]):
         return corners
 
     @property
-    def xywhn(self) -> Data:
+    def xywhn(self) -> BoxData:
         """[N, 4] centre and size as shares of the image's sides."""
         return normalise(self.xyxy * 1.0, self.orig_shape)
 
     @property
-    def conf(self) -> Data:
+    def conf(self) -> BoxData:
         """[N] confidences in 0..1, descending."""
         return self.data[:, 4]
 
     @property
-    def cls(self) -> Data:
+    def cls(self) -> BoxData:
         """[N] class numbers, as floats."""
         return self.data[:, 5]
 
@@ -83,7 +83,7 @@ class Boxes(Generic[Data]):
         """Move to another device or type, as torch.Tensor.to does."""
         return Boxes(torch.as_tensor(self.data).to(*args, **options), self.orig_shape)
 
-    def cpu(self) -> Boxes[Tensor] | Boxes[Data]:
+    def cpu(self) -> Boxes[Tensor] | Boxes[BoxData]:
         return self.to("cpu") if isinstance(self.data, Tensor) else self
 
     def cuda(self) -> Boxes[Tensor]:
