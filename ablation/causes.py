@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
 TELLING = 1.0  # of a finding's weight, from which on it is put forward
 SHOWN = 6
-LOSSES = ("box_loss", "obj_loss", "cls_loss", "dfl_loss")
 LAST = 0.1  # of the epochs, whose mean stands for a run's end
 
 
@@ -209,7 +208,10 @@ def relative_loss(own: Cells, plain: Cells, split: str) -> Difference | None:
 
 
 def final_loss(cell: CellResult, split: str) -> float:
-    terms = [column(cell, f"{split}/{name}") for name in LOSSES]
+    """All terms of a split's loss, whichever they are, over the last epochs."""
+    first, last = f"{split}/", "_loss"
+    names = dict.fromkeys(name for row in cell.curve for name in row)
+    terms = [column(cell, name) for name in names if name.startswith(first) and name.endswith(last)]
     return sum(tail(values) for values in terms if len(values))
 
 

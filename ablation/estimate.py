@@ -79,7 +79,7 @@ def measure_pace(config: StudyConfig, slot: Slot) -> Pace:
     try:
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
             run = plan({**given, "project": folder, "name": "pace"})
-            warm_up = min(WARM_UP, len(run.loaders[0]) - 1)
+            warm_up = min(WARM_UP, len(run.setup.loaders[0]) - 1)
             timing = Timing()
             with contextlib.suppress(StopRequested), contextlib.redirect_stderr(io.StringIO()):
                 train_epoch(run, Countdown(timing, warm_up, MEASURED), timing)  # type: ignore[arg-type]
@@ -89,8 +89,8 @@ def measure_pace(config: StudyConfig, slot: Slot) -> Pace:
     return Pace(
         sum(seconds.values()),
         seconds["forward"],
-        (len(run.data[0]), len(run.data[1])),
-        describe(run.device),
+        (len(run.setup.data[0]), len(run.setup.data[1])),
+        describe(run.setup.device),
     )
 
 

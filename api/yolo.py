@@ -173,9 +173,9 @@ class YOLO(UnsupportedCalls):
             raise UserError(
                 "train: only the main process of several has a result; use train.py with torchrun"
             )
-        self.save_dir = run.folder
-        self._take(str(run.best if run.best.exists() else run.last))
-        self.metrics = DetMetrics(metrics, self.names, run.folder)
+        self.save_dir = run.setup.folder
+        self._take(str(run.setup.best if run.setup.best.exists() else run.setup.last))
+        self.metrics = DetMetrics(metrics, self.names, run.setup.folder)
         return self.metrics
 
     def _start(self, pretrained: bool | str | Path, attention: tuple[str, ...]) -> Keywords:

@@ -72,7 +72,7 @@ class TrainConfig:
         choices=("auto", "ram", "disk", "no"),
     )
     image_weights: bool = flag(False, "draw images of badly found classes more often")
-    device: str = shared("device", help="cuda device such as 0 or 0,1, or cpu, or mps; '' chooses")
+    device: str = shared("device", help="CUDA device such as 0 or 0,1, or cpu, or mps; '' chooses")
     multi_scale: bool = flag(False, "vary the image size by half either way")
     single_cls: bool = shared("single_cls")
     optimizer: str = flag(

@@ -29,7 +29,7 @@ def _overlap(validation: bool) -> FlagEntry:
         family.validation_iou if validation else family.detection_iou for family in (V5, V8)
     )
     text = (
-        "overlap above which the less confident of two boxes is dropped; left out:"
+        "overlap above which the less confident of two boxes is dropped; if left out"
         f" {with_anchors}, for graphs without anchors {without}"
     )
     return FlagEntry(None, text, {"kind": float, "aliases": ("--iou",)})
@@ -38,25 +38,26 @@ def _overlap(validation: bool) -> FlagEntry:
 OUTPUT = {
     "project": FlagEntry("", "folder of runs"),
     "name": FlagEntry("exp", "name of this run"),
-    "exist_ok": FlagEntry(False, "write into project/name even if it is there"),
+    "exist_ok": FlagEntry(False, "write into project/name even if it exists"),
     "noplots": FlagEntry(False, "draw no images"),
 }
 COMPUTE = {
-    "device": FlagEntry("", "cuda device such as 0, or cpu, or mps; '' chooses"),
-    "workers": FlagEntry(8, "loader processes at most; the machine's cores bound it"),
-    "half": FlagEntry(False, "compute in half precision (CUDA)"),
+    "device": FlagEntry("", "CUDA device such as 0, or cpu, or mps; '' chooses"),
+    "workers": FlagEntry(8, "most loader processes; the machine's cores limit it too"),
+    "half": FlagEntry(False, "half precision (CUDA)"),
 }
 INFERENCE = {
     "conf_thres": FlagEntry(0.25, "lowest confidence of a detection", {"aliases": ("--conf",)}),
     "validation_iou": _overlap(validation=True),
     "detection_iou": _overlap(validation=False),
-    "max_det": FlagEntry(300, "most detections of an image"),
+    "max_det": FlagEntry(300, "most detections per image"),
     "agnostic_nms": FlagEntry(False, "let boxes of different classes suppress each other"),
-    "augment": FlagEntry(False, "test-time augmentation: three scales, one of them mirrored"),
+    "augment": FlagEntry(False, "test-time augmentation: three scales, one mirrored"),
+    "save_conf": FlagEntry(False, "add the confidence to each row of --save-txt"),
     "single_cls": FlagEntry(False, "treat all classes as one"),
     "protocol": FlagEntry(
         "yolov5",
-        "whose rule mAP is measured by; their figures must not be compared",
+        "whose rule mAP is computed by; scores by different rules must not be compared",
         {"choices": ("yolov5", "yolov8")},
     ),
 }

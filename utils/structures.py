@@ -229,7 +229,7 @@ class Metrics:
     ap_small: float = float("nan")
     ap_medium: float = float("nan")
     ap_large: float = float("nan")
-    losses: tuple[float, ...] = (0.0, 0.0, 0.0)
+    losses: tuple[float, ...] = ()
     speed_ms: dict[str, float] = field(default_factory=dict)
     coco: dict[str, float] = field(default_factory=dict)
     details: EvaluationDetails = field(default_factory=EvaluationDetails, compare=False, repr=False)

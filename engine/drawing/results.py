@@ -8,7 +8,8 @@ NaN.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,15 +32,17 @@ from engine.training import logbook
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+TRAIN_LOSS = re.compile(r"train/.+_loss")
 SMOOTHED = ("train", "val", "precision", "recall", "mAP50", "mAP50-95")  # labels of lines
-RESULT_PANELS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
-    ("Box loss", (("train/box_loss", "train", BLUE), ("val/box_loss", "val", ORANGE))),
-    ("Objectness loss", (("train/obj_loss", "train", BLUE), ("val/obj_loss", "val", ORANGE))),
-    (
-        "Distribution focal loss",
-        (("train/dfl_loss", "train", BLUE), ("val/dfl_loss", "val", ORANGE)),
-    ),
-    ("Class loss", (("train/cls_loss", "train", BLUE), ("val/cls_loss", "val", ORANGE))),
+# Titles of known terms of losses, in the order of their panels; others follow under their own name.
+LOSS_TITLES = {
+    "box": "Box loss",
+    "obj": "Objectness loss",
+    "dfl": "Distribution focal loss",
+    "cls": "Class loss",
+}
+Panel = tuple[str, tuple[tuple[str, str, str], ...]]  # title, (column, label, colour) of its lines
+SCORE_PANELS: tuple[Panel, ...] = (
     (
         "Precision and recall",
         (("metrics/precision", "precision", BLUE), ("metrics/recall", "recall", ORANGE)),
@@ -81,15 +84,17 @@ def smooth_over_epochs(values: np.ndarray, sigma: float = 2.0) -> np.ndarray:
 def plot_results(path: Path, protocol: str = "yolov5") -> Path:
     """Draw results.csv as results.png beside it and return the chart's path.
 
-    The panels show the losses, precision, recall, mAP with its best epoch, and the learning rate;
-    of objectness and distribution focal loss the one that the run has. protocol: the rule that the
-    best epoch was chosen by.
+    The panels show each term of the loss, precision, recall, mAP with its best epoch, and the
+    learning rate. protocol: the rule that the best epoch was chosen by.
     """
     columns = read_columns(Path(path))
-    absent = "Objectness loss" if "train/dfl_loss" in columns else "Distribution focal loss"
-    panels = [panel for panel in RESULT_PANELS if panel[0] != absent]
-    figure = make_figure(13.5, 7)
-    for axes, (title, lines) in zip(figure.subplots(2, 3).flat, panels, strict=True):
+    panels = [*loss_panels(columns), *SCORE_PANELS]
+    across = max(math.ceil(len(panels) / 2), 3)
+    figure = make_figure(4.5 * across, 7)
+    places = list(figure.subplots(2, across).flat)
+    for axes in places[len(panels) :]:
+        axes.set_axis_off()
+    for axes, (title, lines) in zip(places, panels, strict=False):
         style_axes(axes, title, "epoch")
         for column, label, color in lines:
             _draw_history(axes, columns.get("epoch"), columns.get(column), label, color)
@@ -101,6 +106,20 @@ def plot_results(path: Path, protocol: str = "yolov5") -> Path:
         if title.startswith("Mean"):
             _mark_best(axes, columns, 0.0 if protocol == "yolov8" else 0.1)
     return save_figure(figure, Path(path).with_suffix(".png"))
+
+
+def loss_panels(columns: Iterable[str]) -> list[Panel]:
+    """A panel for each term of the loss that has a column of training."""
+    names = [name[len("train/") : -len("_loss")] for name in columns if TRAIN_LOSS.fullmatch(name)]
+    known = [name for name in LOSS_TITLES if name in names]
+    others = [name for name in names if name not in LOSS_TITLES]
+    return [
+        (
+            LOSS_TITLES.get(name, f"{name.capitalize()} loss"),
+            ((f"train/{name}_loss", "train", BLUE), (f"val/{name}_loss", "val", ORANGE)),
+        )
+        for name in (*known, *others)
+    ]
 
 
 def _top(axes: Axes) -> float:

@@ -1,6 +1,6 @@
 """One evaluation: batches through a detector, suppression and matching to Metrics.
 
-Batches come from data.loader and the detector from models; neither is imported. val.py and train.py
+Batches come from data.loader and the detector from models; only their form is known here. val.py and train.py
 call evaluate(). Every image that the loader yields is scored; none is skipped to save time.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from torch import Tensor
 from engine.detector_model import DetectorModel, device_of, synchronised_time
 from engine.evaluation.metrics import Evaluation
 from engine.evaluation.outputs import ResultFiles, draw_validation_batch, plot_metrics
+from models.losses import Loss
 from utils.boxes import to_original
 from utils.device import autocast
 from utils.families import Family
@@ -28,8 +29,6 @@ from utils.tables import val_header, val_table
 
 DRAWN_BATCHES = 3
 STAGES = ("preprocess", "inference", "nms")
-# (raw maps of all levels, targets [T, 6], (height, width)) -> (total, terms [3])
-ValidationLoss = Callable[[list[Tensor], Tensor, tuple[int, int]], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ class EvalSettings:
     single_cls: bool = False
     augment: bool = False
     precision: str = "fp32"
-    loss: ValidationLoss | None = None
+    loss: Loss | None = None
     area: bool = False
     verbose: bool = False
     quiet: bool = False
@@ -138,7 +137,7 @@ class Evaluator:
         self.model, self.settings, self.evaluation = model, settings, evaluation
         self.device = device_of(model)
         self.seconds = dict.fromkeys(STAGES, 0.0)
-        self.losses = torch.zeros(3)
+        self.losses = torch.zeros(len(settings.loss.names) if settings.loss else 0)
         self.batches = 0
         self.input_shape: tuple[int, ...] = (0, 3, 0, 0)
         self.sizes: list[tuple[int, int]] = []

@@ -24,6 +24,8 @@ from utils.tables import area_line, speed_line, text_table
 
 STUDY_SIZES = range(256, 1536 + 1, 128)  # pixels
 MANY_CLASSES = 50  # from here on the table has a row for each class only with --verbose
+# The columns of losses in YOLOv5's study files, which stay 0 since --task study computes none.
+STUDY_LOSSES = (0.0, 0.0, 0.0)
 StudyRow = tuple[float, float, float, float]  # imgsz, milliseconds per image, mAP50-95, mAP50
 
 
@@ -156,7 +158,7 @@ def study_sizes(task: ValidationTask, sizes: Sequence[int]) -> list[StudyRow]:
     for imgsz in sizes:
         print(f"{task.label} at {imgsz} pixels")
         metrics = evaluate(task.model, make_loader(task, imgsz), settings)
-        scores = (metrics.precision, metrics.recall, metrics.map50, metrics.map, *metrics.losses)
+        scores = (metrics.precision, metrics.recall, metrics.map50, metrics.map, *STUDY_LOSSES)
         values = (*scores, *metrics.speed_ms.values())
         lines.append("".join(f"{value:>10.4g} " for value in values).rstrip() + "\n")
         rows.append((float(imgsz), sum(metrics.speed_ms.values()), metrics.map, metrics.map50))

@@ -47,7 +47,7 @@ class DetectConfig:
         choices=(0, 1),
     )
     save_csv: bool = flag(False, "write predictions.csv")
-    save_conf: bool = flag(False, "add the confidence to each row of --save-txt")
+    save_conf: bool = shared("save_conf")
     save_crop: bool = flag(False, "write each object as an image of its own")
     nosave: bool = flag(False, "write no annotated images and videos")
     classes: tuple[int, ...] = flag([], "report these class numbers only", kind=int)

@@ -167,11 +167,11 @@ def test_slots_have_a_gpu_each(make_config, monkeypatch):
 def prepared(config, cell, changes=None):
     """The run that train.py would make of a cell's flags, and its first batches."""
     run = plan(read_flags(TrainConfig, cell_flags(config, cell, Slot("cpu", 0)), ""))
-    weights = {key: value.clone() for key, value in run.model.state_dict().items()}
-    run.loaders[0].set_epoch(0, 0)
-    batches = list(run.loaders[0])
-    run.loaders[0].set_epoch(1, 0)
-    return weights, [*batches, *run.loaders[0]]
+    weights = {key: value.clone() for key, value in run.state.model.state_dict().items()}
+    run.setup.loaders[0].set_epoch(0, 0)
+    batches = list(run.setup.loaders[0])
+    run.setup.loaders[0].set_epoch(1, 0)
+    return weights, [*batches, *run.setup.loaders[0]]
 
 
 def test_arms_of_a_seed_are_pairs(make_config, capsys):

@@ -181,14 +181,17 @@ def test_losses_are_means_over_batches() -> None:
     batches = make_batches()
     calls = []
 
-    def loss(
-        raw: list[torch.Tensor], targets: torch.Tensor, size: tuple[int, int]
-    ) -> tuple[torch.Tensor, ...]:
-        calls.append((len(targets), size))
-        return torch.zeros(()), torch.tensor([1.0, 2.0, 3.0]) * len(calls)
+    class FourTerms:
+        names = ("a", "b", "c", "d")
 
-    metrics = evaluate(Oracle(batches), batches, EvalSettings(quiet=True, loss=loss))
-    assert metrics.losses == pytest.approx((1.5, 3.0, 4.5))
+        def __call__(
+            self, raw: list[torch.Tensor], targets: torch.Tensor, image_size: tuple[int, int]
+        ) -> tuple[torch.Tensor, torch.Tensor]:
+            calls.append((len(targets), image_size))
+            return torch.zeros(()), torch.tensor([1.0, 2.0, 3.0, 4.0]) * len(calls)
+
+    metrics = evaluate(Oracle(batches), batches, EvalSettings(quiet=True, loss=FourTerms()))
+    assert metrics.losses == pytest.approx((1.5, 3.0, 4.5, 6.0))
     assert calls == [(3, (64, 100)), (2, (64, 100))]
 
 
