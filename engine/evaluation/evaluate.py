@@ -1,7 +1,7 @@
 """One evaluation: batches through a detector, suppression and matching to Metrics.
 
-Batches come from data.loader and the detector from models; only their form is known here. val.py and train.py
-call evaluate(). Every image that the loader yields is scored; none is skipped to save time.
+The caller makes the batches (data.loader) and the detector (models). val.py and train.py call
+evaluate(). Every image that the loader yields is scored; none is skipped to save time.
 """
 
 from __future__ import annotations
