@@ -219,7 +219,8 @@ def progress_row(setup: Setup, progress: Progress, instances: int, size: int) ->
 
     instances, size: the last batch's labels, and the width of its images in pixels.
     """
-    losses = [value / max(progress.batch, 1) for value in progress.loss_sums]
+    means = (value / max(progress.batch, 1) for value in progress.loss_sums)
+    losses = dict(zip(setup.loss.names, means, strict=True))
     epoch = f"{progress.epoch}/{setup.config.epochs - 1}"
     return train_row(epoch, memory_text(setup.device), losses, instances, size)
 
