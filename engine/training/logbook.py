@@ -149,7 +149,7 @@ class ResultsLog:
             self._board.close()
 
 
-class Board(Protocol):
+class TensorBoardWriter(Protocol):
     """What is used of TensorBoard's writer."""
 
     def add_scalar(self, tag: str, value: float, step: int, /) -> None: ...
@@ -157,7 +157,7 @@ class Board(Protocol):
     def close(self) -> None: ...
 
 
-def _tensorboard(folder: Path, first_epoch: int) -> Board | None:
+def _tensorboard(folder: Path, first_epoch: int) -> TensorBoardWriter | None:
     """A TensorBoard writer, or None where the package is not installed."""
     try:
         from torch.utils.tensorboard import SummaryWriter
