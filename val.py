@@ -98,7 +98,7 @@ def trained_on(weights: str) -> str:
     return "data/shapes.yaml"
 
 
-def prepare(config: ValConfig) -> tuple[ValConfig, torch.device]:
+def prepare_device(config: ValConfig) -> tuple[ValConfig, torch.device]:
     """Choose the device and print it, with warnings about flags; return the flags in force."""
     device = select_device(config.device)
     if config.half and device.type != "cuda":
@@ -135,7 +135,7 @@ def validate_split(config: ValConfig, ready: DetectionModel | None = None) -> Me
 
     ready: a model that is used instead of config.weights, which then only name it.
     """
-    config, device = prepare(config)
+    config, device = prepare_device(config)
     inserted = (config.attention, config.attention_init)
     model: DetectorModel = (
         load_models(config.weights, device, *inserted) if ready is None else ready.to(device)
@@ -147,7 +147,7 @@ def validate(config: ValConfig) -> ValResult:
     """Run the task of the flags; speed and study treat each file of weights by itself."""
     if config.task in SPLITS:
         return validate_split(config)
-    config, device = prepare(config)
+    config, device = prepare_device(config)
     inserted = (config.attention, config.attention_init)
     models = [load_models((file,), device, *inserted) for file in config.weights]
     tasks = make_tasks(config, models)

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import hubconf
-from hubconf import HubResults
+from api.hub_results import HubResults
 from models.yolo import DetectionModel
 from tests.tiny import lively, write_free_graph, write_graph
 from utils import checkpoint as checkpoints
@@ -24,7 +24,7 @@ from utils.files import ROOT
 NAMES = {0: "bright", 1: "dark"}
 
 
-def picture(height: int = 60, width: int = 90) -> np.ndarray:
+def noise_image(height: int = 60, width: int = 90) -> np.ndarray:
     """RGB noise."""
     return np.random.default_rng(0).integers(0, 255, (height, width, 3), dtype=np.uint8)
 
@@ -46,7 +46,7 @@ def weights(
 def results(weights: Path) -> HubResults:
     model = hubconf.custom(weights)
     model.conf = 0.3
-    return model([picture(), picture(80, 60)], size=64)
+    return model([noise_image(), noise_image(80, 60)], size=64)
 
 
 def test_forms_agree(results):
@@ -100,10 +100,10 @@ def test_output(results, tmp_path, capsys):
 
 
 def test_render_is_rgb(results):
-    assert np.array_equal(results.ims[0], picture())
+    assert np.array_equal(results.ims[0], noise_image())
     drawn = results.render()
     assert drawn[0] is results.ims[0]
-    assert (drawn[0] != picture()).any()
+    assert (drawn[0] != noise_image()).any()
 
 
 def test_lists(results):
@@ -115,7 +115,7 @@ def test_lists(results):
 
 def test_settings_work(weights):
     model = hubconf.custom(weights, device="cpu")
-    image = picture()
+    image = noise_image()
     model.conf, model.iou = 0.2, 0.9
     many = model(image, size=64).xyxy[0]
     model.max_det = 3
@@ -141,7 +141,7 @@ def test_all_sources_are_rgb(weights):
 
     model = hubconf.custom(weights)
     model.conf = 0.3
-    image = picture()
+    image = noise_image()
     cv2.imwrite("a.png", np.ascontiguousarray(image[..., ::-1]))
     first = model(image, size=64).xyxy[0]
     assert len(first) > 0
@@ -197,7 +197,7 @@ def test_entry_points():
 
 
 def test_through_torch_hub_from_elsewhere(weights, tmp_path):
-    cv2.imwrite(str(tmp_path / "a.png"), picture())
+    cv2.imwrite(str(tmp_path / "a.png"), noise_image())
     script = (
         "import torch, numpy as np\n"
         f"model = torch.hub.load({str(ROOT)!r}, 'custom', path='w.pt', source='local')\n"

@@ -77,7 +77,8 @@ def smooth_over_epochs(values: np.ndarray, sigma: float = 2.0) -> np.ndarray:
     total = weights.sum(1)
     sums = weights @ np.where(finite, values, 0.0)
     smoothed: np.ndarray = np.full(len(values), math.nan)
-    return np.divide(sums, total, out=smoothed, where=total > 1e-6)
+    np.divide(sums, total, out=smoothed, where=total > 1e-6)
+    return smoothed
 
 
 def plot_results(path: Path, protocol: str = "yolov5") -> Path:

@@ -35,15 +35,27 @@ STAGES = ("preprocess", "inference", "nms")
 class EvalSettings:
     """What evaluate() does; the defaults are what training needs after an epoch.
 
-    conf, iou, max_det: of suppression; iou None takes that of the model's family. protocol: one
-    of engine.evaluation.metrics.PROTOCOLS. single_cls: every detection counts as class 0. augment:
-    test-time augmentation. precision: of the forward pass, as in utils.device. loss: called with
-    the raw maps, for validation losses. area: also score by COCO's protocol, which gives AP by
-    object size. verbose: print a row for each class. quiet: print nothing. save_dir: folder of
-    plots, of labels/ (save_txt) and of json_name; without it nothing is written. sheets: how many
-    batches are drawn with their labels and detections without plots; plots draws three.
-    coco_categories: write the category numbers of COCO's own files. names: class number -> name,
-    None for the model's own.
+    Attributes:
+        conf: lowest score of a detection.
+        iou: overlap above which suppression drops a box; None takes that of the model's family.
+        max_det: most detections per image.
+        protocol: "yolov5" or "yolov8", the rule that AP is computed by.
+        single_cls: every detection counts as class 0.
+        augment: test-time augmentation.
+        precision: of the forward pass, as in utils.device.
+        loss: called with the raw maps, for validation losses.
+        area: also score by COCO's protocol, which gives AP by object size.
+        verbose: print a row for each class.
+        quiet: print nothing.
+        plots: draw curves, the confusion matrix and three batches.
+        sheets: number of batches that are drawn without plots.
+        save_dir: folder of all files; without it nothing is written.
+        save_txt: write labels/*.txt.
+        save_hybrid: add the labels to the detections.
+        save_conf: add the confidence to the rows of labels/*.txt.
+        json_name: file for all detections in COCO's result format, "" for none.
+        coco_categories: that file has the category numbers of COCO's own files.
+        names: class number -> name, None for the model's own.
     """
 
     conf: float = 0.001

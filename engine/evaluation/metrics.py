@@ -21,7 +21,6 @@ from utils.structures import ClassCurves, ClassMetrics, EvaluationDetails, Metri
 IOU_THRESHOLDS = torch.linspace(0.5, 0.95, 10)
 CONFIDENCES = np.linspace(0, 1, 1000)  # the x axis of the curves
 RECALLS = np.linspace(0, 1, 101)  # where precision is read for AP
-PROTOCOLS = ("yolov5", "yolov8")
 TINY = 1e-16  # keeps quotients of empty sums at 0; the value is YOLOv5's
 
 
@@ -42,7 +41,7 @@ def match_predictions(
         detections: [n, 6] corners in pixels, score, class, by descending score.
         labels: [m, 5] class, corners in the same pixels.
         ious: [K] thresholds, ascending.
-        protocol: one of PROTOCOLS.
+        protocol: "yolov5" or "yolov8".
 
     Returns:
         bool [n, K].
@@ -88,7 +87,7 @@ def compute_ap(recall: np.ndarray, precision: np.ndarray, protocol: str = "yolov
     Args:
         recall: [n] along descending scores, ascending.
         precision: [n] along descending scores.
-        protocol: one of PROTOCOLS.
+        protocol: "yolov5" or "yolov8".
 
     Returns:
         The area in 0..1.
@@ -108,7 +107,7 @@ def envelope(
     Args:
         recall: [n], ascending.
         precision: [n].
-        protocol: one of PROTOCOLS.
+        protocol: "yolov5" or "yolov8".
 
     Returns:
         Recalls and precisions of the line's points.
@@ -140,7 +139,7 @@ def ap_per_class(
         scores: [n] scores of the detections, in any order.
         predicted: [n] classes of the detections.
         labelled: [m] class of every label.
-        protocol: one of PROTOCOLS.
+        protocol: "yolov5" or "yolov8".
 
     Returns:
         Zeros for a class without detections; without any label all arrays are empty.
@@ -176,7 +175,7 @@ def ap_per_class(
 class Evaluation:
     """Collects images, then gives Metrics. Boxes are in pixels of the original images.
 
-    class_count: number of classes. protocol: one of PROTOCOLS. confusion: pairs counted so far.
+    class_count: number of classes. protocol: "yolov5" or "yolov8". confusion: counts so far.
     detections, labels: per image [n, 6] and [m, 5], kept for COCO's protocol. correct: per image
     bool [n, 10].
     """

@@ -11,13 +11,14 @@ from pathlib import Path
 from data.dataset import DatasetSettings
 from data.index import DatasetIndex
 from data.loader import Loader, build_loader, choose_workers
-from engine.detector_model import DetectorModel, device_of, fitting_size
+from engine.detector_model import DetectorModel, device_of
 from engine.evaluation.evaluate import EvalSettings, evaluate
 from engine.evaluation.predictions import file_stems
 from engine.evaluation.settings import ValConfig
-from utils.config import Hyperparameters
 from utils.errors import UserError
 from utils.files import atomic_write
+from utils.hyperparameters import Hyperparameters
+from utils.sizes import whole_side
 from utils.structures import Metrics
 from utils.tables import area_line, speed_line, text_table
 
@@ -53,7 +54,7 @@ def make_loader(task: ValidationTask, imgsz: int, square: bool = False) -> Loade
         square: pad every image to imgsz x imgsz instead.
     """
     stride = int(task.model.stride.max())
-    fitting, _ = fitting_size((imgsz, imgsz), stride)
+    fitting = whole_side(imgsz, stride)
     if fitting != imgsz:
         print(f"--imgsz {imgsz} is no multiple of the stride {stride}: taking {fitting}")
     settings = DatasetSettings(

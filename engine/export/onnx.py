@@ -25,7 +25,7 @@ def export_onnx(task: ExportTask) -> Path:
     computes something else than the model.
     """
     path = task.path.with_suffix(".onnx")
-    program = convert(task)
+    program = trace_onnx(task)
     written = program.model.opset_imports[""]
     if task.opset not in (0, written):
         raise UserError(
@@ -36,11 +36,11 @@ def export_onnx(task: ExportTask) -> Path:
     content = program.model_proto.SerializeToString()
     with atomic_write(path) as file:
         file.write(content)
-    compare(task, content)
+    compare_with_onnxruntime(task, content)
     return path
 
 
-def convert(task: ExportTask) -> ONNXProgram:
+def trace_onnx(task: ExportTask) -> ONNXProgram:
     """Trace the model of a task into an ONNX graph."""
     axes = {2: "height", 3: "width"} if task.dynamic else {}
     if task.dynamic and task.model.suppression is None:
@@ -65,7 +65,7 @@ def convert(task: ExportTask) -> ONNXProgram:
     return program
 
 
-def compare(task: ExportTask, content: bytes) -> None:
+def compare_with_onnxruntime(task: ExportTask, content: bytes) -> None:
     """Print how much onnxruntime's output differs from the model's.
 
     content: of the file. Raises UserError if the difference is more than rounding; with half

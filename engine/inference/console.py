@@ -10,7 +10,7 @@ import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 import torch
@@ -91,7 +91,7 @@ class Console:
 
     frames: int = 0
     seconds: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
-    _bar: tqdm | None = None
+    _bar: tqdm[NoReturn] | None = None
     _last: Found | None = None
 
     def show(self, found: Found) -> None:
@@ -108,7 +108,7 @@ class Console:
         bar.update(1)
         self._last = found
 
-    def _new_bar(self, frame: Frame) -> tqdm:
+    def _new_bar(self, frame: Frame) -> tqdm[NoReturn]:
         from tqdm import tqdm
 
         text = f"video {frame.item}/{frame.items} {Path(frame.path).name}"
@@ -130,6 +130,16 @@ class Console:
                 f"Speed: {before:.1f}ms pre-process, {model:.1f}ms inference, {after:.1f}ms NMS per"
                 f" image at shape (1, 3, {shape[0]}, {shape[1]})"
             )
+
+
+class SilentConsole(Console):
+    """Counts frames and prints nothing."""
+
+    def show(self, found: Found) -> None:
+        self.frames += 1
+
+    def close(self, shape: tuple[int, int]) -> None:
+        """Print no times."""
 
 
 def why_no_window() -> str:

@@ -16,13 +16,13 @@ from torch import Tensor
 
 from data.augment import letterbox
 from data.sources.open import open_source
-from engine.detector_model import DetectorModel, device_of, fitting_size, synchronised_time
+from engine.detector_model import DetectorModel, device_of, synchronised_time
 from engine.inference.console import Found
 from engine.inference.settings import USUAL_SIZE, DetectConfig
 from utils.boxes import to_original
 from utils.device import autocast
 from utils.nms import load_operator, non_max_suppression
-from utils.sizes import side_step
+from utils.sizes import side_step, whole_side
 from utils.structures import Detections, Frame
 
 
@@ -39,7 +39,7 @@ class Detector:
         self.device = device_of(model)
         self.stride = side_step(model.stride)
         sides = config.imgsz or (USUAL_SIZE,)
-        self.shape = fitting_size((sides[0], sides[-1]), self.stride)
+        self.shape = (whole_side(sides[0], self.stride), whole_side(sides[-1], self.stride))
 
     def __call__(self, frame: Frame) -> Found:
         started = synchronised_time(self.device)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from api.scores import Boxes, DetMetrics
+from api.boxes import Boxes
+from api.scores import DetMetrics
 from engine.evaluation.metrics import Evaluation
 
 ROWS = [[10.0, 20.0, 50.0, 40.0, 0.9, 1.0], [0.0, 0.0, 100.0, 80.0, 0.5, 0.0]]
