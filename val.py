@@ -41,7 +41,7 @@ from models.weights.load import newest_best, read_weights
 from models.yolo import DetectionModel
 from utils.cli import build, read_flags
 from utils.config import suggestions
-from utils.device import describe, select_device
+from utils.device import describe_device, select_device
 from utils.errors import UserError, run_main
 from utils.families import family_of
 from utils.files import ROOT, find_file, next_folder
@@ -104,7 +104,7 @@ def prepare_device(config: ValConfig) -> tuple[ValConfig, torch.device]:
     if config.half and device.type != "cuda":
         print(f"--half needs CUDA; going on in float32 on {device}")
         config = dataclasses.replace(config, half=False)
-    print(describe(device))
+    print(describe_device(device))
     if config.task in SPLITS and config.conf_thres > CONF_OF_MAP:
         print(
             f"--conf-thres {config.conf_thres} is above {CONF_OF_MAP}: mAP is too low to be"

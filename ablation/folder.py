@@ -25,7 +25,7 @@ from ablation.setup import choose
 from ablation.study import StudyConfig
 from data.index import load_dataset
 from engine.training.build import read_source
-from utils.device import describe
+from utils.device import describe_device
 from utils.errors import UserError
 from utils.files import ROOT, find_file, load_yaml, make_folder, save_yaml
 
@@ -196,7 +196,7 @@ def provenance(config: StudyConfig, study: Mapping[str, Any], argv: list[str]) -
         "torch": torch.__version__,
         "numpy": np.__version__,
         "platform": platform.platform(),
-        "device": describe(device),
+        "device": describe_device(device),
         "commit": _commit(),
         "code": " then ".join(study["code"]),
         **study["inputs"],
@@ -214,7 +214,15 @@ def provenance(config: StudyConfig, study: Mapping[str, Any], argv: list[str]) -
 def _commit() -> str:
     """The commit that this project is at, with + if files differ from it; "" without git."""
     try:
-        command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty=+", "--exclude=*"]
+        command = [
+            "git",
+            "-C",
+            str(ROOT),
+            "describe_device",
+            "--always",
+            "--dirty=+",
+            "--exclude=*",
+        ]
         done = subprocess.run(command, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return ""

@@ -52,7 +52,7 @@ def test_a_fourth_term_is_trained_validated_logged_and_drawn(
         "style_axes",
         lambda axes, title, *more: (titles.append(title), style(axes, title, *more)),
     )
-    monkeypatch.setitem(losses.BUILDERS, V5.name, build_spread_loss)
+    monkeypatch.setitem(losses.LOSS_BUILDERS, V5.name, build_spread_loss)
     files = ["--cfg", str(write_graph(tmp_path)), "--data", str(write_data(tmp_path))]
     sizes = ["--imgsz", "64", "--batch-size", "4", "--epochs", "2", "--workers", "0"]
     where = ["--project", str(tmp_path), "--name", "run", "--device", "cpu", "--cache", "no"]

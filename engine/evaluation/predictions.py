@@ -14,7 +14,7 @@ from typing import TypedDict
 
 import numpy as np
 
-from utils.boxes import normalise
+from utils.boxes import normalise_boxes
 from utils.files import atomic_write
 
 # COCO numbers its 80 categories from 1 to 90; these numbers have no images.
@@ -56,7 +56,7 @@ def prediction_lines(rows: np.ndarray, size: tuple[int, int], with_score: bool) 
         size: (height, width) of the image in pixels.
         with_score: whether the confidence is included.
     """
-    shares = normalise(np.asarray(rows, dtype=np.float64)[:, :4], size)
+    shares = normalise_boxes(np.asarray(rows, dtype=np.float64)[:, :4], size)
     return [
         " ".join(f"{value:g}" for value in (int(row[5]), *box, *((row[4],) if with_score else ())))
         for row, box in zip(rows, shares, strict=True)

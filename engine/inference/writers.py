@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.boxes import normalise
+from utils.boxes import normalise_boxes
 from utils.errors import UserError
 from utils.files import atomic_write, make_folder
 from utils.structures import Detections, Frame
@@ -60,7 +60,9 @@ def label_lines(
     lines = []
     for class_id, score, box in _ascending(detections):
         shares = (
-            box / (width, height, width, height) if corners else normalise(box, (height, width))
+            box / (width, height, width, height)
+            if corners
+            else normalise_boxes(box, (height, width))
         )
         values = (class_id, *shares.tolist(), *((score,) if confidence else ()))
         lines.append(" ".join(f"{value:g}" for value in values))

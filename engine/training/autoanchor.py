@@ -20,7 +20,7 @@ GENERATIONS = 1000
 SEARCH_BOXES = 20_000  # more than these are sampled; the search would take minutes and end the same
 
 
-class Labels(Protocol):
+class LabelSizes(Protocol):
     """What is needed of data.index.DatasetIndex."""
 
     @property
@@ -47,7 +47,7 @@ class AnchorFit:
 
 
 def check_anchors(
-    labels: Labels, anchors: Anchors, imgsz: int, ratio: float, stream: np.random.Generator
+    labels: LabelSizes, anchors: Anchors, imgsz: int, ratio: float, stream: np.random.Generator
 ) -> Anchors | None:
     """Decide about a head's anchors (HeadSpec.anchors, pixels, level by level) and print a sentence
     on it.
@@ -62,13 +62,13 @@ def check_anchors(
     if not len(sides):
         print("AutoAnchor: no labelled boxes, anchors kept")
         return None
-    fit = measure(sides, old.reshape(-1, 2), ratio)
+    fit = measure_fit(sides, old.reshape(-1, 2), ratio)
     report = f"AutoAnchor: {fit.above:.2f} anchors per box, best possible recall {fit.best:.4f}"
     if fit.best > GOOD_RECALL:
         print(f"{report}; anchors fit, kept")
         return None
     new = find_anchors(sides, old.shape[0] * old.shape[1], imgsz, ratio, stream)
-    better = measure(sides, new, ratio)
+    better = measure_fit(sides, new, ratio)
     if better.best <= fit.best:
         print(f"{report}; nothing better found, anchors kept")
         return None
@@ -79,7 +79,7 @@ def check_anchors(
     )
 
 
-def training_sides(labels: Labels, imgsz: int, stream: np.random.Generator) -> np.ndarray:
+def training_sides(labels: LabelSizes, imgsz: int, stream: np.random.Generator) -> np.ndarray:
     """(width, height) [M, 2] that the boxes have in training: the image's longer side imgsz,
     times 0.9 to 1.1.
     """
@@ -98,7 +98,7 @@ def closeness(sides: np.ndarray, anchors: np.ndarray) -> np.ndarray:
     return np.minimum(np.minimum(wide, tall), 1 / np.maximum(wide, tall))
 
 
-def measure(sides: np.ndarray, anchors: np.ndarray, ratio: float) -> AnchorFit:
+def measure_fit(sides: np.ndarray, anchors: np.ndarray, ratio: float) -> AnchorFit:
     """How anchors [A, 2] fit boxes [M, 2], M > 0, when sides may differ `ratio` times."""
     matches = closeness(sides, anchors) > 1 / ratio
     return AnchorFit(float(matches.any(0).mean()), float(matches.sum(0).mean()))

@@ -1,7 +1,7 @@
 """What a training run is made of, and how it is put together; train.py holds the loop itself,
 run.py a run.
 
-prepare(config) reads in the order in which things are built: folder, data, model, optimizer,
+prepare_run(config) reads in the order in which things are built: folder, data, model, optimizer,
 loaders, loss.
 """
 
@@ -22,7 +22,7 @@ from engine.training import dist
 from engine.training.autoanchor import check_anchors
 from engine.training.ema import ModelEMA
 from engine.training.optim import Schedule, choose_optimizer, make_optimizer
-from engine.training.run import Progress, Run, Setup, Splits, State, restore
+from engine.training.run import Progress, Run, Setup, Splits, TrainingState, restore
 from engine.training.sparsity import Sparsity
 from models.attention import ATTENTION
 from models.graph.read import load_graph, read_graph
@@ -35,7 +35,7 @@ from models.weights.upstream.adopt import with_graph
 from models.yolo import DetectionModel
 from utils.checkpoint import Checkpoint
 from utils.config import TrainConfig
-from utils.device import choose_dtype, describe, fit_batch_size, select_device
+from utils.device import choose_dtype, describe_device, fit_batch_size, select_device
 from utils.errors import UserError
 from utils.families import family_of
 from utils.files import find_file, make_folder, next_folder, save_yaml
@@ -44,7 +44,7 @@ from utils.seeds import stream
 from utils.sizes import side_step, whole_side
 
 
-def prepare(
+def prepare_run(
     config: TrainConfig,
     hyp: Hyperparameters,
     resumed: Checkpoint | None = None,
@@ -64,7 +64,7 @@ def prepare(
     model = (
         make_model(config, hyp, data[0], resumed).to(device).to(memory_format=torch.channels_last)
     )
-    config = settle(config, model, device)
+    config = fit_config(config, model, device)
     config, hyp, chosen = choose_optimizer(config, hyp, len(data[0]), model.spec.class_count)
     if chosen and world.is_main:
         print(chosen)
@@ -88,7 +88,7 @@ def prepare(
         Schedule(config, hyp, len(loaders[0]), model.family),
     )
     network, sparsity = wrap(model, config, world, device), Sparsity(model, config.sparsity)
-    state = State(model, network, ModelEMA(model), optimizer, scaler, sparsity, Progress())
+    state = TrainingState(model, network, ModelEMA(model), optimizer, scaler, sparsity, Progress())
     if resumed is not None:
         state = restore(setup, state, resumed)
     if world.is_main:
@@ -107,7 +107,7 @@ def announce(setup: Setup, model: DetectionModel) -> None:
     for warning in (*warnings_of(model), *setup.hyp.doubts(model.family)):
         print(f"warning: {warning}")
     dtype = choose_dtype(setup.device, setup.config.precision)
-    print(describe(setup.device), str(dtype).removeprefix("torch."), sep=", ")
+    print(describe_device(setup.device), str(dtype).removeprefix("torch."), sep=", ")
     about = read_dataset_yaml(setup.config.data).about
     if about:
         print(about)
@@ -196,7 +196,7 @@ def read_source(
     return source.graph, source
 
 
-def settle(config: TrainConfig, model: DetectionModel, device: torch.device) -> TrainConfig:
+def fit_config(config: TrainConfig, model: DetectionModel, device: torch.device) -> TrainConfig:
     """Figures that depend on the model: the image size as a multiple of its stride, the automatic
     batch size.
     """

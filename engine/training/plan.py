@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from data.dataset_yaml import read_dataset_yaml
-from engine.training.build import prepare, read_source
+from engine.training.build import prepare_run, read_source
 from engine.training.run import Run
 from utils import checkpoint as checkpoints
 from utils.checkpoint import Checkpoint
@@ -34,14 +34,14 @@ def plan(given: dict[str, Any], changes: dict[str, Any] | None = None) -> Run:
         ignored = sorted({*given, *(changes or {})} - {"resume"})
         if ignored:
             print(f"--resume goes on with the run's own settings; ignored: {', '.join(ignored)}")
-        return prepare(config, hyp, checkpoint, folder)
+        return prepare_run(config, hyp, checkpoint, folder)
     info = read_dataset_yaml(given.get("data", TrainConfig.data))
     wanted = {**info.suggested, **given}
     graph, _ = read_source(*(str(wanted.get(name, "")) for name in ("cfg", "weights", "scale")))
     config, hyp = choose_config(given, info.suggested, family_of(graph), f"{info.path}: defaults")
     if changes:
         hyp = Hyperparameters.from_mapping({**dataclasses.asdict(hyp), **changes}, "train")
-    return prepare(config, hyp)
+    return prepare_run(config, hyp)
 
 
 def read_interrupted(resume: str) -> tuple[TrainConfig, Hyperparameters, Checkpoint, Path]:

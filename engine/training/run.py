@@ -93,7 +93,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class State:
+class TrainingState:
     """The objects that training changes in place, which snapshot() saves and restore() puts back.
 
     Attributes:
@@ -119,7 +119,7 @@ class Run:
     """One training run."""
 
     setup: Setup
-    state: State
+    state: TrainingState
 
 
 def snapshot(run: Run) -> Checkpoint:
@@ -176,7 +176,7 @@ def save_last(run: Run) -> None:
     checkpoints.save(snapshot(run), run.setup.last, keep_previous=True)
 
 
-def restore(setup: Setup, state: State, resumed: Checkpoint) -> State:
+def restore(setup: Setup, state: TrainingState, resumed: Checkpoint) -> TrainingState:
     """Put a snapshot back: the next batch is computed as if there had been no interruption."""
     saved = resumed.training or {}
     if saved["data_digests"] != [index.digest for index in setup.data]:

@@ -41,7 +41,10 @@ class Loss(Protocol):
 
 
 Builder = Callable[[HeadSpec, Hyperparameters, int, float], Loss]
-BUILDERS: Mapping[str, Builder] = {V5.name: build_anchor_loss, V8.name: build_task_aligned_loss}
+LOSS_BUILDERS: Mapping[str, Builder] = {
+    V5.name: build_anchor_loss,
+    V8.name: build_task_aligned_loss,
+}
 
 
 def build_loss(
@@ -58,4 +61,4 @@ def build_loss(
     Raises:
         UserError: An option that the head's loss does not have, or a head without anchors or bins.
     """
-    return BUILDERS[spec.family.name](spec, hyp, imgsz, label_smoothing)
+    return LOSS_BUILDERS[spec.family.name](spec, hyp, imgsz, label_smoothing)

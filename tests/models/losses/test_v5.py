@@ -12,7 +12,7 @@ import torch
 
 from models.losses import build_loss
 from models.losses.v5 import AnchorLoss, cross_entropy
-from utils.boxes import denormalise
+from utils.boxes import denormalise_boxes
 from utils.errors import UserError
 from utils.families import V5, V8
 from utils.hyperparameters import Hyperparameters
@@ -111,7 +111,7 @@ def maps_of(spec: HeadSpec) -> list[torch.Tensor]:
 def targets_of(name: str) -> torch.Tensor:
     stored = f"{name}_targets" if f"{name}_targets" in ARRAYS else "base_targets"
     rows = torch.tensor(ARRAYS[stored])
-    return torch.cat((rows[:, :2], denormalise(rows[:, 2:], SIZE)), 1)
+    return torch.cat((rows[:, :2], denormalise_boxes(rows[:, 2:], SIZE)), 1)
 
 
 @pytest.mark.parametrize("name", CASES)

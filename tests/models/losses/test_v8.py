@@ -25,7 +25,7 @@ from models.losses.v8 import (
     to_corners,
     to_distances,
 )
-from utils.boxes import bbox_ciou, denormalise, xyxy_to_xywh
+from utils.boxes import bbox_ciou, denormalise_boxes, xyxy_to_xywh
 from utils.errors import UserError
 from utils.families import V5, V8
 from utils.hyperparameters import Hyperparameters
@@ -61,7 +61,7 @@ def load(name: str) -> tuple[TaskAlignedLoss, list[torch.Tensor], torch.Tensor, 
     )
     raw = [level.clone().requires_grad_() for level in levels_of(rows, size)]
     labels = np.stack((ARRAYS[f"{base}/batch_idx"], ARRAYS[f"{base}/cls"].reshape(-1)), 1)
-    boxes = denormalise(torch.tensor(ARRAYS[f"{base}/bboxes"]), size)
+    boxes = denormalise_boxes(torch.tensor(ARRAYS[f"{base}/bboxes"]), size)
     return loss, raw, torch.cat((torch.tensor(labels), boxes), 1), size
 
 
