@@ -9,7 +9,7 @@ import numpy as np
 
 from data.index import DatasetIndex
 from engine.evaluation.evaluate import EvalSettings, evaluate
-from engine.training.logbook import Timing, write_metrics
+from engine.training.logbook import Timing, read_results, write_metrics
 from engine.training.run import Run, lean_snapshot
 from engine.training.sparsity import Sparsity
 from models.weights.load import load_model
@@ -79,7 +79,8 @@ def score_best(run: Run, best: Path) -> Metrics:
 
     setup, config = run.setup, run.setup.config
     if not config.noplots:
-        plot_results(setup.folder / "results.csv", config.protocol)
+        rows = read_results(setup.folder / "results.csv")
+        plot_results(setup.folder / "results.png", rows, config.protocol)
     print(f"\nValidating {best}")
     model = load_model(best, setup.device)
     area = find_spec("faster_coco_eval") is not None
