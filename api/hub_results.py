@@ -1,4 +1,4 @@
-"""Results of the torch.hub models, under the names that YOLOv5's users know; hubconf.py gives them."""
+"""Results of the torch.hub models, under the names that YOLOv5's users know."""
 
 from __future__ import annotations
 
@@ -22,7 +22,11 @@ CORNERS, CENTRES = ("xmin", "ymin", "xmax", "ymax"), ("xcenter", "ycenter", "wid
 
 
 class HubCrop(TypedDict):
-    """One object: box [4] in pixels, confidence, class, `name confidence`, its part [h, w, 3] BGR."""
+    """One object cut out of its image.
+
+    box: [4] corners in pixels. conf: confidence. cls: class number. label: `name confidence`. im:
+    [h, w, 3] uint8 BGR.
+    """
 
     box: Tensor
     conf: Tensor

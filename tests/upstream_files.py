@@ -1,6 +1,4 @@
-"""Checkpoints with the structure that YOLOv5 and YOLOv8 give theirs, of models of ours, written by
-tests/pickles.py.
-"""
+"""Our models as checkpoints with the structure of YOLOv5's and YOLOv8's, for tests/pickles.py."""
 
 from __future__ import annotations
 
@@ -32,7 +30,7 @@ NAMES = {"WideBottleneck": "Bottleneck", "DetectV8": "Detect"}
 
 
 def kind_of(module: nn.Module, v8: bool) -> Name:
-    """The class that the original program has for it."""
+    """The class that the original program has for this module."""
     name = type(module).__name__
     if type(module).__module__.startswith("torch.nn") or name == "SiLU":
         return Name(f"torch.nn.modules.{NN.get(name, 'other')}", name)
@@ -52,7 +50,7 @@ def kind_of(module: nn.Module, v8: bool) -> Name:
 
 
 def as_thing(module: nn.Module, v8: bool) -> Thing:
-    """A module with its weights, in half precision as the programs save them."""
+    """A module with its weights, in half precision as the original programs save them."""
     halved = {
         kind: {
             key: value.half() if value is not None and value.is_floating_point() else value
@@ -79,7 +77,7 @@ def as_thing(module: nn.Module, v8: bool) -> Thing:
 
 
 def content_of(model: DetectionModel) -> dict[str, Any]:
-    """What the program that the model's family is from would save of it, stripped."""
+    """What the original program of the model's family would save of it after training."""
     v8 = not model.family.has_objectness
     model.model._rows = True
     rows = as_thing(model.model, v8)

@@ -83,6 +83,6 @@ class ValConfig:
         NMSSettings(self.conf_thres, iou, self.max_det)
         if self.attention_init and not self.attention:
             raise UserError(
-                f"--attention-init {self.attention_init}: says how the modules of --attention start;"
-                " give those too"
+                f"--attention-init {self.attention_init}: says how the modules of --attention"
+                " start; give those too"
             )

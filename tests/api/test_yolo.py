@@ -46,7 +46,7 @@ def test_train_holds_the_best_afterwards(graph, folder):
 
 
 def planned(monkeypatch, model: YOLO, **options):
-    """What train() asks plan() for."""
+    """The flags and hyperparameters that train() gives to plan()."""
     asked = []
 
     def plan(given, changes):
@@ -117,7 +117,7 @@ def test_where_training_begins(graph, weights, monkeypatch):
 
 
 def test_attention_by_name(graph, weights, monkeypatch):
-    """Of a file and of a checkpoint, whose weights stay; as text or as a list; kept for train()."""
+    """Attention enters a YAML or a checkpoint, whose weights stay, and is kept for train()."""
     block = load_graph(graph)["backbone"][2][2]
     wanted = ["SE:init=identity@head", f"CBAM:init=identity@inside {block}"]
     fresh, trained, plain = (
@@ -297,13 +297,13 @@ def test_mistakes_are_one_line(tmp_path, folder, call, words, monkeypatch):
     assert "\n" not in str(caught.value)
 
 
-def test_a_class_count_that_does_not_fit_is_told(tmp_path, folder, monkeypatch):
+def test_another_class_count_is_refused(tmp_path, folder, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="has 2 classes"):
         YOLO("yolov8n.yaml").val(data=folder / "data.yaml", **QUICK)
 
 
-def test_every_keyword_of_daily_use_is_known():
+def test_every_common_keyword_is_known():
     words = (
         "data epochs imgsz batch device workers optimizer lr0 project name patience freeze amp"
         " cache cos_lr seed close_mosaic lrf momentum weight_decay warmup_epochs box cls dfl hsv_h"

@@ -1,18 +1,13 @@
+"""Boxes and labels: colours, places, sizes, texts of any script."""
+
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from engine.drawing import draw
-from engine.drawing.draw import (
-    DARK,
-    LIGHT,
-    PALETTE,
-    automatic_width,
-    colour_of,
-    draw_boxes,
-    text_colour_on,
-)
+from engine.drawing import draw, plates
+from engine.drawing.draw import PALETTE, automatic_width, colour_of, draw_boxes
+from engine.drawing.plates import DARK, LIGHT, text_colour_on
 
 GREY = 127
 
@@ -125,13 +120,13 @@ def test_line_and_text_grow_with_the_image(side):
 )
 def test_labels_stay_inside_the_image(text, box, monkeypatch):
     plates = []
-    write = draw._write
+    write = draw.write_plate
 
     def watch(image, label, corner, background):
         plates.append((*corner, corner[0] + label.size[0], corner[1] + label.size[1]))
         write(image, label, corner, background)
 
-    monkeypatch.setattr(draw, "_write", watch)
+    monkeypatch.setattr(draw, "write_plate", watch)
     draw_boxes(grey_image(), np.array([box], dtype=float), [text], [0])
     x1, y1, x2, y2 = plates[0]
     assert 0 <= x1 < x2 <= 160
@@ -141,7 +136,9 @@ def test_labels_stay_inside_the_image(text, box, monkeypatch):
 def test_label_is_ink_on_a_plate_of_the_class_colour(monkeypatch):
     labels = []
     monkeypatch.setattr(
-        draw, "_write", lambda *args, write=draw._write: (labels.append(args[1:3]), write(*args))
+        draw,
+        "write_plate",
+        lambda *args, write=draw.write_plate: (labels.append(args[1:3]), write(*args)),
     )
     out = draw_boxes(
         grey_image(200, 300), np.array([[40, 80, 220, 190]]), ["MMMM"], [0], line_width=3
@@ -154,13 +151,13 @@ def test_label_is_ink_on_a_plate_of_the_class_colour(monkeypatch):
 
 def test_labels_avoid_each_other(monkeypatch):
     plates = []
-    write = draw._write
+    write = draw.write_plate
 
     def watch(image, label, corner, background):
         plates.append((label.text, *corner, *label.size))
         write(image, label, corner, background)
 
-    monkeypatch.setattr(draw, "_write", watch)
+    monkeypatch.setattr(draw, "write_plate", watch)
     boxes = np.array([[50, 60, 110, 100], [52, 61, 111, 101]])
     draw_boxes(grey_image(), boxes, ["first", "second"], [0, 1])
     assert [plate[0] for plate in plates] == ["second", "first"]  # the most confident is drawn last
@@ -171,7 +168,7 @@ def test_labels_avoid_each_other(monkeypatch):
 def test_a_label_that_would_be_hidden_is_left_out(monkeypatch):
     written = []
     monkeypatch.setattr(
-        draw, "_write", lambda image, label, corner, background: written.append(label.text)
+        draw, "write_plate", lambda image, label, corner, background: written.append(label.text)
     )
     boxes = np.repeat(np.array([[2, 2, 18, 18]]), 8, 0)
     draw_boxes(grey_image(20, 40), boxes, [f"thing {number}" for number in range(8)], range(8))
@@ -193,11 +190,11 @@ def test_a_font_with_the_letters_is_preferred(monkeypatch, tmp_path):
     from matplotlib import get_data_path
 
     other = f"{get_data_path()}/fonts/ttf/STIXGeneral.ttf"
-    monkeypatch.setattr(draw, "SYSTEM_FONTS", (other,))
-    draw._font_file.cache_clear()
-    assert draw._font_file("ab").endswith("DejaVuSans.ttf")
-    assert draw._font_file("\U0001d4d0a").endswith(("DejaVuSans.ttf", "STIXGeneral.ttf"))
-    draw._font_file.cache_clear()
+    monkeypatch.setattr(plates, "SYSTEM_FONTS", (other,))
+    plates._font_file.cache_clear()
+    assert plates._font_file("ab").endswith("DejaVuSans.ttf")
+    assert plates._font_file("\U0001d4d0a").endswith(("DejaVuSans.ttf", "STIXGeneral.ttf"))
+    plates._font_file.cache_clear()
 
 
 def test_nan_and_endless_boxes_do_not_stop_a_run():
