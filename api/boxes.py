@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from utils.boxes import normalise, xyxy_to_xywh
+from utils.boxes import normalise_boxes, xyxy_to_xywh
 
 BOX_COLUMNS = 6
 BoxData = TypeVar("BoxData", Tensor, np.ndarray)
@@ -63,7 +63,7 @@ class Boxes(Generic[BoxData]):
     @property
     def xywhn(self) -> BoxData:
         """[N, 4] centre and size as shares of the image's sides."""
-        return normalise(self.xyxy * 1.0, self.orig_shape)
+        return normalise_boxes(self.xyxy * 1.0, self.orig_shape)
 
     @property
     def conf(self) -> BoxData:

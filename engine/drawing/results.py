@@ -1,6 +1,6 @@
 """Charts over epochs and over image sizes: results.png of a training, study.png of val.py.
 
-From: results.csv, as engine/training/logbook.py reads it, and the rows of --task study. To: a file
+From: results.csv, as utils/files.py reads it, and the rows of --task study. To: a file
 in the run's folder. A chart is drawn even if there is nothing to show: no epoch, or a loss that was
 NaN.
 """
@@ -27,7 +27,7 @@ from engine.drawing.figures import (
     save_figure,
     style_axes,
 )
-from engine.training import logbook
+from utils.files import read_results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,7 +60,7 @@ SCORE_PANELS: tuple[Panel, ...] = (
 
 def read_columns(path: Path) -> dict[str, np.ndarray]:
     """Read the columns of results.csv by name; {} if it has no rows."""
-    rows = logbook.read_results(path)
+    rows = read_results(path)
     return {
         name: np.array([row[name] for row in rows]) for name in (rows[0] if rows else ()) if name
     }
