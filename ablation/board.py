@@ -10,7 +10,7 @@ from typing import Any
 
 from ablation.files import read_json
 from ablation.study import Cell, state
-from engine.training.logbook import read_results
+from utils.files import read_results
 
 SECONDS = 2.0  # between two looks into the folders of running cells
 

@@ -8,9 +8,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from engine.training.logbook import read_results
 from models.graph.values import is_number
 from utils.errors import UserError
+from utils.files import read_results
 
 CLASS = {"class_id", "name", "ap"}
 DELETE = "delete the folder, and the cell is run again"

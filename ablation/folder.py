@@ -24,7 +24,7 @@ import torch
 from ablation.setup import choose
 from ablation.study import StudyConfig
 from data.index import load_dataset
-from engine.training.build import read_source
+from engine.training.model import read_source
 from utils.device import describe_device
 from utils.errors import UserError
 from utils.files import ROOT, find_file, load_yaml, make_folder, save_yaml

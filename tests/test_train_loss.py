@@ -10,12 +10,11 @@ from torch import Tensor
 
 import train
 from engine.drawing import results
-from engine.training.logbook import read_results
 from models import losses
 from models.losses.v5 import AnchorLoss, build_anchor_loss
 from tests.tiny import write_data, write_graph
 from utils.families import V5
-from utils.files import load_yaml
+from utils.files import load_yaml, read_results
 from utils.hyperparameters import Hyperparameters
 from utils.structures import HeadSpec
 

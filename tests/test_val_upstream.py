@@ -1,8 +1,7 @@
-"""Checkpoints that YOLOv5 and Ultralytics wrote, scored here and by the programs themselves
-(float32, no time limit).
+"""Checkpoints that YOLOv5 and Ultralytics wrote: scores here and by the programs themselves.
 
-Needs the files: GOLDEN_CHECKPOINTS=folder of checkpoints GOLDEN_DATASETS=folder with bccd pytest -m
-slow FILE
+Both compute in float32 and without a time limit. The test needs files: GOLDEN_CHECKPOINTS=FOLDER
+GOLDEN_DATASETS=FOLDER (with bccd) pytest -m slow FILE
 """
 
 from __future__ import annotations

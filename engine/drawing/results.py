@@ -1,8 +1,7 @@
 """Charts over epochs and over image sizes: results.png of a training, study.png of val.py.
 
-From: rows of results.csv, as engine/training/logbook.py reads them, and of --task study. To: a file
-in the run's folder. A chart is drawn even if there is nothing to show: no epoch, or a loss that was
-NaN.
+From: rows of results.csv, as utils/files.py reads them, and of --task study. To: a file in the
+run's folder. A chart is drawn even if there is nothing to show: no epoch, or a loss that was NaN.
 """
 
 from __future__ import annotations

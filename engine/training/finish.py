@@ -9,12 +9,13 @@ import numpy as np
 
 from data.index import DatasetIndex
 from engine.evaluation.evaluate import EvalSettings, evaluate
-from engine.training.logbook import Timing, read_results, write_metrics
+from engine.training.logbook import Timing, write_metrics
 from engine.training.run import Run, lean_snapshot
 from engine.training.sparsity import Sparsity
 from models.weights.load import load_model
 from utils import checkpoint as checkpoints
 from utils.device import peak_memory_mb
+from utils.files import read_results
 from utils.structures import Batch, Metrics
 from utils.tables import area_line
 

@@ -5,7 +5,6 @@ From: train.py, each epoch and at the end. To: the terminal, and files in the ru
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import json
 import math
@@ -14,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from utils.files import atomic_write
+from utils.files import atomic_write, read_results
 from utils.structures import Metrics
 from utils.tables import format_seconds
 
@@ -63,30 +62,6 @@ def time_to_come(seconds: float, epochs: int) -> str:
     """How long the remaining epochs will take, from the seconds of one with its validation."""
     rest = format_seconds(epochs * seconds)
     return f"One epoch took {format_seconds(seconds)}; the other {epochs} take about {rest}."
-
-
-def read_results(path: Path) -> list[dict[str, float]]:
-    """The rows of a results.csv by stripped name; [] if there is no such file.
-
-    A cell that is not a number is NaN. A line of another length (torn, or edited) is skipped.
-    """
-    if not path.is_file():
-        return []
-    with open(path, encoding="utf-8", newline="") as file:
-        lines = [[cell.strip() for cell in line] for line in csv.reader(file) if line]
-    names = lines[0] if lines else []
-    return [
-        dict(zip(names, map(_number, line), strict=True))
-        for line in lines[1:]
-        if len(line) == len(names)
-    ]
-
-
-def _number(cell: str) -> float:
-    try:
-        return float(cell)
-    except ValueError:
-        return math.nan
 
 
 class ResultsLog:

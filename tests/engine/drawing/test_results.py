@@ -11,8 +11,8 @@ import pytest
 from engine.drawing import results as module
 from engine.drawing.figures import make_figure
 from engine.drawing.results import columns_of, plot_results, plot_study, smooth_over_epochs
-from engine.training.logbook import read_results
 from tests.engine.drawing.charts import read_image
+from utils.files import read_results
 
 COLUMNS = (
     "epoch",

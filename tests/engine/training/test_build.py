@@ -10,10 +10,11 @@ import torch
 import yaml
 
 import train
-from engine.training.build import fit_config, freeze, prepare_run, read_source
+from engine.training.build import fit_config, prepare_run
 from engine.training.diagnose import BatchPlace
 from engine.training.dist import World
 from engine.training.ema import ModelEMA
+from engine.training.model import freeze, read_source
 from engine.training.optim import make_optimizer
 from engine.training.run import Progress, TrainingState, save_last
 from engine.training.sparsity import Sparsity

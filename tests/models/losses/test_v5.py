@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from models.losses import build_loss
-from models.losses.v5 import AnchorLoss, cross_entropy
+from models.losses.v5 import AnchorLoss, cross_entropy, scaled_gains
 from utils.boxes import denormalise_boxes
 from utils.errors import UserError
 from utils.families import V5, V8
@@ -155,6 +155,17 @@ def test_gains_follow_levels_classes_and_size() -> None:
     assert loss.settings.gains == pytest.approx((wanted["box"], wanted["obj"], wanted["cls"]))
     small = build_loss(spec_of(CASES["base"]), Hyperparameters(**UNSCALED), 320, 0.0)
     assert small.settings.gains[1] == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize(
+    ("levels", "classes", "imgsz", "gains"),
+    [(3, 80, 640, (0.05, 1.0, 0.5)), (4, 20, 1280, (0.0375, 3.0, 0.09375))],
+)
+def test_gains_are_yolov5s_of_the_same_head(
+    levels: int, classes: int, imgsz: int, gains: tuple[float, ...]
+) -> None:
+    spec = HeadSpec(V5, classes, (8.0,) * levels)
+    assert scaled_gains(Hyperparameters(), spec, imgsz) == pytest.approx(gains)
 
 
 def test_maps_of_lower_precision_are_computed_in_float32() -> None:
