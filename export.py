@@ -54,7 +54,13 @@ def export(model: DetectionModel, config: ExportConfig, path: str | Path) -> lis
 
 
 def make_task(model: DetectionModel, config: ExportConfig, path: Path) -> ExportTask:
-    """Prepare the network and its example input, which all formats are written from."""
+    """Prepare the network and its example input, which all formats are written from.
+
+    Args:
+        model: not changed.
+        config: the flags.
+        path: of the checkpoint.
+    """
     stride = side_step(model.stride)
     height, width = (whole_side(side, stride) for side in (config.imgsz[0], config.imgsz[-1]))
     if (height, width) != (config.imgsz[0], config.imgsz[-1]):
@@ -94,6 +100,7 @@ def main(argv: list[str] | None = None) -> list[Path]:
     files = [save_upstream(model, weights, config.half)] if config.save_upstream else []
     if files and "include" not in given:
         return files
+    # The project's own models/ folder should not collect exported files.
     path = Path(weights).name if weights.endswith((".yaml", ".yml")) else weights
     return files + export(model, config, path)
 

@@ -52,7 +52,16 @@ ValResult = Metrics | dict[str, Metrics] | dict[str, list[StudyRow]]
 
 
 def check_classes(model: DetectorModel, index: DatasetIndex, config: ValConfig) -> None:
-    """Raise UserError if the model has another number of classes than the data set."""
+    """Compare the numbers of classes, which must be equal unless --single-cls is given.
+
+    Args:
+        model: to be scored.
+        index: of the data set.
+        config: the flags, for the files' names.
+
+    Raises:
+        UserError: the numbers differ.
+    """
     known, wanted = len(model.names), len(index.names)
     if known != wanted and not config.single_cls:
         raise UserError(

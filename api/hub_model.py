@@ -66,6 +66,7 @@ class AutoShape(nn.Module):
         Raises:
             UserError: an attribute or size has an impossible value, or no image could be read.
         """
+        # Built for each call, since the attributes may have been set since the last one.
         config = self._settings(size, augment)
         source, detector = open_any(ims, rgb=True), Detector(self.model, config)
         try:

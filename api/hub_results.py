@@ -50,6 +50,7 @@ class HubResults:
 
     def __init__(self, results: Sequence[Results], shape: tuple[int, int] = (0, 0)) -> None:
         self.results, self.names, self.n = list(results), results[0].names, len(results)
+        # YOLOv5's hub models show RGB; the rest of the project works in BGR.
         self.ims = [np.ascontiguousarray(result.orig_img[..., ::-1]) for result in results]
         self.files = [Path(result.path).name for result in results]
         self.pred = self.xyxy = [result.boxes.tensor() for result in results]

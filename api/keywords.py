@@ -107,6 +107,7 @@ def read_keywords(
             continue
         if name in reserved:
             raise KeywordError(f"{call}: {name}={value!r}: {reserved[name]}")
+        # `scale` is a size (text) of TrainConfig and a gain (number) of the augmentation.
         if name in more and not (field in fields and isinstance(value, str)):
             others[name] = value
         elif field in fields:

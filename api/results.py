@@ -153,6 +153,7 @@ class Results:
 
     def save_crop(self, save_dir: str | Path, file_name: str | Path = "im.jpg") -> None:
         """Write each object as save_dir/CLASS/STEM.jpg, STEM2.jpg …"""
+        # The caller's name replaces the frame's own, which CropWriter uses for the file.
         frame = replace(self._found.frame, name=Path(file_name).stem)
         CropWriter(Path(save_dir))(frame, self.detections)
 

@@ -113,6 +113,7 @@ def _place(
         for x, y in _candidates(box, label.size, line):
             if 0 <= y <= room_y:
                 inside.append((min(max(x, 0), room_x), y))
+        # No candidate fits into a tiny image; the box's own corner is moved inside then.
         inside = inside or [
             (min(max(round(float(box[0])), 0), room_x), min(max(round(float(box[1])), 0), room_y))
         ]
@@ -123,6 +124,7 @@ def _place(
             continue
         x, y = inside[best]
         corners.append((x, y))
+        # Only labels that are drawn can hide later ones.
         placed.append((x, y, x + width, y + height))
     return corners
 
@@ -163,6 +165,7 @@ def draw_boxes(
     limits = np.array([width - 1, height - 1, width - 1, height - 1], dtype=np.float32)
     # OpenCV takes integers only, and a diverged model may give NaN or infinity.
     clipped = np.clip(np.nan_to_num(boxes), 0, limits)
+    # In reverse, so that the most confident box is drawn last and lies on top.
     for box, colour in reversed(list(zip(clipped, colours, strict=True))):
         x1, y1, x2, y2 = (round(float(value)) for value in box)
         if line > 1:  # a dark edge, so that a yellow box is visible on a yellow wall

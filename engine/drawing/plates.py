@@ -40,6 +40,7 @@ def text_colour_on(background: Colour) -> Colour:
         (value / 255 / 12.92) if value <= 10 else ((value / 255 + 0.055) / 1.055) ** 2.4
         for value in background
     ]
+    # Green looks brightest to the eye and blue darkest.
     luminance = 0.0722 * linear[0] + 0.7152 * linear[1] + 0.2126 * linear[2]
     return DARK if (luminance + 0.05) ** 2 > 1.05 * 0.055 else LIGHT
 
@@ -102,11 +103,16 @@ def _text_width(text: str, height: float) -> int:
 
 
 def fit_plate(text: str, height: float, room: tuple[int, int]) -> Plate:
-    """Make a label that fits into room (width, height): with smaller text, then with a shorter one.
+    """Make a label that fits into a room: with smaller text first, then with a shorter one.
 
-    height: of the text in pixels, if there is room.
+    Args:
+        text: in one line.
+        height: of the text in pixels, if there is room for it.
+        room: (width, height) in pixels.
     """
+    # A line break has no glyph in either font.
     text = " ".join(text.split())
+    # The room may be a few pixels high; a font needs some size.
     height = max(5.0, min(height, room[1] * 0.8))
     padding = max(1, round(height * 0.2))
     while height > SMALLEST_TEXT and _text_width(text, height) + 2 * padding > room[0]:
@@ -146,6 +152,7 @@ def write_plate(
         return
     from PIL import Image, ImageDraw
 
+    # Only the plate is converted: to convert the whole image for each label is slow.
     plate = Image.fromarray(np.ascontiguousarray(image[y : y + height, x : x + width]))
     middle = (label.padding, height / 2)
     ImageDraw.Draw(plate).text(

@@ -138,6 +138,7 @@ def _draw_history(
     """Draw a column over the epochs, and its smoothed course behind it when there are many."""
     if epochs is None or values is None or not len(values):
         return
+    # matplotlib leaves a gap at NaN, but an infinite value would stretch the axis.
     values = np.where(np.isfinite(values), values, math.nan)
     marker = "o" if len(values) < 30 else None
     axes.plot(epochs, values, color=color, label=label, linewidth=1.6, marker=marker, markersize=3)

@@ -89,6 +89,7 @@ def _is_result(row: object) -> bool:
 
 def _annotations(image: int, rows: np.ndarray) -> list[CocoRecord]:
     """The labels [m, 5] of an image as entries of an annotation file."""
+    # In float32, rounding could move an area across the limit between two sizes.
     wide: np.ndarray = rows.astype(np.float64)
     areas = box_area(wide[:, 1:5])
     return [

@@ -133,6 +133,7 @@ class Evaluator:
     def __init__(
         self, model: DetectorModel, settings: EvalSettings, evaluation: Evaluation
     ) -> None:
+        # The import takes seconds, which would be counted as the first batch's time.
         load_operator()
         self.model, self.settings, self.evaluation = model, settings, evaluation
         self.device = device_of(model)
@@ -156,6 +157,7 @@ class Evaluator:
         self._add_time("inference", start)
         if self.settings.loss is not None and raw is not None:
             size = (images.shape[2], images.shape[3])
+            # Losses need float32: in half precision the sum over all cells could overflow.
             maps = [level.float() for level in raw]
             _, terms = self.settings.loss(maps, batch.targets.to(self.device), size)
             self.losses += terms.float().cpu()
@@ -176,9 +178,11 @@ class Evaluator:
         """
         for number, (detections, labels) in enumerate(zip(found, labels_of(batch), strict=True)):
             place = (batch.gains[number], batch.pads[number], batch.original_sizes[number])
+            # A clone, since single_cls changes the classes in place.
             detections = detections.float().cpu().clone()
             if self.settings.single_cls:
                 detections[:, 5] = 0
+            # Only this rule compares before boxes are clipped to the image.
             compared = (detections, labels) if self.evaluation.protocol == "yolov8" else None
             known = torch.cat((labels[:, :1], to_original(labels[:, 1:], *place)), 1)
             self.evaluation.add(to_original(detections, *place), known, compared)

@@ -50,9 +50,11 @@ def match_predictions(
     if not len(detections) or not len(labels):
         return correct
     overlap = box_iou(labels[:, 1:5], detections[:, :4])
+    # Pairs of different classes must never match, so their overlap counts as none.
     overlap = torch.where(labels[:, :1] == detections[:, 5], overlap, overlap.new_zeros(()))
     if protocol == "yolov8":
         return match_in_turn(overlap.cpu().numpy().T, ious.cpu().numpy())
+    # The label is chosen once, before any threshold: the best one, even if another is still free.
     best, label = (column.cpu().numpy() for column in overlap.max(0))
     for number, threshold in enumerate(ious.cpu().numpy()):
         reaching = np.flatnonzero(best >= threshold)
@@ -113,6 +115,7 @@ def envelope(
         Recalls and precisions of the line's points.
     """
     end = recall[-1:] if protocol == "yolov8" else recall[:0]
+    # The first and last point are not measured; they close the curve at recall 0 and 1.
     points = np.concatenate(([0.0], recall, end, [1.0]))
     heights = np.concatenate(([1.0], precision, np.zeros(len(end) + 1)))
     return points, np.maximum.accumulate(heights[::-1])[::-1]
@@ -144,6 +147,7 @@ def ap_per_class(
     Returns:
         Zeros for a class without detections; without any label all arrays are empty.
     """
+    # A stable sort keeps equal scores in the order of images, so that AP does not depend on chance.
     order = np.argsort(-scores, kind="stable")
     correct, scores, predicted = correct[order], scores[order], predicted[order]
     classes, instances = np.unique(labelled, return_counts=True)
@@ -215,6 +219,7 @@ class Evaluation:
             match_predictions(found.detach().cpu().float(), known.cpu(), protocol=self.protocol)
         )
         self.confusion.add(detections, labels)
+        # A copy, since the caller may reuse the memory of a batch.
         self.detections.append(detections.numpy().copy())
         self.labels.append(labels.numpy().copy())
 
@@ -223,6 +228,7 @@ class Evaluation:
 
         Means run over the classes that have labels; without any label they are 0.
         """
+        # The empty array gives the shape when there is no image.
         found = np.concatenate([*self.detections, np.zeros((0, 6), np.float32)])
         correct = np.concatenate([*self.correct, np.zeros((0, len(IOU_THRESHOLDS)), bool)])
         labelled = np.concatenate([rows[:, 0] for rows in self.labels] or [np.zeros(0)])
@@ -284,7 +290,7 @@ def summarise_curves(
 
 
 def fill_classes(curves: ClassCurves, mean: float, count: int) -> np.ndarray:
-    """AP of all classes [count]; one without labels gets the mean, as in YOLOv5's maps."""
+    """AP of all classes [count]; those without labels get the mean, as in YOLOv5's maps."""
     values = np.full(count, mean)
     values[curves.classes] = curves.mean_ap
     return values

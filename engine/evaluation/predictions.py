@@ -64,7 +64,11 @@ def prediction_lines(rows: np.ndarray, size: tuple[int, int], with_score: bool) 
 
 
 def save_labels(path: Path, rows: np.ndarray, size: tuple[int, int], with_score: bool) -> None:
-    """Write prediction_lines() in the order of the rows; without detections there is no file."""
+    """Write prediction_lines() into a file, whose arguments these are.
+
+    Without detections there is no file.
+    """
+    # YOLO marks an image without objects by having no file.
     if not len(rows):
         path.unlink(missing_ok=True)  # an earlier run into the same folder may have left one
         return
@@ -74,6 +78,7 @@ def save_labels(path: Path, rows: np.ndarray, size: tuple[int, int], with_score:
 
 def image_id(stem: str) -> int | str:
     """An image's number in COCO's files: its name as a number if it is one, else the name."""
+    # isdecimal() alone also accepts digits of other scripts.
     return int(stem) if stem.isdecimal() and stem.isascii() else stem
 
 

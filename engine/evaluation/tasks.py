@@ -88,10 +88,12 @@ def score(task: ValidationTask) -> Metrics:
     """--task train, val or test: print the table, and write charts and files of one evaluation."""
     config, loader = task.config, make_loader(task, task.config.imgsz)
     measures_area = find_spec("faster_coco_eval") is not None
+    # Refuse before the evaluation, not after an hour of it.
     if config.save_json and not measures_area:
         raise UserError(
             "--save-json: COCO's protocol needs faster-coco-eval; pip install faster-coco-eval"
         )
+    # As in YOLOv5, COCO's own data set gets the file without the flag.
     writes_json = config.save_json or config.data.endswith("coco.yaml")
     settings = dataclasses.replace(
         eval_settings(config),

@@ -26,6 +26,7 @@ def export_onnx(task: ExportTask) -> Path:
     """
     path = task.path.with_suffix(".onnx")
     program = trace_onnx(task)
+    # The exporter ignores an operator set that it cannot write, so compare.
     written = program.model.opset_imports[""]
     if task.opset not in (0, written):
         raise UserError(
@@ -77,6 +78,7 @@ def compare_with_onnxruntime(task: ExportTask, content: bytes) -> None:
         print("onnx: not compared with the model; pip install onnxruntime to have that done")
         return
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    # Noise, since on an image of zeros many mistakes would not show.
     images = torch.rand(task.images.shape, generator=torch.Generator().manual_seed(0))
     images = images.to(task.images)
     theirs = torch.from_numpy(session.run(None, {"images": images.cpu().numpy()})[0]).float()

@@ -98,6 +98,7 @@ class Console:
         """Print a line, or move the bar of the video."""
         self.frames += 1
         self.seconds = [total + step for total, step in zip(self.seconds, found.times, strict=True)]
+        # A frame of another source says that the video before it has ended.
         if self._last and self._last.frame.name != found.frame.name:
             self._end_video()
         if found.frame.kind != "video":
@@ -174,10 +175,12 @@ class Viewer:
         import cv2
 
         title = frame.path if frame.kind == "stream" else "detections (q ends)"
+        # All images share one window; each stream has its own, so that several can be watched.
         if not self.shown or frame.kind == "stream":
             cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
         self.shown = True
         cv2.imshow(title, drawn)
+        # waitKey also draws the window, so it is called even if nobody presses a key.
         return cv2.waitKey(1000 if frame.kind == "image" else 1) & 0xFF not in (ord("q"), 27)
 
     def close(self) -> None:

@@ -34,6 +34,7 @@ class Detector:
     """
 
     def __init__(self, model: DetectorModel, config: DetectConfig) -> None:
+        # The import takes seconds, which would be counted as the first image's time.
         load_operator()
         self.model, self.config = model, config
         self.device = device_of(model)
@@ -66,6 +67,7 @@ class Detector:
         The border is the narrowest that makes both sides multiples of the stride.
         """
         boxed, plan = letterbox(image, self.shape, auto=True, stride=self.stride)
+        # torch cannot read an array with negative strides, as reversed channels have.
         pixels = np.ascontiguousarray(boxed[..., ::-1].transpose(2, 0, 1))
         return torch.from_numpy(pixels).to(self.device)[None].float() / 255, plan.ratio, plan.pad
 
