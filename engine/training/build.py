@@ -26,6 +26,7 @@ from engine.training.sparsity import Sparsity
 from models.lint.advice import warnings_of
 from models.losses import build_loss
 from models.yolo import DetectionModel
+from utils import __version__
 from utils.checkpoint import Checkpoint
 from utils.config import TrainConfig
 from utils.device import choose_dtype, describe_device, fit_batch_size, select_device
@@ -94,7 +95,7 @@ def prepare_run(
 
 def announce(setup: Setup, model: DetectionModel) -> None:
     """Write opt.yaml and hyp.yaml, and say what the user should know before the run starts."""
-    save_yaml(setup.folder / "opt.yaml", setup.config.plain())
+    save_yaml(setup.folder / "opt.yaml", {**setup.config.plain(), "version": __version__})
     save_yaml(setup.folder / "hyp.yaml", dataclasses.asdict(setup.hyp))
     for split, index in zip(("train", "val"), setup.data, strict=True):
         print(f"{split}: {index.report.table()}")

@@ -25,7 +25,7 @@ from engine.training.sparsity import Sparsity
 from models.losses import Loss
 from models.yolo import DetectionModel
 from utils import checkpoint as checkpoints
-from utils.checkpoint import Checkpoint
+from utils.checkpoint import Checkpoint, TrainingContent
 from utils.config import TrainConfig
 from utils.errors import UserError
 from utils.hyperparameters import Hyperparameters
@@ -130,7 +130,7 @@ def snapshot(run: Run) -> Checkpoint:
     gradients = {
         key: value.grad for key, value in state.model.named_parameters() if value.grad is not None
     }
-    training = {
+    training: TrainingContent = {
         "model": state.model.state_dict(),
         "updates": state.ema.updates,
         "optimizer": state.optimizer.state_dict(),
@@ -178,7 +178,8 @@ def save_last(run: Run) -> None:
 
 def restore(setup: Setup, state: TrainingState, resumed: Checkpoint) -> TrainingState:
     """Put a snapshot back: the next batch is computed as if there had been no interruption."""
-    saved = resumed.training or {}
+    saved = resumed.training
+    assert saved is not None, "checkpoint.read_for_resume() refuses a finished run"
     if saved["data_digests"] != [index.digest for index in setup.data]:
         print(
             "the data set has changed since the run was interrupted: the run goes on, but not as"
