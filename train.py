@@ -19,7 +19,7 @@ from data.augment import multi_scale_size
 from engine.detector_model import DetectorModel
 from engine.evaluation.evaluate import EvalSettings, evaluate
 from engine.training import dist
-from engine.training.diagnose import Place, check_loss, first_bad_gradient
+from engine.training.diagnose import BatchPlace, check_loss, first_bad_gradient
 from engine.training.finish import DRAWN_TRAIN_BATCHES, draw_labels, draw_train_batch, finish
 from engine.training.logbook import (
     ResultsLog,
@@ -31,7 +31,15 @@ from engine.training.logbook import (
 )
 from engine.training.optim import MAX_GRADIENT_NORM, apply_rates
 from engine.training.plan import plan
-from engine.training.run import Progress, Run, Setup, State, lean_snapshot, save_last, snapshot
+from engine.training.run import (
+    Progress,
+    Run,
+    Setup,
+    TrainingState,
+    lean_snapshot,
+    save_last,
+    snapshot,
+)
 from engine.training.sampling import focused_image_weights
 from utils import checkpoint as checkpoints
 from utils.cli import read_flags
@@ -63,7 +71,7 @@ def train(run: Run) -> Metrics | None:
             while not done:
                 train_epoch(run, stop, timing)
                 with stop.anywhere():
-                    metrics = validate(run)
+                    metrics = validate_epoch(run)
                 if log is not None:
                     write_epoch(run, log, metrics)
                 progress.epoch, progress.batch = progress.epoch + 1, 0
@@ -111,7 +119,7 @@ def train_epoch(run: Run, stop: StopSignal, timing: Timing) -> None:
             draw_train_batch(setup.folder, progress.batch, batch, state.model.names)
             mark = time.perf_counter()
         iteration = progress.epoch * len(loader) + progress.batch
-        place = Place(progress.epoch, progress.batch, batch.paths, setup.last)
+        place = BatchPlace(progress.epoch, progress.batch, batch.paths, setup.last)
         rates = setup.schedule.rates(iteration)
         apply_rates(state.optimizer, rates)
         images, targets = to_device(batch, setup.device)
@@ -145,7 +153,7 @@ def is_drawn(setup: Setup, progress: Progress) -> bool:
     return is_early and setup.world.is_main and not setup.config.noplots
 
 
-def start_epoch(setup: Setup, state: State) -> None:
+def start_epoch(setup: Setup, state: TrainingState) -> None:
     """Point the loader at this epoch and batch; prepare the model, its gradients and the sums."""
     config, progress, loader = setup.config, state.progress, setup.loaders[0]
     state.model.train()
@@ -198,7 +206,7 @@ def change_scale(
     return images, targets * targets.new_tensor([1, 1, x, y, x, y])
 
 
-def step(state: State, place: Place) -> None:
+def step(state: TrainingState, place: BatchPlace) -> None:
     """Clip the gradients, move the weights, move their average.
 
     Raises UserError at a gradient that is not finite, unless a scaler is there, which skips it.
@@ -219,7 +227,8 @@ def progress_row(setup: Setup, progress: Progress, instances: int, size: int) ->
 
     instances, size: the last batch's labels, and the width of its images in pixels.
     """
-    losses = [value / max(progress.batch, 1) for value in progress.loss_sums]
+    means = (value / max(progress.batch, 1) for value in progress.loss_sums)
+    losses = dict(zip(setup.loss.names, means, strict=True))
     epoch = f"{progress.epoch}/{setup.config.epochs - 1}"
     return train_row(epoch, memory_text(setup.device), losses, instances, size)
 
@@ -236,7 +245,7 @@ def should_stop(config: TrainConfig, world: dist.World, progress: Progress) -> b
     return world.is_main and not config.noval and config.patience > 0 and waited >= config.patience
 
 
-def validate(run: Run) -> Metrics | None:
+def validate_epoch(run: Run) -> Metrics | None:
     """Score the averaged weights; note the best, and keep them in best.pt.
 
     Returns None if this epoch is not validated: --noval leaves the last epoch's validation only.

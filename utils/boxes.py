@@ -14,19 +14,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-Boxes = TypeVar("Boxes", Tensor, np.ndarray)
+BoxArray = TypeVar("BoxArray", Tensor, np.ndarray)
 EPSILON = 1e-7  # keeps an empty union or hull from dividing by zero
 
 
-def _empty_like(boxes: Boxes) -> Boxes:
+def _empty_like(boxes: BoxArray) -> BoxArray:
     return torch.empty_like(boxes) if isinstance(boxes, Tensor) else np.empty_like(boxes)
 
 
-def _copy(boxes: Boxes) -> Boxes:
+def _copy(boxes: BoxArray) -> BoxArray:
     return boxes.clone() if isinstance(boxes, Tensor) else boxes.copy()
 
 
-def xyxy_to_xywh(boxes: Boxes) -> Boxes:
+def xyxy_to_xywh(boxes: BoxArray) -> BoxArray:
     """Corners [..., 4] -> centre and size [..., 4], same unit."""
     out = _empty_like(boxes)
     low, high = boxes[..., :2], boxes[..., 2:4]
@@ -35,7 +35,7 @@ def xyxy_to_xywh(boxes: Boxes) -> Boxes:
     return out
 
 
-def xywh_to_xyxy(boxes: Boxes) -> Boxes:
+def xywh_to_xyxy(boxes: BoxArray) -> BoxArray:
     """Centre and size [..., 4] -> corners [..., 4], same unit."""
     out = _empty_like(boxes)
     half = boxes[..., 2:4] / 2
@@ -44,7 +44,7 @@ def xywh_to_xyxy(boxes: Boxes) -> Boxes:
     return out
 
 
-def clip_boxes(boxes: Boxes, size: tuple[int, int]) -> Boxes:
+def clip_to_image(boxes: BoxArray, size: tuple[int, int]) -> BoxArray:
     """Corners [..., 4+] in pixels, cut off at the borders of a image of size (h, w); further
     columns stay.
     """
@@ -55,7 +55,7 @@ def clip_boxes(boxes: Boxes, size: tuple[int, int]) -> Boxes:
     return out
 
 
-def normalise(boxes: Boxes, size: tuple[int, int]) -> Boxes:
+def normalise_boxes(boxes: BoxArray, size: tuple[int, int]) -> BoxArray:
     """Corners in pixels [..., 4] -> centre and size as shares of a image of size (h, w): the form
     of label files.
     """
@@ -65,9 +65,9 @@ def normalise(boxes: Boxes, size: tuple[int, int]) -> Boxes:
     return out
 
 
-def denormalise(
-    boxes: Boxes, size: tuple[int, int], pad: tuple[float, float] = (0.0, 0.0)
-) -> Boxes:
+def denormalise_boxes(
+    boxes: BoxArray, size: tuple[int, int], pad: tuple[float, float] = (0.0, 0.0)
+) -> BoxArray:
     """Label-file form [..., 4] -> corners in pixels of a image of size (h, w), moved by pad (x,
     y).
     """
@@ -78,15 +78,15 @@ def denormalise(
 
 
 def to_original(
-    boxes: Boxes, gain: tuple[float, float], pad: tuple[float, float], size: tuple[int, int]
-) -> Boxes:
+    boxes: BoxArray, gain: tuple[float, float], pad: tuple[float, float], size: tuple[int, int]
+) -> BoxArray:
     """Undo a letterbox: corners [..., 4+], box = original * gain + pad -> original pixels, clipped
     to size (h, w).
     """
     out = _copy(boxes)
     out[..., 0:4:2] = (boxes[..., 0:4:2] - pad[0]) / gain[0]
     out[..., 1:4:2] = (boxes[..., 1:4:2] - pad[1]) / gain[1]
-    return clip_boxes(out, size)
+    return clip_to_image(out, size)
 
 
 def letterbox_geometry(
@@ -99,7 +99,7 @@ def letterbox_geometry(
     return gain, ((size[1] - original[1] * gain) / 2, (size[0] - original[0] * gain) / 2)
 
 
-def scale_boxes(boxes: Boxes, size: tuple[int, int], original: tuple[int, int]) -> Boxes:
+def scale_boxes(boxes: BoxArray, size: tuple[int, int], original: tuple[int, int]) -> BoxArray:
     """Corners [..., 4+] in a letterboxed image of size (h, w) -> pixels of the original (h, w),
     clipped.
     """
@@ -114,7 +114,7 @@ def _intersection(first: Tensor, second: Tensor) -> Tensor:
     return (high - low).clamp_(min=0).prod(2)
 
 
-def box_area(boxes: Boxes) -> Boxes:
+def box_area(boxes: BoxArray) -> BoxArray:
     """Area of corners [..., 4] -> [...]."""
     return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
 
@@ -168,7 +168,7 @@ def bbox_ciou(pred: Tensor, target: Tensor, kind: str = "ciou", *, xyxy: bool = 
 def _corners_and_sides(
     boxes: Tensor, xyxy: bool
 ) -> tuple[tuple[Tensor, ...], tuple[Tensor, Tensor]]:
-    """Boxes [N, 4] -> (x1, y1, x2, y2), (w, h), each [N]."""
+    """BoxArray [N, 4] -> (x1, y1, x2, y2), (w, h), each [N]."""
     if xyxy:
         x1, y1, x2, y2 = boxes.unbind(1)
         return (x1, y1, x2, y2), (x2 - x1, y2 - y1 + EPSILON)  # YOLOv5 guards the height only

@@ -1,6 +1,4 @@
-"""Command lines made from dataclasses: a field is a flag, its metadata the help; nothing is written
-twice.
-"""
+"""Command lines made from dataclasses: a field is a flag, and its metadata the help."""
 
 from __future__ import annotations
 
@@ -9,17 +7,20 @@ import dataclasses
 from numbers import Integral
 from typing import Any, NoReturn, TypeVar
 
+from utils import __version__
 from utils.errors import UserError
 
 T = TypeVar("T")
 
 
 def flag(default: Any, help: str, **options: Any) -> Any:
-    """A dataclass field that is also a flag.
+    """Make a dataclass field that is also a flag.
 
-    options: kind (the type of a value; the default's own if left out), aliases, nargs, const,
-    choices; flag=False keeps the field off the command line. A False default makes a switch; a list
-    default accepts several values.
+    Args:
+        default: Of the field; False makes a switch, a list accepts several values.
+        help: Its text in --help.
+        options: kind (the type of a value; the default's own if left out), aliases, nargs, const,
+            choices; flag=False keeps the field off the command line.
     """
     if isinstance(default, list):
         value = tuple(default)
@@ -28,9 +29,7 @@ def flag(default: Any, help: str, **options: Any) -> Any:
 
 
 def names_of(field: dataclasses.Field[Any]) -> list[str]:
-    """Every spelling of a field's flag: dashes as in YOLOv5, underscores as people also type them,
-    aliases.
-    """
+    """Every spelling of a field's flag: dashes as in YOLOv5, underscores as well, aliases."""
     dashed = "--" + field.name.replace("_", "-")
     spellings = [dashed, "--" + field.name, *field.metadata.get("aliases", ())]
     return list(dict.fromkeys(spellings))
@@ -66,6 +65,8 @@ def _add_field(parser: argparse.ArgumentParser, field: dataclasses.Field[Any]) -
 
 
 class _Parser(argparse.ArgumentParser):
+    """argparse, whose mistakes are this project's one line with exit status 2."""
+
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message}; see {self.prog} --help")
 
@@ -73,13 +74,24 @@ class _Parser(argparse.ArgumentParser):
 def read_flags(
     kind: type, argv: list[str] | None, description: str, refused: dict[str, str] | None = None
 ) -> dict[str, Any]:
-    """Return {field: value} of the flags that were given, and only those.
+    """Read a command line.
 
-    kind: a dataclass whose fields were made by flag(). refused: YOLOv5's flags that this program
-    has not, each with the sentence that says what to use instead. Raises UserError for an unknown,
-    refused or malformed flag.
+    Args:
+        kind: A dataclass whose fields were made by flag().
+        argv: The words; None takes the program's own.
+        description: The first line of --help.
+        refused: YOLOv5's flags that this program does not have, each with the sentence that says
+            what to use instead.
+
+    Returns:
+        Field -> value of the flags that were given, and only those.
+
+    Raises:
+        UserError: An unknown, refused or malformed flag.
     """
-    parser = _Parser(description=description, allow_abbrev=False)
+    parser = _Parser(
+        description=description, epilog=f"Attention YOLO {__version__}", allow_abbrev=False
+    )
     for field in dataclasses.fields(kind):
         if field.metadata.get("flag", True) and "help" in field.metadata:
             _add_field(parser, field)
@@ -97,11 +109,15 @@ def read_flags(
 
 
 def build(kind: type[T], values: dict[str, Any], origin: str = "") -> T:
-    """Make the dataclass from {field: value}; its own __post_init__ refuses impossible values with
-    a UserError.
+    """Make a dataclass from values that may come from files.
 
-    Values may come from files: raises UserError, naming origin, for an unknown field or one of the
-    wrong type.
+    Args:
+        kind: Whose fields were made by flag().
+        values: Field -> value.
+        origin: Where they are from, for errors.
+
+    Raises:
+        UserError: An unknown field, a value of the wrong type, or one that kind itself refuses.
     """
     known = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     where = f"{origin}: " if origin else ""

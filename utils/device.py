@@ -11,7 +11,7 @@ import torch
 
 from utils.errors import UserError
 
-MEMORY_SHARE = 0.8  # of the free GPU memory, for --batch-size -1
+GPU_MEMORY_SHARE = 0.8  # of the free GPU memory, for --batch-size -1
 
 
 def select_device(text: str = "") -> torch.device:
@@ -93,7 +93,7 @@ def peak_memory_mb(device: torch.device) -> float | None:
     return peak / 1e6 if sys.platform == "darwin" else peak / 1e3
 
 
-def describe(device: torch.device) -> str:
+def describe_device(device: torch.device) -> str:
     """One line for the head of a log: versions, device, its memory or threads."""
     if device.type == "cuda":
         properties = torch.cuda.get_device_properties(device)
@@ -107,7 +107,7 @@ def describe(device: torch.device) -> str:
 def fit_batch_size(
     model: torch.nn.Module, imgsz: int, device: torch.device, precision: str = "auto"
 ) -> int:
-    """The batch that fills MEMORY_SHARE of the free GPU memory; 16 where there is no GPU to
+    """The batch that fills GPU_MEMORY_SHARE of the free GPU memory; 16 where there is no GPU to
     measure.
 
     Peak memory of a forward and backward pass of a copy of the model is measured at batches 1 to
@@ -127,7 +127,7 @@ def fit_batch_size(
             break
         peaks[size] = torch.cuda.max_memory_allocated(device)
         probe.zero_grad(set_to_none=True)
-    return _largest_batch(peaks, free * MEMORY_SHARE)
+    return _largest_batch(peaks, free * GPU_MEMORY_SHARE)
 
 
 def _largest_batch(peaks: dict[int, int], budget: float) -> int:

@@ -1,8 +1,10 @@
-"""Files: YAML read safely, writes that cannot be half done, run folders that never overwrite."""
+"""Files: YAML and results.csv read, atomic writes, run folders that never overwrite."""
 
 from __future__ import annotations
 
 import contextlib
+import csv
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -88,6 +90,30 @@ def save_yaml(path: str | Path, content: dict[str, Any]) -> None:
     """Write a mapping as YAML, keys in their own order, atomically."""
     with atomic_write(path, "w") as file:
         yaml.safe_dump(content, file, sort_keys=False, allow_unicode=True)
+
+
+def read_results(path: Path) -> list[dict[str, float]]:
+    """The rows of a results.csv by stripped name; [] if there is no such file.
+
+    A cell that is not a number is NaN. A line of another length (torn, or edited) is skipped.
+    """
+    if not path.is_file():
+        return []
+    with open(path, encoding="utf-8", newline="") as file:
+        lines = [[cell.strip() for cell in line] for line in csv.reader(file) if line]
+    names = lines[0] if lines else []
+    return [
+        dict(zip(names, map(_as_number, line), strict=True))
+        for line in lines[1:]
+        if len(line) == len(names)
+    ]
+
+
+def _as_number(cell: str) -> float:
+    try:
+        return float(cell)
+    except ValueError:
+        return math.nan
 
 
 def make_folder(folder: Path) -> Path:

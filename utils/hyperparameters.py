@@ -118,17 +118,6 @@ class Hyperparameters:
             f" {family.box_gain}, see {family.hyp}"
         ]
 
-    def loss_gains(self, levels: int, class_count: int, imgsz: int) -> tuple[float, float, float]:
-        """Gains of (box, obj, cls), scaled to the number of levels, classes and the image size as
-        YOLOv5 does.
-        """
-        share = 3 / levels
-        return (
-            self.box * share,
-            self.obj * (imgsz / 640) ** 2 * share,
-            self.cls * class_count / 80 * share,
-        )
-
 
 def _number(value: Any) -> Any:
     """'1e-3', which YAML 1.1 reads as text, as the number it is; everything else as it came."""

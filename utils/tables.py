@@ -31,7 +31,7 @@ def fit(text: str, width: int, align: str = "<") -> str:
     return blanks + text if align == ">" else text + blanks
 
 
-def shorten(text: str, width: int) -> str:
+def cut_to_width(text: str, width: int) -> str:
     """Text cut to width columns, the cut marked with an ellipsis."""
     if display_width(text) <= width:
         return text
@@ -48,7 +48,11 @@ def val_header() -> str:
 def val_row(name: str, images: int, instances: int, scores: Sequence[float]) -> str:
     """One row under val_header(). scores: precision, recall, mAP50, mAP50-95 in 0..1."""
     counts = f"{images:11d}{instances:11d}"
-    return fit(shorten(name, 21), 22, ">") + counts + "".join(f"{score:11.3g}" for score in scores)
+    return (
+        fit(cut_to_width(name, 21), 22, ">")
+        + counts
+        + "".join(f"{score:11.3g}" for score in scores)
+    )
 
 
 def val_table(metrics: Metrics, per_class: bool) -> str:
@@ -98,7 +102,7 @@ def text_table(
     Columns that hold only numbers are set right, others left; cells longer than max_width are cut.
     Floats are shown with four significant digits, None as nothing.
     """
-    cells = [[shorten(_cell(value), max_width) for value in row] for row in rows]
+    cells = [[cut_to_width(_cell(value), max_width) for value in row] for row in rows]
     right = [
         bool(rows) and all(_is_number(row[column]) for row in rows)
         for column in range(len(headers))

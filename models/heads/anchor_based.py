@@ -108,14 +108,14 @@ def decode(raw: Sequence[Tensor], anchors: Tensor, strides: Tensor) -> Tensor:
     """
     batch, _, _, _, width = raw[0].shape
     scores = torch.cat([level.reshape(batch, -1, width) for level in raw], dim=1).float().sigmoid()
-    cells, sizes, scale = reference_points(
+    cells, sizes, scale = anchor_grid(
         [(level.shape[2], level.shape[3]) for level in raw], anchors, strides
     )
     xy, wh, rest = scores.split((2, 2, width - 4), dim=2)
     return torch.cat(((xy * 2 + cells) * scale, (wh * 2).square() * sizes, rest), dim=2)
 
 
-def reference_points(
+def anchor_grid(
     sizes: list[tuple[int, int]], anchors: Tensor, strides: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """What decode() needs of its N rows, in its order: cell corner - 0.5 [N, 2], anchor in px [N,

@@ -21,7 +21,7 @@ from models.heads.anchor_based import Levels
 from utils.families import V8
 from utils.structures import HeadSpec
 
-Sizes = tuple[tuple[int, int], ...]  # (rows, columns) of the cells, a level each
+GridSizes = tuple[tuple[int, int], ...]  # (rows, columns) of the cells, a level each
 MOST_SIZES = 8  # of images, whose cell centres are kept
 
 
@@ -140,7 +140,7 @@ class DetectV8(nn.Module):
         centre, size = points + (after - before) / 2, before + after
         return torch.cat((centre * scale, size * scale, classes.float().sigmoid()), dim=2)
 
-    def _reference(self, sizes: Sizes, device: torch.device) -> tuple[Tensor, Tensor]:
+    def _reference(self, sizes: GridSizes, device: torch.device) -> tuple[Tensor, Tensor]:
         """reference_points() of a image's size, kept for the next one like it."""
         key = (sizes, device)
         if key not in self._points:
@@ -152,7 +152,7 @@ class DetectV8(nn.Module):
 
 
 def reference_points(
-    sizes: Sizes, strides: Sequence[float], device: torch.device
+    sizes: GridSizes, strides: Sequence[float], device: torch.device
 ) -> tuple[Tensor, Tensor]:
     """Cell centres [N, 2] (x, y) in cells, strides [N, 1] in pixels per cell; N runs over level, y,
     x.

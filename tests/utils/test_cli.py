@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from utils import __version__
 from utils.cli import build, flag, names_of, read_flags
 from utils.errors import UserError
 
@@ -31,6 +32,12 @@ def test_only_given_flags_are_returned():
     assert read() == {}
     assert read("--name", "exp") == {"name": "exp"}
     assert build(Options, read("--save-txt")) == Options(save_txt=True)
+
+
+def test_help_names_the_version(capsys):
+    with pytest.raises(SystemExit):
+        read("--help")
+    assert capsys.readouterr().out.rstrip().endswith(f"Attention YOLO {__version__}")
 
 
 def test_defaults_are_what_the_fields_say():
