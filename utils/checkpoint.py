@@ -35,8 +35,8 @@ class TrainingContent(TypedDict):
 
     model: dict[str, torch.Tensor]
     updates: int
-    optimizer: dict[str, Any]
-    scaler: dict[str, Any]
+    optimizer: dict[str, object]
+    scaler: dict[str, object]
     progress: dict[str, Any]
     gradients: dict[str, torch.Tensor]
     random: dict[str, torch.Tensor]
@@ -63,7 +63,7 @@ class Checkpoint:
     names: dict[int, str]
     state: dict[str, torch.Tensor]
     config: dict[str, Any] = field(default_factory=dict)
-    hyp: dict[str, Any] = field(default_factory=dict)
+    hyp: dict[str, object] = field(default_factory=dict)
     data: str = ""
     epoch: int = -1
     scores: dict[str, float] = field(default_factory=dict)

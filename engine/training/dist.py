@@ -17,7 +17,7 @@ import torch.distributed as dist
 from utils.config import TrainConfig
 from utils.errors import UserError
 
-T = TypeVar("T")
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def any_true(world: World, value: bool, device: torch.device) -> bool:
     return bool(flag.item())
 
 
-def broadcast(world: World, value: T) -> T:
+def broadcast(world: World, value: Value) -> Value:
     """Rank 0's value, in every process."""
     if world.size == 1:
         return value

@@ -178,7 +178,7 @@ def test_a_hyp_file_lies_over_the_familys(tmp_path):
 
 
 @pytest.mark.parametrize(("defaults", "message"), [
-    ({"v8": [1]}, r"data\.yaml: defaults: v8: \[1\] is no mapping"),
+    ({"v8": [1]}, r"data\.yaml: defaults: v8: \[1\] is not a mapping"),
     ({"v8": {"epoch": 1}}, r"data\.yaml: defaults: epoch: no such setting"),
     ({"v8": {"hyp": {"lr": 1}}}, r"data\.yaml: defaults: hyp: lr: no such hyperparameter"),
     ({"v8": {"hyp": [1]}}, r"data\.yaml: defaults: hyp: \[1\] is neither a file nor a mapping"),
