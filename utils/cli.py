@@ -50,7 +50,7 @@ def _add_field(parser: argparse.ArgumentParser, field: dataclasses.Field[object]
     meta = field.metadata
     common: dict[str, Any] = {
         "dest": field.name,
-        "default": argparse.SUPPRESS,
+        "default": argparse.SUPPRESS,  # so that a flag that was not given is not in the result
         "help": _help(field),
     }
     if field.default is False and "nargs" not in meta:
@@ -127,6 +127,7 @@ def build(kind: type[T], values: Mapping[str, object], origin: str = "") -> T:
         if name not in known:
             raise UserError(f"{where}{name}: no such setting; known are {', '.join(known)}")
         default: object = known[name].default
+        # Whole numbers are fine where a float is wanted. A default of None takes anything.
         fits = type(value) is type(default) or (type(default) is float and type(value) is int)
         if not fits and default is not None:
             raise UserError(

@@ -1,8 +1,8 @@
 """The configuration of training: a frozen value, made once of flags and YAML, saved with the run.
 
-TrainConfig's fields have YOLOv5's flag names, so this file is the one table between what people type
-and what the program reads. What follows from a setting comes from a method. A value is taken from
-what the user gave, else from the data set's suggestions, else from the defaults of the graph's
+TrainConfig's fields have YOLOv5's flag names, so this file is the one table between what people
+type and what the program reads. What follows from a setting comes from a method. A value is taken
+from what the user gave, else from the data set's suggestions, else from the defaults of the graph's
 family, else from the general ones.
 """
 
@@ -237,13 +237,13 @@ def choose_config(
     """
     suggested = suggestions(defaults, family, origin)
     wanted = suggested.pop("hyp", {})
-    build(TrainConfig, suggested, origin)
+    build(TrainConfig, suggested, origin)  # a mistake in the data set's file names that file
     config = build(TrainConfig, {**family.flags, **suggested, **given})
     return config, choose_hyp(config.hyp, wanted, f"{origin}: hyp", family)
 
 
 def choose_hyp(file: str, suggested: object, origin: str, family: Family) -> Hyperparameters:
-    """Choose the hyperparameters; what a file or data set leaves out has the family's standard value.
+    """Choose the hyperparameters; what is left out has the family's standard value.
 
     Args:
         file: Of --hyp, or "".

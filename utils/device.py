@@ -45,7 +45,7 @@ def select_device(text: str = "") -> torch.device:
 
 
 def choose_dtype(device: torch.device, precision: str) -> torch.dtype:
-    """The dtype of convolutions; auto takes bf16 or fp16 only where the hardware multiplies in it."""
+    """The dtype of convolutions; auto takes bf16 or fp16 only where hardware multiplies in it."""
     if precision == "fp32":
         return torch.float32
     if precision in ("bf16", "fp16"):
@@ -128,6 +128,7 @@ def fit_batch_size(
         try:
             with autocast(device, precision):
                 raw = probe(torch.zeros(size, 3, imgsz, imgsz, device=device))
+            # The memory of a loss is small beside that of the maps, so any sum does.
             torch.stack([level.float().mean() for level in raw]).sum().backward()
         except torch.cuda.OutOfMemoryError:
             break
@@ -144,5 +145,6 @@ def _largest_batch(peaks: dict[int, int], budget: float) -> int:
     if len(peaks) < 2:
         return 1
     first, last = min(peaks), max(peaks)
+    # At least a byte per image, in case a larger batch was measured as needing no more.
     slope = max((peaks[last] - peaks[first]) / (last - first), 1.0)
     return min(max(int(first + (budget - peaks[first]) / slope), 1), 1024)

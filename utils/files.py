@@ -58,6 +58,7 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
     UserError when the disk refuses (full, read-only); the old file is then intact.
     """
     path = Path(path)
+    # In the same folder, since a rename is atomic within a file system only.
     temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
     encoding = None if "b" in mode else "utf-8"
     try:

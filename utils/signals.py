@@ -33,6 +33,7 @@ class StopSignal:
         self._former: dict[int, object] = {}
 
     def __enter__(self) -> StopSignal:
+        # Python allows handlers in the main thread only; elsewhere signals keep their meaning.
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._former[number] = signal.signal(number, self._receive)

@@ -171,7 +171,7 @@ class ClassMetrics:
     ap: float
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)  # arrays do not compare to a single bool
 class ClassCurves:
     """Curves of the C classes that have labels.
 

@@ -48,6 +48,7 @@ def start(device: str = "") -> World:
     if size == "1":
         return World()
     backend = "nccl" if torch.cuda.is_available() and device != "cpu" else "gloo"
+    # The others wait while rank 0 indexes the data or validates, which may take hours.
     try:
         dist.init_process_group(backend, timeout=timedelta(hours=3))
     except ValueError as error:

@@ -72,6 +72,7 @@ class Detect(nn.Module):
 
         The levels are reversed if their areas run against the strides.
         """
+        # AutoAnchor and older graphs may give the levels from coarse to fine.
         areas = [sum(width * height for width, height in level) for level in pixels]
         if (areas[-1] - areas[0]) * (self.strides[-1] - self.strides[0]) < 0:
             pixels = pixels[::-1]

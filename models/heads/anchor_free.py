@@ -55,9 +55,14 @@ class DetectV8(nn.Module):
     stride: Tensor
 
     def __init__(
-        self, class_count: int, reg_max: int, channels: Sequence[int], depthwise: bool = False, box_bias: float = 2.0,
+        self,
+        class_count: int,
+        reg_max: int,
+        channels: Sequence[int],
+        depthwise: bool = False,
+        box_bias: float = 2.0,
         class_width: int = 0,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Build the branches.
 
         Args:
