@@ -1,5 +1,4 @@
-"""What `python models/yolo.py` prints of a graph: its rows with their costs, its places, its
-verdict; or its findings.
+"""Print a graph: its rows with their costs and a verdict, its places, or what --lint finds.
 
 python models/yolo.py --cfg models/yolov5s_SimAM.yaml
 """
@@ -9,14 +8,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import torch
 
-from models.costs.profile import RowCost, count_costs, kept_bytes, summary, time_rows, whole_size
-from models.graph.read import load_graph, read_graph, unread_rows
+from models.costs.profile import RowCost, count_costs, kept_by_rows, summary, time_rows, whole_size
+from models.graph.info import row_info
+from models.graph.read import load_graph, read_graph
 from models.graph.scales import title
 from models.graph.sites import insert, sites_table
+from models.graph.structure import unread_rows
+from models.graph.values import GraphDict
 from models.graph.write import write_graph
 from models.lint.advice import warnings_of
 from models.lint.command import run_lint
@@ -40,30 +42,35 @@ class BuildConfig:
     Raises UserError for an impossible value, with the flag's name.
     """
 
-    cfg: str = flag("", f"graph to build; '' is {USUAL_GRAPH}")
+    cfg: str = flag("", f"graph to build, '' for {USUAL_GRAPH}")
     scale: str = flag(
-        "", "size of a graph that has several, such as n, s, m, l, x; '' goes by the name of --cfg"
+        "",
+        "scale of a graph that has several: n, s, m, l, x; '' takes the one in --cfg's name",
     )
     attention: tuple[str, ...] = flag(
-        (), "modules to put in, such as SimAM@neck CBAM@backbone.P5", kind=str, nargs="+"
+        (), "modules to insert, such as SimAM@neck CBAM@backbone.P5", kind=str, nargs="+"
     )
-    out: str = flag("", "file to write the graph to, as YAML, attention put in")
-    sites: bool = flag(False, "list the places where --attention may put modules, row by row")
+    out: str = flag("", "YAML file to write the graph to, with --attention inserted")
+    sites: bool = flag(False, "list the places where --attention may insert modules, row by row")
     lint: tuple[str, ...] = flag(
-        (), "graphs to look through for what builds but is wrong", kind=str, nargs="+"
+        (), "graphs to check for mistakes that do not keep them from running", kind=str, nargs="+"
     )
     fix: bool = flag(
         False, "with --lint: write corrected copies, NAME_fixed.yaml beside each file, or --out"
     )
     imgsz: int = flag(
-        640, "side of the image that costs refer to, pixels", aliases=("--img", "--img-size")
+        640,
+        "side of the images for which costs are counted, pixels",
+        aliases=("--img", "--img-size"),
     )
-    batch_size: int = flag(1, "images at once")
-    device: str = flag("", "where --profile runs: 0, cpu, mps; '' chooses")
+    batch_size: int = flag(1, "images per batch")
+    device: str = flag("", "device of --profile: 0, cpu, mps; '' chooses one")
     profile: bool = flag(
-        False, "add milliseconds and memory of each row", aliases=("--line-profile",)
+        False, "measure the milliseconds and the memory of each row", aliases=("--line-profile",)
     )
-    all: bool = flag(False, "build every graph below models/, one line each", aliases=("--test",))
+    all: bool = flag(
+        False, "build every graph below models/ and print a line for each", aliases=("--test",)
+    )
 
     def __post_init__(self) -> None:
         for name, largest in (("imgsz", 8192), ("batch_size", 1024)):
@@ -74,43 +81,44 @@ class BuildConfig:
         for name in ("cfg", "attention", "out", "sites", "profile"):
             if self.all and getattr(self, name):
                 raise UserError(
-                    f"--{name}: is of one graph, but --all means each; leave one of the two out"
+                    f"--{name}: is for one graph, but --all takes every graph; leave one of the two"
+                    " out"
                 )
         if self.sites and self.profile:
             raise UserError(
                 "--profile: measures rows, but --sites only lists places; leave one of the two out"
             )
         if self.fix and not self.lint:
-            raise UserError("--fix: mends what --lint finds; add --lint FILE")
+            raise UserError("--fix: corrects what --lint finds; add --lint FILE")
         for name in ("cfg", "attention", "sites", "all", "profile"):
             if self.lint and getattr(self, name):
                 raise UserError(
-                    f"--{name}: is no flag of --lint, which takes files alone; leave one of the"
+                    f"--{name}: does not go with --lint, which only takes files; leave one of the"
                     " two out"
                 )
 
-    def content(self) -> dict[str, Any]:
-        """The graph of --cfg with --attention put in."""
+    def content(self) -> GraphDict:
+        """The graph of --cfg with --attention inserted."""
         return insert(load_graph(self.cfg or USUAL_GRAPH, self.scale), self.attention)
 
 
-def report(config: BuildConfig) -> None:
+def report_graph(config: BuildConfig) -> None:
     """Print one graph: a row per layer, totals, verdict. Raises UserError if it is not sound."""
     content = config.content()
     with torch.device("meta"):
         model = DetectionModel(content)
     size = whole_size(config.imgsz, model)
     costs = count_costs(model, size, config.batch_size)
-    lines = [HEADER, *table(model, costs)]
+    lines = [HEADER, *row_lines(model, costs)]
     if config.profile:
-        extras = measured(DetectionModel(content), size, config)
+        extras = measured_columns(DetectionModel(content), size, config)
         lines = [f"{line}  {extra}" for line, extra in zip(lines, extras, strict=True)]
     print(*lines, sep="\n")
     print(f"\n{summary(model, _name(model), costs)} at {size}x{size} px, batch {config.batch_size}")
     moved, elementwise = sum(cost.moved for cost in costs), sum(cost.elementwise for cost in costs)
     print(
         f"moved: {moved / 1e6:,.0f} MB in float32, {elementwise / 1e6:,.0f} MB of it elementwise,"
-        " unseen by GFLOPs"
+        " which GFLOPs do not count"
     )
     try:
         print(verdict(model))
@@ -120,10 +128,10 @@ def report(config: BuildConfig) -> None:
 
 
 def report_all(config: BuildConfig) -> None:
-    """Print a line for every graph below models/, at --scale or its first scale where it has
-    several.
+    """Print a line for every graph below models/.
 
-    Raises UserError at the end if any is not sound.
+    A graph of several scales is built at --scale, or else at its first. Raises UserError at the end
+    if a graph is not sound.
     """
     files = sorted((ROOT / "models").rglob("*.yaml"))
     bad = 0
@@ -164,51 +172,56 @@ def verdict(model: DetectionModel) -> str:
     )
 
 
-def table(model: Any, costs: list[RowCost]) -> Iterator[str]:
+def row_lines(model: DetectionModel, costs: list[RowCost]) -> Iterator[str]:
     """The model's rows as aligned lines under HEADER."""
-    for row, cost in zip(model.model, costs, strict=True):
+    for info, cost in zip(map(row_info, model.model), costs, strict=True):
         yield (
-            f"{row.i:>3} {row.f!s:>18} {row.repeats:>3} {row.np:>11,}  {row.type:<38}"
-            f" {row.shown:<30} {cost.shape:>18} {cost.flops / 1e9:>8.3f}"
+            f"{info.index:>3} {info.source!s:>18} {info.repeats:>3} {info.parameters:>11,} "
+            f" {info.module:<38} {info.arguments:<30} {cost.shape:>18} {cost.flops / 1e9:>8.3f}"
             f" {cost.elementwise / 1e6:>15.1f}"
         )
 
 
-def measured(model: Any, size: int, config: BuildConfig) -> list[str]:
-    """Milliseconds (eval) and MB kept for training's backward pass of each row, under a header, on
-    a real device.
+def measured_columns(model: DetectionModel, size: int, config: BuildConfig) -> list[str]:
+    """Two more columns for the table of rows, measured on a real device.
+
+    Args:
+        model: to measure.
+        size: side of the images, pixels.
+        config: has the device and the number of images.
+
+    Returns:
+        A header, and for each row the milliseconds it takes in eval mode and the MB that it keeps
+        for the backward pass of training.
     """
     device = select_device(config.device)
     model = model.to(device)
     x = torch.zeros(config.batch_size, model.graph["ch"], size, size, device=device)
-    rows = zip(time_rows(model, x), kept_bytes(model, x), strict=True)
+    rows = zip(time_rows(model, x), kept_by_rows(model, x), strict=True)
     return [
         f"{'ms on ' + device.type:>12} {'MB kept':>9}",
         *(f"{ms:>12.2f} {kept / 1e6:>9.1f}" for ms, kept in rows),
     ]
 
 
-def _name(model: Any) -> str:
-    return title(
-        model.graph["yaml_file"].rsplit("/", 1)[-1].removesuffix(".yaml"),
-        model.graph.get("scale", ""),
-    )
+def _name(model: DetectionModel) -> str:
+    stem = Path(model.graph["yaml_file"]).name.removesuffix(".yaml")
+    return title(stem, model.graph.get("scale", ""))
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Print a graph's table, totals and verdict, or its places, or one line for every graph; write
-    it to --out.
-    """
+    """Run the command. Returns its exit status."""
     config = build(BuildConfig, read_flags(BuildConfig, argv, __doc__ or ""))
     if config.lint:
         return run_lint(config.lint, scale=config.scale, fix=config.fix, out=config.out)
     if config.sites:
         print(sites_table(config.content()))
     else:
-        (report_all if config.all else report)(config)
+        (report_all if config.all else report_graph)(config)
     if config.out:
         content = config.content()
-        heading = f"{content['yaml_file']}{' with ' * bool(config.attention)}{', '.join(config.attention)}"
+        inserted = f" with {', '.join(config.attention)}" if config.attention else ""
+        heading = f"{content['yaml_file']}{inserted}"
         print(f"written to {write_graph(content, config.out, heading)}")
     return 0
 

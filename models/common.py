@@ -1,27 +1,36 @@
 """The blocks of the base graphs: convolution, bottleneck, C3, SPPF, concatenation.
 
-models/yolo.py builds them from the rows of a YAML; attribute names are parts of state-dict keys, so
-they are fixed. Every block maps [B, C, H, W] to [B, C', H', W'] and keeps the memory format it is
-given.
+models/yolo.py builds them from the rows of a YAML. Attribute names are parts of state-dict keys, so
+they are fixed. Every block maps [B, C, H, W] to [B, C', H', W'] and keeps the memory format of its
+input. Parameters of the constructors that have one meaning throughout: inputs and outputs are
+channels, kernel is the side of a convolution, repeats the number of inner blocks, expansion the
+inner channels as a share of the outputs.
 """
 
 from __future__ import annotations
 
-import ast
 import math
-import re
-from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-Size = int | tuple[int, int] | list[int]
+from models.activations import SiLU
+
+Sides = int | tuple[int, int] | list[int]  # one number for both, or (height, width)
 
 
-def autopad(kernel: Size, padding: Size | None = None, dilation: int = 1) -> Size:
-    """The padding that keeps height and width at stride 1, unless one is given."""
+def autopad(kernel: Sides, padding: Sides | None = None, dilation: int = 1) -> Sides:
+    """The padding of a convolution.
+
+    Args:
+        kernel: side of the kernel.
+        padding: the padding wanted, None for the one that keeps height and width at stride 1.
+        dilation: of the kernel.
+
+    Returns:
+        The padding in pixels.
+    """
     if padding is not None:
         return padding
     if isinstance(kernel, int):
@@ -29,97 +38,42 @@ def autopad(kernel: Size, padding: Size | None = None, dilation: int = 1) -> Siz
     return [(dilation * (side - 1) + 1) // 2 for side in kernel]
 
 
-class SiLU(nn.SiLU):
-    """x * sigmoid(x).
-
-    In place only without autograd, for which PyTorch would first copy the input.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[...] -> [...], elementwise."""
-        return F.silu(x, inplace=not torch.is_grad_enabled())
-
-
-ACTIVATIONS: dict[str, Callable[..., nn.Module]] = {
-    "SiLU": SiLU,
-    "Identity": nn.Identity,
-    **{
-        kind.__name__: kind
-        for kind in (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.CELU, nn.SELU, nn.GELU)
-    },
-    **{
-        kind.__name__: kind
-        for kind in (nn.Hardswish, nn.Hardsigmoid, nn.Sigmoid, nn.Tanh, nn.Mish, nn.Softplus)
-    },
-}
-
-
-def make_activation(text: str) -> nn.Module:
-    """Make the activation that `nn.LeakyReLU(0.1)`, `SiLU()` or `ReLU` describes, by table; nothing
-    is evaluated.
-
-    Arguments are numbers or True/False, by position or keyword. Raises ValueError saying what is
-    accepted.
-    """
-    match = re.fullmatch(r"(?:torch\.)?(?:nn\.)?(\w+)\s*(?:\((.*)\))?", text.strip())
-    if not match or match[1] not in ACTIVATIONS:
-        raise ValueError(
-            "no such activation; known are"
-            f" {', '.join('nn.' + name + '()' for name in ACTIVATIONS)}"
-        )
-    values: list[float] = []
-    options: dict[str, float] = {}
-    for part in filter(None, (part.strip() for part in (match[2] or "").split(","))):
-        name, equals, number = part.rpartition("=")
-        value = _literal(number.strip())
-        if equals:
-            options[name.strip()] = value
-        else:
-            values.append(value)
-    try:
-        return ACTIVATIONS[match[1]](*values, **options)
-    except TypeError as error:
-        raise ValueError(f"nn.{match[1]} does not take these arguments ({error})") from None
-
-
-def _literal(text: str) -> float:
-    try:
-        value = ast.literal_eval(text)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        value = None
-    if not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ValueError(
-            f"{text!r} is not a number; an activation takes numbers, as in nn.LeakyReLU(0.1)"
-        )
-    return value
-
-
 class Conv(nn.Module):
     """Convolution without bias, batch norm, activation.
 
-    act: True for the network's own activation (SiLU unless its YAML has another), False for none,
-    or a module.
+    Args:
+        inputs: channels.
+        outputs: channels.
+        kernel: side.
+        stride: along both sides, or along each.
+        padding: None for the one that keeps the size at stride 1.
+        groups: of channels.
+        dilation: of the kernel.
+        act: True for the activation of the whole network (SiLU unless its YAML has another), False
+            for none, or a module.
     """
 
     def __init__(
         self,
         inputs: int,
         outputs: int,
-        kernel: Size = 1,
-        stride: Size = 1,
-        padding: Size | None = None,
+        kernel: Sides = 1,
+        stride: Sides = 1,
+        padding: Sides | None = None,
         groups: int = 1,
         dilation: int = 1,
         act: bool | nn.Module = True,
     ) -> None:
         super().__init__()
         sizes: dict[str, Any] = {
+            "kernel_size": kernel,
             "stride": stride,
             "padding": autopad(kernel, padding, dilation),
             "dilation": dilation,
         }
-        self.conv = nn.Conv2d(inputs, outputs, kernel, groups=groups, bias=False, **sizes)  # type: ignore[arg-type]
+        self.conv = nn.Conv2d(inputs, outputs, groups=groups, bias=False, **sizes)
         self.bn: nn.BatchNorm2d | None = nn.BatchNorm2d(outputs)
+        # share_activation replaces only the activations that no row asked for.
         self.own_activation = act is True
         self.act = SiLU() if act is True else act if isinstance(act, nn.Module) else nn.Identity()
 
@@ -129,17 +83,17 @@ class Conv(nn.Module):
         return self.act(x if self.bn is None else self.bn(x))
 
     def fuse(self) -> None:
-        """Fold the batch norm's running statistics into the convolution; outputs in eval mode stay
-        the same.
-        """
+        """Fold the batch norm into the convolution. Outputs in eval mode stay the same."""
         if self.bn is not None:
             self.conv = fuse_conv_bn(self.conv, self.bn)
             self.bn = None
 
 
 def fuse_conv_bn(conv: nn.Conv2d, bn: nn.BatchNorm2d) -> nn.Conv2d:
-    """Make conv equal bn(conv(x)) of eval mode: W' = W s, b' = beta + (b - mean) s with s = gamma /
-    sqrt(var + eps).
+    """Make a convolution equal bn(conv(x)) in eval mode.
+
+    W' = W s and b' = beta + (b - mean) s with s = gamma / sqrt(var + eps). conv is changed in place
+    and returned.
     """
     assert bn.running_mean is not None
     assert bn.running_var is not None
@@ -152,7 +106,7 @@ def fuse_conv_bn(conv: nn.Conv2d, bn: nn.BatchNorm2d) -> nn.Conv2d:
 
 
 def share_activation(network: nn.Module, activation: nn.Module) -> None:
-    """Let all Conv blocks that did not ask for an activation of their own use this one object."""
+    """Give one object to all Conv blocks that did not ask for an activation of their own."""
     for block in network.modules():
         if isinstance(block, Conv) and block.own_activation:
             block.act = activation
@@ -161,15 +115,15 @@ def share_activation(network: nn.Module, activation: nn.Module) -> None:
 class DWConv(Conv):
     """Depth-wise convolution, with as many groups as inputs and outputs allow.
 
-    The fifth argument is the dilation.
+    Unlike Conv's, its fifth argument is the dilation.
     """
 
     def __init__(
         self,
         inputs: int,
         outputs: int,
-        kernel: Size = 1,
-        stride: Size = 1,
+        kernel: Sides = 1,
+        stride: Sides = 1,
         dilation: int = 1,
         act: bool | nn.Module = True,
     ) -> None:
@@ -185,10 +139,10 @@ class DWConv(Conv):
 
 
 class Residual(nn.Module):
-    """A block that adds its input to a branch; `attention`, where a row asks for it, is applied to
-    the branch before.
+    """A bottleneck: a branch to which the block may add its input.
 
-    outputs: channels of the branch, for which models/graph/layers.py builds the attention.
+    Where a row asks for attention inside it, models/graph/attend.py builds `attention` for the
+    branch's output channels. It acts on the branch before the addition.
     """
 
     def __init__(self, outputs: int) -> None:
@@ -202,8 +156,9 @@ class Residual(nn.Module):
 
 
 class Bottleneck(Residual):
-    """1x1 to int(outputs * expansion) channels, then 3x3; adds its input if shortcut is set and the
-    channels agree.
+    """A 1x1 convolution to int(outputs * expansion) channels, then a 3x3 one.
+
+    The input is added if shortcut is set and the channels agree.
     """
 
     first_kernel = 1
@@ -229,8 +184,9 @@ class Bottleneck(Residual):
 
 
 class C3(nn.Module):
-    """Cross-stage-partial block with three convolutions: half of the channels pass n bottlenecks,
-    half go straight.
+    """Cross-stage-partial block: half of the channels pass bottlenecks, half go straight.
+
+    It has three convolutions besides those of the bottlenecks.
     """
 
     def __init__(
@@ -249,10 +205,7 @@ class C3(nn.Module):
         self.m = self.make_inner(hidden, repeats, shortcut, groups)
 
     def make_inner(self, hidden: int, repeats: int, shortcut: bool, groups: int) -> nn.Module:
-        """What the first half passes; [B, hidden, H, W] -> the same shape.
-
-        Variants replace this.
-        """
+        """What the first half passes: [B, hidden, H, W] -> the same shape. Variants override it."""
         return nn.Sequential(
             *(Bottleneck(hidden, hidden, shortcut, groups, expansion=1.0) for _ in range(repeats))
         )
@@ -264,8 +217,9 @@ class C3(nn.Module):
 
 
 class SPPF(nn.Module):
-    """Spatial pyramid pooling by one max pool of side k applied three times: sides k, 2k-1 and
-    3k-2.
+    """Spatial pyramid pooling by one max pool of side k, applied three times.
+
+    The results equal pools of sides k, 2k-1 and 3k-2.
     """
 
     def __init__(self, inputs: int, outputs: int, kernel: int = 5) -> None:
@@ -276,6 +230,7 @@ class SPPF(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, inputs, H, W] -> [B, outputs, H, W]."""
+        # A pool of a pool is a larger pool, so three small ones cost less than three large ones.
         levels = [self.cv1(x)]
         for _ in range(3):
             levels.append(self.m(levels[-1]))

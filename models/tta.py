@@ -1,5 +1,4 @@
-"""Test-time augmentation: three sizes, one of them mirrored, their predictions side by side for the
-NMS.
+"""Test-time augmentation: predictions of three sizes, one of them mirrored, for one NMS.
 
 models/yolo.py calls it for forward(x, augment=True).
 """
@@ -22,9 +21,16 @@ def predict_augmented(
 ) -> Tensor:
     """Decoded predictions of all views, in the coordinates of x.
 
-    predict: [B, 3, H, W] -> [B, N, 4 + …], xywh in pixels and scores, N running over level, finest
-    first. The full-size view leaves the coarsest level out and the smallest view the finest, each
-    being weak there. Returns [B, N', 4 + …].
+    Args:
+        predict: maps images [B, 3, H, W] to [B, N, 4 + …]: xywh in pixels, then scores, the N boxes
+            level by level from the finest.
+        x: images [B, 3, H, W] in 0..1.
+        stride: the largest of the model's, of which the sides of each view are multiples.
+        levels: number of the model's levels.
+
+    Returns:
+        [B, N', 4 + …]. The full-size view lacks the coarsest level and the smallest view the
+        finest, at which they are weak.
     """
     found = []
     for scale, mirrored in VIEWS:
@@ -37,8 +43,15 @@ def predict_augmented(
 
 
 def rescale(x: Tensor, scale: float, stride: int) -> Tensor:
-    """Resize [B, C, H, W] by scale, then pad with gray on the right and below to a multiple of
-    stride.
+    """Resize images, then pad them with gray on the right and below.
+
+    Args:
+        x: images [B, C, H, W].
+        scale: factor of both sides.
+        stride: the padded sides are multiples of it.
+
+    Returns:
+        [B, C, H', W'].
     """
     if scale == 1:
         return x
@@ -54,9 +67,12 @@ def rescale(x: Tensor, scale: float, stride: int) -> Tensor:
 
 
 def drop_weak_levels(found: list[Tensor], levels: int) -> list[Tensor]:
-    """Cut the coarsest level off the first view, the finest off the last; a level has 4 times the
-    next one's rows.
+    """Drop the coarsest level of the first view and the finest of the last.
+
+    found: [B, N, 4 + …] of each view, in which each level has 4 times as many boxes as the next.
     """
+    # Levels halve their sides from one to the next, so their shares of the boxes are 1, 4, 16, …
+    # from the coarsest, whatever the size of the view.
     parts = sum(4**level for level in range(levels))
     first, *middle, last = found
     coarsest = first.shape[1] // parts

@@ -1,8 +1,9 @@
-"""A graph becomes a network: the rows of models/*.yaml are built here, and run here.
+"""A graph becomes a network: parse_model builds its rows, DetectionModel runs them.
 
 train.py, val.py and detect.py use DetectionModel. As a script, this prints a graph row by row with
-its costs and says whether it is sound (models/command.py): python models/yolo.py --cfg
-models/yolov5s_SimAM.yaml
+its costs and says whether it is sound (models/command.py):
+
+    python models/yolo.py --cfg models/yolov5s_SimAM.yaml
 """
 
 from __future__ import annotations
@@ -14,18 +15,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-if __name__ == "__main__":  # started as a script: import from the project's root, not from models/
+if __name__ == "__main__":  # as a script: import from the project's root, not from models/
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 import torch
 from torch import Tensor, nn
 
-from models.attention import ATTENTION, build_attention
-from models.common import Conv, SiLU, make_activation, share_activation
-from models.graph import layers
-from models.graph.read import KEYS, Graph, Row, read_graph, unread_rows
-from models.graph.values import shorten
-from models.graph.walk import Call, measure, saved_rows, walk
+from models.activations import SiLU, make_activation
+from models.attention import ATTENTION
+from models.common import Conv, share_activation
+from models.graph.attend import build_attention_row, collect_warnings, fill_bottlenecks
+from models.graph.build import blame, build_row, find_layer, finish_row, unknown_module
+from models.graph.read import KEYS, read_graph
+from models.graph.structure import Graph, unread_rows
+from models.graph.walk import Call, measure_strides, run_row, saved_rows, walk
 from models.graph.wiring import passed_by
 from models.heads.anchor_based import Detect, Levels
 from models.heads.anchor_free import DetectV8
@@ -39,45 +42,30 @@ MOST_PARAMETERS = 10**9
 
 
 def parse_model(graph: Graph, seed: int) -> tuple[nn.Sequential, list[str]]:
-    """Build all rows, children named by their keys, and list what a user should know though it
-    runs.
+    """Build all rows of a graph.
 
-    Each row draws its initial weights from (seed, its key), so an inserted row leaves the others'
-    weights alone. Raises UserError naming file, row, value and remedy.
+    Each row draws its initial weights from a stream named by the seed and its own key, so inserting
+    a row does not change the weights of others. Returns the network, its children named by the keys
+    of their rows, and warnings about what runs but looks wrong. Raises UserError naming file, row,
+    value and remedy.
     """
     network, warnings = nn.Sequential(), list(graph.warnings)
     widths: list[int] = []
     for row in graph.rows:
         incoming = [widths[source] if source >= 0 else graph.channels for source in row.inputs]
-        with torch_stream(seed, f"model.{row.key}"), layers.blame(graph, row):
-            layer = layers.find_layer(graph, row)
-            args, width, repeats = layers.row_arguments(graph, row), incoming[0], row.repeats
-            if layer.rule == "stack":
-                width = layers.stack_width(graph, args)
-                inner = [repeats] if layer.repeats else []
-                args = layers.stack_arguments(graph, row, [incoming[0], width, *inner, *args[1:]])
-                repeats = 1 if inner else repeats
-            elif layer.rule == "concat":
-                width = sum(incoming)
-            elif layer.rule == "keep":
-                width = layer.gain(width, args)
-            elif layer.rule == "norm":
-                args = [width]
-            elif layer.rule == "head":
-                args = layers.head_arguments(graph, row, args, incoming)
-            elif row.module in ATTENTION:
-                options, notes = layers.attention_options(graph, row, args, width)
-                warnings += notes
-                args = [width, options]
-            with layers.collect_warnings(graph, row, warnings):
-                copies = [
-                    _make(layers.kind_of(layer, graph) or row.module, args) for _ in range(repeats)
-                ]
-            warnings += layers.fill_bottlenecks(graph, row, copies, seed)
-            if layer is layers.ATTENTION_LAYER:
-                width = layers.attention_width(row, copies, width)
-        widths.append(width)
-        network.add_module(row.key, _label(row, copies, width, args))
+        with torch_stream(seed, f"model.{row.key}"), blame(graph, row):
+            layer = find_layer(graph, row)
+            with collect_warnings(graph, row, warnings):
+                if layer:
+                    built = build_row(graph, row, layer, incoming)
+                elif row.module in ATTENTION:
+                    built = build_attention_row(graph, row, incoming)
+                else:
+                    raise unknown_module(row.module)
+                warnings += built.warnings
+            warnings += fill_bottlenecks(graph, row, built.copies, seed)
+        widths.append(built.width)
+        network.add_module(row.key, finish_row(row, built))
     warnings += [
         f"{graph.file}: row {row.index}: {row.module}: nobody reads this row"
         for row in unread_rows(graph)
@@ -86,24 +74,8 @@ def parse_model(graph: Graph, seed: int) -> tuple[nn.Sequential, list[str]]:
     return network, warnings
 
 
-def _make(kind: type[nn.Module] | str, args: list[Any]) -> nn.Module:
-    """One module; kind is text for attention, whose args are channels and options."""
-    return build_attention(kind, args[0], **args[1]) if isinstance(kind, str) else kind(*args)
-
-
-def _label(row: Row, copies: list[nn.Module], width: int, args: list[Any]) -> nn.Module:
-    """A row's copies as one module that knows what forward, errors and the table need."""
-    kind = type(copies[0])
-    module: Any = copies[0] if len(copies) == 1 else nn.Sequential(*copies)
-    module.i, module.f, module.key, module.width = row.index, row.source, row.key, width
-    module.type = kind.__name__ if row.module in ATTENTION else f"{kind.__module__}.{kind.__name__}"
-    module.np = sum(parameter.numel() for parameter in module.parameters())
-    module.repeats, module.shown = row.repeats, shorten([*args, row.inside] if row.inside else args)
-    return module
-
-
 def check_size(network: nn.Module, graph: Graph) -> None:
-    """Raise UserError for a network of more parameters than anybody means."""
+    """Raise UserError for a network of so many parameters that the graph must be wrong."""
     size = sum(parameter.numel() for parameter in network.parameters())
     if size > MOST_PARAMETERS:
         raise UserError(
@@ -113,7 +85,7 @@ def check_size(network: nn.Module, graph: Graph) -> None:
 
 
 def _activation(graph: Graph) -> nn.Module:
-    """The graph's own activation, one object for all of its Conv blocks, and for no other graph's."""
+    """The activation of a graph, one object that all of its Conv blocks share."""
     try:
         return make_activation(graph.activation) if graph.activation else SiLU()
     except ValueError as error:
@@ -123,11 +95,25 @@ def _activation(graph: Graph) -> nn.Module:
 class DetectionModel(nn.Module):
     """The network of a graph.
 
-    graph: as load_graph gives it. channels: of the images. class_count and anchors (levels of w,
-    h, w, h … in pixels, or a number per level) override the graph's. seed: of the initial weights.
-    names: of the classes. Raises UserError if the graph cannot run; `warnings` lists what runs but
-    looks wrong, `map_sizes` the (height, width) of each row's map but the head's for a image of
-    PROBE px (models/graph/walk.py).
+    Args:
+        graph: as load_graph gives it.
+        channels: of the images, unless the graph says so.
+        class_count: overrides the graph's.
+        anchors: overrides the graph's: levels of w, h, w, h … in pixels, or a number per level.
+        seed: of the initial weights.
+        names: of the classes.
+
+    Raises:
+        UserError: The graph cannot run.
+
+    Attributes:
+        model: the rows, a module each.
+        save: numbers of the rows whose output is kept for later rows.
+        graph: the dictionary that checkpoints store.
+        names: of the classes, by number.
+        warnings: what runs but looks wrong.
+        map_sizes: (height, width) of each row's map but the head's, for an image of PROBE px
+            (models/graph/walk.py).
     """
 
     def __init__(
@@ -143,6 +129,7 @@ class DetectionModel(nn.Module):
         super().__init__()
         overrides = {
             "nc": class_count,
+            # Hyperparameters are floats, the number of anchors among them.
             "anchors": round(anchors) if isinstance(anchors, float) else anchors,
         }
         content = {
@@ -155,14 +142,17 @@ class DetectionModel(nn.Module):
                 f"anchors: the head of {graph.get('yaml_file')} has none; leave them out of --hyp"
             )
         checked = read_graph(content)
+        # The graph is built twice. The first network has no memory: it shows mistakes and strides
+        # before anything large is allocated.
         with torch.device("meta"):
             skeleton, self.warnings = parse_model(checked, seed)
         check_size(skeleton, checked)
-        measured = measure(skeleton, checked)
+        measured = measure_strides(skeleton, checked)
         self.warnings += passed_by(checked, measured.sizes)
         self.map_sizes = measured.sizes
         self.model = parse_model(checked, seed)[0]
         self.save = saved_rows(self.model)
+        # Checkpoints store the graph, so that they need no YAML file to be loaded.
         self.graph = {key: copy.deepcopy(value) for key, value in content.items() if key in KEYS}
         if checked.scale:
             self.graph["scale"] = checked.scale
@@ -172,6 +162,7 @@ class DetectionModel(nn.Module):
 
     @property
     def head(self) -> Detect | DetectV8:
+        """The last row."""
         head = self.model[-1]
         assert isinstance(head, (Detect, DetectV8))
         return head
@@ -192,22 +183,21 @@ class DetectionModel(nn.Module):
         return self.head.stride
 
     def forward(self, x: Tensor, augment: bool = False) -> Any:
-        """[B, C, H, W] in 0..1 -> raw maps of all levels in train mode, [B, na, ny, nx, 5 + nc]
-        with anchors.
+        """Predict the boxes of images [B, C, H, W] in 0..1.
 
-        In eval mode (decoded [B, N, 5 + nc], raw maps); with augment (decoded, None), its rows
-        found in three sizes of the image. Without anchors raw maps are [B, 4 * reg_max + nc, ny,
-        nx] and decoded is [B, N, 4 + nc].
+        Returns a list of raw maps in train mode, one for each level: [B, na, ny, nx, 5 + nc] with
+        anchors, [B, 4 * reg_max + nc, ny, nx] without. In eval mode returns (decoded, raw maps),
+        decoded being [B, N, 5 + nc] with anchors and [B, N, 4 + nc] without. With augment returns
+        (decoded, None), found in three sizes of the image.
         """
         if not augment:
             return self.walk(x)
+        # Each view is padded to whole cells of the coarsest level.
         largest = int(max(self.head.strides))
         return predict_augmented(lambda view: self.walk(view)[0], x, largest, self.head.nl), None
 
-    def walk(self, x: Tensor, call: Call = lambda row, maps: row(maps)) -> Any:
-        """forward(x), with call(row, its input) in place of each row's own call: to time or to
-        watch it.
-        """
+    def walk(self, x: Tensor, call: Call = run_row) -> Any:
+        """forward(x), each row run by call(row, its input), which may time it or watch it."""
         return walk(self.model, self.save, x, call)
 
     def set_anchors(self, anchors_px: Tensor | Levels) -> None:
@@ -224,14 +214,15 @@ class DetectionModel(nn.Module):
         self.graph["anchors"] = [[side for pair in level for side in pair] for level in pixels]
 
     def requires_grad_(self, requires_grad: bool = True) -> DetectionModel:
-        """Let all weights learn or none, but constants of the head, which never do."""
+        """Let all weights learn or none, except constants of the head, which never do."""
         super().requires_grad_(requires_grad)
         self.head.requires_grad_(requires_grad)
         return self
 
     def fuse(self) -> DetectionModel:
-        """Fold the batch norms of all Conv blocks into their convolutions, in place, for inference.
-        Returns itself.
+        """Fold the batch norms of all Conv blocks into their convolutions, for inference.
+
+        The model is changed in place and returned.
         """
         for block in self.modules():
             if isinstance(block, Conv):
@@ -250,8 +241,10 @@ def _reset_norms(network: nn.Module, family: Family) -> None:
 
 
 def _anchor_levels(graph: Graph, levels: int) -> Levels:
-    """The graph's anchors in pixels; where they are still to be found, the same rising numbers on
-    each level.
+    """The graph's anchors in pixels.
+
+    Where the graph only gives their number, each level has the same rising numbers until
+    AutoAnchor replaces them.
     """
     if isinstance(graph.anchors, int):
         return [[(2.0 * i, 2.0 * i + 1) for i in range(graph.anchors)]] * levels
@@ -272,5 +265,5 @@ def _class_names(names: Mapping[int, str] | Sequence[str] | None, graph: Graph) 
     return found
 
 
-if __name__ == "__main__":  # the command is a program of its own, and imports this file
+if __name__ == "__main__":  # the command is a module of its own, and imports this file
     runpy.run_module("models.command", run_name="__main__")

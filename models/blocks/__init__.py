@@ -1,1 +1,1 @@
-"""Blocks that rows of a graph name, beside those of models/common.py."""
+"""Blocks that rows of a graph may name, besides those of models/common.py."""

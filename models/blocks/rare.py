@@ -1,8 +1,7 @@
-"""The rarer blocks: ghost, transformer, older CSP, separable, mixed and rearranging ones, used by
-models/hub/*.yaml.
+"""The rarer blocks, for models/hub: transformer, older CSP, mixed and rearranging ones.
 
-As in models/common.py, attribute names are state-dict keys; blocks map [B, inputs, H, W] to [B,
-outputs, H', W'].
+As in models/common.py, attribute names are parts of state-dict keys, and blocks map
+[B, inputs, H, W] to [B, outputs, H', W'].
 """
 
 from __future__ import annotations
@@ -15,63 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.common import C3, Bottleneck, Conv, DWConv, Residual, Size
-
-
-class GhostConv(nn.Module):
-    """Half of the channels by convolution, the rest from those by a 5x5 depth-wise one (Han et al.,
-    CVPR 2020).
-    """
-
-    def __init__(
-        self,
-        inputs: int,
-        outputs: int,
-        kernel: Size = 1,
-        stride: Size = 1,
-        groups: int = 1,
-        act: bool | nn.Module = True,
-    ) -> None:
-        super().__init__()
-        half = outputs // 2
-        self.cv1 = Conv(inputs, half, kernel, stride, groups=groups, act=act)
-        self.cv2 = Conv(half, half, 5, groups=half, act=act)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, inputs, H, W] -> [B, outputs, H', W']."""
-        y = self.cv1(x)
-        return torch.cat((y, self.cv2(y)), dim=1)
-
-
-class GhostBottleneck(Residual):
-    """Two ghost convolutions with a residual; at stride 2 a depth-wise convolution shrinks the map
-    between them.
-    """
-
-    def __init__(self, inputs: int, outputs: int, kernel: Size = 3, stride: int = 1) -> None:
-        super().__init__(outputs)
-        half = outputs // 2
-        shrinks = stride == 2
-        middle = DWConv(half, half, kernel, stride, act=False) if shrinks else nn.Identity()
-        self.conv = nn.Sequential(
-            GhostConv(inputs, half), middle, GhostConv(half, outputs, act=False)
-        )
-        self.shortcut: nn.Module = nn.Identity()
-        if shrinks:
-            self.shortcut = nn.Sequential(
-                DWConv(inputs, inputs, kernel, stride, act=False), Conv(inputs, outputs, act=False)
-            )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, inputs, H, W] -> [B, outputs, H/s, W/s]."""
-        return self.attend(self.conv(x)) + self.shortcut(x)
-
-
-class C3Ghost(C3):
-    """C3 with ghost bottlenecks; shortcut and g are accepted and not used."""
-
-    def make_inner(self, hidden: int, repeats: int, shortcut: bool, groups: int) -> nn.Module:
-        return nn.Sequential(*(GhostBottleneck(hidden, hidden) for _ in range(repeats)))
+from models.common import C3, Bottleneck, Conv, Residual, Sides
 
 
 class CrossConv(Residual):
@@ -109,8 +52,9 @@ class C3x(C3):
 
 
 class SPP(nn.Module):
-    """Spatial pyramid pooling: the map beside its max pools of several sides (He et al., ECCV
-    2014).
+    """Spatial pyramid pooling: the map and its max pools of several sides, joined.
+
+    He et al., ECCV 2014. kernel: the sides.
     """
 
     def __init__(self, inputs: int, outputs: int, kernel: tuple[int, ...] = (5, 9, 13)) -> None:
@@ -127,7 +71,7 @@ class SPP(nn.Module):
 
 
 class C3SPP(C3):
-    """C3 whose inner part is one SPP of the pool sides k."""
+    """C3 whose inner part is one SPP. kernel: sides of its pools."""
 
     def __init__(
         self,
@@ -147,8 +91,9 @@ class C3SPP(C3):
 
 
 class TransformerLayer(nn.Module):
-    """Self-attention and two linear maps, each with a residual; no norm, no activation, no bias of
-    its own.
+    """Self-attention, then two linear maps, each with a residual.
+
+    There is no norm, no activation, and no bias besides that of the attention.
     """
 
     def __init__(self, channels: int, heads: int) -> None:
@@ -165,8 +110,9 @@ class TransformerLayer(nn.Module):
 
 
 class TransformerBlock(nn.Module):
-    """A map as tokens: a linear position embedding, then n transformer layers (Dosovitskiy et al.,
-    ICLR 2021).
+    """A map as tokens: a linear position embedding, then transformer layers.
+
+    Dosovitskiy et al., ICLR 2021.
     """
 
     def __init__(self, inputs: int, outputs: int, heads: int, repeats: int) -> None:
@@ -184,14 +130,17 @@ class TransformerBlock(nn.Module):
 
 
 class C3TR(C3):
-    """C3 whose inner part is a transformer of n layers with four heads."""
+    """C3 whose inner part is a transformer with four heads."""
 
     def make_inner(self, hidden: int, repeats: int, shortcut: bool, groups: int) -> nn.Module:
         return TransformerBlock(hidden, hidden, 4, repeats)
 
 
 class BottleneckCSP(nn.Module):
-    """The older cross-stage-partial block, with a norm over both halves (Wang et al., CVPRW 2020)."""
+    """The older cross-stage-partial block, with a norm over both halves.
+
+    Wang et al., CVPRW 2020.
+    """
 
     def __init__(
         self,
@@ -216,13 +165,15 @@ class BottleneckCSP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[B, inputs, H, W] -> [B, outputs, H, W]."""
         deep = self.cv3(self.m(self.cv1(x)))
+        # Always SiLU: the activation of the graph is for Conv blocks.
         return self.cv4(F.silu(self.bn(torch.cat((deep, self.cv2(x)), dim=1))))
 
 
 class MixConv2d(nn.Module):
-    """Convolutions of several kernel sides side by side (Tan and Le, BMVC 2019).
+    """Convolutions of several kernel sides in parallel (Tan and Le, BMVC 2019).
 
-    equal_ch: give each the same number of channels, else the same number of weights.
+    kernel: the sides. equal_ch: whether each gives the same number of channels; else each has the
+    same number of weights.
     """
 
     def __init__(
@@ -251,17 +202,18 @@ class MixConv2d(nn.Module):
 
 
 class Focus(nn.Module):
-    """Every 2x2 patch becomes four times the channels, then a convolution: the stem of YOLOv5
-    before v6.
+    """Turns each 2x2 patch into four times the channels, then convolves.
+
+    It was the stem of YOLOv5 before v6.
     """
 
     def __init__(
         self,
         inputs: int,
         outputs: int,
-        kernel: Size = 1,
-        stride: Size = 1,
-        padding: Size | None = None,
+        kernel: Sides = 1,
+        stride: Sides = 1,
+        padding: Sides | None = None,
         groups: int = 1,
         act: bool | nn.Module = True,
     ) -> None:
@@ -270,12 +222,13 @@ class Focus(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, inputs, H, W] -> [B, outputs, H/2s, W/2s]."""
+        # The order of the corners is that of trained weights.
         corners = [x[..., row::2, column::2] for column in (0, 1) for row in (0, 1)]
         return self.conv(torch.cat(corners, dim=1))
 
 
 class DWConvTranspose2d(nn.ConvTranspose2d):
-    """Depth-wise transposed convolution; p1 pads the input, p2 the output."""
+    """Depth-wise transposed convolution. p1: padding of the input. p2: padding of the output."""
 
     def __init__(
         self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1, p1: int = 0, p2: int = 0
@@ -284,7 +237,7 @@ class DWConvTranspose2d(nn.ConvTranspose2d):
 
 
 class Contract(nn.Module):
-    """Patches of gain x gain pixels become channels."""
+    """Turns patches of gain x gain pixels into channels."""
 
     def __init__(self, gain: int = 2) -> None:
         super().__init__()
@@ -297,7 +250,7 @@ class Contract(nn.Module):
 
 
 class Expand(nn.Module):
-    """Channels become patches of gain x gain pixels: what Contract undoes."""
+    """Turns channels into patches of gain x gain pixels, the inverse of Contract."""
 
     def __init__(self, gain: int = 2) -> None:
         super().__init__()

@@ -1,8 +1,7 @@
-"""The blocks that YOLOv8 and YOLO11 graphs have and YOLOv5's have not: C2f, C3k2, C2PSA and their
-parts.
+"""The blocks of YOLOv8 and YOLO11 graphs that YOLOv5's lack: C2f, C3k2, C2PSA and their parts.
 
-As in models/common.py, attribute names are state-dict keys; blocks map [B, inputs, H, W] to [B,
-outputs, H, W].
+As in models/common.py, attribute names are parts of state-dict keys, and blocks map
+[B, inputs, H, W] to [B, outputs, H, W].
 """
 
 from __future__ import annotations
@@ -14,16 +13,18 @@ from models.common import C3, Bottleneck, Conv
 
 
 class WideBottleneck(Bottleneck):
-    """Two 3x3 convolutions over int(outputs * expansion) channels, and the input added if wanted
-    and possible.
+    """Two 3x3 convolutions over int(outputs * expansion) channels.
+
+    The input is added if shortcut is set and the channels agree.
     """
 
     first_kernel = 3
 
 
 class C2(nn.Module):
-    """A map in two halves, the first through a row of wide bottlenecks (the head of YOLOv8's P6
-    graph).
+    """A map in two halves, the first through wide bottlenecks.
+
+    The head of YOLOv8's P6 graph has it.
     """
 
     def __init__(
@@ -51,10 +52,9 @@ class C2(nn.Module):
 
 
 class C2f(nn.Module):
-    """A map in two halves, the second through a chain of bottlenecks; all that it was on the way is
-    kept and joined.
+    """A map in two halves, the second through a chain of bottlenecks, all outputs of which join.
 
-    shortcut is off unless the row says otherwise, where C3 has it on.
+    Unlike C3's, its shortcut is off unless the row says otherwise.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class C2f(nn.Module):
         self.m = nn.ModuleList(self.make_inner(shortcut, groups) for _ in range(repeats))
 
     def make_inner(self, shortcut: bool, groups: int) -> nn.Module:
-        """One link of the chain; [B, hidden, H, W] -> the same shape. Variants replace this."""
+        """One link of the chain: [B, hidden, H, W] -> the same shape. Variants override it."""
         return WideBottleneck(self.hidden, self.hidden, shortcut, groups, expansion=1.0)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -97,8 +97,9 @@ class C3k(C3):
 
 
 class C3k2(C2f):
-    """C2f whose links are narrow bottlenecks, or C3k with two bottlenecks each if c3k is set; with
-    shortcuts.
+    """C2f with narrow bottlenecks as links, or with C3k of two bottlenecks each if c3k is set.
+
+    Shortcuts are on unless the row says otherwise.
     """
 
     def __init__(
@@ -121,10 +122,10 @@ class C3k2(C2f):
 
 
 class Attention(nn.Module):
-    """Self-attention between all positions, its position code a depth-wise convolution of the
-    values.
+    """Self-attention between all positions, with a depth-wise convolution as position code.
 
-    Vaswani et al., NeurIPS 2017; keys and queries have half as many numbers as values.
+    Vaswani et al., NeurIPS 2017. Keys and queries have half as many channels as values. The
+    position code is computed from the values.
     """
 
     def __init__(self, channels: int, heads: int) -> None:
@@ -142,6 +143,7 @@ class Attention(nn.Module):
             self.qkv(x).flatten(2).unflatten(1, (self.heads, -1)).transpose(2, 3)
         )  # B heads HW q+k+v
         query, key, value = tokens.split((self.key_size, self.key_size, self.value_size), dim=3)
+        # Keys are scaled before the product, which is the smaller tensor to scale.
         weights = (query @ (key * self.key_size**-0.5).transpose(2, 3)).softmax(
             dim=3
         )  # B heads HW HW
@@ -150,9 +152,7 @@ class Attention(nn.Module):
 
 
 def _as_map(tokens: Tensor, size: tuple[int, int]) -> Tensor:
-    """[B, heads, H*W, C / heads] -> [B, C, H, W] in channels-last order, which is how the tokens
-    lie.
-    """
+    """[B, heads, H*W, C / heads] -> [B, C, H, W], channels-last, which is the order of tokens."""
     return tokens.transpose(1, 2).flatten(2).unflatten(1, size).permute(0, 3, 1, 2)
 
 
@@ -173,13 +173,13 @@ class PSABlock(nn.Module):
 
 
 class C2PSA(nn.Module):
-    """A map in two halves, the second through attention blocks; heads of 64 channels."""
+    """A map in two halves, the second through attention blocks with heads of 64 channels."""
 
     def __init__(self, inputs: int, outputs: int, repeats: int = 1, expansion: float = 0.5) -> None:
         super().__init__()
         if inputs != outputs:
             raise ValueError(
-                f"keeps the number of channels, but gets {inputs} and is to give {outputs}"
+                f"keeps the number of channels, but gets {inputs} and should give {outputs}"
             )
         self.hidden = int(inputs * expansion)
         self.cv1 = Conv(inputs, 2 * self.hidden)

@@ -1,12 +1,13 @@
 """What a graph costs, row by row: multiply-adds, bytes moved, milliseconds, memory.
 
-Costs that depend on shapes only are counted on the meta device, where nothing is computed; times
-and memory are measured on a real one. models/command.py prints them.
+Costs that depend on shapes only are counted on the meta device, where nothing is computed. Times
+and memory are measured on a real device. models/command.py prints them.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,20 +16,27 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_iter
 from torch.utils.flop_counter import flop_registry
 
-from models.graph.shape_mode import LightMode, ShapeMode
+from models.graph.info import row_info
+from models.graph.shape_mode import LightMode, Operation, ShapeMode
+from models.graph.walk import Maps
+from models.yolo import DetectionModel
 from utils.sizes import whole_side
 
-SECONDS = 10  # that --profile may spend on repeated forward passes
+TIMING_SECONDS = 10  # that --profile may spend on repeated forward passes
 
 
 @dataclass(frozen=True, slots=True)
 class RowCost:
     """What one row costs for one batch.
 
-    shape: of its output. flops: 2 x multiply-adds of convolutions and matrix products, by the
-    formulas of torch.utils.flop_counter. normalised: values that batch norms write. moved: bytes
-    that operations read and write. elementwise: the part of moved that flops do not see: norms,
-    activations, attention, pooling, concatenation.
+    Attributes:
+        shape: of its output, as text.
+        flops: 2 x multiply-adds of convolutions and matrix products, by the formulas of
+            torch.utils.flop_counter.
+        normalised: values that batch norms write.
+        moved: bytes that operations read and write.
+        elementwise: the part of moved that flops do not count: norms, activations, attention,
+            pooling, concatenation.
     """
 
     shape: str
@@ -39,13 +47,19 @@ class RowCost:
 
 
 class Counter(LightMode):
-    """Adds up multiply-adds and bytes, operation by operation; views and empty memory cost nothing."""
+    """Adds up multiply-adds and bytes of operations. Views and empty memory cost nothing."""
 
     def __init__(self) -> None:
         super().__init__()
         self.flops = self.normalised = self.moved = self.elementwise = 0
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(
+        self,
+        func: Operation,
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
         operation = func._overloadpacket
@@ -66,13 +80,20 @@ class Counter(LightMode):
         return out
 
 
-def count_costs(model: Any, size: int, batch: int = 1) -> list[RowCost]:
-    """Costs of each row of a model on the meta device, in eval mode and float32, for images of
-    size x size px.
+def count_costs(model: DetectionModel, size: int, batch: int = 1) -> list[RowCost]:
+    """Count what the rows of a model cost, in eval mode and float32.
+
+    Args:
+        model: on the meta device.
+        size: side of the images, pixels.
+        batch: number of images.
+
+    Returns:
+        The cost of each row.
     """
     costs: list[RowCost] = []
 
-    def call(row: Any, maps: Any) -> Any:
+    def call(row: nn.Module, maps: Maps) -> Any:
         with ShapeMode(), Counter() as counter:
             out = row(maps)
         shown = "x".join(map(str, (out[0] if isinstance(out, tuple) else out).shape))
@@ -87,21 +108,23 @@ def count_costs(model: Any, size: int, batch: int = 1) -> list[RowCost]:
     return costs
 
 
-def time_rows(model: Any, x: Tensor) -> list[float]:
-    """Milliseconds that each row takes in eval mode on x's device: the least of several passes."""
+def time_rows(model: DetectionModel, x: Tensor) -> list[float]:
+    """Milliseconds that each row takes in eval mode on x's device, the least of several passes."""
     best = [float("inf")] * len(model.model)
-    end = time.perf_counter() + SECONDS
+    end = time.perf_counter() + TIMING_SECONDS
 
-    def call(row: Any, maps: Any) -> Any:
+    def call(row: nn.Module, maps: Maps) -> Any:
+        index = row_info(row).index
         _wait(x.device)
         start = time.perf_counter()
         out = row(maps)
         _wait(x.device)
-        best[row.i] = min(best[row.i], 1000 * (time.perf_counter() - start))
+        best[index] = min(best[index], 1000 * (time.perf_counter() - start))
         return out
 
     model.eval()
     with torch.no_grad():
+        # The first pass allocates memory and chooses kernels. The least of several counts.
         for passes in range(20):
             model.walk(x, call)
             if passes and time.perf_counter() > end:
@@ -110,26 +133,30 @@ def time_rows(model: Any, x: Tensor) -> list[float]:
 
 
 def _wait(device: torch.device) -> None:
-    """Let the device finish, so that a clock means something."""
+    """Wait until the device has finished: it computes while Python goes on."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
         torch.mps.synchronize()
 
 
-def kept_bytes(model: Any, x: Tensor) -> list[int]:
-    """Bytes of activations that each row keeps for the backward pass, each counted where it first
-    appears.
+def kept_by_rows(model: DetectionModel, x: Tensor) -> list[int]:
+    """Bytes of activations that each row keeps for the backward pass.
+
+    A tensor that several rows keep is counted for the first of them. x: images [B, C, H, W].
     """
     kept = [0] * len(model.model)
+    # Weights are there anyway, and are no cost of training.
     seen = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
 
-    def call(row: Any, maps: Any) -> Any:
+    def call(row: nn.Module, maps: Maps) -> Any:
+        index = row_info(row).index
+
         def pack(saved: Tensor) -> Tensor:
             storage = saved.untyped_storage()
             if storage.data_ptr() not in seen:
                 seen.add(storage.data_ptr())
-                kept[row.i] += storage.nbytes()
+                kept[index] += storage.nbytes()
             return saved
 
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda saved: saved):
@@ -138,14 +165,24 @@ def kept_bytes(model: Any, x: Tensor) -> list[int]:
     model.train()
     for norm in model.modules():
         if isinstance(norm, nn.BatchNorm2d):
-            # the same memory, but statistics stay, and a map of one position is no error
+            # It keeps the same memory in eval mode. Its statistics stay, and a map of one position,
+            # from which no variance can be taken, is not an error.
             norm.eval()
     model.walk(x, call)
     return kept
 
 
-def summary(model: Any, name: str, costs: list[RowCost]) -> str:
-    """YOLO's summary line: leaf modules, parameters, gradients, GFLOPs both ways."""
+def summary(model: DetectionModel, name: str, costs: list[RowCost]) -> str:
+    """YOLO's summary line: leaf modules, parameters, gradients, GFLOPs both ways.
+
+    Args:
+        model: to summarise.
+        name: to print for it.
+        costs: of its rows.
+
+    Returns:
+        One line of text.
+    """
     leaves = sum(1 for module in model.modules() if not any(True for _ in module.children()))
     parameters = sum(parameter.numel() for parameter in model.parameters())
     gradients = sum(
@@ -161,14 +198,14 @@ def summary(model: Any, name: str, costs: list[RowCost]) -> str:
 def gigaflops(costs: list[RowCost]) -> tuple[float, float]:
     """GFLOPs by torch.utils.flop_counter, and as YOLOv5 and YOLOv8 print them.
 
-    Their counter (thop) sees the same convolutions and matrix products, and adds 8 for each value
-    that a batch norm writes: 2 for the norm, doubled for scale and shift, as multiply-adds, doubled
-    again. Once fused both agree.
+    Their counter (thop) counts the same convolutions and matrix products. It also adds 8 for each
+    value that a batch norm writes: 2 multiply-adds for the norm, doubled for scale and shift, and
+    doubled again because a multiply-add counts as two. Once norms are fused both counts agree.
     """
     flops = sum(cost.flops for cost in costs)
     return flops / 1e9, (flops + 8 * sum(cost.normalised for cost in costs)) / 1e9
 
 
-def whole_size(imgsz: int, model: Any) -> int:
-    """imgsz, raised to a multiple of the largest stride."""
+def whole_size(imgsz: int, model: DetectionModel) -> int:
+    """imgsz, rounded up to a multiple of the model's largest stride."""
     return whole_side(imgsz, int(max(model.head.strides)))

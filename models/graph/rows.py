@@ -1,21 +1,46 @@
-"""The four parts of a graph's row, checked one by one, before anything is made of them."""
+"""The rows of a graph: each of their four parts checked, references resolved, keys given."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
 
 from models.attention import ATTENTION
-from models.graph.values import LARGEST, check_argument, is_whole, shorten
+from models.graph.stages import Step, stride_after, to_numbers
+from models.graph.structure import Graph, Row
+from models.graph.trial import stride_factor
+from models.graph.values import MOST, Arguments, check_argument, is_whole, shorten
 from utils.errors import UserError
 
 MOST_ROWS = 1000  # of backbone or head
+MOST_REPEATS = 2000  # of all rows of a graph
+WrittenSource = int | str | list[int | str]
 
 
-def check_row(where: str, row: Any) -> tuple[Any, int, str, Any, dict[str, Any] | None]:
-    """(from, number, module, arguments, what goes inside its bottlenecks or None); where: file and
-    row, for errors.
+@dataclass(frozen=True, slots=True)
+class WrittenRow:
+    """A row as the file has it, its parts of the right types.
 
-    Raises UserError for parts of a type that no row has.
+    Attributes:
+        source: `from`: a row's number or name, or a list of them.
+        repeats: `number`.
+        module: name of the block.
+        arguments: a list without the mapping `inside`, or for attention a mapping.
+        inside: that mapping, which names attention for each bottleneck.
+    """
+
+    source: WrittenSource
+    repeats: int
+    module: str
+    arguments: Arguments
+    inside: dict[str, object] | None
+
+
+def check_row(where: str, row: object) -> WrittenRow:
+    """Check the four parts of a row.
+
+    where: file and row, for the error. Raises UserError for a part of a wrong type.
     """
     if not isinstance(row, list) or len(row) != 4:
         raise UserError(
@@ -23,44 +48,51 @@ def check_row(where: str, row: Any) -> tuple[Any, int, str, Any, dict[str, Any] 
         )
     source, repeats, module, written = row
     sources = source if isinstance(source, list) else [source]
-    if (
-        not sources
-        or len(sources) > MOST_ROWS
-        or not all(is_whole(one) or isinstance(one, str) for one in sources)
-    ):
+    are_rows = all(is_whole(one) or isinstance(one, str) for one in sources)
+    if not 1 <= len(sources) <= MOST_ROWS or not are_rows:
         raise UserError(
             f"{where}: from {shorten(source)}: must be a row number, -1 for the row before, a name"
             " as backbone.P4, or a list of such"
         )
-    if not is_whole(repeats) or not 1 <= repeats <= LARGEST:
+    if not is_whole(repeats) or not 1 <= repeats <= MOST:
         raise UserError(f"{where}: number {shorten(repeats)}: must be a whole number, 1 or more")
     if not isinstance(module, str):
         raise UserError(f"{where}: module {shorten(module)}: must be a name such as Conv")
     arguments, inside = split_inside(written)
-    is_mapping = isinstance(arguments, dict) and all(isinstance(name, str) for name in arguments)
-    if not isinstance(arguments, list) and not is_mapping:
+    _check_arguments(where, arguments)
+    if inside is not None:
+        _check_inside(where, inside)
+    return WrittenRow(source, repeats, module, arguments, inside)
+
+
+def _check_arguments(where: str, arguments: object) -> None:
+    if isinstance(arguments, dict) and all(isinstance(name, str) for name in arguments):
+        values = list(arguments.values())
+    elif isinstance(arguments, list):
+        values = arguments
+    else:
         raise UserError(
             f"{where}: args {shorten(arguments)}: must be a list, or for attention a mapping"
             " {name: value}"
         )
-    for value in arguments.values() if is_mapping else arguments:
+    for value in values:
         check_argument(where, value)
-    if inside is not None:
-        _check_inside(where, inside)
-    return source, repeats, module, arguments, inside
 
 
-def split_inside(arguments: Any) -> tuple[Any, dict[str, Any] | None]:
-    """A row's arguments without the trailing mapping {inside: SimAM, …} of what each bottleneck
-    gets, and that.
+def split_inside(arguments: Arguments) -> tuple[Arguments, dict[str, object] | None]:
+    """A row's arguments in two parts.
+
+    The first is without the trailing mapping {inside: SimAM, …} of what each bottleneck gets, the
+    second is that mapping, None where there is none.
     """
-    last = arguments[-1] if isinstance(arguments, list) and arguments else None
-    return (
-        (arguments[:-1], last) if isinstance(last, dict) and "inside" in last else (arguments, None)
-    )
+    if isinstance(arguments, list) and arguments:
+        last = arguments[-1]
+        if isinstance(last, dict) and "inside" in last:
+            return arguments[:-1], last
+    return arguments, None
 
 
-def _check_inside(where: str, inside: dict[str, Any]) -> None:
+def _check_inside(where: str, inside: dict[str, object]) -> None:
     known = isinstance(inside["inside"], str) and inside["inside"] in ATTENTION
     if not known or not all(isinstance(name, str) for name in inside):
         remedy = (
@@ -70,3 +102,99 @@ def _check_inside(where: str, inside: dict[str, Any]) -> None:
         raise UserError(f"{where}: {shorten(inside)}: {remedy}")
     for value in inside.values():
         check_argument(where, value)
+
+
+def read_rows(
+    graph: Graph, content: Mapping[str, object], depth: float
+) -> tuple[tuple[Row, ...], tuple[Step, ...]]:
+    """Check, number and name the rows of backbone and head.
+
+    Args:
+        graph: the graph, complete but for its rows.
+        content: the dictionary that has the rows.
+        depth: factor of the repeats.
+
+    Returns:
+        The rows, and for each the Step with its stride.
+
+    Raises:
+        UserError: A row cannot be read, names a row that it cannot read, or is one too many.
+    """
+    backbone, head = (_part(graph.file, content, part) for part in ("backbone", "head"))
+    rows: list[Row] = []
+    steps: list[Step] = []
+    base = -1  # number of the last row that is not attention
+    for index, given in enumerate([*backbone, *head]):
+        where = f"{graph.file}: row {index}"
+        written = check_row(where, given)
+        attention = ATTENTION.get(written.module)
+        base += attention is None
+        key = str(base)
+        if attention is not None:
+            key = _attention_key(base, attention.__name__, {row.key for row in rows})
+        source = to_numbers(where, written.source, steps)
+        row = Row(
+            index=index,
+            source=source,
+            inputs=_resolve(where, index, source),
+            repeats=max(round(written.repeats * depth), 1) if written.repeats > 1 else 1,
+            module=written.module,
+            arguments=written.arguments,
+            key=key,
+            inside=written.inside,
+        )
+        rows.append(row)
+        if sum(row.repeats for row in rows) > MOST_REPEATS:
+            raise UserError(
+                f"{where}: number {written.repeats}: too many repeats; at most {MOST_REPEATS} in a"
+                " graph"
+            )
+        stride = stride_after(steps, row.inputs, stride_factor(graph, row))
+        kinds = (index < len(backbone), attention is not None)
+        steps.append(Step(index, row.module, row.inputs, stride, *kinds))
+    return tuple(rows), tuple(steps)
+
+
+def _part(file: str, content: Mapping[str, object], part: str) -> list[object]:
+    rows = content[part]
+    if not isinstance(rows, list) or not 1 <= len(rows) <= MOST_ROWS:
+        raise UserError(
+            f"{file}: {part}: {shorten(rows)}: must be a list of rows [from, number, module, args]"
+        )
+    return rows
+
+
+def _attention_key(base: int, name: str, taken: set[str]) -> str:
+    """`9_SimAM` for an attention row after base row 9, then `9_SimAM_2` and so on.
+
+    So base rows keep the numbers, and the weights, that they have in the graph without attention.
+    """
+    stem = f"{base if base >= 0 else 'input'}_{name}"
+    if stem not in taken:
+        return stem
+    return next(key for number in count(2) if (key := f"{stem}_{number}") not in taken)
+
+
+def _resolve(where: str, index: int, source: int | Sequence[int]) -> tuple[int, ...]:
+    """`from` as row numbers: negatives count back from this row, others from the top.
+
+    -1 in the result is the image, which only the first row can read.
+    """
+    resolved = []
+    for value in source if isinstance(source, Sequence) else [source]:
+        target = value + index if value < 0 else value
+        if target >= index:
+            what = "this row itself" if target == index else "a row that comes later"
+            remedy = (
+                f"names {what}, and a graph must not be cyclic; use a number from 0 to {index - 1},"
+                " or -1"
+            )
+            raise UserError(
+                f"{where}: from {value}: {remedy if index else 'the first row can only read -1'}"
+            )
+        if target < -1 or (target == -1 and index):
+            raise UserError(
+                f"{where}: from {value}: there is no row {target}; count back at most {index} rows"
+            )
+        resolved.append(target)
+    return tuple(resolved)

@@ -1,9 +1,8 @@
-"""Sizes of one graph: which file and which entry of its `scales` a name such as yolov8s_SimAM.yaml
-asks for.
+"""The scales of a graph: the file and the entry of its `scales` that a name asks for.
 
-models/graph/read.py asks here for depth, width and the cap on channels; YOLOv8's rules, where a
-letter right behind the version number is the scale, and one file without the letter serves all of
-them.
+The rules are YOLOv8's. A letter right after the version number is the scale, and one file without
+the letter serves all scales: yolov8s_SimAM.yaml is yolov8_SimAM.yaml at scale s.
+models/graph/read.py asks here for depth, width and the limit of channels.
 """
 
 from __future__ import annotations
@@ -12,45 +11,46 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from models.graph.values import LARGEST, Values, as_number, is_number, is_whole, shorten
+from models.graph.values import MOST, GraphDict, Values, as_number, is_number, is_whole, shorten
 from utils.errors import UserError
 from utils.files import find_file
 
-VERSION = re.compile(r"yolo(?:e-)?v?\d+")
-LETTER = re.compile(rf"({VERSION.pattern})([nslmx])")
-MOST_DEPTH = MOST_WIDTH = 100
+MODEL_VERSION = re.compile(r"yolo(?:e-)?v?\d+")
+LETTER = re.compile(rf"({MODEL_VERSION.pattern})([nslmx])")
+MOST_FACTOR = 100  # of depth or width
 MULTIPLES = ("depth_multiple", "width_multiple")
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Factors of the repeats and of the channels, and the most channels before that factor.
+    """The factors in force.
 
-    name: its key in `scales`, "" for a graph that has none. warnings: what looks wrong in how it
-    was chosen.
+    Attributes:
+        name: key of the scale in `scales`, "" for a graph that has none.
+        depth: factor of the repeats.
+        width: factor of the channels.
+        max_channels: the most channels of a row, before the factor.
+        warnings: what looks wrong in how the scale was chosen.
     """
 
     name: str
     depth: float
     width: float
-    max_channels: int = LARGEST
+    max_channels: int = MOST
     warnings: tuple[str, ...] = ()
 
 
 def guess_scale(path: str | Path) -> str:
-    """The scale that a file's name asks for, "" for none: s for yolov8s-p2.yaml, none for
-    yolov8_s.yaml.
-    """
+    """The scale that a file's name asks for: s for yolov8s-p2.yaml, "" for yolov8_s.yaml."""
     found = LETTER.search(Path(path).stem)
     return found[2] if found else ""
 
 
 def find_graph(path: str | Path) -> Path:
-    """The file itself, here, below the root or below models/; else the one without the letter,
-    yolov8 for yolov8s.
+    """The file of a graph, looked for here, below the root and below models/.
 
+    Where it does not exist, the file without the scale's letter is taken, yolov8 for yolov8s.
     Raises UserError when neither exists.
     """
     try:
@@ -67,11 +67,19 @@ def find_graph(path: str | Path) -> Path:
         raise
 
 
-def choose_scale(content: Mapping[str, Any], asked: str, path: str | Path) -> dict[str, Any]:
-    """The graph with its key `scale` set to what was asked for, or else to what the name at path
-    says.
+def choose_scale(content: Mapping[str, object], asked: str, path: str | Path) -> GraphDict:
+    """Set the scale of a graph.
 
-    Raises UserError for a scale of a graph that has none to choose from.
+    Args:
+        content: the graph as its file has it, which is not changed.
+        asked: the scale that the user asked for, "" for none.
+        path: of the file as the user named it, whose letter counts if no scale was asked for.
+
+    Returns:
+        The graph with its key `scale` set; without one it is left to read_scale.
+
+    Raises:
+        UserError: A scale was asked for and the graph has none to choose from.
     """
     if "scales" not in content:
         if asked:
@@ -84,14 +92,14 @@ def choose_scale(content: Mapping[str, Any], asked: str, path: str | Path) -> di
     return {**content, "scale": scale} if scale else dict(content)
 
 
-def read_scale(file: str, content: Mapping[str, Any]) -> Scale:
-    """The factors in force. Where there are `scales`, depth_multiple and width_multiple do nothing,
-    as in YOLOv8.
+def read_scale(file: str, content: Mapping[str, object]) -> Scale:
+    """The factors in force.
 
-    Raises UserError for malformed factors and for a scale that is not there.
+    Where there are `scales`, depth_multiple and width_multiple do nothing, as in YOLOv8. Raises
+    UserError for malformed factors and for a scale that does not exist.
     """
     if "scales" not in content:
-        depth, width = (Values(file, content).real(key, MOST_DEPTH, 1.0) for key in MULTIPLES)
+        depth, width = (Values(file, content).real(key, MOST_FACTOR, 1.0) for key in MULTIPLES)
         return Scale("", depth, width)
     scales = content["scales"]
     if (
@@ -110,34 +118,43 @@ def read_scale(file: str, content: Mapping[str, Any]) -> Scale:
     if name in (None, ""):
         name = next(iter(scales))
         warnings += [
-            f"{file}: scales: no scale was chosen, so {name} is used, the first; choose of {known}"
-            " by --scale"
+            f"{file}: scales: no scale was chosen, so {name} is used, the first; choose one of"
+            f" {known} with --scale"
         ]
     if not isinstance(name, str) or name not in scales:
         raise UserError(
-            f"{file}: scale: {shorten(name)}: is not among scales; choose of {known} by --scale"
+            f"{file}: scale: {shorten(name)}: is not among scales; choose one of"
+            f" {known} with --scale"
         )
     return _read_factors(file, name, scales[name], tuple(warnings))
 
 
-def _read_factors(file: str, name: str, values: Any, warnings: tuple[str, ...]) -> Scale:
+def _read_factors(file: str, name: str, values: object, warnings: tuple[str, ...]) -> Scale:
     parts = [as_number(value) for value in values] if isinstance(values, list) else []
-    if len(parts) == 3 and is_number(parts[0]) and is_number(parts[1]) and is_whole(parts[2]):
+    if len(parts) == 3:
         depth, width, most = parts
-        if 0 < depth <= MOST_DEPTH and 0 < width <= MOST_WIDTH and 0 < most <= LARGEST:
+        if (
+            is_number(depth)
+            and is_number(width)
+            and is_whole(most)
+            and 0 < depth <= MOST_FACTOR
+            and 0 < width <= MOST_FACTOR
+            and 0 < most <= MOST
+        ):
             return Scale(name, float(depth), float(width), most, warnings)
     remedy = (
-        f"must be [depth, width, max_channels]: two factors up to {MOST_DEPTH}, a whole number up"
-        f" to {LARGEST}"
+        f"must be [depth, width, max_channels]: two factors up to {MOST_FACTOR}, a whole number up"
+        f" to {MOST}"
     )
     raise UserError(f"{file}: scales: {shorten(name)}: {shorten(values)}: {remedy}")
 
 
 def title(stem: str, scale: str) -> str:
-    """A graph's name with its scale: YOLOv8n_SimAM for yolov8_SimAM at n; what names its scale
-    itself stays.
+    """A graph's name with its scale, YOLOv8n_SimAM for yolov8_SimAM at n.
+
+    stem: of the file. scale: "" for a graph without one. A stem that has a scale keeps it.
     """
     if scale and not LETTER.search(stem):
-        named = VERSION.sub(rf"\g<0>{scale}", stem, count=1)
+        named = MODEL_VERSION.sub(rf"\g<0>{scale}", stem, count=1)
         stem = named if named != stem else f"{stem} {scale}"
     return stem.replace("yolo", "YOLO")

@@ -1,13 +1,14 @@
-"""Attention anywhere by name: the places of a graph, and putting modules there with every reference
-moved.
+"""Attention anywhere by name: the places of a graph, and the insertion of modules there.
 
-Graphs are dictionaries as models/graph/read.py's load_graph gives them; nothing is built.
-models/graph/stages.py says which row a name of a stage means. On top of its names:
+Graphs are dictionaries as models/graph/read.py's load_graph gives them. An insertion moves every
+reference. models/graph/stages.py says which row a name of a stage means. There are also:
 
-    neck, neck.P4      behind each of the stages, or the one, that the head reads; every reader gets the new map
-    head.P4            between that stage and the head; other rows go on reading the plain map
+    neck, neck.P4      behind each of the stages that the head reads, or behind one of them. Every
+                       reader gets the new map.
+    head.P4            between that stage and the head. Other rows still read the plain map.
     every C3           behind each row of that name
-    inside C3          in each bottleneck of such rows, before its input is added (where SE's and CBAM's papers put it)
+    inside C3          in each bottleneck of such rows, before its input is added, which is where
+                       the papers of SE and CBAM have it
     index 9            behind row 9
 
 Each may be written with dots (every.C3) too. Keys of base rows count base rows only, so their
@@ -20,59 +21,44 @@ import copy
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Literal
 
-from models.attention import ATTENTION, INITS, closest, options
-from models.graph.read import Graph, read_graph
-from models.graph.stages import Step, factor_of, level_of, neck_source, places, stride_after
-from models.graph.values import as_number, shorten
+from models.graph.read import read_graph
+from models.graph.request import Request, read_request
+from models.graph.stages import Step, level_of, name_places, neck_source
+from models.graph.structure import Graph, Row
+from models.graph.trial import has_bottlenecks
+from models.graph.values import GraphDict, shorten
 from utils.errors import UserError
 
-HAVING_BOTTLENECKS = (
-    "Bottleneck",
-    "GhostBottleneck",
-    "CrossConv",
-    "C3",
-    "C3x",
-    "C3Ghost",
-    "BottleneckCSP",
-    "C2",
-    "C2f",
-    "C3k",
-    "C3k2",
-)
-CONSTANTS = {"true": True, "false": False, "none": None, "null": None}
+SiteKind = Literal["behind", "head", "inside"]
+WrittenRows = list[list[object]]
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A named place: behind `row`, or in its bottlenecks (kind inside), or between it and the head
-    (kind head).
+    """A named place where attention may go.
 
-    stride: pixels per cell there; nan where the rows do not say.
+    Attributes:
+        name: of the place.
+        row: number of the row that it belongs to.
+        kind: behind the row, between it and the head, or inside its bottlenecks.
+        module: name of the row's block.
+        stride: pixels of the image per cell there; nan where it is unknown.
     """
 
     name: str
     row: int
-    kind: str
+    kind: SiteKind
     module: str
     stride: float
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What `SimAM:e_lambda=1e-4@neck.P3+index.9` asks for."""
-
-    text: str
-    module: str
-    arguments: dict[str, Any]
-    places: tuple[str, ...]
-
-
 @dataclass(slots=True)
 class _Plan:
-    """Attention to be put behind rows, between rows and the head, and inside rows, by the rows'
-    present numbers.
+    """Attention to insert behind rows, between rows and the head, and inside rows.
+
+    Rows have the numbers that they have before the insertion.
     """
 
     behind: dict[int, list[Request]] = field(default_factory=dict)
@@ -80,118 +66,89 @@ class _Plan:
     inside: dict[int, Request] = field(default_factory=dict)
 
 
-def find_sites(content: Mapping[str, Any]) -> list[Site]:
+def find_sites(content: Mapping[str, object]) -> list[Site]:
     """All places of a graph, those with the names of stages first.
 
     Raises UserError for a graph that cannot be read.
     """
     graph = read_graph(content)
-    steps = steps_of(graph, len(content["backbone"]))[:-1]  # all but the head
+    steps = graph.steps[:-1]  # all but the head
     return [
         Site(name, row, kind, steps[row].module, steps[row].stride)
-        for name, row, kind in _named(steps, graph.rows[-1].inputs)
+        for name, row, kind in _named(graph, steps)
         if row >= 0
     ]
 
 
-def steps_of(graph: Graph, backbone_rows: int) -> list[Step]:
-    """The graph's rows with their strides, of which so many are the backbone's."""
-    steps: list[Step] = []
-    for row in graph.rows:
-        stride = stride_after(steps, row.inputs, factor_of(row.module, row.arguments, row.repeats))
-        kind = (row.index < backbone_rows, row.module in ATTENTION)
-        steps.append(Step(row.index, row.module, row.inputs, stride, *kind))
-    return steps
-
-
-def _named(steps: Sequence[Step], head_inputs: Sequence[int]) -> Iterator[tuple[str, int, str]]:
-    """(name, row, kind) of every place."""
-    outputs = [neck_source(steps, row) for row in head_inputs]
-    for name, row in places(steps).items():
-        if not name.startswith("neck.") or (
-            name.startswith("neck.topdown.") and row not in outputs
-        ):
+def _named(graph: Graph, steps: Sequence[Step]) -> Iterator[tuple[str, int, SiteKind]]:
+    """(name, row, kind) of every place among the steps, which are all rows but the head."""
+    inputs = graph.rows[-1].inputs
+    outputs = [neck_source(steps, row) for row in inputs]
+    for name, row in name_places(steps).items():
+        # The head says which stages are the neck's results, so neck.P4 comes from it below. A stage
+        # of the upsampling pass needs a name of its own only if it is not such a result.
+        is_own = name.startswith("neck.topdown.") and row not in outputs
+        if is_own or not name.startswith("neck."):
             yield name, row, "behind"
-    for prefix, kind, rows in (("neck", "behind", outputs), ("head", "head", head_inputs)):
+    results: tuple[tuple[str, SiteKind, Sequence[int]], ...] = (
+        ("neck", "behind", outputs),
+        ("head", "head", inputs),
+    )
+    for prefix, kind, rows in results:
         for row in rows:
             if row >= 0 and (level := level_of(steps[row].stride)):
                 yield f"{prefix}.{level}", row, kind
     for step in steps:
         yield f"every {step.module}", step.index, "behind"
-        if step.module in HAVING_BOTTLENECKS:
+        if has_bottlenecks(graph, graph.rows[step.index]):
             yield f"inside {step.module}", step.index, "inside"
         yield f"index {step.index}", step.index, "behind"
 
 
-def insert(
-    content: Mapping[str, Any], specs: str | Sequence[str], init: str = ""
-) -> dict[str, Any]:
-    """The graph with attention at the named places, as a new dictionary; every `from` follows.
+def insert(content: Mapping[str, object], specs: str | Sequence[str], init: str = "") -> GraphDict:
+    """The graph with attention at the named places; every `from` follows.
 
-    specs: such as "SimAM@neck" or "CBAM:reduction=8@backbone.P5+every.C3"; all names and numbers
-    mean the graph as it is given, whatever else is put in. Modules at one place follow each other
-    in the order of specs. init: paper or identity, how what is put in starts, "" as the graph says.
-    Base rows keep their state-dict keys; a module that comes before one of its own kind takes that
-    one's key, so weights are moved by models/weights/transfer.py. Raises UserError for a module,
-    argument or place that does not exist.
+    Base rows keep their state-dict keys. A module that comes before one of its own kind takes that
+    one's key, so weights are moved by models/weights/transfer.py.
+
+    Args:
+        content: the graph, which is not changed.
+        specs: such as "SimAM@neck" or "CBAM:reduction=8@backbone.P5+every.C3". All names and
+            numbers mean the graph as it is given, whatever else is inserted. Modules at one place
+            follow each other in the order of specs.
+        init: how the inserted modules start, paper or identity; "" as the graph says.
+
+    Returns:
+        A new dictionary.
+
+    Raises:
+        UserError: A module, argument or place does not exist.
     """
+    # All requests are planned before anything is inserted, so that one cannot move the rows that
+    # another means.
     requests = [read_request(spec, init) for spec in ([specs] if isinstance(specs, str) else specs)]
     if not requests:
         return dict(content)
     graph, sites = read_graph(content), find_sites(content)
     plan = _Plan()
     for request in requests:
-        for row, kind in dict.fromkeys(
-            (site.row, site.kind) for site in _places_of(request, sites, graph.file)
-        ):
+        wanted = [(site.row, site.kind) for site in _places_of(request, sites, graph.file)]
+        for row, kind in dict.fromkeys(wanted):
             if kind == "inside":
                 _plan_inside(plan, graph, row, request)
             else:
                 (plan.ahead if kind == "head" else plan.behind).setdefault(row, []).append(request)
-    rows, backbone_rows = _carry_out(
-        plan, graph, [*content["backbone"], *content["head"]], len(content["backbone"])
-    )
-    return {
-        **copy.deepcopy(dict(content)),
-        "backbone": rows[:backbone_rows],
-        "head": rows[backbone_rows:],
-    }
+    new = copy.deepcopy(dict(content))
+    backbone, head = (_written(new, part) for part in ("backbone", "head"))
+    rows, boundary = _carry_out(plan, graph, [*backbone, *head], len(backbone))
+    return {**new, "backbone": rows[:boundary], "head": rows[boundary:]}
 
 
-def read_request(text: str, init: str = "") -> Request:
-    """Parse `Name:argument=value,…@place+place`.
-
-    Raises UserError for what is not of this form, or not known.
-    """
-    where = f"--attention {shorten(text)}"
-    what, at, wanted = text.rpartition("@")
-    name, _, listed = what.partition(":")
-    if not at or not wanted.strip() or not name.strip():
-        raise UserError(
-            f"{where}: write module@place, such as SimAM@neck or"
-            " CBAM:reduction=8@backbone.P5+index.9"
-        )
-    name = name.strip()
-    if name not in ATTENTION:
-        raise UserError(
-            f"{where}: {name}: no such attention module{closest(name, sorted(ATTENTION))}"
-        )
-    arguments: dict[str, Any] = {}
-    known = [*options(ATTENTION[name]), "init"]
-    for part in filter(None, listed.split(",")):
-        key, equals, value = (piece.strip() for piece in part.partition("="))
-        if not equals or key not in known:
-            raise UserError(
-                f"{where}: {shorten(part)}: {name} takes argument=value, with {', '.join(known)}"
-            )
-        if key in arguments:
-            raise UserError(f"{where}: {key}: stands twice; leave one of them out")
-        arguments[key] = CONSTANTS.get(value.lower(), as_number(value))
-    if init:
-        arguments.setdefault("init", init)
-    if arguments.get("init", INITS[0]) not in INITS:
-        raise UserError(f"{where}: init={arguments['init']}: must be {' or '.join(INITS)}")
-    return Request(text, name, arguments, tuple(place.strip() for place in wanted.split("+")))
+def _written(content: Mapping[str, object], part: str) -> WrittenRows:
+    """The rows of backbone or head as they are written, in a graph that read_graph accepts."""
+    rows = content[part]
+    assert isinstance(rows, list)
+    return rows
 
 
 def _plain(name: str) -> str:
@@ -199,15 +156,15 @@ def _plain(name: str) -> str:
 
 
 def _places_of(request: Request, sites: Sequence[Site], file: str) -> list[Site]:
-    """The sites that a request means, groups such as neck taken apart.
+    """The sites that a request means, with each member of a group such as neck.
 
-    Raises UserError listing what there is.
+    Raises UserError listing the places that exist.
     """
     found: list[Site] = []
     for place in request.places:
-        one = re.compile(rf"{re.escape(_plain(place))}(\.p\d+)?")
+        member = re.compile(rf"{re.escape(_plain(place))}(\.p\d+)?")
         here = [site for site in sites if _plain(site.name) == _plain(place)]
-        here = here or [site for site in sites if one.fullmatch(_plain(site.name))]
+        here = here or [site for site in sites if member.fullmatch(_plain(site.name))]
         if not here:
             raise UserError(
                 f"--attention {shorten(request.text)}: {file} has no place {shorten(place)!r}; "
@@ -229,11 +186,12 @@ def known_places(sites: Sequence[Site]) -> str:
 
 
 def _plan_inside(plan: _Plan, graph: Graph, row: int, request: Request) -> None:
-    present = (
-        plan.inside[row].module
-        if row in plan.inside
-        else (graph.rows[row].inside or {}).get("inside")
-    )
+    """Add attention inside a row to the plan.
+
+    Raises UserError if the row has some already: a bottleneck has room for one module.
+    """
+    inside = graph.rows[row].inside or {}
+    present = plan.inside[row].module if row in plan.inside else inside.get("inside")
     if present:
         raise UserError(
             f"--attention {shorten(request.text)}: {graph.file}: row {row},"
@@ -244,53 +202,75 @@ def _plan_inside(plan: _Plan, graph: Graph, row: int, request: Request) -> None:
 
 
 def _carry_out(
-    plan: _Plan, graph: Graph, rows: Sequence[Any], backbone_rows: int
-) -> tuple[list[Any], int]:
-    """The new rows, and how many of them are the backbone's."""
-    new: list[Any] = []
+    plan: _Plan, graph: Graph, written: WrittenRows, backbone_rows: int
+) -> tuple[WrittenRows, int]:
+    """Insert what is planned.
+
+    Args:
+        plan: by the numbers that rows have now.
+        graph: the graph as it is now.
+        written: its rows as the dictionary has them, to be used up.
+        backbone_rows: how many of them belong to the backbone.
+
+    Returns:
+        The new rows, and how many of them belong to the backbone.
+    """
+    new: WrittenRows = []
     moved: dict[int, int] = {}  # present number -> number of the row that now gives its map
     boundary = 0
     for row in graph.rows:
-        ahead: dict[int, int] = {}
-        if row is graph.rows[-1]:
-            for source, requests in plan.ahead.items():
-                for position, request in enumerate(requests):
-                    target = moved[source] if position == 0 else -1
-                    new.append(_attention_row(request, -1 if target == len(new) - 1 else target))
-                ahead[source] = len(new) - 1
-        targets = [ahead.get(source, moved.get(source, -1)) for source in row.inputs]
-        written = row.source if isinstance(row.source, list) else [row.source]
-        index = len(new)
-        numbers = [new_row - index if old < 0 and index else new_row
-                   for old, new_row in zip(written, targets, strict=True)]  # fmt: skip
-        _, number, module, arguments = copy.deepcopy(rows[row.index])
+        ahead = _put_ahead(plan, new, moved) if row is graph.rows[-1] else {}
+        _, number, module, arguments = written[row.index]
         if row.index in plan.inside:
             request = plan.inside[row.index]
+            assert isinstance(arguments, list)
             arguments = [*arguments, {"inside": request.module, **request.arguments}]
-        new.append(
-            [numbers if isinstance(row.source, list) else numbers[0], number, module, arguments]
-        )
+        new.append([_new_source(row, {**moved, **ahead}, len(new)), number, module, arguments])
         new += [_attention_row(request, -1) for request in plan.behind.get(row.index, ())]
         moved[row.index] = len(new) - 1
         boundary = len(new) if row.index < backbone_rows else boundary
     return new, boundary
 
 
-def _attention_row(request: Request, source: int) -> list[Any]:
+def _put_ahead(plan: _Plan, new: WrittenRows, moved: Mapping[int, int]) -> dict[int, int]:
+    """Add the rows between stages and the head to the new rows.
+
+    Returns the number of each stage's row with that of the row that the head reads instead.
+    """
+    ahead: dict[int, int] = {}
+    for source, requests in plan.ahead.items():
+        for position, request in enumerate(requests):
+            target = moved[source] if position == 0 else -1
+            new.append(_attention_row(request, -1 if target == len(new) - 1 else target))
+        ahead[source] = len(new) - 1
+    return ahead
+
+
+def _new_source(row: Row, moved: Mapping[int, int], index: int) -> int | list[int]:
+    """A row's `from` in the new graph, where it has the number index.
+
+    Numbers that counted back still do, so that a graph written in one style stays in it.
+    """
+    targets = [moved.get(source, -1) for source in row.inputs]
+    written = row.source if isinstance(row.source, list) else [row.source]
+    numbers = [
+        target - index if old < 0 and index else target
+        for old, target in zip(written, targets, strict=True)
+    ]
+    return numbers if isinstance(row.source, list) else numbers[0]
+
+
+def _attention_row(request: Request, source: int) -> list[object]:
     return [source, 1, request.module, copy.deepcopy(request.arguments)]
 
 
-def sites_table(content: Mapping[str, Any]) -> str:
-    """A line for each row: its number, module, pixels per cell, and the names of the places there."""
+def sites_table(content: Mapping[str, object]) -> str:
+    """A line for each row: its number, module, pixels per cell, and the names of its places."""
     sites = find_sites(content)
     lines = [f"{'row':>3}  {'module':<18} {'px a cell':>9}  places (and index ROW)"]
     for row in range(max(site.row for site in sites) + 1):
         here = [site for site in sites if site.row == row]
         names = ", ".join(site.name for site in here if not site.name.startswith("index "))
         lines.append(f"{row:>3}  {here[0].module:<18} {here[0].stride:>9g}  {names}")
-    return "\n".join(
-        [
-            *lines,
-            "neck and head stand for all of their levels; see the head of models/graph/sites.py",
-        ]
-    )
+    closing = "neck and head stand for all of their levels; see the head of models/graph/sites.py"
+    return "\n".join([*lines, closing])

@@ -1,6 +1,4 @@
-"""Values of a model YAML, checked one by one: what is a number, what an argument may be, how an
-error shows it.
-"""
+"""Values of a model YAML, checked one by one, and how errors show them."""
 
 from __future__ import annotations
 
@@ -9,39 +7,44 @@ import re
 import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias, TypeGuard
 
 from utils.errors import UserError
 
-LARGEST = 65536  # of any channel count, size or argument: what is above is a slip of the pen
+MOST = 65536  # of any channel count, size or argument: anything larger is a typing error
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+MOST_TEXT = 60  # characters of one value in an error
+
+# A graph as YAML or a checkpoint has it. Its values have any type until read_graph has seen them.
+GraphDict: TypeAlias = dict[str, Any]
+Arguments: TypeAlias = list[Any] | dict[str, Any]
 
 
 def shorten(value: object) -> str:
-    """The value on one line of bearable length."""
+    """The value on one line of at most 120 characters, for errors and tables."""
     limited = reprlib.Repr()
-    limited.maxstring = limited.maxother = 60
-    limited.maxlevel = (
-        4  # and so bounded in time too, whatever aliases the YAML builds its lists from
-    )
-    limited.maxlist = 8
+    limited.maxstring = limited.maxother = MOST_TEXT
+    # Aliases let a small YAML file hold a list that is exponentially long when written out. The
+    # limits bound the time as well as the text.
+    limited.maxlevel, limited.maxlist = 4, 8
     text = " ".join((value if isinstance(value, str) else limited.repr(value)).split())
     return text if len(text) <= 120 else text[:117] + "..."
 
 
-def is_whole(value: Any) -> bool:
-    """True for an int that is no bool."""
+def is_whole(value: object) -> TypeGuard[int]:
+    """Whether the value is an int and not a bool."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def is_number(value: Any) -> bool:
-    """True for a finite int or float that is no bool."""
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Whether the value is a finite int or float and not a bool."""
     return is_whole(value) or (isinstance(value, float) and math.isfinite(value))
 
 
-def as_number(value: Any) -> Any:
-    """Text that spells a number, as YAML 1.1 leaves `1e-4`, as that number; anything else as it
-    came.
+def as_number(value: object) -> object:
+    """The number that a text spells, or the value itself.
+
+    PyYAML follows YAML 1.1, in which `1e-4` is text.
     """
     if isinstance(value, str) and len(value) < 40 and NUMBER.fullmatch(value.strip()):
         number = float(value)
@@ -51,13 +54,26 @@ def as_number(value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """Top-level numbers of a graph, checked. Each raises UserError for what is out of bounds."""
+    """The top-level numbers of a graph, checked. Its methods raise UserError for bad values."""
 
     file: str
-    content: Mapping[str, Any]
+    content: Mapping[str, object]
 
     def whole(self, key: str, largest: int, default: int | None = None, smallest: int = 1) -> int:
-        """A whole number from smallest to largest."""
+        """The whole number of a key.
+
+        Args:
+            key: of the graph.
+            largest: the largest number that is accepted.
+            default: the number if the graph does not have the key.
+            smallest: the smallest number that is accepted.
+
+        Returns:
+            A number from smallest to largest.
+
+        Raises:
+            UserError: The value is something else, or is missing and has no default.
+        """
         value = self.content.get(key, default)
         if not is_whole(value) or not smallest <= value <= largest:
             remedy = f"must be a whole number from {smallest} to {largest}"
@@ -65,7 +81,19 @@ class Values:
         return value
 
     def real(self, key: str, largest: float, default: float | None = None) -> float:
-        """A number above 0, at most largest."""
+        """The number of a key.
+
+        Args:
+            key: of the graph.
+            largest: the largest number that is accepted.
+            default: the number if the graph does not have the key.
+
+        Returns:
+            A number above 0, at most largest.
+
+        Raises:
+            UserError: The value is something else, or is missing and has no default.
+        """
         value = as_number(self.content.get(key, default))
         if not is_number(value) or not 0 < value <= largest:
             raise UserError(
@@ -74,18 +102,27 @@ class Values:
         return float(value)
 
 
-def check_argument(where: str, value: Any, depth: int = 0) -> None:
-    """Arguments are None, bool, text, sensible numbers, and lists of these. Raises UserError."""
+def check_argument(where: str, value: object, depth: int = 0) -> None:
+    """Check one argument of a row: None, a bool, text, a moderate number, or a list of these.
+
+    Args:
+        where: file and row, for the error.
+        value: the argument.
+        depth: number of lists around the value.
+
+    Raises:
+        UserError: The argument is something else, too large, too long or too deep.
+    """
     if isinstance(value, list) and depth < 3 and len(value) <= 64:
         for part in value:
             check_argument(where, part, depth + 1)
     elif isinstance(value, (int, float)):
-        if not abs(value) <= LARGEST:  # also refuses nan
+        if not abs(value) <= MOST:  # written so that nan is refused too
             raise UserError(
-                f"{where}: {shorten(value)}: is no sensible argument; numbers go up to {LARGEST}"
+                f"{where}: {shorten(value)}: is not a sensible argument; numbers go up to {MOST}"
             )
     elif value is not None and not (isinstance(value, str) and len(value) <= 200):
         raise UserError(
-            f"{where}: {shorten(value)}: is no argument; use numbers, names, None, True, False or"
-            " lists of them"
+            f"{where}: {shorten(value)}: is not an argument; use numbers, names, None, True, False"
+            " or lists of these"
         )

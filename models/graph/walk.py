@@ -1,100 +1,132 @@
-"""Running a graph's rows one after another: for a prediction, and for a first trial without data.
+"""Running a graph's rows one after another: for a prediction, and once without data.
 
-models/yolo.py's DetectionModel runs on walk(); measure() finds its strides, and the mistakes that
-only sizes show.
+models/yolo.py's DetectionModel runs on walk(). measure_strides() finds the strides of a new network
+and the mistakes that only the sizes of maps show.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-from models.graph import layers
-from models.graph.read import Graph, Row
+from models.graph.build import blame
+from models.graph.info import row_info
 from models.graph.shape_mode import ShapeMode
+from models.graph.structure import Graph, MapSize, Row
 from utils.errors import UserError
 
 PROBE = 256  # side of the image whose maps give the strides, pixels
 MOST_VALUES = 2**28  # of one map of the probe
-Call = Callable[[Any, Any], Any]
+Maps: TypeAlias = Tensor | list[Tensor]  # what a row reads
+Call = Callable[[nn.Module, Maps], Any]
 
 
-def walk(
-    rows: Iterable[Any], saved: Sequence[int], x: Tensor, call: Call = lambda row, maps: row(maps)
-) -> Any:
-    """Run the rows on x [B, C, H, W] and return what the last gives; call(row, its input) may check
-    or time it.
+def run_row(row: nn.Module, maps: Maps) -> Any:
+    """The row's own call, which `call` of walk() replaces."""
+    return row(maps)
+
+
+def walk(rows: Iterable[nn.Module], saved: Sequence[int], x: Tensor, call: Call = run_row) -> Any:
+    """Run rows one after another.
+
+    Args:
+        rows: modules with a RowInfo, in their order.
+        saved: numbers of the rows whose output another than the next row reads.
+        x: images [B, C, H, W].
+        call: called with a row and what it reads in place of the row itself, to check it, time it,
+            or watch it.
+
+    Returns:
+        What the last row gives.
     """
     kept: dict[int, Tensor] = {}
     for row in rows:
-        if isinstance(row.f, list):
-            x = call(row, [x if f == -1 else kept[f % row.i] for f in row.f])
+        index, source = row_info(row).index, row_info(row).source
+        # A row keeps -1 as it was written: the map is in x and need not be kept. Other negative
+        # numbers count back from the row, so the remainder makes row numbers of them.
+        if isinstance(source, list):
+            x = call(row, [x if one == -1 else kept[one % index] for one in source])
         else:
-            x = call(row, x if row.f == -1 else kept[row.f % row.i])
-        if row.i in saved:
-            kept[row.i] = x
+            x = call(row, x if source == -1 else kept[source % index])
+        if index in saved:
+            kept[index] = x
     return x
 
 
-def saved_rows(rows: Iterable[Any]) -> list[int]:
-    """Rows whose output is read by name rather than as -1, sorted, once for each reader."""
-    sources = [(row.i, f) for row in rows for f in (row.f if isinstance(row.f, list) else [row.f])]
-    return sorted(f % i for i, f in sources if f != -1)
+def saved_rows(rows: Iterable[nn.Module]) -> list[int]:
+    """Rows whose output is read by number rather than as -1, sorted, once for each reader."""
+    saved = []
+    for info in map(row_info, rows):
+        sources = info.source if isinstance(info.source, list) else [info.source]
+        saved += [source % info.index for source in sources if source != -1]
+    return sorted(saved)
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """strides: pixels per cell of each level of the head. sizes: (height, width) of each row's map
-    but the head's.
+    """What a run of PROBE px shows.
+
+    Attributes:
+        strides: pixels per cell of each level of the head.
+        sizes: (height, width) of each row's map, without the head's.
     """
 
     strides: list[float]
-    sizes: list[tuple[int, int]]
+    sizes: list[MapSize]
 
 
-def measure(
-    network: nn.Sequential, graph: Graph, sizes: list[tuple[int, int]] | None = None
+def measure_strides(
+    network: nn.Sequential, graph: Graph, sizes: list[MapSize] | None = None
 ) -> Measured:
-    """Send a image of PROBE px without data (meta device) through all rows.
+    """Send an image of PROBE px through all rows, on the meta device, where nothing is computed.
 
-    sizes: a list that is given those of the rows that ran, whatever happens then. Raises UserError
-    for the first row whose maps do not fit, before anything is allocated.
+    Args:
+        network: the rows as parse_model builds them, on the meta device.
+        graph: the graph that they were built from.
+        sizes: a list to which the size of each row's map is added, so that a caller has those of
+            the rows that ran even if another fails.
+
+    Returns:
+        The strides of the head and the sizes of all maps.
+
+    Raises:
+        UserError: A row's maps do not fit; it names the first such row.
     """
     sizes = [] if sizes is None else sizes
     head = network[-1]
 
-    def call(row: Any, maps: Any) -> Any:
-        with layers.blame(graph, graph.rows[row.i]):
+    def call(row: nn.Module, maps: Maps) -> Any:
+        info = row_info(row)
+        with blame(graph, graph.rows[info.index]):
             if row is head:
                 return row(maps)
             if isinstance(maps, list):
-                _check_same_size(graph.rows[row.i], maps)
+                _check_same_size(graph.rows[info.index], maps)
             out = row(maps)
-            _check_map(out, row.width)
+            _check_map(out, info.width)
             sizes.append((out.shape[2], out.shape[3]))
         return out
 
     network.eval()
-    head.training = True  # raw maps only; what is in it stays in eval mode
+    head.training = True  # so that it gives raw maps; the modules in it stay in eval mode
+    image = torch.empty(1, graph.channels, PROBE, PROBE, device="meta")
     with torch.no_grad(), ShapeMode():
-        raw = walk(
-            network,
-            saved_rows(network),
-            torch.empty(1, graph.channels, PROBE, PROBE, device="meta"),
-            call,
-        )
+        raw = walk(network, saved_rows(network), image, call)
+    return Measured(_strides(graph, [level.shape[2:4] for level in raw]), sizes)
+
+
+def _strides(graph: Graph, shapes: Sequence[Sequence[int]]) -> list[float]:
+    """PROBE over the sides of the head's maps. Raises UserError unless it is whole and the same."""
     last = graph.rows[-1]
-    for source, (height, width) in zip(
-        last.inputs, [level.shape[2:4] for level in raw], strict=True
-    ):
+    for source, (height, width) in zip(last.inputs, shapes, strict=True):
         if height != width or PROBE % height:
-            whole = f"{height}x{width} cells for {PROBE} px is no whole stride; mend the padding"
-            raise graph.error(last.index, f"from {source}", whole)
-    return Measured([PROBE / level.shape[2] for level in raw], sizes)
+            found = f"{height}x{width} cells for {PROBE} px is no whole stride; fix the padding"
+            raise graph.error(last.index, f"from {source}", found)
+    return [PROBE / height for height, _ in shapes]
 
 
 def _check_same_size(row: Row, maps: list[Tensor]) -> None:
@@ -113,7 +145,7 @@ def _check_same_size(row: Row, maps: list[Tensor]) -> None:
 def _check_map(x: Tensor, width: int) -> None:
     if x.dim() != 4 or not 0 < x.numel() <= MOST_VALUES:
         raise UserError(
-            f"gives {list(x.shape)} for a image of {PROBE} px, which no row can use; check its"
+            f"gives {list(x.shape)} for an image of {PROBE} px, which no row can use; check its"
             " arguments"
         )
     if x.shape[1] != width:

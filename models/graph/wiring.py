@@ -1,28 +1,32 @@
-"""References that point beside what they mean: half-done stages, numbers that were not moved,
-attention passed by.
+"""References that name another row than was meant.
 
-Each function looks at a graph and the sizes of its maps and yields Slips; models/lint/rules.py puts
-them into words.
+A skip may take a map before its stage is complete or before the attention on it, or a number may
+not have been moved when rows were inserted above. Each function looks at a graph and the sizes of
+its maps and yields Slips, which models/lint/rules.py puts into words.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 from models.attention import ATTENTION
-from models.graph.read import Graph, Row, unread_rows
+from models.graph.structure import Graph, MapSize, Row, unread_rows
 
-Sizes = Sequence[tuple[int, int]]
+MapSizes = Sequence[MapSize]  # of the rows that ran, by their numbers
 
 
 @dataclass(frozen=True, slots=True)
 class Slip:
-    """A row reads one row at this position of its `from`, another was probably meant; -1 where
-    there is no telling.
+    """A reference that probably means another row.
+
+    Attributes:
+        reader: the row whose `from` has the reference.
+        position: its position there.
+        read: number of the row that it names.
+        meant: number of the row that was probably meant; -1 where there is no telling.
     """
 
     reader: Row
@@ -31,12 +35,21 @@ class Slip:
     meant: int
 
 
-def stage_end(graph: Graph, start: int, sizes: Sizes, reader: Row | None = None) -> int:
-    """The last of the rows from start on that each read the row before, at one size.
+def stage_end(graph: Graph, start: int, sizes: MapSizes, reader: Row | None = None) -> int:
+    """The end of the stage that a row belongs to.
 
-    reader: whose reference it is; a stage ends before it, and before attention that only the head
-    reads unless the reader is the head. A Concat that joins something to the row before goes on
-    with its stage.
+    A stage is a run of rows of one size that each read the row before. A Concat that joins
+    something to the row before continues its stage.
+
+    Args:
+        graph: the graph.
+        start: number of a row of the stage.
+        sizes: (height, width) of each row's map.
+        reader: the row whose reference to the stage is looked at. The stage ends before it, and
+            before attention that only the head reads, unless the reader is the head.
+
+    Returns:
+        The number of the last row.
     """
     head = graph.rows[-1]
     last = (reader or head).index
@@ -50,16 +63,15 @@ def stage_end(graph: Graph, start: int, sizes: Sizes, reader: Row | None = None)
     return end
 
 
-def early(graph: Graph, sizes: Sizes) -> Iterator[Slip]:
-    """Maps that Concat or the head reads before their stage is done.
+def early(graph: Graph, sizes: MapSizes) -> Iterator[Slip]:
+    """Maps that Concat or the head reads before their stage is complete.
 
     In YOLO's graphs every such reference names the last row of a stage, and the row before it has
-    the same size: one row inserted without moving the numbers behind it therefore runs, and reads
-    half-done maps.
+    the same size. So a graph in which one row was inserted and the numbers behind it were not moved
+    still runs, on incomplete maps.
     """
-    unfit = {
-        (slip.reader.index, slip.position) for slip in unlike(graph, sizes)
-    }  # another story, and the whole one
+    # A map of the wrong size stops the graph. That is the fault to report, not where a stage ends.
+    unfit = {(slip.reader.index, slip.position) for slip in unlike(graph, sizes)}
     for reader in graph.rows[: len(sizes) + 1]:
         for position, source in enumerate(reader.inputs if isinstance(reader.source, list) else ()):
             end = stage_end(graph, source, sizes, reader)
@@ -67,11 +79,8 @@ def early(graph: Graph, sizes: Sizes) -> Iterator[Slip]:
                 yield Slip(reader, position, source, end)
 
 
-def passed_by(graph: Graph, sizes: Sequence[tuple[int, int]]) -> list[str]:
-    """A warning for each map that Concat or the head reads before its stage is done.
-
-    sizes: (height, width) of each row's map.
-    """
+def passed_by(graph: Graph, sizes: MapSizes) -> list[str]:
+    """A warning for each map that Concat or the head reads before its stage is complete."""
     found = []
     for slip in early(graph, sizes):
         reader = slip.reader
@@ -87,14 +96,15 @@ def passed_by(graph: Graph, sizes: Sequence[tuple[int, int]]) -> list[str]:
 
 
 def passing(graph: Graph) -> Iterator[Slip]:
-    """Rows that read what attention above them reads too, and not the attention: it acts on a part
-    of the paths only.
+    """Rows that read the map that attention above them reads, instead of the attention's.
 
-    Attention that nothing but the head reads is meant so, as are several attentions side by side.
+    The attention then acts on some of the paths only. That is intended where nothing but the head
+    reads the attention, and where several attention rows stand side by side.
     """
     for row in graph.rows:
         if row.module not in ATTENTION:
             continue
+        # Attention reads one map. Where a file says otherwise, the row cannot be built anyway.
         (source,) = set(row.inputs) if len(row.inputs) == 1 else (-1,)
         for reader in readers_of(graph, source) if source >= 0 else ():
             beside = reader.module in ATTENTION or row.index in reader.inputs
@@ -103,7 +113,7 @@ def passing(graph: Graph) -> Iterator[Slip]:
                 yield Slip(reader, reader.inputs.index(source), source, row.index)
 
 
-def unlike(graph: Graph, sizes: Sizes) -> Iterator[Slip]:
+def unlike(graph: Graph, sizes: MapSizes) -> Iterator[Slip]:
     """Maps of the wrong size at the Concat where a graph stopped running."""
     if not 0 < len(sizes) < len(graph.rows) - 1 or graph.rows[len(sizes)].module != "Concat":
         return
@@ -116,9 +126,18 @@ def unlike(graph: Graph, sizes: Sizes) -> Iterator[Slip]:
             yield Slip(reader, position, source, _nearest(graph, sizes, reader, source, wanted))
 
 
-def _nearest(graph: Graph, sizes: Sizes, reader: Row, source: int, wanted: tuple[int, int]) -> int:
-    """The end of a stage of this size that the number would have named without the inserted rows,
-    else a near one.
+def _nearest(graph: Graph, sizes: MapSizes, reader: Row, source: int, wanted: MapSize) -> int:
+    """The row that a reference to a map of the wrong size probably means, -1 for none.
+
+    It is the end of a stage of the wanted size: the one that the number named before attention was
+    inserted, or else the nearest.
+
+    Args:
+        graph: the graph.
+        sizes: (height, width) of each row's map.
+        reader: the row that has the reference.
+        source: number of the row that the reference names.
+        wanted: (height, width) of the map that fits.
     """
     ends = [
         row
@@ -129,13 +148,24 @@ def _nearest(graph: Graph, sizes: Sizes, reader: Row, source: int, wanted: tuple
     if before in ends:
         return before
     inserted = sum(row.module in ATTENTION for row in graph.rows[: reader.index])
+    # A number that was not moved is off by at most the rows inserted before it.
     near = [row for row in ends if abs(row - source) <= 2 * inserted + 2]
     return min(near, key=lambda row: (abs(row - source), row < source), default=-1)
 
 
-def moved(graph: Graph, number: int, sizes: Sizes, reader: Row) -> int:
-    """The row that a number names when attention rows are not counted, as in the graph before they
-    came; then the end of its stage. -1 if there is none above the reader.
+def moved(graph: Graph, number: int, sizes: MapSizes, reader: Row) -> int:
+    """The row that a number means if attention rows are not counted.
+
+    That is what it meant in the graph before they were inserted.
+
+    Args:
+        graph: the graph.
+        number: the reference.
+        sizes: (height, width) of each row's map.
+        reader: the row that has the reference.
+
+    Returns:
+        The end of the stage of that row; -1 if there is none above the reader.
     """
     rows = [
         row.index
@@ -145,13 +175,16 @@ def moved(graph: Graph, number: int, sizes: Sizes, reader: Row) -> int:
     return stage_end(graph, rows[0], sizes, reader) if rows else -1
 
 
-def levels(graph: Graph, sizes: Sizes) -> Iterator[Slip]:
-    """Levels of the head that are not each coarser than the one before, or each finer, or not as
-    their anchors are.
+def levels(graph: Graph, sizes: MapSizes) -> Iterator[Slip]:
+    """Levels of the head that are out of order.
+
+    Each must be coarser than the one before, or each finer, in the order of their anchors.
     """
     head = graph.rows[-1]
     if len(sizes) < head.index or in_order(graph, sizes, head.inputs):
         return
+    # Three ways in which levels get out of order: numbers were not moved, they were mixed up, or
+    # they name rows that are no longer the last of their size.
     guesses = [
         [moved(graph, source, sizes, head) for source in head.inputs],
         sorted(head.inputs, key=lambda source: -sizes[source][0]),
@@ -164,9 +197,10 @@ def levels(graph: Graph, sizes: Sizes) -> Iterator[Slip]:
             yield Slip(head, position, source, meant)
 
 
-def in_order(graph: Graph, sizes: Sizes, rows: Sequence[int]) -> bool:
-    """Whether these rows would do as the levels of the head: sizes fall, or rise, strictly, and
-    anchors with them.
+def in_order(graph: Graph, sizes: MapSizes, rows: Sequence[int]) -> bool:
+    """Whether these rows would do as the levels of the head.
+
+    Sizes must fall strictly, or rise strictly, as the anchors rise or fall.
     """
     if len(rows) != len(graph.rows[-1].inputs) or min(rows) < 0:
         return False
@@ -179,10 +213,8 @@ def in_order(graph: Graph, sizes: Sizes, rows: Sequence[int]) -> bool:
     return falling if areas[0] <= areas[-1] else rising
 
 
-def _last_of_each_size(graph: Graph, sizes: Sizes) -> list[int]:
-    """The last row of each of the head's number of sizes, from the back of the graph, fine before
-    coarse.
-    """
+def _last_of_each_size(graph: Graph, sizes: MapSizes) -> list[int]:
+    """The last row of each size, fine before coarse, for as many sizes as the head has levels."""
     last: dict[tuple[int, int], int] = {}
     for row in reversed(range(len(graph.rows) - 1)):
         if len(last) < len(graph.rows[-1].inputs):
@@ -190,9 +222,10 @@ def _last_of_each_size(graph: Graph, sizes: Sizes) -> list[int]:
     return sorted(last.values(), key=lambda row: -sizes[row][0])
 
 
-def forgotten(graph: Graph, sizes: Sizes) -> Iterator[Slip]:
-    """Levels of the head whose last row nobody reads, because the head still reads an earlier one
-    of the same size.
+def forgotten(graph: Graph, sizes: MapSizes) -> Iterator[Slip]:
+    """Levels of the head whose last row nobody reads.
+
+    The head still reads an earlier row of the same size there.
     """
     head = graph.rows[-1]
     dead = (
@@ -219,9 +252,11 @@ def doubled(graph: Graph) -> Iterator[Slip]:
 
 
 def dead_branches(graph: Graph) -> list[int]:
-    """Rows that somebody reads, but from which no way leads to the head: their parameters get no
-    gradient.
+    """Rows that some row reads, but from which no path leads to the head.
+
+    Their parameters get no gradient.
     """
+    # Rows only read rows above them, so one pass from the head upwards reaches all.
     reached = {len(graph.rows) - 1}
     for row in reversed(graph.rows):
         if row.index in reached:
@@ -230,9 +265,10 @@ def dead_branches(graph: Graph) -> list[int]:
     return [row.index for row in graph.rows if row.index not in reached | unread]
 
 
-def is_aside(graph: Graph, index: int, attention: Mapping[str, Any]) -> bool:
-    """True for attention that works on the way into the head only, where others rightly read the
-    map before it.
+def is_aside(graph: Graph, index: int, attention: Container[str]) -> bool:
+    """Whether a row is attention that acts on the path into the head only.
+
+    Other rows then rightly read the map before it.
     """
     readers = readers_of(graph, index)
     head = len(graph.rows) - 1

@@ -1,5 +1,4 @@
-"""A graph's dictionary as an ordinary YAML file: a row a line, each with a comment that says what
-the row is.
+"""A graph's dictionary as a YAML file, one row a line, each with a comment that says what it is.
 
 Comments are made from the graph itself, so they are true of it: the row's number, the level that
 begins there, what a Concat joins, and which maps the head reads. models/yolo.py --out writes such
@@ -8,16 +7,14 @@ files, in the form of models/*.yaml.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from models.graph.read import KEYS, read_graph
-from models.graph.sites import steps_of
-from models.graph.stages import Step, level_of, stages
-from models.graph.values import shorten
+from models.graph.stages import Step, find_stages, level_of
+from models.graph.values import GraphDict, shorten
 from utils.errors import UserError
 from utils.files import atomic_write
 
@@ -30,30 +27,30 @@ COMMENTS = {
         "depth of the repeats, width of the channels, channels at most before the width; chosen by"
         " --scale or by the name"
     ),
-    "scale": "of the scales above; --scale or the file's name goes before it",
+    "scale": "of the scales above; --scale or the file's name overrides it",
     "attention_init": "of attention rows that do not say it themselves",
     "backbone": "[from, number, module, arguments]",
     "head": "[from, number, module, arguments]",
 }
-LAST = ("backbone", "head")
+GRAPH_PARTS = ("backbone", "head")
 DEEPEST = 8
 
 
-def graph_text(content: Mapping[str, Any], title: str) -> str:
-    """The YAML of a graph whose first line is the comment title. Reading it gives the same graph
-    but for its name.
+def graph_text(content: GraphDict, title: str) -> str:
+    """The YAML of a graph, whose first line is the comment title.
 
-    Raises UserError for a graph that cannot be read.
+    Reading it gives the same graph but for its name. Raises UserError for a graph that cannot be
+    read.
     """
     notes = list(_notes(content))
     lines = [f"# {' '.join(title.split())}"]
     for key in [
-        *(key for key in content if key in KEYS and key not in (*LAST, "yaml_file")),
-        *LAST,
+        *(key for key in content if key in KEYS and key not in (*GRAPH_PARTS, "yaml_file")),
+        *GRAPH_PARTS,
     ]:
         value = content[key]
         comment = f" # {COMMENTS[key]}" if key in COMMENTS else ""
-        if key in LAST:
+        if key in GRAPH_PARTS:
             start = 0 if key == "backbone" else len(content["backbone"])
             lines += ["", f"{key}:{comment}"]
             lines += [
@@ -71,10 +68,11 @@ def graph_text(content: Mapping[str, Any], title: str) -> str:
     return "\n".join([*lines, ""])
 
 
-def flow(value: Any, depth: int = 0) -> str:
-    """A value on one line of YAML, constants as these files have them.
+def flow(value: object, depth: int = 0) -> str:
+    """A value on one line of YAML, with True and False as the graphs of models/ have them.
 
-    Raises UserError for lists without end.
+    depth: number of lists and mappings around it. Raises UserError for a value that is nested too
+    deeply, such as a list that contains itself.
     """
     if depth > DEEPEST:
         raise UserError(f"{shorten(value)}: is nested too deeply for a graph; take it out")
@@ -85,6 +83,7 @@ def flow(value: Any, depth: int = 0) -> str:
     if isinstance(value, dict):
         pairs = (f"{flow(key, depth + 1)}: {flow(part, depth + 1)}" for key, part in value.items())
         return f"{{{', '.join(pairs)}}}"
+    # YAML folds or drops unprintable characters in plain text.
     quoted = '"' if isinstance(value, str) and not value.isprintable() else None
     text = yaml.safe_dump(
         value, default_flow_style=True, default_style=quoted, width=10**6, allow_unicode=True
@@ -92,10 +91,10 @@ def flow(value: Any, depth: int = 0) -> str:
     return text.removesuffix("\n").removesuffix("\n...")
 
 
-def _notes(content: Mapping[str, Any]) -> Iterator[str]:
+def _notes(content: GraphDict) -> Iterator[str]:
     """A comment for each row."""
     graph = read_graph(content)
-    steps = steps_of(graph, len(content["backbone"]))
+    steps = graph.steps
     seen: set[str] = set()
     for step in steps:
         level = level_of(step.stride)
@@ -111,8 +110,8 @@ def _notes(content: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _joined(steps: Sequence[Step], concat: Step) -> str:
-    """What a Concat reads beside the row before it: `P4 on its way up and of the backbone`."""
-    lower = {step.index for run in stages(steps[: concat.index])[:-1] for step in run}
+    """What a Concat reads besides the row before it: `P4 on its way up and of the backbone`."""
+    lower = {step.index for run in find_stages(steps[: concat.index])[:-1] for step in run}
     said: dict[str, list[str]] = {}
     for source in concat.inputs:
         level = level_of(steps[source].stride) if source >= 0 else ""
@@ -130,18 +129,25 @@ def _joined(steps: Sequence[Step], concat: Step) -> str:
     )
 
 
-def write_graph(content: Mapping[str, Any], path: str | Path, title: str) -> Path:
-    """Write graph_text to a file that is not there yet.
+def write_graph(content: GraphDict, path: str | Path, title: str) -> Path:
+    """Write a graph to a new file.
 
-    Raises UserError if it is, or cannot be written.
+    Args:
+        content: the graph.
+        path: of the file, which must not exist.
+        title: the comment in the file's first line.
+
+    Returns:
+        The path.
+
+    Raises:
+        UserError: The file exists, is not called .yaml, or cannot be written.
     """
     path = Path(path)
     if path.suffix not in (".yaml", ".yml"):
         raise UserError(f"--out {path}: a model's file ends in .yaml; name it so")
     if path.exists():
-        raise UserError(
-            f"--out {path}: is there already, and nothing is written over; name another file"
-        )
+        raise UserError(f"--out {path}: exists already and is not overwritten; name another file")
     with atomic_write(path, "w") as file:
         file.write(graph_text(content, title))
     return path

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from models.graph.read import Graph
+from models.graph.structure import Graph
 
 
 @dataclass(frozen=True, slots=True)

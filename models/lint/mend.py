@@ -16,7 +16,7 @@ import torch
 
 from models.graph.read import load_graph, read_graph
 from models.graph.scales import find_graph
-from models.graph.walk import PROBE, measure
+from models.graph.walk import PROBE, measure_strides
 from models.lint.finding import Context, Finding, mended
 from models.lint.rules import apply_rules
 from models.lint.text import Document, read_document, text_rules
@@ -112,7 +112,7 @@ def try_out(content: Mapping[str, Any]) -> Context:
         with torch.device("meta"):
             skeleton, notes = parse_model(graph, 0)
         check_size(skeleton, graph)
-        measure(skeleton, graph, sizes)
+        measure_strides(skeleton, graph, sizes)
     except UserError as error:
         return Context(content, graph, sizes, PROBE, notes, str(error))
     return Context(content, graph, sizes, PROBE, notes)

@@ -18,9 +18,10 @@ from models.attention import ATTENTION
 from models.attention._arguments import SMALLEST_COUNT, read_list
 from models.attention._registry import options
 from models.graph import wiring
-from models.graph.layers import LAYERS, REPEATING
-from models.graph.read import BIN_KEYS, KEYS, Graph, Row, unread_rows
+from models.graph.layers import LAYERS
+from models.graph.read import BIN_KEYS, KEYS
 from models.graph.scales import MULTIPLES
+from models.graph.structure import Graph, Row, unread_rows
 from models.graph.values import is_whole, shorten
 from models.graph.wiring import Slip
 from models.lint.finding import Context, Finding, Fix, named
@@ -277,7 +278,7 @@ def block_arguments(context: Context) -> Iterator[Finding]:
 def _takes_switch(name: str) -> bool:
     """Whether a block's first argument behind its channels and repeats is True or False."""
     layer = LAYERS.get(name)
-    if layer is None or layer.kind not in REPEATING:
+    if layer is None or not layer.repeats:
         return False
     parameters = list(inspect.signature(layer.kind.__init__).parameters.values())
     return len(parameters) > 4 and isinstance(parameters[4].default, bool)

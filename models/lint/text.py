@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from models.graph.scales import LETTER, MULTIPLES, VERSION, guess_scale
+from models.graph.scales import LETTER, MODEL_VERSION, MULTIPLES, guess_scale
 from models.graph.values import as_number, shorten
 from models.lint.finding import Context, Finding, Fix
 
@@ -220,10 +220,10 @@ def _heard_name(stem: str, scales: list[str]) -> str:
     if lowered != stem and spelt and not re.match("[A-Za-z]", lowered[spelt.end() :]):
         return lowered
     letter = next((part for part in re.split(r"[-_. ]", lowered) if part in scales), "")
-    if not letter or not VERSION.search(lowered):
+    if not letter or not MODEL_VERSION.search(lowered):
         return ""
     bare = re.sub(rf"[-_. ]{re.escape(letter)}(?=[-_. ]|$)", "", lowered, count=1)
-    return VERSION.sub(rf"\g<0>{letter}", bare, count=1)
+    return MODEL_VERSION.sub(rf"\g<0>{letter}", bare, count=1)
 
 
 def _other_factors(

@@ -14,12 +14,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from models.attention import ATTENTION
 from models.blocks.rare import SPP
 from models.common import SPPF
-from models.graph.layers import find_layer, kind_of
-from models.graph.read import Graph, read_graph
-from models.graph.walk import PROBE, measure
+from models.graph.info import row_info
+from models.graph.read import read_graph
+from models.graph.structure import Graph
+from models.graph.walk import PROBE, measure_strides
 from models.heads.anchor_based import Detect
 from models.heads.anchor_free import DetectV8
 from models.yolo import parse_model
@@ -69,7 +69,7 @@ def find_places(graph: Graph) -> list[Place]:
     """The rows of a graph with their roles. Raises UserError for one that cannot run."""
     with torch.device("meta"):
         network, _ = parse_model(graph, seed=0)
-    sizes = [height for height, _ in measure(network, graph).sizes]
+    sizes = [height for height, _ in measure_strides(network, graph).sizes]
     places: list[Place] = []
     trends = [
         (0, False)
@@ -81,12 +81,11 @@ def find_places(graph: Graph) -> list[Place]:
         if size != inputs[0] and (size > inputs[0]) != grew:
             turns, grew = turns + 1, not grew
         trends.append((turns, grew))
-        kind = kind_of(find_layer(graph, row), graph) or ATTENTION[row.module]
         shapes = {name: tuple(value.shape) for name, value in layer.state_dict().items()}
         place = (
             row.index,
             row.key,
-            kind,
+            row_info(layer).kind,
             row.arguments,
             turns,
             size / inputs[0],

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from models.common import Conv
-from models.graph.read import Graph, read_graph
+from models.graph.read import read_graph
+from models.graph.structure import Graph
 from models.weights.align import Place, align, align_places, find_places
 from models.yolo import DetectionModel
 from utils.checkpoint import Checkpoint

@@ -1,5 +1,6 @@
-"""Weights and images that golden numbers were made with, drawn from names, so that any program
-can repeat them.
+"""The weights and images that golden numbers were made with.
+
+They are drawn from names, so that any program can repeat them.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from models.graph.info import row_info
 from utils.files import ROOT
 
 GOLDEN = ROOT / "tests" / "golden" / "yolov5"
@@ -74,7 +76,7 @@ def image(seed: int, *shape: int) -> torch.Tensor:
 
 def indexed(model: nn.Module, key: str) -> str:
     """The key that YOLOv5 has for an entry: row numbers where ours has stable keys."""
-    numbers = {row.key: str(row.i) for row in model.model}
+    numbers = {info.key: str(info.index) for info in map(row_info, model.model)}
     first, row, *rest = key.split(".")
     return ".".join([first, numbers[row], *rest])
 

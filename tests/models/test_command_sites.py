@@ -44,7 +44,7 @@ def test_a_graph_is_built_and_written(tmp_path: Path, capsys: pytest.CaptureFixt
     assert run_main(main, ["--cfg", str(out), "--img", "64"]) == 0
     assert "verdict: the graph is sound" in capsys.readouterr().out
     assert run_main(main, ["--cfg", str(out), "--out", str(out), "--img", "64"]) == 2
-    assert "is there already" in capsys.readouterr().err
+    assert "exists already" in capsys.readouterr().err
 
 
 def test_places_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -66,5 +66,5 @@ def test_places_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("flags", [["--attention", "SE@neck"], ["--out", "x.yaml"], ["--sites"]])
 def test_flags_of_one_graph_do_not_go_with_all(flags: list[str]) -> None:
-    with pytest.raises(UserError, match=f"{flags[0]}: is of one graph"):
+    with pytest.raises(UserError, match=f"{flags[0]}: is for one graph"):
         main(["--all", *flags])

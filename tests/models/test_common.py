@@ -1,6 +1,4 @@
-"""The common blocks: padding, activations by table, fusing, sharing, and the structure behind the
-keys.
-"""
+"""The common blocks: padding, fusing, shared activations, and the structure behind the keys."""
 
 from __future__ import annotations
 
@@ -9,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from models.activations import SiLU
 from models.common import (
     C3,
     SPPF,
@@ -16,9 +15,7 @@ from models.common import (
     Concat,
     Conv,
     DWConv,
-    SiLU,
     autopad,
-    make_activation,
     share_activation,
 )
 
@@ -29,43 +26,6 @@ from models.common import (
 )
 def test_autopad(arguments: tuple, padding: object) -> None:
     assert autopad(*arguments) == padding
-
-
-@pytest.mark.parametrize(
-    ("text", "kind", "option"),
-    [
-        ("nn.LeakyReLU(0.1)", nn.LeakyReLU, ("negative_slope", 0.1)),
-        (
-            "torch.nn.LeakyReLU(negative_slope=0.2, inplace=True)",
-            nn.LeakyReLU,
-            ("negative_slope", 0.2),
-        ),
-        ("nn.SiLU()", SiLU, None),
-        ("ReLU", nn.ReLU, None),
-        ("nn.Hardswish()", nn.Hardswish, None),
-    ],
-)
-def test_activation_by_table(text: str, kind: type, option: tuple[str, float] | None) -> None:
-    activation = make_activation(text)
-    assert type(activation) is kind
-    assert option is None or getattr(activation, option[0]) == option[1]
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "print(1)",
-        "nn.Linear(3, 3)",
-        "nn.LeakyReLU(open('x'))",
-        "nn.LeakyReLU(1, 2, 3, 4)",
-        "nn.ReLU().to(1)",
-        "nn.ELU(1e999)",
-    ],
-)
-def test_no_other_text_is_an_activation(text: str) -> None:
-    with pytest.raises(ValueError, match=r"\w"):
-        make_activation(text)
 
 
 def test_silu_is_in_place_only_without_autograd() -> None:
@@ -80,7 +40,7 @@ def test_silu_is_in_place_only_without_autograd() -> None:
 def test_conv_is_convolution_norm_activation() -> None:
     block = Conv(4, 8, 3, 2, act=nn.ReLU()).eval()
     x = torch.randn(2, 4, 9, 9)
-    expected = F.relu(block.bn(F.conv2d(x, block.conv.weight, stride=2, padding=1)))  # type: ignore[misc]
+    expected = F.relu(block.bn(F.conv2d(x, block.conv.weight, stride=2, padding=1)))
     torch.testing.assert_close(block(x), expected)
     assert isinstance(Conv(4, 8, act=False).act, nn.Identity)
 
@@ -129,7 +89,7 @@ def test_c3_joins_the_deep_half_first() -> None:
         block(x), block.cv3(torch.cat((block.m(block.cv1(x)), block.cv2(x)), 1))
     )
     assert [name for name, _ in block.named_children()] == ["cv1", "cv2", "cv3", "m"]
-    assert len(block.m) == 2  # type: ignore[arg-type]
+    assert len(block.m) == 2
 
 
 def test_sppf_equals_pools_of_three_sides() -> None:

@@ -1,4 +1,4 @@
-"""Networks: golden shapes, outputs and initial weights, stable keys, and what parse_model refuses."""
+"""Networks: golden shapes, outputs and initial weights, stable keys, and rows that are refused."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import yaml
 from torch import nn
 
 from models.command import main
+from models.graph.info import row_info
 from models.graph.read import load_graph
 from models.lint.advice import warnings_of
 from models.yolo import DetectionModel
@@ -92,7 +93,7 @@ def test_article_graph_has_yolov5s_entries_under_stable_keys() -> None:
         key for key, *_ in golden["state_dict"]
     ]
     assert model.save == golden["save"]
-    assert [row.key for row in model.model][17:20] == ["17", "17_SimAM", "18"]
+    assert [row_info(row).key for row in model.model][17:20] == ["17", "17_SimAM", "18"]
     assert all(row.e_lambda == 1e-4 for row in model.model if row.type == "SimAM")
 
 
@@ -119,8 +120,7 @@ def deviation(found: list[torch.Tensor], expected: list[Any]) -> float:
 
 @torch.no_grad()
 def outputs(name: str, dtype: torch.dtype) -> dict[str, Any]:
-    """Maps of the filled graph in evaluation, in training, and in evaluation with calibrated batch
-    norms.
+    """Maps of the filled graph in evaluation and training, and after calibrating batch norms.
 
     The calibrated network is kept under "model", its input under "x".
     """
@@ -146,8 +146,7 @@ def outputs(name: str, dtype: torch.dtype) -> dict[str, Any]:
 @pytest.mark.parametrize("name", FORWARD)
 @torch.no_grad()
 def test_outputs_equal_yolov5s(name: str) -> None:
-    """In float64, so that what remains is the rounding of the golden program, which computed in
-    float32.
+    """In float64 only the golden program's own rounding remains, which computed in float32.
 
     The limits are those of the golden files; the deepest maps of yolov5n6 have 2x2 cells, whose
     batch statistics amplify rounding.
@@ -224,9 +223,7 @@ def test_an_inserted_row_changes_no_other_rows_weights() -> None:
 
 @pytest.mark.parametrize("place", [0, 1, 3, 9, 10, 18, 24])
 def test_keys_stay_wherever_a_row_is_inserted(place: int) -> None:
-    """All of the entries that could move by meaning have the plain graph's keys; by row number few
-    would.
-    """
+    """Every entry whose meaning stays has the plain graph's key; by row number few would."""
     golden = json.loads((GOLDEN / "transfer.json").read_text())
     graph = load_graph("yolov5s.yaml")
     rows = [[shifted(f, place), *rest] for f, *rest in graph["backbone"] + graph["head"]]
@@ -239,8 +236,9 @@ def test_keys_stay_wherever_a_row_is_inserted(place: int) -> None:
 
 
 def shifted(source: Any, place: int) -> Any:
-    """`from` as it must be after a row was inserted at place; absolute references to a row keep
-    reading that row.
+    """`from` as it must be after a row was inserted at place.
+
+    Absolute references to a row keep reading that row.
     """
     if isinstance(source, list):
         return [shifted(part, place) for part in source]
@@ -266,7 +264,7 @@ def test_keys_of_several_attention_rows() -> None:
     )
     graph["head"] = [[-1, 1, "Conv", [16, 3, 2]], [[4, 5], 1, "Detect", ["nc", "anchors"]]]
     model = DetectionModel(graph)
-    assert [row.key for row in model.model] == [
+    assert [row_info(row).key for row in model.model] == [
         "input_SimAM",
         "0",
         "1",
@@ -306,7 +304,7 @@ def test_trains_in_bf16_channels_last(name: str) -> None:
         raw = model(image(1, 2, 3, 64, 64).contiguous(memory_format=torch.channels_last))
     assert [level.shape for level in raw] == [(2, 3, side, side, 7) for side in (8, 4, 2)]
     sum(level.float().square().mean() for level in raw).backward()
-    assert all(torch.isfinite(parameter.grad).all() for parameter in model.parameters())  # type: ignore[arg-type]
+    assert all(torch.isfinite(parameter.grad).all() for parameter in model.parameters())
 
 
 @pytest.mark.slow
@@ -333,7 +331,7 @@ def test_channel_that_equals_the_heads_is_not_scaled() -> None:
         [-1, 1, "Conv", [14, 3, 2]],
         [-1, 1, "Conv", ["no"]],
     ]
-    assert [row.width for row in DetectionModel(graph).model][:3] == [8, 14, 14]
+    assert [row_info(row).width for row in DetectionModel(graph).model][:3] == [8, 14, 14]
 
 
 def test_activation_is_the_graphs_own() -> None:
@@ -360,7 +358,7 @@ def test_activation_is_the_graphs_own() -> None:
         ([-1, "3", "Conv", [16]], "row 1: number 3"),
         ([-1, 1, "Conv", []], "row 1: Conv .*output channels"),
         ([-1, 1, "Conv", [-4]], "row 1: Conv .*output channels"),
-        ([-1, 1, "Conv", [10**9]], "row 1: 1000000000: is no sensible"),
+        ([-1, 1, "Conv", [10**9]], "row 1: 1000000000: is not a sensible"),
         ([-1, 1, "Conv", [16, float("nan")]], "row 1: nan"),
         ([-1, 1, "Conv", [16, 3, 2, 1, 3]], "row 1: Conv .*divisible by groups"),
         ([-1, 1, "Conv", [16, 3, 2, 1, 1, 1, True, 9]], "row 1: Conv .*argument"),
@@ -494,9 +492,7 @@ def test_mutated_graphs_build_or_are_refused_in_one_line() -> None:
 
 
 def test_script_starts_light(tmp_path: Any) -> None:
-    """In a fresh process: right totals, and no heavy import beyond those that `import torch` makes
-    by itself.
-    """
+    """A fresh process prints the right totals and imports nothing heavy besides torch."""
     code = (
         "import runpy, sys, torch; before = set(sys.modules)\nsys.argv = ['models/yolo.py',"
         " '--cfg', 'models/yolov5s_SimAM.yaml']\ntry: runpy.run_path('models/yolo.py',"

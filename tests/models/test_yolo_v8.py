@@ -1,6 +1,4 @@
-"""YOLOv8 and YOLO11 graphs: golden keys, sizes, outputs, strides and biases; scales; what does not
-fit them.
-"""
+"""YOLOv8 and YOLO11 graphs: golden keys, sizes, outputs, strides, biases, scales, refusals."""
 
 from __future__ import annotations
 
@@ -16,6 +14,7 @@ from torch import nn
 
 from models.command import main
 from models.costs.profile import count_costs, gigaflops
+from models.graph.info import row_info
 from models.graph.read import load_graph
 from models.heads.anchor_free import DetectV8
 from models.weights.ensemble import Ensemble
@@ -114,8 +113,9 @@ def filled(name: str, dtype: torch.dtype) -> DetectionModel:
 
 
 def calm(model: DetectionModel) -> DetectionModel:
-    """Variant B of the golden files, in evaluation mode: the fill with smaller activations, which
-    do not saturate.
+    """Variant B of the golden files, in evaluation mode.
+
+    Its activations are smaller and do not saturate.
     """
     fill(model)
     for norm in model.modules():
@@ -127,8 +127,7 @@ def calm(model: DetectionModel) -> DetectionModel:
 @pytest.mark.parametrize("name", FORWARD)
 @torch.no_grad()
 def test_outputs_equal_upstreams(name: str) -> None:
-    """In float64, so that what remains is the rounding of the golden program, which computed in
-    float32.
+    """In float64 only the golden program's own rounding remains, which computed in float32.
 
     In training mode that is 1.4e-4 of the largest value for yolo11n, in the others less.
     """
@@ -200,7 +199,10 @@ def tiny(**changes: Any) -> dict[str, Any]:
     [
         ({"reg_max": 8}, "reg_max 8"),
         ({"activation": "torch.nn.ReLU()"}, "activation torch.nn.ReLU()"),
-        ({"depth_multiple": 1.0, "width_multiple": 1.0}, "scales present + depth/width_multiple 1.0 (ignored)"),
+        (
+            {"depth_multiple": 1.0, "width_multiple": 1.0},
+            "scales present + depth/width_multiple 1.0 (ignored)",
+        ),
         ({"scale": ""}, "scales present, scale empty -> first key"),
         ({"scales": None, "depth_multiple": 1.0, "width_multiple": 1.0},
          "no scales, depth/width_multiple 1.0, no max_channels"),
@@ -316,7 +318,7 @@ def test_keys_stay_wherever_attention_is_inserted(place: int) -> None:
         on_meta(with_attention(load_graph("yolov8n.yaml"), place)),
     )
     assert list(plain.state_dict()) == list(inserted.state_dict())
-    assert inserted.model[place].key == f"{place - 1}_SimAM"
+    assert row_info(inserted.model[place]).key == f"{place - 1}_SimAM"
 
 
 @torch.no_grad()
@@ -407,6 +409,6 @@ def test_script_takes_a_scale(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_main(main, ["--cfg", "models/yolo11.yaml", "--scale", "s"]) == 0
     assert "YOLO11s summary: 181 layers, 9,458,752 parameters" in capsys.readouterr().out
     assert run_main(main, ["--cfg", "models/yolov8.yaml", "--scale", "q"]) == 2
-    assert "scale: q: is not among scales; choose of n, s, m, l, x" in capsys.readouterr().err
+    assert "scale: q: is not among scales; choose one of n, s, m, l, x" in capsys.readouterr().err
     assert run_main(main, ["--cfg", "models/yolov5s.yaml", "--scale", "n"]) == 2
     assert "--scale n: models/yolov5s.yaml has no `scales`" in capsys.readouterr().err

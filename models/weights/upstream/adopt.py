@@ -20,10 +20,11 @@ from torch import Tensor, nn
 from models.attention import ATTENTION
 from models.common import Conv
 from models.graph.layers import LAYERS
-from models.graph.read import KEYS, MOST_CLASSES, Graph, Row, read_graph
+from models.graph.read import KEYS, MOST_CLASSES, read_graph
 from models.graph.rows import MOST_ROWS
+from models.graph.structure import Graph, Row
 from models.graph.values import is_whole, shorten
-from models.graph.walk import measure
+from models.graph.walk import measure_strides
 from models.weights.pickles.allowlist import Record
 from models.weights.pickles.reader import Foreign
 from models.weights.upstream import tree as upstream_tree
@@ -262,7 +263,7 @@ def _fit(graph: Graph, rows: list[Any], tree: Tree, root: Record) -> dict[str, T
     """
     with torch.device("meta"):
         skeleton, _ = parse_model(graph, 0)
-    strides, where = measure(skeleton, graph).strides, f"row {len(rows) - 1}"
+    strides, where = measure_strides(skeleton, graph).strides, f"row {len(rows) - 1}"
     found = _strides(root if isinstance(root.get("stride"), Tensor) else rows[-1], where)
     if found != strides:
         raise UserError(f"{where}: strides {shorten(found)}: but its graph has {shorten(strides)}")

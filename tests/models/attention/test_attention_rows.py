@@ -13,6 +13,7 @@ from torch import nn
 
 from models.attention import build_attention
 from models.attention._registry import ATTENTION
+from models.graph.info import row_info
 from models.graph.read import load_graph
 from models.losses import build_loss
 from models.weights.transfer import transfer
@@ -167,7 +168,7 @@ def test_rows_behind_follow_a_module_that_changes_the_channels() -> None:
         ("DoubleAttentionLayer", [256, 4], 64),
     ):
         model = DetectionModel(graph_with(name, arguments))
-        assert model.model[4].width == channels
+        assert row_info(model.model[4]).width == channels
         assert model.model[5].conv.in_channels == channels
     graph = graph_with("ACmix", [1024])
     graph["backbone"][4][1], graph["depth_multiple"] = 2, 1
@@ -196,7 +197,9 @@ def test_the_shipped_graph_of_each_module(name: str) -> None:
     )
     total.backward()
     dead = {
-        f"{row.key}.{key}" for row in model.model for key in getattr(row, "dead_parameters", ())
+        f"{row_info(row).key}.{key}"
+        for row in model.model
+        for key in getattr(row, "dead_parameters", ())
     }
     alive = {key for key, value in model.model.named_parameters() if value.grad is not None}
     assert {key for key, _ in model.model.named_parameters()} - alive <= dead

@@ -1,6 +1,4 @@
-"""The rarer blocks: shapes, the arithmetic that has a closed form, and gradients to every
-parameter.
-"""
+"""The rarer blocks: shapes, arithmetic that has a closed form, gradients of every parameter."""
 
 from __future__ import annotations
 
@@ -8,13 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from models.blocks import rare
+from models.blocks import ghost, rare
 
 BLOCKS = [
-    (rare.GhostConv(8, 16, 3, 2), (16, 4, 4)),
-    (rare.GhostBottleneck(8, 16, 3, 2), (16, 4, 4)),
-    (rare.GhostBottleneck(8, 8), (8, 8, 8)),
-    (rare.C3Ghost(8, 16, 2, False), (16, 8, 8)),
+    (ghost.GhostConv(8, 16, 3, 2), (16, 4, 4)),
+    (ghost.GhostBottleneck(8, 16, 3, 2), (16, 4, 4)),
+    (ghost.GhostBottleneck(8, 8), (8, 8, 8)),
+    (ghost.C3Ghost(8, 16, 2, False), (16, 8, 8)),
     (rare.CrossConv(8, 16, 3, 2), (16, 4, 4)),
     (rare.C3x(8, 16, 2), (16, 8, 8)),
     (rare.SPP(8, 16, (3, 5)), (16, 8, 8)),
@@ -60,7 +58,7 @@ def test_expand_undoes_contract() -> None:
 
 
 def test_ghost_doubles_channels_with_a_depthwise_convolution() -> None:
-    block = rare.GhostConv(8, 16).eval()
+    block = ghost.GhostConv(8, 16).eval()
     x = torch.randn(1, 8, 6, 6)
     out = block(x)
     assert block.cv2.conv.groups == 8

@@ -1,5 +1,6 @@
-"""C2f, C3k2, C2PSA: golden maps of single rows are in test_yolo_v8.py; here definitions, formats,
-residuals.
+"""C2f, C3k2, C2PSA: definitions, memory formats, residuals.
+
+Golden maps of single rows are in test_yolo_v8.py.
 """
 
 from __future__ import annotations
@@ -94,5 +95,5 @@ def test_psa_block_has_two_residuals() -> None:
 
 
 def test_other_channels_are_refused() -> None:
-    with pytest.raises(ValueError, match="gets 32 and is to give 64"):
+    with pytest.raises(ValueError, match="gets 32 and should give 64"):
         C2PSA(32, 64)

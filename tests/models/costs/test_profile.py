@@ -1,6 +1,4 @@
-"""Costs: GFLOPs of every shipped graph as YOLOv5 states them, bytes moved, times, memory, the
-verdicts.
-"""
+"""Costs: GFLOPs as YOLOv5 states them, bytes moved, times, memory, and the verdicts."""
 
 from __future__ import annotations
 
@@ -10,7 +8,14 @@ import pytest
 import torch
 
 from models.command import main
-from models.costs.profile import Counter, count_costs, gigaflops, kept_bytes, time_rows, whole_size
+from models.costs.profile import (
+    Counter,
+    count_costs,
+    gigaflops,
+    kept_by_rows,
+    time_rows,
+    whole_size,
+)
 from models.graph.read import load_graph
 from models.yolo import DetectionModel
 from utils.errors import run_main
@@ -88,7 +93,7 @@ def test_times_and_memory_of_each_row() -> None:
     model = small()
     x = torch.zeros(1, 3, 64, 64)
     times = time_rows(model, x)
-    kept = kept_bytes(model, x)
+    kept = kept_by_rows(model, x)
     assert len(times) == len(kept) == 25
     assert all(0 < ms < 10_000 for ms in times)
     assert (
@@ -119,12 +124,12 @@ def load_graph_text() -> str:
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--all", "--cfg", "models/yolov5n.yaml"], "--cfg: is of one graph"),
-        (["--all", "--profile"], "--profile: is of one graph"),
+        (["--all", "--cfg", "models/yolov5n.yaml"], "--cfg: is for one graph"),
+        (["--all", "--profile"], "--profile: is for one graph"),
         (["--sites", "--profile"], "--profile: measures rows"),
         (
             ["--lint", "models/yolov5n.yaml", "--cfg", "models/yolov5s.yaml"],
-            "--cfg: is no flag of --lint",
+            "--cfg: does not go with --lint",
         ),
     ],
 )

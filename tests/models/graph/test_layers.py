@@ -1,16 +1,18 @@
-"""What names in rows stand for: every table entry builds and runs in a graph, and errors name their
-row.
-"""
+"""What names in rows mean: each entry of the table builds and runs, and errors name their row."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
 import torch
 
-from models.graph.layers import LAYERS, blame
+from models.graph.build import blame
+from models.graph.info import row_info
+from models.graph.layers import LAYERS, factor_of
 from models.graph.read import read_graph
+from models.graph.stages import level_of
 from models.yolo import DetectionModel
 from utils.errors import UserError
 
@@ -47,14 +49,14 @@ def arguments(name: str) -> list[Any]:
 )
 def test_every_module_works_as_a_row(name: str) -> None:
     model = DetectionModel(graph_with([-1, 2, name, arguments(name)])).eval()
-    assert model.model[1].width == 16
+    assert row_info(model.model[1]).width == 16
     cells = (64 / model.head.strides[0]) ** 2  # Focus halves the map
     assert model(torch.zeros(1, 3, 64, 64))[0].shape == (1, 2 * cells, 7)
 
 
 def test_contract_and_expand_change_channels() -> None:
     model = DetectionModel(graph_with([-1, 1, "Contract", [2]], [-1, 1, "Expand", []]))
-    assert [row.width for row in model.model][:3] == [16, 64, 16]
+    assert [info.width for info in map(row_info, model.model)][:3] == [16, 64, 16]
 
 
 def test_repeats_go_inside_or_around() -> None:
@@ -81,3 +83,37 @@ def test_blame_names_file_and_row_once() -> None:
         blame(graph, graph.rows[0]),
     ):
         raise UserError("no")
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "factor"),
+    [
+        ("Conv", [64, 3, 2], 2), ("Conv", [64], 1), ("Conv", [64, 3, "2"], 2),
+        ("Conv", [64, 3, [2, 2]], 2),
+        ("Focus", [64, 3], 2), ("Focus", [64, 3, 2], 4), ("GhostBottleneck", [64, 3, 2], 2),
+        ("GhostBottleneck", [64, 3, 3], 1), ("nn.MaxPool2d", [2], 2),
+        ("nn.MaxPool2d", [3, "None"], 3),
+        ("nn.MaxPool2d", [2, 1, 0], 1), ("nn.Upsample", ["None", 2, "nearest"], 0.5),
+        ("torch.nn.Upsample", [None, 4], 0.25),
+        ("nn.ConvTranspose2d", [64, 4, 2, 1], 0.5), ("Contract", [], 2), ("Contract", [4], 4),
+        ("Expand", [2], 0.5),
+        ("C3", [64, False], 1), ("ACmix", {"stride": 2}, 2), ("SimAM", {}, 1),
+        ("nn.ZeroPad2d", [[0, 1, 0, 1]], 1),
+    ],
+)  # fmt: skip
+def test_factors(module: str, arguments: Any, factor: float) -> None:
+    assert factor_of(module, arguments) == factor
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "repeats"),
+    [
+        ("Conv", [64, 3, [2, 1]], 1), ("Conv", [64, 3, "x"], 1), ("Conv", [64, 3, 0], 1),
+        ("nn.Upsample", [32], 1),
+        ("nn.MaxPool2d", [], 1), ("Conv", [64, 3, 60000], 2000), ("Conv", [8, 1, 1e-300], 9),
+        ("ACmix", {"stride": "?"}, 1),
+    ],
+)  # fmt: skip
+def test_what_rows_do_not_say_is_not_guessed(module: str, arguments: Any, repeats: int) -> None:
+    assert math.isnan(factor_of(module, arguments, repeats))
+    assert level_of(factor_of(module, arguments, repeats)) == ""

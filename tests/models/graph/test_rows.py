@@ -6,21 +6,21 @@ from typing import Any
 
 import pytest
 
-from models.graph.rows import check_row, split_inside
+from models.graph.rows import WrittenRow, check_row, split_inside
 from utils.errors import UserError
 
 
 @pytest.mark.parametrize("source", [-1, 6, [-1, 6], "backbone.P4", [-1, "backbone.P4"]])
 def test_what_a_row_may_be(source: Any) -> None:
     row = [source, 3, "C3", [64, "None", True, {"inside": "SE", "reduction": 4}]]
-    assert check_row("here", row) == (
+    assert check_row("here", row) == WrittenRow(
         source,
         3,
         "C3",
         [64, "None", True],
         {"inside": "SE", "reduction": 4},
     )
-    assert check_row("here", [source, 1, "SimAM", {"e_lambda": 1}]) == (
+    assert check_row("here", [source, 1, "SimAM", {"e_lambda": 1}]) == WrittenRow(
         source,
         1,
         "SimAM",
@@ -42,10 +42,10 @@ def test_what_a_row_may_be(source: Any) -> None:
         ([-1, 1, 3, [8]], "must be a name such as Conv"),
         ([-1, 1, "Conv", 8], "must be a list, or for attention a mapping"),
         ([-1, 1, "Conv", {1: 8}], "must be a list, or for attention a mapping"),
-        ([-1, 1, "Conv", [{"a": 1}]], "is no argument"),
-        ([-1, 1, "Conv", [{"inside": "SE"}, 8]], "is no argument"),
+        ([-1, 1, "Conv", [{"a": 1}]], "is not an argument"),
+        ([-1, 1, "Conv", [{"inside": "SE"}, 8]], "is not an argument"),
         ([-1, 1, "C3", [8, {"inside": None}]], "must name the attention"),
-        ([-1, 1, "C3", [8, {"inside": "SE", "reduction": {}}]], "is no argument"),
+        ([-1, 1, "C3", [8, {"inside": "SE", "reduction": {}}]], "is not an argument"),
     ],
 )
 def test_what_a_row_may_not_be(row: Any, said: str) -> None:

@@ -1,6 +1,4 @@
-"""Scales: which one a name asks for, which file serves it, what the factors become, and errors of
-both.
-"""
+"""Scales: the one that a name asks for, the file that serves it, its factors, and errors."""
 
 from __future__ import annotations
 
@@ -77,7 +75,8 @@ def test_the_first_scale_is_used_with_a_warning() -> None:
     graph = read_graph(content(scales=SCALES))
     assert (graph.family, graph.scale, graph.width, graph.max_channels) == (V8, "n", 0.25, 1024)
     assert graph.warnings == (
-        "g.yaml: scales: no scale was chosen, so n is used, the first; choose of n, m by --scale",
+        "g.yaml: scales: no scale was chosen, so n is used, the first; choose one of n, m with"
+        " --scale",
     )
     chosen = read_graph(content(scales=SCALES, scale="m"))
     assert (chosen.scale, chosen.width, chosen.max_channels, chosen.warnings) == (
@@ -123,7 +122,7 @@ def test_a_graph_with_anchors_may_have_scales() -> None:
         ({"scales": {"n": ["deep", 1, 64]}}, "scales: n: "),
         (
             {"scales": SCALES, "scale": "x"},
-            "scale: x: is not among scales; choose of n, m by --scale",
+            "scale: x: is not among scales; choose one of n, m with --scale",
         ),
         ({"scales": SCALES, "scale": ["n"]}, r"scale: \['n'\]: is not among"),
     ],

@@ -107,9 +107,7 @@ class Recorder(LightMode):
 @pytest.mark.parametrize("name", ["yolov5s", "yolov5s_SimAM", "yolov8n", "yolo11n"])
 @torch.no_grad()
 def test_the_common_graphs_need_none_of_pytorchs_meta_kernels(name: str) -> None:
-    """Views and new tensors are cheap; other kernels may import PyTorch's compiler, in some
-    releases.
-    """
+    """Views and new tensors are cheap, but other kernels may import PyTorch's compiler."""
     with torch.device("meta"):
         model = DetectionModel(load_graph(f"{name}.yaml")).eval()
     with Recorder() as recorder, ShapeMode():

@@ -1,11 +1,11 @@
-"""Attention by name: where places are, that every reference follows, and that an identity anywhere
-changes nothing.
+"""Attention by name: where places are, and that every reference follows an insertion.
+
+An identity at any place changes nothing.
 """
 
 from __future__ import annotations
 
 import copy
-import math
 from functools import cache
 from typing import Any
 
@@ -13,20 +13,14 @@ import pytest
 import torch
 
 from models.attention import ATTENTION
-from models.blocks.rare import CrossConv, GhostBottleneck
-from models.blocks.v8 import WideBottleneck
-from models.common import Bottleneck, Residual
-from models.graph.layers import LAYERS
 from models.graph.read import load_graph, read_graph
 from models.graph.sites import (
-    HAVING_BOTTLENECKS,
     Site,
     find_sites,
     insert,
-    read_request,
     sites_table,
 )
-from models.graph.walk import measure
+from models.graph.walk import measure_strides
 from models.graph.wiring import passed_by
 from models.weights.transfer import transfer
 from models.yolo import DetectionModel, parse_model
@@ -153,20 +147,6 @@ def test_the_table_has_a_line_for_each_row_but_the_head() -> None:
     ]
 
 
-def test_blocks_with_bottlenecks_are_known() -> None:
-    """The table of names against the blocks themselves, built small."""
-    having = set()
-    for name, layer in LAYERS.items():
-        if layer.rule == "stack" and layer.kind is not None:
-            block = layer.kind(
-                16, 16, *([3] if name == "nn.ConvTranspose2d" else [1] * layer.repeats)
-            )
-            having |= (
-                {name} if any(isinstance(part, Residual) for part in block.modules()) else set()
-            )
-    assert having == set(HAVING_BOTTLENECKS)
-
-
 # Insertions
 
 
@@ -225,7 +205,7 @@ def test_the_tutorials_graph_with_every_reference_moved() -> None:
 
 
 def test_places_mean_the_graph_as_it_was_given() -> None:
-    """Two requests, three rows put in before the second one's place: index 20 is still C3's row 20."""
+    """Three rows are inserted before the second place, and index 20 still means C3's row 20."""
     rows = rows_of(
         insert(
             load_graph("models/yolov5s.yaml"), ["SimAM@backbone.P2+index.9+index.10", "SE@index.20"]
@@ -340,8 +320,6 @@ def test_arguments_and_init() -> None:
         )
     )
     assert rows[10] == [-1, 1, "CBAM", {"reduction": 8, "no_spatial": True, "init": "identity"}]
-    request = read_request("SimAM:e_lambda=1e-4,init=paper@neck", "identity")
-    assert request.arguments == {"e_lambda": 1e-4, "init": "paper"}
     inside = rows_of(insert(load_graph("models/yolov5s.yaml"), "SE:reduction=4@inside C3"))[2]
     assert inside == [-1, 3, "C3", [128, {"inside": "SE", "reduction": 4}]]
 
@@ -396,12 +374,13 @@ def slips(content: dict[str, Any]) -> list[str]:
     """Half-done maps that are read, by passed_by of models/graph/wiring.py."""
     graph = read_graph(content)
     with torch.device("meta"):
-        return passed_by(graph, measure(parse_model(graph, 0)[0], graph).sizes)
+        return passed_by(graph, measure_strides(parse_model(graph, 0)[0], graph).sizes)
 
 
 def check_references(content: dict[str, Any], site: Site) -> None:
-    """Read before and after: all that read the row read the attention now, but at head.*, where
-    only the head does.
+    """All rows that read the site's row read the attention after an insertion.
+
+    At head.* only the head does.
     """
     before = read_graph(content).rows
     new = insert(content, f"SimAM@{site.name.replace(' ', '.')}")
@@ -466,11 +445,10 @@ def test_nothing_reads_a_half_done_map(name: str) -> None:
 
 @cache
 def plain_run(name: str) -> tuple[Checkpoint, torch.Tensor, torch.Tensor]:
-    """Weights, image and output of the narrow graph, at the smallest size that all of its levels
-    allow.
+    """Weights, image and output of the narrow graph, at the smallest size its levels allow.
 
-    One pass in training mode sets the norms' statistics; with those of fresh models little reaches
-    the head.
+    One pass in training mode sets the norms' statistics. With those of a fresh model little of the
+    image reaches the head.
     """
     model = DetectionModel(narrow(name))
     side = max(64, 2 * int(max(model.head.strides)))
@@ -488,11 +466,10 @@ def plain_run(name: str) -> tuple[Checkpoint, torch.Tensor, torch.Tensor]:
 
 
 def run_with(content: dict[str, Any], plain: Checkpoint, image: torch.Tensor) -> torch.Tensor:
-    """The output of the graph with the weights of the plain one, whose base rows have them under
-    the same keys.
+    """The output of the graph with the weights of the plain one.
 
-    What is put in before attention of its own kind takes that one's key, so weights are moved by
-    transfer().
+    Base rows have them under the same keys. A module that is inserted before one of its own kind takes
+    that one's key, so weights are moved by transfer().
     """
     model = DetectionModel(content, seed=1).eval()
     assert transfer(model, plain).used == len(plain.state)
@@ -546,108 +523,7 @@ def test_an_identity_of_any_module_changes_no_bit(module: str, name: str) -> Non
             check_identity(name, f"{module}@{place}")
 
 
-def test_attention_inside_draws_from_its_own_stream() -> None:
-    """Base rows draw what they draw without it, and each bottleneck's attention something of its
-    own.
-    """
-    content = narrow("models/yolov5n.yaml")
-    plain = DetectionModel(content).state_dict()
-    state = DetectionModel(insert(content, "SE@inside C3")).state_dict()
-    assert all(torch.equal(state[key], value) for key, value in plain.items())
-    added = [key for key in state if key not in plain]
-    assert added[0] == "model.2.m.0.attention.fc.0.weight"
-    first, second = (state[f"model.4.m.{number}.attention.fc.0.weight"] for number in (0, 1))
-    assert first.shape == second.shape
-    assert not torch.equal(first, second)
-    one = copy.deepcopy(content)
-    one["backbone"][4][3].append({"inside": "SE"})
-    assert torch.equal(
-        DetectionModel(one).state_dict()["model.4.m.1.attention.fc.0.weight"], second
-    )
-
-
-@pytest.mark.parametrize("row", [4, 23])
-def test_a_branch_passes_its_attention(row: int) -> None:
-    """With the input added to it (row 4) and without (row 23): SE halves it when new, so the output
-    is another.
-    """
-    content = narrow("models/yolov5n.yaml")
-    part, index = ("backbone", row) if row < 10 else ("head", row - 10)
-    content[part][index][3].append({"inside": "SE"})
-    weights, image, output = plain_run("models/yolov5n.yaml")
-    assert not torch.equal(run_with(content, weights, image), output)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        ([64, {"inside": "SinAM"}], "must name the attention"),
-        ([64, {"inside": 3}], "must name the attention"),
-        ([64, {"inside": ["SE"]}], "must name the attention"),
-        ([64, {"inside": "SE", 3: 4}], "must name the attention"),
-        ([64, {"inside": "SE", "reduction": math.inf}], "is no sensible argument"),
-        ([64, {"inside": "SE", "rate": 4}], "rate: SE has no such argument"),
-        ([64, {"inside": "SE", "reduction": 0}], "reduction"),
-        ([64, {"inside": "ACmix", "out_channels": 32}], "must keep the number of channels"),
-        ([64, {"SE": "inside"}], "is no argument"),
-    ],
-)
-def test_inside_mistakes_are_one_line(arguments: list[Any], said: str) -> None:
-    content = load_graph("models/yolov5n.yaml")
-    rows = rows_of(content)
-    rows[2] = [-1, 3, "C3", arguments]
-    with pytest.raises(UserError) as error, torch.device("meta"):
-        DetectionModel({**content, "backbone": rows[:10], "head": rows[10:]})
-    assert said in str(error.value)
-    assert str(error.value).startswith("models/yolov5n.yaml: row 2: ")
-
-
-def test_rows_without_bottlenecks_say_so() -> None:
-    content = load_graph("models/yolov5n.yaml")
-    content["backbone"][9] = [-1, 1, "SPPF", [1024, 5, {"inside": "SE"}]]
-    with pytest.raises(UserError, match="inside: SPPF has no bottlenecks"), torch.device("meta"):
-        DetectionModel(content)
-
-
-@pytest.mark.parametrize(
-    "block",
-    [Bottleneck(8, 8), Bottleneck(8, 8, shortcut=False), WideBottleneck(8, 8), GhostBottleneck(8, 8),
-     CrossConv(8, 8, shortcut=True)],
-)  # fmt: skip
-def test_every_bottleneck_applies_it_before_the_addition(block: Residual) -> None:
-    """x + f(branch) with f = -1 times: the plain output and this one have their mean at x, or at 0
-    without shortcut.
-    """
-
-    class Negative(torch.nn.Module):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return -x
-
-    x = torch.rand(1, 8, 6, 6, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        plain = block.eval()(x)
-        block.attention = Negative()
-        turned = block(x)
-    adds = getattr(block, "residual", True)
-    torch.testing.assert_close(
-        (plain + turned) / 2, x if adds else torch.zeros_like(x), rtol=1e-5, atol=1e-6
-    )
-    assert not torch.equal(plain, turned)
-
-
 def test_attention_behind_the_backbones_last_row_belongs_to_the_backbone() -> None:
     new = insert(load_graph("models/yolov5s.yaml"), ["SE@backbone.P5", "SE@index.10"])
     assert [len(new["backbone"]), len(new["head"])] == [11, 16]
     assert new["backbone"][-1][2] == "SE"
-
-
-def test_the_graphs_own_init_holds_inside_too() -> None:
-    content = insert(
-        {**narrow("models/yolov5n.yaml"), "attention_init": "identity"}, "SE@inside.C3"
-    )
-    assert float(DetectionModel(content).state_dict()["model.2.m.0.attention.alpha"]) == 0
-
-
-def test_an_argument_given_twice_is_refused() -> None:
-    with pytest.raises(UserError, match="reduction: stands twice"):
-        read_request("CBAM:reduction=8,reduction=4@neck")

@@ -1,6 +1,4 @@
-"""Strides, stages and their names, held to maps that are really computed and to what the heads
-really read.
-"""
+"""Strides, stages and their names, compared with computed maps and with what heads read."""
 
 from __future__ import annotations
 
@@ -11,9 +9,8 @@ import pytest
 import torch
 
 from models.graph.read import load_graph, read_graph
-from models.graph.sites import steps_of
-from models.graph.stages import factor_of, level_of, neck_source, places
-from models.graph.walk import PROBE, measure
+from models.graph.stages import level_of, name_places, neck_source
+from models.graph.walk import PROBE, measure_strides
 from models.yolo import parse_model
 from utils.errors import UserError
 from utils.files import ROOT
@@ -31,14 +28,15 @@ SOME = (
 
 
 def check_strides(name: str) -> None:
-    """Strides from the rows against the sizes of maps on the meta device. A pad makes no stride: 9
-    cells for 8.
+    """Compare strides from the rows with the sizes of maps on the meta device.
+
+    A pad does not change the stride, but it may give 9 cells for 8, so it is left out.
     """
     content = load_graph(name)
     graph = read_graph(content)
     with torch.device("meta"):
-        sizes = measure(parse_model(graph, 0)[0], graph).sizes
-    steps = steps_of(graph, len(content["backbone"]))
+        sizes = measure_strides(parse_model(graph, 0)[0], graph).sizes
+    steps = graph.steps
     found = [(step.index, step.stride) for step in steps[:-1] if step.module != "nn.ZeroPad2d"]
     assert found == [(index, PROBE / sizes[index][0]) for index, _ in found]
 
@@ -56,44 +54,16 @@ def test_strides_are_those_of_the_maps_in_every_graph(name: str) -> None:
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_before_the_head_a_necks_name_means_what_the_head_reads(name: str) -> None:
-    """The rule for the rows so far and the head's own inputs agree, so `from: [neck.P3, …]` may end
-    any graph.
+    """The rule for the rows so far agrees with the head's own inputs.
+
+    So `from: [neck.P3, …]` may end any graph.
     """
     content = load_graph(name)
     graph = read_graph(content)
-    steps = steps_of(graph, len(content["backbone"]))
-    named = places(steps[:-1])
+    steps = graph.steps
+    named = name_places(steps[:-1])
     for row in (neck_source(steps, source) for source in graph.rows[-1].inputs):
         assert named[f"neck.{level_of(steps[row].stride)}"] == row
-
-
-@pytest.mark.parametrize(
-    ("module", "arguments", "factor"),
-    [
-        ("Conv", [64, 3, 2], 2), ("Conv", [64], 1), ("Conv", [64, 3, "2"], 2), ("Conv", [64, 3, [2, 2]], 2),
-        ("Focus", [64, 3], 2), ("Focus", [64, 3, 2], 4), ("GhostBottleneck", [64, 3, 2], 2),
-        ("GhostBottleneck", [64, 3, 3], 1), ("nn.MaxPool2d", [2], 2), ("nn.MaxPool2d", [3, "None"], 3),
-        ("nn.MaxPool2d", [2, 1, 0], 1), ("nn.Upsample", ["None", 2, "nearest"], 0.5),
-        ("torch.nn.Upsample", [None, 4], 0.25),
-        ("nn.ConvTranspose2d", [64, 4, 2, 1], 0.5), ("Contract", [], 2), ("Contract", [4], 4), ("Expand", [2], 0.5),
-        ("C3", [64, False], 1), ("ACmix", {"stride": 2}, 2), ("SimAM", {}, 1), ("nn.ZeroPad2d", [[0, 1, 0, 1]], 1),
-    ],
-)  # fmt: skip
-def test_factors(module: str, arguments: Any, factor: float) -> None:
-    assert factor_of(module, arguments) == factor
-
-
-@pytest.mark.parametrize(
-    ("module", "arguments", "repeats"),
-    [
-        ("Conv", [64, 3, [2, 1]], 1), ("Conv", [64, 3, "x"], 1), ("Conv", [64, 3, 0], 1), ("nn.Upsample", [32], 1),
-        ("nn.MaxPool2d", [], 1), ("Conv", [64, 3, 60000], 2000), ("Conv", [8, 1, 1e-300], 9),
-        ("ACmix", {"stride": "?"}, 1),
-    ],
-)  # fmt: skip
-def test_what_rows_do_not_say_is_not_guessed(module: str, arguments: Any, repeats: int) -> None:
-    assert math.isnan(factor_of(module, arguments, repeats))
-    assert level_of(factor_of(module, arguments, repeats)) == ""
 
 
 def test_levels() -> None:
@@ -136,9 +106,7 @@ def test_names_and_numbers_mix() -> None:
 
 
 def test_a_name_beside_minus_one_is_not_the_stage_that_goes_on() -> None:
-    """Row 18 shrinks to stride 16 and row 19 joins it with P4: neck.P4 there is the stage on the
-    way up.
-    """
+    """Row 18 shrinks to stride 16 and row 19 joins it with neck.P4, the stage before it."""
     assert read_graph(named_yolov5s(_19=[-1, "neck.P4"])).rows[19].inputs == (18, 14)
     assert read_graph(named_yolov5s(_19=[18, "neck.P4"])).rows[19].inputs == (18, 14)
 

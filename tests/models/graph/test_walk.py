@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from models.graph.read import load_graph, read_graph
-from models.graph.walk import measure, saved_rows
+from models.graph.walk import measure_strides, saved_rows
 from models.yolo import DetectionModel, parse_model
 
 
@@ -13,7 +13,7 @@ def test_sizes_of_all_rows_and_strides() -> None:
     graph = read_graph(load_graph("yolov8n.yaml"))
     with torch.device("meta"):
         network, _ = parse_model(graph, 0)
-    found = measure(network, graph)
+    found = measure_strides(network, graph)
     assert found.strides == [8, 16, 32]
     sides = [128, 64, 64, 32, 32, 16, 16, 8, 8, 8, 16, 16, 16, 32, 32, 32, 16, 16, 16, 8, 8, 8]
     assert found.sizes == [(side, side) for side in sides]

@@ -1,5 +1,6 @@
-"""Warnings of references that were not moved: every golden shift, a tutorial's graph, both
-families, no false alarm.
+"""Warnings about references that were not moved.
+
+Every golden shift, a tutorial's graph and both families are covered, and there is no false alarm.
 """
 
 from __future__ import annotations
@@ -31,8 +32,9 @@ def on_meta(graph: dict[str, Any]) -> DetectionModel:
 
 
 def inserted(name: str, place: int, moved: tuple[int, ...] = ()) -> dict[str, Any]:
-    """The graph with SimAM at place, only references of the rows in moved (their new numbers)
-    adjusted.
+    """The graph with SimAM at place.
+
+    Only the references of the rows in moved are adjusted, to the numbers given there.
     """
     graph = load_graph(name)
     rows = graph["backbone"] + graph["head"]
@@ -57,8 +59,9 @@ def slips(model: DetectionModel) -> list[tuple[int, int, int]]:
 
 
 def test_a_tutorials_graph_with_one_reference_left_behind() -> None:
-    """Article: one row inserted at 3, the first Concat as before; sizes and strides are those of
-    the right graph.
+    """The article inserts a row at 3 and leaves the first Concat as it was.
+
+    Sizes and strides are those of the right graph.
     """
     model = on_meta(inserted("yolov8n.yaml", 3, moved=(15, 18, 21, 23)))
     lists = [row.f for row in model.model if isinstance(row.f, list)]
@@ -118,9 +121,7 @@ def test_two_insertions_fail_by_themselves() -> None:
 
 
 def test_attention_behind_a_stage_that_is_passed_by() -> None:
-    """All numbers right, but the map is taken before the attention: row 7 is new, and Concat still
-    reads 6.
-    """
+    """All numbers are right, but Concat still reads row 6, before the new attention in row 7."""
     model = on_meta(inserted("yolov8n.yaml", 7, moved=(15, 18, 21, 23)))
     assert slips(model) == [(12, 6, 7)]
 

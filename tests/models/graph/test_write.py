@@ -1,4 +1,4 @@
-"""Graphs written as YAML: the same when read again, comments that are true, nothing written over."""
+"""Graphs written as YAML: equal when read again, with true comments, overwriting nothing."""
 
 from __future__ import annotations
 
@@ -87,7 +87,8 @@ def test_a_concat_of_three() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [1e-5, 1.0, 3, True, None, "None", "nearest", "true", "1e-4", "a: b", "# no", "", "x\ny", "[1", "é", [[1], {}],
+    [1e-5, 1.0, 3, True, None, "None", "nearest", "true", "1e-4", "a: b", "# no", "", "x\ny",
+     "[1", "é", [[1], {}],
      {"inside": "SE", "reduction": 4}, "nn.LeakyReLU(0.1)", "word " * 60],
 )  # fmt: skip
 def test_values_read_the_same_from_one_line(value: Any) -> None:

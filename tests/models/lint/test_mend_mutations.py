@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from models.attention import ATTENTION
+from models.graph.info import row_info
 from models.graph.layers import LAYERS
 from models.graph.read import load_graph, read_graph
 from models.lint.mend import lint_content
@@ -155,7 +156,10 @@ def built(model: DetectionModel) -> list[Any]:
     """All that a graph's table, weights and wiring show."""
     shapes = [(key, tuple(value.shape)) for key, value in model.state_dict().items()]
     children: Any = model.model
-    rows = [(row.i, row.f, row.type, row.repeats, row.shown, row.np) for row in children]
+    rows = [
+        (row.i, row.f, row.type, row_info(row).repeats, row_info(row).arguments, row.np)
+        for row in children
+    ]
     return [
         *rows,
         shapes,

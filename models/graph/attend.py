@@ -1,0 +1,130 @@
+"""Attention in a graph: rows of it, and attention inside the bottlenecks of other rows.
+
+The modules themselves are made by models/attention. Here their arguments are read, and what is odd
+about them becomes a warning that names file and row.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from models import common
+from models.attention import ATTENTION, INITS, build_attention
+from models.attention._arguments import read_list
+from models.graph.build import BuiltRow, argument_of
+from models.graph.structure import Graph, Row
+from models.graph.values import shorten
+from utils.errors import UserError
+from utils.seeds import torch_stream
+
+
+def build_attention_row(graph: Graph, row: Row, incoming: list[int]) -> BuiltRow:
+    """The modules of an attention row.
+
+    Args:
+        graph: the graph of the row.
+        row: the row to build, whose arguments are a list or a mapping.
+        incoming: channels of the map that it reads, alone in a list.
+
+    Returns:
+        The modules, with a warning if the row declares other channels than it gets.
+
+    Raises:
+        UserError: The module refuses an argument, or changes the channels and is repeated.
+    """
+    channels = incoming[0]
+    options, notes = _options(graph, row, channels)
+    copies = [build_attention(row.module, channels, **options) for _ in range(row.repeats)]
+    width = getattr(copies[0], "out_channels", channels)
+    if width != channels and len(copies) > 1:
+        raise UserError(
+            f"number {row.repeats}: must be 1 where the number of channels changes, {channels} to"
+            f" {width} here"
+        )
+    return BuiltRow(copies, width, [channels, options], notes)
+
+
+def _options(graph: Graph, row: Row, channels: int) -> tuple[dict[str, Any], list[str]]:
+    """Keyword arguments of an attention row, and a warning about channels that it misstates."""
+    notes: list[str] = []
+    if isinstance(row.arguments, dict):
+        found = {key: graph.interpret(value) for key, value in row.arguments.items()}
+    else:
+        given = [argument_of(graph, value) for value in row.arguments]
+        found, note = read_list(ATTENTION[row.module], given, channels, graph.scaled)
+        notes = [_warning(graph, row, f"{shorten(given)}: {note}")] if note else []
+    if graph.attention_init != INITS[0]:
+        found = {"init": graph.attention_init, **found}
+    return found, notes
+
+
+def fill_bottlenecks(graph: Graph, row: Row, copies: list[nn.Module], seed: int) -> list[str]:
+    """Build the attention that a row wants inside its bottlenecks.
+
+    Each module draws its weights from a stream of its own, named by its state-dict key, so that
+    the weights of all others stay what they are without it.
+
+    Args:
+        graph: the graph of the row.
+        row: the row, which may want nothing inside.
+        copies: its modules, which are filled in place.
+        seed: of the initial weights.
+
+    Returns:
+        Warnings.
+
+    Raises:
+        UserError: The row has no bottlenecks, or the attention changes the number of channels.
+    """
+    if row.inside is None:
+        return []
+    module: nn.Module = copies[0] if len(copies) == 1 else nn.ModuleList(copies)
+    blocks = bottlenecks_of(module)
+    if not blocks:
+        raise UserError(
+            f"inside: {row.module} has no bottlenecks; put the attention into a row of its own"
+        )
+    notes: list[str] = []
+    found = {name: graph.interpret(value) for name, value in row.inside.items() if name != "inside"}
+    kind = str(row.inside["inside"])
+    options: dict[str, Any] = {"init": graph.attention_init, **found}
+    for name, block in blocks:
+        key = ".".join(filter(None, ("model", row.key, name, "attention")))
+        with torch_stream(seed, key), collect_warnings(graph, row, notes):
+            block.attention = build_attention(kind, block.outputs, **options)
+        if getattr(block.attention, "out_channels", block.outputs) != block.outputs:
+            raise UserError(
+                "inside: must keep the number of channels in a bottleneck; leave out_channels out"
+            )
+    return list(dict.fromkeys(notes))
+
+
+def bottlenecks_of(module: nn.Module) -> list[tuple[str, common.Residual]]:
+    """(name, block) of every bottleneck in a module, itself included."""
+    return [
+        (name, block)
+        for name, block in module.named_modules()
+        if isinstance(block, common.Residual)
+    ]
+
+
+@contextlib.contextmanager
+def collect_warnings(graph: Graph, row: Row, notes: list[str]) -> Iterator[None]:
+    """Add what attention modules warn of inside the block to notes, with the file and the row."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        yield
+    ours = [warning for warning in caught if Path(warning.filename).parent.name == "attention"]
+    notes += [
+        _warning(graph, row, f"{shorten(row.arguments)}: {warning.message}") for warning in ours
+    ]
+
+
+def _warning(graph: Graph, row: Row, text: str) -> str:
+    return f"{graph.file}: row {row.index}: {row.module} {text}"

@@ -1,0 +1,258 @@
+"""Rows become modules: one function for each rule of the table of layers (models/graph/layers.py).
+
+parse_model in models/yolo.py calls build_row for the rows of that table. For rows of attention it
+calls models/graph/attend.py. All functions raise UserError, or one of BAD_ARGUMENTS, which blame()
+turns into one that names file and row.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from torch import nn
+
+from models.activations import make_activation
+from models.attention import ATTENTION, closest
+from models.graph.info import RowInfo, attach
+from models.graph.layers import LAYERS, BuildRule, Layer, layer_named
+from models.graph.structure import Graph, Row
+from models.graph.values import MOST, is_whole, shorten
+from models.heads.anchor_free import DetectV8
+from utils.errors import UserError
+
+# What blocks raise when a row's arguments do not suit them: their constructors are handed whatever
+# the YAML says.
+BAD_ARGUMENTS = (
+    TypeError,
+    ValueError,
+    RuntimeError,
+    ArithmeticError,
+    LookupError,
+    AssertionError,
+    AttributeError,
+)
+DEEP_SCALES = ("m", "l", "x")  # of YOLO11, whose C3k2 rows are built of C3k at these scales
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltRow:
+    """What a row was built into.
+
+    Attributes:
+        copies: the modules that run one after the other, almost always one.
+        width: output channels.
+        arguments: what the modules were built with, for the table of rows.
+        warnings: what looks wrong but runs.
+    """
+
+    copies: list[nn.Module]
+    width: int
+    arguments: Sequence[object]
+    warnings: list[str] = field(default_factory=list)
+
+
+@contextlib.contextmanager
+def blame(graph: Graph, row: Row) -> Iterator[None]:
+    """Turn an error inside the block into a UserError that names the file and the row."""
+    where = f"{graph.file}: row {row.index}: {shorten(row.module)} {shorten(row.arguments)}"
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
+    except BAD_ARGUMENTS as error:
+        reason = shorten(str(error) or type(error).__name__)
+        raise UserError(
+            f"{where}: {reason}; check the row's arguments and what it reads"
+        ) from error
+
+
+def find_layer(graph: Graph, row: Row) -> Layer | None:
+    """The entry of LAYERS for a row, None for attention and for a name that nothing has.
+
+    Raises UserError for a row whose inputs or place do not suit it.
+    """
+    layer = layer_named(row.module)
+    if layer is None and row.module not in ATTENTION:
+        return None
+    rule = layer.rule if layer else ""
+    takes_list = rule in ("concat", "head")
+    if takes_list != isinstance(row.source, list):
+        wanted = "a list of rows, such as [-1, 6]" if takes_list else "one row, such as -1"
+        raise UserError(f"from {row.source}: takes {wanted}")
+    if takes_list and row.repeats != 1:
+        raise UserError(f"number {row.repeats}: must be 1 here")
+    if (rule == "head") != (row is graph.rows[-1]):
+        raise UserError(
+            "the head, such as Detect, must be the last row, and only the last; move or add it"
+        )
+    return layer
+
+
+def unknown_module(name: str) -> UserError:
+    """The error for a row whose module is neither in LAYERS nor attention."""
+    hint = closest(name, [*LAYERS, *ATTENTION])
+    known = "; see LAYERS in models/graph/layers.py and models/attention/"
+    return UserError(f"there is no module of this name{hint or known}")
+
+
+def row_arguments(graph: Graph, row: Row) -> list[object]:
+    """The row's list of arguments, each as what it means.
+
+    Raises UserError for a mapping.
+    """
+    if isinstance(row.arguments, dict):
+        raise UserError("only attention rows take a mapping; write a list")
+    return [argument_of(graph, value) for value in row.arguments]
+
+
+def argument_of(graph: Graph, written: object) -> object:
+    """What one argument means: an activation for text such as nn.ReLU(), else a value."""
+    value = graph.interpret(written)
+    if isinstance(value, str) and value.startswith(("nn.", "torch.nn.")):
+        return make_activation(value)
+    return value
+
+
+def build_row(graph: Graph, row: Row, layer: Layer, incoming: Sequence[int]) -> BuiltRow:
+    """The modules of a row of the table of layers.
+
+    Args:
+        graph: the graph of the row.
+        row: the row to build.
+        layer: its entry in the table.
+        incoming: channels of each map that it reads.
+
+    Returns:
+        The modules, with their output channels.
+
+    Raises:
+        UserError: The arguments do not suit the rule; BAD_ARGUMENTS if they do not suit the module.
+    """
+    return ROW_BUILDERS[layer.rule](graph, row, layer, incoming)
+
+
+def _build_stack(graph: Graph, row: Row, layer: Layer, incoming: Sequence[int]) -> BuiltRow:
+    """A block of (c1, c2, …) or (c1, c2, repeats, …), its output channels at the graph's width."""
+    given = row_arguments(graph, row)
+    width = stack_width(graph, given)
+    inner = [row.repeats] if layer.repeats else []
+    args = [incoming[0], width, *inner, *given[1:]]
+    if row.module == "C3k2" and graph.scale in DEEP_SCALES:  # whatever the row says of c3k
+        args = [*args[:3], True, *args[4:]]
+    return BuiltRow(_copies(layer.kind, args, 1 if inner else row.repeats), width, args)
+
+
+def stack_width(graph: Graph, args: Sequence[object]) -> int:
+    """Output channels of a stack row: its first argument at the graph's width."""
+    width = args[0] if args else None
+    if not is_whole(width) or width < 1:
+        raise UserError(
+            "the first argument must be the number of output channels, a whole number above 0"
+        )
+    is_heads = graph.family.keeps_head_width and width == graph.head_width
+    width = width if is_heads else graph.scaled(width)
+    if width > MOST:
+        raise UserError(f"{width} channels at this width_multiple are too many; at most {MOST}")
+    return width
+
+
+def _build_concat(graph: Graph, row: Row, layer: Layer, incoming: Sequence[int]) -> BuiltRow:
+    args = row_arguments(graph, row)
+    return BuiltRow(_copies(layer.kind, args), sum(incoming), args)
+
+
+def _build_keep(graph: Graph, row: Row, layer: Layer, incoming: Sequence[int]) -> BuiltRow:
+    args = row_arguments(graph, row)
+    width = layer.gain(incoming[0], args)
+    return BuiltRow(_copies(layer.kind, args, row.repeats), width, args)
+
+
+def _build_norm(graph: Graph, row: Row, layer: Layer, incoming: Sequence[int]) -> BuiltRow:
+    """A norm, whose only argument is the number of channels that it gets, whatever the row says."""
+    row_arguments(graph, row)  # only to refuse a mapping
+    args = [incoming[0]]
+    return BuiltRow(_copies(layer.kind, args, row.repeats), incoming[0], args)
+
+
+def _build_head(graph: Graph, row: Row, layer: Layer, incoming: Sequence[int]) -> BuiltRow:
+    given = row_arguments(graph, row)
+    if not graph.family.has_anchors:
+        args = _anchor_free_arguments(graph, given, incoming)
+        return BuiltRow(_copies(DetectV8, args), incoming[0], args)
+    args = _anchor_arguments(graph, row, given, incoming)
+    return BuiltRow(_copies(layer.kind, args), incoming[0], args)
+
+
+def _anchor_free_arguments(
+    graph: Graph, given: list[object], incoming: Sequence[int]
+) -> list[object]:
+    """Arguments of a head without anchors. The row may only repeat the number of classes.
+
+    A C3k2 row anywhere makes the class branch depth-wise, by YOLOv8's rule, unless the graph says
+    otherwise.
+    """
+    if given != [graph.class_count]:
+        raise UserError(
+            "a head without anchors takes its classes from the top of the file; write [nc]"
+        )
+    is_depthwise = any(other.module == "C3k2" for other in graph.rows)
+    if graph.class_branch:
+        is_depthwise = graph.class_branch == "depthwise"
+    bins = (graph.reg_max, list(incoming), is_depthwise, graph.box_bias)
+    return [graph.class_count, *bins, graph.class_width]
+
+
+def _anchor_arguments(
+    graph: Graph, row: Row, given: list[object], incoming: Sequence[int]
+) -> list[object]:
+    """Arguments of a head with anchors. The row may only repeat classes and anchors."""
+    if len(given) != 2 or given[0] != graph.class_count or given[1] != "anchors":
+        raise UserError(
+            "the head takes its classes and anchors from the top of the file; write [nc, anchors], "
+            "or take out `anchors` for a head that has none"
+        )
+    if not isinstance(graph.anchors, int) and len(graph.anchors) != len(incoming):
+        raise UserError(
+            f"from {row.source}: reads {len(incoming)} maps, but anchors has {len(graph.anchors)}"
+            " levels; match them"
+        )
+    return [graph.class_count, graph.anchors_per_level, list(incoming)]
+
+
+Builder = Callable[[Graph, Row, Layer, Sequence[int]], BuiltRow]
+ROW_BUILDERS: Mapping[BuildRule, Builder] = MappingProxyType(
+    {
+        "stack": _build_stack,
+        "concat": _build_concat,
+        "keep": _build_keep,
+        "norm": _build_norm,
+        "head": _build_head,
+    }
+)
+
+
+def _copies(kind: type[nn.Module], args: Sequence[object], count: int = 1) -> list[nn.Module]:
+    return [kind(*args) for _ in range(count)]
+
+
+def finish_row(row: Row, built: BuiltRow) -> nn.Module:
+    """A row's copies as one module with its RowInfo."""
+    copies, kind = built.copies, type(built.copies[0])
+    module = copies[0] if len(copies) == 1 else nn.Sequential(*copies)
+    is_attention = row.module in ATTENTION
+    shown = [*built.arguments, row.inside] if row.inside else built.arguments
+    info = RowInfo(
+        index=row.index,
+        source=row.source,
+        key=row.key,
+        width=built.width,
+        kind=kind,
+        module=kind.__name__ if is_attention else f"{kind.__module__}.{kind.__name__}",
+        parameters=sum(parameter.numel() for parameter in module.parameters()),
+        repeats=row.repeats,
+        arguments=shorten(shown),
+    )
+    return attach(module, info)

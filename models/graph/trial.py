@@ -1,0 +1,82 @@
+"""One row's block, built alone and run without data, to learn what its entry in LAYERS leaves out.
+
+Names of places depend on the strides of maps, and rows may name places before the graph can be
+built as a whole. So a block that does not declare its factor is tried out by itself.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from models.graph.attend import bottlenecks_of, build_attention_row
+from models.graph.build import BAD_ARGUMENTS, build_row, row_arguments, stack_width
+from models.graph.layers import factor_of, layer_named, repeated
+from models.graph.shape_mode import ShapeMode
+from models.graph.structure import Graph, Row
+from utils.errors import UserError
+
+# Two images, so that the difference of the maps counts and padding cancels out: a window of 3
+# without padding gives 2 cells less of any image. The sides are multiples of 2 to 8, 16 and 32.
+SIDES = (3360, 6720)
+CHANNELS = 64  # of the input, where the row does not give the output's
+
+
+def stride_factor(graph: Graph, row: Row) -> float:
+    """How many times fewer cells per side a row's output has than its input.
+
+    The row's arguments say it, or else a trial run shows it; nan if neither does.
+    """
+    declared = factor_of(row.module, row.arguments, row.repeats)
+    if not math.isnan(declared):
+        return declared
+    layer, block = layer_named(row.module), build_alone(graph, row)
+    if block is None:
+        return math.nan
+    return repeated(_measured_factor(*block), 1 if layer and layer.repeats else row.repeats)
+
+
+def has_bottlenecks(graph: Graph, row: Row) -> bool:
+    """Whether attention can go inside a row: whether its block, as the row builds it, has any."""
+    layer = layer_named(row.module)
+    block = build_alone(graph, row) if layer and layer.rule == "stack" else None
+    return block is not None and bool(bottlenecks_of(block[0]))
+
+
+def build_alone(graph: Graph, row: Row) -> tuple[nn.Module, int] | None:
+    """A row's block with one repeat, on the meta device, and the input channels it was built for.
+
+    It is fed as many channels as it gives, since what it reads may not be known yet. Returns None
+    for a row that joins maps, for the head, and for a block that cannot be built so.
+    """
+    layer, single = layer_named(row.module), replace(row, repeats=1, inside=None)
+    if layer and layer.rule in ("concat", "head"):
+        return None
+    channels = CHANNELS
+    try:
+        with torch.device("meta"):
+            if layer is None:
+                return build_attention_row(graph, single, [channels]).copies[0], channels
+            if layer.rule == "stack":
+                channels = stack_width(graph, row_arguments(graph, row))
+            return build_row(graph, single, layer, [channels]).copies[0], channels
+    except (UserError, *BAD_ARGUMENTS):  # building the whole graph reports it, with the real inputs
+        return None
+
+
+@torch.no_grad()
+def _measured_factor(block: nn.Module, channels: int) -> float:
+    """How many times fewer cells per side a block gives; nan unless both sides agree."""
+    maps: list[Tensor] = []
+    block.eval()
+    try:
+        with ShapeMode():
+            for side in SIDES:
+                maps.append(block(torch.empty(1, channels, side, side, device="meta")))
+        height, width = (maps[1].shape[side] - maps[0].shape[side] for side in (2, 3))
+    except BAD_ARGUMENTS:
+        return math.nan
+    return (SIDES[1] - SIDES[0]) / height if height == width and height > 0 else math.nan
