@@ -23,7 +23,8 @@ from typing import Any
 import torch
 
 from data.dataset_yaml import read_dataset_yaml
-from data.index import DatasetIndex, load_dataset
+from data.index import DatasetIndex
+from data.scanning.load import load_dataset
 from engine.detector_model import DetectorModel
 from engine.evaluation.settings import CONF_OF_MAP, REFUSED_VAL_FLAGS, SPLITS, ValConfig
 from engine.evaluation.tasks import (

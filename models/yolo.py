@@ -231,7 +231,7 @@ class DetectionModel(nn.Module):
 
 
 def _reset_norms(network: nn.Module, family: Family) -> None:
-    """YOLO's constants, and the statistics that fresh graphs of the family have."""
+    """Set YOLO's constants, and the statistics that fresh graphs of the family have."""
     for norm in network.modules():
         if type(norm) is nn.BatchNorm2d:
             norm.eps, norm.momentum = 1e-3, 0.03

@@ -1,6 +1,4 @@
-"""ablate.py from flags to report: mistakes in one line, the dry run, whole studies of pretended and
-of real cells.
-"""
+"""ablate.py from flags to report: errors, the dry run, studies of pretended and of real cells."""
 
 from __future__ import annotations
 
@@ -17,10 +15,12 @@ from typing import Any
 import pytest
 
 import ablate
-from ablate import blocks, join_train, main, run_cells
+from ablate import join_train, main, run_cells, seed_blocks
 from ablation import engines, job
+from ablation.config import StudyConfig
 from ablation.report.write import FILES
-from ablation.study import PLAIN, StudyConfig, StudyResult, make_arms, make_cells, state
+from ablation.results import StudyResult, state
+from ablation.study import PLAIN, make_arms, make_cells
 from tests.tiny import write_data, write_graph
 from utils.errors import run_main
 from utils.files import ROOT
@@ -63,9 +63,9 @@ def command(material: list[str], tmp_path: Path) -> Command:
 
 @pytest.fixture
 def pretend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """As in tests/ablation: cells run standin.py."""
+    """Let cells run standin.py, as in tests/ablation."""
     monkeypatch.setattr(job, "TRAIN", Path(__file__).parent / "ablation" / "standin.py")
-    monkeypatch.setattr(engines, "SECONDS", 0.01)
+    monkeypatch.setattr(engines, "PROCESS_POLL", 0.01)
     monkeypatch.setattr(ablate, "measure_costs", lambda *_: {})
     monkeypatch.setattr(ablate, "write_report", lambda result, folder: print(f"report in {folder}"))
 
@@ -88,10 +88,10 @@ def test_a_value_that_looks_like_a_flag_belongs_to_train():
         (["--data", "no.yaml"], "no.yaml: no such file"),
         (["--cfg", "no.yaml"], "no.yaml"),
         (["--seeds", "x"], "argument --seeds: invalid int value: 'x'; see"),
-        (["--resume"], "--resume: is not needed; the same command started again goes on"),
+        (["--resume"], "--resume: is not needed; the same command started again continues"),
         (["--no-aa"], "--no-aa: use --aa 0"),
         (["--engine", "slurm"], "--engine: invalid choice"),
-        (["--train", "--epochs 9"], "--train: --epochs differs from cell to cell"),
+        (["--train", "--epochs 9"], "--train: --epochs differs from run to run"),
         (["--device", "7"], "--device 7: 0 CUDA devices are visible"),
     ],
 )
@@ -112,11 +112,15 @@ def test_an_unknown_module_or_place_is_refused_before_anything_trains(command, t
     assert not list(tmp_path.iterdir())
 
 
-def test_a_study_runs_and_goes_on_and_says_what_it_found(command, pretend, tmp_path, capsys):
+def test_a_study_runs_and_continues_and_reports(command, pretend, tmp_path, capsys):
     first = main(command())
     assert isinstance(first, StudyResult)
     assert [(cell.arm, cell.train_seed) for cell in first.cells] == [
-        ("plain", 0), ("A/A", 1000), ("plain", 1), ("A/A", 1001)]  # fmt: skip
+        ("plain", 0),
+        ("A/A", 1000),
+        ("plain", 1),
+        ("A/A", 1001),
+    ]
     assert [verdict.arm for verdict in first.verdicts] == ["A/A"]
     assert first.provenance["command"].startswith("python ablate.py --cfg")
     assert f"report in {tmp_path / 'study'}" in capsys.readouterr().out
@@ -146,7 +150,7 @@ def test_a_study_whose_baseline_failed_has_no_verdicts(command, pretend, monkeyp
     assert (seen[0].verdicts, seen[0].noise) == ([], None)
 
 
-def test_a_damaged_cell_is_told_before_anything_is_trained(command, pretend, tmp_path, capsys):
+def test_a_damaged_cell_is_reported_before_anything_is_trained(command, pretend, tmp_path, capsys):
     main(command("--seeds", "1"))
     (tmp_path / "study" / "cells" / "plain_seed0" / "metrics.json").write_text("{")
     assert run_main(main, command("--seeds", "2")) == 2
@@ -155,15 +159,15 @@ def test_a_damaged_cell_is_told_before_anything_is_trained(command, pretend, tmp
 
 
 def test_the_dry_run_lists_arms_and_time_and_trains_nothing(command, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("ablation.costs.ROUNDS", 5)
+    monkeypatch.setattr("ablation.costs.MAX_ROUNDS", 5)
     assert run_main(main, command("--dry-run")) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split()[:3] == ["arm", "cells", "parameters"]
+    assert lines[0].split()[:3] == ["arm", "runs", "parameters"]
     assert [line.split()[:3] for line in lines[2:4]] == [
         ["plain", "2", "11,370"],
         ["A/A", "2", "11,370"],
     ]
-    assert lines[5].startswith("4 cells of 3 epochs, 64 px, batch 4, 2 at a time: about ")
+    assert lines[5].startswith("4 runs of 3 epochs, 64 px, batch 4, 2 at a time: about ")
     assert "Nothing was trained." in lines[-1]
     assert not list(tmp_path.iterdir())
 
@@ -206,23 +210,24 @@ def test_hopeless_arms_are_stopped_after_whole_seeds_only(sham, monkeypatch, cap
     assert looks == first
 
 
-def test_without_the_rule_all_cells_are_one_block():
+def test_without_futility_all_cells_are_one_block():
     config = StudyConfig(seeds=2)
     cells = make_cells(config, make_arms(config))
-    assert list(blocks(config, cells)) == [cells]
+    assert list(seed_blocks(config, cells)) == [cells]
 
 
 @pytest.mark.slow
 def test_thirty_kills_and_restarts_change_nothing(command, tmp_path):
-    """Real cells: two arms, two seeds.
-
-    SIGKILL hits ablate.py, and what it started, at any moment.
-    """
+    """Two arms and two seeds of real cells, with SIGKILL for all processes at random moments."""
     arms = ["--epochs", "8", "--aa", "0", "--attention", "SE@index 1"]
 
     def start() -> subprocess.Popen[bytes]:
-        return subprocess.Popen([sys.executable, str(ROOT / "ablate.py"), *command(*arms)],
-                                stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT, cwd=ROOT)  # fmt: skip
+        return subprocess.Popen(
+            [sys.executable, str(ROOT / "ablate.py"), *command(*arms)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.STDOUT,
+            cwd=ROOT,
+        )
 
     folder, others = (
         tmp_path / "study",
@@ -251,9 +256,7 @@ def test_thirty_kills_and_restarts_change_nothing(command, tmp_path):
 
 
 def take_over_clock(source: Path, target: Path) -> None:
-    """Give a study what was measured with a clock in another: all in which two runs of one study
-    may differ.
-    """
+    """Copy all that was measured with a clock, in which two runs of one study may differ."""
     shutil.copy(source / "costs.json", target)
     for cell in sorted((source / "cells").iterdir()):
         other = target / "cells" / cell.name

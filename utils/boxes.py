@@ -44,7 +44,7 @@ def xywh_to_xyxy(boxes: BoxArray) -> BoxArray:
     return out
 
 
-def clip_to_image(boxes: BoxArray, size: tuple[int, int]) -> BoxArray:
+def clip_boxes(boxes: BoxArray, size: tuple[int, int]) -> BoxArray:
     """Corners [..., 4+] in pixels, clipped to an image of size (h, w); further columns stay."""
     out = _copy(boxes)
     height, width = size
@@ -94,7 +94,7 @@ def to_original(
     out = _copy(boxes)
     out[..., 0:4:2] = (boxes[..., 0:4:2] - pad[0]) / gain[0]
     out[..., 1:4:2] = (boxes[..., 1:4:2] - pad[1]) / gain[1]
-    return clip_to_image(out, size)
+    return clip_boxes(out, size)
 
 
 def letterbox_geometry(

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from data.dataset import DatasetSettings
 from data.index import DatasetIndex
-from data.loader import Loader, build_loader, choose_workers
+from data.loader import Loader, build_loader
+from data.workers import choose_workers
 from engine.detector_model import DetectorModel, device_of
 from engine.evaluation.evaluate import EvalSettings, evaluate
 from engine.evaluation.predictions import file_stems

@@ -15,8 +15,9 @@ from torch import nn
 
 from data.dataset import DatasetSettings
 from data.dataset_yaml import read_dataset_yaml
-from data.index import load_dataset
-from data.loader import Loader, build_loader, choose_workers
+from data.loader import Loader, build_loader
+from data.scanning.load import load_dataset
+from data.workers import choose_workers
 from engine.training import dist
 from engine.training.ema import ModelEMA
 from engine.training.model import fit_anchors, freeze, make_model

@@ -51,7 +51,7 @@ class Graph:
 
     Attributes:
         file: the name that errors give.
-        family: with anchors or without, see utils/families.py.
+        family: see utils/families.py.
         class_count: number of classes.
         channels: of the images.
         scale: the scale in force, "" if the graph has none.

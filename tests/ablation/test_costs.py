@@ -13,8 +13,10 @@ import torch
 from torch import nn
 
 from ablation import costs
+from ablation.config import StudyConfig
 from ablation.costs import add_training, count_graph, fingerprint, measure_costs, time_in_turn
-from ablation.study import AA, PLAIN, Arm, Costs, StudyConfig
+from ablation.results import Costs
+from ablation.study import AA, PLAIN, Arm
 from models.yolo import DetectionModel
 from tests.ablation.fake import make_cell
 from tests.tiny import GRAPH
@@ -22,8 +24,8 @@ from tests.tiny import GRAPH
 ARMS = [Arm(PLAIN, (), "", 0), Arm(AA, (), "", 1000), Arm("SE@neck", ("SE@neck",), "paper", 0)]
 
 
-def graph_of(config: StudyConfig, arm: Arm) -> dict[str, Any]:
-    """GRAPH, with SE in place of SimAM if the arm wants it."""
+def tiny_graph(config: StudyConfig, arm: Arm) -> dict[str, Any]:
+    """GRAPH, with SE instead of SimAM if the arm has attention."""
     graph: dict[str, Any] = copy.deepcopy(GRAPH)
     if arm.attention:
         graph["backbone"][4][2] = "SE"
@@ -32,7 +34,7 @@ def graph_of(config: StudyConfig, arm: Arm) -> dict[str, Any]:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> list[nn.Module]:
-    """Passes are not timed, but noted, and take 1 ms for each of their number."""
+    """Record the passes instead of timing them. The n-th one takes n milliseconds."""
     passes: list[nn.Module] = []
 
     def time_once(model: nn.Module, x: torch.Tensor) -> float:
@@ -40,13 +42,13 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[nn.Module]:
         return len(passes) / 1000
 
     monkeypatch.setattr(costs, "time_once", time_once)
-    monkeypatch.setattr(costs, "graph_of", graph_of)
-    monkeypatch.setattr(costs, "SECONDS", 0.0)
+    monkeypatch.setattr(costs, "arm_graph", tiny_graph)
+    monkeypatch.setattr(costs, "GROUP_SECONDS", 0.0)
     return passes
 
 
 def test_networks_take_turns_and_ratios_are_of_one_round(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine that gets slower and slower makes later rounds longer, but not the ratio."""
+    """A machine that slows down makes later rounds longer, but does not change the ratio."""
     order: list[str] = []
     networks: dict[str, Any] = {name: object() for name in "abc"}
     names = {id(network): name for name, network in networks.items()}
@@ -57,17 +59,17 @@ def test_networks_take_turns_and_ratios_are_of_one_round(monkeypatch: pytest.Mon
         return 2.0 ** ((len(order) - 1) // 3) * factor[order[-1]]
 
     monkeypatch.setattr(costs, "time_once", time_once)
-    monkeypatch.setattr(costs, "WARM_UP", 1)
+    monkeypatch.setattr(costs, "WARM_UP_PASSES", 1)
     found = time_in_turn(networks, torch.zeros(1), seconds=0.0)
-    assert "".join(order[3:]) == "abc" * costs.FEWEST
+    assert "".join(order[3:]) == "abc" * costs.MIN_ROUNDS
     assert [found[name][1] for name in "abc"] == [1.0, 1.5, 0.5]
     assert found["a"][0] == 1000 * 2.0**3  # median of 2, 4, 8, 16, 32
 
 
-def test_what_is_counted() -> None:
+def test_counted_costs() -> None:
     found, model = count_graph(GRAPH, 64), DetectionModel(GRAPH)
     assert found.parameters == sum(parameter.numel() for parameter in model.parameters())
-    more = count_graph(graph_of(StudyConfig(attention=("SE",)), ARMS[2]), 64)
+    more = count_graph(tiny_graph(StudyConfig(attention=("SE",)), ARMS[2]), 64)
     assert more.parameters > found.parameters
     assert 0 < found.gflops < more.gflops
     assert more.megabytes_moved != found.megabytes_moved
@@ -90,7 +92,7 @@ def test_measured_once_for_a_study(
     assert len(quick) > count
 
 
-def test_a_damaged_file_is_measured_anew(
+def test_a_damaged_file_is_measured_again(
     make_config: Callable[..., StudyConfig], quick: list[nn.Module], tmp_path: Path
 ) -> None:
     kept = tmp_path / "costs.json"
@@ -99,10 +101,10 @@ def test_a_damaged_file_is_measured_anew(
     assert len(costs.read_kept(kept)) == 2
 
 
-def test_all_arms_are_timed_though_few_fit_at_once(
+def test_all_arms_are_timed_when_few_fit_at_once(
     make_config: Callable[..., StudyConfig], quick: list[nn.Module], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(costs, "TOGETHER", 1)
+    monkeypatch.setattr(costs, "GROUP_SIZE", 1)
     assert all(found.latency_ms for found in measure_costs(make_config(), ARMS).values())
 
 

@@ -1,4 +1,4 @@
-"""What trained attention does: factors, saturation, gradients, on modules whose answers are known."""
+"""Factors, saturation and gradients of attention, on modules with known answers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from ablation.gates import attention_of, describe, examine, ratios, watch
+from ablation.gates import attention_of, describe_gate, measure_attention, ratios, record_ratios
 from models.attention import build_attention
 from models.yolo import DetectionModel
 from tests.tiny import GRAPH
@@ -40,9 +40,7 @@ def with_attention(name: str, **arguments: Any) -> DetectionModel:
 
 
 def constant_se(value: float) -> DetectionModel:
-    """SE whose last layer has this weight everywhere: 0 gives gates of a half, much below 0 gates
-    of nothing.
-    """
+    """SE whose last layer has one weight everywhere: 0 makes gates of 0.5, -1e4 closes them."""
     model = with_attention("SE")
     (module,) = attention_of(model).values()
     last = [layer for layer in module.modules() if isinstance(layer, nn.Linear)][-1]
@@ -51,7 +49,9 @@ def constant_se(value: float) -> DetectionModel:
 
 
 def test_simam_is_a_gate_without_parameters(material: dict[str, Any], tmp_path: Path) -> None:
-    found = examine(save_model(with_attention("SimAM"), tmp_path / "best.pt", material["data"]))
+    found = measure_attention(
+        save_model(with_attention("SimAM"), tmp_path / "best.pt", material["data"])
+    )
     assert found is not None
     (gate,) = found.gates
     assert (gate.name, gate.kind, gate.alpha) == ("model.3_SimAM", "SimAM", None)
@@ -63,7 +63,7 @@ def test_simam_is_a_gate_without_parameters(material: dict[str, Any], tmp_path: 
 
 def test_a_constant_gate_and_its_gradient(material: dict[str, Any], tmp_path: Path) -> None:
     model = constant_se(0.0)
-    found = examine(save_model(model, tmp_path / "best.pt", material["data"]))
+    found = measure_attention(save_model(model, tmp_path / "best.pt", material["data"]))
     assert found is not None
     assert found.gates[0].mean == pytest.approx(0.5, abs=1e-3)
     assert found.gates[0].spread < 1e-3
@@ -80,17 +80,18 @@ def test_a_constant_gate_and_its_gradient(material: dict[str, Any], tmp_path: Pa
 def test_without_attention_there_is_nothing_to_measure(
     material: dict[str, Any], tmp_path: Path
 ) -> None:
+    backbone: Any = GRAPH["backbone"]
     graph = {
         **GRAPH,
-        "backbone": [row for row in GRAPH["backbone"] if row[2] != "SimAM"],  # type: ignore[attr-defined]
+        "backbone": [row for row in backbone if row[2] != "SimAM"],
         "head": [[[3, 4], 1, "Detect", ["nc", "anchors"]]],
     }
     model = DetectionModel(graph, names=["bright", "dark"])
-    assert examine(save_model(model, tmp_path / "best.pt", material["data"])) is None
+    assert measure_attention(save_model(model, tmp_path / "best.pt", material["data"])) is None
 
 
-def test_an_identity_start_tells_its_alpha(material: dict[str, Any], tmp_path: Path) -> None:
-    found = examine(
+def test_the_alpha_of_an_identity_start_is_found(material: dict[str, Any], tmp_path: Path) -> None:
+    found = measure_attention(
         save_model(with_attention("SE", init="identity"), tmp_path / "best.pt", material["data"])
     )
     assert found is not None
@@ -102,30 +103,33 @@ def known(*values: float) -> torch.Tensor:
     return torch.tensor(values).repeat(100)
 
 
-@pytest.mark.parametrize(("values", "low", "high"), [
-    ((0.01, 0.5, 0.5, 0.99), 0.25, 0.25),
-    ((1.02, 1.5, 1.98, 1.99), 0.25, 0.5),
-    ((-0.5, 0.5, 0.7, 0.9), None, None),
-    ((0.2, 3.0, 0.5, 0.5), None, None),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("values", "low", "high"),
+    [
+        ((0.01, 0.5, 0.5, 0.99), 0.25, 0.25),
+        ((1.02, 1.5, 1.98, 1.99), 0.25, 0.5),
+        ((-0.5, 0.5, 0.7, 0.9), None, None),
+        ((0.2, 3.0, 0.5, 0.5), None, None),
+    ],
+)
 def test_saturation_by_the_gates_range(
     values: tuple[float, ...], low: float | None, high: float | None
 ) -> None:
-    gate = describe("row", nn.Identity(), known(*values))
+    gate = describe_gate("row", nn.Identity(), known(*values))
     assert (gate.low, gate.high) == (low, high)
     assert gate.mean == pytest.approx(sum(values) / 4)
 
 
-def test_ratios_leave_small_inputs_out() -> None:
+def test_ratios_skip_small_inputs() -> None:
     x = torch.tensor([1.0, -2.0, 1e-6, 1.0])
     assert ratios(x, torch.tensor([0.5, -1.0, 7.0, 0.25])).tolist() == [0.5, 0.5, 0.25]
     assert len(ratios(x, x[:2])) == 0
     assert len(ratios(torch.ones(1, 8, 200, 200), torch.ones(1, 8, 200, 200))) == 20_000
 
 
-def test_watching_ends() -> None:
+def test_hooks_are_removed() -> None:
     module = build_attention("SE", 8)
-    with watch({"se": module}) as seen:
+    with record_ratios({"se": module}) as seen:
         module(torch.ones(1, 8, 4, 4))
     assert len(seen["se"]) == 128
     assert not module._forward_hooks

@@ -1,4 +1,4 @@
-"""The throughput benchmark counts the right epochs, whatever program it watches."""
+"""The throughput benchmark counts the right epochs of any program."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from utils.files import ROOT, load_yaml
 
 PROGRAM = """
 import pathlib, sys, time
-folder = pathlib.Path(sys.argv[sys.argv.index("--project") + 1]) / sys.argv[sys.argv.index("--name") + 1]
+project, name = (sys.argv[sys.argv.index(flag) + 1] for flag in ("--project", "--name"))
+folder = pathlib.Path(project) / name
 folder.mkdir(parents=True)
 for epoch, seconds in enumerate([0.6, 0.2, 0.2, 0.5]):
     time.sleep(seconds)
@@ -55,7 +56,7 @@ def test_both_programs_get_the_same_flags_and_the_reference_a_home_of_its_own(
 ):
     monkeypatch.setattr(sys, "argv", ["x", "--reference-python", "reference/bin/python"])
     ours, reference = benchmark.make_sides(
-        benchmark.parse_flags(), tmp_path / "data.yaml", tmp_path
+        benchmark.parse_throughput_flags(), tmp_path / "data.yaml", tmp_path
     )
     assert ours.start[2:] == reference.start[3:]
     assert reference.environment["HOME"].startswith(str(tmp_path))
@@ -70,7 +71,7 @@ def test_graphs_without_anchors_are_compared_with_ultralytics(benchmark, tmp_pat
         ["x", "--reference-python", "python", "--cfg", "yolov8n.yaml", "--imgsz", "160"],
     )
     ours, reference = benchmark.make_sides(
-        benchmark.parse_flags(), tmp_path / "data.yaml", tmp_path
+        benchmark.parse_throughput_flags(), tmp_path / "data.yaml", tmp_path
     )
     assert {"model=yolov8n.yaml", f"data={tmp_path / 'data.yaml'}", "imgsz=160", "batch=16"} <= set(
         reference.start
@@ -91,8 +92,13 @@ def test_the_copy_of_the_data_set_is_what_yolov5_reads(benchmark, tmp_path, monk
     assert count == 3
     assert load_yaml(file)["names"] == list("abcde")
     for number in range(3):
-        rows = [(tmp_path / place).read_text().split() for place in (
-            f"made/labels/train/{number:05}.txt", f"copy/labels/train/{number:06}.txt")]  # fmt: skip
+        rows = [
+            (tmp_path / place).read_text().split()
+            for place in (
+                f"made/labels/train/{number:05}.txt",
+                f"copy/labels/train/{number:06}.txt",
+            )
+        ]
         assert [float(word) for word in rows[1]] == pytest.approx(
             [float(word) for word in rows[0]], abs=2e-6
         )

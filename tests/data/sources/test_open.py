@@ -113,8 +113,8 @@ def test_bad_lists(tmp_path, content):
         ("missing/*.jpg", "holds no image or video"),
         ("", "is empty"),
         ("file:///etc/passwd.jpg", "without file://"),
-        ("ftp://host/a.jpg", "is no URL of rtsp"),
-        ("http:///a.jpg", "is no URL of"),
+        ("ftp://host/a.jpg", "is not a URL of rtsp"),
+        ("http:///a.jpg", "is not a URL of"),
         ("https://www.youtube.com/watch?v=1", "yt-dlp"),
         ("https://youtu.be/1", "yt-dlp"),
         ("none.streams", "cannot be read"),
@@ -242,7 +242,7 @@ def test_bad_stream_lists(tmp_path, content):
 def test_without_a_source_the_validation_images_are_shown(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sources, "ROOT", tmp_path)
     monkeypatch.setattr(sources, "MOST_SHOWN", 2)
-    with pytest.raises(UserError, match="--source: give a image"):
+    with pytest.raises(UserError, match="--source: give an image"):
         usual_source("")
     for number in range(3):
         file = tmp_path / "set" / "images" / f"{number}.png"
