@@ -12,15 +12,14 @@ import time
 from typing import cast
 
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
-from data.augment import multi_scale_size
 from engine.detector_model import DetectorModel
 from engine.evaluation.evaluate import EvalSettings, evaluate
 from engine.training import dist
 from engine.training.diagnose import BatchPlace, check_loss, first_bad_gradient
 from engine.training.finish import DRAWN_TRAIN_BATCHES, draw_labels, draw_train_batch, finish
+from engine.training.inputs import change_scale, to_device
 from engine.training.logbook import (
     ResultsLog,
     Timing,
@@ -46,10 +45,8 @@ from utils.cli import read_flags
 from utils.config import REFUSED_TRAIN_FLAGS, TrainConfig
 from utils.device import autocast, memory_text
 from utils.errors import run_main
-from utils.seeds import stream
 from utils.signals import StopRequested, StopSignal
-from utils.sizes import side_step, whole_side
-from utils.structures import Batch, Metrics
+from utils.structures import Metrics
 
 
 def train(run: Run) -> Metrics | None:
@@ -80,7 +77,7 @@ def train(run: Run) -> Metrics | None:
                     print(time_to_come(time.monotonic() - start, config.epochs - progress.epoch))
                 with stop.anywhere():
                     done = dist.any_true(world, should_stop(config, world, progress), setup.device)
-                if not (config.nosave or done):
+                if not (config.nosave or done):  # finish() writes the last one itself
                     save_last(run)
             with stop.anywhere():
                 return finish(run, timing)
@@ -114,7 +111,7 @@ def train_epoch(run: Run, stop: StopSignal, timing: Timing) -> None:
                dynamic_ncols=True)  # fmt: skip
     mark = time.perf_counter()
     for batch in bar:
-        mark = timing.add("loader", mark)
+        mark = timing.add("loader", mark)  # the time since the last batch was spent waiting
         if is_drawn(setup, progress):
             draw_train_batch(setup.folder, progress.batch, batch, state.model.names)
             mark = time.perf_counter()
@@ -171,39 +168,6 @@ def start_epoch(setup: Setup, state: TrainingState) -> None:
     if config.image_weights:
         loader.set_weights(focused_image_weights(setup.data[0], progress.class_ap))
     loader.set_epoch(progress.epoch, progress.batch)
-
-
-def to_device(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Images [B, 3, H, W] as float 0..1 in channels-last order, and targets [T, 6], on the device."""
-    images = batch.images.to(device, non_blocking=True, memory_format=torch.channels_last)
-    return images.float() / 255, batch.targets.to(device, non_blocking=True)
-
-
-def change_scale(
-    images: Tensor, targets: Tensor, run: Run, iteration: int
-) -> tuple[Tensor, Tensor]:
-    """Resize a batch to a random size, the same one whenever this iteration is computed.
-
-    Args:
-        images: [B, 3, H, W].
-        targets: [T, 6] image_index, class, x1, y1, x2, y2 in pixels of the images.
-        run: Whose seed, image size and stride count.
-        iteration: Counted from the start of the run.
-
-    Returns:
-        The resized images, and the targets in their pixels.
-    """
-    config = run.setup.config
-    generator = stream(config.seed, "multi-scale", iteration)
-    height, width = images.shape[-2:]
-    stride = side_step(run.state.model.stride)
-    factor = multi_scale_size(generator, config.imgsz, stride) / max(height, width)
-    size = [whole_side(int(side * factor), stride) for side in (height, width)]
-    images = torch.nn.functional.interpolate(
-        images, size=size, mode="bilinear", align_corners=False
-    )
-    x, y = size[1] / width, size[0] / height
-    return images, targets * targets.new_tensor([1, 1, x, y, x, y])
 
 
 def step(state: TrainingState, place: BatchPlace) -> None:

@@ -240,7 +240,7 @@ def test_interrupted_and_resumed_equals_undisturbed(
 def test_a_run_resumed_from_the_last_epoch_equals_undisturbed(
     material: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A hard kill leaves the checkpoint of the last epoch; going on from it gives the same weights."""
+    """A hard kill leaves the last epoch's checkpoint; resuming from it gives the same weights."""
     flags = ("--epochs", "3", "--noplots")
     whole = run(material, tmp_path / "whole", *flags)
     original = save_last

@@ -62,8 +62,15 @@ def test_a_fourth_term_is_trained_validated_logged_and_drawn(
     assert [name for name in rows[0] if name.endswith("_loss")] == [*split["train"], *split["val"]]
     assert all(row[name] > 0 for row in rows for name in (*split["train"], *split["val"]))
     assert rows[1]["train/spread_loss"] < rows[0]["train/spread_loss"]
-    assert titles == ["Box loss", "Objectness loss", "Class loss", "Spread loss",
-                      "Precision and recall", "Mean average precision", "Learning rate"]  # fmt: skip
+    assert titles == [
+        "Box loss",
+        "Objectness loss",
+        "Class loss",
+        "Spread loss",
+        "Precision and recall",
+        "Mean average precision",
+        "Learning rate",
+    ]
     assert (tmp_path / "run" / "results.png").is_file()
     header = next(line for line in capsys.readouterr().out.splitlines() if "GPU_mem" in line)
     assert header.split()[2:6] == ["box_loss", "obj_loss", "cls_loss", "spread_loss"]

@@ -35,8 +35,8 @@ class TrainingContent(TypedDict):
 
     model: dict[str, torch.Tensor]
     updates: int
-    optimizer: dict[str, Any]
-    scaler: dict[str, Any]
+    optimizer: dict[str, object]
+    scaler: dict[str, object]
     progress: dict[str, Any]
     gradients: dict[str, torch.Tensor]
     random: dict[str, torch.Tensor]
@@ -63,7 +63,7 @@ class Checkpoint:
     names: dict[int, str]
     state: dict[str, torch.Tensor]
     config: dict[str, Any] = field(default_factory=dict)
-    hyp: dict[str, Any] = field(default_factory=dict)
+    hyp: dict[str, object] = field(default_factory=dict)
     data: str = ""
     epoch: int = -1
     scores: dict[str, float] = field(default_factory=dict)
@@ -86,6 +86,7 @@ def save(checkpoint: Checkpoint, path: Path, keep_previous: bool = False) -> Non
     }
     with atomic_write(path) as file:
         torch.save(content, file)
+        # While the new file is not yet in place, so that the old one still has its name.
         if keep_previous and path.exists():
             _link_previous(path)
 
@@ -120,7 +121,7 @@ def _halved(value: torch.Tensor) -> torch.Tensor:
 
 
 def is_ours(path: str | Path) -> bool:
-    """Whether a file says that this project wrote it; only read() finds out whether that is true."""
+    """Whether a file says that this project wrote it; only read() finds out if that is true."""
     try:
         with zipfile.ZipFile(path) as archive, archive.open(f"{_stem(archive)}data.pkl") as file:
             return FORMAT.encode() in file.read(512)
@@ -150,6 +151,7 @@ def read(path: str | Path) -> Checkpoint:
     path = Path(path)
     _verify(path)
     try:
+        # weights_only restricts the unpickler to tensors and plain values: no code is run.
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise UserError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from collections.abc import Mapping
 from numbers import Integral
 from typing import Any, NoReturn, TypeVar
 
@@ -13,7 +14,7 @@ from utils.errors import UserError
 T = TypeVar("T")
 
 
-def flag(default: Any, help: str, **options: Any) -> Any:
+def flag(default: object, help: str, **options: object) -> Any:
     """Make a dataclass field that is also a flag.
 
     Args:
@@ -28,15 +29,15 @@ def flag(default: Any, help: str, **options: Any) -> Any:
     return dataclasses.field(default=default, metadata={"help": help, **options})
 
 
-def names_of(field: dataclasses.Field[Any]) -> list[str]:
+def names_of(field: dataclasses.Field[object]) -> list[str]:
     """Every spelling of a field's flag: dashes as in YOLOv5, underscores as well, aliases."""
     dashed = "--" + field.name.replace("_", "-")
     spellings = [dashed, "--" + field.name, *field.metadata.get("aliases", ())]
     return list(dict.fromkeys(spellings))
 
 
-def _help(field: dataclasses.Field[Any]) -> str:
-    """The flag's help, with its default if it has one."""
+def _help(field: dataclasses.Field[object]) -> str:
+    """The flag's help text, with its default if it has one."""
     value = field.default
     shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
     return field.metadata["help"] + (
@@ -44,11 +45,12 @@ def _help(field: dataclasses.Field[Any]) -> str:
     )
 
 
-def _add_field(parser: argparse.ArgumentParser, field: dataclasses.Field[Any]) -> None:
+def _add_field(parser: argparse.ArgumentParser, field: dataclasses.Field[object]) -> None:
+    """Add a field's flag to the parser."""
     meta = field.metadata
     common: dict[str, Any] = {
         "dest": field.name,
-        "default": argparse.SUPPRESS,
+        "default": argparse.SUPPRESS,  # so that a flag that was not given is not in the result
         "help": _help(field),
     }
     if field.default is False and "nargs" not in meta:
@@ -108,7 +110,7 @@ def read_flags(
     }
 
 
-def build(kind: type[T], values: dict[str, Any], origin: str = "") -> T:
+def build(kind: type[T], values: Mapping[str, object], origin: str = "") -> T:
     """Make a dataclass from values that may come from files.
 
     Args:
@@ -124,14 +126,17 @@ def build(kind: type[T], values: dict[str, Any], origin: str = "") -> T:
     for name, value in values.items():
         if name not in known:
             raise UserError(f"{where}{name}: no such setting; known are {', '.join(known)}")
-        default: Any = known[name].default
+        default: object = known[name].default
+        # Whole numbers are fine where a float is wanted. A default of None takes anything.
         fits = type(value) is type(default) or (type(default) is float and type(value) is int)
         if not fits and default is not None:
             raise UserError(
                 f"{where}{name}: {value!r} is {type(value).__name__}, {type(default).__name__} is"
                 " needed"
             )
-        for part in value if isinstance(default, tuple) else ():
+        if not (isinstance(default, tuple) and isinstance(value, tuple)):
+            continue
+        for part in value:
             wanted = known[name].metadata.get("kind", type(default[0]) if default else type(part))
             if not isinstance(part, Integral if wanted is int else wanted):
                 raise UserError(

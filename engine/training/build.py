@@ -55,7 +55,7 @@ def prepare_run(
     world = dist.start(config.device)
     device = select_device(dist.own_device(world, config.device))
     dist.refuse_alone(world, config)
-    torch.manual_seed(config.seed)
+    torch.manual_seed(config.seed)  # of what layers draw in training; all else has keyed streams
     if device.type == "cuda":
         torch.use_deterministic_algorithms(True, warn_only=True)
     data = load_data(config, world)
@@ -66,7 +66,7 @@ def prepare_run(
     config, hyp, chosen = choose_optimizer(config, hyp, len(data[0]), model.spec.class_count)
     if chosen and world.is_main:
         print(chosen)
-    if resumed is None:
+    if resumed is None:  # else the checkpoint's graph has the anchors that were found
         fit_anchors(config, hyp, model, data[0])
     freeze(model, config.frozen_rows())
     optimizer = make_optimizer(model, config, hyp)
@@ -111,9 +111,9 @@ def announce(setup: Setup, model: DetectionModel) -> None:
         print(about)
     if not setup.config.noplots:
         print(
-            f"Look into {setup.folder}: labels.jpg and train_batch0.jpg show the data from the first"
-            " minute on, val_batch0_pred.jpg what the model finds after each epoch, results.png"
-            " the curves at the end"
+            f"Look into {setup.folder}: labels.jpg and train_batch0.jpg show the data from the"
+            " first minute on, val_batch0_pred.jpg what the model finds after each epoch,"
+            " results.png the curves at the end"
         )
 
 

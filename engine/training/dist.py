@@ -17,7 +17,7 @@ import torch.distributed as dist
 from utils.config import TrainConfig
 from utils.errors import UserError
 
-T = TypeVar("T")
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,7 @@ def start(device: str = "") -> World:
     if size == "1":
         return World()
     backend = "nccl" if torch.cuda.is_available() and device != "cpu" else "gloo"
+    # The others wait while rank 0 indexes the data or validates, which may take hours.
     try:
         dist.init_process_group(backend, timeout=timedelta(hours=3))
     except ValueError as error:
@@ -119,7 +120,7 @@ def any_true(world: World, value: bool, device: torch.device) -> bool:
     return bool(flag.item())
 
 
-def broadcast(world: World, value: T) -> T:
+def broadcast(world: World, value: Value) -> Value:
     """Rank 0's value, in every process."""
     if world.size == 1:
         return value

@@ -1,4 +1,4 @@
-"""The exponential moving average of a model, which is validated, saved as best.pt and used later."""
+"""The exponential moving average of a model, which is validated and saved as best.pt."""
 
 from __future__ import annotations
 
@@ -41,6 +41,7 @@ class ModelEMA:
     def update(self, model: nn.Module) -> None:
         """Move the averages towards the model's present values."""
         self.updates += 1
+        # One call for all tensors: a loop over hundreds of small ones would cost more than a step.
         weight = 1 - self.decay(self.updates)
         torch._foreach_lerp_(self._averages, _floating(model), weight)
 

@@ -55,6 +55,7 @@ def finish(run: Run, timing: Timing) -> Metrics | None:
     if not setup.world.is_main:
         return None
     timing.write(setup.folder)
+    # Without a validation there is no best.pt.
     best = setup.best if setup.best.exists() else setup.last
     metrics = score_best(run, best)
     figures = {

@@ -111,6 +111,8 @@ class ResultsLog:
             self._board.flush()
 
     def _write(self) -> None:
+        # Whole and not appended: a crash then never leaves half a row, and a resumed run can drop
+        # the rows that it will write again.
         with atomic_write(self.path, "w") as file:
             file.write(",".join(f"{name:>20}" for name in self.names) + "\n")
             for row in self.rows:

@@ -51,6 +51,7 @@ def make_model(
         graph, class_count=len(data.names), anchors=anchors, names=data.names, seed=config.seed
     )
     if source is not None:
+        # Anchors of another graph, or of another number, are not those of this head.
         exclude = ("anchors",) if config.cfg or hyp.anchors else ()
         report = transfer(model, source, exclude)
         print(report.line(config.weights))
@@ -60,7 +61,7 @@ def make_model(
 
 
 def with_attention(graph: dict[str, Any], config: TrainConfig) -> dict[str, Any]:
-    """The graph with the modules of --attention, or its own ones started as --attention-init says."""
+    """The graph with the modules of --attention, or started as --attention-init says."""
     if config.attention:
         return insert(graph, config.attention, config.attention_init)
     if not config.attention_init:

@@ -52,6 +52,7 @@ def read_interrupted(resume: str) -> tuple[TrainConfig, Hyperparameters, Checkpo
     """
     path = checkpoints.newest_last(Path("runs")) if resume == "newest" else find_file(resume)
     checkpoint = checkpoints.read_for_resume(path)
+    # YAML and checkpoints have lists where the configuration has tuples.
     values = {
         key: tuple(value) if isinstance(value, list) else value
         for key, value in checkpoint.config.items()

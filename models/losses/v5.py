@@ -149,7 +149,7 @@ class AnchorLoss:
         return total
 
     def level_objectness(self, everywhere: Tensor, correction: Tensor) -> Tensor:
-        """Mean cross entropy of a level's logits [B, A, rows, columns], the matched ones corrected."""
+        """Mean cross entropy of a level's logits [B, A, rows, columns], matched ones corrected."""
         return (self.obj_entropy(everywhere, None).sum() + correction.sum()) / everywhere.numel()
 
     def classification(self, logits: Tensor, label: Tensor, share: Tensor) -> Tensor:

@@ -84,6 +84,7 @@ class TaskAlignedLoss:
     def measure(self, raw: list[Tensor], targets: Tensor) -> tuple[Tensor, Tensor]:
         """The call without its precautions: targets are float32, on the maps' device."""
         rows = align_targets(self.predict(raw), targets, self.settings.align)
+        # A batch without positives has no weight, but its background has to be learnt all the same.
         total_weight = rows.weight.sum().clamp(min=1)
 
         background, positives = self.read(raw, targets, rows)
@@ -219,7 +220,7 @@ class ReadMap(torch.autograd.Function):
     def backward(
         ctx: MapContext, of_entropy: Tensor, of_cells: Tensor
     ) -> tuple[Tensor, None, None]:
-        """The map's gradient: the slope of softplus, which is the sigmoid, plus that of the cells."""
+        """The map's gradient: the sigmoid (the slope of softplus), plus that of the cells."""
         level, place = ctx.saved_tensors
         cells = level.permute(0, 2, 3, 1)
         grad = torch.empty_like(cells)
@@ -235,7 +236,7 @@ class ReadMap(torch.autograd.Function):
 
 
 def by_level(rows: Positives, maps: list[Tensor]) -> list[tuple[Tensor, Tensor, Tensor]]:
-    """Sort positives by level: the rows that count, and their row and column in its map, [P] each."""
+    """Sort the positives by level: their numbers, and rows and columns in its map, [P] each."""
     found, start = [], 0
     for level in maps:
         height, width = level.shape[2:]
@@ -285,6 +286,7 @@ def distribution_entropy(logits: Tensor, distance: Tensor) -> Tensor:
     It is the mean of the four sides. logits: [P, 4, bins]. distance: [P, 4] in cells, cut to what
     the bins can say.
     """
+    # Below the last bin, so that each distance has a bin on either side.
     distance = distance.clamp(0, logits.shape[-1] - 1 - LAST_BIN_MARGIN)
     lower = distance.long()
     upper_share = distance - lower

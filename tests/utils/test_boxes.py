@@ -38,7 +38,7 @@ def test_forms_equal_golden(make: Callable) -> None:
     close(geometry.denormalise_boxes(corners / 700, (480, 640), (3, 5)), "xywhn2xyxy")
     close(
         geometry.normalise_boxes(
-            geometry.clip_to_image(corners, (480 - 1e-3, 640 - 1e-3)), (480, 640)
+            geometry.clip_boxes(corners, (480 - 1e-3, 640 - 1e-3)), (480, 640)
         ),
         "xyxy2xywhn_clip",
     )
@@ -46,7 +46,7 @@ def test_forms_equal_golden(make: Callable) -> None:
 
 def test_way_back_to_the_original_equals_golden(make: Callable) -> None:
     corners = make(FORMS["xyxy"])
-    close(geometry.clip_to_image(corners, (480, 640)), "clip")
+    close(geometry.clip_boxes(corners, (480, 640)), "clip")
     close(geometry.scale_boxes(corners, (384, 640), (375, 1242)), "scale_auto")
     close(geometry.to_original(corners, (1.28, 1.28), (0, 12.8), (480, 500)), "scale_rp")
 
@@ -64,7 +64,7 @@ def test_forms_are_inverse_and_take_no_boxes(make: Callable) -> None:
     back = geometry.denormalise_boxes(geometry.normalise_boxes(corners, (100, 300)), (100, 300))
     np.testing.assert_allclose(np.asarray(back), FORMS["xyxy"], atol=1e-3)
     nothing = make(np.zeros((0, 4), dtype=np.float32))
-    assert geometry.clip_to_image(geometry.xyxy_to_xywh(nothing), (5, 5)).shape == (0, 4)
+    assert geometry.clip_boxes(geometry.xyxy_to_xywh(nothing), (5, 5)).shape == (0, 4)
 
 
 @pytest.mark.parametrize("kind", ["iou", "giou", "diou", "ciou"])

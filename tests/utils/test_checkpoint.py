@@ -171,11 +171,20 @@ def test_what_unfolds_to_more_than_the_file_is_refused(
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("names", None), ("names", {0: "a", 2: "b"}), ("names", {0: 1}), ("graph", [1]), ("graph", "x"),
-        ("state", None), ("state", {"a": 1}), ("state", {1: torch.ones(1)}), ("hyp", [1]), ("config", "x"),
-        ("training", 1), ("epoch", "1"),
+        ("names", None),
+        ("names", {0: "a", 2: "b"}),
+        ("names", {0: 1}),
+        ("graph", [1]),
+        ("graph", "x"),
+        ("state", None),
+        ("state", {"a": 1}),
+        ("state", {1: torch.ones(1)}),
+        ("hyp", [1]),
+        ("config", "x"),
+        ("training", 1),
+        ("epoch", "1"),
     ],
-)  # fmt: skip
+)
 def test_fields_of_another_kind_are_named(tmp_path: Path, field: str, value: Any) -> None:
     checkpoints.save(replace(example(), **{field: value}), tmp_path / "odd.pt")
     with pytest.raises(UserError, match=rf"odd.pt: its {field} is not as this project writes it"):

@@ -113,9 +113,13 @@ def test_help_shows_every_flag(capsys):
 
 @pytest.mark.parametrize(
     ("values", "told"),
-    [({"imgsz": ("a",)}, "imgsz: 'a' is str"), ({"imgsz": (64.5,)}, "imgsz: 64.5 is float, int"),
-     ({"formats": (["onnx"],)}, "formats: .'onnx'. is list, str is needed"), ({"words": (3,)}, "words: 3 is int, str")],
-)  # fmt: skip
+    [
+        ({"imgsz": ("a",)}, "imgsz: 'a' is str"),
+        ({"imgsz": (64.5,)}, "imgsz: 64.5 is float, int"),
+        ({"formats": (["onnx"],)}, "formats: .'onnx'. is list, str is needed"),
+        ({"words": (3,)}, "words: 3 is int, str"),
+    ],
+)
 def test_values_within_a_list_must_be_of_its_kind(values: dict[str, object], told: str) -> None:
     @dataclass(frozen=True)
     class Lists:

@@ -1,4 +1,4 @@
-"""Hyperparameters: the files of data/hyps, refusals that name file, row and value, derived figures."""
+"""Hyperparameters: the files of data/hyps, and refusals that name file, row and value."""
 
 from __future__ import annotations
 

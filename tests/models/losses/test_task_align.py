@@ -31,14 +31,18 @@ def levels_of(rows: torch.Tensor, size: tuple[int, int]) -> list[torch.Tensor]:
 
 
 def centres_of(size: tuple[int, int]) -> list[tuple[float, float]]:
-    return [((column + 0.5) * stride, (row + 0.5) * stride) for stride in STRIDES
-            for row in range(int(size[0] / stride)) for column in range(int(size[1] / stride))]  # fmt: skip
+    return [
+        ((column + 0.5) * stride, (row + 0.5) * stride)
+        for stride in STRIDES
+        for row in range(int(size[0] / stride))
+        for column in range(int(size[1] / stride))
+    ]
 
 
 def scores_of(
     found: Positives, targets: torch.Tensor, shape: tuple[int, ...]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Positives -> target scores [B, A, nc] and each cell's row of the targets [B, A], -1 for none."""
+    """Target scores [B, A, nc] of positives, and each cell's row of the targets [B, A], or -1."""
     scores, owners = torch.zeros(shape), torch.full(shape[:2], -1)
     alive = found.weight > 0
     target, place = found.target[alive], (found.image[alive], found.cell[alive])
@@ -94,7 +98,7 @@ def plain_ciou(a: list[float], b: list[float]) -> float:
 def plain_claims(
     score: list, boxes: list, target: list[float], centres: list, settings: AlignSettings
 ) -> dict:
-    """One target: cell -> (alignment, overlap) of the cells inside it, and which of them it claims."""
+    """The cells inside a target with their (alignment, overlap), and those that it claims."""
     grown = [max(min(settings.small_side, STRIDES[1]), high - low) / 2
              for low, high in ((target[2], target[4]), (target[3], target[5]))]  # fmt: skip
     middle = ((target[2] + target[4]) / 2, (target[3] + target[5]) / 2)
@@ -159,7 +163,9 @@ def random_case(seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, tu
     return scores, boxes, torch.cat(rows), size
 
 
-@pytest.mark.parametrize("settings", [AlignSettings(), AlignSettings(4, small_side=0), AlignSettings(13, 1.0, 3.0, 5.0)])  # fmt: skip
+@pytest.mark.parametrize(
+    "settings", [AlignSettings(), AlignSettings(4, small_side=0), AlignSettings(13, 1.0, 3.0, 5.0)]
+)
 @pytest.mark.parametrize("seed", range(4))
 def test_assignment_equals_a_plain_calculation(seed: int, settings: AlignSettings) -> None:
     scores, boxes, targets, size = random_case(seed)
@@ -211,10 +217,17 @@ def single(target: list[list[float]], strides: tuple[float, ...], **options: flo
     return sorted(found.cell[found.weight > 0].tolist())
 
 
-@pytest.mark.parametrize(("strides", "small_side", "count"), [
-    ((8.0, 16.0, 32.0), 16.0, 3), ((8.0, 16.0, 32.0), 0.0, 1), ((8.0, 16.0, 32.0), 8.0, 1), ((8.0,), 16.0, 1),
-    ((4.0, 8.0, 16.0), 16.0, 3), ((4.0, 8.0, 16.0), 64.0, 3),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("strides", "small_side", "count"),
+    [
+        ((8.0, 16.0, 32.0), 16.0, 3),
+        ((8.0, 16.0, 32.0), 0.0, 1),
+        ((8.0, 16.0, 32.0), 8.0, 1),
+        ((8.0,), 16.0, 1),
+        ((4.0, 8.0, 16.0), 16.0, 3),
+        ((4.0, 8.0, 16.0), 64.0, 3),
+    ],
+)
 def test_small_targets_grow_to_the_second_stride_at_most(strides, small_side, count):
     """A box of 2 px about the centre of cell 1, 1 of the finest level; the floor never makes it
     larger than it says.

@@ -219,10 +219,17 @@ def test_a_loss_can_be_learnt() -> None:
     assert items[0] < 0.5
 
 
-@pytest.mark.parametrize(("spec", "options", "message"), [
-    (HeadSpec(V8, 3, STRIDES, reg_max=16), {"label_smoothing": 0.1}, "--label-smoothing=0.1: .*no such option"),
-    (HeadSpec(V8, 3, STRIDES, reg_max=1), {}, "reg_max=1: .*2 bins"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("spec", "options", "message"),
+    [
+        (
+            HeadSpec(V8, 3, STRIDES, reg_max=16),
+            {"label_smoothing": 0.1},
+            "--label-smoothing=0.1: .*no such option",
+        ),
+        (HeadSpec(V8, 3, STRIDES, reg_max=1), {}, "reg_max=1: .*2 bins"),
+    ],
+)
 def test_options_of_the_other_loss_are_refused(spec, options, message):
     with pytest.raises(UserError, match=message):
         build_loss(spec, HYP, 640, **options)
