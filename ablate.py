@@ -27,7 +27,7 @@ from ablation.results import StudyResult, is_due, read_cells, read_failures, rea
 from ablation.setup import check_arms, fill_in, make_slots
 from ablation.statistics.planning import baseline_seeds, futile
 from ablation.statistics.scores import noise
-from ablation.statistics.verdicts import compare
+from ablation.statistics.verdicts import compare_arms
 from ablation.study import PLAIN, Arm, Cell, make_arms, make_cells
 from utils.cli import read_flags
 from utils.errors import run_main
@@ -60,6 +60,7 @@ def main(argv: list[str] | None = None) -> StudyResult | None:
     if config.dry_run:
         print(preview(config, arms, cells))
         return None
+    # A dry run has ended above, so it leaves no folder.
     with study_folder.locked(config.folder):
         study = study_folder.open_study(config)
         try:
@@ -107,6 +108,7 @@ def run_cells(config: StudyConfig, cells: Sequence[Cell]) -> dict[str, str]:
             if due:
                 ENGINES[config.engine](due, config, board)
             known = read_scores(cell for cell in cells if cell.seed <= config.first_seed + number)
+            # If the baseline's runs failed, there is nothing to compare with yet.
             if config.futility and known.get(PLAIN):
                 found = futile(known, PLAIN, config.margin, config.seeds, controls) - hopeless
                 hopeless |= found
@@ -145,8 +147,11 @@ def evaluate_study(
     """
     results, scores = read_cells(cells), read_scores(cells)
     controls = [arm.name for arm in arms if arm.is_aa]
-    verdicts = compare(scores, PLAIN, config.margin, controls=controls) if scores.get(PLAIN) else []
+    verdicts = (
+        compare_arms(scores, PLAIN, config.margin, controls=controls) if scores.get(PLAIN) else []
+    )
     by_name = {verdict.arm: verdict for verdict in verdicts}
+    # All slots are alike. Latency is measured on the device of the first one.
     device = make_slots(config)[0].device
     costs = measure_costs(
         dataclasses.replace(config, device=device), arms, config.folder / "costs.json"
@@ -168,7 +173,13 @@ def evaluate_study(
 
 
 def preview(config: StudyConfig, arms: Sequence[Arm], cells: Sequence[Cell]) -> str:
-    """The text of --dry-run: the arms, their costs, and the time that all runs would take."""
+    """The text of --dry-run: the arms, their costs, and the time that all runs would take.
+
+    Args:
+        config: the flags.
+        arms: the baseline first.
+        cells: of all arms.
+    """
     slots = make_slots(config)
     costs = measure_costs(dataclasses.replace(config, device=slots[0].device), arms)
     pace = measure_pace(config, slots[0])

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ablation.gates import Gate, Health
+from ablation.gates import GateStats, Health
 from ablation.report.summary import (
     SCORE,
     Cells,
@@ -47,7 +47,13 @@ class Clue:
 
 
 def of_transfer(own: Cells, plain: Cells, weights: str) -> Iterator[Clue]:
-    """Pretrained tensors that have no place in the arm's graph."""
+    """Pretrained tensors that have no place in the arm's graph.
+
+    Args:
+        own: cells of the arm.
+        plain: cells of the baseline.
+        weights: the pretrained file, if any.
+    """
     if not weights or not plain:
         return
     try:
@@ -56,8 +62,9 @@ def of_transfer(own: Cells, plain: Cells, weights: str) -> Iterator[Clue]:
             count_transferred(cell, weights, base) for cell in (own[min(own)], base)
         )
     except UserError:
-        return
+        return  # A checkpoint that cannot be read is no reason to lose the report.
     share, usual = copied / max(total, 1), copied_plain / max(total_plain, 1)
+    # An eighth of the tensors less than in the baseline is worth saying.
     yield Clue(
         8 * (usual - share),
         f"{copied} of {total} tensors ({share:.0%}) came from the pretrained weights, {usual:.0%}"
@@ -119,7 +126,7 @@ def of_gates(health: Health | None) -> Iterator[Clue]:
     )
 
 
-def scale_of(gate: Gate) -> float:
+def scale_of(gate: GateStats) -> float:
     """1 for a gate that halves or doubles its input, 2 for a quarter or four times."""
     return abs(math.log2(max(abs(gate.mean), 1e-3)))
 
@@ -148,6 +155,7 @@ def of_gap(own: Cells, plain: Cells) -> Iterator[Clue]:
     numbers = (
         f"training loss {train.mean:+.1%}, validation loss {val.mean:+.1%} against the baseline"
     )
+    # An arm that fits worse has a higher validation loss as well, so overfitting is asked second.
     if train.mean > 0 and train.stands_out:
         yield Clue(
             40 * train.mean,
@@ -209,7 +217,13 @@ def late_gain(values: np.ndarray) -> float:
 
 
 def of_parts(own: Cells, plain: Cells, verdict: ArmVerdict | None) -> Iterator[Clue]:
-    """The object size and the class that differ most from the arm's own mean difference."""
+    """The object size and the class that differ most from the arm's own mean difference.
+
+    Args:
+        own: cells of the arm.
+        plain: cells of the baseline.
+        verdict: of the arm, if it has one.
+    """
     overall = verdict.difference if verdict and math.isfinite(verdict.difference) else 0.0
     for kind, parts in (("objects", by_size(own, plain)), ("class", by_class(own, plain))):
         standing = {name: value for name, value in parts.items() if value.stands_out}
@@ -230,6 +244,12 @@ def of_parts(own: Cells, plain: Cells, verdict: ArmVerdict | None) -> Iterator[C
 def largest_parts(
     parts: Mapping[str, Difference], name: str, most: int = 3
 ) -> list[tuple[str, Difference]]:
-    """The parts other than `name` with the largest changes, at most `most`, largest first."""
+    """The parts with the largest changes, largest first.
+
+    Args:
+        parts: differences by size or by class.
+        name: part to skip.
+        most: number of parts.
+    """
     others = [item for item in parts.items() if item[0] != name]
     return sorted(others, key=lambda item: -abs(item[1].mean))[:most]

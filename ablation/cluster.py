@@ -92,6 +92,7 @@ def connect(config: StudyConfig) -> dict[str, float]:
             f"--address {config.address}: {str(error).splitlines()[0]}; start one with `ray start"
             " --head`, or use --engine local"
         ) from None
+    # Ray would wait for ever for a node with enough resources, so their absence is an error.
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     wanted = {"CPU": float(config.cores_per_cell)}
     if config.device != "cpu" and any(node.get("GPU", 0) for node in nodes):
@@ -107,7 +108,14 @@ def connect(config: StudyConfig) -> dict[str, float]:
 def run_tasks(cells: Sequence[Cell], config: StudyConfig, board: Board) -> None:
     """Run the cells as tasks. One that fails does not stop the others.
 
-    Raises StopRequested after a signal.
+    Args:
+        cells: what to run.
+        config: the flags.
+        board: gets the events.
+
+    Raises:
+        StopRequested: after a signal, when the cells have saved themselves.
+        UserError: there is no cluster.
     """
     import ray
 
@@ -148,7 +156,13 @@ def cancel_all(references: Sequence[ray.ObjectRef]) -> None:
 
 
 def collect(reference: ray.ObjectRef, cell: Cell, board: Board) -> None:
-    """Take what a finished task returned, or note why it returned nothing."""
+    """Take what a finished task returned, or note why it returned nothing.
+
+    Args:
+        reference: of the task.
+        cell: what it ran.
+        board: gets the event.
+    """
     import ray
 
     try:

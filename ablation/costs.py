@@ -31,7 +31,7 @@ from utils.files import atomic_write
 GraphRows = Mapping[str, Any]
 
 MAX_ROUNDS, MIN_ROUNDS = 50, 5  # of timing a group of arms
-TIMING_SECONDS = 60.0  # of timing a group of arms, after MIN_ROUNDS
+GROUP_SECONDS = 60.0  # of timing a group of arms, after MIN_ROUNDS
 GROUP_SIZE = 8  # graphs in memory at a time, besides the baseline
 WARM_UP_PASSES = 2
 
@@ -59,14 +59,20 @@ def measure_costs(
     known = read_kept(kept)
     missing = {keys[name]: graph for name, graph in graphs.items() if keys[name] not in known}
     if missing:
-        known |= measure_graphs(graphs[PLAIN], missing, config.imgsz, device)
+        known |= cost_graphs(graphs[PLAIN], missing, config.imgsz, device)
         if kept is not None:
             write_kept(kept, known)
     return {name: known[key] for name, key in keys.items()}
 
 
 def fingerprint(graph: GraphRows, imgsz: int, device: torch.device) -> str:
-    """Everything that a measurement depends on, as text: rows, image size and device."""
+    """Everything that a measurement depends on, as text.
+
+    Args:
+        graph: of which all but the file's name counts.
+        imgsz: side of the image, pixels.
+        device: of which the name of the GPU counts.
+    """
     rows = {key: value for key, value in graph.items() if key != "yaml_file"}
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     return json.dumps([rows, imgsz, name], sort_keys=True, default=str)
@@ -87,7 +93,7 @@ def write_kept(path: Path, known: Mapping[str, Costs]) -> None:
         json.dump(entries, file, indent=1)
 
 
-def measure_graphs(
+def cost_graphs(
     plain: GraphRows, graphs: Mapping[str, GraphRows], imgsz: int, device: torch.device
 ) -> dict[str, Costs]:
     """Count the costs of graphs, and time them in groups, each in turn with the baseline.
@@ -105,12 +111,14 @@ def measure_graphs(
     base = build_fused(plain, device)
     size = whole_size(imgsz, base)
     x = torch.zeros(1, base.graph["ch"], size, size, device=device)
+    # A study may have more graphs than fit into memory at once.
     for group in groups(list(graphs), GROUP_SIZE):
         models = {key: build_fused(graphs[key], device) for key in group}
         times = time_in_turn({"": base, **models}, x)
         for key in group:
             milliseconds, ratio = times[key]
             counted = count_graph(graphs[key], size)
+            # The baseline in turn with itself would have a ratio of nearly 1.
             ratio = 1.0 if graphs[key] == plain else ratio
             found[key] = dataclasses.replace(counted, latency_ms=milliseconds, latency_ratio=ratio)
     return found
@@ -136,7 +144,7 @@ def groups(names: Sequence[str], size: int) -> Iterator[Sequence[str]]:
 
 
 def time_in_turn(
-    models: Mapping[str, nn.Module], x: Tensor, seconds: float = TIMING_SECONDS
+    models: Mapping[str, nn.Module], x: Tensor, seconds: float = GROUP_SECONDS
 ) -> dict[str, tuple[float, float]]:
     """Time networks in rounds, each of which runs all of them once.
 
@@ -151,6 +159,7 @@ def time_in_turn(
     """
     first, *_ = models
     times: dict[str, list[float]] = {name: [] for name in models}
+    # The first passes choose kernels and allocate memory.
     for model in models.values():
         for _ in range(WARM_UP_PASSES):
             time_once(model, x)

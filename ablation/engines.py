@@ -23,7 +23,14 @@ PROCESS_POLL = 0.2  # seconds between two looks at the running processes
 
 
 def record_end(cell: Cell, status: int, board: Board) -> None:
-    """Report how a cell ended, and write failed.json if it has no scores."""
+    """Report how a cell ended, and write failed.json if it has no scores.
+
+    Args:
+        cell: the cell.
+        status: exit status of its process.
+        board: gets the event.
+    """
+    # metrics.json decides, and not the exit status: it is written last, when all else is there.
     if state(cell) == "done":
         board.done(cell)
         return
@@ -35,7 +42,13 @@ def record_end(cell: Cell, status: int, board: Board) -> None:
 def run_local(cells: Sequence[Cell], config: StudyConfig, board: Board) -> None:
     """Run the cells in this machine's slots, in their order. A failed one does not stop the others.
 
-    A signal is passed to the running cells, which save themselves. Then StopRequested is raised.
+    Args:
+        cells: what to run.
+        config: the flags.
+        board: gets the events.
+
+    Raises:
+        StopRequested: after a signal, which is passed to the running cells; they save themselves.
     """
     waiting, free = list(cells), make_slots(config)
     running: dict[Cell, tuple[subprocess.Popen[bytes], Slot]] = {}
@@ -77,7 +90,17 @@ def end_all(processes: Sequence[subprocess.Popen[bytes]], board: Board) -> None:
 
 
 def run_ray(cells: Sequence[Cell], config: StudyConfig, board: Board) -> None:
-    """Run the cells as Ray tasks. Raises UserError if Ray is not installed."""
+    """Run the cells as Ray tasks.
+
+    Args:
+        cells: what to run.
+        config: the flags.
+        board: gets the events.
+
+    Raises:
+        StopRequested: after a signal.
+        UserError: Ray is not installed, or there is no cluster.
+    """
     try:
         import ray  # noqa: F401
     except ImportError:

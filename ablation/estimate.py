@@ -88,6 +88,7 @@ def measure_pace(config: StudyConfig, slot: Slot) -> Pace:
     try:
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
             run = plan({**given, "project": folder, "name": "pace"})
+            # A small data set may have fewer batches than the warm-up.
             warm_up = min(WARM_UP, len(run.setup.loaders[0]) - 1)
             timing = Timing()
             with contextlib.suppress(StopRequested), contextlib.redirect_stderr(io.StringIO()):

@@ -75,6 +75,7 @@ def locked(folder: Path) -> Iterator[None]:
                 f"{folder}: another ablate.py, process {holder}, works on this study; wait for it,"
                 " or choose another --name"
             ) from None
+        # The lock is the system's and ends with the process. The number is for the message only.
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
@@ -120,6 +121,7 @@ def open_study(config: StudyConfig) -> StudyFile:
             "warning: the code has changed since the study was started; its runs may not be"
             " comparable"
         )
+    # Keys that a later version may have added are kept.
     save_yaml(path, {**content, **{key: former[key] for key in sorted(former.keys() - content)}})
     return content
 

@@ -39,7 +39,7 @@ Hook = Callable[[nn.Module, "tuple[Tensor, ...]", Tensor], None]
 
 
 @dataclass(frozen=True)
-class Gate:
+class GateStats:
     """An attention module at work, by the ratio output / input over positions, channels and images.
 
     Attributes:
@@ -77,7 +77,7 @@ class Health:
         parameter_share: their number of parameters divided by that of the whole network.
     """
 
-    gates: tuple[Gate, ...]
+    gates: tuple[GateStats, ...]
     gradient_share: float
     parameter_share: float
 
@@ -116,7 +116,14 @@ def attention_of(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def read_batch(data: str, imgsz: int, stride: int, hyp: Hyperparameters) -> Batch:
-    """A few validation images, evenly spread over the split, without augmentation."""
+    """A few validation images, evenly spread over the split, without augmentation.
+
+    Args:
+        data: data set YAML.
+        imgsz: side of the images, pixels.
+        stride: of the network, pixels.
+        hyp: what it was trained with.
+    """
     index = load_dataset(data, "val")
     chosen = np.unique(np.linspace(0, len(index) - 1, IMAGES).round().astype(int))
     settings = DatasetSettings(imgsz=imgsz, stride=stride, hyp=hyp, batch_size=IMAGES)
@@ -159,7 +166,7 @@ def ratios(x: Tensor, out: Tensor) -> Tensor:
     return (out[large] / x[large])[:SAMPLES]
 
 
-def describe_gate(name: str, module: nn.Module, ratio: Tensor) -> Gate:
+def describe_gate(name: str, module: nn.Module, ratio: Tensor) -> GateStats:
     """Summarise a module's ratios.
 
     Args:
@@ -170,7 +177,7 @@ def describe_gate(name: str, module: nn.Module, ratio: Tensor) -> Gate:
     kind, alpha = type(module).__name__, getattr(module, "alpha", None)
     off = float(alpha.detach()) if isinstance(alpha, nn.Parameter) and alpha.dim() == 0 else None
     if not len(ratio):
-        return Gate(name, kind, math.nan, math.nan, None, None, off)
+        return GateStats(name, kind, math.nan, math.nan, None, None, off)
     ends = torch.quantile(ratio, torch.tensor([0.001, 0.999]))
     # A sigmoid gate scales by 0..1, and one with a residual connection by 1..2.
     floors = (
@@ -182,7 +189,7 @@ def describe_gate(name: str, module: nn.Module, ratio: Tensor) -> Gate:
     if floor is not None:
         low = float((ratio < floor + EDGE).float().mean())
         high = float((ratio > floor + 1 - EDGE).float().mean())
-    return Gate(name, kind, float(ratio.mean()), float(ratio.std()), low, high, off)
+    return GateStats(name, kind, float(ratio.mean()), float(ratio.std()), low, high, off)
 
 
 def gradient_share(

@@ -44,6 +44,13 @@ class CellJob:
 
 
 def make_job(config: StudyConfig, cell: Cell, slot: Slot) -> CellJob:
+    """The job of a cell.
+
+    Args:
+        config: the flags.
+        cell: the cell.
+        slot: where it is to run.
+    """
     flags = tuple(cell_flags(config, cell, slot))
     return CellJob(cell.folder, flags, slot.environment, Path.cwd())
 
@@ -76,13 +83,20 @@ def describe_end(folder: Path, status: int) -> str:
             text = file.read().decode("utf-8", "replace")
     except OSError as error:
         text = f"no {LOG}: {error.strerror}"
+    # A progress bar writes \r, and its last state counts as a line.
     lines = [line.strip() for line in re.split(r"[\r\n]+", text) if line.strip()]
     how = f"exit status {status}" if status >= 0 else f"killed by {signal.Signals(-status).name}"
     return f"{how}: {lines[-1] if lines else 'nothing was printed'}"
 
 
 def note_failure(cell: Cell, status: int, reason: str) -> None:
-    """Write failed.json, which also counts the failed attempts."""
+    """Write failed.json, which also counts the failed attempts.
+
+    Args:
+        cell: the cell.
+        status: exit status of its process.
+        reason: one line.
+    """
     path = make_folder(cell.folder) / "failed.json"
     attempts = finite_number(read_json(path).get("attempts")) or 0
     content = {

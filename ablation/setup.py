@@ -144,7 +144,13 @@ def check_arms(config: StudyConfig, arms: Sequence[Arm]) -> None:
 
 
 def cell_flags(config: StudyConfig, cell: Cell, slot: Slot) -> list[str]:
-    """The flags with which train.py trains a cell from its start."""
+    """The flags with which train.py trains a cell from its start.
+
+    Args:
+        config: the flags of the study.
+        cell: the cell.
+        slot: where it is to run.
+    """
     values = {
         **shared_flags(config),
         "seed": cell.train_seed,
@@ -158,6 +164,7 @@ def cell_flags(config: StudyConfig, cell: Cell, slot: Slot) -> list[str]:
         for name, value in values.items()
         for word in (f"--{name.replace('_', '-')}", str(value))
     ]
+    # The folder exists already, since the engine's log is in it.
     flags += ["--exist-ok", "--noplots"]
     if cell.arm.attention:
         flags += ["--attention-init", cell.arm.init, "--attention", *cell.arm.attention]

@@ -53,7 +53,13 @@ def pair_of(shares: tuple[float, float]) -> str:
 
 
 def choice_rows(arms: int, seeds: int, draws: int) -> list[list[str]]:
-    """For each method, false verdicts under each noise and the power under normal noise."""
+    """For each method, false verdicts under each noise and the power under normal noise.
+
+    Args:
+        arms: without the baseline.
+        seeds: of each arm.
+        draws: number of simulated studies.
+    """
     rows = []
     studies = [
         simulate(kind, (draws, 1 + arms, seeds), stream("choice", kind, arms, seeds))
@@ -68,7 +74,13 @@ def choice_rows(arms: int, seeds: int, draws: int) -> list[list[str]]:
 
 
 def design_rows(arms: int, seeds: int, draws: int) -> list[list[str]]:
-    """False verdicts of the chosen method in studies with missing, extra or later runs."""
+    """False verdicts of the chosen method in studies with missing, extra or later runs.
+
+    Args:
+        arms: without the baseline.
+        seeds: of each arm.
+        draws: number of simulated studies.
+    """
     designs: dict[str, Callable[[Array, np.random.Generator], Array]] = {
         "1 run in 10 failed": lambda scores, rng: guarded(lose_runs(scores, rng)),
         "futility rule": lambda scores, rng: guarded(stop_early(scores)),
@@ -95,7 +107,13 @@ def design_rows(arms: int, seeds: int, draws: int) -> list[list[str]]:
 
 
 def baseline_rows(arms: int, seeds: int, draws: int) -> list[list[str]]:
-    """Power as designed, with twice the baseline's seeds, and with one more seed for all."""
+    """Power as designed, with twice the baseline's seeds, and with one more seed for all.
+
+    Args:
+        arms: without the baseline.
+        seeds: of each arm.
+        draws: number of simulated studies.
+    """
     rows = []
     for share in SEED_SHARES:
         rng = stream("baseline", str(share), arms, seeds)
@@ -117,7 +135,13 @@ def baseline_rows(arms: int, seeds: int, draws: int) -> list[list[str]]:
 
 
 def futility_rows(arms: int, seeds: int, draws: int) -> list[list[str]]:
-    """Runs that the futility rule saves without any effect, and the power that it costs."""
+    """Runs that the futility rule saves without any effect, and the power that it costs.
+
+    Args:
+        arms: without the baseline.
+        seeds: of each arm.
+        draws: number of simulated studies.
+    """
     rng = stream("futility", arms, seeds)
     study = simulate("normal", (draws, 1 + arms, seeds), rng)
     helped = with_effect(study, EFFECT)
@@ -129,7 +153,13 @@ def futility_rows(arms: int, seeds: int, draws: int) -> list[list[str]]:
 
 
 def further_rows(arms: int, seeds: int, draws: int) -> list[list[str]]:
-    """Seeds that further_seeds suggests for an arm, and the power of new studies with so many."""
+    """Seeds that further_seeds suggests for an arm, and the power of new studies with so many.
+
+    Args:
+        arms: without the baseline.
+        seeds: of each arm.
+        draws: number of simulated studies.
+    """
     rows = []
     for effect in (1.0, 1.5, 2.5):
         rng = stream("further", arms, seeds, str(effect))
@@ -157,7 +187,14 @@ def one_study(found: Contrasts, place: int) -> Contrasts:
 
 
 def simulated_power(arms: int, seeds: int, effect: float, draws: int) -> float:
-    """Share of studies in which the last of the arms, with this effect, is found to help."""
+    """Share of studies in which the last of the arms is found to help.
+
+    Args:
+        arms: without the baseline.
+        seeds: of each arm.
+        effect: of the last arm, in standard deviations of the noise.
+        draws: number of simulated studies.
+    """
     study = simulate("normal", (draws, 1 + arms, seeds), stream("plan", arms, seeds, str(effect)))
     return float((guarded(with_effect(study, effect))[:, -1] > 0).mean())
 

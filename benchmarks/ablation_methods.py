@@ -49,7 +49,7 @@ def pooled(scores: Array) -> Array:
 
 
 def guarded(scores: Array) -> Array:
-    """The method of ablation.statistics.verdicts.compare.
+    """The method of ablation.statistics.verdicts.compare_arms.
 
     It also takes missing runs and extra seeds of the baseline.
     """

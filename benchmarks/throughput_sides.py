@@ -93,7 +93,13 @@ def isolated_home(folder: Path) -> dict[str, str]:
 
 
 def make_sides(flags: argparse.Namespace, data: Path, scratch: Path) -> list[Side]:
-    """Ours, and the reference if there is one, with the same flags."""
+    """Ours, and the reference if there is one, with the same flags.
+
+    Args:
+        flags: of the benchmark.
+        data: YAML file of the copied data set.
+        scratch: folder for what they write.
+    """
     settings = {
         "cfg": flags.cfg,
         "weights": "",

@@ -160,8 +160,11 @@ def print_report(
     print(
         "      ours: " + ", ".join(f"{name} {value / total:.1%}" for name, value in parts.items())
     )
-    figures: dict[str, object] = {"flags": {key: str(value) for key, value in vars(flags).items()},
-                                  "images": image_count, "ours_seconds_per_image": parts}  # fmt: skip
+    figures: dict[str, object] = {
+        "flags": {key: str(value) for key, value in vars(flags).items()},
+        "images": image_count,
+        "ours_seconds_per_image": parts,
+    }
     for side in sides:
         figures[side.name] = {"median": side.median, "rates": side.rates}
     if len(sides) == 2:

@@ -67,7 +67,7 @@ def compose(tiles: Sequence[Tile], view: View, paste: tuple[float, int] = (0.0, 
 
 
 def _labels_on_canvas(tiles: Sequence[Tile], canvas: Size) -> tuple[Labels, np.ndarray]:
-    """The labels of all tiles in pixels of the canvas, clipped to it, and the boxes of each tile."""
+    """All labels in pixels of the canvas, clipped to it, and the number of boxes of each tile."""
     parts = [tile.image.labels for tile in tiles]
     lengths = np.array([len(part.boxes) for part in parts])
     origins = np.array([tile.origin for tile in tiles], dtype=np.float32)
@@ -158,11 +158,12 @@ def _fit_edge(
 ) -> tuple[tuple[int, int], tuple[int, int]] | None:
     """Match whole pixels of the canvas with whole pixels of the output, along one axis.
 
-    A resize fills whole pixels from whole pixels, but the map seldom leads from one to the other. So
-    the ends of span are mapped and rounded, and of the canvas only the pixels are taken whose images
-    are inside the output. Rounding depends on an end alone, so that two tiles that touch on the
-    canvas touch in the output, without a gap or an overlap. For instance factor 0.5, shift -3 and
-    limit 10 match the pixels 4 to 26 with -1 to 10, cut to 0 to 10, and so 6 to 26 with 0 to 10.
+    A resize fills whole pixels from whole pixels, but the map seldom leads from one to the other.
+    So the ends of span are mapped and rounded, and then the pixels of the canvas are dropped that
+    end outside the output. How an end is rounded depends on nothing else, so that two tiles that
+    touch on the canvas touch in the output, without a gap or an overlap. For instance factor 0.5,
+    shift -3 and limit 10 map the pixels 4 to 26 to -1 to 10. Of these 0 to 10 are in the output, to
+    which the pixels 6 to 26 belong.
 
     Args:
         span: First pixel on the canvas, and the one after the last.

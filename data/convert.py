@@ -138,8 +138,8 @@ def label_text(sample: Sample) -> str:
     """The label file of an image.
 
     Its rows are `class x y width height` in shares of the image's sides, or `class x1 y1 …` if any
-    object has a polygon: a file with one polygon is read as polygons throughout, so that there a box
-    becomes its four corners.
+    object has a polygon. One polygon makes all rows of a file polygons, so that in such a file a
+    box becomes its four corners.
     """
     height, width = sample.size
     rows = []

@@ -1,5 +1,6 @@
-"""What a dataset YAML says, as a value: the DatasetInfo that data/dataset_yaml.py reads and that the
-formats in data/formats turn into files.
+"""The content of a dataset YAML as a value.
+
+data/dataset_yaml.py reads it, and the formats in data/formats turn its entries into files.
 """
 
 from __future__ import annotations

@@ -145,8 +145,8 @@ class Affine:
     def matrix(self, source: Size, output: Size) -> np.ndarray:
         """The map from an image of size source to one of size output, [3, 3] float64.
 
-        It is T S R P C: C moves the middle to 0, P is the perspective, R turns and scales, S shears,
-        and T moves the middle to translate.
+        It is T S R P C: C moves the middle to 0, P is the perspective, R turns and scales, S
+        shears, and T moves the middle to translate.
         """
         centre, bend, turn, skew, shift = np.eye(3), np.eye(3), np.eye(3), np.eye(3), np.eye(3)
         centre[0, 2], centre[1, 2] = -source[1] / 2, -source[0] / 2

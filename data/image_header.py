@@ -1,8 +1,8 @@
 """The header of an image file: its size as shown, its format, and what is odd about it.
 
 Pillow reads headers, some 50 µs a file. What Pillow and OpenCV disagree about (EXIF orientation,
-CMYK in TIFF) is decided here and in data/images.py, so that the size in the index always agrees with
-the pixels that are decoded later.
+CMYK in TIFF) is decided here and in data/images.py, so that the size in the index always agrees
+with the pixels that are decoded later.
 """
 
 from __future__ import annotations

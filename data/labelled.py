@@ -1,4 +1,4 @@
-"""An image with its labels, as augmentation passes it on: pixels, boxes, and polygons if it has any.
+"""An image with its labels, as augmentation passes it on: pixels, boxes, and maybe polygons.
 
 data/dataset.py makes these of the index and the decoded images; data/compose.py, data/paste.py and
 data/mix.py combine them.

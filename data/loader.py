@@ -25,7 +25,7 @@ from data.order import Order, Share, batch_count
 from data.workers import hold_interrupts, limit_opencv, next_or_none, start_worker
 from utils.structures import Batch, Item
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 PREFETCH = 2  # batches that each worker reads ahead
 SHARED_MEMORY = Path("/dev/shm")
 
@@ -73,7 +73,7 @@ class RawBatch(NamedTuple):
     """A batch on its way between processes.
 
     Attributes:
-        images: [B, H, W, 3] uint8: a tensor in shared memory, or an array if it goes through a pipe.
+        images: [B, H, W, 3] uint8, a tensor in shared memory, or an array to go through a pipe.
         targets: [T, 6] float32, as in utils.structures.Batch.
         rows: What a Batch says about each item.
         failures: (path, reason) of images that were not read.
@@ -234,7 +234,7 @@ def collate_targets(items: list[Item]) -> np.ndarray:
     return targets
 
 
-def _keep(batch: T) -> T:
+def _keep(batch: _T) -> _T:
     """The collate_fn of a DataLoader whose data set gives whole batches."""
     return batch
 

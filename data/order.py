@@ -109,7 +109,7 @@ def _shares(count: int, share: Share) -> np.ndarray:
 
 def count_repeats(numbers: np.ndarray) -> np.ndarray:
     """For each of numbers [n], how often it came before."""
-    # A stable sort keeps the order among equals, so that an equal's place in its group is the count.
+    # A stable sort keeps the order among equals, so the place among its equals is the count.
     by_value = np.argsort(numbers, kind="stable")
     ordered = numbers[by_value]
     starts = np.searchsorted(ordered, ordered)

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from utils.errors import UserError
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 def choose_workers(requested: int, device_type: str, batch_size: int) -> int:
@@ -41,7 +41,7 @@ def choose_workers(requested: int, device_type: str, batch_size: int) -> int:
     return min(requested, useful, batch_size if batch_size > 1 else 0)
 
 
-def next_or_none(batches: Iterator[T]) -> T | None:
+def next_or_none(batches: Iterator[_T]) -> _T | None:
     """The next batch, None at the end. Raises UserError if a worker process has died."""
     try:
         return next(batches, None)
@@ -68,7 +68,7 @@ def limit_opencv() -> None:
 
 @contextlib.contextmanager
 def hold_interrupts() -> Iterator[None]:
-    """Hold back Ctrl-C inside the block, in which workers start and are not shielded from it yet."""
+    """Hold back Ctrl-C inside the block, in which workers start that cannot ignore it yet."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return

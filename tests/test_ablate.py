@@ -1,6 +1,4 @@
-"""ablate.py from flags to report: mistakes in one line, the dry run, whole studies of pretended and
-of real cells.
-"""
+"""ablate.py from flags to report: errors, the dry run, studies of pretended and of real cells."""
 
 from __future__ import annotations
 
@@ -65,7 +63,7 @@ def command(material: list[str], tmp_path: Path) -> Command:
 
 @pytest.fixture
 def pretend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """As in tests/ablation: cells run standin.py."""
+    """Let cells run standin.py, as in tests/ablation."""
     monkeypatch.setattr(job, "TRAIN", Path(__file__).parent / "ablation" / "standin.py")
     monkeypatch.setattr(engines, "PROCESS_POLL", 0.01)
     monkeypatch.setattr(ablate, "measure_costs", lambda *_: {})
@@ -114,11 +112,15 @@ def test_an_unknown_module_or_place_is_refused_before_anything_trains(command, t
     assert not list(tmp_path.iterdir())
 
 
-def test_a_study_runs_and_goes_on_and_says_what_it_found(command, pretend, tmp_path, capsys):
+def test_a_study_runs_and_continues_and_reports(command, pretend, tmp_path, capsys):
     first = main(command())
     assert isinstance(first, StudyResult)
     assert [(cell.arm, cell.train_seed) for cell in first.cells] == [
-        ("plain", 0), ("A/A", 1000), ("plain", 1), ("A/A", 1001)]  # fmt: skip
+        ("plain", 0),
+        ("A/A", 1000),
+        ("plain", 1),
+        ("A/A", 1001),
+    ]
     assert [verdict.arm for verdict in first.verdicts] == ["A/A"]
     assert first.provenance["command"].startswith("python ablate.py --cfg")
     assert f"report in {tmp_path / 'study'}" in capsys.readouterr().out
@@ -148,7 +150,7 @@ def test_a_study_whose_baseline_failed_has_no_verdicts(command, pretend, monkeyp
     assert (seen[0].verdicts, seen[0].noise) == ([], None)
 
 
-def test_a_damaged_cell_is_told_before_anything_is_trained(command, pretend, tmp_path, capsys):
+def test_a_damaged_cell_is_reported_before_anything_is_trained(command, pretend, tmp_path, capsys):
     main(command("--seeds", "1"))
     (tmp_path / "study" / "cells" / "plain_seed0" / "metrics.json").write_text("{")
     assert run_main(main, command("--seeds", "2")) == 2
@@ -208,7 +210,7 @@ def test_hopeless_arms_are_stopped_after_whole_seeds_only(sham, monkeypatch, cap
     assert looks == first
 
 
-def test_without_the_rule_all_cells_are_one_block():
+def test_without_futility_all_cells_are_one_block():
     config = StudyConfig(seeds=2)
     cells = make_cells(config, make_arms(config))
     assert list(seed_blocks(config, cells)) == [cells]
@@ -216,15 +218,16 @@ def test_without_the_rule_all_cells_are_one_block():
 
 @pytest.mark.slow
 def test_thirty_kills_and_restarts_change_nothing(command, tmp_path):
-    """Real cells: two arms, two seeds.
-
-    SIGKILL hits ablate.py, and what it started, at any moment.
-    """
+    """Two arms and two seeds of real cells, with SIGKILL for all processes at random moments."""
     arms = ["--epochs", "8", "--aa", "0", "--attention", "SE@index 1"]
 
     def start() -> subprocess.Popen[bytes]:
-        return subprocess.Popen([sys.executable, str(ROOT / "ablate.py"), *command(*arms)],
-                                stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT, cwd=ROOT)  # fmt: skip
+        return subprocess.Popen(
+            [sys.executable, str(ROOT / "ablate.py"), *command(*arms)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.STDOUT,
+            cwd=ROOT,
+        )
 
     folder, others = (
         tmp_path / "study",
@@ -253,9 +256,7 @@ def test_thirty_kills_and_restarts_change_nothing(command, tmp_path):
 
 
 def take_over_clock(source: Path, target: Path) -> None:
-    """Give a study what was measured with a clock in another: all in which two runs of one study
-    may differ.
-    """
+    """Copy all that was measured with a clock, in which two runs of one study may differ."""
     shutil.copy(source / "costs.json", target)
     for cell in sorted((source / "cells").iterdir()):
         other = target / "cells" / cell.name

@@ -82,7 +82,13 @@ def limits(verdict: ArmVerdict) -> tuple[float, float]:
 
 
 def draw_interval(axes: Axes, verdict: ArmVerdict, height: float) -> None:
-    """Draw an arm's difference at a height of the y axis, and its interval, if it has one."""
+    """Draw an arm's difference, and its interval if it has one.
+
+    Args:
+        axes: where to draw.
+        verdict: of the arm.
+        height: place on the y axis.
+    """
     color, marker = style_of(verdict)
     low, high = limits(verdict)
     if math.isfinite(low + high):
@@ -142,7 +148,14 @@ def cost_benefit(lines: Sequence[Line], is_narrow: bool) -> str:
 
 
 def draw_point(axes: Axes, line: Line, verdict: ArmVerdict, x: float) -> None:
-    """Draw an arm as its number in a disc at latency x, with its interval."""
+    """Draw an arm as its number in a disc, with its interval.
+
+    Args:
+        axes: where to draw.
+        line: the arm.
+        verdict: of the arm.
+        x: latency divided by the baseline's.
+    """
     y, is_faded = 100 * verdict.difference, line.is_dominated
     color = COLORS["grid"] if is_faded else style_of(verdict)[0]
     low, high = limits(verdict)
@@ -185,6 +198,7 @@ def learning(curves: Mapping[str, np.ndarray], lines: Sequence[Line], is_narrow:
         return ""
     across = min(2 if is_narrow else 4, max(len(arms), 1))
     down = -(-max(len(arms), 1) // across)
+    # All panels share their axes, so that curves can be compared across them.
     figure = new_chart(is_narrow, 0.6 + 1.75 * down)
     panels = list(figure.subplots(down, across, sharex=True, sharey=True, squeeze=False).flat)
     for panel in panels:
@@ -237,7 +251,14 @@ def set_score_limits(panel: Axes, scores: np.ndarray) -> None:
 
 
 def draw_curve(axes: Axes, values: np.ndarray, color: str, dash: str = "-") -> None:
-    """Draw the mean over seeds [seeds, epochs], and a band from the lowest to the highest."""
+    """Draw the mean over seeds, and a band from the lowest to the highest.
+
+    Args:
+        axes: where to draw.
+        values: scores in 0..1 [seeds, epochs].
+        color: of both.
+        dash: line style of the mean.
+    """
     if not values.size:
         return
     epochs = np.arange(1, values.shape[1] + 1)
@@ -245,7 +266,7 @@ def draw_curve(axes: Axes, values: np.ndarray, color: str, dash: str = "-") -> N
         axes.fill_between(
             epochs, 100 * values.min(0), 100 * values.max(0), color=color, alpha=0.22, linewidth=0
         )
-    is_point = values.shape[1] == 1
+    is_point = values.shape[1] == 1  # A line through one epoch would not be visible.
     axes.plot(
         epochs,
         100 * values.mean(0),

@@ -113,7 +113,7 @@ REPORT_COLUMNS = (
     Column("reached by", "share of seeds that reached it", share_reached, ".0f%"),
 )
 # Names of the columns for a terminal and for a paper, which have less room than a page.
-SHORT = (
+SHORT_TABLE = (
     "#",
     "arm",
     "verdict",

@@ -48,7 +48,13 @@ def new_chart(is_narrow: bool, height: float) -> Figure:
 
 
 def new_axes(is_narrow: bool, height: float, grid: GridAxis = "x") -> tuple[Figure, Axes]:
-    """A figure with a single panel, see `new_chart` and `style_panel`."""
+    """A figure with a single panel.
+
+    Args:
+        is_narrow: whether it is for a phone.
+        height: inches.
+        grid: axes with grid lines.
+    """
     figure = new_chart(is_narrow, height)
     return figure, style_panel(figure.add_subplot(), grid)
 

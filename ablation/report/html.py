@@ -36,9 +36,9 @@ READING = (
         " initial weights where they share a layer, equal images in equal order. An arm helps or"
         " hurts only if its interval, widened for the number of arms, excludes zero, and never on"
         " fewer than three seeds. No evidence does not prove that there is no effect: the interval"
-        " says how large an effect may still be. Where the baseline has more seeds than an arm, they"
-        " show how lucky it was in the common ones, and the difference is corrected for a part of"
-        " that. So it is not the difference of the two means in the table."
+        " says how large an effect may still be. Where the baseline has more seeds than an arm,"
+        " they show how lucky it was in the common ones, and the difference is corrected for a part"
+        " of that. So it is not the difference of the two means in the table."
     ),
     (
         "p is adjusted for the number of arms. p exact is the sign-flip test with Holm's"
@@ -151,9 +151,9 @@ def drawn_forest(study: StudyResult, lines: Sequence[Line]) -> str:
         charts.forest(lines, study.config.margin, is_narrow) for is_narrow in (False, True)
     )
     caption = (
-        "Difference from the baseline with its simultaneous 95 % interval: ▲ helps, ▼ hurts, ●"
-        f" no evidence. Dashed: delta, the smallest difference of interest, {study.config.delta:g}"
-        " points."
+        "Difference from the baseline with its simultaneous 95 % interval: ▲ helps, ▼ hurts,"
+        " ● no evidence. Dashed: delta, the smallest difference of interest,"
+        f" {study.config.delta:g} points."
     )
     if any(
         is_control(line.name) and line.verdict and math.isfinite(line.verdict.high)

@@ -64,13 +64,20 @@ def of_control(verdict: ArmVerdict) -> str:
 
 
 def of_arm(line: Line, verdict: ArmVerdict, delta: float) -> str:
-    """An arm's latency, and how many seeds would show a difference of delta, in 0..1."""
+    """An arm's latency, and how many seeds would show a difference of delta.
+
+    Args:
+        line: the arm.
+        verdict: of the arm.
+        delta: in 0..1.
+    """
     ratio = line.costs.latency_ratio if line.costs is not None else None
     said = f", at {ratio:.2f} × the latency" if ratio is not None else ""
     further = verdict.further_seeds
     if verdict.verdict != "no evidence" or not further:
         return said
     seeds = plural(further, "more seed")
+    # further_seeds stops its search at MOST_SEEDS, so this number is a lower bound.
     if verdict.seeds + further >= MOST_SEEDS:
         return f"{said}; showing a difference of {100 * delta:g} takes more than {MOST_SEEDS} seeds"
     if math.isfinite(verdict.low):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SCORE = "metrics/mAP_0.5:0.95"  # column of results.csv
 SIZES = {"ap_small": "small", "ap_medium": "medium", "ap_large": "large"}
-PARTS = ("loader", "forward", "backward", "optimizer")  # of an iteration, in timing.json
+TIMED_PARTS = ("loader", "forward", "backward", "optimizer")  # of an iteration, in timing.json
 Cells = Mapping[int, "CellResult"]  # the cells of one arm, by seed
 
 
@@ -145,6 +145,7 @@ def column(cell: CellResult, name: str) -> np.ndarray:
 
 def curves(cells: Cells, name: str = SCORE) -> np.ndarray:
     """A column of all cells [seeds, epochs], cut to the shortest of them."""
+    # Seeds may have different numbers of epochs, as early stopping ends runs at different times.
     found = [values for cell in cells.values() if len(values := column(cell, name))]
     length = min(map(len, found), default=0)
     return np.stack([values[:length] for values in found]) if found else np.zeros((0, 0))
@@ -164,7 +165,7 @@ def seconds_an_epoch(cell: CellResult) -> float | None:
     None if nothing was timed, as when the last process had only the scores left to compute.
     """
     timed = cell.timing.get("images", 0)
-    per_image = [cell.timing.get(part, 0.0) for part in PARTS]
+    per_image = [cell.timing.get(part, 0.0) for part in TIMED_PARTS]
     images = cell.metric("train_images") or timed / max(len(cell.curve), 1)
     return sum(per_image) * images if timed and images else None
 
@@ -213,6 +214,7 @@ def make_lines(study: StudyResult) -> list[Line]:
         found = verdicts.get(name)
         return (1, -found.difference) if found and math.isfinite(found.difference) else (2, 0.0)
 
+    # The name of a failed cell is that of its arm and " seed N".
     failures = [name.rpartition(" seed ")[0] for name in study.failed]
     names = sorted((arm.name for arm in study.arms), key=place)
     return [

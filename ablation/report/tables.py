@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ablation.report.columns import SHORT, filled, show
+from ablation.report.columns import SHORT_TABLE, filled, show
 from ablation.report.sentences import overview, sentence
 from ablation.report.summary import SIZES, Line, seconds_of
 from ablation.study import PLAIN
@@ -35,7 +35,7 @@ LATEX = {
 
 def terminal(study: StudyResult, lines: Sequence[Line]) -> str:
     """The table and the verdicts for a terminal."""
-    columns = filled(lines, SHORT)
+    columns = filled(lines, SHORT_TABLE)
     rows = [[show(column, line) for column in columns] for line in lines]
     table = text_table([column.name for column in columns], rows)
     said = [
@@ -71,7 +71,7 @@ def escape_markdown(text: str) -> str:
 
 def latex_table(lines: Sequence[Line]) -> str:
     """The short table for a paper. It needs the package booktabs."""
-    columns = filled(lines, SHORT[1:])
+    columns = filled(lines, SHORT_TABLE[1:])
     shown = [[show(column, line) for column in columns] for line in lines]
     body = [" & ".join(escape_latex(text) for text in row) + r" \\" for row in shown]
     head = " & ".join(escape_latex(column.name) for column in columns) + r" \\"

@@ -70,7 +70,7 @@ class _Family:
     is_control: bool
 
 
-def compare(
+def compare_arms(
     scores: Scores,
     baseline: str,
     delta: float = 0.005,

@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from data.dataset_info import DatasetInfo, SplitSource
-from data.formats.coco import COCO
+from data.formats.coco import COCO_FORMAT
 from data.formats.format import DatasetFormat, Split
-from data.formats.voc import VOC
-from data.formats.yolo import YOLO
+from data.formats.voc import VOC_FORMAT
+from data.formats.yolo import YOLO_FORMAT
 from data.image_header import SUFFIXES
 from utils.errors import UserError
 
 DATASET_FORMATS: dict[str, DatasetFormat] = {
-    "yolo": YOLO,
-    "voc": VOC,
-    "coco": COCO,
+    "yolo": YOLO_FORMAT,
+    "voc": VOC_FORMAT,
+    "coco": COCO_FORMAT,
 }
 
 
@@ -43,4 +43,4 @@ def list_split(info: DatasetInfo, task: str) -> tuple[DatasetFormat, Split]:
 def detect_format(info: DatasetInfo, sources: Sequence[SplitSource]) -> DatasetFormat:
     """The format that the entries of a split look like."""
     asked = reversed(DATASET_FORMATS.values())
-    return next((kind for kind in asked if kind.detect(info, sources)), YOLO)
+    return next((kind for kind in asked if kind.detect(info, sources)), YOLO_FORMAT)

@@ -25,7 +25,7 @@ from data.formats.labels import ImageLabels, LabelError, LabelledObject, clip_ob
 from data.report import DROPPED, Entry
 from utils.errors import UserError
 
-RULE = "labels are the annotations in the JSON file"
+_RULE = "labels are the annotations in the JSON file"
 CocoKey = int | str  # an id of an image or a category
 
 
@@ -87,7 +87,7 @@ def _list(info: DatasetInfo, sources: Sequence[SplitSource]) -> Split:
         entries = tuple(entry for file in files for entry in file.entries)
         return OpenedSplit(paths, CocoReader(files, info.class_numbers()), entries)
 
-    return Split(stamped, read, RULE)
+    return Split(stamped, read, _RULE)
 
 
 def _places_of(info: DatasetInfo, source: SplitSource) -> tuple[Path, Path]:
@@ -126,7 +126,7 @@ def _describe(source: Path, images: str) -> DatasetInfo | None:
     )
 
 
-COCO = DatasetFormat(
+COCO_FORMAT = DatasetFormat(
     "coco",
     _detect,
     _list,

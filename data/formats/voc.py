@@ -29,7 +29,7 @@ from data.report import KEPT_AS_IS, Entry
 from utils.errors import UserError
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
-RULE = "labels are looked up in Annotations/, under an image's name with the suffix .xml"
+_RULE = "labels are looked up in Annotations/, under an image's name with the suffix .xml"
 
 
 class VocReader:
@@ -75,7 +75,7 @@ def _list(info: DatasetInfo, sources: Sequence[SplitSource]) -> Split:
     images, labels = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     reader = VocReader(labels, info.class_numbers())
     example = labels[0] if labels else ""
-    return Split([*images, *labels], lambda: OpenedSplit(images, reader), RULE, example)
+    return Split([*images, *labels], lambda: OpenedSplit(images, reader), _RULE, example)
 
 
 def _pairs_of(info: DatasetInfo, source: SplitSource) -> list[tuple[str, str]]:
@@ -140,7 +140,9 @@ def _class_names(folder: Path) -> set[str]:
     return names - {""}
 
 
-VOC = DatasetFormat("voc", _detect, _list, describe=_describe, layout="a folder with Annotations/")
+VOC_FORMAT = DatasetFormat(
+    "voc", _detect, _list, describe=_describe, layout="a folder with Annotations/"
+)
 
 
 def parse_xml(data: bytes) -> Element:

@@ -25,9 +25,9 @@ from utils.files import ROOT
 
 MAX_CLASS = 2**31 - 1
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
-RULE = (
-    "labels are looked up where the last /images/ of an image's path becomes /labels/ and its suffix"
-    " .txt"
+_RULE = (
+    "labels are looked up where the last /images/ of an image's path becomes /labels/ and its"
+    " suffix .txt"
 )
 ARCHIVES = (".zip", ".gz", ".tar")
 
@@ -85,7 +85,7 @@ def _list(info: DatasetInfo, sources: Sequence[SplitSource]) -> Split:
     return Split(
         [*images, *labels],
         lambda: OpenedSplit(images, YoloReader(labels), entries),
-        RULE,
+        _RULE,
         labels[0] if labels else "",
     )
 
@@ -121,7 +121,7 @@ def _find_class(image_path: str, class_count: int) -> ClassRow:
     return ClassRow(file, rows.numbers[at], f"{rows.values[at, 0]:g}")
 
 
-YOLO = DatasetFormat("yolo", _detect, _list, find_class=_find_class)
+YOLO_FORMAT = DatasetFormat("yolo", _detect, _list, find_class=_find_class)
 
 
 def read_labels(path: str | Path, size: tuple[int, int]) -> ImageLabels:

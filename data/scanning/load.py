@@ -1,4 +1,4 @@
-"""Dataset YAML -> DatasetIndex: list the files, take the cache or scan, and check what came of it."""
+"""Dataset YAML -> DatasetIndex: list the files, take the cache or scan, and check the result."""
 
 from __future__ import annotations
 

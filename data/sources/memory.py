@@ -1,8 +1,7 @@
-"""Images that are in memory already, and lists of all sorts, as a source of Frames beside
-data/sources/open.py.
+"""Images in memory, and mixed lists of them and paths, as a source of Frames.
 
-From: what people pass to api/ and hubconf.py: paths, Pillow images, arrays, tensors. To:
-engine/inference.
+They are what people pass to api/ and hubconf.py: paths, Pillow images, arrays and tensors.
+data/sources/open.py handles paths and everything else that --source takes.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypeGuard
 
 import numpy as np
 from torch import Tensor
@@ -19,6 +18,9 @@ from data.sources.names import result_names
 from data.sources.open import FileSource, Source, expand, open_source
 from utils.errors import UserError
 from utils.structures import Frame
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 @dataclass
@@ -45,20 +47,28 @@ class MixedSource:
         for number, (part, path, name) in enumerate(
             zip(self.parts, paths, result_names(paths), strict=True), 1
         ):
-            place: dict[str, Any] = {"name": name, "item": number, "items": self.items}
             if isinstance(part, str):
                 file = FileSource([part], self.vid_stride, self.warn, self.skipped)
-                yield from (replace(frame, **place) for frame in file)
+                for frame in file:
+                    yield replace(frame, name=name, item=number, items=self.items)
             else:
-                yield Frame(part, path, **place)
+                yield Frame(part, path, name, item=number, items=self.items)
 
 
-def open_any(source: Any, vid_stride: int = 1, rgb: bool = False) -> Source:
-    """Frames of a path, camera number, URL (as data.sources.open.open_source), image, tensor, or
-    a list of such.
+def open_any(source: object, vid_stride: int = 1, rgb: bool = False) -> Source:
+    """Open anything that people pass to a model.
 
-    rgb: arrays are RGB instead of BGR. Pillow images and tensors (float, 0..1) are RGB always.
-    Raises UserError for what is none of these.
+    Args:
+        source: A path, camera number or URL as for open_source, a Pillow image, an array, a tensor
+            of floats in 0..1, or a list of paths and images.
+        vid_stride: Take every vid_stride-th frame of a video or stream.
+        rgb: Arrays are RGB instead of BGR. Pillow images and tensors are RGB always.
+
+    Returns:
+        The source.
+
+    Raises:
+        UserError: The source is nothing of these.
     """
     if isinstance(source, (str, Path)) or (
         isinstance(source, int) and not isinstance(source, bool)
@@ -73,68 +83,73 @@ def open_any(source: Any, vid_stride: int = 1, rgb: bool = False) -> Source:
     return MixedSource(found, vid_stride)
 
 
-def pixels_of(picture: Any, rgb: bool = False) -> list[np.ndarray]:
-    """The images [H, W, 3] uint8 BGR of a Pillow image, an array, or a tensor, which may be a
-    batch.
-    """
-    if isinstance(picture, Tensor):
-        return from_tensor(picture)
-    if isinstance(picture, np.ndarray):
-        return [from_array(picture, rgb)]
-    if hasattr(picture, "convert") and hasattr(
-        picture, "getexif"
-    ):  # Pillow's, without importing it
-        from PIL import ImageOps
+def pixels_of(image: object, rgb: bool = False) -> list[np.ndarray]:
+    """The images [H, W, 3] uint8 BGR of a Pillow image, an array or a tensor.
 
-        if picture.mode.startswith("I;16"):  # convert() would make white of all above 255
-            return [
-                from_array((np.asarray(ImageOps.exif_transpose(picture)) >> 8).astype(np.uint8))
-            ]
-        if picture.mode in ("I", "F"):
-            raise UserError(
-                f"source: the Pillow image has mode {picture.mode}, whose range is not known;"
-                " scale to 0..255 and .convert('L')"
-            )
-        return [
-            np.ascontiguousarray(
-                np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))[..., ::-1]
-            )
-        ]
-    kind = type(picture).__name__
+    A tensor may be a batch. Raises UserError for anything else.
+    """
+    if isinstance(image, Tensor):
+        return from_tensor(image)
+    if isinstance(image, np.ndarray):
+        return [from_array(image, rgb)]
+    if _is_pillow(image):
+        return [_from_pillow(image)]
+    kind = type(image).__name__
     raise UserError(
-        f"source: {kind} is no image; give a path, a Pillow image, an array [H, W, 3] or a tensor"
+        f"source: {kind} is not an image; give a path, a Pillow image, an array [H, W, 3] or a"
+        " tensor"
     )
 
 
-def from_array(picture: np.ndarray, rgb: bool = False) -> np.ndarray:
-    """[H, W], [H, W, 1, 3 or 4] or [3, H, W] uint8 -> [H, W, 3] uint8 BGR; an alpha channel is left
-    away.
+def _is_pillow(image: object) -> TypeGuard[Image.Image]:
+    """Whether an object is an image of Pillow, found out without importing Pillow."""
+    return hasattr(image, "convert") and hasattr(image, "getexif")
+
+
+def _from_pillow(image: Image.Image) -> np.ndarray:
+    """[H, W, 3] uint8 BGR, upright."""
+    from PIL import ImageOps
+
+    if image.mode in ("I", "F"):
+        raise UserError(
+            f"source: the Pillow image has mode {image.mode}, whose range is not known; scale to"
+            " 0..255 and .convert('L')"
+        )
+    upright = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I;16"):  # convert() would make everything above 255 white
+        return from_array((np.asarray(upright) >> 8).astype(np.uint8))
+    return np.ascontiguousarray(np.asarray(upright.convert("RGB"))[..., ::-1])
+
+
+def from_array(image: np.ndarray, rgb: bool = False) -> np.ndarray:
+    """[H, W], [H, W, 1, 3 or 4] or [3, H, W] uint8 -> [H, W, 3] uint8 BGR, without alpha.
+
+    Raises UserError for another type or shape.
     """
-    if picture.dtype != np.uint8:
+    if image.dtype != np.uint8:
         remedy = (
             "multiply by 255 and use .astype('uint8')"
-            if picture.dtype.kind == "f"
+            if image.dtype.kind == "f"
             else "use .astype('uint8')"
         )
+        raise UserError(f"source: the array is {image.dtype}, but uint8 0..255 is needed; {remedy}")
+    if image.ndim == 3 and image.shape[2] not in (1, 3, 4) and image.shape[0] in (1, 3):
+        image = image.transpose(1, 2, 0)
+    if image.ndim == 2:
+        image = image[..., None]
+    if image.ndim != 3 or image.shape[2] not in (1, 3, 4) or not image.size:
         raise UserError(
-            f"source: the array is {picture.dtype}, but uint8 0..255 is needed; {remedy}"
-        )
-    if picture.ndim == 3 and picture.shape[2] not in (1, 3, 4) and picture.shape[0] in (1, 3):
-        picture = picture.transpose(1, 2, 0)
-    if picture.ndim == 2:
-        picture = picture[..., None]
-    if picture.ndim != 3 or picture.shape[2] not in (1, 3, 4) or not picture.size:
-        raise UserError(
-            f"source: the array is {list(picture.shape)}, but [H, W, 3] is needed; pass batches as"
+            f"source: the array is {list(image.shape)}, but [H, W, 3] is needed; pass batches as"
             " a list"
         )
-    colours = np.repeat(picture, 3, 2) if picture.shape[2] == 1 else picture[..., :3]
+    colours = np.repeat(image, 3, 2) if image.shape[2] == 1 else image[..., :3]
     return np.ascontiguousarray(colours[..., ::-1] if rgb else colours)
 
 
 def from_tensor(batch: Tensor) -> list[np.ndarray]:
-    """[B, 3, H, W] or [3, H, W] float RGB in 0..1 -> images [H, W, 3] uint8 BGR, values rounded
-    to 1/255.
+    """[B, 3, H, W] or [3, H, W] float RGB in 0..1 -> B images [H, W, 3] uint8 BGR.
+
+    Raises UserError for another shape, type or range.
     """
     if batch.ndim == 3:
         batch = batch[None]

@@ -1,8 +1,7 @@
-"""Paths and URLs as text: what kind of file they name, how they are printed, what their results are
-called.
+"""Paths and URLs as text: the kind of file that they name, and the names of their results.
 
-From: data/sources/open.py and data/sources/streams.py, which read them. To: Frame.path and
-Frame.name, and so engine/inference/writers.py.
+data/sources/open.py and data/sources/streams.py read them; the names end in Frame.path and
+Frame.name, by which engine/inference/writers.py names files.
 """
 
 from __future__ import annotations
@@ -21,26 +20,28 @@ VIDEO_SUFFIXES = frozenset(
 
 
 def is_url(text: str) -> bool:
+    """Whether the text is a URL rather than a path."""
     return "://" in text
 
 
 def is_video(path: str) -> bool:
+    """Whether the suffix of a path or URL is that of a video."""
     return suffix_of(path) in VIDEO_SUFFIXES
 
 
 def suffix_of(path: str) -> str:
-    """Lower-case suffix with its dot; of a URL that of its path."""
+    """The suffix with its dot, in lower case; for a URL, that of its path."""
     return Path(urlsplit(path).path if is_url(path) else path).suffix.lower()
 
 
-def shown(path: str) -> str:
-    """A path or URL as it may be printed: without user name and password."""
+def hide_password(path: str) -> str:
+    """A path or URL without user name and password, as it may be printed."""
     return re.sub(r"(?<=://)[^/@]*@", "", path)
 
 
 def result_name(path: str) -> str:
-    """Stem for the results of a path or URL, safe as part of a file name."""
-    place = urlsplit(shown(path))
+    """The stem of the results of a path or URL, safe as part of a file name."""
+    place = urlsplit(hide_password(path))
     if is_url(path) and suffix_of(path) not in IMAGE_SUFFIXES | VIDEO_SUFFIXES:
         text = f"{place.netloc}{place.path}"
     else:
@@ -49,11 +50,10 @@ def result_name(path: str) -> str:
 
 
 def result_names(paths: Sequence[str]) -> list[str]:
-    """A name for every path, no two alike on any file system: a second `a` becomes `a2`, then `a3`
-    …
+    """A name for every path, all different on any file system: a second `a` becomes `a2`.
 
-    A name that is a file's own stays with that file; a video `a`, whose frames are named `a_1`,
-    `a_2` …, gives way to images that have such names.
+    A file keeps its own stem even if a numbered name would be the same. A video `a`, whose frames
+    are named `a_1`, `a_2` …, is renamed if there are images of such names.
     """
     stems = [result_name(path) for path in paths]
     own = {stem.casefold() for stem in stems}

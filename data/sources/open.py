@@ -1,8 +1,7 @@
-"""What detect.py looks at: images, videos, folders, globs, lists, cameras, streams, the screen.
+"""The text after --source -> Frames: images, videos, folders, globs, lists and live sources.
 
-From: the text after --source. To: Frames, one image each, in original size, with the name its
-results are to have. Live sources (cameras, streams, the screen) are in data/sources/streams.py.
-Nothing here writes a file that stays.
+A Frame is one image in its original size, with the name of its results. Live sources (cameras,
+streams, the screen) are in data/sources/streams.py.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import glob
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypedDict
 from urllib.parse import urlsplit
 
 from data.image_header import ImageError
@@ -19,10 +18,10 @@ from data.images import decode_image, read_image
 from data.sources.names import (
     IMAGE_SUFFIXES,
     VIDEO_SUFFIXES,
+    hide_password,
     is_url,
     is_video,
     result_names,
-    shown,
     suffix_of,
 )
 from utils.errors import UserError
@@ -34,29 +33,38 @@ if TYPE_CHECKING:
 
 STREAM_SCHEMES = ("rtsp", "rtsps", "rtmp", "http", "https")
 VIDEO_SITES = ("youtube.com", "youtu.be")
-MOST_SHOWN = 100  # validation images that a run without --source looks at
+MOST_SHOWN = 100  # validation images that a run without --source takes
 
 
 class Source(Protocol):
-    """Iterable of Frames. skipped: (path, reason) of what could not be read; close() stops threads
-    and devices.
-    """
+    """An iterable of Frames; skipped holds (path, reason) of what could not be read."""
 
     skipped: list[tuple[str, str]]
 
     @property
-    def items(self) -> int: ...
+    def items(self) -> int:
+        """The number of images, videos or streams."""
 
     def __iter__(self) -> Iterator[Frame]: ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Stop threads and devices."""
+
+
+class FramePlace(TypedDict):
+    """The fields of a Frame that all frames of a file share."""
+
+    path: str
+    name: str
+    item: int
+    items: int
 
 
 @dataclass
 class FileSource:
     """Images and videos, files or URLs, in order.
 
-    What cannot be read is told through warn and skipped.
+    What cannot be read is reported through warn and listed in skipped.
     """
 
     paths: Sequence[str]
@@ -75,14 +83,19 @@ class FileSource:
         for item, (path, name) in enumerate(
             zip(self.paths, result_names(self.paths), strict=True), 1
         ):
-            place = {"path": shown(path), "name": name, "item": item, "items": self.items}
+            place: FramePlace = {
+                "path": hide_password(path),
+                "name": name,
+                "item": item,
+                "items": self.items,
+            }
             yield from self._video(path, place) if is_video(path) else self._image(path, place)
 
     def _skip(self, path: str, reason: str) -> None:
-        self.skipped.append((shown(path), reason))
-        self.warn(f"skipped {shown(path)}: {reason}")
+        self.skipped.append((hide_password(path), reason))
+        self.warn(f"skipped {hide_password(path)}: {reason}")
 
-    def _image(self, path: str, place: dict) -> Iterator[Frame]:
+    def _image(self, path: str, place: FramePlace) -> Iterator[Frame]:
         from data.sources.streams import fetch
 
         try:
@@ -92,7 +105,7 @@ class FileSource:
             return
         yield Frame(image, **place)
 
-    def _video(self, path: str, place: dict) -> Iterator[Frame]:
+    def _video(self, path: str, place: FramePlace) -> Iterator[Frame]:
         import cv2
 
         capture = cv2.VideoCapture(path)
@@ -112,19 +125,28 @@ class FileSource:
             capture.release()
         if not number:
             self._skip(path, "no frame of this video can be decoded")
-        elif number < 0.9 * total - 2:
+        elif number < 0.9 * total - 2:  # containers often promise a frame or two too many
             self.warn(
-                f"{shown(path)}: ends after {number} of {total} frames, it is damaged or cut short"
+                f"{hide_password(path)}: ends after {number} of {total} frames, it is damaged or"
+                " cut short"
             )
 
 
 def open_source(text: str, vid_stride: int = 1, warn: Callable[[str], None] = print) -> Source:
     """Turn --source into frames.
 
-    text: an image, video, folder (its own files), glob (recursive with **), .txt list of such,
-    .streams list, camera number, rtsp/rtmp/http(s) URL, or `screen [n] [left top width height]`.
-    Nothing is read from the network unless text, or the list it names, holds a URL. Raises
-    UserError naming what is missing or not supported.
+    Args:
+        text: An image, video, folder (its own files), glob (recursive with **), .txt list of these,
+            .streams list, camera number, rtsp/rtmp/http(s) URL, or `screen [n] [left top width
+            height]`.
+        vid_stride: Take every vid_stride-th frame of a video or stream.
+        warn: Called with a line for what could not be read.
+
+    Returns:
+        The source. It reads from the network only if text, or the list that it names, holds a URL.
+
+    Raises:
+        UserError: Names what is missing or not supported.
     """
     text = str(text).strip()
     words = text.split()
@@ -146,20 +168,18 @@ def _open_live(
 
     if not places:
         raise UserError(
-            f"--source {origin}: names no stream; write one URL or camera number a line"
+            f"--source {origin}: names no stream; write one URL or camera number per line"
         )
     for place in places:
         if is_url(place):
             _check_url(place)
         elif not place.isdecimal() and not Path(place).is_file():
-            raise UserError(f"--source {origin}: {place} is no URL, camera number or file")
+            raise UserError(f"--source {origin}: {place} is not a URL, camera number or file")
     return LiveSource(places, vid_stride, warn)
 
 
 def _is_media_url(url: str) -> bool:
-    """True if the URL is that of an image or video file, to be read whole; False for an endless
-    stream.
-    """
+    """Whether a URL names an image or video, which is read whole, and not an endless stream."""
     _check_url(url)
     return (
         urlsplit(url).scheme.lower() in ("http", "https")
@@ -173,7 +193,9 @@ def _check_url(url: str) -> None:
     if scheme == "file":
         raise UserError(f"--source {url}: give the plain path, without file://")
     if scheme not in STREAM_SCHEMES or not host:
-        raise UserError(f"--source {shown(url)}: is no URL of {', '.join(STREAM_SCHEMES)}")
+        raise UserError(
+            f"--source {hide_password(url)}: is not a URL of {', '.join(STREAM_SCHEMES)}"
+        )
     if any(host == site or host.endswith("." + site) for site in VIDEO_SITES):
         raise UserError(
             f"--source {url}: is a web page, not a video; save the video with yt-dlp and give its"
@@ -207,19 +229,19 @@ def expand(text: str) -> list[str]:
 
 
 def _media(files: Iterable[str], origin: str) -> list[str]:
-    """Those files that are images or videos by their suffix; UserError if none is."""
+    """The files that are images or videos by their suffix. Raises UserError if none is."""
     known = IMAGE_SUFFIXES | VIDEO_SUFFIXES
     found = [file for file in files if suffix_of(file) in known and Path(file).is_file()]
     if not found:
         raise UserError(
-            f"--source {origin}: holds no image or video; suffixes known are"
+            f"--source {origin}: holds no image or video; known suffixes are"
             f" {' '.join(sorted(known))}"
         )
     return found
 
 
 def _lines(path: Path) -> list[tuple[int, str]]:
-    """Numbered lines of a list, blank ones and `# comments` left out."""
+    """(number, text) of the lines of a list, without blank ones and `# comments`."""
     try:
         rows = path.read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
@@ -236,15 +258,17 @@ def _lines(path: Path) -> list[tuple[int, str]]:
 
 
 def _read_list(path: Path) -> list[str]:
-    """Paths, folders, globs and media URLs, one a line, relative to the working folder or else to
-    the list's own.
+    """The files of a list, which holds a path, folder, glob or media URL per line.
+
+    Relative paths are below the working folder or, if they do not exist there, that of the list.
     """
     found: list[str] = []
     for number, line in _lines(path):
         if is_url(line):
             if not _is_media_url(line):
                 raise UserError(
-                    f"{path}:{number}: {shown(line)} is a stream; list streams in a .streams file"
+                    f"{path}:{number}: {hide_password(line)} is a stream; list streams in a"
+                    " .streams file"
                 )
             found.append(line)
             continue
@@ -255,14 +279,12 @@ def _read_list(path: Path) -> list[str]:
         except UserError as error:
             raise UserError(f"{path}:{number}: {str(error).removeprefix('--source ')}") from None
     if not found:
-        raise UserError(f"--source {path}: is an empty list; write one path a line")
+        raise UserError(f"--source {path}: is an empty list; write one path per line")
     return found
 
 
 def usual_source(data: str) -> FileSource:
-    """What is looked at without --source: validation images of the model's data set, or the
-    folder data/images.
-    """
+    """The source without --source: data/images, or validation images of the model's data set."""
     if (ROOT / "data" / "images").is_dir():
         return FileSource(expand(str(ROOT / "data" / "images")))
     if not data:
@@ -270,6 +292,6 @@ def usual_source(data: str) -> FileSource:
     from data.scanning.load import load_dataset
 
     index = load_dataset(data, "val")
-    shown = [index[number].path for number in range(min(len(index), MOST_SHOWN))]
-    print(f"--source: {len(shown)} of {len(index)} validation images of {data}")
-    return FileSource(shown)
+    paths = [index.path(number) for number in range(min(len(index), MOST_SHOWN))]
+    print(f"--source: {len(paths)} of {len(index)} validation images of {data}")
+    return FileSource(paths)

@@ -1,9 +1,7 @@
-"""Live sources: cameras, network streams, the screen; and the one place that fetches an image by
-its URL.
+"""Live sources: cameras, network streams and the screen; also the download of an image by its URL.
 
-From: places that data/sources/open.py has checked. To: Frames. Each stream has a thread that reads
-all the time and keeps only the newest frame, so that a slow model sees the present and not a
-growing past.
+data/sources/open.py has checked the places. Each stream has a thread that reads all the time and
+keeps only the newest frame, so that a slow model sees the present and not an ever older past.
 """
 
 from __future__ import annotations
@@ -16,52 +14,62 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 
-from data.sources.names import result_names, shown
+from data.sources.names import hide_password, result_names
 from utils.errors import UserError
 from utils.structures import Frame
 
-USUAL_FPS = 30.0  # of a stream that does not tell, or tells nonsense
-ATTEMPTS, PAUSE = 5, 1.0  # to reopen a stream that broke off: how often, and seconds between
+USUAL_FPS = 30.0  # of a stream that gives none, or an impossible one
+ATTEMPTS, PAUSE = 5, 1.0  # to reopen a stream that broke: how often, and seconds in between
 LARGEST_DOWNLOAD = 256 * 2**20  # bytes of an image
-PATIENCE = 20.0  # seconds without an answer
+DOWNLOAD_TIMEOUT = 20.0  # seconds without an answer
 
 
-def _capture(place: str) -> Any:
+class Capture(Protocol):
+    """The part of cv2.VideoCapture that a stream needs."""
+
+    def isOpened(self) -> bool: ...
+
+    def get(self, propId: int, /) -> float: ...
+
+    def grab(self) -> bool: ...
+
+    def retrieve(self) -> tuple[bool, np.ndarray]: ...
+
+    def release(self) -> None: ...
+
+
+def _open_capture(place: str) -> Capture:
     import cv2
 
     return cv2.VideoCapture(int(place) if place.isdecimal() else place)
 
 
 def plausible_fps(fps: float) -> float:
-    """fps itself if a camera can have it, else 30.
-
-    (OpenCV gives 0, NaN, or 90000 where it does not know.)
-    """
+    """fps if a camera can have it, else USUAL_FPS."""
+    # OpenCV gives 0, NaN or 90000 where it does not know.
     return fps if 0.1 <= fps <= 1000 else USUAL_FPS
 
 
 class StreamReader:
     """A thread that keeps the newest frame of one stream.
 
-    newest() gives each frame at most once. A stream that breaks off is opened again a few times; a
+    newest() gives each frame at most once. A stream that breaks is opened again a few times; a
     recording ends. Raises UserError if it cannot be opened at first.
     """
 
-    def __init__(
-        self, place: str, vid_stride: int = 1, opener: Callable[[str], Any] = _capture
-    ) -> None:
+    def __init__(self, place: str, vid_stride: int = 1) -> None:
         import cv2
 
-        self.place, self.vid_stride, self._opener = place, vid_stride, opener
-        self._capture = opener(place)
+        self.place, self.vid_stride = place, vid_stride
+        self._capture = _open_capture(place)
         if not self._capture.isOpened():
             raise UserError(
-                f"--source {shown(place)}: cannot be opened; check its address, and that it is on"
-                " and free"
+                f"--source {hide_password(place)}: cannot be opened; check its address, and that"
+                " it is on and free"
             )
         self.fps = plausible_fps(self._capture.get(cv2.CAP_PROP_FPS))
         is_file = not place.isdecimal() and Path(place).is_file()
@@ -71,16 +79,17 @@ class StreamReader:
         self._stop = threading.Event()
         self.number = 0
         self._thread = threading.Thread(
-            target=self._run, name=f"stream {shown(place)}", daemon=True
+            target=self._run, name=f"stream {hide_password(place)}", daemon=True
         )
         self._thread.start()
 
     @property
     def ended(self) -> bool:
+        """Whether no frame is left and none will come."""
         return not self._thread.is_alive() and self._frame is None
 
     def newest(self, timeout: float = 0.05) -> tuple[np.ndarray, int] | None:
-        """The newest frame and its number, once; None if none came within timeout seconds."""
+        """The newest frame and its number, once, or None if none came within timeout seconds."""
         with self._changed:
             if self._frame is None:
                 self._changed.wait(timeout)
@@ -88,10 +97,9 @@ class StreamReader:
             return None if frame is None else (frame, self.number)
 
     def close(self) -> None:
+        """Stop the thread, which releases the device."""
         self._stop.set()
-        self._thread.join(
-            timeout=3.0
-        )  # a daemon: one stuck in its driver does not hold up the exit
+        self._thread.join(timeout=3.0)  # a daemon stuck in its driver does not delay the exit
 
     def _run(self) -> None:
         grabbed, failures = 0, 0
@@ -101,7 +109,7 @@ class StreamReader:
                 if grabbed % self.vid_stride == 0:
                     self._keep()
                 grabbed += 1
-                if self._is_recording:  # nothing slows it down: play it as a camera would
+                if self._is_recording:  # a file has no pace of its own
                     self._stop.wait(1 / self.fps)
             elif self._is_recording or failures == ATTEMPTS or not self._reopen():
                 break
@@ -119,23 +127,19 @@ class StreamReader:
                 self._changed.notify_all()
 
     def _reopen(self) -> bool:
-        """Wait a little and open the stream anew; False when close() came in between."""
+        """Wait a little and open the stream again; False if close() came in between."""
         self._capture.release()
         if self._stop.wait(PAUSE):
             return False
-        self._capture = self._opener(self.place)
+        self._capture = _open_capture(self.place)
         return True
 
 
 class LiveSource:
-    """Several streams at once, a frame of each in turn, until all have ended or close() is called."""
+    """Several streams at once, a frame of each in turn, until all have ended."""
 
     def __init__(
-        self,
-        places: list[str],
-        vid_stride: int = 1,
-        warn: Callable[[str], None] = print,
-        opener: Callable[[str], Any] = _capture,
+        self, places: list[str], vid_stride: int = 1, warn: Callable[[str], None] = print
     ) -> None:
         self.places, self.warn = places, warn
         self.items = len(places)
@@ -144,7 +148,7 @@ class LiveSource:
         self._readers: list[StreamReader] = []
         try:
             for place in places:
-                self._readers.append(StreamReader(place, vid_stride, opener))
+                self._readers.append(StreamReader(place, vid_stride))
         except UserError:
             self.close()
             raise
@@ -156,23 +160,31 @@ class LiveSource:
                 reader = self._readers[index]
                 found = reader.newest()
                 if found:
-                    yield Frame(found[0], shown(self.places[index]), self._names[index], "stream",
-                                index + 1, self.items, found[1], 0, reader.fps / reader.vid_stride)  # fmt: skip
+                    yield Frame(
+                        found[0],
+                        hide_password(self.places[index]),
+                        self._names[index],
+                        "stream",
+                        item=index + 1,
+                        items=self.items,
+                        number=found[1],
+                        fps=reader.fps / reader.vid_stride,
+                    )
                 elif reader.ended:
-                    self.warn(f"{shown(self.places[index])}: the stream has ended")
+                    self.warn(f"{hide_password(self.places[index])}: the stream has ended")
                     live.remove(index)
 
     def close(self) -> None:
-        """Stop all threads and let the devices go."""
+        """Stop all threads and release their devices."""
         for reader in self._readers:
             reader.close()
 
 
 @dataclass
 class ScreenSource:
-    """The screen, or a part of it, again and again. area: left, top, width, height in pixels."""
+    """The screen again and again, or its area left, top, width, height in pixels."""
 
-    grab: Callable[[dict[str, int]], Any]
+    grab: Callable[[dict[str, int]], object]
     area: dict[str, int]
     release: Callable[[], None]
     items = 1
@@ -195,8 +207,9 @@ class ScreenSource:
 
 
 def open_screen(words: list[str]) -> ScreenSource:
-    """`[n] [left top width height]` -> the screen with that number (0: all together), or an area of
-    it.
+    """The screen that words `[n] [left top width height]` name, or an area of it.
+
+    Screen 0, the default, is all screens together. Raises UserError if there is no such screen.
     """
     if len(words) not in (0, 1, 4, 5) or not all(word.lstrip("-").isdecimal() for word in words):
         raise UserError(
@@ -213,7 +226,7 @@ def open_screen(words: list[str]) -> ScreenSource:
         screens = camera.monitors
     except mss.exception.ScreenShotError as error:
         raise UserError(
-            f"--source screen: cannot be seen from here ({error}); a display is needed"
+            f"--source screen: cannot be captured here ({error}); a display is needed"
         ) from None
     if not 0 <= number < len(screens):
         raise UserError(f"--source screen {number}: there are screens 0 to {len(screens) - 1}")
@@ -221,14 +234,15 @@ def open_screen(words: list[str]) -> ScreenSource:
 
 
 def screen_area(screen: dict[str, int], part: list[int]) -> dict[str, int]:
-    """The part (left, top, width, height, relative to the screen) as mss wants it; the whole screen
-    for [].
+    """The area of a part [left, top, width, height] of a screen, or of the whole screen for [].
+
+    part is relative to the screen, the result to all screens together, as mss expects it.
     """
     if not part:
         return {key: int(screen[key]) for key in ("left", "top", "width", "height")}
     left, top, width, height = part
     if width < 1 or height < 1:
-        raise UserError(f"--source screen: an area of {width} x {height} pixels is none")
+        raise UserError(f"--source screen: an area of {width} x {height} pixels is empty")
     return {
         "left": int(screen["left"]) + left,
         "top": int(screen["top"]) + top,
@@ -238,12 +252,10 @@ def screen_area(screen: dict[str, int], part: list[int]) -> dict[str, int]:
 
 
 def fetch(url: str) -> bytes:
-    """The content of an http(s) URL that the user gave. Raises OSError with a reason: no answer,
-    refused, too large.
-    """
+    """The content of an http(s) URL that the user gave. Raises OSError with the reason."""
     request = urllib.request.Request(url, headers={"User-Agent": "detect.py"})
     try:
-        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+        with urllib.request.urlopen(request, timeout=DOWNLOAD_TIMEOUT) as answer:
             content = answer.read(LARGEST_DOWNLOAD + 1)
     except urllib.error.URLError as error:
         raise OSError(f"cannot be fetched ({error.reason})") from None

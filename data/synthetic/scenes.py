@@ -1,8 +1,8 @@
-"""Scenes of textured shapes at many scales, turned, overlapping, on cluttered ground, filed by
-shapes.py.
+"""Scenes of textured shapes at many scales, turned and overlapping, on cluttered ground.
 
-All of a scene comes from one random stream. A shape's class is its outline alone: colour, texture,
-size, angle and proportions say nothing about it.
+data/synthetic/shapes.py writes them to files. All of a scene comes from one random stream. The
+class of a shape is its outline alone: colour, texture, size, angle and proportions say nothing
+about it.
 """
 
 from __future__ import annotations
@@ -12,24 +12,25 @@ import numpy as np
 CLASSES = ("disc", "ring", "square", "triangle", "star")
 SIDE = 256  # longer side of an image, pixels
 DIAMETERS = (56.0, 150.0)  # smallest and largest shape, pixels
-SHAPES = (4, 7)  # fewest and most shapes in an image
+SHAPE_COUNTS = (4, 7)  # fewest and most shapes in an image
+SHADOW_REACH = 10  # pixels around a shape that its shadow may darken
 MIN_VISIBLE = 0.85  # share of every shape that neither the frame nor later shapes hide
 MAX_OVERLAP = 0.25  # largest IoU of two boxes
 
 
 def draw_scene(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One image [H, W, 3] uint8 BGR, its classes [N] int64 and boxes [N, 4] float32 xyxy around
-    what can be seen.
+    """One image [H, W, 3] uint8 BGR, its classes [N] int64 and boxes [N, 4] float32 xyxy.
+
+    The boxes are around what can be seen of the shapes.
     """
     sides = (SIDE, int(rng.choice([SIDE * 3 // 4, SIDE * 7 // 8, SIDE])))
     height, width = sides if rng.random() < 0.5 else sides[::-1]
     canvas = draw_ground(rng, height, width)
-    owner: np.ndarray = np.full(
-        (height, width), -1, np.int8
-    )  # number of the shape that each pixel shows
+    # The number of the shape that each pixel shows, -1 for the ground.
+    owner: np.ndarray = np.full((height, width), -1, np.int8)
     classes: list[int] = []
     areas: list[float] = []
-    wanted = int(rng.integers(SHAPES[0], SHAPES[1] + 1))
+    wanted = int(rng.integers(SHAPE_COUNTS[0], SHAPE_COUNTS[1] + 1))
     for _ in range(8 * wanted):
         kind = int(rng.integers(len(CLASSES)))
         contours = place_outline(rng, CLASSES[kind], height, width)
@@ -43,9 +44,8 @@ def draw_scene(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.nda
         areas.append(_area(contours))
         if len(classes) == wanted:
             break
-    canvas += rng.standard_normal(canvas.shape, dtype=np.float32) * np.float32(
-        rng.uniform(2, 9)
-    )  # as a sensor does
+    noise = rng.standard_normal(canvas.shape, dtype=np.float32)
+    canvas += noise * np.float32(rng.uniform(2, 9))  # as of a camera's sensor
     return (
         canvas.clip(0, 255).astype(np.uint8),
         np.array(classes),
@@ -64,7 +64,7 @@ def visible_boxes(owner: np.ndarray, count: int) -> np.ndarray:
 
 
 def _is_fair(owner: np.ndarray, areas: list[float]) -> bool:
-    """Whether enough of each shape is seen, and the newest one's box is nobody else's."""
+    """Whether enough of each shape is seen, and the newest box overlaps no other too much."""
     seen = np.bincount(owner[owner >= 0], minlength=len(areas))
     if np.any(seen < MIN_VISIBLE * np.array(areas)):
         return False
@@ -83,7 +83,7 @@ def _area(contours: list[np.ndarray]) -> float:
 
 
 def unit_outline(kind: str, rng: np.random.Generator) -> list[np.ndarray]:
-    """Contours [P, 2] of a shape of radius 1 about the origin; a second contour is a hole."""
+    """Contours [P, 2] of a shape of radius 1 around the origin; a second contour is a hole."""
 
     def corners(count: int, radius: float = 1.0) -> np.ndarray:
         angles = np.arange(count) * 2 * np.pi / count
@@ -101,8 +101,16 @@ def unit_outline(kind: str, rng: np.random.Generator) -> list[np.ndarray]:
 
 
 def place_outline(rng: np.random.Generator, kind: str, height: int, width: int) -> list[np.ndarray]:
-    """The outline in pixels, float32 [P, 2]: stretched a little, turned, scaled and shifted to a
-    random place.
+    """Stretch, turn, scale and shift the outline of a shape at random.
+
+    Args:
+        rng: Gives the draws.
+        kind: One of CLASSES.
+        height: Height of the image, pixels.
+        width: Width of the image, pixels.
+
+    Returns:
+        Contours [P, 2] float32 in pixels; a second contour is a hole.
     """
     diameter = np.exp(rng.uniform(*np.log(DIAMETERS)))
     stretch = np.array([1.0, rng.uniform(0.78, 1.0)])
@@ -117,7 +125,16 @@ def place_outline(rng: np.random.Generator, kind: str, height: int, width: int) 
 
 
 def fill(contours: list[np.ndarray], height: int, width: int) -> np.ndarray:
-    """Anti-aliased mask [height, width] uint8 of the contours, holes left out."""
+    """Draw the mask of a shape.
+
+    Args:
+        contours: Contours [P, 2] in pixels; a second contour is a hole.
+        height: Height of the mask, pixels.
+        width: Width of the mask, pixels.
+
+    Returns:
+        [height, width] uint8, anti-aliased.
+    """
     import cv2
 
     mask = np.zeros((height, width), np.uint8)
@@ -127,14 +144,10 @@ def fill(contours: list[np.ndarray], height: int, width: int) -> np.ndarray:
     return mask
 
 
-def window(
-    contours: list[np.ndarray], size: tuple[int, ...], margin: int = 10
-) -> tuple[slice, slice]:
-    """Rows and columns of an image of this (height, width) that the contours and their shadow can
-    touch.
-    """
-    low = np.floor(contours[0].min(axis=0)).astype(int) - margin
-    high = np.ceil(contours[0].max(axis=0)).astype(int) + margin
+def window(contours: list[np.ndarray], size: tuple[int, ...]) -> tuple[slice, slice]:
+    """Rows and columns of an image of (height, width) that a shape and its shadow can touch."""
+    low = np.floor(contours[0].min(axis=0)).astype(int) - SHADOW_REACH
+    high = np.ceil(contours[0].max(axis=0)).astype(int) + SHADOW_REACH
     return slice(max(low[1], 0), min(high[1], size[0])), slice(
         max(low[0], 0), min(high[0], size[1])
     )
@@ -143,8 +156,13 @@ def window(
 def paint(
     canvas: np.ndarray, mask: np.ndarray, contours: list[np.ndarray], rng: np.random.Generator
 ) -> None:
-    """Lay a textured shape with its shadow over canvas [H, W, 3] float32, in place; mask [H, W]
-    uint8.
+    """Paint a textured shape with its shadow.
+
+    Args:
+        canvas: [H, W, 3] float32, which is written to.
+        mask: [H, W] uint8, the shape.
+        contours: Contours [P, 2] of the shape, pixels.
+        rng: Gives colours and texture.
     """
     import cv2
 
@@ -174,7 +192,16 @@ def paint(
 def draw_pattern(
     rng: np.random.Generator, contour: np.ndarray, part: tuple[slice, slice]
 ) -> np.ndarray:
-    """A texture [h, w] float32 in 0..1 for the window part of an image; its grain suits the shape."""
+    """Draw a texture whose grain suits the size of the shape.
+
+    Args:
+        rng: Gives the draws.
+        contour: [P, 2], the outer contour of the shape, pixels.
+        part: Rows and columns of the window.
+
+    Returns:
+        [h, w] float32 in 0..1, of the window's size.
+    """
     low = contour.min(axis=0)
     span = float((contour.max(axis=0) - low).max())
     y = (np.arange(part[0].start, part[0].stop, dtype=np.float32)[:, None] - low[1]) / span
@@ -182,9 +209,8 @@ def draw_pattern(
     angle = rng.uniform(0, np.pi)
     cosine, sine = np.float32(np.cos(angle)), np.float32(np.sin(angle))
     u, v = cosine * x + sine * y, cosine * y - sine * x
-    waves = np.float32(
-        2 * np.pi * max(2.0, min(float(rng.uniform(2, 6)), span / 7))
-    )  # stripes stay visible
+    # At most one wave in 7 pixels, so that stripes stay visible.
+    waves = np.float32(2 * np.pi * max(2.0, min(float(rng.uniform(2, 6)), span / 7)))
     kind = rng.choice(["plain", "shaded", "stripes", "checks", "dots", "clouds"])
     if kind == "plain":
         return np.full(u.shape, rng.uniform(0, 0.3), np.float32)
@@ -202,8 +228,16 @@ def draw_pattern(
 def clouds(
     rng: np.random.Generator, height: int, width: int, grains: tuple[int, ...]
 ) -> np.ndarray:
-    """Smooth noise [height, width] float32 in 0..1, summed over grains (cells a side), coarse ones
-    weighing more.
+    """Draw smooth noise.
+
+    Args:
+        rng: Gives the noise.
+        height: Height, pixels.
+        width: Width, pixels.
+        grains: Cells a side of each layer; coarse layers weigh more.
+
+    Returns:
+        [height, width] float32 in 0..1.
     """
     import cv2
 
@@ -217,8 +251,15 @@ def clouds(
 
 
 def draw_ground(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-    """A cluttered background [height, width, 3] float32: two clouded colours, a slope of light,
-    strokes and arcs.
+    """Draw a cluttered background of two clouded colours, a slope of light, strokes and arcs.
+
+    Args:
+        rng: Gives the draws.
+        height: Height, pixels.
+        width: Width, pixels.
+
+    Returns:
+        [height, width, 3] float32 BGR, about 0 to 255.
     """
     import cv2
 
@@ -232,7 +273,7 @@ def draw_ground(rng: np.random.Generator, height: int, width: int) -> np.ndarray
         colour = rng.uniform(0, 255, 3).tolist()
         thickness = int(rng.integers(1, 4))
         start = rng.uniform(0, [width, height])
-        if rng.random() < 0.3:  # an open arc, lest every curve be a ring
+        if rng.random() < 0.3:  # an open arc, so that a curve alone does not tell a ring
             axes = rng.integers(6, 50, 2).tolist()
             begin = rng.uniform(0, 360)
             where = (int(start[0]), int(start[1]))

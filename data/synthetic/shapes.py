@@ -1,7 +1,7 @@
-"""The data set that the project makes itself, in seconds, on first use.
+"""The data set that the project draws itself, in seconds, on first use.
 
-Takes a seed; has data/synthetic/scenes.py draw, and writes images and YOLO labels below one
-folder, which data/index.py then reads like any other data set.
+data/synthetic/scenes.py draws; this writes images and YOLO labels below one folder, which
+data/scanning reads like any other data set.
 """
 
 from __future__ import annotations
@@ -23,24 +23,35 @@ from data.synthetic.scenes import (
     DIAMETERS,
     MAX_OVERLAP,
     MIN_VISIBLE,
-    SHAPES,
+    SHAPE_COUNTS,
     SIDE,
     draw_scene,
 )
 from utils.errors import UserError
 from utils.seeds import stream
 
-VERSION = 3  # raise it whenever the images change, so that older folders are made again
+SHAPES_VERSION = 3  # raise it whenever the images change, so that older folders are replaced
 MANIFEST = "manifest.json"
 ABANDONED_S = 600  # a temporary folder of this age belongs to a run that was killed
 
 
 def generate(root: Path, seed: int = 0, train: int = 400, val: int = 80) -> Path:
-    """Make the data set in root unless it is there already; return root.
+    """Make the data set, unless it exists already.
 
-    It is made in a temporary folder beside root and renamed at the end, so that root is never half
-    a data set. Raises UserError when the disk refuses, or when root holds files that did not come
-    from here.
+    It is made in a temporary folder beside root and renamed at the end, so that root never holds
+    half a data set.
+
+    Args:
+        root: The folder of the data set.
+        seed: Seed of all scenes.
+        train: Images to train on.
+        val: Images to validate on.
+
+    Returns:
+        root.
+
+    Raises:
+        UserError: The disk refuses, or root holds files that this function did not write.
     """
     root = Path(root)
     manifest = _manifest(seed, train, val)
@@ -65,17 +76,17 @@ def generate(root: Path, seed: int = 0, train: int = 400, val: int = 80) -> Path
 
 
 def _manifest(seed: int, train: int, val: int) -> dict[str, Any]:
-    """What the data set is a function of, and the hash of it."""
+    """All that the data set depends on, and its hash."""
     content = {
         "generator": "shapes",
-        "version": VERSION,
+        "version": SHAPES_VERSION,
         "seed": seed,
         "train": train,
         "val": val,
         "classes": CLASSES,
         "side": SIDE,
         "diameters": DIAMETERS,
-        "shapes": SHAPES,
+        "shapes": SHAPE_COUNTS,
         "visible": MIN_VISIBLE,
         "overlap": MAX_OVERLAP,
     }
@@ -83,7 +94,7 @@ def _manifest(seed: int, train: int, val: int) -> dict[str, Any]:
 
 
 def _read_manifest(root: Path) -> dict[str, Any]:
-    """The manifest in root, or {} if there is none that can be read."""
+    """The manifest in root, or {} if none can be read."""
     try:
         content = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -92,7 +103,7 @@ def _read_manifest(root: Path) -> dict[str, Any]:
 
 
 def _is_current(root: Path, manifest: dict[str, Any]) -> bool:
-    """Whether root holds the wanted data set, every file of it."""
+    """Whether root holds the data set of this manifest, with every file."""
     if _read_manifest(root).get("digest") != manifest["digest"]:
         return False
     folders = [
@@ -106,7 +117,7 @@ def _is_current(root: Path, manifest: dict[str, Any]) -> bool:
 
 
 def _refuse_foreign(root: Path) -> None:
-    """Raise UserError if root holds anything that may be somebody's own work."""
+    """Raise UserError if root holds anything that a user may have put there."""
     ours = _read_manifest(root).get("generator") == "shapes"
     empty = root.is_dir() and not any(root.iterdir())
     if root.exists() and not ours and not empty:
@@ -117,17 +128,17 @@ def _refuse_foreign(root: Path) -> None:
 
 
 def _sweep(root: Path) -> None:
-    """Remove what killed runs left beside root, sparing a run that is at work now."""
+    """Remove the temporary folders of runs that were killed, but not of one that is still busy."""
     for leftover in root.parent.glob(f".{root.name}.tmp-*"):
-        with contextlib.suppress(FileNotFoundError):  # a rival has swept it
+        with contextlib.suppress(FileNotFoundError):  # another process was faster
             if time.time() - leftover.stat().st_mtime > ABANDONED_S:
                 shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _install(temporary: Path, root: Path, manifest: dict[str, Any]) -> None:
-    """Rename the finished folder to root; an older one goes aside first.
+    """Rename the finished folder to root, in place of an older one.
 
-    A rival that was faster is left in place.
+    If another process has made the same data set in the meantime, that one stays.
     """
     if root.exists() and not _is_current(root, manifest):
         aside = root.with_name(f".{root.name}.tmp-{os.getpid()}-old")
@@ -155,23 +166,29 @@ def _write_all(folder: Path, manifest: dict[str, Any]) -> None:
             label_rows(classes, boxes, image.shape[:2])
         )
 
-    with ThreadPoolExecutor(
-        max_workers=min(os.cpu_count() or 1, 8)
-    ) as pool:  # OpenCV and numpy release the lock
+    # Threads are enough, since OpenCV and numpy release the interpreter's lock.
+    with ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, 8)) as pool:
         list(pool.map(write, names))
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
 
 
 def encode(image: np.ndarray) -> bytes:
-    """[H, W, 3] uint8 BGR as the bytes of a JPEG file."""
+    """The content of a JPEG file of an image [H, W, 3] uint8 BGR."""
     import cv2
 
     return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes()
 
 
 def label_rows(classes: np.ndarray, boxes: np.ndarray, size: tuple[int, ...]) -> str:
-    """YOLO label text: class, centre x, y, width, height, as shares of the image; boxes [N, 4]
-    xyxy pixels.
+    """The YOLO label file of an image.
+
+    Args:
+        classes: [N] int.
+        boxes: [N, 4] xyxy, pixels.
+        size: (height, width) of the image, pixels.
+
+    Returns:
+        A row of class, centre x, y, width and height per box, in shares of the image's sides.
     """
     scale = np.array([size[1], size[0], size[1], size[0]])
     rows = (

@@ -1,4 +1,4 @@
-"""A headless Chromium by way of its debugging pipe: no further package, no port."""
+"""A headless Chromium driven through its debugging pipe, without a package or a port."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FLAGS = (
 
 
 class Browser:
-    """One tab. events: everything that the browser told of its own accord, as (method, parameters)."""
+    """One tab. `events` has everything that the browser sent unasked, as (method, parameters)."""
 
     def __init__(self, writer: int, reader: int) -> None:
         self.writer, self.reader = writer, reader
@@ -58,13 +58,13 @@ class Browser:
     def read(self) -> dict[str, Any]:
         while b"\0" not in self.rest:
             more = os.read(self.reader, 1 << 16)
-            assert more, "the browser went away"
+            assert more, "the browser has ended"
             self.rest += more
         message, _, self.rest = self.rest.partition(b"\0")
         return json.loads(message)
 
     def open(self, url: str, width: int = 1200, theme: str = "light") -> None:
-        """Show a page in a window of that width, in a theme, and wait until it is loaded."""
+        """Show a page in a window of that width and a theme, and wait until it is loaded."""
         is_phone = width < 700
         self.call(
             "Emulation.setDeviceMetricsOverride",
@@ -92,22 +92,25 @@ class Browser:
         return result["result"].get("value")
 
     def requests(self) -> list[str]:
-        """Addresses that the page asked for, those blocked by its own policy among them."""
+        """Addresses that the page requested, also those that its own policy blocked."""
         urls = [
-            told["request"]["url"]
-            for method, told in self.events
+            event["request"]["url"]
+            for method, event in self.events
             if method == "Network.requestWillBeSent"
         ]
         return [url for url in urls if not url.startswith("data:")]
 
     def complaints(self) -> list[str]:
-        """What a console would show as errors or warnings."""
-        found = [str(told) for method, told in self.events if method == "Runtime.exceptionThrown"]
-        found += [told["entry"]["text"] for method, told in self.events
-                  if method == "Log.entryAdded" and told["entry"]["level"] in ("error", "warning")]  # fmt: skip
+        """Errors and warnings of the console."""
+        found = [str(event) for method, event in self.events if method == "Runtime.exceptionThrown"]
+        found += [
+            event["entry"]["text"]
+            for method, event in self.events
+            if method == "Log.entryAdded" and event["entry"]["level"] in ("error", "warning")
+        ]
         return found + [
-            str(told["args"])
-            for method, told in self.events
+            str(event["args"])
+            for method, event in self.events
             if method == "Runtime.consoleAPICalled"
         ]
 
@@ -121,12 +124,13 @@ class Browser:
 
 @contextmanager
 def browser(folder: Path) -> Iterator[Browser]:
-    """A browser with a profile of its own in the folder, which ends with the block."""
+    """A browser with its own profile in the folder. It ends with the block."""
     read_there, write_here = os.pipe()
     read_here, write_there = os.pipe()
 
     def place() -> None:
-        """Chromium reads from 3 and writes to 4, neither of which the second pipe's end can be."""
+        """Move the pipes to 3 and 4, where Chromium reads and writes."""
+        # The ends of the second pipe were opened later, so neither of them can be 3 or 4.
         os.dup2(read_there, 3)
         os.dup2(write_there, 4)
 

@@ -1,4 +1,4 @@
-"""A study small enough for a test, and one whose cells only pretend to train."""
+"""A small study, and one whose cells only pretend to train."""
 
 from __future__ import annotations
 
@@ -41,8 +41,9 @@ def make_config(material: dict[str, Any], tmp_path: Path) -> Callable[..., Study
 
 @pytest.fixture
 def pretend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Let cells run standin.py; called with what it is to do: fail=[folder names], seconds=of an
-    epoch.
+    """Let cells run standin.py instead of train.py.
+
+    The fixture is called with what it shall do: fail=[folder names], seconds=of an epoch.
     """
     monkeypatch.setattr(job, "TRAIN", Path(__file__).with_name("standin.py"))
     monkeypatch.setattr(engines, "PROCESS_POLL", 0.01)

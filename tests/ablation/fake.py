@@ -1,4 +1,4 @@
-"""Made-up studies with known effects: what ablate.py would hand to the report, without a training."""
+"""Made-up studies with known effects, as ablate.py would pass them to the report."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from ablation.config import AA_SEEDS, StudyConfig
 from ablation.results import CellResult, Costs, StudyResult
 from ablation.statistics.scores import noise
-from ablation.statistics.verdicts import compare
+from ablation.statistics.verdicts import compare_arms
 from ablation.study import AA, PLAIN, Arm
 
 CLASSES = ("red", "white", "platelet")
@@ -22,14 +22,18 @@ EPOCHS = 20
 def make_cell(
     arm: str, seed: int, score: float, classes: tuple[str, ...] = CLASSES, **metrics: Any
 ) -> CellResult:
-    """A finished cell whose curve rises to score (a share)."""
+    """A finished cell whose curve rises to a score in 0..1."""
     draw = np.random.default_rng([seed, len(arm), sum(map(ord, arm))])
     rise = score * (1 - np.exp(-np.arange(1, EPOCHS + 1) / 4))
     curve = [
-        {"epoch": epoch, "train/box_loss": 0.1 / (epoch + 1), "val/box_loss": 0.12 / (epoch + 1),
-         "metrics/mAP_0.5:0.95": max(0.0, rise[epoch] + draw.normal(0, 0.004))}
+        {
+            "epoch": epoch,
+            "train/box_loss": 0.1 / (epoch + 1),
+            "val/box_loss": 0.12 / (epoch + 1),
+            "metrics/mAP_0.5:0.95": max(0.0, rise[epoch] + draw.normal(0, 0.004)),
+        }
         for epoch in range(EPOCHS)
-    ]  # fmt: skip
+    ]
     rows = [
         {
             "class_id": number,
@@ -67,10 +71,13 @@ def make_cell(
 def make_study(
     effects: Mapping[str, float], seeds: int = 5, sd: float = 0.003, **changes: Any
 ) -> StudyResult:
-    """A study of arms with true effects in shares, an A/A arm among them, and noise of sd on every
-    score.
+    """A study with known effects, and with an A/A arm.
 
-    changes: fields of the StudyResult.
+    Args:
+        effects: true difference of each arm, in 0..1.
+        seeds: of each arm.
+        sd: standard deviation of the noise of every score.
+        changes: other fields of the StudyResult.
     """
     draw = np.random.default_rng(0)
     blocks = draw.normal(0.45, 0.01, seeds)
@@ -111,7 +118,7 @@ def make_study(
         arms,
         cells,
         {},
-        compare(scores, PLAIN, controls=[AA]),
+        compare_arms(scores, PLAIN, controls=[AA]),
         noise(scores, PLAIN, [AA]),
         costs,
         {

@@ -1,11 +1,10 @@
-"""A program for test_cluster.py: a Ray cluster of two nodes on this machine runs a study, and one
-node is lost.
+"""A program for test_cluster.py: a study on a Ray cluster that loses one of its two nodes.
 
     python tests/ablation/lost_node.py PROJECT FLAGS…
 
-Runs ablate.py's main with --engine ray; as soon as a cell runs on the second node, that node is
-killed. Prints "lost" with the number of cells that were running. It is a program of its own since
-Ray stays in a process.
+It runs ablate.py's main with --engine ray. As soon as a cell runs on the second node, that node is
+killed, and "lost" is printed with the number of cells that were running. It is a separate program
+because Ray cannot be removed from a process.
 """
 
 from __future__ import annotations

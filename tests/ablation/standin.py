@@ -1,9 +1,8 @@
-"""Stands for train.py in tests of who runs the cells: the same files in the same order within a
-second, no training.
+"""A stand-in for train.py in tests of the engines: the same files in the same order, no training.
 
-A program of its own, since it is started as a child. What it does is in `behaviour.json` beside
-STUDY: {"fail": names of cells' folders, "seconds": of an epoch}. It tells `trace`, a file there,
-when it starts, and if it is not alone.
+It is a separate program because it is started as a child. What it does is in `behaviour.json`
+beside STUDY: {"fail": names of cells' folders, "seconds": of an epoch}. It writes into `trace`, a
+file there, when it starts, and whether another one works on the same cell.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ def flags_of(argv: list[str]) -> dict[str, str]:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether it still computes; a zombie does not."""
+    """Whether a process still runs. A zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except OSError:

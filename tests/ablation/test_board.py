@@ -1,4 +1,4 @@
-"""What a running study tells."""
+"""What a running study prints."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def test_plain_arms_and_arms_without_cells_have_no_causes() -> None:
 
 
 def test_explained_from_a_checkpoint(material: dict[str, Any], tmp_path: Path) -> None:
-    """SE that passes nothing: it is found on the file itself, with what follows from it."""
+    """SE with closed gates: the clues come from the checkpoint itself."""
     save_model(constant_se(-1e4), tmp_path / "weights" / "best.pt", material["data"])
     own = [dataclasses.replace(cell, folder=tmp_path) for cell in changed().values()]
     sentences = explain_arm(ARM, [*PLAIN_CELLS.values(), *own], None)

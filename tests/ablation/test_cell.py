@@ -1,6 +1,4 @@
-"""A cell's process: what it becomes, that it is alone in its folder, that it does not outlive who
-started it.
-"""
+"""A cell's process: it becomes train.py, is alone in its folder, and ends with its parent."""
 
 from __future__ import annotations
 
@@ -38,7 +36,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "cell"
 
 
-def test_what_is_there_decides_how_it_goes_on(folder):
+def test_the_folder_decides_how_a_cell_continues(folder):
     assert choose_flags(folder, ["--seed", "1"]) == ["--seed", "1"]
     (folder / "weights" / "last.pt").touch()
     assert choose_flags(folder, ["--seed", "1"]) == [
@@ -55,7 +53,7 @@ def test_it_becomes_the_program(folder):
     assert process.returncode == 7
 
 
-def test_a_second_one_waits_for_the_first_and_then_finds_it_done(folder):
+def test_a_second_process_waits_for_the_first_and_finds_the_cell_done(folder):
     mark = folder / "metrics.json"
     first = start(
         folder, f"import time; print('in', flush=True); time.sleep(0.5); open({str(mark)!r}, 'w')"
@@ -67,16 +65,19 @@ def test_a_second_one_waits_for_the_first_and_then_finds_it_done(folder):
     assert (second.returncode, first.wait(), mark.is_file()) == (0, 0, True)
 
 
-def test_it_does_not_start_for_a_parent_that_is_gone(folder):
+def test_it_does_not_start_when_its_parent_has_ended(folder):
     process = start(folder, "print('orphan')", parent=1)
     assert process.communicate()[0] == "process 1, which started this run, has ended\n"
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's signal at a parent's death")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="needs the kernel's signal at the end of a parent"
+)
 def test_it_ends_with_its_parent(folder):
     code = f"""
 import os, subprocess, sys
-subprocess.Popen([sys.executable, {str(CELL)!r}, {str(folder)!r}, str(os.getpid()), {str(folder / "sleep.py")!r}, "x"])
+command = [{str(CELL)!r}, {str(folder)!r}, str(os.getpid()), {str(folder / "sleep.py")!r}, "x"]
+subprocess.Popen([sys.executable, *command])
 import time; time.sleep(60)
 """
     (folder / "sleep.py").write_text(
@@ -89,5 +90,5 @@ import time; time.sleep(60)
     parent.wait()
     end = time.monotonic() + 10
     while Path(f"/proc/{child}/cmdline").exists() and Path(f"/proc/{child}/cmdline").read_bytes():
-        assert time.monotonic() < end, "the child goes on"
+        assert time.monotonic() < end, "the child still runs"
         time.sleep(0.01)

@@ -23,12 +23,12 @@ from ablation.clues import (
     of_parts,
     of_transfer,
 )
-from ablation.gates import Gate, Health
+from ablation.gates import GateStats, Health
 from ablation.results import CellResult
 from tests.ablation.fake import make_cell
 from tests.ablation.test_gates import constant_se, save_model, with_attention
 
-CALM = Gate("row", "SE", 0.9, 0.1, 0.0, 0.0, None)
+CALM = GateStats("row", "SE", 0.9, 0.1, 0.0, 0.0, None)
 PLAIN_CELLS = {seed: make_cell("plain", seed, 0.4) for seed in range(5)}
 
 
@@ -139,12 +139,13 @@ def test_transfer_is_counted_on_the_cells_own_graph(
     save_model(constant_se(0.0), tmp_path / "cell" / "weights" / "best.pt", material["data"])
     module: Any = ModuleType("models.weights.transfer")
     module.transfer = lambda model, checkpoint: SimpleNamespace(
-        copied=len(set(model.state_dict()) & set(checkpoint.state)), total=len(model.state_dict()))  # fmt: skip
+        copied=len(set(model.state_dict()) & set(checkpoint.state)), total=len(model.state_dict())
+    )
     monkeypatch.setitem(sys.modules, "models.weights.transfer", module)
     cell = dataclasses.replace(PLAIN_CELLS[0], folder=tmp_path / "cell")
     copied, total = clues.count_transferred(cell, str(weights), cell)
     assert 0 < copied < total
     torch.save(
         torch.load(weights, weights_only=True)["state"], tmp_path / "bare.pt"
-    )  # as other programs have them
+    )  # as other programs write them
     assert clues.count_transferred(cell, str(tmp_path / "bare.pt"), cell)[0] > 0

@@ -1,4 +1,4 @@
-"""Cells on a Ray cluster: what comes back from a node, and a study that loses one of its two nodes."""
+"""Cells on a Ray cluster: what a node returns, and a study that loses one of two nodes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ablation.study import make_arms, make_cells
 SLOT = Slot("cpu", 0, {"OMP_NUM_THREADS": "1"})
 
 
-def test_a_cell_that_ran_elsewhere_is_whole_here(make_config, pretend, tmp_path):
+def test_a_cell_of_another_node_is_complete_here(make_config, pretend, tmp_path):
     config = make_config(seeds=1)
     there, here = (make_cells(config, make_arms(config))[0] for _ in range(2))
     status, reason, files = run_cell(make_job(config, there, SLOT))
@@ -34,7 +34,7 @@ def test_a_cell_that_ran_elsewhere_is_whole_here(make_config, pretend, tmp_path)
     assert (here.folder / "metrics.json").stat().st_mtime_ns == kept
 
 
-def test_a_cell_that_fails_elsewhere_says_why(make_config, pretend):
+def test_a_failed_cell_of_another_node_says_why(make_config, pretend):
     pretend(fail=["plain_seed0"])
     config = make_config(seeds=1)
     status, reason, files = run_cell(

@@ -24,8 +24,8 @@ from tests.tiny import GRAPH
 ARMS = [Arm(PLAIN, (), "", 0), Arm(AA, (), "", 1000), Arm("SE@neck", ("SE@neck",), "paper", 0)]
 
 
-def graph_of(config: StudyConfig, arm: Arm) -> dict[str, Any]:
-    """GRAPH, with SE in place of SimAM if the arm wants it."""
+def tiny_graph(config: StudyConfig, arm: Arm) -> dict[str, Any]:
+    """GRAPH, with SE instead of SimAM if the arm has attention."""
     graph: dict[str, Any] = copy.deepcopy(GRAPH)
     if arm.attention:
         graph["backbone"][4][2] = "SE"
@@ -34,7 +34,7 @@ def graph_of(config: StudyConfig, arm: Arm) -> dict[str, Any]:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> list[nn.Module]:
-    """Passes are not timed, but noted, and take 1 ms for each of their number."""
+    """Record the passes instead of timing them. The n-th one takes n milliseconds."""
     passes: list[nn.Module] = []
 
     def time_once(model: nn.Module, x: torch.Tensor) -> float:
@@ -42,13 +42,13 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[nn.Module]:
         return len(passes) / 1000
 
     monkeypatch.setattr(costs, "time_once", time_once)
-    monkeypatch.setattr(costs, "arm_graph", graph_of)
-    monkeypatch.setattr(costs, "TIMING_SECONDS", 0.0)
+    monkeypatch.setattr(costs, "arm_graph", tiny_graph)
+    monkeypatch.setattr(costs, "GROUP_SECONDS", 0.0)
     return passes
 
 
 def test_networks_take_turns_and_ratios_are_of_one_round(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine that gets slower and slower makes later rounds longer, but not the ratio."""
+    """A machine that slows down makes later rounds longer, but does not change the ratio."""
     order: list[str] = []
     networks: dict[str, Any] = {name: object() for name in "abc"}
     names = {id(network): name for name, network in networks.items()}
@@ -66,10 +66,10 @@ def test_networks_take_turns_and_ratios_are_of_one_round(monkeypatch: pytest.Mon
     assert found["a"][0] == 1000 * 2.0**3  # median of 2, 4, 8, 16, 32
 
 
-def test_what_is_counted() -> None:
+def test_counted_costs() -> None:
     found, model = count_graph(GRAPH, 64), DetectionModel(GRAPH)
     assert found.parameters == sum(parameter.numel() for parameter in model.parameters())
-    more = count_graph(graph_of(StudyConfig(attention=("SE",)), ARMS[2]), 64)
+    more = count_graph(tiny_graph(StudyConfig(attention=("SE",)), ARMS[2]), 64)
     assert more.parameters > found.parameters
     assert 0 < found.gflops < more.gflops
     assert more.megabytes_moved != found.megabytes_moved
@@ -92,7 +92,7 @@ def test_measured_once_for_a_study(
     assert len(quick) > count
 
 
-def test_a_damaged_file_is_measured_anew(
+def test_a_damaged_file_is_measured_again(
     make_config: Callable[..., StudyConfig], quick: list[nn.Module], tmp_path: Path
 ) -> None:
     kept = tmp_path / "costs.json"
@@ -101,7 +101,7 @@ def test_a_damaged_file_is_measured_anew(
     assert len(costs.read_kept(kept)) == 2
 
 
-def test_all_arms_are_timed_though_few_fit_at_once(
+def test_all_arms_are_timed_when_few_fit_at_once(
     make_config: Callable[..., StudyConfig], quick: list[nn.Module], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(costs, "GROUP_SIZE", 1)

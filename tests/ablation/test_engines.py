@@ -1,7 +1,4 @@
-"""Cells run to their end whatever happens: failures, signals, SIGKILL.
-
-They only pretend to train (standin.py).
-"""
+"""Cells run to their end in spite of failures, signals and SIGKILL. They only pretend to train."""
 
 from __future__ import annotations
 
@@ -58,7 +55,7 @@ def test_all_cells_run_once_and_none_again(make_config, pretend, tmp_path, capsy
     assert len(trace(tmp_path)) == len(cells)
 
 
-def test_a_failed_cell_does_not_stop_the_rest_and_is_tried_once_more(
+def test_a_failed_cell_does_not_stop_the_others_and_is_tried_once_more(
     make_config, pretend, tmp_path, capsys
 ):
     pretend(fail=["A-A_seed1000"])
@@ -75,7 +72,7 @@ def test_a_failed_cell_does_not_stop_the_rest_and_is_tried_once_more(
     assert trace(tmp_path) == before
 
 
-def test_a_failed_cell_that_is_mended_counts(make_config, pretend, tmp_path):
+def test_a_cell_that_succeeds_at_last_counts(make_config, pretend, tmp_path):
     pretend(fail=["plain_seed1"])
     run(make_config(slots=1))
     pretend()
@@ -143,8 +140,8 @@ def test_killed_at_any_moment_and_started_again_it_ends_the_same(
         process.kill()
         process.join()
     assert outcome(run(config)) == undisturbed
-    told = Counter(line.rpartition(" ")[0] for line in trace(tmp_path))
-    assert not [line for line in told if line.startswith("DOUBLED")]
+    seen = Counter(line.rpartition(" ")[0] for line in trace(tmp_path))
+    assert not [line for line in seen if line.startswith("DOUBLED")]
     assert {state(cell) for cell in cells} == {"done"}
 
 
@@ -178,8 +175,11 @@ def test_what_a_cell_leaves_after_the_last_failure_is_kept(make_config, pretend)
     pretend(fail=["plain_seed0"])
     cell = run(make_config(seeds=1, slots=1))[0]
     assert read_json(cell.folder / "failed.json") == {
-        "reason": "exit status 1: RuntimeError: the sky fell", "status": 1, "attempts": 1,
-        "log": str(cell.folder / "train.log")}  # fmt: skip
+        "reason": "exit status 1: RuntimeError: the sky fell",
+        "status": 1,
+        "attempts": 1,
+        "log": str(cell.folder / "train.log"),
+    }
     assert json.loads((cell.folder / "weights" / "last.pt").read_text())["done"] == [0]
 
 

@@ -1,4 +1,4 @@
-"""How long a study would take: measured through train.py's loop, added up over cells and slots."""
+"""How long a study would take: measured in train.py's loop, summed over cells and slots."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from ablation.study import make_arms, make_cells
 from engine.training.logbook import Timing
 
 
-def test_the_first_batches_are_forgotten_and_some_more_are_enough():
+def test_the_first_batches_do_not_count_and_a_few_are_enough():
     timing = Timing()
     stop = Countdown(timing, warm_up=2, measured=3)
-    said = []
+    statuses = []
     for _ in range(5):
         timing.seconds["forward"] += 1.0
         timing.images += 4
-        said.append(stop.status)
-    assert said == [0, 0, 0, 0, 1]
+        statuses.append(stop.status)
+    assert statuses == [0, 0, 0, 0, 1]
     assert (timing.seconds["forward"], timing.images) == (3.0, 12)
 
 

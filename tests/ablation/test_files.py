@@ -1,4 +1,4 @@
-"""What a finished cell's files may hold, and that anything else is one line that names the file."""
+"""What a finished cell's files may hold. Anything else is an error that names the file."""
 
 from __future__ import annotations
 

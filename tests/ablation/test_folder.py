@@ -33,7 +33,7 @@ def start(config):
     return open_study(config)
 
 
-def test_the_same_settings_go_on_and_others_are_refused(make_config):
+def test_the_same_settings_continue_and_others_are_refused(make_config):
     first = start(make_config())
     assert start(make_config(slots=1, workers=4, engine="ray", cores_per_cell=2)) == first
     assert load_yaml(make_config().folder / "study.yaml")["settings"]["epochs"] == 2
@@ -54,7 +54,7 @@ def test_more_seeds_may_be_added_and_the_report_says_so(make_config):
         start(make_config(seeds=3))
 
 
-def test_baseline_seeds_are_not_taken_away_either(make_config):
+def test_baseline_seeds_are_not_removed_either(make_config):
     start(make_config(seeds=2))
     grown = start(make_config(seeds=2, baseline_seeds=4))
     assert "2 then 4: raised after a look" in provenance(make_config(), grown, [])["baseline_seeds"]
@@ -104,7 +104,7 @@ def test_other_data_are_refused(make_config, material, tmp_path):
         start(make_config(data=str(own / "data.yaml")))
 
 
-def test_other_code_is_told_and_noted(make_config, monkeypatch, capsys):
+def test_other_code_is_reported_and_noted(make_config, monkeypatch, capsys):
     first = start(make_config())
     monkeypatch.setattr(study_folder, "hash_code", lambda: "another")
     changed = start(make_config())

@@ -1,4 +1,4 @@
-"""What trained attention does: factors, saturation, gradients, on modules whose answers are known."""
+"""Factors, saturation and gradients of attention, on modules with known answers."""
 
 from __future__ import annotations
 
@@ -40,9 +40,7 @@ def with_attention(name: str, **arguments: Any) -> DetectionModel:
 
 
 def constant_se(value: float) -> DetectionModel:
-    """SE whose last layer has this weight everywhere: 0 gives gates of a half, much below 0 gates
-    of nothing.
-    """
+    """SE whose last layer has one weight everywhere: 0 makes gates of 0.5, -1e4 closes them."""
     model = with_attention("SE")
     (module,) = attention_of(model).values()
     last = [layer for layer in module.modules() if isinstance(layer, nn.Linear)][-1]
@@ -82,16 +80,17 @@ def test_a_constant_gate_and_its_gradient(material: dict[str, Any], tmp_path: Pa
 def test_without_attention_there_is_nothing_to_measure(
     material: dict[str, Any], tmp_path: Path
 ) -> None:
+    backbone: Any = GRAPH["backbone"]
     graph = {
         **GRAPH,
-        "backbone": [row for row in GRAPH["backbone"] if row[2] != "SimAM"],  # type: ignore[attr-defined]
+        "backbone": [row for row in backbone if row[2] != "SimAM"],
         "head": [[[3, 4], 1, "Detect", ["nc", "anchors"]]],
     }
     model = DetectionModel(graph, names=["bright", "dark"])
     assert measure_attention(save_model(model, tmp_path / "best.pt", material["data"])) is None
 
 
-def test_an_identity_start_tells_its_alpha(material: dict[str, Any], tmp_path: Path) -> None:
+def test_the_alpha_of_an_identity_start_is_found(material: dict[str, Any], tmp_path: Path) -> None:
     found = measure_attention(
         save_model(with_attention("SE", init="identity"), tmp_path / "best.pt", material["data"])
     )
@@ -104,12 +103,15 @@ def known(*values: float) -> torch.Tensor:
     return torch.tensor(values).repeat(100)
 
 
-@pytest.mark.parametrize(("values", "low", "high"), [
-    ((0.01, 0.5, 0.5, 0.99), 0.25, 0.25),
-    ((1.02, 1.5, 1.98, 1.99), 0.25, 0.5),
-    ((-0.5, 0.5, 0.7, 0.9), None, None),
-    ((0.2, 3.0, 0.5, 0.5), None, None),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("values", "low", "high"),
+    [
+        ((0.01, 0.5, 0.5, 0.99), 0.25, 0.25),
+        ((1.02, 1.5, 1.98, 1.99), 0.25, 0.5),
+        ((-0.5, 0.5, 0.7, 0.9), None, None),
+        ((0.2, 3.0, 0.5, 0.5), None, None),
+    ],
+)
 def test_saturation_by_the_gates_range(
     values: tuple[float, ...], low: float | None, high: float | None
 ) -> None:
@@ -118,14 +120,14 @@ def test_saturation_by_the_gates_range(
     assert gate.mean == pytest.approx(sum(values) / 4)
 
 
-def test_ratios_leave_small_inputs_out() -> None:
+def test_ratios_skip_small_inputs() -> None:
     x = torch.tensor([1.0, -2.0, 1e-6, 1.0])
     assert ratios(x, torch.tensor([0.5, -1.0, 7.0, 0.25])).tolist() == [0.5, 0.5, 0.25]
     assert len(ratios(x, x[:2])) == 0
     assert len(ratios(torch.ones(1, 8, 200, 200), torch.ones(1, 8, 200, 200))) == 20_000
 
 
-def test_watching_ends() -> None:
+def test_hooks_are_removed() -> None:
     module = build_attention("SE", 8)
     with record_ratios({"se": module}) as seen:
         module(torch.ones(1, 8, 4, 4))

@@ -1,6 +1,4 @@
-"""What can be wrong is refused before anything trains; what a cell is given; that arms of a seed
-are pairs.
-"""
+"""Wrong settings are refused before anything trains, and the arms of a seed are pairs."""
 
 from __future__ import annotations
 
@@ -36,7 +34,7 @@ def test_one_graph_under_two_names_is_refused(make_config):
         check_arms(config, make_arms(config))
 
 
-def test_figures_left_out_are_those_that_train_py_would_choose(make_config, material, tmp_path):
+def test_missing_values_are_those_that_train_py_would_choose(make_config, material, tmp_path):
     assert fill_in(make_config(epochs=0, imgsz=0, batch_size=0)).epochs == 100
     data = tmp_path / "data.yaml"
     data.write_text(
@@ -87,7 +85,7 @@ def test_an_automatic_batch_size_would_differ_between_arms(make_config, material
         fill_in(make_config(data=str(data), batch_size=0))
 
 
-def test_cells_are_given_flags_that_train_py_reads_back(make_config):
+def test_train_py_reads_the_flags_of_a_cell(make_config):
     config = fill_in(make_config(attention=("SE:reduction=8",), at=("index 2",), train="--cos-lr"))
     cell = make_cells(config, make_arms(config))[-1]
     flags = cell_flags(config, cell, Slot("cpu", 3))
@@ -125,14 +123,17 @@ def test_every_arm_is_built_at_the_start(make_config):
     pytest.importorskip("models.graph.sites")
     good = make_config(attention=("SimAM", "SE:reduction=4"), at=("index 2",))
     check_arms(good, make_arms(good))
-    for attention, at, message in (("SimMA", "index 2", "SimMA: no such attention module"),
-                                   ("SE:depth=3", "index 2", "depth"), ("SE", "index 99", "index 99")):  # fmt: skip
+    for attention, at, message in (
+        ("SimMA", "index 2", "SimMA: no such attention module"),
+        ("SE:depth=3", "index 2", "depth"),
+        ("SE", "index 99", "index 99"),
+    ):
         config = make_config(attention=(attention,), at=(at,))
         with pytest.raises(UserError, match=message):
             check_arms(config, make_arms(config))
 
 
-def test_a_plain_graph_that_cannot_be_built_is_refused(make_config, tmp_path):
+def test_a_baseline_that_cannot_be_built_is_refused(make_config, tmp_path):
     (tmp_path / "graph.yaml").write_text("backbone: 3\n")
     config = make_config(cfg=str(tmp_path / "graph.yaml"))
     with pytest.raises(UserError, match=r"graph.yaml"):
@@ -165,7 +166,7 @@ def test_slots_have_a_gpu_each(make_config, monkeypatch):
 
 
 def prepared(config, cell, changes=None):
-    """The run that train.py would make of a cell's flags, and its first batches."""
+    """Initial weights and the batches of two epochs, as train.py has them for a cell's flags."""
     run = plan(read_flags(TrainConfig, cell_flags(config, cell, Slot("cpu", 0)), ""))
     weights = {key: value.clone() for key, value in run.state.model.state_dict().items()}
     run.setup.loaders[0].set_epoch(0, 0)
@@ -175,9 +176,7 @@ def prepared(config, cell, changes=None):
 
 
 def test_arms_of_a_seed_are_pairs(make_config, capsys):
-    """Bit-equal initial weights wherever a layer is shared, the same pixels and boxes in the same
-    order.
-    """
+    """Shared layers start with bit-equal weights, and images and boxes are equal and in order."""
     pytest.importorskip("models.graph.sites")
     config = fill_in(make_config(attention=("GAM",), at=("index 2",), seeds=1))
     plain, control, gam = (prepared(config, cell) for cell in make_cells(config, make_arms(config)))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ablation.statistics.exact import holm
-from ablation.statistics.verdicts import compare
+from ablation.statistics.verdicts import compare_arms
 from benchmarks.ablation_calibration import MAKERS, TABLE_HEADERS, markdown_rows
 from benchmarks.ablation_methods import METHODS, guarded, step_down, t_tail
 from benchmarks.ablation_simulation import (
@@ -34,7 +34,7 @@ def test_the_benchmark_judges_as_the_command_does(change):
     study = {"none": study, "lost": lose_runs(study, rng), "extra": more_baseline(study, 2)}[change]
     signs = {"helps": 1, "hurts": -1, "no evidence": 0}
     expected = [
-        [signs[verdict.verdict] for verdict in compare(as_scores(one), "0")] for one in study
+        [signs[verdict.verdict] for verdict in compare_arms(as_scores(one), "0")] for one in study
     ]
     assert np.array_equal(guarded(study), expected)
     assert {-1, 0, 1} == set(np.unique(expected))
@@ -94,8 +94,6 @@ def test_the_printed_number_of_seeds_has_its_power():
 @pytest.mark.parametrize("arms", [1, 6, 25])
 @pytest.mark.parametrize("seeds", [3, 4, 5, 8])
 def test_false_helps_at_most_five_per_cent(kind, arms, seeds):
-    """10,000 draws, as docs/ablation.md reports them; 0.4 points are two standard errors of a share
-    of 5 %.
-    """
+    """10,000 draws as in docs/ablation.md. 0.4 points are two standard errors of a 5 % share."""
     study = simulate(kind, (10_000, 1 + arms, seeds), stream("figure", kind, arms, seeds))
     assert false_shares(guarded(study))[0] < 5.4

@@ -1,4 +1,4 @@
-"""The throughput benchmark counts the right epochs, whatever program it watches."""
+"""The throughput benchmark counts the right epochs of any program."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from utils.files import ROOT, load_yaml
 
 PROGRAM = """
 import pathlib, sys, time
-folder = pathlib.Path(sys.argv[sys.argv.index("--project") + 1]) / sys.argv[sys.argv.index("--name") + 1]
+project, name = (sys.argv[sys.argv.index(flag) + 1] for flag in ("--project", "--name"))
+folder = pathlib.Path(project) / name
 folder.mkdir(parents=True)
 for epoch, seconds in enumerate([0.6, 0.2, 0.2, 0.5]):
     time.sleep(seconds)
@@ -91,8 +92,13 @@ def test_the_copy_of_the_data_set_is_what_yolov5_reads(benchmark, tmp_path, monk
     assert count == 3
     assert load_yaml(file)["names"] == list("abcde")
     for number in range(3):
-        rows = [(tmp_path / place).read_text().split() for place in (
-            f"made/labels/train/{number:05}.txt", f"copy/labels/train/{number:06}.txt")]  # fmt: skip
+        rows = [
+            (tmp_path / place).read_text().split()
+            for place in (
+                f"made/labels/train/{number:05}.txt",
+                f"copy/labels/train/{number:06}.txt",
+            )
+        ]
         assert [float(word) for word in rows[1]] == pytest.approx(
             [float(word) for word in rows[0]], abs=2e-6
         )

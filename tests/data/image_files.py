@@ -26,7 +26,7 @@ UNLABELLED = (0, 4, 8)
 
 
 def write_images(folder: Path) -> DatasetIndex:
-    """Write 00.png … 09.png into folder; boxes go through six decimals as they do in label files."""
+    """Write 00.png … 09.png into folder; boxes are rounded to six decimals, as in label files."""
     samples = []
     for number, (height, width) in enumerate(SIZES):
         rng = np.random.Generator(np.random.PCG64(800 + number))

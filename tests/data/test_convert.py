@@ -29,8 +29,8 @@ def _voc_set(root: Path) -> Path:
     for number in range(3):
         cv2.imwrite(str(root / "JPEGImages" / f"p{number}.jpg"), np.full((47, 61, 3), 80, np.uint8))
         objects = "".join(
-            f"<object><name>{name}</name><bndbox><xmin>{3 + number}</xmin><ymin>5</ymin><xmax>{right}</xmax>"
-            "<ymax>33</ymax></bndbox></object>"
+            f"<object><name>{name}</name><bndbox><xmin>{3 + number}</xmin><ymin>5</ymin>"
+            f"<xmax>{right}</xmax><ymax>33</ymax></bndbox></object>"
             for name, right in (("wolf", 20), ("elk", 70))
         )
         (root / "Annotations" / f"p{number}.xml").write_text(f"<annotation>{objects}</annotation>")
@@ -110,6 +110,8 @@ def test_it_never_overwrites_unasked(tmp_path: Path) -> None:
         (["--out", "x"], "give exactly one"),
         (["--source", "a", "--data", "b", "--out", "x"], "give exactly one"),
         (["--source", "a"], "--out: give the folder"),
+        (["--source", "a", "--format", "yolo", "--out", "x"], "--format yolo: --source cannot be"),
+        (["--source", "a.json", "--format", "voc", "--out", "x"], "is not a folder with Annot"),
         (
             ["--source", "nowhere", "--out", "x"],
             "is not a COCO .json file or a folder with Annotations/",

@@ -1,4 +1,4 @@
-"""Items: YOLOv5's rect batches to the pixel, and items that depend on (seed, epoch, index) alone."""
+"""Items: YOLOv5's rect batches to the pixel, and items that depend on their key only."""
 
 import gzip
 import hashlib

@@ -110,9 +110,13 @@ def test_each_wrong_file_is_named_and_the_rest_goes_on(
     report = load_dataset(yaml, "train").report
     seen = [(Path(entry.file).name, entry.row, entry.action) for entry in report.entries]
     assert sorted(seen) == [
-        ("b.png", 2, LEFT_OUT), ("c.txt", 2, DROPPED), ("d.png", 0, LEFT_OUT), ("e.txt", 1, KEPT_AS_IS),
-        ("empty.jpg", 0, LEFT_OUT), ("film.gif", 0, LEFT_OUT),
-    ]  # fmt: skip
+        ("b.png", 2, LEFT_OUT),
+        ("c.txt", 2, DROPPED),
+        ("d.png", 0, LEFT_OUT),
+        ("e.txt", 1, KEPT_AS_IS),
+        ("empty.jpg", 0, LEFT_OUT),
+        ("film.gif", 0, LEFT_OUT),
+    ]
     assert report.corrupt == 3
     assert report.rows_dropped == 1
     table = report.table()

@@ -18,7 +18,8 @@ from tests.data.image_files import write_images
 from data.dataset import DatasetSettings
 from data.loader import build_loader
 index = write_images(Path({folder!r}))
-loader = build_loader(index, DatasetSettings(64, augment=True, batch_size=1), workers=2, shuffle=True)
+settings = DatasetSettings(64, augment=True, batch_size=1)
+loader = build_loader(index, settings, workers=2, shuffle=True)
 try:
     for epoch in range(10**6):
         loader.set_epoch(epoch)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from models.attention.fast._blocks import image_runs
+from models.attention.fast._blocks import image_runs, like
 from models.attention.fast._context import Context
 
 
@@ -33,7 +33,8 @@ def fast_shuffle_attention(
     Returns:
         A map of the shape, type and memory layout of x.
     """
-    return _Shuffle.apply(x, eps, scale, slope, shift)
+    # Some releases of PyTorch refuse to normalise a view that has gaps, so x gets a dense layout.
+    return _Shuffle.apply(like(x, x), eps, scale, slope, shift)
 
 
 class _Shuffle(torch.autograd.Function):

@@ -12,9 +12,16 @@ from ablation.report.summary import make_lines
 from tests.ablation.fake import make_study
 
 
-@pytest.mark.parametrize(("value", "form", "text"), [
-    (-0.004, "+.2f", "0.00"), (0.0, "+.1f", "0.0"), (-1.25, "+.2f", "−1.25"), (12345, ",d", "12,345"), (0, "d", "0")
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("value", "form", "text"),
+    [
+        (-0.004, "+.2f", "0.00"),
+        (0.0, "+.1f", "0.0"),
+        (-1.25, "+.2f", "−1.25"),
+        (12345, ",d", "12,345"),
+        (0, "d", "0"),
+    ],
+)
 def test_numbers(value: float, form: str, text: str) -> None:
     assert signed(value, form) == text
 

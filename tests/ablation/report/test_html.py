@@ -1,6 +1,4 @@
-"""report.html in a real browser: it renders, asks nobody for anything, sorts, and runs nothing that
-a user named.
-"""
+"""report.html in a real browser: it renders and sorts, and it requests and runs nothing else."""
 
 from __future__ import annotations
 
@@ -14,11 +12,14 @@ from tests.ablation.fake import make_study
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not CHROMIUM.exists(), reason="no Chromium")]
 NASTY = "<script>document.title='run'</script><img src=http://example.com/x.png>@neck"
-COLUMN = """[...document.querySelectorAll("h2")].find(head => head.textContent === "All figures").nextElementSibling
+COLUMN = """[...document.querySelectorAll("h2")]
+    .find(head => head.textContent === "All figures").nextElementSibling
     .querySelector("tbody").innerText.split("\\n").map(row => row.split("\\t")[%d])"""
-CLICK = """[...document.querySelectorAll("table.sortable th button")].find(head => head.textContent === %r).click()"""
+CLICK = """[...document.querySelectorAll("table.sortable th button")]
+    .find(head => head.textContent === %r).click()"""
 
-HEIGHT = """[...document.querySelectorAll(".sticky tbody th")].find(head => head.innerText === %r).clientHeight"""
+HEIGHT = """[...document.querySelectorAll(".sticky tbody th")]
+    .find(head => head.innerText === %r).clientHeight"""
 SIZE = """text => { const scale = text.getScreenCTM();
     return parseFloat(getComputedStyle(text).fontSize) * Math.hypot(scale.a, scale.b) }"""
 
@@ -82,8 +83,8 @@ def test_the_test_would_see_a_request(tmp_path: Path) -> None:
         assert len(tab.complaints()) >= 2
 
 
-def test_the_policy_stops_what_got_in(tmp_path: Path) -> None:
-    """Were something not escaped, it would neither run nor be fetched."""
+def test_the_policy_blocks_injected_content(tmp_path: Path) -> None:
+    """Even what is not escaped neither runs nor is fetched."""
     write_report(make_study({"SimAM@neck": 0.0}), tmp_path / "study")
     page = tmp_path / "study" / "report.html"
     text = page.read_text()

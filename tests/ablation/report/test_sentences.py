@@ -18,15 +18,26 @@ def mixed() -> StudyResult:
     return make_study(effects, failed={"CBAM@neck seed 4": "out of memory <3 GiB>"})
 
 
-@pytest.mark.parametrize(("effects", "seeds", "said"), [
-    ({f"M{number}@neck": 0.0 for number in range(3)}, 5, "Of 3 arms 3 show no evidence either way."),
-    ({"SimAM@neck": 0.02}, 2, "The arm has too few seeds for a verdict."),
-    ({"SimAM@neck": 0.02}, 5, "The arm helps."),
-    ({"SimAM@neck": -0.02, "SE@neck": -0.02}, 5, "Of 2 arms 2 hurt."),
-    ({}, 5, "Only the baseline was trained, also under other seeds: none of 1 control stands out."),
-])  # fmt: skip
-def test_overview(effects: dict[str, float], seeds: int, said: str) -> None:
-    assert overview(make_lines(make_study(effects, seeds)), 0) == said
+@pytest.mark.parametrize(
+    ("effects", "seeds", "text"),
+    [
+        (
+            dict.fromkeys(("A@neck", "B@neck", "C@neck"), 0.0),
+            5,
+            "Of 3 arms 3 show no evidence either way.",
+        ),
+        ({"SimAM@neck": 0.02}, 2, "The arm has too few seeds for a verdict."),
+        ({"SimAM@neck": 0.02}, 5, "The arm helps."),
+        ({"SimAM@neck": -0.02, "SE@neck": -0.02}, 5, "Of 2 arms 2 hurt."),
+        (
+            {},
+            5,
+            "Only the baseline was trained, also under other seeds: none of 1 control stands out.",
+        ),
+    ],
+)
+def test_overview(effects: dict[str, float], seeds: int, text: str) -> None:
+    assert overview(make_lines(make_study(effects, seeds)), 0) == text
 
 
 def test_a_control_that_helps_is_a_warning(mixed: StudyResult) -> None:
@@ -41,8 +52,8 @@ def test_a_control_that_helps_is_a_warning(mixed: StudyResult) -> None:
 
 
 def test_failed_runs_are_counted_beside_their_arm(mixed: StudyResult) -> None:
-    said = {line.name: sentence(line, 0.005) for line in make_lines(mixed)}
-    assert [name for name, text in said.items() if "(1 run failed)" in text] == ["CBAM@neck"]
+    sentences = {line.name: sentence(line, 0.005) for line in make_lines(mixed)}
+    assert [name for name, text in sentences.items() if "(1 run failed)" in text] == ["CBAM@neck"]
     lost = make_study(
         {"SE@neck": 0.0},
         failed={f"SE@neck seed {seed}": "no memory" for seed in range(5)},
@@ -54,9 +65,9 @@ def test_failed_runs_are_counted_beside_their_arm(mixed: StudyResult) -> None:
 
 def test_one_seed_promises_a_verdict_and_no_power() -> None:
     line = make_lines(make_study({"SimAM@neck": 0.02}, seeds=1))[1]
-    said = sentence(line, 0.005)
-    assert "points over 1 seed, at" in said
-    assert said.endswith("2 more seeds are the least for a verdict")
+    text = sentence(line, 0.005)
+    assert "points over 1 seed, at" in text
+    assert text.endswith("2 more seeds are the least for a verdict")
 
 
 def test_no_number_beyond_the_search_is_promised(mixed: StudyResult) -> None:
@@ -65,5 +76,5 @@ def test_no_number_beyond_the_search_is_promised(mixed: StudyResult) -> None:
     )
     assert line.verdict is not None
     noisy = dataclasses.replace(line.verdict, further_seeds=200 - line.verdict.seeds)
-    said = sentence(dataclasses.replace(line, name="SE@neck", verdict=noisy), 0.005)
-    assert said.endswith("showing a difference of 0.5 takes more than 200 seeds")
+    text = sentence(dataclasses.replace(line, name="SE@neck", verdict=noisy), 0.005)
+    assert text.endswith("showing a difference of 0.5 takes more than 200 seeds")

@@ -1,6 +1,4 @@
-"""From cells to figures: pairs, curves, time to a target, dominated arms, differences of classes
-and sizes.
-"""
+"""From cells to figures: pairs, curves, time to a target, dominated arms, parts."""
 
 from __future__ import annotations
 
@@ -37,7 +35,9 @@ def test_difference_is_of_pairs() -> None:
     assert found.error == pytest.approx(0.05)
     assert not found.stands_out  # two pairs never do
     assert mean_difference([(None, 0.1)]) is None
-    assert mean_difference([(0.2, 0.1), (0.21, 0.1), (0.19, 0.1)]).stands_out  # type: ignore[union-attr]
+    three = mean_difference([(0.2, 0.1), (0.21, 0.1), (0.19, 0.1)])
+    assert three is not None
+    assert three.stands_out
 
 
 def test_sizes_and_classes() -> None:
@@ -51,7 +51,7 @@ def test_sizes_and_classes() -> None:
     assert by_class(own, plain)["a"].mean == pytest.approx(0.1, abs=0.01)
 
 
-def test_curves_go_as_far_as_all_seeds() -> None:
+def test_curves_end_with_the_shortest_seed() -> None:
     cells = {seed: make_cell("plain", seed, 0.4) for seed in range(2)}
     cells[1] = dataclasses.replace(cells[1], curve=cells[1].curve[:7])
     assert curves(cells).shape == (2, 7)
@@ -91,10 +91,12 @@ def test_dominated() -> None:
     assert find_dominated(points) == {"as good and slower", "worse"}
 
 
-def test_lines_begin_with_plain_then_the_best_and_luck_of_the_control_dominates_nobody() -> None:
+def test_the_baseline_comes_first_and_a_lucky_control_dominates_nobody() -> None:
     study = make_study({"SE@neck": 0.0, "CBAM@neck": 0.03, "GAM@neck": -0.03})
-    lucky = [dataclasses.replace(verdict, difference=0.9) if verdict.arm == "A/A" else verdict
-             for verdict in study.verdicts]  # fmt: skip
+    lucky = [
+        dataclasses.replace(verdict, difference=0.9) if verdict.arm == "A/A" else verdict
+        for verdict in study.verdicts
+    ]
     lines = make_lines(dataclasses.replace(study, verdicts=lucky))
     assert [line.name for line in lines] == ["plain", "A/A", "CBAM@neck", "SE@neck", "GAM@neck"]
     assert [line.is_dominated for line in lines[:3]] == [False] * 3

@@ -1,4 +1,4 @@
-"""The report's tables: their words and numbers, and how each format wants them."""
+"""The report's tables in each format."""
 
 from __future__ import annotations
 
@@ -24,8 +24,10 @@ def test_markdown_and_latex_are_escaped() -> None:
         make_study({"<script>alert(1)</script>@neck": 0.02, 'x $y^2$ & _{a}%@"neck"': 0.0})
     )
     assert r"&lt;script&gt;alert\(1\)&lt;/script&gt;@neck" in markdown_table(lines)
-    assert all(row.count(" | ") == markdown_table(lines).splitlines()[0].count(" | ")
-               for row in markdown_table(lines).splitlines()[2:])  # fmt: skip
+    assert all(
+        row.count(" | ") == markdown_table(lines).splitlines()[0].count(" | ")
+        for row in markdown_table(lines).splitlines()[2:]
+    )
     text = latex_table(lines)
     assert r"x \$y\textasciicircum{}2\$ \& \_\{a\}\%@''neck''" in text
     counts = {len(re.findall(r"(?<!\\)&", row)) for row in text.splitlines() if row.endswith(r"\\")}

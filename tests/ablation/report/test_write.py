@@ -1,5 +1,5 @@
-"""The report of made-up studies: right whatever came out, the same bytes each time, nothing in it
-that could run.
+"""The report of made-up studies: correct for any result, reproducible, and without anything that
+could run.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ VOID = {"meta", "link", "br", "hr", "img", "input"}
 
 
 class Reader(HTMLParser):
-    """Elements of a page as (tag, attributes, text), and whether all are closed in order."""
+    """The elements of a page as (tag, attributes, text). Asserts that they are closed in order."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -75,9 +75,19 @@ def nasty() -> StudyResult:
         {NASTY: 0.02, 'x $y^2$ & _{a}%@"neck"': 0.0},
         causes={NASTY: ["<img src=x onerror=alert(2)>"]},
     )
-    cells = [dataclasses.replace(cell, metrics={**cell.metrics, "classes": [
-        {"class_id": 0, "name": "<b>red</b>", "ap": 0.4}, {"class_id": 1, "name": "白", "ap": 0.3}]})
-        for cell in study.cells]  # fmt: skip
+    cells = [
+        dataclasses.replace(
+            cell,
+            metrics={
+                **cell.metrics,
+                "classes": [
+                    {"class_id": 0, "name": "<b>red</b>", "ap": 0.4},
+                    {"class_id": 1, "name": "白", "ap": 0.3},
+                ],
+            },
+        )
+        for cell in study.cells
+    ]
     config = dataclasses.replace(study.config, data="<i>data</i>.yaml", cfg='a"b.yaml')
     return dataclasses.replace(
         study, cells=cells, config=config, provenance={"command": "x </pre><script>"}
@@ -88,8 +98,12 @@ def test_verdicts_come_first_and_say_what_happened(mixed_page: str) -> None:
     page = mixed_page
     assert "Of 3 arms 1 helps, 1 hurts, 1 shows no evidence either way. 1 run failed." in page
     items = re.findall(r'<li class="(\w+)"><b>([^<]+)</b> (\w+)', page)
-    assert items == [("helps", "CBAM@neck", "helps"), ("none", "SimAM@neck", "shows"),
-                     ("hurts", "GAM:rate=8@backbone.P5", "hurts"), ("none", "A/A", "shows")]  # fmt: skip
+    assert items == [
+        ("helps", "CBAM@neck", "helps"),
+        ("none", "SimAM@neck", "shows"),
+        ("hurts", "GAM:rate=8@backbone.P5", "hurts"),
+        ("none", "A/A", "shows"),
+    ]
     assert page.index("<h2>Verdicts") < page.index("<svg") < page.index("<h2>All figures")
     assert "as it should be" in page
     assert "out of memory &lt;3 GiB&gt;" in page
@@ -104,7 +118,7 @@ def test_a_corrected_difference_is_not_called_a_mean(mixed_page: str) -> None:
     )  # an arm's number stays with it in the legend
 
 
-def test_a_study_of_which_nothing_was_finished() -> None:
+def test_a_study_without_finished_runs() -> None:
     study = make_study({"SimAM@neck": 0.0})
     failed = {f"SimAM@neck seed {seed}": "no" for seed in range(5)}
     bare = dataclasses.replace(
@@ -127,7 +141,7 @@ def test_an_arm_without_any_figures(mixed: StudyResult) -> None:
     assert not re.search(r"\bnan\b", render(study) + tables.markdown_table(make_lines(study)))
 
 
-def test_the_page_is_whole_and_asks_for_nothing(mixed_page: str) -> None:
+def test_the_page_is_complete_and_requests_nothing(mixed_page: str) -> None:
     page, reader = mixed_page, Reader(mixed_page)
     assert reader.open == []
     for tag, attributes, _ in reader.found:
@@ -174,10 +188,14 @@ def test_files_are_the_same_bytes_each_time(
 
 
 def test_forest_shows_intervals_where_they_are(mixed: StudyResult) -> None:
-    """Interval ends come out of the drawing by the ticks' scale."""
+    """The scale of the ticks turns positions back into points."""
     svg = charts.forest(make_lines(mixed), 0.005, is_narrow=False)
-    ticks = [(float(x), float(text.replace("−", "-"))) for x, text in
-             re.findall(r'text-anchor: middle[^>]* x="([\d.]+)"[^>]*>(−?[\d.]+)</text>', svg)]  # fmt: skip
+    ticks = [
+        (float(x), float(text.replace("−", "-")))
+        for x, text in re.findall(
+            r'text-anchor: middle[^>]* x="([\d.]+)"[^>]*>(−?[\d.]+)</text>', svg
+        )
+    ]
     (x0, v0), (x1, v1) = ticks[0], ticks[-1]
     drawn = {
         round(v0 + (float(x) - x0) * (v1 - v0) / (x1 - x0), 2)
@@ -216,7 +234,7 @@ def test_charts_of_25_arms() -> None:
     )
 
 
-def test_columns_that_nobody_fills_are_left_out(mixed: StudyResult) -> None:
+def test_empty_columns_are_not_shown(mixed: StudyResult) -> None:
     bare = make_lines(dataclasses.replace(mixed, costs={}))
     names = [column.name for column in columns.filled(bare)]
     assert "difference" in names

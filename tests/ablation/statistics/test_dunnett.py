@@ -1,6 +1,4 @@
-"""Dunnett's distribution against published tables, Student's t and simulation; contrasts against
-least squares.
-"""
+"""Dunnett's test against published tables, Student's t, simulation and least squares."""
 
 from __future__ import annotations
 
@@ -105,7 +103,7 @@ def test_complete_studies_have_plain_mean_differences():
     assert found.family == 4
 
 
-def test_a_stack_of_studies_is_each_of_them():
+def test_many_studies_at_once_are_each_of_them():
     stack = np.stack([holed(), stream("other").normal(0, 1, (5, 6))])
     together, apart = contrasts(stack), [contrasts(one) for one in stack]
     for name in ("pairs", "difference", "variance", "error", "family", "df"):
@@ -115,9 +113,7 @@ def test_a_stack_of_studies_is_each_of_them():
 
 
 def test_extra_baseline_seeds_correct_luck_with_the_error_they_claim():
-    """Without common noise of the seeds half of the baseline's luck is known from a second set;
-    error says so.
-    """
+    """Without common noise of the seeds, a second set reveals half of the baseline's luck."""
     scores = stream("extra").normal(0, 1, (4000, 9, 10))
     scores[:, 1:, 5:] = np.nan
     found = contrasts(scores)
@@ -125,7 +121,7 @@ def test_extra_baseline_seeds_correct_luck_with_the_error_they_claim():
     assert errors.std() == pytest.approx(math.sqrt(1.5 / 5), rel=0.04)  # 2 / 5 without
     assert (
         errors.std() < np.sqrt((found.error**2).mean()) < 1.2 * errors.std()
-    )  # the guard errs on one side
+    )  # the guard only raises the error
     common = scores + 5 * stream("common").normal(0, 1, (4000, 1, 10))
     assert contrasts(common).difference.std() == pytest.approx(
         math.sqrt(2 / 5), rel=0.04

@@ -1,6 +1,4 @@
-"""Verdicts on studies whose answer is known, exact tests against enumeration, and input that makes
-no sense.
-"""
+"""Verdicts and planning on studies with known answers, and input that is refused."""
 
 from __future__ import annotations
 
@@ -11,7 +9,7 @@ import pytest
 
 from ablation.statistics.planning import baseline_seeds, futile
 from ablation.statistics.scores import noise
-from ablation.statistics.verdicts import compare
+from ablation.statistics.verdicts import compare_arms
 from utils.errors import UserError
 from utils.seeds import stream
 
@@ -19,7 +17,7 @@ from utils.seeds import stream
 def study(
     arms: int = 3, seeds: int = 5, sd: float = 0.002, **effects: float
 ) -> dict[str, dict[int, float]]:
-    """plain, a0, a1 …: 0.4 plus what the seed does, plus noise, plus the effects by name."""
+    """Scores of plain, a0, a1 …: 0.4 plus the seed's effect, noise, and the effects by name."""
     rng = stream("study", arms, seeds)
     common = rng.normal(0, 0.004, seeds)
     names = ["plain", *(f"a{place}" for place in range(arms))]
@@ -33,7 +31,7 @@ def study(
 
 
 def by_arm(*args, **options):
-    return {verdict.arm: verdict for verdict in compare(*args, **options)}
+    return {verdict.arm: verdict for verdict in compare_arms(*args, **options)}
 
 
 def test_verdicts_follow_the_intervals_and_p():
@@ -52,12 +50,12 @@ def test_verdicts_follow_the_intervals_and_p():
 
 
 def test_one_arm_is_the_paired_t_test():
-    """By hand: differences 1 2 3 4 5 hundredths, t = 3 / sqrt(2.5 / 5) = 4.243, 4 df, p = 0.0132."""
+    """By hand: differences of 1..5 hundredths, t = 3 / sqrt(2.5 / 5) = 4.243, 4 df, p = 0.0132."""
     scores = {
         "plain": dict.fromkeys(range(5), 0.3),
         "x": {seed: 0.3 + 0.01 * (seed + 1) for seed in range(5)},
     }
-    (verdict,) = compare(scores, "plain")
+    (verdict,) = compare_arms(scores, "plain")
     assert verdict.difference == pytest.approx(0.03)
     assert verdict.p == pytest.approx(0.01324, abs=1e-5)
     assert verdict.low == pytest.approx(0.03 - 2.776445 * 0.01 * math.sqrt(0.5), abs=1e-7)
@@ -80,7 +78,7 @@ def test_a_noisy_arm_has_a_wider_interval_than_a_quiet_one():
 
 
 def test_two_seeds_never_say_helps():
-    verdict, *_ = compare(study(6, seeds=2, sd=1e-5, a0=0.2), "plain")
+    verdict, *_ = compare_arms(study(6, seeds=2, sd=1e-5, a0=0.2), "plain")
     assert verdict.low > 0
     assert verdict.verdict == "no evidence"
     assert verdict.further_seeds >= 1
@@ -97,7 +95,7 @@ def test_an_arm_with_failed_runs_keeps_its_other_pairs():
     assert found["a1"].verdict == "helps"
 
 
-def test_an_arm_that_shares_no_seed_because_cells_failed_is_no_control():
+def test_an_arm_that_shares_no_seed_because_cells_failed_is_not_a_control():
     scores = study(2)
     scores["a0"] = {4: 0.9}
     del scores["plain"][4]
@@ -124,14 +122,14 @@ def test_an_arm_without_pairs_has_no_interval(seeds):
 def test_a_baseline_without_runs_gives_no_evidence():
     scores = study(2)
     scores["plain"] = {}
-    assert {verdict.verdict for verdict in compare(scores, "plain")} == {"no evidence"}
-    assert compare({"plain": {0: 0.1}}, "plain") == []
+    assert {verdict.verdict for verdict in compare_arms(scores, "plain")} == {"no evidence"}
+    assert compare_arms({"plain": {0: 0.1}}, "plain") == []
 
 
 def test_scores_that_do_not_vary_are_no_evidence():
     for gain in (0.0, 0.1):
         scores = {"plain": dict.fromkeys(range(4), 0.3), "x": dict.fromkeys(range(4), 0.3 + gain)}
-        (verdict,) = compare(scores, "plain")
+        (verdict,) = compare_arms(scores, "plain")
         assert verdict.verdict == "no evidence"
         assert "do not vary" in verdict.note
         assert math.isnan(verdict.p)
@@ -139,12 +137,9 @@ def test_scores_that_do_not_vary_are_no_evidence():
 
 
 def test_controls_are_a_family_of_their_own():
-    """A/A: other seeds.
-
-    It widens no interval of the others, and one among them gets a single arm's interval.
-    """
+    """A control widens no interval of the other arms, and gets the interval of a single arm."""
     scores = study(3)
-    alone = compare(scores, "plain")
+    alone = compare_arms(scores, "plain")
     rng = stream("control")
     scores["A/A"] = {seed: 0.4 + rng.normal(0, 0.004) for seed in range(1000, 1005)}
     found = by_arm(scores, "plain", controls=["A/A"])
@@ -157,9 +152,9 @@ def test_controls_are_a_family_of_their_own():
     assert found["A/A"].note.startswith("a control")
 
 
-def test_a_correction_by_further_baseline_seeds_is_told():
+def test_a_correction_by_further_baseline_seeds_is_noted():
     scores = study(2)
-    assert all("other seeds" not in verdict.note for verdict in compare(scores, "plain"))
+    assert all("other seeds" not in verdict.note for verdict in compare_arms(scores, "plain"))
     scores["plain"] |= dict.fromkeys(range(5, 10), 0.39)
     for arm, verdict in by_arm(scores, "plain").items():
         pairs = 100 * np.mean([scores[arm][seed] - scores["plain"][seed] for seed in range(5)])
@@ -187,22 +182,22 @@ def test_a_control_is_not_asked_for_gains_or_further_seeds():
         ({"level": 1.0}, "level 1.0"),
     ],
 )
-def test_what_makes_no_sense_is_refused(change, message):
+def test_impossible_input_is_refused(change, message):
     with pytest.raises(UserError, match=message):
-        compare(study(), **{"baseline": "plain", **change})
+        compare_arms(study(), **{"baseline": "plain", **change})
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_a_score_that_is_no_number_is_refused(bad):
+def test_a_score_that_is_not_finite_is_refused(bad):
     scores = study()
     scores["a1"][3] = bad
-    for call in (lambda: compare(scores, "plain"), lambda: futile(scores, "plain", 0.005, 8)):
+    for call in (lambda: compare_arms(scores, "plain"), lambda: futile(scores, "plain", 0.005, 8)):
         with pytest.raises(UserError, match="a1, seed 3"):
             call()
 
 
 def test_sign_flip_beside_the_verdict_says_when_it_can_decide():
-    verdict = compare(study(6, seeds=8, a1=0.02), "plain")[1]
+    verdict = compare_arms(study(6, seeds=8, a1=0.02), "plain")[1]
     assert verdict.p_sign_flip == pytest.approx(6 * 2 / 256)
     assert "sign-flip" not in verdict.note
 
@@ -214,7 +209,7 @@ def test_further_seeds_grow_with_noise_and_end_where_delta_is_ruled_out():
     assert 0 < quiet < loud
     verdict = by_arm(study(3, sd=0.004), "plain")[
         "a0"
-    ]  # too few seeds for delta, had it not lost already
+    ]  # delta is already ruled out, though the seeds are too few to show it
     assert verdict.further_seeds == 0
     assert "gain of 0.5 mAP is ruled out" in verdict.note
     verdict = by_arm(study(3, sd=0.1), "plain")["a0"]
@@ -233,7 +228,7 @@ def test_futility_stops_what_cannot_win_any_more():
 
 
 def test_futility_believes_what_an_arm_has_shown():
-    """At delta alone, far below the noise, all would be stopped."""
+    """For delta alone, which is far below the noise, all arms would be stopped."""
     assert futile(study(4, seeds=4, sd=0.01, a2=0.04), "plain", 0.0001, 8) >= {"a1"}
     assert "a2" not in futile(study(4, seeds=4, sd=0.01, a2=0.015), "plain", 0.0001, 8)
 

@@ -14,11 +14,12 @@ from data.report import DROPPED, KEPT_AS_IS
 
 def _voc(*objects: tuple[str, str, str, str, str], size: tuple[int, int] = (100, 200)) -> str:
     rows = "".join(
-        f"<object><name>{name}</name><difficult>1</difficult><bndbox><xmin>{a}</xmin><ymin>{b}</ymin>"
-        f"<xmax>{c}</xmax><ymax>{d}</ymax></bndbox></object>"
+        f"<object><name>{name}</name><difficult>1</difficult><bndbox>"
+        f"<xmin>{a}</xmin><ymin>{b}</ymin><xmax>{c}</xmax><ymax>{d}</ymax></bndbox></object>"
         for name, a, b, c, d in objects
     )
-    return f"<annotation><size><width>{size[0]}</width><height>{size[1]}</height></size>{rows}</annotation>"
+    sides = f"<width>{size[0]}</width><height>{size[1]}</height>"
+    return f"<annotation><size>{sides}</size>{rows}</annotation>"
 
 
 def test_voc_counts_from_one_clips_and_drops(tmp_path: Path) -> None:

@@ -92,9 +92,9 @@ def test_unreadable_files_in_lists_are_skipped(folder, capsys):
     ("source", "words"),
     [
         ([], "empty list"),
-        (None, "NoneType is no image"),
-        ({"a": 1}, "dict is no image"),
-        (True, "bool is no image"),
+        (None, "NoneType is not an image"),
+        ({"a": 1}, "dict is not an image"),
+        (True, "bool is not an image"),
         (np.zeros((4, 4, 3)), "the array is float64"),
         (np.zeros((2, 4, 4, 3), np.uint8), "pass batches as a list"),
         (np.zeros((0, 4, 3), np.uint8), "is needed"),
@@ -104,7 +104,7 @@ def test_unreadable_files_in_lists_are_skipped(folder, capsys):
         (["missing.png"], "no such file"),
     ],
 )
-def test_what_is_no_image_is_told(source, words):
+def test_what_is_not_an_image_is_named(source, words):
     with pytest.raises(UserError) as caught:
         list(open_any(source))
     assert words in str(caught.value)
@@ -124,7 +124,7 @@ def test_a_pillow_image_of_unknown_range_is_refused(mode: str) -> None:
 
 
 def test_a_tensor_with_nan_is_refused() -> None:
-    picture = torch.zeros(1, 3, 8, 8)
-    picture[0, 0, 0, 0] = torch.nan
+    image = torch.zeros(1, 3, 8, 8)
+    image[0, 0, 0, 0] = torch.nan
     with pytest.raises(UserError, match="divide by 255"):
-        open_any(picture)
+        open_any(image)

@@ -5,10 +5,10 @@ import pytest
 from data.sources.names import (
     IMAGE_SUFFIXES,
     VIDEO_SUFFIXES,
+    hide_password,
     is_url,
     result_name,
     result_names,
-    shown,
 )
 
 
@@ -40,8 +40,8 @@ def test_result_name_is_safe(path, name):
 
 
 def test_passwords_are_not_shown():
-    assert shown("rtsp://user:secret@cam/1") == "rtsp://cam/1"
-    assert shown("a@b/c.jpg") == "a@b/c.jpg"
+    assert hide_password("rtsp://user:secret@cam/1") == "rtsp://cam/1"
+    assert hide_password("a@b/c.jpg") == "a@b/c.jpg"
     assert is_url("http://a")
     assert not is_url("a/b")
 

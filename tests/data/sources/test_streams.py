@@ -49,9 +49,16 @@ def hurry(monkeypatch):
     monkeypatch.setattr(streams, "PAUSE", 0.01)
 
 
-def test_only_the_newest_frame_is_kept():
+@pytest.fixture
+def use(monkeypatch):
+    """use(opener) makes streams open what opener returns for a place."""
+    return lambda opener: monkeypatch.setattr(streams, "_open_capture", opener)
+
+
+def test_only_the_newest_frame_is_kept(use):
     camera = Camera(frames=100, pause=0.001)
-    reader = StreamReader("0", opener=lambda place: camera)
+    use(lambda place: camera)
+    reader = StreamReader("0")
     time.sleep(0.05)
     first = reader.newest(1.0)
     assert first is not None
@@ -63,9 +70,10 @@ def test_only_the_newest_frame_is_kept():
     reader.close()
 
 
-def test_close_stops_the_thread_and_the_camera():
+def test_close_stops_the_thread_and_the_camera(use):
     camera = Camera(frames=10**9, pause=0.001)
-    source = LiveSource(["0"], opener=lambda place: camera)
+    use(lambda place: camera)
+    source = LiveSource(["0"])
     assert next(iter(source)).image.shape == (4, 6, 3)
     before = threading.active_count()
     started = time.monotonic()
@@ -75,10 +83,10 @@ def test_close_stops_the_thread_and_the_camera():
     assert camera.released
 
 
-def test_several_streams_take_turns_and_end():
-    cameras = {"0": Camera(30, 0.002), "1": Camera(30, 0.002)}
+def test_several_streams_take_turns_and_end(use):
+    use({"0": Camera(30, 0.002), "1": Camera(30, 0.002)}.__getitem__)
     told: list[str] = []
-    source = LiveSource(["0", "1"], warn=told.append, opener=cameras.__getitem__)
+    source = LiveSource(["0", "1"], warn=told.append)
     frames = list(source)
     assert {(frame.item, frame.items, frame.name) for frame in frames} == {(1, 2, "0"), (2, 2, "1")}
     assert frames[-1].number == 30  # the last frame is never lost
@@ -86,9 +94,10 @@ def test_several_streams_take_turns_and_end():
     assert len(told) == 2
 
 
-def test_stride_of_a_stream():
+def test_stride_of_a_stream(use):
     camera = Camera(30, 0.001)
-    reader = StreamReader("0", vid_stride=10, opener=lambda place: camera)
+    use(lambda place: camera)
+    reader = StreamReader("0", vid_stride=10)
     seen = []
     while not reader.ended:
         found = reader.newest(0.2)
@@ -98,23 +107,24 @@ def test_stride_of_a_stream():
     assert seen[-1] == 21
 
 
-def test_a_stream_that_breaks_off_is_opened_again():
+def test_a_stream_that_breaks_is_opened_again(use):
     opened = []
 
     def opener(place: str) -> Camera:
         opened.append(place)
         return Camera(frames=3 if len(opened) in (1, 3) else 0)
 
-    frames = list(LiveSource(["rtsp://cam/1"], warn=lambda text: None, opener=opener))
+    use(opener)
+    frames = list(LiveSource(["rtsp://cam/1"], warn=lambda text: None))
     assert frames[-1].number == 6
     assert len(opened) == 3 + streams.ATTEMPTS
 
 
-def test_a_camera_that_is_not_there_is_a_users_mistake_and_stops_the_others():
+def test_a_missing_camera_is_an_error_of_the_user_and_stops_the_others(use):
     good = Camera(10**9, 0.001)
-    cameras = {"0": good, "rtsp://me:secret@cam/1": Camera(opened=False)}
+    use({"0": good, "rtsp://me:secret@cam/1": Camera(opened=False)}.__getitem__)
     with pytest.raises(UserError, match="rtsp://cam/1: cannot be opened"):
-        LiveSource(["0", "rtsp://me:secret@cam/1"], opener=cameras.__getitem__)
+        LiveSource(["0", "rtsp://me:secret@cam/1"])
     assert good.released
 
 

@@ -64,9 +64,16 @@ def test_every_class_and_many_scales_occur():
     assert sides.max() / sides.min() > 2.5
 
 
-@pytest.mark.parametrize(("kind", "low", "high"), [
-    ("disc", 1.0, 1.02), ("ring", 0.61, 0.82), ("square", 0.63, 0.65), ("triangle", 0.41, 0.43), ("star", 0.33, 0.45),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("kind", "low", "high"),
+    [
+        ("disc", 1.0, 1.02),
+        ("ring", 0.61, 0.82),
+        ("square", 0.63, 0.65),
+        ("triangle", 0.41, 0.43),
+        ("star", 0.33, 0.45),
+    ],
+)
 def test_outlines_have_their_share_of_the_circle(kind, low, high):
     contours = [part * 100 + 128 for part in unit_outline(kind, stream(kind))]
     share = (fill(contours, 256, 256) > 127).sum() / (

@@ -79,7 +79,7 @@ def test_a_stale_or_spoilt_set_is_made_again(tmp_path, monkeypatch, spoil):
     root = make(tmp_path / "shapes")
     before = content(root)
     if spoil == "version":
-        monkeypatch.setattr(shapes, "VERSION", shapes.VERSION + 1)
+        monkeypatch.setattr(shapes, "SHAPES_VERSION", shapes.SHAPES_VERSION + 1)
     if spoil == "image":
         (root / "images/train/00001.jpg").unlink()
     if spoil == "label":

@@ -133,7 +133,8 @@ def test_fast_is_what_runs_on_a_cpu(
     """With no memory traffic to compare, the graph tells: the plain form has other nodes."""
 
     def nodes(module: nn.Module) -> set[str]:
-        waiting, seen = [module(draws(1, 3, 16, 7, 13).requires_grad_()).grad_fn], set()
+        out = module(draws(1, 3, 16, 7, 13).requires_grad_())  # its nodes live as long as it does
+        waiting, seen = [out.grad_fn], set()
         while waiting:
             node = waiting.pop()
             if node is not None and node not in seen:

@@ -1,0 +1,81 @@
+"""The state of a cell from its folder alone, and what finished cells hold."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ablation.config import StudyConfig
+from ablation.results import is_due, read_cells, read_failures, read_scores, state
+from ablation.study import Cell, make_arms, make_cells
+from utils.errors import UserError
+
+
+def touch(path: Path, content: object = None) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content or {}))
+
+
+@pytest.fixture
+def cell(tmp_path: Path) -> Cell:
+    config = StudyConfig(project=str(tmp_path))
+    return make_cells(config, make_arms(config))[0]
+
+
+def test_the_folder_has_the_state_of_a_cell(cell):
+    assert (state(cell), is_due(cell)) == ("new", True)
+    touch(cell.folder / "opt.yaml")
+    assert state(cell) == "new"
+    touch(cell.folder / "weights" / "last.pt")
+    assert (state(cell), is_due(cell)) == ("partial", True)
+    touch(cell.folder / "failed.json", {"reason": "tired", "attempts": 1})
+    assert (state(cell), is_due(cell)) == ("failed", True)
+    assert read_failures([cell]) == {"plain seed 0": "tired"}
+    touch(cell.folder / "failed.json", {"reason": "tired", "attempts": 2})
+    assert (state(cell), is_due(cell)) == ("failed", False)
+    touch(cell.folder / "metrics.json", {"map": 0.25})
+    assert (state(cell), is_due(cell)) == ("done", False)
+    assert read_failures([cell]) == {}
+
+
+def test_finished_cells_are_read(tmp_path):
+    config = StudyConfig(project=str(tmp_path), seeds=1)
+    plain, control = make_cells(config, make_arms(config))
+    touch(plain.folder / "metrics.json", {"map": 0.25})
+    touch(control.folder / "metrics.json", {"map": None})
+    touch(plain.folder / "timing.json", {"forward": 0.5})
+    for folder in (plain.folder, control.folder):
+        (folder / "results.csv").write_text("epoch, metrics/mAP_0.5\n0, 0.5\n")
+    first, second = read_cells([plain, control])
+    assert (first.arm, first.score, first.curve) == (
+        "plain",
+        0.25,
+        [{"epoch": 0.0, "metrics/mAP_0.5": 0.5}],
+    )
+    assert (first.timing, second.score, second.seed, second.train_seed) == (
+        {"forward": 0.5},
+        0.0,
+        0,
+        1000,
+    )
+    assert read_scores([plain, control]) == {"plain": {0: 0.25}, "A/A": {1000: 0.0}}
+
+
+def test_a_damaged_file_is_named(cell):
+    touch(cell.folder / "x")
+    (cell.folder / "metrics.json").write_text("{")
+    with pytest.raises(UserError, match=r"metrics.json: cannot be read .* delete the folder"):
+        read_cells([cell])
+    (cell.folder / "metrics.json").write_text("{}")
+    with pytest.raises(UserError, match=r"metrics.json: has no score; delete the folder"):
+        read_cells([cell])
+
+
+def test_damaged_attempts_are_named(cell):
+    touch(cell.folder / "failed.json", {"attempts": "x"})
+    with pytest.raises(
+        UserError, match=r"failed.json: attempts: 'x': must be a number; delete the folder"
+    ):
+        is_due(cell)
