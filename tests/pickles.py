@@ -1,8 +1,7 @@
-"""Files that look like checkpoints of torch.save, good and malicious, put together opcode by
-opcode.
+"""Files as torch.save writes them, good and malicious, put together opcode by opcode.
 
 Nothing here is pickled or unpickled: a pickle is a string of bytes, and these are written by hand.
-Modules are those of the original programs by name only; their classes exist nowhere.
+The classes of the original programs occur as names only and exist nowhere.
 """
 
 from __future__ import annotations
@@ -31,14 +30,14 @@ class Name:
 
 @dataclass(frozen=True)
 class Raw:
-    """Opcodes as they are."""
+    """Opcodes that are written unchanged."""
 
     code: bytes
 
 
 @dataclass
 class Thing:
-    """An object: made without arguments, then given its attributes."""
+    """An object that is made without arguments and then given its attributes."""
 
     kind: Name
     state: dict[str, Any] = field(default_factory=dict)
@@ -121,10 +120,10 @@ class Writer:
 
 
 def archive(entries: Iterable[tuple[str, bytes]], compression: int = zipfile.ZIP_STORED) -> bytes:
-    """A zip file; the same name may come twice."""
+    """A zip file, in which a name may occur twice."""
     file = io.BytesIO()
     with warnings.catch_warnings(), zipfile.ZipFile(file, "w", compression) as out:
-        warnings.simplefilter("ignore", UserWarning)  # of names that come twice
+        warnings.simplefilter("ignore", UserWarning)  # about names that occur twice
         for entry, content in entries:
             out.writestr(zipfile.ZipInfo(entry, (1980, 1, 1, 0, 0, 0)), content, compression)
     return file.getvalue()

@@ -1,8 +1,7 @@
-"""Checkpoints that YOLOv5 and Ultralytics wrote, scored here and by the programs themselves
-(float32, no time limit).
+"""Checkpoints of YOLOv5 and Ultralytics score here as they do in the programs themselves.
 
-Needs the files: GOLDEN_CHECKPOINTS=folder of checkpoints GOLDEN_DATASETS=folder with bccd pytest -m
-slow FILE
+The reference scores are in float32 and without a time limit. The test needs the files:
+GOLDEN_CHECKPOINTS=CHECKPOINTS GOLDEN_DATASETS=FOLDER_WITH_BCCD pytest -m slow FILE
 """
 
 from __future__ import annotations
@@ -21,14 +20,15 @@ NAMES = ["RBC", "WBC", "Platelets"]
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
-        not (CHECKPOINTS.is_dir() and BCCD.is_dir()), reason="the large examples are not here"
+        not (CHECKPOINTS.is_dir() and BCCD.is_dir()),
+        reason="needs GOLDEN_CHECKPOINTS and GOLDEN_DATASETS",
     ),
 ]
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The test split with YOLO labels, boxes as the XML files write them."""
+    """The test split with YOLO labels, converted from the boxes of the XML files."""
     root = tmp_path_factory.mktemp("bccd")
     (root / "images").symlink_to(BCCD / "JPEGImages")
     (root / "labels").mkdir()

@@ -1,6 +1,4 @@
-"""Checkpoints with the structure that YOLOv5 and YOLOv8 give theirs, of models of ours, written by
-tests/pickles.py.
-"""
+"""Checkpoints of our models in the structure of YOLOv5 and YOLOv8, written by tests/pickles.py."""
 
 from __future__ import annotations
 
@@ -25,14 +23,16 @@ NN = {
     "Identity": "linear",
 }
 PLAIN = {
-    "Conv2d": ("stride", "padding", "dilation", "groups"), "BatchNorm2d": ("eps", "momentum"),
-    "MaxPool2d": ("kernel_size", "stride", "padding"), "Upsample": ("scale_factor", "mode"),
-}  # fmt: skip
+    "Conv2d": ("stride", "padding", "dilation", "groups"),
+    "BatchNorm2d": ("eps", "momentum"),
+    "MaxPool2d": ("kernel_size", "stride", "padding"),
+    "Upsample": ("scale_factor", "mode"),
+}
 NAMES = {"WideBottleneck": "Bottleneck", "DetectV8": "Detect"}
 
 
 def kind_of(module: nn.Module, v8: bool) -> Name:
-    """The class that the original program has for it."""
+    """The class of the original program that corresponds to a module."""
     name = type(module).__name__
     if type(module).__module__.startswith("torch.nn") or name == "SiLU":
         return Name(f"torch.nn.modules.{NN.get(name, 'other')}", name)
@@ -79,7 +79,7 @@ def as_thing(module: nn.Module, v8: bool) -> Thing:
 
 
 def content_of(model: DetectionModel) -> dict[str, Any]:
-    """What the program that the model's family is from would save of it, stripped."""
+    """The content of the stripped checkpoint that the program of the model's family would save."""
     v8 = not model.family.has_objectness
     model.model._rows = True
     rows = as_thing(model.model, v8)

@@ -1,1 +1,1 @@
-"""What builds but is wrong in a graph, and how it is fixed."""
+"""Lint: what builds although it is wrong in a graph, and how it is fixed."""

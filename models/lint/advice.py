@@ -1,4 +1,4 @@
-"""What a user is told of a model before it is used: its own warnings, and where to ask for more."""
+"""The warnings that a user sees before a model is used."""
 
 from __future__ import annotations
 
@@ -6,19 +6,21 @@ from collections.abc import Iterator
 
 from models.graph.read import read_graph
 from models.lint.finding import Context
-from models.lint.rules import WIRING, apply_rules
+from models.lint.rules import apply_rules
+from models.lint.wiring_rules import WIRING_RULES
 from models.yolo import DetectionModel
 
 
 def warnings_of(model: DetectionModel) -> list[str]:
-    """The model's warnings and, if its graph's wiring deserves it, the command that says more."""
-    return [*model.warnings, *_pointer(model)]
+    """The model's own warnings and, if lint finds faults in its wiring, the command for details."""
+    return [*model.warnings, *_pointer_to_lint(model)]
 
 
-def _pointer(model: DetectionModel) -> Iterator[str]:
+def _pointer_to_lint(model: DetectionModel) -> Iterator[str]:
     """A line with the number of findings in the wiring, or nothing."""
     graph = read_graph(model.graph)
-    count = len(apply_rules(Context({"yaml_file": graph.file}, graph, model.map_sizes), WIRING))
+    context = Context({"yaml_file": graph.file}, graph, model.map_sizes)
+    count = len(apply_rules(context, WIRING_RULES, {}))
     if count:
         things = f"{count} thing{'s' * (count > 1)}"
         yield f"{graph.file}: {things} in its wiring: see python models/yolo.py --lint {graph.file}"

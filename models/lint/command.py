@@ -1,116 +1,131 @@
-"""python models/yolo.py --lint F… [--fix [--out FILE]]: what is wrong with graphs, and corrected
-copies of them.
+"""The command python models/yolo.py --lint FILE … [--fix [--out FILE]].
+
+It prints what is wrong with graphs and writes corrected copies of them. models/command.py has the
+flags.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import yaml
 
-from models.lint.finding import Finding, Fix
-from models.lint.mend import lint_file
+from models.lint.finding import Fix
+from models.lint.fix import LintedFile, lint_file
 from models.lint.text import Document
 from utils.errors import UserError
 from utils.files import atomic_write
 
 
 def run_lint(paths: Sequence[str], *, scale: str = "", fix: bool = False, out: str = "") -> int:
-    """Print the findings in each file; with fix, write a corrected copy beside it, or to out.
-    Returns 1 if any, else 0.
+    """Print the findings in each file and, if asked to, write a corrected copy.
 
-    Raises UserError for flags that do not go together and, after the other files, for one that
-    cannot be read.
+    Args:
+        paths: the graphs' files.
+        scale: of graphs that have several, as load_graph takes it.
+        fix: whether to write corrected copies.
+        out: file for the copy of a single graph; "" is NAME_fixed.yaml beside it.
+
+    Returns:
+        1 if anything was found, else 0.
+
+    Raises:
+        UserError: The flags contradict each other, or a file cannot be read. The other files are
+            looked at first.
     """
     if out and not fix:
         raise UserError(f"--out {out}: says where --fix writes; add --fix")
     if out and len(paths) > 1:
         raise UserError(
-            f"--out {out}: takes one file, not {len(paths)}; leave it out for NAME_fixed.yaml"
-            " beside each"
+            f"--out {out}: takes one file, not {len(paths)}; omit it to get NAME_fixed.yaml beside"
+            " each"
         )
-    found, unreadable = 0, list[UserError]()
+    found = unreadable = 0
     for path in paths:
         try:
-            findings, better, document = lint_file(path, scale)
+            linted = lint_file(path, scale)
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
-            unreadable.append(error)
+            unreadable += 1
             continue
-        print(*findings, sep="\n") if findings else print(f"{path}: nothing found")
-        found += len(findings)
-        if fix and findings:
-            write_fixed(findings, better, document, out)
+        lines = [str(finding) for finding in linted.findings] or [f"{path}: nothing found"]
+        print(*lines, sep="\n")
+        found += len(linted.findings)
+        if fix and linted.findings:
+            write_fixed(linted, out)
     if unreadable:
-        raise UserError(
-            f"--lint: {len(unreadable)} of {len(paths)} files cannot be read; see above"
-        )
+        raise UserError(f"--lint: {unreadable} of {len(paths)} files cannot be read; see above")
     return 1 if found else 0
 
 
-def write_fixed(
-    findings: Sequence[Finding], better: dict[str, Any], document: Document, out: str = ""
-) -> Path | None:
-    """Write a corrected copy of a file, comments kept, and say what changed and what is left to the
-    reader.
+def write_fixed(linted: LintedFile, out: str = "") -> Path | None:
+    """Write a corrected copy of a file and print what changed and which findings remain.
 
-    Returns its path, None where nothing can be mended. Raises UserError rather than write over
-    another file.
+    Returns the copy's path, None where no finding can be fixed. Raises UserError if out is another
+    file that exists.
     """
-    fixes = [finding.fix for finding in findings if finding.fix]
+    document = linted.document
+    fixes = [finding.fix for finding in linted.findings if finding.fix]
     if not fixes:
-        print(f"{document.path}: nothing here can be mended by rule; no file was written")
+        print(f"{document.path}: none of this can be fixed automatically; no file was written")
         return None
-    text, kept = corrected(document, better, fixes)
+    text, comments_kept = corrected(document, linted.content, fixes)
     target = Path(out) if out else free_name(document.path, fixes, text)
-    _refuse_others(target, document, text)
+    _check_target(target, document, text)
     with atomic_write(target) as file:
         file.write(text.encode())
-    print(
-        f"{target}: written, with {len(fixes)}"
-        f" change{'s' * (len(fixes) > 1)}{'' if kept else '; comments are lost'}:"
-    )
-    for line in changes(document, fixes):
+    count = f"{len(fixes)} change{'s' * (len(fixes) > 1)}"
+    print(f"{target}: written, with {count}{'' if comments_kept else '; comments are lost'}:")
+    remaining = [f"left: {finding}" for finding in lint_file(target).findings]
+    for line in [*changes(document, fixes), *(remaining or ["nothing is left to fix"])]:
         print(f"  {line}")
-    left = lint_file(target)[0]
-    (
-        print(*(f"  left: {finding}" for finding in left), sep="\n")
-        if left
-        else print("  nothing is left to mend")
-    )
     return target
 
 
-def corrected(document: Document, better: dict[str, Any], fixes: Sequence[Fix]) -> tuple[str, bool]:
-    """The corrected text, and whether it is the old one edited; where that cannot be, rows are
-    written anew.
+def corrected(
+    document: Document, fixed: Mapping[str, object], fixes: Sequence[Fix]
+) -> tuple[str, bool]:
+    """The text of a corrected file.
+
+    Args:
+        document: the present file.
+        fixed: the graph's dictionary with the fixes made.
+        fixes: the changes.
+
+    Returns:
+        The text, and whether comments are kept. They are if editing the text gives the fixed
+        dictionary. Otherwise, as with aliases, which stand for several rows, all is written anew.
     """
     text = document.edited(fixes)
-    wanted = {key: value for key, value in better.items() if key not in ("yaml_file", "scale")}
+    wanted = {key: value for key, value in fixed.items() if key not in ("yaml_file", "scale")}
     try:
         found = yaml.safe_load(text)
     except yaml.YAMLError:
         found = None
-    if (
-        isinstance(found, dict)
-        and {key: value for key, value in found.items() if key != "scale"} == wanted
-    ):
-        return text, True
-    return (
-        yaml.safe_dump(
-            wanted, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120
-        ),
-        False,
+    if isinstance(found, dict):
+        found.pop("scale", None)  # load_graph sets it by the file's name
+        if found == wanted:
+            return text, True
+    anew = yaml.safe_dump(
+        wanted, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120
     )
+    return anew, False
 
 
 def free_name(path: Path, fixes: Sequence[Fix], text: str) -> Path:
-    """NAME_fixed.yaml beside the file, or the first of NAME_fixed2.yaml … that is not there or
-    already the same.
+    """The path of a corrected copy beside a file.
+
+    Args:
+        path: the file.
+        fixes: the changes; one of them may give another name.
+        text: of the copy.
+
+    Returns:
+        NAME_fixed.yaml, or the first of NAME_fixed2.yaml, … that is free or has this text already.
     """
+    # The scale is part of a file's name, so the fix of a name must reach the copy's name.
     stem = next((str(fix.value) for fix in fixes if fix.part == "name"), path.stem)
     number = 1
     while True:
@@ -120,30 +135,25 @@ def free_name(path: Path, fixes: Sequence[Fix], text: str) -> Path:
         number += 1
 
 
-def _refuse_others(target: Path, document: Document, text: str) -> None:
+def _check_target(target: Path, document: Document, text: str) -> None:
+    """Raise UserError if the target is the graph's own file or has another text."""
     if target.exists() and (target.samefile(document.path) or target.read_bytes() != text.encode()):
         raise UserError(
-            f"--out {target}: is there already, and no file is written over; choose another name"
+            f"--out {target}: exists already, and no file is overwritten; choose another name"
         )
 
 
 def changes(document: Document, fixes: Sequence[Fix]) -> list[str]:
-    """One line for each change."""
-    lines = []
-    for fix in sorted(fixes, key=lambda fix: (fix.row, fix.part)):
-        if fix.part == "name":
-            lines.append(f"name: {document.path.stem} -> {fix.value}")
-        elif fix.part == "key":
-            lines.append(
-                f"{fix.position}: {'taken out' if fix.value is None else f'renamed {fix.value}'}"
-            )
-        else:
-            old = _shown(document, fix)
-            lines.append(f"row {fix.row}: {fix.part} {old} -> {fix.value}")
-    return lines
+    """One line for each change, by row."""
+    by_row = sorted(fixes, key=lambda fix: (fix.row, fix.part))
+    return [_change(document, fix) for fix in by_row]
 
 
-def _shown(document: Document, fix: Fix) -> str:
-    """What a change replaces, as the file spells it."""
+def _change(document: Document, fix: Fix) -> str:
+    if fix.part == "name":
+        return f"name: {document.path.stem} -> {fix.value}"
+    if fix.part == "key":
+        return f"{fix.position}: {'removed' if fix.value is None else f'renamed {fix.value}'}"
     start, end, _ = document.span(fix)
-    return " ".join(document.text[start:end].split())
+    old = " ".join(document.text[start:end].split())
+    return f"row {fix.row}: {fix.part} {old} -> {fix.value}"

@@ -1,37 +1,48 @@
-"""What lint looks at and what it says: a graph tried out, a finding, and the change that would mend
-it.
-"""
+"""The values of lint: a graph that was tried out, what was found in it, and how it is corrected."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Literal
 
 from models.graph.structure import Graph
+
+Part = Literal["from", "args", "comment", "key", "name"]
 
 
 @dataclass(frozen=True, slots=True)
 class Fix:
-    """One change. part: from (entry `position` of the row's list, or its only one), args (all of a
-    row's arguments), comment (the text behind a row), key (position is a top-level key; None
-    removes it, text renames it) or name (of the file). value: what it becomes.
+    """One change of a graph's file.
+
+    Attributes:
+        part: what changes. `from` is one number of a row's `from`, `args` are all arguments of a
+            row, `comment` is the comment behind a row, `key` is a key at the top of the file, and
+            `name` is the name of the file.
+        row: number of the row, -1 for `key` and `name`.
+        position: index into the list of a `from`, or the present key; 0 or a note otherwise.
+        value: what stands there afterwards. None removes a key.
     """
 
-    part: str
+    part: Part
     row: int
     position: int | str
-    value: Any
+    value: object
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that builds but is wrong, or that keeps a graph from being built.
+class LintFinding:
+    """One thing that builds although it is wrong, or that keeps a graph from being built.
 
-    line: in the file, 0 where there is none. row: of backbone + head, -1 for the top of the file.
-    rule: its name in the tables of rules. what: it is. meant: probably. fix: None where only a
-    person can know.
+    Attributes:
+        file: the graph's file.
+        line: its line, from 1; 0 if there is none.
+        row: number of the row in backbone + head, -1 for the top of the file.
+        rule: the kind of finding, shown in brackets.
+        what: the fault.
+        meant: what the author probably meant, "" if that is unknown.
+        fix: the change that corrects it, None where only a person can decide.
     """
 
     file: str
@@ -45,25 +56,36 @@ class Finding:
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}: " if self.line else f"{self.file}: "
         row = f"row {self.row}: " if self.row >= 0 else ""
-        return (
-            f"{where}{row}{self.what}{f'; meant: {self.meant}' if self.meant else ''} [{self.rule}]"
-        )
+        meant = f"; meant: {self.meant}" if self.meant else ""
+        return f"{where}{row}{self.what}{meant} [{self.rule}]"
+
+    @property
+    def place(self) -> tuple[str | int, ...]:
+        """What the finding is about. Two findings of one place contradict each other."""
+        if self.fix:
+            return (self.fix.part, self.fix.row, self.fix.position)
+        return (self.row, self.rule, self.what)
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """A graph as far as it could be tried out.
+    """A graph and what a trial run showed of it.
 
-    graph: None if the dictionary could not be read. sizes: (height, width) of the maps of the rows
-    that ran; of all but the head's if all did. side: of the image, pixels. notes: what building
-    warned of. error: why it stopped, or "".
+    Attributes:
+        content: the graph's dictionary.
+        graph: the same with checked types, None if it cannot be read.
+        sizes: (height, width) of the maps of the rows that ran, in order. A graph without faults
+            has those of all rows but the head.
+        side: height and width of the image, pixels.
+        notes: warnings from building the rows.
+        error: why the graph cannot be built or run, or "".
     """
 
-    content: Mapping[str, Any]
+    content: Mapping[str, object]
     graph: Graph | None
     sizes: Sequence[tuple[int, int]] = ()
     side: int = 0
-    notes: Sequence[str] = field(default=())
+    notes: Sequence[str] = ()
     error: str = ""
 
     @property
@@ -72,44 +94,52 @@ class Context:
 
     def finding(
         self, row: int, rule: str, what: str, meant: str = "", fix: Fix | None = None
-    ) -> Finding:
-        """A finding in this file, its line not known yet."""
-        return Finding(self.file, 0, row, rule, what, meant, fix)
+    ) -> LintFinding:
+        """A finding in this file, whose line is not known yet. LintFinding says what each is."""
+        return LintFinding(self.file, 0, row, rule, what, meant, fix)
 
 
 def named(graph: Graph, index: int) -> str:
-    """`row 7, C2f`, or the image."""
+    """A row as findings show it, such as `row 7, C2f`; -1 is the image."""
     return f"row {index}, {graph.rows[index].module}" if index >= 0 else "the image"
 
 
-def mended(content: Mapping[str, Any], fixes: Iterable[Fix]) -> dict[str, Any]:
-    """A copy of a graph's dictionary with the changes made, but those to comments and the file's
-    name.
+def apply_fixes(content: Mapping[str, object], fixes: Iterable[Fix]) -> dict[str, object]:
+    """A copy of a graph's dictionary with fixes made.
+
+    Fixes of comments and of the file's name do not concern the dictionary and are skipped.
     """
     result = {key: copy.deepcopy(value) for key, value in content.items()}
     for fix in fixes:
         if fix.part == "key":
-            result = {
-                str(fix.value) if key == fix.position else key: value
-                for key, value in result.items()
-                if key != fix.position or fix.value is not None
-            }
+            result = _fix_key(result, fix)
         elif fix.part in ("from", "args"):
-            part, index = find_row(result, fix.row)
-            row = copy.deepcopy(
-                result[part][index]
-            )  # aliases in the YAML share rows; only this one changes
-            if fix.part == "args":
-                row[3] = fix.value
-            elif isinstance(row[0], list):
-                row[0][int(fix.position)] = fix.value
-            else:
-                row[0] = fix.value
-            result[part][index] = row
+            _fix_row(result, fix)
     return result
 
 
-def find_row(content: Mapping[str, Any], row: int) -> tuple[str, int]:
-    """Which list a row's number is in, and where."""
-    first = len(content["backbone"])
-    return ("backbone", row) if row < first else ("head", row - first)
+def _fix_key(content: Mapping[str, object], fix: Fix) -> dict[str, object]:
+    """The dictionary with a key renamed or removed, in the old order."""
+    return {
+        str(fix.value) if key == fix.position else key: value
+        for key, value in content.items()
+        if key != fix.position or fix.value is not None
+    }
+
+
+def _fix_row(content: Mapping[str, object], fix: Fix) -> None:
+    """Change the `from` or the arguments of a row in place."""
+    backbone, head = content["backbone"], content["head"]
+    assert isinstance(backbone, list)
+    assert isinstance(head, list)
+    is_head = fix.row >= len(backbone)
+    rows, index = (head, fix.row - len(backbone)) if is_head else (backbone, fix.row)
+    # An alias in the YAML makes two rows one object, and only this row may change.
+    row = copy.deepcopy(rows[index])
+    if fix.part == "args":
+        row[3] = fix.value
+    elif isinstance(row[0], list):
+        row[0][int(fix.position)] = fix.value
+    else:
+        row[0] = fix.value
+    rows[index] = row

@@ -1,1 +1,1 @@
-"""Checkpoints into models: loading, matching of rows, transfer, ensembles."""
+"""From checkpoints to models: loading, alignment of rows, transfer of weights, ensembles."""

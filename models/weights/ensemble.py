@@ -1,26 +1,33 @@
-"""Several detectors as one: val.py and detect.py get theirs here, from one --weights file or many."""
+"""Several detectors as one, for val.py and detect.py with one or more --weights files."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from models.weights.load import load_model
+from models.yolo import DetectionModel
 from utils.errors import UserError
 
 
 class Ensemble(nn.Module):
-    """Detectors of the same classes; their boxes are pooled, and non-maximum suppression chooses
-    among them.
+    """Detectors of the same classes, whose boxes are pooled before non-maximum suppression.
 
-    files: where the members are from, for errors. family: as of each member. Raises UserError
-    if their class names differ, or if they are not of one family.
+    Attributes:
+        members: the detectors.
+        names: of the classes, by number.
+        family: of every member, see utils/families.py.
+        stride: pixels per cell of each level, of the member with the coarsest level.
     """
 
-    def __init__(self, members: Sequence[Any], files: Sequence[str]) -> None:
+    def __init__(self, members: Sequence[DetectionModel], files: Sequence[str]) -> None:
+        """Pool detectors.
+
+        files are where they come from, for errors. Raises UserError if their class names or their
+        kinds of head differ.
+        """
         super().__init__()
         self.members = nn.ModuleList(members)
         self.names = members[0].names
@@ -36,14 +43,14 @@ class Ensemble(nn.Module):
                 )
             if member.family != self.family:
                 raise UserError(
-                    f"--weights {file}: has another kind of head than {files[0]}, with anchors the"
-                    " one and the other without; an ensemble needs the same kind"
+                    f"--weights {file}: has another kind of head than {files[0]}, one with anchors"
+                    " and the other without; an ensemble needs the same kind"
                 )
 
     def forward(self, x: Tensor, augment: bool = False) -> tuple[Tensor, None]:
-        """x: [B, 3, H, W] in 0..1.
+        """[B, 3, H, W] in 0..1 -> ([B, N, 5 + nc] or, without objectness, [B, N, 4 + nc], None).
 
-        Returns ([B, sum of the members' N, 5 + nc, or 4 + nc] decoded boxes, None).
+        N is the sum of the members' numbers of decoded boxes.
         """
         return torch.cat([member(x, augment=augment)[0] for member in self.members], 1), None
 
@@ -53,17 +60,25 @@ def load_models(
     device: torch.device,
     attention: Sequence[str] = (),
     attention_init: str = "",
-) -> Any:
-    """The detector of one file, or the ensemble of several, on device, in evaluation mode.
+) -> DetectionModel | Ensemble:
+    """Load the detector of one file, or the ensemble of several.
 
-    attention: modules to put into each, by models/graph/sites.py, and attention_init: how those
-    start.
+    Args:
+        files: checkpoints or YAMLs.
+        device: where the model runs.
+        attention: modules to insert into each, as models/graph/sites.py reads them.
+        attention_init: how the inserted modules start.
+
+    Returns:
+        The model in evaluation mode.
+
+    Raises:
+        UserError: A file cannot be loaded, or the files do not fit together.
     """
     members = [
         load_model(file, device, attention=attention, attention_init=attention_init)
         for file in files
     ]
     model = members[0] if len(members) == 1 else Ensemble(members, files)
-    return (
-        model if device.type == "mps" else model.to(memory_format=torch.channels_last)
-    )  # faster convolutions
+    # Convolutions are faster in channels-last layout, except on mps.
+    return model if device.type == "mps" else model.to(memory_format=torch.channels_last)

@@ -1,8 +1,7 @@
-"""From a file to a model: a YAML gives a fresh one, a checkpoint a trained one, ours or YOLOv5's or
-YOLOv8's.
+"""From a file to a model: a YAML gives a fresh model, a checkpoint a trained one.
 
-read_weights() is the one door for --weights. models/weights/transfer.py fits a checkpoint's weights
-to another graph.
+Checkpoints may be ours or those of YOLOv5 and YOLOv8. read_weights() reads every --weights file.
+models/weights/transfer.py fits a checkpoint's weights to another graph.
 """
 
 from __future__ import annotations
@@ -26,28 +25,42 @@ EXPORTED = (".onnx", ".torchscript", ".engine", ".tflite", ".pb", ".mlmodel", ".
 
 
 def read_weights(path: str | Path) -> checkpoints.Checkpoint:
-    """A checkpoint of this project, or one of YOLOv5, YOLOv8 and their forks as one of ours.
+    """Read a checkpoint of this project, or convert one of YOLOv5, YOLOv8 or a fork of them.
 
-    A file of tensors alone gives one without a graph, for models/weights/upstream/adopt.py's
-    with_graph(). Raises UserError for a file that is missing, damaged, or holds anything else;
-    nothing of it is ever run.
+    A file of tensors alone gives a checkpoint without a graph; with_graph() of
+    models/weights/upstream/adopt.py adds one. Raises UserError for a file that is missing, damaged,
+    or holds anything else. Nothing in a file is ever run.
     """
     if Path(path).suffix in EXPORTED:
         raise UserError(
-            f"{path}: is an exported file, for its own runtime; give the checkpoint it is from"
+            f"{path}: is an exported file, for its own runtime; give the checkpoint that it was"
+            " exported from"
         )
     return checkpoints.read(path) if checkpoints.is_ours(path) else adopt(read_foreign(path))
 
 
 def load_model(
-    path: str | Path, device: torch.device | str = "cpu", fuse: bool = True, attention: Sequence[str] = (),
+    path: str | Path,
+    device: torch.device | str = "cpu",
+    fuse: bool = True,
+    attention: Sequence[str] = (),
     attention_init: str = "",
-) -> DetectionModel:  # fmt: skip
-    """Build the model of a checkpoint or a YAML, in float32 and evaluation mode.
+) -> DetectionModel:
+    """Build the model of a checkpoint or a YAML.
 
-    fuse folds batch norms into convolutions, which is faster and equal up to rounding. attention:
-    modules to put into its graph, by models/graph/sites.py, and attention_init: how those start.
-    Raises UserError for a file that is missing, damaged or foreign.
+    Args:
+        path: the file.
+        device: where the model runs.
+        fuse: whether to fold batch norms into convolutions, which is faster, and equal up to
+            rounding.
+        attention: modules to insert into its graph, as models/graph/sites.py reads them.
+        attention_init: how the inserted modules start.
+
+    Returns:
+        The model in float32 and evaluation mode.
+
+    Raises:
+        UserError: The file is missing, damaged, or not a model.
     """
     if str(path).endswith((".yaml", ".yml")):
         model = DetectionModel(insert(load_graph(path), attention, attention_init))
@@ -63,10 +76,19 @@ def from_checkpoint(
     attention_init: str = "",
     where: str | Path = "the checkpoint",
 ) -> DetectionModel:
-    """The model that a checkpoint describes, its averaged weights in place; with attention put in,
-    that is fresh.
+    """Build the model that a checkpoint describes, with its averaged weights.
 
-    where: the file, for errors. Raises UserError for tensors without a graph, or with another one.
+    Args:
+        checkpoint: from read_weights().
+        attention: modules to insert into its graph, whose weights are fresh.
+        attention_init: how the inserted modules start.
+        where: the file, for errors.
+
+    Returns:
+        The model in float32 and training mode.
+
+    Raises:
+        UserError: The checkpoint has no graph, or its weights do not fit its graph.
     """
     if not checkpoint.graph:
         raise UserError(
@@ -86,23 +108,22 @@ def from_checkpoint(
             {key: value.float() if value.is_floating_point() else value for key, value in state}
         )
     except RuntimeError as error:
+        reason = str(error).splitlines()[1].strip()  # the first line only names the class
         raise UserError(
-            f"{where}: its weights do not fit its own graph ({str(error).splitlines()[1].strip()});"
-            " take another checkpoint"
+            f"{where}: its weights do not fit its own graph ({reason}); take another checkpoint"
         ) from None
     return model
 
 
 def newest_best() -> Path:
-    """The best.pt written most recently below runs/train.
+    """The best.pt below runs/train that was written last.
 
-    Raises UserError if nothing was trained yet.
+    Raises UserError if there is none.
     """
-    found = sorted(
-        Path("runs/train").glob("*/weights/best.pt"), key=lambda file: file.stat().st_mtime
-    )
-    if not found:
+    found = Path("runs/train").glob("*/weights/best.pt")
+    newest = max(found, key=lambda file: file.stat().st_mtime, default=None)
+    if newest is None:
         raise UserError(
             "--weights: no runs/train/*/weights/best.pt; train first, or give a checkpoint"
         )
-    return found[-1]
+    return newest

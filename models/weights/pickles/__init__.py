@@ -1,1 +1,1 @@
-"""A reader of other projects' pickled checkpoints that never runs what is in them."""
+"""A reader of the pickled checkpoints of other programs that never runs what is in them."""

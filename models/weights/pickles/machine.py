@@ -1,26 +1,36 @@
-"""A pickle's opcodes followed one by one; what they name is looked up in a table of ours, never
-imported nor called.
+"""The stack machine that follows the instructions of a pickle without running anything.
 
-A pickle is a program for a small stack machine. This machine knows only those instructions that
-saved models need, and hands names, calls and states to a Meanings, of which
-models/weights/pickles/allowlist.py has the one that is used. Everything is bounded: instructions,
-bytes, open marks, depth. models/weights/pickles/reader.py reads files with it.
+A pickle is a program for a small stack machine. This machine knows only the instructions that saved
+models need. It hands names, calls and states to a Meanings object; the one that is used is the
+Allowlist (models/weights/pickles/allowlist.py). Instructions, bytes, open marks and nesting are
+limited. models/weights/pickles/reader.py reads files with it.
+
+Why this is not a pickle.Unpickler with a find_class() of its own, the usual way: find_class() only
+decides which names may be imported. The unpickler then imports them and calls them itself. REDUCE
+and NEWOBJ call what was named with any arguments, BUILD calls __setstate__ or fills __dict__, and
+APPENDS calls the methods append and extend of any object. Every allowed class would have to be
+safe against all of that, and it would have to be installed, although we want to read models of
+programs that are not there. Nor does an unpickler limit time, memory or nesting. Here names are
+keys of our own tables, calls are functions of ours that check their arguments, and objects are
+plain values, so there is nothing that a file could import, call or change.
 """
 
 from __future__ import annotations
 
 import pickletools
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Hashable
+from types import MappingProxyType
+from typing import Protocol, TypeVar
 
-MOST_BYTES = 2**24  # of a pickle without its tensors: those of YOLO models have 0.1 to 1 million
-MOST_STEPS = 500_000  # instructions: a yolov5x6 has 0.1 million, twice that while it trains
-MOST_MARKS = 200  # containers begun and not yet ended
-MOST_DEPTH = 200  # containers within containers
-MOST_BITS = 64  # of a whole number
+from models.weights.pickles.checks import Refused, as_key, check_nesting, printable_text
 
-PUSHES = frozenset(
-    {  # their argument is the value
+MAX_BYTES = 2**24  # of a pickle without its tensors; those of YOLO models have 0.1 to 1 million
+MAX_INSTRUCTIONS = 500_000  # a yolov5x6 has 0.1 million, twice that in a checkpoint of training
+MAX_MARKS = 200  # containers that are begun and not yet ended
+MAX_BITS = 64  # of an integer
+
+VALUE_OPCODES = frozenset(  # these push their argument
+    {
         "BINBYTES",
         "BINBYTES8",
         "BINFLOAT",
@@ -42,59 +52,51 @@ PUSHES = frozenset(
         "UNICODE",
     }
 )
-CONSTANTS: dict[str, Any] = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
-EMPTY: dict[str, Callable[[], Any]] = {"EMPTY_LIST": list, "EMPTY_DICT": dict, "EMPTY_SET": set}
-SCALARS = (str, int, float, bool, bytes, type(None))
-
-
-class Refused(Exception):
-    """What a file asks for and does not get, in words that follow the file's name: "names
-    os.system, …".
-    """
+CONSTANT_OPCODES = MappingProxyType(
+    {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
+)
+EMPTY_OPCODES: MappingProxyType[str, Callable[[], object]] = MappingProxyType(
+    {"EMPTY_LIST": list, "EMPTY_DICT": dict, "EMPTY_SET": set}
+)
+Container = TypeVar("Container", list[object], dict[Hashable, object], set[Hashable])
 
 
 class Meanings(Protocol):
-    """What names, calls and states stand for.
+    """What the names, calls and states of a pickle stand for.
 
-    Each method raises Refused for what it does not know.
+    Each method raises Refused for anything that it does not know.
     """
 
-    def find(self, module: str, name: str) -> Any:
+    def find(self, module: str, name: str) -> object:
         """What stands for a name."""
 
-    def call(self, callee: Any, arguments: Any) -> Any:
+    def call(self, callee: object, arguments: object) -> object:
         """What stands for callee(*arguments)."""
 
-    def new(self, kind: Any, arguments: Any) -> Any:
+    def new(self, kind: object, arguments: object) -> object:
         """What stands for a new object of a class."""
 
-    def build(self, target: Any, state: Any) -> None:
+    def build(self, target: object, state: object) -> None:
         """Give an object its state."""
 
-    def fetch(self, identity: Any) -> Any:
-        """What stands outside of the pickle under an identity: a tensor's storage."""
-
-
-def shown(text: object) -> str:
-    """A name or value of the file, on one line of bearable length."""
-    line = ascii(text)[1:-1] if isinstance(text, str) else type(text).__name__
-    return line if len(line) <= 80 else line[:77] + "..."
+    def fetch(self, identity: object) -> object:
+        """What stands outside of the pickle under an identity, such as a tensor's storage."""
 
 
 class Machine:
-    """One pickle's stack, marks and memo. run() is called once."""
+    """The stack, marks and memo of one pickle. run() is called once."""
 
     def __init__(self, meanings: Meanings) -> None:
         self.meanings = meanings
-        self.stack: list[Any] = []
-        self.below: list[list[Any]] = []  # what lies under each open mark
-        self.memo: dict[int, Any] = {}
-        self.actions: dict[str, Callable[[Any], None]] = {
+        self.stack: list[object] = []
+        self.below: list[list[object]] = []  # the stack under each open mark
+        self.memo: dict[object, object] = {}
+        self.actions: dict[str, Callable[[object], object]] = {
             "PROTO": self._nothing,
             "FRAME": self._nothing,
             "MARK": self._mark,
-            "POP": lambda _: self._drop(),
-            "POP_MARK": lambda _: self._drop_marked(),
+            "POP": lambda _: self._pop(),
+            "POP_MARK": lambda _: self._pop_marked(),
             "PUT": self._put,
             "BINPUT": self._put,
             "LONG_BINPUT": self._put,
@@ -122,90 +124,84 @@ class Machine:
             "BINPERSID": lambda _: self._push(self.meanings.fetch(self._pop())),
         }
 
-    def run(self, program: bytes) -> Any:
-        """Follow a pickle to its end and return what it makes. Raises Refused."""
-        if len(program) > MOST_BYTES:
+    def run(self, program: bytes) -> object:
+        """Follow a pickle to its end and return the value that it makes. Raises Refused."""
+        if len(program) > MAX_BYTES:
             raise Refused(
-                f"has {len(program):,} bytes of instructions, and {MOST_BYTES:,} are the most"
+                f"has {len(program):,} bytes of instructions; at most {MAX_BYTES:,} are read"
             )
         position = 0
         try:
             for count, (opcode, argument, where) in enumerate(pickletools.genops(program)):
                 position = where or 0
-                if count >= MOST_STEPS:
-                    raise Refused(f"has more than {MOST_STEPS:,} instructions")
+                if count >= MAX_INSTRUCTIONS:
+                    raise Refused(f"has more than {MAX_INSTRUCTIONS:,} instructions")
                 if opcode.name == "STOP":
                     break
                 self._step(opcode.name, argument)
         except (ValueError, OverflowError) as error:
-            raise Refused(
-                f"is no sound pickle behind byte {position} ({shown(str(error))})"
-            ) from None
+            reason = printable_text(str(error))
+            raise Refused(f"is not a valid pickle after byte {position} ({reason})") from None
         if position + 1 != len(program):
-            raise Refused(f"goes on behind its end at byte {position}")
+            raise Refused(f"continues after its end at byte {position}")
         if len(self.stack) != 1 or self.below:
             raise Refused("ends in the middle of a value")
-        _check_depth(self.stack[0])
+        check_nesting(self.stack[0])
         return self.stack[0]
 
-    def _step(self, name: str, argument: Any) -> None:
-        if name in PUSHES:
-            if type(argument) is int and argument.bit_length() > MOST_BITS:
-                raise Refused(
-                    f"has a whole number of {argument.bit_length():,} bits, and {MOST_BITS} are the"
-                    " most"
-                )
+    def _step(self, name: str, argument: object) -> None:
+        if name in VALUE_OPCODES:
+            if type(argument) is int and argument.bit_length() > MAX_BITS:
+                bits = argument.bit_length()
+                raise Refused(f"has an integer of {bits:,} bits; at most {MAX_BITS} are read")
             self._push(argument)
-        elif name in CONSTANTS:
-            self._push(CONSTANTS[name])
-        elif name in EMPTY:
-            self._push(EMPTY[name]())
+        elif name in CONSTANT_OPCODES:
+            self._push(CONSTANT_OPCODES[name])
+        elif name in EMPTY_OPCODES:
+            self._push(EMPTY_OPCODES[name]())
         elif name in self.actions:
             self.actions[name](argument)
         else:
-            of = "" if argument is None else f" of {shown(str(argument).replace(' ', '.'))}"
+            of = (
+                "" if argument is None else f" of {printable_text(str(argument).replace(' ', '.'))}"
+            )
             raise Refused(f"has the instruction {name}{of}, which saved models do not need")
 
-    def _push(self, value: Any) -> None:
+    def _push(self, value: object) -> None:
         self.stack.append(value)
 
-    def _pop(self) -> Any:
+    def _pop(self) -> object:
         if not self.stack:
             raise Refused("takes a value that is not there")
         return self.stack.pop()
 
-    def _top(self) -> Any:
+    def _top(self) -> object:
         if not self.stack:
             raise Refused("reads a value that is not there")
         return self.stack[-1]
 
-    def _nothing(self, _: Any) -> None:
-        """Protocol numbers and frames mean nothing here."""
+    def _nothing(self, _: object) -> None:
+        """Protocol numbers and frames have no effect here."""
 
-    def _mark(self, _: Any) -> None:
-        if len(self.below) >= MOST_MARKS:
-            raise Refused(f"begins more than {MOST_MARKS} containers within each other")
+    def _mark(self, _: object) -> None:
+        if len(self.below) >= MAX_MARKS:
+            raise Refused(f"begins more than {MAX_MARKS} containers within each other")
         self.below.append(self.stack)
         self.stack = []
 
-    def _pop_marked(self) -> list[Any]:
+    def _pop_marked(self) -> list[object]:
         if not self.below:
             raise Refused("ends a container that it never began")
         marked, self.stack = self.stack, self.below.pop()
         return marked
 
-    def _drop(self) -> None:
-        self._pop()
-
-    def _drop_marked(self) -> None:
-        self._pop_marked()
-
-    def _put(self, index: Any) -> None:
+    def _put(self, index: object) -> None:
+        # A real pickler writes each entry once, so a second value is a sign of manipulation.
         if index in self.memo:
             raise Refused(f"writes entry {index} of its memo twice")
         self.memo[index] = self._top()
 
-    def _get(self, index: Any) -> None:
+    def _get(self, index: object) -> None:
         if index not in self.memo:
             raise Refused(f"reads entry {index} of its memo, which it never wrote")
         self._push(self.memo[index])
@@ -214,82 +210,49 @@ class Machine:
         values = [self._pop() for _ in range(length)]
         self._push(tuple(values[::-1]))
 
-    def _extend(self, values: list[Any]) -> None:
-        self._of(list).extend(values)
+    def _extend(self, values: list[object]) -> None:
+        self._container(list).extend(values)
 
-    def _update(self, values: list[Any]) -> None:
-        self._of(dict).update(_pairs(values))
+    def _update(self, values: list[object]) -> None:
+        self._container(dict).update(_pairs(values))
 
-    def _add(self, values: list[Any]) -> None:
-        self._of(set).update(map(as_key, values))
+    def _add(self, values: list[object]) -> None:
+        self._container(set).update(map(as_key, values))
 
-    def _of(self, kind: type) -> Any:
-        """The container on top, which must be of a kind: others have methods of their own for this."""
+    def _container(self, kind: type[Container]) -> Container:
+        """The container on top of the stack.
+
+        It must be of exactly this type, so that no other object's method is ever called.
+        """
         target = self._top()
-        if type(target) is not kind:
-            raise Refused(f"fills a {type(target).__name__} as if it were a {kind.__name__}")
-        return target
+        if type(target) is kind:
+            return target
+        raise Refused(f"fills a {type(target).__name__} as if it were a {kind.__name__}")
 
-    def _global(self, argument: str) -> None:
-        module, _, name = argument.partition(" ")
+    def _global(self, argument: object) -> None:
+        module, _, name = str(argument).partition(" ")
         self._push(self.meanings.find(module, name))
 
-    def _stack_global(self, _: Any) -> None:
+    def _stack_global(self, _: object) -> None:
         name, module = self._pop(), self._pop()
         if type(name) is not str or type(module) is not str:
-            raise Refused("has a name that is no text")
+            raise Refused("has a name that is not text")
         self._push(self.meanings.find(module, name))
 
-    def _reduce(self, _: Any) -> None:
+    def _reduce(self, _: object) -> None:
         arguments, callee = self._pop(), self._pop()
         self._push(self.meanings.call(callee, arguments))
 
-    def _new(self, _: Any) -> None:
+    def _new(self, _: object) -> None:
         arguments, kind = self._pop(), self._pop()
         self._push(self.meanings.new(kind, arguments))
 
-    def _build(self, _: Any) -> None:
+    def _build(self, _: object) -> None:
         state = self._pop()
         self.meanings.build(self._top(), state)
 
 
-def as_key(value: Any) -> Any:
-    """A value that a dict or set may hold as its key: hashing anything deeper may take for ever.
-
-    Raises Refused.
-    """
-    flat = type(value) is tuple and len(value) <= 8 and all(type(part) in SCALARS for part in value)
-    if not flat and type(value) not in SCALARS:
-        raise Refused(f"has a {type(value).__name__} as a key, where text or a number is needed")
-    return value
-
-
-def _pairs(values: list[Any]) -> dict[Any, Any]:
+def _pairs(values: list[object]) -> dict[Hashable, object]:
     if len(values) % 2:
         raise Refused("has a key without a value")
     return {as_key(key): value for key, value in zip(values[::2], values[1::2], strict=True)}
-
-
-def _check_depth(root: Any) -> None:
-    """Refuse containers within containers beyond MOST_DEPTH, along the shortest way to each.
-
-    Raises Refused.
-    """
-    seen, level = {id(root)}, [root]
-    for _ in range(MOST_DEPTH):
-        found: list[Any] = []
-        for value in level:
-            for part in _parts(value):
-                if id(part) not in seen:
-                    seen.add(id(part))
-                    found.append(part)
-        if not found:
-            return
-        level = found
-    raise Refused(f"has values more than {MOST_DEPTH} levels deep")
-
-
-def _parts(value: Any) -> list[Any]:
-    inner = getattr(value, "state", value)  # of a record, see models/weights/pickles/allowlist.py
-    items = inner.values() if type(inner) is dict else inner if type(inner) in (list, tuple) else ()
-    return [part for part in items if type(part) not in SCALARS]

@@ -1,11 +1,9 @@
-"""Checkpoints that other programs wrote with torch.save, read without running anything that is in
-them.
+"""Reads checkpoints that other programs wrote with torch.save, without running anything in them.
 
-They are pickles, which elsewhere may name any function and have it called. Here
-models/weights/pickles/machine.py follows their instructions, and
-models/weights/pickles/allowlist.py knows the few names that a model needs; there is no other way
-and no flag for one. models/weights/load.py reads with it, and models/weights/upstream/adopt.py
-makes a model of what it gives.
+Such files are pickles, which may name any function and have it called when they are loaded. Here
+machine.py follows their instructions, and allowlist.py knows the few names that a model needs.
+There is no other way to read them, and no flag for one. models/weights/load.py calls
+read_foreign(), and models/weights/upstream/adopt.py makes a model of the result.
 """
 
 from __future__ import annotations
@@ -17,19 +15,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from models.weights.pickles.allowlist import Allowlist
-from models.weights.pickles.machine import Machine, Refused, shown
+from models.weights.pickles.checks import Refused, printable_text
+from models.weights.pickles.machine import Machine
 from utils.errors import UserError
 
-MOST_ENTRIES = 50_000
-MOST_SHORT = 64  # bytes of an entry that holds one word, such as the byte order
+MAX_ENTRIES = 50_000  # of an archive
+MAX_WORD = 64  # bytes of an entry that holds one word, such as the byte order
 ENTRY = re.compile(r"data\.pkl|byteorder|version|\.[a-z_]+|\.data/serialization_id|data/\d{1,9}")
-BROKEN = (
+ARCHIVE_ERRORS = (
     zipfile.BadZipFile,
     NotImplementedError,
     RuntimeError,
@@ -41,29 +39,32 @@ BROKEN = (
 
 
 @dataclass(frozen=True, slots=True)
-class Foreign:
-    """What a file holds: plain values, Tensors, and Records of classes that are not ours
-    (allowlist.py).
+class ForeignFile:
+    """What a file of another program holds.
+
+    Attributes:
+        path: the file.
+        content: plain values, Tensors, and the values of models/weights/pickles/objects.py.
     """
 
     path: str
-    content: Any
+    content: object
 
 
-def read_foreign(path: str | Path) -> Foreign:
+def read_foreign(path: str | Path) -> ForeignFile:
     """Read a checkpoint of another program.
 
-    Raises UserError, in one line, when it is missing, damaged, of a form that cannot be read
-    safely, or names anything but tensors, plain values and the classes of models.
+    Raises UserError, in one line, if it is missing, damaged, of a form that cannot be read safely,
+    or names anything but tensors, plain values and the classes of models.
     """
     with _opened(Path(path)) as archive:
         allowed = Allowlist(archive.storage)
-        return Foreign(str(path), Machine(allowed).run(archive.read("data.pkl")))
+        return ForeignFile(str(path), Machine(allowed).run(archive.read("data.pkl")))
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Archive]:
-    """The file's archive; whatever is wrong with it becomes one line."""
+    """The file's archive. Any error inside the block becomes a UserError of one line."""
     try:
         with path.open("rb") as file:
             _check_form(file.read(512))
@@ -74,17 +75,17 @@ def _opened(path: Path) -> Iterator[Archive]:
             f"{path}: {error}; take a checkpoint from a source that you trust"
         ) from None
     except OSError as error:
+        reason = error.strerror or printable_text(str(error))
+        raise UserError(f"{path}: cannot be read ({reason}); check --weights") from None
+    except ARCHIVE_ERRORS as error:
+        reason = printable_text(str(error))
         raise UserError(
-            f"{path}: cannot be read ({error.strerror or shown(str(error))}); check --weights"
-        ) from None
-    except BROKEN as error:
-        raise UserError(
-            f"{path}: is damaged or no checkpoint ({shown(str(error))}); get it anew"
+            f"{path}: is damaged or not a checkpoint ({reason}); get the file again"
         ) from None
 
 
 def _check_form(start: bytes) -> None:
-    """Name the older forms of torch.save, which are not read. Raises Refused."""
+    """Refuse the older forms of torch.save by name. Raises Refused."""
     again = "open it where it was made and save it again with torch.save of torch 1.6 or later"
     if start[257:262] == b"ustar":
         raise Refused(f"is a tar file, as torch 0.1 wrote them, which is not read; {again}")
@@ -93,83 +94,112 @@ def _check_form(start: bytes) -> None:
             raise Refused(
                 f"is a bare pickle, as torch before 1.6 wrote them, which is not read; {again}"
             )
-        raise Refused("is no file of torch.save")
+        raise Refused("is not a file of torch.save")
 
 
 class Archive:
     """The entries of a file of torch.save: data.pkl, the storages data/0 …, and a few words.
 
-    Raises Refused for entries that torch.save does not write: compressed, of other names, or twice.
+    The constructor raises Refused for entries that torch.save does not write: compressed ones, ones
+    of other names, or one name twice.
     """
 
     def __init__(self, archive: zipfile.ZipFile, length: int) -> None:
+        """length is that of the whole file, in bytes."""
         self.archive = archive
         self.entries = _entries(archive, length)
-        self.read_already: dict[str, Tensor] = {}
-        order = self.read("byteorder", MOST_SHORT) if "byteorder" in self.entries else b"little"
+        self.storages: dict[str, Tensor] = {}  # those that were read already
+        order = self.read("byteorder", MAX_WORD) if "byteorder" in self.entries else b"little"
         if order not in (b"little", b"big"):
             raise Refused("has a byte order that is neither little nor big")
         self.swapped = order == b"big"
 
     def read(self, name: str, most: int | None = None) -> bytes:
-        """An entry's bytes, their checksum compared."""
+        """The bytes of an entry, at most `most` of them, whose checksum is right.
+
+        Raises Refused if there is no such entry or it is longer, BadZipFile for a wrong checksum.
+        """
         entry = self.entries.get(name)
         if entry is None:
-            raise Refused(f"has no {shown(name)}, so torch.save did not write it")
+            raise Refused(f"has no {printable_text(name)}, so torch.save did not write it")
         if most is not None and entry.file_size > most:
             raise Refused(f"has {entry.file_size:,} bytes in {name}, where one word is needed")
         return self.archive.read(entry)
 
     def storage(self, key: str, kind: torch.dtype, count: int) -> Tensor:
-        """count values [count] of a type, from the entry data/KEY, which must have just these."""
-        values = self.read_already.get(key)
-        if values is None:
-            size = kind.itemsize
+        """The values of a storage, the entry data/KEY.
+
+        Args:
+            key: of the entry.
+            kind: type of the values.
+            count: number of the values.
+
+        Returns:
+            The values [count]. Tensors may share them.
+
+        Raises:
+            Refused: The entry has another length, or was read as another type before.
+        """
+        if key not in self.storages:
             entry = self.entries.get(f"data/{key}")
-            if entry is None or entry.file_size != count * size:
+            if entry is None or entry.file_size != count * kind.itemsize:
                 held = "nothing" if entry is None else f"{entry.file_size:,} bytes"
-                raise Refused(
-                    f"declares {shown(str(count))} values in data/{shown(key)}, which holds {held}"
-                )
-            raw = (
-                torch.frombuffer(bytearray(self.read(f"data/{key}")), dtype=torch.uint8)
-                if count
-                else torch.empty(0)
-            )
-            if self.swapped and count:
-                raw = raw.view(-1, size).flip(1).flatten()
-            values = (raw != 0) if kind is torch.bool else raw.view(kind) if count else raw.to(kind)
-            self.read_already[key] = values
+                declared = f"{printable_text(str(count))} values in data/{printable_text(key)}"
+                raise Refused(f"declares {declared}, which holds {held}")
+            self.storages[key] = self._values(self.read(f"data/{key}"), kind)
+        values = self.storages[key]
         if values.dtype != kind or values.numel() != count:
-            raise Refused(f"declares data/{shown(key)} in two ways")
+            raise Refused(f"declares data/{printable_text(key)} in two ways")
         return values
+
+    def _values(self, content: bytes, kind: torch.dtype) -> Tensor:
+        """Bytes as values of a type, in this machine's byte order."""
+        if not content:  # torch.frombuffer does not take an empty buffer
+            return torch.empty(0, dtype=kind)
+        raw = torch.frombuffer(bytearray(content), dtype=torch.uint8)
+        if self.swapped:
+            raw = raw.view(-1, kind.itemsize).flip(1).flatten()
+        # A byte other than 0 and 1 is not a valid bool, and computing with one is undefined.
+        return raw != 0 if kind is torch.bool else raw.view(kind)
 
 
 def _entries(archive: zipfile.ZipFile, length: int) -> dict[str, zipfile.ZipInfo]:
-    """Entries by their name below the archive's one folder. Raises Refused."""
+    """The entries by their names below the archive's one folder.
+
+    length is that of the whole file, in bytes. Raises Refused.
+    """
     found = archive.infolist()
-    if len(found) > MOST_ENTRIES:
-        raise Refused(f"has more than {MOST_ENTRIES:,} entries")
+    if len(found) > MAX_ENTRIES:
+        raise Refused(f"has more than {MAX_ENTRIES:,} entries")
+    # orig_filename is the name as the file has it; zipfile cuts filename at a null byte.
     names = [entry.orig_filename for entry in found]
     for name, times in Counter(names).items():
         if times > 1:
-            raise Refused(f"has {shown(name)} twice")
-    stem = next((name.removesuffix("data.pkl") for name in names if name.endswith("/data.pkl")), "")
-    if stem in ("", "/") or stem.count("/") != 1 or stem in ("../", "./") or "\\" in stem:
-        raise Refused("has no data.pkl in a folder of its own, so torch.save did not write it")
+            raise Refused(f"has {printable_text(name)} twice")
+    folder = _folder(names)
     entries = {}
     for name, entry in zip(names, found, strict=True):
-        inner = name.removeprefix(stem)
+        inner = name.removeprefix(folder)
         if inner.startswith("code/") or inner == "constants.pkl":
             raise Refused(
                 "is a TorchScript file, which holds code; give the checkpoint that it was exported"
                 " from"
             )
-        if not name.startswith(stem) or not ENTRY.fullmatch(inner) or entry.filename != name:
-            raise Refused(f"has an entry {shown(name)}, which torch.save does not write")
+        if not name.startswith(folder) or not ENTRY.fullmatch(inner) or entry.filename != name:
+            raise Refused(f"has an entry {printable_text(name)}, which torch.save does not write")
         if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size:
-            raise Refused(f"has {shown(name)} compressed, which torch.save never does")
+            raise Refused(f"has {printable_text(name)} compressed, which torch.save never does")
         entries[inner] = entry
+    # Entries may overlap in a forged file, so that few bytes stand for many.
     if sum(entry.file_size for entry in found) > length:
         raise Refused("declares more bytes than it has")
     return entries
+
+
+def _folder(names: list[str]) -> str:
+    """The one folder of the archive, with its slash. Raises Refused."""
+    files = (name for name in names if name.endswith("/data.pkl"))
+    folder = next(files, "").removesuffix("data.pkl")
+    if folder in ("", "/", "../", "./") or folder.count("/") != 1 or "\\" in folder:
+        raise Refused("has no data.pkl in a folder of its own, so torch.save did not write it")
+    return folder

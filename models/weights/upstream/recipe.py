@@ -1,16 +1,16 @@
 """How a foreign checkpoint was trained, as far as our configuration has the same fields.
 
-models/weights/upstream/adopt.py puts it into the Checkpoint; detect.py and api/yolo.py take the
+models/weights/upstream/adopt.py puts it into the Checkpoint. detect.py and api/yolo.py take the
 image size from there.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from collections.abc import Callable, Collection
 
-from models.weights.pickles.allowlist import Record
-from models.weights.upstream.tree import plain
+from models.weights.pickles.objects import PickledObject
+from models.weights.upstream.tree import plain_value
 from utils.cli import build
 from utils.config import Hyperparameters, TrainConfig
 from utils.errors import UserError
@@ -29,43 +29,63 @@ OPTIONS = (
     "multi_scale",
     "close_mosaic",
 )
+HYP_FIELDS = frozenset(field.name for field in dataclasses.fields(Hyperparameters))
 OTHER_NAMES = {"batch": "batch_size", "nbs": "nominal_batch"}  # YOLOv8's
-SCALED = ("box", "cls", "obj")  # which YOLOv5 rewrites in place, on the model, before it trains
+# YOLOv5 multiplies these on the model by the numbers of classes and levels before it trains, so the
+# values there are not those of the user.
+SCALED = ("box", "cls", "obj")
+FieldValues = dict[str, object]
 
 
-def read_recipe(content: Any, root: Record) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(config, hyp): fields of TrainConfig and Hyperparameters whose values ours would take too."""
+def read_recipe(content: object, network: PickledObject) -> tuple[FieldValues, FieldValues]:
+    """The options and hyperparameters of a foreign checkpoint.
+
+    YOLOv5 keeps options under `opt`, with hyperparameters in them under `hyp`; YOLOv8 keeps both in
+    one mapping, `train_args`. Older files have them only on the network.
+
+    Args:
+        content: what the file holds.
+        network: the model in it.
+
+    Returns:
+        (config, hyp), with those fields of TrainConfig and Hyperparameters whose values our
+        programs accept too.
+    """
     content = content if isinstance(content, dict) else {}
     options = (
         _mapping(content.get("opt"))
         or _mapping(content.get("train_args"))
-        or _mapping(root.get("args"))
+        or _mapping(network.get("args"))
     )
     hyp = _mapping(options.get("hyp"))
     if not hyp:
-        of_model = _mapping(root.get("hyp"))
-        hyp = {key: value for key, value in of_model.items() if key not in SCALED} or options
-    return _accepted(options, set(OPTIONS), _takes_option), _accepted(hyp, _FIELDS, _takes_hyp)
+        of_network = _mapping(network.get("hyp"))
+        hyp = {key: value for key, value in of_network.items() if key not in SCALED} or options
+    return (
+        _accepted(options, OPTIONS, _takes_option),
+        _accepted(hyp, HYP_FIELDS, _takes_hyperparameter),
+    )
 
 
-_FIELDS = {field.name for field in dataclasses.fields(Hyperparameters)}
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    """A mapping of plain values; {} for anything else."""
+def _mapping(value: object) -> FieldValues:
+    """A mapping of plain values under our names; {} for anything else."""
     try:
-        found = plain(value)
+        found = plain_value(value)
     except UserError:
         return {}
-    texts = {str(key): part for key, part in found.items()} if isinstance(found, dict) else {}
-    return {OTHER_NAMES.get(key, key): part for key, part in texts.items()}
+    if not isinstance(found, dict):
+        return {}
+    return {OTHER_NAMES.get(str(key), str(key)): part for key, part in found.items()}
 
 
-def _accepted(values: dict[str, Any], known: set[str], takes: Any) -> dict[str, Any]:
+def _accepted(
+    values: FieldValues, known: Collection[str], takes: Callable[[str, object], bool]
+) -> FieldValues:
     return {key: value for key, value in values.items() if key in known and takes(key, value)}
 
 
-def _takes_option(key: str, value: Any) -> bool:
+def _takes_option(key: str, value: object) -> bool:
+    # build() accepts a value of any type where the default is None.
     usual = type(getattr(TrainConfig(), key))
     try:
         build(TrainConfig, {key: value})
@@ -74,7 +94,7 @@ def _takes_option(key: str, value: Any) -> bool:
     return type(value) is usual or (usual is float and type(value) is int)
 
 
-def _takes_hyp(key: str, value: Any) -> bool:
+def _takes_hyperparameter(key: str, value: object) -> bool:
     try:
         Hyperparameters.from_mapping({key: value}, "hyp")
     except UserError:

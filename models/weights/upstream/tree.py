@@ -1,27 +1,27 @@
-"""A foreign network as a tree: its modules by path, its tensors by key, the attributes that weights
-do not show.
+"""A foreign network as a tree: modules by path, tensors by key, and attributes beside the weights.
 
-models/weights/upstream/adopt.py makes a graph of it. Records and tensors are what
-models/weights/pickles/reader.py read.
+The objects and tensors are those that models/weights/pickles/reader.py read.
+models/weights/upstream/adopt.py makes a checkpoint of ours from the tree.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from torch import Tensor, nn
 
 from models.common import Bottleneck, Conv
 from models.graph.values import is_number, is_whole, shorten
-from models.weights.pickles.allowlist import Array, Record
+from models.weights.pickles.objects import PickledArray, PickledObject
 from utils.checkpoint import check_shared
 from utils.errors import UserError
 
-MOST_MEMBERS, MOST_NESTED, MOST_NAME = 200_000, 30, 100
-MOST_VALUES, MOST_LEVELS, MOST_TEXT = 50_000, 8, 2000
-NORM_EPSILON = 1e-3  # of both families
+MAX_MEMBERS = 200_000  # modules, parameters and buffers
+MAX_MODULE_LEVELS = 30  # modules within modules
+MAX_MEMBER_NAME = 100  # characters
+MAX_OPTIONS, MAX_OPTION_LEVELS, MAX_OPTION_TEXT = 50_000, 8, 2000
+NORM_EPSILON = 1e-3  # in both families
 ATTRIBUTES: dict[type[nn.Module], tuple[str, ...]] = {
     nn.Conv2d: ("stride", "padding", "dilation", "groups"),
     nn.MaxPool2d: ("kernel_size", "stride", "padding"),
@@ -31,132 +31,159 @@ ATTRIBUTES: dict[type[nn.Module], tuple[str, ...]] = {
 
 @dataclass(slots=True)
 class Tree:
-    """modules: path, such as model.0.conv -> Record. state: state-dict key -> tensor.
+    """A network, in the order of the file.
 
-    Both in the file's order.
+    Attributes:
+        root: the network itself.
+        modules: module by path, such as model.0.conv; the root has the path "".
+        state: tensor by state-dict key.
     """
 
-    modules: dict[str, Record] = field(default_factory=dict)
+    root: PickledObject
+    modules: dict[str, PickledObject] = field(default_factory=dict)
     state: dict[str, Tensor] = field(default_factory=dict)
+    _by_row: dict[str, dict[str, Tensor]] = field(default_factory=dict)
 
     def of_row(self, number: int) -> dict[str, Tensor]:
         """A row's tensors by their keys below model.NUMBER."""
-        if not self._rows:
+        if not self._by_row:
             for key, value in self.state.items():
                 model, _, rest = key.partition(".")
                 row, _, rest = rest.partition(".")
-                self._rows.setdefault(row if model == "model" else "", {})[rest] = value
-        return self._rows.get(str(number), {})
+                self._by_row.setdefault(row if model == "model" else "", {})[rest] = value
+        return self._by_row.get(str(number), {})
 
-    _rows: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+    def rows(self) -> list[object]:
+        """The modules of the rows. Raises UserError if the network is not a YOLO detector."""
+        rows = self.modules.get("model")
+        if rows is None or class_name_of(rows) != "Sequential" or not members(rows, "_modules"):
+            kind = shorten(self.root.kind)
+            raise UserError(f"its {kind} has no rows `model`, as YOLO's detectors have")
+        numbered = members(rows, "_modules")
+        if list(numbered) != [str(number) for number in range(len(numbered))]:
+            raise UserError("its rows `model` are not numbered from 0 on")
+        return list(numbered.values())
 
 
-def read_tree(root: Record) -> Tree:
-    """Follow _modules from the root. Raises UserError for what is no network."""
-    tree, count = Tree(), 0
-    for path, record in _walk(root, "", 0):
+def read_tree(root: PickledObject) -> Tree:
+    """Follow _modules from the root. Raises UserError if that is not a network."""
+    tree, count = Tree(root), 0
+    for path, module in _walk(root, "", 0):
         count += 1 + sum(
-            len(members(record, kind)) for kind in ("_modules", "_parameters", "_buffers")
+            len(members(module, kind)) for kind in ("_modules", "_parameters", "_buffers")
         )
-        if count > MOST_MEMBERS:
-            raise UserError(f"has more than {MOST_MEMBERS:,} modules and tensors")
-        tree.modules[path] = record
-        dropped = record.get("_non_persistent_buffers_set") or ()
-        for kind in ("_parameters", "_buffers"):
-            for name, value in members(record, kind).items():
-                if value is not None and name not in dropped:
-                    key = f"{path}.{name}" if path else name
-                    if not isinstance(value, Tensor):
-                        raise UserError(
-                            f"{shorten(key)}: is a {type(value).__name__}, where a tensor is needed"
-                        )
-                    tree.state[key] = value
+        # A module may occur at many paths: 25 levels of two references each are 2 ** 25 paths.
+        if count > MAX_MEMBERS:
+            raise UserError(f"has more than {MAX_MEMBERS:,} modules and tensors")
+        tree.modules[path] = module
+        tree.state |= dict(_tensors(module, path))
     check_shared(tree.state)
     return tree
 
 
-def members(record: Record, kind: str) -> dict[str, Any]:
-    """_modules, _parameters or _buffers. Raises UserError for what is none."""
-    found = record.get(kind)
+def _walk(module: PickledObject, path: str, depth: int) -> Iterator[tuple[str, PickledObject]]:
+    """A module and all below it, with their paths."""
+    if depth > MAX_MODULE_LEVELS:
+        raise UserError(
+            f"{shorten(path)}: has modules within modules beyond {MAX_MODULE_LEVELS} levels"
+        )
+    yield path, module
+    for name, child in members(module, "_modules").items():
+        if isinstance(child, PickledObject):
+            yield from _walk(child, f"{path}.{name}" if path else name, depth + 1)
+        elif child is not None:
+            kind = type(child).__name__
+            raise UserError(f"{shorten(name)}: is a {kind}, where a module is needed")
+
+
+def _tensors(module: PickledObject, path: str) -> Iterator[tuple[str, Tensor]]:
+    """A module's own tensors that are in state dicts, with their keys."""
+    dropped = module.get("_non_persistent_buffers_set")
+    dropped = dropped if isinstance(dropped, (set, frozenset, list, tuple)) else ()
+    for kind in ("_parameters", "_buffers"):
+        for name, value in members(module, kind).items():
+            if value is None or name in dropped:
+                continue
+            key = f"{path}.{name}" if path else name
+            if not isinstance(value, Tensor):
+                what = type(value).__name__
+                raise UserError(f"{shorten(key)}: is a {what}, where a tensor is needed")
+            yield key, value
+
+
+def members(module: PickledObject, kind: str) -> dict[str, object]:
+    """_modules, _parameters or _buffers of a module.
+
+    Raises UserError if they are not names with values. A name with a dot could stand for a tensor
+    of another module.
+    """
+    found = module.get(kind)
     if found is None:
         return {}
-    named = isinstance(found, dict) and len(found) <= MOST_MEMBERS
-    if not named or not all(
-        isinstance(name, str) and len(name) <= MOST_NAME and "." not in name for name in found
-    ):
-        raise UserError(f"{shorten(record.kind)}: its {kind} are no names with values")
+    if not isinstance(found, dict) or len(found) > MAX_MEMBERS or not all(map(_is_name, found)):
+        raise UserError(f"{shorten(module.kind)}: its {kind} are not names with values")
     return found
 
 
-def _walk(record: Record, path: str, depth: int) -> Iterator[tuple[str, Record]]:
-    if depth > MOST_NESTED:
-        raise UserError(f"{shorten(path)}: has modules within modules beyond {MOST_NESTED} levels")
-    yield path, record
-    for name, child in members(record, "_modules").items():
-        if isinstance(child, Record):
-            yield from _walk(child, f"{path}.{name}" if path else name, depth + 1)
-        elif child is not None:
-            raise UserError(
-                f"{shorten(name)}: is a {type(child).__name__}, where a module is needed"
-            )
+def _is_name(name: object) -> bool:
+    return isinstance(name, str) and len(name) <= MAX_MEMBER_NAME and "." not in name
 
 
-def plain(value: Any, level: int = 0, budget: list[int] | None = None) -> Any:
+def plain_value(value: object, level: int = 0, budget: list[int] | None = None) -> object:
     """A value of the file as numbers, text, lists and dictionaries.
 
-    Raises UserError for what is none of these.
+    Args:
+        value: from the file. Objects become dictionaries of their attributes.
+        level: number of containers around it.
+        budget: one number, how many more values are read; it counts down.
+
+    Returns:
+        The value. Dictionaries have only the entries whose keys are text or whole numbers.
+
+    Raises:
+        UserError: The value is too large, too deep, or contains anything else.
     """
-    budget = [MOST_VALUES] if budget is None else budget
+    # The budget is shared by all levels, so values that are referred to many times count each time.
+    budget = [MAX_OPTIONS] if budget is None else budget
     budget[0] -= 1
-    if budget[0] < 0 or level > MOST_LEVELS:
+    if budget[0] < 0 or level > MAX_OPTION_LEVELS:
         raise UserError("has options that are too large to be read")
-    if isinstance(value, Record):
+    if isinstance(value, PickledObject):
         value = value.state or {}
-    if isinstance(value, Array):
-        value = (
-            [] if value.values is None or value.values.size > MOST_VALUES else value.values.tolist()
-        )
+    if isinstance(value, PickledArray):
+        array = value.values
+        value = [] if array is None or array.size > MAX_OPTIONS else array.tolist()
     if isinstance(value, dict):
         return {
-            key: plain(part, level + 1, budget)
+            key: plain_value(part, level + 1, budget)
             for key, part in value.items()
             if isinstance(key, (str, int))
         }
     if isinstance(value, (list, tuple)):
-        return [plain(part, level + 1, budget) for part in value]
-    if (
-        value is None
-        or isinstance(value, (bool, int, float))
-        or (isinstance(value, str) and len(value) <= MOST_TEXT)
-    ):
+        return [plain_value(part, level + 1, budget) for part in value]
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, str) and len(value) <= MAX_OPTION_TEXT:
         return value
     raise UserError(f"has {shorten(value)} among its options, where text or a number is needed")
 
 
-def check_attributes(path: str, ours: nn.Module, theirs: Record) -> None:
+def check_attributes(path: str, ours: nn.Module, theirs: PickledObject) -> None:
     """Compare what a module computes beyond its weights.
 
-    Raises UserError that names path and value.
+    Args:
+        path: of the module, for errors.
+        ours: the module that we would build.
+        theirs: the module of the file.
+
+    Raises:
+        UserError: An attribute differs, so that our module would compute something else.
     """
-    names = ATTRIBUTES.get(type(ours), ())
-    pairs = [
-        (name, _pair(getattr(ours, name)), _pair(theirs.get(name, getattr(ours, name))))
-        for name in names
-    ]
-    if type(ours) is nn.BatchNorm2d:
-        pairs.append(("eps", NORM_EPSILON, theirs.get("eps", NORM_EPSILON)))
-    if isinstance(ours, Bottleneck):
-        pairs.append(("add", ours.residual, theirs.get("add", ours.residual)))
-    if isinstance(ours, Conv) and not ours.own_activation:
-        pairs.append(
-            ("act", type(ours.act).__name__, class_name(members(theirs, "_modules").get("act")))
-        )
-    for name, expected, found in pairs:
-        same = (
-            abs(found - expected) < 1e-9
-            if is_number(found) and is_number(expected)
-            else found == expected
-        )
+    for name, expected, found in _attributes(ours, theirs):
+        if is_number(found) and is_number(expected):
+            same = abs(found - expected) < 1e-9
+        else:
+            same = found == expected
         if not same:
             raise UserError(
                 f"{path}: {name} is {shorten(found)}, where this project's {type(ours).__name__}"
@@ -164,8 +191,23 @@ def check_attributes(path: str, ours: nn.Module, theirs: Record) -> None:
             )
 
 
-def _pair(value: Any) -> Any:
-    """Sides of a window: one number for both as a pair."""
+def _attributes(ours: nn.Module, theirs: PickledObject) -> Iterator[tuple[str, object, object]]:
+    """Attributes to compare: name, our value, their value. One that they lack counts as ours."""
+    for name in ATTRIBUTES.get(type(ours), ()):
+        own = getattr(ours, name)
+        yield name, _pair(own), _pair(theirs.get(name, own))
+    if type(ours) is nn.BatchNorm2d:
+        yield "eps", NORM_EPSILON, theirs.get("eps", NORM_EPSILON)
+    if isinstance(ours, Bottleneck):
+        yield "add", ours.residual, theirs.get("add", ours.residual)
+    if isinstance(ours, Conv) and not ours.own_activation:
+        act = members(theirs, "_modules").get("act")
+        yield "act", type(ours.act).__name__, class_name_of(act)
+
+
+def _pair(value: object) -> object:
+    """Height and width of a window as a pair; one number stands for both."""
+    # nn.Upsample makes a float of the scale_factor that it was given.
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, (list, tuple)):
@@ -173,12 +215,12 @@ def _pair(value: Any) -> Any:
     return (value, value) if is_whole(value) else value
 
 
-def class_name(record: Any) -> str:
-    """The last part of a record's class, "" for anything else."""
-    return record.kind.rpartition(".")[2] if isinstance(record, Record) else ""
+def class_name_of(value: object) -> str:
+    """The last part of an object's class, "" for anything that is not an object."""
+    return value.kind.rpartition(".")[2] if isinstance(value, PickledObject) else ""
 
 
-def activation_text(record: Any) -> str:
-    """An activation as a model YAML has it: nn.LeakyReLU(0.1)."""
-    slope = record.get("negative_slope") if isinstance(record, Record) else None
-    return f"nn.{class_name(record)}({slope if is_number(slope) else ''})"
+def activation_text(activation: object) -> str:
+    """An activation as a model YAML has it, such as nn.LeakyReLU(0.1)."""
+    slope = activation.get("negative_slope") if isinstance(activation, PickledObject) else None
+    return f"nn.{class_name_of(activation)}({slope if is_number(slope) else ''})"

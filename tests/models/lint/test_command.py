@@ -1,4 +1,4 @@
-"""models/yolo.py --lint: what it prints, its exit status, and the corrected copies of --fix."""
+"""The command --lint: what it prints, its exit status, and the corrected copies of --fix."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import yaml
 from models.command import main
 from models.lint.command import run_lint
 from models.lint.finding import Fix
-from models.lint.mend import lint
+from models.lint.fix import lint
 from models.lint.text import read_document
 from tests.models.lint.test_rules import FOLDER, LEFT
 from utils.errors import UserError, run_main
@@ -29,7 +29,7 @@ FAST = (
 
 @pytest.fixture
 def shared(tmp_path: Path) -> Path:
-    """A copy of a file that has every kind of slip."""
+    """A copy of a file that has every kind of wrong reference."""
     return Path(shutil.copy(FOLDER / f"{MANY}.yaml", tmp_path))
 
 
@@ -40,9 +40,7 @@ def shared(tmp_path: Path) -> Path:
         for path in sorted(FOLDER.glob("*.yaml"))
     ],
 )
-def test_a_corrected_copy_has_nothing_left_but_what_no_rule_mends(
-    name: str, tmp_path: Path
-) -> None:
+def test_a_corrected_copy_keeps_only_what_no_rule_fixes(name: str, tmp_path: Path) -> None:
     source = Path(shutil.copy(FOLDER / f"{name}.yaml", tmp_path))
     before = source.read_bytes()
     assert run_lint([str(source)], fix=True) == 1
@@ -75,9 +73,7 @@ def test_what_is_printed(shared: Path, capsys: pytest.CaptureFixture[str]) -> No
 def test_only_what_is_wrong_changes_in_the_text(
     shared: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Windows line ends, comments and spelling stay; the lines that differ are those with a
-    finding.
-    """
+    """Windows line ends, comments and spelling stay; only lines with a finding differ."""
     shared.write_bytes(shared.read_bytes().replace(b"\n", b"\r\n"))
     assert (
         run_main(
@@ -93,31 +89,29 @@ def test_only_what_is_wrong_changes_in_the_text(
     assert "row 12: from 6 -> 7" in printed
     assert "row 3: args [128,1] -> {}" in printed
     assert "comment # 9 -> # 10" in printed
-    assert "nothing is left to mend" in printed
+    assert "nothing is left to fix" in printed
 
 
-def test_no_file_is_written_over(shared: Path) -> None:
+def test_no_file_is_overwritten(shared: Path) -> None:
     run_lint([str(shared)], fix=True)
     first = shared.with_name(f"{MANY}_fixed.yaml")
     run_lint([str(shared)], fix=True)
     assert sorted(shared.parent.iterdir()) == sorted(
         [shared, first]
-    )  # the same again is no other file
+    )  # the same text does not need a second file
     first.write_text("mine")
     run_lint([str(shared)], fix=True)
     assert first.read_text() == "mine"
     assert shared.with_name(f"{MANY}_fixed2.yaml").exists()
     for target in (shared, first):
-        with pytest.raises(UserError, match="is there already"):
+        with pytest.raises(UserError, match="exists already"):
             run_lint([str(shared)], fix=True, out=str(target))
 
 
 def test_rows_that_share_text_are_written_anew(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An alias stands for a row twice; changing its text would change both, so the copy is spelt
-    out.
-    """
+    """An alias stands for two rows. Changing its text would change both, so all is spelt out."""
     content = yaml.safe_load((FOLDER / "yolov8n_both_channels.yaml").read_text())
     content["head"][5][3] = content["head"][2][3]
     content["head"][2] = content["head"][5] = [-1, 3, "C2f", [512, 512]]
@@ -126,11 +120,11 @@ def test_rows_that_share_text_are_written_anew(
     file.write_text(yaml.safe_dump(content, sort_keys=False))
     assert "&id" in file.read_text()
     assert run_lint([str(file)], fix=True) == 1
-    assert "nothing is left to mend" in capsys.readouterr().out
+    assert "nothing is left to fix" in capsys.readouterr().out
     assert lint(tmp_path / "yolov8n_alias_fixed.yaml") == []
 
 
-def test_block_style_is_mended_in_place_too(tmp_path: Path) -> None:
+def test_block_style_is_fixed_in_place_too(tmp_path: Path) -> None:
     content = yaml.safe_load((FOLDER / "yolov8n_danet_nothing_moved.yaml").read_text())
     file = tmp_path / "yolov8n_block.yaml"
     file.write_text("# mine\n" + yaml.safe_dump(content, sort_keys=False, default_flow_style=False))
@@ -139,7 +133,7 @@ def test_block_style_is_mended_in_place_too(tmp_path: Path) -> None:
     assert (tmp_path / "yolov8n_block_fixed.yaml").read_text().startswith("# mine\n")
 
 
-def test_files_that_cannot_be_read_and_flags_that_do_not_go_together(
+def test_unreadable_files_and_contradictory_flags(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "bad.yaml").write_text("nc: [")
@@ -149,8 +143,12 @@ def test_files_that_cannot_be_read_and_flags_that_do_not_go_together(
         printed = capsys.readouterr()
         assert "models/yolov8s_CBAM.yaml: nothing found" in printed.out
         assert name in printed.err
-    for flags in (["--fix"], ["--lint", "a", "b", "--fix", "--out", "c"], ["--lint", "a", "--out", "c"],
-                  ["--lint", "a", "--all"]):  # fmt: skip
+    for flags in (
+        ["--fix"],
+        ["--lint", "a", "b", "--fix", "--out", "c"],
+        ["--lint", "a", "--out", "c"],
+        ["--lint", "a", "--all"],
+    ):
         assert run_main(main, flags) == 2
 
 

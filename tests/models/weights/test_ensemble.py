@@ -1,3 +1,5 @@
+"""Several detectors as one."""
+
 from __future__ import annotations
 
 import pytest
@@ -40,7 +42,7 @@ def test_other_classes_are_refused():
         Ensemble([Member(1, NAMES), Member(2, {0: "a"})], ["a.pt", "b.pt"])
 
 
-def test_one_file_is_no_ensemble(monkeypatch):
+def test_one_file_is_not_an_ensemble(monkeypatch):
     monkeypatch.setattr(ensemble, "load_model", lambda file, device, **_: Member(1, NAMES))
     assert isinstance(load_models(["a.pt"], torch.device("cpu")), Member)
     assert isinstance(load_models(["a.pt", "b.pt"], torch.device("cpu")), Ensemble)

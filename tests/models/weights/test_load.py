@@ -1,4 +1,4 @@
-"""Models from files."""
+"""Models from checkpoints and YAMLs."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_fused_and_plain_agree(tmp_path: Path) -> None:
     torch.testing.assert_close(fused, plain, rtol=1e-4, atol=1e-3)
 
 
-def test_anchors_in_force_travel_with_the_graph(tmp_path: Path) -> None:
+def test_checkpoints_have_the_anchors_in_force(tmp_path: Path) -> None:
     model, path = written(tmp_path)
     anchors = [[(5.0, 6.0), (7.0, 8.0), (9.0, 10.0)], [(20.0, 21.0), (30.0, 31.0), (40.0, 41.0)]]
     model.set_anchors(anchors)
@@ -54,7 +54,7 @@ def test_anchors_in_force_travel_with_the_graph(tmp_path: Path) -> None:
     assert load_model(path).spec.anchors == tuple(tuple(level) for level in anchors)
 
 
-def test_a_checkpoint_that_does_not_fit_its_own_graph_is_one_line(tmp_path: Path) -> None:
+def test_a_checkpoint_that_does_not_fit_its_own_graph_is_refused(tmp_path: Path) -> None:
     model, _ = written(tmp_path)
     state = {
         key: value for key, value in model.state_dict().items() if not key.startswith("model.2.")

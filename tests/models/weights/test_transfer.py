@@ -1,6 +1,4 @@
-"""Weights that fit whatever was inserted, removed, renumbered or renamed; against YOLOv5's own
-counts.
-"""
+"""Transfer of weights after rows or classes were inserted, removed, renumbered or renamed."""
 
 from __future__ import annotations
 
@@ -17,8 +15,9 @@ import torch
 from models.attention import ATTENTION
 from models.graph.read import load_graph, read_graph
 from models.graph.sites import find_sites, insert
-from models.weights.align import affinity, align, find_places
-from models.weights.transfer import Report, count_by_name, match_classes, transfer, upstream_keys
+from models.weights.align import affinity, align_graphs, find_places
+from models.weights.report import TransferReport
+from models.weights.transfer import count_by_name, match_classes, transfer, upstream_keys
 from models.yolo import DetectionModel
 from tests.models.fill import GOLDEN, fill, image, indexed
 from tests.tiny import FREE_GRAPH, GRAPH
@@ -50,8 +49,9 @@ def shifted(source: Any, place: int) -> Any:
 
 
 def inserted(graph: dict[str, Any], place: int, module: str, arguments: Any) -> dict[str, Any]:
-    """The graph with a row before row `place`; references to rows go on reading those rows, so -1
-    the new one.
+    """The graph with a row before row `place`.
+
+    Numbers follow the rows that they name, and -1 reads the new row.
     """
     rows = [[shifted(f, place), *rest] for f, *rest in graph["backbone"] + graph["head"]]
     rows.insert(place, [-1, 1, module, arguments])
@@ -60,7 +60,7 @@ def inserted(graph: dict[str, Any], place: int, module: str, arguments: Any) -> 
 
 
 def without(graph: dict[str, Any], place: int) -> dict[str, Any]:
-    """The graph without a row, its readers reading the one before."""
+    """The graph without a row; its readers read the row before it."""
     rows = copy.deepcopy(graph["backbone"] + graph["head"])
     for index, row in enumerate(rows):
         sources = row[0] if isinstance(row[0], list) else [row[0]]
@@ -82,7 +82,7 @@ def by_name(
 
 
 def test_a_plain_yolov5s_fits_the_tutorials_graph_whole() -> None:
-    """Where YOLOv5 moves 270 of 349."""
+    """YOLOv5 itself transfers 270 of 349 tensors here."""
     plain, source = checkpoint(load_graph("yolov5s.yaml"))
     model = DetectionModel(load_graph("yolov5s_SimAM.yaml"), seed=2)
     report = transfer(model, source)
@@ -120,7 +120,7 @@ def test_yolov5s_rule_for_an_insertion_anywhere(places: Iterable[int], classes: 
 
 
 def rows_of(graph: dict[str, Any]) -> dict[str, str]:
-    """Key -> key for all rows: what identical graphs must give."""
+    """Key -> key for all rows, the alignment of equal graphs."""
     return {row.key: row.key for row in read_graph(graph).rows}
 
 
@@ -135,7 +135,7 @@ def rows_of(graph: dict[str, Any]) -> dict[str, str]:
 )
 def test_equal_graphs_match_by_name(name: str) -> None:
     graph = load_graph(name)
-    assert align(graph, graph) == rows_of(graph)
+    assert align_graphs(graph, graph) == rows_of(graph)
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -144,14 +144,14 @@ def test_equal_graphs_match_by_name(name: str) -> None:
 def test_rows_inserted_anywhere_leave_all_others_their_own_weights(
     name: str, module: str, arguments: Any, every: int
 ) -> None:
-    """Truth is known here: row i of the plain graph is row i, or i + 1 behind the insertion."""
+    """Row i of the plain graph is row i of the other, or i + 1 after the insertion."""
     graph = load_graph(name)
     rows = graph["backbone"] + graph["head"]
     plain = {place.key: place for place in find_places(read_graph(graph))}
     for place in range(1, len(rows), every):
         before = read_graph(graph).rows[place - 1]
         changed = inserted(graph, place, module, arguments)
-        pairs = align(graph, changed)
+        pairs = align_graphs(graph, changed)
         numbers = {row.key: row.index for row in read_graph(changed).rows}
         moved = {numbers[mine]: plain[theirs].index for mine, theirs in pairs.items()}
         truth = {index + (index >= place): index for index in range(len(rows))}
@@ -175,14 +175,12 @@ def index_key(graph: dict[str, Any], index: int) -> str:
 
 @pytest.mark.parametrize("name", SMALL)
 def test_a_second_block_of_equal_shape_leaves_every_tensor_a_place(name: str) -> None:
-    """Which of two equal blocks is the old one cannot be known: the first, which reads what it has
-    always read.
-    """
+    """Nothing tells which of two equal blocks is the old one; the first gets the weights."""
     graph = load_graph(name)
     places = find_places(read_graph(graph))
     for place in (4, 8):
         changed = inserted(graph, place + 1, *graph["backbone"][place][2:])
-        pairs = align(graph, changed)
+        pairs = align_graphs(graph, changed)
         assert set(pairs.values()) == set(rows_of(graph))
         assert pairs[str(place)] == places[place].key
 
@@ -192,21 +190,21 @@ def test_removed_rows_leave_all_others_their_own_weights(name: str) -> None:
     graph = load_graph(name)
     for place in (4, 6, 9):
         less = without(graph, place)
-        pairs = align(graph, less)
+        pairs = align_graphs(graph, less)
         assert pairs == {
             str(i - (i > place)): str(i) for i in range(len(rows_of(graph))) if i != place
         }
-        assert align(less, graph) == {theirs: mine for mine, theirs in pairs.items()}
+        assert align_graphs(less, graph) == {theirs: mine for mine, theirs in pairs.items()}
 
 
-def test_a_removed_stride_moves_everything_behind_to_other_sizes() -> None:
+def test_a_removed_stride_changes_the_size_of_all_later_maps() -> None:
     graph = load_graph("yolov5n.yaml")
-    pairs = align(graph, without(graph, 1))
+    pairs = align_graphs(graph, without(graph, 1))
     assert pairs == {"0": "0", **{str(i - 1): str(i) for i in range(2, 25)}}
 
 
 def test_rows_of_another_width_never_take_those_of_another_role() -> None:
-    """Each C3 of yolov5s is as wide as one of yolov5n a stride further on, and must not become it."""
+    """Each C3 of yolov5s is as wide as that of yolov5n at the next stride, but is another row."""
     places = {
         name: find_places(read_graph(load_graph(name))) for name in ("yolov5n.yaml", "yolov5s.yaml")
     }
@@ -215,12 +213,12 @@ def test_rows_of_another_width_never_take_those_of_another_role() -> None:
         for name, found in places.items()
     }
     for first, second in (("yolov5n.yaml", "yolov5s.yaml"), ("yolov5s.yaml", "yolov5n.yaml")):
-        pairs = align(load_graph(first), load_graph(second))
+        pairs = align_graphs(load_graph(first), load_graph(second))
         assert all(sizes[second][mine] == sizes[first][theirs] for mine, theirs in pairs.items())
         assert not {"0", "2", "4", "6", "8", "9"} & set(pairs)
 
 
-def test_roles_count_the_turns_of_the_way() -> None:
+def test_roles_count_changes_between_shrinking_and_growing() -> None:
     turns = [place.turns for place in find_places(read_graph(load_graph("yolov5n.yaml")))]
     assert turns == [0] * 11 + [1] * 7 + [2] * 7
 
@@ -264,13 +262,15 @@ def test_levels_of_the_head_match_by_stride() -> None:
 
 
 def test_a_level_is_its_stride_even_where_there_are_equally_many() -> None:
-    """Strides 8 and 16 into 4 and 8: the first level becomes the second, and anchors, in cells,
-    mean something else.
+    """From strides 8 and 16 to 4 and 8: the first level becomes the second.
+
+    Anchors are stored in cells, so they are not copied.
     """
     plain, source = checkpoint(GRAPH)
     model = DetectionModel({**GRAPH, "head": [[[2, 4], 1, "Detect", ["nc", "anchors"]]]})
     report = transfer(model, source)
-    assert torch.equal(model.head.m[1].weight, plain.head.m[0].weight)  # type: ignore[union-attr, index]
+    mine, theirs = model.head.state_dict(), plain.head.state_dict()
+    assert torch.equal(mine["m.1.weight"], theirs["m.0.weight"])
     assert report.fresh == ["model.5.anchors", "model.5.m.0.weight", "model.5.m.0.bias"]
 
 
@@ -288,7 +288,7 @@ def filled_head(names: list[str], graph: dict[str, Any]) -> tuple[DetectionModel
     "names", [["dark", "bright"], ["gray", "Dark", "red", "bright"], ["dark"], ["dark", "blue"]]
 )
 def test_class_rows_follow_their_names(graph: dict[str, Any], names: list[str]) -> None:
-    """Each known class scores what it scored before, and boxes are the same, to the last bit."""
+    """Known classes get the scores that they had before, and boxes are the same."""
     plain, source = filled_head(["bright", "dark"], graph)
     model = DetectionModel({**graph, "nc": len(names)}, names=names, seed=3)
     fresh = DetectionModel({**graph, "nc": len(names)}, names=names, seed=3)
@@ -307,7 +307,7 @@ def test_class_rows_follow_their_names(graph: dict[str, Any], names: list[str]) 
             )
     lost = len(set(map(str.lower, names)) - {"bright", "dark"})
     assert len(report.fresh) == (4 if lost else 0)
-    assert all(entry.in_part for entry in report.entries if entry.fresh)
+    assert all(outcome.in_part for outcome in report.outcomes if outcome.fresh)
     if lost:
         assert f"{lost} of {len(names)} classes are new" in report.table()
         assert ", 4 more in part" in report.line()
@@ -350,7 +350,7 @@ def test_match_classes(source: list[str], target: list[str], found: list[int | N
     assert match_classes(dict(enumerate(source)), dict(enumerate(target))) == found
 
 
-def test_without_names_only_boxes_and_objectness_travel() -> None:
+def test_without_names_only_boxes_and_objectness_are_copied() -> None:
     _, source = checkpoint(load_graph("yolov5n.yaml"))
     report = transfer(DetectionModel(load_graph("yolov5n.yaml"), class_count=3), source)
     assert (report.copied, len(report.fresh)) == (343, 6)
@@ -359,9 +359,10 @@ def test_without_names_only_boxes_and_objectness_travel() -> None:
     )
 
 
-def test_a_class_branch_of_another_width_is_fresh_and_said() -> None:
-    """YOLOv8n for 80 classes has 80 channels there, for 3 it has 64; up to version 8.3 it too moves
-    319 of 355.
+def test_a_class_branch_of_another_width_starts_fresh() -> None:
+    """YOLOv8n has 80 channels there for 80 classes and 64 for 3.
+
+    Up to version 8.3 Ultralytics itself transfers 319 of 355 tensors.
     """
     _, source = checkpoint(load_graph("yolov8n.yaml"))
     report = transfer(DetectionModel(load_graph("yolov8n.yaml"), class_count=3), source)
@@ -370,7 +371,7 @@ def test_a_class_branch_of_another_width_is_fresh_and_said() -> None:
     assert all(".cv3." in key for key in report.fresh)
 
 
-def test_anchors_stay_behind_if_asked_and_else_reach_the_graph() -> None:
+def test_anchors_are_excluded_on_request_and_otherwise_reach_the_graph() -> None:
     model, _ = checkpoint(GRAPH)
     model.set_anchors(
         [[(5.0, 6.0), (7.0, 8.0), (9.0, 10.0)], [(20.0, 21.0), (30.0, 31.0), (40.0, 41.0)]]
@@ -388,7 +389,7 @@ def test_anchors_stay_behind_if_asked_and_else_reach_the_graph() -> None:
     ]
     assert (
         transfer(DetectionModel(GRAPH), checkpoint(GRAPH)[1], ("anchors",)).fresh == []
-    )  # the same anyway
+    )  # equal anchors are not fresh
 
 
 def test_families_share_no_head() -> None:
@@ -418,7 +419,7 @@ def test_half_precision_sources_fill_float_models() -> None:
     torch.testing.assert_close(model.state_dict(), plain.state_dict(), rtol=1e-3, atol=1e-3)
 
 
-def test_a_block_of_a_related_kind_keeps_what_it_shares() -> None:
+def test_a_block_of_a_related_kind_keeps_the_common_tensors() -> None:
     graph = load_graph("yolov5n.yaml")
     changed = copy.deepcopy(graph)
     changed["backbone"][8][2] = "C3TR"
@@ -438,17 +439,15 @@ def test_upstream_keys_count_all_rows() -> None:
 
 @lru_cache(maxsize=1)
 def plain_run(name: str) -> tuple[Checkpoint, torch.Tensor, torch.Tensor]:
-    """A plain graph's weights, a image, and what they make of it."""
+    """A plain graph's weights, an image, and the output."""
     plain, source = checkpoint(load_graph(name))
     images = image(5, 1, 3, 64, 64)
     with torch.no_grad():
         return source, images, plain.eval()(images)[0]
 
 
-def check(name: str, specs: list[str]) -> Report:
-    """Every tensor of the plain graph reaches the changed one, whose output with identity init
-    stays bit-equal.
-    """
+def check(name: str, specs: list[str]) -> TransferReport:
+    """Every tensor of the plain graph is copied, and with identity init the output is bit-equal."""
     source, images, output = plain_run(name)
     model = DetectionModel(insert(load_graph(name), specs, init="identity"), seed=5).eval()
     report = transfer(model, source)
@@ -463,9 +462,7 @@ def check(name: str, specs: list[str]) -> Report:
 
 
 def places_of(name: str) -> list[str]:
-    """Each place under one of its names: all rows by number, the insides of blocks, the ways into
-    the head.
-    """
+    """Each place under one of its names: rows by number, insides of blocks, inputs of the head."""
     found = [
         site.name
         for site in find_sites(load_graph(name))

@@ -1,6 +1,4 @@
-"""The machine that follows pickles: what each instruction makes, against what the standard library
-wrote.
-"""
+"""The machine that follows pickles, against what the standard library writes."""
 
 from __future__ import annotations
 
@@ -9,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from models.weights.pickles.machine import Machine, Refused, shown
+from models.weights.pickles.checks import Refused, printable_text
+from models.weights.pickles.machine import Machine
 
 THINGS = [
     None,
@@ -39,7 +38,7 @@ THINGS = [
 
 
 class Nothing:
-    """Meanings that know no name."""
+    """Meanings that refuse every name."""
 
     def refuse(self, *_: Any) -> Any:
         raise Refused("is not known")
@@ -55,11 +54,11 @@ def follow(program: bytes) -> Any:
 def test_plain_values_of_every_protocol(protocol: int) -> None:
     for thing in THINGS:
         if protocol < 3 and isinstance(thing, bytes):
-            continue  # these go through a name there
+            continue  # those protocols write them as a call
         assert follow(pickle.dumps(thing, protocol)) == thing, thing
 
 
-def test_sets_of_the_later_protocols_and_what_is_meant_twice() -> None:
+def test_sets_of_the_later_protocols_and_shared_values() -> None:
     assert follow(pickle.dumps({1, "a"}, 4)) == {1, "a"}
     assert follow(pickle.dumps(frozenset((1, 2)), 4)) == {1, 2}
     shared = [1]
@@ -77,6 +76,6 @@ def test_names_are_asked_for_and_never_imported() -> None:
 
 
 def test_what_a_file_says_is_shown_on_one_line() -> None:
-    assert shown("a\nb\x1b[0m" + "c" * 200).isprintable()
-    assert len(shown("x" * 500)) == 80
-    assert shown([1]) == "list"
+    assert printable_text("a\nb\x1b[0m" + "c" * 200).isprintable()
+    assert len(printable_text("x" * 500)) == 80
+    assert printable_text([1]) == "list"

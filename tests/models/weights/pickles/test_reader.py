@@ -1,6 +1,4 @@
-"""Other programs' checkpoints: tensors and plain values come out, nothing of a file is ever run,
-and all is bounded.
-"""
+"""Checkpoints of other programs: tensors and values are read, nothing is run, all is limited."""
 
 from __future__ import annotations
 
@@ -19,7 +17,7 @@ import pytest
 import torch
 
 from models.weights.load import read_weights
-from models.weights.pickles.allowlist import Array, Record
+from models.weights.pickles.objects import PickledArray, PickledObject
 from models.weights.pickles.reader import read_foreign
 from tests.pickles import (
     Name,
@@ -36,7 +34,7 @@ from tests.pickles import (
 )
 from utils.errors import UserError
 
-CANARY = "canary"  # what a payload would leave in the working folder
+CANARY = "canary"  # file that a payload would leave in the working folder
 COMMAND = f"touch {CANARY}"
 CODE = f"open('{CANARY}', 'w')"
 Case = tuple[str, str, bytes]  # construction, label, file
@@ -53,7 +51,7 @@ def value(thing: Any) -> bytes:
 
 
 def reduces() -> Iterator[Case]:
-    """Functions that do harm, called with arguments."""
+    """Dangerous functions, called with arguments."""
     targets = [
         ("os", "system", COMMAND),
         ("posix", "system", COMMAND),
@@ -166,7 +164,7 @@ def states() -> Iterator[Case]:
     yield "stack", "an open mark", run(b"(N")
     yield (
         "stack",
-        "goes on behind its end",
+        "continues after its end",
         wrapped(HEAD + b"N." + value(call("os", "system", COMMAND)) + b"."),
     )
     for chain in ("Conv.forward.__globals__", "__init__.__globals__", "Conv.__subclasses__"):
@@ -237,8 +235,11 @@ def arrays() -> Iterator[Case]:
     for code in ("O8", "V8", "S4", "M8", "f16"):
         yield "numpy", f"dtype {code}", run(dtype + value((code, False, True)) + b"R")
     real = dtype + value(("f8", False, True)) + b"R"
-    for label, shape, content in (("too few bytes", (4,), "abc"), ("huge", (2**30, 2**10), "abcdefgh"),
-                                  ("negative", (-1,), "abcdefgh")):  # fmt: skip
+    for label, shape, content in (
+        ("too few bytes", (4,), "abc"),
+        ("huge", (2**30, 2**10), "abcdefgh"),
+        ("negative", (-1,), "abcdefgh"),
+    ):
         state = (
             b"(K\x01"
             + value(shape)
@@ -264,9 +265,17 @@ def archives() -> Iterator[Case]:
     bad = HEAD + value(call("os", "system", COMMAND)) + STOP
     entries = [("best/data.pkl", good), ("best/data/0", storages[0])]
     for entry in (
-        "../evil", "/etc/evil", "best/../evil", "best\\data\\1", "other/data.pkl", "best/data/x", "best/evil.py",
-        "best/data/0/../../evil", "C:/evil", "best/.data/../evil",
-    ):  # fmt: skip
+        "../evil",
+        "/etc/evil",
+        "best/../evil",
+        "best\\data\\1",
+        "other/data.pkl",
+        "best/data/x",
+        "best/evil.py",
+        "best/data/0/../../evil",
+        "C:/evil",
+        "best/.data/../evil",
+    ):
         yield "path in the zip", entry, archive([*entries, (entry, b"x")])
     yield "path in the zip", "the folder is ..", archive([("../data.pkl", good)])
     yield "path in the zip", "no folder", archive([("data.pkl", good)])
@@ -336,7 +345,7 @@ def test_malicious_files_are_refused_and_do_nothing(
     memory, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     with pytest.raises(UserError, match=str(path)):
         read_weights(path)
-    with pytest.raises(UserError) as caught:  # by the reader itself, not by what comes after it
+    with pytest.raises(UserError) as caught:  # the reader itself refuses it, not a later step
         read_foreign(path)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 500
@@ -357,7 +366,7 @@ def read(path: Path, thing: Any) -> Any:
     return read_foreign(path).content
 
 
-def test_plain_values_and_tensors_come_out_as_they_were(tmp_path: Path) -> None:
+def test_plain_values_and_tensors_are_read_unchanged(tmp_path: Path) -> None:
     things = {
         "whole": [0, 1, -5, 2**31 - 1],
         "real": (1.5, -0.0),
@@ -413,12 +422,12 @@ def test_numbers_of_numpy_paths_and_options(tmp_path: Path) -> None:
         torch.save(things, tmp_path / "c.pt", pickle_protocol=protocol)
         found = read_foreign(tmp_path / "c.pt").content
         assert found["best"] == 0.25
-        assert isinstance(found["counts"], Array)
+        assert isinstance(found["counts"], PickledArray)
         assert found["counts"].values.tolist() == [[0, 1, 2], [3, 4, 5]]
         assert found["turned"].values.tolist() == [[1], [0]]
         assert found["folder"] == "runs/exp"
         assert found["kinds"] == {"a", "b"}
-        assert isinstance(found["opt"], Record)
+        assert isinstance(found["opt"], PickledObject)
         assert found["opt"].state == {"imgsz": 320}
 
 
@@ -435,7 +444,7 @@ def test_classes_of_the_families_become_records(tmp_path: Path) -> None:
         assert found.get("b", 5) == 5
 
 
-def test_the_byte_order_is_heeded(tmp_path: Path) -> None:
+def test_the_byte_order_is_respected(tmp_path: Path) -> None:
     code, storages = program(torch.tensor([1.5, -3.0]))
     swapped = np.frombuffer(storages[0], "<f4").astype(">f4").tobytes()
     path = tmp_path / "big.pt"
@@ -445,7 +454,7 @@ def test_the_byte_order_is_heeded(tmp_path: Path) -> None:
     assert torch.equal(read_foreign(path).content, torch.tensor([1.5, -3.0]))
 
 
-def test_missing_files_are_one_line(tmp_path: Path) -> None:
+def test_a_missing_file_is_an_error_of_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be read"):
         read_foreign(tmp_path / "none.pt")
 

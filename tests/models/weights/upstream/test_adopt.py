@@ -1,4 +1,4 @@
-"""Checkpoints of the original programs: everything in them finds its place, or is named."""
+"""Checkpoints of the original programs: all of a file is converted, or an error names it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ graphs = pytest.mark.parametrize("graph", [GRAPH, FREE_GRAPH], ids=["v5", "v8"])
 
 
 def fresh(graph: dict[str, Any], **changes: Any) -> DetectionModel:
-    """A model whose statistics and anchors are not the usual ones."""
+    """A model with unusual statistics and anchors."""
     model = DetectionModel({**graph, **changes}, names=["bright", "dark"], seed=3)
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
@@ -63,7 +63,7 @@ def test_graph_names_weights_and_recipe_come_out_of_the_file(
         "optimizer": "SGD",
     }
     assert checkpoint.hyp["lr0"] == 0.02
-    assert checkpoint.data == ""  # a stranger's file does not choose which of our files are read
+    assert checkpoint.data == ""  # a foreign file must not choose which local files are read
     images = torch.rand(1, 3, 64, 96)
     again = from_checkpoint(checkpoint).eval()
     with torch.no_grad():
@@ -72,7 +72,7 @@ def test_graph_names_weights_and_recipe_come_out_of_the_file(
 
 
 def test_attention_takes_its_arguments_from_the_instance(tmp_path: Path) -> None:
-    """The YAML's list means what the fork's parser made of it; the instance knows."""
+    """What a list in YAML means depends on the fork's parser; the instance shows it."""
     rows = [*GRAPH["backbone"][:4], [-1, 1, "SimAM", {"e_lambda": 0.25}], GRAPH["backbone"][5]]
     model = fresh(GRAPH, backbone=rows)
     content = content_of(model)
@@ -84,9 +84,24 @@ def test_attention_takes_its_arguments_from_the_instance(tmp_path: Path) -> None
     )  # row 5 of the file, which counts the attention row
 
 
-@pytest.mark.parametrize("name", ["SE", "CBAM", "ECA", "GAM", "BAM", "CoordAttention", "TripletAttention", "NAM",
-                                  "DoubleAttention", "GlobalContext", "LSKA", "ACmix"])  # fmt: skip
-def test_arguments_that_shapes_tell(
+@pytest.mark.parametrize(
+    "name",
+    [
+        "SE",
+        "CBAM",
+        "ECA",
+        "GAM",
+        "BAM",
+        "CoordAttention",
+        "TripletAttention",
+        "NAM",
+        "DoubleAttention",
+        "GlobalContext",
+        "LSKA",
+        "ACmix",
+    ],
+)
+def test_arguments_from_shapes(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = [*GRAPH["backbone"][:4], [-1, 1, name, {}], GRAPH["backbone"][5]]
@@ -99,7 +114,7 @@ def test_arguments_that_shapes_tell(
     assert list(from_checkpoint(checkpoint).state_dict()) == list(model.state_dict())
 
 
-def test_the_averaged_model_goes_before_the_plain_one(tmp_path: Path) -> None:
+def test_the_averaged_model_is_preferred(tmp_path: Path) -> None:
     content = content_of(fresh(GRAPH))
     content["ema"], content["model"] = content["model"], content_of(fresh(GRAPH, nc=2))["model"]
     weight = (
@@ -116,9 +131,7 @@ def test_the_averaged_model_goes_before_the_plain_one(tmp_path: Path) -> None:
 
 
 def test_the_form_of_the_head_is_read_from_its_weights(tmp_path: Path) -> None:
-    """Some releases trained YOLOv8 graphs with depth-wise class branches, others kept the width of
-    80 classes.
-    """
+    """Some releases gave the same graph depth-wise class branches, or the width of 80 classes."""
     wide = read_weights(put(tmp_path / "wide.pt", upstream_file(fresh(FREE_GRAPH, class_width=24))))
     assert wide.graph["class_width"] == 24
     deep = read_weights(
@@ -136,7 +149,7 @@ def row(content: dict[str, Any], number: int) -> dict[str, Any]:
     return content["model"].state["_modules"]["model"].state["_modules"][str(number)].state
 
 
-def test_an_activation_of_its_own_comes_along(tmp_path: Path) -> None:
+def test_an_unusual_activation_is_kept(tmp_path: Path) -> None:
     content = content_of(fresh(GRAPH))
     leaky = Thing(Name("torch.nn.modules.activation", "LeakyReLU"), {"negative_slope": 0.1})
 
@@ -233,7 +246,7 @@ def no_residual(content: dict[str, Any]) -> None:
         (other_epsilon, r"row 0: Conv.bn: eps is 1e-05"),
         (other_stride, r"row 6: strides \[4.0, 16.0\]"),
         (other_dilation, r"row 3: Conv.conv: dilation is \(2, 2\)"),
-        (other_module, r"row 4: Mamba \(models.mamba.Mamba\): is no module of this project"),
+        (other_module, r"row 4: Mamba \(models.mamba.Mamba\): is not a module of this project"),
         (other_class, r"row 2: C3: but the model has C3TR"),
         (few_names, r"names: .*2 classes"),
         (no_graph, r"no `yaml`.*--cfg"),
@@ -242,7 +255,7 @@ def no_residual(content: dict[str, Any]) -> None:
         (no_residual, r"row 2: C3.m.0: add is False"),
     ],
 )
-def test_what_does_not_fit_is_one_line_that_names_it(
+def test_anything_that_does_not_fit_is_named_in_one_line(
     spoil: Any, message: str, tmp_path: Path
 ) -> None:
     content = content_of(fresh(GRAPH))
@@ -263,7 +276,7 @@ def test_a_network_that_refers_to_itself_ends(tmp_path: Path) -> None:
 
 
 def test_modules_shared_over_and_over_end(tmp_path: Path) -> None:
-    """Thirty levels of two references each would be a thousand million modules."""
+    """Twenty-four levels of two references each would be 16 million modules."""
     code = b"\x80\x02cmodels.common\nConv\n)\x81}bq\x00"
     for number in range(1, 25):
         last = bytes([number - 1])
@@ -277,8 +290,12 @@ def test_modules_shared_over_and_over_end(tmp_path: Path) -> None:
 
 def test_a_state_dict_needs_its_graph(tmp_path: Path) -> None:
     model = fresh(GRAPH)
-    upstream = {key.replace("model.4.", "model.5.").replace("model.5.m", "model.6.m").replace(
-        "model.5.anchors", "model.6.anchors"): value for key, value in model.state_dict().items()}  # fmt: skip
+    upstream = {
+        key.replace("model.4.", "model.5.")
+        .replace("model.5.m", "model.6.m")
+        .replace("model.5.anchors", "model.6.anchors"): value
+        for key, value in model.state_dict().items()
+    }
     torch.save(upstream, tmp_path / "state.pt")
     bare = read_weights(tmp_path / "state.pt")
     assert bare.graph == {}
@@ -294,7 +311,7 @@ def test_a_state_dict_needs_its_graph(tmp_path: Path) -> None:
     assert list(with_graph(read_weights(tmp_path / "ours.pt"), GRAPH, "ours.pt").state) == list(
         model.state_dict()
     )
-    with pytest.raises(UserError, match=r"state\.pt: .* no state dict of"):
+    with pytest.raises(UserError, match=r"state\.pt: .* not a state dict of"):
         with_graph(bare, FREE_GRAPH, "state.pt")
     for wrapper in ("module.", "model.", "module.model."):
         torch.save(
@@ -303,7 +320,7 @@ def test_a_state_dict_needs_its_graph(tmp_path: Path) -> None:
         assert list(read_weights(tmp_path / "wrapped.pt").state) == list(upstream)
 
 
-@pytest.mark.skipif(not EXAMPLES.is_dir(), reason="the large examples are not here")
+@pytest.mark.skipif(not EXAMPLES.is_dir(), reason="needs GOLDEN_CHECKPOINTS")
 @pytest.mark.parametrize("name", ["yolov5n_bccd", "yolov5n_SimAM_bccd", "yolov8n_bccd"])
 def test_the_given_examples_load_whole(name: str) -> None:
     checkpoint = adopt(read_foreign(EXAMPLES / f"{name}.pt"))
@@ -315,8 +332,9 @@ def test_the_given_examples_load_whole(name: str) -> None:
 
 
 def mutations(seed: int, count: int) -> list[bytes]:
-    """Damaged copies of a checkpoint whose checksums are right, so that damage reaches the deepest
-    layer; some not.
+    """Damaged copies of a checkpoint.
+
+    Most have right checksums, so that the damage gets past the archive.
     """
     draw = random.Random(seed)
     code, storages = program(content_of(fresh(GRAPH if seed % 2 else FREE_GRAPH)))
@@ -344,7 +362,7 @@ def mutations(seed: int, count: int) -> list[bytes]:
 
 
 def survive(path: Path, files: list[bytes]) -> int:
-    """How many are refused, each in one line; nothing but a UserError may come out."""
+    """How many files are refused, each in one line; no other error than UserError may occur."""
     refused: list[str] = []
     for content in files:
         try:

@@ -1,4 +1,4 @@
-"""Arguments of foreign attention: from attributes and shapes, else as they are written."""
+"""Arguments of foreign attention, from attributes and shapes, or else from the YAML."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from models.attention import ATTENTION, build_attention
-from models.weights.pickles.allowlist import Record
+from models.weights.pickles.objects import PickledObject
 from models.weights.upstream.attention import READERS, read_arguments
 
 CASES = {
@@ -28,7 +28,7 @@ CASES = {
 @pytest.mark.parametrize(("name", "options"), CASES.items())
 def test_what_was_built_is_built_again(name: str, options: dict[str, object]) -> None:
     module = build_attention(name, 32, **options)
-    found = read_arguments(name, Record("x", {}), module.state_dict(), [512])
+    found = read_arguments(name, PickledObject("x", {}), module.state_dict(), [512])
     again = build_attention(name, 32, **found)
     assert {key: value.shape for key, value in again.state_dict().items()} == {
         key: value.shape for key, value in module.state_dict().items()
@@ -37,9 +37,11 @@ def test_what_was_built_is_built_again(name: str, options: dict[str, object]) ->
 
 
 def test_attributes_of_the_instance_and_the_row_where_nothing_tells() -> None:
-    assert read_arguments("SimAM", Record("x", {"e_lambda": 0.1}), {}, [512]) == {"e_lambda": 0.1}
-    assert read_arguments("EMA", Record("x", {"groups": 8}), {}, []) == {"factor": 8}
-    assert read_arguments("ShuffleAttention", Record("x", {"G": 4}), {}, []) == {"groups": 4}
-    assert read_arguments("SK", Record("x", {}), {}, [512]) == [512]
-    assert read_arguments("SE", Record("x", {}), {"other": torch.zeros(1)}, [512]) == [512]
+    assert read_arguments("SimAM", PickledObject("x", {"e_lambda": 0.1}), {}, [512]) == {
+        "e_lambda": 0.1
+    }
+    assert read_arguments("EMA", PickledObject("x", {"groups": 8}), {}, []) == {"factor": 8}
+    assert read_arguments("ShuffleAttention", PickledObject("x", {"G": 4}), {}, []) == {"groups": 4}
+    assert read_arguments("SK", PickledObject("x", {}), {}, [512]) == [512]
+    assert read_arguments("SE", PickledObject("x", {}), {"other": torch.zeros(1)}, [512]) == [512]
     assert set(READERS) <= set(ATTENTION)

@@ -1,6 +1,4 @@
-"""Shipped graphs with random slips: never a traceback, and never a graph that is not the one its
-text describes.
-"""
+"""Shipped graphs with random faults: no traceback, and no graph other than its text describes."""
 
 from __future__ import annotations
 
@@ -15,7 +13,7 @@ from models.attention import ATTENTION
 from models.graph.info import row_info
 from models.graph.layers import LAYERS
 from models.graph.read import load_graph, read_graph
-from models.lint.mend import lint_content
+from models.lint.fix import lint_content
 from models.yolo import DetectionModel
 from utils.errors import UserError
 from utils.files import ROOT
@@ -80,7 +78,7 @@ def names(content: Content, draw: random.Random) -> None:
 
 
 def indices(content: Content, draw: random.Random) -> None:
-    """What a row reads; mostly a number a little beside the right one."""
+    """What a row reads; mostly a number near the right one."""
     row = draw.choice(content["head"] if draw.random() < 0.8 else content["backbone"])
     if isinstance(row[0], list) and draw.random() < 0.8:
         place = draw.randrange(len(row[0]))
@@ -92,7 +90,7 @@ def indices(content: Content, draw: random.Random) -> None:
 
 
 def structure(content: Content, draw: random.Random) -> None:
-    """Rows that come, go, are cut or change places, and keys that go."""
+    """Rows that are added, removed, cut or swapped, and keys that are removed."""
     part = content[draw.choice(["backbone", "head"])]
     place = draw.randrange(len(part))
     action = draw.randrange(8)
@@ -123,9 +121,7 @@ MUTATIONS = (numbers, names, indices, structure)
 
 
 def said(content: Content) -> dict[str, Any]:
-    """What the text asks for, rows resolved by this test alone: numbers of rows, repeats, modules,
-    arguments.
-    """
+    """What the text asks for: rows read, modules, arguments. This test alone resolves them."""
     graph = read_graph({"ch": 3, **content})
     rows = []
     for index, row in enumerate([*content["backbone"], *content["head"]]):
@@ -153,7 +149,7 @@ def said(content: Content) -> dict[str, Any]:
 
 
 def built(model: DetectionModel) -> list[Any]:
-    """All that a graph's table, weights and wiring show."""
+    """Everything that a graph's table, weights and wiring show."""
     shapes = [(key, tuple(value.shape)) for key, value in model.state_dict().items()]
     children: Any = model.model
     rows = [
@@ -171,8 +167,11 @@ def built(model: DetectionModel) -> list[Any]:
 
 
 def check(seed: int) -> str:
-    """One mutation: UserError and findings both show it; else what is built is what the text says,
-    and another graph wherever the text asks for another. Returns how it showed."""
+    """Try one mutation and return how it showed.
+
+    Either lint finds it, or the graph is built as the text says, and differs from the plain graph
+    wherever the text asks for something else.
+    """
     draw = random.Random(seed)
     content = load_graph(draw.choice(SHIPPED))
     if "scales" in content:
@@ -206,7 +205,7 @@ def check(seed: int) -> str:
     if asked == asked_before:
         return "the same"
     assert built(model) != built(base), (
-        f"seed {seed}: another text, the same graph, and nothing is said"
+        f"seed {seed}: another text gives the same graph, and lint finds nothing"
     )
     return "another graph"
 

@@ -1,0 +1,104 @@
+"""Every tensor of a foreign network under the key that it has in our graph.
+
+models/weights/upstream/adopt.py calls fit_state(). A key, shape or setting that is not ours is an
+error that names it; no weight is ever dropped.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from models.common import Conv
+from models.graph.structure import Graph, Row
+from models.graph.values import shorten
+from models.graph.walk import measure_strides
+from models.weights.pickles.objects import PickledObject
+from models.weights.upstream.graph import strides_of
+from models.weights.upstream.tree import Tree, activation_text, check_attributes, members
+from models.yolo import parse_model
+from utils.errors import UserError
+
+UNUSED = ("anchor_grid",)  # tensors of old heads that follow from others
+
+
+def fit_state(graph: Graph, tree: Tree) -> dict[str, Tensor]:
+    """All tensors of a foreign network by our keys.
+
+    Args:
+        graph: of the network, in our form.
+        tree: the network.
+
+    Returns:
+        The state dict of our model of the graph, as copies.
+
+    Raises:
+        UserError: A key, shape, type, setting or stride differs from our model's.
+    """
+    with torch.device("meta"):
+        skeleton, _ = parse_model(graph, 0)
+    # Strides follow from the graph. Others in the file show that its parser built another network.
+    _check_strides(measure_strides(skeleton, graph).strides, tree)
+    state: dict[str, Tensor] = {}
+    for row, ours in zip(graph.rows, skeleton, strict=True):
+        state |= _fit_row(row, ours, tree)
+        for path, module in ours.named_modules():
+            theirs = tree.modules.get(f"model.{row.index}.{path}" if path else f"model.{row.index}")
+            if theirs is not None:
+                where = f"row {row.index}: {row.module}{f'.{path}' if path else ''}"
+                check_attributes(where, module, theirs)
+                _check_activation(row, graph, module, theirs)
+    for key, value in tree.state.items():
+        if not key.startswith("model."):
+            raise UserError(f"{shorten(key)} {list(value.shape)}: belongs to no row")
+    return state
+
+
+def _check_strides(ours: list[float], tree: Tree) -> None:
+    """Raise UserError unless the network's strides are those of our graph."""
+    rows = tree.rows()
+    where, on_root = f"row {len(rows) - 1}", isinstance(tree.root.get("stride"), Tensor)
+    found = strides_of(tree.root if on_root else rows[-1], where)
+    if found != ours:
+        raise UserError(f"{where}: strides {shorten(found)}: but its graph has {shorten(ours)}")
+
+
+def _fit_row(row: Row, ours: nn.Module, tree: Tree) -> dict[str, Tensor]:
+    """Copies of one row's tensors, each compared with ours."""
+    where = f"row {row.index}: {row.module}"
+    theirs = {key: value for key, value in tree.of_row(row.index).items() if key not in UNUSED}
+    expected = ours.state_dict()
+    for key, value in expected.items():
+        if key not in theirs:
+            raise UserError(
+                f"{where}: {key} {list(value.shape)}: is not in the file, so it is another"
+                f" {row.module}"
+            )
+        _check_tensor(f"{where}: {key}", theirs[key], value)
+    for key, value in theirs.items():
+        if key not in expected:
+            raise UserError(
+                f"{where}: {shorten(key)} {list(value.shape)}: has no place in this project's"
+                f" {row.module}"
+            )
+    return {f"model.{row.key}.{key}": theirs[key].clone() for key in expected}
+
+
+def _check_tensor(where: str, found: Tensor, ours: Tensor) -> None:
+    """Raise UserError for another shape, or for integers in the place of floating-point numbers."""
+    if found.shape != ours.shape:
+        raise UserError(f"{where} {list(found.shape)}: but the graph makes it {list(ours.shape)}")
+    if found.is_floating_point() != ours.is_floating_point():
+        raise UserError(f"{where}: is {found.dtype}, where {ours.dtype} is needed")
+
+
+def _check_activation(row: Row, graph: Graph, ours: nn.Module, theirs: PickledObject) -> None:
+    """Raise UserError for a Conv of another activation than the graph's."""
+    if isinstance(ours, Conv) and ours.own_activation:
+        found = activation_text(members(theirs, "_modules").get("act"))
+        expected = graph.activation or "nn.SiLU()"
+        if found != expected:
+            raise UserError(
+                f"row {row.index}: {row.module}: has {found}, where the first Conv has {expected}; "
+                "this project's graphs have one activation"
+            )

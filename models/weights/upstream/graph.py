@@ -1,0 +1,175 @@
+"""The graph of a foreign network in our form, from its own YAML and from its instances.
+
+The YAML says which blocks follow each other. What it does not say is taken from the instances: the
+arguments of attention, anchors, the form of the head, and the activation.
+models/weights/upstream/adopt.py calls read_foreign_graph().
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from models.attention import ATTENTION
+from models.graph.layers import layer_named
+from models.graph.read import KEYS, MOST_CLASSES
+from models.graph.rows import MOST_ROWS
+from models.graph.values import is_whole, shorten
+from models.weights.pickles.objects import PickledObject
+from models.weights.upstream.attention import read_arguments
+from models.weights.upstream.tree import (
+    Tree,
+    activation_text,
+    class_name_of,
+    members,
+    plain_value,
+)
+from utils.errors import UserError
+
+MAX_ANCHOR_VALUES = 10_000
+MAX_LEVELS = 20
+MAX_FILE_NAME = 100  # characters of the graph's name in errors
+Content = dict[str, object]
+
+
+def read_foreign_graph(tree: Tree) -> Content:
+    """The graph's dictionary, as load_graph would give it.
+
+    Raises UserError, naming row and value, for anything that this project's graphs do not have.
+    """
+    rows, written = tree.rows(), _written_graph(tree.root)
+    backbone, head = written["backbone"], written["head"]
+    assert isinstance(backbone, list)
+    assert isinstance(head, list)
+    graph = {key: value for key, value in written.items() if key in KEYS and value is not None}
+    graph["ch"] = written.get("ch") or written.get("channels") or 3
+    graph["yaml_file"] = str(written.get("yaml_file") or "its graph")[-MAX_FILE_NAME:]
+    both = [*backbone, *head]
+    if len(both) != len(rows) or len(rows) > 2 * MOST_ROWS:
+        raise UserError(f"its graph has {len(both)} rows, but its model {len(rows)}")
+    pairs = enumerate(zip(both, rows, strict=True))
+    named = [_read_row(number, row, module, tree) for number, (row, module) in pairs]
+    last = _read_head(rows[-1], named, tree)
+    graph["backbone"], graph["head"] = named[: len(backbone)], named[len(backbone) :]
+    return {**graph, **last, **_activation(rows)}
+
+
+def _written_graph(network: PickledObject) -> Content:
+    """The network's own YAML, in which backbone and head are lists."""
+    written = plain_value(network.get("yaml"))
+    parts = ("backbone", "head")
+    if isinstance(written, dict) and all(isinstance(written.get(part), list) for part in parts):
+        return written
+    raise UserError(
+        "its model has no `yaml` with backbone and head, so its graph is not known; "
+        "save its state dict, and give the graph by --cfg"
+    )
+
+
+def _read_row(number: int, row: object, module: object, tree: Tree) -> object:
+    """A row of the YAML under our name of its module, attention with the instance's arguments."""
+    if not isinstance(row, list) or len(row) != 4 or not isinstance(row[2], str):
+        return row  # reading the graph will report it
+    state = tree.of_row(number)
+    if isinstance(module, PickledObject) and class_name_of(module) == "Sequential":  # repeated
+        module = members(module, "_modules").get("0")
+        state = {
+            key.removeprefix("0."): value for key, value in state.items() if key.startswith("0.")
+        }
+    kind = class_name_of(module)
+    attention = next((name for name in (kind, row[2]) if name in ATTENTION), None)
+    if attention and isinstance(module, PickledObject):
+        name = ATTENTION[attention].__name__
+        return [row[0], row[1], name, read_arguments(name, module, state, row[3])]
+    if not attention and layer_named(row[2]) is None:
+        whole = module.kind if isinstance(module, PickledObject) else module
+        raise UserError(
+            f"row {number}: {shorten(row[2])} ({shorten(whole)}): is not a module of this project;"
+            " add it as CONTRIBUTING.md shows, or use a graph without it"
+        )
+    if kind != row[2].rpartition(".")[2]:
+        raise UserError(
+            f"row {number}: {shorten(row[2])}: but the model has {shorten(kind or module)} there"
+        )
+    return row
+
+
+def _read_head(head: object, named: list[object], tree: Tree) -> Content:
+    """What the graph says of its head, from the head's weights.
+
+    named are the rows so far; the arguments of the last one are replaced.
+    """
+    number, row = len(named) - 1, named[-1]
+    where = f"row {number}: {class_name_of(head)}"
+    count = head.get("nc") if isinstance(head, PickledObject) else None
+    if not isinstance(head, PickledObject) or class_name_of(head) != "Detect":
+        raise UserError(f"{where}: is not the head of a detector, the only one of this project")
+    if not is_whole(count) or not 1 <= count <= MOST_CLASSES:
+        raise UserError(f"{where}: nc: {shorten(count)}: is not a number of classes")
+    state = tree.of_row(number)
+    anchors = state.get("anchors")
+    if isinstance(row, list) and len(row) == 4:
+        row[3] = ["nc"] if anchors is None else ["nc", "anchors"]
+    if anchors is not None:
+        return {"nc": count, "anchors": _anchors_px(anchors, strides_of(head, where), where)}
+    has_c3k2 = any(isinstance(one, list) and "C3k2" in one[2:3] for one in named)
+    return {"nc": count, **_branches(where, state, count, has_c3k2)}
+
+
+def _anchors_px(anchors: Tensor, strides: list[float], where: str) -> list[list[float]]:
+    """Anchors in pixels, for each level w, h, w, h, …; the file has them in cells of its levels."""
+    is_usual = anchors.dim() == 3 and anchors.shape[0] == len(strides) and anchors.shape[2] == 2
+    if not is_usual or anchors.numel() > MAX_ANCHOR_VALUES:
+        raise UserError(f"{where}: anchors {list(anchors.shape)}: must be [levels, anchors, 2]")
+    pixels = anchors.double() * torch.tensor(strides, dtype=torch.float64).view(-1, 1, 1)
+    return [level.flatten().tolist() for level in pixels]
+
+
+def _branches(where: str, state: dict[str, Tensor], class_count: int, has_c3k2: bool) -> Content:
+    """Bins of a v8 head, and its class branch where it differs from YOLOv8's rule.
+
+    By that rule the branch is depth-wise if the graph has a C3k2, and its width follows from the
+    number of classes. Some releases trained other heads for the same graph, so the weights decide.
+    """
+    is_depthwise = "cv3.0.0.0.conv.weight" in state
+    first = "cv3.0.0.1.conv.weight" if is_depthwise else "cv3.0.0.conv.weight"
+    keys = ("dfl.conv.weight", "cv3.0.2.weight", first)
+    if any(key not in state or state[key].dim() != 4 for key in keys):
+        raise UserError(
+            f"{where}: has neither anchors nor the branches cv2, cv3 and dfl, so it is another head"
+        )
+    bins, width, incoming = (state[key].shape[1] for key in keys)
+    found: Content = {"reg_max": bins}
+    if is_depthwise != has_c3k2:
+        found["class_branch"] = "depthwise" if is_depthwise else "dense"
+    if width != max(incoming, min(class_count, 100)):
+        found["class_width"] = width
+    return found
+
+
+def strides_of(holder: object, where: str) -> list[float]:
+    """The strides that a head or a network has as an attribute, pixels per cell of each level.
+
+    Raises UserError, after `where`, if it has none.
+    """
+    strides = holder.get("stride") if isinstance(holder, PickledObject) else None
+    if (
+        not isinstance(strides, Tensor)
+        or strides.dim() != 1
+        or not 1 <= strides.numel() <= MAX_LEVELS
+    ):
+        raise UserError(f"{where}: has no strides, so the unit of its anchors is not known")
+    return [float(stride) for stride in strides.double()]
+
+
+def _activation(rows: Iterable[object]) -> Content:
+    """The activation of the first Conv as a key of the graph; {} for the usual one.
+
+    models/weights/upstream/fit.py compares that of the others with it.
+    """
+    first = next((row for row in rows if class_name_of(row) == "Conv"), None)
+    found = members(first, "_modules").get("act") if isinstance(first, PickledObject) else None
+    text = activation_text(found) if found is not None else "nn.SiLU()"
+    return {} if text == "nn.SiLU()" else {"activation": text}

@@ -1,0 +1,60 @@
+"""The rules about the text of files: names that choose a scale, and comments behind rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from models.lint.fix import lint
+
+SMALL = """nc: 1
+scales: {n: [0.33, 0.25, 1024], s: [0.33, 0.5, 1024]}
+backbone:
+  - [-1, 1, Conv, [16, 3, 2]]
+  - [-1, 1, Conv, [16, 3, 2]]
+  - [-1, 1, Conv, [16, 3, 2]] # here
+  - [-1, 1, Conv, [16, 3, 2]]
+head:
+  - [[2, 3], 1, Detect, [nc]]
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("yolov8_s.yaml", "yolov8s.yaml"),
+        ("yolov8-CBAM-s.yaml", "yolov8s-CBAM.yaml"),
+        ("YOLOv8n_SE.yaml", "yolov8n_SE.yaml"),
+        ("v8s_SE.yaml", "yolov8s_SE.yaml"),
+        ("yolov8sk.yaml", "yolov8_sk.yaml"),
+        ("yolov8s_SE.yaml", ""),
+        ("yolov8_SE.yaml", ""),
+        ("mine.yaml", ""),
+        ("yolov8-p2.yaml", ""),
+    ],
+)
+def test_names_that_seem_to_choose_a_scale(name: str, meant: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(SMALL)
+    assert [finding.meant for finding in lint(tmp_path / name)] == ([meant] if meant else [])
+
+
+@pytest.mark.parametrize(
+    ("comment", "wrong"),
+    [
+        ("# 1", True),
+        ("# 1: stage", True),
+        ("# 1-P3/8", True),
+        ("# layer 1", True),
+        ("# 2 (P3/8-small)", False),
+        ("# 2-P3/8", False),
+        ("# 2-P4", True),
+        ("# P4/16", True),
+        ("# 8 heads, P5 of the backbone", False),
+        ("# 3x3 twice", False),
+        ("# 0.5 of it", False),
+    ],
+)
+def test_which_comments_contradict_a_row(comment: str, wrong: bool, tmp_path: Path) -> None:
+    (tmp_path / "yolov8n.yaml").write_text(SMALL.replace("# here", comment))
+    assert [finding.rule for finding in lint(tmp_path / "yolov8n.yaml")] == ["comment"] * wrong

@@ -1,0 +1,53 @@
+"""The rules about wiring: attention that is meant for a part of the paths, and dead branches."""
+
+from __future__ import annotations
+
+import torch
+
+from models.graph.read import load_graph, read_graph
+from models.graph.wiring import dead_branches
+from models.lint.fix import lint_content, try_out
+from models.lint.wiring_rules import no_gradient
+from models.yolo import DetectionModel
+from tests.models.lint.test_rules import FOLDER
+
+
+def test_attention_for_the_head_only_or_side_by_side_is_not_reported() -> None:
+    plain = load_graph("yolov8n.yaml")
+    head = plain["head"]
+    aside = [*head[:6], [-1, 1, "SimAM", []], [-2, 1, "Conv", [256, 3, 2]], *head[7:]]
+    aside[8:] = [[[-1, 12], 1, "Concat", [1]], *head[8:10], [[-1, 9], 1, "Concat", [1]], head[11]]
+    aside.append([[16, 19, 22], 1, "Detect", ["nc"]])
+    assert lint_content({**plain, "head": aside}) == []
+    parallel = [
+        [9, 1, "SimAM", []],
+        [9, 1, "ECA", []],
+        [[-1, -2], 1, "Concat", [1]],
+        [-1, 1, "Conv", [1024]],
+    ]
+    moved = [
+        (
+            [[part + 4 if part > 8 else part for part in row[0]], *row[1:]]
+            if isinstance(row[0], list)
+            else row
+        )
+        for row in head
+    ]
+    assert lint_content({**plain, "head": parallel + moved}) == []
+
+
+def test_rows_without_gradient_are_those_that_training_does_not_change() -> None:
+    content = load_graph(FOLDER / "yolov5s_side_branch.yaml")
+    model = DetectionModel(content | {"width_multiple": 0.25}, class_count=1).train()
+    sum(level.sum() for level in model(torch.rand(2, 3, 64, 64))).backward()
+    learning = {
+        row.i
+        for row in model.model
+        if any(part.grad is not None and part.grad.any() for part in row.parameters())
+    }
+    idle = {row.i for row in model.model if row.np} - learning
+    graph = read_graph(model.graph)
+    assert idle == {*dead_branches(graph), 25}
+    found = no_gradient(graph, try_out(content))
+    assert [finding.row for finding in found] == dead_branches(graph)
+    assert 25 not in {source for row in graph.rows for source in row.inputs}

@@ -1,0 +1,70 @@
+"""Functions of ours that stand for the calls of a saved model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from models.weights.pickles.builders import (
+    BUILDERS,
+    INERT,
+    STORAGES,
+    joined,
+    make_set,
+    rebuild_tensor,
+)
+from models.weights.pickles.checks import Refused
+from models.weights.pickles.objects import MAX_COPIED, CopyBudget
+
+
+def test_a_tensor_is_a_view_of_its_storage() -> None:
+    storage = torch.arange(12.0)
+    found: Any = rebuild_tensor(CopyBudget(), (storage, 1, (2, 3), (6, 2), False, {}))
+    assert found.tolist() == [[1, 3, 5], [7, 9, 11]]
+    assert found.data_ptr() == storage[1:].data_ptr()
+    empty: Any = rebuild_tensor(CopyBudget(), (storage, 0, (0, 3), (3, 1), False, {}))
+    assert empty.shape == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("offset", "size", "stride"),
+    [
+        (0, (13,), (1,)),
+        (1, (12,), (1,)),
+        (-1, (2,), (1,)),
+        (0, (3, 5), (0, 1)),  # more values than the storage has, although all lie inside
+        (0, (2, 2), (1,)),
+    ],
+)
+def test_a_tensor_outside_of_its_storage_is_refused(
+    offset: int, size: tuple[int, ...], stride: tuple[int, ...]
+) -> None:
+    with pytest.raises(Refused, match="outside of its storage of 12 values"):
+        rebuild_tensor(CopyBudget(), (torch.arange(12.0), offset, size, stride, False, {}))
+
+
+@pytest.mark.parametrize("size", [(1,) * 9, (2**40,), (1.0,), (True,)])
+def test_unusual_sizes_are_not_taken(size: tuple[Any, ...]) -> None:
+    arguments = (torch.arange(12.0), 0, size, (1,) * len(size), False, {})
+    assert rebuild_tensor(CopyBudget(), arguments) is NotImplemented
+
+
+def test_copies_are_limited_over_all_calls() -> None:
+    budget, values = CopyBudget(), list(range(1000))
+    with pytest.raises(Refused, match="copies more than"):
+        for _ in range(MAX_COPIED // 1000):
+            assert make_set(budget, (values,)) == set(values)
+
+
+def test_paths_become_text() -> None:
+    assert joined("/")(CopyBudget(), ("runs", "exp")) == "runs/exp"
+    assert joined("/")(CopyBudget(), ("runs", b"exp")) is NotImplemented
+    assert joined("/")(CopyBudget(), ("a",) * 101) is NotImplemented
+
+
+def test_no_name_has_two_meanings() -> None:
+    assert not set(BUILDERS) & set(STORAGES)
+    assert not set(BUILDERS) & INERT
+    assert not set(STORAGES) & INERT

@@ -1,0 +1,80 @@
+"""The graph of a foreign network, from its YAML and its instances."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from models.graph.read import read_graph
+from models.weights.pickles.objects import PickledObject
+from models.weights.upstream.fit import fit_state
+from models.weights.upstream.graph import read_foreign_graph, strides_of
+from models.weights.upstream.tree import Tree, read_tree
+from models.yolo import DetectionModel
+from tests.tiny import FREE_GRAPH, GRAPH
+from utils.errors import UserError
+
+graphs = pytest.mark.parametrize("graph", [GRAPH, FREE_GRAPH], ids=["v5", "v8"])
+
+
+def as_object(module: torch.nn.Module, rows: bool = False) -> PickledObject:
+    """A module as the reader gives it."""
+    children = enumerate(module.children()) if rows else module.named_children()
+    kind = {"DetectV8": "Detect"}.get(type(module).__name__, type(module).__name__)
+    plain = {
+        name: value
+        for name, value in vars(module).items()
+        if isinstance(value, (int, float, str, tuple)) and name != "training"
+    }
+    state: dict[str, object] = {
+        **plain,
+        "_parameters": dict(module._parameters),
+        "_buffers": {key: value for key, value in module._buffers.items() if key != "stride"},
+        "_modules": {str(name): as_object(child) for name, child in children},
+    }
+    act = getattr(module, "act", None)
+    if isinstance(act, torch.nn.Module):
+        state["_modules"] = {**state["_modules"], "act": as_object(act)}  # type: ignore[dict-item]
+    if hasattr(module, "residual"):
+        state["add"] = module.residual
+    return PickledObject(f"models.common.{kind}", state)
+
+
+def tree_of(graph: dict[str, Any]) -> Tree:
+    model = DetectionModel(graph)
+    rows = as_object(model.model, rows=True)
+    head: Any = rows.get("_modules")
+    head[str(len(model.model) - 1)].state |= {"nc": 2, "stride": model.stride}
+    state = {"yaml": {**model.graph}, "stride": model.stride, "_modules": {"model": rows}}
+    return read_tree(PickledObject("models.yolo.Model", state))
+
+
+@graphs
+def test_the_graph_and_the_state_come_back(graph: dict[str, Any]) -> None:
+    tree, ours = tree_of(graph), read_graph(DetectionModel(graph).graph)
+    found = read_graph(read_foreign_graph(tree))
+    assert [row.module for row in found.rows] == [row.module for row in ours.rows]
+    assert (found.class_count, found.anchors, found.reg_max) == (2, ours.anchors, ours.reg_max)
+    expected = DetectionModel(graph).state_dict()
+    state = fit_state(found, tree)
+    assert list(state) == list(expected)
+    assert all(torch.equal(state[key], value) for key, value in expected.items())
+
+
+def test_attention_without_an_instance_is_an_error() -> None:
+    tree = tree_of(GRAPH)
+    rows: Any = tree.modules["model"].get("_modules")
+    rows["4"] = None
+    with pytest.raises(UserError, match="row 4: SimAM: but the model has None there"):
+        read_foreign_graph(tree)
+
+
+def test_strides_are_needed() -> None:
+    assert strides_of(PickledObject("x", {"stride": torch.tensor([8.0, 16.0])}), "row 1") == [8, 16]
+    for strides in (None, torch.zeros(2, 2), torch.zeros(21), torch.zeros(0)):
+        with pytest.raises(UserError, match="row 1: has no strides"):
+            strides_of(PickledObject("x", {"stride": strides}), "row 1")
+    with pytest.raises(UserError, match="row 1: has no strides"):
+        strides_of(None, "row 1")
