@@ -17,7 +17,7 @@ from typing import Any
 from torch import nn
 
 from models import common
-from models.attention import ATTENTION, INITS, build_attention, closest
+from models.attention import ATTENTION, ATTENTION_INITS, build_attention, closest
 from models.attention._arguments import read_list
 from models.blocks import rare, v8
 from models.graph.read import Graph, Row
@@ -246,7 +246,7 @@ def attention_options(
     )
     notes = [_note(graph, row, f"{shorten(args)}: {note}")] if note else []
     return {
-        **({"init": graph.attention_init} if graph.attention_init != INITS[0] else {}),
+        **({"init": graph.attention_init} if graph.attention_init != ATTENTION_INITS[0] else {}),
         **found,
     }, notes
 

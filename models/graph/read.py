@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models.attention import ATTENTION, INITS
+from models.attention import ATTENTION, ATTENTION_INITS
 from models.graph.rows import MOST_ROWS, check_row
 from models.graph.scales import MULTIPLES, choose_scale, find_graph, read_scale
 from models.graph.stages import Step, factor_of, stride_after, to_numbers
@@ -206,7 +206,9 @@ def read_graph(content: Mapping[str, Any]) -> Graph:
         reg_max=whole("reg_max", MOST_BINS, 16, 2),
         box_bias=real("box_bias", 100, 2.0),
         activation=activation,
-        attention_init=_choice(file, content, "attention_init", INITS, INITS[0]),
+        attention_init=_choice(
+            file, content, "attention_init", ATTENTION_INITS, ATTENTION_INITS[0]
+        ),
         rows=_read_rows(file, content, scale.depth),
         warnings=tuple(
             f"{file}: {shorten(key)}: nothing reads this key"

@@ -22,7 +22,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from models.attention import ATTENTION, INITS, closest, options
+from models.attention import ATTENTION, ATTENTION_INITS, closest, options
 from models.graph.read import Graph, read_graph
 from models.graph.stages import Step, factor_of, level_of, neck_source, places, stride_after
 from models.graph.values import as_number, shorten
@@ -189,8 +189,10 @@ def read_request(text: str, init: str = "") -> Request:
         arguments[key] = CONSTANTS.get(value.lower(), as_number(value))
     if init:
         arguments.setdefault("init", init)
-    if arguments.get("init", INITS[0]) not in INITS:
-        raise UserError(f"{where}: init={arguments['init']}: must be {' or '.join(INITS)}")
+    if arguments.get("init", ATTENTION_INITS[0]) not in ATTENTION_INITS:
+        raise UserError(
+            f"{where}: init={arguments['init']}: must be {' or '.join(ATTENTION_INITS)}"
+        )
     return Request(text, name, arguments, tuple(place.strip() for place in wanted.split("+")))
 
 
