@@ -1,11 +1,11 @@
-"""Does this attention help on my data, and what does it cost? Trains arms x seeds, compares them,
-and says so.
+"""Does this attention help on my data, and what does it cost? A study of arms and seeds answers.
 
-    python ablate.py --data D --cfg models/yolov5n.yaml --attention SimAM CBAM GAM --at neck backbone.P5 --seeds 5
+    python ablate.py --data D --cfg models/yolov5n.yaml --attention SimAM CBAM GAM \
+        --at neck backbone.P5 --seeds 5
 
-main reads in the order of a study: flags, arms and cells, a dry run or the runs themselves, scores,
-verdicts, costs, causes, the report. The same command started again goes on where the study stands,
-which its folders alone say.
+main follows the order of a study: flags, arms and cells, a dry run or the runs themselves, scores,
+verdicts, costs, causes, the report. The same command started again continues the study, whose
+progress is in its folders only.
 """
 
 from __future__ import annotations
@@ -13,52 +13,42 @@ from __future__ import annotations
 import dataclasses
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
 from ablation import folder as study_folder
 from ablation.board import Board
-from ablation.causes import explain
+from ablation.causes import explain_arm
+from ablation.config import StudyConfig
 from ablation.costs import add_training, measure_costs
 from ablation.engines import ENGINES
 from ablation.estimate import estimate_seconds, measure_pace
 from ablation.report.write import write_report
-from ablation.setup import check_arms, make_slots, settle
-from ablation.statistics.verdicts import baseline_seeds, compare, futile, noise
-from ablation.study import (
-    PLAIN,
-    Arm,
-    Cell,
-    StudyConfig,
-    StudyResult,
-    is_due,
-    make_arms,
-    make_cells,
-    read_cells,
-    read_failures,
-    read_scores,
-    state,
-)
+from ablation.results import StudyResult, is_due, read_cells, read_failures, read_scores, state
+from ablation.setup import check_arms, fill_in, make_slots
+from ablation.statistics.planning import baseline_seeds, futile
+from ablation.statistics.scores import noise
+from ablation.statistics.verdicts import compare
+from ablation.study import PLAIN, Arm, Cell, make_arms, make_cells
 from utils.cli import read_flags
 from utils.errors import run_main
 from utils.signals import StopRequested
 from utils.tables import format_seconds, text_table
 
 REFUSED = {
-    "--resume": "is not needed; the same command started again goes on with the study",
-    "--exist-ok": "is not needed; the same command started again goes on with the study",
+    "--resume": "is not needed; the same command started again continues the study",
+    "--exist-ok": "is not needed; the same command started again continues the study",
     "--no-aa": "use --aa 0",
     "--seed": "use --first-seed and --seeds",
 }
 
 
 def main(argv: list[str] | None = None) -> StudyResult | None:
-    """Run a study, or go on with it, and write its report.
+    """Run a study, or continue it, and write its report.
 
-    Exits with 1 if some cells failed, 130 or 143 if stopped.
+    Exits with 1 if some runs failed, and with 130 or 143 if it was stopped.
     """
     argv = join_train(sys.argv[1:] if argv is None else argv)
-    config = settle(
+    config = fill_in(
         StudyConfig(**read_flags(StudyConfig, argv, "Does this attention help?", REFUSED))
     )
     arms = make_arms(config)
@@ -68,17 +58,17 @@ def main(argv: list[str] | None = None) -> StudyResult | None:
     )
     cells = make_cells(config, arms)
     if config.dry_run:
-        print(foretell(config, arms, cells))
+        print(preview(config, arms, cells))
         return None
     with study_folder.locked(config.folder):
         study = study_folder.open_study(config)
         try:
             stopped = run_cells(config, cells)
         except StopRequested as request:
-            print(f"\nstopped; go on with: {shlex.join(['python', 'ablate.py', *argv])}")
+            print(f"\nstopped; continue with: {shlex.join(['python', 'ablate.py', *argv])}")
             sys.exit(request.status)
         facts = study_folder.provenance(config, study, argv)
-        result = summarise(config, arms, cells, {**facts, **stopped})
+        result = evaluate_study(config, arms, cells, {**facts, **stopped})
         write_report(result, config.folder)
     if result.failed:
         sys.exit(1)
@@ -86,7 +76,10 @@ def main(argv: list[str] | None = None) -> StudyResult | None:
 
 
 def join_train(argv: Sequence[str]) -> list[str]:
-    """--train "--cos-lr" as --train=--cos-lr: what looks like a flag is its value all the same."""
+    """Turn `--train "--cos-lr"` into one word, --train=--cos-lr.
+
+    argparse would take a value that looks like a flag for a flag.
+    """
     words = list(argv)
     for place in range(len(words) - 2, -1, -1):
         if words[place] == "--train":
@@ -99,17 +92,17 @@ def choose_baseline_seeds(config: StudyConfig, arms: Sequence[Arm]) -> int:
 
 
 def run_cells(config: StudyConfig, cells: Sequence[Cell]) -> dict[str, str]:
-    """Run what is not done yet; with --futility seed by seed. {"stopped": names} of arms that were
-    given up.
+    """Run the cells that are not done yet, with --futility seed by seed.
 
-    Raises UserError for a finished cell that is damaged.
+    Returns {"stopped": names} of arms that were given up. Raises UserError for a finished cell that
+    is damaged.
     """
-    read_cells(cells)  # what is damaged is told before days are spent
+    read_cells(cells)  # A damaged cell is reported before days are spent on the others.
     hopeless: set[str] = set()
     controls = [cell.arm.name for cell in cells if cell.arm.is_aa]
     board = Board(len(cells), sum(state(cell) == "done" for cell in cells), config.epochs)
     try:
-        for number, block in enumerate(blocks(config, cells)):
+        for number, block in enumerate(seed_blocks(config, cells)):
             due = [cell for cell in block if is_due(cell) and cell.arm.name not in hopeless]
             if due:
                 ENGINES[config.engine](due, config, board)
@@ -119,17 +112,19 @@ def run_cells(config: StudyConfig, cells: Sequence[Cell]) -> dict[str, str]:
                 hopeless |= found
                 for name in sorted(found):
                     board.say(
-                        f"{name}: stopped after {number + 1} seeds, hardly a chance is left that it"
-                        " helps"
+                        f"{name}: stopped after {number + 1} seeds, because it has hardly a chance"
+                        " left to be shown to help"
                     )
     finally:
         board.close()
     return {"stopped": ", ".join(sorted(hopeless))} if hopeless else {}
 
 
-def blocks(config: StudyConfig, cells: Sequence[Cell]) -> Iterator[list[Cell]]:
-    """The cells of one seed after the other if arms may be stopped between them, so that whatever
-    is decided does not depend on which cell ends first; else all at once."""
+def seed_blocks(config: StudyConfig, cells: Sequence[Cell]) -> Iterator[list[Cell]]:
+    """The cells seed by seed if arms may be stopped, else all at once.
+
+    Decisions are made between whole seeds, so that they do not depend on which cell ends first.
+    """
     if not config.futility:
         yield list(cells)
         return
@@ -137,10 +132,17 @@ def blocks(config: StudyConfig, cells: Sequence[Cell]) -> Iterator[list[Cell]]:
         yield [cell for cell in cells if cell.seed == seed]
 
 
-def summarise(
-    config: StudyConfig, arms: Sequence[Arm], cells: Sequence[Cell], facts: dict[str, Any]
+def evaluate_study(
+    config: StudyConfig, arms: Sequence[Arm], cells: Sequence[Cell], facts: Mapping[str, str]
 ) -> StudyResult:
-    """What the finished cells say together."""
+    """What the finished cells say together.
+
+    Args:
+        config: the flags.
+        arms: the baseline first.
+        cells: of all arms, finished or not.
+        facts: what is needed to repeat the study, by name.
+    """
     results, scores = read_cells(cells), read_scores(cells)
     controls = [arm.name for arm in arms if arm.is_aa]
     verdicts = compare(scores, PLAIN, config.margin, controls=controls) if scores.get(PLAIN) else []
@@ -149,18 +151,24 @@ def summarise(
     costs = measure_costs(
         dataclasses.replace(config, device=device), arms, config.folder / "costs.json"
     )
-    causes = {
-        arm.name: explain(arm, results, by_name.get(arm.name), config.weights) for arm in arms
-    }
     return StudyResult(
-        config, arms, results, read_failures(cells), verdicts,
-        noise(scores, PLAIN, controls) if verdicts else None,
-        add_training(costs, results), causes, facts,
-    )  # fmt: skip
+        config,
+        arms,
+        results,
+        failed=read_failures(cells),
+        verdicts=verdicts,
+        noise=noise(scores, PLAIN, controls) if verdicts else None,
+        costs=add_training(costs, results),
+        causes={
+            arm.name: explain_arm(arm, results, by_name.get(arm.name), config.weights)
+            for arm in arms
+        },
+        provenance=facts,
+    )
 
 
-def foretell(config: StudyConfig, arms: Sequence[Arm], cells: Sequence[Cell]) -> str:
-    """The table of --dry-run: arms, their costs, and the time that all cells would take."""
+def preview(config: StudyConfig, arms: Sequence[Arm], cells: Sequence[Cell]) -> str:
+    """The text of --dry-run: the arms, their costs, and the time that all runs would take."""
     slots = make_slots(config)
     costs = measure_costs(dataclasses.replace(config, device=slots[0].device), arms)
     pace = measure_pace(config, slots[0])
@@ -180,16 +188,16 @@ def foretell(config: StudyConfig, arms: Sequence[Arm], cells: Sequence[Cell]) ->
             ]
         )
     table = text_table(
-        ["arm", "cells", "parameters", "GFLOPs", "latency ms", "ratio", "time a cell"], rows
+        ["arm", "runs", "parameters", "GFLOPs", "latency ms", "ratio", "time a run"], rows
     )
     total = format_seconds(estimate_seconds(config, cells, costs, pace))
     return (
-        f"{table}\n\n{len(cells)} cells of {config.epochs} epochs, {config.imgsz} px, batch"
+        f"{table}\n\n{len(cells)} runs of {config.epochs} epochs, {config.imgsz} px, batch"
         f" {config.batch_size}, {len(slots)} at a time: about {total}.\nEstimated from a few"
-        f" batches of the plain graph ({pace.device}; {1000 * pace.train:.1f} ms a image) times"
-        " each arm's latency ratio, with a forward pass for each image of validation; left out"
-        " is what starting takes, and what cells side by side take from each other. Nothing was"
-        " trained."
+        f" batches of the baseline ({pace.device}; {1000 * pace.train:.1f} ms an image) times"
+        " each arm's latency ratio, with a forward pass for each image of validation. The start of"
+        " a run is not counted, nor how much runs at the same time slow each other down. Nothing"
+        " was trained."
     )
 
 

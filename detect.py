@@ -3,8 +3,8 @@
     python detect.py --source image.jpg                        # with the weights trained last
     python detect.py --weights best.pt --source 0 --view-img     # camera 0
 
-The way of an image, in engine/inference: detector.py (letterbox, model, non-maximum suppression),
-then outputs.py, which draws and writes. settings.py has the flags.
+The way of an image through engine/inference: detector.py (letterbox, model, non-maximum
+suppression), then outputs.py, which draws and writes. settings.py has the flags.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import contextlib
 import dataclasses
 import sys
 from pathlib import Path
-from typing import Any
 
 from data.sources.open import open_source, usual_source
+from engine.detector_model import DetectorModel
 from engine.inference.console import Console
 from engine.inference.detector import Detector
 from engine.inference.outputs import Outputs, conclude
@@ -23,10 +23,10 @@ from engine.inference.settings import USUAL_SIZE, DetectConfig
 from utils.cli import build, read_flags
 from utils.device import describe, select_device
 from utils.errors import UserError, run_main
-from utils.files import find_file, next_folder
+from utils.files import find_file
 from utils.signals import StopRequested, StopSignal
 
-REFUSED_FLAGS = {
+REFUSED_DETECT_FLAGS = {
     "--dnn": "is not part of this project; leave it out, PyTorch computes the same",
     "--update": "is not needed; checkpoints are small and safe to load as train.py writes them",
     "--visualize": (
@@ -36,9 +36,11 @@ REFUSED_FLAGS = {
 }
 
 
-def load(config: DetectConfig) -> tuple[Any, DetectConfig, str]:
-    """The model or ensemble, the configuration with what the checkpoint knows filled in, and its
-    data set's YAML.
+def load(config: DetectConfig) -> tuple[DetectorModel, DetectConfig, str]:
+    """Load the model or ensemble of the flags.
+
+    Returns the model, the flags with the image size of its training, and its data set's YAML.
+    Raises UserError for a file that cannot be used, and for class numbers it does not have.
     """
     from models.weights.ensemble import load_models
     from models.weights.load import newest_best, read_weights
@@ -55,11 +57,7 @@ def load(config: DetectConfig) -> tuple[Any, DetectConfig, str]:
     )
     if config.data:
         model.names = names_from(config.data, len(model.names))
-    unknown = [number for number in config.classes if number not in model.names]
-    if unknown:
-        raise UserError(
-            f"--classes {unknown[0]}: the model's classes are numbered 0 to {len(model.names) - 1}"
-        )
+    config.check_classes("--classes ", model.names)
     if config.half and device.type != "cuda":
         print(f"--half: is for CUDA devices; {device.type} computes in single precision")
     print(describe(device))
@@ -80,21 +78,20 @@ def names_from(data: str, count: int) -> dict[int, str]:
 
 
 def detect(config: DetectConfig) -> Path | None:
-    """Run the flags' model over the flags' source; return the results' folder, None if nothing was
-    to be written.
+    """Run the model of the flags on their source.
 
-    Raises UserError if nothing of the source could be read.
+    Returns the folder of the results, None if nothing was to be written. Raises UserError if
+    nothing of the source could be read.
     """
     with contextlib.ExitStack() as stack:
-        given = (
-            open_source(config.source, config.vid_stride) if config.source else None
-        )  # before the model: it may be
-        if given is not None:  # a mistyped path
+        # The source is opened before the model is loaded, so that a mistyped path is reported
+        # within a second.
+        given = open_source(config.source, config.vid_stride) if config.source else None
+        if given is not None:
             stack.callback(given.close)
         model, config, data = load(config)
         source = given if given is not None else usual_source(data)
-        writes = not config.nosave or config.save_txt or config.save_csv or config.save_crop
-        folder = next_folder(config.project, config.name, config.exist_ok) if writes else None
+        folder = config.new_folder()
         detector, console = Detector(model, config), Console()
         stack.callback(console.close, detector.shape)
         outputs = stack.enter_context(contextlib.closing(Outputs(config, folder)))
@@ -108,19 +105,20 @@ def detect(config: DetectConfig) -> Path | None:
 
 
 def main(argv: list[str] | None = None) -> Path | None:
-    """Read the flags and detect; a signal finishes the files at hand, then leaves with status 130
-    or 143.
+    """Read the flags and detect.
+
+    A signal completes the files being written, then ends the program with status 130 or 143.
     """
     config = build(
         DetectConfig,
-        read_flags(DetectConfig, argv, "Find objects in images and videos.", REFUSED_FLAGS),
+        read_flags(DetectConfig, argv, "Find objects in images and videos.", REFUSED_DETECT_FLAGS),
     )
     with StopSignal() as stop:
         try:
             with stop.anywhere():
                 return detect(config)
         except StopRequested as request:
-            print("stopped; what was found until now is saved", file=sys.stderr)
+            print("stopped; the results so far are saved", file=sys.stderr)
             sys.exit(request.status)
 
 

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from api.results import Results
 from data.sources.memory import open_any
 from engine.inference.detector import Detector
-from engine.inference.settings import USUAL_IOU, USUAL_SIZE, DetectConfig
+from engine.inference.settings import USUAL_SIZE, DetectConfig
 from engine.inference.writers import CropWriter, class_name, crop
 from models.graph.read import load_graph
 from models.weights.load import load_model, read_weights
@@ -35,6 +35,7 @@ from utils.boxes import xyxy_to_xywh
 from utils.cli import build
 from utils.device import select_device
 from utils.errors import UserError
+from utils.families import Family
 from utils.files import find_file, next_folder
 from utils.nms import NMSSettings
 
@@ -48,8 +49,8 @@ class MultiLabelConfig(DetectConfig):
     file from those.
     """
 
-    def nms(self, objectness: bool = True) -> NMSSettings:
-        return dataclasses.replace(super().nms(objectness), multi_label=True)
+    def nms(self, family: Family) -> NMSSettings:
+        return dataclasses.replace(super().nms(family), multi_label=True)
 
 
 class AutoShape(nn.Module):
@@ -62,7 +63,7 @@ class AutoShape(nn.Module):
     def __init__(self, model: DetectionModel) -> None:
         super().__init__()
         self.model, self.names, self.stride = model.eval(), model.names, model.stride
-        self.conf, self.iou, self.max_det = 0.25, USUAL_IOU[model.objectness], 1000
+        self.conf, self.iou, self.max_det = 0.25, model.family.detection_iou, 1000
         self.classes: Sequence[int] | None = None
         self.multi_label = self.agnostic = self.amp = False
 

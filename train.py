@@ -1,26 +1,26 @@
-"""Train a detector: python train.py --cfg models/yolov5s_SimAM.yaml --data data/shapes.yaml; or
-models/yolov8n.yaml
+"""Train a detector: python train.py --cfg models/yolov5s_SimAM.yaml --data data/shapes.yaml
 
 The loop in reading order: train (epochs: learn, validate, log, save) and train_epoch (rates,
 forward, loss, backward, step). plan.py, build.py and run.py of engine/training make and keep what
-it works with; engine/evaluation scores it.
+it works with, finish.py scores the result, and engine/evaluation does the scoring.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from importlib.util import find_spec
-from pathlib import Path
+from typing import cast
 
-import numpy as np
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from data.augment import multi_scale_size
+from engine.detector_model import DetectorModel
 from engine.evaluation.evaluate import EvalSettings, evaluate
 from engine.training import dist
-from engine.training.diagnose import explain, first_bad_gradient
+from engine.training.diagnose import Place, check_loss, first_bad_gradient
+from engine.training.finish import DRAWN_TRAIN_BATCHES, draw_labels, draw_train_batch, finish
 from engine.training.logbook import (
     ResultsLog,
     Timing,
@@ -28,39 +28,36 @@ from engine.training.logbook import (
     time_to_come,
     train_header,
     train_row,
-    write_metrics,
 )
 from engine.training.optim import MAX_GRADIENT_NORM, apply_rates
 from engine.training.plan import plan
-from engine.training.run import Run, lean_snapshot, save_last, snapshot
-from engine.training.sampling import class_weights, focus_on_weak, image_weights
-from engine.training.sparsity import Sparsity
-from models.weights.load import load_model
+from engine.training.run import Progress, Run, Setup, State, lean_snapshot, save_last, snapshot
+from engine.training.sampling import focused_image_weights
 from utils import checkpoint as checkpoints
 from utils.cli import read_flags
 from utils.config import REFUSED_TRAIN_FLAGS, TrainConfig
-from utils.device import autocast, memory_text, peak_memory_mb
-from utils.errors import UserError, run_main
+from utils.device import autocast, memory_text
+from utils.errors import run_main
 from utils.seeds import stream
 from utils.signals import StopRequested, StopSignal
+from utils.sizes import side_step, whole_side
 from utils.structures import Batch, Metrics
-from utils.tables import area_line
 
 
 def train(run: Run) -> Metrics | None:
-    """Train to the last epoch, or until the fitness stops rising; return the best checkpoint's
-    metrics.
+    """Train to the last epoch, or until the fitness stops rising; return the best one's metrics.
 
     A signal saves the state and leaves with exit status 130 (Ctrl-C) or 143 (SIGTERM); --resume
-    goes on from there.
+    goes on from there. Processes other than the main one return None.
     """
-    config, progress = run.config, run.progress
-    if run.world.is_main and not config.noplots:
-        image_labels(run)
-    names = columns(run.loss.names, run.sparsity.columns())
-    log = ResultsLog(run.folder, names, progress.epoch) if run.world.is_main else None
+    setup, state = run.setup, run.state
+    config, world, progress = setup.config, setup.world, state.progress
+    if world.is_main and not config.noplots:
+        draw_labels(setup.folder, setup.data[0])
+    names = columns(setup.loss.names, state.sparsity.columns())
+    log = ResultsLog(setup.folder, names, progress.epoch) if world.is_main else None
     timing, first, start = Timing(), progress.epoch, time.monotonic()
-    done = dist.any_true(run.world, should_stop(run), run.device)
+    done = dist.any_true(world, should_stop(config, world, progress), setup.device)
     with StopSignal() as stop:
         try:
             while not done:
@@ -69,16 +66,12 @@ def train(run: Run) -> Metrics | None:
                     metrics = validate(run)
                 if log is not None:
                     write_epoch(run, log, metrics)
-                progress.epoch, progress.batch, progress.loss_sums = (
-                    progress.epoch + 1,
-                    0,
-                    [0.0, 0.0, 0.0],
-                )
+                progress.epoch, progress.batch = progress.epoch + 1, 0
                 keep_epoch(run)
-                if run.world.is_main and first + 1 == progress.epoch < config.epochs:
+                if world.is_main and first + 1 == progress.epoch < config.epochs:
                     print(time_to_come(time.monotonic() - start, config.epochs - progress.epoch))
                 with stop.anywhere():
-                    done = dist.any_true(run.world, should_stop(run), run.device)
+                    done = dist.any_true(world, should_stop(config, world, progress), setup.device)
                 if not (config.nosave or done):
                     save_last(run)
             with stop.anywhere():
@@ -87,209 +80,181 @@ def train(run: Run) -> Metrics | None:
             save_last(run)
             print(
                 f"\nstopped in epoch {progress.epoch}; go on with: python train.py --resume"
-                f" {run.last}"
+                f" {setup.last}"
             )
             sys.exit(request.status)
         finally:
             if log is not None:
                 log.close()
-            dist.stop(run.world)
+            dist.stop(world)
 
 
 def train_epoch(run: Run, stop: StopSignal, timing: Timing) -> None:
-    """One pass over the training images, from the batch where the run stands."""
-    progress, loader = run.progress, run.loaders[0]
-    start_epoch(run)
-    if run.world.is_main:
-        print("\n" + train_header(run.loss.names))
-    bar = tqdm(
-        loader,
-        total=len(loader),
-        initial=progress.batch,
-        disable=not run.world.is_main,
-        dynamic_ncols=True,
-    )
+    """One pass over the training images, from the batch where the run stands.
+
+    Args:
+        run: Its state is changed in place.
+        stop: Asked after each batch; raises StopRequested if a signal came.
+        timing: Gets the seconds of each part of an iteration.
+    """
+    setup, state = run.setup, run.state
+    config, progress, loader = setup.config, state.progress, setup.loaders[0]
+    start_epoch(setup, state)
+    if setup.world.is_main:
+        print("\n" + train_header(setup.loss.names))
+    bar = tqdm(loader, total=len(loader), initial=progress.batch, disable=not setup.world.is_main,
+               dynamic_ncols=True)  # fmt: skip
     mark = time.perf_counter()
     for batch in bar:
         mark = timing.add("loader", mark)
-        if (
-            progress.epoch == 0
-            and progress.batch < 3
-            and run.world.is_main
-            and not run.config.noplots
-        ):
-            image_batch(run, batch)
+        if is_drawn(setup, progress):
+            draw_train_batch(setup.folder, progress.batch, batch, state.model.names)
             mark = time.perf_counter()
         iteration = progress.epoch * len(loader) + progress.batch
-        rates = run.schedule.rates(iteration)
-        apply_rates(run.optimizer, rates)
-        images, targets = to_device(run, batch, iteration)
-        with autocast(run.device, run.config.precision):
-            raw = run.network(images)
-        total, items = run.loss(raw, targets, tuple(images.shape[-2:]))
-        check_loss(run, total, batch, images)
+        place = Place(progress.epoch, progress.batch, batch.paths, setup.last)
+        rates = setup.schedule.rates(iteration)
+        apply_rates(state.optimizer, rates)
+        images, targets = to_device(batch, setup.device)
+        if config.multi_scale:
+            images, targets = change_scale(images, targets, run, iteration)
+        with autocast(setup.device, config.precision):
+            raw = state.network(images)
+        total, terms = setup.loss(raw, targets, (images.shape[2], images.shape[3]))
+        check_loss(total, state.model, images, place)
         mark = timing.add("forward", mark)
-        run.scaler.scale(total * run.world.size).backward()
+        # Gradients are averaged over processes, but the loss is a sum over images.
+        state.scaler.scale(total * setup.world.size).backward()
         mark = timing.add("backward", mark)
         if iteration - progress.last_step >= rates.accumulate:
-            step(run, batch)
+            step(state, place)
             progress.last_step = iteration
         progress.batch += 1
         progress.loss_sums = [
-            a + b for a, b in zip(progress.loss_sums, items.tolist(), strict=True)
+            a + b for a, b in zip(progress.loss_sums, terms.tolist(), strict=True)
         ]
         mark = timing.add("optimizer", mark, images=len(batch.paths))
-        bar.set_description_str(progress_row(run, batch, images.shape[-1]))
-        if dist.any_true(run.world, bool(stop.status), run.device):
+        bar.set_description_str(progress_row(setup, progress, len(batch.targets), images.shape[-1]))
+        if dist.any_true(setup.world, bool(stop.status), setup.device):
             bar.close()
             raise StopRequested(stop.status or 143)
 
 
-def image_labels(run: Run) -> None:
-    """labels.jpg and labels_correlogram.jpg of the training set."""
-    from engine.drawing.plots import plot_correlogram, plot_labels, share_boxes
-
-    labels = run.data[0]
-    sizes = labels.sizes.repeat(np.diff(labels.offsets), axis=0)
-    shares = share_boxes(labels.boxes, sizes)
-    plot_labels(run.folder, shares, labels.classes, labels.names)
-    plot_correlogram(run.folder, shares)
+def is_drawn(setup: Setup, progress: Progress) -> bool:
+    """Whether the next batch is one of those that are drawn."""
+    is_early = progress.epoch == 0 and progress.batch < DRAWN_TRAIN_BATCHES
+    return is_early and setup.world.is_main and not setup.config.noplots
 
 
-def image_batch(run: Run, batch: Batch) -> None:
-    """train_batch0.jpg to train_batch2.jpg: what the network is really shown."""
-    from engine.drawing.sheets import plot_targets
-
-    plot_targets(run.folder / f"train_batch{run.progress.batch}.jpg", batch, run.model.names)
-
-
-def start_epoch(run: Run) -> None:
-    """Point the loader at this epoch and batch; frozen rows keep their batch-norm statistics too."""
-    progress, loader = run.progress, run.loaders[0]
-    run.model.train()
-    for row in run.model.model:
-        for module in row.modules() if row.i in run.config.frozen_rows() else ():
+def start_epoch(setup: Setup, state: State) -> None:
+    """Point the loader at this epoch and batch; prepare the model, its gradients and the sums."""
+    config, progress, loader = setup.config, state.progress, setup.loaders[0]
+    state.model.train()
+    for row in state.model.model:
+        # The statistics of frozen rows would still follow the images, as batch norms in training
+        # mode do.
+        for module in row.modules() if row.i in config.frozen_rows() else ():
             if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
                 module.eval()
     if progress.batch == 0:
-        run.optimizer.zero_grad(set_to_none=True)
-    if run.config.close_mosaic and progress.epoch >= run.config.epochs - run.config.close_mosaic:
+        state.optimizer.zero_grad(set_to_none=True)
+        progress.loss_sums = [0.0] * len(setup.loss.names)
+    if config.close_mosaic and progress.epoch >= config.epochs - config.close_mosaic:
         loader.close_mosaic()
-    if run.config.image_weights:
-        labels = run.data[0]
-        weights = class_weights(labels.classes, len(labels.names))
-        focused = focus_on_weak(weights, np.array(progress.class_ap or [0.0] * len(weights)))
-        loader.set_weights(image_weights(labels.classes, labels.offsets, focused))
+    if config.image_weights:
+        loader.set_weights(focused_image_weights(setup.data[0], progress.class_ap))
     loader.set_epoch(progress.epoch, progress.batch)
 
 
-def to_device(run: Run, batch: Batch, iteration: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Images as float 0..1 in channels-last order on the device, and their targets; resized under
-    --multi-scale.
+def to_device(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Images [B, 3, H, W] as float 0..1 in channels-last order, and targets [T, 6], on the device."""
+    images = batch.images.to(device, non_blocking=True, memory_format=torch.channels_last)
+    return images.float() / 255, batch.targets.to(device, non_blocking=True)
+
+
+def change_scale(
+    images: Tensor, targets: Tensor, run: Run, iteration: int
+) -> tuple[Tensor, Tensor]:
+    """Resize a batch to a random size, the same one whenever this iteration is computed.
+
+    Args:
+        images: [B, 3, H, W].
+        targets: [T, 6] image_index, class, x1, y1, x2, y2 in pixels of the images.
+        run: Whose seed, image size and stride count.
+        iteration: Counted from the start of the run.
+
+    Returns:
+        The resized images, and the targets in their pixels.
     """
-    images = (
-        batch.images.to(run.device, non_blocking=True, memory_format=torch.channels_last).float()
-        / 255
+    config = run.setup.config
+    generator = stream(config.seed, "multi-scale", iteration)
+    height, width = images.shape[-2:]
+    stride = side_step(run.state.model.stride)
+    factor = multi_scale_size(generator, config.imgsz, stride) / max(height, width)
+    size = [whole_side(int(side * factor), stride) for side in (height, width)]
+    images = torch.nn.functional.interpolate(
+        images, size=size, mode="bilinear", align_corners=False
     )
-    targets = batch.targets.to(run.device, non_blocking=True)
-    if run.config.multi_scale:
-        generator = stream(run.config.seed, "multi-scale", iteration)
-        height, width = images.shape[-2:]
-        stride = max(int(run.model.stride.max()), 32)
-        factor = multi_scale_size(generator, run.config.imgsz, stride) / max(height, width)
-        size = [-(-int(side * factor) // stride) * stride for side in (height, width)]
-        images = torch.nn.functional.interpolate(
-            images, size=size, mode="bilinear", align_corners=False
-        )
-        x, y = size[1] / width, size[0] / height
-        targets = targets * targets.new_tensor([1, 1, x, y, x, y])
-    return images, targets
+    x, y = size[1] / width, size[0] / height
+    return images, targets * targets.new_tensor([1, 1, x, y, x, y])
 
 
-def step(run: Run, batch: Batch) -> None:
-    """Clip the gradients, move the weights, move their average."""
-    run.scaler.unscale_(run.optimizer)
-    run.sparsity.add_gradients()
-    norm = torch.nn.utils.clip_grad_norm_(run.model.parameters(), MAX_GRADIENT_NORM)
-    if not run.scaler.is_enabled() and not torch.isfinite(norm):
-        raise UserError(
-            f"{where(run, batch)}: the gradient of {first_bad_gradient(run.model)} is not finite; "
-            f"{remedy(run)}"
-        )
-    run.scaler.step(run.optimizer)
-    run.scaler.update()
-    run.optimizer.zero_grad(set_to_none=True)
-    run.ema.update(run.model)
+def step(state: State, place: Place) -> None:
+    """Clip the gradients, move the weights, move their average.
+
+    Raises UserError at a gradient that is not finite, unless a scaler is there, which skips it.
+    """
+    state.scaler.unscale_(state.optimizer)
+    state.sparsity.add_gradients()
+    norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), MAX_GRADIENT_NORM)
+    if not state.scaler.is_enabled() and not torch.isfinite(norm):
+        raise place.error(f"the gradient of {first_bad_gradient(state.model)} is not finite")
+    state.scaler.step(state.optimizer)
+    state.scaler.update()
+    state.optimizer.zero_grad(set_to_none=True)
+    state.ema.update(state.model)
 
 
-def check_loss(run: Run, total: torch.Tensor, batch: Batch, images: torch.Tensor) -> None:
-    """Stop at a loss that is no number, with the place where it began."""
-    if not torch.isfinite(total):
-        cause = explain(run.model, images)
-        value = float(total.detach())
-        raise UserError(
-            f"{where(run, batch)}: the loss is {value}; first not finite: {cause}; {remedy(run)}"
-        )
+def progress_row(setup: Setup, progress: Progress, instances: int, size: int) -> str:
+    """The line below train_header, with the means of the loss's terms over the epoch so far.
+
+    instances, size: the last batch's labels, and the width of its images in pixels.
+    """
+    losses = [value / max(progress.batch, 1) for value in progress.loss_sums]
+    epoch = f"{progress.epoch}/{setup.config.epochs - 1}"
+    return train_row(epoch, memory_text(setup.device), losses, instances, size)
 
 
-def where(run: Run, batch: Batch) -> str:
-    names = ", ".join(Path(path).name for path in batch.paths[:3])
-    return (
-        f"epoch {run.progress.epoch}, batch {run.progress.batch}"
-        f" ({names}{', …' if len(batch.paths) > 3 else ''})"
-    )
-
-
-def remedy(run: Run) -> str:
-    kept = (
-        f"the last good checkpoint is {run.last}"
-        if run.last.exists()
-        else "no checkpoint was written yet"
-    )
-    return f"{kept}; lower lr0 in --hyp, or use --precision fp32"
-
-
-def progress_row(run: Run, batch: Batch, size: int) -> str:
-    done = max(run.progress.batch, 1)
-    losses = [value / done for value in run.progress.loss_sums]
-    epoch = f"{run.progress.epoch}/{run.config.epochs - 1}"
-    return train_row(epoch, memory_text(run.device), losses, len(batch.targets), size)
-
-
-def should_stop(run: Run) -> bool:
+def should_stop(config: TrainConfig, world: dist.World, progress: Progress) -> bool:
     """Whether no further epoch is due: all done, or no better fitness for --patience epochs.
 
-    Only the main process knows the fitness, so only it may stop early; without validations nobody
+    Only the main process knows the fitness, so only it may stop early; without validations none
     does.
     """
-    progress, config = run.progress, run.config
     if progress.epoch >= config.epochs:
         return True
     waited = progress.epoch - 1 - progress.best_epoch
-    return (
-        run.world.is_main and not config.noval and config.patience > 0 and waited >= config.patience
-    )
+    return world.is_main and not config.noval and config.patience > 0 and waited >= config.patience
 
 
 def validate(run: Run) -> Metrics | None:
     """Score the averaged weights; note the best, and keep them in best.pt.
 
-    --noval leaves the last epoch's only.
+    Returns None if this epoch is not validated: --noval leaves the last epoch's validation only.
     """
-    progress = run.progress
-    is_last = progress.epoch + 1 >= run.config.epochs
-    if run.loaders[1] is None or (run.config.noval and not is_last):
+    setup, config, progress = run.setup, run.setup.config, run.state.progress
+    is_last = progress.epoch + 1 >= config.epochs
+    if setup.loaders[1] is None or (config.noval and not is_last):
         return None
     settings = EvalSettings(
-        loss=run.loss,
-        verbose=run.config.verbose,
-        single_cls=run.config.single_cls,
-        protocol=run.config.protocol,
-        save_dir=run.folder,
-        sheets=int(not run.config.noplots),
+        loss=setup.loss,
+        verbose=config.verbose,
+        single_cls=config.single_cls,
+        protocol=config.protocol,
+        save_dir=setup.folder,
+        sheets=int(not config.noplots),
     )
-    metrics = evaluate(run.ema.module, run.loaders[1], settings)
-    progress.class_ap = [float(value) for value in metrics.extra["class_ap"]]
+    metrics = evaluate(cast(DetectorModel, run.state.ema.module), setup.loaders[1], settings)
+    progress.class_ap = [float(value) for value in metrics.details.class_ap]
     progress.scores = {
         "mAP_0.5": metrics.map50,
         "mAP_0.5:0.95": metrics.map,
@@ -297,74 +262,30 @@ def validate(run: Run) -> Metrics | None:
     }
     if metrics.fitness > progress.best_fitness:
         progress.best_epoch = progress.epoch
-    if metrics.fitness >= progress.best_fitness:
+    if metrics.fitness >= progress.best_fitness:  # of equals the last one, as in YOLOv5
         progress.best_fitness = metrics.fitness
-        checkpoints.save(lean_snapshot(run), run.best)
+        checkpoints.save(lean_snapshot(run), setup.best)
     return metrics
-
-
-def keep_epoch(run: Run) -> None:
-    """--save-period: a whole checkpoint of the epoch just ended, that nothing overwrites."""
-    epoch, period = run.progress.epoch - 1, run.config.save_period
-    if period > 0 and epoch % period == 0 and run.world.is_main:
-        checkpoints.save(snapshot(run), run.folder / "weights" / f"epoch{epoch}.pt")
 
 
 def write_epoch(run: Run, log: ResultsLog, metrics: Metrics | None) -> None:
-    """One row of results.csv."""
-    names = (f"train/{name}_loss" for name in run.loss.names)
-    means = (total / max(run.progress.batch, 1) for total in run.progress.loss_sums)
+    """Write one row of results.csv; metrics is None if the epoch was not validated."""
+    state, progress = run.state, run.state.progress
+    names = (f"train/{name}_loss" for name in run.setup.loss.names)
+    means = (total / max(progress.batch, 1) for total in progress.loss_sums)
     trained = {
-        "epoch": run.progress.epoch,
+        "epoch": progress.epoch,
         **dict(zip(names, means, strict=True)),
-        **run.sparsity.columns(),
+        **state.sparsity.columns(),
     }
-    log.add(trained, metrics, [group["lr"] for group in run.optimizer.param_groups])
+    log.add(trained, metrics, [group["lr"] for group in state.optimizer.param_groups])
 
 
-def finish(run: Run, timing: Timing) -> Metrics | None:
-    """Leave small checkpoints behind, score the best one with all plots, and say how to use it."""
-    if not run.world.is_main:
-        return None
-    from engine.drawing.plots import plot_results
-
-    timing.write(run.folder)
-    plots = not run.config.noplots
-    if plots:
-        plot_results(run.folder / "results.csv", run.config.protocol)
-    best = run.best if run.best.exists() else run.last
-    print(f"\nValidating {best}")
-    model = load_model(best, run.device)
-    area = find_spec("faster_coco_eval") is not None
-    settings = EvalSettings(
-        verbose=True,
-        area=area,
-        plots=plots,
-        save_dir=run.folder,
-        protocol=run.config.protocol,
-        single_cls=run.config.single_cls,
-    )
-    metrics = evaluate(model, run.loaders[1] or (), settings)
-    if area:
-        print(area_line(metrics))
-    if run.sparsity.weight:
-        print(f"\n{Sparsity(model, run.sparsity.weight).table()}")
-    figures = {
-        "epoch": run.progress.best_epoch,
-        "epochs": run.progress.epoch,
-        "train_images": len(run.data[0]),
-        "memory_mb": peak_memory_mb(run.device),
-    }
-    write_metrics(run.folder, metrics, figures)
-    checkpoints.save(lean_snapshot(run), run.last)  # from here on there is nothing to resume
-    checkpoints.previous_of(run.last).unlink(missing_ok=True)
-    print(
-        f"Best mAP50 {metrics.map50:.3f}, mAP50-95 {metrics.map:.3f}, epoch"
-        f" {run.progress.best_epoch}"
-    )
-    print(f"Results in {run.folder}")
-    print(f"Use it: python detect.py --weights {best} --imgsz {run.config.imgsz} --source IMAGES")
-    return metrics
+def keep_epoch(run: Run) -> None:
+    """--save-period: write a whole checkpoint of the epoch just ended, which nothing overwrites."""
+    epoch, period = run.state.progress.epoch - 1, run.setup.config.save_period
+    if period > 0 and epoch % period == 0 and run.setup.world.is_main:
+        checkpoints.save(snapshot(run), run.setup.folder / "weights" / f"epoch{epoch}.pt")
 
 
 def main(argv: list[str] | None = None) -> Metrics | None:

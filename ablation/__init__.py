@@ -1,3 +1,1 @@
-"""Attention measured: a study of arms and seeds, its cells run as ordinary trainings, and what they
-say together.
-"""
+"""Attention studies: arms and seeds, runs of train.py, and what they say together."""

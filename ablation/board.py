@@ -1,23 +1,31 @@
-"""What a running study tells: a line for each event, and on a terminal a bar of cells with the time
-left.
-"""
+"""What a running study prints: a line for each event and, on a terminal, a progress bar."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING
 
-from ablation.files import read_json
-from ablation.study import Cell, state
+from ablation.files import finite_number, read_json
+from ablation.results import state
+from ablation.study import Cell
 from engine.training.logbook import read_results
 
-SECONDS = 2.0  # between two looks into the folders of running cells
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from tqdm import tqdm
+
+LOOK_INTERVAL = 2.0  # seconds between two looks into the folders of running cells
 
 
 class Board:
-    """Counts cells. total: all of the study. done: those that are finished already. epochs: of a
-    cell.
+    """Counts the runs of a study and reports on them.
+
+    Args:
+        total: all runs of the study.
+        done: runs that are already finished.
+        epochs: length of a run.
     """
 
     def __init__(self, total: int, done: int, epochs: int) -> None:
@@ -25,13 +33,13 @@ class Board:
 
         self.total, self.finished, self.epochs = total, done, epochs
         self._looked = time.monotonic()
-        self._bar: Any = tqdm(
+        self._bar: tqdm[NoReturn] = tqdm(
             total=total,
             initial=done,
-            unit="cell",
+            unit="run",
             dynamic_ncols=True,
-            disable=None,
-            bar_format="{l_bar}{bar}| {n:.1f}/{total} cells [{elapsed} < {remaining}]",
+            disable=None,  # without a terminal
+            bar_format="{l_bar}{bar}| {n:.1f}/{total} runs [{elapsed} < {remaining}]",
         )
 
     def say(self, text: str) -> None:
@@ -39,23 +47,22 @@ class Board:
         self._bar.write(text) if not self._bar.disable else print(text, flush=True)
 
     def started(self, cell: Cell) -> None:
-        words = {"partial": "goes on", "failed": "is tried again"}
+        words = {"partial": "continues", "failed": "is tried again"}
         self.say(f"{cell.name} {words.get(state(cell), 'starts')}")
 
     def done(self, cell: Cell) -> None:
         self.finished += 1
-        score = read_json(cell.folder / "metrics.json").get("map") or 0.0
+        points = 100 * (finite_number(read_json(cell.folder / "metrics.json").get("map")) or 0.0)
         self.say(
-            f"{cell.name} is done: mAP50-95 {100 * score:.2f}; {self.finished} of {self.total}"
-            " cells"
+            f"{cell.name} is done: mAP50-95 {points:.2f}; {self.finished} of {self.total} runs"
         )
 
     def failed(self, cell: Cell, reason: str) -> None:
-        self.say(f"{cell.name} failed, the rest goes on: {reason}")
+        self.say(f"{cell.name} failed, the others continue: {reason}")
 
     def look(self, running: Iterable[Cell]) -> None:
-        """Move the bar by what the running cells have written, now and then."""
-        if self._bar.disable or time.monotonic() - self._looked < SECONDS:
+        """Advance the bar by the epochs of the running cells, at most every LOOK_INTERVAL."""
+        if self._bar.disable or time.monotonic() - self._looked < LOOK_INTERVAL:
             return
         self._looked = time.monotonic()
         shares = (len(read_results(cell.folder / "results.csv")) / self.epochs for cell in running)

@@ -1,27 +1,33 @@
-"""Cells as Ray tasks on an existing cluster. This project, its Python and the data are at the same
-paths on each node.
+"""Run cells as Ray tasks on an existing cluster.
 
-The study's folder may be shared or not: a task works in the folder of that path on its own node,
-and its small files come back as bytes, which the driver writes where they are missing. Ray starts a
-task anew when its node is lost; in a shared folder the new one goes on from the last checkpoint,
-and cell.py's lock keeps the old one's remains apart.
+This project, its Python and the data are at the same paths on each node. The study's folder may be
+shared or not: a task works in the folder of that path on its own node, and returns its small files
+as bytes, which the driver writes where they are missing. Ray restarts a task when its node is lost.
+In a shared folder the new task continues from the last checkpoint, and the lock of cell.py keeps it
+apart from what is left of the old one.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ablation.board import Board
-from ablation.job import LOG, Job, describe_end, launch, make_job, note_failure
+from ablation.config import StudyConfig
+from ablation.job import LOG, CellJob, describe_end, launch, make_job, note_failure
+from ablation.results import state
 from ablation.setup import Slot
-from ablation.study import Cell, StudyConfig, state
+from ablation.study import Cell
 from utils.errors import UserError
 from utils.files import ROOT, atomic_write, make_folder
 from utils.signals import StopSignal
 
-KEPT = (
+if TYPE_CHECKING:
+    import ray
+
+# metrics.json is the last one, because it marks a cell as done.
+RETURNED_FILES = (
     LOG,
     "opt.yaml",
     "hyp.yaml",
@@ -29,38 +35,39 @@ KEPT = (
     "timing.json",
     "weights/best.pt",
     "metrics.json",
-)  # last: the mark
-MOST_LOST_NODES = 5  # how often a cell is started anew elsewhere
-LARGEST = 256 * 2**20  # bytes of a file that is sent
-SECONDS = 1.0  # between two looks
-PATIENCE = 120  # seconds for cancelled cells to save themselves
+)
+MAX_LOST_NODES = 5  # how often a cell is restarted on another node
+MAX_FILE_BYTES = 256 * 2**20  # of a file that is returned
+RAY_POLL = 1.0  # seconds between two looks at the tasks
+SAVE_TIMEOUT = 120  # seconds for cancelled cells to save themselves
 
 
-def run_cell(job: Job) -> tuple[int, str, dict[str, bytes]]:
-    """On a node: run a cell to its end.
+def run_cell(job: CellJob) -> tuple[int, str, dict[str, bytes]]:
+    """Run a cell to its end. This happens on a node.
 
-    (exit status, why it gave up or "", the small files of its folder).
+    Returns:
+        The exit status, why the cell failed or "", and the small files of its folder.
     """
     process = launch(job)
     try:
         status = process.wait()
-    finally:  # cancelled by the driver: the cell saves itself
+    finally:  # The driver may have cancelled the task, and then the cell saves itself.
         if process.poll() is None:
             process.terminate()
             process.wait()
-    done = (job.folder / "metrics.json").is_file()
-    paths = {name: job.folder / name for name in KEPT if (job.folder / name).is_file()}
+    is_done = (job.folder / "metrics.json").is_file()
+    paths = {name: job.folder / name for name in RETURNED_FILES if (job.folder / name).is_file()}
     files = {
-        name: path.read_bytes() for name, path in paths.items() if path.stat().st_size <= LARGEST
+        name: path.read_bytes()
+        for name, path in paths.items()
+        if path.stat().st_size <= MAX_FILE_BYTES
     }
-    return status, "" if done else describe_end(job.folder, status), files
+    return status, "" if is_done else describe_end(job.folder, status), files
 
 
 def write_missing(cell: Cell, files: dict[str, bytes]) -> None:
-    """On the driver: put the files of a cell that ran on a folder which is not shared where they
-    belong.
-    """
-    for name in KEPT:
+    """Write the returned files of a cell that are not in its folder. This happens on the driver."""
+    for name in RETURNED_FILES:
         path = cell.folder / name
         if name in files and not path.exists():
             make_folder(path.parent)
@@ -68,12 +75,14 @@ def write_missing(cell: Cell, files: dict[str, bytes]) -> None:
                 file.write(files[name])
 
 
-def connect(ray: Any, config: StudyConfig) -> dict[str, float]:
-    """Join the cluster; what a task asks of a node.
+def connect(config: StudyConfig) -> dict[str, float]:
+    """Join the cluster, and return the resources that a task asks of a node.
 
-    Raises UserError if there is no cluster, or no node suffices.
+    Raises UserError if there is no cluster, or no node with these resources.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is ever sent anywhere
+    import ray
+
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray must not report to its makers.
     try:
         ray.init(
             config.address, log_to_driver=False, runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)}}
@@ -96,50 +105,57 @@ def connect(ray: Any, config: StudyConfig) -> dict[str, float]:
 
 
 def run_tasks(cells: Sequence[Cell], config: StudyConfig, board: Board) -> None:
-    """Run the cells as tasks; one that fails does not stop the rest.
+    """Run the cells as tasks. One that fails does not stop the others.
 
     Raises StopRequested after a signal.
     """
     import ray
 
-    wanted = connect(ray, config)
+    wanted = connect(config)
     threads = {"OMP_NUM_THREADS": str(config.cores_per_cell)}
     slot = Slot(
         "" if "GPU" in wanted else "cpu", min(config.workers, config.cores_per_cell), threads
     )
     task = ray.remote(
-        num_cpus=wanted["CPU"], num_gpus=wanted.get("GPU", 0), max_retries=MOST_LOST_NODES
+        num_cpus=wanted["CPU"], num_gpus=wanted.get("GPU", 0), max_retries=MAX_LOST_NODES
     )(run_cell)
     waiting, most = list(cells), config.slots or len(cells)
-    running: dict[Any, Cell] = {}
+    running: dict[ray.ObjectRef, Cell] = {}
     with StopSignal() as stop:
         try:
             while waiting or running:
                 while waiting and len(running) < most:
                     cell = waiting.pop(0)
                     running[task.remote(make_job(config, cell, slot))] = cell
-                ready, _ = ray.wait(list(running), timeout=SECONDS)
+                ready, _ = ray.wait(list(running), timeout=RAY_POLL)
                 for reference in ready:
-                    collect(ray, reference, running.pop(reference), board)
+                    collect(reference, running.pop(reference), board)
                 board.look(running.values())
                 stop.check()
         finally:
-            for reference in running:
-                ray.cancel(reference)
-            ray.wait(list(running), num_returns=len(running), timeout=PATIENCE) if running else None
-            ray.shutdown()
+            cancel_all(list(running))
 
 
-def collect(ray: Any, reference: Any, cell: Cell, board: Board) -> None:
-    """Take what a finished task returned, or write down why it returned nothing."""
+def cancel_all(references: Sequence[ray.ObjectRef]) -> None:
+    """Cancel the running tasks, wait until their cells have saved themselves, and leave Ray."""
+    import ray
+
+    for reference in references:
+        ray.cancel(reference)
+    if references:
+        ray.wait(list(references), num_returns=len(references), timeout=SAVE_TIMEOUT)
+    ray.shutdown()
+
+
+def collect(reference: ray.ObjectRef, cell: Cell, board: Board) -> None:
+    """Take what a finished task returned, or note why it returned nothing."""
+    import ray
+
     try:
         status, reason, files = ray.get(reference)
     except ray.exceptions.RayError as error:
-        status, reason, files = (
-            -1,
-            f"{type(error).__name__}: {str(error).strip().splitlines()[-1]}",
-            {},
-        )
+        last = str(error).strip().splitlines()[-1]
+        status, reason, files = -1, f"{type(error).__name__}: {last}", {}
     write_missing(cell, files)
     if state(cell) == "done":
         board.done(cell)

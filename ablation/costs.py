@@ -1,10 +1,8 @@
-"""What each arm costs: parameters, GFLOPs, bytes moved and latency of its graph; seconds and memory
-of its training.
+"""What each arm costs: size, operations and latency of its graph; time and memory of its training.
 
-Latency is a ratio of two graphs under the same conditions: arms and the plain graph take turns,
-round after round, so that a slower minute of the machine falls on all of them. It is measured once
-for a study and kept in its costs.json, so that a study that was interrupted reports the same
-figures.
+Latency is a ratio of two graphs under the same conditions. Arms and the baseline take turns, round
+after round, so that a slower minute of the machine affects all of them. It is measured once for a
+study and kept in its costs.json, so that a study that was interrupted reports the same figures.
 """
 
 from __future__ import annotations
@@ -15,40 +13,47 @@ import statistics
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ablation.config import StudyConfig
 from ablation.report.summary import by_arm, seconds_of
-from ablation.setup import graph_of
-from ablation.study import PLAIN, Costs
+from ablation.results import CellResult, Costs
+from ablation.setup import arm_graph
+from ablation.study import PLAIN, Arm
 from models.costs.profile import count_costs, gigaflops, whole_size
 from models.yolo import DetectionModel
 from utils.device import select_device
 from utils.files import atomic_write
 
-if TYPE_CHECKING:
-    from ablation.study import Arm, CellResult, StudyConfig
+GraphRows = Mapping[str, Any]
 
-SECONDS, ROUNDS, FEWEST = (
-    60.0,
-    50,
-    5,
-)  # of timing a group of arms: at most, at most, and rounds at least
-TOGETHER = 8  # graphs in memory at a time, the plain one with each group
-WARM_UP = 2
+MAX_ROUNDS, MIN_ROUNDS = 50, 5  # of timing a group of arms
+TIMING_SECONDS = 60.0  # of timing a group of arms, after MIN_ROUNDS
+GROUP_SIZE = 8  # graphs in memory at a time, besides the baseline
+WARM_UP_PASSES = 2
 
 
 def measure_costs(
     config: StudyConfig, arms: Sequence[Arm], kept: Path | None = None
 ) -> dict[str, Costs]:
-    """Costs of every arm's graph at the study's image size on the study's device, by arm name.
+    """Measure every arm's graph at the study's image size on the study's device.
 
-    arms: the plain one among them. kept: the study's costs.json; what it holds for the same graphs
-    and device is believed, what is new is added. Raises UserError for a graph that cannot be built.
+    Args:
+        config: the flags.
+        arms: the baseline must be among them.
+        kept: the study's costs.json. What it holds for the same graphs and device is used, and
+            what is new is added to it.
+
+    Returns:
+        Costs by the arm's name, without those of training.
+
+    Raises:
+        UserError: a graph cannot be built.
     """
-    graphs = {arm.name: graph_of(config, arm) for arm in arms}
+    graphs = {arm.name: arm_graph(config, arm) for arm in arms}
     device = select_device(config.device.split(",")[0])
     keys = {name: fingerprint(graph, config.imgsz, device) for name, graph in graphs.items()}
     known = read_kept(kept)
@@ -60,22 +65,20 @@ def measure_costs(
     return {name: known[key] for name, key in keys.items()}
 
 
-def fingerprint(graph: Mapping[str, Any], imgsz: int, device: torch.device) -> str:
-    """What a measurement depends on, as text: the graph's rows, the image's size, the device."""
+def fingerprint(graph: GraphRows, imgsz: int, device: torch.device) -> str:
+    """Everything that a measurement depends on, as text: rows, image size and device."""
     rows = {key: value for key, value in graph.items() if key != "yaml_file"}
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     return json.dumps([rows, imgsz, name], sort_keys=True, default=str)
 
 
 def read_kept(path: Path | None) -> dict[str, Costs]:
-    """What was measured before, by fingerprint; nothing if the file is not there, or not as we
-    write it.
-    """
+    """Earlier measurements by fingerprint, or {} if the file is missing or not readable."""
     try:
         content = json.loads(path.read_text(encoding="utf-8")) if path else []
         return {entry["of"]: Costs(**entry["costs"]) for entry in content}
     except (OSError, ValueError, TypeError, KeyError):
-        return {}
+        return {}  # They are measured again.
 
 
 def write_kept(path: Path, known: Mapping[str, Costs]) -> None:
@@ -85,17 +88,24 @@ def write_kept(path: Path, known: Mapping[str, Costs]) -> None:
 
 
 def measure_graphs(
-    plain: Mapping[str, Any],
-    graphs: Mapping[str, Mapping[str, Any]],
-    imgsz: int,
-    device: torch.device,
+    plain: GraphRows, graphs: Mapping[str, GraphRows], imgsz: int, device: torch.device
 ) -> dict[str, Costs]:
-    """Costs of graphs by key: counted, then timed in groups, each in turn with the plain graph."""
+    """Count the costs of graphs, and time them in groups, each in turn with the baseline.
+
+    Args:
+        plain: the baseline's graph.
+        graphs: what to measure, by any key.
+        imgsz: side of the image, pixels; rounded up to the stride.
+        device: where to measure latency.
+
+    Returns:
+        Costs by the same keys.
+    """
     found: dict[str, Costs] = {}
     base = build_fused(plain, device)
     size = whole_size(imgsz, base)
     x = torch.zeros(1, base.graph["ch"], size, size, device=device)
-    for group in groups(list(graphs), TOGETHER):
+    for group in groups(list(graphs), GROUP_SIZE):
         models = {key: build_fused(graphs[key], device) for key in group}
         times = time_in_turn({"": base, **models}, x)
         for key in group:
@@ -106,14 +116,14 @@ def measure_graphs(
     return found
 
 
-def build_fused(graph: Mapping[str, Any], device: torch.device) -> DetectionModel:
-    """The network as it would be used, its weights not trained, since they do not matter to time."""
+def build_fused(graph: GraphRows, device: torch.device) -> DetectionModel:
+    """The network as it would be deployed. Its initial weights will do, since time ignores them."""
     model = DetectionModel(graph).to(device).eval().fuse()
     return model.to(memory_format=torch.channels_last) if device.type != "mps" else model
 
 
-def count_graph(graph: Mapping[str, Any], size: int) -> Costs:
-    """What can be counted without computing anything."""
+def count_graph(graph: GraphRows, size: int) -> Costs:
+    """What can be counted without computing anything, for a square image of `size` pixels."""
     with torch.device("meta"):
         model = DetectionModel(graph)
     parameters = sum(parameter.numel() for parameter in model.parameters())
@@ -126,21 +136,27 @@ def groups(names: Sequence[str], size: int) -> Iterator[Sequence[str]]:
 
 
 def time_in_turn(
-    models: Mapping[str, nn.Module], x: Tensor, seconds: float = SECONDS
+    models: Mapping[str, nn.Module], x: Tensor, seconds: float = TIMING_SECONDS
 ) -> dict[str, tuple[float, float]]:
-    """Median milliseconds of each network, and of the ratios to the first one's time in the same
-    round.
+    """Time networks in rounds, each of which runs all of them once.
 
-    All run once a round, so that they share the machine's better and worse minutes.
+    Args:
+        models: networks by name, the first one being the reference.
+        x: the input [1, channels, size, size] of each.
+        seconds: no round starts later than this, after MIN_ROUNDS.
+
+    Returns:
+        Median milliseconds of each network, and the median ratio to the reference's time in the
+        same round.
     """
     first, *_ = models
     times: dict[str, list[float]] = {name: [] for name in models}
     for model in models.values():
-        for _ in range(WARM_UP):
+        for _ in range(WARM_UP_PASSES):
             time_once(model, x)
     end = time.perf_counter() + seconds
-    for number in range(ROUNDS):
-        if number >= FEWEST and time.perf_counter() > end:
+    for number in range(MAX_ROUNDS):
+        if number >= MIN_ROUNDS and time.perf_counter() > end:
             break
         for name, model in models.items():
             times[name].append(time_once(model, x))
@@ -155,32 +171,31 @@ def time_in_turn(
 
 @torch.inference_mode()
 def time_once(model: nn.Module, x: Tensor) -> float:
-    """Seconds of one forward pass, the device being idle before and after."""
-    wait(x.device)
+    """Seconds of one forward pass."""
+    wait_for_device(x.device)  # Kernels are queued, so a pass ends when the device is idle again.
     start = time.perf_counter()
     model(x)
-    wait(x.device)
+    wait_for_device(x.device)
     return time.perf_counter() - start
 
 
-def wait(device: torch.device) -> None:
+def wait_for_device(device: torch.device) -> None:
     if device.type != "cpu":
         torch.accelerator.synchronize(device)
 
 
 def add_training(costs: Mapping[str, Costs], cells: Iterable[CellResult]) -> dict[str, Costs]:
-    """The same costs with what training took in the finished cells: mean seconds, largest memory."""
+    """Add the training costs of the finished cells: mean seconds, largest memory."""
     found = dict(costs)
     for name, own in by_arm(cells).items():
         if name in found:
             seconds = [value for cell in own.values() if (value := seconds_of(cell)) is not None]
             memory = [
-                value
-                for cell in own.values()
-                if (value := cell.metrics.get("memory_mb")) is not None
+                value for cell in own.values() if (value := cell.metric("memory_mb")) is not None
             ]
-            spent = statistics.fmean(seconds) if seconds else None
             found[name] = dataclasses.replace(
-                found[name], train_seconds=spent, memory_mb=max(memory, default=None)
+                found[name],
+                train_seconds=statistics.fmean(seconds) if seconds else None,
+                memory_mb=max(memory, default=None),
             )
     return found

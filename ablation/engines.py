@@ -1,8 +1,7 @@
-"""Who runs the cells: a pool of processes on this machine, or Ray tasks on a cluster. Each cell is
-cell.py as a child.
+"""The engines that run cells: a pool of processes on this machine, or Ray tasks on a cluster.
 
-Both engines take cells and leave folders: metrics.json in a cell that is done, failed.json in one
-that gave up.
+An engine takes cells and leaves folders, with metrics.json in that of a cell that is done and
+failed.json in that of one that failed. Each cell runs as a child process, cell.py.
 """
 
 from __future__ import annotations
@@ -12,17 +11,19 @@ import time
 from collections.abc import Sequence
 
 from ablation.board import Board
+from ablation.config import StudyConfig
 from ablation.job import describe_end, launch, make_job, note_failure
+from ablation.results import state
 from ablation.setup import Slot, make_slots
-from ablation.study import Cell, StudyConfig, state
+from ablation.study import Cell
 from utils.errors import UserError
 from utils.signals import StopSignal
 
-SECONDS = 0.2  # between two looks at the running processes
+PROCESS_POLL = 0.2  # seconds between two looks at the running processes
 
 
-def settle_cell(cell: Cell, status: int, board: Board) -> None:
-    """Tell how a cell ended, and write down why if it gave up."""
+def record_end(cell: Cell, status: int, board: Board) -> None:
+    """Report how a cell ended, and write failed.json if it has no scores."""
     if state(cell) == "done":
         board.done(cell)
         return
@@ -32,11 +33,9 @@ def settle_cell(cell: Cell, status: int, board: Board) -> None:
 
 
 def run_local(cells: Sequence[Cell], config: StudyConfig, board: Board) -> None:
-    """Run the cells in the slots of this machine, in their order; one that fails does not stop the
-    rest.
+    """Run the cells in this machine's slots, in their order. A failed one does not stop the others.
 
-    A signal is passed to the running cells, which save themselves. Raises StopRequested when they
-    have.
+    A signal is passed to the running cells, which save themselves. Then StopRequested is raised.
     """
     waiting, free = list(cells), make_slots(config)
     running: dict[Cell, tuple[subprocess.Popen[bytes], Slot]] = {}
@@ -52,19 +51,19 @@ def run_local(cells: Sequence[Cell], config: StudyConfig, board: Board) -> None:
                 ]:
                     process, slot = running.pop(cell)
                     free.append(slot)
-                    settle_cell(cell, process.returncode, board)
+                    record_end(cell, process.returncode, board)
                 board.look(running)
                 stop.check()
-                time.sleep(SECONDS)
+                time.sleep(PROCESS_POLL)
         finally:
             end_all([process for process, _ in running.values()], board)
 
 
 def end_all(processes: Sequence[subprocess.Popen[bytes]], board: Board) -> None:
-    """Ask processes to save themselves and wait for it; a signal that comes meanwhile kills them."""
+    """Ask processes to save themselves, and wait. A signal during the wait kills them."""
     if processes:
         board.say(
-            f"stopping {len(processes)} running cells; they save their state first, another Ctrl-C"
+            f"stopping {len(processes)} runs; they save their state first, another Ctrl-C"
             " does not wait"
         )
     for process in processes:
@@ -78,10 +77,7 @@ def end_all(processes: Sequence[subprocess.Popen[bytes]], board: Board) -> None:
 
 
 def run_ray(cells: Sequence[Cell], config: StudyConfig, board: Board) -> None:
-    """Run the cells as Ray tasks; imported where it is used.
-
-    Raises UserError if Ray is not installed.
-    """
+    """Run the cells as Ray tasks. Raises UserError if Ray is not installed."""
     try:
         import ray  # noqa: F401
     except ImportError:

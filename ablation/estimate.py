@@ -1,10 +1,9 @@
-"""How long a study would take, before it starts: a few batches of the plain graph, through
-train.py's own loop.
+"""How long a study would take, measured on a few batches of the baseline in train.py's own loop.
 
-An arm is taken to train slower than the plain graph by as much as its forward pass does, and a
-validation to take one forward pass a image, so the figure is an estimate: the backward pass, NMS
-and images that are not yet in the cache are where it is wrong, and so are cells that slow each
-other down.
+An arm is assumed to train slower than the baseline by as much as its forward pass does, and
+validation to take one forward pass for each image. So the figure is an estimate. It is wrong where
+the backward pass or NMS behaves otherwise, where images are not in the cache yet, and where runs at
+the same time slow each other down.
 """
 
 from __future__ import annotations
@@ -14,12 +13,13 @@ import io
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
-from ablation.setup import SHARED, Slot, make_slots, read_train_flags
-from ablation.study import Cell, Costs, StudyConfig
+from ablation.config import StudyConfig
+from ablation.results import Costs
+from ablation.setup import Slot, make_slots, read_train_flags, shared_flags
+from ablation.study import Cell
 from engine.training.logbook import Timing
 from engine.training.plan import plan
 from train import train_epoch
@@ -30,8 +30,14 @@ WARM_UP, MEASURED = 2, 6  # batches
 
 
 class Countdown:
-    """Stands for train_epoch's stop signal: forgets the first batches' times, and stops after some
-    more.
+    """A stop signal that ends train_epoch after some batches and drops the times of the first ones.
+
+    train_epoch reads `status` once after each batch, so counting the reads counts the batches.
+
+    Args:
+        timing: to be reset.
+        warm_up: batches that are not measured.
+        measured: batches that are.
     """
 
     def __init__(self, timing: Timing, warm_up: int, measured: int) -> None:
@@ -39,7 +45,6 @@ class Countdown:
 
     @property
     def status(self) -> int:
-        """Read once after each batch."""
         self.batches += 1
         if self.batches == self.warm_up:
             self.timing.seconds = dict.fromkeys(self.timing.seconds, 0.0)
@@ -49,7 +54,14 @@ class Countdown:
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds of a image in training and in validation, how many of each an epoch has, and where."""
+    """How fast the baseline trains.
+
+    Attributes:
+        train: seconds of training an image.
+        val: seconds of validation an image.
+        images: how many of either an epoch has.
+        device: where it was measured.
+    """
 
     train: float
     val: float
@@ -58,17 +70,14 @@ class Pace:
 
     @property
     def epoch(self) -> float:
+        """Seconds of an epoch."""
         return self.train * self.images[0] + self.val * self.images[1]
 
 
 def measure_pace(config: StudyConfig, slot: Slot) -> Pace:
-    """Train the plain graph for a few batches, in a folder that is thrown away, with what a slot
-    would have.
-    """
-    given: dict[str, Any] = {
-        name: getattr(config, name) for name in SHARED if getattr(config, name)
-    }
-    given |= {
+    """Train the baseline for a few batches with a slot's resources, in a temporary folder."""
+    given = {
+        **shared_flags(config),
         **read_train_flags(config.train),
         "device": slot.device,
         "workers": slot.workers,
@@ -79,26 +88,36 @@ def measure_pace(config: StudyConfig, slot: Slot) -> Pace:
     try:
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
             run = plan({**given, "project": folder, "name": "pace"})
-            warm_up = min(WARM_UP, len(run.loaders[0]) - 1)
+            warm_up = min(WARM_UP, len(run.setup.loaders[0]) - 1)
             timing = Timing()
             with contextlib.suppress(StopRequested), contextlib.redirect_stderr(io.StringIO()):
-                train_epoch(run, Countdown(timing, warm_up, MEASURED), timing)  # type: ignore[arg-type]
+                stop = Countdown(timing, warm_up, MEASURED)
+                train_epoch(run, stop, timing)  # type: ignore[arg-type]
     finally:
         torch.set_num_threads(threads)
     seconds = {part: value / max(timing.images, 1) for part, value in timing.seconds.items()}
     return Pace(
         sum(seconds.values()),
         seconds["forward"],
-        (len(run.data[0]), len(run.data[1])),
-        describe(run.device),
+        (len(run.setup.data[0]), len(run.setup.data[1])),
+        describe(run.setup.device),
     )
 
 
 def estimate_seconds(
     config: StudyConfig, cells: Sequence[Cell], costs: Mapping[str, Costs], pace: Pace
 ) -> float:
-    """Seconds until all the cells are done, slots sharing the work evenly."""
+    """How long a study takes if its slots share the work evenly.
+
+    Args:
+        config: the flags.
+        cells: what is to be run.
+        costs: of every arm, by name.
+        pace: of the baseline.
+
+    Returns:
+        Seconds.
+    """
     ratios = [costs[cell.arm.name].latency_ratio or 1.0 for cell in cells]
-    return (
-        sum(ratios) * pace.epoch * config.epochs / min(len(make_slots(config)), max(len(cells), 1))
-    )
+    slots = min(len(make_slots(config)), max(len(cells), 1))
+    return sum(ratios) * pace.epoch * config.epochs / slots

@@ -1,73 +1,77 @@
-"""The files that a finished cell leaves, read and checked: a damaged one is an error that names it,
-no score of 0.
+"""Read and check the files that a finished cell leaves.
+
+A damaged file is an error that names it. It must not pass for a score of 0.
 """
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 from engine.training.logbook import read_results
 from models.graph.values import is_number
 from utils.errors import UserError
 
-CLASS = {"class_id", "name", "ap"}
-DELETE = "delete the folder, and the cell is run again"
+CLASS_KEYS = {"class_id", "name", "ap"}
+REMEDY = "delete the folder, and the run is repeated"
 
 
-def read_metrics(path: Path) -> dict[str, Any]:
-    """metrics.json.
-
-    Raises UserError if it is damaged, or has no score, which must not pass for one of 0.
-    """
+def read_metrics(path: Path) -> dict[str, object]:
+    """Read metrics.json. Raises UserError if it is damaged or has no score."""
     content = read_json(path)
     if "map" not in content:
-        raise UserError(f"{path}: has no score; {DELETE}")
+        raise UserError(f"{path}: has no score; {REMEDY}")
     for name in ("map", "map50"):
         score = content.get(name)
-        if score is not None and not (
-            is_number(score) and 0 <= score <= 1
-        ):  # None: nothing was labelled
-            raise UserError(f"{path}: {name}: {score!r}: must be a share of 1; {DELETE}")
+        # A score is null where no image of the split has a label.
+        share = finite_number(score)
+        if score is not None and (share is None or not 0 <= share <= 1):
+            raise UserError(f"{path}: {name}: {score!r}: must be between 0 and 1; {REMEDY}")
     rows = content.get("classes") or []
     if not isinstance(rows, list) or any(
-        not isinstance(row, dict) or not row.keys() >= CLASS for row in rows
+        not isinstance(row, dict) or not row.keys() >= CLASS_KEYS for row in rows
     ):
         raise UserError(
-            f"{path}: classes: must be a list with class_id, name and ap of each; {DELETE}"
+            f"{path}: classes: must be a list with class_id, name and ap of each; {REMEDY}"
         )
     return content
 
 
 def read_curve(path: Path) -> list[dict[str, float]]:
-    """The rows of results.csv. Raises UserError if there are none."""
+    """Read the rows of results.csv. Raises UserError if there are none."""
     try:
         rows = read_results(path)
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); {DELETE}") from None
+        raise UserError(f"{path}: cannot be read ({error}); {REMEDY}") from None
     if not rows:
-        raise UserError(f"{path}: has no epochs; {DELETE}")
+        raise UserError(f"{path}: has no epochs; {REMEDY}")
     return rows
 
 
 def read_timing(path: Path) -> dict[str, float]:
-    """timing.json, {} if it is not there. Raises UserError for what is no number."""
-    content = read_json(path)
-    for name, value in content.items():
-        if not is_number(value):
-            raise UserError(f"{path}: {name}: {value!r}: must be a number; {DELETE}")
-    return content
+    """Read timing.json, or return {} if it is missing. Raises UserError for a non-number."""
+    timing = {}
+    for name, value in read_json(path).items():
+        number = finite_number(value)
+        if number is None:
+            raise UserError(f"{path}: {name}: {value!r}: must be a number; {REMEDY}")
+        timing[name] = number
+    return timing
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON mapping; {} if it is not there. Raises UserError if it is damaged."""
+def finite_number(value: object) -> float | None:
+    """The value if it is a finite number, else None."""
+    return value if isinstance(value, (int, float)) and is_number(value) else None
+
+
+def read_json(path: Path) -> dict[str, object]:
+    """Read a JSON mapping, or return {} if it is missing. Raises UserError if it is damaged."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); {DELETE}") from None
+        raise UserError(f"{path}: cannot be read ({error}); {REMEDY}") from None
     if not isinstance(content, dict):
-        raise UserError(f"{path}: is no mapping; {DELETE}")
+        raise UserError(f"{path}: is not a mapping; {REMEDY}")
     return content

@@ -1,8 +1,7 @@
-"""A study's folder: one program at a time works on it, and only with the settings that it was
-started with.
+"""A study's folder: it belongs to one program at a time, and to the settings of its first start.
 
-study.yaml holds them, with hashes of what went in; cells/ holds the cells, and everything else is
-derived from those.
+study.yaml holds the settings, with hashes of the inputs and the code. cells/ holds the cells, and
+everything else is derived from those.
 """
 
 from __future__ import annotations
@@ -16,19 +15,20 @@ import shlex
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypedDict, TypeVar
 
 import numpy as np
 import torch
 
+from ablation.config import StudyConfig
 from ablation.setup import choose
-from ablation.study import StudyConfig
-from data.index import load_dataset
+from data.scanning.load import load_dataset
 from engine.training.build import read_source
 from utils.device import describe
 from utils.errors import UserError
 from utils.files import ROOT, find_file, load_yaml, make_folder, save_yaml
 
+# What may differ from start to start: where the cells run, and how many there are.
 FREE = (
     "seeds",
     "baseline_seeds",
@@ -40,20 +40,26 @@ FREE = (
     "project",
     "name",
     "dry_run",
-)  # may differ from start to start: who runs the cells, and how many
-TRAINING = (
-    "models",
-    "data",
-    "utils",
-    "engine",
-    "train.py",
-    "val.py",
-)  # whose source files a training may run
+)
+# Where the source files are that a training run may use.
+TRAINING = ("models", "data", "utils", "engine", "train.py", "val.py")
+
+Started = TypeVar("Started", int, str)
+
+
+class StudyFile(TypedDict):
+    """The content of study.yaml. The lists have an entry for each start that changed something."""
+
+    settings: dict[str, object]
+    inputs: dict[str, str]
+    seeds: list[int]
+    baseline_seeds: list[int]
+    code: list[str]
 
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keep other programs from working on the study meanwhile. Raises UserError if one does."""
+    """Keep other programs from working on the study. Raises UserError if one already does."""
     path = make_folder(folder) / ".lock"
     with open(path, "a+", encoding="utf-8") as file:
         try:
@@ -75,100 +81,108 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def settings_of(config: StudyConfig) -> dict[str, Any]:
-    """What must not change while a study goes on, as YAML holds it."""
+def study_settings(config: StudyConfig) -> dict[str, object]:
+    """The settings that must not change while a study continues, as YAML holds them."""
     values = {key: value for key, value in dataclasses.asdict(config).items() if key not in FREE}
     return {
         key: list(value) if isinstance(value, tuple) else value for key, value in values.items()
     }
 
 
-def open_study(config: StudyConfig) -> dict[str, Any]:
-    """Write study.yaml, or compare with the one that is there; return its content, for provenance.
+def open_study(config: StudyConfig) -> StudyFile:
+    """Write study.yaml, or compare the study with the one that is there, and return its content.
 
-    Raises UserError for other settings, another graph or other data: cells would not be comparable.
-    Other code is noted, and more seeds than at first too.
+    Raises UserError for other settings, another graph or other data, since the cells would not be
+    comparable. Other code is noted and warned of. More seeds than at first are noted.
     """
-    path, settings, inputs = config.folder / "study.yaml", settings_of(config), hash_inputs(config)
-    content: dict[str, Any] = {"settings": settings, "inputs": inputs, "seeds": [config.seeds],
-                               "baseline_seeds": [max(config.baseline_seeds, config.seeds)],
-                               "code": [hash_code()]}  # fmt: skip
-    if path.is_file():
-        former = load_yaml(path)
-        refuse_changes(path, former.get("settings"), settings)
-        refuse_changes(path, former.get("inputs"), inputs)
-        for key in ("seeds", "baseline_seeds", "code"):
-            history, now = (
-                read_history(path, key, former.get(key), type(content[key][0])),
-                content[key][0],
+    path = config.folder / "study.yaml"
+    former = load_yaml(path) if path.is_file() else {}
+    settings, inputs = study_settings(config), hash_inputs(config)
+    if former:
+        _refuse_changes(path, former.get("settings"), settings)
+        _refuse_changes(path, former.get("inputs"), inputs)
+    baseline = max(config.baseline_seeds, config.seeds)
+    content: StudyFile = {
+        "settings": settings,
+        "inputs": inputs,
+        "seeds": _history(path, "seeds", former, config.seeds),
+        "baseline_seeds": _history(path, "baseline_seeds", former, baseline),
+        "code": _history(path, "code", former, hash_code()),
+    }
+    for key in ("seeds", "baseline_seeds"):
+        most, now = max(content[key]), content[key][-1]
+        if most > now:
+            raise UserError(
+                f"--{key.replace('_', '-')} {now}: the study in {config.folder} has {most} already"
             )
-            content[key] = history if [now] == history[-1:] else [*history, now]
-            if key != "code" and max(content[key]) > now:
-                raise UserError(
-                    f"--{key.replace('_', '-')} {now}: the study in {config.folder} has "
-                    f"{max(content[key])} already"
-                )
-        for name in sorted(former.keys() - content.keys()):
-            content[name] = former[name]
     if len(content["code"]) > 1:
         print(
-            "warning: the code has changed since the study was started; its cells may not be"
+            "warning: the code has changed since the study was started; its runs may not be"
             " comparable"
         )
-    save_yaml(path, content)
+    save_yaml(path, {**content, **{key: former[key] for key in sorted(former.keys() - content)}})
     return content
 
 
-def read_history(path: Path, key: str, values: Any, kind: type) -> list[Any]:
-    """What study.yaml says of earlier starts. Raises UserError if that was edited away."""
-    if (
-        not isinstance(values, list)
-        or not values
-        or not all(type(value) is kind for value in values)
-    ):
+def _history(path: Path, key: str, former: Mapping[str, object], now: Started) -> list[Started]:
+    """The values of a key at all starts, this one included.
+
+    Raises UserError if someone has edited those of earlier starts in study.yaml.
+    """
+    if not former:
+        return [now]
+    values = former.get(key)
+    kept: list[Started] = list(values) if isinstance(values, list) else []
+    if not kept or any(type(value) is not type(now) for value in kept):
         raise UserError(
-            f"{path}: {key}: {values!r}: must list those of all starts; put it back, or choose"
+            f"{path}: {key}: {values!r}: must list those of all starts; restore it, or choose"
             " another --name"
         )
-    return values
+    if kept[-1] != now:
+        kept.append(now)
+    return kept
 
 
-def refuse_changes(path: Path, former: Any, now: Mapping[str, Any]) -> None:
-    former = former if isinstance(former, dict) else {}
+def _refuse_changes(path: Path, former: object, now: Mapping[str, object]) -> None:
+    known = former if isinstance(former, dict) else {}
     for key, value in now.items():
-        if former.get(key) != value:
+        if known.get(key) != value:
             raise UserError(
-                f"{path}: this study has {key} {former.get(key)!r}, now it is {value!r}; give what"
+                f"{path}: this study has {key} {known.get(key)!r}, now it is {value!r}; give what"
                 " it was started with, or choose another --name"
             )
 
 
 def hash_inputs(config: StudyConfig) -> dict[str, str]:
-    """Short hashes of both splits (names, sizes, labels), of the graph, the recipe and the weights.
+    """Short hashes of both splits (names, sizes, labels), the graph, the recipe and the weights.
 
-    The recipe is what was chosen and is no default: flags, and hyperparameters out of whatever file
-    they are from.
+    The recipe is every flag and hyperparameter that differs from the default, whatever file it
+    comes from.
     """
     graph, _ = read_source(config.cfg, config.weights, config.scale)
     content = {key: value for key, value in graph.items() if key != "yaml_file"}
     hashes = {
         f"data {split}": load_dataset(config.data, split).digest[:16] for split in ("train", "val")
     }
-    hashes["graph"] = hashlib.sha256(repr(content).encode()).hexdigest()[:16]
+    hashes["graph"] = _short_hash(repr(content).encode())
     chosen = [
         (item.name, getattr(part, item.name))
         for part in choose(config)
         for item in dataclasses.fields(part)
         if getattr(part, item.name) != item.default
     ]
-    hashes["recipe"] = hashlib.sha256(repr(chosen).encode()).hexdigest()[:16]
+    hashes["recipe"] = _short_hash(repr(chosen).encode())
     if config.weights:
-        hashes["weights"] = hashlib.sha256(find_file(config.weights).read_bytes()).hexdigest()[:16]
+        hashes["weights"] = _short_hash(find_file(config.weights).read_bytes())
     return hashes
 
 
+def _short_hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
 def training_files() -> list[Path]:
-    """Every source file of what a training may run."""
+    """Every source file that a training run may use."""
     places = [ROOT / name for name in TRAINING]
     return sorted(
         file for place in places for file in (place.rglob("*.py") if place.is_dir() else [place])
@@ -176,16 +190,23 @@ def training_files() -> list[Path]:
 
 
 def hash_code() -> str:
-    """Short hash of all files that a training may run."""
-    state = hashlib.sha256()
+    """Short hash of `training_files`."""
+    digest = hashlib.sha256()
     for file in training_files():
-        state.update(file.relative_to(ROOT).as_posix().encode() + b"\0" + file.read_bytes())
-    return state.hexdigest()[:16]
+        digest.update(file.relative_to(ROOT).as_posix().encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()[:16]
 
 
-def provenance(config: StudyConfig, study: Mapping[str, Any], argv: list[str]) -> dict[str, Any]:
-    """What a reader needs to repeat the study: command, versions, machine, hashes; and what was
-    changed on the way.
+def provenance(config: StudyConfig, study: StudyFile, argv: list[str]) -> dict[str, str]:
+    """What a reader needs to repeat the study, and what was changed while it ran.
+
+    Args:
+        config: the flags.
+        study: as `open_study` returns it.
+        argv: arguments of the command.
+
+    Returns:
+        Command, versions, machine and hashes by name.
     """
     device = torch.device(
         "cuda:0" if torch.cuda.is_available() and config.device != "cpu" else "cpu"
@@ -212,7 +233,7 @@ def provenance(config: StudyConfig, study: Mapping[str, Any], argv: list[str]) -
 
 
 def _commit() -> str:
-    """The commit that this project is at, with + if files differ from it; "" without git."""
+    """The project's commit, with + if files differ from it; "" without git."""
     try:
         command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty=+", "--exclude=*"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=10)

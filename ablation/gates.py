@@ -1,26 +1,24 @@
-"""What a trained network does with its attention: how it rescales what passes, and how much of the
-gradient it gets.
+"""What a trained network does with its attention: how it scales its input, how much it learns.
 
-Measured on a finished cell's best.pt and a few validation images, the same ones for every arm.
-causes.py says in words what is told by these figures.
+Both are measured on a finished cell's best.pt and a few validation images, the same ones for every
+arm. causes.py puts these figures into words.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from data.dataset import DatasetSettings
-from data.index import load_dataset
 from data.loader import build_loader
+from data.scanning.load import load_dataset
 from models.attention import ATTENTION
 from models.losses import build_loss
 from models.weights.load import from_checkpoint
@@ -31,19 +29,28 @@ from utils.structures import Batch
 
 IMAGES = 8
 SAMPLES = 20_000  # ratios kept of each module
-SMALL = 0.1  # inputs below this share of their map's root mean square say nothing about a factor
+# A ratio to an input near zero is noise, so inputs below this share of their map's root mean square
+# are skipped.
+SMALL = 0.1
 EDGE = 0.05  # of the gate's range, on either side
-ROUNDING = 0.01
+ROUNDING = 0.01  # by which a gate's ratios may leave its range in float32
+
+Hook = Callable[[nn.Module, "tuple[Tensor, ...]", Tensor], None]
 
 
 @dataclass(frozen=True)
 class Gate:
-    """An attention module at work: output / input over positions, channels and images.
+    """An attention module at work, by the ratio output / input over positions, channels and images.
 
-    mean, spread: of the ratio, spread being the standard deviation. low, high: shares of gate
-    values in the lowest and highest twentieth of their range, None for a module that is no gate,
-    but gives new values or moves them. alpha: how far an identity start has been left, None without
-    one.
+    Attributes:
+        name: of the module in the network.
+        kind: its class.
+        mean: of the ratio.
+        spread: standard deviation of the ratio.
+        low: share of gate values in the lowest twentieth of their range; None for a module that is
+            not a gate, because it creates or moves values.
+        high: the same in the highest twentieth.
+        alpha: factor of an identity start, 1 being all of the module; None without such a start.
     """
 
     name: str
@@ -56,25 +63,30 @@ class Gate:
 
     @property
     def saturation(self) -> float:
-        """Share of gate values that hardly let a gradient through; 0 for what is no gate."""
+        """Share of gate values that hardly let a gradient through; 0 if it is not a gate."""
         return (self.low or 0.0) + (self.high or 0.0)
 
 
 @dataclass(frozen=True)
 class Health:
-    """The attention of one network. gradient_share, parameter_share: of all modules together, norm
-    and count by those of the whole network."""
+    """The attention of one network.
+
+    Attributes:
+        gates: one for each module.
+        gradient_share: norm of all modules' gradients divided by that of the whole network.
+        parameter_share: their number of parameters divided by that of the whole network.
+    """
 
     gates: tuple[Gate, ...]
     gradient_share: float
     parameter_share: float
 
 
-def examine(best: Path) -> Health | None:
-    """Measure the attention of a best.pt on validation images of its own data set; None if it has
-    no attention.
+def measure_attention(best: Path) -> Health | None:
+    """Measure the attention of a best.pt on validation images of its own data set.
 
-    Raises UserError if the checkpoint or the data set cannot be read.
+    Returns None if it has no attention. Raises UserError if the checkpoint or the data set cannot
+    be read.
     """
     checkpoint = checkpoints.read(best)
     model = from_checkpoint(checkpoint).float()
@@ -87,9 +99,9 @@ def examine(best: Path) -> Health | None:
         checkpoint.data or str(checkpoint.config["data"]), imgsz, int(max(model.head.strides)), hyp
     )
     images = batch.images.float() / 255
-    with watch(modules) as seen, torch.no_grad():
+    with record_ratios(modules) as seen, torch.no_grad():
         model.eval()(images)
-    gates = tuple(describe(name, module, seen[name]) for name, module in modules.items())
+    gates = tuple(describe_gate(name, module, seen[name]) for name, module in modules.items())
     own = {id(value): value for module in modules.values() for value in module.parameters()}
     share = sum(value.numel() for value in own.values()) / sum(
         value.numel() for value in model.parameters()
@@ -98,7 +110,7 @@ def examine(best: Path) -> Health | None:
 
 
 def attention_of(model: nn.Module) -> dict[str, nn.Module]:
-    """The attention modules of a network by name, wherever they are."""
+    """The attention modules of a network by name, also those within rows of the graph."""
     kinds = set(ATTENTION.values())
     return {name: module for name, module in model.named_modules() if type(module) in kinds}
 
@@ -112,11 +124,11 @@ def read_batch(data: str, imgsz: int, stride: int, hyp: Hyperparameters) -> Batc
 
 
 @contextmanager
-def watch(modules: dict[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
-    """Inside, every pass leaves each module's output / input in the dictionary that is given."""
+def record_ratios(modules: dict[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
+    """Within the block, a forward pass puts each module's output / input into the dictionary."""
     seen: dict[str, Tensor] = {}
 
-    def hook_for(name: str) -> Any:
+    def hook_for(name: str) -> Hook:
         def keep(module: nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> None:
             seen[name] = ratios(inputs[0], out)
 
@@ -131,26 +143,36 @@ def watch(modules: dict[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
 
 
 def ratios(x: Tensor, out: Tensor) -> Tensor:
-    """[at most SAMPLES] of out / x, evenly spread, where x is not near zero; none if they differ in
-    shape.
+    """Evenly spread samples of out / x, at most SAMPLES, where x is not near zero.
+
+    x and out are maps [batch, channels, height, width]. Where their shapes differ the module is not
+    a factor, and there are no samples.
     """
     if out.shape != x.shape:
         return torch.zeros(0)
     x, out = x.detach().float().flatten(), out.detach().float().flatten()
     step = max(1, x.numel() // (2 * SAMPLES))
-    step += step % 2 == 0 or step % 5 == 0  # not in time with the maps' sides
+    # Maps have sides such as 80 or 40. A step that divides them would take the same columns always.
+    step += step % 2 == 0 or step % 5 == 0
     x, out = x[::step], out[::step]
     large = x.abs() > SMALL * x.square().mean().sqrt()
     return (out[large] / x[large])[:SAMPLES]
 
 
-def describe(name: str, module: nn.Module, ratio: Tensor) -> Gate:
-    """A module's ratios in figures; nan where it has none."""
+def describe_gate(name: str, module: nn.Module, ratio: Tensor) -> Gate:
+    """Summarise a module's ratios.
+
+    Args:
+        name: of the module in the network.
+        module: the module.
+        ratio: samples [n] of its output / input; without any, the figures are nan.
+    """
     kind, alpha = type(module).__name__, getattr(module, "alpha", None)
     off = float(alpha.detach()) if isinstance(alpha, nn.Parameter) and alpha.dim() == 0 else None
     if not len(ratio):
         return Gate(name, kind, math.nan, math.nan, None, None, off)
     ends = torch.quantile(ratio, torch.tensor([0.001, 0.999]))
+    # A sigmoid gate scales by 0..1, and one with a residual connection by 1..2.
     floors = (
         start
         for start in (0.0, 1.0)
@@ -166,10 +188,16 @@ def describe(name: str, module: nn.Module, ratio: Tensor) -> Gate:
 def gradient_share(
     model: DetectionModel, own: Mapping[int, Tensor], batch: Batch, hyp: Hyperparameters
 ) -> float:
-    """Norm of the attention's gradients by that of all, of the loss of one batch; batch norms use
-    what they learned.
+    """Norm of the attention's gradients of one batch's loss, divided by that of all gradients.
+
+    Args:
+        model: the network; its gradients and its mode change.
+        own: the attention's parameters by id().
+        batch: images and targets.
+        hyp: what it was trained with.
     """
     model.train()
+    # Batch norms use their running statistics, as a few images have no reliable ones of their own.
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.eval()

@@ -1,7 +1,6 @@
-"""One cell as a job: what starts it as a process, on this machine or another, and what is kept of
-how it ended.
+"""A cell as a job: how it starts as a process, on any machine, and how its end is noted.
 
-ablation/engines.py and ablation/cluster.py run jobs; the process is ablation/cell.py, which becomes
+ablation/engines.py and ablation/cluster.py run jobs. The process is ablation/cell.py, which becomes
 train.py.
 """
 
@@ -16,34 +15,44 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from ablation.files import read_json
+from ablation.config import StudyConfig
+from ablation.files import finite_number, read_json
 from ablation.setup import Slot, cell_flags
-from ablation.study import Cell, StudyConfig
+from ablation.study import Cell
 from utils.files import ROOT, atomic_write, make_folder
 
 CELL, TRAIN = Path(__file__).with_name("cell.py"), ROOT / "train.py"
 LOG = "train.log"
-TAIL = 20_000  # bytes at the end of a log in which its last line is sought
+TAIL = 20_000  # bytes at the end of a log in which its last line is searched
 
 
 @dataclass(frozen=True)
-class Job:
-    """A cell's folder and train.py's flags: all that a process or another machine needs to run it."""
+class CellJob:
+    """All that a process, here or on another machine, needs to run a cell.
+
+    Attributes:
+        folder: the cell's folder.
+        flags: for train.py.
+        environment: variables to add to those of the process.
+        working_folder: where relative paths in the flags start.
+    """
 
     folder: Path
     flags: tuple[str, ...]
     environment: dict[str, str]
-    working_folder: Path  # which relative paths in flags refer to
+    working_folder: Path
 
 
-def make_job(config: StudyConfig, cell: Cell, slot: Slot) -> Job:
-    return Job(cell.folder, tuple(cell_flags(config, cell, slot)), slot.environment, Path.cwd())
+def make_job(config: StudyConfig, cell: Cell, slot: Slot) -> CellJob:
+    flags = tuple(cell_flags(config, cell, slot))
+    return CellJob(cell.folder, flags, slot.environment, Path.cwd())
 
 
-def launch(job: Job) -> subprocess.Popen[bytes]:
-    """Start a cell; what it prints is appended to its train.log.
+def launch(job: CellJob) -> subprocess.Popen[bytes]:
+    """Start a cell; its output is appended to its train.log.
 
-    Ctrl-C in the terminal does not reach it by itself.
+    It has its own session, so that Ctrl-C in the terminal reaches the engine alone, which stops its
+    cells in order.
     """
     make_folder(job.folder)
     command = [sys.executable, str(CELL), str(job.folder), str(os.getpid()), str(TRAIN), *job.flags]
@@ -60,7 +69,7 @@ def launch(job: Job) -> subprocess.Popen[bytes]:
 
 
 def describe_end(folder: Path, status: int) -> str:
-    """Why a cell ended without scores, in one line: its exit status and the last line of its log."""
+    """Why a cell ended without scores: its exit status and the last line of its log."""
     try:
         with open(folder / LOG, "rb") as file:
             file.seek(max(file.seek(0, os.SEEK_END) - TAIL, 0))
@@ -73,13 +82,13 @@ def describe_end(folder: Path, status: int) -> str:
 
 
 def note_failure(cell: Cell, status: int, reason: str) -> None:
-    """Write failed.json, with how many attempts have failed."""
+    """Write failed.json, which also counts the failed attempts."""
     path = make_folder(cell.folder) / "failed.json"
-    attempts = int(read_json(path).get("attempts", 0)) + 1
+    attempts = finite_number(read_json(path).get("attempts")) or 0
     content = {
         "reason": reason,
         "status": status,
-        "attempts": attempts,
+        "attempts": int(attempts) + 1,
         "log": str(cell.folder / LOG),
     }
     with atomic_write(path, "w") as file:

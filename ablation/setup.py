@@ -1,7 +1,8 @@
-"""From flags to a study that can start: settings as train.py would choose them, every arm built
-once, cells' flags.
+"""From flags to a study that can start.
 
-Whatever a user has to mend is refused here, before anything trains.
+The settings are completed as train.py would choose them, every arm's graph is built once, and the
+cells get their flags and slots. Whatever a user has to correct is refused here, before anything
+trains.
 """
 
 from __future__ import annotations
@@ -15,23 +16,19 @@ from typing import Any
 
 import torch
 
-from ablation.study import Arm, Cell, StudyConfig
+from ablation.config import StudyConfig
+from ablation.study import Arm, Cell
 from data.dataset_yaml import read_dataset_yaml
 from engine.training.build import read_source
 from models.yolo import DetectionModel
 from utils.cli import names_of, read_flags
-from utils.config import REFUSED_TRAIN_FLAGS, Hyperparameters, TrainConfig, choose_config, family_of
+from utils.config import REFUSED_TRAIN_FLAGS, Hyperparameters, TrainConfig, choose_config
 from utils.errors import UserError
+from utils.families import family_of
 
-SHARED = (
-    "data",
-    "cfg",
-    "weights",
-    "scale",
-    "epochs",
-    "imgsz",
-    "batch_size",
-)  # flags of the same name and meaning
+# Flags that ablate.py and train.py have in common, with the same meaning.
+SHARED = ("data", "cfg", "weights", "scale", "epochs", "imgsz", "batch_size")
+# Flags of train.py that ablate.py sets for each cell.
 OWN = (
     *SHARED,
     "attention",
@@ -49,29 +46,39 @@ OWN = (
 
 @dataclass(frozen=True)
 class Slot:
-    """Where one cell runs at a time. device: for train.py. environment: over the present one."""
+    """Where one cell at a time runs.
+
+    Attributes:
+        device: for train.py's --device.
+        workers: for train.py's --workers.
+        environment: variables to add to those of the process.
+    """
 
     device: str
     workers: int
     environment: dict[str, str] = field(default_factory=dict)
 
 
+def shared_flags(config: StudyConfig) -> dict[str, object]:
+    """{field: value} of the flags in SHARED that are not left to train.py."""
+    return {name: getattr(config, name) for name in SHARED if getattr(config, name)}
+
+
 def choose(config: StudyConfig) -> tuple[TrainConfig, Hyperparameters]:
-    """What train.py would train with. Raises UserError for flags that are wrong."""
-    given = {
-        name: getattr(config, name) for name in SHARED if getattr(config, name)
-    } | read_train_flags(config.train)
+    """What train.py would train with. Raises UserError for wrong flags."""
+    given = {**shared_flags(config), **read_train_flags(config.train)}
     info = read_dataset_yaml(config.data)
     graph, _ = read_source(config.cfg, config.weights, config.scale)
     return choose_config(given, info.suggested, family_of(graph), f"{info.path}: defaults")
 
 
-def settle(config: StudyConfig) -> StudyConfig:
-    """The configuration with the figures that were left to train.py.
+def fill_in(config: StudyConfig) -> StudyConfig:
+    """The configuration with the values that were left to train.py.
 
-    Raises UserError for flags that are wrong.
+    Raises UserError for wrong flags.
     """
     chosen, _ = choose(config)
+    # An automatic batch size depends on an arm's memory, and would differ between the arms.
     if chosen.batch_size < 1:
         raise UserError(
             f"--batch-size {chosen.batch_size}: must be the same for all arms; give a number"
@@ -81,10 +88,10 @@ def settle(config: StudyConfig) -> StudyConfig:
     )
 
 
-def read_train_flags(text: str) -> dict[str, Any]:
-    """--train as {field: value}, read by train.py's own table.
+def read_train_flags(text: str) -> dict[str, object]:
+    """Read --train with train.py's own flags into {field: value}.
 
-    Raises UserError for what train.py would refuse.
+    Raises UserError for what train.py would refuse, and for flags that ablate.py sets.
     """
     try:
         given = read_flags(TrainConfig, shlex.split(text), "", REFUSED_TRAIN_FLAGS)
@@ -101,14 +108,14 @@ def read_train_flags(text: str) -> dict[str, Any]:
     ]
     if own:
         raise UserError(
-            f"--train: {own[0]} differs from cell to cell or is a flag of ablate.py too; leave it"
-            " out here"
+            f"--train: {own[0]} differs from run to run or is a flag of ablate.py too; remove it"
+            " here"
         )
     return given
 
 
-def graph_of(config: StudyConfig, arm: Arm) -> dict[str, Any]:
-    """The arm's graph as a dictionary for DetectionModel, with the data set's number of classes."""
+def arm_graph(config: StudyConfig, arm: Arm) -> dict[str, Any]:
+    """The arm's graph for DetectionModel, with the data set's number of classes."""
     graph, _ = read_source(config.cfg, config.weights, config.scale)
     if arm.attention:
         from models.graph.sites import insert
@@ -118,29 +125,34 @@ def graph_of(config: StudyConfig, arm: Arm) -> dict[str, Any]:
 
 
 def check_arms(config: StudyConfig, arms: Sequence[Arm]) -> None:
-    """Build every graph without memory or arithmetic.
+    """Build every graph on the meta device, which takes neither memory nor arithmetic.
 
-    Raises UserError for a module or place that is not there, and for two arms that are one graph.
+    Raises UserError for an unknown module or place, and for two arms with the same graph.
     """
     seen: dict[str, Arm] = {}
     for arm in arms:
         if not arm.is_aa:
-            graph = graph_of(config, arm)
+            graph = arm_graph(config, arm)
             with torch.device("meta"):
                 DetectionModel(graph)
             other = seen.setdefault(repr(graph), arm)
             if other is not arm:
                 raise UserError(
-                    f"--attention: {other.name} and {arm.name} are the same graph; leave one of"
-                    " them out"
+                    f"--attention: {other.name} and {arm.name} are the same graph; remove one of"
+                    " them"
                 )
 
 
 def cell_flags(config: StudyConfig, cell: Cell, slot: Slot) -> list[str]:
-    """What train.py is given to train a cell from its start."""
-    values = {name: getattr(config, name) for name in SHARED if getattr(config, name)}
-    values |= {"seed": cell.train_seed, "device": slot.device, "workers": slot.workers,
-               "project": cell.folder.parent, "name": cell.folder.name}  # fmt: skip
+    """The flags with which train.py trains a cell from its start."""
+    values = {
+        **shared_flags(config),
+        "seed": cell.train_seed,
+        "device": slot.device,
+        "workers": slot.workers,
+        "project": cell.folder.parent,
+        "name": cell.folder.name,
+    }
     flags = [
         word
         for name, value in values.items()
@@ -158,10 +170,9 @@ def count_cores() -> int:
 
 
 def make_slots(config: StudyConfig) -> list[Slot]:
-    """One slot for each GPU, or for every --cores-per-cell on the processor; --slots says
-    otherwise.
+    """One slot for each GPU, or one for every --cores-per-cell; --slots overrides either.
 
-    More slots than GPUs share them in turn. Raises UserError for a device that is not there.
+    More slots than GPUs share the GPUs. Raises UserError for a device that does not exist.
     """
     device, cores = config.device.strip().lower().replace("cuda:", ""), count_cores()
     if device in ("cpu", "mps") or (device in ("", "cuda") and not torch.cuda.is_available()):
@@ -172,29 +183,23 @@ def make_slots(config: StudyConfig) -> list[Slot]:
     gpus = choose_gpus(device)
     count = config.slots or len(gpus)
     share = max(cores // count, 1)
-    return [
-        Slot("0", min(config.workers, share),
-             {"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)], "OMP_NUM_THREADS": str(share)})
-        for number in range(count)
-    ]  # fmt: skip
+    slots = []
+    for number in range(count):
+        gpu = gpus[number % len(gpus)]
+        environment = {"CUDA_VISIBLE_DEVICES": gpu, "OMP_NUM_THREADS": str(share)}
+        # The process sees this GPU only, so its number there is 0.
+        slots.append(Slot("0", min(config.workers, share), environment))
+    return slots
 
 
 def choose_gpus(device: str) -> list[str]:
-    """The names of the GPUs in --device as CUDA_VISIBLE_DEVICES takes them; all that are visible
-    for ''.
-    """
+    """The GPUs of --device as CUDA_VISIBLE_DEVICES names them; '' takes all that are visible."""
     count = torch.cuda.device_count()
+    numbers = [str(number) for number in range(count)]
+    # CUDA_VISIBLE_DEVICES may already name a part of the GPUs: --device counts those.
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
-    names = (
-        visible
-        if len(visible) == count and all(visible)
-        else [str(number) for number in range(count)]
-    )
-    wanted = (
-        device.split(",")
-        if device not in ("", "cuda")
-        else [str(number) for number in range(count)]
-    )
+    names = visible if len(visible) == count and all(visible) else numbers
+    wanted = numbers if device in ("", "cuda") else device.split(",")
     for number in wanted:
         if not number.strip().isdecimal() or int(number) >= count:
             raise UserError(

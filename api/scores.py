@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from engine.evaluation.confusion import ConfusionMatrix
-from engine.evaluation.metrics import ClassCurves
 from utils.boxes import xyxy_to_xywh
 from utils.structures import Metrics
 
@@ -118,18 +117,15 @@ class BoxScores:
     """
 
     def __init__(self, metrics: Metrics) -> None:
-        curves: ClassCurves = metrics.extra["curves"]
+        curves = metrics.details.curves
         self.map, self.map50 = metrics.map, metrics.map50
         self.map75 = float(curves.ap[:, AT_75].mean()) if len(curves.ap) else 0.0
         self.mp, self.mr = metrics.precision, metrics.recall
-        self.maps: np.ndarray = metrics.extra[
-            "class_ap"
-        ]  # [nc]; classes without labels have the mean
+        self.maps = metrics.details.class_ap  # [nc]; classes without labels have the mean
         self.ap_class_index = curves.classes
         self.p, self.r, self.f1 = curves.precision, curves.recall, curves.f1
         self.all_ap = curves.ap
-        self.ap = curves.ap.mean(1) if len(curves.ap) else np.zeros(0)
-        self.ap50 = curves.ap[:, 0] if len(curves.ap) else np.zeros(0)
+        self.ap, self.ap50 = curves.mean_ap, curves.ap[:, 0]
 
     def mean_results(self) -> list[float]:
         """What class_result gives for a class, as means over all classes that have labels."""
@@ -162,7 +158,9 @@ class DetMetrics:
         self.fitness = metrics.fitness
         stages = {"preprocess": "preprocess", "inference": "inference", "postprocess": "nms"}
         self.speed = {name: metrics.speed_ms.get(stage, 0.0) for name, stage in stages.items()}
-        self.confusion_matrix: ConfusionMatrix = metrics.extra["confusion"]
+        counts = metrics.details.confusion
+        self.confusion_matrix = ConfusionMatrix(len(counts) - 1, protocol=metrics.protocol)
+        self.confusion_matrix.matrix = counts
 
     @property
     def results_dict(self) -> dict[str, float]:

@@ -168,9 +168,9 @@ class YOLO:
             raise UserError(
                 "train: only the main process of several has a result; use train.py with torchrun"
             )
-        self.save_dir = run.folder
-        self._take(str(run.best if run.best.exists() else run.last))
-        self.metrics = DetMetrics(metrics, self.names, run.folder)
+        self.save_dir = run.setup.folder
+        self._take(str(run.setup.best if run.setup.best.exists() else run.setup.last))
+        self.metrics = DetMetrics(metrics, self.names, run.setup.folder)
         return self.metrics
 
     def _own_graph(self, weights: str) -> str:
@@ -197,8 +197,8 @@ class YOLO:
         given["weights"] = (self.weights or self.cfg,)
         if self._trained_at:
             given.setdefault("imgsz", self._trained_at)
-        metrics = val.validate(val.complete(given), self._ready())
-        self.metrics = DetMetrics(metrics, self.names, metrics.extra.get("save_dir"))
+        metrics = val.validate_split(val.complete(given), self._ready())
+        self.metrics = DetMetrics(metrics, self.names, metrics.details.save_dir)
         self.save_dir = self.metrics.save_dir
         return self.metrics
 

@@ -1,8 +1,8 @@
-"""The tests between which benchmarks/ablation_calibration.py chooses, for many simulated studies at
-once.
+"""The statistical tests that benchmarks/ablation_calibration.py compares, for many studies at once.
 
-Each takes scores [draws, 1 + arms, seeds], the baseline first and no run missing, and returns signs
-[draws, arms]: 1 "helps", -1 "hurts", 0 "no evidence", at 95 % per study, both directions together.
+Each takes scores [draws, 1 + arms, seeds], the baseline first and no run missing. It returns signs
+[draws, arms]: 1 for "helps", -1 for "hurts", 0 for "no evidence". The level is 95 % per study, both
+directions together.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ import math
 import numpy as np
 import torch
 
-from ablation.statistics.dunnett import contrasts, critical_value, scale_nodes
+from ablation.statistics.dunnett import Array, contrasts, critical_value, scale_nodes
 
-Array = np.ndarray
 ALPHA = 0.05
 
 
 def parts(scores: Array) -> tuple[Array, Array, Array]:
-    """Mean paired differences and their own variances [draws, arms]; the pooled one of the additive
-    fit [draws, 1].
+    """Mean paired differences, their own variances, and the pooled variance of the additive fit.
+
+    Shapes: [draws, arms], [draws, arms], [draws, 1].
     """
     gaps = scores[:, 1:] - scores[:, :1]
     arms, seeds = gaps.shape[1:]
@@ -30,6 +30,14 @@ def parts(scores: Array) -> tuple[Array, Array, Array]:
 
 
 def decide(mean: Array, variance: Array, seeds: int, limit: float | Array) -> Array:
+    """Signs of the differences whose t exceeds a limit.
+
+    Args:
+        mean: paired difference [draws, arms].
+        variance: of one paired difference, [draws, arms] or [draws, 1].
+        seeds: number of pairs.
+        limit: critical value of t, one for all or [draws, 1].
+    """
     return np.sign(mean) * (np.abs(mean) > limit * np.sqrt(variance / seeds))
 
 
@@ -41,8 +49,9 @@ def pooled(scores: Array) -> Array:
 
 
 def guarded(scores: Array) -> Array:
-    """What ablation.statistics.verdicts.compare does; also with missing runs and extra seeds of the
-    baseline.
+    """The method of ablation.statistics.verdicts.compare.
+
+    It also takes missing runs and extra seeds of the baseline.
     """
     found = contrasts(scores)
     keys = np.stack([found.family, found.df], -1)
@@ -54,7 +63,7 @@ def guarded(scores: Array) -> Array:
 
 
 def step_down(p: Array) -> Array:
-    """Holm: which of p [draws, arms] are rejected."""
+    """Which of the p-values [draws, arms] Holm's procedure rejects."""
     order = np.argsort(p, -1)
     steps = np.arange(p.shape[1], 0, -1)
     kept = np.cumprod(np.take_along_axis(p, order, -1) * steps <= ALPHA + 1e-12, -1).astype(bool)
@@ -64,7 +73,7 @@ def step_down(p: Array) -> Array:
 
 
 def t_tail(t: Array, df: int) -> Array:
-    """Two-sided p-value of Student's t, by interpolation of its logarithm between 4,000 values."""
+    """Two-sided p-value of Student's t, interpolated between the logarithms of 4,000 values."""
     u, weights = scale_nodes(df)
     grid = np.geomspace(1e-3, max(1.0, float(t.max())) * 1.01, 4000)
     tail = 2 * torch.special.ndtr(torch.from_numpy(-grid[:, None] * u)).numpy() @ weights
@@ -72,18 +81,17 @@ def t_tail(t: Array, df: int) -> Array:
 
 
 def paired_t(scores: Array) -> Array:
-    """A paired t-test for each arm, its own error only, with Holm."""
+    """A paired t-test for each arm with its own error, and Holm's adjustment."""
     mean, own, _ = parts(scores)
     seeds = scores.shape[-1]
     return np.sign(mean) * step_down(t_tail(np.abs(mean) / np.sqrt(own / seeds), seeds - 1))
 
 
 def moderated(scores: Array) -> Array:
-    """Variances shrunk towards a common one, as far as they themselves suggest; Dunnett's critical
-    values.
+    """Moderated t: variances shrunk towards a common one, with Dunnett's critical values.
 
-    G. K. Smyth, "Linear models and empirical Bayes methods for assessing differential expression",
-    2004, section 6.2.
+    How far they are shrunk depends on how much they differ. G. K. Smyth, "Linear models and
+    empirical Bayes methods for assessing differential expression", 2004, section 6.2.
     """
     mean, own, _ = parts(scores)
     arms, seeds = mean.shape[1], scores.shape[-1]
@@ -92,7 +100,8 @@ def moderated(scores: Array) -> Array:
     digamma, trigamma = (float(torch.special.polygamma(order, half)) for order in (0, 1))
     logs = np.log(own) - digamma + math.log(df / 2)
     spread = (logs.var(-1, ddof=1) if arms > 1 else np.zeros(len(logs))) - trigamma
-    grid = np.geomspace(0.1, 200, 400)  # half the prior's df; its trigamma falls
+    # trigamma(df / 2) has no inverse in closed form, so it is interpolated. It falls with df.
+    grid = np.geomspace(0.1, 200, 400)
     curve = torch.special.polygamma(1, torch.from_numpy(grid)).numpy()
     prior = 2 * np.interp(np.maximum(spread, curve[-1]), curve[::-1], grid[::-1])
     level = (
@@ -108,7 +117,7 @@ def moderated(scores: Array) -> Array:
 
 
 def sign_flips(scores: Array) -> Array:
-    """The exact sign-flip test with Holm."""
+    """The exact sign-flip test with Holm's adjustment."""
     gaps = scores[:, 1:] - scores[:, :1]
     sums = np.zeros((*gaps.shape[:2], 1))
     for seed in range(gaps.shape[-1]):

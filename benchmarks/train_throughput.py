@@ -1,17 +1,17 @@
-"""Training throughput, ours beside the original's, in images per second: python
-benchmarks/train_throughput.py --help
+"""Training throughput beside the original's, in images/s: python benchmarks/train_throughput.py
 
-Both programs are started the same way on the same YOLO-format copy of a data set and watched from
-outside: a row that appears in results.csv ends an epoch. The first epoch (start-up, caches, warm
-loaders) and the last (which ends the run) are not counted. Both validate each epoch, on a single
-image, since yolov5==7.0.14 stops with an error under --noval. They run in turn, A B A B, so that
-a slower hour of the machine falls on both.
+Both programs start the same way on the same YOLO-format copy of a data set, and are watched from
+outside: an epoch ends when its row appears in results.csv. The first epoch (start-up, caches,
+loaders) and the last one (end of the run) are not counted. Both validate each epoch, on a single
+image, because yolov5==7.0.14 stops with an error under --noval. They run in turn, A B A B, so that
+a slower hour of the machine affects both.
 
-The original, YOLOv5 for graphs with anchors and Ultralytics for the others, lives in an environment
-of its own:
+The original is YOLOv5 for graphs with anchors and Ultralytics for the others. It needs its own
+environment (for the others: ultralytics instead of yolov5==7.0.14):
     python -m venv reference
-    reference/bin/pip install "setuptools<80" "numpy<2.3" torch torchvision yolov5==7.0.14    # or: ultralytics
-    python benchmarks/train_throughput.py --data bccd.yaml --reference-python reference/bin/python --cfg yolov5n.yaml
+    reference/bin/pip install "setuptools<80" "numpy<2.3" torch torchvision yolov5==7.0.14
+    python benchmarks/train_throughput.py --data bccd.yaml --cfg yolov5n.yaml \\
+        --reference-python reference/bin/python
 """
 
 from __future__ import annotations
@@ -20,47 +20,25 @@ import argparse
 import json
 import os
 import platform
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-POLL_S = 0.02
-SCRUBBED = (
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "PYTHONPATH",
-    "VIRTUAL_ENV",
-)  # each program keeps its own defaults
+if __name__ == "__main__":  # started as a script: import from the project's root
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from benchmarks.throughput_sides import Side, copy_dataset, make_sides
+
+POLL_INTERVAL = 0.02  # seconds between two looks at results.csv
+# Variables that are removed, so that each program keeps its own defaults.
+SCRUBBED = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "PYTHONPATH", "VIRTUAL_ENV")
 
 
-@dataclass
-class Side:
-    """One of the two programs. start: its command; environment: added to ours; rates: images/s of
-    every epoch.
-
-    place: how the command is told where to write, project and name.
-    """
-
-    name: str
-    start: list[str]
-    folder: Path
-    environment: dict[str, str] = field(default_factory=dict)
-    place: tuple[str, ...] = ("--project", "{0}", "--name", "{1}")
-    rates: list[list[float]] = field(default_factory=list)  # a list for each turn
-
-    @property
-    def median(self) -> float:
-        return statistics.median(rate for turn in self.rates for rate in turn)
-
-
-def parse_flags() -> argparse.Namespace:
+def parse_throughput_flags() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split(":")[0])
     parser.add_argument(
         "--data",
@@ -68,7 +46,7 @@ def parse_flags() -> argparse.Namespace:
         help="data set YAML: YOLO labels, VOC XML or COCO JSON",
     )
     parser.add_argument(
-        "--reference-python", help="interpreter that has the original; without it ours runs alone"
+        "--reference-python", help="Python that has the original; without it ours runs alone"
     )
     parser.add_argument(
         "--cfg", default="yolov5n.yaml", help="model that both programs know by this name"
@@ -78,11 +56,11 @@ def parse_flags() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--device", default="cpu")
     parser.add_argument(
-        "--epochs", type=int, default=4, help="epochs in a turn, two of which are not counted"
+        "--epochs", type=int, default=4, help="epochs of a turn, two of which are not counted"
     )
     parser.add_argument("--rounds", type=int, default=2, help="turns of each program")
     parser.add_argument(
-        "--images", type=int, default=0, help="train on so many images only; 0 takes all"
+        "--images", type=int, default=0, help="number of training images; 0 for all"
     )
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     flags = parser.parse_args()
@@ -91,118 +69,16 @@ def parse_flags() -> argparse.Namespace:
     return flags
 
 
-def copy_dataset(data: str, limit: int, folder: Path) -> tuple[Path, int]:
-    """Copy images and write YOLO labels and a YAML that both programs read; return it and the
-    training count.
-
-    One image is left to validate on, so that an epoch's time is training time.
-    """
-    sys.path.insert(0, str(ROOT))
-    from data.index import load_dataset
-    from data.synthetic.shapes import label_rows
-
-    counts = {}
-    for task in ("train", "val"):
-        index = load_dataset(data, task)
-        counts[task] = min(limit or len(index), len(index)) if task == "train" else 1
-        for kind in ("images", "labels"):
-            (folder / kind / task).mkdir(parents=True)
-        for number in range(counts[task]):
-            sample = index[number]
-            shutil.copyfile(
-                sample.path, folder / "images" / task / f"{number:06}{Path(sample.path).suffix}"
-            )
-            rows = label_rows(sample.classes, sample.boxes, sample.size)
-            (folder / "labels" / task / f"{number:06}.txt").write_text(rows)
-    content = {
-        "path": str(folder),
-        "train": "images/train",
-        "val": "images/val",
-        "names": [*index.names.values()],
-    }
-    (folder / "data.yaml").write_text(json.dumps(content))  # JSON is YAML
-    return folder / "data.yaml", counts["train"]
-
-
-def isolated_home(folder: Path) -> dict[str, str]:
-    """Variables that keep a program's settings and caches in folder; YOLOv5 finds its font there,
-    else it downloads.
-    """
-    import matplotlib
-
-    font = Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"
-    for place in (folder, folder / "Ultralytics", folder / ".config/Ultralytics"):
-        place.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(font, place / "Arial.ttf")
-    names = ("HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "YOLO_CONFIG_DIR", "MPLCONFIGDIR")
-    places = (folder, folder / ".config", folder / ".cache", folder, folder / "matplotlib")
-    return {name: str(place) for name, place in zip(names, places, strict=True)}
-
-
-def make_sides(flags: argparse.Namespace, data: Path, scratch: Path) -> list[Side]:
-    """Ours, and the reference if there is one, with the same flags."""
-    shared = [
-        "--cfg",
-        flags.cfg,
-        "--weights",
-        "",
-        "--data",
-        str(data),
-        "--imgsz",
-        str(flags.imgsz),
-        "--batch-size",
-        str(flags.batch_size),
-        "--epochs",
-        str(flags.epochs),
-        "--workers",
-        str(flags.workers),
-        "--device",
-        flags.device,
-        "--seed",
-        "0",
-        "--nosave",
-        "--noplots",
-    ]
-    ours = Side("ours", [sys.executable, str(ROOT / "train.py"), *shared], scratch / "ours")
-    if not flags.reference_python:
-        return [ours]
-    python = str(Path(flags.reference_python).absolute())
-    environment = {
-        **isolated_home(scratch / "home"),
-        "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1",
-    }  # they pickle models
-    folder = scratch / "reference"
-    if "yolov5" in flags.cfg:
-        return [
-            ours,
-            Side("reference", [python, "-m", "yolov5.train", *shared], folder, environment),
-        ]
-    values = {
-        "model": flags.cfg,
-        "data": data,
-        "imgsz": flags.imgsz,
-        "batch": flags.batch_size,
-        "seed": 0,
-        "epochs": flags.epochs,
-        "workers": flags.workers,
-        "device": flags.device,
-        "plots": False,
-    }
-    start = [
-        python,
-        "-c",
-        "from ultralytics.cfg import entrypoint; entrypoint()",
-        "detect",
-        "train",
-    ]
-    start += [f"{name}={value}" for name, value in values.items()]
-    return [ours, Side("reference", start, folder, environment, ("project={0}", "name={1}"))]
-
-
 def take_turn(side: Side, turn: int, image_count: int) -> None:
-    """Run the program once and append the rate of each epoch that counts to side.rates.
+    """Run a program once, and append the rates of the counted epochs to side.rates.
 
-    Raises SystemExit with the end of its output if it fails.
+    Args:
+        side: the program.
+        turn: number of the run.
+        image_count: images of an epoch.
+
+    Raises:
+        SystemExit: the program failed; the message has the end of its output.
     """
     side.folder.mkdir(exist_ok=True)
     environment = {
@@ -220,7 +96,7 @@ def take_turn(side: Side, turn: int, image_count: int) -> None:
             stdin=subprocess.DEVNULL,
         )
         try:
-            stamps = watch(child, side.folder / f"turn{turn}" / "results.csv")
+            stamps = watch_epochs(child, side.folder / f"turn{turn}" / "results.csv")
         finally:
             child.kill()
             child.wait()
@@ -232,9 +108,10 @@ def take_turn(side: Side, turn: int, image_count: int) -> None:
     side.rates.append([image_count / (after - before) for before, after in pairwise(stamps[:-1])])
 
 
-def watch(child: subprocess.Popen[bytes], table: Path) -> list[float]:
-    """Wait for the child to end; return the times at which rows (one an epoch) appeared in the
-    table.
+def watch_epochs(child: subprocess.Popen[bytes], table: Path) -> list[float]:
+    """Wait for the child to end, and return the times at which rows of the table appeared.
+
+    The table has a head, and a row for each epoch.
     """
     stamps: list[float] = []
     running = True
@@ -242,12 +119,12 @@ def watch(child: subprocess.Popen[bytes], table: Path) -> list[float]:
         running = child.poll() is None
         rows = len(table.read_bytes().splitlines()) - 1 if table.exists() else 0
         stamps += [time.perf_counter()] * (rows - len(stamps))
-        time.sleep(POLL_S)
+        time.sleep(POLL_INTERVAL)
     return stamps
 
 
 def shares(side: Side) -> dict[str, float]:
-    """Of our last turn: seconds per image in loader, forward, backward and optimizer."""
+    """Seconds an image of our last turn in loader, forward, backward and optimizer."""
     files = sorted(side.folder.glob("turn*/timing.json"))
     seconds = json.loads(files[-1].read_text()) if files else {}
     return {
@@ -257,8 +134,19 @@ def shares(side: Side) -> dict[str, float]:
     }
 
 
-def report(sides: list[Side], flags: argparse.Namespace, image_count: int) -> dict[str, object]:
-    """Print the table; return the figures."""
+def print_report(
+    sides: list[Side], flags: argparse.Namespace, image_count: int
+) -> dict[str, object]:
+    """Print the table of the measurements.
+
+    Args:
+        sides: ours first.
+        flags: of the command.
+        image_count: images of an epoch.
+
+    Returns:
+        The same figures for a JSON file.
+    """
     print(
         f"\n{flags.cfg}, {flags.imgsz} px, batch {flags.batch_size}, {image_count} images an epoch,"
         f" {flags.workers} workers, device {flags.device}, {os.cpu_count()} cores,"
@@ -289,7 +177,7 @@ def report(sides: list[Side], flags: argparse.Namespace, image_count: int) -> di
 
 
 def main() -> None:
-    flags = parse_flags()
+    flags = parse_throughput_flags()
     with tempfile.TemporaryDirectory(prefix="throughput-") as folder:
         scratch = Path(folder)
         data, image_count = copy_dataset(flags.data, flags.images, scratch / "data")
@@ -298,7 +186,7 @@ def main() -> None:
             for side in sides:
                 print(f"turn {turn + 1}/{flags.rounds}: {side.name} …", flush=True)
                 take_turn(side, turn, image_count)
-        figures = report(sides, flags, image_count)
+        figures = print_report(sides, flags, image_count)
     if flags.json:
         flags.json.write_text(json.dumps(figures, indent=1))
 

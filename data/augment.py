@@ -1,9 +1,7 @@
-"""Transforms of one image: a frozen draw made once from a generator, then applied without further
-randomness.
+"""Transforms of one image: a frozen draw from a generator, then applied without randomness.
 
-Images come from data/pixels.py or data/mix.py; data/dataset.py and detect.py call what is here.
-Images are [H, W, 3] uint8, boxes [N, 4] float32 xyxy in pixels; what happens to boxes is in
-data/geometry.py.
+Images are [H, W, 3] uint8, boxes [N, 4] float32 xyxy in pixels. data/geometry.py holds the numbers
+behind the transforms, and what they do to boxes.
 """
 
 from __future__ import annotations
@@ -15,16 +13,15 @@ import numpy as np
 from data.geometry import Affine, Letterbox, Size, plan_letterbox
 from utils.config import Hyperparameters
 
-GREY = 114  # what YOLOv5 puts where there is no image
+GREY = 114  # YOLOv5's value of pixels outside the image
 HUES = 180  # OpenCV's hue circle in 8 bits
-STRIP_BYTES = (
-    48 * 1024
-)  # well inside a core's cache, and below the size at which malloc asks the kernel
+# Well inside a core's cache, and below the size from which malloc asks the kernel for each array.
+STRIP_BYTES = 48 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """The draws of what happens last: hsv factors (1, 1, 1 changes nothing) and the two flips."""
+    """The draws of the last transforms: factors of hue, saturation and value, and the two flips."""
 
     hsv: tuple[float, float, float] = (1.0, 1.0, 1.0)
     upside_down: bool = False
@@ -32,7 +29,7 @@ class Finish:
 
 
 def draw_finish(rng: np.random.Generator, hyp: Hyperparameters) -> Finish:
-    """Draw colour factors from 1 ± gain, and flips by their probabilities."""
+    """Draw colour factors from 1 ± gain, and flips with their probabilities."""
     hue, saturation, value, flip_ud, flip_lr = rng.random(5).tolist()
     gains = (
         (2 * hue - 1) * hyp.hsv_h + 1,
@@ -43,7 +40,16 @@ def draw_finish(rng: np.random.Generator, hyp: Hyperparameters) -> Finish:
 
 
 def apply_finish(image: np.ndarray, boxes: np.ndarray, finish: Finish) -> np.ndarray:
-    """Change colours and flip, in the image's own memory; returns its boxes [N, 4]."""
+    """Change the colours of an image and flip it.
+
+    Args:
+        image: [H, W, 3] uint8 RGB, which is written to.
+        boxes: [N, 4] xyxy, pixels.
+        finish: The draws.
+
+    Returns:
+        The boxes [N, 4] after the flips.
+    """
     import cv2
 
     adjust_hsv(image, finish.hsv)
@@ -57,7 +63,16 @@ def apply_finish(image: np.ndarray, boxes: np.ndarray, finish: Finish) -> np.nda
 
 
 def flip_boxes(boxes: np.ndarray, size: Size, finish: Finish) -> np.ndarray:
-    """Boxes [N, 4] of a image of (height, width) after the flips."""
+    """Flip boxes as their image.
+
+    Args:
+        boxes: [N, 4] xyxy, pixels.
+        size: (height, width) of the image, pixels.
+        finish: Its flips.
+
+    Returns:
+        The flipped boxes [N, 4].
+    """
     boxes = boxes.copy()
     if finish.upside_down:
         boxes[:, [1, 3]] = size[0] - boxes[:, [3, 1]]
@@ -67,11 +82,9 @@ def flip_boxes(boxes: np.ndarray, size: Size, finish: Finish) -> np.ndarray:
 
 
 def adjust_hsv(image: np.ndarray, factors: tuple[float, float, float]) -> None:
-    """Multiply hue, saturation and value of an RGB image, in its own memory; hue goes round, the
-    others saturate.
+    """Multiply hue, saturation and value of an RGB image, which is written to.
 
-    By one table per channel, and in strips whose intermediate results stay in the processor's
-    cache.
+    Hue wraps around, the other two saturate.
     """
     import cv2
 
@@ -84,6 +97,7 @@ def adjust_hsv(image: np.ndarray, factors: tuple[float, float, float]) -> None:
         np.minimum(ramp * factors[2], 255),
     ]
     tables = [table.astype(np.uint8) for table in tables]
+    # In strips, since the intermediate results of a whole image would not stay in the cache.
     rows = max(STRIP_BYTES // (3 * image.shape[1]), 1)
     for top in range(0, len(image), rows):
         strip = image[top : top + rows]
@@ -96,8 +110,15 @@ def adjust_hsv(image: np.ndarray, factors: tuple[float, float, float]) -> None:
 
 
 def resize(image: np.ndarray, size: Size, smooth: bool) -> np.ndarray:
-    """Image at (height, width); smooth averages areas, which is for shrinking, otherwise
-    bilinear.
+    """Resize an image.
+
+    Args:
+        image: [H, W, 3] uint8.
+        size: (height, width), pixels.
+        smooth: Average areas, which suits shrinking, instead of bilinear interpolation.
+
+    Returns:
+        The image at that size; the same array if it has it already.
     """
     import cv2
 
@@ -109,7 +130,7 @@ def resize(image: np.ndarray, size: Size, smooth: bool) -> np.ndarray:
 
 
 def paste_letterbox(image: np.ndarray, plan: Letterbox) -> np.ndarray:
-    """The image in its frame as plan says, [*plan.size, 3], grey around it."""
+    """The image in its frame [*plan.size, 3], with grey around it."""
     import cv2
 
     if image.shape[:2] != plan.inner:
@@ -127,18 +148,34 @@ def letterbox(
     target: int | Size,
     *,
     auto: bool = False,
-    scale_up: bool = True,
     stride: int = 32,
 ) -> tuple[np.ndarray, Letterbox]:
-    """Fit a image into target (side, or height and width); see plan_letterbox, whose plan comes
-    back too.
+    """Fit an image into a frame with grey borders.
+
+    Args:
+        image: [H, W, 3] uint8.
+        target: (height, width) of the frame, or its side if it is square, pixels.
+        auto: Take only as much border as makes both sides multiples of stride.
+        stride: Used by auto, pixels.
+
+    Returns:
+        The frame [h, w, 3] and the plan, which holds its size.
     """
-    plan = plan_letterbox(image.shape[:2], target, auto=auto, scale_up=scale_up, stride=stride)
+    plan = plan_letterbox(image.shape[:2], target, auto=auto, stride=stride)
     return paste_letterbox(image, plan), plan
 
 
 def warp(image: np.ndarray, affine: Affine, output: Size) -> np.ndarray:
-    """The image after affine, at (height, width) output, grey where nothing comes to lie."""
+    """Map an image.
+
+    Args:
+        image: [H, W, 3] uint8.
+        affine: The map.
+        output: (height, width) of the result, pixels.
+
+    Returns:
+        The mapped image [*output, 3], grey outside of it.
+    """
     import cv2
 
     matrix = affine.matrix(image.shape[:2], output)
@@ -148,7 +185,14 @@ def warp(image: np.ndarray, affine: Affine, output: Size) -> np.ndarray:
 
 
 def multi_scale_size(rng: np.random.Generator, imgsz: int, stride: int) -> int:
-    """A image side for one step under --multi-scale: a multiple of stride from half to one and a
-    half imgsz.
+    """The image side of one step under --multi-scale.
+
+    Args:
+        rng: Gives the draw.
+        imgsz: The side without --multi-scale, pixels.
+        stride: Pixels.
+
+    Returns:
+        A multiple of stride between a half and one and a half of imgsz.
     """
     return int(rng.integers(int(imgsz * 0.5), int(imgsz * 1.5) + stride)) // stride * stride

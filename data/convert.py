@@ -1,10 +1,10 @@
-"""Write YOLO labels from Pascal VOC or COCO: `python data/convert.py --data data/VOC.yaml --out
-../datasets/voc-yolo`.
+"""Write YOLO labels from Pascal VOC, COCO, or any other format in data/formats:
 
-Training needs no conversion, it reads both formats itself; this is for other programs, or for
-editing the labels. What is written is what training would see: data/index.py reads, so boxes are
-clipped and every row dropped is reported. Everything goes to --out: labels/, images/ (links, or
-copies with --copy), data.yaml and report.csv.
+    python data/convert.py --data data/VOC.yaml --out ../datasets/voc-yolo
+
+Training reads these formats itself; the conversion is for other programs, or for editing labels.
+It writes what training would see: boxes are clipped, and every row that is dropped is reported.
+Everything goes to --out: labels/, images/ (links, or copies with --copy), data.yaml and report.csv.
 """
 
 from __future__ import annotations
@@ -15,21 +15,20 @@ import shutil
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-if (
-    __name__ == "__main__"
-):  # run as a script, Python looks in data/ first; the project's root is one up
+if __name__ == "__main__":
+    # For a script Python looks up modules in its folder; the project's root is one up.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 import numpy as np
 
-from data.dataset_yaml import FORMATS, TASKS, DatasetInfo, Source, read_dataset_yaml
-from data.formats.coco import read_coco
-from data.formats.voc import parse_xml
-from data.formats.yolo import LabelError, read_label_file
-from data.index import DatasetIndex, load_split
+from data.dataset_info import TASKS, DatasetInfo
+from data.dataset_yaml import read_dataset_yaml
+from data.formats import DATASET_FORMATS
+from data.geometry import box_corners
+from data.index import DatasetIndex
 from data.report import Entry, ScanReport
+from data.scanning.load import load_split
 from utils.cli import build, flag, read_flags
 from utils.errors import UserError, run_main
 from utils.files import atomic_write, make_folder, save_yaml
@@ -40,13 +39,15 @@ from utils.structures import Sample
 class ConvertConfig:
     """Flags of data/convert.py."""
 
-    data: str = flag("", "dataset YAML to convert, every split that it has")
+    data: str = flag("", "dataset YAML to convert, with every split that it names")
     source: str = flag("", "instead of --data: a VOC folder, or a COCO instances file")
     images: str = flag(
         "", "folder of the images, where --source is a COCO file that is not beside them"
     )
-    format: str = flag("", "voc or coco; found out if left out", choices=("", *FORMATS))
-    out: str = flag("", "folder to write to; made if it is not there")
+    format: str = flag(
+        "", "format of the labels; by default the files tell", choices=("", *DATASET_FORMATS)
+    )
+    out: str = flag("", "folder to write to; made if it does not exist")
     copy: bool = flag(False, "copy the images instead of linking to them")
     exist_ok: bool = flag(
         False, "write into --out although it holds files; labels of the same name are replaced"
@@ -62,9 +63,10 @@ class ConvertConfig:
 def convert(config: ConvertConfig) -> Path:
     """Convert every split; return the path of the YAML written.
 
-    Raises UserError for anything the user can mend.
+    Raises UserError for anything that the user can correct.
     """
     info = read_dataset_yaml(config.data) if config.data else describe_source(config)
+    info = replace(info, format=config.format or info.format)
     out = Path(config.out)
     _make_folder(out, config.exist_ok)
     entries: list[Entry] = []
@@ -83,44 +85,21 @@ def convert(config: ConvertConfig) -> Path:
 
 
 def describe_source(config: ConvertConfig) -> DatasetInfo:
-    """What a dataset YAML for --source would say; its classes are those that the annotations name."""
+    """What a dataset YAML for --source would say; its classes are those that the labels name.
+
+    Raises UserError if no format recognises the source.
+    """
     source = Path(config.source).absolute()
-    if source.suffix.lower() == ".json":
-        categories = read_coco(source).categories
-        names = dict(enumerate(dict.fromkeys(categories.values())))
-        where = Source(str(Path(config.images).absolute()) if config.images else "", str(source))
-        return DatasetInfo(
-            source, source.parent, (source.parent,), names, train=(where,), format="coco"
-        )
-    if not (source / "Annotations").is_dir():
-        raise UserError(
-            f"{source}: neither a COCO .json file nor a folder with Annotations/; check --source"
-        )
-    names = dict(enumerate(sorted(_voc_names(source / "Annotations"))))
-    if not names:
-        raise UserError(
-            f"{source / 'Annotations'}: no object with a name in its XML files; check --source"
-        )
-    return replace(
-        DatasetInfo(source, source, (source,), names, format="voc"), **_voc_splits(source)
-    )
-
-
-def _voc_names(folder: Path) -> set[str]:
-    names = set()
-    for file in sorted(folder.glob("*.xml")):
-        try:
-            root = parse_xml(read_label_file(file) or b"")
-        except LabelError:  # reported by the scan that follows
-            continue
-        names |= {(item.findtext("name") or "").strip() for item in root.iter("object")}
-    return names - {""}
-
-
-def _voc_splits(source: Path) -> dict[str, Any]:
-    lists = source / "ImageSets" / "Main"
-    found = {task: (Source(task),) for task in TASKS if (lists / f"{task}.txt").is_file()}
-    return found or {"train": (Source("JPEGImages"),)}
+    layouts = []
+    for kind in reversed(DATASET_FORMATS.values()):
+        if kind.describe and config.format in ("", kind.name):
+            layouts.append(kind.layout)
+            info = kind.describe(source, config.images)
+            if info:
+                return info
+    if not layouts:
+        raise UserError(f"--format {config.format}: --source cannot be of this format; use --data")
+    raise UserError(f"{source}: is not {' or '.join(layouts)}; check --source")
 
 
 def _make_folder(out: Path, exist_ok: bool) -> None:
@@ -133,8 +112,13 @@ def _make_folder(out: Path, exist_ok: bool) -> None:
 
 
 def write_split(index: DatasetIndex, out: Path, task: str, copy: bool = False) -> None:
-    """Write a label file for each image and put the image where the images-to-labels rule
-    expects it.
+    """Write a label file for each image, and put the image where YOLO's rule expects it.
+
+    Args:
+        index: The images and labels.
+        out: The folder that gets images/ and labels/.
+        task: The name of the split, and of its folder in both.
+        copy: Copy the images instead of linking to them.
     """
     images, labels = out / "images" / task, out / "labels" / task
     make_folder(images)
@@ -143,27 +127,28 @@ def write_split(index: DatasetIndex, out: Path, task: str, copy: bool = False) -
     for sample in index:
         image = Path(sample.path)
         count = taken[image.stem] = taken.get(image.stem, 0) + 1
-        stem = (
-            image.stem if count == 1 else f"{image.stem}~{count}"
-        )  # the same name in another folder
+        # Another folder may hold an image of the same name.
+        stem = image.stem if count == 1 else f"{image.stem}~{count}"
         with atomic_write(labels / f"{stem}.txt", "w") as file:
             file.write(label_text(sample))
         _place_image(image, images / f"{stem}{image.suffix}", copy)
 
 
 def label_text(sample: Sample) -> str:
-    """Rows `class x y width height` in shares of the image's sides; polygons `class x1 y1 …` if
-    any object has one.
+    """The label file of an image.
 
-    A file with a polygon is read as polygons throughout, so there a box becomes its four corners.
+    Its rows are `class x y width height` in shares of the image's sides, or `class x1 y1 …` if any
+    object has a polygon: a file with one polygon is read as polygons throughout, so that there a box
+    becomes its four corners.
     """
     height, width = sample.size
     rows = []
     if any(len(segment) for segment in sample.segments):
+        corners = box_corners(sample.boxes)
         for number, box, segment in zip(
-            sample.classes.tolist(), sample.boxes, sample.segments, strict=True
+            sample.classes.tolist(), corners, sample.segments, strict=True
         ):
-            points = segment if len(segment) else box[[0, 1, 2, 1, 2, 3, 0, 3]].reshape(4, 2)
+            points = segment if len(segment) else box
             shares = (points / np.array([width, height])).clip(0, 1).ravel()
             rows.append(f"{number} " + " ".join(f"{value:.8f}" for value in shares) + "\n")
         return "".join(rows)
@@ -188,7 +173,7 @@ def _place_image(image: Path, place: Path, copy: bool) -> None:
             return
         if os.path.lexists(place):
             raise UserError(
-                f"{place}: there already, and not the same as {image}; choose another --out"
+                f"{place}: exists already, and is not the same as {image}; choose another --out"
             )
         if copy:
             shutil.copyfile(image, place)

@@ -1,45 +1,35 @@
-"""One item: pixels and labels of image i in epoch e, augmented by draws that depend on nothing
-else.
+"""One item: pixels and labels of image i in epoch e, augmented by draws that depend on these alone.
 
-Labels come from data/index.py, pixels from data/pixels.py, transforms from data/augment.py and
-data/mix.py; data/loader.py makes batches of the items. Nothing here searches, verifies or keeps
-images.
+Labels come from data/index.py, pixels from data/pixels.py, transforms from data/augment.py,
+data/compose.py and data/mix.py; data/loader.py makes batches of the items.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from data.augment import GREY, Finish, apply_finish, draw_finish, paste_letterbox, resize
+from data.compose import Tile, View, compose
 from data.geometry import (
     Affine,
     Letterbox,
     Size,
-    clip_boxes,
+    box_corners,
     draw_affine,
     plan_letterbox,
     rect_shapes,
     resized_size,
 )
-from data.images import ImageError
-from data.mix import (
-    MIXUP_BETA,
-    Image,
-    Labels,
-    Mosaic,
-    Result,
-    Tile,
-    View,
-    compose,
-    draw_mosaic,
-    make_mosaic,
-    mixup,
-)
+from data.image_header import ImageError
+from data.index import DatasetIndex
+from data.labelled import LabelledImage, Labels, Result
+from data.mix import MIXUP_BETA, Mosaic, draw_mosaic, make_mosaic, mixup
 from data.pixels import ImageList, open_pixels
+from utils.boxes import clip_boxes
 from utils.config import Hyperparameters
 from utils.seeds import stream
 from utils.structures import Item, Sample
@@ -49,9 +39,17 @@ from utils.structures import Item, Sample
 class DatasetSettings:
     """How images become items.
 
-    imgsz: long side, pixels. stride, pad (in strides): of the frames of rect batches. augment: draw
-    transforms by hyp. rect: frames by proportions instead of squares, in batches of batch_size.
-    cache: auto, ram, disk or no; copies: processes that will hold a cache each.
+    Attributes:
+        imgsz: Long side of an item, pixels.
+        hyp: Probabilities and gains of the transforms.
+        augment: Draw transforms.
+        batch_size: Images of a rect batch.
+        stride: Sides of rect frames are multiples of it, pixels.
+        rect: Give each batch of images of similar proportions a frame, instead of squares.
+        pad: Border of rect frames, strides.
+        seed: Seed of all draws.
+        cache: Where decoded images are kept: auto, ram, disk or no.
+        copies: Processes that will hold a cache each.
     """
 
     imgsz: int
@@ -67,10 +65,14 @@ class DatasetSettings:
 
 
 class ItemKey(NamedTuple):
-    """All that an item depends on, besides data and settings.
+    """All that an item depends on besides data and settings.
 
-    number: of the image in the index. repeat: how often it came before in this epoch. mosaic:
-    False once mosaics are closed. pool: images that may join a mosaic, () for all.
+    Attributes:
+        number: Number of the image in the index.
+        epoch: The epoch.
+        repeat: How often the image came before in this epoch.
+        mosaic: False once the epochs with mosaics are over.
+        pool: Numbers of the images that may join a mosaic, or () for all.
     """
 
     number: int
@@ -82,8 +84,14 @@ class ItemKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """All draws of one item. mosaics: none, one, or two that are mixed with mix_share of the first;
-    affine: only for none."""
+    """All draws of one item.
+
+    Attributes:
+        mosaics: None, one, or two for mixup.
+        mix_share: Weight of the first of two mosaics.
+        affine: The map of an item without a mosaic.
+        finish: The draws of colours and flips.
+    """
 
     mosaics: tuple[Mosaic, ...]
     mix_share: float
@@ -94,8 +102,16 @@ class Recipe:
 def draw_recipe(
     rng: np.random.Generator, index: int, pool: Sequence[int], settings: DatasetSettings
 ) -> Recipe:
-    """Draw an item's transforms; pool holds the numbers of images that may join it, () for no
-    mosaic.
+    """Draw the transforms of an item.
+
+    Args:
+        rng: Gives all draws.
+        index: Number of the image.
+        pool: Numbers of the images that may join a mosaic, or () for no mosaic.
+        settings: Give imgsz and hyp.
+
+    Returns:
+        The draws.
     """
     hyp, mosaics = settings.hyp, []
     if pool and rng.random() < hyp.mosaic:
@@ -111,15 +127,15 @@ def draw_recipe(
 class DetectionDataset:
     """Items of an index under settings.
 
-    index: data.index.DatasetIndex. failures: path -> reason of images that could not be read;
-    such a image is grey and has no labels.
+    failures maps the paths of images that could not be read to the reason. Such an image is grey
+    and has no labels.
     """
 
-    def __init__(self, index: Any, settings: DatasetSettings) -> None:
+    def __init__(self, index: DatasetIndex, settings: DatasetSettings) -> None:
         self.index, self.settings = index, settings
         self.failures: dict[str, str] = {}
-        pictures = ImageList(index, settings.imgsz, smooth=not settings.augment)
-        self.pixels = open_pixels(pictures, settings.cache, settings.copies)
+        images = ImageList(index, settings.imgsz, smooth=not settings.augment)
+        self.pixels = open_pixels(images, settings.cache, settings.copies)
         if settings.rect:
             grid = (settings.imgsz, settings.stride, settings.pad)
             self.order, self.shapes = rect_shapes(index.sizes, settings.batch_size, grid)
@@ -129,7 +145,7 @@ class DetectionDataset:
         return len(self.index)
 
     def item(self, i: int, epoch: int) -> Item:
-        """Item i of an epoch, the same whoever asks and whenever."""
+        """Item i of an epoch, the same in whatever process and order items are asked for."""
         return self[ItemKey(i, epoch)]
 
     def __getitem__(self, key: ItemKey) -> Item:
@@ -137,12 +153,11 @@ class DetectionDataset:
         if not self.settings.augment:
             return self._plain_item(key.number, sample)
         pool: Sequence[int] = key.pool or range(len(self))
-        rng = stream(
-            self.settings.seed, key.epoch, key.number, *((key.repeat,) if key.repeat else ())
-        )
-        recipe = draw_recipe(
-            rng, key.number, pool if key.mosaic and not self.settings.rect else (), self.settings
-        )
+        repeat = (key.repeat,) if key.repeat else ()
+        rng = stream(self.settings.seed, key.epoch, key.number, *repeat)
+        if self.settings.rect or not key.mosaic:
+            pool = ()
+        recipe = draw_recipe(rng, key.number, pool, self.settings)
         image, boxes, classes = (
             self._mixed(recipe) if recipe.mosaics else self._single(key.number, recipe)
         )
@@ -156,15 +171,16 @@ class DetectionDataset:
         height, width = self.shapes[self._place[i] // self.settings.batch_size].tolist()
         return height, width
 
-    def fetch(self, i: int) -> Image:
-        """Image i with the long side imgsz, and its labels at that size."""
+    def fetch(self, i: int) -> LabelledImage:
+        """Image i, its long side imgsz, with its labels at that size."""
         sample = self.index[i]
         try:
             image = self.pixels[i]
         except (ImageError, OSError) as error:
             self.failures[sample.path] = str(error)
-            return Image(_grey_image(resized_size(sample.size, self.settings.imgsz)), _no_labels())
-        return Image(image, _scale_labels(sample, image.shape[:2]))
+            size = resized_size(sample.size, self.settings.imgsz)
+            return LabelledImage(_grey_image(size), _no_labels())
+        return LabelledImage(image, _scale_labels(sample, image.shape[:2]))
 
     def _mixed(self, recipe: Recipe) -> Result:
         results = [make_mosaic(draw, self.fetch, self.settings.imgsz) for draw in recipe.mosaics]
@@ -172,61 +188,48 @@ class DetectionDataset:
 
     def _single(self, i: int, recipe: Recipe) -> Result:
         """One image in its frame, moved by the recipe's affine map."""
-        picture, plan = self._framed(i)
+        image, plan = self._framed(i)
         view = View(plan.size, plan.size, recipe.affine)
-        return compose([Tile(picture, (plan.corner[1], plan.corner[0]))], view)
+        return compose([Tile(image, (plan.corner[1], plan.corner[0]))], view)
 
-    def _framed(self, i: int) -> tuple[Image, Letterbox]:
-        """Image i at the size it has in its frame, and its place there."""
-        picture = self.fetch(i)
-        size = picture.image.shape[:2]
+    def _framed(self, i: int) -> tuple[LabelledImage, Letterbox]:
+        """Image i at its size in the frame, and its place there."""
+        image = self.fetch(i)
+        size = image.pixels.shape[:2]
         plan = plan_letterbox(size, self.frame(i), scale_up=self.settings.augment)
         if plan.inner == size:
-            return picture, plan
+            return image, plan
         gain = np.array([plan.inner[1] / size[1], plan.inner[0] / size[0]] * 2, dtype=np.float32)
-        old = picture.labels
+        old = image.labels
         points = None if old.points is None else old.points * gain[:2]
-        image = resize(picture.image, plan.inner, smooth=False)
-        return Image(image, Labels(old.boxes * gain, old.classes, points, old.counts)), plan
+        labels = Labels(old.boxes * gain, old.classes, points, old.counts)
+        return LabelledImage(resize(image.pixels, plan.inner, smooth=False), labels), plan
 
     def _plain_item(self, i: int, sample: Sample) -> Item:
-        """Image i in its frame and nothing else, with the numbers that lead back to the original."""
-        picture = self.fetch(i)
-        size = picture.image.shape[:2]
+        """Image i in its frame without augmentation, with the way back to the original pixels."""
+        image = self.fetch(i)
+        size, labels = image.pixels.shape[:2], image.labels
         plan = plan_letterbox(size, self.frame(i), scale_up=False)
         gain = (size[1] / sample.size[1] * plan.ratio[0], size[0] / sample.size[0] * plan.ratio[1])
-        boxes = picture.labels.boxes * np.array(plan.ratio * 2, np.float32) + np.array(
-            plan.pad * 2, np.float32
-        )
-        image = paste_letterbox(picture.image, plan).transpose(2, 0, 1)
-        return Item(
-            image,
-            clip_boxes(boxes, plan.size),
-            picture.labels.classes,
-            i,
-            sample.size,
-            gain,
-            plan.pad,
-        )
+        shift = np.array(plan.pad * 2, np.float32)
+        boxes = clip_boxes(labels.boxes * np.array(plan.ratio * 2, np.float32) + shift, plan.size)
+        pixels = paste_letterbox(image.pixels, plan).transpose(2, 0, 1)
+        return Item(pixels, boxes, labels.classes, i, sample.size, gain, plan.pad)
 
 
 def _scale_labels(sample: Sample, size: Size) -> Labels:
-    """Labels of a sample in pixels of the image resized to (height, width)."""
+    """The labels of a sample in pixels of its image resized to (height, width)."""
     gain = np.array([size[1] / sample.size[1], size[0] / sample.size[0]], dtype=np.float32)
     boxes = sample.boxes * np.concatenate([gain, gain])
     if not sample.segments:
         return Labels(boxes, sample.classes)
+    # An object that has only a box, among others that have polygons, gets its corners as outline.
+    corners = box_corners(sample.boxes)
     outlines = [
-        part if len(part) else _corners(box)
-        for part, box in zip(sample.segments, sample.boxes, strict=True)
+        part if len(part) else box for part, box in zip(sample.segments, corners, strict=True)
     ]
     counts = np.array([len(outline) for outline in outlines])
     return Labels(boxes, sample.classes, np.concatenate(outlines) * gain, counts)
-
-
-def _corners(box: np.ndarray) -> np.ndarray:
-    """The outline [4, 2] of an object that has only a box [4], among others that have polygons."""
-    return box[[0, 1, 2, 1, 2, 3, 0, 3]].reshape(4, 2)
 
 
 def _no_labels() -> Labels:

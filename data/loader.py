@@ -1,46 +1,45 @@
-"""Batches: the processes that read ahead, and items laid together.
+"""Batches: items of data/dataset.py in the order of data/order.py, read ahead by worker processes.
 
-Items come from data/dataset.py in the order of data/order.py; train.py and val.py take the Batches.
-The key of every item travels with the request (epoch, repeat, whether mosaics are on), so worker
-processes have no state: any number of them, started at any epoch and batch, gives the same pixels
-in the same order.
+Every request carries the whole key of an item (number, epoch, repeat, whether mosaics are on), so
+worker processes have no state: any number of them, started at any epoch and batch, gives the same
+pixels in the same order.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shutil
-import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict, TypeVar
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from data.dataset import DatasetSettings, DetectionDataset, ItemKey
+from data.index import DatasetIndex
 from data.order import Order, Share, batch_count
-from utils.errors import UserError
+from data.workers import hold_interrupts, limit_opencv, next_or_none, start_worker
 from utils.structures import Batch, Item
 
+T = TypeVar("T")
 PREFETCH = 2  # batches that each worker reads ahead
 SHARED_MEMORY = Path("/dev/shm")
 
 
 @dataclass(frozen=True)
 class LoaderOptions:
-    """Who gets which items, in which order, by how many processes.
+    """Which items a process gets, in which order, read by how many workers.
 
-    workers: processes, exactly so many; 0 reads in this one (see choose_workers). image_weights:
-    [n] relative chances of images, drawn with replacement. rank, world: this process's share of
-    every batch. pin_memory: for CUDA. start_method: fork or spawn; None takes fork where it is
-    safe.
+    Attributes:
+        workers: Worker processes; 0 reads in this one. See data.workers.choose_workers.
+        shuffle: Draw a new order for each epoch.
+        image_weights: [n] relative chances of images, which are then drawn with replacement.
+        rank, world: This process and the number of processes that share every batch.
+        pin_memory: Copy batches to memory that CUDA can read.
     """
 
     workers: int = 0
@@ -49,89 +48,102 @@ class LoaderOptions:
     rank: int = 0
     world: int = 1
     pin_memory: bool = False
-    start_method: str | None = None
+
+
+class ItemRow(NamedTuple):
+    """Number, original (height, width), gain (x, y) and pad (x, y) of an item, as in Item."""
+
+    number: int
+    original_size: tuple[int, int]
+    gain: tuple[float, float]
+    pad: tuple[float, float]
+
+
+class WorkerOptions(TypedDict, total=False):
+    """The arguments of torch's DataLoader that are about worker processes."""
+
+    num_workers: int
+    persistent_workers: bool
+    prefetch_factor: int
+    worker_init_fn: Callable[[int], None]
+    multiprocessing_context: str
 
 
 class RawBatch(NamedTuple):
     """A batch on its way between processes.
 
-    images: [B, H, W, 3] uint8, a tensor in shared memory, or an array if it goes through a pipe.
-    targets: [T, 6]. rows: per item its index, original size, gain and pad. failures: (path, reason)
-    of images that were not read.
+    Attributes:
+        images: [B, H, W, 3] uint8: a tensor in shared memory, or an array if it goes through a pipe.
+        targets: [T, 6] float32, as in utils.structures.Batch.
+        rows: What a Batch says about each item.
+        failures: (path, reason) of images that were not read.
     """
 
-    images: Any
+    images: torch.Tensor | np.ndarray
     targets: np.ndarray
-    rows: tuple[tuple[Any, ...], ...]
+    rows: tuple[ItemRow, ...]
     failures: tuple[tuple[str, str], ...]
 
 
-def choose_workers(requested: int, device_type: str, batch_size: int) -> int:
-    """How many loader processes to use, at most requested: no more than cores or images in a
-    batch.
+def build_loader(index: DatasetIndex, settings: DatasetSettings, **options: Any) -> Loader:
+    """A Loader of the items of an index.
 
-    Where the processor also computes the network (device_type cpu), one for four cores: it decodes
-    in the gaps that computation leaves, and more of them would only take cores away from it.
+    Args:
+        index: The images and labels.
+        settings: How they become items.
+        options: Fields of LoaderOptions.
+
+    Returns:
+        The loader, at the start of epoch 0.
     """
-    cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
-    cores = max(
-        cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")), 1
-    )  # torchrun's processes share the machine
-    useful = max(cores // 4, 1) if device_type == "cpu" else cores
-    return min(requested, useful, batch_size if batch_size > 1 else 0)
-
-
-def build_loader(index: Any, settings: DatasetSettings, **options: Any) -> Loader:
-    """A Loader over a data.index.DatasetIndex; options are the fields of LoaderOptions."""
     return Loader(DetectionDataset(index, settings), LoaderOptions(**options))
 
 
 class Loader:
     """Iterates over the Batches of the epoch that set_epoch chose.
 
-    failures: path -> reason of images that could not be read so far; each is told once on stderr.
-    Raises UserError when a worker process dies.
+    failures maps the paths of images that could not be read so far to the reason; each is printed
+    to stderr once. Iteration raises UserError when a worker process dies.
     """
 
     def __init__(self, dataset: DetectionDataset, options: LoaderOptions) -> None:
         self.dataset, self.options = dataset, options
         self.failures: dict[str, str] = {}
         self._plan = _Plan(dataset, options)
-        _calm_opencv()
+        limit_opencv()
         self._batches = DataLoader(
             _BatchReader(dataset, through_pipe=not self._fits_shared_memory()),
             sampler=self._plan,
             batch_size=None,
-            collate_fn=_as_it_is,
-            generator=torch.Generator(),  # or torch would draw from the global one
+            collate_fn=_keep,
+            generator=torch.Generator(),  # without it torch draws a seed from the global one
             pin_memory=options.pin_memory,
             **self._worker_options(),
         )
 
     def __len__(self) -> int:
-        """Batches of a whole epoch."""
+        """The number of batches of a whole epoch."""
         return batch_count(len(self.dataset), self._plan.share, self.dataset.settings.rect)
 
     def set_epoch(self, epoch: int, first_batch: int = 0) -> None:
-        """Choose what the next iteration yields: an epoch, from one of its batches on."""
+        """Choose the epoch of the next iteration, and the batch it begins with."""
         self._plan.epoch, self._plan.first_batch = epoch, first_batch
 
     def close_mosaic(self) -> None:
-        """From the next iteration on, no mosaics and no mixup."""
+        """Make no mosaics and no mixup from the next iteration on."""
         self._plan.mosaic = False
 
     def set_weights(self, weights: np.ndarray | None) -> None:
-        """From the next iteration on, draw images with these relative chances [n], or each once
-        for None.
+        """Draw images with these relative chances [n] from the next iteration on.
+
+        None takes each image once.
         """
         self._plan.weights = weights
 
     def __iter__(self) -> Iterator[Batch]:
-        with _no_interrupts():
+        with hold_interrupts():
             batches = iter(self._batches)
-        while (raw := _next_or_none(batches)) is not None:
+        while (raw := next_or_none(batches)) is not None:
             yield self._finish(raw)
 
     def _finish(self, raw: RawBatch) -> Batch:
@@ -141,43 +153,40 @@ class Loader:
                 self.failures[path] = reason
         indices, sizes, gains, pads = zip(*raw.rows, strict=True)
         paths = tuple(self.dataset.index.path(i) for i in indices)
-        images = torch.as_tensor(raw.images).permute(
-            0, 3, 1, 2
-        )  # NCHW in channels-last order, no copy
+        # The same memory seen as NCHW, which makes it channels-last: no copy on any way.
+        images = torch.as_tensor(raw.images).permute(0, 3, 1, 2)
         return Batch(images, torch.from_numpy(raw.targets), indices, paths, sizes, gains, pads)
 
-    def _worker_options(self) -> dict[str, Any]:
+    def _worker_options(self) -> WorkerOptions:
         if not self.options.workers:
             return {"num_workers": 0}
         return {
             "num_workers": self.options.workers,
             "persistent_workers": True,
             "prefetch_factor": PREFETCH,
-            "worker_init_fn": _start_worker,
-            "multiprocessing_context": (
-                self.options.start_method or ("fork" if sys.platform == "linux" else "spawn")
-            ),
+            "worker_init_fn": start_worker,
+            "multiprocessing_context": _start_method(),
         }
 
     def _fits_shared_memory(self) -> bool:
-        """Whether all batches under way fit /dev/shm, 64 MB in a plain container; otherwise they go
-        through pipes.
+        """Whether all batches under way fit /dev/shm; if not, they go through pipes.
+
+        A container has 64 MB there by default, and a worker that needs more dies of SIGBUS.
         """
         if not self.options.workers or not SHARED_MEMORY.is_dir():
             return True
         settings = self.dataset.settings
         area = int(self.dataset.shapes.prod(1).max()) if settings.rect else settings.imgsz**2
-        under_way = self.options.workers * PREFETCH + 2  # and those that the consumer holds
-        return (
-            1.5 * under_way * settings.batch_size * area * 3 < shutil.disk_usage(SHARED_MEMORY).free
-        )
+        under_way = self.options.workers * PREFETCH + 2  # and two that the consumer holds
+        need = 1.5 * under_way * settings.batch_size * area * 3
+        return need < shutil.disk_usage(SHARED_MEMORY).free
 
 
 class _Plan(Sampler[list[ItemKey]]):
-    """What the next iteration reads: the keys of a batch at a time.
+    """The keys of the next iteration, a batch at a time.
 
-    It does not know its Loader: worker processes end at once only where torch's objects are in no
-    reference cycle.
+    It has no reference to its Loader: worker processes end at once only if torch's objects are in
+    no reference cycle.
     """
 
     def __init__(self, dataset: DetectionDataset, options: LoaderOptions) -> None:
@@ -196,27 +205,27 @@ class _Plan(Sampler[list[ItemKey]]):
 
 
 class _BatchReader(Dataset[RawBatch]):
-    """The part of a loader that worker processes have: keys in, a batch out."""
+    """The part of a loader that runs in worker processes: keys in, a batch out."""
 
     def __init__(self, dataset: DetectionDataset, through_pipe: bool) -> None:
         self.dataset, self.through_pipe = dataset, through_pipe
 
     def __getitem__(self, keys: list[ItemKey]) -> RawBatch:
         items = [self.dataset[key] for key in keys]
-        pictures = [np.ascontiguousarray(item.image.transpose(1, 2, 0)) for item in items]
-        stacked = (
-            np.stack(pictures)
-            if self.through_pipe
-            else default_collate([torch.from_numpy(p) for p in pictures])
-        )
-        rows = tuple((item.index, item.original_size, item.gain, item.pad) for item in items)
+        images = [np.ascontiguousarray(item.image.transpose(1, 2, 0)) for item in items]
+        stacked: torch.Tensor | np.ndarray
+        if self.through_pipe:
+            stacked = np.stack(images)
+        else:  # in a worker default_collate stacks into shared memory
+            stacked = default_collate([torch.from_numpy(image) for image in images])
+        rows = tuple(ItemRow(item.index, item.original_size, item.gain, item.pad) for item in items)
         failures = tuple(self.dataset.failures.items())
         self.dataset.failures.clear()
         return RawBatch(stacked, collate_targets(items), rows, failures)
 
 
 def collate_targets(items: list[Item]) -> np.ndarray:
-    """[T, 6] float32 of all items: place in the batch, class, x1, y1, x2, y2."""
+    """The boxes of all items, [T, 6] float32: place in the batch, class, x1, y1, x2, y2."""
     counts = [len(item.boxes) for item in items]
     targets = np.empty((sum(counts), 6), dtype=np.float32)
     targets[:, 0] = np.arange(len(items)).repeat(counts)
@@ -225,68 +234,11 @@ def collate_targets(items: list[Item]) -> np.ndarray:
     return targets
 
 
-def _next_or_none(batches: Iterator[RawBatch]) -> RawBatch | None:
-    """The next batch, None at the end. Raises UserError if a worker process has died."""
-    try:
-        return next(batches, None)
-    except (ConnectionError, EOFError, FileNotFoundError):  # it died while handing over a batch
-        cause = "a DataLoader worker ended"
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
-            raise
-        cause = str(error).splitlines()[0].rstrip(".")
-    raise UserError(
-        f"{cause}: perhaps memory is short; try --workers 0, a smaller --batch-size or --cache no"
-    )
-
-
-def _as_it_is(batch: Any) -> Any:
+def _keep(batch: T) -> T:
+    """The collate_fn of a DataLoader whose data set gives whole batches."""
     return batch
 
 
-def _calm_opencv() -> None:
-    """One thread per process for OpenCV: small images gain nothing from more, and the network
-    needs the cores.
-    """
-    import cv2
-
-    cv2.setNumThreads(0)
-
-
-@contextlib.contextmanager
-def _no_interrupts() -> Iterator[None]:
-    """Hold Ctrl-C back for a moment, so that no process is hit by it before _start_worker has run
-    there.
-    """
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _start_worker(worker: int) -> None:
-    """Leave the terminal's process group: Ctrl-C and SIGTERM reach the main process alone, which
-    decides.
-
-    Should the main process die, torch's own watchdog in the worker ends it. A main process that is
-    interrupted while it fetches a batch hangs up in the middle of a handshake, which is no news
-    either.
-    """
-    _calm_opencv()
-    sys.excepthook = _report_but_hangups
-    if hasattr(os, "setsid"):
-        os.setsid()
-    else:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _report_but_hangups(
-    kind: type[BaseException], error: BaseException, trace: TracebackType | None
-) -> None:
-    """sys.excepthook of worker processes."""
-    if not issubclass(kind, (EOFError, ConnectionError)):
-        sys.__excepthook__(kind, error, trace)
+def _start_method() -> str:
+    # A forked worker shares the cache of images; elsewhere than on Linux, forking is not safe.
+    return "fork" if sys.platform == "linux" else "spawn"

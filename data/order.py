@@ -1,26 +1,25 @@
-"""The order of an epoch: which image goes into which batch of which process. A pure function of
-seed and epoch.
+"""The order of an epoch: which image goes into which batch of which process.
 
-data/loader.py asks for the batches of an epoch and sends their keys to the processes that read.
+It is a pure function of seed and epoch. data/loader.py asks for the batches of an epoch and sends
+their keys to the processes that read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from data.dataset import ItemKey
 from utils.seeds import stream
 
-POOL_SIZE = 64  # images drawn by weight that may join one item's mosaic
+POOL_SIZE = 64  # images, drawn by weight, that may join the mosaic of an item
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """The part of every global batch that one process gets: batch_size items, as rank of world."""
+    """The part of every global batch that process rank of world gets: batch_size items."""
 
     batch_size: int
     rank: int = 0
@@ -29,8 +28,9 @@ class Share:
 
 @dataclass(frozen=True)
 class Order:
-    """The order of one epoch. weights: [n] relative chances of drawing with replacement, or None
-    for each once.
+    """The order of one epoch.
+
+    With weights, [n] relative chances, images are drawn with replacement; without, each comes once.
     """
 
     seed: int
@@ -39,19 +39,19 @@ class Order:
     weights: np.ndarray | None = None
 
     def numbers(self, count: int) -> np.ndarray:
-        """[count] numbers of images, for all processes together."""
+        """The numbers [count] of images for all processes together."""
         rng = stream(self.seed, self.epoch, "order")
         if self.weights is not None:
+            # A uniform draw falls on each step of the cumulative sum as often as its weight says.
             steps = np.cumsum(self.weights, dtype=np.float64)
             return np.searchsorted(steps, rng.random(count) * steps[-1], side="right")
         return rng.permutation(count) if self.shuffle else np.arange(count)
 
     def batches(self, count: int, share: Share) -> Iterator[list[ItemKey]]:
-        """This process's keys, a list per batch; all processes get equally many batches of equal
-        sizes.
+        """The keys of one process, a list for each batch.
 
-        A global batch is the same images whatever the number of processes. What is missing at the
-        end is taken from the start.
+        All processes get equally many batches of equal sizes; what is missing at the end is taken
+        from the start. A global batch has the same images whatever the number of processes is.
         """
         numbers = self.numbers(count)
         repeats = count_repeats(numbers)
@@ -64,8 +64,9 @@ class Order:
             ]
 
     def rect_batches(self, order: np.ndarray, share: Share) -> Iterator[list[ItemKey]]:
-        """As batches, for groups of batch_size images in order, which stay together; only the
-        groups are shuffled.
+        """As batches, for images that share a frame with their neighbours in order [n].
+
+        Groups of batch_size neighbours stay together, and only the groups are shuffled.
         """
         groups = np.array_split(order, range(share.batch_size, len(order), share.batch_size))
         unweighted = Order(self.seed, self.epoch, self.shuffle)
@@ -74,8 +75,9 @@ class Order:
             yield [ItemKey(int(i), self.epoch) for i in groups[turns[k]]]
 
     def _pool(self, numbers: np.ndarray, place: int) -> tuple[int, ...]:
-        """With weights the other images of a mosaic come from this epoch's draws; without, from
-        all images: ().
+        """The images that may join the mosaic at a place of the order, or () for all.
+
+        With weights they are among the draws of this epoch, so that mosaics follow the weights too.
         """
         if self.weights is None:
             return ()
@@ -84,20 +86,30 @@ class Order:
 
 
 def batch_count(count: int, share: Share, rect: bool) -> int:
-    """How many batches Order gives each process."""
+    """How many batches an Order gives each process.
+
+    Args:
+        count: Number of images.
+        share: The part of the process.
+        rect: Whether the batches are those of rect_batches.
+
+    Returns:
+        The length of the iterator.
+    """
     if rect:
         return len(_shares(-(-count // share.batch_size), share))
     return -(-len(_shares(count, share)) // share.batch_size)
 
 
-def _shares(count: int, share: Share) -> Any:
-    """Every world-th of count places, filled up from the start so that all processes get as many."""
+def _shares(count: int, share: Share) -> np.ndarray:
+    """Every world-th of count places, filled up from the start until all processes have as many."""
     total = -(-count // share.world) * share.world
     return np.arange(share.rank, total, share.world) % max(count, 1)
 
 
 def count_repeats(numbers: np.ndarray) -> np.ndarray:
     """For each of numbers [n], how often it came before."""
+    # A stable sort keeps the order among equals, so that an equal's place in its group is the count.
     by_value = np.argsort(numbers, kind="stable")
     ordered = numbers[by_value]
     starts = np.searchsorted(ordered, ordered)

@@ -1,10 +1,8 @@
-"""Decoded images, resized to the training size and kept: in shared memory, in a file of the
-project, or not at all.
+"""Decoded images, resized to the training size and cached in memory, in a file, or not at all.
 
-Paths and sizes come from data/index.py, pixels from data/images.py; data/dataset.py asks for
-image i. The cache is one packed array with a place for every image. Whoever needs a image
-first, in whatever process, fills its place, so nothing has to be waited for at the start. Nothing
-is ever written beside the user's images.
+Paths and sizes come from data/index.py, pixels from data/images.py; data/dataset.py asks for image
+i. The cache is one packed array with a place for every image. The process that needs an image first
+fills its place, so that training starts at once. Nothing is ever written beside the user's images.
 """
 
 from __future__ import annotations
@@ -17,38 +15,36 @@ import sys
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from data.augment import resize
 from data.geometry import resized_size
-from data.images import ImageError, read_image
+from data.image_header import ImageError
+from data.images import read_image
+from data.index import DatasetIndex
 from data.scanning.cache import cache_folder
 
-MEMORY_SHARE = (
-    0.4  # of the memory that is free, for one data set; training and validation each have one
-)
+CACHE_MEMORY_SHARE = 0.4  # of the free memory, for each of training and validation
 DISK_SHARE = 0.9  # of the free disk that a cache may take
 
 
 @dataclass(frozen=True, slots=True)
 class ImageList:
-    """What is read: the images of a data.index.DatasetIndex, resized to the long side imgsz,
-    pixels.
+    """The images of an index, resized to the long side imgsz in pixels.
 
-    smooth: average areas when shrinking, as YOLOv5 does without augmentation; otherwise always
-    bilinear.
+    With smooth, shrinking averages areas, as YOLOv5 does without augmentation; without, every
+    resize is bilinear.
     """
 
-    index: Any
+    index: DatasetIndex
     imgsz: int
     smooth: bool
 
     def read(self, i: int) -> np.ndarray:
-        """Decode and resize image i: [h, w, 3] uint8 RGB.
+        """Decode and resize image i to [h, w, 3] uint8 RGB.
 
-        Raises ImageError, also when the file has changed size.
+        Raises ImageError, also for an image whose size is not the one in the index.
         """
         import cv2
 
@@ -58,9 +54,8 @@ class ImageList:
             found = f"{image.shape[1]}x{image.shape[0]}"
             raise ImageError("image changed", f"is {found}, was {size[1]}x{size[0]} when indexed")
         target = resized_size(size, self.imgsz)
-        return cv2.cvtColor(
-            resize(image, target, self.smooth and max(target) < max(size)), cv2.COLOR_BGR2RGB
-        )
+        resized = resize(image, target, self.smooth and max(target) < max(size))
+        return cv2.cvtColor(resized, cv2.COLOR_BGR2RGB)
 
     def resized_sizes(self) -> np.ndarray:
         """[n, 2] (height, width) of what read returns."""
@@ -70,9 +65,7 @@ class ImageList:
         return np.array(sizes, dtype=np.int64).reshape(-1, 2)
 
     def key(self) -> str:
-        """A name that changes with any image's path, length or time of change, and with how it is
-        resized.
-        """
+        """A name that changes with the path, length or time of any image, and with the resize."""
         digest = blake2b(f"{self.imgsz} {self.smooth} RGB".encode(), digest_size=16)
         for i in range(len(self.index)):
             path = self.index.path(i)
@@ -89,14 +82,14 @@ def _file_state(path: str) -> str:
 
 
 class PixelSource:
-    """Image i, decoded and resized, from a cache where there is one.
+    """Image i, decoded and resized, from a cache if there is one.
 
-    mode: ram, disk or no. In ram the array is anonymous memory that forked workers share; a spawned
-    worker cannot see it and reads the files. On disk it is a file in folder, and every process maps
-    it. Raises OSError if there is no room for that.
+    In mode "ram" the cache is anonymous memory that forked workers share; a spawned worker cannot
+    see it and reads the files. In mode "disk" it is a file in cache_folder that every process maps.
+    Mode "no" reads every time. Raises OSError if there is no room for the cache.
     """
 
-    def __init__(self, images: ImageList, mode: str = "no", folder: Path | None = None) -> None:
+    def __init__(self, images: ImageList, mode: str = "no") -> None:
         self.images, self.mode = images, mode
         self.files: tuple[Path, Path] | None = None
         self._pixels = self._filled = np.zeros(0, dtype=np.uint8)
@@ -104,9 +97,10 @@ class PixelSource:
             self._sizes = images.resized_sizes()
             self._offsets = np.concatenate([[0], np.cumsum(self._sizes.prod(1) * 3)])
         if mode == "disk":
-            key, folder = images.key(), folder or cache_folder()
-            # After a crash of the machine marks may have reached the disk before pixels: marks hold
-            # for one boot only.
+            key, folder = images.key(), cache_folder()
+            # A mark says that the pixels of an image are in their place. The kernel writes both to
+            # the disk when it likes, so after a crash of the machine there may be marks without
+            # pixels. Marks therefore carry the name of the boot and count during it only.
             self.files = (folder / f"{key}.pixels", folder / f"{key}.{_boot_name()}.filled")
             _reserve_files(*self.files, (max(int(self._offsets[-1]), 1), max(len(self), 1)))
         if mode != "no":
@@ -116,16 +110,18 @@ class PixelSource:
         return len(self.images.index)
 
     def __getitem__(self, i: int) -> np.ndarray:
-        """[h, w, 3] uint8 RGB, not to be written to.
+        """Image i, [h, w, 3] uint8 RGB, which nobody may write to.
 
-        Raises ImageError or OSError if the file cannot be read.
+        Raises ImageError or OSError if its file cannot be read.
         """
         if self.mode == "no":
             return self.images.read(i)
         view = self._pixels[self._offsets[i] : self._offsets[i + 1]].reshape(*self._sizes[i], 3)
         if not self._filled[i]:
             view[...] = self.images.read(i)
-            self._filled[i] = 1  # after the pixels, so that nobody sees a half-filled place
+            # The mark comes after the pixels, so that no other process takes a place that is half
+            # filled. Two processes may fill one at the same time; they write the same bytes.
+            self._filled[i] = 1
         view.flags.writeable = False
         return view
 
@@ -140,12 +136,13 @@ class PixelSource:
         else:
             self._pixels, self._filled = map(_map_file, self.files, lengths)
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
+        """The state that a spawned worker gets, without the arrays: it maps the file itself."""
         empty = np.zeros(0, dtype=np.uint8)
         mode = self.mode if self.files else "no"
         return {**self.__dict__, "mode": mode, "_pixels": empty, "_filled": empty}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
+    def __setstate__(self, state: dict[str, object]) -> None:
         self.__dict__.update(state)
         if self.mode != "no":
             self._open()
@@ -156,17 +153,24 @@ def _map_memory(length: int) -> np.ndarray:
 
 
 def _map_file(path: Path, length: int) -> np.ndarray:
-    """Map an existing file of at least length bytes for reading and writing."""
+    """Map a file of at least length bytes for reading and writing."""
     with open(path, "r+b") as file:
         return np.frombuffer(mmap.mmap(file.fileno(), 0), dtype=np.uint8)[:length]
 
 
 def _reserve_files(pixels: Path, filled: Path, lengths: tuple[int, int]) -> None:
-    """Make both files with their space on disk taken, unless they are there; marks without pixels
-    are dropped.
+    """Make the files of pixels and marks, unless they exist, with their space on disk reserved.
 
-    Raises OSError if there is not enough room, instead of dying later in the midst of a write to
-    the map.
+    Marks are removed if they are of another boot, or if the pixels were lost.
+
+    Args:
+        pixels: The file of pixels.
+        filled: The file of marks, in the same folder.
+        lengths: Bytes of each.
+
+    Raises:
+        OSError: There is not enough room. Without the reservation a full disk would end the
+            process with SIGBUS, in the middle of a write to the map.
     """
     pixels.parent.mkdir(parents=True, exist_ok=True)
     if not pixels.is_file() or pixels.stat().st_size != lengths[0]:
@@ -195,35 +199,36 @@ def _boot_name() -> str:
         return "boot"
 
 
-def open_pixels(
-    images: ImageList, cache: str, copies: int = 1, folder: Path | None = None
-) -> PixelSource:
-    """A PixelSource with the cache that was asked for (auto, ram, disk, no), or none if it does not
-    fit; says so.
+def open_pixels(images: ImageList, cache: str, copies: int = 1) -> PixelSource:
+    """A PixelSource with a cache if there is room for it; a line on stderr says if there is not.
 
-    copies: processes that will hold one each. folder: for the disk, the project's own if left out.
+    Args:
+        images: The images.
+        cache: auto (ram if it fits, without a line), ram, disk or no.
+        copies: Processes that will hold a cache each.
+
+    Returns:
+        The source, its mode being that of the cache it has.
     """
     need = int(images.resized_sizes().prod(1).sum()) * 3 if cache != "no" else 0
     if cache in ("ram", "auto"):
         free = available_memory()
-        fits = need * copies <= free * MEMORY_SHARE
+        fits = need * copies <= free * CACHE_MEMORY_SHARE
         if not fits and cache == "ram":
             _say(
-                f"--cache ram: {_gb(need * copies)} needed, {_gb(free * MEMORY_SHARE)} allowed; not"
-                " caching"
+                f"--cache ram: {_gb(need * copies)} needed,"
+                f" {_gb(free * CACHE_MEMORY_SHARE)} allowed; not caching"
             )
         cache = "ram" if fits else "no"
     try:
-        return PixelSource(images, cache, folder)
+        return PixelSource(images, cache)
     except OSError as error:
         _say(f"--cache {cache}: {error.strerror}; not caching")
         return PixelSource(images)
 
 
 def available_memory() -> int:
-    """Bytes that can be taken without swapping, by the kernel and by the limit of the container; 0
-    if unknown.
-    """
+    """Bytes that can be taken without swapping or reaching the container's limit; 0 if unknown."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
         free = next(
@@ -235,21 +240,16 @@ def available_memory() -> int:
 
 
 def _container_memory() -> int:
-    """Bytes left under the limit of control group 2, page cache not counted; a large number if
-    there is no limit.
-    """
+    """Bytes left under the limit of control group 2, or sys.maxsize without a limit."""
     folder = Path("/sys/fs/cgroup")
     try:
         limit = (folder / "memory.max").read_text(encoding="ascii").strip()
-        fields = dict(
-            line.split()
-            for line in (folder / "memory.stat").read_text(encoding="ascii").splitlines()
-        )
-        return (
-            max(int(limit) - int(fields["anon"]) - int(fields["shmem"]), 0)
-            if limit != "max"
-            else sys.maxsize
-        )
+        lines = (folder / "memory.stat").read_text(encoding="ascii").splitlines()
+        fields = dict(line.split() for line in lines)
+        if limit == "max":
+            return sys.maxsize
+        # Not memory.current, which counts the page cache: the kernel gives that back on demand.
+        return max(int(limit) - int(fields["anon"]) - int(fields["shmem"]), 0)
     except (OSError, ValueError, KeyError):
         return sys.maxsize
 

@@ -1,8 +1,7 @@
-"""What a scan of a data set met: filled by data/scanning, kept in DatasetIndex.report, printed and
-saved by programs.
+"""What a scan of a data set noticed: data/scanning fills it, programs print and save it.
 
-Nothing is dropped in silence: every image left out, every row dropped and every oddity kept is an
-Entry.
+Nothing is dropped in silence: every image that is left out, every row that is dropped and every
+oddity that is kept is an Entry.
 """
 
 from __future__ import annotations
@@ -18,13 +17,21 @@ from utils.files import atomic_write
 
 LEFT_OUT = "image left out"
 DROPPED = "row dropped"
-KEPT = "kept"
-EXAMPLE_WIDTH = 60  # characters of an example's path shown in the terminal; the file has all of it
+KEPT_AS_IS = "kept"
+EXAMPLE_WIDTH = 60  # characters of a path in the table; the CSV file has the whole path
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One thing met. row counts from 1 within the label file; 0 is the file as a whole."""
+    """One thing that was noticed.
+
+    Attributes:
+        file: The image or label file.
+        row: Row of the label file, from 1; 0 is the file as a whole.
+        action: LEFT_OUT, DROPPED or KEPT_AS_IS.
+        kind: What it is, the same for all entries of a kind.
+        detail: The facts of this one.
+    """
 
     file: str
     row: int
@@ -41,9 +48,14 @@ class Entry:
 class ScanReport:
     """Counts and entries of one split.
 
-    total: images listed. found, missing: label files that are there or not. empty: label files
-    without a row. corrupt: images left out. origin: where the labels come from this time (a scan
-    or the cache). notes: sentences on the split as a whole.
+    Attributes:
+        total: Images that are listed.
+        found, missing: Images with and without a label file.
+        empty: Label files without a row.
+        corrupt: Images that are left out.
+        origin: Where the labels come from this time, a scan or the cache.
+        entries: Everything that was noticed.
+        notes: Sentences about the split as a whole.
     """
 
     total: int = 0
@@ -60,7 +72,7 @@ class ScanReport:
         return sum(entry.action == DROPPED for entry in self.entries)
 
     def summary(self) -> str:
-        """One line of counts, and the notes."""
+        """A line of counts, and the notes below it."""
         parts = [
             f"{self.total:,} images",
             f"{self.found:,} label files ({self.empty:,} empty)",
@@ -71,9 +83,7 @@ class ScanReport:
         return "\n".join([f"{', '.join(parts)} [{self.origin}]", *self.notes])
 
     def table(self) -> str:
-        """The summary and, if there is anything to tell, a row for each kind of entry with its
-        first example.
-        """
+        """The summary, and a row for each kind of entry with its first example."""
         counts = Counter((entry.action, entry.kind) for entry in self.entries)
         if not counts:
             return self.summary()
@@ -92,9 +102,9 @@ class ScanReport:
         return "\n".join([self.summary(), *lines])
 
     def write(self, path: str | Path) -> None:
-        """Write every entry as CSV with the columns file, row, action, reason.
+        """Write every entry as CSV with the columns file, row, action and reason.
 
-        Raises UserError if it cannot.
+        Raises UserError if the file cannot be written.
         """
         with atomic_write(path, "w") as file:
             writer = csv.writer(file, lineterminator="\n")
@@ -104,13 +114,14 @@ class ScanReport:
                 writer.writerow([_printable(value) for value in text])
 
     def to_json(self) -> bytes:
-        """For the cache; from_json gives the same report back."""
+        """The report as JSON for the cache."""
         content = asdict(replace(self, entries=()))
         content["entries"] = [(e.file, e.row, e.action, e.kind, e.detail) for e in self.entries]
         return json.dumps(content).encode("ascii")
 
     @classmethod
     def from_json(cls, data: bytes, origin: str) -> ScanReport:
+        """The report that to_json wrote, with another origin."""
         content: dict[str, Any] = json.loads(data)
         content["entries"] = tuple(Entry(*values) for values in content["entries"])
         content["notes"] = tuple(content["notes"])
@@ -118,7 +129,7 @@ class ScanReport:
 
 
 def _printable(value: object) -> str:
-    """Text that any terminal or UTF-8 file takes: file names may hold bytes that are no text."""
+    """Text that can be encoded: names of files may hold bytes that are not text."""
     return str(value).encode("utf-8", "backslashreplace").decode("utf-8")
 
 

@@ -26,7 +26,7 @@ from models.attention import ATTENTION
 from models.common import Conv, share_activation
 from models.graph.attend import build_attention_row, collect_warnings, fill_bottlenecks
 from models.graph.build import blame, build_row, find_layer, finish_row, unknown_module
-from models.graph.read import KEYS, family_of, read_graph
+from models.graph.read import KEYS, read_graph
 from models.graph.structure import Graph, unread_rows
 from models.graph.walk import Call, measure_strides, run_row, saved_rows, walk
 from models.graph.wiring import passed_by
@@ -34,6 +34,7 @@ from models.heads.anchor_based import Detect, Levels
 from models.heads.anchor_free import DetectV8
 from models.tta import predict_augmented
 from utils.errors import UserError
+from utils.families import Family, family_of
 from utils.seeds import torch_stream
 from utils.structures import HeadSpec
 
@@ -135,7 +136,7 @@ class DetectionModel(nn.Module):
             **graph,
             **{key: value for key, value in overrides.items() if value is not None},
         }
-        if "anchors" in content and family_of(graph) == "v8":
+        if "anchors" in content and not family_of(graph).has_anchors:
             raise UserError(
                 f"anchors: the head of {graph.get('yaml_file')} has none; leave them out of --hyp"
             )
@@ -165,11 +166,9 @@ class DetectionModel(nn.Module):
         return head
 
     @property
-    def objectness(self) -> bool:
-        """Whether decoded rows have an objectness before their classes, as those of anchor heads
-        do.
-        """
-        return isinstance(self.head, Detect)
+    def family(self) -> Family:
+        """The kind of its head, which says whether decoded rows have an objectness."""
+        return self.head.family
 
     @property
     def spec(self) -> HeadSpec:
@@ -201,7 +200,7 @@ class DetectionModel(nn.Module):
     def set_anchors(self, anchors_px: Tensor | Levels) -> None:
         """Use anchors [levels, na, 2] in pixels from now on, in the graph too.
 
-        Raises UserError for a head that has none (objectness is False).
+        Raises UserError for a head that has none.
         """
         if isinstance(self.head, DetectV8):
             raise UserError(
@@ -228,20 +227,14 @@ class DetectionModel(nn.Module):
         return self
 
 
-def _reset_norms(network: nn.Module, family: str) -> None:
-    """YOLO's constants, and the statistics that fresh YOLOv5s have, which measured strides on a
-    black image.
-    """
+def _reset_norms(network: nn.Module, family: Family) -> None:
+    """Set YOLO's constants, and the statistics that fresh graphs of the family have."""
     for norm in network.modules():
         if type(norm) is nn.BatchNorm2d:
             norm.eps, norm.momentum = 1e-3, 0.03
-            if (
-                family == "v5"
-                and norm.running_var is not None
-                and norm.num_batches_tracked is not None
-            ):
-                norm.running_var.fill_(0.9)
-                norm.num_batches_tracked.fill_(1)
+            if norm.running_var is not None and norm.num_batches_tracked is not None:
+                norm.running_var.fill_(family.fresh_variance)
+                norm.num_batches_tracked.fill_(family.fresh_batches)
 
 
 def _anchor_levels(graph: Graph, levels: int) -> Levels:
@@ -250,7 +243,7 @@ def _anchor_levels(graph: Graph, levels: int) -> Levels:
     Where the graph only gives their number, each level has the same rising numbers until
     AutoAnchor replaces them.
     """
-    if isinstance(graph.anchors, int):  # of family v5
+    if isinstance(graph.anchors, int):
         return [[(2.0 * i, 2.0 * i + 1) for i in range(graph.anchors)]] * levels
     return graph.anchors
 

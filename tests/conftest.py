@@ -1,4 +1,7 @@
-"""What all tests share: one thread each, since two workers share two cores, and no network."""
+"""What all tests share: one thread each unless OMP_NUM_THREADS says otherwise, and no network.
+
+Workers share the cores, so that more threads than one only slow each other.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ import socket
 import pytest
 import torch
 
-torch.set_num_threads(1)
+torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 
 class NetworkUsed(AssertionError):

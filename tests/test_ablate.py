@@ -17,10 +17,12 @@ from typing import Any
 import pytest
 
 import ablate
-from ablate import blocks, join_train, main, run_cells
+from ablate import join_train, main, run_cells, seed_blocks
 from ablation import engines, job
+from ablation.config import StudyConfig
 from ablation.report.write import FILES
-from ablation.study import PLAIN, StudyConfig, StudyResult, make_arms, make_cells, state
+from ablation.results import StudyResult, state
+from ablation.study import PLAIN, make_arms, make_cells
 from tests.tiny import write_data, write_graph
 from utils.errors import run_main
 from utils.files import ROOT
@@ -65,7 +67,7 @@ def command(material: list[str], tmp_path: Path) -> Command:
 def pretend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """As in tests/ablation: cells run standin.py."""
     monkeypatch.setattr(job, "TRAIN", Path(__file__).parent / "ablation" / "standin.py")
-    monkeypatch.setattr(engines, "SECONDS", 0.01)
+    monkeypatch.setattr(engines, "PROCESS_POLL", 0.01)
     monkeypatch.setattr(ablate, "measure_costs", lambda *_: {})
     monkeypatch.setattr(ablate, "write_report", lambda result, folder: print(f"report in {folder}"))
 
@@ -88,10 +90,10 @@ def test_a_value_that_looks_like_a_flag_belongs_to_train():
         (["--data", "no.yaml"], "no.yaml: no such file"),
         (["--cfg", "no.yaml"], "no.yaml"),
         (["--seeds", "x"], "argument --seeds: invalid int value: 'x'; see"),
-        (["--resume"], "--resume: is not needed; the same command started again goes on"),
+        (["--resume"], "--resume: is not needed; the same command started again continues"),
         (["--no-aa"], "--no-aa: use --aa 0"),
         (["--engine", "slurm"], "--engine: invalid choice"),
-        (["--train", "--epochs 9"], "--train: --epochs differs from cell to cell"),
+        (["--train", "--epochs 9"], "--train: --epochs differs from run to run"),
         (["--device", "7"], "--device 7: 0 CUDA devices are visible"),
     ],
 )
@@ -155,15 +157,15 @@ def test_a_damaged_cell_is_told_before_anything_is_trained(command, pretend, tmp
 
 
 def test_the_dry_run_lists_arms_and_time_and_trains_nothing(command, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("ablation.costs.ROUNDS", 5)
+    monkeypatch.setattr("ablation.costs.MAX_ROUNDS", 5)
     assert run_main(main, command("--dry-run")) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split()[:3] == ["arm", "cells", "parameters"]
+    assert lines[0].split()[:3] == ["arm", "runs", "parameters"]
     assert [line.split()[:3] for line in lines[2:4]] == [
         ["plain", "2", "11,370"],
         ["A/A", "2", "11,370"],
     ]
-    assert lines[5].startswith("4 cells of 3 epochs, 64 px, batch 4, 2 at a time: about ")
+    assert lines[5].startswith("4 runs of 3 epochs, 64 px, batch 4, 2 at a time: about ")
     assert "Nothing was trained." in lines[-1]
     assert not list(tmp_path.iterdir())
 
@@ -209,7 +211,7 @@ def test_hopeless_arms_are_stopped_after_whole_seeds_only(sham, monkeypatch, cap
 def test_without_the_rule_all_cells_are_one_block():
     config = StudyConfig(seeds=2)
     cells = make_cells(config, make_arms(config))
-    assert list(blocks(config, cells)) == [cells]
+    assert list(seed_blocks(config, cells)) == [cells]
 
 
 @pytest.mark.slow

@@ -20,6 +20,7 @@ from engine.inference import outputs
 from engine.inference.detector import Detector, predict
 from engine.inference.settings import DetectConfig
 from utils.errors import UserError, run_main
+from utils.families import V5, V8
 from utils.files import ROOT
 from utils.structures import Frame
 
@@ -31,6 +32,8 @@ class ColourModel(nn.Module):
     """A detector that is right: each patch of pure red or green is a box, the larger the more
     confident.
     """
+
+    family = V5
 
     def __init__(self) -> None:
         super().__init__()
@@ -306,7 +309,7 @@ def test_every_flag_of_yolov5_is_there_or_refused():
         " update project name exist_ok line_thickness hide_labels hide_conf half dnn vid_stride"
     )
     known = {field.name for field in dataclasses.fields(DetectConfig)}
-    refused = {name.removeprefix("--").replace("-", "_") for name in detect.REFUSED_FLAGS}
+    refused = {name.removeprefix("--").replace("-", "_") for name in detect.REFUSED_DETECT_FLAGS}
     assert known | refused == set(flags.split())
     assert not known & refused
     assert DetectConfig().max_det == 1000
@@ -329,7 +332,7 @@ def checkpoint(tmp_path_factory) -> Path:
 class Free(ColourModel):
     """The same without objectness: two boxes of one class that overlap by 60 %."""
 
-    objectness = False
+    family = V8
 
     def forward(self, x: torch.Tensor, augment: bool = False):
         rows = [
@@ -350,7 +353,7 @@ def test_models_without_objectness_have_their_own_overlap(iou, count):
     )
     assert found.scores.tolist() == pytest.approx([0.9, 0.8][:count])
     assert found.classes.tolist() == [0] * count
-    assert DetectConfig().nms().iou == 0.45
+    assert DetectConfig().nms(V5).iou == 0.45
 
 
 def test_a_real_checkpoint(checkpoint, tmp_path, monkeypatch, capsys):

@@ -173,7 +173,7 @@ def test_ci_runs_what_readme_says():
     assert {"run": ".ci/run"} in job["steps"]
 
 
-@pytest.mark.parametrize("module", ["models.yolo", "utils.config", "data.index"])
+@pytest.mark.parametrize("module", ["models.yolo", "utils.config", "data.scanning.load"])
 def test_the_core_starts_without_heavy_packages(module):
     heavy = [
         "cv2",

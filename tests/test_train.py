@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -22,7 +23,7 @@ from tests.tiny import write_data, write_free_graph, write_graph
 from utils.checkpoint import previous_of, read
 from utils.errors import UserError, run_main
 from utils.files import load_yaml
-from utils.structures import Metrics
+from utils.structures import EvaluationDetails, Metrics
 
 ROOT = Path(__file__).parents[1]
 
@@ -242,8 +243,8 @@ def test_a_run_resumed_from_the_last_epoch_equals_undisturbed(
     whole = run(material, tmp_path / "whole", *flags)
     original = save_last
 
-    def save_and_die(state: Run) -> None:
-        original(state)
+    def save_and_die(run: Run) -> None:
+        original(run)
         raise MemoryError
 
     monkeypatch.setattr(train, "save_last", save_and_die)
@@ -263,9 +264,9 @@ def test_a_loss_that_is_no_number_is_named_and_the_last_good_checkpoint_kept(
     material = request.getfixturevalue("material" if family == "v5" else "free")
     original = save_last
 
-    def poison(state: Run) -> None:
-        original(state)
-        state.model.model[2].cv1.conv.weight.data[0] = float("nan")
+    def poison(run: Run) -> None:
+        original(run)
+        run.state.model.model[2].cv1.conv.weight.data[0] = float("nan")
 
     monkeypatch.setattr(train, "save_last", poison)
     with pytest.raises(
@@ -281,9 +282,9 @@ def test_a_poisoned_model_is_never_saved(
 ) -> None:
     original = train.write_epoch
 
-    def poison(state: Run, *others: object) -> None:
-        original(state, *others)
-        state.model.model[0].bn.running_var[0] = float("inf")
+    def poison(run: Run, *others: object) -> None:
+        original(run, *others)
+        run.state.model.model[0].bn.running_var[0] = float("inf")
 
     monkeypatch.setattr(train, "write_epoch", poison)
     with pytest.raises(
@@ -431,7 +432,15 @@ def test_patience_ends_a_run_that_no_longer_gains(
 
     def scored(*_: object) -> Metrics:
         value = next(scores)
-        return Metrics(1, 1, value, value, value, value, extra={"class_ap": [value, value]})
+        return Metrics(
+            1,
+            1,
+            value,
+            value,
+            value,
+            value,
+            details=EvaluationDetails(class_ap=np.array([value, value])),
+        )
 
     monkeypatch.setattr(train, "evaluate", scored)
     monkeypatch.setattr(train, "finish", lambda run, timing: None)

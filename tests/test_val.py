@@ -1,6 +1,4 @@
-"""val.py as a command: flags, choices made for the user, files, tasks, and mistakes told in one
-line.
-"""
+"""val.py as a command: flags, choices made for the user, files, tasks, mistakes in one line."""
 
 from __future__ import annotations
 
@@ -13,10 +11,12 @@ import numpy as np
 import pytest
 
 import val
+from engine.evaluation.tasks import STUDY_SIZES, eval_settings, task_labels
 from models.graph.read import load_graph
 from models.yolo import DetectionModel
 from utils import checkpoint as checkpoints
 from utils.errors import UserError
+from utils.families import V5
 from utils.files import ROOT, save_yaml
 
 
@@ -78,7 +78,7 @@ def test_a_missing_checkpoint_is_one_line_and_status_two() -> None:
     [(("--dnn",), "validate the checkpoint"), (("--imgsz", "8"), "--imgsz=8"), (("--iou", "1.5"), "--iou-thres=1.5"),
      (("--batch-size", "0"), "--batch-size=0"), (("--task", "valid"), "--task"), (("--nonsense",), "--nonsense")],
 )  # fmt: skip
-def test_mistaken_flags(data: Path, flags: tuple[str, ...], words: str) -> None:
+def test_wrong_flags(data: Path, flags: tuple[str, ...], words: str) -> None:
     with pytest.raises(UserError, match=words):
         val.main(["--weights", "x.yaml", "--data", str(data), *flags])
 
@@ -101,7 +101,7 @@ def test_every_flag_of_yolov5_is_known() -> None:
     )
 
 
-def test_val_writes_what_is_asked_for(
+def test_val_writes_the_requested_files(
     data: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     flags = [
@@ -169,13 +169,13 @@ def test_speed_measures_square_images(data: Path, weights: Path, tmp_path: Path)
         "64",
     ]
     results = val.main([*flags, "--data", str(data), "--weights", str(weights)])
-    assert results["best"].extra["shape"][2:] == (64, 64)
+    assert results["best"].details.input_shape[2:] == (64, 64)
 
 
 def test_study_keeps_a_row_for_each_size(
     data: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert list(val.STUDY_SIZES) == [256, 384, 512, 640, 768, 896, 1024, 1152, 1280, 1408, 1536]
+    assert list(STUDY_SIZES) == [256, 384, 512, 640, 768, 896, 1024, 1152, 1280, 1408, 1536]
     monkeypatch.setattr(val, "STUDY_SIZES", range(64, 128 + 1, 64))
     val.main(["--task", "study", "--project", str(tmp_path), "--device", "cpu", "--workers", "0",
               "--data", str(data), "--weights", str(weights)])  # fmt: skip
@@ -185,7 +185,7 @@ def test_study_keeps_a_row_for_each_size(
     assert cv2.imread(str(tmp_path / "exp" / "study.png")).shape[0] > 400
 
 
-def test_a_checkpoint_without_anchors_takes_what_its_family_is_suggested(
+def test_a_checkpoint_without_anchors_takes_the_suggestions_for_its_family(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "v8"
@@ -199,8 +199,11 @@ def test_a_checkpoint_without_anchors_takes_what_its_family_is_suggested(
     given = {"weights": (str(folder / "best.pt"),), "data": str(suggesting)}
     config = val.complete(dict(given))
     assert (config.imgsz, config.protocol) == (64, "yolov5")
-    assert val.settings_of(config).suppression(model.objectness).iou == 0.7
-    assert val.settings_of(val.complete({**given, "iou_thres": 0.5})).suppression(False).iou == 0.5
+    assert eval_settings(config).suppression(model.family).iou == 0.7
+    assert (
+        eval_settings(val.complete({**given, "iou_thres": 0.5})).suppression(model.family).iou
+        == 0.5
+    )
     flags = [
         "--weights",
         *given["weights"],
@@ -221,7 +224,7 @@ def test_a_checkpoint_without_anchors_takes_what_its_family_is_suggested(
 def test_the_usual_overlap_with_anchors_is_yolov5s(weights: Path, data: Path) -> None:
     config = val.complete({"weights": (str(weights),), "data": str(data)})
     assert config.imgsz == 96
-    assert val.settings_of(config).suppression(True).iou == 0.6
+    assert eval_settings(config).suppression(V5).iou == 0.6
 
 
 def test_other_classes_than_the_checkpoints_are_refused(
@@ -241,9 +244,9 @@ def test_other_classes_than_the_checkpoints_are_refused(
     assert not (tmp_path / "runs").exists()
 
 
-def test_labels_of_jobs_tell_runs_apart() -> None:
-    assert val.job_labels(["a/n.pt", "b/s.pt"]) == ["n", "s"]
-    assert val.job_labels(["r/exp/weights/best.pt", "r/exp2/weights/best.pt"]) == [
+def test_labels_of_tasks_distinguish_runs() -> None:
+    assert task_labels(["a/n.pt", "b/s.pt"]) == ["n", "s"]
+    assert task_labels(["r/exp/weights/best.pt", "r/exp2/weights/best.pt"]) == [
         "exp_best",
         "exp2_best",
     ]
@@ -258,12 +261,10 @@ def test_importing_val_needs_no_drawing_library() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_an_identity_put_in_scores_the_same(
+def test_an_inserted_identity_scores_the_same(
     data: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """mAP and every written box equal the plain checkpoint's; without identity the boxes are
-    others.
-    """
+    """mAP and every written box equal the plain checkpoint's; without identity the boxes differ."""
     flags = [
         "--weights",
         str(weights),
@@ -298,6 +299,6 @@ def test_an_identity_put_in_scores_the_same(
 
 def test_attention_init_alone_is_refused(data: Path, weights: Path) -> None:
     with pytest.raises(
-        UserError, match="--attention-init identity: is of what --attention puts in"
+        UserError, match="--attention-init identity: says how the modules of --attention start"
     ):
         val.main(["--weights", str(weights), "--data", str(data), "--attention-init", "identity"])

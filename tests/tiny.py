@@ -63,7 +63,7 @@ def lively(path: Path, names: dict[int, str]) -> DetectionModel:
         for key, value in model.head.named_parameters():
             if key.endswith("bias"):
                 value += 4
-            if key.endswith("bias") and model.objectness:
+            if key.endswith("bias") and model.family.has_objectness:
                 value.view(3, -1)[:, 4] += 4
     return model
 

@@ -80,7 +80,7 @@ def as_thing(module: nn.Module, v8: bool) -> Thing:
 
 def content_of(model: DetectionModel) -> dict[str, Any]:
     """The content of the stripped checkpoint that the program of the model's family would save."""
-    v8 = not model.objectness
+    v8 = not model.family.has_objectness
     model.model._rows = True
     rows = as_thing(model.model, v8)
     del model.model._rows

@@ -11,207 +11,24 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from utils.cli import build, flag
-from utils.errors import UserError
+from utils.errors import UserError, require
+from utils.families import FAMILIES, Family
 from utils.files import find_file, load_yaml
+from utils.flags import shared
+from utils.hyperparameters import Hyperparameters
 
-NOMINAL_BATCH = 64  # the batch size that learning rates and weight decay refer to
-FAMILY_HYP = {
-    "v5": "hyp.scratch-low.yaml",
-    "v8": "hyp.v8.yaml",
-}  # what --hyp and suggestions are laid over
-FAMILY_FLAGS: dict[str, dict[str, Any]] = {
-    "v5": {},
-    "v8": {"optimizer": "auto", "close_mosaic": 10},
-}
+__all__ = [
+    "REFUSED_TRAIN_FLAGS",
+    "Hyperparameters",
+    "TrainConfig",
+    "choose_config",
+    "choose_hyp",
+    "suggestions",
+]
 NOT_HERE = "is not part of this project"
-
-
-def _check(condition: bool, name: str, value: object, remedy: str) -> None:
-    if not condition:
-        raise UserError(f"{name}={value}: {remedy}")
-
-
-@dataclass(frozen=True)
-class Hyperparameters:
-    """YOLOv5's hyp file and YOLOv8's terms. Defaults are hyp.scratch-low.
-
-    Raises UserError for a value out of range.
-    """
-
-    lr0: float = 0.01
-    lrf: float = 0.01
-    momentum: float = 0.937
-    weight_decay: float = 0.0005
-    warmup_epochs: float = 3.0
-    warmup_momentum: float = 0.8
-    warmup_bias_lr: float = 0.1
-    warmup_iterations: int = 100  # never fewer than this; YOLOv5 has it as a constant
-    nominal_batch: int = NOMINAL_BATCH
-    box: float = 0.05
-    cls: float = 0.5
-    cls_pw: float = 1.0
-    obj: float = 1.0
-    obj_pw: float = 1.0
-    dfl: float = 1.5  # gain of the distribution focal loss; v8 graphs only, as the next one
-    small_side: float = (
-        16.0  # pixels to which small targets grow when cells are sought for them; 0 not at all
-    )
-    iou_t: float = 0.2  # read by nothing, in YOLOv5 too; kept so that its files load
-    anchor_t: float = 4.0
-    anchors: float = 0.0  # anchors per level to be found by AutoAnchor; 0 keeps the model's own
-    fl_gamma: float = 0.0
-    hsv_h: float = 0.015
-    hsv_s: float = 0.7
-    hsv_v: float = 0.4
-    degrees: float = 0.0
-    translate: float = 0.1
-    scale: float = 0.5
-    shear: float = 0.0
-    perspective: float = 0.0
-    flipud: float = 0.0
-    fliplr: float = 0.5
-    mosaic: float = 1.0
-    mosaic9: float = 0.0  # share of mosaics that take nine images instead of four
-    mixup: float = 0.0
-    copy_paste: float = 0.0
-
-    def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            is_number = (
-                isinstance(value, (int, float))
-                and not isinstance(value, bool)
-                and math.isfinite(value)
-            )
-            _check(is_number, field.name, repr(value), "must be a finite number")
-            _check(value >= 0, field.name, value, "must not be negative")
-        for name in ("flipud", "fliplr", "mosaic", "mosaic9", "mixup", "copy_paste", "translate"):
-            _check(
-                getattr(self, name) <= 1,
-                name,
-                getattr(self, name),
-                "is a probability or share, 0 to 1",
-            )
-        for name in ("momentum", "warmup_momentum", "scale"):
-            _check(getattr(self, name) < 1, name, getattr(self, name), "must be below 1")
-        _check(self.lr0 > 0, "lr0", self.lr0, "must be above 0")
-        _check(self.anchor_t > 1, "anchor_t", self.anchor_t, "is a ratio of sides, above 1")
-        _check(self.nominal_batch >= 1, "nominal_batch", self.nominal_batch, "must be at least 1")
-
-    @classmethod
-    def load(cls, path: str | Path, overrides: dict[str, Any] | None = None) -> Hyperparameters:
-        """Read a hyp YAML; unknown keys are an error that names the file and the key."""
-        file = find_file(path, "data/hyps")
-        return cls.from_mapping({**load_yaml(file), **(overrides or {})}, str(file))
-
-    @classmethod
-    def from_mapping(cls, values: dict[str, Any], origin: str) -> Hyperparameters:
-        """Make from a mapping; origin is named in errors.
-
-        Numbers written as text ('1e-3') are read as numbers.
-        """
-        known = {field.name for field in dataclasses.fields(cls)}
-        for key in values:
-            if key not in known:
-                raise UserError(
-                    f"{origin}: {key}: no such hyperparameter; known are {', '.join(sorted(known))}"
-                )
-        try:
-            return cls(**{key: _number(value) for key, value in values.items()})
-        except UserError as error:
-            raise UserError(f"{origin}: {error}") from None
-
-    def doubts(self, family: str) -> list[str]:
-        """What looks meant for the other family: their box gains differ by a factor of 150."""
-        if family == "v8" and self.box < 1:
-            return [
-                f"hyp: box={self.box}: is the gain of an anchor graph; this one needs about 7.5,"
-                " see hyp.v8.yaml"
-            ]
-        if family == "v5" and self.box > 1:
-            return [
-                f"hyp: box={self.box}: is the gain of an anchor-free graph; this one needs about"
-                " 0.05"
-            ]
-        return []
-
-    def loss_gains(self, levels: int, class_count: int, imgsz: int) -> tuple[float, float, float]:
-        """Gains of (box, obj, cls), scaled to the number of levels, classes and the image size as
-        YOLOv5 does.
-        """
-        share = 3 / levels
-        return (
-            self.box * share,
-            self.obj * (imgsz / 640) ** 2 * share,
-            self.cls * class_count / 80 * share,
-        )
-
-
-def _number(value: Any) -> Any:
-    """'1e-3', which YAML 1.1 reads as text, as the number it is; everything else as it came."""
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
-
-
-def family_of(graph: Mapping[str, Any]) -> str:
-    """v5 for a model YAML with anchors, else v8."""
-    return "v5" if "anchors" in graph else "v8"
-
-
-def suggestions(defaults: Mapping[str, Any], family: str, origin: str) -> dict[str, Any]:
-    """What a data set suggests for a family: its `defaults`, for v8 graphs with those under `v8:`
-    over them.
-
-    The general `hyp` has gains for anchor graphs, so v8 graphs take `hyp` from `v8:` only.
-    Raises UserError if `v8` is no mapping.
-    """
-    general = {key: value for key, value in defaults.items() if key != "v8"}
-    special = defaults.get("v8") or {}
-    if not isinstance(special, dict):
-        raise UserError(f"{origin}: v8: {special!r} is no mapping; write e.g. `v8: {{epochs: 50}}`")
-    if family != "v8":
-        return general
-    general.pop("hyp", None)
-    return {**general, **special}
-
-
-def choose_config(
-    given: Mapping[str, Any], defaults: Mapping[str, Any], family: str, origin: str
-) -> tuple[TrainConfig, Hyperparameters]:
-    """Flags given, over the data set's suggestions, over what suits the family, over the general
-    defaults.
-
-    origin: where `defaults` is written, for errors.
-    """
-    suggested = suggestions(defaults, family, origin)
-    wanted = suggested.pop("hyp", {})
-    build(TrainConfig, suggested, origin)
-    config = build(TrainConfig, {**FAMILY_FLAGS[family], **suggested, **given})
-    return config, choose_hyp(config.hyp, wanted, f"{origin}: hyp", family)
-
-
-def choose_hyp(file: str, suggested: Any, origin: str, family: str = "v5") -> Hyperparameters:
-    """The hyperparameters of --hyp, or those the data set suggests, either over the family's
-    standard ones.
-    """
-    standard = load_yaml(find_file(FAMILY_HYP[family], "data/hyps"))
-    if file or isinstance(suggested, str):
-        found = find_file(file or suggested, "data/hyps")
-        return Hyperparameters.from_mapping({**standard, **load_yaml(found)}, str(found))
-    if not isinstance(suggested, dict):
-        raise UserError(
-            f"{origin}: {suggested!r} is neither a file nor a mapping; write e.g. `hyp: {{mosaic:"
-            " 0.5}`"
-        )
-    return Hyperparameters.from_mapping({**standard, **suggested}, origin)
 
 
 @dataclass(frozen=True)
@@ -246,7 +63,7 @@ class TrainConfig:
     nosave: bool = flag(False, "write only the final checkpoint")
     noval: bool = flag(False, "validate only after the final epoch")
     noautoanchor: bool = flag(False, "keep the anchors, however badly they fit")
-    noplots: bool = flag(False, "draw no images")
+    noplots: bool = shared("noplots")
     cache: str = flag(
         "auto",
         "keep decoded images: ram, disk, no, or auto (ram if it fits)",
@@ -255,19 +72,19 @@ class TrainConfig:
         choices=("auto", "ram", "disk", "no"),
     )
     image_weights: bool = flag(False, "draw images of badly found classes more often")
-    device: str = flag("", "cuda device such as 0 or 0,1, or cpu, or mps; '' chooses")
+    device: str = shared("device", help="CUDA device such as 0 or 0,1, or cpu, or mps; '' chooses")
     multi_scale: bool = flag(False, "vary the image size by half either way")
-    single_cls: bool = flag(False, "treat all classes as one")
+    single_cls: bool = shared("single_cls")
     optimizer: str = flag(
         "SGD",
         "optimizer; auto, the default of graphs without anchors, is AdamW for short runs",
         choices=("auto", "SGD", "Adam", "AdamW"),
     )
     sync_bn: bool = flag(False, "synchronise batch norm over devices (torchrun)")
-    workers: int = flag(8, "loader processes at most; the machine's cores bound it")
-    project: str = flag("runs/train", "folder of runs")
-    name: str = flag("exp", "name of this run; cfg takes the model's name")
-    exist_ok: bool = flag(False, "write into project/name even if it is there")
+    workers: int = shared("workers")
+    project: str = shared("project", "runs/train")
+    name: str = shared("name", help="name of this run; cfg takes the model's name")
+    exist_ok: bool = shared("exist_ok")
     cos_lr: bool = flag(False, "cosine instead of linear decay of the learning rate")
     label_smoothing: float = flag(0.0, "epsilon of label smoothing")
     patience: int = flag(100, "stop after so many epochs without a better fitness; 0 never")
@@ -298,37 +115,33 @@ class TrainConfig:
     close_mosaic: int = flag(
         0, "train the last N epochs without mosaic and mixup; 10 for graphs without anchors"
     )
-    protocol: str = flag(
-        "yolov5",
-        "whose rule mAP is measured by; their figures must not be compared",
-        choices=("yolov5", "yolov8"),
-    )
+    protocol: str = shared("protocol")
     compile: bool = flag(False, "compile the model with torch.compile first")
     verbose: bool = flag(False, "print the per-class table after each epoch")
 
     def __post_init__(self) -> None:
-        _check(self.epochs >= 1, "--epochs", self.epochs, "must be at least 1")
+        require(self.epochs >= 1, "--epochs", self.epochs, "must be at least 1")
         possible = self.batch_size >= 1 or self.batch_size == -1
-        _check(possible, "--batch-size", self.batch_size, "must be 1 or more, or -1")
-        _check(self.imgsz >= 32, "--imgsz", self.imgsz, "must be at least 32 pixels")
-        _check(self.workers >= 0, "--workers", self.workers, "must not be negative")
-        _check(
+        require(possible, "--batch-size", self.batch_size, "must be 1 or more, or -1")
+        require(self.imgsz >= 32, "--imgsz", self.imgsz, "must be at least 32 pixels")
+        require(self.workers >= 0, "--workers", self.workers, "must not be negative")
+        require(
             0 <= self.label_smoothing < 1,
             "--label-smoothing",
             self.label_smoothing,
             "must be in 0..1",
         )
-        _check(
+        require(
             self.patience >= 0,
             "--patience",
             self.patience,
             "must not be negative; 0 never stops early",
         )
-        _check(self.close_mosaic >= 0, "--close-mosaic", self.close_mosaic, "must not be negative")
-        _check(min(self.freeze) >= 0, "--freeze", self.freeze, "takes row numbers, 0 or above")
-        _check(0 <= self.sparsity < math.inf, "--sparsity", self.sparsity, "must be 0 or more")
-        _check(self.seed >= 0, "--seed", self.seed, "must not be negative")
-        _check(
+        require(self.close_mosaic >= 0, "--close-mosaic", self.close_mosaic, "must not be negative")
+        require(min(self.freeze) >= 0, "--freeze", self.freeze, "takes row numbers, 0 or above")
+        require(0 <= self.sparsity < math.inf, "--sparsity", self.sparsity, "must be 0 or more")
+        require(self.seed >= 0, "--seed", self.seed, "must not be negative")
+        require(
             not (self.rect and self.image_weights), "--image-weights", True, "cannot go with --rect"
         )
 
@@ -376,3 +189,55 @@ REFUSED_TRAIN_FLAGS = {
     "--bbox-interval": f"{NOT_HERE}; look at val_batch*.jpg in the run's folder",
     "--artifact-alias": f"{NOT_HERE}; checkpoints are in the run's weights/ folder",
 }
+
+
+def suggestions(defaults: Mapping[str, Any], family: Family, origin: str) -> dict[str, Any]:
+    """What a data set suggests for a family: its `defaults`, with those of the family's own section
+    over them.
+
+    The general `hyp` has gains for anchor graphs, so a family with a section takes `hyp` from there
+    only. Raises UserError if a section is no mapping.
+    """
+    sections = {one.section: defaults.get(one.section) or {} for one in FAMILIES if one.section}
+    for name, section in sections.items():
+        if not isinstance(section, dict):
+            raise UserError(
+                f"{origin}: {name}: {section!r} is no mapping; write e.g. `{name}: {{epochs: 50}}`"
+            )
+    general = {key: value for key, value in defaults.items() if key not in sections}
+    if not family.section:
+        return general
+    special = sections[family.section]
+    general.pop("hyp", None)
+    return {**general, **special}
+
+
+def choose_config(
+    given: Mapping[str, Any], defaults: Mapping[str, Any], family: Family, origin: str
+) -> tuple[TrainConfig, Hyperparameters]:
+    """Flags given, over the data set's suggestions, over what suits the family, over the general
+    defaults.
+
+    origin: where `defaults` is written, for errors.
+    """
+    suggested = suggestions(defaults, family, origin)
+    wanted = suggested.pop("hyp", {})
+    build(TrainConfig, suggested, origin)
+    config = build(TrainConfig, {**family.flags, **suggested, **given})
+    return config, choose_hyp(config.hyp, wanted, f"{origin}: hyp", family)
+
+
+def choose_hyp(file: str, suggested: Any, origin: str, family: Family) -> Hyperparameters:
+    """The hyperparameters of --hyp, or those the data set suggests, either over the family's
+    standard ones.
+    """
+    standard = load_yaml(find_file(family.hyp, "data/hyps"))
+    if file or isinstance(suggested, str):
+        found = find_file(file or suggested, "data/hyps")
+        return Hyperparameters.from_mapping({**standard, **load_yaml(found)}, str(found))
+    if not isinstance(suggested, dict):
+        raise UserError(
+            f"{origin}: {suggested!r} is neither a file nor a mapping; write e.g. `hyp: {{mosaic:"
+            " 0.5}`"
+        )
+    return Hyperparameters.from_mapping({**standard, **suggested}, origin)

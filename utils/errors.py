@@ -13,6 +13,12 @@ class UserError(Exception):
     """
 
 
+def require(condition: bool, name: str, value: object, remedy: str) -> None:
+    """Raise UserError, naming a setting and its value, unless condition holds."""
+    if not condition:
+        raise UserError(f"{name}={value}: {remedy}")
+
+
 def run_main(main: Callable[[list[str] | None], object], argv: list[str] | None = None) -> int:
     """Call main(argv) and return the exit status: main's own int, else 0; 2 for a UserError, 130 or
     143 for signals.

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from utils.boxes import xywh_to_xyxy
 from utils.errors import UserError
+from utils.families import Family
 
 # moves classes apart so that one suppression serves all; float32 and this value as in YOLOv5
 CLASS_OFFSET_PX = 7680.0
@@ -58,20 +59,28 @@ def load_operator() -> None:
 
 def non_max_suppression(
     decoded: Tensor,
+    family: Family,
     settings: NMSSettings | None = None,
     labels: Sequence[Tensor] | None = None,
-    objectness: bool = True,
 ) -> list[Tensor]:
     """Detections of each image.
 
-    decoded: [B, N, 5 + nc] x, y, w, h in pixels, objectness, class probabilities; without
-    objectness [B, N, 4 + nc]. labels: B tensors [m, 5] class, x1, y1, x2, y2 in the same pixels,
-    which join in with score 1 (hybrid labels). Scores are the class probabilities, times objectness
-    where there is one. Returns B tensors [n, 6] float32 x1, y1, x2, y2, score, class, by descending
-    score; boxes of equal score stay in the order of `decoded`.
+    Scores are the class probabilities, times the objectness where there is one.
+
+    Args:
+        decoded: [B, N, 5 + nc] x, y, w, h in pixels, objectness, class probabilities; [B, N,
+            4 + nc] of a family without objectness.
+        family: Of the head that made them.
+        settings: What is kept; the defaults if None.
+        labels: B tensors [m, 5] class, x1, y1, x2, y2 in the same pixels, which join in with score
+            1 (hybrid labels).
+
+    Returns:
+        B tensors [n, 6] float32 x1, y1, x2, y2, score, class, by descending score; boxes of equal
+        score stay in the order of `decoded`.
     """
     settings = settings or NMSSettings()
-    first = 5 if objectness else 4
+    first, objectness = family.box_columns, family.has_objectness
     with torch.no_grad():
         hopeful = (decoded[..., 4] if objectness else decoded[..., 4:].amax(-1)) > settings.conf
         found = []

@@ -8,10 +8,12 @@ only at three doors: the label reader (data/formats/yolo.py), a loss's own grid 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 import torch
+
+from utils.families import Family
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,22 +112,16 @@ class Detections:
 class HeadSpec:
     """All that a loss or a decoder needs to know of a head.
 
-    class_count: number of classes. strides: pixels per cell, a level each. anchors: per level the
-    (width, height) pairs in pixels; () for an anchor-free head. reg_max: bins of a distance to a
-    side in an anchor-free head, else 0.
+    family: of the head. class_count: number of classes. strides: pixels per cell, a level each.
+    anchors: per level the (width, height) pairs in pixels; () for an anchor-free head. reg_max:
+    bins of a distance to a side in an anchor-free head, else 0.
     """
 
+    family: Family
     class_count: int
     strides: tuple[float, ...]
     anchors: tuple[tuple[tuple[float, float], ...], ...] = ()
     reg_max: int = 0
-
-    @property
-    def objectness(self) -> bool:
-        """Whether a prediction has a score for being an object at all, besides those of its
-        classes.
-        """
-        return bool(self.anchors)
 
     @property
     def levels(self) -> int:
@@ -150,6 +146,67 @@ class ClassMetrics:
     ap: float
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ClassCurves:
+    """Curves of the C classes that have labels.
+
+    classes: [C] class numbers, ascending. instances: [C] labels of each. ap: [C, K] average
+    precision at K IoU thresholds. precision_curve, recall_curve, f1_curve: [C, 1000] at IoU .5 over
+    1000 confidences in 0..1. pr_curve: [C, 1000] precision over recall 0..1. best: the number of
+    the confidence at which the smoothed mean F1 is highest.
+    """
+
+    classes: np.ndarray
+    instances: np.ndarray
+    ap: np.ndarray
+    precision_curve: np.ndarray
+    recall_curve: np.ndarray
+    f1_curve: np.ndarray
+    pr_curve: np.ndarray
+    best: int = 0
+
+    @classmethod
+    def empty(cls) -> ClassCurves:
+        """The curves of no class at all."""
+        none, no_curve = np.zeros(0, dtype=int), np.zeros((0, 1000))
+        return cls(none, none, np.zeros((0, 10)), no_curve, no_curve, no_curve, no_curve)
+
+    @property
+    def mean_ap(self) -> np.ndarray:
+        """[C] average precision of each class, the mean over the IoU thresholds."""
+        return np.asarray(self.ap.mean(1))
+
+    @property
+    def precision(self) -> np.ndarray:
+        """[C] precision at the best confidence, as recall and f1."""
+        return np.asarray(self.precision_curve[:, self.best])
+
+    @property
+    def recall(self) -> np.ndarray:
+        return np.asarray(self.recall_curve[:, self.best])
+
+    @property
+    def f1(self) -> np.ndarray:
+        return np.asarray(self.f1_curve[:, self.best])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EvaluationDetails:
+    """What charts and Python callers read of an evaluation besides its scores.
+
+    curves: of the classes that have labels. confusion: [nc + 1, nc + 1] counts, row predicted,
+    column labelled, background last. class_ap: [nc] AP at IoU .5:.95; a class without labels has
+    the mean of the others. input_shape: (batch, channels, height, width) of the last batch.
+    save_dir: folder of charts and files, None if nothing was written.
+    """
+
+    curves: ClassCurves = field(default_factory=ClassCurves.empty)
+    confusion: np.ndarray = field(default_factory=lambda: np.zeros((1, 1)))
+    class_ap: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    input_shape: tuple[int, ...] = (0, 3, 0, 0)
+    save_dir: Path | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Metrics:
     """The result of one evaluation.
@@ -158,7 +215,8 @@ class Metrics:
     the rule named in protocol, see engine.evaluation.metrics. ap_small/medium/large: COCO's
     protocol by area, NaN if there is no such object. classes: a row per class with labels. losses:
     validation, the loss's own terms. speed_ms: milliseconds per image, keys preprocess,
-    inference, nms. coco: every figure of COCO's protocol, e.g. coco["AP"].
+    inference, nms. coco: every figure of COCO's protocol, e.g. coco["AP"]. details: curves and
+    other arrays, which two results are not compared by.
     """
 
     images: int
@@ -171,10 +229,10 @@ class Metrics:
     ap_small: float = float("nan")
     ap_medium: float = float("nan")
     ap_large: float = float("nan")
-    losses: tuple[float, ...] = (0.0, 0.0, 0.0)
+    losses: tuple[float, ...] = ()
     speed_ms: dict[str, float] = field(default_factory=dict)
     coco: dict[str, float] = field(default_factory=dict)
-    extra: dict[str, Any] = field(default_factory=dict)
+    details: EvaluationDetails = field(default_factory=EvaluationDetails, compare=False, repr=False)
     protocol: str = "yolov5"
 
     @property

@@ -1,1 +1,1 @@
-"""What a study shows: verdicts in words, tables, charts and one HTML page."""
+"""A study's report: verdicts in words, tables, charts, and one HTML page with all of them."""

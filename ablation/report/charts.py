@@ -1,51 +1,36 @@
-"""Charts of a study as SVG text for a page: forest plot, benefit against latency, learning curves.
+"""A study's charts as SVG: forest plot, benefit against latency, learning curves.
 
-Each is drawn twice, for a wide window and for a phone, since text does not get smaller with a
-image there. Colours are variables of the page's style, so that they follow its light or dark
-theme, and verdicts differ in shape as well. Text stays text: the browser has fonts for all scripts.
-The same study gives the same bytes.
+Each is drawn in two formats, for a window and for a phone: a phone would shrink the text of a wide
+chart. Verdicts differ in shape as well as in colour.
 """
 
 from __future__ import annotations
 
-import io
 import math
-import re
-import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ablation.report.drawing import (
+    COLORS,
+    FONT_SIZE,
+    as_svg,
+    new_axes,
+    new_chart,
+    style_panel,
+)
 from ablation.report.summary import Line, compared, is_control
 from ablation.study import PLAIN
 from utils.tables import shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
     from ablation.statistics.verdicts import ArmVerdict
 
-WIDE, NARROW = 9.2, 4.4  # inches; 72 units of an SVG each
-COLORS = {
-    "ink": "#010101",
-    "muted": "#020202",
-    "grid": "#030303",
-    "paper": "#040404",
-    "helps": "#050505",
-    "hurts": "#060606",
-    "none": "#070707",
-    "band": "#080808",
-    "curve": "#090909",
-}
 MARKERS = {"helps": ("helps", "^"), "hurts": ("hurts", "v"), "no evidence": ("none", "o")}
-SHOWN_FROM = 0.6
-SETTINGS: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "text.parse_math": False,
-    "axes.unicode_minus": True,
-}
+SHOWN_FROM = 0.6  # of the best score, where the axis of the learning curves begins
 
 
 def style_of(verdict: ArmVerdict | None) -> tuple[str, str]:
@@ -55,12 +40,18 @@ def style_of(verdict: ArmVerdict | None) -> tuple[str, str]:
 
 
 def forest(lines: Sequence[Line], delta: float, is_narrow: bool) -> str:
-    """Difference of each arm with its simultaneous interval, in mAP points; "" if no arm was
-    compared.
+    """Each arm's difference with its simultaneous interval, in points.
 
-    The shaded band reaches as far to either side of 0 as the interval of A/A, which differs from
-    the plain graph in nothing, does from its middle; the dashed lines are the smallest difference
-    of interest, a share of 1.
+    The shaded band shows what noise alone does. It extends to either side of 0 by half the interval
+    of A/A, which is the baseline under other seeds. The dashed lines are at +-delta.
+
+    Args:
+        lines: of the report.
+        delta: smallest difference of interest, in 0..1.
+        is_narrow: whether it is for a phone.
+
+    Returns:
+        SVG, or "" if no arm was compared.
     """
     arms = compared(lines)
     if not arms:
@@ -75,12 +66,13 @@ def forest(lines: Sequence[Line], delta: float, is_narrow: bool) -> str:
         axes.axvline(
             100 * side, color=COLORS["muted"], linewidth=0.9, linestyle=(0, (4, 3)), zorder=1
         )
+    # Places on the y axis count from below, and the first arm is to be at the top.
     for place, (_, verdict) in enumerate(arms):
         draw_interval(axes, verdict, len(arms) - 1 - place)
     width = 20 if is_narrow else 46
     axes.set_yticks(range(len(arms)), [label(line, width) for line, _ in reversed(arms)])
     axes.set_ylim(-0.6, len(arms) - 0.4)
-    axes.set_xlabel("mAP50-95 less the plain graph's, points")
+    axes.set_xlabel("mAP50-95 minus the baseline's, points")
     return as_svg(figure, f"forest {is_narrow}")
 
 
@@ -90,7 +82,7 @@ def limits(verdict: ArmVerdict) -> tuple[float, float]:
 
 
 def draw_interval(axes: Axes, verdict: ArmVerdict, height: float) -> None:
-    """An arm's difference and its interval, if it has one."""
+    """Draw an arm's difference at a height of the y axis, and its interval, if it has one."""
     color, marker = style_of(verdict)
     low, high = limits(verdict)
     if math.isfinite(low + high):
@@ -102,20 +94,27 @@ def draw_interval(axes: Axes, verdict: ArmVerdict, height: float) -> None:
             solid_capstyle="round",
             zorder=2,
         )
-    axes.plot([100 * verdict.difference], [height], color=color, marker=marker, markersize=7,
-              markeredgecolor=COLORS["paper"], zorder=3)  # fmt: skip
+    axes.plot(
+        [100 * verdict.difference],
+        [height],
+        color=color,
+        marker=marker,
+        markersize=7,
+        markeredgecolor=COLORS["paper"],
+        zorder=3,
+    )
 
 
 def label(line: Line, width: int) -> str:
+    """An arm's number and name, cut to a width in characters."""
     return shorten(f"{line.number}  {' '.join(line.name.split())}", width)
 
 
 def cost_benefit(lines: Sequence[Line], is_narrow: bool) -> str:
-    """Difference in points against latency by the plain graph's, arms by their number; "" if no
-    latency is known.
+    """Each arm's difference in points against its latency, divided by the baseline's.
 
-    Dominated arms are grey: another is as quick and scores as much, and is better in one of the
-    two.
+    Arms are discs with their numbers. Dominated ones are grey: another arm is as quick and as good,
+    and better in one of the two. "" if no latency is known.
     """
     arms = [
         (line, verdict, line.costs.latency_ratio)
@@ -131,80 +130,114 @@ def cost_benefit(lines: Sequence[Line], is_narrow: bool) -> str:
     axes.axvline(1, color=COLORS["muted"], linewidth=0.9)
     axes.plot([1], [0], color=COLORS["ink"], marker="s", markersize=8, zorder=4)
     axes.annotate(
-        "plain", (1, 0), xytext=(-7, -12), textcoords="offset points", ha="right", fontsize=8.5
+        PLAIN, (1, 0), xytext=(-7, -12), textcoords="offset points", ha="right", fontsize=FONT_SIZE
     )
+    # The dominated arms are drawn first, so that they never cover the others.
     for line, verdict, ratio in sorted(arms, key=lambda arm: not arm[0].is_dominated):
         draw_point(axes, line, verdict, ratio)
     axes.margins(0.12)
-    axes.set_xlabel("latency, × the plain graph's")
-    axes.set_ylabel("mAP50-95 less the plain graph's, points")
+    axes.set_xlabel("latency, × the baseline's")
+    axes.set_ylabel("mAP50-95 minus the baseline's, points")
     return as_svg(figure, f"cost {is_narrow}")
 
 
 def draw_point(axes: Axes, line: Line, verdict: ArmVerdict, x: float) -> None:
-    """An arm as its number in a disc at latency x, with its interval."""
-    color, y, faded = style_of(verdict)[0], 100 * verdict.difference, line.is_dominated
+    """Draw an arm as its number in a disc at latency x, with its interval."""
+    y, is_faded = 100 * verdict.difference, line.is_dominated
+    color = COLORS["grid"] if is_faded else style_of(verdict)[0]
     low, high = limits(verdict)
     if math.isfinite(low + high):
-        axes.plot(
-            [x, x], [low, high], color=COLORS["grid"] if faded else color, linewidth=1.5, zorder=2
-        )
-    axes.plot([x], [y], marker="o", markersize=14, color=COLORS["grid"] if faded else color,
-              markeredgecolor=COLORS["paper"], zorder=3 if faded else 5)  # fmt: skip
-    axes.annotate(str(line.number), (x, y), ha="center", va="center", fontsize=8,
-                  color=COLORS["muted"] if faded else COLORS["paper"], zorder=6)  # fmt: skip
+        axes.plot([x, x], [low, high], color=color, linewidth=1.5, zorder=2)
+    axes.plot(
+        [x],
+        [y],
+        marker="o",
+        markersize=14,
+        color=color,
+        markeredgecolor=COLORS["paper"],
+        zorder=3 if is_faded else 5,
+    )
+    axes.annotate(
+        str(line.number),
+        (x, y),
+        ha="center",
+        va="center",
+        fontsize=8,
+        color=COLORS["muted"] if is_faded else COLORS["paper"],
+        zorder=6,
+    )
 
 
 def learning(curves: Mapping[str, np.ndarray], lines: Sequence[Line], is_narrow: bool) -> str:
-    """A panel for each arm: its curve over the plain graph's (grey, dashed), means and lowest to
-    highest seed.
+    """A panel for each arm with its learning curve over the baseline's, which is grey and dashed.
 
-    curves: arm -> [seeds, epochs] of mAP50-95 as shares. "" if there is none. The axis begins at
-    SHOWN_FROM of the best value where most of the curves is above it, since the differences of
-    interest are small and late.
+    Args:
+        curves: mAP50-95 in 0..1 [seeds, epochs] by arm.
+        lines: of the report.
+        is_narrow: whether it is for a phone.
+
+    Returns:
+        SVG, or "" if there are no curves.
     """
-    from matplotlib.ticker import MaxNLocator
-
     plain = curves.get(PLAIN, np.zeros((0, 0)))
     arms = [line for line in lines if line.name != PLAIN and curves.get(line.name, plain[:0]).size]
     if not arms and not plain.size:
         return ""
     across = min(2 if is_narrow else 4, max(len(arms), 1))
     down = -(-max(len(arms), 1) // across)
-    figure = new_figure(is_narrow, 0.6 + 1.75 * down)
+    figure = new_chart(is_narrow, 0.6 + 1.75 * down)
     panels = list(figure.subplots(down, across, sharex=True, sharey=True, squeeze=False).flat)
     for panel in panels:
-        style(panel, "both")
+        style_panel(panel, "both")
         panel.axis("off")
     shown: list[Line | None] = [*arms] or [None]
     for panel, line in zip(panels, shown, strict=False):
-        panel.axis("on")
-        draw_curve(panel, plain, COLORS["muted"], "--")
-        if line is not None:
-            is_decided = line.verdict is not None and line.verdict.verdict in ("helps", "hurts")
-            draw_curve(
-                panel,
-                curves[line.name],
-                style_of(line.verdict)[0] if is_decided else COLORS["curve"],
-            )
-        text = label(line, 20) if line else PLAIN
-        panel.set_title(text, fontsize=8.5, loc="left", color=COLORS["ink"])
-        panel.tick_params(labelbottom=True)
-        panel.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-    scores = np.concatenate([values.ravel() for values in curves.values()])
-    best = float(scores.max())
-    if best > 0:
-        is_long = (
-            float(np.median(scores)) > best * SHOWN_FROM
-        )  # else most of the curves is their steep beginning
-        panels[0].set_ylim(100 * best * SHOWN_FROM if is_long else 0, 100 * best * 1.02)
-    figure.supxlabel("epoch", fontsize=8.5, color=COLORS["ink"])
-    figure.supylabel("mAP50-95, %", fontsize=8.5, color=COLORS["ink"])
+        draw_panel(panel, line, curves, plain)
+    set_score_limits(panels[0], np.concatenate([values.ravel() for values in curves.values()]))
+    figure.supxlabel("epoch", fontsize=FONT_SIZE, color=COLORS["ink"])
+    figure.supylabel("mAP50-95, %", fontsize=FONT_SIZE, color=COLORS["ink"])
     return as_svg(figure, f"curves {is_narrow}")
 
 
+def draw_panel(
+    panel: Axes, line: Line | None, curves: Mapping[str, np.ndarray], plain: np.ndarray
+) -> None:
+    """Draw one panel of the learning curves.
+
+    Args:
+        panel: where to draw.
+        line: the arm; None for the baseline alone.
+        curves: [seeds, epochs] by arm.
+        plain: the baseline's [seeds, epochs].
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    panel.axis("on")
+    draw_curve(panel, plain, COLORS["muted"], "--")
+    if line is not None:
+        is_decided = line.verdict is not None and line.verdict.verdict in ("helps", "hurts")
+        color = style_of(line.verdict)[0] if is_decided else COLORS["curve"]
+        draw_curve(panel, curves[line.name], color)
+    text = label(line, 20) if line else PLAIN
+    panel.set_title(text, fontsize=FONT_SIZE, loc="left", color=COLORS["ink"])
+    panel.tick_params(labelbottom=True)
+    panel.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+
+
+def set_score_limits(panel: Axes, scores: np.ndarray) -> None:
+    """Let the axis begin at SHOWN_FROM of the best score, or at 0 for curves that are mostly below.
+
+    The differences of interest are small and late, so most of a long curve is near its end's
+    height. A short one is mostly its steep beginning, which would be cut off.
+    """
+    best = float(scores.max())
+    if best > 0:
+        is_long = float(np.median(scores)) > best * SHOWN_FROM
+        panel.set_ylim(100 * best * SHOWN_FROM if is_long else 0, 100 * best * 1.02)
+
+
 def draw_curve(axes: Axes, values: np.ndarray, color: str, dash: str = "-") -> None:
-    """Mean over seeds [seeds, epochs], and a band from the lowest to the highest."""
+    """Draw the mean over seeds [seeds, epochs], and a band from the lowest to the highest."""
     if not values.size:
         return
     epochs = np.arange(1, values.shape[1] + 1)
@@ -221,75 +254,3 @@ def draw_curve(axes: Axes, values: np.ndarray, color: str, dash: str = "-") -> N
         linestyle=dash,
         marker="o" if is_point else "",
     )
-
-
-def new_figure(is_narrow: bool, height: float) -> Figure:
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
-    width = NARROW if is_narrow else WIDE
-    return Figure(
-        figsize=(width, height), dpi=72, layout=ConstrainedLayoutEngine(w_pad=0.04, h_pad=0.04)
-    )
-
-
-def new_axes(is_narrow: bool, height: float, grid: str = "x") -> tuple[Figure, Axes]:
-    figure = new_figure(is_narrow, height)
-    return figure, style(figure.add_subplot(), grid)
-
-
-def style(axes: Axes, grid: Any) -> Axes:
-    """No box, a light grid behind the data."""
-    axes.tick_params(labelsize=8.5, colors=COLORS["ink"], length=0)
-    for text in (axes.xaxis.label, axes.yaxis.label):
-        text.set(fontsize=8.5, color=COLORS["ink"])
-    for side in ("top", "right", "left", "bottom"):
-        axes.spines[side].set_visible(False)
-    axes.set_axisbelow(True)
-    axes.grid(True, axis=grid, color=COLORS["grid"], linewidth=0.7)
-    axes.patch.set_visible(False)
-    return axes
-
-
-def as_svg(figure: Figure, salt: str) -> str:
-    """The figure as an <svg> for a page: the same bytes each time, the page's colours, ids that
-    occur once.
-    """
-    import matplotlib
-    from matplotlib.text import Text
-
-    for text in figure.findobj(Text):
-        if text.get_color() == "black":
-            text.set_color(COLORS["ink"])
-    buffer = io.StringIO()
-    with matplotlib.rc_context({**SETTINGS, "svg.hashsalt": salt}), warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", "Glyph .* missing from font"
-        )  # they are only measured here
-        for text in figure.findobj(Text):
-            text.set_parse_math(False)
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    return tidy(buffer.getvalue(), salt.replace(" ", "-").lower())
-
-
-def tidy(svg: str, prefix: str) -> str:
-    """matplotlib's file without what a page has already, or must not have: document head, metadata,
-    fonts, ids.
-    """
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r" *<metadata>.*?</metadata>\n", "", svg, flags=re.DOTALL)
-    svg = re.sub(r' *<style type="text/css">[^<]*</style>\n', "", svg, count=1)
-    svg = re.sub(r' (width|height)="[\d.]+pt"', "", svg, count=2)
-    svg = re.sub(r'(<text style="[^"]*?)font-family: [^;"]*;? ?', r"\1", svg)
-    svg = re.sub(r'(<[a-zA-Z]+ id=")', rf"\1{prefix}-", svg)
-    svg = re.sub(r'(<[^<>]*(?:href="#|url\(#))', rf"\1{prefix}-", svg)
-    svg = re.sub(r'<path (?:id="[^"]*" )?d="[^"]*"', lambda found: shorten_numbers(found[0]), svg)
-    for name, color in COLORS.items():
-        svg = re.sub(rf'(<[^<>]*style="[^"<>]*){color}', rf"\1var(--{name})", svg)
-        svg = re.sub(rf'(<[^<>]*style="[^"<>]*){color}', rf"\1var(--{name})", svg)
-    return svg.strip()
-
-
-def shorten_numbers(path: str) -> str:
-    """Two decimals are a hundredth of a pixel."""
-    return re.sub(r"(\d\.\d\d)\d+", r"\1", path)

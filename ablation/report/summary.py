@@ -1,8 +1,8 @@
-"""A study's cells as the figures of its report: paired differences, learning curves, time to a
-target, dominated arms.
+"""A study's cells as the figures of its report.
 
-From: CellResult and ArmVerdict, the scores as shares of 1. To: charts.py, html.py and write.py,
-which only draw and write; nothing is decided here that ablation/statistics has decided already.
+These are paired differences, learning curves, the time to a target score, and dominated arms.
+charts.py, html.py and write.py only draw and write them. Verdicts come from ablation/statistics.
+Scores are in 0..1.
 """
 
 from __future__ import annotations
@@ -11,25 +11,25 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ablation.study import AA, PLAIN
 
 if TYPE_CHECKING:
+    from ablation.results import CellResult, Costs, StudyResult
     from ablation.statistics.verdicts import ArmVerdict
-    from ablation.study import CellResult, Costs, StudyResult
 
 SCORE = "metrics/mAP_0.5:0.95"  # column of results.csv
 SIZES = {"ap_small": "small", "ap_medium": "medium", "ap_large": "large"}
 PARTS = ("loader", "forward", "backward", "optimizer")  # of an iteration, in timing.json
-Cells = Mapping[int, "CellResult"]  # of one arm, by seed
+Cells = Mapping[int, "CellResult"]  # the cells of one arm, by seed
 
 
 @dataclass(frozen=True)
 class Difference:
-    """An arm less the plain graph: mean over n pairs of seeds, standard error (nan for one pair)."""
+    """Arm minus baseline: mean over pairs of seeds, and its standard error (nan for one pair)."""
 
     mean: float
     error: float
@@ -37,14 +37,19 @@ class Difference:
 
     @property
     def stands_out(self) -> bool:
-        """Whether it is more than twice its standard error: worth a look, not a verdict."""
+        """Whether it exceeds twice its standard error: worth a look, but not a verdict."""
         return self.pairs >= 3 and abs(self.mean) > 2 * self.error
 
 
 @dataclass(frozen=True)
 class Reached:
-    """How soon an arm's curve came to a score: seeds that did, of how many, medians of their epochs
-    and seconds.
+    """How soon an arm's curves came to a score.
+
+    Attributes:
+        seeds: how many did.
+        of: how many seeds there are.
+        epochs: median of those that did; None if none did.
+        seconds: the same in seconds of training.
     """
 
     seeds: int
@@ -55,8 +60,20 @@ class Reached:
 
 @dataclass(frozen=True)
 class Line:
-    """An arm as a line of the report. score, score50: means over seeds. verdict: None for the plain
-    graph, or if no cell could be compared."""
+    """An arm as a line of the report.
+
+    Attributes:
+        number: in the charts.
+        name: of the arm.
+        seeds: finished cells.
+        score: mAP50-95, mean over seeds; nan without any.
+        score50: mAP50, likewise.
+        verdict: None for the baseline, and if no cell could be compared.
+        costs: None where they are not known.
+        is_dominated: whether another arm is as quick and as good, and better in one of the two.
+        reached: how soon its curves came to the baseline's final score.
+        failed: cells that failed.
+    """
 
     number: int
     name: str
@@ -67,11 +84,11 @@ class Line:
     costs: Costs | None
     is_dominated: bool
     reached: Reached
-    failed: int = 0  # cells
+    failed: int = 0
 
 
 def is_control(name: str) -> bool:
-    """Whether an arm is the plain graph under other seeds."""
+    """Whether an arm is the baseline under other seeds."""
     return name.split()[0] == AA
 
 
@@ -84,12 +101,12 @@ def by_arm(cells: Iterable[CellResult]) -> dict[str, dict[int, CellResult]]:
 
 
 def pairs(own: Cells, plain: Cells) -> list[tuple[CellResult, CellResult]]:
-    """Cells of an arm beside the plain graph's of the same block."""
+    """An arm's cells with the baseline's cells that they are compared with."""
     return [(own[seed], plain[seed]) for seed in sorted(set(own) & set(plain))]
 
 
-def difference(values: Iterable[tuple[float | None, float | None]]) -> Difference | None:
-    """Mean of first less second, pairs with an unknown value left out; None if there is none."""
+def mean_difference(values: Iterable[tuple[float | None, float | None]]) -> Difference | None:
+    """Mean of first minus second over pairs of known values; None if there are none."""
     gaps = [a - b for a, b in values if a is not None and b is not None and math.isfinite(a - b)]
     if not gaps:
         return None
@@ -98,71 +115,62 @@ def difference(values: Iterable[tuple[float | None, float | None]]) -> Differenc
 
 
 def by_size(own: Cells, plain: Cells) -> dict[str, Difference]:
-    """AP difference for small, medium and large objects, as far as there are any."""
+    """AP difference for small, medium and large objects, where a split has such objects."""
     found = {
-        name: difference((a.metrics.get(key), b.metrics.get(key)) for a, b in pairs(own, plain))
+        name: mean_difference((a.metric(key), b.metric(key)) for a, b in pairs(own, plain))
         for key, name in SIZES.items()
     }
     return {name: value for name, value in found.items() if value is not None}
 
 
 def by_class(own: Cells, plain: Cells) -> dict[str, Difference]:
-    """AP difference of each class that has labels, by name; of equal names the later ones with
-    their number.
+    """AP difference of each class with labels, by name.
+
+    Classes may share a name. Then all but the first get their number too.
     """
-    both = [(class_scores(a), class_scores(b)) for a, b in pairs(own, plain)]
+    both = [(a.class_scores(), b.class_scores()) for a, b in pairs(own, plain)]
     keys = dict.fromkeys(key for scores, _ in both for key in scores)
     seen: dict[str, Difference] = {}
     for number, name in keys:
-        found = difference((a.get((number, name)), b.get((number, name))) for a, b in both)
+        found = mean_difference((a.get((number, name)), b.get((number, name))) for a, b in both)
         if found is not None:
             seen[f"{name} ({number})" if name in seen else name] = found
     return seen
 
 
-def class_scores(cell: CellResult) -> dict[tuple[int, str], float]:
-    return {
-        (row["class_id"], str(row["name"])): row["ap"] for row in cell.metrics.get("classes") or ()
-    }
-
-
 def column(cell: CellResult, name: str) -> np.ndarray:
-    """[epochs] of a column of results.csv; empty if it is not there."""
+    """A column of results.csv [epochs], empty if there is no such column."""
     return np.array([row[name] for row in cell.curve if name in row], dtype=float)
 
 
 def curves(cells: Cells, name: str = SCORE) -> np.ndarray:
-    """[seeds, epochs] of a column, as far as all seeds have come."""
+    """A column of all cells [seeds, epochs], cut to the shortest of them."""
     found = [values for cell in cells.values() if len(values := column(cell, name))]
     length = min(map(len, found), default=0)
     return np.stack([values[:length] for values in found]) if found else np.zeros((0, 0))
 
 
 def seconds_of(cell: CellResult) -> float | None:
-    """What training took, without validation: timing.json's seconds a image, for all epochs'
-    images.
-
-    timing.json is about the process that ended the run, which after an interruption did not see all
-    epochs.
-    """
+    """Seconds of training without validation, or None if nothing was timed."""
+    # After an interruption timing.json knows the last process only, so its seconds an image are
+    # taken for all epochs.
     per_epoch = seconds_an_epoch(cell)
     return None if per_epoch is None else per_epoch * len(cell.curve)
 
 
 def seconds_an_epoch(cell: CellResult) -> float | None:
-    """Seconds of training in an epoch; None if nothing was timed, as when only the scoring was left
-    to do.
+    """Seconds of training in an epoch.
+
+    None if nothing was timed, as when the last process had only the scores left to compute.
     """
-    timed, per_image = (
-        cell.timing.get("images", 0),
-        [cell.timing.get(part, 0.0) for part in PARTS],
-    )
-    images = cell.metrics.get("train_images") or timed / max(len(cell.curve), 1)
+    timed = cell.timing.get("images", 0)
+    per_image = [cell.timing.get(part, 0.0) for part in PARTS]
+    images = cell.metric("train_images") or timed / max(len(cell.curve), 1)
     return sum(per_image) * images if timed and images else None
 
 
 def reach(cells: Cells, target: float) -> Reached:
-    """How soon the curves of an arm's seeds came to the target."""
+    """How soon the curves of an arm's seeds came to the target, in 0..1."""
     epochs, seconds = [], []
     for cell in cells.values():
         above = np.flatnonzero(column(cell, SCORE) >= target)
@@ -176,14 +184,15 @@ def reach(cells: Cells, target: float) -> Reached:
 
 
 def find_target(study: StudyResult) -> float:
-    """The score that time is measured to: mean of the plain graph's last epochs; nan without any."""
+    """The score for `reach`: mean of the baseline's last epochs, nan without any."""
     last = curves(by_arm(study.cells).get(PLAIN, {}))
     return float(last[:, -1].mean()) if last.size else math.nan
 
 
 def find_dominated(points: Mapping[str, tuple[float, float]]) -> set[str]:
-    """Names to which another is preferable in one respect and not worse in the other. points:
-    (cost, benefit).
+    """Names of the points (cost, benefit) to which another is preferable.
+
+    It must be better in one respect, and not worse in the other.
     """
     return {
         name
@@ -193,17 +202,10 @@ def find_dominated(points: Mapping[str, tuple[float, float]]) -> set[str]:
 
 
 def make_lines(study: StudyResult) -> list[Line]:
-    """The study's arms: the plain graph, then the best difference first, arms without any last."""
+    """The study's arms: the baseline, then the best difference first, then arms without any."""
     cells, target = by_arm(study.cells), find_target(study)
     verdicts = {verdict.arm: verdict for verdict in study.verdicts}
-    ratios = {
-        name: costs.latency_ratio
-        for name, costs in study.costs.items()
-        if costs.latency_ratio is not None
-    }
-    points = {name: (ratios[name], verdict.difference) for name, verdict in verdicts.items()
-              if name in ratios and math.isfinite(verdict.difference) and not is_control(name)}  # fmt: skip
-    dominated = find_dominated({PLAIN: (1.0, 0.0), **points}) - {PLAIN}
+    dominated = _dominated_arms(study, verdicts)
 
     def place(name: str) -> tuple[int, float]:
         if name == PLAIN:
@@ -230,14 +232,26 @@ def make_lines(study: StudyResult) -> list[Line]:
     ]
 
 
+def _dominated_arms(study: StudyResult, verdicts: Mapping[str, ArmVerdict]) -> set[str]:
+    """The dominated arms. The baseline may dominate, a lucky control may not."""
+    points = {PLAIN: (1.0, 0.0)}
+    for name, verdict in verdicts.items():
+        ratio = study.costs[name].latency_ratio if name in study.costs else None
+        if ratio is not None and math.isfinite(verdict.difference) and not is_control(name):
+            points[name] = (ratio, verdict.difference)
+    return find_dominated(points) - {PLAIN}
+
+
 def mean_of(cells: Cells, key: str) -> float:
-    """Mean of a score of metrics.json over seeds; nan without any."""
-    values: list[Any] = [cell.metrics.get(key) for cell in cells.values()]
-    known = [float(value) for value in values if value is not None]
+    """Mean of a score of metrics.json over seeds, nan without any."""
+    known = [value for cell in cells.values() if (value := cell.metric(key)) is not None]
     return statistics.fmean(known) if known else math.nan
 
 
 def compared(lines: Sequence[Line]) -> list[tuple[Line, ArmVerdict]]:
-    """Those that have a difference from the plain graph, with what is known of it."""
-    return [(line, line.verdict) for line in lines
-            if line.verdict is not None and math.isfinite(line.verdict.difference)]  # fmt: skip
+    """The lines that have a difference from the baseline, with their verdicts."""
+    return [
+        (line, line.verdict)
+        for line in lines
+        if line.verdict is not None and math.isfinite(line.verdict.difference)
+    ]

@@ -1,5 +1,4 @@
-"""What a study leaves: report.html for people, table.md and table.tex for papers, cells.csv for
-programs.
+"""Write a study's report: report.html for people, tables for papers, cells.csv for programs.
 
 The same StudyResult gives the same bytes, so that a study that was interrupted can be compared with
 one that was not.
@@ -15,7 +14,7 @@ from ablation.report.summary import make_lines
 from utils.files import atomic_write, make_folder
 
 if TYPE_CHECKING:
-    from ablation.study import StudyResult
+    from ablation.results import StudyResult
 
 FILES = ("report.html", "table.md", "table.tex", "cells.csv")
 
@@ -28,8 +27,8 @@ def write_report(study: StudyResult, folder: Path) -> None:
     lines = make_lines(study)
     contents = (
         html.render(study, lines),
-        tables.markdown(lines),
-        tables.latex(lines),
+        tables.markdown_table(lines),
+        tables.latex_table(lines),
         tables.cells_csv(study),
     )
     make_folder(Path(folder))

@@ -1,1 +1,1 @@
-"""What may be said of two sets of scores: intervals, verdicts, and how many seeds they need."""
+"""What two sets of scores allow to conclude: intervals, verdicts, and how many seeds they need."""

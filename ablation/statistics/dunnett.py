@@ -1,10 +1,11 @@
-"""Many arms against one baseline: their contrasts and errors, the distribution of the largest |t|,
-and power.
+"""Many arms against one baseline: contrasts, errors, the distribution of the largest |t|, power.
 
 C. W. Dunnett, "A multiple comparison procedure for comparing several treatments with a control",
-JASA 50 (1955): the contrasts of k arms share the baseline, so any two of them are correlated by
-1/2. Given the baseline z and the estimated scale u they are independent, which leaves a sum over
-the nodes of z and of u.
+JASA 50 (1955). The contrasts of k arms share the baseline, so any two of them have correlation 1/2,
+and the probability that all stay below a limit is an integral over k dimensions. But for a given
+baseline z and estimated scale u the contrasts are independent, and the inner integral is the k-th
+power of one normal probability. That leaves two dimensions, z and u, in which quadrature with a few
+nodes is exact enough.
 """
 
 from __future__ import annotations
@@ -17,15 +18,15 @@ import numpy as np
 import torch
 
 Array = np.ndarray
-NODES = 64  # for z and for u; seven digits of a critical value
-# an arm's own variance is believed as far as df / (df + PRIOR_DF) where it exceeds the pooled one
+NODES = 64  # for z and for u; they give seven digits of a critical value
+# Where an arm's own variance exceeds the pooled one, the excess counts by df / (df + PRIOR_DF).
 PRIOR_DF = 4
-POOLED_ARMS = (
-    8  # more arms than these add nothing to the degrees of freedom: their noise may differ
-)
+# More arms than these add nothing to the degrees of freedom, because their noise may differ.
+POOLED_ARMS = 8
 
 
 def normal_cdf(x: Array) -> Array:
+    """Standard normal distribution function, of any shape."""
     return torch.special.ndtr(torch.from_numpy(np.ascontiguousarray(x, dtype=np.float64))).numpy()
 
 
@@ -38,13 +39,17 @@ def _baseline_nodes() -> tuple[Array, Array]:
 
 @functools.lru_cache(maxsize=4096)
 def scale_nodes(df: float) -> tuple[Array, Array]:
-    """Nodes and weights of sqrt(chi2(df) / df), an estimated standard deviation whose true value is
-    1.
+    """Nodes and weights of sqrt(chi2(df) / df).
+
+    That is the distribution of an estimated standard deviation whose true value is 1.
     """
+    # Its density is smooth but has no standard quadrature, so Legendre nodes cover the range that
+    # has all of its weight: the standard deviation is about 1 / sqrt(2 df).
     spread = 1 / math.sqrt(2 * df)
     low, high = max(0.0, 1 - 7 * spread), 1 + 8 * spread
     x, weights = np.polynomial.legendre.leggauss(NODES)
     u = low + (high - low) * (x + 1) / 2
+    # The density under- or overflows for large df, so its logarithm is shifted before exp().
     log_density = (df - 1) * np.log(u) - df * u * u / 2
     weights = weights * np.exp(log_density - log_density.max())
     return u, weights / weights.sum()
@@ -52,23 +57,32 @@ def scale_nodes(df: float) -> tuple[Array, Array]:
 
 @functools.lru_cache(maxsize=4096)
 def adjusted_p(t: float, arms: int, df: float) -> float:
-    """P(largest |t| of so many arms without any difference >= t): Dunnett's two-sided p-value, both
-    tails.
+    """Dunnett's two-sided p-value.
+
+    Args:
+        t: observed statistic of an arm.
+        arms: how many arms are compared with the baseline.
+        df: degrees of freedom of the error.
+
+    Returns:
+        Probability that the largest |t| of arms without any difference is at least |t|.
     """
     z, z_weights = _baseline_nodes()
     u, u_weights = scale_nodes(df)
-    shared, limit = (
-        z[:, None],
-        math.sqrt(2) * abs(t) * u,
-    )  # (arm - baseline) / sqrt(2), the baseline being z
+    # t is (arm - baseline) / sqrt(2) / u, so |t| is reached where the arm differs from z by limit.
+    shared, limit = z[:, None], math.sqrt(2) * abs(t) * u
     inside = normal_cdf(limit + shared) - normal_cdf(shared - limit)
     return float(1 - z_weights @ inside**arms @ u_weights)
 
 
 @functools.lru_cache(maxsize=4096)
 def critical_value(arms: int, df: float, level: float = 0.95) -> float:
-    """The t that the largest of so many arms without any difference reaches with probability 1 -
-    level.
+    """The |t| that the largest of arms without any difference reaches with probability 1 - level.
+
+    Args:
+        arms: how many arms are compared with the baseline.
+        df: degrees of freedom of the error.
+        level: of confidence.
     """
     low, high = 0.0, 2.0
     while adjusted_p(high, arms, df) > 1 - level:
@@ -83,11 +97,16 @@ def critical_value(arms: int, df: float, level: float = 0.95) -> float:
 
 
 def expected_power(effect: float, limit: float, df: float, known_df: float) -> float:
-    """Probability that t exceeds limit, where effect is the true difference over its *estimated*
-    standard error.
+    """Probability that t exceeds a limit.
 
-    df: of the error in t. known_df: of the estimate in effect, over whose uncertainty the power is
-    averaged, since an error that happened to come out small promises too much.
+    The effect is known by an estimated error only. The power is averaged over its uncertainty,
+    because an error that happened to be small promises too much.
+
+    Args:
+        effect: true difference divided by its estimated standard error.
+        limit: critical value.
+        df: degrees of freedom of the error in t.
+        known_df: degrees of freedom of the estimate in effect.
     """
     truth, truth_weights = scale_nodes(known_df)
     u, weights = scale_nodes(df)
@@ -98,23 +117,29 @@ def expected_power(effect: float, limit: float, df: float, known_df: float) -> f
 class Contrasts:
     """Arms against the baseline in one study or, with a leading axis, in many.
 
-    Each [..., arms] unless said.
+    Attributes:
+        pairs: [..., arms], number of paired seeds.
+        difference: [..., arms], arm minus baseline.
+        variance: [..., arms], of one paired difference, guarded.
+        error: [..., arms], standard error of the difference.
+        family: [...], number of arms with at least two pairs.
+        df: [...], degrees of freedom of the error.
     """
 
-    pairs: Array  # number of paired seeds
+    pairs: Array
     difference: Array
-    variance: Array  # of one paired difference, guarded
-    error: Array  # standard error of difference
-    family: Array  # [...]: arms with at least two pairs
-    df: Array  # [...]
+    variance: Array
+    error: Array
+    family: Array
+    df: Array
 
 
 def contrasts(scores: Array) -> Contrasts:
-    """scores: [..., 1 + arms, seeds], the baseline first, NaN where a run is missing. NaN comes out
-    where none can be.
+    """Contrasts of scores [..., 1 + arms, seeds], the baseline first.
 
-    Where the baseline has seeds that an arm lacks, they tell how lucky it was in those they share;
-    the difference is corrected by the part of that luck which the seeds do not explain.
+    A missing run is NaN, and so is a contrast that cannot be computed. Where the baseline has seeds
+    that an arm lacks, they show how lucky it was in the seeds that they share. The difference is
+    corrected by the part of that luck that the seeds do not explain.
     """
     present = ~np.isnan(scores)
     paired = present[..., 1:, :] & present[..., :1, :]
@@ -125,10 +150,12 @@ def contrasts(scores: Array) -> Contrasts:
         squares = (np.where(paired, gaps - difference[..., None], 0.0) ** 2).sum(-1)
         own, own_df = squares / (pairs - 1), np.maximum(pairs - 1, 0)
         residual, df = _residual_variance(scores, paired)
-        # The first holds if all arms are alike; the second also if the baseline is noisier than
-        # they are.
+        # The first estimate holds if all arms are equally noisy, and the second also if the
+        # baseline is noisier than they are: its noise is in every difference.
         pooled = np.maximum(2 * residual, squares.sum(-1) / own_df.sum(-1))[..., None]
         excess = np.where(pairs > 1, np.maximum(own - pooled, 0), 0.0)
+        # The guard: an arm that is noisier than the others is judged by more than the pooled
+        # variance, and no arm is ever judged by less.
         variance = pooled + own_df / (own_df + PRIOR_DF) * excess
         shift, error = _extra_baselines(scores, paired, variance, residual)
     family = (pairs > 1).sum(-1)
@@ -137,18 +164,22 @@ def contrasts(scores: Array) -> Contrasts:
 
 
 def _residual_variance(scores: Array, paired: Array) -> tuple[Array, Array]:
-    """Variance [...] about the least-squares fit of arms + seeds to the paired runs, and its df
-    [...].
+    """Residual variance [...] of the additive fit arms + seeds to paired runs, and its df [...].
+
+    Args:
+        scores: [..., 1 + arms, seeds], the baseline first.
+        paired: [..., arms, seeds], whether an arm and the baseline both have the seed.
     """
     used = np.concatenate([paired.any(-2, keepdims=True), paired], -2)
     weights = used.astype(np.float64)
     count = np.maximum(weights.sum(-1, keepdims=True), 1)
     values = np.where(used, scores, 0.0)
-    values = np.where(used, values - values.sum(-1, keepdims=True) / count, 0.0)  # arm means out
+    # The arms' effects are eliminated first: without the arm means, the normal equations have one
+    # unknown for each seed only.
+    values = np.where(used, values - values.sum(-1, keepdims=True) / count, 0.0)
     shares = weights / count
-    filled = np.asarray(
-        used.any(-2), dtype=np.float64
-    )  # the effects of the seeds shall have the sum 0
+    # A constant in all seeds is one in all arms too. The last term fixes it: seeds sum to 0.
+    filled = np.asarray(used.any(-2), dtype=np.float64)
     diagonal = (weights.sum(-2) + (1 - filled))[..., None] * np.eye(scores.shape[-1])
     normal = (
         diagonal - np.swapaxes(weights, -1, -2) @ shares + filled[..., None] * filled[..., None, :]
@@ -162,8 +193,16 @@ def _residual_variance(scores: Array, paired: Array) -> tuple[Array, Array]:
 def _extra_baselines(
     scores: Array, paired: Array, variance: Array, residual: Array
 ) -> tuple[Array, Array]:
-    """What to add to the differences for the baseline's other seeds, and the standard errors after
-    that.
+    """Use the baseline's seeds that an arm lacks.
+
+    Args:
+        scores: [..., 1 + arms, seeds], the baseline first.
+        paired: [..., arms, seeds], whether an arm and the baseline both have the seed.
+        variance: [..., arms], of one paired difference.
+        residual: [...], of the additive fit.
+
+    Returns:
+        What to add to the differences [..., arms], and their standard errors after that.
     """
     base = scores[..., :1, :]
     extra = ~np.isnan(base) & ~paired
@@ -171,14 +210,14 @@ def _extra_baselines(
     luck = np.where(paired, base, 0.0).sum(-1) / pairs - np.where(extra, base, 0.0).sum(
         -1
     ) / np.maximum(others, 1)
-    noise = residual[..., None]  # of a run, its seed given
+    noise = residual[..., None]  # variance of a run for a given seed
     count = (~np.isnan(base)).sum(-1)
     mean = np.where(np.isnan(base), 0.0, base).sum(-1, keepdims=True) / count[..., None]
     total = np.where(np.isnan(base), 0.0, (base - mean) ** 2).sum(-1) / np.maximum(count - 1, 1)
-    total = np.maximum(total, noise)  # of a run, its seed not given
-    spread = total * (
-        1 / pairs + 1 / np.maximum(others, 1)
-    )  # variance of luck; noise / pairs is its covariance
+    total = np.maximum(total, noise)  # variance of a run under any seed
+    # The difference is regressed on the luck. Their covariance is -noise / pairs: the part of the
+    # luck that comes from the seeds is in the arm's runs too, and cancels in the difference.
+    spread = total * (1 / pairs + 1 / np.maximum(others, 1))  # variance of the luck
     share = np.where((others > 0) & (spread > 0), noise / pairs / spread, 0.0)
     squared = variance / pairs - 2 * share * noise / pairs + share**2 * spread
     return np.where(share > 0, share * luck, 0.0), np.sqrt(squared)

@@ -1,10 +1,9 @@
-"""Pascal VOC annotations: a small XML file for each image, read directly by data/scanning/scan.py
-through VocReader.
+"""Pascal VOC annotations: a small XML file for each image.
 
-Pixels in VOC count from 1 and a box includes its last one, so xmin and ymin lose 1 and xmax and
-ymax stay: a box over the whole image becomes (0, 0, width, height). Boxes are clipped to the
-image, and those left without area dropped. Objects marked difficult are kept. Documents that
-declare entities are refused before any is expanded.
+VOC counts pixels from 1, and a box includes its last pixel. So xmin and ymin lose 1 while xmax and
+ymax stay, and a box over the whole image becomes (0, 0, width, height). Boxes are clipped to the
+image, and those without an area left are dropped. Objects marked difficult are kept. Documents that
+declare entities are refused before any entity is expanded.
 """
 
 from __future__ import annotations
@@ -12,38 +11,142 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
-from data.formats.yolo import LabelError, LabelledObject, Labels, clip_objects, read_label_file
-from data.report import KEPT, Entry
+from data.dataset_info import TASKS, DatasetInfo, SplitSource
+from data.formats.files import read_lines, select_images, walk_files
+from data.formats.format import DatasetFormat, OpenedSplit, Split, first_annotations
+from data.formats.labels import (
+    ImageLabels,
+    LabelError,
+    LabelledObject,
+    clip_objects,
+    read_label_file,
+)
+from data.report import KEPT_AS_IS, Entry
+from utils.errors import UserError
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
+RULE = "labels are looked up in Annotations/, under an image's name with the suffix .xml"
 
 
 class VocReader:
-    """Reads the XML file of each image; names maps a class's name to its number."""
+    """Reads the XML file of each image; names maps the name of a class to its number."""
 
     def __init__(self, xml_paths: Sequence[str], names: dict[str, int]) -> None:
         self.xml_paths, self.names = xml_paths, names
 
-    def read(self, number: int, size: tuple[int, int]) -> Labels:
-        """Labels of image `number` of (height, width) `size`. Raises LabelError."""
+    def read(self, number: int, size: tuple[int, int]) -> ImageLabels:
+        """Labels of image `number`, whose (height, width) is `size`. Raises LabelError."""
         path = self.xml_paths[number]
         data = read_label_file(path)
         if data is None:
-            return Labels(there=False)
+            return ImageLabels(there=False)
         root = parse_xml(data)
         objects = [_read_object(row, item) for row, item in enumerate(root.iter("object"), 1)]
         labels = clip_objects(objects, size, self.names, path)
         return replace(labels, entries=(*_size_oddity(root, size, path), *labels.entries))
 
 
-def parse_xml(data: bytes) -> Element:
-    """The root element.
+def _detect(info: DatasetInfo, sources: Sequence[SplitSource]) -> bool:
+    """Whether annotations are named that no other format claims, or the folders are VOC's."""
+    if first_annotations(sources):
+        return True
+    entry = sources[0].images
+    place = info.find(entry, _image_set(entry))
+    if place is None:
+        return False
+    return "ImageSets" in place.parts if place.is_file() else _annotations_of(place).is_dir()
 
-    Raises LabelError for what is no XML, and for any document type declaration.
+
+def _image_set(entry: str) -> str:
+    """The list that an entry such as `trainval` or `VOC2012/trainval` stands for."""
+    return str(Path(entry).parent / "ImageSets" / "Main" / f"{Path(entry).name}.txt")
+
+
+def _annotations_of(images: Path) -> Path:
+    return images.parent / "Annotations"
+
+
+def _list(info: DatasetInfo, sources: Sequence[SplitSource]) -> Split:
+    pairs = sorted(pair for source in sources for pair in _pairs_of(info, source))
+    images, labels = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    reader = VocReader(labels, info.class_numbers())
+    example = labels[0] if labels else ""
+    return Split([*images, *labels], lambda: OpenedSplit(images, reader), RULE, example)
+
+
+def _pairs_of(info: DatasetInfo, source: SplitSource) -> list[tuple[str, str]]:
+    """(image, XML file) of every image of an entry."""
+    place = info.locate(source.images, _image_set(source.images))
+    root = info.root if place.is_file() else place.parent
+    if "ImageSets" in place.parts:
+        root = place.parents[2]
+    named = info.locate(source.annotations) if source.annotations else root / "Annotations"
+    if not named.is_dir():
+        raise UserError(
+            f"{info.path}: {named} is not a folder; VOC needs the XML files there, or"
+            " `annotations:`"
+        )
+    images = _images_of_list(place, root) if place.is_file() else select_images(walk_files(place))
+    return [(path, str(named / f"{Path(path).stem}.xml")) for path in images]
+
+
+def _images_of_list(file: Path, root: Path) -> list[str]:
+    """The images whose names a file of ImageSets lists, one a line.
+
+    The lists of a single class follow each name with -1 (no object of it), 0 (difficult) or 1.
     """
+    folder = root / "JPEGImages"
+    suffixes = {
+        Path(path).stem: path for path in sorted(select_images(walk_files(folder)), reverse=True)
+    }
+    names = []
+    for line in read_lines(file):
+        words = line.rsplit(maxsplit=1)
+        if len(words) == 2 and words[1] in ("-1", "0", "1"):
+            line = words[0] if words[1] != "-1" else ""
+        names.append(line)
+    return [suffixes.get(name, str(folder / f"{name}.jpg")) for name in names if name]
+
+
+def _describe(source: Path, images: str) -> DatasetInfo | None:
+    """The data set in a folder with Annotations/; its classes are those that the files name."""
+    folder = source / "Annotations"
+    if not folder.is_dir():
+        return None
+    names = dict(enumerate(sorted(_class_names(folder))))
+    if not names:
+        raise UserError(f"{folder}: no object has a name in its XML files; check --source")
+    lists = source / "ImageSets" / "Main"
+    train, val, test = (
+        (SplitSource(task),) if (lists / f"{task}.txt").is_file() else () for task in TASKS
+    )
+    if not (train or val or test):
+        train = (SplitSource("JPEGImages"),)
+    return DatasetInfo(source, source, (source,), names, train, val, test, format="voc")
+
+
+def _class_names(folder: Path) -> set[str]:
+    names = set()
+    for file in sorted(folder.glob("*.xml")):
+        try:
+            root = parse_xml(read_label_file(file) or b"")
+        except LabelError:  # the scan that follows reports it
+            continue
+        names |= {(item.findtext("name") or "").strip() for item in root.iter("object")}
+    return names - {""}
+
+
+VOC = DatasetFormat("voc", _detect, _list, describe=_describe, layout="a folder with Annotations/")
+
+
+def parse_xml(data: bytes) -> Element:
+    """The root element. Raises LabelError for broken XML and for a document type declaration."""
+    # ElementTree's own parser expands entities, a few bytes of which may fill the memory or name
+    # a file to read; expat with a handler of ours stops at the declaration.
     builder, parser = TreeBuilder(), expat.ParserCreate()
     parser.StartElementHandler, parser.EndElementHandler = builder.start, builder.end
     parser.CharacterDataHandler = builder.data
@@ -51,11 +154,7 @@ def parse_xml(data: bytes) -> Element:
     try:
         parser.Parse(data, True)
         return builder.close()
-    except (
-        expat.ExpatError,
-        ValueError,
-        LookupError,
-    ) as error:  # the latter two: encodings it does not know
+    except (expat.ExpatError, ValueError, LookupError) as error:  # the latter: unknown encodings
         raise LabelError(getattr(error, "lineno", 0), "not valid XML", str(error)) from None
 
 
@@ -68,7 +167,7 @@ def _refuse_doctype(name: str, *_: object) -> None:
 
 
 def _read_object(row: int, item: Element) -> LabelledObject:
-    """An <object>, its pixels now counting from 0. Raises LabelError."""
+    """An <object> with pixels that count from 0. Raises LabelError."""
     corners = []
     for tag in CORNERS:
         text = item.findtext(f"bndbox/{tag}") or ""
@@ -96,4 +195,4 @@ def _size_oddity(root: Element, size: tuple[int, int], path: str) -> list[Entry]
     detail = (
         f"{stated[1][:12]}x{stated[0][:12]} in the label file, {size[1]}x{size[0]} in the image"
     )
-    return [Entry(path, 0, KEPT, "image sizes differ", detail)]
+    return [Entry(path, 0, KEPT_AS_IS, "image sizes differ", detail)]

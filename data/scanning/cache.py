@@ -1,9 +1,8 @@
-"""The scan's result kept between runs, in a folder of the project's own and never beside the user's
-files.
+"""The result of a scan, kept between runs in a folder of the project and never beside the data.
 
-A cache file is the SHA-256 of the rest, then a numpy .npz without pickles. It names the state of
-the data set that it was made from (paths, sizes and times of all files, format, names); another
-state means a new scan.
+A cache file is the SHA-256 of its content, then a numpy .npz without pickles. It names the state of
+the data set that it was made from: paths, sizes and times of all files, format and class names.
+Another state means a new scan.
 """
 
 from __future__ import annotations
@@ -20,12 +19,12 @@ import numpy as np
 from utils.errors import UserError
 from utils.files import ROOT, atomic_write
 
-VERSION = 1  # to be raised when the arrays or the rules change
+CACHE_VERSION = 1  # raise it whenever the arrays or the rules of reading change
 DIGEST_BYTES = 32
 
 
 def cache_folder() -> Path:
-    """runs/cache in the project, or the folder that the environment variable YOLO_CACHE_DIR names."""
+    """The folder that YOLO_CACHE_DIR in the environment names, else runs/cache in the project."""
     return Path(os.environ.get("YOLO_CACHE_DIR") or ROOT / "runs" / "cache")
 
 
@@ -35,16 +34,13 @@ def cache_path(identity: str) -> Path:
 
 
 def state_of(files: Iterable[str], *settings: str) -> str:
-    """A hash that changes when a file is added, removed, resized or rewritten, or a setting
-    changes.
-    """
-    state = hashlib.sha256("\0".join((str(VERSION), *settings)).encode())
+    """A hash that changes with a setting, and when a file is added, removed or rewritten."""
+    state = hashlib.sha256("\0".join((str(CACHE_VERSION), *settings)).encode())
     for path in files:
         try:
             status = os.stat(path)
-            mark = (  # the last one cannot be set back
-                f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
-            )
+            # rsync and cp -p set the modification time back; the change time cannot be set back.
+            mark = f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
         except (OSError, ValueError):
             mark = "missing"
         state.update(os.fsencode(path) + f"\0{mark}\n".encode())
@@ -52,7 +48,7 @@ def state_of(files: Iterable[str], *settings: str) -> str:
 
 
 def read_cache(path: Path, state: str) -> tuple[dict[str, np.ndarray] | None, str]:
-    """(arrays, "") of a cache made from this state, or (None, why there is none)."""
+    """(arrays, "") of a cache that was made from this state, or (None, why it is not used)."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -69,10 +65,16 @@ def read_cache(path: Path, state: str) -> tuple[dict[str, np.ndarray] | None, st
 
 
 def write_cache(path: Path, state: str, arrays: dict[str, np.ndarray]) -> None:
-    """Keep the arrays for the next run; a disk that refuses only means that it scans again."""
+    """Keep the arrays for the next run; if the disk refuses, the next run scans again.
+
+    Args:
+        path: The cache file.
+        state: The state_of of the files that the arrays were made from.
+        arrays: The arrays by name, none of which is `state`.
+    """
     buffer = io.BytesIO()
-    stored: dict[str, Any] = {"state": np.frombuffer(state.encode(), np.uint8), **arrays}
-    np.savez(buffer, **stored)
+    marked: dict[str, Any] = {"state": np.frombuffer(state.encode(), np.uint8), **arrays}
+    np.savez(buffer, **marked)
     content = buffer.getvalue()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,7 @@
-"""Look at every image and its labels once: Opened -> a Record for each image, for data/index.py
-to pack.
+"""Look at every image and its labels once: OpenedSplit -> a ScannedImage each.
 
-Header reading and small files wait on the disk more than on Python, so threads are enough (and
-start at once).
+Reading headers and small files waits for the disk more than for Python, so threads are enough; they
+also start at once, where processes would first have to import everything.
 """
 
 from __future__ import annotations
@@ -12,83 +11,93 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from data.formats.listing import LabelReader, Opened
-from data.formats.yolo import LabelError, Labels
-from data.images import ImageError, check_image
-from data.report import KEPT, LEFT_OUT, Entry, ScanReport
+from data.formats.format import LabelReader, OpenedSplit
+from data.formats.labels import ImageLabels, LabelError
+from data.image_header import ImageError
+from data.images import check_image
+from data.report import KEPT_AS_IS, LEFT_OUT, Entry, ScanReport
 
-CHUNK = 64  # images handed to a thread at a time
+CHUNK = 64  # images that a thread takes at a time
 MAX_THREADS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
-    """A image scanned. size: (height, width), or None if it is left out. labels: None if they
-    were not read.
+class ScannedImage:
+    """What the scan found about an image.
+
+    size is (height, width), or None if the image is left out. labels is None if they were not read.
     """
 
     path: str
     size: tuple[int, int] | None
-    labels: Labels | None
+    labels: ImageLabels | None
     entries: tuple[Entry, ...]
 
 
-def examine(path: str, number: int, reader: LabelReader) -> Record:
-    """Check one image and read its labels; whatever is wrong with them becomes an entry."""
+def scan_image(path: str, number: int, reader: LabelReader) -> ScannedImage:
+    """Check one image and read its labels.
+
+    Args:
+        path: The image.
+        number: Its place in the split.
+        reader: Reads the labels of the split.
+
+    Returns:
+        What was found; whatever is wrong with the image or its labels is among the entries.
+    """
     try:
         header = check_image(path)
     except ImageError as error:
-        return Record(path, None, None, (Entry(path, 0, LEFT_OUT, error.kind, error.detail),))
-    oddities = tuple(Entry(path, 0, KEPT, f"{kind} image") for kind in header.oddities)
+        return ScannedImage(path, None, None, (Entry(path, 0, LEFT_OUT, error.kind, error.detail),))
+    oddities = tuple(Entry(path, 0, KEPT_AS_IS, f"{kind} image") for kind in header.oddities)
     try:
         labels = reader.read(number, header.size)
     except LabelError as error:
         wrong = Entry(path, error.row, LEFT_OUT, f"label: {error.kind}", error.detail)
-        return Record(path, None, Labels(), (*oddities, wrong))
-    return Record(path, header.size, labels, (*oddities, *labels.entries))
+        return ScannedImage(path, None, ImageLabels(), (*oddities, wrong))
+    return ScannedImage(path, header.size, labels, (*oddities, *labels.entries))
 
 
-def scan(opened: Opened, title: str) -> tuple[list[Record], ScanReport]:
-    """Examine every image of a split, with a progress bar on a terminal; the order of images is
-    kept.
-    """
+def scan(opened: OpenedSplit, title: str) -> tuple[list[ScannedImage], ScanReport]:
+    """Scan every image of a split in its order, with a progress bar called title on a terminal."""
     from tqdm import tqdm
 
     paths = opened.images
     starts = range(0, len(paths), CHUNK)
 
-    def work(start: int) -> list[Record]:
+    def work(start: int) -> list[ScannedImage]:
         return [
-            examine(path, start + at, opened.reader)
+            scan_image(path, start + at, opened.reader)
             for at, path in enumerate(paths[start : start + CHUNK])
         ]
 
-    records: list[Record] = []
+    scanned: list[ScannedImage] = []
     threads = min(MAX_THREADS, 2 * (os.cpu_count() or 1))
     with (
         ThreadPoolExecutor(threads) as pool,
         tqdm(total=len(paths), desc=title, disable=None, leave=False) as bar,
     ):
         for chunk in pool.map(work, starts):
-            records += chunk
+            scanned += chunk
             bar.update(len(chunk))
-    return records, _count(records, opened.entries)
+    return scanned, _count(scanned, opened.entries)
 
 
-def _count(records: Sequence[Record], entries: tuple[Entry, ...]) -> ScanReport:
-    read = [record.labels for record in records if record.labels is not None]
+def _count(images: Sequence[ScannedImage], entries: tuple[Entry, ...]) -> ScanReport:
+    read = [image.labels for image in images if image.labels is not None]
     return ScanReport(
-        total=len(records),
+        total=len(images),
         found=sum(labels.there for labels in read),
         missing=sum(not labels.there for labels in read),
-        empty=sum(_is_empty(record) for record in records),
-        corrupt=sum(record.size is None for record in records),
-        entries=(*entries, *(entry for record in records for entry in record.entries)),
+        empty=sum(_is_empty(image) for image in images),
+        corrupt=sum(image.size is None for image in images),
+        entries=(*entries, *(entry for image in images for entry in image.entries)),
     )
 
 
-def _is_empty(record: Record) -> bool:
-    labels = record.labels
+def _is_empty(image: ScannedImage) -> bool:
+    """Whether the image has a label file without a row."""
+    labels = image.labels
     return (
-        record.size is not None and labels is not None and labels.there and not len(labels.classes)
+        image.size is not None and labels is not None and labels.there and not len(labels.classes)
     )

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from data.images import SUFFIXES
+from data.image_header import SUFFIXES
 
 IMAGE_SUFFIXES = frozenset(f".{suffix}" for suffix in SUFFIXES)
 VIDEO_SUFFIXES = frozenset(

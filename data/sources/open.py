@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
-from data.images import ImageError, decode_image, read_image
+from data.image_header import ImageError
+from data.images import decode_image, read_image
 from data.sources.names import (
     IMAGE_SUFFIXES,
     VIDEO_SUFFIXES,
@@ -120,7 +121,7 @@ class FileSource:
 def open_source(text: str, vid_stride: int = 1, warn: Callable[[str], None] = print) -> Source:
     """Turn --source into frames.
 
-    text: a image, video, folder (its own files), glob (recursive with **), .txt list of such,
+    text: an image, video, folder (its own files), glob (recursive with **), .txt list of such,
     .streams list, camera number, rtsp/rtmp/http(s) URL, or `screen [n] [left top width height]`.
     Nothing is read from the network unless text, or the list it names, holds a URL. Raises
     UserError naming what is missing or not supported.
@@ -156,7 +157,7 @@ def _open_live(
 
 
 def _is_media_url(url: str) -> bool:
-    """True if the URL is that of a image or video file, to be read whole; False for an endless
+    """True if the URL is that of an image or video file, to be read whole; False for an endless
     stream.
     """
     _check_url(url)
@@ -186,7 +187,7 @@ def expand(text: str) -> list[str]:
         return [text]
     if not text:
         raise UserError(
-            "--source: is empty; give a image, video, folder, list, camera number or URL"
+            "--source: is empty; give an image, video, folder, list, camera number or URL"
         )
     path = Path(text)
     try:
@@ -265,8 +266,8 @@ def usual_source(data: str) -> FileSource:
     if (ROOT / "data" / "images").is_dir():
         return FileSource(expand(str(ROOT / "data" / "images")))
     if not data:
-        raise UserError("--source: give a image, video, folder, list, camera number or URL")
-    from data.index import load_dataset
+        raise UserError("--source: give an image, video, folder, list, camera number or URL")
+    from data.scanning.load import load_dataset
 
     index = load_dataset(data, "val")
     shown = [index[number].path for number in range(min(len(index), MOST_SHOWN))]

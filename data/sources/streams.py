@@ -1,4 +1,4 @@
-"""Live sources: cameras, network streams, the screen; and the one place that fetches a image by
+"""Live sources: cameras, network streams, the screen; and the one place that fetches an image by
 its URL.
 
 From: places that data/sources/open.py has checked. To: Frames. Each stream has a thread that reads
@@ -26,7 +26,7 @@ from utils.structures import Frame
 
 USUAL_FPS = 30.0  # of a stream that does not tell, or tells nonsense
 ATTEMPTS, PAUSE = 5, 1.0  # to reopen a stream that broke off: how often, and seconds between
-LARGEST_DOWNLOAD = 256 * 2**20  # bytes of a image
+LARGEST_DOWNLOAD = 256 * 2**20  # bytes of an image
 PATIENCE = 20.0  # seconds without an answer
 
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 
 CLASSES = ("disc", "ring", "square", "triangle", "star")
-SIDE = 256  # longer side of a image, pixels
+SIDE = 256  # longer side of an image, pixels
 DIAMETERS = (56.0, 150.0)  # smallest and largest shape, pixels
-SHAPES = (4, 7)  # fewest and most shapes in a image
+SHAPES = (4, 7)  # fewest and most shapes in an image
 MIN_VISIBLE = 0.85  # share of every shape that neither the frame nor later shapes hide
 MAX_OVERLAP = 0.25  # largest IoU of two boxes
 
@@ -130,7 +130,7 @@ def fill(contours: list[np.ndarray], height: int, width: int) -> np.ndarray:
 def window(
     contours: list[np.ndarray], size: tuple[int, ...], margin: int = 10
 ) -> tuple[slice, slice]:
-    """Rows and columns of a image of this (height, width) that the contours and their shadow can
+    """Rows and columns of an image of this (height, width) that the contours and their shadow can
     touch.
     """
     low = np.floor(contours[0].min(axis=0)).astype(int) - margin
@@ -174,7 +174,7 @@ def paint(
 def draw_pattern(
     rng: np.random.Generator, contour: np.ndarray, part: tuple[slice, slice]
 ) -> np.ndarray:
-    """A texture [h, w] float32 in 0..1 for the window part of a image; its grain suits the shape."""
+    """A texture [h, w] float32 in 0..1 for the window part of an image; its grain suits the shape."""
     low = contour.min(axis=0)
     span = float((contour.max(axis=0) - low).max())
     y = (np.arange(part[0].start, part[0].stop, dtype=np.float32)[:, None] - low[1]) / span

@@ -1,9 +1,8 @@
-"""Boxes and labels on images, legible at any size, without a font file of our own.
+"""Boxes and labels drawn into images, legible at any size, without a font file in the project.
 
-From: detections or labels (boxes in pixels, texts, class numbers) of detect.py and
-engine/drawing/plots.py. To: a new image. ASCII text is drawn with OpenCV's built-in font; other
-text with Pillow and a font that is already on this machine (matplotlib brings DejaVu Sans). Nothing
-is ever downloaded.
+From: boxes in pixels, texts and class numbers, of engine/inference and sheets.py. To: a new image.
+ASCII text is drawn with OpenCV's built-in font, other text with Pillow and an installed font
+(matplotlib brings DejaVu Sans). Nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ if TYPE_CHECKING:
 
 Colour = tuple[int, int, int]
 
-# Twenty colours, neighbours in the list far apart in lightness as well as in hue, so that they
-# differ for colour-blind readers too. RGB, written as people look colours up.
+# RGB. Neighbours in the list differ in lightness as well as in hue, so that colour-blind readers
+# can tell them apart too.
 PALETTE = (
     "0072ce",
     "ffb000",
@@ -48,11 +47,9 @@ PALETTE = (
 DARK, LIGHT = (16, 16, 16), (255, 255, 255)
 LINE_SHARE = 0.003  # line width as a share of the image's mean side
 TEXT_PER_LINE = 6.5  # text height, in line widths
-SMALLEST_TEXT = 9.0  # pixels, capital to descender; below this letters cannot be told apart
-MOST_HIDDEN = (
-    0.3  # a label that must lie further than this below others is left out: it could not be read
-)
-# looked for, in this order, where DejaVu Sans lacks a letter (Chinese, Japanese, Korean)
+SMALLEST_TEXT = 9.0  # pixels, capital to descender; smaller letters cannot be read
+MOST_HIDDEN = 0.3  # a label of which others would hide a larger share is not drawn
+# Tried in this order where DejaVu Sans lacks a letter (Chinese, Japanese, Korean).
 SYSTEM_FONTS = (
     "/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc",
     "/usr/share/fonts/google-noto-cjk/NotoSansCJK-Regular.ttc",
@@ -67,14 +64,14 @@ SYSTEM_FONTS = (
 
 
 def colour_of(class_id: int) -> Colour:
-    """The (blue, green, red) of a class: always the same, repeating after 20 classes."""
+    """The (blue, green, red) of a class; classes 20 apart have the same."""
     code = PALETTE[int(class_id) % len(PALETTE)]
     red, green, blue = (int(code[start : start + 2], 16) for start in (0, 2, 4))
     return blue, green, red
 
 
 def text_colour_on(background: Colour) -> Colour:
-    """Dark or light, whichever has the higher contrast by WCAG's relative luminance."""
+    """Dark or light, the one with the higher contrast by WCAG's relative luminance."""
     linear = [
         (value / 255 / 12.92) if value <= 10 else ((value / 255 + 0.055) / 1.055) ** 2.4
         for value in background
@@ -84,25 +81,27 @@ def text_colour_on(background: Colour) -> Colour:
 
 
 def automatic_width(height: int, width: int) -> int:
-    """Line width in pixels that suits a image of this size."""
+    """A line width in pixels, in proportion to the sides of the image."""
     return max(1, round((height + width) / 2 * LINE_SHARE))
 
 
 @dataclass(frozen=True, slots=True)
 class _Label:
-    """A text and the size of its plate in pixels: text plus padding on each side."""
+    """A text with its plate.
+
+    height: of the text, pixels. padding: pixels between the text and each side of the plate. size:
+    (width, height) of the plate, pixels.
+    """
 
     text: str
     height: float
     padding: int
-    size: tuple[int, int]  # width, height of the plate
+    size: tuple[int, int]
 
 
 @lru_cache(maxsize=256)
 def _scale(height: float) -> tuple[float, int]:
-    """OpenCV's font scale and stroke for text of so many pixels from a capital's top to a
-    descender's foot.
-    """
+    """OpenCV's font scale and stroke for text of this height, capital to descender, in pixels."""
     import cv2
 
     (_, above), below = cv2.getTextSize("Hg", cv2.FONT_HERSHEY_SIMPLEX, 1.0, 1)
@@ -111,7 +110,7 @@ def _scale(height: float) -> tuple[float, int]:
 
 @lru_cache(maxsize=64)
 def _font_file(letters: str) -> str:
-    """The first font on this machine that has all the letters, else DejaVu Sans."""
+    """The first installed font that has all the letters, else DejaVu Sans."""
     from matplotlib import get_data_path
     from matplotlib.ft2font import FT2Font
 
@@ -144,7 +143,10 @@ def _text_width(text: str, height: float) -> int:
 
 
 def _fit(text: str, height: float, room: tuple[int, int]) -> _Label:
-    """A label no larger than room (width, height): smaller text first, then a shortened one."""
+    """Make a label that fits into room (width, height): with smaller text, then with a shorter one.
+
+    height: of the text in pixels, if there is room.
+    """
     text = " ".join(text.split())
     height = max(5.0, min(height, room[1] * 0.8))
     padding = max(1, round(height * 0.2))
@@ -160,8 +162,15 @@ def _fit(text: str, height: float, room: tuple[int, int]) -> _Label:
 
 
 def _candidates(box: np.ndarray, size: tuple[int, int], line: int) -> list[tuple[int, int]]:
-    """Top-left corners for a plate of size (width, height): best first, outside the box before
-    inside it.
+    """List places for a plate beside or inside a box, best first.
+
+    Args:
+        box: [4] corners in pixels.
+        size: (width, height) of the plate in pixels.
+        line: width of the box's line in pixels.
+
+    Returns:
+        (x, y) of the plate's upper left corner.
     """
     x1, y1, x2, y2 = (round(float(value)) for value in box)
     width, height = size
@@ -181,7 +190,7 @@ def _candidates(box: np.ndarray, size: tuple[int, int], line: int) -> list[tuple
 def _overlap(
     corner: tuple[int, int], size: tuple[int, int], placed: list[tuple[int, int, int, int]]
 ) -> int:
-    """Pixels of the plate that lie on plates placed before."""
+    """Pixels of a plate, at its upper left corner (x, y), that lie on plates placed before."""
     x1, y1, x2, y2 = *corner, corner[0] + size[0], corner[1] + size[1]
     shared = 0
     for left, top, right, bottom in placed:
@@ -192,10 +201,16 @@ def _overlap(
 def _place(
     boxes: np.ndarray, labels: list[_Label], line: int, frame: tuple[int, int]
 ) -> list[tuple[int, int] | None]:
-    """A corner for every label, inside the image (height, width), clear of earlier labels where
-    possible.
+    """Choose a place for every label, inside the image and clear of earlier labels if possible.
 
-    None for a label that would be hidden by earlier ones wherever it went.
+    Args:
+        boxes: [N, 4] corners in pixels.
+        labels: of the N boxes.
+        line: width of the boxes' lines in pixels.
+        frame: (height, width) of the image in pixels.
+
+    Returns:
+        (x, y) of each upper left corner; None for a label that earlier ones would hide everywhere.
     """
     placed: list[tuple[int, int, int, int]] = []
     corners: list[tuple[int, int] | None] = []
@@ -221,7 +236,7 @@ def _place(
 
 
 def _write(image: np.ndarray, label: _Label, corner: tuple[int, int], background: Colour) -> None:
-    """Draw a label's plate and text into image, in place."""
+    """Draw a label's plate and text into the image, in place, at the upper left corner (x, y)."""
     import cv2
 
     (x, y), (width, height) = corner, label.size
@@ -252,13 +267,21 @@ def draw_boxes(
     classes: Sequence[int] | np.ndarray,
     line_width: int | None = None,
 ) -> np.ndarray:
-    """Return a copy of image with boxes and their labels.
+    """Draw boxes and their labels into a copy of an image.
 
-    image: [H, W, 3] uint8 BGR, left as it is. boxes: [N, 4] xyxy pixels. texts: N labels, "" for
-    none. classes: [N], they choose the colours. line_width: pixels; None or 0 takes what suits the
-    image; text grows with it. Rows come with descending confidence: all boxes are drawn first,
-    then labels, the first rows' on top; labels stay inside the image and keep clear of each other
-    where they can; one that earlier ones would hide is left out.
+    Rows are sorted by descending confidence. All boxes are drawn first, then the labels, those of
+    the first rows on top. Labels stay inside the image and apart from each other if possible; a
+    label that earlier ones would hide is not drawn.
+
+    Args:
+        image: [H, W, 3] uint8 BGR, not changed.
+        boxes: [N, 4] corners in pixels.
+        texts: N labels, "" for none.
+        classes: [N] class numbers, which choose the colours.
+        line_width: pixels; None or 0 chooses by the size of the image. Text grows with it.
+
+    Returns:
+        [H, W, 3] uint8 BGR.
     """
     import cv2
 
@@ -271,10 +294,11 @@ def draw_boxes(
     )
     colours = [colour_of(class_id) for class_id in classes]
     limits = np.array([width - 1, height - 1, width - 1, height - 1], dtype=np.float32)
+    # OpenCV takes integers only, and a diverged model may give NaN or infinity.
     clipped = np.clip(np.nan_to_num(boxes), 0, limits)
     for box, colour in reversed(list(zip(clipped, colours, strict=True))):
         x1, y1, x2, y2 = (round(float(value)) for value in box)
-        if line > 1:  # a dark rim, so that a yellow box shows on a yellow wall
+        if line > 1:  # a dark edge, so that a yellow box is visible on a yellow wall
             cv2.rectangle(canvas, (x1, y1), (x2, y2), DARK, line + 2 * max(1, line // 5))
         cv2.rectangle(canvas, (x1, y1), (x2, y2), colour, line)
     labelled = [row for row, text in enumerate(texts) if text]

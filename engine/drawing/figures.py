@@ -1,8 +1,8 @@
-"""The frame of every matplotlib figure here: made, styled and saved in one place.
+"""What all matplotlib figures here share: they are made, styled and saved in one place.
 
-engine.drawing.plots draws into these figures; a file in the run's folder comes out. matplotlib is
-imported on first use and only through its Figure objects, so there is no global state: plots may be
-drawn in threads and need no display.
+results.py, curves.py and labels.py draw into these figures; a file in the run's folder is the
+result. matplotlib is imported on first use and only through its Figure objects. So there is no
+global state: charts may be drawn in threads and need no display.
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ import io
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from utils.files import atomic_write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+Rgba = tuple[float, float, float, float]
 
 INK, GRID, MEAN = "#263238", "#e4e8eb", "#102a43"
 BLUE, ORANGE, GREEN, GREY = "#1f77b4", "#e8743b", "#2a9d6f", "#90a4ae"
@@ -31,14 +33,12 @@ FONTS_FOR_CJK = (
     "SimHei",
     "Arial Unicode MS",
 )
-MANY = 20  # with more classes than this a legend or a name for each would not be legible
+MANY = 20  # with more classes than this, a legend or a name for each would not be legible
 
 
 @cache
 def font_families() -> tuple[str, ...]:
-    """matplotlib's own font, then one with Chinese, Japanese and Korean signs if this machine has
-    such a font.
-    """
+    """matplotlib's own font, then an installed one for Chinese, Japanese and Korean, if any."""
     from matplotlib import font_manager
 
     installed = {font.name for font in font_manager.fontManager.ttflist}
@@ -46,7 +46,8 @@ def font_families() -> tuple[str, ...]:
 
 
 @cache
-def _known_signs() -> frozenset[int]:
+def _known_characters() -> frozenset[int]:
+    """Code points that one of the fonts can show."""
     from matplotlib import font_manager
 
     paths = [font_manager.findfont(name) for name in font_families()]
@@ -54,30 +55,34 @@ def _known_signs() -> frozenset[int]:
 
 
 def printable(name: object, limit: int = 24) -> str:
-    """A class name as matplotlib can show it: one line, no mathematics, signs without a glyph as
-    '?'.
+    """A class name as matplotlib can show it, in one line of at most `limit` characters.
+
+    Characters without a glyph become "?".
     """
     text = " ".join(str(name).split())
-    text = "".join(sign if ord(sign) in _known_signs() else "?" for sign in text)
+    text = "".join(sign if ord(sign) in _known_characters() else "?" for sign in text)
     text = text if len(text) <= limit else text[: limit - 1] + "…"
+    # matplotlib omits labels that begin with an underscore from legends, and typesets $x$.
     return (" " + text if text.startswith("_") else text).replace("$", r"\$")
 
 
 def class_labels(names: Sequence[object]) -> list[str]:
-    """printable() for a list of classes; a name that lost signs is led by its number, so that no
-    two look the same.
+    """printable() for all classes; a name that lost characters starts with its number.
+
+    So no two of them look the same.
     """
-    whole = [
-        all(ord(sign) in _known_signs() for sign in " ".join(str(name).split())) for name in names
+    complete = [
+        all(ord(sign) in _known_characters() for sign in " ".join(str(name).split()))
+        for name in names
     ]
     return [
-        printable(name) if whole[number] else f"{number}: {printable(name)}"
+        printable(name) if complete[number] else f"{number}: {printable(name)}"
         for number, name in enumerate(names)
     ]
 
 
-def new_figure(width: float, height: float, dpi: int = 140) -> Figure:
-    """An empty figure of width x height inches."""
+def make_figure(width: float, height: float, dpi: int = 140) -> Figure:
+    """An empty figure of width x height inches, with dpi pixels per inch."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -86,7 +91,7 @@ def new_figure(width: float, height: float, dpi: int = 140) -> Figure:
 
 
 def save_figure(figure: Figure, path: Path) -> Path:
-    """Render figure into path (.png or .jpg), atomically, and return path."""
+    """Render the figure into path (.png or .jpg), atomically, and return path."""
     from matplotlib.text import Text
 
     for text in figure.findobj(Text):
@@ -99,7 +104,15 @@ def save_figure(figure: Figure, path: Path) -> Path:
 
 
 def style_axes(axes: Axes, title: str, x: str = "", y: str = "", grid: bool = True) -> Axes:
-    """The look shared by all plots: no box, a light grid behind the data, small grey numbers."""
+    """Apply the style of all charts: no frame, a light grid behind the data, small numbers.
+
+    Args:
+        axes: of one chart, returned.
+        title: above it.
+        x: label of the x axis.
+        y: label of the y axis.
+        grid: whether there is a grid.
+    """
     axes.set_title(title, fontsize=11, color=INK, loc="left", fontweight="bold")
     axes.set_xlabel(x, fontsize=9, color=INK)
     axes.set_ylabel(y, fontsize=9, color=INK)
@@ -112,8 +125,8 @@ def style_axes(axes: Axes, title: str, x: str = "", y: str = "", grid: bool = Tr
     return axes
 
 
-def class_colors(count: int) -> list[Any]:
-    """count colours, as far apart as they go: a qualitative palette, then hues."""
+def class_colors(count: int) -> list[Rgba]:
+    """Return `count` colours that differ as much as possible: a qualitative palette, then hues."""
     from matplotlib import colormaps
 
     if count <= 10:

@@ -1,9 +1,8 @@
-"""Contact sheets: up to 16 images of a batch in a grid with their boxes, as train_batch0.jpg or
-val_batch0_pred.jpg.
+"""Contact sheets: up to 16 images of a batch in a grid with their boxes, such as train_batch0.jpg.
 
-Images and labels come from data.loader (Batch), detections from utils.nms; one JPEG in the run's
-folder comes out. Tiles are enlarged or reduced to one size, so that names can be read on 160-pixel
-images as on 1280-pixel ones.
+From: images and labels of data.loader (Batch), detections of utils.nms. To: one JPEG in the run's
+folder. Tiles are scaled to one size, so that names can be read on images of 160 pixels as well as
+on those of 1280.
 """
 
 from __future__ import annotations
@@ -25,13 +24,14 @@ SHEET_SIDE = 1920  # pixels, the longest side of a sheet without its captions
 TILE_SIDE = 640  # pixels, the longest side of a tile on a sheet of few images
 CAPTION = 22  # pixels below each tile for the file's name
 GAP = 4
-LEAST_LINE = 2  # pixels; names grow with the lines, and a sheet is often looked at reduced
+LEAST_LINE = 2  # pixels; text grows with the lines, and a sheet is often viewed scaled down
 
 
 @dataclass(frozen=True, slots=True)
 class Overlay:
-    """What is drawn on one image. boxes: [N, 4] xyxy in its pixels; classes: [N]; scores: [N], or
-    None for labels.
+    """What is drawn on one image.
+
+    boxes: [N, 4] corners in its pixels. classes: [N] class numbers. scores: [N], None for labels.
     """
 
     boxes: np.ndarray
@@ -40,7 +40,7 @@ class Overlay:
 
 
 def plot_targets(path: Path, batch: Batch, names: Mapping[int, str]) -> Path:
-    """Draw a batch with its labels."""
+    """Draw a batch with its labels. names: class number -> name. Returns the path."""
     targets = batch.targets.detach().cpu().numpy()
     rows = [targets[targets[:, 0] == number] for number in range(len(batch.paths))]
     overlays = [Overlay(row[:, 2:6], row[:, 1].astype(int)) for row in rows]
@@ -54,10 +54,17 @@ def plot_detections(
     names: Mapping[int, str],
     least: float = 0.25,
 ) -> Path:
-    """Draw a batch with what was found in it. found: per image [n, 6] xyxy in its pixels,
-    confidence, class.
+    """Draw a batch with its detections.
 
-    least: detections below this confidence are left out.
+    Args:
+        path: of the sheet.
+        batch: its images.
+        found: per image [n, 6] corners in pixels of the batch, confidence, class.
+        names: class number -> name.
+        least: lowest confidence of a detection that is drawn.
+
+    Returns:
+        path.
     """
     tables = [rows.detach().float().cpu().numpy() for rows in found]
     tables = [rows[rows[:, 4] >= least] for rows in tables]
@@ -68,24 +75,33 @@ def plot_detections(
 def save_sheet(
     path: Path, batch: Batch, overlays: Sequence[Overlay], names: Mapping[int, str]
 ) -> Path:
-    """Lay the first 16 images of batch out in a grid as wide as high, and write it as a JPEG,
-    atomically.
+    """Arrange the first 16 images of a batch in a square grid, and write it as a JPEG.
+
+    Args:
+        path: of the sheet.
+        batch: its images.
+        overlays: what is drawn on each of them.
+        names: class number -> name.
+
+    Returns:
+        path.
     """
     import cv2
 
-    pictures = batch.images[:MOST_TILES].detach().cpu().numpy()
-    count = len(pictures)
+    images = batch.images[:MOST_TILES].detach().cpu().numpy()
+    count = len(images)
     columns = max(math.ceil(math.sqrt(count)), 1)
     rows = max(math.ceil(count / columns), 1)
-    scale = min(SHEET_SIDE / columns, TILE_SIDE) / max(pictures.shape[2:])
-    width, height = (max(round(side * scale), 1) for side in (pictures.shape[3], pictures.shape[2]))
+    scale = min(SHEET_SIDE / columns, TILE_SIDE) / max(images.shape[2:])
+    width, height = (max(round(side * scale), 1) for side in (images.shape[3], images.shape[2]))
     cell = (height + CAPTION + GAP, width + GAP)
     sheet = np.full((rows * cell[0] + GAP, columns * cell[1] + GAP, 3), 255, dtype=np.uint8)
-    for number, (picture, overlay, name) in enumerate(
-        zip(pictures, overlays, batch.paths, strict=False)
+    # strict=False, since a batch may have more images than the sheet.
+    for number, (image, overlay, name) in enumerate(
+        zip(images, overlays, batch.paths, strict=False)
     ):
         top, left = GAP + number // columns * cell[0], GAP + number % columns * cell[1]
-        tile = draw_tile(picture, overlay, names, (height, width))
+        tile = draw_tile(image, overlay, names, (height, width))
         sheet[top : top + height, left : left + width] = tile
         _write_caption(sheet, name, (left, top + height), width)
     _, code = cv2.imencode(".jpg", sheet, [cv2.IMWRITE_JPEG_QUALITY, 92])
@@ -95,20 +111,30 @@ def save_sheet(
 
 
 def draw_tile(
-    picture: np.ndarray, overlay: Overlay, names: Mapping[int, str], size: tuple[int, int]
+    image: np.ndarray, overlay: Overlay, names: Mapping[int, str], size: tuple[int, int]
 ) -> np.ndarray:
-    """One image [3, H, W] RGB with its boxes as [height, width, 3] BGR. size: (height, width)."""
+    """Scale an image and draw its boxes.
+
+    Args:
+        image: [3, H, W] uint8 RGB.
+        overlay: the boxes, in pixels of the image.
+        names: class number -> name.
+        size: (height, width) of the tile in pixels.
+
+    Returns:
+        [height, width, 3] uint8 BGR.
+    """
     import cv2
 
-    image = np.ascontiguousarray(picture.transpose(1, 2, 0)[..., ::-1])
-    method = cv2.INTER_AREA if size[0] < image.shape[0] else cv2.INTER_LINEAR
-    factors = np.array([size[1] / image.shape[1], size[0] / image.shape[0]] * 2)
-    image = cv2.resize(image, (size[1], size[0]), interpolation=method)
+    tile = np.ascontiguousarray(image.transpose(1, 2, 0)[..., ::-1])
+    method = cv2.INTER_AREA if size[0] < tile.shape[0] else cv2.INTER_LINEAR
+    factors = np.array([size[1] / tile.shape[1], size[0] / tile.shape[0]] * 2)
+    tile = cv2.resize(tile, (size[1], size[0]), interpolation=method)
     texts = [str(names.get(int(number), number)) for number in overlay.classes]
     if overlay.scores is not None:
         texts = [f"{text} {score:.2f}" for text, score in zip(texts, overlay.scores, strict=True)]
     return draw_boxes(
-        image,
+        tile,
         overlay.boxes * factors,
         texts,
         overlay.classes,
@@ -117,8 +143,13 @@ def draw_tile(
 
 
 def _write_caption(sheet: np.ndarray, name: str, corner: tuple[int, int], width: int) -> None:
-    """The file's name under its tile, shortened to the tile's width. corner: (left, top) of the
-    strip.
+    """Write a file's name below its tile, shortened to the tile's width.
+
+    Args:
+        sheet: [H, W, 3] uint8 BGR, changed in place.
+        name: the file's path.
+        corner: (left, top) of the caption in pixels.
+        width: of the tile in pixels.
     """
     import cv2
 

@@ -1,17 +1,16 @@
-"""COCO's protocol: AP at IoU .5:.95, for small, medium and large boxes, and AR, computed by
-faster-coco-eval.
+"""COCO's protocol: AP at IoU .5:.95, AP of small, medium and large boxes, and AR.
 
-Takes the arrays that utils/metrics.Evaluation collected, or the JSON files of `val.py --save-json`.
-It differs from YOLOv5's AP: a detection may fall back to the best label still free, precision is
-read in steps, and 100 detections of a image count.
+faster-coco-eval computes them, from the arrays that metrics.Evaluation has collected or from the
+JSON files of `val.py --save-json`. COCO's AP differs from YOLOv5's: a detection whose best label is
+taken may match the next best one, precision is read in steps, and at most 100 detections of an
+image count.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -23,6 +22,7 @@ FIGURES = (
     *("AR1", "AR10", "AR100", "AR_small", "AR_medium", "AR_large"),
 )
 RESULT_KEYS = ("image_id", "category_id", "bbox", "score")
+Record = dict[str, object]  # one entry of a list in COCO's files
 
 
 def evaluate_coco(
@@ -30,15 +30,23 @@ def evaluate_coco(
 ) -> dict[str, float]:
     """Score images by COCO's protocol.
 
-    detections: per image [n, 6] corners, score, class. labels: per image [m, 5] class, corners
-    in the same pixels. A box's area, in those pixels, decides whether it is small (below 32²),
-    medium or large (above 96²). Returns FIGURES -> value in 0..1, NaN where there is no such label.
-    Raises UserError when faster-coco-eval is not installed.
+    A box is small below 32² pixels, large above 96² and medium between.
+
+    Args:
+        detections: per image [n, 6] corners, score, class.
+        labels: per image [m, 5] class, corners in the same pixels.
+        class_count: number of classes.
+
+    Returns:
+        FIGURES -> value in 0..1, NaN where there is no such label.
+
+    Raises:
+        UserError: faster-coco-eval is not installed.
     """
     annotations = [row for number, rows in enumerate(labels) for row in _annotations(number, rows)]
-    for number, annotation in enumerate(annotations, start=1):  # 0 would mean "unmatched"
+    for number, annotation in enumerate(annotations, start=1):  # id 0 would mean "unmatched"
         annotation["id"] = number
-    truth = {
+    truth: Record = {
         "info": {},
         "images": [{"id": number} for number in range(len(labels))],
         "categories": [{"id": number, "name": str(number)} for number in range(class_count)],
@@ -52,7 +60,7 @@ def score_json(predictions: str | Path, annotations: str | Path) -> dict[str, fl
     """Score a COCO results file against a COCO annotation file; returns as evaluate_coco does.
 
     Only images and categories of the annotation file count. Raises UserError naming the file that
-    is unfit.
+    cannot be used.
     """
     truth, results = _read_json(annotations), _read_json(predictions)
     if not isinstance(truth, dict) or not {"images", "annotations", "categories"} <= truth.keys():
@@ -66,10 +74,10 @@ def score_json(predictions: str | Path, annotations: str | Path) -> dict[str, fl
             " the path"
         )
     known = {image["id"] for image in truth["images"]}
-    strangers = sorted({row["image_id"] for row in results} - known, key=str)
-    if strangers:
+    unknown = sorted({row["image_id"] for row in results} - known, key=str)
+    if unknown:
         raise UserError(
-            f"{predictions}: image_id {strangers[0]!r} is not in {annotations}; score against the"
+            f"{predictions}: image_id {unknown[0]!r} is not in {annotations}; score against the"
             " same images"
         )
     return _score({"info": {}, **truth}, results)
@@ -79,8 +87,8 @@ def _is_result(row: object) -> bool:
     return isinstance(row, dict) and row.keys() >= {*RESULT_KEYS}
 
 
-def _annotations(image: int, rows: np.ndarray) -> list[dict[str, Any]]:
-    """Labels [m, 5] of a image as COCO writes them."""
+def _annotations(image: int, rows: np.ndarray) -> list[Record]:
+    """The labels [m, 5] of an image as entries of an annotation file."""
     wide: np.ndarray = rows.astype(np.float64)
     areas = box_area(wide[:, 1:5])
     return [
@@ -95,8 +103,8 @@ def _annotations(image: int, rows: np.ndarray) -> list[dict[str, Any]]:
     ]
 
 
-def _results(image: int, rows: np.ndarray) -> list[dict[str, Any]]:
-    """Detections [n, 6] of a image as COCO writes them."""
+def _results(image: int, rows: np.ndarray) -> list[Record]:
+    """The detections [n, 6] of an image as entries of a results file."""
     wide: np.ndarray = rows.astype(np.float64)
     return [
         {
@@ -114,8 +122,8 @@ def _corner_and_sides(corners: np.ndarray) -> list[float]:
     return [x1, y1, x2 - x1, y2 - y1]
 
 
-def _score(truth: dict[str, Any], results: list[dict[str, Any]]) -> dict[str, float]:
-    """Run faster-coco-eval, silently, on contents as its files have them."""
+def _score(truth: Mapping[str, object], results: Sequence[Record]) -> dict[str, float]:
+    """Run faster-coco-eval, without its printing, on contents of an annotation and results file."""
     try:
         from faster_coco_eval import COCO, COCOeval_faster
     except ImportError:
@@ -123,16 +131,17 @@ def _score(truth: dict[str, Any], results: list[dict[str, Any]]) -> dict[str, fl
             "COCO's protocol needs faster-coco-eval: pip install faster-coco-eval"
         ) from None
 
-    def keep_silent(*_: object) -> None:
+    def print_nothing(*_: object) -> None:
         return None
 
-    expected = COCO(truth, print_function=keep_silent)
+    expected = COCO(truth, print_function=print_nothing)
+    # loadRes() refuses an empty list, so no detections are given as annotations that are empty.
     found = (
         expected.loadRes(results)
         if results
-        else COCO({**truth, "annotations": []}, print_function=keep_silent)
+        else COCO({**truth, "annotations": []}, print_function=print_nothing)
     )
-    run = COCOeval_faster(expected, found, "bbox", print_function=keep_silent)
+    run = COCOeval_faster(expected, found, "bbox", print_function=print_nothing)
     run.run()
     return {
         name: float(value) if value >= 0 else float("nan")
@@ -140,12 +149,13 @@ def _score(truth: dict[str, Any], results: list[dict[str, Any]]) -> dict[str, fl
     }
 
 
-def _read_json(path: str | Path) -> Any:
+def _read_json(path: str | Path) -> object:
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        content: object = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check the path") from None
     except ValueError as error:
         raise UserError(
             f"{path}: not valid JSON ({error}); write it again with val.py --save-json"
         ) from None
+    return content

@@ -1,4 +1,4 @@
-"""Confusion matrix of a detector: what was labelled against what was found. Fed by metrics.py."""
+"""Confusion matrix of a detector: labelled classes against predicted ones. metrics.py fills it."""
 
 from __future__ import annotations
 
@@ -9,15 +9,22 @@ from utils.boxes import box_iou
 
 
 class ConfusionMatrix:
-    """matrix [nc + 1, nc + 1]: row = predicted class, column = labelled class, the last of both =
-    background.
+    """Counts of predicted and labelled classes.
+
+    matrix: [nc + 1, nc + 1], row predicted class, column labelled class; the last row and column
+    are the background.
     """
 
     def __init__(
         self, class_count: int, conf: float = 0.25, iou: float = 0.45, protocol: str = "yolov5"
     ) -> None:
-        """conf, iou: lowest score and lowest overlap, exclusively, that count. protocol: one of
-        metrics.PROTOCOLS.
+        """Start with zeros.
+
+        Args:
+            class_count: number of classes, nc.
+            conf: only detections with a score above this count.
+            iou: only pairs with an overlap above this count.
+            protocol: one of engine.evaluation.metrics.PROTOCOLS.
         """
         self.class_count = class_count
         self.conf = conf
@@ -28,9 +35,9 @@ class ConfusionMatrix:
     def add(self, detections: torch.Tensor, labels: torch.Tensor) -> None:
         """Count one image: detections [n, 6] corners, score, class; labels [m, 5] class, corners.
 
-        Pairs are made by overlap, whatever the classes; by YOLOv8's protocol those of one class
-        first. As in YOLOv5 a image without labels is not counted, and unmatched detections count
-        as background only in images with at least one pair.
+        Detections and labels are paired by overlap, whatever their classes; YOLOv8's protocol pairs
+        those of one class first. As in YOLOv5, an image without labels is not counted, and
+        unmatched detections count as background only in images with at least one pair.
         """
         if not len(labels):
             return
@@ -40,9 +47,8 @@ class ConfusionMatrix:
         predicted = detections[:, 5].long().cpu().numpy()
         overlap = box_iou(labels[:, 1:5], detections[:, :4]).cpu().numpy()
         if self.protocol == "yolov8":
-            overlap = overlap + (overlap > self.iou) * (
-                labelled[:, None] == predicted
-            )  # above any of other classes
+            # An overlap is at most 1, so adding 1 ranks a pair of one class above all others.
+            overlap = overlap + (overlap > self.iou) * (labelled[:, None] == predicted)
         label, detection = self.pair(overlap)
         np.add.at(self.matrix, (predicted[detection], labelled[label]), 1)
         self.matrix[background] += np.bincount(np.delete(labelled, label), minlength=background + 1)
@@ -52,22 +58,24 @@ class ConfusionMatrix:
             )
 
     def pair(self, overlap: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Overlap [m, n] -> numbers of paired labels and detections, the same length.
+        """Overlap [m, n] -> numbers of the paired labels and of their detections, equally long.
 
-        A detection goes to the label it overlaps most; a label then keeps the detection that
-        overlaps it most.
+        Each detection chooses the label that it overlaps most; each label then keeps, of the
+        detections that chose it, the one that overlaps it most.
         """
         if not overlap.size:
             nothing = np.zeros(0, dtype=int)
             return nothing, nothing
-        favourite = overlap.argmax(0)
+        chosen_label = overlap.argmax(0)
         mutual = np.full_like(overlap, -1)
         columns = np.arange(overlap.shape[1])
-        mutual[favourite, columns] = overlap[favourite, columns]
-        keeper = mutual.argmax(1)
+        mutual[chosen_label, columns] = overlap[chosen_label, columns]
+        kept_detection = mutual.argmax(1)
         paired = np.flatnonzero(mutual.max(1) > self.iou)
-        return paired, keeper[paired]
+        return paired, kept_detection[paired]
 
     def normalised(self) -> np.ndarray:
-        """Shares of each labelled class, columns summing to 1 (or to 0 where there is nothing)."""
-        return self.matrix / np.maximum(self.matrix.sum(0, keepdims=True), 1e-9)
+        """Shares of each labelled class: columns sum to 1, or to 0 where nothing was counted."""
+        sums: np.ndarray = self.matrix.sum(0, keepdims=True)
+        shares: np.ndarray = self.matrix / np.maximum(sums, 1e-9)
+        return shares

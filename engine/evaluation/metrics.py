@@ -1,10 +1,10 @@
-"""Evaluation: detections and labels of all images -> precision, recall, mAP, by the rule of
+"""Evaluation: detections and labels of all images -> precision, recall and mAP, by the rule of
 YOLOv5 or of YOLOv8.
 
-val.py adds every image to an Evaluation, in pixels of the original images, and asks it for
-Metrics at the end; engine/drawing/plots.py draws the curves in Metrics.extra. COCO's protocol,
-which differs from both, is engine/evaluation/coco.py. The two rules differ in the matching and in
-the end of the curve, so figures of one must not be held against the other's.
+evaluate.py adds every image to an Evaluation and asks it for Metrics at the end;
+engine/drawing/curves.py draws the curves. COCO's protocol, which differs from both, is in
+engine/evaluation/coco.py. The two rules differ in how detections are matched with labels and in the
+end of the precision-recall curve, so their scores must not be compared with each other.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import torch
 
 from engine.evaluation.confusion import ConfusionMatrix
 from utils.boxes import box_iou
-from utils.structures import ClassMetrics, Metrics
+from utils.structures import ClassCurves, ClassMetrics, EvaluationDetails, Metrics
 
 IOU_THRESHOLDS = torch.linspace(0.5, 0.95, 10)
 CONFIDENCES = np.linspace(0, 1, 1000)  # the x axis of the curves
 RECALLS = np.linspace(0, 1, 101)  # where precision is read for AP
 PROTOCOLS = ("yolov5", "yolov8")
-TINY = 1e-16
+TINY = 1e-16  # keeps quotients of empty sums at 0; the value is YOLOv5's
 
 
 def match_predictions(
@@ -31,13 +31,21 @@ def match_predictions(
     ious: torch.Tensor = IOU_THRESHOLDS,
     protocol: str = "yolov5",
 ) -> np.ndarray:
-    """Which detections are right, at each of K IoU thresholds.
+    """Decide which detections are correct at each of K IoU thresholds.
 
-    detections: [n, 6] corners, score, class, best first. labels: [m, 5] class, corners in the same
-    pixels. ious: [K] ascending. Returns bool [n, K]. yolov5: a detection stands for the label of
-    its class that it overlaps most (the first of equals), for no other; of several that stand for
-    one label the first in the list is right, not the one that overlaps most. yolov8: each detection
-    in turn takes the label that it overlaps most of those still free.
+    By YOLOv5's rule each detection competes for one label only, that of its class which it overlaps
+    most (the first of equals). Of several detections that compete for a label, the one with the
+    highest score is correct, not the one that overlaps it most. By YOLOv8's rule each detection in
+    turn takes, of the labels that are still free, the one that it overlaps most.
+
+    Args:
+        detections: [n, 6] corners in pixels, score, class, by descending score.
+        labels: [m, 5] class, corners in the same pixels.
+        ious: [K] thresholds, ascending.
+        protocol: one of PROTOCOLS.
+
+    Returns:
+        bool [n, K].
     """
     correct = np.zeros((len(detections), len(ious)), dtype=bool)
     if not len(detections) or not len(labels):
@@ -47,18 +55,20 @@ def match_predictions(
     if protocol == "yolov8":
         return match_in_turn(overlap.cpu().numpy().T, ious.cpu().numpy())
     best, label = (column.cpu().numpy() for column in overlap.max(0))
-    for number, bound in enumerate(ious.cpu().numpy()):
-        reaching = np.flatnonzero(best >= bound)
+    for number, threshold in enumerate(ious.cpu().numpy()):
+        reaching = np.flatnonzero(best >= threshold)
+        # np.unique gives the first place of each label, and rows are sorted by score: the detection
+        # with the highest score gets the label.
         _, first = np.unique(label[reaching], return_index=True)
         correct[reaching[first], number] = True
     return correct
 
 
 def match_in_turn(overlap: np.ndarray, ious: np.ndarray) -> np.ndarray:
-    """Overlaps [n, m] of detections, best first, with labels of their class, and bounds [K] ->
-    which are right [n, K].
+    """Match by YOLOv8's rule: each detection takes the free label that it overlaps most.
 
-    At each bound a detection takes the free label that it overlaps most, if by the bound at least.
+    overlap: [n, m] of detections, by descending score, with labels of their class (0 with labels of
+    other classes). ious: [K] thresholds. Returns bool [n, K], the correct detections.
     """
     correct = np.zeros((len(overlap), len(ious)), dtype=bool)
     taken = np.zeros((len(ious), overlap.shape[1]), dtype=bool)
@@ -71,10 +81,17 @@ def match_in_turn(overlap: np.ndarray, ious: np.ndarray) -> np.ndarray:
 
 
 def compute_ap(recall: np.ndarray, precision: np.ndarray, protocol: str = "yolov5") -> float:
-    """Average precision of one class at one IoU threshold.
+    """Compute the average precision of one class at one IoU threshold.
 
-    recall, precision: [n] along descending scores, recall ascending. The line of envelope() is
-    integrated by trapezoids between 101 points.
+    The line of envelope() is integrated by trapezoids between 101 recalls.
+
+    Args:
+        recall: [n] along descending scores, ascending.
+        precision: [n] along descending scores.
+        protocol: one of PROTOCOLS.
+
+    Returns:
+        The area in 0..1.
     """
     line = np.interp(RECALLS, *envelope(recall, precision, protocol))
     return float(((line[1:] + line[:-1]) / 2 * np.diff(RECALLS)).sum())
@@ -83,10 +100,18 @@ def compute_ap(recall: np.ndarray, precision: np.ndarray, protocol: str = "yolov
 def envelope(
     recall: np.ndarray, precision: np.ndarray, protocol: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Precision over recall as a line from (0, 1) to (1, 0), made non-increasing from the right:
-    its points.
+    """Make precision over recall a non-increasing line from (0, 1) to (1, 0).
 
-    After the last recall reached, YOLOv5's line slopes down to (1, 0); YOLOv8's drops to 0 at once.
+    After the last recall that is reached, YOLOv5's line slopes down to (1, 0); YOLOv8's drops to 0
+    at once.
+
+    Args:
+        recall: [n], ascending.
+        precision: [n].
+        protocol: one of PROTOCOLS.
+
+    Returns:
+        Recalls and precisions of the line's points.
     """
     end = recall[-1:] if protocol == "yolov8" else recall[:0]
     points = np.concatenate(([0.0], recall, end, [1.0]))
@@ -94,51 +119,11 @@ def envelope(
     return points, np.maximum.accumulate(heights[::-1])[::-1]
 
 
-def smooth(curve: np.ndarray, share: float = 0.1) -> np.ndarray:
-    """Moving mean of [n] values over a window of about `share` times n, the ends repeated: [n]."""
+def moving_mean(curve: np.ndarray, share: float = 0.1) -> np.ndarray:
+    """Smooth [n] values by a moving mean over about `share` times n of them, the ends repeated."""
     reach = round(len(curve) * share / 2)
     window = 2 * reach + 1
     return np.convolve(np.pad(curve, reach, mode="edge"), np.full(window, 1 / window), mode="valid")
-
-
-@dataclass(frozen=True, slots=True)
-class ClassCurves:
-    """Figures of the C classes that have labels.
-
-    classes: [C] class numbers, ascending. instances: [C] labels of each. ap: [C, K] of each IoU
-    threshold. precision_curve, recall_curve, f1_curve: [C, 1000] at IoU .5 over CONFIDENCES.
-    pr_curve: [C, 1000] precision over recall 0..1. best: index into CONFIDENCES where the smoothed
-    mean F1 is highest.
-    """
-
-    classes: np.ndarray
-    instances: np.ndarray
-    ap: np.ndarray
-    precision_curve: np.ndarray
-    recall_curve: np.ndarray
-    f1_curve: np.ndarray
-    pr_curve: np.ndarray
-    best: int
-
-    @property
-    def precision(self) -> np.ndarray:
-        return self.precision_curve[:, self.best]
-
-    @property
-    def recall(self) -> np.ndarray:
-        return self.recall_curve[:, self.best]
-
-    @property
-    def f1(self) -> np.ndarray:
-        return self.f1_curve[:, self.best]
-
-    @property
-    def true_positives(self) -> np.ndarray:
-        return (self.recall * self.instances).round()
-
-    @property
-    def false_positives(self) -> np.ndarray:
-        return (self.true_positives / (self.precision + TINY) - self.true_positives).round()
 
 
 def ap_per_class(
@@ -148,11 +133,17 @@ def ap_per_class(
     labelled: np.ndarray,
     protocol: str = "yolov5",
 ) -> ClassCurves:
-    """Curves and AP of every class that has labels.
+    """Compute the curves and AP of every class that has labels.
 
-    correct: bool [n, K] of match_predictions. scores, predicted: [n] score and class of the
-    detections, in any order. labelled: [m] class of every label. A class without detections has
-    zeros; without any label all arrays are empty.
+    Args:
+        correct: bool [n, K] of match_predictions.
+        scores: [n] scores of the detections, in any order.
+        predicted: [n] classes of the detections.
+        labelled: [m] class of every label.
+        protocol: one of PROTOCOLS.
+
+    Returns:
+        Zeros for a class without detections; without any label all arrays are empty.
     """
     order = np.argsort(-scores, kind="stable")
     correct, scores, predicted = correct[order], scores[order], predicted[order]
@@ -167,13 +158,15 @@ def ap_per_class(
         hits = correct[mine].cumsum(0)
         recall = hits / (count + TINY)
         precision = hits / np.arange(1, len(hits) + 1)[:, None]
-        falling = -scores[mine]  # np.interp wants an ascending axis
+        falling = -scores[mine]  # np.interp needs an ascending axis
         recall_curve[row] = np.interp(-CONFIDENCES, falling, recall[:, 0], left=0)
         precision_curve[row] = np.interp(-CONFIDENCES, falling, precision[:, 0], left=1)
         ap[row] = [compute_ap(recall[:, k], precision[:, k], protocol) for k in range(ap.shape[1])]
         pr_curve[row] = np.interp(CONFIDENCES, *envelope(recall[:, 0], precision[:, 0], protocol))
     f1_curve = 2 * precision_curve * recall_curve / (precision_curve + recall_curve + TINY)
-    best = int(smooth(f1_curve.mean(0)).argmax()) if len(classes) else 0
+    # The mean is smoothed first, since a single peak of a jagged curve would choose the confidence
+    # by chance.
+    best = int(moving_mean(f1_curve.mean(0)).argmax()) if len(classes) else 0
     return ClassCurves(
         classes.astype(int), instances, ap, precision_curve, recall_curve, f1_curve, pr_curve, best
     )
@@ -181,11 +174,11 @@ def ap_per_class(
 
 @dataclass
 class Evaluation:
-    """Collects images, then gives Metrics. Everything is in pixels of the original images.
+    """Collects images, then gives Metrics. Boxes are in pixels of the original images.
 
-    class_count: number of classes. protocol: one of PROTOCOLS. images: images added so far.
-    detections, labels: per image [n, 6] and [m, 5], kept for COCO's protocol. correct: per
-    image bool [n, 10].
+    class_count: number of classes. protocol: one of PROTOCOLS. confusion: pairs counted so far.
+    detections, labels: per image [n, 6] and [m, 5], kept for COCO's protocol. correct: per image
+    bool [n, 10].
     """
 
     class_count: int
@@ -200,6 +193,7 @@ class Evaluation:
 
     @property
     def images(self) -> int:
+        """Number of images added so far."""
         return len(self.detections)
 
     def add(
@@ -208,10 +202,12 @@ class Evaluation:
         labels: torch.Tensor,
         compared: tuple[torch.Tensor, torch.Tensor] | None = None,
     ) -> None:
-        """Take one image: detections [n, 6] corners, score, class, best first; labels [m, 5]
-        class, corners.
+        """Add one image.
 
-        compared: the two in other pixels, in which they are matched.
+        Args:
+            detections: [n, 6] corners, score, class, by descending score.
+            labels: [m, 5] class, corners.
+            compared: the same detections and labels in other pixels, in which to match them.
         """
         detections = detections.detach().to("cpu", torch.float32)
         labels = labels.detach().to("cpu", torch.float32)
@@ -224,36 +220,41 @@ class Evaluation:
         self.labels.append(labels.numpy().copy())
 
     def result(self, names: dict[int, str], coco: bool = False) -> Metrics:
-        """Metrics over all images added; coco=True also scores them by COCO's protocol (slower).
+        """Score all images added; coco=True also scores them by COCO's protocol, which is slower.
 
-        Means run over the classes that have labels; with no labels at all they are 0.
-        extra: curves (ClassCurves) and confusion (ConfusionMatrix).
+        Means run over the classes that have labels; without any label they are 0.
         """
         found = np.concatenate([*self.detections, np.zeros((0, 6), np.float32)])
         correct = np.concatenate([*self.correct, np.zeros((0, len(IOU_THRESHOLDS)), bool)])
         labelled = np.concatenate([rows[:, 0] for rows in self.labels] or [np.zeros(0)])
         curves = ap_per_class(correct, found[:, 4], found[:, 5], labelled, self.protocol)
-        figures = {}
+        coco_figures = {}
         if coco:
             from engine.evaluation.coco import evaluate_coco
 
-            figures = evaluate_coco(self.detections, self.labels, self.class_count)
-        extra = {"curves": curves, "confusion": self.confusion}
-        return replace(
-            summarise(curves, self.labels, names, figures, extra), protocol=self.protocol
-        )
+            coco_figures = evaluate_coco(self.detections, self.labels, self.class_count)
+        metrics = summarise_curves(curves, self.labels, names, coco_figures)
+        class_ap = fill_classes(curves, metrics.map, self.class_count)
+        details = EvaluationDetails(curves, self.confusion.matrix, class_ap)
+        return replace(metrics, protocol=self.protocol, details=details)
 
 
-def summarise(
+def summarise_curves(
     curves: ClassCurves,
     labels: list[np.ndarray],
     names: dict[int, str],
     coco: dict[str, float] | None = None,
-    extra: dict[str, object] | None = None,
 ) -> Metrics:
-    """Curves, the labels [m, 5] of every image, class names and COCO's figures -> Metrics."""
+    """Reduce the curves to their scores at the best confidence.
+
+    Args:
+        curves: of the classes that have labels.
+        labels: per image [m, 5] class, corners.
+        names: class number -> name.
+        coco: figures of COCO's protocol, if they were computed.
+    """
     coco = coco or {}
-    ap = curves.ap.mean(1) if len(curves.ap) else np.zeros(0)
+    ap = curves.mean_ap
     rows = tuple(
         ClassMetrics(
             class_id=int(number),
@@ -280,8 +281,14 @@ def summarise(
         ap_medium=coco.get("AP_medium", nan),
         ap_large=coco.get("AP_large", nan),
         coco=coco,
-        extra=extra or {},
     )
+
+
+def fill_classes(curves: ClassCurves, mean: float, count: int) -> np.ndarray:
+    """AP of all classes [count]; one without labels gets the mean, as in YOLOv5's maps."""
+    values = np.full(count, mean)
+    values[curves.classes] = curves.mean_ap
+    return values
 
 
 def _mean(values: np.ndarray) -> float:

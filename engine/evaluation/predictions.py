@@ -1,8 +1,8 @@
-"""Detections of a labelled data set as files: a text file a image, and one JSON in COCO's result
+"""Detections of a labelled data set as files: a text file per image, and one JSON in COCO's result
 format.
 
-From: val.py, boxes in pixels of the original images. To: labels/*.txt and *_predictions.json in
-the run's folder.
+From: evaluate.py, boxes in pixels of the original images. To: labels/*.txt and *_predictions.json
+in the run's folder.
 """
 
 from __future__ import annotations
@@ -10,31 +10,31 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
 from utils.boxes import normalise
 from utils.files import atomic_write
 
-COCO_GAPS = (
-    12,
-    26,
-    29,
-    30,
-    45,
-    66,
-    68,
-    69,
-    71,
-    83,
-)  # category numbers of COCO's list that have no images
+# COCO numbers its 80 categories from 1 to 90; these numbers have no images.
+COCO_GAPS = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
 COCO_CATEGORIES = tuple(number for number in range(1, 91) if number not in COCO_GAPS)
 
 
+class CocoResult(TypedDict):
+    """A detection in COCO's result format; bbox is left, top, width, height in pixels."""
+
+    image_id: int | str
+    category_id: int
+    bbox: list[float]
+    score: float
+
+
 def file_stems(paths: Iterable[str]) -> list[str]:
-    """Stems of images for naming their results; a stem seen before gets its folder's name in
-    front, then a number.
+    """Stems that name the results of images, each a different one.
+
+    A stem that occurred before gets its folder's name in front, and a number if that occurred too.
     """
     taken: set[str] = set()
     stems = []
@@ -48,9 +48,13 @@ def file_stems(paths: Iterable[str]) -> list[str]:
     return stems
 
 
-def label_lines(rows: np.ndarray, size: tuple[int, int], with_score: bool) -> list[str]:
-    """Rows [n, 6] xyxy, confidence, class in a image of size (height, width) as `class x y w h
-    [confidence]`.
+def prediction_lines(rows: np.ndarray, size: tuple[int, int], with_score: bool) -> list[str]:
+    """Format detections as `class x y width height [confidence]`, shares of the image.
+
+    Args:
+        rows: [n, 6] corners in pixels, confidence, class.
+        size: (height, width) of the image in pixels.
+        with_score: whether the confidence is included.
     """
     shares = normalise(np.asarray(rows, dtype=np.float64)[:, :4], size)
     return [
@@ -60,26 +64,28 @@ def label_lines(rows: np.ndarray, size: tuple[int, int], with_score: bool) -> li
 
 
 def save_labels(path: Path, rows: np.ndarray, size: tuple[int, int], with_score: bool) -> None:
-    """Write label_lines, by descending confidence as the rows come; without detections there is no
-    file.
-    """
+    """Write prediction_lines() in the order of the rows; without detections there is no file."""
     if not len(rows):
-        path.unlink(missing_ok=True)  # of an earlier run into the same folder
+        path.unlink(missing_ok=True)  # an earlier run into the same folder may have left one
         return
     with atomic_write(path, "w") as file:
-        file.writelines(line + "\n" for line in label_lines(rows, size, with_score))
+        file.writelines(line + "\n" for line in prediction_lines(rows, size, with_score))
 
 
 def image_id(stem: str) -> int | str:
-    """A image's number in COCO's files: its name if that is one, the name itself otherwise."""
+    """An image's number in COCO's files: its name as a number if it is one, else the name."""
     return int(stem) if stem.isdecimal() and stem.isascii() else stem
 
 
 def coco_records(
     rows: np.ndarray, stem: str, categories: Sequence[int] | None = None
-) -> list[dict[str, Any]]:
-    """Rows [n, 6] as COCO results: bbox is left, top, width, height in pixels; categories maps
-    class to category.
+) -> list[CocoResult]:
+    """Convert the detections of an image to COCO's result format.
+
+    Args:
+        rows: [n, 6] corners in pixels, confidence, class.
+        stem: of the image's file.
+        categories: class number -> category number; None keeps the class numbers.
     """
     return [
         {
@@ -95,6 +101,7 @@ def coco_records(
     ]
 
 
-def save_json(path: Path, records: list[dict[str, Any]]) -> None:
+def save_json(path: Path, records: list[CocoResult]) -> None:
+    """Write the detections of all images into one file."""
     with atomic_write(path, "w") as file:
         json.dump(records, file)

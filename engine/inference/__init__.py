@@ -1,1 +1,1 @@
-"""From a frame to detections, and to everything that is written or shown of them."""
+"""From a frame to its detections, and to all that is written or shown of them."""

@@ -1,5 +1,4 @@
-"""What detect.py tells: a line per image as YOLOv5 prints it, a bar per video, windows where
-there is a display.
+"""What detect.py prints and shows: a line per image as in YOLOv5, a bar per video, and windows.
 
 From: Found, a frame of data/sources/open.py with its detections. To: the terminal and the screen.
 """
@@ -11,7 +10,7 @@ import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -20,11 +19,16 @@ from engine.drawing.draw import draw_boxes
 from engine.inference.writers import class_name
 from utils.structures import Detections, Frame
 
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One frame and what is in it. shape: (height, width) of the network's input. times: seconds of
-    each stage.
+    """One frame and what was found in it.
+
+    shape: (height, width) of the network's input in pixels. times: seconds of preprocessing,
+    inference and non-maximum suppression.
     """
 
     frame: Frame
@@ -34,7 +38,7 @@ class Found:
 
 
 def count_text(detections: Detections) -> str:
-    """'1 red, 2 greens, ' by class number, or '(no detections), '."""
+    """Count the classes, by number: '1 red, 2 greens, ', or '(no detections), '."""
     counts = torch.bincount(detections.classes).tolist()
     parts = [
         f"{count} {class_name(detections, class_id)}{'s' if count > 1 else ''}, "
@@ -45,7 +49,7 @@ def count_text(detections: Detections) -> str:
 
 
 def line_of(found: Found) -> str:
-    """A image's or frame's line on the console, as YOLOv5 prints it."""
+    """The line of an image or frame on the console, as YOLOv5 prints it."""
     frame, (height, width) = found.frame, found.shape
     kind = "image" if frame.kind == "image" else frame.kind
     where = f"{frame.item - 1}: " if kind == "stream" else f"{kind} {frame.item}/{frame.items} "
@@ -57,8 +61,16 @@ def line_of(found: Found) -> str:
 def annotated(
     found: Found, line_width: int = 0, names: bool = True, confidences: bool = True
 ) -> np.ndarray:
-    """A copy of the frame with what was found in it. line_width: pixels, 0 for what suits the
-    image.
+    """Draw what was found into a copy of the frame.
+
+    Args:
+        found: a frame with its detections.
+        line_width: pixels; 0 chooses by the size of the image.
+        names: whether boxes have labels.
+        confidences: whether labels include the confidence.
+
+    Returns:
+        [H, W, 3] uint8 BGR.
     """
     result = found.detections
     texts = [
@@ -72,14 +84,18 @@ def annotated(
 
 @dataclass
 class Console:
-    """Tells how the run goes: a line per image, a bar per video, the speed at the end."""
+    """Prints the progress of a run: a line per image, a bar per video, the speed at the end.
+
+    frames: number of frames so far. seconds: of each stage, over all frames.
+    """
 
     frames: int = 0
     seconds: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
-    _bar: Any = None
+    _bar: tqdm | None = None
     _last: Found | None = None
 
     def show(self, found: Found) -> None:
+        """Print a line, or move the bar of the video."""
         self.frames += 1
         self.seconds = [total + step for total, step in zip(self.seconds, found.times, strict=True)]
         if self._last and self._last.frame.name != found.frame.name:
@@ -87,17 +103,16 @@ class Console:
         if found.frame.kind != "video":
             print(line_of(found))
             return
-        if self._bar is None:
-            from tqdm import tqdm
-
-            frame = found.frame
-            text = f"video {frame.item}/{frame.items} {Path(frame.path).name}"
-            self._bar = tqdm(
-                desc=text, total=frame.total or None, unit="frame", disable=None, leave=False
-            )
-        self._bar.set_postfix_str(count_text(found.detections).rstrip(", "), refresh=False)
-        self._bar.update(1)
+        bar = self._bar = self._bar or self._new_bar(found.frame)
+        bar.set_postfix_str(count_text(found.detections).rstrip(", "), refresh=False)
+        bar.update(1)
         self._last = found
+
+    def _new_bar(self, frame: Frame) -> tqdm:
+        from tqdm import tqdm
+
+        text = f"video {frame.item}/{frame.items} {Path(frame.path).name}"
+        return tqdm(desc=text, total=frame.total or None, unit="frame", disable=None, leave=False)
 
     def _end_video(self) -> None:
         """Replace the bar by one line that stays: that of the last frame."""
@@ -107,6 +122,7 @@ class Console:
         self._bar = self._last = None
 
     def close(self, shape: tuple[int, int]) -> None:
+        """Print the mean times. shape: (height, width) of the network's input in pixels."""
         self._end_video()
         if self.frames:
             before, model, after = (total / self.frames * 1e3 for total in self.seconds)
@@ -117,14 +133,15 @@ class Console:
 
 
 def why_no_window() -> str:
-    """Why --view-img cannot show anything here; "" if it can."""
+    """The reason why --view-img cannot show anything on this machine; "" if it can."""
     import cv2
 
+    # Opening a window without a display aborts the whole process inside OpenCV, so ask first.
     gui = re.search(r"^\s*GUI:\s*(.*)$", cv2.getBuildInformation(), re.MULTILINE)
     if gui is None or gui[1].strip().upper() == "NONE":
         return (
-            "this OpenCV is built without windows (opencv-python has them, opencv-python-headless"
-            " has not)"
+            "this OpenCV is built without windows; opencv-python has them, opencv-python-headless"
+            " does not"
         )
     if sys.platform.startswith("linux") and not (
         os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
@@ -134,14 +151,15 @@ def why_no_window() -> str:
 
 
 class Viewer:
-    """Windows with what was found; q or Esc ends the run."""
+    """Windows with annotated frames; the keys q and Esc end the run."""
 
     def __init__(self) -> None:
         self.shown = False
 
     def __call__(self, frame: Frame, drawn: np.ndarray) -> bool:
-        """Show a image for a second, a video's or stream's frame at once; False if the user wants
-        to stop.
+        """Show an image for a second, or a frame of a video or stream without delay.
+
+        Returns False if the user wants to stop.
         """
         import cv2
 
@@ -153,6 +171,7 @@ class Viewer:
         return cv2.waitKey(1000 if frame.kind == "image" else 1) & 0xFF not in (ord("q"), 27)
 
     def close(self) -> None:
+        """Close all windows."""
         if self.shown:
             import cv2
 

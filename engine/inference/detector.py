@@ -7,10 +7,8 @@ As a library: `for found in predict(load_model("best.pt"), "images/", DetectConf
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,57 +16,54 @@ from torch import Tensor
 
 from data.augment import letterbox
 from data.sources.open import open_source
+from engine.detector_model import DetectorModel, device_of, fitting_size, synchronised_time
 from engine.inference.console import Found
 from engine.inference.settings import USUAL_SIZE, DetectConfig
 from utils.boxes import to_original
 from utils.device import autocast
 from utils.nms import load_operator, non_max_suppression
+from utils.sizes import side_step
 from utils.structures import Detections, Frame
 
 
 class Detector:
-    """A model with its settings: frame in, Found out.
+    """A model with its settings, called with a Frame for a Found.
 
-    model: has names and stride, and returns (decoded [1, N, 5 + nc], ...) for [1, 3, H, W] in 0..1;
-    [1, N, 4 + nc] if its `objectness` is False.
+    stride: the image size is a multiple of it, pixels. shape: (height, width) that a frame is
+    scaled to fit into, pixels.
     """
 
-    def __init__(self, model: Any, config: DetectConfig) -> None:
+    def __init__(self, model: DetectorModel, config: DetectConfig) -> None:
         load_operator()
         self.model, self.config = model, config
-        self.objectness: bool = getattr(model, "objectness", True)
-        self.device = next((value.device for value in model.parameters()), torch.device("cpu"))
-        self.stride = max(32, int(model.stride.max()))
+        self.device = device_of(model)
+        self.stride = side_step(model.stride)
         sides = config.imgsz or (USUAL_SIZE,)
-        height, width = (-(-side // self.stride) * self.stride for side in (sides[0], sides[-1]))
-        self.shape = (height, width)
+        self.shape = fitting_size((sides[0], sides[-1]), self.stride)
 
     def __call__(self, frame: Frame) -> Found:
-        started = self._clock()
+        started = synchronised_time(self.device)
         x, gain, pad = self._prepare(frame.image)
-        prepared = self._clock()
+        prepared = synchronised_time(self.device)
         precision = "fp16" if self.config.half and self.device.type == "cuda" else "fp32"
         with torch.inference_mode(), autocast(self.device, precision):
             decoded = self.model(x, augment=True)[0] if self.config.augment else self.model(x)[0]
-        computed = self._clock()
-        settings = self.config.nms(self.objectness)
-        rows = non_max_suppression(decoded, settings, objectness=self.objectness)[0].cpu()
+        computed = synchronised_time(self.device)
+        settings = self.config.nms(self.model.family)
+        rows = non_max_suppression(decoded, self.model.family, settings)[0].cpu()
         size = (frame.image.shape[0], frame.image.shape[1])
         boxes = to_original(rows[:, :4], gain, pad, size)
         found = Detections(frame.path, size, boxes, rows[:, 4], rows[:, 5].long(), self.model.names)
-        times = (prepared - started, computed - prepared, self._clock() - computed)
+        ended = synchronised_time(self.device)
+        times = (prepared - started, computed - prepared, ended - computed)
         return Found(frame, found, (x.shape[2], x.shape[3]), times)
-
-    def _clock(self) -> float:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        return time.perf_counter()
 
     def _prepare(
         self, image: np.ndarray
     ) -> tuple[Tensor, tuple[float, float], tuple[float, float]]:
-        """[H, W, 3] uint8 BGR -> ([1, 3, h, w] float 0..1 RGB, gain (x, y), pad (x, y)); the least
-        border that fits.
+        """[H, W, 3] uint8 BGR -> [1, 3, h, w] float 0..1 RGB, gain (x, y) and pad (x, y).
+
+        The border is the narrowest that makes both sides multiples of the stride.
         """
         boxed, plan = letterbox(image, self.shape, auto=True, stride=self.stride)
         pixels = np.ascontiguousarray(boxed[..., ::-1].transpose(2, 0, 1))
@@ -76,12 +71,19 @@ class Detector:
 
 
 def predict(
-    model: Any, source: str | Path | Iterable[Frame], config: DetectConfig | None = None
+    model: DetectorModel,
+    source: str | Path | Iterable[Frame],
+    config: DetectConfig | None = None,
 ) -> Iterator[Detections]:
-    """Yield the Detections of each image or frame of source, in order; nothing is drawn or
-    written.
+    """Yield the Detections of each image or frame of a source, in order; write and draw nothing.
 
-    source: as --source, or Frames. Raises UserError for a source that is missing.
+    Args:
+        model: a network in evaluation mode.
+        source: text as for --source, or Frames.
+        config: the flags of detect.py, the defaults if None.
+
+    Raises:
+        UserError: the source is missing.
     """
     config = config or DetectConfig()
     detector = Detector(model, config)

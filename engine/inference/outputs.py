@@ -1,6 +1,4 @@
-"""Everything that detection leaves behind, chosen by its flags: files of
-engine/inference/writers.py, and a window.
-"""
+"""All outputs of detection, chosen by its flags: the files of writers.py, and a window."""
 
 from __future__ import annotations
 
@@ -16,7 +14,7 @@ from utils.structures import Detections, Frame
 
 
 class Outputs:
-    """Everything that a run writes or shows, by the flags. folder: None if nothing is written."""
+    """Writes and shows what the flags ask for. folder: of the run, None if nothing is written."""
 
     def __init__(self, config: DetectConfig, folder: Path | None) -> None:
         self.config, self.folder = config, folder
@@ -45,7 +43,7 @@ class Outputs:
             self.images = ImageWriter(folder)
 
     def __call__(self, found: Found) -> bool:
-        """Write and show one frame; False if the user wants to stop."""
+        """Write and show one frame; return False if the user wants to stop."""
         for write in self._writers:
             write(found.frame, found.detections)
         config = self.config
@@ -59,13 +57,17 @@ class Outputs:
         return self._viewer(found.frame, drawn) if self._viewer else True
 
     def close(self) -> None:
+        """Finish the videos and close the windows."""
         for part in (self.images, self._viewer):
             if part is not None:
                 part.close()
 
 
 def conclude(source: Source, console: Console, outputs: Outputs) -> None:
-    """Say where the results are and what could not be read."""
+    """Print where the results are and what could not be read.
+
+    Raises UserError if nothing of the source could be read.
+    """
     if source.skipped:
         names = ", ".join(path for path, _ in source.skipped)
         print(f"{len(source.skipped)} of {source.items} could not be read: {names}")

@@ -1,18 +1,19 @@
-"""The flags of detect.py, which api/yolo.py and hubconf.py fill from keywords and attributes."""
+"""The flags of detect.py, which api/ and hubconf.py fill from keywords and attributes."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from utils.cli import flag
 from utils.errors import UserError
+from utils.families import V8, Family
+from utils.files import next_folder
+from utils.flags import shared
 from utils.nms import NMSSettings
 
 USUAL_SIZE = 640
-USUAL_IOU = {
-    True: 0.45,
-    False: 0.7,
-}  # YOLOv5's for heads with objectness, YOLOv8's for those without
 
 
 @dataclass(frozen=True)
@@ -20,54 +21,46 @@ class DetectConfig:
     """All flags of detect.py. Raises UserError for an impossible value, with the flag's name."""
 
     weights: tuple[str, ...] = flag(
-        [""], "checkpoint, or several to be averaged; '' takes the best.pt trained last"
+        [""], "checkpoint, or several as an ensemble; '' takes the best.pt trained last"
     )
     source: str = flag(
         "",
         "image, video, folder, glob, .txt or .streams list, camera number, URL, or "
         "`screen [n] [left top width height]`; '' takes the model's own validation images",
     )
-    data: str = flag(
-        "", "data set YAML whose class names are to be used; '' takes the checkpoint's"
-    )
+    data: str = flag("", "data set YAML whose class names are used; '' takes the checkpoint's")
     imgsz: tuple[int, ...] = flag(
         [],
-        "inference size: side, or height and width; left out: as the model was trained",
+        "inference size: side, or height and width; if left out, that of the training",
         kind=int,
         aliases=("--img", "--img-size"),
     )
-    conf_thres: float = flag(0.25, "lowest confidence to report", aliases=("--conf",))
-    iou_thres: float | None = flag(
-        None,
-        "overlap above which the less confident of two boxes is dropped; left out: "
-        "0.45, for graphs without anchors 0.7",
-        kind=float,
-        aliases=("--iou",),
-    )
-    max_det: int = flag(1000, "most detections of a image")
-    device: str = flag("", "cuda device such as 0, or cpu, or mps; '' chooses")
+    conf_thres: float = shared("conf_thres")
+    iou_thres: float | None = shared("detection_iou")
+    max_det: int = shared("max_det", 1000)
+    device: str = shared("device")
     view_img: bool = flag(False, "show the results in a window, where there is a display")
     save_txt: bool = flag(False, "write labels/NAME.txt")
     save_format: int = flag(
         0,
-        "form of boxes in label files: 0 centre and size, 1 corners; shares of the image",
+        "boxes in label files: 0 centre and size, 1 corners, both as shares of the image",
         choices=(0, 1),
     )
     save_csv: bool = flag(False, "write predictions.csv")
-    save_conf: bool = flag(False, "write the confidence into label files too")
-    save_crop: bool = flag(False, "write each found object as a image of its own")
+    save_conf: bool = shared("save_conf")
+    save_crop: bool = flag(False, "write each object as an image of its own")
     nosave: bool = flag(False, "write no annotated images and videos")
     classes: tuple[int, ...] = flag([], "report these class numbers only", kind=int)
-    agnostic_nms: bool = flag(False, "let boxes of different classes suppress each other")
-    augment: bool = flag(False, "look at three scales and a mirror image too")
-    project: str = flag("runs/detect", "folder of runs")
-    name: str = flag("exp", "name of this run")
-    exist_ok: bool = flag(False, "write into project/name even if it is there")
-    line_thickness: int = flag(0, "width of box lines, pixels; 0 takes what suits the image")
+    agnostic_nms: bool = shared("agnostic_nms")
+    augment: bool = shared("augment")
+    project: str = shared("project", "runs/detect")
+    name: str = shared("name")
+    exist_ok: bool = shared("exist_ok")
+    line_thickness: int = flag(0, "width of box lines, pixels; 0 chooses by the size of the image")
     hide_labels: bool = flag(False, "draw boxes without names and confidences")
     hide_conf: bool = flag(False, "draw names without confidences")
-    half: bool = flag(False, "compute in half precision (CUDA)")
-    vid_stride: int = flag(1, "look at every n-th frame of videos and streams")
+    half: bool = shared("half")
+    vid_stride: int = flag(1, "search only every n-th frame of videos and streams")
 
     def __post_init__(self) -> None:
         if len(self.imgsz) > 2 or any(side < 32 for side in self.imgsz):
@@ -80,11 +73,28 @@ class DetectConfig:
             raise UserError(
                 f"--line-thickness={self.line_thickness}: must not be negative; 0 is automatic"
             )
-        self.nms()
+        self.nms(V8)  # checks the thresholds, by the same rule for every family
 
-    def nms(self, objectness: bool = True) -> NMSSettings:
-        """What non-maximum suppression keeps of a head's boxes; refuses thresholds out of range."""
-        iou = USUAL_IOU[objectness] if self.iou_thres is None else self.iou_thres
+    @property
+    def writes(self) -> bool:
+        """Whether the flags ask for any file."""
+        return not self.nosave or self.save_txt or self.save_csv or self.save_crop
+
+    def new_folder(self) -> Path | None:
+        """Make the folder of the run and return it; None if nothing is written."""
+        return next_folder(self.project, self.name, self.exist_ok) if self.writes else None
+
+    def check_classes(self, where: str, names: Mapping[int, str]) -> None:
+        """Raise UserError, with `where` before the number, for a class that the model lacks."""
+        unknown = [number for number in self.classes if number not in names]
+        if unknown:
+            raise UserError(
+                f"{where}{unknown[0]}: the model's classes are numbered 0 to {len(names) - 1}"
+            )
+
+    def nms(self, family: Family) -> NMSSettings:
+        """The settings of non-maximum suppression; raises UserError for a value out of range."""
+        iou = family.detection_iou if self.iou_thres is None else self.iou_thres
         return NMSSettings(
             self.conf_thres, iou, self.max_det, self.classes or None, self.agnostic_nms
         )

@@ -1,8 +1,8 @@
-"""What detect.py leaves behind: label files, a table, crops, images and videos.
+"""The files that detect.py writes: labels, a table, crops, images and videos.
 
 From: Frames of data/sources/open.py and the Detections found in them. To: files below the run's
-folder, whose names come from Frame.name, so that no two sources share one. Whole files are written
-atomically; a video is renamed when done.
+folder, named by Frame.name, which no two sources share. Files are written atomically; a video gets
+its name when it is complete.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -25,31 +24,23 @@ from utils.structures import Detections, Frame
 
 CSV_HEADER = ("Image Name", "Prediction", "Confidence")
 CROP_GAIN, CROP_PAD, CROP_QUALITY = 1.02, 10, 95
-KEPT_SUFFIXES = (
-    ".bmp",
-    ".jpeg",
-    ".jpg",
-    ".png",
-    ".tif",
-    ".tiff",
-    ".webp",
-)  # OpenCV writes these; the rest become .jpg
-LONGEST_GAP = 5.0  # seconds that a still frame stands for a stream that stalled
+# OpenCV writes these; images with another suffix become .jpg.
+KEPT_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+LONGEST_GAP = 5.0  # seconds of a stalled stream that are filled by repeating a frame
 
 
 def result_stem(frame: Frame) -> str:
-    """Stem of a frame's own files: videos and streams number their frames."""
+    """The stem of a frame's own files; frames of videos and streams are numbered."""
     return frame.name if frame.kind == "image" else f"{frame.name}_{frame.number}"
 
 
 def class_name(detections: Detections, class_id: int) -> str:
+    """The name of a class, or its number if it has no name."""
     return detections.names.get(class_id, str(class_id))
 
 
 def _ascending(detections: Detections) -> Iterator[tuple[int, float, np.ndarray]]:
-    """(class, confidence, xyxy rounded to pixels) from the least confident to the most, YOLOv5's
-    order.
-    """
+    """Yield (class, confidence, xyxy rounded to pixels) by ascending confidence, as YOLOv5."""
     boxes = np.rint(detections.boxes.cpu().numpy())
     rows = zip(detections.classes.tolist(), detections.scores.tolist(), boxes, strict=True)
     yield from reversed(list(rows))
@@ -58,10 +49,12 @@ def _ascending(detections: Detections) -> Iterator[tuple[int, float, np.ndarray]
 def label_lines(
     detections: Detections, confidence: bool = False, corners: bool = False
 ) -> list[str]:
-    """Rows of a label file, least confident first: class and box as shares of the image's sides
-    [, confidence].
+    """The rows of a label file, by ascending confidence: class, box [, confidence].
 
-    The box is centre and size, or x1 y1 x2 y2 if corners is set.
+    Args:
+        detections: of one image.
+        confidence: whether rows include it.
+        corners: boxes are x1 y1 x2 y2 instead of centre and size; both are shares of the image.
     """
     height, width = detections.size
     lines = []
@@ -76,7 +69,10 @@ def label_lines(
 
 @dataclass
 class LabelWriter:
-    """labels/STEM.txt for every frame in which something was found. written: how many."""
+    """Writes labels/STEM.txt for each frame in which something was found.
+
+    folder: of the files. confidence, corners: as for label_lines(). written: number of files.
+    """
 
     folder: Path
     confidence: bool = False
@@ -94,8 +90,9 @@ class LabelWriter:
 
 @dataclass
 class TableWriter:
-    """predictions.csv, a row per detection; whole rows are appended image by image, so a stream
-    may be watched.
+    """Writes predictions.csv, a row per detection.
+
+    Rows are appended after each image, so that the results of a stream can be read while it runs.
     """
 
     path: Path
@@ -119,9 +116,7 @@ class TableWriter:
 
 
 def crop(image: np.ndarray, box: np.ndarray) -> np.ndarray:
-    """The part of image [H, W, 3] around an xyxy box, 2 % and 10 pixels larger than it, within the
-    image.
-    """
+    """Cut an xyxy box out of an image [H, W, 3], with a margin of 2 % and 10 pixels."""
     low, high = box[:2], box[2:]
     half = ((high - low) * CROP_GAIN + CROP_PAD) / 2
     middle = (low + high) / 2
@@ -132,9 +127,13 @@ def crop(image: np.ndarray, box: np.ndarray) -> np.ndarray:
 
 
 def write_image(path: Path, image: np.ndarray, quality: int = CROP_QUALITY) -> None:
-    """Encode image (BGR) by path's suffix and write it atomically; non-ASCII names work everywhere."""
+    """Encode an image (BGR) by the path's suffix and write it atomically.
+
+    quality: of JPEG, 0 to 100. Raises UserError if OpenCV cannot encode the image.
+    """
     import cv2
 
+    # cv2.imwrite() fails for names with non-ASCII characters on Windows, so only encode with it.
     lossy = path.suffix in (".jpg", ".jpeg")
     good, content = cv2.imencode(
         path.suffix, image, [cv2.IMWRITE_JPEG_QUALITY, quality] if lossy else []
@@ -149,7 +148,10 @@ def write_image(path: Path, image: np.ndarray, quality: int = CROP_QUALITY) -> N
 
 @dataclass
 class CropWriter:
-    """crops/CLASS/STEM.jpg, then STEM2.jpg …: each found object by itself."""
+    """Writes each object as an image of its own: CLASS/STEM.jpg, then STEM2.jpg …
+
+    folder: of the classes' folders. written: number of files.
+    """
 
     folder: Path
     written: int = 0
@@ -170,14 +172,16 @@ class CropWriter:
 
 
 def _folder_name(text: str) -> str:
-    """A class name as one part of a path, wherever the checkpoint got it from."""
+    """A class name as one part of a path."""
+    # Names come from a checkpoint, which may be anybody's: "../x" must not leave the folder.
     return re.sub(r'[\x00-\x1f<>:"/\\|?*]', "_", text).strip(" .") or "_"
 
 
 @dataclass
 class ImageWriter:
-    """Annotated images under their own names, videos and streams as .mp4 that plays at the
-    original pace.
+    """Writes annotated images under their own names, and videos and streams as .mp4.
+
+    Videos play at their original speed.
     """
 
     folder: Path
@@ -190,7 +194,7 @@ class ImageWriter:
                 self.folder / f"{frame.name}{suffix if suffix in KEPT_SUFFIXES else '.jpg'}", drawn
             )
             return
-        if frame.kind == "video":  # one at a time: the former is finished
+        if frame.kind == "video":  # they come one after another, so an earlier one is complete
             for name in [name for name in self._videos if name != frame.name]:
                 self._videos.pop(name).close()
         if frame.name not in self._videos:
@@ -199,22 +203,31 @@ class ImageWriter:
         self._videos[frame.name].add(drawn, frame.number)
 
     def close(self) -> None:
-        """Finish the videos, so that they play even after Ctrl-C."""
+        """Complete the videos, so that they can be played even after Ctrl-C."""
         while self._videos:
             self._videos.popitem()[1].close()
 
 
 class VideoFile:
-    """An .mp4 (codec mp4v) that bears its name only once it is complete."""
+    """An .mp4 file (codec mp4v) that gets its name when it is complete."""
 
     def __init__(self, path: Path, fps: float, size: tuple[int, int]) -> None:
-        """size: (width, height) of the frames. Raises UserError if the video cannot be begun."""
+        """Open the file.
+
+        Args:
+            path: of the complete file.
+            fps: frames per second; 30 if that is impossible, as some cameras report 0.
+            size: (width, height) of the frames in pixels.
+
+        Raises:
+            UserError: OpenCV cannot write this video.
+        """
         import cv2
 
         self.path, self.size = path, size
         self.fps = fps if 0.1 <= fps <= 1000 else 30.0
         self._temporary = path.with_name(f".{path.stem}.tmp-{os.getpid()}.mp4")
-        self._writer: Any = cv2.VideoWriter(
+        self._writer = cv2.VideoWriter(
             str(self._temporary), cv2.VideoWriter.fourcc(*"mp4v"), self.fps, size
         )
         self._number = 0
@@ -226,19 +239,20 @@ class VideoFile:
             )
 
     def add(self, image: np.ndarray, number: int) -> None:
-        """Append frame `number`; frames that a stream dropped before it are stood in for, to keep
-        the pace.
-        """
+        """Append a frame [H, W, 3] BGR; number: its number in the stream."""
         import cv2
 
-        if (image.shape[1], image.shape[0]) != self.size:  # a camera that changed its mode
+        if (image.shape[1], image.shape[0]) != self.size:  # a camera may change its mode
             image = cv2.resize(image, self.size)
+        # A frame also fills the places of those that a stream dropped before it, or the video would
+        # play faster than what it shows.
         missing = number - self._number - 1 if self._number else 0
         for _ in range(1 + min(max(0, missing), int(self.fps * LONGEST_GAP))):
             self._writer.write(image)
         self._number = number
 
     def close(self) -> None:
+        """Complete the file and give it its name. Raises UserError if the disk is full."""
         self._writer.release()
         try:
             if self._temporary.stat().st_size == 0:

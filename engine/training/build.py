@@ -16,13 +16,15 @@ from torch import nn
 
 from data.dataset import DatasetSettings
 from data.dataset_yaml import read_dataset_yaml
-from data.index import DatasetIndex, load_dataset
-from data.loader import Loader, build_loader, choose_workers
+from data.index import DatasetIndex
+from data.loader import Loader, build_loader
+from data.scanning.load import load_dataset
+from data.workers import choose_workers
 from engine.training import dist
 from engine.training.autoanchor import check_anchors
 from engine.training.ema import ModelEMA
 from engine.training.optim import Schedule, choose_optimizer, make_optimizer
-from engine.training.run import Data, Progress, Run, restore
+from engine.training.run import Progress, Run, Setup, Splits, State, restore
 from engine.training.sparsity import Sparsity
 from models.attention import ATTENTION
 from models.graph.read import load_graph, read_graph
@@ -34,11 +36,14 @@ from models.weights.transfer import transfer
 from models.weights.upstream.adopt import with_graph
 from models.yolo import DetectionModel
 from utils.checkpoint import Checkpoint
-from utils.config import Hyperparameters, TrainConfig, family_of
+from utils.config import TrainConfig
 from utils.device import choose_dtype, describe, fit_batch_size, select_device
 from utils.errors import UserError
+from utils.families import family_of
 from utils.files import find_file, make_folder, next_folder, save_yaml
+from utils.hyperparameters import Hyperparameters
 from utils.seeds import stream
+from utils.sizes import side_step, whole_side
 
 
 def prepare(
@@ -73,60 +78,50 @@ def prepare(
     scaler = torch.amp.GradScaler(
         device.type, enabled=choose_dtype(device, config.precision) == torch.float16
     )
-    loss = build_loss(model.spec, hyp, config.imgsz, config.label_smoothing)
-    folder = folder or make_run_folder(config, world)
-    run = Run(
+    setup = Setup(
         config,
         hyp,
-        folder,
+        folder or make_run_folder(config, world),
         world,
         device,
         data,
-        model,
-        wrap(model, config, world, device),
-        ModelEMA(model),
-        optimizer,
-        scaler,
-        Schedule(config, hyp, len(loaders[0]), family_of(model.graph)),
-        loss,
-        Sparsity(model, config.sparsity),
         loaders,
-        Progress(),
+        build_loss(model.spec, hyp, config.imgsz, config.label_smoothing),
+        Schedule(config, hyp, len(loaders[0]), model.family),
     )
+    network, sparsity = wrap(model, config, world, device), Sparsity(model, config.sparsity)
+    state = State(model, network, ModelEMA(model), optimizer, scaler, sparsity, Progress())
     if resumed is not None:
-        restore(run, resumed)
+        state = restore(setup, state, resumed)
     if world.is_main:
-        announce(run)
-    return run
+        announce(setup, model)
+    return Run(setup, state)
 
 
-def announce(run: Run) -> None:
-    """Write down what the run was asked to do, and say what the user should know before it starts."""
-    save_yaml(run.folder / "opt.yaml", run.config.plain())
-    save_yaml(run.folder / "hyp.yaml", dataclasses.asdict(run.hyp))
-    for split, index in zip(("train", "val"), run.data, strict=True):
+def announce(setup: Setup, model: DetectionModel) -> None:
+    """Write opt.yaml and hyp.yaml, and say what the user should know before the run starts."""
+    save_yaml(setup.folder / "opt.yaml", setup.config.plain())
+    save_yaml(setup.folder / "hyp.yaml", dataclasses.asdict(setup.hyp))
+    for split, index in zip(("train", "val"), setup.data, strict=True):
         print(f"{split}: {index.report.table()}")
         if index.report.entries:
-            index.report.write(run.folder / f"data_{split}_report.csv")
-    for warning in (*warnings_of(run.model), *run.hyp.doubts(family_of(run.model.graph))):
+            index.report.write(setup.folder / f"data_{split}_report.csv")
+    for warning in (*warnings_of(model), *setup.hyp.doubts(model.family)):
         print(f"warning: {warning}")
-    print(
-        describe(run.device),
-        str(choose_dtype(run.device, run.config.precision)).removeprefix("torch."),
-        sep=", ",
-    )
-    about = read_dataset_yaml(run.config.data).about
+    dtype = choose_dtype(setup.device, setup.config.precision)
+    print(describe(setup.device), str(dtype).removeprefix("torch."), sep=", ")
+    about = read_dataset_yaml(setup.config.data).about
     if about:
         print(about)
-    if not run.config.noplots:
+    if not setup.config.noplots:
         print(
-            f"Look into {run.folder}: labels.jpg and train_batch0.jpg show the data from the first"
+            f"Look into {setup.folder}: labels.jpg and train_batch0.jpg show the data from the first"
             " minute on, val_batch0_pred.jpg what the model finds after each epoch, results.png"
             " the curves at the end"
         )
 
 
-def load_data(config: TrainConfig, world: dist.World) -> Data:
+def load_data(config: TrainConfig, world: dist.World) -> Splits:
     """Index both splits; the main process goes first, so that the others find its cache."""
     if world.size > 1 and not world.is_main:
         torch.distributed.barrier()
@@ -164,7 +159,7 @@ def make_model(
                 " add --attention, such as SimAM@neck"
             )
         graph = {**graph, "attention_init": config.attention_init}
-    anchors = (round(hyp.anchors) or None) if family_of(graph) == "v5" else None
+    anchors = (round(hyp.anchors) or None) if family_of(graph).has_anchors else None
     model = DetectionModel(
         graph, class_count=len(data.names), anchors=anchors, names=data.names, seed=config.seed
     )
@@ -207,8 +202,8 @@ def settle(config: TrainConfig, model: DetectionModel, device: torch.device) -> 
     """Figures that depend on the model: the image size as a multiple of its stride, the automatic
     batch size.
     """
-    stride = max(int(model.stride.max()), 32)
-    size = max(-(-config.imgsz // stride) * stride, 2 * stride)
+    stride = side_step(model.stride)
+    size = max(whole_side(config.imgsz, stride), 2 * stride)
     if size != config.imgsz:
         print(f"--imgsz {config.imgsz} is not a multiple of the stride {stride}, using {size}")
     batch = (
@@ -249,7 +244,11 @@ def freeze(model: DetectionModel, rows: tuple[int, ...]) -> None:
 
 
 def make_loaders(
-    config: TrainConfig, hyp: Hyperparameters, model: DetectionModel, data: Data, world: dist.World
+    config: TrainConfig,
+    hyp: Hyperparameters,
+    model: DetectionModel,
+    data: Splits,
+    world: dist.World,
 ) -> tuple[Loader, Loader | None]:
     """Training batches for every process; validation batches, rectangular, for the main one."""
     stride, share = int(model.stride.max()), dist.share_of_batch(world, config.batch_size)

@@ -1,9 +1,61 @@
-"""When a number is no number any more: which layer was the first to make one."""
+"""The first layer, weight or gradient that is not finite, and where in the run that happened."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+from utils.errors import UserError
+
+SHOWN_PATHS = 3  # of a batch, in an error
+
+
+@dataclass(frozen=True)
+class Place:
+    """The batch at which a run stands, for errors.
+
+    Attributes:
+        epoch, batch: Counted from 0.
+        paths: Of the batch's images.
+        last: The run's last checkpoint, which may not be there yet.
+    """
+
+    epoch: int
+    batch: int
+    paths: tuple[str, ...]
+    last: Path
+
+    def error(self, cause: str) -> UserError:
+        """One line that names the place, the cause, and the remedy."""
+        names = ", ".join(Path(path).name for path in self.paths[:SHOWN_PATHS])
+        more = ", …" if len(self.paths) > SHOWN_PATHS else ""
+        kept = (
+            f"the last good checkpoint is {self.last}"
+            if self.last.exists()
+            else "no checkpoint was written yet"
+        )
+        return UserError(
+            f"epoch {self.epoch}, batch {self.batch} ({names}{more}): {cause}; {kept}; lower lr0 in"
+            " --hyp, or use --precision fp32"
+        )
+
+
+def check_loss(total: Tensor, model: nn.Module, images: Tensor, place: Place) -> None:
+    """Raise UserError for a loss that is not finite, with the layer where that began.
+
+    Args:
+        total: The loss, a scalar.
+        model: What computed it.
+        images: [B, 3, H, W], the model's input.
+        place: Where the run stands.
+    """
+    if not torch.isfinite(total):
+        cause = explain_non_finite(model, images)
+        raise place.error(f"the loss is {float(total.detach())}; first not finite: {cause}")
 
 
 def first_bad_tensor(model: nn.Module) -> str | None:
@@ -23,17 +75,16 @@ def first_bad_gradient(model: nn.Module) -> str | None:
 
 
 @torch.no_grad()
-def first_bad_layer(model: nn.Module, images: torch.Tensor) -> str | None:
-    """Run images [B, 3, H, W] through the model and name the first layer whose output is not
-    finite, or None.
+def first_bad_layer(model: nn.Module, images: Tensor) -> str | None:
+    """Run images [B, 3, H, W] and name the first layer whose output is not finite, or None.
 
     Batch-norm statistics move during the run; it is only called when training ends anyway.
     """
     found: list[str] = []
 
-    def watch(name: str) -> object:
+    def watch(name: str) -> Callable[[nn.Module, object, object], None]:
         def hook(_module: nn.Module, _inputs: object, output: object) -> None:
-            if not found and isinstance(output, torch.Tensor) and not torch.isfinite(output).all():
+            if not found and isinstance(output, Tensor) and not torch.isfinite(output).all():
                 found.append(name)
 
         return hook
@@ -50,10 +101,8 @@ def first_bad_layer(model: nn.Module, images: torch.Tensor) -> str | None:
     return found[0] if found else None
 
 
-def explain(model: nn.Module, images: torch.Tensor) -> str:
-    """One phrase on where the first non-finite value stands: images, weights, or a layer's
-    output.
-    """
+def explain_non_finite(model: nn.Module, images: Tensor) -> str:
+    """One phrase on where the first non-finite value is: images, weights, or a layer's output."""
     if not torch.isfinite(images).all():
         return "the images themselves"
     weight = first_bad_tensor(model)

@@ -17,12 +17,11 @@ from utils.files import atomic_write
 from utils.structures import Metrics
 from utils.tables import format_seconds
 
-LOSSES = ("box", "obj", "cls")  # terms of YOLOv5's loss; a head's loss names its own
 SCORES = ("metrics/precision", "metrics/recall", "metrics/mAP_0.5", "metrics/mAP_0.5:0.95")
 RATES = ("x/lr0", "x/lr1", "x/lr2")
 
 
-def columns(losses: Sequence[str] = LOSSES, extra: Iterable[str] = ()) -> tuple[str, ...]:
+def columns(losses: Sequence[str], extra: Iterable[str] = ()) -> tuple[str, ...]:
     """Names of results.csv's columns, YOLOv5's with its terms of the loss; extra ones follow those
     of training.
     """
@@ -30,7 +29,7 @@ def columns(losses: Sequence[str] = LOSSES, extra: Iterable[str] = ()) -> tuple[
     return ("epoch", *train, *extra, *SCORES, *val, *RATES)
 
 
-def train_header(losses: Sequence[str] = LOSSES) -> str:
+def train_header(losses: Sequence[str]) -> str:
     names = ("Epoch", "GPU_mem", *(f"{name}_loss" for name in losses), "Instances", "Size")
     return "".join(f"{name:>11}" for name in names)
 

@@ -16,7 +16,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from utils.config import Hyperparameters, TrainConfig
+from utils.config import TrainConfig
+from utils.families import Family
+from utils.hyperparameters import Hyperparameters
 
 MAX_GRADIENT_NORM = 10.0
 SHORT_RUN = 10_000  # optimizer steps up to which `--optimizer auto` takes AdamW
@@ -133,19 +135,19 @@ class Rates:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Rates of every iteration. batches: iterations an epoch. family: v5 or v8, whose recipe it is."""
+    """Rates of every iteration. batches: iterations an epoch. family: whose recipe it is."""
 
     config: TrainConfig
     hyp: Hyperparameters
     batches: int
-    family: str = "v5"
+    family: Family
 
     @property
     def warmup_iterations(self) -> int:
         """The last iteration of the warm-up; YOLOv8 ends it before the last epoch, however few
         there are.
         """
-        longest = self.config.epochs - 1 if self.family == "v8" else math.inf
+        longest = self.config.epochs - 1 if self.family.warmup_ends_early else math.inf
         return max(
             round(min(self.hyp.warmup_epochs, longest) * self.batches), self.hyp.warmup_iterations
         )
@@ -167,7 +169,7 @@ class Schedule:
         epoch, last_warm = iteration // self.batches, self.warmup_iterations
         full = self.config.accumulate(self.hyp.nominal_batch)
         if iteration > last_warm:
-            lag = 0 if self.family == "v8" or epoch == last_warm // self.batches else 1
+            lag = 0 if epoch == last_warm // self.batches else self.family.schedule_lag
             rate = self.hyp.lr0 * self.decay_factor(epoch - lag)
             return Rates((rate, rate, rate), self.hyp.momentum, full)
         rate = self.hyp.lr0 * self.decay_factor(epoch)

@@ -17,8 +17,10 @@ from engine.training.run import Run
 from utils import checkpoint as checkpoints
 from utils.checkpoint import Checkpoint
 from utils.cli import build
-from utils.config import Hyperparameters, TrainConfig, choose_config, family_of
+from utils.config import TrainConfig, choose_config
+from utils.families import family_of
 from utils.files import find_file
+from utils.hyperparameters import Hyperparameters
 
 
 def plan(given: dict[str, Any], changes: dict[str, Any] | None = None) -> Run:

@@ -1,10 +1,9 @@
-"""What a training run is at any moment, saved and put back: weights, averages, optimizer, position,
-randomness.
+"""A training run: what it is set up with, what training changes, and how the latter is saved.
 
-build.py makes a Run and restores it from a Checkpoint; train.py saves it after each epoch and when
-interrupted. A resumed run ends with the same weights, bit for bit, with the same number of threads,
-kind of processor and torch version; others add in another order, and training amplifies the
-difference.
+build.py makes a Run and puts one back from a Checkpoint; train.py saves it after each epoch and
+when it is interrupted. A resumed run ends with the same weights bit for bit if the number of
+threads, the kind of processor and the torch version are the same: otherwise sums are added in
+another order, and training amplifies the difference.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -24,129 +22,175 @@ from engine.training.diagnose import first_bad_tensor
 from engine.training.ema import ModelEMA
 from engine.training.optim import Schedule
 from engine.training.sparsity import Sparsity
+from models.losses import Loss
 from models.yolo import DetectionModel
 from utils import checkpoint as checkpoints
 from utils.checkpoint import Checkpoint
-from utils.config import Hyperparameters, TrainConfig
+from utils.config import TrainConfig
 from utils.errors import UserError
+from utils.hyperparameters import Hyperparameters
 
-Data = tuple[DatasetIndex, DatasetIndex]  # training, validation
-
-
-@dataclass
-class Progress:
-    """Where a run stands; saved with it, so that a resumed run goes on from the very batch."""
-
-    epoch: int = 0
-    batch: int = 0
-    last_step: int = -1
-    best_fitness: float = 0.0
-    best_epoch: int = 0
-    loss_sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
-    class_ap: list[float] = field(default_factory=list)
-    scores: dict[str, float] = field(default_factory=dict)
+Splits = tuple[DatasetIndex, DatasetIndex]  # training, validation
 
 
-@dataclass
-class Run:
-    """Everything one training run works with."""
+@dataclass(frozen=True)
+class Setup:
+    """What a run is given before its first batch; nothing here changes afterwards.
+
+    Attributes:
+        config, hyp: The flags and hyperparameters in force.
+        folder: Where the run writes.
+        world: This process among its peers.
+        device: Where the model is.
+        data: The training and the validation split.
+        loaders: Their batches; those of validation only in the main process.
+        loss: Of the head's raw maps.
+        schedule: The rates of each iteration.
+    """
 
     config: TrainConfig
     hyp: Hyperparameters
     folder: Path
     world: dist.World
     device: torch.device
-    data: Data
-    model: DetectionModel
-    network: (
-        nn.Module
-    )  # the model as it is called: bare, compiled, or wrapped for several processes
-    ema: ModelEMA
-    optimizer: torch.optim.Optimizer
-    scaler: torch.amp.GradScaler
+    data: Splits
+    loaders: tuple[Loader, Loader | None]
+    loss: Loss
     schedule: Schedule
-    loss: Any
-    sparsity: Sparsity
-    loaders: tuple[Loader, Loader | None]  # training; validation on the main process
-    progress: Progress
 
     @property
     def last(self) -> Path:
+        """The checkpoint of the last epoch."""
         return self.folder / "weights" / "last.pt"
 
     @property
     def best(self) -> Path:
+        """The checkpoint of the epoch with the best fitness."""
         return self.folder / "weights" / "best.pt"
 
 
-def snapshot(run: Run) -> Checkpoint:
-    """The whole state between two batches. Gradients belong to it: a step may be made of several
-    batches.
+@dataclass
+class Progress:
+    """Where a run stands; saved with it, so that a resumed run goes on from the very batch.
+
+    Attributes:
+        epoch, batch: The next ones, counted from 0.
+        last_step: Iteration of the last optimizer step.
+        best_fitness, best_epoch: Of the validations so far.
+        loss_sums: Sums of the loss's terms over this epoch's batches.
+        class_ap: AP of each class in the last validation.
+        scores: The last validation's scores by name.
     """
-    grads = {
-        key: value.grad for key, value in run.model.named_parameters() if value.grad is not None
+
+    epoch: int = 0
+    batch: int = 0
+    last_step: int = -1
+    best_fitness: float = 0.0
+    best_epoch: int = 0
+    loss_sums: list[float] = field(default_factory=list)
+    class_ap: list[float] = field(default_factory=list)
+    scores: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class State:
+    """The objects that training changes in place, which snapshot() saves and restore() puts back.
+
+    Attributes:
+        model: The bare model.
+        network: The model as the loop calls it: bare, compiled, or wrapped for several processes.
+        ema: The average of its weights.
+        optimizer, scaler: Make a step from gradients.
+        sparsity: The penalty on the model's scale factors.
+        progress: Where the run stands.
+    """
+
+    model: DetectionModel
+    network: nn.Module
+    ema: ModelEMA
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    sparsity: Sparsity
+    progress: Progress
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run."""
+
+    setup: Setup
+    state: State
+
+
+def snapshot(run: Run) -> Checkpoint:
+    """The whole state between two batches."""
+    state, progress = run.state, run.state.progress
+    # A step may be made of several batches, so that gradients are part of the state within an
+    # epoch. The first batch of an epoch starts from none.
+    gradients = {
+        key: value.grad for key, value in state.model.named_parameters() if value.grad is not None
     }
     training = {
-        "model": run.model.state_dict(),
-        "updates": run.ema.updates,
-        "optimizer": run.optimizer.state_dict(),
-        "scaler": run.scaler.state_dict(),
-        "progress": dataclasses.asdict(run.progress),
-        "gradients": grads if run.progress.batch else {},
-        "random": checkpoints.random_state(run.device),
-        "data_digests": [index.digest for index in run.data],
+        "model": state.model.state_dict(),
+        "updates": state.ema.updates,
+        "optimizer": state.optimizer.state_dict(),
+        "scaler": state.scaler.state_dict(),
+        "progress": dataclasses.asdict(progress),
+        "gradients": gradients if progress.batch else {},
+        "random": checkpoints.random_state(run.setup.device),
+        "data_digests": [index.digest for index in run.setup.data],
     }
     return dataclasses.replace(
-        lean_snapshot(run), state=run.ema.module.state_dict(), training=training
+        lean_snapshot(run), state=state.ema.module.state_dict(), training=training
     )
 
 
 def lean_snapshot(run: Run) -> Checkpoint:
     """What inference needs: the averaged weights, the graph, the names."""
-    progress = run.progress
+    setup, state = run.setup, run.state
     return Checkpoint(
-        graph=run.model.graph,
-        names=run.model.names,
-        state=checkpoints.lean(run.ema.module.state_dict()),
-        config=run.config.plain(),
-        hyp=dataclasses.asdict(run.hyp),
-        data=str(run.config.data),
-        epoch=progress.epoch,
-        scores=progress.scores,
+        graph=state.model.graph,
+        names=state.model.names,
+        state=checkpoints.lean(state.ema.module.state_dict()),
+        config=setup.config.plain(),
+        hyp=dataclasses.asdict(setup.hyp),
+        data=str(setup.config.data),
+        epoch=state.progress.epoch,
+        scores=state.progress.scores,
     )
 
 
 def save_last(run: Run) -> None:
-    """Write last.pt, the former one kept beside it.
+    """Write last.pt and keep the former one beside it.
 
-    A model with a non-finite weight is never saved.
+    Raises UserError for a model with a non-finite weight, which is never saved.
     """
-    if not run.world.is_main:
+    if not run.setup.world.is_main:
         return
-    bad = first_bad_tensor(run.model)
+    bad = first_bad_tensor(run.state.model)
     if bad:
         raise UserError(
-            f"epoch {run.progress.epoch}: {bad} is not finite, so nothing was saved; {run.last} is"
-            " the last good checkpoint: go on from it with a lower lr0"
+            f"epoch {run.state.progress.epoch}: {bad} is not finite, so nothing was saved;"
+            f" {run.setup.last} is the last good checkpoint: go on from it with a lower lr0"
         )
-    checkpoints.save(snapshot(run), run.last, keep_previous=True)
+    checkpoints.save(snapshot(run), run.setup.last, keep_previous=True)
 
 
-def restore(run: Run, resumed: Checkpoint) -> None:
+def restore(setup: Setup, state: State, resumed: Checkpoint) -> State:
     """Put a snapshot back: the next batch is computed as if there had been no interruption."""
-    state = resumed.training or {}
-    if state["data_digests"] != [index.digest for index in run.data]:
+    saved = resumed.training or {}
+    if saved["data_digests"] != [index.digest for index in setup.data]:
         print(
-            "the data set has changed since the run was interrupted: it goes on, but not as it"
-            " would have"
+            "the data set has changed since the run was interrupted: the run goes on, but not as"
+            " it would have"
         )
-    run.model.load_state_dict(state["model"])
-    run.ema.load(resumed.state, state["updates"])
-    run.optimizer.load_state_dict(state["optimizer"])
-    if state["scaler"]:  # empty if the run was interrupted where nothing is scaled
-        run.scaler.load_state_dict(state["scaler"])
-    run.progress = Progress(**state["progress"])
-    for key, parameter in run.model.named_parameters():
-        if key in state["gradients"]:
-            parameter.grad = state["gradients"][key].to(parameter.device)
-    checkpoints.set_random_state(state["random"], run.device)
+    state.model.load_state_dict(saved["model"])
+    state.ema.load(resumed.state, saved["updates"])
+    state.optimizer.load_state_dict(saved["optimizer"])
+    if saved["scaler"]:  # empty if the run was interrupted where nothing is scaled
+        state.scaler.load_state_dict(saved["scaler"])
+    for key, parameter in state.model.named_parameters():
+        if key in saved["gradients"]:
+            parameter.grad = saved["gradients"][key].to(parameter.device)
+    checkpoints.set_random_state(saved["random"], setup.device)
+    return dataclasses.replace(state, progress=Progress(**saved["progress"]))

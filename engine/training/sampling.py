@@ -4,7 +4,21 @@ more often.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+
+from data.index import DatasetIndex
+
+
+def focused_image_weights(index: DatasetIndex, class_ap: Sequence[float]) -> np.ndarray:
+    """How often each image is to be drawn, relative to the others: [n].
+
+    class_ap: of each class in the last validation; () before the first one.
+    """
+    weights = class_weights(index.classes, len(index.names))
+    focused = focus_on_weak(weights, np.array(class_ap or [0.0] * len(weights)))
+    return image_weights(index.classes, index.offsets, focused)
 
 
 def class_weights(classes: np.ndarray, class_count: int) -> np.ndarray:

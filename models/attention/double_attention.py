@@ -1,25 +1,25 @@
-"""DoubleAttention: a few summaries of the whole map are gathered by attention, and handed out to
-pixels by attention.
+"""DoubleAttention: summaries of the whole map are gathered by attention and distributed by attention.
 
 Chen, Kalantidis, Li, Yan and Feng, "A2-Nets: Double Attention Networks", NeurIPS 2018,
 https://arxiv.org/abs/1810.11579. With M = H * W pixels, features A [c_m, M], gathering maps B and
-distribution vectors V [c_n, M] (section 3 there; convA, convB and convV are 1x1 convolutions):
+distribution vectors V [c_n, M] (section 3; convA, convB and convV are 1x1 convolutions):
 
     A = convA(x),  B = softmax over M of convB(x),  V = softmax over c_n, at each pixel, of convV(x)
     G = A B^T, the c_n summaries of c_m numbers each;  Z = G V;  out = x + conv_reconstruct(Z)
 
-Computed in another order with the same result, since rows of B and columns of V sum to 1 and the
-rest is linear: P = x B^T, G' = R (Wa P + ba) + rb, out = x + G' V. So neither A nor Z, nor the
-reconstructed map exist.
+It is computed in another order with the same result, since rows of B and columns of V sum to 1 and
+the rest is linear: P = x B^T, G' = R (Wa P + ba) + rb, out = x + G' V, where Wa, ba are those of
+convA and R, rb those of conv_reconstruct. So A, Z and the reconstructed map never exist.
 
 [B, C, H, W] -> the same, or [B, c_m, H, W] without reconstruction. C c_m + c_m + 2 (C c_n + c_n)
 parameters, and with reconstruction c_m C + C. Kept for backward: x, B and V, 1 + 2 c_n / C maps.
 
-Where code and paper differ: the paper's block adds its result to the input, public code does not
-and returns c_m channels unless told to reconstruct. Here both are on by default, and
-conv_reconstruct starts at zero, so that a fresh module is the identity (the other parameters have
-no gradient until it has moved). One copy's softmax runs over the batch; not here. convB.bias is the
-same for all pixels, so that softmax drops it: its gradient is zero but for rounding.
+Where code and paper differ: the paper's block adds its result to the input. Public code does not,
+and returns c_m channels unless it is asked to reconstruct. Here both are on by default, and
+conv_reconstruct starts at zero, so that a new module is the identity (the other parameters have no
+gradient until it has moved). The softmax of one public copy runs over the batch; not here.
+convB.bias is the same for all pixels, so that softmax drops it: its gradient is zero but for
+rounding.
 Verdict: no evidence on bccd in the neck of yolov5n, 30 epochs, 3 seeds:
 -0.82 points of mAP50-95 (95 % interval -3.03 to +1.40).
 """
@@ -28,21 +28,22 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any
 
-import torch
 from torch import Tensor, nn
 
+from models.attention._checks import check_count, check_flag
+from models.attention._numerics import wide
 from models.attention._registry import register
 
 
 @register("DoubleAttentionLayer", "A2Attention")
 class DoubleAttention(nn.Module):
-    """c_m: channels of the summaries, c_n: their number; None means a quarter of channels, at least
-    1 and 2.
+    """Adds to each pixel a mixture of summaries of the whole map.
 
-    reconstruct: turn c_m channels into `channels` again. residual: add the input; None means yes,
-    if reconstructed.
+    c_m: channels of the summaries; None means a quarter of the channels, at least 1. c_n: number of
+    the summaries; None means a quarter of the channels, at least 2. reconstruct: whether c_m
+    channels are turned into `channels` again. residual: whether the input is added; None means that
+    it is if the channels are reconstructed.
 
     Raises ValueError for numbers that are not whole or below 1, and for residual without
     reconstruct. Warns for c_n=1.
@@ -60,12 +61,11 @@ class DoubleAttention(nn.Module):
         residual: bool | None = None,
     ) -> None:
         super().__init__()
-        c_m = max(1, channels // 4) if c_m is None else _whole("c_m", c_m)
-        c_n = max(2, channels // 4) if c_n is None else _whole("c_n", c_n)
+        c_m = max(1, channels // 4) if c_m is None else check_count("c_m", c_m)
+        c_n = max(2, channels // 4) if c_n is None else check_count("c_n", c_n)
         residual = reconstruct if residual is None else residual
-        for name, value in (("reconstruct", reconstruct), ("residual", residual)):
-            if not isinstance(value, bool):
-                raise ValueError(f"{name}={value!r}: must be true or false")
+        check_flag("reconstruct", reconstruct)
+        check_flag("residual", residual)
         if residual and not reconstruct:
             raise ValueError(
                 "residual=True: needs reconstruct=True, or c_m channels would be added to those of"
@@ -94,14 +94,21 @@ class DoubleAttention(nn.Module):
 
     @classmethod
     def from_list(
-        cls, values: list[Any], channels: int, scaled: Callable[[int], int]
-    ) -> dict[str, Any]:
-        """Read `[c_m]`, `[c_m, c_n]` or `[c_m, c_n, reconstruct]` as the tutorials' class does,
-        without a residual.
+        cls, values: list[object], channels: int, scaled: Callable[[int], int]
+    ) -> dict[str, object]:
+        """Read a YAML list as the tutorials' class does, without a residual.
 
-        scaled: from a channel count in YAML to the one at the graph's width; applies to c_m.
-        Without a third value there is no reconstruction. An empty list means the defaults. Raises
-        ValueError for other lists.
+        Args:
+            values: `[c_m]`, `[c_m, c_n]` or `[c_m, c_n, reconstruct]`; without a third value there
+                is no reconstruction, and an empty list means the defaults.
+            channels: of the incoming map.
+            scaled: from a channel count in YAML to the one at the graph's width; it applies to c_m.
+
+        Returns:
+            Keyword arguments of the class.
+
+        Raises:
+            ValueError: the list has more values, or c_m is not a whole number from 1 on.
         """
         if len(values) > 3:
             raise ValueError("takes at most 3 values: c_m, c_n, reconstruct")
@@ -112,20 +119,20 @@ class DoubleAttention(nn.Module):
             "reconstruct": False,
             "residual": False,
             **options,
-            "c_m": scaled(_whole("c_m", options["c_m"])),
+            "c_m": scaled(check_count("c_m", options["c_m"])),
         }
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] -> [B, C, H, W], or [B, c_m, H, W] without reconstruction; softmax in
-        float32 at least.
+        """[B, C, H, W] -> [B, C, H, W], or [B, c_m, H, W] without reconstruction; both softmaxes
+        are computed in float32 at least.
         """
-        pixels_last = x.flatten(2)
-        gather = _softmax(self.convB(x).flatten(2), 2)
-        share = _softmax(self.convV(x).flatten(2), 1)
-        summaries = _through(self.convA, pixels_last @ gather.transpose(1, 2))
+        pixels = x.flatten(2)  # [B, C, M]
+        gather = _softmax(self.convB(x).flatten(2), 2)  # [B, c_n, M], the B above
+        share = _softmax(self.convV(x).flatten(2), 1)  # [B, c_n, M], the V above
+        summaries = _through(self.convA, pixels @ gather.transpose(1, 2))  # [B, c_m, c_n], G
         if self.conv_reconstruct is not None:
-            summaries = _through(self.conv_reconstruct, summaries)
-        if x.stride(1) == 1:  # channels-last: keep it so
+            summaries = _through(self.conv_reconstruct, summaries)  # [B, C, c_n]
+        if x.stride(1) == 1:  # the transposed product keeps a channels-last map so
             out = (share.transpose(1, 2) @ summaries.transpose(1, 2)).transpose(1, 2)
         else:
             out = summaries @ share
@@ -137,17 +144,10 @@ class DoubleAttention(nn.Module):
 
 
 def _softmax(logits: Tensor, dim: int) -> Tensor:
-    wide = torch.promote_types(logits.dtype, torch.float32)
-    return logits.softmax(dim, dtype=wide).to(logits.dtype)
+    return logits.softmax(dim, dtype=wide(logits.dtype)).to(logits.dtype)
 
 
 def _through(conv: nn.Conv2d, columns: Tensor) -> Tensor:
-    """A 1x1 convolution of [B, channels, n] columns."""
+    """A 1x1 convolution of columns, [B, channels, n]."""
     assert conv.bias is not None
     return conv.weight.flatten(1) @ columns + conv.bias[:, None]
-
-
-def _whole(name: str, value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{name}={value!r}: must be a whole number from 1 on")
-    return value

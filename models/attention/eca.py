@@ -1,18 +1,18 @@
 """ECA: a weight for every channel, from the means of that channel and its neighbours.
 
 Wang, Wu, Zhu, Li, Zuo and Hu, "ECA-Net: Efficient Channel Attention for Deep Convolutional Neural
-Networks", CVPR 2020, https://arxiv.org/abs/1910.03151. x sigmoid(conv(z)) with z the mean of each
-channel over H and W and a convolution of k taps along the channels, all sharing them (equations 7
-to 9 there). Equation 12 gives k = |log2(C) / 2 + 1 / 2| as the nearest odd number, by the authors'
-code rounded down and then up to odd: 3 for C = 16 to 64, 5 for 128 to 1024. [B, C, H, W] keeps its
-shape.
+Networks", CVPR 2020, https://arxiv.org/abs/1910.03151. The output is x sigmoid(conv(z)), with z the
+mean of each channel over H and W and a convolution of k taps along the channels, which all share
+(equations 7 to 9). Equation 12 gives k = |log2(C) / 2 + 1 / 2| as the nearest odd number. The
+authors' code rounds it down and then up to odd: 3 for C = 16 to 64, 5 for 128 to 1024. [B, C, H, W]
+keeps its shape.
 
-Cost: k parameters; 3 map sizes of memory traffic forward and 5 to 7 backward, with x alone kept for
-it: the gate's gradient is summed without writing g x, and the mean's is added without being spread
-out first.
+Choices: k follows C, as in the paper, where the class of the authors' code has 3 as its default;
+`k_size` sets it. There is no bias, as in the code. Channels before the first and after the last
+count as 0.
 
-Choices: k follows C, as the paper has it, where the code's class has 3 unless told otherwise;
-`k_size` sets it. There is no bias, as in the code. Channels past the first and last count as 0.
+Cost: k parameters, 3 map sizes of memory traffic forward and 5 to 7 backward; x alone is kept for
+backward.
 Verdict: not yet measured.
 """
 
@@ -23,8 +23,9 @@ import warnings
 
 from torch import Tensor, nn
 
-from models.attention._lean import pool, scale
+from models.attention._checks import is_count
 from models.attention._registry import register
+from models.attention.fast.gates import pool, scale
 
 
 @register(
@@ -33,8 +34,8 @@ from models.attention._registry import register
 class ECA(nn.Module):
     """Scales each channel by a gate between 0 and 1.
 
-    k_size: taps of the convolution, an odd number; None takes the paper's for so many channels.
-    Raises ValueError for another k_size; warns of one whose outer taps never meet a channel.
+    k_size: taps of the convolution, an odd number; None means the paper's for so many channels.
+    Raises ValueError for another k_size, and warns of one whose outer taps never meet a channel.
     """
 
     tutorial_order = ("k_size",)
@@ -42,7 +43,7 @@ class ECA(nn.Module):
     def __init__(self, channels: int, *, k_size: int | None = None) -> None:
         super().__init__()
         k_size = adaptive_size(channels) if k_size is None else k_size
-        if isinstance(k_size, bool) or not isinstance(k_size, int) or k_size < 1 or k_size % 2 == 0:
+        if not is_count(k_size) or k_size % 2 == 0:
             raise ValueError(f"k_size={k_size!r}: must be an odd whole number from 1 on, such as 3")
         if k_size > 2 * channels - 1:
             warnings.warn(
@@ -53,11 +54,12 @@ class ECA(nn.Module):
         self.conv = nn.Conv1d(1, 1, k_size, padding=k_size // 2, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] -> [B, C, H, W] in x's own type."""
-        means = pool(x).flatten(2).transpose(1, 2)  # [B, 1, C]
-        return scale(x, self.conv(means).sigmoid().transpose(1, 2)[:, :, :, None])
+        """[B, C, H, W] -> [B, C, H, W] in the type of x."""
+        z = pool(x).flatten(2).transpose(1, 2)  # [B, 1, C]: the channels are a sequence
+        gate = self.conv(z).sigmoid().transpose(1, 2)  # [B, C, 1], equation 9
+        return scale(x, gate[:, :, :, None])
 
 
 def adaptive_size(channels: int) -> int:
-    """The paper's k: (log2(C) + 1) / 2 rounded down, and up to the next odd number."""
+    """The paper's k: (log2(C) + 1) / 2 rounded down, and then up to an odd number."""
     return int((math.log2(channels) + 1) / 2) | 1

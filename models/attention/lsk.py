@@ -13,8 +13,8 @@ Choices: the last factor has no sigmoid, as in the authors' code, so that this r
 than scales it: at first the output is about a tenth of the input. With an odd number of channels
 the halves are rounded down.
 
-Cost: about 1.5 C^2 + 76.5 C parameters, 118,470 at 256, and as many multiply-adds a position;
-compute bound.
+Cost: about 1.5 C^2 + 76.5 C parameters, 118,470 at 256, and as many multiply-adds a position. It is
+bound by arithmetic, not by memory.
 Verdict: not yet measured.
 """
 
@@ -28,7 +28,7 @@ from models.attention._registry import register
 
 @register("LSKblock", "LSKBlock")
 class LSK(nn.Module):
-    """No options; any number of channels from 1 on."""
+    """Chooses at each position between two fields of view; there are no options."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -41,10 +41,11 @@ class LSK(nn.Module):
         self.conv = nn.Conv2d(half, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] -> [B, C, H, W] in x's own type."""
-        near = self.conv0(x)
-        far = self.conv2(self.conv_spatial(near))
-        near = self.conv1(near)
+        """[B, C, H, W] -> [B, C, H, W] in the type of x."""
+        near = self.conv0(x)  # [B, C, H, W], t1
+        far = self.conv2(self.conv_spatial(near))  # [B, C / 2, H, W], u2
+        near = self.conv1(near)  # [B, C / 2, H, W], u1
+        # Mean and maximum of both together, without writing them side by side, [B, 1, H, W] each.
         mean = (near.mean(1, keepdim=True) + far.mean(1, keepdim=True)) / 2
         largest = torch.maximum(near.amax(1, keepdim=True), far.amax(1, keepdim=True))
         first, second = self.conv_squeeze(torch.cat((mean, largest), 1)).sigmoid().chunk(2, 1)

@@ -1,5 +1,5 @@
-"""LSKA, large separable kernel attention: a large depthwise kernel made of rows and columns weighs
-every position.
+"""LSKA, large separable kernel attention: every position is weighed by a large depthwise kernel,
+which is made of rows and columns.
 
 Lau, Po and Rehman, "Large Separable Kernel Attention: Rethinking the Large Kernel Attention Design
 in CNN", Expert Systems with Applications 236, 2024, https://arxiv.org/abs/2309.01439, equations 11
@@ -15,7 +15,8 @@ and (a, b, d) = 7: (3, 3, 2), 11: (3, 5, 2), 23: (5, 7, 3), 35: (5, 11, 3), 41: 
 Choices: no sigmoid, as in the paper and the authors' code, so that this replaces x rather than
 scales it. 7 is the default, the smallest of the paper's kernels.
 
-Cost: C^2 + (2 a + 2 b + 5) C parameters, 69,888 at 256 channels and k 7; compute bound.
+Cost: C^2 + (2 a + 2 b + 5) C parameters, 69,888 at 256 channels and k 7. It is bound
+by arithmetic, not by memory.
 Verdict: not yet measured.
 """
 
@@ -25,6 +26,7 @@ from torch import Tensor, nn
 
 from models.attention._registry import register
 
+# Side of the kernel -> a, b and d of the paper.
 KERNELS = {
     7: (3, 3, 2),
     11: (3, 5, 2),
@@ -37,10 +39,10 @@ KERNELS = {
 
 @register("LSKA_Attention")
 class LSKA(nn.Module):
-    """k_size: of the kernel that the convolutions make up together; one of 7, 11, 23, 35, 41 and
-    53.
+    """Replaces each position by a product of itself and its surroundings.
 
-    Raises ValueError for any other k_size.
+    k_size: side of the kernel that the convolutions form together, in positions: 7, 11, 23, 35, 41
+    or 53. Raises ValueError for any other k_size.
     """
 
     tutorial_order = ("k_size",)
@@ -66,6 +68,7 @@ class LSKA(nn.Module):
         self.conv1 = nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] -> [B, C, H, W] in x's own type."""
-        field = self.conv_spatial_v(self.conv_spatial_h(self.conv0v(self.conv0h(x))))
-        return x * self.conv1(field).to(x.dtype)
+        """[B, C, H, W] -> [B, C, H, W] in the type of x."""
+        z = self.conv0v(self.conv0h(x))  # [B, C, H, W]: a x a
+        z = self.conv_spatial_v(self.conv_spatial_h(z))  # [B, C, H, W]: b x b, dilated
+        return x * self.conv1(z).to(x.dtype)

@@ -10,12 +10,12 @@ equations 1 to 6. With grouped 3x3 convolutions of dilation 1 and 2 (the second 
 
 Choices: 32 groups as in the paper, or the most below that divide the channels; the common PyTorch
 copies have 1, or four undilated kernels up to 7x7, which takes 90 times the parameters at 256
-channels. Names are those of timm, whose `split_input` is no part of the paper and left out. This
+channels. Names are those of timm, whose `split_input` is no part of the paper and is not here. This
 replaces x rather than scales it. In training, the norm of z with a batch of one image takes the
-running statistics, for one value has no variance.
+running statistics, since one value has no variance.
 
-Cost: 18 C^2 / groups + 3 C d + 4 C + 2 d parameters with d values in z, 62,528 at 256 channels;
-compute bound.
+Cost: 18 C^2 / groups + 3 C d + 4 C + 2 d parameters with d values in z, 62,528 at 256 channels. It is
+bound by arithmetic, not by memory.
 Verdict: not yet measured.
 """
 
@@ -23,21 +23,25 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from models.attention._lean import normalise, pool, wide
+from models.attention._checks import check_count, choose_divisor
+from models.attention._numerics import apply_batch_norm, wide
 from models.attention._registry import register
+from models.attention.fast.gates import pool
 
-GROUPS = 32
+USUAL_PATH_GROUPS = 32
 LEAST = 32  # values in z, the paper's L
 
 
 @register("SKAttention", "SKLayer", "SelectiveKernel")
 class SK(nn.Module):
-    """reduction: channels for each value of z. groups: of the two convolutions; 32 or the most
-    below that fit.
+    """Mixes two convolutions of different reach, for every channel in shares of its own.
 
-    rd_channels: how many values z has, instead of max(channels / reduction, 32). Raises ValueError
-    for a reduction or rd_channels that is no whole number from 1 on, and for groups that do not
-    divide the channels.
+    reduction: channels for each value of z. groups: of the two convolutions; None means 32 or the
+    most below that fit. rd_channels: how many values z has; None means max(channels / reduction,
+    32).
+
+    Raises ValueError for a reduction or rd_channels that is no whole number from 1 on, and for
+    groups that do not divide the channels.
     """
 
     tutorial_order = ("reduction", "groups")
@@ -51,27 +55,17 @@ class SK(nn.Module):
         rd_channels: int | None = None,
     ) -> None:
         super().__init__()
-        for name, value in (
-            ("reduction", reduction),
-            ("rd_channels", 1 if rd_channels is None else rd_channels),
-        ):
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"{name}={value!r}: must be a whole number from 1 on")
-        fitting = [count for count in range(1, channels + 1) if channels % count == 0]
-        if groups is None:
-            groups = max(count for count in fitting if count <= GROUPS)
-        if groups not in fitting or isinstance(groups, (bool, float)):
-            near = ", ".join(map(str, fitting[:8]))
-            raise ValueError(
-                f"groups={groups!r}: must divide the {channels} channels, such as {near}"
-            )
+        check_count("reduction", reduction)
+        check_count("rd_channels", 1 if rd_channels is None else rd_channels)
+        what = f"the {channels} channels"
+        groups = choose_divisor("groups", groups, channels, USUAL_PATH_GROUPS, what)
         self.paths = nn.ModuleList(_Path(channels, groups, dilation) for dilation in (1, 2))
         self.attn = _Choice(channels, rd_channels or max(channels // reduction, LEAST))
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] -> [B, C, H, W] in x's own type."""
-        near, far = (path(x) for path in self.paths)
-        first, second = self.attn(pool(near) + pool(far))
+        """[B, C, H, W] -> [B, C, H, W] in the type of x."""
+        near, far = (path(x) for path in self.paths)  # [B, C, H, W] each, U_1 and U_2
+        first, second = self.attn(pool(near) + pool(far))  # [B, C, 1, 1] each, a_1 and a_2
         return (near * first + far * second).to(x.dtype)
 
 
@@ -83,7 +77,7 @@ class _Path(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, C, H, W]."""
-        return normalise(self.bn, self.conv(x)).relu_()
+        return apply_batch_norm(self.bn, self.conv(x)).relu_()
 
 
 class _Choice(nn.Module):
@@ -94,10 +88,8 @@ class _Choice(nn.Module):
         self.fc_select = nn.Conv2d(width, 2 * channels, 1, bias=False)
 
     def forward(self, means: Tensor) -> tuple[Tensor, Tensor]:
-        """[B, C, 1, 1] -> shares of the first and the second path, [B, C, 1, 1] each; their sum is
-        1.
-        """
-        votes = self.fc_select(normalise(self.bn, self.fc_reduce(means)).relu())
+        """[B, C, 1, 1] -> shares of the two paths, [B, C, 1, 1] each, with the sum 1."""
+        votes = self.fc_select(apply_batch_norm(self.bn, self.fc_reduce(means)).relu())
         first, second = (
             votes.unflatten(1, (2, -1)).to(wide(means.dtype)).softmax(1).to(means.dtype).unbind(1)
         )

@@ -20,6 +20,7 @@ from models.graph.info import row_info
 from models.graph.shape_mode import LightMode, Operation, ShapeMode
 from models.graph.walk import Maps
 from models.yolo import DetectionModel
+from utils.sizes import whole_side
 
 TIMING_SECONDS = 10  # that --profile may spend on repeated forward passes
 
@@ -186,10 +187,9 @@ def summary(model: DetectionModel, name: str, costs: list[RowCost]) -> str:
         parameter.numel() for parameter in model.parameters() if parameter.requires_grad
     )
     ours, theirs = gigaflops(costs)
-    counter = "YOLOv5" if getattr(model, "objectness", True) else "YOLOv8"
     return (
         f"{name} summary: {leaves} layers, {parameters:,} parameters, {gradients:,} gradients,"
-        f" {ours:.1f} GFLOPs ({theirs:.1f} as {counter} counts)"
+        f" {ours:.1f} GFLOPs ({theirs:.1f} as {model.family.original} counts)"
     )
 
 
@@ -206,5 +206,4 @@ def gigaflops(costs: list[RowCost]) -> tuple[float, float]:
 
 def whole_size(imgsz: int, model: DetectionModel) -> int:
     """imgsz, rounded up to a multiple of the model's largest stride."""
-    stride = int(max(model.head.strides))
-    return -(-imgsz // stride) * stride
+    return whole_side(imgsz, int(max(model.head.strides)))

@@ -152,9 +152,7 @@ def stack_width(graph: Graph, args: Sequence[object]) -> int:
         raise UserError(
             "the first argument must be the number of output channels, a whole number above 0"
         )
-    is_heads = (
-        graph.family == "v5" and width == graph.head_width
-    )  # YOLOv5 never scales a count of just this value
+    is_heads = graph.family.keeps_head_width and width == graph.head_width
     width = width if is_heads else graph.scaled(width)
     if width > MOST:
         raise UserError(f"{width} channels at this width_multiple are too many; at most {MOST}")
@@ -181,7 +179,7 @@ def _build_norm(graph: Graph, row: Row, layer: Layer, incoming: Sequence[int]) -
 
 def _build_head(graph: Graph, row: Row, layer: Layer, incoming: Sequence[int]) -> BuiltRow:
     given = row_arguments(graph, row)
-    if graph.family == "v8":
+    if not graph.family.has_anchors:
         args = _anchor_free_arguments(graph, given, incoming)
         return BuiltRow(_copies(DetectV8, args), incoming[0], args)
     args = _anchor_arguments(graph, row, given, incoming)

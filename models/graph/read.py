@@ -19,6 +19,7 @@ from models.graph.scales import MULTIPLES, choose_scale, find_graph, read_scale
 from models.graph.structure import AnchorLevels, Graph
 from models.graph.values import MOST, GraphDict, Values, is_number, is_whole, shorten
 from utils.errors import UserError
+from utils.families import Family, family_of
 from utils.files import ROOT, load_yaml
 
 ALWAYS = (
@@ -76,12 +77,11 @@ def read_graph(content: Mapping[str, Any]) -> Graph:
     """
     file = str(content.get("yaml_file", "model graph"))
     family = family_of(content)
-    example = "yolov5s.yaml" if family == "v5" else "yolov8.yaml"
-    unread = BIN_KEYS if family == "v5" else ()
+    unread = BIN_KEYS if family.has_anchors else ()
     for key in _required(content, family):
         if key not in content:
             raise UserError(
-                f"{file}: {key}: is missing; add a line `{key}: …`, see models/{example}"
+                f"{file}: {key}: is missing; add a line `{key}: …`, see models/{family.example}"
             )
     whole, real = Values(file, content).whole, Values(file, content).real
     scale = read_scale(file, content)
@@ -95,7 +95,7 @@ def read_graph(content: Mapping[str, Any]) -> Graph:
         width=scale.width,
         max_channels=scale.max_channels,
         channel_multiple=whole("channel_multiple", 1024, 8),
-        anchors=read_anchors(file, content["anchors"]) if family == "v5" else (),
+        anchors=read_anchors(file, content["anchors"]) if family.has_anchors else (),
         reg_max=whole("reg_max", MOST_BINS, 16, 2),
         box_bias=real("box_bias", 100, 2.0),
         activation=_activation(file, content),
@@ -113,17 +113,8 @@ def read_graph(content: Mapping[str, Any]) -> Graph:
     return replace(graph, rows=rows, steps=steps)
 
 
-def family_of(content: Mapping[str, Any]) -> str:
-    """v5 if the graph has anchors or its last row asks for them, else v8."""
-    arguments: Any = content.get("head")
-    for _ in range(2):  # the last row, its last part
-        arguments = arguments[-1] if isinstance(arguments, list) and arguments else None
-    asks = isinstance(arguments, list) and "anchors" in arguments
-    return "v5" if asks or "anchors" in content else "v8"
-
-
-def _required(content: Mapping[str, Any], family: str) -> tuple[str, ...]:
-    if family == "v8":
+def _required(content: Mapping[str, Any], family: Family) -> tuple[str, ...]:
+    if not family.has_anchors:
         return ALWAYS
     return (*ALWAYS, "anchors") if "scales" in content else (*ALWAYS, *ANCHOR_KEYS)
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from models.graph.stages import Step
 from models.graph.values import Arguments, as_number, shorten
 from utils.errors import UserError
+from utils.families import Family
 
 YAML_CONSTANTS = {"None": None, "True": True, "False": False}
 AnchorLevels = tuple[tuple[tuple[float, float], ...], ...] | int
@@ -50,7 +51,7 @@ class Graph:
 
     Attributes:
         file: the name that errors give.
-        family: v5 with anchors, v8 without.
+        family: see utils/families.py.
         class_count: number of classes.
         channels: of the images.
         scale: the scale in force, "" if the graph has none.
@@ -70,7 +71,7 @@ class Graph:
     """
 
     file: str
-    family: str
+    family: Family
     class_count: int
     channels: int
     scale: str
@@ -98,7 +99,7 @@ class Graph:
     @property
     def head_width(self) -> int:
         """Channels of a raw map."""
-        if self.family == "v8":
+        if not self.family.has_anchors:
             return 4 * self.reg_max + self.class_count
         return self.anchors_per_level * (self.class_count + 5)
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from utils.families import V5
 from utils.structures import HeadSpec
 
 Levels = Sequence[Sequence[tuple[float, float]]]  # per level its anchors' (width, height)
@@ -25,6 +26,7 @@ class Detect(nn.Module):
     set_strides() fills it.
     """
 
+    family = V5
     anchors: Tensor
     stride: Tensor
 
@@ -47,7 +49,7 @@ class Detect(nn.Module):
             tuple((width * stride, height * stride) for width, height in level)
             for level, stride in zip(cells, self.strides, strict=True)
         )
-        return HeadSpec(self.nc, self.strides, anchors)
+        return HeadSpec(self.family, self.nc, self.strides, anchors)
 
     def set_strides(self, strides: Sequence[float], pixels: Levels) -> None:
         """Take the pixels per cell of each level and the anchors, once: biases get their prior."""

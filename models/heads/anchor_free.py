@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from models.common import Conv, DWConv
 from models.heads.anchor_based import Levels
+from utils.families import V8
 from utils.structures import HeadSpec
 
 Sizes = tuple[tuple[int, int], ...]  # (rows, columns) of the cells, a level each
@@ -57,6 +58,7 @@ class DetectV8(nn.Module):
     first bias of the bins. class_width: channels within the class branch, 0 for YOLOv8's rule.
     """
 
+    family = V8
     stride: Tensor
 
     def __init__(
@@ -82,7 +84,7 @@ class DetectV8(nn.Module):
     @property
     def spec(self) -> HeadSpec:
         """What a loss or decoder needs."""
-        return HeadSpec(self.nc, self.strides, reg_max=self.reg_max)
+        return HeadSpec(self.family, self.nc, self.strides, reg_max=self.reg_max)
 
     def requires_grad_(self, requires_grad: bool = True) -> DetectV8:
         """Let all weights learn or none, but the values of the bins, which never do."""

@@ -4,16 +4,52 @@ nothing else here.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
+from torch import Tensor
 
 from models.losses.task_align import AlignSettings
 from models.losses.v5 import AnchorLoss, LossSettings
 from models.losses.v8 import TaskAlignedLoss, TaskAlignedSettings
-from utils.config import Hyperparameters
 from utils.errors import UserError
+from utils.hyperparameters import Hyperparameters
 from utils.structures import HeadSpec
 
-__all__ = ["AnchorLoss", "LossSettings", "TaskAlignedLoss", "TaskAlignedSettings", "build_loss"]
+__all__ = [
+    "AnchorLoss",
+    "Loss",
+    "LossSettings",
+    "TaskAlignedLoss",
+    "TaskAlignedSettings",
+    "build_loss",
+]
+
+
+class Loss(Protocol):
+    """What training and validation need of a loss.
+
+    Everything that counts, sums, logs or draws the terms of a loss goes by their names.
+    """
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The terms, in the order in which a call returns them."""
+
+    def __call__(
+        self, raw: list[Tensor], targets: Tensor, image_size: tuple[int, int]
+    ) -> tuple[Tensor, Tensor]:
+        """The loss of a batch.
+
+        Args:
+            raw: The head's maps, a level each, finest first.
+            targets: [T, 6] image_index, class, x1, y1, x2, y2 in pixels.
+            image_size: (height, width) of the images, pixels.
+
+        Returns:
+            The sum of the terms times the number of images, with gradients, and the weighted terms
+            [len(names)] without.
+        """
 
 
 def build_loss(
@@ -32,7 +68,7 @@ def build_loss(
     options are those of LossSettings, which anchor-free heads do not have. Raises UserError for
     options that the head's loss does not have, and for an anchor-free head without bins.
     """
-    if not spec.anchors:
+    if not spec.family.has_anchors:
         given = {
             "--label-smoothing": label_smoothing,
             "fl_gamma": hyp.fl_gamma,

@@ -18,7 +18,7 @@ class Ensemble(nn.Module):
     Attributes:
         members: the detectors.
         names: of the classes, by number.
-        objectness: whether decoded rows have an objectness before their classes.
+        family: that of each member (utils/families.py).
         stride: pixels per cell of each level, of the member with the coarsest level.
     """
 
@@ -31,7 +31,7 @@ class Ensemble(nn.Module):
         super().__init__()
         self.members = nn.ModuleList(members)
         self.names = members[0].names
-        self.objectness = members[0].objectness
+        self.family = members[0].family
         self.stride = max(
             (member.stride for member in members), key=lambda stride: float(stride.max())
         )
@@ -41,7 +41,7 @@ class Ensemble(nn.Module):
                     f"--weights {file}: has other classes than {files[0]}; an ensemble needs the"
                     " same ones"
                 )
-            if member.objectness != self.objectness:
+            if member.family != self.family:
                 raise UserError(
                     f"--weights {file}: has another kind of head than {files[0]}, one with anchors"
                     " and the other without; an ensemble needs the same kind"

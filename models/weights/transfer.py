@@ -17,7 +17,7 @@ from torch import Tensor
 from models.common import Conv
 from models.graph.read import read_graph
 from models.graph.structure import Graph
-from models.weights.align import Place, align_places, find_places
+from models.weights.align import RowPlace, align_places, find_places
 from models.weights.report import TensorOutcome, TransferReport
 from models.yolo import DetectionModel
 from utils.checkpoint import Checkpoint
@@ -25,10 +25,6 @@ from utils.errors import UserError
 
 # Keys of a head's tensors that belong to one level: branch, number of the level, and the rest.
 HEAD_LEVEL = re.compile(r"(m|cv2|cv3)\.(\d+)\.(.+)")
-CLASS_TENSORS = {  # keys of a head's tensors that have an entry for each class
-    "v5": re.compile(r"m\.\d+\.(weight|bias)"),
-    "v8": re.compile(r"cv3\.\d+\.2\.(weight|bias)"),
-}
 NO_ROW, NO_TENSOR, OTHER_SHAPE, KEPT = (
     "no such row there",
     "not there",
@@ -111,8 +107,8 @@ class _RowPair:
     """
 
     graphs: tuple[Graph, Graph]
-    mine: Place
-    theirs: Place | None
+    mine: RowPlace
+    theirs: RowPlace | None
     classes: list[int | None]
 
     def source_key(self, key: str) -> str:
@@ -174,7 +170,7 @@ class _RowPair:
     def _has_classes(self, key: str) -> bool:
         """Whether a tensor of the model has an entry for each class."""
         name = key.removeprefix(f"model.{self.mine.key}.")
-        pattern = CLASS_TENSORS[self.graphs[1].family]
+        pattern = self.graphs[1].family.class_tensors
         return self.mine.is_head and pattern.fullmatch(name) is not None
 
     def _copy_classes(
@@ -197,7 +193,7 @@ class _RowPair:
         Returns None if their shapes are others.
         """
         source, target = self.graphs
-        anchors, box = (target.anchors_per_level, 5) if target.family == "v5" else (1, 0)
+        anchors, box = target.anchors_per_level, target.family.class_offset
         rows = [anchors * (box + graph.class_count) for graph in (target, source)]
         if [own.shape[0], value.shape[0]] != rows or own.shape[1:] != value.shape[1:]:
             return None

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ablation import engines, job
-from ablation.study import StudyConfig
+from ablation.config import StudyConfig
 from tests.tiny import write_data, write_graph
 
 
@@ -45,7 +45,7 @@ def pretend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., No
     epoch.
     """
     monkeypatch.setattr(job, "TRAIN", Path(__file__).with_name("standin.py"))
-    monkeypatch.setattr(engines, "SECONDS", 0.01)
+    monkeypatch.setattr(engines, "PROCESS_POLL", 0.01)
 
     def choose(**behaviour: Any) -> None:
         (tmp_path / "behaviour.json").write_text(json.dumps(behaviour))

@@ -9,8 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from ablation.statistics.verdicts import compare, noise
-from ablation.study import AA, AA_SEEDS, PLAIN, Arm, CellResult, Costs, StudyConfig, StudyResult
+from ablation.config import AA_SEEDS, StudyConfig
+from ablation.results import CellResult, Costs, StudyResult
+from ablation.statistics.scores import noise
+from ablation.statistics.verdicts import compare
+from ablation.study import AA, PLAIN, Arm
 
 CLASSES = ("red", "white", "platelet")
 EPOCHS = 20

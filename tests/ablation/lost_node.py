@@ -33,7 +33,7 @@ def main() -> None:
     )
     second = cluster.add_node(num_cpus=1, object_store_memory=10**8)
     cluster.wait_for_nodes()
-    tasks.SECONDS = 0.2
+    tasks.RAY_POLL = 0.2
 
     def lose() -> None:
         end = time.monotonic() + 200

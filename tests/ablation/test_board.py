@@ -23,9 +23,9 @@ def test_without_a_terminal_there_are_lines_and_no_bar(make_config, capsys):
     out, err = capsys.readouterr()
     assert out.splitlines() == [
         "plain seed 0 starts",
-        "A/A seed 1000 goes on",
-        "plain seed 1 is done: mAP50-95 23.46; 2 of 4 cells",
-        "plain seed 0 failed, the rest goes on: no disk",
+        "A/A seed 1000 continues",
+        "plain seed 1 is done: mAP50-95 23.46; 2 of 4 runs",
+        "plain seed 0 failed, the others continue: no disk",
     ]
     assert err == ""
 

@@ -63,13 +63,13 @@ def test_a_second_one_waits_for_the_first_and_then_finds_it_done(folder):
     assert first.stdout is not None
     assert first.stdout.readline() == "in\n"
     second = start(folder, "print('doubled')")
-    assert second.communicate()[0] == "waiting for the process that still works on this cell\n"
+    assert second.communicate()[0] == "waiting for the process that still works on this run\n"
     assert (second.returncode, first.wait(), mark.is_file()) == (0, 0, True)
 
 
 def test_it_does_not_start_for_a_parent_that_is_gone(folder):
     process = start(folder, "print('orphan')", parent=1)
-    assert process.communicate()[0] == "process 1, which started this cell, is gone\n"
+    assert process.communicate()[0] == "process 1, which started this run, has ended\n"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's signal at a parent's death")

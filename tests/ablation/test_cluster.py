@@ -11,8 +11,9 @@ import pytest
 import ablate
 from ablation.cluster import run_cell, write_missing
 from ablation.job import make_job
+from ablation.results import read_cells, read_scores, state
 from ablation.setup import Slot
-from ablation.study import make_arms, make_cells, read_cells, read_scores, state
+from ablation.study import make_arms, make_cells
 
 SLOT = Slot("cpu", 0, {"OMP_NUM_THREADS": "1"})
 

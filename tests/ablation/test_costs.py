@@ -13,8 +13,10 @@ import torch
 from torch import nn
 
 from ablation import costs
+from ablation.config import StudyConfig
 from ablation.costs import add_training, count_graph, fingerprint, measure_costs, time_in_turn
-from ablation.study import AA, PLAIN, Arm, Costs, StudyConfig
+from ablation.results import Costs
+from ablation.study import AA, PLAIN, Arm
 from models.yolo import DetectionModel
 from tests.ablation.fake import make_cell
 from tests.tiny import GRAPH
@@ -40,8 +42,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[nn.Module]:
         return len(passes) / 1000
 
     monkeypatch.setattr(costs, "time_once", time_once)
-    monkeypatch.setattr(costs, "graph_of", graph_of)
-    monkeypatch.setattr(costs, "SECONDS", 0.0)
+    monkeypatch.setattr(costs, "arm_graph", graph_of)
+    monkeypatch.setattr(costs, "TIMING_SECONDS", 0.0)
     return passes
 
 
@@ -57,9 +59,9 @@ def test_networks_take_turns_and_ratios_are_of_one_round(monkeypatch: pytest.Mon
         return 2.0 ** ((len(order) - 1) // 3) * factor[order[-1]]
 
     monkeypatch.setattr(costs, "time_once", time_once)
-    monkeypatch.setattr(costs, "WARM_UP", 1)
+    monkeypatch.setattr(costs, "WARM_UP_PASSES", 1)
     found = time_in_turn(networks, torch.zeros(1), seconds=0.0)
-    assert "".join(order[3:]) == "abc" * costs.FEWEST
+    assert "".join(order[3:]) == "abc" * costs.MIN_ROUNDS
     assert [found[name][1] for name in "abc"] == [1.0, 1.5, 0.5]
     assert found["a"][0] == 1000 * 2.0**3  # median of 2, 4, 8, 16, 32
 
@@ -102,7 +104,7 @@ def test_a_damaged_file_is_measured_anew(
 def test_all_arms_are_timed_though_few_fit_at_once(
     make_config: Callable[..., StudyConfig], quick: list[nn.Module], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(costs, "TOGETHER", 1)
+    monkeypatch.setattr(costs, "GROUP_SIZE", 1)
     assert all(found.latency_ms for found in measure_costs(make_config(), ARMS).values())
 
 

@@ -22,18 +22,12 @@ import pytest
 import ablate
 from ablation import job
 from ablation.board import Board
+from ablation.config import StudyConfig
 from ablation.engines import run_local, run_ray
 from ablation.files import read_json
 from ablation.job import describe_end
-from ablation.study import (
-    Cell,
-    StudyConfig,
-    make_arms,
-    make_cells,
-    read_failures,
-    read_scores,
-    state,
-)
+from ablation.results import read_failures, read_scores, state
+from ablation.study import Cell, make_arms, make_cells
 from utils.errors import UserError
 from utils.signals import StopRequested
 
@@ -71,7 +65,7 @@ def test_a_failed_cell_does_not_stop_the_rest_and_is_tried_once_more(
     cells = run(make_config(slots=1))
     assert [state(cell) for cell in cells] == ["done", "failed", "done", "done"]
     assert read_failures(cells) == {"A/A seed 1000": "exit status 1: RuntimeError: the sky fell"}
-    assert "A/A seed 1000 failed, the rest goes on: exit status 1" in capsys.readouterr().out
+    assert "A/A seed 1000 failed, the others continue: exit status 1" in capsys.readouterr().out
     run(make_config())
     assert "A/A seed 1000 is tried again" in capsys.readouterr().out
     assert read_json(cells[1].folder / "failed.json")["attempts"] == 2

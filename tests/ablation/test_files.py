@@ -29,14 +29,14 @@ def test_scores_are_read(tmp_path: Path, content: dict[str, object]) -> None:
     ("content", "said"),
     [
         ({}, "has no score"),
-        ({"map": "0.4"}, "map: '0.4': must be a share of 1"),
-        ({"map": 40.0}, "map: 40.0: must be a share of 1"),
+        ({"map": "0.4"}, "map: '0.4': must be between 0 and 1"),
+        ({"map": 40.0}, "map: 40.0: must be between 0 and 1"),
         ('{"map": NaN}', "map: nan"),
         ({"map": True}, "map: True"),
         ({"map": 0.4, "map50": "x"}, "map50: 'x'"),
         ({"map": 0.4, "classes": "abc"}, "classes: must be a list"),
         ({"map": 0.4, "classes": [{"a": 1}]}, "classes: must be a list"),
-        ([1], "is no mapping"),
+        ([1], "is not a mapping"),
         ("{", "cannot be read"),
         ("[" * 100_000, "cannot be read"),
     ],
@@ -45,7 +45,7 @@ def test_damaged_scores_are_named(tmp_path: Path, content: object, said: str) ->
     with pytest.raises(UserError) as caught:
         read_metrics(put(tmp_path / "metrics.json", content))
     assert f"metrics.json: {said}" in str(caught.value)
-    assert str(caught.value).endswith("delete the folder, and the cell is run again")
+    assert str(caught.value).endswith("delete the folder, and the run is repeated")
 
 
 @pytest.mark.parametrize("content", [None, b"", b"epoch\n", b"\xff\x00\x01"])

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from ablation.gates import attention_of, describe, examine, ratios, watch
+from ablation.gates import attention_of, describe_gate, measure_attention, ratios, record_ratios
 from models.attention import build_attention
 from models.yolo import DetectionModel
 from tests.tiny import GRAPH
@@ -51,7 +51,9 @@ def constant_se(value: float) -> DetectionModel:
 
 
 def test_simam_is_a_gate_without_parameters(material: dict[str, Any], tmp_path: Path) -> None:
-    found = examine(save_model(with_attention("SimAM"), tmp_path / "best.pt", material["data"]))
+    found = measure_attention(
+        save_model(with_attention("SimAM"), tmp_path / "best.pt", material["data"])
+    )
     assert found is not None
     (gate,) = found.gates
     assert (gate.name, gate.kind, gate.alpha) == ("model.3_SimAM", "SimAM", None)
@@ -63,7 +65,7 @@ def test_simam_is_a_gate_without_parameters(material: dict[str, Any], tmp_path: 
 
 def test_a_constant_gate_and_its_gradient(material: dict[str, Any], tmp_path: Path) -> None:
     model = constant_se(0.0)
-    found = examine(save_model(model, tmp_path / "best.pt", material["data"]))
+    found = measure_attention(save_model(model, tmp_path / "best.pt", material["data"]))
     assert found is not None
     assert found.gates[0].mean == pytest.approx(0.5, abs=1e-3)
     assert found.gates[0].spread < 1e-3
@@ -86,11 +88,11 @@ def test_without_attention_there_is_nothing_to_measure(
         "head": [[[3, 4], 1, "Detect", ["nc", "anchors"]]],
     }
     model = DetectionModel(graph, names=["bright", "dark"])
-    assert examine(save_model(model, tmp_path / "best.pt", material["data"])) is None
+    assert measure_attention(save_model(model, tmp_path / "best.pt", material["data"])) is None
 
 
 def test_an_identity_start_tells_its_alpha(material: dict[str, Any], tmp_path: Path) -> None:
-    found = examine(
+    found = measure_attention(
         save_model(with_attention("SE", init="identity"), tmp_path / "best.pt", material["data"])
     )
     assert found is not None
@@ -111,7 +113,7 @@ def known(*values: float) -> torch.Tensor:
 def test_saturation_by_the_gates_range(
     values: tuple[float, ...], low: float | None, high: float | None
 ) -> None:
-    gate = describe("row", nn.Identity(), known(*values))
+    gate = describe_gate("row", nn.Identity(), known(*values))
     assert (gate.low, gate.high) == (low, high)
     assert gate.mean == pytest.approx(sum(values) / 4)
 
@@ -125,7 +127,7 @@ def test_ratios_leave_small_inputs_out() -> None:
 
 def test_watching_ends() -> None:
     module = build_attention("SE", 8)
-    with watch({"se": module}) as seen:
+    with record_ratios({"se": module}) as seen:
         module(torch.ones(1, 8, 4, 4))
     assert len(seen["se"]) == 128
     assert not module._forward_hooks

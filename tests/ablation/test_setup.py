@@ -17,9 +17,9 @@ from ablation.setup import (
     cell_flags,
     check_arms,
     choose_gpus,
+    fill_in,
     make_slots,
     read_train_flags,
-    settle,
 )
 from ablation.study import make_arms, make_cells
 from engine.training.plan import plan
@@ -37,15 +37,15 @@ def test_one_graph_under_two_names_is_refused(make_config):
 
 
 def test_figures_left_out_are_those_that_train_py_would_choose(make_config, material, tmp_path):
-    assert settle(make_config(epochs=0, imgsz=0, batch_size=0)).epochs == 100
+    assert fill_in(make_config(epochs=0, imgsz=0, batch_size=0)).epochs == 100
     data = tmp_path / "data.yaml"
     data.write_text(
         Path(material["data"]).read_text()
         + yaml.safe_dump({"defaults": {"epochs": 7, "imgsz": 96}})
     )
-    settled = settle(make_config(data=str(data), epochs=0, imgsz=0, batch_size=0))
+    settled = fill_in(make_config(data=str(data), epochs=0, imgsz=0, batch_size=0))
     assert (settled.epochs, settled.imgsz, settled.batch_size) == (7, 96, 16)
-    assert settle(make_config(data=str(data), epochs=3)).epochs == 3
+    assert fill_in(make_config(data=str(data), epochs=3)).epochs == 3
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_figures_left_out_are_those_that_train_py_would_choose(make_config, mate
         ("--evolve", r"--train: --evolve: is not part of this project"),
         (
             "--epochs 3",
-            r"--train: --epochs differs from cell to cell or is a flag of ablate.py too",
+            r"--train: --epochs differs from run to run or is a flag of ablate.py too",
         ),
         ("--resume x", r"--train: --resume"),
         ("--hyp 'a", r"--train --hyp 'a: No closing quotation; check the quotes"),
@@ -67,14 +67,14 @@ def test_figures_left_out_are_those_that_train_py_would_choose(make_config, mate
 )
 def test_flags_for_train_py_are_read_at_the_start(make_config, text, message):
     with pytest.raises(UserError, match=message):
-        settle(make_config(train=text))
+        fill_in(make_config(train=text))
 
 
 def test_impossible_values_for_train_py_are_refused_too(make_config):
     with pytest.raises(UserError, match="--label-smoothing=2"):
-        settle(make_config(train="--label-smoothing 2"))
+        fill_in(make_config(train="--label-smoothing 2"))
     with pytest.raises(UserError, match="no-such"):
-        settle(make_config(train="--hyp no-such.yaml"))
+        fill_in(make_config(train="--hyp no-such.yaml"))
     assert read_train_flags("--cos-lr --freeze 1 2") == {"cos_lr": True, "freeze": (1, 2)}
 
 
@@ -84,11 +84,11 @@ def test_an_automatic_batch_size_would_differ_between_arms(make_config, material
         Path(material["data"]).read_text() + yaml.safe_dump({"defaults": {"batch_size": -1}})
     )
     with pytest.raises(UserError, match="--batch-size -1: must be the same for all arms"):
-        settle(make_config(data=str(data), batch_size=0))
+        fill_in(make_config(data=str(data), batch_size=0))
 
 
 def test_cells_are_given_flags_that_train_py_reads_back(make_config):
-    config = settle(make_config(attention=("SE:reduction=8",), at=("index 2",), train="--cos-lr"))
+    config = fill_in(make_config(attention=("SE:reduction=8",), at=("index 2",), train="--cos-lr"))
     cell = make_cells(config, make_arms(config))[-1]
     flags = cell_flags(config, cell, Slot("cpu", 3))
     words = flags[flags.index("--attention-init") :]
@@ -167,11 +167,11 @@ def test_slots_have_a_gpu_each(make_config, monkeypatch):
 def prepared(config, cell, changes=None):
     """The run that train.py would make of a cell's flags, and its first batches."""
     run = plan(read_flags(TrainConfig, cell_flags(config, cell, Slot("cpu", 0)), ""))
-    weights = {key: value.clone() for key, value in run.model.state_dict().items()}
-    run.loaders[0].set_epoch(0, 0)
-    batches = list(run.loaders[0])
-    run.loaders[0].set_epoch(1, 0)
-    return weights, [*batches, *run.loaders[0]]
+    weights = {key: value.clone() for key, value in run.state.model.state_dict().items()}
+    run.setup.loaders[0].set_epoch(0, 0)
+    batches = list(run.setup.loaders[0])
+    run.setup.loaders[0].set_epoch(1, 0)
+    return weights, [*batches, *run.setup.loaders[0]]
 
 
 def test_arms_of_a_seed_are_pairs(make_config, capsys):
@@ -179,7 +179,7 @@ def test_arms_of_a_seed_are_pairs(make_config, capsys):
     order.
     """
     pytest.importorskip("models.graph.sites")
-    config = settle(make_config(attention=("GAM",), at=("index 2",), seeds=1))
+    config = fill_in(make_config(attention=("GAM",), at=("index 2",), seeds=1))
     plain, control, gam = (prepared(config, cell) for cell in make_cells(config, make_arms(config)))
     assert plain[0].keys() < gam[0].keys()
     assert all(torch.equal(value, gam[0][key]) for key, value in plain[0].items())

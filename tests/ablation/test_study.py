@@ -7,17 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from ablation.study import (
-    Cell,
-    StudyConfig,
-    is_due,
-    make_arms,
-    make_cells,
-    read_cells,
-    read_failures,
-    read_scores,
-    state,
-)
+from ablation.config import StudyConfig
+from ablation.results import is_due, read_cells, read_failures, read_scores, state
+from ablation.study import Cell, make_arms, make_cells
 from utils.errors import UserError
 
 
@@ -156,7 +148,7 @@ def test_long_names_stay_apart_and_fit_a_file_system():
 def test_a_start_that_the_text_says_itself_is_not_tried_both_ways():
     make_arms(StudyConfig(attention=("SE:init=identity@neck",)))
     for init in ("both", "identity"):
-        with pytest.raises(UserError, match=r"SE:reduction=8, init=paper@neck: says init itself"):
+        with pytest.raises(UserError, match=r"SE:reduction=8, init=paper@neck: gives init itself"):
             make_arms(
                 StudyConfig(attention=("SE:reduction=8, init=paper@neck",), attention_init=init)
             )

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from api.keywords import KeywordError, device_text, read_keywords
+from engine.evaluation.settings import ValConfig
+from engine.export.settings import ExportConfig
 from engine.inference.settings import DetectConfig
-from export import ExportConfig
 from utils.cli import build, flag
 from utils.errors import UserError
-from val import ValConfig
 
 
 @dataclass(frozen=True)

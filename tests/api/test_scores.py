@@ -1,4 +1,8 @@
+"""Boxes and scores under the names of Ultralytics' classes."""
+
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -47,7 +51,8 @@ def scores(found: list[list[float]], labels: list[list[float]]) -> DetMetrics:
     evaluation = Evaluation(3)
     evaluation.add(torch.tensor(found).reshape(-1, 6), torch.tensor(labels).reshape(-1, 5))
     metrics = evaluation.result({0: "a", 1: "b", 2: "c"})
-    metrics.extra["class_ap"] = np.array([metrics.map, 0.5, 0.25])
+    class_ap = np.array([metrics.map, 0.5, 0.25])
+    metrics = replace(metrics, details=replace(metrics.details, class_ap=class_ap))
     metrics.speed_ms.update({"preprocess": 1.0, "inference": 2.0, "nms": 3.0})
     return DetMetrics(metrics, {0: "a", 1: "b", 2: "c"})
 

@@ -199,9 +199,9 @@ def test_val_is_val_py(weights, folder, capsys):
     assert (result.box.map, result.box.map50, result.box.mp, result.box.mr) == (
         wanted.map, wanted.map50, wanted.precision, wanted.recall,
     )  # fmt: skip
-    assert np.array_equal(result.confusion_matrix.matrix, wanted.extra["confusion"].matrix)
+    assert np.array_equal(result.confusion_matrix.matrix, wanted.details.confusion)
     assert result.box.maps.shape == (2,)
-    assert result.box.map75 == pytest.approx(wanted.extra["curves"].ap[:, 5].mean())
+    assert result.box.map75 == pytest.approx(wanted.details.curves.ap[:, 5].mean())
     assert set(result.speed) == {"preprocess", "inference", "postprocess"}
     assert str(result.save_dir) in capsys.readouterr().out
     with pytest.raises(UserError, match="split='speed'"):

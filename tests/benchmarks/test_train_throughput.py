@@ -55,7 +55,7 @@ def test_both_programs_get_the_same_flags_and_the_reference_a_home_of_its_own(
 ):
     monkeypatch.setattr(sys, "argv", ["x", "--reference-python", "reference/bin/python"])
     ours, reference = benchmark.make_sides(
-        benchmark.parse_flags(), tmp_path / "data.yaml", tmp_path
+        benchmark.parse_throughput_flags(), tmp_path / "data.yaml", tmp_path
     )
     assert ours.start[2:] == reference.start[3:]
     assert reference.environment["HOME"].startswith(str(tmp_path))
@@ -70,7 +70,7 @@ def test_graphs_without_anchors_are_compared_with_ultralytics(benchmark, tmp_pat
         ["x", "--reference-python", "python", "--cfg", "yolov8n.yaml", "--imgsz", "160"],
     )
     ours, reference = benchmark.make_sides(
-        benchmark.parse_flags(), tmp_path / "data.yaml", tmp_path
+        benchmark.parse_throughput_flags(), tmp_path / "data.yaml", tmp_path
     )
     assert {"model=yolov8n.yaml", f"data={tmp_path / 'data.yaml'}", "imgsz=160", "batch=16"} <= set(
         reference.start

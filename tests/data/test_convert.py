@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from data.convert import label_text, main
-from data.index import load_dataset
+from data.scanning.load import load_dataset
 from utils.errors import UserError
 from utils.files import ROOT
 from utils.structures import Sample
@@ -110,7 +110,10 @@ def test_it_never_overwrites_unasked(tmp_path: Path) -> None:
         (["--out", "x"], "give exactly one"),
         (["--source", "a", "--data", "b", "--out", "x"], "give exactly one"),
         (["--source", "a"], "--out: give the folder"),
-        (["--source", "nowhere", "--out", "x"], "neither a COCO .json file nor a folder"),
+        (
+            ["--source", "nowhere", "--out", "x"],
+            "is not a COCO .json file or a folder with Annotations/",
+        ),
     ],
 )
 def test_flags_that_cannot_be(

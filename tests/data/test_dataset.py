@@ -153,7 +153,7 @@ def test_without_augmentation_values_training_items_are_letterboxed(index):
 
 def test_unreadable_images_become_background(index, tmp_path):
     bad = tmp_path / "bad.png"
-    bad.write_bytes(b"not a image")
+    bad.write_bytes(b"not an image")
     samples = [
         replace(index[1], path=str(bad)),
         index[5],

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from data.dataset_yaml import Source, read_dataset_yaml
+from data.dataset_info import SplitSource
+from data.dataset_yaml import read_dataset_yaml
 from utils.errors import UserError
 from utils.files import ROOT
 
@@ -32,9 +33,9 @@ def test_names_as_list_or_mapping_and_every_kind_of_split(tmp_path: Path) -> Non
     )
     assert info.names == {0: "cat", 1: "dog"}
     assert list(info.names) == [0, 1]
-    assert info.train == (Source("a"), Source("b.txt"))
-    assert info.val == (Source(annotations="v.json"),)
-    assert info.test == (Source("p", "x.json"),)
+    assert info.train == (SplitSource("a"), SplitSource("b.txt"))
+    assert info.val == (SplitSource(annotations="v.json"),)
+    assert info.test == (SplitSource("p", "x.json"),)
     assert info.suggested == {"imgsz": 320}
     assert read_dataset_yaml(_write(tmp_path, GOOD)).names == info.names
 
@@ -80,13 +81,13 @@ LAUGHS = "a: &a [x, x]\nb: &b [*a, *a]\n" + "".join(
         ("names: {1: cat, 2: dog}\n", "must be 0 to 1"),
         ("names: {a: cat}\n", "must be 0 to 0"),
         ("names: [yes, no]\n", "class 0 is True to YAML; put the name in quotes"),
-        ("names: [cat, ]\ntrain: 3\n", "train: 3 is no path"),
-        ("names: [cat]\ntrain: {folder: a}\n", "train: a dict is no path"),
-        ("names: [cat]\npath: [a]\n", "path: a list is no text"),
+        ("names: [cat, ]\ntrain: 3\n", "train: 3 is not a path"),
+        ("names: [cat]\ntrain: {folder: a}\n", "train: a dict is not a path"),
+        ("names: [cat]\npath: [a]\n", "path: a list is not text"),
         ("names: [cat]\nformat: csv\n", "format: 'csv' is unknown; use yolo, voc, coco"),
-        ("names: [cat]\ndefaults: 320\n", "defaults: 320 is no mapping"),
+        ("names: [cat]\ndefaults: 320\n", "defaults: 320 is not a mapping"),
         (LAUGHS + "names: *k\n", "class 0 is a list to YAML"),
-        (LAUGHS + "names: [cat]\ntrain: *k\n", "train: a list is no path"),
+        (LAUGHS + "names: [cat]\ntrain: *k\n", "train: a list is not a path"),
     ],
 )
 def test_refused_in_one_line(tmp_path: Path, text: str, message: str) -> None:

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.images import ImageError, check_image, decode_image, image_size, read_image
+from data.image_header import ImageError
+from data.images import check_image, decode_image, read_image
 
 HEIGHT, WIDTH = 24, 36
 
@@ -56,7 +57,7 @@ def test_orientation_is_applied(tmp_path: Path, orientation: int, suffix: str) -
         else {}
     )
     path = _save(tmp_path / f"a.{suffix}", np.ascontiguousarray(turned), exif=exif, **options)
-    assert image_size(path) == (HEIGHT, WIDTH)
+    assert check_image(path).size == (HEIGHT, WIDTH)
     np.testing.assert_allclose(
         read_image(path)[..., ::-1].astype(int), upright, atol=4 if suffix == "jpg" else 0
     )
@@ -160,7 +161,7 @@ def _png_of(width: int, height: int) -> bytes:
     ("data", "kind"),
     [
         (b"", "empty file"),
-        (b"no image at all, only text", "not a image"),
+        (b"no image at all, only text", "not an image"),
         (b"<html>404</html>", "HTML file"),
         (b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC file"),
         (_png_of(40_000, 25_000), "too many pixels: its header claims more than 178 megapixels"),
@@ -170,7 +171,7 @@ def _png_of(width: int, height: int) -> bytes:
 def test_refused_by_kind(tmp_path: Path, data: bytes, kind: str) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(data)
-    for read in (check_image, read_image, image_size):
+    for read in (check_image, read_image):
         with pytest.raises(ImageError, match=kind):
             read(path)
 

@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data.index import DatasetIndex, load_dataset
-from data.report import DROPPED, KEPT, LEFT_OUT
+from data.index import DatasetIndex
+from data.report import DROPPED, KEPT_AS_IS, LEFT_OUT
+from data.scanning.load import load_dataset
 from utils.errors import UserError
 from utils.structures import Sample
 
@@ -109,7 +110,7 @@ def test_each_wrong_file_is_named_and_the_rest_goes_on(
     report = load_dataset(yaml, "train").report
     seen = [(Path(entry.file).name, entry.row, entry.action) for entry in report.entries]
     assert sorted(seen) == [
-        ("b.png", 2, LEFT_OUT), ("c.txt", 2, DROPPED), ("d.png", 0, LEFT_OUT), ("e.txt", 1, KEPT),
+        ("b.png", 2, LEFT_OUT), ("c.txt", 2, DROPPED), ("d.png", 0, LEFT_OUT), ("e.txt", 1, KEPT_AS_IS),
         ("empty.jpg", 0, LEFT_OUT), ("film.gif", 0, LEFT_OUT),
     ]  # fmt: skip
     assert report.corrupt == 3

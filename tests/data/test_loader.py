@@ -1,11 +1,7 @@
-"""Batches: the same for any number of processes and any start, and no surprise when a process or a
-image fails.
-"""
+"""Batches: the same for any number of processes and any start, also if an image or worker fails."""
 
 import os
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,11 +11,10 @@ import torch
 
 from data import loader as loader_module
 from data.dataset import DatasetSettings
-from data.loader import build_loader, choose_workers, collate_targets
+from data.loader import build_loader, collate_targets
 from tests.data.image_files import write_images
 from utils.config import Hyperparameters
 from utils.errors import UserError
-from utils.files import ROOT
 from utils.structures import Item
 
 SETTINGS = DatasetSettings(64, Hyperparameters(mixup=0.3), augment=True, batch_size=4)
@@ -32,7 +27,7 @@ def index(tmp_path_factory):
 
 
 def read(loader, *epochs):
-    """All batches of some epochs; pixels are copied, as a loader may reuse nothing that is kept."""
+    """All batches of some epochs."""
     batches = []
     for epoch in epochs:
         loader.set_epoch(epoch)
@@ -59,18 +54,16 @@ def test_any_number_of_workers(index, cache, monkeypatch, tmp_path):
     assert any(tmp_path.glob("*.pixels")) == (cache == "disk")
 
 
-def test_spawned_workers(index):
+def test_spawned_workers(index, monkeypatch):
+    monkeypatch.setattr(loader_module, "_start_method", lambda: "spawn")
     expected = read(build_loader(index, SETTINGS, shuffle=True), 0, 1)
-    loader = build_loader(
-        index, replace(SETTINGS, cache="ram"), workers=1, shuffle=True, start_method="spawn"
-    )
+    loader = build_loader(index, replace(SETTINGS, cache="ram"), workers=1, shuffle=True)
     assert_same(read(loader, 0, 1), expected)
 
 
-def test_forked_workers_fill_one_cache(index):
-    loader = build_loader(
-        index, replace(SETTINGS, cache="ram"), workers=2, shuffle=True, start_method="fork"
-    )
+def test_forked_workers_fill_one_cache(index, monkeypatch):
+    monkeypatch.setattr(loader_module, "_start_method", lambda: "fork")
+    loader = build_loader(index, replace(SETTINGS, cache="ram"), workers=2, shuffle=True)
     read(loader, 0)
     assert loader.dataset.pixels.filled_count == 10
 
@@ -105,10 +98,9 @@ def test_changes_reach_running_workers(index, workers):
     )
     loader.set_weights(np.eye(10)[3])
     assert {i for batch in read(loader, 1) for i in batch.indices} == {3}
-    pictures = torch.cat([batch.images for batch in read(loader, 1)])
-    assert (
-        len({picture.numpy().tobytes() for picture in pictures}) == 10
-    )  # each repeat has draws of its own
+    images = torch.cat([batch.images for batch in read(loader, 1)])
+    # Each repeat has draws of its own.
+    assert len({image.numpy().tobytes() for image in images}) == 10
 
 
 def test_weights_choose_mosaic_partners(index):
@@ -189,64 +181,6 @@ def test_a_dead_worker_is_one_clear_line(index):
     os.kill(loader._batches._iterator._workers[0].pid, signal.SIGKILL)
     with pytest.raises(UserError, match=r"DataLoader worker.*--workers 0"):
         list(batches)
-
-
-INTERRUPTED = """
-import signal, sys, time
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
-sys.path.insert(0, {root!r})
-from pathlib import Path
-from tests.data.image_files import write_images
-from data.dataset import DatasetSettings
-from data.loader import build_loader
-index = write_images(Path({folder!r}))
-loader = build_loader(index, DatasetSettings(64, augment=True, batch_size=1), workers=2, shuffle=True)
-try:
-    for epoch in range(10**6):
-        loader.set_epoch(epoch)
-        for k, batch in enumerate(loader):
-            if epoch + k == 0:
-                print("ready", flush=True)
-            time.sleep(0.01)
-except KeyboardInterrupt:
-    print("stopped", flush=True)
-"""
-
-
-def test_ctrl_c_is_silent_in_workers(tmp_path):
-    code = INTERRUPTED.format(root=str(ROOT), folder=str(tmp_path))
-    process = subprocess.Popen(
-        [sys.executable, "-c", code],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    assert process.stdout.readline() == "ready\n"
-    os.killpg(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=20)
-    assert out == "stopped\n"
-    assert err == ""
-    assert process.returncode == 0
-
-
-def test_workers_keep_quiet_of_hangups_only(capfd):
-    for error in (EOFError(), ConnectionResetError()):
-        loader_module._report_but_hangups(type(error), error, None)
-    assert capfd.readouterr().err == ""
-    loader_module._report_but_hangups(ValueError, ValueError("torn"), None)
-    assert "torn" in capfd.readouterr().err
-
-
-def test_choose_workers(monkeypatch):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
-    assert [choose_workers(99, device, 16) for device in ("cuda", "mps", "cpu")] == [8, 8, 2]
-    assert choose_workers(8, "cuda", 1) == 0
-    assert choose_workers(0, "cuda", 16) == 0
-    assert choose_workers(1, "cuda", 16) == 1
-    assert choose_workers(8, "cuda", 3) == 3
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
-    assert choose_workers(8, "cpu", 16) == 1
 
 
 def test_targets_of_items_without_boxes():

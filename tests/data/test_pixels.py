@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from data import pixels
-from data.images import ImageError, read_image
+from data.image_header import ImageError
+from data.images import read_image
 from data.index import DatasetIndex
 from data.pixels import ImageList, PixelSource, available_memory, open_pixels
+from data.scanning.cache import cache_folder
 from tests.data.image_files import write_images
 
 
@@ -22,8 +24,9 @@ def index(tmp_path):
 
 
 @pytest.fixture
-def folder(tmp_path):
-    return tmp_path / "cache"
+def folder():
+    """The folder of the disk cache, which conftest.py sets."""
+    return cache_folder()
 
 
 def assert_equal(first, second):
@@ -40,22 +43,22 @@ def fill(source):
 
 def test_images_are_rgb_at_the_long_side(index):
     for smooth, shrink in ((True, cv2.INTER_AREA), (False, cv2.INTER_LINEAR)):
-        pictures = ImageList(index, 64, smooth)
+        images = ImageList(index, 64, smooth)
         for i, (height, width) in ((7, (64, 64)), (6, (16, 64)), (9, (63, 64))):
             way = cv2.INTER_LINEAR if i == 9 else shrink  # 60 x 61 is enlarged
             expected = cv2.resize(read_image(index.path(i)), (width, height), interpolation=way)[
                 ..., ::-1
             ]
-            np.testing.assert_array_equal(pictures.read(i), expected)
-        assert pictures.resized_sizes()[6].tolist() == [16, 64]
+            np.testing.assert_array_equal(images.read(i), expected)
+        assert images.resized_sizes()[6].tolist() == [16, 64]
 
 
 @pytest.mark.parametrize("mode", ["ram", "disk"])
-def test_cached_images_equal_read_ones(index, folder, mode):
-    pictures = ImageList(index, 64, False)
-    source = PixelSource(pictures, mode, folder)
+def test_cached_images_equal_read_ones(index, mode):
+    images = ImageList(index, 64, False)
+    source = PixelSource(images, mode)
     assert source.filled_count == 0
-    assert_equal(source, PixelSource(pictures))
+    assert_equal(source, PixelSource(images))
     assert source.filled_count == 10
     for i in range(10):
         os.unlink(index.path(i))
@@ -69,18 +72,18 @@ def test_views_refuse_to_be_written_to(index):
             view[0] = 0
 
 
-def test_disk_cache_is_taken_up_again(index, folder):
-    pictures = ImageList(index, 64, False)
-    fill(PixelSource(pictures, "disk", folder))
-    again = PixelSource(pictures, "disk", folder)
+def test_disk_cache_is_taken_up_again(index):
+    images = ImageList(index, 64, False)
+    fill(PixelSource(images, "disk"))
+    again = PixelSource(images, "disk")
     assert again.filled_count == 10
-    assert_equal(again, PixelSource(pictures))
+    assert_equal(again, PixelSource(images))
 
 
 @pytest.mark.parametrize("change", ["file", "imgsz", "smooth", "boot", "pixels lost"])
 def test_stale_disk_cache_is_not_believed(index, folder, change, monkeypatch):
-    pictures = ImageList(index, 64, False)
-    fill(PixelSource(pictures, "disk", folder))
+    images = ImageList(index, 64, False)
+    fill(PixelSource(images, "disk"))
     if change == "file":
         image = cv2.imread(index.path(2))
         cv2.imwrite(index.path(2), 255 - image)
@@ -90,20 +93,20 @@ def test_stale_disk_cache_is_not_believed(index, folder, change, monkeypatch):
     elif change == "pixels lost":
         next(folder.glob("*.pixels")).unlink()
     else:
-        pictures = replace(pictures, **{"imgsz": {"imgsz": 96}, "smooth": {"smooth": True}}[change])
-    again = PixelSource(pictures, "disk", folder)
+        images = replace(images, **{"imgsz": {"imgsz": 96}, "smooth": {"smooth": True}}[change])
+    again = PixelSource(images, "disk")
     assert again.filled_count == 0
-    assert_equal(again, PixelSource(pictures))
+    assert_equal(again, PixelSource(images))
 
 
 def test_user_folders_stay_as_they_are(index, folder, tmp_path):
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.png")}
-    fill(PixelSource(ImageList(index, 64, False), "disk", folder))
+    fill(PixelSource(ImageList(index, 64, False), "disk"))
     after = [path for path in tmp_path.rglob("*") if path.is_file() and folder not in path.parents]
     assert {path: path.stat().st_mtime_ns for path in after} == before
 
 
-def test_bad_images_are_not_cached(index, tmp_path, folder):
+def test_bad_images_are_not_cached(index):
     path = Path(index.path(4))
     content = path.read_bytes()
     path.write_bytes(content[:40])
@@ -121,44 +124,45 @@ def test_a_image_of_another_size_is_refused(index):
 
 
 @pytest.mark.parametrize(("mode", "there"), [("disk", "disk"), ("ram", "no"), ("no", "no")])
-def test_what_a_spawned_process_gets(index, folder, mode, there):
-    source = fill(PixelSource(ImageList(index, 64, False), mode, folder))
+def test_what_a_spawned_process_gets(index, mode, there):
+    source = fill(PixelSource(ImageList(index, 64, False), mode))
     copy = pickle.loads(pickle.dumps(source))
     assert copy.mode == there
     assert copy.filled_count == (10 if mode == "disk" else 0)
     assert_equal(copy, source)
 
 
-def test_budget(index, folder, monkeypatch, capsys):
-    pictures = ImageList(index, 64, False)
-    need = int(pictures.resized_sizes().prod(1).sum()) * 3
+def test_budget(index, monkeypatch, capsys):
+    images = ImageList(index, 64, False)
+    need = int(images.resized_sizes().prod(1).sum()) * 3
     monkeypatch.setattr(pixels, "available_memory", lambda: need * 3)
-    assert open_pixels(pictures, "auto").mode == "ram"
-    assert open_pixels(pictures, "no").mode == "no"
-    assert open_pixels(pictures, "auto", copies=2).mode == "no"
+    assert open_pixels(images, "auto").mode == "ram"
+    assert open_pixels(images, "no").mode == "no"
+    assert open_pixels(images, "auto", copies=2).mode == "no"
     assert capsys.readouterr().err == ""
-    assert open_pixels(pictures, "ram", copies=2).mode == "no"
+    assert open_pixels(images, "ram", copies=2).mode == "no"
     assert "--cache ram" in capsys.readouterr().err
-    assert open_pixels(pictures, "disk", folder=folder).mode == "disk"
+    assert open_pixels(images, "disk").mode == "disk"
 
 
 def test_full_and_read_only_disks(index, folder, monkeypatch, capsys):
-    pictures = ImageList(index, 64, False)
+    images = ImageList(index, 64, False)
     usage = type("Usage", (), {"free": 1000})
     monkeypatch.setattr(pixels.shutil, "disk_usage", lambda path: usage)
-    assert open_pixels(pictures, "disk", folder=folder).mode == "no"
+    assert open_pixels(images, "disk").mode == "no"
     assert "--cache disk: " in capsys.readouterr().err
     assert list(folder.iterdir()) == []
     blocked = folder / "file"
     blocked.write_text("")
-    assert open_pixels(pictures, "disk", folder=blocked).mode == "no"
+    monkeypatch.setenv("YOLO_CACHE_DIR", str(blocked))
+    assert open_pixels(images, "disk").mode == "no"
     assert "not caching" in capsys.readouterr().err
 
 
-def test_an_empty_index(folder):
+def test_an_empty_index():
     empty = ImageList(DatasetIndex.pack([], {}), 64, False)
     for mode in ("no", "ram", "disk"):
-        assert len(PixelSource(empty, mode, folder)) == 0
+        assert len(PixelSource(empty, mode)) == 0
 
 
 @pytest.mark.skipif(not Path("/proc/meminfo").exists(), reason="the kernel does not tell")

@@ -244,7 +244,7 @@ def test_a_v8_graph_of_v5_blocks() -> None:
     del graph["anchors"]
     graph["head"] = [*graph["head"][:-1], [graph["head"][-1][0], 1, "Detect", ["nc"]]]
     model = DetectionModel(graph).eval()
-    assert not model.objectness
+    assert not model.family.has_objectness
     assert model(torch.zeros(1, 3, 64, 64))[0].shape == (1, 84, 84)
 
 
@@ -264,12 +264,12 @@ def test_anchors_have_no_place() -> None:
     with pytest.raises(UserError, match=r"anchors: .*yolov8.yaml.* none"):
         on_meta(load_graph("yolov8n.yaml"), anchors=3)
     model = on_meta(load_graph("yolov8n.yaml"))
-    assert not model.objectness
+    assert not model.family.has_objectness
     assert not model.spec.anchors
     assert model.spec.reg_max == 16
     with pytest.raises(UserError, match="none"):
         model.set_anchors(torch.ones(3, 3, 2))
-    assert on_meta(load_graph("yolov5n.yaml")).objectness
+    assert on_meta(load_graph("yolov5n.yaml")).family.has_objectness
 
 
 @pytest.mark.parametrize(
@@ -338,7 +338,7 @@ def test_ensemble_needs_heads_of_one_kind() -> None:
     ours = DetectionModel(tiny())
     theirs = DetectionModel({**load_graph("yolov5n.yaml"), "width_multiple": 0.0625, "nc": 2})
     both = Ensemble([ours.eval(), ours.eval()], ["a.pt", "b.pt"])
-    assert not both.objectness
+    assert not both.family.has_objectness
     assert both(torch.zeros(1, 3, 64, 64))[0].shape == (1, 2 * 84, 6)
     with pytest.raises(UserError, match=r"b\.pt: has another kind of head than a\.pt"):
         Ensemble([ours, theirs], ["a.pt", "b.pt"])

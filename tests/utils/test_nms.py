@@ -12,6 +12,7 @@ import torch
 from utils import nms
 from utils.boxes import xywh_to_xyxy
 from utils.errors import UserError
+from utils.families import V5, V8
 from utils.nms import NMSSettings, non_max_suppression
 
 GOLDEN = Path(__file__).parents[1] / "golden/yolov5"
@@ -41,7 +42,7 @@ def test_rows_equal_golden(name: str, first_look: int, monkeypatch: pytest.Monke
     case = CASES[name]
     labels = hybrid_labels() if "labels" in case["kwargs"] else None
     found = non_max_suppression(
-        torch.tensor(ARRAYS[f"pred_{case['pred']}"]), settings_of(case), labels
+        torch.tensor(ARRAYS[f"pred_{case['pred']}"]), V5, settings_of(case), labels
     )
     assert [len(rows) for rows in found] == case["n"]
     for number, rows in enumerate(found):
@@ -61,9 +62,9 @@ def crowd(count: int, class_count: int = 3, seed: int = 0) -> torch.Tensor:
 
 def test_looking_at_the_best_first_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = NMSSettings(conf=0.001, iou=0.6, multi_label=True)
-    quick = non_max_suppression(crowd(3000), settings)[0]
+    quick = non_max_suppression(crowd(3000), V5, settings)[0]
     monkeypatch.setattr(nms, "FIRST_LOOK", 10**6)
-    assert torch.equal(quick, non_max_suppression(crowd(3000), settings)[0])
+    assert torch.equal(quick, non_max_suppression(crowd(3000), V5, settings)[0])
     assert len(quick) == 300
 
 
@@ -80,16 +81,19 @@ def test_only_the_best_candidates_take_part_and_equal_ones_in_order(
 
 def test_nothing_is_dropped_however_many_images() -> None:
     decoded = crowd(400).expand(64, -1, -1)
-    found = non_max_suppression(decoded, NMSSettings(conf=0.001, iou=0.6, multi_label=True))
+    found = non_max_suppression(decoded, V5, NMSSettings(conf=0.001, iou=0.6, multi_label=True))
     assert all(torch.equal(rows, found[0]) for rows in found)
     assert len(found[0]) == 300
 
 
 def test_a_box_has_one_class_unless_asked_otherwise() -> None:
     decoded = torch.tensor([[[50.0, 50, 20, 20, 1, 0.6, 0.8]]])
-    assert non_max_suppression(decoded)[0].tolist() == [pytest.approx([40, 40, 60, 60, 0.8, 1])]
-    assert non_max_suppression(decoded, NMSSettings(multi_label=True))[0][:, 5].tolist() == [1, 0]
-    assert non_max_suppression(decoded, NMSSettings(multi_label=True, agnostic=True))[0][
+    assert non_max_suppression(decoded, V5)[0].tolist() == [pytest.approx([40, 40, 60, 60, 0.8, 1])]
+    assert non_max_suppression(decoded, V5, NMSSettings(multi_label=True))[0][:, 5].tolist() == [
+        1,
+        0,
+    ]
+    assert non_max_suppression(decoded, V5, NMSSettings(multi_label=True, agnostic=True))[0][
         :, 5
     ].tolist() == [1]
 
@@ -97,21 +101,24 @@ def test_a_box_has_one_class_unless_asked_otherwise() -> None:
 def test_classes_are_moved_apart_as_far_as_yolov5_does() -> None:
     """The distance shows in images beyond it only, and in float32's rounding of high classes."""
     decoded = torch.tensor([[[7730.0, 7730, 20, 20, 1, 0.8, 0], [50, 50, 20, 20, 1, 0, 0.9]]])
-    assert non_max_suppression(decoded)[0][:, 5].tolist() == [1]
+    assert non_max_suppression(decoded, V5)[0][:, 5].tolist() == [1]
     decoded[0, 0, 0] += 100
-    assert non_max_suppression(decoded)[0][:, 5].tolist() == [1, 0]
+    assert non_max_suppression(decoded, V5)[0][:, 5].tolist() == [1, 0]
 
 
 def test_scores_at_the_bound_and_broken_numbers_are_left_out() -> None:
     decoded = torch.tensor(
         [[[50.0, 50, 20, 20, 0.25, 1.0], [50, 50, 20, 20, float("nan"), 1], [9, 9, 2, 2, 0.3, 1]]]
     )
-    assert len(non_max_suppression(decoded)[0]) == 1
+    assert len(non_max_suppression(decoded, V5)[0]) == 1
 
 
 def test_half_precision_and_empty_input() -> None:
-    assert non_max_suppression(crowd(20).bfloat16())[0].dtype == torch.float32
-    assert [rows.shape for rows in non_max_suppression(torch.zeros(2, 0, 8))] == [(0, 6), (0, 6)]
+    assert non_max_suppression(crowd(20).bfloat16(), V5)[0].dtype == torch.float32
+    assert [rows.shape for rows in non_max_suppression(torch.zeros(2, 0, 8), V5)] == [
+        (0, 6),
+        (0, 6),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -146,7 +153,7 @@ def test_rows_without_objectness_equal_golden_exactly(
     decoded = torch.tensor(
         FREE_ARRAYS["pred"][:, :5] if name == "one_class" else FREE_ARRAYS["pred"]
     ).transpose(1, 2)
-    found = non_max_suppression(decoded, settings_of({"kwargs": given}), objectness=False)
+    found = non_max_suppression(decoded, V8, settings_of({"kwargs": given}))
     assert [len(rows) for rows in found] == FREE_CASES[name]["counts"]
     for number, rows in enumerate(found):
         assert np.array_equal(rows.numpy(), FREE_ARRAYS[f"{name}/{number}"])
@@ -154,14 +161,12 @@ def test_rows_without_objectness_equal_golden_exactly(
 
 def test_labels_join_in_without_objectness_too() -> None:
     decoded = torch.tensor([[[50.0, 50, 20, 20, 0.6, 0.1]]])
-    rows = non_max_suppression(
-        decoded, labels=[torch.tensor([[1.0, 0, 0, 10, 10]])], objectness=False
-    )[0]
+    rows = non_max_suppression(decoded, V8, labels=[torch.tensor([[1.0, 0, 0, 10, 10]])])[0]
     assert rows.tolist() == [[0, 0, 10, 10, 1, 1], pytest.approx([40, 40, 60, 60, 0.6, 0])]
 
 
 def test_empty_input_without_objectness() -> None:
-    assert [rows.shape for rows in non_max_suppression(torch.zeros(2, 0, 7), objectness=False)] == [
+    assert [rows.shape for rows in non_max_suppression(torch.zeros(2, 0, 7), V8)] == [
         (0, 6),
         (0, 6),
     ]

@@ -127,15 +127,14 @@ def with_graph(
     # without attention, where both are the same.
     if str(last.index) in rows and all(row.isdigit() for row in rows):
         state = {_renamed(key, keys): value for key, value in state.items()}
-    kernel = "cv3.0.2.weight" if checked.family == "v8" else "m.0.weight"
+    kernel = checked.family.class_kernel
     found = state.get(f"model.{last.key}.{kernel}")
     if found is None or found.dim() != 4:
         raise UserError(
             f"{where}: has no {kernel} in row {last.index}, so it is not a state dict of"
             f" {checked.file}"
         )
-    outputs = found.shape[0]  # of the class branch, or anchors * (5 + classes)
-    count = outputs if checked.family == "v8" else outputs // checked.anchors_per_level - 5
+    count = found.shape[0] // checked.anchors_per_level - checked.family.class_offset
     names = {number: str(number) for number in range(count)}
     return replace(checkpoint, graph={**graph, "nc": count}, names=names, state=state)
 

@@ -14,9 +14,9 @@ from ablation.report.summary import (
     by_class,
     by_size,
     curves,
-    difference,
     find_dominated,
     make_lines,
+    mean_difference,
     pairs,
     reach,
     seconds_of,
@@ -31,13 +31,13 @@ def test_pairs_are_of_one_block() -> None:
 
 
 def test_difference_is_of_pairs() -> None:
-    found = difference([(0.5, 0.4), (0.7, 0.5), (None, 0.3), (math.nan, 0.1)])
+    found = mean_difference([(0.5, 0.4), (0.7, 0.5), (None, 0.3), (math.nan, 0.1)])
     assert found is not None
     assert (found.mean, found.pairs) == (pytest.approx(0.15), 2)
     assert found.error == pytest.approx(0.05)
     assert not found.stands_out  # two pairs never do
-    assert difference([(None, 0.1)]) is None
-    assert difference([(0.2, 0.1), (0.21, 0.1), (0.19, 0.1)]).stands_out  # type: ignore[union-attr]
+    assert mean_difference([(None, 0.1)]) is None
+    assert mean_difference([(0.2, 0.1), (0.21, 0.1), (0.19, 0.1)]).stands_out  # type: ignore[union-attr]
 
 
 def test_sizes_and_classes() -> None:

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ablation.report import charts, html, tables
+from ablation.report import charts, columns, html, tables
 from ablation.report.summary import make_lines
 from ablation.report.write import FILES, write_report
+from ablation.results import StudyResult
 from ablation.statistics.verdicts import ArmVerdict
-from ablation.study import PLAIN, StudyResult
+from ablation.study import PLAIN
 from tests.ablation.fake import make_study
 
 NASTY = "<script>alert(1)</script>@neck"
@@ -85,7 +86,7 @@ def nasty() -> StudyResult:
 
 def test_verdicts_come_first_and_say_what_happened(mixed_page: str) -> None:
     page = mixed_page
-    assert "Of 3 arms 1 helps, 1 hurts, 1 shows no evidence either way. 1 cell failed." in page
+    assert "Of 3 arms 1 helps, 1 hurts, 1 shows no evidence either way. 1 run failed." in page
     items = re.findall(r'<li class="(\w+)"><b>([^<]+)</b> (\w+)', page)
     assert items == [("helps", "CBAM@neck", "helps"), ("none", "SimAM@neck", "shows"),
                      ("hurts", "GAM:rate=8@backbone.P5", "hurts"), ("none", "A/A", "shows")]  # fmt: skip
@@ -110,7 +111,7 @@ def test_a_study_of_which_nothing_was_finished() -> None:
         study, cells=[], verdicts=[], noise=None, costs={}, causes={}, failed=failed
     )
     page = render(bare)
-    assert "The arm has no result. 5 cells failed." in page
+    assert "The arm has no result. 5 runs failed." in page
     assert "<svg" not in page
     assert tables.cells_csv(bare).count("failed") == 5
 
@@ -121,9 +122,9 @@ def test_an_arm_without_any_figures(mixed: StudyResult) -> None:
     )
     verdicts = [nothing if verdict.arm == "SimAM@neck" else verdict for verdict in mixed.verdicts]
     study = dataclasses.replace(mixed, verdicts=verdicts, cells=[], costs={})
-    assert "SimAM@neck</b> has no verdict: no cell could be compared." in render(study)
+    assert "SimAM@neck</b> has no verdict: no run could be compared." in render(study)
     assert make_lines(study)[-1].name == "SimAM@neck"
-    assert not re.search(r"\bnan\b", render(study) + tables.markdown(make_lines(study)))
+    assert not re.search(r"\bnan\b", render(study) + tables.markdown_table(make_lines(study)))
 
 
 def test_the_page_is_whole_and_asks_for_nothing(mixed_page: str) -> None:
@@ -217,7 +218,7 @@ def test_charts_of_25_arms() -> None:
 
 def test_columns_that_nobody_fills_are_left_out(mixed: StudyResult) -> None:
     bare = make_lines(dataclasses.replace(mixed, costs={}))
-    names = [column.name for column in tables.filled(bare)]
+    names = [column.name for column in columns.filled(bare)]
     assert "difference" in names
     assert "ms" not in names
     assert charts.cost_benefit(bare, is_narrow=False) == ""

@@ -4,13 +4,14 @@ no sense.
 
 from __future__ import annotations
 
-import itertools
 import math
 
 import numpy as np
 import pytest
 
-from ablation.statistics.verdicts import baseline_seeds, compare, futile, holm, noise, sign_flip
+from ablation.statistics.planning import baseline_seeds, futile
+from ablation.statistics.scores import noise
+from ablation.statistics.verdicts import compare
 from utils.errors import UserError
 from utils.seeds import stream
 
@@ -198,26 +199,6 @@ def test_a_score_that_is_no_number_is_refused(bad):
     for call in (lambda: compare(scores, "plain"), lambda: futile(scores, "plain", 0.005, 8)):
         with pytest.raises(UserError, match="a1, seed 3"):
             call()
-
-
-@pytest.mark.parametrize("seeds", [1, 2, 3, 6, 7])
-def test_sign_flip_is_the_enumeration(seeds):
-    differences = stream("flip", seeds).normal(0.3, 1, seeds)
-    sums = [abs(np.dot(signs, differences)) for signs in itertools.product((1, -1), repeat=seeds)]
-    expected = np.mean([one >= abs(differences.sum()) - 1e-12 for one in sums])
-    assert sign_flip(differences) == pytest.approx(expected)
-    assert sign_flip(np.abs(differences)) == pytest.approx(2 / 2**seeds)
-
-
-def test_sign_flip_counts_ties_and_nothing():
-    assert sign_flip(np.zeros(4)) == 1.0
-    assert sign_flip(np.zeros(0)) == 1.0
-    assert sign_flip(np.array([0.1, 0.1, 0.1, 0.0])) == pytest.approx(4 / 16)
-
-
-def test_holm_by_hand():
-    assert holm([0.01, 0.04, 0.03, 0.6]) == pytest.approx([0.04, 0.09, 0.09, 0.6])
-    assert holm([]) == []
 
 
 def test_sign_flip_beside_the_verdict_says_when_it_can_decide():

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from data.formats.coco import CocoReader, join_parts, read_coco
-from data.formats.yolo import LabelError
+from data.formats.labels import LabelError
 from utils.errors import UserError
 
 

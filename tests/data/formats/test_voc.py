@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from data.formats.labels import LabelError
 from data.formats.voc import VocReader, parse_xml
-from data.formats.yolo import LabelError
-from data.report import DROPPED, KEPT
+from data.report import DROPPED, KEPT_AS_IS
 
 
 def _voc(*objects: tuple[str, str, str, str, str], size: tuple[int, int] = (100, 200)) -> str:
@@ -35,7 +35,7 @@ def test_voc_counts_from_one_clips_and_drops(tmp_path: Path) -> None:
     np.testing.assert_allclose(labels.boxes, [[0, 0, 100, 200], [90, 0.5, 100, 20]])
     assert labels.classes.tolist() == [1, 1]
     assert [(entry.action, entry.row) for entry in labels.entries] == [
-        (KEPT, 0),
+        (KEPT_AS_IS, 0),
         (DROPPED, 3),
         (DROPPED, 4),
         (DROPPED, 5),

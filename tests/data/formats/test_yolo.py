@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data.formats.yolo import LabelError, label_path, parse_rows, read_labels
-from data.report import DROPPED, KEPT
+from data.formats.labels import LabelError
+from data.formats.yolo import label_path, parse_rows, read_labels
+from data.report import DROPPED, KEPT_AS_IS
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "yolov5" / "dataset.json.gz"
 CHECKS: dict[str, Any] = json.loads(gzip.decompress(GOLDEN.read_bytes()))
@@ -72,8 +73,8 @@ def test_pixels_and_entries(tmp_path: Path) -> None:
     assert labels.classes.tolist() == [0, 1]
     assert [(entry.action, entry.row) for entry in labels.entries] == [
         (DROPPED, 3),
-        (KEPT, 2),
-        (KEPT, 1),
+        (KEPT_AS_IS, 2),
+        (KEPT_AS_IS, 1),
     ]
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from data.index import load_dataset
 from data.scanning.cache import cache_folder, state_of
+from data.scanning.load import load_dataset
 
 GOOD_ROW = "0 .5 .5 .2 .2\n"
 

@@ -242,7 +242,7 @@ def test_bad_stream_lists(tmp_path, content):
 def test_without_a_source_the_validation_images_are_shown(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sources, "ROOT", tmp_path)
     monkeypatch.setattr(sources, "MOST_SHOWN", 2)
-    with pytest.raises(UserError, match="--source: give a image"):
+    with pytest.raises(UserError, match="--source: give an image"):
         usual_source("")
     for number in range(3):
         file = tmp_path / "set" / "images" / f"{number}.png"

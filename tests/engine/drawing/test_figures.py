@@ -1,4 +1,4 @@
-"""The frame of figures: names as matplotlib can show them, files whole or not at all."""
+"""Figures: names as matplotlib can show them, files written whole or not at all."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.drawing.figures import class_colors, class_labels, new_figure, printable, save_figure
+from engine.drawing.figures import class_colors, class_labels, make_figure, printable, save_figure
 from utils.errors import UserError
 
 
@@ -22,7 +22,7 @@ def test_printable_makes_one_harmless_line() -> None:
     assert printable(7) == "7"
 
 
-def test_signs_without_a_glyph_are_replaced_and_numbered() -> None:
+def test_characters_without_a_glyph_are_replaced_and_numbered() -> None:
     unknown = "\U000f0000"  # private use, in no font
     assert printable(f"a{unknown}") == "a?"
     assert class_labels(["cat", unknown, unknown]) == ["cat", "1: ?", "2: ?"]
@@ -34,7 +34,7 @@ def test_colours_differ(count: int) -> None:
 
 
 def test_save_is_silent_whatever_the_text(tmp_path: Path) -> None:
-    figure = new_figure(3, 2, dpi=50)
+    figure = make_figure(3, 2, dpi=50)
     figure.subplots().set_title(printable("类别 $a$ _b \U000f0000"))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -43,6 +43,6 @@ def test_save_is_silent_whatever_the_text(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_folder_that_is_gone_is_the_users_error(tmp_path: Path) -> None:
+def test_a_missing_folder_is_an_error_of_the_user(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be written"):
-        save_figure(new_figure(1, 1, dpi=20), tmp_path / "gone" / "x.png")
+        save_figure(make_figure(1, 1, dpi=20), tmp_path / "gone" / "x.png")

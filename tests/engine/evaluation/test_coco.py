@@ -1,6 +1,4 @@
-"""COCO's protocol against pycocotools, its reference, on random prediction sets, and the reading of
-its files.
-"""
+"""COCO's protocol against pycocotools, its reference, on random sets; reading of its files."""
 
 from __future__ import annotations
 
@@ -20,13 +18,15 @@ Images = tuple[list[np.ndarray], list[np.ndarray], int]
 
 
 def random_set(seed: int) -> Images:
-    """Images with labels of all sizes, detections near them, doubled, misnamed and elsewhere,
-    some of equal score.
+    """Images with labels of all sizes, and detections of all kinds.
+
+    Detections lie near labels, some twice, some with a wrong class or elsewhere, some with equal
+    scores.
     """
     generator = np.random.default_rng(seed)
     class_count = int(generator.integers(1, 4))
-    pictures = [random_image(generator, class_count) for _ in range(generator.integers(1, 5))]
-    return [found for found, _ in pictures], [labels for _, labels in pictures], class_count
+    images = [random_image(generator, class_count) for _ in range(generator.integers(1, 5))]
+    return [found for found, _ in images], [labels for _, labels in images], class_count
 
 
 def random_image(generator: np.random.Generator, class_count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -57,9 +57,7 @@ def random_image(generator: np.random.Generator, class_count: int) -> tuple[np.n
 def as_files(
     detections: list[np.ndarray], labels: list[np.ndarray], class_count: int
 ) -> tuple[dict, list]:
-    """The contents of an annotation and a results file, written here once more, apart from the code
-    under test.
-    """
+    """The contents of an annotation and a results file, independent of the code under test."""
     annotations: list[dict] = []
     for image, rows in enumerate(labels):
         for number, x1, y1, x2, y2 in rows.astype(float).tolist():
@@ -111,10 +109,10 @@ def reference(truth: dict, results: list) -> np.ndarray:
 def test_agrees_with_pycocotools_on_200_random_sets() -> None:
     finite = 0
     for seed in range(200):
-        pictures = random_set(seed)
-        figures = evaluate_coco(*pictures)
+        sets = random_set(seed)
+        figures = evaluate_coco(*sets)
         assert tuple(figures) == FIGURES
-        wanted = reference(*as_files(*pictures))
+        wanted = reference(*as_files(*sets))
         np.testing.assert_allclose(
             list(figures.values()), wanted, atol=1e-9, rtol=0, err_msg=f"seed {seed}"
         )
@@ -139,12 +137,12 @@ def test_nothing_to_score() -> None:
 
 
 def test_files_score_as_arrays_do(tmp_path: Path) -> None:
-    pictures = random_set(3)
-    truth, results = as_files(*pictures)
+    sets = random_set(3)
+    truth, results = as_files(*sets)
     for name, content in (("truth.json", truth), ("found.json", results)):
         (tmp_path / name).write_text(json.dumps(content))
     assert score_json(tmp_path / "found.json", tmp_path / "truth.json") == pytest.approx(
-        evaluate_coco(*pictures), nan_ok=True, abs=1e-12
+        evaluate_coco(*sets), nan_ok=True, abs=1e-12
     )
 
 
@@ -160,7 +158,9 @@ def test_files_score_as_arrays_do(tmp_path: Path) -> None:
          '{"images": [{"id": 3}], "annotations": [], "categories": []}', "image_id 7 is not in"),
     ],
 )  # fmt: skip
-def test_unfit_files_are_named(tmp_path: Path, found: str | None, truth: str, message: str) -> None:
+def test_files_that_cannot_be_used_are_named(
+    tmp_path: Path, found: str | None, truth: str, message: str
+) -> None:
     (tmp_path / "truth.json").write_text(truth)
     if found is not None:
         (tmp_path / "found.json").write_text(found)

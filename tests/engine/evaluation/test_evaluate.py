@@ -1,4 +1,4 @@
-"""evaluate(): a perfect detector scores 1, an empty one 0, and everything asked for is written."""
+"""evaluate(): a perfect detector scores 1, an empty one 0, and all requested files are written."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from engine.evaluation.evaluate import EvalSettings, evaluate
+from utils.families import V5, V8, Family
 from utils.structures import Batch
 
 NAMES = {0: "red", 1: "green", 2: "blue"}
@@ -18,9 +19,7 @@ GAIN, PAD = (0.5, 0.5), (0.0, 8.0)
 
 
 def make_batches() -> list[Batch]:
-    """Two batches of two images, 200 x 96 in the original, 100 x 64 here; the last image has no
-    label.
-    """
+    """Two batches of two images, originally 200 x 96, here 100 x 64; the last one has no label."""
     boxes = [
         [[0, 0, 10, 12, 30, 40], [0, 1, 50, 20, 90, 50], [1, 2, 5, 10, 95, 54]],
         [[0, 0, 1, 9, 9, 17], [0, 0, 40, 20, 60, 30]],
@@ -40,13 +39,14 @@ def make_batches() -> list[Batch]:
 
 
 class Oracle(nn.Module):
-    """Finds exactly the labels of the batches it was told of, in their order; class_shift makes it
-    misname them.
+    """A model that finds exactly the labels of these batches, in their order.
+
+    class_shift is added to the classes of its detections.
     """
 
     def __init__(self, batches: list[Batch], class_shift: int = 0) -> None:
         super().__init__()
-        self.names = NAMES
+        self.names, self.family = NAMES, V5
         self.batches, self.class_shift, self.calls = batches, class_shift, 0
         self.seen: list[torch.Tensor] = []
 
@@ -67,9 +67,11 @@ class Oracle(nn.Module):
 
 
 class Blind(nn.Module):
+    """A model that finds nothing."""
+
     def __init__(self) -> None:
         super().__init__()
-        self.names = NAMES
+        self.names, self.family = NAMES, V5
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, None]:
         return torch.zeros(len(images), 4, 5 + len(NAMES)), None
@@ -82,13 +84,13 @@ def test_a_perfect_detector_scores_one(capsys: pytest.CaptureFixture[str]) -> No
     assert (metrics.images, metrics.instances) == (4, 5)
     assert metrics.map50 == pytest.approx(
         0.995, abs=1e-3
-    )  # YOLOv5's ramp after the last recall costs half a step
+    )  # the slope of YOLOv5's curve after the last recall costs half a step
     assert metrics.map == pytest.approx(metrics.map50)
     assert metrics.coco["AP"] == pytest.approx(1.0)
     assert (metrics.ap_small, metrics.ap_medium) == (pytest.approx(1.0), pytest.approx(1.0))
-    assert model.training, "the mode is put back"
-    assert metrics.extra["shape"] == (2, 3, 64, 100)
-    assert metrics.extra["class_ap"] == pytest.approx([metrics.map] * 3)
+    assert model.training, "the mode is restored"
+    assert metrics.details.input_shape == (2, 3, 64, 100)
+    assert metrics.details.class_ap == pytest.approx([metrics.map] * 3)
     assert model.seen[0].dtype == torch.float32
     assert float(model.seen[0].max()) == pytest.approx(114 / 255)
     table = capsys.readouterr().out.splitlines()
@@ -142,18 +144,16 @@ def test_everything_is_written(tmp_path: Path) -> None:
     flags = {"plots": True, "save_txt": True, "save_conf": True, "json_name": "p.json"}
     settings = EvalSettings(quiet=True, save_dir=tmp_path, **flags)
     evaluate(Oracle(batches), batches, settings)
-    pictures = {
+    images = {
         "PR_curve.png",
         "F1_curve.png",
         "P_curve.png",
         "R_curve.png",
         "confusion_matrix.png",
     }
-    pictures |= {
-        f"val_batch{number}_{kind}.jpg" for number in (0, 1) for kind in ("labels", "pred")
-    }
-    assert {file.name for file in tmp_path.iterdir()} == pictures | {"p.json", "labels"}
-    for name in pictures:
+    images |= {f"val_batch{number}_{kind}.jpg" for number in (0, 1) for kind in ("labels", "pred")}
+    assert {file.name for file in tmp_path.iterdir()} == images | {"p.json", "labels"}
+    for name in images:
         assert cv2.imread(str(tmp_path / name)).shape[0] > 400
     assert sorted(file.name for file in (tmp_path / "labels").iterdir()) == [
         "0.txt",
@@ -181,39 +181,42 @@ def test_losses_are_means_over_batches() -> None:
     batches = make_batches()
     calls = []
 
-    def loss(
-        raw: list[torch.Tensor], targets: torch.Tensor, size: tuple[int, int]
-    ) -> tuple[torch.Tensor, ...]:
-        calls.append((len(targets), size))
-        return torch.zeros(()), torch.tensor([1.0, 2.0, 3.0]) * len(calls)
+    class FourTerms:
+        names = ("a", "b", "c", "d")
 
-    metrics = evaluate(Oracle(batches), batches, EvalSettings(quiet=True, loss=loss))
-    assert metrics.losses == pytest.approx((1.5, 3.0, 4.5))
+        def __call__(
+            self, raw: list[torch.Tensor], targets: torch.Tensor, image_size: tuple[int, int]
+        ) -> tuple[torch.Tensor, torch.Tensor]:
+            calls.append((len(targets), image_size))
+            return torch.zeros(()), torch.tensor([1.0, 2.0, 3.0, 4.0]) * len(calls)
+
+    metrics = evaluate(Oracle(batches), batches, EvalSettings(quiet=True, loss=FourTerms()))
+    assert metrics.losses == pytest.approx((1.5, 3.0, 4.5, 6.0))
     assert calls == [(3, (64, 100)), (2, (64, 100))]
 
 
 class Overlapping(nn.Module):
-    """In each image two boxes of one class with an IoU of 0.667; objectness as given."""
+    """In each image two boxes of one class with an IoU of 0.667; the family is given."""
 
-    def __init__(self, objectness: bool) -> None:
+    def __init__(self, family: Family) -> None:
         super().__init__()
-        self.names, self.objectness = NAMES, objectness
+        self.names, self.family = NAMES, family
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, None]:
-        certain = [1.0] if self.objectness else []
+        certain = [1.0] if self.family.has_objectness else []
         rows = [[20.0, 26, 40, 28, *certain, 0.9, 0, 0], [28.0, 26, 40, 28, *certain, 0.8, 0, 0]]
         return torch.tensor([rows] * len(images)), None
 
 
 @pytest.mark.parametrize(
-    ("objectness", "iou", "count"),
-    [(True, None, 1), (False, None, 2), (False, 0.6, 1), (True, 0.7, 2)],
+    ("family", "iou", "count"),
+    [(V5, None, 1), (V8, None, 2), (V8, 0.6, 1), (V5, 0.7, 2)],
 )
 def test_the_usual_overlap_is_the_familys(
-    objectness: bool, iou: float | None, count: int, tmp_path: Path
+    family: Family, iou: float | None, count: int, tmp_path: Path
 ) -> None:
     settings = EvalSettings(quiet=True, iou=iou, save_dir=tmp_path, save_txt=True)
-    evaluate(Overlapping(objectness), make_batches(), settings)
+    evaluate(Overlapping(family), make_batches(), settings)
     assert [
         len((tmp_path / "labels" / f"{number}.txt").read_text().splitlines()) for number in range(4)
     ] == [count] * 4
@@ -253,7 +256,7 @@ def test_speed_has_its_three_stages() -> None:
 
 
 def test_boxes_may_be_matched_in_other_pixels_than_they_are_kept_in() -> None:
-    """YOLOv8 matches before it clips to the image: what reaches far beyond it is no hit."""
+    """YOLOv8 matches before it clips to the image: a box that extends far beyond it is no hit."""
     from engine.evaluation.metrics import Evaluation
 
     label = torch.tensor([[0.0, 0.0, 0.0, 10.0, 10.0]])

@@ -1,6 +1,4 @@
-"""AP, matching and the confusion matrix: YOLOv5's own numbers, and every way of having nothing to
-score.
-"""
+"""AP, matching and the confusion matrix: the numbers of YOLOv5 and YOLOv8, and empty inputs."""
 
 from __future__ import annotations
 
@@ -19,9 +17,9 @@ from engine.evaluation.metrics import (
     compute_ap,
     match_in_turn,
     match_predictions,
-    smooth,
+    moving_mean,
 )
-from utils.structures import Metrics
+from utils.structures import ClassCurves, Metrics
 
 GOLDEN = np.load(Path(__file__).parents[2] / "golden/yolov5/ap.npz")
 NAMES = {0: "red", 1: "green", 2: "blue"}
@@ -39,6 +37,20 @@ def detection(number: int, score: float, *corners: float) -> torch.Tensor:
     return torch.tensor([[*corners, score, number]], dtype=torch.float32)
 
 
+def figures_of(curves: ClassCurves) -> dict[str, np.ndarray]:
+    """The figures of ap_per_class as the golden files name them."""
+    true_positives = (curves.recall * curves.instances).round()
+    return {
+        "tp": true_positives,
+        "fp": (true_positives / (curves.precision + 1e-16) - true_positives).round(),
+        "p": curves.precision,
+        "r": curves.recall,
+        "f1": curves.f1,
+        "ap": curves.ap,
+        "classes": curves.classes,
+    }
+
+
 def evaluate(*examples: tuple[torch.Tensor, torch.Tensor]) -> Metrics:
     evaluation = Evaluation(3)
     for detections, labels in examples:
@@ -48,16 +60,7 @@ def evaluate(*examples: tuple[torch.Tensor, torch.Tensor]) -> Metrics:
 
 def test_class_figures_equal_golden() -> None:
     curves = ap_per_class(GOLDEN["tp"], GOLDEN["conf"], GOLDEN["pred_cls"], GOLDEN["target_cls"])
-    figures = {
-        "tp": curves.true_positives,
-        "fp": curves.false_positives,
-        "p": curves.precision,
-        "r": curves.recall,
-        "f1": curves.f1,
-        "ap": curves.ap,
-        "classes": curves.classes,
-    }
-    for name, value in figures.items():
+    for name, value in figures_of(curves).items():
         np.testing.assert_allclose(value, GOLDEN[f"o_{name}"], atol=1e-9, rtol=0, err_msg=name)
 
 
@@ -74,7 +77,7 @@ def test_average_precision_and_smoothing_equal_golden() -> None:
         float(GOLDEN["cap_ap"]), abs=1e-9
     )
     np.testing.assert_allclose(
-        smooth(GOLDEN["smooth_in"], 0.1), GOLDEN["smooth_out"], atol=1e-9, rtol=0
+        moving_mean(GOLDEN["smooth_in"], 0.1), GOLDEN["smooth_out"], atol=1e-9, rtol=0
     )
 
 
@@ -84,9 +87,7 @@ FREE_FIGURES = json.loads((YOLOV8 / "metrics.json").read_text())
 
 
 def golden_image(number: int) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
-    """Detections [n, 6] best first, labels [m, 5], and which detections YOLOv8 calls right, in that
-    order.
-    """
+    """Detections [n, 6] by descending score, labels [m, 5], and YOLOv8's correct detections."""
     columns = {
         name: FREE[f"img{number}/{name}"]
         for name in ("pred_boxes", "conf", "pred_cls", "gt_boxes", "gt_cls")
@@ -103,8 +104,8 @@ def test_matching_in_turn_equals_yolov8(number: int) -> None:
     assert np.array_equal(match_predictions(detections, labels, protocol="yolov8"), wanted)
 
 
-def test_who_comes_second_takes_the_next_best_by_yolov8() -> None:
-    """By YOLOv5's rule it takes none, see the test before last. Golden has no such case."""
+def test_the_second_detection_takes_the_next_best_label_by_yolov8() -> None:
+    """By YOLOv5's rule it takes none. The golden files have no such case."""
     labels = torch.cat((label(0, 0, 0, 10, 10), label(0, 0, 0, 10, 14)))
     loose, exact = detection(0, 0.9, 0, 0, 10, 11), detection(0, 0.8, 0, 0, 10, 10)
     correct = match_predictions(torch.cat((loose, exact)), labels, protocol="yolov8")
@@ -135,17 +136,8 @@ def test_yolov8s_protocol_gives_its_figures() -> None:
     for number in range(8):
         evaluation.add(*golden_image(number)[:2])
     metrics = evaluation.result({})
-    curves = metrics.extra["curves"]
-    figures = {
-        "tp": curves.true_positives,
-        "fp": curves.false_positives,
-        "p": curves.precision,
-        "r": curves.recall,
-        "f1": curves.f1,
-        "ap": curves.ap,
-        "classes": curves.classes,
-    }
-    for name, value in figures.items():
+    curves = metrics.details.curves
+    for name, value in figures_of(curves).items():
         np.testing.assert_allclose(value, FREE[f"ap/{name}"], atol=1e-9, rtol=0, err_msg=name)
     assert [metrics.precision, metrics.recall, metrics.map50, metrics.map] == pytest.approx(
         FREE_FIGURES["mean_results"], abs=1e-9
@@ -288,7 +280,7 @@ def test_nothing_to_score_is_zero(examples: list, instances: int) -> None:
         0,
         0,
     )
-    assert metrics.extra["curves"].f1_curve.shape == (instances, 1000)
+    assert metrics.details.curves.f1_curve.shape == (instances, 1000)
 
 
 def test_one_area_of_coco_enters_the_metrics() -> None:

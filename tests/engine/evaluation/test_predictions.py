@@ -1,4 +1,4 @@
-"""Prediction files as YOLOv5 and COCO have them."""
+"""Files of predictions in the formats of YOLOv5 and COCO."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from engine.evaluation.predictions import (
     coco_records,
     file_stems,
     image_id,
-    label_lines,
+    prediction_lines,
     save_json,
     save_labels,
 )
@@ -21,9 +21,12 @@ from engine.evaluation.predictions import (
 ROWS = np.array([[10, 20, 30, 60, 0.9, 2], [0, 0, 200, 100, 0.123456789, 0]], dtype=np.float32)
 
 
-def test_label_lines_are_shares_in_the_order_given() -> None:
-    assert label_lines(ROWS, (100, 200), with_score=False) == ["2 0.1 0.4 0.1 0.4", "0 0.5 0.5 1 1"]
-    assert label_lines(ROWS, (100, 200), with_score=True) == [
+def test_prediction_lines_are_shares_in_the_order_given() -> None:
+    assert prediction_lines(ROWS, (100, 200), with_score=False) == [
+        "2 0.1 0.4 0.1 0.4",
+        "0 0.5 0.5 1 1",
+    ]
+    assert prediction_lines(ROWS, (100, 200), with_score=True) == [
         "2 0.1 0.4 0.1 0.4 0.9",
         "0 0.5 0.5 1 1 0.123457",
     ]

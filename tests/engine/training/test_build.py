@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,10 +11,11 @@ import yaml
 
 import train
 from engine.training.build import freeze, prepare, read_source, settle
+from engine.training.diagnose import Place
 from engine.training.dist import World
 from engine.training.ema import ModelEMA
 from engine.training.optim import make_optimizer
-from engine.training.run import Progress, save_last
+from engine.training.run import Progress, State, save_last
 from engine.training.sparsity import Sparsity
 from models.graph.read import load_graph
 from models.losses import build_loss
@@ -23,8 +23,10 @@ from models.yolo import DetectionModel
 from tests.models.fill import GOLDEN_V8, fill, image, indexed
 from tests.tiny import GRAPH, write_data, write_free_graph, write_graph
 from utils.checkpoint import Checkpoint, read, save
-from utils.config import Hyperparameters, TrainConfig
+from utils.config import TrainConfig
 from utils.errors import UserError
+from utils.families import V8
+from utils.hyperparameters import Hyperparameters
 
 
 @pytest.fixture(scope="module")
@@ -74,8 +76,8 @@ def test_anchors_follow_the_data_unless_told_not_to(
     hyp = Hyperparameters(anchor_t=1.05)
     kept = prepare(config(material, tmp_path, noautoanchor=True), hyp)
     found = prepare(config(material, tmp_path), hyp)
-    assert kept.model.spec.anchors[0][0] == (10.0, 13.0)
-    assert found.model.spec.anchors != kept.model.spec.anchors
+    assert kept.state.model.spec.anchors[0][0] == (10.0, 13.0)
+    assert found.state.model.spec.anchors != kept.state.model.spec.anchors
 
 
 def test_all_arms_of_a_comparison_start_alike(material: dict[str, str], tmp_path: Path) -> None:
@@ -88,31 +90,34 @@ def test_all_arms_of_a_comparison_start_alike(material: dict[str, str], tmp_path
     graph.write_text(yaml.safe_dump(plain))
     first = prepare(config(material, tmp_path), Hyperparameters())
     second = prepare(config({**material, "cfg": str(graph)}, tmp_path), Hyperparameters())
-    assert len(second.model.model) == len(first.model.model) - 1
-    mine, theirs = first.model.state_dict(), second.model.state_dict()
+    assert len(second.state.model.model) == len(first.state.model.model) - 1
+    mine, theirs = first.state.model.state_dict(), second.state.model.state_dict()
     assert mine.keys() == theirs.keys()
     assert all(torch.equal(mine[key], theirs[key]) for key in mine)
-    for a, b in zip(first.loaders[0], second.loaders[0], strict=True):
+    for a, b in zip(first.setup.loaders[0], second.setup.loaders[0], strict=True):
         assert torch.equal(a.images, b.images)
         assert torch.equal(a.targets, b.targets)
 
 
 def test_snapshot_and_restore_are_inverse(material: dict[str, str], tmp_path: Path) -> None:
     run = prepare(config(material, tmp_path), Hyperparameters())
-    run.progress.batch, run.progress.epoch = 1, 2
-    for parameter in run.model.parameters():
+    run.state.progress.batch, run.state.progress.epoch = 1, 2
+    for parameter in run.state.model.parameters():
         parameter.grad = torch.full_like(parameter, 0.5)
-    run.optimizer.step()
+    run.state.optimizer.step()
     save_last(run)
-    again = prepare(run.config, run.hyp, read(run.last), run.folder)
-    assert again.progress == run.progress
+    again = prepare(run.setup.config, run.setup.hyp, read(run.setup.last), run.setup.folder)
+    assert again.state.progress == run.state.progress
     assert all(
         torch.equal(a, b)
-        for a, b in zip(run.model.parameters(), again.model.parameters(), strict=True)
+        for a, b in zip(run.state.model.parameters(), again.state.model.parameters(), strict=True)
     )
-    pairs = zip(run.model.parameters(), again.model.parameters(), strict=True)
+    pairs = zip(run.state.model.parameters(), again.state.model.parameters(), strict=True)
     assert all(torch.equal(a.grad, b.grad) and a.grad.any() for a, b in pairs)
-    mine, theirs = run.optimizer.state_dict()["state"], again.optimizer.state_dict()["state"]
+    mine, theirs = (
+        run.state.optimizer.state_dict()["state"],
+        again.state.optimizer.state_dict()["state"],
+    )
     assert mine.keys() == theirs.keys()
     assert all(
         torch.equal(mine[key]["momentum_buffer"], theirs[key]["momentum_buffer"]) for key in mine
@@ -161,7 +166,7 @@ def test_a_run_whose_data_lost_a_class_does_not_resume(
     data.write_text(Path(material["data"]).read_text().replace("- dark", "- dark\n- gray"))
     changed = config({**material, "data": str(data)}, tmp_path)
     with pytest.raises(UserError, match="has 3 classes, but the interrupted run had 2"):
-        prepare(changed, run.hyp, read(run.last), run.folder)
+        prepare(changed, run.setup.hyp, read(run.setup.last), run.setup.folder)
 
 
 @pytest.mark.parametrize(
@@ -182,8 +187,7 @@ def test_only_the_process_that_knows_the_fitness_stops_early(
     """
     progress = Progress(epoch=epoch, best_epoch=4)
     config = TrainConfig(epochs=300, patience=3, noval=noval)
-    run = SimpleNamespace(progress=progress, config=config, world=World(rank, 2))
-    assert train.should_stop(run) is stops
+    assert train.should_stop(config, World(rank, 2), progress) is stops
 
 
 def golden_targets(golden: dict, height: int, width: int) -> torch.Tensor:
@@ -204,12 +208,14 @@ def test_three_steps_without_anchors_equal_golden() -> None:
     model = DetectionModel(load_graph("yolov8n.yaml"), class_count=3).double()
     fill(model)
     config, hyp = TrainConfig(optimizer="SGD", batch_size=64), Hyperparameters.load("hyp.v8.yaml")
-    run = SimpleNamespace(
+    state = State(
         model=model.train(),
-        optimizer=make_optimizer(model, config, hyp),
+        network=model,
         ema=ModelEMA(model),
+        optimizer=make_optimizer(model, config, hyp),
         scaler=torch.amp.GradScaler("cpu", enabled=False),
         sparsity=Sparsity(model, 0.0),
+        progress=Progress(),
     )
     loss, images = build_loss(model.spec, hyp, 96), image(61, 2, 3, 64, 96).double()
     targets = golden_targets(golden, 64, 96).double()
@@ -236,11 +242,11 @@ def test_three_steps_without_anchors_equal_golden() -> None:
             assert {key: value.item() for key, value in norms.items()} == pytest.approx(
                 first, rel=1e-4, abs=1e-4
             )
-        train.step(run, None)  # type: ignore[arg-type]
-    assert run.ema.updates == golden["sgd"]["ema_updates"]
+        train.step(state, Place(0, number, (), Path("last.pt")))
+    assert state.ema.updates == golden["sgd"]["ema_updates"]
     for key, wanted in golden["sgd"]["after"].items():
         mine = {indexed(model, name): value for name, value in model.state_dict().items()}[key]
-        mean = run.ema.module.state_dict()
+        mean = state.ema.module.state_dict()
         average = {indexed(model, name): value for name, value in mean.items()}[key]
         assert mine.norm().item() == pytest.approx(wanted["norm"], rel=1e-4)
         assert average.norm().item() == pytest.approx(wanted["ema_norm"], rel=1e-4)
@@ -255,20 +261,20 @@ def test_auto_and_the_familys_schedule_are_in_the_run(
     run = prepare(config(free, tmp_path, optimizer="auto", scale="s"), hyp)
     said = capsys.readouterr().out
     assert said.count("optimizer auto: AdamW") == 1
-    assert (run.config.optimizer, run.hyp.lr0, run.schedule.hyp.lr0) == (
+    assert (run.setup.config.optimizer, run.setup.hyp.lr0, run.setup.schedule.hyp.lr0) == (
         "AdamW",
         0.001667,
         0.001667,
     )
-    assert isinstance(run.optimizer, torch.optim.AdamW)
-    assert run.schedule.family == "v8"
-    assert run.loss.names == ("box", "cls", "dfl")
-    assert run.model.graph["scale"] == "s"
+    assert isinstance(run.state.optimizer, torch.optim.AdamW)
+    assert run.setup.schedule.family is V8
+    assert run.setup.loss.names == ("box", "cls", "dfl")
+    assert run.state.model.graph["scale"] == "s"
     save_last(run)
-    again = prepare(run.config, run.hyp, read(run.last), run.folder)
+    again = prepare(run.setup.config, run.setup.hyp, read(run.setup.last), run.setup.folder)
     assert "optimizer auto" not in capsys.readouterr().out
-    assert again.schedule == run.schedule
-    assert [group["lr"] for group in again.optimizer.param_groups] == [0.001667] * 3
+    assert again.setup.schedule == run.setup.schedule
+    assert [group["lr"] for group in again.state.optimizer.param_groups] == [0.001667] * 3
 
 
 def test_weights_of_the_plain_graph_fit_and_what_is_fresh_is_said(
@@ -287,7 +293,7 @@ def test_weights_of_the_plain_graph_fit_and_what_is_fresh_is_said(
         )
         lines = capsys.readouterr().out.splitlines()
         (line,) = [line for line in lines if line.startswith("Transferred ")]
-        total = len(run.model.state_dict())
+        total = len(run.state.model.state_dict())
         copied, by_name = (total, total - 11) if said == "(100 %)" else (total - 4, total - 11)
         assert line.startswith(f"Transferred {copied} of {total} tensors (")
         assert f"from {tmp_path / 'plain.pt'}" in line
@@ -298,7 +304,7 @@ def test_weights_of_the_plain_graph_fit_and_what_is_fresh_is_said(
             [] if copied == total else [["row", "6", "Detect", "row", "5"]]
         )
         assert torch.equal(
-            run.model.state_dict()["model.4.conv.weight"],
+            run.state.model.state_dict()["model.4.conv.weight"],
             source.state_dict()["model.4.conv.weight"],
         )
 
@@ -307,5 +313,5 @@ def test_a_scale_needs_a_graph(material: dict[str, str], tmp_path: Path) -> None
     run = prepare(config(material, tmp_path), Hyperparameters())
     save_last(run)
     with pytest.raises(UserError, match=r"--scale s: .* give --cfg too"):
-        read_source("", str(run.last), "s")
-    assert read_source("", str(run.last))[0]["anchors"]
+        read_source("", str(run.setup.last), "s")
+    assert read_source("", str(run.setup.last))[0]["anchors"]

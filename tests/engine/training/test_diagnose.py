@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from engine.training.diagnose import explain, first_bad_gradient, first_bad_layer
+from engine.training.diagnose import explain_non_finite, first_bad_gradient, first_bad_layer
 
 
 def net() -> nn.Sequential:
@@ -14,16 +14,16 @@ def net() -> nn.Sequential:
 
 def test_names_images_weights_layers_or_the_loss() -> None:
     images = torch.ones(2, 3, 4, 4)
-    assert explain(net(), images * float("nan")) == "the images themselves"
+    assert explain_non_finite(net(), images * float("nan")) == "the images themselves"
     model = net()
     model[1].running_mean[2] = float("nan")
-    assert explain(model, images) == "weight 1.running_mean"
+    assert explain_non_finite(model, images) == "weight 1.running_mean"
     model = net()
     model[3].weight.data.fill_(3e38)
     model[3].bias.data.fill_(3e38)
     model[1].bias.data.fill_(100.0)
     assert first_bad_layer(model, images) == "3"
-    assert explain(net(), images).startswith("the loss")
+    assert explain_non_finite(net(), images).startswith("the loss")
 
 
 def test_names_the_gradient() -> None:

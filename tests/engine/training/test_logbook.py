@@ -15,11 +15,12 @@ from engine.training.logbook import (
 )
 from utils.structures import Metrics
 
-NAMES = columns()
+TERMS = ("box", "obj", "cls")
+NAMES = columns(TERMS)
 
 
 def trained(epoch: int) -> dict[str, float]:
-    return {"epoch": epoch, **{f"train/{name}_loss": epoch + 0.5 for name in ("box", "obj", "cls")}}
+    return {"epoch": epoch, **{f"train/{name}_loss": epoch + 0.5 for name in TERMS}}
 
 
 def scores(value: float) -> Metrics:
@@ -98,7 +99,7 @@ def test_a_resumed_log_drops_what_will_come_again(tmp_path: Path) -> None:
 
 def test_console_lines_stand_below_each_other() -> None:
     line = train_row("0/99", "3.21G", (0.1, 0.02, 0.003), 123, 640)
-    assert len(line) == len(train_header()) == 77
+    assert len(line) == len(train_header(TERMS)) == 77
     assert line.split() == ["0/99", "3.21G", "0.1", "0.02", "0.003", "123", "640"]
 
 

@@ -21,7 +21,9 @@ from engine.training.optim import (
     make_optimizer,
     parameter_groups,
 )
-from utils.config import Hyperparameters, TrainConfig
+from utils.config import TrainConfig
+from utils.families import V5, V8
+from utils.hyperparameters import Hyperparameters
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "yolov5" / "schedule.npz"
 CASES = {
@@ -39,7 +41,7 @@ def test_schedule_equals_golden(name: str) -> None:
     epochs, batches, batch_size, cosine, start = CASES[name]
     config = TrainConfig(epochs=epochs, batch_size=batch_size, cos_lr=cosine)
     hyp = Hyperparameters()
-    schedule = Schedule(config, hyp, batches)
+    schedule = Schedule(config, hyp, batches, V5)
     rates = [schedule.rates(iteration) for iteration in range(start * batches, epochs * batches)]
     golden = np.load(GOLDEN)
     np.testing.assert_allclose(
@@ -57,7 +59,10 @@ def test_schedule_equals_golden(name: str) -> None:
 def test_steps_fall_where_golden_has_them(name: str) -> None:
     epochs, batches, batch_size, cosine, start = CASES[name]
     schedule = Schedule(
-        TrainConfig(epochs=epochs, batch_size=batch_size, cos_lr=cosine), Hyperparameters(), batches
+        TrainConfig(epochs=epochs, batch_size=batch_size, cos_lr=cosine),
+        Hyperparameters(),
+        batches,
+        V5,
     )
     last, steps = -1, []
     for iteration in range(start * batches, epochs * batches):
@@ -73,7 +78,7 @@ def golden_run() -> tuple[Schedule, list[dict[str, Any]]]:
     """YOLOv8's 6 epochs of 3 batches, and what was seen after each batch."""
     config = TrainConfig(epochs=6, batch_size=4, close_mosaic=2)
     hyp = Hyperparameters.load("hyp.v8.yaml", {"nominal_batch": 16})
-    return Schedule(config, hyp, 3, "v8"), RECIPE["schedule_run"]["per_batch"]
+    return Schedule(config, hyp, 3, V8), RECIPE["schedule_run"]["per_batch"]
 
 
 def test_schedule_of_v8_equals_golden() -> None:
@@ -95,14 +100,14 @@ def test_schedule_of_v8_equals_golden() -> None:
 
 
 def test_cosine_equals_v8s() -> None:
-    schedule = Schedule(TrainConfig(epochs=100, cos_lr=True), Hyperparameters(), 10, "v8")
+    schedule = Schedule(TrainConfig(epochs=100, cos_lr=True), Hyperparameters(), 10, V8)
     for epoch, factor in RECIPE["cos_lr_100_epochs"].items():
         assert schedule.decay_factor(int(epoch)) == pytest.approx(factor, abs=1e-12)
 
 
 @pytest.mark.parametrize(("epochs", "last"), [(1, 0), (2, 50), (3, 100), (4, 150), (100, 150)])
 def test_warm_up_of_v8_ends_before_the_last_epoch(epochs: int, last: int) -> None:
-    schedule = Schedule(TrainConfig(epochs=epochs), Hyperparameters.load("hyp.v8.yaml"), 50, "v8")
+    schedule = Schedule(TrainConfig(epochs=epochs), Hyperparameters.load("hyp.v8.yaml"), 50, V8)
     assert schedule.warmup_iterations == last
     rates = schedule.rates(last)
     assert rates.learning_rates == pytest.approx([0.01 * schedule.decay_factor(last // 50)] * 3)
@@ -198,7 +203,7 @@ def test_rates_reach_the_optimizer_and_only_weights_decay(kind: str) -> None:
         pytest.approx(0.000625),
         0.0,
     ]
-    apply_rates(optimizer, Schedule(config, hyp, 50).rates(30))
+    apply_rates(optimizer, Schedule(config, hyp, 50, V5).rates(30))
     rates = [group["lr"] for group in optimizer.param_groups]
     assert rates[0] > rates[1] == rates[2] > 0
     assert ("momentum" in optimizer.param_groups[0]) == (kind == "SGD")

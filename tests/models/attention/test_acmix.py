@@ -11,10 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.attention import acmix
 from models.attention._arguments import read_list
-from models.attention.acmix import ACmix
+from models.attention.acmix import ACmix, position_grid
+from models.attention.fast import acmix as fast
 from tests.models.attention.golden import Golden, draws
+from tests.models.attention.plain import force_plain
 
 
 @pytest.mark.parametrize("size", ["20x20", "7x13", "4x4"])
@@ -31,7 +32,7 @@ def test_golden_of_other_channels_and_strides() -> None:
 
 @pytest.mark.parametrize("size", ["20x20", "7x13", "4x4"])
 def test_golden_of_what_exporters_see(size: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(acmix, "traced", lambda x: True)
+    force_plain(monkeypatch)
     Golden("acmix").check(ACmix(32), "official", size)
 
 
@@ -85,10 +86,13 @@ def attention_pixel_by_pixel(module: ACmix, x: Tensor) -> Tensor:
 def test_every_size_against_the_formula(side: tuple[int, int], options: dict[str, Any]) -> None:
     torch.manual_seed(0)
     module, x = ACmix(6, **options).double(), draws(1, 1, 6, *side).double()
-    mixture, positions = module.project(x), module.positions(x)
     expected = attention_pixel_by_pixel(module, x)
-    torch.testing.assert_close(module.attend(mixture, positions), expected)
-    torch.testing.assert_close(module.attend_plainly(mixture, positions), expected)
+    positions = module.conv_p(position_grid(x))[0]  # [d, H, W]
+    tiled = fast.attend(fast.project(x, module), positions.permute(1, 2, 0), module)
+    torch.testing.assert_close(tiled, expected)
+    heads = (module.head, module.place)
+    q, k, v = (layer(x).unflatten(1, heads) for layer in (module.conv1, module.conv2, module.conv3))
+    torch.testing.assert_close(module.rate1 * module.attend(q, k - positions, v), expected)
     layers = (module.conv1, module.conv2, module.conv3)
     maps = torch.cat([layer(x).unflatten(1, (module.head, -1)) for layer in layers], 1).flatten(3)
     places = F.conv2d(maps, module.fc.weight)
@@ -97,7 +101,7 @@ def test_every_size_against_the_formula(side: tuple[int, int], options: dict[str
 
 
 def test_gradients_by_differences(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(acmix, "TILE", 2)
+    monkeypatch.setattr(fast, "TILE", 2)
     torch.manual_seed(0)
     module, x = (
         ACmix(4, kernel_att=3, head=2).double(),
@@ -110,7 +114,7 @@ def test_images_in_parts_are_the_images_together(monkeypatch: pytest.MonkeyPatch
     torch.manual_seed(0)
     module, x = ACmix(8), draws(1, 5, 8, 9, 7)
     together = module(x)
-    monkeypatch.setattr(acmix, "AT_ONCE", 2 * 8 * 9 * 7)
+    monkeypatch.setattr(fast, "AT_ONCE", 2 * 8 * 9 * 7)
     torch.testing.assert_close(module(x), together)
 
 

@@ -56,10 +56,7 @@ def train_and_detect(model: DetectionModel) -> None:
     with torch.no_grad():
         decoded, _ = model.eval().fuse()(x)
     assert decoded.shape == (2, 84, 4 + model.spec.class_count)
-    assert all(
-        torch.isfinite(rows).all()
-        for rows in non_max_suppression(decoded, objectness=model.objectness)
-    )
+    assert all(torch.isfinite(rows).all() for rows in non_max_suppression(decoded, model.family))
 
 
 @pytest.mark.parametrize("name", CLASSES)

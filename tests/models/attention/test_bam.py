@@ -12,6 +12,7 @@ from torch import Tensor
 
 from models.attention._arguments import read_list
 from models.attention.bam import BAM
+from models.attention.fast.bam import fast_bam
 from tests.models.attention.golden import Golden, assert_same_gradients, draws
 
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
@@ -78,13 +79,30 @@ def test_gradients(
 def test_a_batch_of_several_blocks_and_an_expanded_gradient(
     combine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("models.attention._lean.STEP", 2 * 16 * 7 * 6)  # two images, then one
+    monkeypatch.setattr(
+        "models.attention.fast._blocks.STEP", 2 * 16 * 7 * 6
+    )  # two images, then one
     module = BAM(16, combine=combine)
     x = draws(5, 3, 16, 7, 6).requires_grad_()
     found, expected = (
         torch.autograd.grad(f(x).sum(), x)[0] for f in (module, lambda x: listing(module, x))
     )
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("multiply", [True, False])
+def test_the_fast_form_takes_any_branches(multiply: bool) -> None:
+    x = draws(5, 2, 3, 4, 2).double().requires_grad_()
+    channel, position = x.mean((2, 3), keepdim=True), x.square().sum(1, keepdim=True)
+    expected = x * (1 + (channel * position if multiply else channel + position).sigmoid())
+
+    def fast(x: Tensor) -> Tensor:
+        return fast_bam(
+            x, lambda mean: mean[:, :, None, None], lambda y: y.square().sum(1, True), multiply
+        )
+
+    torch.testing.assert_close(fast(x), expected)
+    assert torch.autograd.gradcheck(fast, (x,))
 
 
 def test_dilation_reaches_the_convolutions() -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from models.attention._arguments import read_list
 from models.attention.cbam import CBAM
+from models.attention.fast.cbam import fast_cbam
 from tests.models.attention.golden import Golden, assert_same_gradients, draws
 
 GOLDEN = Golden("cbam")
@@ -54,6 +55,23 @@ def test_gradients(options: dict[str, Any], memory_format: torch.memory_format) 
     assert torch.autograd.gradcheck(module.eval(), (x,), fast_mode=True)
 
 
+def test_the_fast_form_takes_any_gates() -> None:
+    x = draws(5, 2, 3, 4, 2).double().requires_grad_()
+
+    def channel_gate(mean: Tensor, largest: Tensor) -> Tensor:
+        return (mean * largest).sigmoid()[:, :, None, None]
+
+    def spatial_gate(largest: Tensor, mean: Tensor) -> Tensor:
+        return (largest - mean).tanh()
+
+    y = x * channel_gate(x.mean((2, 3)), x.amax((2, 3)))
+    expected = y * spatial_gate(y.amax(1, keepdim=True), y.mean(1, keepdim=True))
+    torch.testing.assert_close(fast_cbam(x, channel_gate, spatial_gate), expected)
+    assert torch.autograd.gradcheck(lambda x: fast_cbam(x, channel_gate, spatial_gate), (x,))
+    with torch.no_grad():
+        torch.testing.assert_close(fast_cbam(x, channel_gate, spatial_gate), expected)
+
+
 def test_ties_share_the_gradient() -> None:
     module = CBAM(4).double()
     x = draws(5, 2, 4, 3, 3).double().relu().round().requires_grad_()
@@ -67,7 +85,9 @@ def test_ties_share_the_gradient() -> None:
 def test_a_batch_of_several_blocks_and_an_expanded_gradient(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("models.attention._lean.STEP", 2 * 16 * 7 * 6)  # two images, then one
+    monkeypatch.setattr(
+        "models.attention.fast._blocks.STEP", 2 * 16 * 7 * 6
+    )  # two images, then one
     module = CBAM(16)
     x = draws(5, 3, 16, 7, 6).requires_grad_()
     found, expected = (

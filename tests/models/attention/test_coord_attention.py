@@ -12,6 +12,7 @@ from torch import Tensor
 
 from models.attention._arguments import read_list
 from models.attention.coord_attention import CoordAttention
+from models.attention.fast.coord_attention import fast_coord_attention
 from tests.models.attention.golden import Golden, assert_same_gradients, draws
 
 GOLDEN = Golden("coord_att")
@@ -45,11 +46,24 @@ def test_gradients(size: tuple[int, int], memory_format: torch.memory_format) ->
     assert torch.autograd.gradcheck(module.eval(), (x,), fast_mode=True)
 
 
+def test_the_fast_form_takes_any_gates() -> None:
+    x = draws(5, 2, 3, 4, 2).double().requires_grad_()
+
+    def gates(rows: torch.Tensor, columns: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return rows.sigmoid(), columns.tanh()
+
+    expected = x * x.mean(3, keepdim=True).sigmoid() * x.mean(2, keepdim=True).tanh()
+    torch.testing.assert_close(fast_coord_attention(x, gates), expected)
+    assert torch.autograd.gradcheck(lambda x: fast_coord_attention(x, gates), (x,))
+
+
 @pytest.mark.parametrize("memory_format", LAYOUTS)
 def test_a_batch_of_several_blocks_and_an_expanded_gradient(
     memory_format: torch.memory_format, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("models.attention._lean.STEP", 2 * 16 * 7 * 6)  # two images, then one
+    monkeypatch.setattr(
+        "models.attention.fast._blocks.STEP", 2 * 16 * 7 * 6
+    )  # two images, then one
     module = CoordAttention(16)
     x = draws(5, 3, 16, 7, 6).contiguous(memory_format=memory_format).requires_grad_()
     found, expected = (

@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from models.attention._lean import runs
-from models.attention.ema import EMA, _Gate, _plain, _Sums, _sums, _windows
+from models.attention.ema import EMA
+from models.attention.fast._blocks import image_runs
+from models.attention.fast.ema import _Gate, _Sums, _sums, _windows
 from tests.models.attention.golden import Golden, draws
 
 
@@ -48,7 +49,7 @@ def test_the_shorter_way_is_the_same(
         .contiguous(memory_format=memory_format)
         .requires_grad_()
     )
-    assert channels <= 6 or len(runs(x)) > 1
+    assert channels <= 6 or len(image_runs(x)) > 1
     weight, given = draws(7, *x.shape), (x, *module.parameters())
     found, expected = (
         (out, *torch.autograd.grad((out * weight).sum(), given))
@@ -71,11 +72,10 @@ def gates(members: int, groups: int, height: int, width: int) -> list[torch.Tens
     return [draws(seed, *shape).double().requires_grad_() for seed, shape in enumerate(shapes)]
 
 
-@pytest.mark.parametrize("function", [_Gate.apply, _plain])
-def test_gradients_by_differences(function: Any) -> None:
+def test_gradients_by_differences() -> None:
     x = draws(3, 2, 4, 3, 2).double().requires_grad_()
     assert torch.autograd.gradcheck(
-        lambda x, *given: function(x, 1e-5, *given), (x, *gates(2, 4, 3, 2))
+        lambda x, *given: _Gate.apply(x, 1e-5, *given), (x, *gates(2, 4, 3, 2))
     )
 
 
@@ -88,7 +88,7 @@ def test_gradients_of_sums_by_differences() -> None:
 def test_windows_are_sums_of_what_each_tap_meets(size: tuple[int, int]) -> None:
     x = draws(3, 2, 4, *size).double()
     expected = F.unfold(x.reshape(4, 2, *size), 3, padding=1).sum(2).view(4, 2, 3, 3)
-    torch.testing.assert_close(_windows(*_sums(x, 2)[1:]), expected)
+    torch.testing.assert_close(_windows(*_sums(x, 2)), expected)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from models.attention._arguments import read_list
-from models.attention.global_context import GlobalContext, _Attend
+from models.attention.fast.global_context import fast_context
+from models.attention.global_context import GlobalContext
 from tests.models.attention.golden import Golden, draws
 
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -43,9 +44,11 @@ def test_hand_written_gradients(layout: torch.memory_format) -> None:
     mask = nn.Conv2d(3, 1, 1).double()
     weights = mask(x).flatten(2).softmax(2)
     expected = (x.flatten(2) * weights).sum(2)[:, :, None, None]
-    torch.testing.assert_close(_Attend.apply(x, mask.weight, mask.bias), expected)
-    assert torch.autograd.gradcheck(_Attend.apply, (x, mask.weight, mask.bias))
-    (grad,) = torch.autograd.grad(_Attend.apply(x, mask.weight, mask.bias).sum(), x)
+    torch.testing.assert_close(fast_context(x, mask), expected)
+    assert torch.autograd.gradcheck(
+        lambda x, *_: fast_context(x, mask), (x, mask.weight, mask.bias)
+    )
+    (grad,) = torch.autograd.grad(fast_context(x, mask).sum(), x)
     assert grad.is_contiguous(memory_format=layout)
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from models.attention._arguments import read_list
+from models.attention.fast.nam import fast_nam
 from models.attention.nam import NAM
 from tests.models.attention.golden import Golden, assert_same_gradients, draws
 
@@ -45,7 +46,7 @@ class PixelsOnly(nn.Module):
         self.whole = [whole]  # a list, so that the state dict has the branch once
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.whole[0].train(self.training)(2 * x)
+        return self.whole[0].to(x.dtype).train(self.training)(2 * x)
 
 
 @pytest.mark.parametrize("size", ["20x20", "7x13", "1x1"])
@@ -87,13 +88,29 @@ def test_gradients_with_signs_and_both_branches(memory_format: torch.memory_form
 def test_a_batch_of_several_blocks_and_an_expanded_gradient(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("models.attention._lean.STEP", 2 * 16 * 7 * 6)  # two images, then one
+    monkeypatch.setattr(
+        "models.attention.fast._blocks.STEP", 2 * 16 * 7 * 6
+    )  # two images, then one
     module = NAM(16)
     x = draws(5, 3, 16, 7, 6).requires_grad_()
     module(x).sum().backward()
     z = nn.functional.batch_norm(x, None, None, training=True) / 16
     expected = torch.autograd.grad((x * z.sigmoid()).sum(), x)[0]
     torch.testing.assert_close(x.grad, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_fast_form_by_differences(training: bool) -> None:
+    norm = nn.BatchNorm2d(3).double().train(training)
+    x = draws(5, 2, 3, 4, 2).double().requires_grad_()
+    weight, bias = (draws(seed, 3).double().requires_grad_() for seed in (6, 7))
+    zero, one = torch.zeros(3).double(), torch.ones(3).double()
+    z = nn.functional.batch_norm(x, zero, one, training=training)
+    expected = x * (weight.view(3, 1, 1) * z + bias.view(3, 1, 1)).sigmoid()
+    torch.testing.assert_close(fast_nam(x, norm, weight, bias), expected)
+    assert torch.autograd.gradcheck(
+        lambda *given: fast_nam(given[0], norm, *given[1:]), (x, weight, bias)
+    )
 
 
 def test_inference_is_the_same_with_and_without_a_graph() -> None:

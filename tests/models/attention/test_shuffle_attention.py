@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from models.attention._lean import runs
-from models.attention.shuffle_attention import ShuffleAttention, _plain, _Shuffle
+from models.attention.fast._blocks import image_runs
+from models.attention.fast.shuffle_attention import _Shuffle
+from models.attention.shuffle_attention import ShuffleAttention
 from tests.models.attention.golden import Golden, draws
 
 
@@ -27,18 +28,27 @@ def test_gradients_by_differences() -> None:
     )
 
 
+def gated(x: torch.Tensor, eps: float, *gates: torch.Tensor) -> torch.Tensor:
+    """The formula written down once more, one operation at a time."""
+    scale, slope, shift = gates
+    mean, variance = x.mean((2, 3), keepdim=True), x.var((2, 3), correction=0, keepdim=True)
+    out = x * (scale * (x - mean) / (variance + eps).sqrt() + slope * mean + shift).sigmoid()
+    half = x.shape[1] // 2
+    return torch.stack((out[:, :half], out[:, half:]), 2).flatten(1, 2)
+
+
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("shape", [(3, 256, 24, 25), (12, 16, 40, 41)])
 def test_blocks_of_images_give_what_the_whole_batch_gives(
     shape: tuple[int, ...], memory_format: Any
 ) -> None:
     x = draws(5, *shape).double().contiguous(memory_format=memory_format).requires_grad_()
-    assert len(runs(x)) > 1
+    assert len(image_runs(x)) > 1
     gates = [draws(seed, 1, shape[1], 1, 1).double().requires_grad_() for seed in (4, 5, 6)]
     weight = draws(7, *shape)
     found, expected = (
         (out, *torch.autograd.grad((out * weight).sum(), (x, *gates)))
-        for out in (_Shuffle.apply(x, 1e-5, *gates), _plain(x, 1e-5, *gates))
+        for out in (_Shuffle.apply(x, 1e-5, *gates), gated(x, 1e-5, *gates))
     )
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other)

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from models.attention._lean import runs
-from models.attention.triplet_attention import TripletAttention, _Apply, _Pool, _pool, _times_sum
+from models.attention.fast._blocks import image_runs
+from models.attention.fast.triplet_attention import _Apply, _Pool
+from models.attention.triplet_attention import TripletAttention, z_pool
 from tests.models.attention.golden import Golden, draws
 
 GOLDEN = Golden("triplet")
@@ -47,13 +48,16 @@ def test_gradients_by_differences(axes: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("shape", [(3, 256, 24, 25), (12, 16, 40, 41)])
 def test_blocks_of_images_give_what_the_whole_batch_gives(shape: tuple[int, ...]) -> None:
     x = draws(5, *shape).requires_grad_()
-    assert len(runs(x)) > 1
+    assert len(image_runs(x)) > 1
     axes = (1, 2, 3)
     gates = [draws(axis, *shape).mean(axis, keepdim=True).sigmoid() for axis in axes]
     weight = draws(6, *shape)
     grads = []
     for pool, apply in (
-        (_pool, lambda y, axes, *gates: _times_sum(y, gates)),
+        (
+            lambda y, axes: (y, *(z_pool(y, axis) for axis in axes)),
+            lambda y, axes, *gates: y * sum(gates),
+        ),
         (_Pool.apply, _Apply.apply),
     ):
         y, *planes = pool(x, axes)

@@ -12,6 +12,7 @@ from models.graph.read import load_graph, read_graph
 from models.graph.scales import find_graph, guess_scale, read_scale, title
 from tests.models.fill import GOLDEN_V8
 from utils.errors import UserError
+from utils.families import V5, V8
 from utils.files import ROOT
 
 CASES: dict[str, Any] = json.loads((GOLDEN_V8 / "yaml_cases.json").read_text())
@@ -72,7 +73,7 @@ def test_a_missing_file_is_told_by_the_name_that_was_asked_for(name: str) -> Non
 
 def test_the_first_scale_is_used_with_a_warning() -> None:
     graph = read_graph(content(scales=SCALES))
-    assert (graph.family, graph.scale, graph.width, graph.max_channels) == ("v8", "n", 0.25, 1024)
+    assert (graph.family, graph.scale, graph.width, graph.max_channels) == (V8, "n", 0.25, 1024)
     assert graph.warnings == (
         "g.yaml: scales: no scale was chosen, so n is used, the first; choose one of n, m with"
         " --scale",
@@ -104,7 +105,7 @@ def test_without_scales_the_multiples_count() -> None:
 def test_a_graph_with_anchors_may_have_scales() -> None:
     head = [[[0], 1, "Detect", ["nc", "anchors"]]]
     graph = read_graph(content(scales=SCALES, scale="m", anchors=3, head=head, reg_max=16))
-    assert (graph.family, graph.scaled(1024)) == ("v5", 576)
+    assert (graph.family, graph.scaled(1024)) == (V5, 576)
     assert graph.warnings == ("g.yaml: reg_max: nothing reads this key",)
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from models.heads.anchor_free import DFL, DetectV8, reference_points
+from utils.families import V8
 
 
 def head(**options: object) -> DetectV8:
@@ -107,12 +108,12 @@ def test_first_biases(classes: int, golden: tuple[float, ...], box_bias: float) 
 
 def test_spec() -> None:
     spec = head().spec
-    assert (spec.class_count, spec.strides, spec.anchors, spec.reg_max, spec.objectness) == (
+    assert (spec.family, spec.class_count, spec.strides, spec.anchors, spec.reg_max) == (
+        V8,
         3,
         (8, 16),
         (),
         16,
-        False,
     )
 
 

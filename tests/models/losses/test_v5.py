@@ -13,8 +13,9 @@ import torch
 from models.losses import build_loss
 from models.losses.v5 import AnchorLoss, cross_entropy
 from utils.boxes import denormalise
-from utils.config import Hyperparameters
 from utils.errors import UserError
+from utils.families import V5, V8
+from utils.hyperparameters import Hyperparameters
 from utils.structures import HeadSpec
 
 GOLDEN = Path(__file__).parents[2] / "golden/yolov5"
@@ -42,7 +43,7 @@ UNSCALED = {
 
 def spec_of(case: dict) -> HeadSpec:
     anchors = ANCHORS[case["cfg"]]
-    return HeadSpec(case["nc"], tuple(8.0 * 2**level for level in range(len(anchors))), anchors)
+    return HeadSpec(V5, case["nc"], tuple(8.0 * 2**level for level in range(len(anchors))), anchors)
 
 
 def loss_of(case: dict) -> AnchorLoss:
@@ -140,7 +141,7 @@ def test_gradients_are_the_same_every_time_with_several_threads() -> None:
         torch.rand(2, 3000, 2, generator=generator) * 24 + 8
     )  # three by three cells, hundreds in each
     crowd = torch.cat((labels, centre - sides / 2, centre + sides / 2), 1)
-    loss = build_loss(HeadSpec(80, (8.0,), (((16, 16),),)), Hyperparameters(), 640, 0.0)
+    loss = build_loss(HeadSpec(V5, 80, (8.0,), (((16, 16),),)), Hyperparameters(), 640, 0.0)
     values = torch.randn(1, 1, 5, 5, 85, generator=generator)
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
@@ -158,7 +159,7 @@ def test_one_target_owns_a_shared_cell(best_wins: bool, owner: int) -> None:
     """Two targets in one cell, the first predicted exactly: the last one counts, or the best if
     asked.
     """
-    spec = HeadSpec(1, (8.0,), (((16, 16),),))
+    spec = HeadSpec(V5, 1, (8.0,), (((16, 16),),))
     loss = build_loss(spec, Hyperparameters(obj=1.0), 640, 0.0, best_wins=best_wins)
     raw = torch.zeros(1, 1, 1, 1, 6)  # predicts centre (4, 4) and sides 16, 16
     targets = torch.tensor([[0, 0, -4.0, -4, 12, 12], [0, 0, 0, 0, 8, 8]])
@@ -196,4 +197,4 @@ def test_a_loss_can_be_learnt() -> None:
 
 def test_a_head_without_anchors_is_refused() -> None:
     with pytest.raises(UserError, match="no anchors"):
-        build_loss(HeadSpec(3, (8.0, 16.0)), Hyperparameters(), 640, 0.0)
+        build_loss(HeadSpec(V8, 3, (8.0, 16.0)), Hyperparameters(), 640, 0.0)

@@ -24,8 +24,9 @@ from models.losses.v8 import (
     to_distances,
 )
 from utils.boxes import bbox_ciou, denormalise, xyxy_to_xywh
-from utils.config import Hyperparameters
 from utils.errors import UserError
+from utils.families import V5, V8
+from utils.hyperparameters import Hyperparameters
 from utils.structures import HeadSpec
 
 GOLDEN = Path(__file__).parents[2] / "golden/yolov8"
@@ -49,7 +50,7 @@ def load(name: str) -> tuple[TaskAlignedLoss, list[torch.Tensor], torch.Tensor, 
     """
     base, case = name.split("+")[0], CASES[name]
     size = tuple(CASES[base]["hw"])
-    spec = HeadSpec(CASES[base]["nc"], STRIDES, reg_max=16)
+    spec = HeadSpec(V8, CASES[base]["nc"], STRIDES, reg_max=16)
     if "class_weights" in case:
         loss = TaskAlignedLoss(
             spec, TaskAlignedSettings(class_weights=tuple(case["class_weights"]))
@@ -229,10 +230,10 @@ def test_a_loss_can_be_learnt() -> None:
 
 
 @pytest.mark.parametrize(("spec", "options", "message"), [
-    (HeadSpec(3, STRIDES, reg_max=16), {"label_smoothing": 0.1}, "--label-smoothing=0.1: .*no such option"),
-    (HeadSpec(3, STRIDES, reg_max=16), {"autobalance": True}, "autobalance=True: .*no such option"),
-    (HeadSpec(3, STRIDES, reg_max=16), {"best_wins": True}, "best_wins=True: .*no such option"),
-    (HeadSpec(3, STRIDES, reg_max=1), {}, "reg_max=1: .*2 bins"),
+    (HeadSpec(V8, 3, STRIDES, reg_max=16), {"label_smoothing": 0.1}, "--label-smoothing=0.1: .*no such option"),
+    (HeadSpec(V8, 3, STRIDES, reg_max=16), {"autobalance": True}, "autobalance=True: .*no such option"),
+    (HeadSpec(V8, 3, STRIDES, reg_max=16), {"best_wins": True}, "best_wins=True: .*no such option"),
+    (HeadSpec(V8, 3, STRIDES, reg_max=1), {}, "reg_max=1: .*2 bins"),
 ])  # fmt: skip
 def test_options_of_the_other_loss_are_refused(spec, options, message):
     with pytest.raises(UserError, match=message):
@@ -241,19 +242,20 @@ def test_options_of_the_other_loss_are_refused(spec, options, message):
 
 def test_focal_loss_is_refused():
     with pytest.raises(UserError, match=r"fl_gamma=1\.5: "):
-        build_loss(HeadSpec(3, STRIDES, reg_max=16), Hyperparameters(fl_gamma=1.5), 640)
+        build_loss(HeadSpec(V8, 3, STRIDES, reg_max=16), Hyperparameters(fl_gamma=1.5), 640)
 
 
 def test_hyperparameters_reach_the_loss():
     loss = build_loss(
-        HeadSpec(3, STRIDES, reg_max=16), Hyperparameters(box=2, cls=3, dfl=4, small_side=5), 320
+        HeadSpec(V8, 3, STRIDES, reg_max=16),
+        Hyperparameters(box=2, cls=3, dfl=4, small_side=5),
+        320,
     )
     assert loss.settings == TaskAlignedSettings((2, 3, 4), AlignSettings(small_side=5))
     assert loss.names == ("box", "cls", "dfl")
     assert (Hyperparameters().dfl, Hyperparameters().small_side) == (1.5, 16.0)
 
 
-def test_a_head_spec_knows_whether_it_has_objectness():
-    assert not HeadSpec(3, STRIDES, reg_max=16).objectness
-    assert HeadSpec(3, (8.0,), (((10, 13),),)).objectness
-    assert HeadSpec(3, (8.0,)).reg_max == 0
+def test_a_head_spec_has_the_defaults_of_what_it_lacks():
+    assert HeadSpec(V8, 3, STRIDES, reg_max=16).anchors == ()
+    assert HeadSpec(V5, 3, (8.0,), (((10, 13),),)).reg_max == 0

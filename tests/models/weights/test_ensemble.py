@@ -9,10 +9,11 @@ from torch import nn
 from models.weights import ensemble
 from models.weights.ensemble import Ensemble, load_models
 from utils.errors import UserError
+from utils.families import V5
 
 
 class Member(nn.Module):
-    objectness = True
+    family = V5
 
     def __init__(self, value: float, names: dict[int, str], stride: int = 32) -> None:
         super().__init__()

@@ -296,7 +296,7 @@ def test_class_rows_follow_their_names(graph: dict[str, Any], names: list[str]) 
     images = image(4, 1, 3, 64, 64)
     with torch.no_grad():
         old, new, random = plain.eval()(images)[0], model.eval()(images)[0], fresh.eval()(images)[0]
-    first = 5 if model.objectness else 4
+    first = 5 if model.family.has_objectness else 4
     assert torch.allclose(old[..., :first], new[..., :first], rtol=1e-6)
     for number, name in enumerate(names):
         if name.lower() in ("bright", "dark"):
@@ -320,10 +320,12 @@ def test_new_classes_keep_their_own_fresh_rows(graph: dict[str, Any]) -> None:
     model, fresh = (DetectionModel({**graph, "nc": 3}, **options) for _ in range(2))
     transfer(model, source)
     rows = (
-        [5, 7, 13, 15, 21, 23] if model.objectness else [0, 2]
+        [5, 7, 13, 15, 21, 23] if model.family.has_objectness else [0, 2]
     )  # of three anchors with 8 rows each, or of 3
     for key in (
-        ("m.0.weight", "m.1.bias") if model.objectness else ("cv3.0.2.weight", "cv3.1.2.bias")
+        ("m.0.weight", "m.1.bias")
+        if model.family.has_objectness
+        else ("cv3.0.2.weight", "cv3.1.2.bias")
     ):
         mine, untouched = model.head.state_dict()[key], fresh.head.state_dict()[key]
         same = [bool(torch.equal(a, b)) for a, b in zip(mine, untouched, strict=True)]

@@ -31,7 +31,7 @@ def fresh(graph: dict[str, Any], **changes: Any) -> DetectionModel:
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(module.running_mean)
-    if model.objectness:
+    if model.family.has_objectness:
         model.set_anchors(
             [[(8.0, 9.0), (10.0, 16.0), (20.0, 24.0)], [(32.0, 30.0), (40.0, 48.0), (64.0, 80.0)]]
         )

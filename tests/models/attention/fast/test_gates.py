@@ -1,5 +1,5 @@
-"""The lean building blocks: each against the plain formula, in value, gradient, layout and half
-precision.
+"""Mean of a map and map times gate: each against the plain operation, in value, gradient, layout
+and half precision.
 """
 
 from __future__ import annotations
@@ -8,19 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from models.attention._lean import (
-    BLOCK,
-    CACHE,
-    blocks,
-    dot,
-    like,
-    normalise,
-    pool,
-    runs,
-    scale,
-    split,
-    traced,
-)
+from models.attention.fast import traced
+from models.attention.fast.gates import dot, pool, scale
 from tests.models.attention.golden import draws
 
 LAYOUTS = pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
@@ -94,66 +83,6 @@ def test_pool(layout: torch.memory_format) -> None:
     torch.testing.assert_close(pool(x), x.mean((2, 3), keepdim=True))
     assert torch.autograd.gradcheck(pool, (x,))
     assert torch.autograd.gradcheck(lambda x: scale(x, pool(x).sigmoid()), (x,))
-
-
-def test_one_value_is_normalised_by_running_statistics() -> None:
-    norm = nn.BatchNorm2d(3)
-    norm.running_mean, norm.running_var = draws(9, 3), draws(10, 3).abs() + 0.5
-    before = {name: value.clone() for name, value in norm.state_dict().items()}
-    x = draws(11, 1, 3, 1, 1)
-    out = normalise(norm, x)
-    assert all(torch.equal(before[name], value) for name, value in norm.state_dict().items())
-    torch.testing.assert_close(out, norm.eval()(x))
-    several = draws(12, 2, 3, 1, 1)
-    torch.testing.assert_close(normalise(norm.train(), several), nn.BatchNorm2d(3)(several))
-    assert norm.num_batches_tracked == 1
-
-
-@LAYOUTS
-def test_blocks_cover_a_map_once(layout: torch.memory_format) -> None:
-    x = torch.zeros(3, 5, 300, 300).contiguous(memory_format=layout)
-    parts = blocks(x)
-    assert len(parts) == 3
-    assert all(part.numel() <= BLOCK for part in parts)
-    for part in parts:
-        part += 1
-    assert torch.equal(x, torch.ones_like(x))
-
-
-@LAYOUTS
-def test_runs_take_every_image_once_in_order(layout: torch.memory_format) -> None:
-    x = torch.arange(7.0).view(7, 1, 1, 1).expand(7, 2, 3, 4).contiguous(memory_format=layout)
-    for size, lengths in [(24, [1] * 7), (71, [2, 2, 2, 1]), (1, [1] * 7), (10**6, [7])]:
-        found = runs(x, size)
-        assert [len(x[run]) for run in found] == lengths
-        assert torch.equal(torch.cat([x[run] for run in found]), x)
-    assert runs(x[:0]) == []
-    assert len(runs(torch.empty(64, 8, 1024, device="meta"), 1)) == 1
-
-
-def test_runs_are_as_many_bytes_whatever_the_type() -> None:
-    x = torch.zeros(8, CACHE // 8)
-    assert len(runs(x)) == 4
-    assert len(runs(x.half())) == 2
-
-
-def test_split_keeps_maps_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.attention._lean.STEP", 48)
-    x, gate = draws(15, 5, 2, 3, 4), draws(16, 5, 2, 1, 1)
-    parts = split(x, gate)
-    assert [part.shape for part, _ in parts] == [(2, 2, 3, 4), (2, 2, 3, 4), (1, 2, 3, 4)]
-    for whole, pieces in zip((x, gate), zip(*parts, strict=True), strict=True):
-        assert torch.equal(torch.cat(pieces), whole)
-        assert pieces[0].data_ptr() == whole.data_ptr()
-
-
-def test_like_copies_only_where_it_must() -> None:
-    x = draws(13, 2, 3, 4, 5)
-    last = x.contiguous(memory_format=torch.channels_last)
-    assert like(x, x) is x
-    assert like(last, last) is last
-    assert like(x, last).stride() == last.stride()
-    assert like(last, x).stride() == x.stride()
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.trace` is deprecated:FutureWarning")

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.index import load_dataset
+from data.scanning.load import load_dataset
 from utils.errors import UserError
 
 GOOD_ROW = "0 .5 .5 .2 .2\n"

@@ -1,0 +1,111 @@
+"""The flags of ablate.py: one frozen dataclass that refuses impossible values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from utils.cli import flag
+from utils.errors import UserError
+
+AA_SEEDS = 1000  # distance between the seeds of an A/A arm and those of the baseline
+ARM_INITS = {"paper": ("paper",), "identity": ("identity",), "both": ("paper", "identity")}
+MINIMA = {
+    **dict.fromkeys(("seeds", "cores_per_cell"), 1),
+    **dict.fromkeys(("first_seed", "baseline_seeds", "aa"), 0),
+    **dict.fromkeys(("epochs", "imgsz", "batch_size", "workers", "slots"), 0),
+}
+
+
+@dataclass(frozen=True)
+class StudyConfig:
+    """All flags of ablate.py. Raises UserError for an impossible value, with the flag's name."""
+
+    data: str = flag("data/shapes.yaml", "data set YAML; the default is generated when needed")
+    cfg: str = flag("", "baseline graph, such as models/yolov5n.yaml; '' takes that of --weights")
+    weights: str = flag("", "checkpoint that every arm starts from; '' trains from scratch")
+    scale: str = flag(
+        "", "size of a graph that has several (n, s, m, l, x); '' takes it from the file's name"
+    )
+    attention: tuple[str, ...] = flag(
+        (),
+        "modules, optionally with arguments: SimAM GAM:rate=8; NAME@PLACE is used as "
+        "written, the others are tried at each --at",
+        kind=str,
+        nargs="+",
+    )
+    at: tuple[str, ...] = flag(
+        ["neck"], 'places, such as neck backbone.P5 "every C3"; a+b is both in one arm'
+    )
+    attention_init: str = flag(
+        "paper", "how modules start; both makes two arms of each", choices=tuple(ARM_INITS)
+    )
+    seeds: int = flag(5, "runs of each arm")
+    first_seed: int = flag(0, "the first of the seeds, which are consecutive")
+    baseline_seeds: int = flag(
+        0, "runs of the baseline; 0 chooses the number that serves all comparisons best"
+    )
+    aa: int = flag(
+        1, "A/A arms, which are the baseline under other seeds and show the noise; 0 for none"
+    )
+    epochs: int = flag(0, "epochs of each run; 0 as train.py would choose")
+    imgsz: int = flag(
+        0,
+        "side of the images, pixels; 0 as train.py would choose",
+        aliases=("--img", "--img-size"),
+    )
+    batch_size: int = flag(0, "images a step; 0 as train.py would choose", aliases=("--batch",))
+    train: str = flag(
+        "", 'further flags of train.py for all runs, such as "--hyp my.yaml --cos-lr"'
+    )
+    device: str = flag(
+        "", "GPUs to use, such as 0,1,2, or cpu, or mps; '' takes all GPUs, else the processor"
+    )
+    workers: int = flag(8, "loader processes of a run at most; its share of the cores limits them")
+    engine: str = flag(
+        "local",
+        "where the runs take place: processes on this machine, or an existing Ray cluster",
+        choices=("local", "ray"),
+    )
+    address: str = flag("auto", "address of the Ray cluster, such as auto or ray://head:10001")
+    slots: int = flag(0, "runs at a time; 0: one a GPU, or one for every --cores-per-cell")
+    cores_per_cell: int = flag(2, "processor cores of a run")
+    delta: float = flag(0.5, "smallest difference of interest, in points of mAP50-95")
+    futility: bool = flag(
+        False, "judge after each seed, and stop arms that can hardly be shown to help any more"
+    )
+    project: str = flag("runs/ablate", "folder of studies")
+    name: str = flag("study", "name of this study; the same command started again continues it")
+    dry_run: bool = flag(
+        False, "show the arms, their costs and the time the study would take; train nothing"
+    )
+
+    def __post_init__(self) -> None:
+        for name, least in MINIMA.items():
+            if getattr(self, name) < least:
+                raise UserError(
+                    f"--{name.replace('_', '-')} {getattr(self, name)}: must be at least {least}"
+                )
+        if not 0 < self.delta < 100:
+            raise UserError(f"--delta {self.delta}: must be above 0 and below 100 points of mAP")
+        # More seeds than AA_SEEDS would run into those of the first A/A arm.
+        seeds = max(self.seeds, self.baseline_seeds)
+        if seeds > AA_SEEDS:
+            raise UserError(f"--seeds {seeds}: must be at most {AA_SEEDS}")
+        if not self.attention and not self.aa:
+            raise UserError("--attention: nothing to compare; name modules, or give --aa 1")
+        if not self.name.strip() or Path(self.name).name != self.name or self.name == "..":
+            raise UserError(
+                f"--name {self.name!r}: must be the name of a folder; the path before it is"
+                " --project"
+            )
+
+    @property
+    def folder(self) -> Path:
+        """Absolute path of the study's own folder."""
+        return Path(self.project).absolute() / self.name
+
+    @property
+    def margin(self) -> float:
+        """--delta in 0..1, as scores are."""
+        return self.delta / 100

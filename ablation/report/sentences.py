@@ -1,0 +1,110 @@
+"""The verdicts of a study in plain words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ablation.report.columns import signed, word_of
+from ablation.report.summary import Line, is_control
+from ablation.statistics.planning import LEAST_SEEDS, MOST_SEEDS
+from ablation.study import PLAIN
+
+if TYPE_CHECKING:
+    from ablation.statistics.verdicts import ArmVerdict
+
+WORDS = {"helps": "helps", "hurts": "hurts", "no evidence": "shows no evidence either way"}
+# What the overview says of an arm, for one of them and for several.
+COUNTED = {
+    "helps": ("helps", "help"),
+    "hurts": ("hurts", "hurt"),
+    "no evidence": ("shows no evidence either way", "show no evidence either way"),
+    "too few": ("has too few seeds for a verdict", "have too few seeds for a verdict"),
+    "no result": ("has no result", "have no result"),
+}
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 run`, `2 runs`."""
+    return f"{count} {noun}{'s' if count != 1 else ''}"
+
+
+def interval(verdict: ArmVerdict) -> str:
+    """`+1.20 (95 % interval +0.40 to +2.00)`, in points."""
+    difference, low, high = (
+        signed(100 * value, "+.2f") for value in (verdict.difference, verdict.low, verdict.high)
+    )
+    has_ends = math.isfinite(verdict.low + verdict.high)
+    return f"{difference} ({f'95 % interval {low} to {high}' if has_ends else 'no interval'})"
+
+
+def sentence(line: Line, delta: float) -> str:
+    """An arm's verdict as a sentence that follows its name. delta is in 0..1."""
+    verdict = line.verdict
+    if verdict is None or not math.isfinite(verdict.difference):
+        return f"has no verdict: no run could be compared{lost(line)}"
+    said = WORDS.get(verdict.verdict, "")
+    if verdict.seeds < LEAST_SEEDS:
+        said = "has too few seeds for a verdict"
+    said += f": {interval(verdict)} points over {plural(verdict.seeds, 'seed')}{lost(line)}"
+    return said + (of_control(verdict) if is_control(line.name) else of_arm(line, verdict, delta))
+
+
+def of_control(verdict: ArmVerdict) -> str:
+    """What a control's verdict means for those of the other arms."""
+    if verdict.seeds < LEAST_SEEDS:
+        return ""
+    if verdict.verdict == "no evidence":
+        return "; as it should be, because only the seeds differ"
+    return (
+        "; but only the seeds differ: chance in one study of twenty, else the other verdicts"
+        " deserve as little trust"
+    )
+
+
+def of_arm(line: Line, verdict: ArmVerdict, delta: float) -> str:
+    """An arm's latency, and how many seeds would show a difference of delta, in 0..1."""
+    ratio = line.costs.latency_ratio if line.costs is not None else None
+    said = f", at {ratio:.2f} × the latency" if ratio is not None else ""
+    further = verdict.further_seeds
+    if verdict.verdict != "no evidence" or not further:
+        return said
+    seeds = plural(further, "more seed")
+    if verdict.seeds + further >= MOST_SEEDS:
+        return f"{said}; showing a difference of {100 * delta:g} takes more than {MOST_SEEDS} seeds"
+    if math.isfinite(verdict.low):
+        return f"{said}; {seeds} would show a difference of {100 * delta:g}"
+    return f"{said}; {seeds} {'is' if further == 1 else 'are'} the least for a verdict"
+
+
+def lost(line: Line) -> str:
+    return f" ({plural(line.failed, 'run')} failed)" if line.failed else ""
+
+
+def overview(lines: Sequence[Line], failed: int) -> str:
+    """`Of 6 arms 1 helps, 1 hurts, 4 show no evidence either way. 1 run failed.`"""
+    words = [
+        "too few" if line.verdict and line.verdict.seeds < LEAST_SEEDS else word_of(line)
+        for line in lines
+        if line.name != PLAIN and not is_control(line.name)
+    ]
+    if not words:
+        return of_controls_only(lines)
+    counts = [(words.count(word), *forms) for word, forms in COUNTED.items()]
+    said = ", ".join(
+        f"{count} {one if count == 1 else many}" for count, one, many in counts if count
+    )
+    text = (
+        f"Of {len(words)} arms {said}." if len(words) > 1 else f"The arm {said.split(' ', 1)[1]}."
+    )
+    return text + (f" {plural(failed, 'run')} failed." if failed else "")
+
+
+def of_controls_only(lines: Sequence[Line]) -> str:
+    """The overview of a study without attention."""
+    out = sum(word_of(line) in ("helps", "hurts") for line in lines)
+    return (
+        "Only the baseline was trained, also under other seeds: "
+        f"{out or 'none'} of {plural(len(lines) - 1, 'control')} stand{'s' * (out < 2)} out."
+    )

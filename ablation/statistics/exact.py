@@ -1,0 +1,50 @@
+"""The exact sign-flip test of paired differences, and Holm's adjustment for several tests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ablation.statistics.dunnett import Array
+
+
+def sign_flip(differences: Array) -> float:
+    """Exact two-sided p-value of paired differences [seeds], 1.0 without any.
+
+    It is the share of all 2^n sign patterns whose sum is at least as large. The test assumes only
+    that a difference without effect has either sign equally often.
+    """
+    if not len(differences):
+        return 1.0
+    # The two halves of the seeds are enumerated apart, so that 40 seeds take 2^20 sums each and
+    # not 2^40.
+    left, right = (_signed_sums(part) for part in np.array_split(differences, 2))
+    # Rounding must not separate sums that are equal.
+    reach = abs(differences.sum()) - 1e-9 * np.abs(differences).sum()
+    if reach <= 0:
+        return 1.0
+    right = np.sort(right)
+    count = int((len(right) - np.searchsorted(right, reach - left)).sum())
+    return min(1.0, 2 * count / 2 ** len(differences))
+
+
+def _signed_sums(values: Array) -> Array:
+    """All sums [2^n] of the values [n] with either sign."""
+    sums = np.zeros(1)
+    for value in values:
+        sums = np.concatenate([sums + value, sums - value])
+    return sums
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Adjust p-values so that any false rejection among them is as rare as in a single test.
+
+    S. Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of
+    Statistics 6 (1979).
+    """
+    adjusted, least = [1.0] * len(p), 0.0
+    for rank, place in enumerate(np.argsort(p, kind="stable")):
+        least = max(least, min(1.0, (len(p) - rank) * p[place]))
+        adjusted[place] = least
+    return adjusted

@@ -1,0 +1,1 @@
+"""A record of what the programs do: `python -m benchmarks.behaviour`."""

@@ -1,0 +1,201 @@
+"""Tiles on a canvas, of which a map cuts the output, with the boxes that are still to be seen.
+
+A mosaic is four or nine tiles, a single image is one. Where the map is upright, which is the usual
+case, each tile is resized straight into the output and the canvas is never made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from data.augment import GREY, warp
+from data.geometry import Affine, Size, box_candidates, map_boxes
+from data.labelled import LabelledImage, Labels, Result
+from data.paste import copy_paste
+from data.polygons import polygon_boxes
+from utils.boxes import clip_boxes
+
+# YOLOv5's least shares of an object's area that must be left. The hull of a polygon fits its object
+# after any map, so that less of it is enough than of a turned box, which is mostly background.
+POLYGON_AREA_SHARE, BOX_AREA_SHARE = 0.01, 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """An image and the (x, y) of its top left corner on a canvas, which cuts off what is beyond."""
+
+    image: LabelledImage
+    origin: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The (height, width) of a canvas and of the output, and the map from one to the other."""
+
+    canvas: Size
+    output: Size
+    affine: Affine
+
+
+def compose(tiles: Sequence[Tile], view: View, paste: tuple[float, int] = (0.0, 0)) -> Result:
+    """Lay tiles on a canvas and return what is seen of it.
+
+    The upright map is rounded so that the edges of tiles fall between pixels, which moves them by
+    less than a pixel. Boxes move exactly as their pixels do.
+
+    Args:
+        tiles: The tiles; later ones cover earlier ones.
+        view: The canvas, the output and the map.
+        paste: Share and seed of copy-paste.
+
+    Returns:
+        The output [H, W, 3], with the boxes and classes of which enough is seen.
+    """
+    labels, lengths = _labels_on_canvas(tiles, view.canvas)
+    if view.affine.upright and not (paste[0] and labels.points is not None):
+        image, maps = _resize_tiles(tiles, view)
+        moved = _map_by_tile(labels, maps, lengths)
+        matrix = np.eye(3)
+    else:
+        image, labels = copy_paste(_lay_tiles(tiles, view.canvas), labels, *paste)
+        matrix, moved = view.affine.matrix(view.canvas, view.output), labels
+        image = warp(image, view.affine, view.output)
+    return image, *_visible(labels, moved, matrix, view)
+
+
+def _labels_on_canvas(tiles: Sequence[Tile], canvas: Size) -> tuple[Labels, np.ndarray]:
+    """The labels of all tiles in pixels of the canvas, clipped to it, and the boxes of each tile."""
+    parts = [tile.image.labels for tile in tiles]
+    lengths = np.array([len(part.boxes) for part in parts])
+    origins = np.array([tile.origin for tile in tiles], dtype=np.float32)
+    shifts = np.tile(origins, 2).repeat(lengths, axis=0)
+    boxes = np.concatenate([part.boxes for part in parts]) + shifts
+    classes = np.concatenate([part.classes for part in parts])
+    outlined = [part for part in parts if part.points is not None]
+    if sum(len(part.boxes) for part in outlined) < len(boxes) or not len(boxes):
+        return Labels(clip_boxes(boxes, canvas), classes), lengths
+    points = [
+        part.points + origin
+        for part, origin in zip(parts, origins, strict=True)
+        if part.points is not None
+    ]
+    clipped = np.clip(np.concatenate(points), 0, (canvas[1], canvas[0]))
+    counts = np.concatenate([part.counts for part in outlined if part.counts is not None])
+    return Labels(clip_boxes(boxes, canvas), classes, clipped, counts), lengths
+
+
+def _visible(
+    labels: Labels, moved: Labels, matrix: np.ndarray, view: View
+) -> tuple[np.ndarray, np.ndarray]:
+    """The boxes and classes of which the output shows enough.
+
+    Args:
+        labels: On the canvas.
+        moved: The same labels, in the pixels that matrix starts from.
+        matrix: [3, 3], to the output.
+        view: The output, and the scale of its map.
+
+    Returns:
+        boxes [N, 4] float32 xyxy, clipped to the output, and classes [N].
+    """
+    if moved.points is None or moved.counts is None:
+        boxes, share = clip_boxes(map_boxes(moved.boxes, matrix), view.output), BOX_AREA_SHARE
+    else:
+        boxes = polygon_boxes(moved.points, moved.counts, matrix, view.output)
+        share = POLYGON_AREA_SHARE
+    keep = box_candidates(labels.boxes * np.float32(view.affine.scale), boxes, share)
+    return boxes[keep], labels.classes[keep]
+
+
+def _span_on_canvas(origin: int, side: int, limit: int) -> tuple[int, int]:
+    """The first pixel, and the one after the last, of a tile's side on a canvas of limit pixels."""
+    return max(origin, 0), min(origin + side, limit)
+
+
+def _lay_tiles(tiles: Sequence[Tile], canvas: Size) -> np.ndarray:
+    image = np.full((*canvas, 3), GREY, dtype=np.uint8)
+    for tile in tiles:
+        (x, y), pixels = tile.origin, tile.image.pixels
+        left, right = _span_on_canvas(x, pixels.shape[1], canvas[1])
+        top, bottom = _span_on_canvas(y, pixels.shape[0], canvas[0])
+        if top < bottom and left < right:
+            image[top:bottom, left:right] = pixels[top - y : bottom - y, left - x : right - x]
+    return image
+
+
+def _resize_tiles(tiles: Sequence[Tile], view: View) -> tuple[np.ndarray, np.ndarray]:
+    """The output of an upright view without its canvas.
+
+    Returns it [H, W, 3] with the map that each tile got, [tiles, 4]: factors x, y, shifts x, y.
+    """
+    import cv2
+
+    image = np.full((*view.output, 3), GREY, dtype=np.uint8)
+    matrix = view.affine.matrix(view.canvas, view.output)
+    maps = np.zeros((len(tiles), 4), dtype=np.float32)
+    for tile, row in zip(tiles, maps, strict=True):
+        (x, y), pixels = tile.origin, tile.image.pixels
+        columns = _span_on_canvas(x, pixels.shape[1], view.canvas[1])
+        rows = _span_on_canvas(y, pixels.shape[0], view.canvas[0])
+        across = _fit_edge(columns, (matrix[0, 0], matrix[0, 2]), view.output[1])
+        down = _fit_edge(rows, (matrix[1, 1], matrix[1, 2]), view.output[0])
+        if across is None or down is None:
+            continue
+        (x1, x2), (left, right) = across
+        (y1, y2), (top, bottom) = down
+        part, target = pixels[y1 - y : y2 - y, x1 - x : x2 - x], image[top:bottom, left:right]
+        cv2.resize(part, (right - left, bottom - top), dst=target, interpolation=cv2.INTER_LINEAR)
+        gain_x, gain_y = (right - left) / (x2 - x1), (bottom - top) / (y2 - y1)
+        row[:] = gain_x, gain_y, left - x1 * gain_x, top - y1 * gain_y
+    return image, maps
+
+
+def _fit_edge(
+    span: tuple[int, int], line: tuple[float, float], limit: int
+) -> tuple[tuple[int, int], tuple[int, int]] | None:
+    """Match whole pixels of the canvas with whole pixels of the output, along one axis.
+
+    A resize fills whole pixels from whole pixels, but the map seldom leads from one to the other. So
+    the ends of span are mapped and rounded, and of the canvas only the pixels are taken whose images
+    are inside the output. Rounding depends on an end alone, so that two tiles that touch on the
+    canvas touch in the output, without a gap or an overlap. For instance factor 0.5, shift -3 and
+    limit 10 match the pixels 4 to 26 with -1 to 10, cut to 0 to 10, and so 6 to 26 with 0 to 10.
+
+    Args:
+        span: First pixel on the canvas, and the one after the last.
+        line: Factor and shift of the map.
+        limit: Pixels of the output.
+
+    Returns:
+        (first, one after the last) on the canvas and in the output, or None if nothing is seen.
+    """
+    (start, stop), (factor, shift) = span, line
+    low, high = round(start * factor + shift), round(stop * factor + shift)
+    first, last = max(low, 0), min(high, limit)
+    if start >= stop or first >= last:
+        return None
+    step = (stop - start) / (high - low)
+    begin = min(start + round((first - low) * step), stop - 1)
+    return (begin, max(start + round((last - low) * step), begin + 1)), (first, last)
+
+
+def _map_by_tile(labels: Labels, maps: np.ndarray, lengths: np.ndarray) -> Labels:
+    """Move labels on the canvas by the map of their own tile.
+
+    Args:
+        labels: The labels of all tiles, in the order of the tiles.
+        maps: [tiles, 4], factors x, y, shifts x, y.
+        lengths: [tiles], the boxes of each tile.
+
+    Returns:
+        The labels in pixels of the output.
+    """
+    own = maps.repeat(lengths, axis=0)
+    boxes = labels.boxes * np.tile(own[:, :2], 2) + np.tile(own[:, 2:], 2)
+    if labels.points is None or labels.counts is None:
+        return Labels(boxes, labels.classes)
+    own = own.repeat(labels.counts, axis=0)
+    return Labels(boxes, labels.classes, labels.points * own[:, :2] + own[:, 2:], labels.counts)

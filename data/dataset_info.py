@@ -1,0 +1,105 @@
+"""What a dataset YAML says, as a value: the DatasetInfo that data/dataset_yaml.py reads and that the
+formats in data/formats turn into files.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from utils.errors import UserError
+
+TASKS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class SplitSource:
+    """One entry of train, val or test, as written; "" stands for a part that is not given."""
+
+    images: str = ""
+    annotations: str = ""
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """A dataset YAML, checked.
+
+    Attributes:
+        path: The YAML itself.
+        root: The folder of the data set.
+        bases: The folders in which relative entries are looked up, in this order.
+        names: Class number -> name.
+        train, val, test: The entries of each split; () for a split that is not given.
+        format: A name in data.formats.DATASET_FORMATS, or "" if the files are to tell.
+        generator: The value of `generate`, or "".
+        about: A sentence for the user, or "".
+        suggested: The mapping `defaults`.
+    """
+
+    path: Path
+    root: Path
+    bases: tuple[Path, ...]
+    names: dict[int, str]
+    train: tuple[SplitSource, ...] = ()
+    val: tuple[SplitSource, ...] = ()
+    test: tuple[SplitSource, ...] = ()
+    format: str = ""
+    generator: str = ""
+    about: str = ""
+    suggested: dict[str, Any] = field(default_factory=dict)
+
+    def sources(self, task: str) -> tuple[SplitSource, ...]:
+        """The entries of a split. Raises UserError if the YAML has none."""
+        if task not in TASKS:
+            raise UserError(f"task {task!r} is unknown; use {', '.join(TASKS)}")
+        found: tuple[SplitSource, ...] = getattr(self, task)
+        if not found:
+            raise UserError(f"{self.path}: no `{task}:`; add the folder of its images")
+        return found
+
+    def class_numbers(self) -> dict[str, int]:
+        """Class name -> number; of equal names the first one counts."""
+        return {name: number for number, name in reversed(self.names.items())}
+
+    def find(self, *entries: str) -> Path | None:
+        """The first file or folder that exists under one of these entries, or None."""
+        return next((place for place in self._places(entries) if os.path.exists(place)), None)
+
+    def locate(self, entry: str, *preferred: str) -> Path:
+        """The file or folder that an entry names.
+
+        Args:
+            entry: A path as written in the YAML.
+            preferred: Other spellings of the entry, which are looked up before it.
+
+        Returns:
+            The first place that exists.
+
+        Raises:
+            UserError: No place exists; the message lists them all.
+        """
+        place = self.find(*preferred, entry)
+        if place is None:
+            looked = ", ".join(map(str, self._places((*preferred, entry))))
+            raise UserError(
+                f"{self.path}: {entry} is not there (looked at {looked}); correct the path"
+            )
+        return place
+
+    def _places(self, entries: tuple[str, ...]) -> Iterator[Path]:
+        """Every place that entries may name, each once.
+
+        Exported data sets often hold a YAML whose paths begin with one `../` too many.
+        """
+        variants = [
+            variant for entry in entries for variant in dict.fromkeys((entry, _inside(entry)))
+        ]
+        places = (Path(os.path.normpath(base / text)) for text in variants for base in self.bases)
+        return iter(dict.fromkeys(places))
+
+
+def _inside(entry: str) -> str:
+    return entry.removeprefix("../")

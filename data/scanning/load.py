@@ -1,0 +1,158 @@
+"""Dataset YAML -> DatasetIndex: list the files, take the cache or scan, and check what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from data.dataset_info import DatasetInfo
+from data.dataset_yaml import read_dataset_yaml
+from data.formats import list_split
+from data.formats.format import DatasetFormat, OpenedSplit, Split
+from data.formats.labels import UNKNOWN_CLASS
+from data.index import DatasetIndex
+from data.report import ScanReport
+from data.scanning.cache import cache_path, read_cache, state_of, write_cache
+from data.scanning.scan import scan
+from utils.errors import UserError
+from utils.structures import Sample
+
+MIN_VISIBLE_PX = 3  # objects with a side below this are hardly learnt
+
+
+def load_dataset(
+    path_yaml: str | Path, task: str, *, single_cls: bool = False, imgsz_hint: int | None = None
+) -> DatasetIndex:
+    """Index one split of a dataset YAML, from the cache if nothing has changed.
+
+    Args:
+        path_yaml: The YAML, or the name of one in data/.
+        task: "train", "val" or "test".
+        single_cls: Give every object class 0.
+        imgsz_hint: The size in pixels that images will be trained at. Objects that are too small
+            to see at that size are counted in the report.
+
+    Returns:
+        The index, with the report of the scan.
+
+    Raises:
+        UserError: There is nothing to work with: a folder is missing, no image or no label file is
+            left, or a class number is beyond names.
+    """
+    info = read_dataset_yaml(path_yaml)
+    if info.generator:
+        _generate(info)
+    index = load_split(info, task, single_cls)
+    return _note_small(index, imgsz_hint) if imgsz_hint else index
+
+
+def load_split(info: DatasetInfo, task: str, single_cls: bool = False) -> DatasetIndex:
+    """Index one split of a YAML that is read already.
+
+    Args:
+        info: The YAML.
+        task: "train", "val" or "test".
+        single_cls: Give every object class 0.
+
+    Returns:
+        The index, with the report of the scan.
+
+    Raises:
+        UserError: As load_dataset.
+    """
+    kind, split = list_split(info, task)
+    index = _load_cached(info, task, kind, split)
+    if single_cls:
+        index = index.as_single_class()
+    else:
+        _check_classes(index, info, kind)
+    _check_usable(index, info, task, split)
+    return index
+
+
+def _note_small(index: DatasetIndex, imgsz: int) -> DatasetIndex:
+    """Note in the report how many objects nearly vanish when images are scaled to imgsz pixels."""
+    gains = np.repeat(imgsz / index.sizes.max(axis=1), np.diff(index.offsets))
+    sides = (index.boxes[:, 2:] - index.boxes[:, :2]).min(axis=1) * gains
+    small = int((sides < MIN_VISIBLE_PX).sum())
+    if not small:
+        return index
+    note = (
+        f"{small:,} of {len(sides):,} objects have a side below {MIN_VISIBLE_PX} pixels at --imgsz"
+        f" {imgsz}"
+    )
+    return replace(index, report=replace(index.report, notes=(*index.report.notes, note)))
+
+
+def _generate(info: DatasetInfo) -> None:
+    if info.generator != "shapes":
+        raise UserError(
+            f"{info.path}: generate: {info.generator} is unknown; the one generator is `shapes`"
+        )
+    from data.synthetic.shapes import generate
+
+    generate(info.bases[0])
+
+
+def _load_cached(info: DatasetInfo, task: str, kind: DatasetFormat, split: Split) -> DatasetIndex:
+    state = state_of(split.stamped, kind.name, *info.names.values())
+    file = cache_path(f"{info.path} {task} {kind.name}")
+    arrays, why = read_cache(file, state)
+    if arrays is not None:
+        report = ScanReport.from_json(arrays.pop("report").tobytes(), "from the cache")
+        return DatasetIndex(info.names, **arrays, report=report)
+    index = _scan_index(info, f"{info.path.stem} {task}", split.open())
+    if why:
+        index = replace(index, report=replace(index.report, origin=f"scanned again: {why}"))
+    packed = {**index.arrays(), "report": np.frombuffer(index.report.to_json(), np.uint8)}
+    write_cache(file, state, packed)
+    return index
+
+
+def _scan_index(info: DatasetInfo, title: str, opened: OpenedSplit) -> DatasetIndex:
+    images, report = scan(opened, title)
+    samples = [
+        Sample(
+            image.path, image.size, image.labels.boxes, image.labels.classes, image.labels.segments
+        )
+        for image in images
+        if image.size is not None and image.labels is not None
+    ]
+    return DatasetIndex.pack(samples, info.names, report)
+
+
+def _check_classes(index: DatasetIndex, info: DatasetInfo, kind: DatasetFormat) -> None:
+    """Raise UserError naming the label file and row of the first class that names does not list."""
+    count = len(info.names)
+    beyond = np.flatnonzero(index.classes >= count)
+    if not len(beyond):
+        return
+    number = int(np.searchsorted(index.offsets, beyond[0], side="right")) - 1
+    file, row, value = kind.find_class(index.path(number), count)
+    raise UserError(
+        f"{file}: row {row}: class {value}, but {info.path} lists {count} names (0 to {count - 1});"
+        " correct the row, or add the class to names"
+    )
+
+
+def _check_usable(index: DatasetIndex, info: DatasetInfo, task: str, split: Split) -> None:
+    """Raise UserError if no image or no label is left."""
+    report = index.report
+    if not len(index):
+        first = next(iter(report.entries), None)
+        why = f"; the first, {first.file}: {first.reason}" if first else ""
+        raise UserError(f"{info.path}: {task}: none of {report.total} images can be used{why}")
+    if not report.found:
+        rule = f"{split.rule}, e.g. {split.example}" if split.example else split.rule
+        raise UserError(
+            f"{info.path}: {task}: none of {report.total} images has a label file; {rule}"
+        )
+    unknown = [entry.kind for entry in report.entries if entry.kind.startswith(UNKNOWN_CLASS)]
+    strange = sorted({kind.removeprefix(UNKNOWN_CLASS) for kind in unknown})
+    if not len(index.classes) and strange:
+        raise UserError(
+            f"{info.path}: no label is of a class in names; the label files"
+            f" have{','.join(strange)[:200]}"
+        )

@@ -1,0 +1,105 @@
+"""Worker processes of the loader: how many there are, how they start, and what ends them.
+
+data/loader.py starts them through torch's DataLoader.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from types import TracebackType
+from typing import TypeVar
+
+from utils.errors import UserError
+
+T = TypeVar("T")
+
+
+def choose_workers(requested: int, device_type: str, batch_size: int) -> int:
+    """How many loader processes to use.
+
+    Args:
+        requested: The most that the user wants.
+        device_type: "cpu", "cuda" or "mps", where the network is computed.
+        batch_size: Images a batch.
+
+    Returns:
+        At most requested, the cores of this process, and the images of a batch; 0 for batches of
+        one image.
+    """
+    cores = os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    # torchrun's processes share the machine.
+    cores = max(cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")), 1)
+    # On a CPU one process for four cores decodes in the gaps that the network leaves; more of them
+    # would only take cores away from it.
+    useful = max(cores // 4, 1) if device_type == "cpu" else cores
+    return min(requested, useful, batch_size if batch_size > 1 else 0)
+
+
+def next_or_none(batches: Iterator[T]) -> T | None:
+    """The next batch, None at the end. Raises UserError if a worker process has died."""
+    try:
+        return next(batches, None)
+    except (ConnectionError, EOFError, FileNotFoundError):  # it ended while sending a batch
+        cause = "a DataLoader worker ended"
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        cause = str(error).splitlines()[0].rstrip(".")
+    raise UserError(
+        f"{cause}: memory may be short; try --workers 0, a smaller --batch-size or --cache no"
+    )
+
+
+def limit_opencv() -> None:
+    """Give OpenCV one thread a process.
+
+    Small images gain nothing from more, and the network needs the cores.
+    """
+    import cv2
+
+    cv2.setNumThreads(0)
+
+
+@contextlib.contextmanager
+def hold_interrupts() -> Iterator[None]:
+    """Hold back Ctrl-C inside the block, in which workers start and are not shielded from it yet."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def start_worker(worker: int) -> None:
+    """Prepare a worker process; torch calls this in each, with its number.
+
+    The worker leaves the process group of the terminal, so that Ctrl-C and SIGTERM reach the main
+    process alone, which decides what ends. If the main process dies, torch's watchdog ends the
+    worker.
+    """
+    limit_opencv()
+    sys.excepthook = _report_error
+    if hasattr(os, "setsid"):
+        os.setsid()
+    else:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _report_error(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """The sys.excepthook of worker processes, silent about a broken connection.
+
+    A main process that is interrupted breaks it while it receives a batch; no user needs to know.
+    """
+    if not issubclass(kind, (EOFError, ConnectionError)):
+        sys.__excepthook__(kind, error, trace)

@@ -1,0 +1,60 @@
+"""What the programs need of a detector: models.yolo.DetectionModel and Ensemble both have it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from utils.families import Family
+from utils.sizes import whole_side
+
+
+class DetectorModel(Protocol):
+    """A network that finds objects in images.
+
+    names: class number -> name. family: of the graph, which says whether decoded rows have an
+    objectness. stride: [levels] pixels per cell. Called with images [B, 3, H, W] in 0..1, in
+    evaluation mode, it returns decoded boxes [B, N, 5 + nc] (without objectness [B, N, 4 + nc]) and
+    the raw maps of all levels; augment searches three sizes of the image and returns None instead
+    of the maps.
+    """
+
+    names: dict[int, str]
+    training: bool
+
+    @property
+    def family(self) -> Family: ...
+
+    @property
+    def stride(self) -> Tensor: ...
+
+    def parameters(self) -> Iterator[nn.Parameter]: ...
+
+    def train(self, mode: bool = True) -> object: ...
+
+    def __call__(
+        self, images: Tensor, /, *, augment: bool = False
+    ) -> tuple[Tensor, list[Tensor] | None]: ...
+
+
+def device_of(model: DetectorModel) -> torch.device:
+    """The device of the model's weights; the processor if it has none."""
+    return next((value.device for value in model.parameters()), torch.device("cpu"))
+
+
+def synchronised_time(device: torch.device) -> float:
+    """The time in seconds, read when the device has finished all work given to it so far."""
+    # CUDA kernels run after their call returns, so that without this the time of a stage would be
+    # counted in a later one.
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def fitting_size(size: tuple[int, int], stride: int) -> tuple[int, int]:
+    """(height, width) in pixels, rounded up to multiples of the stride."""
+    return whole_side(size[0], stride), whole_side(size[1], stride)

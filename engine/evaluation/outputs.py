@@ -1,0 +1,113 @@
+"""Files of an evaluation: label files and JSON of the detections, contact sheets, curves.
+
+From: what evaluate.py has collected. To: the run's folder, through predictions.py and
+engine/drawing, which is imported only when something is drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from engine.evaluation.metrics import CONFIDENCES
+from engine.evaluation.predictions import (
+    COCO_CATEGORIES,
+    coco_records,
+    file_stems,
+    save_json,
+    save_labels,
+)
+from utils.files import make_folder
+from utils.structures import Batch, Metrics
+
+
+@dataclass(frozen=True)
+class ResultFiles:
+    """Which files of detections are written.
+
+    labels: labels/*.txt, with confidences if `confidences` is set. json_name: the file of all
+    detections in COCO's result format, "" for none. coco_categories: it has the category numbers of
+    COCO's own files instead of class numbers.
+    """
+
+    labels: bool = False
+    confidences: bool = False
+    json_name: str = ""
+    coco_categories: bool = False
+
+    def write(
+        self,
+        folder: Path,
+        paths: Sequence[str],
+        detections: Sequence[np.ndarray],
+        sizes: Sequence[tuple[int, int]],
+    ) -> None:
+        """Write the files into a run's folder.
+
+        Args:
+            folder: of the run.
+            paths: of the images.
+            detections: per image [n, 6] corners in its own pixels, score, class.
+            sizes: (height, width) of the images.
+        """
+        stems = file_stems(paths)
+        if self.labels:
+            label_folder = make_folder(folder / "labels")
+            for stem, rows, size in zip(stems, detections, sizes, strict=True):
+                save_labels(label_folder / f"{stem}.txt", rows, size, self.confidences)
+        if self.json_name:
+            categories = COCO_CATEGORIES if self.coco_categories else None
+            records = [
+                record
+                for stem, rows in zip(stems, detections, strict=True)
+                for record in coco_records(rows, stem, categories)
+            ]
+            save_json(folder / self.json_name, records)
+
+
+def draw_validation_batch(
+    folder: Path, number: int, batch: Batch, found: list[Tensor], names: dict[int, str]
+) -> None:
+    """Draw val_batchN_labels.jpg and val_batchN_pred.jpg.
+
+    Args:
+        folder: of the run.
+        number: of the batch, N.
+        batch: its images and labels.
+        found: per image [n, 6] corners in pixels of the batch, score, class.
+        names: class number -> name.
+    """
+    from engine.drawing.sheets import plot_detections, plot_targets
+
+    plot_targets(folder / f"val_batch{number}_labels.jpg", batch, names)
+    plot_detections(folder / f"val_batch{number}_pred.jpg", batch, found, names)
+
+
+def plot_metrics(folder: Path, metrics: Metrics, names: list[str]) -> None:
+    """Draw the curves over confidence and recall, and the confusion matrix of all class names."""
+    from engine.drawing.curves import plot_confusion_matrix, plot_curve
+
+    curves = metrics.details.curves
+    labelled = [row.name for row in metrics.classes]
+    scored = [f"{row.name} {row.ap50:.3f}" for row in metrics.classes]
+    plot_curve(
+        folder / "PR_curve.png",
+        CONFIDENCES,
+        curves.pr_curve,
+        scored,
+        ("Recall", "Precision"),
+        f"{metrics.map50:.3f} mAP50",
+    )
+    by_confidence = {
+        "F1": ("F1", curves.f1_curve),
+        "P": ("Precision", curves.precision_curve),
+        "R": ("Recall", curves.recall_curve),
+    }
+    for stem, (title, values) in by_confidence.items():
+        path = folder / f"{stem}_curve.png"
+        plot_curve(path, CONFIDENCES, values, labelled, ("Confidence", title))
+    plot_confusion_matrix(folder / "confusion_matrix.png", metrics.details.confusion, names)

@@ -1,0 +1,89 @@
+"""The flags of val.py, which api/yolo.py fills from keywords."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from utils.cli import flag
+from utils.errors import UserError
+from utils.flags import shared
+
+# Above it the ends of the precision-recall curves are missing and mAP is too low.
+CONF_OF_MAP = 0.001
+SPLITS = ("train", "val", "test")
+REFUSED_VAL_FLAGS = {
+    "--dnn": (
+        "OpenCV's DNN module runs exported models only; validate the checkpoint itself, its scores"
+        " are the same"
+    ),
+}
+
+
+@dataclass(frozen=True)
+class ValConfig:
+    """All flags of val.py. Raises UserError for an impossible value, with the flag's name."""
+
+    weights: tuple[str, ...] = flag(
+        (),
+        "checkpoints, several make an ensemble; if left out the newest best.pt",
+        kind=str,
+        nargs="+",
+    )
+    attention: tuple[str, ...] = flag(
+        (),
+        "modules to insert into the weights' graph first, such as SimAM@neck",
+        kind=str,
+        nargs="+",
+    )
+    attention_init: str = flag(
+        "",
+        "how the inserted modules start: identity changes no output",
+        choices=("", "paper", "identity"),
+    )
+    data: str = flag("", "data set YAML; if left out the one the checkpoint was trained on")
+    batch_size: int = flag(32, "images per batch", aliases=("--batch",))
+    imgsz: int = flag(640, "longer side of the images, pixels", aliases=("--img", "--img-size"))
+    conf_thres: float = shared("conf_thres", CONF_OF_MAP)
+    iou_thres: float | None = shared("validation_iou")
+    max_det: int = shared("max_det")
+    protocol: str = shared("protocol")
+    task: str = flag(
+        "val",
+        "the split to score, or speed, or study (accuracy and time over image sizes)",
+        choices=(*SPLITS, "speed", "study"),
+    )
+    device: str = shared("device")
+    workers: int = shared("workers")
+    single_cls: bool = shared("single_cls")
+    augment: bool = shared("augment")
+    verbose: bool = flag(False, "print a row for each class however many there are")
+    save_txt: bool = flag(False, "write detections as labels/*.txt")
+    save_hybrid: bool = flag(
+        False, "write labels and detections together as labels/*.txt; mAP is meaningless then"
+    )
+    save_conf: bool = shared("save_conf")
+    save_json: bool = flag(False, "write detections as COCO JSON and score them by COCO's protocol")
+    project: str = shared("project", "runs/val")
+    name: str = shared("name")
+    exist_ok: bool = shared("exist_ok")
+    half: bool = shared("half")
+    noplots: bool = shared("noplots")
+
+    def __post_init__(self) -> None:
+        minima = {
+            "--batch-size": (self.batch_size, 1),
+            "--imgsz": (self.imgsz, 32),
+            "--max-det": (self.max_det, 1),
+            "--workers": (self.workers, 0),
+        }
+        for name, (value, least) in minima.items():
+            if value < least:
+                raise UserError(f"{name}={value}: must be at least {least}")
+        for name, share in (("--conf-thres", self.conf_thres), ("--iou-thres", self.iou_thres)):
+            if share is not None and not 0 <= share <= 1:
+                raise UserError(f"{name}={share}: must be in 0..1")
+        if self.attention_init and not self.attention:
+            raise UserError(
+                f"--attention-init {self.attention_init}: says how the modules of --attention start; give"
+                " that too"
+            )

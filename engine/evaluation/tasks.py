@@ -1,0 +1,177 @@
+"""What val.py does with a model and a data set: score a split, measure speed, study image sizes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from data.dataset import DatasetSettings
+from data.index import DatasetIndex
+from data.loader import Loader, build_loader
+from data.workers import choose_workers
+from engine.detector_model import DetectorModel, device_of, fitting_size
+from engine.evaluation.evaluate import EvalSettings, evaluate
+from engine.evaluation.predictions import file_stems
+from engine.evaluation.settings import ValConfig
+from utils.config import Hyperparameters
+from utils.errors import UserError
+from utils.files import atomic_write
+from utils.structures import Metrics
+from utils.tables import area_line, speed_line, text_table
+
+STUDY_SIZES = range(256, 1536 + 1, 128)  # pixels
+MANY_CLASSES = 50  # from here on the table has a row for each class only with --verbose
+# The columns of losses in YOLOv5's study files, which stay 0 since --task study computes none.
+STUDY_LOSSES = (0.0, 0.0, 0.0)
+StudyRow = tuple[float, float, float, float]  # imgsz, milliseconds per image, mAP50-95, mAP50
+
+
+@dataclass(frozen=True)
+class ValidationTask:
+    """What one validation works with.
+
+    label: names the weights in tables and files. folder: of the run.
+    """
+
+    config: ValConfig
+    model: DetectorModel
+    label: str
+    index: DatasetIndex
+    folder: Path
+
+
+def make_loader(task: ValidationTask, imgsz: int, square: bool = False) -> Loader:
+    """Make a loader of validation batches, in the order of the data set.
+
+    As in YOLOv5, images of like proportions form a batch and get a grey border of half a stride.
+
+    Args:
+        task: its model, index and flags.
+        imgsz: longer side of the images in pixels, rounded up to a multiple of the stride.
+        square: pad every image to imgsz x imgsz instead.
+    """
+    stride = int(task.model.stride.max())
+    fitting, _ = fitting_size((imgsz, imgsz), stride)
+    if fitting != imgsz:
+        print(f"--imgsz {imgsz} is no multiple of the stride {stride}: taking {fitting}")
+    settings = DatasetSettings(
+        imgsz=fitting, stride=stride, augment=False, hyp=Hyperparameters(), rect=not square,
+        batch_size=task.config.batch_size, pad=0.0 if square else 0.5, seed=0, cache="no",
+    )  # fmt: skip
+    device = device_of(task.model).type
+    workers = choose_workers(task.config.workers, device, task.config.batch_size)
+    return build_loader(task.index, settings, workers=workers, pin_memory=device == "cuda")
+
+
+def eval_settings(config: ValConfig) -> EvalSettings:
+    """The settings of evaluate() that the flags determine."""
+    return EvalSettings(
+        conf=config.conf_thres,
+        iou=config.iou_thres,
+        max_det=config.max_det,
+        protocol=config.protocol,
+        single_cls=config.single_cls,
+        augment=config.augment,
+        precision="fp16" if config.half else "fp32",
+        verbose=config.verbose,
+        save_txt=config.save_txt or config.save_hybrid,
+        save_hybrid=config.save_hybrid,
+        save_conf=config.save_conf,
+        plots=not config.noplots,
+    )
+
+
+def score(task: ValidationTask) -> Metrics:
+    """--task train, val or test: print the table, and write charts and files of one evaluation."""
+    config, loader = task.config, make_loader(task, task.config.imgsz)
+    measures_area = find_spec("faster_coco_eval") is not None
+    if config.save_json and not measures_area:
+        raise UserError(
+            "--save-json: COCO's protocol needs faster-coco-eval; pip install faster-coco-eval"
+        )
+    writes_json = config.save_json or config.data.endswith("coco.yaml")
+    settings = dataclasses.replace(
+        eval_settings(config),
+        save_dir=task.folder,
+        json_name=f"{task.label}_predictions.json" if writes_json else "",
+        verbose=config.verbose or len(task.index.names) < MANY_CLASSES,
+        area=measures_area,
+        coco_categories=is_coco(task.index),
+        names=dict(task.index.names),
+    )
+    metrics = evaluate(task.model, loader, settings)
+    print_scores(metrics, settings)
+    return metrics
+
+
+def print_scores(metrics: Metrics, settings: EvalSettings) -> None:
+    """Print what follows the table: AP by object size, speed, COCO's figures, the folder."""
+    if settings.protocol == "yolov8":
+        print(
+            "mAP by YOLOv8's protocol; do not compare it with YOLOv5's, which is higher where"
+            " recall is low"
+        )
+    print(
+        area_line(metrics)
+        if settings.area
+        else "AP by size of object: pip install faster-coco-eval"
+    )
+    print(speed_line(metrics.speed_ms, metrics.details.input_shape))
+    folder = settings.save_dir or Path()
+    if settings.json_name and metrics.coco:
+        print(f"COCO's protocol on {folder / settings.json_name}:")
+        rows = [(name, round(value, 4)) for name, value in metrics.coco.items()]
+        print(text_table(("figure", "value"), rows))
+    labels = f", detections to {folder / 'labels'}" if settings.save_txt else ""
+    print(f"Results saved to {folder}{labels}")
+
+
+def is_coco(index: DatasetIndex) -> bool:
+    """Whether these are COCO's own validation images.
+
+    Result files of those use COCO's 91 category numbers.
+    """
+    return len(index) > 0 and Path(index.path(0)).parent.as_posix().endswith("coco/images/val2017")
+
+
+def measure_speed(task: ValidationTask) -> Metrics:
+    """--task speed: evaluate square images with detect.py's thresholds and without charts."""
+    loader = make_loader(task, task.config.imgsz, square=True)
+    settings = dataclasses.replace(
+        eval_settings(task.config), conf=0.25, iou=task.model.family.detection_iou, plots=False
+    )
+    metrics = evaluate(task.model, loader, settings)
+    print(f"{task.label}: {speed_line(metrics.speed_ms, metrics.details.input_shape)}")
+    return metrics
+
+
+def study_sizes(task: ValidationTask, sizes: Sequence[int]) -> list[StudyRow]:
+    """--task study: score at each size (pixels), and write study_DATA_WEIGHTS.txt.
+
+    The returned rows are drawn as a chart.
+    """
+    lines, rows = [], []
+    settings = dataclasses.replace(eval_settings(task.config), plots=False)
+    for imgsz in sizes:
+        print(f"{task.label} at {imgsz} pixels")
+        metrics = evaluate(task.model, make_loader(task, imgsz), settings)
+        scores = (metrics.precision, metrics.recall, metrics.map50, metrics.map, *STUDY_LOSSES)
+        values = (*scores, *metrics.speed_ms.values())
+        lines.append("".join(f"{value:>10.4g} " for value in values).rstrip() + "\n")
+        rows.append((float(imgsz), sum(metrics.speed_ms.values()), metrics.map, metrics.map50))
+    name = f"study_{Path(task.config.data).stem}_{task.label}.txt"
+    with atomic_write(task.folder / name, "w") as file:
+        file.writelines(lines)
+    return rows
+
+
+def task_labels(files: Sequence[str]) -> list[str]:
+    """Name weights by their stems, with the name of their run in front where stems are equal."""
+    stems = [Path(file).stem for file in files]
+    if len(set(stems)) == len(stems):
+        return stems
+    runs = [Path(file).resolve().parent.parent.name for file in files]
+    return file_stems([f"{run}_{stem}" for run, stem in zip(runs, stems, strict=True)])

@@ -1,0 +1,38 @@
+"""The table of export formats: a format is a file of this folder and an entry here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from engine.export.onnx import export_onnx
+from engine.export.task import ExportTask
+from engine.export.torchscript import export_torchscript
+
+# name for --include -> function that writes the file and returns its path
+EXPORTERS: dict[str, Callable[[ExportTask], Path]] = {
+    "onnx": export_onnx,
+    "torchscript": export_torchscript,
+}
+CONVERTERS = {  # format that is not in the table -> the tool that makes it of our files
+    "engine": "trtexec --onnx=FILE.onnx --saveEngine=FILE.engine",
+    "openvino": "ovc FILE.onnx",
+    "saved_model": "onnx2tf -i FILE.onnx",
+    "pb": "onnx2tf -i FILE.onnx",
+    "tflite": "onnx2tf -i FILE.onnx",
+    "edgetpu": "onnx2tf -i FILE.onnx -oiqt, then edgetpu_compiler",
+    "tfjs": "onnx2tf, then tensorflowjs_converter",
+    "coreml": "coremltools.convert() of FILE.torchscript",
+    "ncnn": "pnnx FILE.torchscript",
+    "paddle": "x2paddle --framework onnx --model FILE.onnx",
+    "mnn": "MNNConvert -f ONNX --modelFile FILE.onnx",
+    "rknn": "rknn-toolkit2, which loads FILE.onnx",
+}
+
+
+def unknown_format(name: str) -> str:
+    """What the user can do about a format that is not in the table."""
+    known = f"the formats here are {' and '.join(sorted(EXPORTERS))}"
+    if name in CONVERTERS:
+        return f"{known}; make it of them with {CONVERTERS[name]}"
+    return f"no such format; {known}"

@@ -1,0 +1,77 @@
+"""The network of an exported file: a fused detector, on request with non-maximum suppression."""
+
+from __future__ import annotations
+
+import copy
+from types import MethodType
+
+import torch
+from torch import Tensor, nn
+
+from models.heads.anchor_free import DetectV8, reference_points
+from models.yolo import DetectionModel
+from utils.boxes import xywh_to_xyxy
+from utils.nms import CLASS_OFFSET_PX, NMSSettings
+
+
+class ExportedModel(nn.Module):
+    """A detector with the outputs that the file has.
+
+    suppression: the settings of non-maximum suppression, None without it.
+    """
+
+    def __init__(self, source: DetectionModel, suppression: NMSSettings | None = None) -> None:
+        """Copy and fuse the source, which is not changed."""
+        super().__init__()
+        self.family, self.suppression = source.family, suppression
+        self.detector = (
+            copy.deepcopy(source).float().eval().fuse().to(memory_format=torch.contiguous_format)
+        )
+        head = self.detector.head
+        if isinstance(head, DetectV8):
+            # The head remembers the reference points of earlier sizes. A tracer would write those
+            # into the file as constants, so this copy computes them anew each time.
+            head.__dict__["_reference"] = MethodType(_new_reference_points, head)
+        self.requires_grad_(False).eval()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """[B, 3, H, W] in 0..1 -> output0, as export.py describes it."""
+        decoded: Tensor = self.detector(images)[0]
+        if self.suppression is not None:
+            settings = self.suppression
+            return torch.stack([self.suppress(rows, settings) for rows in decoded.unbind()])
+        return decoded if self.family.has_objectness else decoded.transpose(1, 2)
+
+    def suppress(self, rows: Tensor, settings: NMSSettings) -> Tensor:
+        """Find the detections of one image, each box in its best class only.
+
+        It gives what utils.nms gives, but in a shape that is known beforehand, which file formats
+        need.
+
+        Args:
+            rows: [N, 5 + nc], or [N, 4 + nc] of a family without objectness.
+            settings: thresholds.
+
+        Returns:
+            [max_det, 6] corners in pixels, score, class; zeros after the last detection.
+        """
+        from torchvision.ops import nms
+
+        scores = rows[:, self.family.box_columns :]
+        if self.family.has_objectness:
+            scores = scores * rows[:, 4:5]
+        scores, classes = scores.max(1)
+        scores = torch.where(scores > settings.conf, scores, 0)
+        corners = xywh_to_xyxy(rows[:, :4])
+        shift = 0 if settings.agnostic else classes[:, None] * CLASS_OFFSET_PX
+        kept = nms(corners + shift, scores, settings.iou)
+        found = torch.cat((corners, scores[:, None], classes[:, None].to(corners.dtype)), 1)[kept]
+        found = torch.where(found[:, 4:5] > 0, found, 0)
+        return torch.cat((found, found.new_zeros(settings.max_det, 6)))[: settings.max_det]
+
+
+def _new_reference_points(
+    head: DetectV8, sizes: tuple[tuple[int, int], ...], device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Replace DetectV8._reference: the same points, but never remembered ones."""
+    return reference_points(sizes, head.strides, device)

@@ -1,0 +1,91 @@
+"""The flags of export.py, which api/yolo.py fills from keywords."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engine.export.formats import EXPORTERS, unknown_format
+from utils.cli import flag
+from utils.config import NOT_HERE
+from utils.errors import UserError
+from utils.families import V8, Family
+from utils.nms import NMSSettings
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """All flags of export.py. Raises UserError for an impossible value, with the flag's name."""
+
+    weights: str = flag("", "checkpoint or model YAML; '' takes the best.pt trained last")
+    include: tuple[str, ...] = flag(
+        ["torchscript"], f"formats: {', '.join(sorted(EXPORTERS))}", aliases=("--format",)
+    )
+    imgsz: tuple[int, ...] = flag(
+        [640], "image size: side, or height and width", aliases=("--img", "--img-size")
+    )
+    batch_size: int = flag(1, "images per batch", aliases=("--batch",))
+    device: str = flag(
+        "", "where the model is traced: CUDA device such as 0, or cpu; '' chooses the processor"
+    )
+    half: bool = flag(False, "weights, input and arithmetic in half precision")
+    dynamic: bool = flag(
+        False, "ONNX: any height and width (multiples of the stride), without --nms any batch too"
+    )
+    simplify: bool = flag(False, "ONNX: fold constants and drop unused nodes; always done")
+    opset: int = flag(0, "ONNX: operator set, 18 or later; 0 takes the exporter's own")
+    nms: bool = flag(False, "include non-maximum suppression in the file")
+    agnostic_nms: bool = flag(False, "--nms: let boxes of different classes suppress each other")
+    conf_thres: float = flag(0.25, "--nms: lowest confidence", aliases=("--conf",))
+    iou_thres: float | None = flag(
+        None,
+        "--nms: overlap above which the less confident of two boxes is dropped; if left out "
+        "0.45, for graphs without anchors 0.7",
+        kind=float,
+        aliases=("--iou",),
+    )
+    max_det: int = flag(300, "--nms: most detections per image", aliases=("--topk-all",))
+    save_upstream: bool = flag(
+        False,
+        "write NAME_upstream.pt, the weights as a state dict with YOLOv5's or YOLOv8's "
+        "own keys; without --include nothing else",
+    )
+
+    def __post_init__(self) -> None:
+        for name in self.include:
+            if name not in EXPORTERS:
+                raise UserError(f"--include {name}: {unknown_format(name)}")
+        if not 1 <= len(self.imgsz) <= 2 or any(side < 32 for side in self.imgsz):
+            raise UserError(
+                f"--imgsz={self.imgsz}: takes a side, or height and width, of at least 32 pixels"
+            )
+        if self.batch_size < 1:
+            raise UserError(f"--batch-size={self.batch_size}: must be at least 1")
+        if self.opset and self.opset < 18:
+            raise UserError(
+                f"--opset={self.opset}: PyTorch's exporter writes 18 and later; leave it out, or"
+                " convert the file with onnx.version_converter"
+            )
+        self.suppression(V8)  # checks the thresholds, by the same rule for every family
+
+    def suppression(self, family: Family) -> NMSSettings:
+        """The settings of --nms; raises UserError for a value out of range."""
+        iou = family.detection_iou if self.iou_thres is None else self.iou_thres
+        return NMSSettings(self.conf_thres, iou, self.max_det, agnostic=self.agnostic_nms)
+
+
+REFUSED_EXPORT_FLAGS = {
+    "--data": "is not needed; the checkpoint knows its classes",
+    **dict.fromkeys(("--inplace", "--train"), f"{NOT_HERE}; a head is always exported whole"),
+    **dict.fromkeys(
+        ("--keras", "--tf-nms", "--per-tensor"), f"{NOT_HERE}; convert the ONNX file with onnx2tf"
+    ),
+    **dict.fromkeys(
+        ("--int8", "--cache"), f"{NOT_HERE}; quantise the ONNX file with your runtime's own tool"
+    ),
+    **dict.fromkeys(
+        ("--workspace", "--verbose"), f"{NOT_HERE}; build engines with trtexec from the ONNX file"
+    ),
+    "--optimize": f"{NOT_HERE}; apply torch.utils.mobile_optimizer to the TorchScript file",
+    "--mlmodel": f"{NOT_HERE}; convert the TorchScript file with coremltools",
+    "--topk-per-class": f"{NOT_HERE}; use --max-det",
+}

@@ -1,0 +1,100 @@
+"""The end of a run, and the charts of its beginning: what is left in the folder for a reader."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from data.index import DatasetIndex
+from engine.evaluation.evaluate import EvalSettings, evaluate
+from engine.training.logbook import Timing, write_metrics
+from engine.training.run import Run, lean_snapshot
+from engine.training.sparsity import Sparsity
+from models.weights.load import load_model
+from utils import checkpoint as checkpoints
+from utils.device import peak_memory_mb
+from utils.structures import Batch, Metrics
+from utils.tables import area_line
+
+DRAWN_TRAIN_BATCHES = 3
+
+
+def draw_labels(folder: Path, index: DatasetIndex) -> None:
+    """Write labels.jpg and labels_correlogram.jpg of the training set."""
+    from engine.drawing.labels import plot_correlogram, plot_labels, share_boxes
+
+    sizes = index.sizes.repeat(np.diff(index.offsets), axis=0)
+    shares = share_boxes(index.boxes, sizes)
+    plot_labels(folder, shares, index.classes, index.names)
+    plot_correlogram(folder, shares)
+
+
+def draw_train_batch(folder: Path, number: int, batch: Batch, names: dict[int, str]) -> None:
+    """Write train_batchN.jpg: the images as the network gets them, with their boxes.
+
+    Args:
+        folder: Of the run.
+        number: Of the batch in the first epoch.
+        batch: Its images and targets.
+        names: Class number -> name.
+    """
+    from engine.drawing.sheets import plot_targets
+
+    plot_targets(folder / f"train_batch{number}.jpg", batch, names)
+
+
+def finish(run: Run, timing: Timing) -> Metrics | None:
+    """Score the best checkpoint with all charts, leave small checkpoints, and say how to use them.
+
+    metrics.json and the small last.pt are written last, since they say that the run is finished.
+    """
+    setup, progress = run.setup, run.state.progress
+    if not setup.world.is_main:
+        return None
+    timing.write(setup.folder)
+    best = setup.best if setup.best.exists() else setup.last
+    metrics = score_best(run, best)
+    figures = {
+        "epoch": progress.best_epoch,
+        "epochs": progress.epoch,
+        "train_images": len(setup.data[0]),
+        "memory_mb": peak_memory_mb(setup.device),
+    }
+    write_metrics(setup.folder, metrics, figures)
+    checkpoints.save(lean_snapshot(run), setup.last)  # from here on there is nothing to resume
+    checkpoints.previous_of(setup.last).unlink(missing_ok=True)
+    print(
+        f"Best mAP50 {metrics.map50:.3f}, mAP50-95 {metrics.map:.3f}, epoch {progress.best_epoch}"
+    )
+    print(f"Results in {setup.folder}")
+    print(f"Use it: python detect.py --weights {best} --imgsz {setup.config.imgsz} --source IMAGES")
+    return metrics
+
+
+def score_best(run: Run, best: Path) -> Metrics:
+    """Evaluate a checkpoint of the run by class and size, and draw the charts of the whole run."""
+    from engine.drawing.results import plot_results
+
+    setup, config = run.setup, run.setup.config
+    if not config.noplots:
+        plot_results(setup.folder / "results.csv", config.protocol)
+    print(f"\nValidating {best}")
+    model = load_model(best, setup.device)
+    area = find_spec("faster_coco_eval") is not None
+    settings = EvalSettings(
+        verbose=True,
+        area=area,
+        plots=not config.noplots,
+        save_dir=setup.folder,
+        protocol=config.protocol,
+        single_cls=config.single_cls,
+    )
+    metrics = evaluate(model, setup.loaders[1] or (), settings)
+    if area:
+        print(area_line(metrics))
+    weight = run.state.sparsity.weight
+    if weight:
+        print(f"\n{Sparsity(model, weight).table()}")
+    return metrics

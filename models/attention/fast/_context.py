@@ -1,0 +1,20 @@
+"""The type of the object that PyTorch hands to an autograd function, as far as it is used here."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from torch import Tensor
+
+
+class Context(Protocol):
+    """What a forward pass keeps for the backward pass.
+
+    A function that keeps more than tensors adds its own attributes in a subclass.
+    """
+
+    saved_tensors: tuple[Tensor, ...]
+    needs_input_grad: tuple[bool, ...]
+
+    def save_for_backward(self, *tensors: Tensor) -> None:
+        """Keep tensors; PyTorch checks that nothing changes them before the backward pass."""

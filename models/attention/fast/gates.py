@@ -1,0 +1,125 @@
+"""The two operations that most gates begin and end with: mean of a map, and map times gate.
+
+SE, ECA, GlobalContext and SK use them. They compute what `x.mean` and `x * gate` compute. What they
+buy is in the backward pass: the mean's gradient is a view and not a map of equal numbers, and the
+gate's gradient is summed without writing the product of gradient and input. Training SE and ECA is
+1.2 to 2.7 times as fast as with the plain operations (two cores of an AMD EPYC, float32).
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from models.attention._numerics import wide
+from models.attention.fast import use_fast
+from models.attention.fast._blocks import like
+from models.attention.fast._context import Context
+
+
+def pool(x: Tensor) -> Tensor:
+    """Return the mean of each map, [B, C, H, W] -> [B, C, 1, 1].
+
+    It is accumulated in float32 at least, and has the type of x.
+    """
+    return _Pool.apply(x) if torch.is_grad_enabled() and use_fast(x) else _mean(x)
+
+
+def _mean(x: Tensor) -> Tensor:
+    return x.mean((2, 3), keepdim=True, dtype=wide(x.dtype)).to(x.dtype)
+
+
+class _PoolContext(Context, Protocol):
+    shape: torch.Size
+
+
+class _Pool(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: _PoolContext, x: Tensor) -> Tensor:
+        ctx.shape = x.shape
+        return _mean(x)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: _PoolContext, g: Tensor) -> Tensor:
+        """Return a view; the backward pass of mean would write a whole map of equal numbers."""
+        return (g / (ctx.shape[2] * ctx.shape[3])).expand(ctx.shape)
+
+
+def scale(x: Tensor, gate: Tensor) -> Tensor:
+    """Return x * gate in the type of x; only these two are kept for the backward pass.
+
+    x: [B, C, H, W]. gate: the same number of dimensions, each as long as that of x or 1; it may
+    have another type.
+    """
+    gate = gate.to(x.dtype)
+    return _Scale.apply(x, gate) if torch.is_grad_enabled() and use_fast(x) else x * gate
+
+
+class _Scale(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Context, x: Tensor, gate: Tensor) -> Tensor:
+        ctx.save_for_backward(x, gate)
+        return x * gate
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Context, g: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        x, gate = ctx.saved_tensors
+        grad_gate = dot(g, x, gate.shape) if ctx.needs_input_grad[1] else None
+        grad_x = g * gate if ctx.needs_input_grad[0] else None
+        return grad_x, grad_gate
+
+
+def dot(a: Tensor, b: Tensor, shape: torch.Size) -> Tensor:
+    """Return the sum of a * b over the dimensions that are 1 in shape, without writing a * b.
+
+    It is accumulated in float32 at least. Autograd cannot differentiate it: it is made for backward
+    passes.
+
+    Args:
+        a: [B, C, H, W], on a CPU or elsewhere.
+        b: of the same shape, in any layout.
+        shape: of the result; each dimension is that of a, or 1.
+
+    Returns:
+        A tensor of that shape, in the type of a.
+    """
+    dims = [dim for dim, size in enumerate(shape) if size == 1 and a.shape[dim] != 1]
+    if not dims:
+        return a * b
+    if 0 in dims or a.device.type != "cpu" or a.numel() == 0:
+        return (a * b).sum(dims, keepdim=True, dtype=wide(a.dtype)).to(a.dtype)
+    a = like(a, b)
+    if dims == [2, 3] and a.is_contiguous() and a.dtype == wide(a.dtype):
+        return _row_sums(a.flatten(0, 1).flatten(1), b.flatten(0, 1).flatten(1)).view(shape)
+    images = zip(a, b, strict=True)
+    return (
+        torch.stack([_image_dot(one, other, dims) for one, other in images]).view(shape).to(a.dtype)
+    )
+
+
+def _image_dot(a: Tensor, b: Tensor, dims: list[int]) -> Tensor:
+    """Sum of a * b, both [C, H, W], over dims, which count the batch as dimension 0."""
+    if dims == [2, 3]:
+        return _row_sums(a.flatten(1), b.flatten(1))
+    if dims == [1]:
+        return _row_sums(a.flatten(1).t(), b.flatten(1).t())
+    return (a * b).sum([dim - 1 for dim in dims], dtype=wide(a.dtype))
+
+
+def _row_sums(a: Tensor, b: Tensor) -> Tensor:
+    """[N, K], [N, K] -> [N]: the sum of a * b along each row, in one pass.
+
+    PyTorch has no such reduction, but the gradient of batch norm's weight is one: with rows as
+    channels, mean 0 and deviation 1 it is this sum, fast whichever dimension is contiguous.
+    """
+    a, b = (part.to(wide(part.dtype))[None, :, :, None] for part in (a, b))
+    mean, variance = a.new_zeros(a.shape[1]), a.new_ones(a.shape[1])
+    mask = [False, True, False]
+    return torch.ops.aten.native_batch_norm_backward(
+        a, b, None, mean, variance, None, None, False, 0.0, mask
+    )[1]

@@ -1,0 +1,69 @@
+"""A study's verdicts in plain words."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from ablation.report.sentences import overview, sentence
+from ablation.report.summary import make_lines
+from ablation.results import StudyResult
+from tests.ablation.fake import make_study
+
+
+@pytest.fixture(scope="module")
+def mixed() -> StudyResult:
+    effects = {"SimAM@neck": 0.0, "CBAM@neck": 0.012, "GAM:rate=8@backbone.P5": -0.02}
+    return make_study(effects, failed={"CBAM@neck seed 4": "out of memory <3 GiB>"})
+
+
+@pytest.mark.parametrize(("effects", "seeds", "said"), [
+    ({f"M{number}@neck": 0.0 for number in range(3)}, 5, "Of 3 arms 3 show no evidence either way."),
+    ({"SimAM@neck": 0.02}, 2, "The arm has too few seeds for a verdict."),
+    ({"SimAM@neck": 0.02}, 5, "The arm helps."),
+    ({"SimAM@neck": -0.02, "SE@neck": -0.02}, 5, "Of 2 arms 2 hurt."),
+    ({}, 5, "Only the baseline was trained, also under other seeds: none of 1 control stands out."),
+])  # fmt: skip
+def test_overview(effects: dict[str, float], seeds: int, said: str) -> None:
+    assert overview(make_lines(make_study(effects, seeds)), 0) == said
+
+
+def test_a_control_that_helps_is_a_warning(mixed: StudyResult) -> None:
+    lines = make_lines(mixed)
+    (line,) = [line for line in lines if line.name == "A/A"]
+    assert line.verdict is not None
+    wrong = dataclasses.replace(line, verdict=dataclasses.replace(line.verdict, verdict="helps"))
+    assert (
+        "chance in one study of twenty, else the other verdicts deserve as little trust"
+        in sentence(wrong, 0.005)
+    )
+
+
+def test_failed_runs_are_counted_beside_their_arm(mixed: StudyResult) -> None:
+    said = {line.name: sentence(line, 0.005) for line in make_lines(mixed)}
+    assert [name for name, text in said.items() if "(1 run failed)" in text] == ["CBAM@neck"]
+    lost = make_study(
+        {"SE@neck": 0.0},
+        failed={f"SE@neck seed {seed}": "no memory" for seed in range(5)},
+        verdicts=(),
+    )
+    line = next(line for line in make_lines(lost) if line.name == "SE@neck")
+    assert sentence(line, 0.005) == "has no verdict: no run could be compared (5 runs failed)"
+
+
+def test_one_seed_promises_a_verdict_and_no_power() -> None:
+    line = make_lines(make_study({"SimAM@neck": 0.02}, seeds=1))[1]
+    said = sentence(line, 0.005)
+    assert "points over 1 seed, at" in said
+    assert said.endswith("2 more seeds are the least for a verdict")
+
+
+def test_no_number_beyond_the_search_is_promised(mixed: StudyResult) -> None:
+    line = next(
+        line for line in make_lines(mixed) if line.verdict and line.verdict.verdict == "no evidence"
+    )
+    assert line.verdict is not None
+    noisy = dataclasses.replace(line.verdict, further_seeds=200 - line.verdict.seeds)
+    said = sentence(dataclasses.replace(line, name="SE@neck", verdict=noisy), 0.005)
+    assert said.endswith("showing a difference of 0.5 takes more than 200 seeds")

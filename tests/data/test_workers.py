@@ -1,0 +1,67 @@
+"""Worker processes: how many, what Ctrl-C does to them, and which errors they print."""
+
+import os
+import signal
+import subprocess
+import sys
+
+from data import workers
+from data.workers import choose_workers
+from utils.files import ROOT
+
+INTERRUPTED = """
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+sys.path.insert(0, {root!r})
+from pathlib import Path
+from tests.data.image_files import write_images
+from data.dataset import DatasetSettings
+from data.loader import build_loader
+index = write_images(Path({folder!r}))
+loader = build_loader(index, DatasetSettings(64, augment=True, batch_size=1), workers=2, shuffle=True)
+try:
+    for epoch in range(10**6):
+        loader.set_epoch(epoch)
+        for k, batch in enumerate(loader):
+            if epoch + k == 0:
+                print("ready", flush=True)
+            time.sleep(0.01)
+except KeyboardInterrupt:
+    print("stopped", flush=True)
+"""
+
+
+def test_ctrl_c_is_silent_in_workers(tmp_path):
+    code = INTERRUPTED.format(root=str(ROOT), folder=str(tmp_path))
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout.readline() == "ready\n"
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert out == "stopped\n"
+    assert err == ""
+    assert process.returncode == 0
+
+
+def test_workers_keep_quiet_of_hangups_only(capfd):
+    for error in (EOFError(), ConnectionResetError()):
+        workers._report_error(type(error), error, None)
+    assert capfd.readouterr().err == ""
+    workers._report_error(ValueError, ValueError("torn"), None)
+    assert "torn" in capfd.readouterr().err
+
+
+def test_choose_workers(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
+    assert [choose_workers(99, device, 16) for device in ("cuda", "mps", "cpu")] == [8, 8, 2]
+    assert choose_workers(8, "cuda", 1) == 0
+    assert choose_workers(0, "cuda", 16) == 0
+    assert choose_workers(1, "cuda", 16) == 1
+    assert choose_workers(8, "cuda", 3) == 3
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
+    assert choose_workers(8, "cpu", 16) == 1

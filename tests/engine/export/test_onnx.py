@@ -1,0 +1,131 @@
+"""ONNX files compute what the model computes; missing packages and operator sets in one line."""
+
+from __future__ import annotations
+
+import builtins
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import torch
+
+import export
+from engine.export.onnx import compare
+from engine.export.settings import ExportConfig
+from tests.engine.export.detectors import NAMES, detector, expected, noise, suppressed
+from tests.tiny import write_graph
+from utils.errors import UserError
+
+needs_onnx = pytest.mark.skipif(
+    any(find_spec(name) is None for name in ("onnx", "onnxscript", "onnxruntime")),
+    reason="onnx, onnxscript and onnxruntime are not installed",
+)
+
+
+def run_onnx(path: Path, images: torch.Tensor) -> tuple[torch.Tensor, object]:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path))
+    assert [value.name for value in session.get_inputs()] == ["images"]
+    assert [value.name for value in session.get_outputs()] == ["output0"]
+    return torch.from_numpy(session.run(None, {"images": images.numpy()})[0]), session
+
+
+@needs_onnx
+def test_onnx_gives_what_the_model_gives(model, tmp_path, capsys):
+    config = ExportConfig(include=("onnx",), imgsz=(64, 96), batch_size=2)
+    (path,) = export.export(model, config, tmp_path / "best.pt")
+    images = noise(2, 3, 64, 96)
+    found, session = run_onnx(path, images)
+    assert path == tmp_path / "best.onnx"
+    assert found.shape == ((2, 360, 7) if model.family.has_objectness else (2, 6, 120))
+    torch.testing.assert_close(found, expected(model, images), rtol=1e-4, atol=1e-4)
+    metadata = session.get_modelmeta().custom_metadata_map
+    assert metadata["names"] == str(NAMES)
+    assert metadata["stride"] == "16"
+    assert [file.name for file in tmp_path.iterdir()] == ["best.onnx"]
+    assert "differs from the model by" in capsys.readouterr().out
+
+
+@needs_onnx
+def test_dynamic_onnx_takes_other_batches_and_sizes(model, tmp_path):
+    config = ExportConfig(include=("onnx",), imgsz=(96,), dynamic=True)
+    (path,) = export.export(model, config, tmp_path / "best.pt")
+    for shape in ((1, 3, 96, 96), (3, 3, 64, 160)):
+        images = noise(*shape)
+        found, session = run_onnx(path, images)
+        torch.testing.assert_close(found, expected(model, images), rtol=1e-4, atol=1e-4)
+    assert session.get_inputs()[0].shape == ["batch", 3, "height", "width"]
+
+
+@needs_onnx
+def test_onnx_with_suppression(model, tmp_path):
+    config = ExportConfig(
+        include=("onnx",), imgsz=(96,), nms=True, conf_thres=0.05, iou_thres=0.5, max_det=12
+    )
+    (path,) = export.export(model, config, tmp_path / "best.pt")
+    images = noise(1, 3, 96, 96)
+    found, _ = run_onnx(path, images)
+    assert found.shape == (1, 12, 6)
+    wanted = suppressed(model, images, 12)
+    torch.testing.assert_close(found[0, : len(wanted)], wanted, rtol=1e-3, atol=1e-3)
+    assert not found[0, len(wanted) :].any()
+
+
+@needs_onnx
+def test_a_comparison_of_nothing_with_nothing_is_not_called_one(tmp_path, capsys):
+    model = detector(write_graph(tmp_path))
+    config = ExportConfig(include=("onnx",), imgsz=(64,), nms=True, conf_thres=1.0)
+    export.export(model, config, tmp_path / "best.pt")
+    said = capsys.readouterr().out
+    assert "onnx: not compared with the model" in said
+    assert "differs" not in said
+
+
+@needs_onnx
+def test_half_precision_onnx(model, tmp_path):
+    config = ExportConfig(include=("onnx",), imgsz=(64,), half=True)
+    (path,) = export.export(model, config, tmp_path / "best.pt")
+    images = noise(1, 3, 64, 64)
+    found, session = run_onnx(path, images.half())
+    assert session.get_inputs()[0].type == "tensor(float16)"
+    torch.testing.assert_close(found.float(), expected(model, images), rtol=0.05, atol=0.5)
+
+
+def test_missing_packages_are_one_line_with_the_remedy(tmp_path, monkeypatch):
+    imported = builtins.__import__
+
+    def without(name, *rest):
+        if name.split(".")[0] in ("onnx", "onnxscript"):
+            raise ImportError(f"No module named '{name}'")
+        return imported(name, *rest)
+
+    def refuse(*_args, **_options):
+        without("onnxscript")
+
+    monkeypatch.setattr(torch.onnx, "export", refuse)
+    model = detector(write_graph(tmp_path))
+    with pytest.raises(UserError, match="pip install onnx onnxscript"):
+        export.export(model, ExportConfig(include=("onnx",), imgsz=(64,)), tmp_path / "best.pt")
+    assert not list(tmp_path.glob("*.onnx"))
+
+
+@needs_onnx
+def test_an_operator_set_that_the_exporter_does_not_write_is_told(tmp_path: Path) -> None:
+    file = detector(write_graph(tmp_path))
+    with pytest.raises(UserError, match="--opset=99: PyTorch's exporter writes"):
+        export.export(
+            file, ExportConfig(include=("onnx",), imgsz=(64,), opset=99), tmp_path / "best.pt"
+        )
+
+
+@needs_onnx
+def test_a_file_that_computes_something_else_is_refused(tmp_path):
+    model = detector(write_graph(tmp_path))
+    config = ExportConfig(include=("onnx",), imgsz=(64,))
+    (path,) = export.export(model, config, tmp_path / "best.pt")
+    with torch.no_grad():
+        next(model.head.parameters()).mul_(2)
+    task = export.make_task(model, config, tmp_path / "best.pt")
+    with pytest.raises(UserError, match="the file's output differs by"):
+        compare(task, path.read_bytes())

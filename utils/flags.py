@@ -1,0 +1,78 @@
+"""Flags that several programs have: one table, so that each has one help text, kind and spelling.
+
+A configuration takes a flag at the place where its --help shows it, with a default of its own if it
+needs one: `project: str = shared("project", "runs/val")`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from utils.cli import flag
+from utils.families import V5, V8
+
+
+@dataclass(frozen=True)
+class FlagEntry:
+    """A flag without its name: default, help text, and the options of utils.cli.flag."""
+
+    default: Any
+    help: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _overlap(validation: bool) -> FlagEntry:
+    """--iou-thres, whose default is the family's."""
+    with_anchors, without = (
+        family.validation_iou if validation else family.detection_iou for family in (V5, V8)
+    )
+    text = (
+        "overlap above which the less confident of two boxes is dropped; if left out"
+        f" {with_anchors}, for graphs without anchors {without}"
+    )
+    return FlagEntry(None, text, {"kind": float, "aliases": ("--iou",)})
+
+
+OUTPUT = {
+    "project": FlagEntry("", "folder of runs"),
+    "name": FlagEntry("exp", "name of this run"),
+    "exist_ok": FlagEntry(False, "write into project/name even if it exists"),
+    "noplots": FlagEntry(False, "draw no images"),
+}
+COMPUTE = {
+    "device": FlagEntry("", "CUDA device such as 0, or cpu, or mps; '' chooses"),
+    "workers": FlagEntry(8, "most loader processes; the machine's cores limit it too"),
+    "half": FlagEntry(False, "half precision (CUDA)"),
+}
+INFERENCE = {
+    "conf_thres": FlagEntry(0.25, "lowest confidence of a detection", {"aliases": ("--conf",)}),
+    "validation_iou": _overlap(validation=True),
+    "detection_iou": _overlap(validation=False),
+    "max_det": FlagEntry(300, "most detections per image"),
+    "agnostic_nms": FlagEntry(False, "let boxes of different classes suppress each other"),
+    "augment": FlagEntry(False, "test-time augmentation: three scales, one mirrored"),
+    "save_conf": FlagEntry(False, "add the confidence to each row of --save-txt"),
+    "single_cls": FlagEntry(False, "treat all classes as one"),
+    "protocol": FlagEntry(
+        "yolov5",
+        "whose rule mAP is computed by; scores by different rules must not be compared",
+        {"choices": ("yolov5", "yolov8")},
+    ),
+}
+SHARED_FLAGS = {**OUTPUT, **COMPUTE, **INFERENCE}
+
+
+def shared(name: str, default: object = None, **options: Any) -> Any:
+    """A dataclass field that is a flag of the table.
+
+    Args:
+        name: Of the table's entry.
+        default: Of this program; None takes the table's.
+        options: Such as aliases that this program has besides, or a help text of its own.
+    """
+    entry = SHARED_FLAGS[name]
+    given = {**entry.options, **options}
+    text = given.pop("help", entry.help)
+    return flag(entry.default if default is None else default, text, **given)

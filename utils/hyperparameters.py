@@ -1,0 +1,140 @@
+"""Hyperparameters of training: YOLOv5's and YOLOv8's names, checked, with what follows from them.
+
+They are frozen: what a run derives from them comes from methods and is never written back, so that
+the run's hyp.yaml holds what the user gave.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from utils.errors import UserError, require
+from utils.families import Family
+from utils.files import find_file, load_yaml
+
+NOMINAL_BATCH = 64  # the batch size that learning rates and weight decay refer to
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """YOLOv5's hyp file and YOLOv8's terms. Defaults are hyp.scratch-low.
+
+    Raises UserError for a value out of range.
+    """
+
+    lr0: float = 0.01
+    lrf: float = 0.01
+    momentum: float = 0.937
+    weight_decay: float = 0.0005
+    warmup_epochs: float = 3.0
+    warmup_momentum: float = 0.8
+    warmup_bias_lr: float = 0.1
+    warmup_iterations: int = 100  # the least; YOLOv5 has it as a constant
+    nominal_batch: int = NOMINAL_BATCH
+    box: float = 0.05
+    cls: float = 0.5
+    cls_pw: float = 1.0
+    obj: float = 1.0
+    obj_pw: float = 1.0
+    dfl: float = 1.5  # gain of the distribution focal loss; without anchors only, as small_side
+    # Pixels to which small targets grow when cells are sought for them; 0 leaves them as they are.
+    small_side: float = 16.0
+    iou_t: float = 0.2  # read by nothing, in YOLOv5 too; kept so that its files load
+    anchor_t: float = 4.0
+    anchors: float = 0.0  # anchors per level to be found by AutoAnchor; 0 keeps the model's own
+    fl_gamma: float = 0.0
+    hsv_h: float = 0.015
+    hsv_s: float = 0.7
+    hsv_v: float = 0.4
+    degrees: float = 0.0
+    translate: float = 0.1
+    scale: float = 0.5
+    shear: float = 0.0
+    perspective: float = 0.0
+    flipud: float = 0.0
+    fliplr: float = 0.5
+    mosaic: float = 1.0
+    mosaic9: float = 0.0  # share of mosaics that take nine images instead of four
+    mixup: float = 0.0
+    copy_paste: float = 0.0
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            is_number = (
+                isinstance(value, (int, float))
+                and not isinstance(value, bool)
+                and math.isfinite(value)
+            )
+            require(is_number, field.name, repr(value), "must be a finite number")
+            require(value >= 0, field.name, value, "must not be negative")
+        for name in ("flipud", "fliplr", "mosaic", "mosaic9", "mixup", "copy_paste", "translate"):
+            require(
+                getattr(self, name) <= 1,
+                name,
+                getattr(self, name),
+                "is a probability or share, 0 to 1",
+            )
+        for name in ("momentum", "warmup_momentum", "scale"):
+            require(getattr(self, name) < 1, name, getattr(self, name), "must be below 1")
+        require(self.lr0 > 0, "lr0", self.lr0, "must be above 0")
+        require(self.anchor_t > 1, "anchor_t", self.anchor_t, "is a ratio of sides, above 1")
+        require(self.nominal_batch >= 1, "nominal_batch", self.nominal_batch, "must be at least 1")
+
+    @classmethod
+    def load(cls, path: str | Path, overrides: dict[str, Any] | None = None) -> Hyperparameters:
+        """Read a hyp YAML; unknown keys are an error that names the file and the key."""
+        file = find_file(path, "data/hyps")
+        return cls.from_mapping({**load_yaml(file), **(overrides or {})}, str(file))
+
+    @classmethod
+    def from_mapping(cls, values: dict[str, Any], origin: str) -> Hyperparameters:
+        """Make from a mapping; origin is named in errors.
+
+        Numbers written as text ('1e-3') are read as numbers.
+        """
+        known = {field.name for field in dataclasses.fields(cls)}
+        for key in values:
+            if key not in known:
+                raise UserError(
+                    f"{origin}: {key}: no such hyperparameter; known are {', '.join(sorted(known))}"
+                )
+        try:
+            return cls(**{key: _number(value) for key, value in values.items()})
+        except UserError as error:
+            raise UserError(f"{origin}: {error}") from None
+
+    def doubts(self, family: Family) -> list[str]:
+        """What looks meant for another family: their box gains differ by a factor of 150."""
+        if self.box == 1 or (self.box < 1) == (family.box_gain < 1):
+            return []
+        other = "without anchors" if family.has_anchors else "with anchors"
+        return [
+            f"hyp: box={self.box}: is the gain of a graph {other}; this one needs about"
+            f" {family.box_gain}, see {family.hyp}"
+        ]
+
+    def loss_gains(self, levels: int, class_count: int, imgsz: int) -> tuple[float, float, float]:
+        """Gains of (box, obj, cls), scaled to the number of levels, classes and the image size as
+        YOLOv5 does.
+        """
+        share = 3 / levels
+        return (
+            self.box * share,
+            self.obj * (imgsz / 640) ** 2 * share,
+            self.cls * class_count / 80 * share,
+        )
+
+
+def _number(value: Any) -> Any:
+    """'1e-3', which YAML 1.1 reads as text, as the number it is; everything else as it came."""
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
