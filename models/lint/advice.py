@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from models.graph.read import read_graph
-from models.lint.finding import Context
+from models.lint.finding import LintContext
 from models.lint.rules import apply_rules
 from models.lint.wiring_rules import WIRING_RULES
 from models.yolo import DetectionModel
@@ -19,7 +19,7 @@ def warnings_of(model: DetectionModel) -> list[str]:
 def _pointer_to_lint(model: DetectionModel) -> Iterator[str]:
     """A line with the number of findings in the wiring, or nothing."""
     graph = read_graph(model.graph)
-    context = Context({"yaml_file": graph.file}, graph, model.map_sizes)
+    context = LintContext({"yaml_file": graph.file}, graph, model.map_sizes)
     count = len(apply_rules(context, WIRING_RULES, {}))
     if count:
         things = f"{count} thing{'s' * (count > 1)}"

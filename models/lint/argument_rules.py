@@ -16,7 +16,7 @@ from models.attention._registry import options
 from models.graph.layers import layer_named
 from models.graph.structure import Graph, Row
 from models.graph.values import Arguments, is_whole, shorten
-from models.lint.finding import Context, Fix, LintFinding
+from models.lint.finding import Fix, LintContext, LintFinding
 from models.lint.wiring_rules import GraphRule
 
 # An option of attention is a ratio, a kernel or a group count. A larger number than this one is a
@@ -26,7 +26,7 @@ COUNTS = ("c_m", "c_n", "out_channels", "spatial_shape")
 LARGEST_KERNEL = 31
 
 
-def attention_arguments(graph: Graph, context: Context) -> Iterator[LintFinding]:
+def attention_arguments(graph: Graph, context: LintContext) -> Iterator[LintFinding]:
     """Channel counts among the options of attention, or counts that are not the real ones."""
     for row in graph.rows:
         if row.module not in ATTENTION:
@@ -42,7 +42,7 @@ def attention_arguments(graph: Graph, context: Context) -> Iterator[LintFinding]
             yield context.finding(row.index, "arguments", what, meant, fix)
 
 
-def _notes_of(row: Row, context: Context) -> list[str]:
+def _notes_of(row: Row, context: LintContext) -> list[str]:
     """What building an attention row warned of, from its arguments on."""
     prefix = f"{context.file}: row {row.index}: {row.module} "
     return [note.removeprefix(prefix) for note in context.notes if note.startswith(prefix)]
@@ -88,7 +88,7 @@ def _without_counts(values: Sequence[object]) -> list[object]:
     return rest[1:] if rest[:1] == [first] else rest
 
 
-def block_arguments(graph: Graph, context: Context) -> Iterator[LintFinding]:
+def block_arguments(graph: Graph, context: LintContext) -> Iterator[LintFinding]:
     """Both channel counts of the constructor in a row that takes only the output's."""
     for row in graph.rows:
         given, name = row.arguments, row.module

@@ -68,7 +68,7 @@ class LintFinding:
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
+class LintContext:
     """A graph and what a trial run showed of it.
 
     Attributes:

@@ -17,7 +17,7 @@ import torch
 from models.graph.read import load_graph, read_graph
 from models.graph.scales import find_graph
 from models.graph.walk import PROBE, measure_strides
-from models.lint.finding import Context, LintFinding, apply_fixes
+from models.lint.finding import LintContext, LintFinding, apply_fixes
 from models.lint.rules import apply_rules
 from models.lint.text import Document, TextContext, apply_text_rules, read_document
 from models.yolo import check_size, parse_model
@@ -38,7 +38,7 @@ class FixedGraph(NamedTuple):
 
     findings: list[LintFinding]
     content: dict[str, object]
-    context: Context
+    context: LintContext
 
 
 class LintedFile(NamedTuple):
@@ -117,7 +117,7 @@ def _remember(found: dict[tuple[str | int, ...], LintFinding], finding: LintFind
         found[finding.place] = replace(known, meant=finding.meant, fix=finding.fix)
 
 
-def _note_settled(findings: Iterable[LintFinding], context: Context) -> Iterator[LintFinding]:
+def _note_settled(findings: Iterable[LintFinding], context: LintContext) -> Iterator[LintFinding]:
     """The findings; those without a fix of their own say so if the other fixes settle them.
 
     context is that of the fixed graph.
@@ -129,10 +129,10 @@ def _note_settled(findings: Iterable[LintFinding], context: Context) -> Iterator
         yield finding
 
 
-def try_out(content: Mapping[str, object]) -> Context:
+def try_out(content: Mapping[str, object]) -> LintContext:
     """Build a graph on the meta device and send an image through it as far as it runs.
 
-    Raises nothing: the Context has the error.
+    Raises nothing: the LintContext has the error.
     """
     graph, sizes, notes = None, list[tuple[int, int]](), list[str]()
     try:
@@ -143,5 +143,5 @@ def try_out(content: Mapping[str, object]) -> Context:
         check_size(skeleton, graph)
         measure_strides(skeleton, graph, sizes)
     except UserError as error:
-        return Context(content, graph, sizes, PROBE, notes, str(error))
-    return Context(content, graph, sizes, PROBE, notes)
+        return LintContext(content, graph, sizes, PROBE, notes, str(error))
+    return LintContext(content, graph, sizes, PROBE, notes)

@@ -15,16 +15,16 @@ from models.graph.read import BIN_KEYS, KEYS
 from models.graph.scales import MULTIPLES
 from models.graph.values import shorten
 from models.lint.argument_rules import ARGUMENT_RULES
-from models.lint.finding import Context, Fix, LintFinding
+from models.lint.finding import Fix, LintContext, LintFinding
 from models.lint.wiring_rules import WIRING_RULES, GraphRule
 from utils.families import family_of
 
-ContentRule = Callable[[Context], Iterator[LintFinding]]
+ContentRule = Callable[[LintContext], Iterator[LintFinding]]
 # Of two findings of one row, the kinds on the right explain the one on the left, which is dropped.
 EXPLAINED_BY = {"error": ("size", "shift", "arguments"), "twice": ("levels",)}
 
 
-def unused_keys(context: Context) -> Iterator[LintFinding]:
+def unused_keys(context: LintContext) -> Iterator[LintFinding]:
     """Keys at the top of the file that nothing reads."""
     for key, value in context.content.items():
         if key not in KEYS:
@@ -37,7 +37,7 @@ def unused_keys(context: Context) -> Iterator[LintFinding]:
             yield context.finding(-1, "scale", what, meant, Fix("key", -1, key, None))
 
 
-def _unknown_key(context: Context, key: object) -> LintFinding:
+def _unknown_key(context: LintContext, key: object) -> LintFinding:
     """A finding for a key that no graph has, perhaps a misspelt one."""
     unused = [name for name in KEYS if name not in context.content]
     close = get_close_matches(str(key), unused, n=1, cutoff=0.75)
@@ -46,7 +46,7 @@ def _unknown_key(context: Context, key: object) -> LintFinding:
     return context.finding(-1, "key", f"`{shorten(key)}`: nothing reads this key", meant, fix)
 
 
-def _unread_bin_keys(context: Context) -> tuple[str, ...]:
+def _unread_bin_keys(context: LintContext) -> tuple[str, ...]:
     """Keys that only heads without anchors read, if this head has anchors."""
     try:
         return BIN_KEYS if family_of(context.content).has_anchors else ()
@@ -54,7 +54,7 @@ def _unread_bin_keys(context: Context) -> tuple[str, ...]:
         return ()
 
 
-def what_stops(context: Context) -> Iterator[LintFinding]:
+def what_stops(context: LintContext) -> Iterator[LintFinding]:
     """The error that keeps the graph from being built or from running."""
     if context.error:
         text = context.error.removeprefix(f"{context.file}: ")
@@ -71,7 +71,7 @@ CONTENT_RULES: Mapping[str, ContentRule] = MappingProxyType(
 
 
 def apply_rules(
-    context: Context,
+    context: LintContext,
     graph_rules: Mapping[str, GraphRule] = GRAPH_RULES,
     content_rules: Mapping[str, ContentRule] = CONTENT_RULES,
 ) -> list[LintFinding]:
@@ -95,7 +95,7 @@ def apply_rules(
 
 
 def _all_findings(
-    context: Context,
+    context: LintContext,
     graph_rules: Mapping[str, GraphRule],
     content_rules: Mapping[str, ContentRule],
 ) -> Iterator[LintFinding]:

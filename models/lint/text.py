@@ -16,7 +16,7 @@ import yaml
 
 from models.graph.scales import LETTER, MODEL_VERSION, MULTIPLES, guess_scale
 from models.graph.values import as_number, shorten
-from models.lint.finding import Context, Fix, LintFinding
+from models.lint.finding import Fix, LintContext, LintFinding
 
 # The number of a row at the start of its comment: "# 7", "# 7-P4/16", "# layer 7: neck".
 ROW_COMMENT = re.compile(
@@ -134,7 +134,7 @@ class TextContext:
 
     document: Document
     path: Path
-    graph: Context
+    graph: LintContext
     content: Mapping[str, object]
 
 

@@ -14,10 +14,10 @@ from models.graph import wiring
 from models.graph.structure import Graph, unread_rows
 from models.graph.values import shorten
 from models.graph.wiring import Slip
-from models.lint.finding import Context, Fix, LintFinding, named
+from models.lint.finding import Fix, LintContext, LintFinding, named
 
 JOINS = ("Concat", "nn.Upsample")  # rows that join or resize maps without mixing their channels
-GraphRule = Callable[[Graph, Context], Iterator[LintFinding]]
+GraphRule = Callable[[Graph, LintContext], Iterator[LintFinding]]
 
 
 def _finding(graph: Graph, slip: Slip, rule: str, why: str) -> LintFinding:
@@ -30,7 +30,7 @@ def _finding(graph: Graph, slip: Slip, rule: str, why: str) -> LintFinding:
     return LintFinding(graph.file, 0, index, rule, what, named(graph, slip.meant), fix)
 
 
-def head_joins(graph: Graph, context: Context) -> Iterator[LintFinding]:
+def head_joins(graph: Graph, context: LintContext) -> Iterator[LintFinding]:
     """A head that reads a Concat or an Upsample, whose map no block has worked on."""
     # In YOLO's graphs a block follows every join. A head that reads the join itself is most often
     # one row off, so the slip that explains this, if there is one, gives the fix.
@@ -44,7 +44,7 @@ def head_joins(graph: Graph, context: Context) -> Iterator[LintFinding]:
             yield _finding(graph, slip, "head", why)
 
 
-def attention_bypassed(graph: Graph, context: Context) -> Iterator[LintFinding]:
+def attention_bypassed(graph: Graph, context: LintContext) -> Iterator[LintFinding]:
     """A row that takes a map before the attention that works on it."""
     # A stage that goes on with attention only is complete: the reader passes by that attention. Other
     # early references are explained by the rules below.
@@ -60,7 +60,7 @@ def _only_attention(graph: Graph, slip: Slip) -> bool:
     return all(row.module in ATTENTION for row in graph.rows[slip.read + 1 : slip.meant + 1])
 
 
-def number_not_moved(graph: Graph, context: Context) -> Iterator[LintFinding]:
+def number_not_moved(graph: Graph, context: LintContext) -> Iterator[LintFinding]:
     """A number that names the right row as soon as inserted attention rows are not counted."""
     slips = [*wiring.early(graph, context.sizes), *wiring.unlike(graph, context.sizes)]
     for slip in slips:
@@ -70,7 +70,7 @@ def number_not_moved(graph: Graph, context: Context) -> Iterator[LintFinding]:
             yield _finding(graph, slip, "shift", why)
 
 
-def _inserted(graph: Graph, slip: Slip, context: Context) -> str:
+def _inserted(graph: Graph, slip: Slip, context: LintContext) -> str:
     """The attention rows whose insertion explains a slip, or "" if insertions do not."""
     # Only attention counts as inserted: other rows have no mark by which the old numbers of the rows
     # after them would be known.
@@ -80,14 +80,14 @@ def _inserted(graph: Graph, slip: Slip, context: Context) -> str:
     return " and ".join(named(graph, index) for index in above)
 
 
-def stage_unfinished(graph: Graph, context: Context) -> Iterator[LintFinding]:
+def stage_unfinished(graph: Graph, context: LintContext) -> Iterator[LintFinding]:
     """A skip connection that starts before the end of its stage, whatever the reason."""
     for slip in wiring.early(graph, context.sizes):
         why = f"its stage goes on at the same size to {named(graph, slip.meant)}"
         yield _finding(graph, slip, "stage", why)
 
 
-def sizes_differ(graph: Graph, context: Context) -> Iterator[LintFinding]:
+def sizes_differ(graph: Graph, context: LintContext) -> Iterator[LintFinding]:
     """A Concat of maps that differ in size, at which the graph stops."""
     for slip in wiring.unlike(graph, context.sizes):
         height, width = context.sizes[slip.read]
@@ -95,34 +95,34 @@ def sizes_differ(graph: Graph, context: Context) -> Iterator[LintFinding]:
         yield _finding(graph, slip, "size", f"{size}, unlike the other maps that it joins")
 
 
-def level_order(graph: Graph, context: Context) -> Iterator[LintFinding]:
+def level_order(graph: Graph, context: LintContext) -> Iterator[LintFinding]:
     """Two levels of the head at one stride, or levels in another order than their anchors."""
     for slip in wiring.levels(graph, context.sizes):
         why = "the levels do not get coarser one by one, as their anchors do"
         yield _finding(graph, slip, "levels", why)
 
 
-def level_forgotten(graph: Graph, context: Context) -> Iterator[LintFinding]:
+def level_forgotten(graph: Graph, context: LintContext) -> Iterator[LintFinding]:
     """A head that reads an earlier row of a level whose last row nobody reads."""
     for slip in wiring.forgotten(graph, context.sizes):
         why = f"nobody reads {named(graph, slip.meant)}, of the same size"
         yield _finding(graph, slip, "level", why)
 
 
-def read_twice(graph: Graph, context: Context) -> Iterator[LintFinding]:
+def read_twice(graph: Graph, context: LintContext) -> Iterator[LintFinding]:
     """A row that reads the same row twice."""
     for slip in wiring.doubled(graph):
         yield _finding(graph, slip, "twice", f"twice, with `from` {shorten(slip.reader.source)}")
 
 
-def output_unread(graph: Graph, context: Context) -> Iterator[LintFinding]:
+def output_unread(graph: Graph, context: LintContext) -> Iterator[LintFinding]:
     """A row whose output nobody reads."""
     for row in unread_rows(graph):
         meant = "let a later row read it, or remove it and move the later numbers"
         yield context.finding(row.index, "unread", f"nobody reads this {row.module}", meant)
 
 
-def no_gradient(graph: Graph, context: Context) -> Iterator[LintFinding]:
+def no_gradient(graph: Graph, context: LintContext) -> Iterator[LintFinding]:
     """A row whose parameters get no gradient, since its output never reaches the head."""
     for index in wiring.dead_branches(graph):
         module = graph.rows[index].module

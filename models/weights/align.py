@@ -37,7 +37,7 @@ Solutions = dict[float, tuple[float, Chain]]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RowPlace:
     """A row and its role in the graph.
 
     Attributes:
@@ -68,12 +68,12 @@ class Place:
         return self.kind in (Detect, DetectV8)
 
 
-def find_places(graph: Graph) -> list[Place]:
+def find_places(graph: Graph) -> list[RowPlace]:
     """The rows of a graph with their roles. Raises UserError if the graph cannot run."""
     with torch.device("meta"):
         network, _ = parse_model(graph, seed=0)
     sizes = [height for height, _ in measure_strides(network, graph).sizes]
-    places: list[Place] = []
+    places: list[RowPlace] = []
     trends = [(0, False)]  # turns so far and whether maps grow, of the image and of each row
     for row, layer in zip(graph.rows, network, strict=True):
         inputs = tuple(sizes[source] if source >= 0 else PROBE for source in row.inputs)
@@ -83,7 +83,7 @@ def find_places(graph: Graph) -> list[Place]:
         if size != inputs[0] and (size > inputs[0]) != grew:
             turns, grew = turns + 1, not grew
         trends.append((turns, grew))
-        place = Place(
+        place = RowPlace(
             index=row.index,
             key=row.key,
             kind=row_info(layer).kind,
@@ -109,7 +109,9 @@ def align_graphs(
     return {mine.key: theirs.key for mine, theirs in align_places(source, target)}
 
 
-def align_places(source: Sequence[Place], target: Sequence[Place]) -> list[tuple[Place, Place]]:
+def align_places(
+    source: Sequence[RowPlace], target: Sequence[RowPlace]
+) -> list[tuple[RowPlace, RowPlace]]:
     """Pair the rows of two graphs so that as many tensors as possible find one of their shape.
 
     Pairs keep the order of both graphs. This is the alignment of sequences of Needleman and Wunsch
@@ -204,11 +206,11 @@ def _pairs_of(cell: Solutions) -> list[tuple[int, int]]:
     return pairs[::-1]
 
 
-def _both_heads(one: Place, other: Place) -> bool:
+def _both_heads(one: RowPlace, other: RowPlace) -> bool:
     return one.is_head and one.kind is other.kind
 
 
-def affinity(source: Place, target: Place) -> int:
+def affinity(source: RowPlace, target: RowPlace) -> int:
     """Points for pairing two rows, 0 if they must not be paired.
 
     Rows need the same role, related kinds (C3TR is a C3), and tensors of equal name and shape. If

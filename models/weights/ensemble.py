@@ -18,7 +18,7 @@ class Ensemble(nn.Module):
     Attributes:
         members: the detectors.
         names: of the classes, by number.
-        family: of every member, see utils/families.py.
+        family: that of each member (utils/families.py).
         stride: pixels per cell of each level, of the member with the coarsest level.
     """
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from models.common import Conv
 from models.graph.read import read_graph
 from models.graph.structure import Graph
-from models.weights.align import Place, align_places, find_places
+from models.weights.align import RowPlace, align_places, find_places
 from models.weights.report import TensorOutcome, TransferReport
 from models.yolo import DetectionModel
 from utils.checkpoint import Checkpoint
@@ -107,8 +107,8 @@ class _RowPair:
     """
 
     graphs: tuple[Graph, Graph]
-    mine: Place
-    theirs: Place | None
+    mine: RowPlace
+    theirs: RowPlace | None
     classes: list[int | None]
 
     def source_key(self, key: str) -> str:

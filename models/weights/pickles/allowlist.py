@@ -26,7 +26,13 @@ from models.weights.pickles.objects import (
     PickledObject,
 )
 
-FAMILIES = ("models", "ultralytics", "torch.nn", "utils", "yolov5")  # modules and all below them
+MODEL_PACKAGES = (
+    "models",
+    "ultralytics",
+    "torch.nn",
+    "utils",
+    "yolov5",
+)  # modules and all below them
 MAX_NAME = 200  # characters
 ReadStorage = Callable[[str, torch.dtype, int], Tensor]
 
@@ -109,9 +115,11 @@ class Allowlist:
 
 
 def _is_of_family(module: str, name: str) -> bool:
-    """Whether a name is one of FAMILIES or below one, and is an ordinary dotted name."""
+    """Whether a name is one of MODEL_PACKAGES or below one, and is an ordinary dotted name."""
     text = f"{module}.{name}"
-    below = module in FAMILIES or module.startswith(tuple(f"{family}." for family in FAMILIES))
+    below = module in MODEL_PACKAGES or module.startswith(
+        tuple(f"{family}." for family in MODEL_PACKAGES)
+    )
     parts = [*module.split("."), name]  # name may have no dots: protocol 4 would follow attributes
     is_plain = all(part.isascii() and part.isidentifier() for part in parts)
     return below and len(text) <= MAX_NAME and is_plain

@@ -134,8 +134,7 @@ def with_graph(
             f"{where}: has no {kernel} in row {last.index}, so it is not a state dict of"
             f" {checked.file}"
         )
-    outputs = found.shape[0]  # of the class branch, or anchors * (5 + classes)
-    count = outputs // checked.anchors_per_level - checked.family.class_offset
+    count = found.shape[0] // checked.anchors_per_level - checked.family.class_offset
     names = {number: str(number) for number in range(count)}
     return replace(checkpoint, graph={**graph, "nc": count}, names=names, state=state)
 

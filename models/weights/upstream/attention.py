@@ -14,7 +14,7 @@ from torch import Tensor
 from models.graph.values import is_number, is_whole
 from models.weights.pickles.objects import PickledObject
 
-State = Mapping[str, Tensor]
+Tensors = Mapping[str, Tensor]
 Options = dict[str, object]
 LSKA_SIZES = {  # sides of the two long kernels -> k_size
     (3, 3): 7,
@@ -26,7 +26,7 @@ LSKA_SIZES = {  # sides of the two long kernels -> k_size
 }
 
 
-def read_arguments(name: str, module: PickledObject, state: State, written: object) -> object:
+def read_arguments(name: str, module: PickledObject, state: Tensors, written: object) -> object:
     """The arguments with which our module is built like a foreign one.
 
     Args:
@@ -53,48 +53,48 @@ def _attribute(module: PickledObject, *names: str) -> object:
     return next((module.get(name) for name in names if is_number(module.get(name))), None)
 
 
-def _ratio(state: State, key: str) -> int:
+def _ratio(state: Tensors, key: str) -> int:
     """Inputs over outputs of a layer that reduces the channels."""
     outputs, inputs = state[key].shape[:2]
     return max(inputs // outputs, 1)
 
 
-def _simam(module: PickledObject, _: State) -> Options:
+def _simam(module: PickledObject, _: Tensors) -> Options:
     return {"e_lambda": _attribute(module, "e_lambda")}
 
 
-def _se(_: PickledObject, state: State) -> Options:
+def _se(_: PickledObject, state: Tensors) -> Options:
     return {"reduction": _ratio(state, "fc.0.weight"), "bias": "fc.0.bias" in state}
 
 
-def _eca(_: PickledObject, state: State) -> Options:
+def _eca(_: PickledObject, state: Tensors) -> Options:
     return {"k_size": state["conv.weight"].shape[-1]}
 
 
-def _ema(module: PickledObject, _: State) -> Options:
+def _ema(module: PickledObject, _: Tensors) -> Options:
     return {"factor": _attribute(module, "groups", "factor")}
 
 
-def _coordinate(_: PickledObject, state: State) -> Options:
+def _coordinate(_: PickledObject, state: Tensors) -> Options:
     return {"reduction": _ratio(state, "conv1.weight")}
 
 
-def _triplet(_: PickledObject, state: State) -> Options:
+def _triplet(_: PickledObject, state: Tensors) -> Options:
     return {
         "no_spatial": "hw.conv.conv.weight" not in state,
         "kernel_size": state["cw.conv.conv.weight"].shape[-1],
     }
 
 
-def _nam(_: PickledObject, __: State) -> Options:
+def _nam(_: PickledObject, __: Tensors) -> Options:
     return {}
 
 
-def _bam(_: PickledObject, state: State) -> Options:
+def _bam(_: PickledObject, state: Tensors) -> Options:
     return {"reduction": _ratio(state, "spatial_att.conv_reduce.weight")}
 
 
-def _cbam(_: PickledObject, state: State) -> Options:
+def _cbam(_: PickledObject, state: Tensors) -> Options:
     spatial = state.get("spatial_attention.conv.weight")
     return {
         "reduction": _ratio(state, "channel_attention.fc1.weight"),
@@ -103,7 +103,7 @@ def _cbam(_: PickledObject, state: State) -> Options:
     }
 
 
-def _gam(_: PickledObject, state: State) -> Options:
+def _gam(_: PickledObject, state: Tensors) -> Options:
     print(
         "warning: GAM: the file does not say whether its channel branch ends in a sigmoid; this"
         " project assumes that it does"
@@ -113,36 +113,36 @@ def _gam(_: PickledObject, state: State) -> Options:
     return {"rate": _ratio(state, "channel_attention.0.weight"), "group": grouped}
 
 
-def _double(_: PickledObject, state: State) -> Options:
+def _double(_: PickledObject, state: Tensors) -> Options:
     # Forks return the output alone; this project's module can add the input to it.
     sizes = {"c_m": state["convA.weight"].shape[0], "c_n": state["convB.weight"].shape[0]}
     return {**sizes, "reconstruct": "conv_reconstruct.weight" in state, "residual": False}
 
 
-def _shuffle(module: PickledObject, _: State) -> Options:
+def _shuffle(module: PickledObject, _: Tensors) -> Options:
     return {"groups": _attribute(module, "groups", "G", "group")}
 
 
-def _context(_: PickledObject, state: State) -> Options:
+def _context(_: PickledObject, state: Tensors) -> Options:
     fusion = [kind for kind in ("channel_mul", "channel_add") if f"{kind}_conv.0.weight" in state]
     hidden, channels = state[f"{fusion[0]}_conv.0.weight"].shape[:2]
     pooling = "att" if "conv_mask.weight" in state else "avg"
     return {"ratio": hidden / channels, "pooling": pooling, "fusion": fusion}
 
 
-def _acmix(module: PickledObject, state: State) -> Options:
+def _acmix(module: PickledObject, state: Tensors) -> Options:
     # The number of heads and the kernel do not show in the shapes.
     found = {name: _attribute(module, name) for name in ("kernel_att", "head", "stride")}
     return {"out_channels": state["conv1.weight"].shape[0], **found}
 
 
-def _lska(module: PickledObject, state: State) -> Options:
+def _lska(module: PickledObject, state: Tensors) -> Options:
     sides = (state["conv0h.weight"].shape[-1], state["conv_spatial_h.weight"].shape[-1])
     known = _attribute(module, "k_size")
     return {"k_size": known if is_whole(known) else LSKA_SIZES.get(sides)}
 
 
-READERS: Mapping[str, Callable[[PickledObject, State], Options]] = {
+READERS: Mapping[str, Callable[[PickledObject, Tensors], Options]] = {
     "SimAM": _simam,
     "SE": _se,
     "ECA": _eca,
