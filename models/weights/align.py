@@ -20,8 +20,7 @@ from models.graph.info import row_info
 from models.graph.read import read_graph
 from models.graph.structure import Graph
 from models.graph.walk import PROBE, measure_strides
-from models.heads.anchor_based import Detect
-from models.heads.anchor_free import DetectV8
+from models.heads import HEADS
 from models.yolo import parse_model
 
 TENSOR, SAME_KIND, SAME_ARGUMENTS = (
@@ -62,7 +61,7 @@ class Place:
 
     @property
     def is_head(self) -> bool:
-        return self.kind in (Detect, DetectV8)
+        return self.kind in HEADS
 
 
 def find_places(graph: Graph) -> list[Place]:
