@@ -30,8 +30,8 @@ from models.graph.read import KEYS, read_graph
 from models.graph.structure import Graph, unread_rows
 from models.graph.walk import Call, measure_strides, run_row, saved_rows, walk
 from models.graph.wiring import passed_by
+from models.heads import HEADS, Head
 from models.heads.anchor_based import Detect, Levels
-from models.heads.anchor_free import DetectV8
 from models.tta import predict_augmented
 from utils.errors import UserError
 from utils.families import Family, family_of
@@ -161,10 +161,10 @@ class DetectionModel(nn.Module):
         self.head.set_strides(measured.strides, _anchor_levels(checked, len(measured.strides)))
 
     @property
-    def head(self) -> Detect | DetectV8:
+    def head(self) -> Head:
         """The last row."""
         head = self.model[-1]
-        assert isinstance(head, (Detect, DetectV8))
+        assert isinstance(head, HEADS)
         return head
 
     @property
@@ -205,7 +205,7 @@ class DetectionModel(nn.Module):
 
         Raises UserError for a head that has none.
         """
-        if isinstance(self.head, DetectV8):
+        if not isinstance(self.head, Detect):
             raise UserError(
                 f"anchors: the head of {self.graph.get('yaml_file')} has none; leave them out"
             )

@@ -20,7 +20,7 @@ from models.graph.info import RowInfo, attach
 from models.graph.layers import LAYERS, BuildRule, Layer, layer_named
 from models.graph.structure import Graph, Row
 from models.graph.values import MOST, is_whole, shorten
-from models.heads.anchor_free import DetectV8
+from models.heads import HEAD_OF_FAMILY
 from utils.errors import UserError
 
 # What blocks raise when a row's arguments do not suit them: their constructors are handed whatever
@@ -179,11 +179,12 @@ def _build_norm(graph: Graph, row: Row, layer: Layer, incoming: Sequence[int]) -
 
 def _build_head(graph: Graph, row: Row, layer: Layer, incoming: Sequence[int]) -> BuiltRow:
     given = row_arguments(graph, row)
-    if not graph.family.has_anchors:
+    kind = HEAD_OF_FAMILY[graph.family.name] if row.module == "Detect" else layer.kind
+    if graph.family.has_anchors:
+        args = _anchor_arguments(graph, row, given, incoming)
+    else:
         args = _anchor_free_arguments(graph, given, incoming)
-        return BuiltRow(_copies(DetectV8, args), incoming[0], args)
-    args = _anchor_arguments(graph, row, given, incoming)
-    return BuiltRow(_copies(layer.kind, args), incoming[0], args)
+    return BuiltRow(_copies(kind, args), incoming[0], args)
 
 
 def _anchor_free_arguments(

@@ -1,1 +1,15 @@
-"""Detection heads: from raw maps to boxes, with anchors and without."""
+"""Detection heads: from raw maps to boxes, with anchors and without; HEADS lists their classes.
+
+A row named Detect is the head of the graph's family (HEAD_OF_FAMILY); every other head has a name
+and an entry of its own in models/graph/layers.py.
+"""
+
+from collections.abc import Mapping
+
+from models.heads.anchor_based import Detect
+from models.heads.anchor_free import DetectV8
+from utils.families import V5, V8
+
+Head = Detect | DetectV8
+HEADS = (Detect, DetectV8)
+HEAD_OF_FAMILY: Mapping[str, type[Head]] = {V5.name: Detect, V8.name: DetectV8}

@@ -19,8 +19,7 @@ from models.graph.info import row_info
 from models.graph.read import read_graph
 from models.graph.structure import Graph
 from models.graph.walk import PROBE, measure_strides
-from models.heads.anchor_based import Detect
-from models.heads.anchor_free import DetectV8
+from models.heads import HEADS
 from models.yolo import parse_model
 
 # Points for a pair of rows: for each tensor of equal shape, for an equal class, and for equal
@@ -65,7 +64,7 @@ class RowPlace:
 
     @property
     def is_head(self) -> bool:
-        return self.kind in (Detect, DetectV8)
+        return self.kind in HEADS
 
 
 def find_places(graph: Graph) -> list[RowPlace]:
