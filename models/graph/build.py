@@ -20,6 +20,7 @@ from models.graph.info import RowInfo, attach
 from models.graph.layers import LAYERS, BuildRule, Layer, layer_named
 from models.graph.structure import Graph, Row
 from models.graph.values import MOST, is_whole, shorten
+from models.heads.anchor_based import Detect
 from models.heads.anchor_free import DetectV8
 from utils.errors import UserError
 
@@ -181,7 +182,8 @@ def _build_head(graph: Graph, row: Row, layer: Layer, incoming: Sequence[int]) -
     given = row_arguments(graph, row)
     if not graph.family.has_anchors:
         args = _anchor_free_arguments(graph, given, incoming)
-        return BuiltRow(_copies(DetectV8, args), incoming[0], args)
+        kind = DetectV8 if layer.kind is Detect else layer.kind  # both families write Detect
+        return BuiltRow(_copies(kind, args), incoming[0], args)
     args = _anchor_arguments(graph, row, given, incoming)
     return BuiltRow(_copies(layer.kind, args), incoming[0], args)
 

@@ -65,7 +65,7 @@ class Place:
 
     @property
     def is_head(self) -> bool:
-        return self.kind in (Detect, DetectV8)
+        return issubclass(self.kind, (Detect, DetectV8))
 
 
 def find_places(graph: Graph) -> list[Place]:
