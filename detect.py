@@ -21,7 +21,7 @@ from engine.inference.detector import Detector
 from engine.inference.outputs import Outputs, conclude
 from engine.inference.settings import USUAL_SIZE, DetectConfig
 from utils.cli import build, read_flags
-from utils.device import describe, select_device
+from utils.device import describe_device, select_device
 from utils.errors import UserError, run_main
 from utils.files import find_file
 from utils.signals import StopRequested, StopSignal
@@ -60,7 +60,7 @@ def load(config: DetectConfig) -> tuple[DetectorModel, DetectConfig, str]:
     config.check_classes("--classes ", model.names)
     if config.half and device.type != "cuda":
         print(f"--half: is for CUDA devices; {device.type} computes in single precision")
-    print(describe(device))
+    print(describe_device(device))
     return model, dataclasses.replace(config, imgsz=imgsz), trained.data if trained else ""
 
 

@@ -17,7 +17,6 @@ from pathlib import Path
 
 import torch
 
-from engine.detector_model import fitting_size
 from engine.export.formats import EXPORTERS
 from engine.export.model import ExportedModel
 from engine.export.settings import REFUSED_EXPORT_FLAGS, ExportConfig
@@ -28,7 +27,7 @@ from models.yolo import DetectionModel
 from utils.cli import build, read_flags
 from utils.device import select_device
 from utils.errors import run_main
-from utils.sizes import side_step
+from utils.sizes import side_step, whole_side
 
 
 def export(model: DetectionModel, config: ExportConfig, path: str | Path) -> list[Path]:
@@ -55,11 +54,16 @@ def export(model: DetectionModel, config: ExportConfig, path: str | Path) -> lis
 
 
 def make_task(model: DetectionModel, config: ExportConfig, path: Path) -> ExportTask:
-    """Prepare the network and its example input, which all formats are written from."""
+    """Prepare the network and its example input, which all formats are written from.
+
+    Args:
+        model: not changed.
+        config: the flags.
+        path: of the checkpoint.
+    """
     stride = side_step(model.stride)
-    given = (config.imgsz[0], config.imgsz[-1])
-    height, width = fitting_size(given, stride)
-    if (height, width) != given:
+    height, width = (whole_side(side, stride) for side in (config.imgsz[0], config.imgsz[-1]))
+    if (height, width) != (config.imgsz[0], config.imgsz[-1]):
         print(
             f"--imgsz {config.imgsz}: is no multiple of the stride {stride}, taking"
             f" {height}x{width}"
@@ -96,6 +100,7 @@ def main(argv: list[str] | None = None) -> list[Path]:
     files = [save_upstream(model, weights, config.half)] if config.save_upstream else []
     if files and "include" not in given:
         return files
+    # The project's own models/ folder should not collect exported files.
     path = Path(weights).name if weights.endswith((".yaml", ".yml")) else weights
     return files + export(model, config, path)
 

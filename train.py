@@ -12,15 +12,14 @@ import time
 from typing import cast
 
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
-from data.augment import multi_scale_size
 from engine.detector_model import DetectorModel
 from engine.evaluation.evaluate import EvalSettings, evaluate
 from engine.training import dist
-from engine.training.diagnose import Place, check_loss, first_bad_gradient
+from engine.training.diagnose import BatchPlace, check_loss, first_bad_gradient
 from engine.training.finish import DRAWN_TRAIN_BATCHES, draw_labels, draw_train_batch, finish
+from engine.training.inputs import change_scale, to_device
 from engine.training.logbook import (
     ResultsLog,
     Timing,
@@ -31,17 +30,23 @@ from engine.training.logbook import (
 )
 from engine.training.optim import MAX_GRADIENT_NORM, apply_rates
 from engine.training.plan import plan
-from engine.training.run import Progress, Run, Setup, State, lean_snapshot, save_last, snapshot
+from engine.training.run import (
+    Progress,
+    Run,
+    Setup,
+    TrainingState,
+    lean_snapshot,
+    save_last,
+    snapshot,
+)
 from engine.training.sampling import focused_image_weights
 from utils import checkpoint as checkpoints
 from utils.cli import read_flags
 from utils.config import REFUSED_TRAIN_FLAGS, TrainConfig
 from utils.device import autocast, memory_text
 from utils.errors import run_main
-from utils.seeds import stream
 from utils.signals import StopRequested, StopSignal
-from utils.sizes import side_step, whole_side
-from utils.structures import Batch, Metrics
+from utils.structures import Metrics
 
 
 def train(run: Run) -> Metrics | None:
@@ -63,7 +68,7 @@ def train(run: Run) -> Metrics | None:
             while not done:
                 train_epoch(run, stop, timing)
                 with stop.anywhere():
-                    metrics = validate(run)
+                    metrics = validate_epoch(run)
                 if log is not None:
                     write_epoch(run, log, metrics)
                 progress.epoch, progress.batch = progress.epoch + 1, 0
@@ -72,7 +77,7 @@ def train(run: Run) -> Metrics | None:
                     print(time_to_come(time.monotonic() - start, config.epochs - progress.epoch))
                 with stop.anywhere():
                     done = dist.any_true(world, should_stop(config, world, progress), setup.device)
-                if not (config.nosave or done):
+                if not (config.nosave or done):  # finish() writes the last one itself
                     save_last(run)
             with stop.anywhere():
                 return finish(run, timing)
@@ -106,12 +111,12 @@ def train_epoch(run: Run, stop: StopSignal, timing: Timing) -> None:
                dynamic_ncols=True)  # fmt: skip
     mark = time.perf_counter()
     for batch in bar:
-        mark = timing.add("loader", mark)
+        mark = timing.add("loader", mark)  # the time since the last batch was spent waiting
         if is_drawn(setup, progress):
             draw_train_batch(setup.folder, progress.batch, batch, state.model.names)
             mark = time.perf_counter()
         iteration = progress.epoch * len(loader) + progress.batch
-        place = Place(progress.epoch, progress.batch, batch.paths, setup.last)
+        place = BatchPlace(progress.epoch, progress.batch, batch.paths, setup.last)
         rates = setup.schedule.rates(iteration)
         apply_rates(state.optimizer, rates)
         images, targets = to_device(batch, setup.device)
@@ -145,7 +150,7 @@ def is_drawn(setup: Setup, progress: Progress) -> bool:
     return is_early and setup.world.is_main and not setup.config.noplots
 
 
-def start_epoch(setup: Setup, state: State) -> None:
+def start_epoch(setup: Setup, state: TrainingState) -> None:
     """Point the loader at this epoch and batch; prepare the model, its gradients and the sums."""
     config, progress, loader = setup.config, state.progress, setup.loaders[0]
     state.model.train()
@@ -165,40 +170,7 @@ def start_epoch(setup: Setup, state: State) -> None:
     loader.set_epoch(progress.epoch, progress.batch)
 
 
-def to_device(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Images [B, 3, H, W] as float 0..1 in channels-last order, and targets [T, 6], on the device."""
-    images = batch.images.to(device, non_blocking=True, memory_format=torch.channels_last)
-    return images.float() / 255, batch.targets.to(device, non_blocking=True)
-
-
-def change_scale(
-    images: Tensor, targets: Tensor, run: Run, iteration: int
-) -> tuple[Tensor, Tensor]:
-    """Resize a batch to a random size, the same one whenever this iteration is computed.
-
-    Args:
-        images: [B, 3, H, W].
-        targets: [T, 6] image_index, class, x1, y1, x2, y2 in pixels of the images.
-        run: Whose seed, image size and stride count.
-        iteration: Counted from the start of the run.
-
-    Returns:
-        The resized images, and the targets in their pixels.
-    """
-    config = run.setup.config
-    generator = stream(config.seed, "multi-scale", iteration)
-    height, width = images.shape[-2:]
-    stride = side_step(run.state.model.stride)
-    factor = multi_scale_size(generator, config.imgsz, stride) / max(height, width)
-    size = [whole_side(int(side * factor), stride) for side in (height, width)]
-    images = torch.nn.functional.interpolate(
-        images, size=size, mode="bilinear", align_corners=False
-    )
-    x, y = size[1] / width, size[0] / height
-    return images, targets * targets.new_tensor([1, 1, x, y, x, y])
-
-
-def step(state: State, place: Place) -> None:
+def step(state: TrainingState, place: BatchPlace) -> None:
     """Clip the gradients, move the weights, move their average.
 
     Raises UserError at a gradient that is not finite, unless a scaler is there, which skips it.
@@ -219,7 +191,8 @@ def progress_row(setup: Setup, progress: Progress, instances: int, size: int) ->
 
     instances, size: the last batch's labels, and the width of its images in pixels.
     """
-    losses = [value / max(progress.batch, 1) for value in progress.loss_sums]
+    means = (value / max(progress.batch, 1) for value in progress.loss_sums)
+    losses = dict(zip(setup.loss.names, means, strict=True))
     epoch = f"{progress.epoch}/{setup.config.epochs - 1}"
     return train_row(epoch, memory_text(setup.device), losses, instances, size)
 
@@ -236,7 +209,7 @@ def should_stop(config: TrainConfig, world: dist.World, progress: Progress) -> b
     return world.is_main and not config.noval and config.patience > 0 and waited >= config.patience
 
 
-def validate(run: Run) -> Metrics | None:
+def validate_epoch(run: Run) -> Metrics | None:
     """Score the averaged weights; note the best, and keep them in best.pt.
 
     Returns None if this epoch is not validated: --noval leaves the last epoch's validation only.

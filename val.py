@@ -42,7 +42,7 @@ from models.weights.load import newest_best, read_weights
 from models.yolo import DetectionModel
 from utils.cli import build, read_flags
 from utils.config import suggestions
-from utils.device import describe, select_device
+from utils.device import describe_device, select_device
 from utils.errors import UserError, run_main
 from utils.families import family_of
 from utils.files import ROOT, find_file, next_folder
@@ -53,7 +53,16 @@ ValResult = Metrics | dict[str, Metrics] | dict[str, list[StudyRow]]
 
 
 def check_classes(model: DetectorModel, index: DatasetIndex, config: ValConfig) -> None:
-    """Raise UserError if the model has another number of classes than the data set."""
+    """Compare the numbers of classes, which must be equal unless --single-cls is given.
+
+    Args:
+        model: to be scored.
+        index: of the data set.
+        config: the flags, for the files' names.
+
+    Raises:
+        UserError: the numbers differ.
+    """
     known, wanted = len(model.names), len(index.names)
     if known != wanted and not config.single_cls:
         raise UserError(
@@ -99,13 +108,13 @@ def trained_on(weights: str) -> str:
     return "data/shapes.yaml"
 
 
-def prepare(config: ValConfig) -> tuple[ValConfig, torch.device]:
+def prepare_device(config: ValConfig) -> tuple[ValConfig, torch.device]:
     """Choose the device and print it, with warnings about flags; return the flags in force."""
     device = select_device(config.device)
     if config.half and device.type != "cuda":
         print(f"--half needs CUDA; going on in float32 on {device}")
         config = dataclasses.replace(config, half=False)
-    print(describe(device))
+    print(describe_device(device))
     if config.task in SPLITS and config.conf_thres > CONF_OF_MAP:
         print(
             f"--conf-thres {config.conf_thres} is above {CONF_OF_MAP}: mAP is too low to be"
@@ -136,7 +145,7 @@ def validate_split(config: ValConfig, ready: DetectionModel | None = None) -> Me
 
     ready: a model that is used instead of config.weights, which then only name it.
     """
-    config, device = prepare(config)
+    config, device = prepare_device(config)
     inserted = (config.attention, config.attention_init)
     model: DetectorModel = (
         load_models(config.weights, device, *inserted) if ready is None else ready.to(device)
@@ -148,7 +157,7 @@ def validate(config: ValConfig) -> ValResult:
     """Run the task of the flags; speed and study treat each file of weights by itself."""
     if config.task in SPLITS:
         return validate_split(config)
-    config, device = prepare(config)
+    config, device = prepare_device(config)
     inserted = (config.attention, config.attention_init)
     models = [load_models((file,), device, *inserted) for file in config.weights]
     tasks = make_tasks(config, models)

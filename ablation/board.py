@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ablation.files import finite_number, read_json
 from ablation.results import state
 from ablation.study import Cell
-from engine.training.logbook import read_results
+from utils.files import read_results
 
 if TYPE_CHECKING:
     from typing import NoReturn

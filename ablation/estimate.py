@@ -23,7 +23,7 @@ from ablation.study import Cell
 from engine.training.logbook import Timing
 from engine.training.plan import plan
 from train import train_epoch
-from utils.device import describe
+from utils.device import describe_device
 from utils.signals import StopRequested
 
 WARM_UP, MEASURED = 2, 6  # batches
@@ -101,7 +101,7 @@ def measure_pace(config: StudyConfig, slot: Slot) -> Pace:
         sum(seconds.values()),
         seconds["forward"],
         (len(run.setup.data[0]), len(run.setup.data[1])),
-        describe(run.setup.device),
+        describe_device(run.setup.device),
     )
 
 

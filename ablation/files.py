@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from engine.training.logbook import read_results
 from models.graph.values import is_number
 from utils.errors import UserError
+from utils.files import read_results
 
 CLASS_KEYS = {"class_id", "name", "ap"}
 REMEDY = "delete the folder, and the run is repeated"

@@ -23,8 +23,8 @@ import torch
 from ablation.config import StudyConfig
 from ablation.setup import choose
 from data.scanning.load import load_dataset
-from engine.training.build import read_source
-from utils.device import describe
+from engine.training.model import read_source
+from utils.device import describe_device
 from utils.errors import UserError
 from utils.files import ROOT, find_file, load_yaml, make_folder, save_yaml
 
@@ -219,7 +219,7 @@ def provenance(config: StudyConfig, study: StudyFile, argv: list[str]) -> dict[s
         "torch": torch.__version__,
         "numpy": np.__version__,
         "platform": platform.platform(),
-        "device": describe(device),
+        "device": describe_device(device),
         "commit": _commit(),
         "code": " then ".join(study["code"]),
         **study["inputs"],

@@ -19,7 +19,7 @@ import torch
 from ablation.config import StudyConfig
 from ablation.study import Arm, Cell
 from data.dataset_yaml import read_dataset_yaml
-from engine.training.build import read_source
+from engine.training.model import read_source
 from models.yolo import DetectionModel
 from utils.cli import names_of, read_flags
 from utils.config import REFUSED_TRAIN_FLAGS, Hyperparameters, TrainConfig, choose_config

@@ -1,5 +1,4 @@
-"""Keywords of a Python call -> fields of a configuration: the door of api/, as utils/cli.py is the
-command line's.
+"""Keywords of a Python call -> fields of a configuration, as utils/cli.py reads the command line.
 
 The names are Ultralytics' (batch, conf, save …) and this project's own (batch_size, conf_thres,
 nosave …).
@@ -15,6 +14,8 @@ from typing import Any
 
 from utils.errors import UserError
 
+Keywords = dict[str, Any]  # values are checked where the configuration is built
+
 RENAMED = {
     "batch": "batch_size",
     "conf": "conf_thres",
@@ -23,7 +24,7 @@ RENAMED = {
     "show": "view_img",
     "line_width": "line_thickness",
 }
-TURNED: dict[str, tuple[str, Callable[[Any], Any]]] = {  # to fields of another meaning
+CONVERTED: dict[str, tuple[str, Callable[[object], object]]] = {  # fields with other values
     "save": ("nosave", lambda on: not on),
     "val": ("noval", lambda on: not on),
     "plots": ("noplots", lambda on: not on),
@@ -31,7 +32,7 @@ TURNED: dict[str, tuple[str, Callable[[Any], Any]]] = {  # to fields of another 
     "show_conf": ("hide_conf", lambda on: not on),
     "amp": ("precision", lambda on: "auto" if on else "fp32"),
 }
-UNDERSTOOD = {  # keyword -> values that ask for what happens anyway
+UNDERSTOOD: dict[str, tuple[object, ...]] = {  # keyword -> values that change nothing
     "task": ("detect",),
     "mode": ("train", "val", "predict", "export"),
     "deterministic": (True,),
@@ -41,9 +42,7 @@ UNDERSTOOD = {  # keyword -> values that ask for what happens anyway
     "profile": (False,),
     "stream_buffer": (False,),
 }
-SETTLED: dict[
-    str, dict[str, str]
-] = {  # call -> fields that the object or the call itself sets, with the remedy
+RESERVED = {  # call -> fields that the object or the call sets, with the remedy
     "val": {"weights": "are the model's own; write YOLO('FILE.pt').val()"},
     "predict": {
         "weights": "are the model's own; write YOLO('FILE.pt').predict()",
@@ -58,52 +57,74 @@ SETTLED: dict[
 
 
 class KeywordError(UserError, ValueError):
-    """A keyword that is not known, or a value that it cannot have."""
+    """A keyword that does not exist, or a value that it cannot have."""
 
 
-def device_text(device: Any) -> str:
+def device_text(device: object) -> str:
     """0, [0, 1], 'cpu', torch.device('cuda:0'), None -> the text of --device."""
     if isinstance(device, (list, tuple)):
         return ",".join(str(number) for number in device)
     return "" if device is None else str(device)
 
 
-def read_keywords(
-    kind: type, options: Mapping[str, Any], call: str, more: Collection[str] = ()
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Keywords of call -> ({field: value} of the dataclass kind, {name: value} of those that `more`
-    lists).
+def attention_texts(attention: object) -> tuple[str, ...]:
+    """attention= of YOLO: None, one text or several. Raises KeywordError for anything else."""
+    texts = (attention,) if isinstance(attention, str) else () if attention is None else attention
+    if not isinstance(texts, (list, tuple)) or not all(isinstance(one, str) for one in texts):
+        raise KeywordError(
+            f"YOLO: attention={attention!r}: must be text such as 'SimAM@neck', or a list of such"
+        )
+    return tuple(texts)
 
-    None means that a keyword was not given. Where a name is in both, text goes to the field. Raises
-    KeywordError for an unknown keyword, with those like it, and for a value that is none of its
-    choices; types and ranges are checked where the dataclass is built.
+
+def read_keywords(
+    kind: type, options: Mapping[str, object], call: str, more: Collection[str] = ()
+) -> tuple[Keywords, Keywords]:
+    """Split the keywords of a call into fields of a configuration and other settings.
+
+    None means that a keyword was not given. Types and ranges are checked where the configuration is
+    built.
+
+    Args:
+        kind: the dataclass of the configuration.
+        options: keyword -> value.
+        call: the method's name, for errors.
+        more: names of the other settings. Where a name is in both, text goes to the field.
+
+    Returns:
+        {field: value} and {name: value}.
+
+    Raises:
+        KeywordError: there is no such keyword, or its value is none of its choices.
     """
-    settled = SETTLED.get(call, {})
-    fields = {field.name: field for field in dataclasses.fields(kind) if field.name not in settled}
-    values: dict[str, Any] = {}
-    others: dict[str, Any] = {}
+    reserved = RESERVED.get(call, {})
+    fields = {field.name: field for field in dataclasses.fields(kind) if field.name not in reserved}
+    values: Keywords = {}
+    others: Keywords = {}
     for name, value in options.items():
-        field, turn = TURNED.get(name, (RENAMED.get(name, name), None))
+        field, convert = CONVERTED.get(name, (RENAMED.get(name, name), None))
         if value is None:
             continue
-        if name in settled:
-            raise KeywordError(f"{call}: {name}={value!r}: {settled[name]}")
+        if name in reserved:
+            raise KeywordError(f"{call}: {name}={value!r}: {reserved[name]}")
+        # `scale` is a size (text) of TrainConfig and a gain (number) of the augmentation.
         if name in more and not (field in fields and isinstance(value, str)):
             others[name] = value
         elif field in fields:
-            values[field] = _fit(fields[field], turn(value) if turn else value, f"{call}: {name}")
+            given = convert(value) if convert else value
+            values[field] = _fit(fields[field], given, f"{call}: {name}")
         elif value not in UNDERSTOOD.get(name, ()):
             raise KeywordError(_unknown(name, value, call, {*fields, *more, *_spellings(fields)}))
     return values, others
 
 
 def _spellings(fields: Collection[str]) -> list[str]:
-    """Other keywords that lead to one of the fields."""
-    turned = {name: field for name, (field, _) in TURNED.items()}
-    return [name for name, field in {**RENAMED, **turned}.items() if field in fields]
+    """Other keywords that set one of the fields."""
+    converted = {name: field for name, (field, _) in CONVERTED.items()}
+    return [name for name, field in {**RENAMED, **converted}.items() if field in fields]
 
 
-def _unknown(name: str, value: Any, call: str, known: Collection[str]) -> str:
+def _unknown(name: str, value: object, call: str, known: Collection[str]) -> str:
     if name in UNDERSTOOD:
         return f"{call}: {name}={value!r}: is not part of this project; leave it out"
     near = difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.6)
@@ -111,10 +132,10 @@ def _unknown(name: str, value: Any, call: str, known: Collection[str]) -> str:
     return f"{call}: {name}={value!r}: no such keyword; {hint}"
 
 
-def _fit(field: dataclasses.Field[Any], value: Any, where: str) -> Any:
-    """The value in its field's own form.
+def _fit(field: dataclasses.Field[object], value: object, where: str) -> object:
+    """Convert a value to the form of its field.
 
-    Raises KeywordError if it is none of the field's choices.
+    where: the call and keyword, for errors. Raises KeywordError if it is none of the choices.
     """
     if isinstance(value, Path):
         value = str(value)
@@ -125,7 +146,7 @@ def _fit(field: dataclasses.Field[Any], value: Any, where: str) -> Any:
     elif isinstance(field.default, tuple):
         value = tuple(value) if isinstance(value, (list, tuple, range)) else (value,)
     elif isinstance(field.default, int) and isinstance(value, (list, tuple)) and value:
-        value = max(value)  # imgsz=[480, 640], where the longer side is meant
+        value = max(value)  # imgsz=[480, 640] where the field is the longer side
     choices = field.metadata.get("choices")
     for one in value if isinstance(value, tuple) else (value,):
         if choices and one not in choices:

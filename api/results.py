@@ -1,7 +1,7 @@
 """Results: one image and what was found in it, under the names that Ultralytics' users know.
 
-From: Found, as the Detector of engine/inference makes it. YOLO hands Results out; drawing and
-writing are detect.py's.
+From: Found, as the Detector of engine/inference makes it. YOLO hands Results out; they are drawn
+and written by the functions of detect.py.
 """
 
 from __future__ import annotations
@@ -9,29 +9,38 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
 
-from api.scores import Boxes
+from api.boxes import AnyBoxes, Boxes
 from engine.inference.console import Found, Viewer, annotated, count_text, why_no_window
 from engine.inference.writers import CropWriter, class_name, label_lines, write_image
 from utils.files import atomic_write, make_folder
 from utils.structures import Detections
 
+# One box of Results.summary(); in this form, since `class` is a word of the language.
+BoxSummary = TypedDict(
+    "BoxSummary", {"name": str, "class": int, "confidence": float, "box": dict[str, float]}
+)
+
 
 class Results:
-    """One image's detections.
+    """The detections of one image. Iterating, indexing and slicing give Results of fewer boxes.
 
-    boxes: Boxes. names: class number -> name. orig_img: [H, W, 3] uint8 BGR. orig_shape: (height,
-    width). path: where the image is from. speed: milliseconds of preprocess, inference,
-    postprocess. save_dir: folder of what predict() wrote, None if nothing. Iterating, indexing and
-    slicing give Results of single or fewer boxes.
+    Attributes:
+        boxes: Boxes, with coordinates, confidences and classes.
+        names: class number -> name.
+        orig_img: [H, W, 3] uint8 BGR.
+        orig_shape: (height, width) in pixels.
+        path: where the image is from.
+        speed: milliseconds of preprocess, inference and postprocess.
+        save_dir: folder of what predict() wrote, None if nothing.
     """
 
     def __init__(
-        self, found: Found, save_dir: Path | None = None, boxes: Boxes | None = None
+        self, found: Found, save_dir: Path | None = None, boxes: AnyBoxes | None = None
     ) -> None:
         detections = found.detections
         rows = (
@@ -39,13 +48,12 @@ class Results:
             detections.scores[:, None],
             detections.classes[:, None].to(detections.boxes.dtype),
         )
-        self.boxes = Boxes(torch.cat(rows, 1), detections.size) if boxes is None else boxes
-        self.names, self.orig_img, self.orig_shape = (
-            detections.names,
-            found.frame.image,
-            detections.size,
+        self.boxes: AnyBoxes = (
+            Boxes(torch.cat(rows, 1), detections.size) if boxes is None else boxes
         )
-        self.path, self.save_dir = found.frame.path, None if save_dir is None else str(save_dir)
+        self.names, self.orig_shape = detections.names, detections.size
+        self.orig_img, self.path = found.frame.image, found.frame.path
+        self.save_dir = None if save_dir is None else str(save_dir)
         stages = ("preprocess", "inference", "postprocess")
         self.speed = {
             stage: seconds * 1e3 for stage, seconds in zip(stages, found.times, strict=True)
@@ -56,33 +64,40 @@ class Results:
         return len(self.boxes)
 
     def __getitem__(self, index: Any) -> Results:
-        return Results(self._found, self._folder, self.boxes[index])
+        return self._with_boxes(self.boxes[index])
 
     def __repr__(self) -> str:
         return f"Results({self.path}: {self.verbose().rstrip(', ')})"
 
-    def _now(self) -> Found:
-        """What was found, as far as it is still in boxes."""
+    def _with_boxes(self, boxes: AnyBoxes) -> Results:
+        return Results(self._found, self._folder, boxes)
+
+    @property
+    def found(self) -> Found:
+        """The frame and its detections, those that are still in boxes."""
         data = self.boxes.tensor()
         kept = replace(
             self._found.detections, boxes=data[:, :4], scores=data[:, 4], classes=data[:, 5].long()
         )
         return replace(self._found, detections=kept)
 
-    def _detections(self) -> Detections:
-        return self._now().detections
+    @property
+    def detections(self) -> Detections:
+        """The boxes in this project's own form."""
+        return self.found.detections
 
     def cpu(self) -> Results:
-        return Results(self._found, self._folder, self.boxes.cpu())
+        return self._with_boxes(self.boxes.cpu())
 
     def cuda(self) -> Results:
-        return Results(self._found, self._folder, self.boxes.cuda())
+        return self._with_boxes(self.boxes.cuda())
 
     def numpy(self) -> Results:
-        return Results(self._found, self._folder, self.boxes.numpy())
+        return self._with_boxes(self.boxes.numpy())
 
     def to(self, *args: Any, **options: Any) -> Results:
-        return Results(self._found, self._folder, self.boxes.to(*args, **options))
+        """Move the boxes to another device or type, as torch.Tensor.to does."""
+        return self._with_boxes(self.boxes.to(*args, **options))
 
     def plot(
         self,
@@ -91,15 +106,23 @@ class Results:
         labels: bool = True,
         boxes: bool = True,
     ) -> np.ndarray:
-        """A copy of the image [H, W, 3] uint8 BGR with what was found. line_width: pixels; None
-        suits the image.
+        """Draw what was found into a copy of the image.
+
+        Args:
+            conf: whether labels include the confidence.
+            line_width: pixels; None chooses by the size of the image.
+            labels: whether boxes have labels.
+            boxes: whether there are boxes.
+
+        Returns:
+            [H, W, 3] uint8 BGR.
         """
-        return (
-            annotated(self._now(), line_width or 0, labels, conf) if boxes else self.orig_img.copy()
-        )
+        if not boxes:
+            return self.orig_img.copy()
+        return annotated(self.found, line_width or 0, labels, conf)
 
     def show(self, **options: Any) -> None:
-        """Show plot(**options) in a window for a second; where there is none, say so."""
+        """Show plot(**options) in a window for a second; where there is none, print why."""
         reason = why_no_window()
         if reason:
             print(f"show: {reason}; use save() instead")
@@ -109,20 +132,19 @@ class Results:
         viewer.close()
 
     def save(self, filename: str | Path | None = None, **options: Any) -> str:
-        """Write plot(**options) to filename, whose suffix says in which format, and return its
-        name.
-        """
+        """Write plot(**options) in the format of the file's suffix, and return its name."""
         path = Path(filename or f"results_{self._found.frame.name}.jpg")
         make_folder(path.parent)
         write_image(path, self.plot(**options))
         return str(path)
 
     def save_txt(self, txt_file: str | Path, save_conf: bool = False) -> str:
-        """Write rows `class x y width height [confidence]`, shares of the image; without boxes
-        there is no file.
+        """Write rows `class x y width height [confidence]`, shares of the image's sides.
+
+        Without boxes no file is written.
         """
         path = Path(txt_file)
-        lines = label_lines(self._detections(), save_conf)
+        lines = label_lines(self.detections, save_conf)
         make_folder(path.parent)
         if lines:
             with atomic_write(path, "w") as file:
@@ -130,18 +152,18 @@ class Results:
         return str(path)
 
     def save_crop(self, save_dir: str | Path, file_name: str | Path = "im.jpg") -> None:
-        """Write each found object as save_dir/CLASS/STEM.jpg, STEM2.jpg …"""
+        """Write each object as save_dir/CLASS/STEM.jpg, STEM2.jpg …"""
+        # The caller's name replaces the frame's own, which CropWriter uses for the file.
         frame = replace(self._found.frame, name=Path(file_name).stem)
-        CropWriter(Path(save_dir))(frame, self._detections())
+        CropWriter(Path(save_dir))(frame, self.detections)
 
-    def summary(self, normalize: bool = False, decimals: int = 5) -> list[dict[str, Any]]:
-        """A mapping of name, class, confidence and box (x1, y1, x2, y2; shares if normalize) for
-        each box.
+    def summary(self, normalize: bool = False, decimals: int = 5) -> list[BoxSummary]:
+        """List the boxes as plain values, rounded to so many decimals.
+
+        normalize: corners are shares of the image's sides instead of pixels.
         """
-        found, rows = (
-            self._detections(),
-            (self.boxes.xyxyn if normalize else self.boxes.xyxy).tolist(),
-        )
+        found = self.detections
+        rows = (self.boxes.xyxyn if normalize else self.boxes.xyxy).tolist()
         return [
             {
                 "name": class_name(found, class_id),
@@ -162,5 +184,5 @@ class Results:
         return json.dumps(self.summary(normalize, decimals), indent=2, ensure_ascii=False)
 
     def verbose(self) -> str:
-        """'1 red, 2 greens, ', or '(no detections), '."""
-        return count_text(self._detections())
+        """The number of boxes of each class: '1 red, 2 greens, ', or '(no detections), '."""
+        return count_text(self.detections)

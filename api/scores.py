@@ -1,119 +1,28 @@
-"""What YOLO hands out, under the names that Ultralytics' users know: boxes of a image, scores of
-an evaluation.
+"""Scores of an evaluation, under the names that Ultralytics' users know.
 
-From: Detections of engine/inference and Metrics of engine/evaluation, which hold the same values
-under this project's names.
+From: Metrics of engine/evaluation, which has the same values under this project's names.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import torch
-from torch import Tensor
 
 from engine.evaluation.confusion import ConfusionMatrix
-from utils.boxes import xyxy_to_xywh
 from utils.structures import Metrics
 
-COLUMNS = 6
-MEANS = ("mp", "mr", "map50", "map")
 AT_75 = 5  # number of IoU .75 among .5, .55 … .95
 
 
-class Boxes:
-    """N boxes of one image.
-
-    data: [N, 6] x1, y1, x2, y2 in pixels of the original image, confidence, class; a tensor or an
-    array. orig_shape: (height, width) of that image. A box, a slice or a choice of them is Boxes
-    again.
-    """
-
-    id = None  # nothing here tracks objects
-    is_track = False
-
-    def __init__(self, data: Any, orig_shape: tuple[int, int]) -> None:
-        self.data, self.orig_shape = data.reshape(-1, COLUMNS), orig_shape
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    def __getitem__(self, index: Any) -> Boxes:
-        return Boxes(self.data[index], self.orig_shape)
-
-    def __repr__(self) -> str:
-        return f"Boxes(orig_shape={self.orig_shape}, data=\n{self.data})"
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(self.data.shape)
-
-    @property
-    def xyxy(self) -> Any:
-        """[N, 4] corners in pixels."""
-        return self.data[:, :4]
-
-    @property
-    def xywh(self) -> Any:
-        """[N, 4] centre and size in pixels."""
-        return xyxy_to_xywh(self.xyxy)
-
-    @property
-    def xyxyn(self) -> Any:
-        """[N, 4] corners as shares of the image's sides."""
-        return self.xyxy / self._sides()
-
-    @property
-    def xywhn(self) -> Any:
-        """[N, 4] centre and size as shares of the image's sides."""
-        return self.xywh / self._sides()
-
-    @property
-    def conf(self) -> Any:
-        """[N] confidences in 0..1, descending."""
-        return self.data[:, 4]
-
-    @property
-    def cls(self) -> Any:
-        """[N] class numbers, as floats."""
-        return self.data[:, 5]
-
-    def _sides(self) -> Any:
-        height, width = self.orig_shape
-        sides = [width, height, width, height]
-        return (
-            self.data.new_tensor(sides)
-            if isinstance(self.data, Tensor)
-            else np.array(sides, self.data.dtype)
-        )
-
-    def tensor(self) -> Tensor:
-        """data as a tensor on the processor."""
-        return torch.as_tensor(self.data).cpu()
-
-    def to(self, *args: Any, **options: Any) -> Boxes:
-        """On another device or in another type, as torch.Tensor.to."""
-        return Boxes(torch.as_tensor(self.data).to(*args, **options), self.orig_shape)
-
-    def cpu(self) -> Boxes:
-        return self.to("cpu") if isinstance(self.data, Tensor) else self
-
-    def cuda(self) -> Boxes:
-        return self.to("cuda")
-
-    def numpy(self) -> Boxes:
-        return (
-            Boxes(self.data.cpu().numpy(), self.orig_shape)
-            if isinstance(self.data, Tensor)
-            else self
-        )
-
-
 class BoxScores:
-    """Scores of boxes: means over the classes that have labels, and arrays [C] in the order of
-    ap_class_index.
+    """Scores of boxes.
+
+    Attributes:
+        map, map50, map75: mean average precision over the classes that have labels.
+        mp, mr: mean precision and recall over these classes.
+        ap_class_index: [C] numbers of these classes.
+        p, r, f1, ap50, ap: [C] scores of each of them.
+        all_ap: [C, 10] average precision at IoU .5, .55 … .95.
+        maps: [nc] AP of all classes; those without labels have the mean.
     """
 
     def __init__(self, metrics: Metrics) -> None:
@@ -121,15 +30,14 @@ class BoxScores:
         self.map, self.map50 = metrics.map, metrics.map50
         self.map75 = float(curves.ap[:, AT_75].mean()) if len(curves.ap) else 0.0
         self.mp, self.mr = metrics.precision, metrics.recall
-        self.maps = metrics.details.class_ap  # [nc]; classes without labels have the mean
+        self.maps = metrics.details.class_ap
         self.ap_class_index = curves.classes
         self.p, self.r, self.f1 = curves.precision, curves.recall, curves.f1
-        self.all_ap = curves.ap
-        self.ap, self.ap50 = curves.mean_ap, curves.ap[:, 0]
+        self.all_ap, self.ap, self.ap50 = curves.ap, curves.mean_ap, curves.ap[:, 0]
 
     def mean_results(self) -> list[float]:
-        """What class_result gives for a class, as means over all classes that have labels."""
-        return [getattr(self, name) for name in MEANS]
+        """What class_result() gives for a class, as means over all classes that have labels."""
+        return [self.mp, self.mr, self.map50, self.map]
 
     def class_result(self, number: int) -> tuple[float, float, float, float]:
         """(precision, recall, AP50, AP50-95) of the number-th class in ap_class_index."""
@@ -141,9 +49,14 @@ class BoxScores:
 class DetMetrics:
     """The result of an evaluation.
 
-    box: its scores. speed: milliseconds a image. confusion_matrix: `.matrix` [nc + 1, nc + 1],
-    row predicted, column labelled. metrics: the same as this project's own Metrics. save_dir:
-    folder of charts and files.
+    Attributes:
+        box: the scores.
+        speed: milliseconds per image of preprocess, inference and postprocess.
+        confusion_matrix: its matrix is [nc + 1, nc + 1], row predicted, column labelled.
+        fitness: what best.pt maximises.
+        names: class number -> name.
+        metrics: the same as this project's own Metrics.
+        save_dir: folder of charts and files.
     """
 
     keys = ("metrics/precision(B)", "metrics/recall(B)", "metrics/mAP50(B)", "metrics/mAP50-95(B)")
@@ -171,4 +84,5 @@ class DetMetrics:
         }
 
     def __repr__(self) -> str:
-        return f"DetMetrics({', '.join(f'{name} {value:.4g}' for name, value in self.results_dict.items())})"
+        values = ", ".join(f"{name} {value:.4g}" for name, value in self.results_dict.items())
+        return f"DetMetrics({values})"

@@ -30,7 +30,7 @@ from benchmarks import listings, listings_grouped
 from models.attention import build_attention
 from models.attention._registry import ATTENTION, options
 from models.costs.glance import aligned, forward_seconds, kept_bytes, train_seconds
-from utils.device import describe, select_device
+from utils.device import describe_device, select_device
 from utils.errors import UserError
 
 NOISE = 0.03
@@ -275,7 +275,9 @@ def main() -> None:
             done.append(cell)
     print()
     print(aligned(HEADERS, [cell.cells() for cell in done]), "", LEGEND, *skipped, sep="\n")
-    print(f"{describe(device)}; at most {flags.rounds} rounds; {time.perf_counter() - start:.0f} s")
+    print(
+        f"{describe_device(device)}; at most {flags.rounds} rounds; {time.perf_counter() - start:.0f} s"
+    )
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from utils.families import Family
-from utils.sizes import whole_side
 
 
 class DetectorModel(Protocol):
@@ -53,8 +52,3 @@ def synchronised_time(device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()
-
-
-def fitting_size(size: tuple[int, int], stride: int) -> tuple[int, int]:
-    """(height, width) in pixels, rounded up to multiples of the stride."""
-    return whole_side(size[0], stride), whole_side(size[1], stride)

@@ -73,6 +73,7 @@ class Conv(nn.Module):
         }
         self.conv = nn.Conv2d(inputs, outputs, groups=groups, bias=False, **sizes)
         self.bn: nn.BatchNorm2d | None = nn.BatchNorm2d(outputs)
+        # share_activation replaces only the activations that no row asked for.
         self.own_activation = act is True
         self.act = SiLU() if act is True else act if isinstance(act, nn.Module) else nn.Identity()
 
@@ -229,6 +230,7 @@ class SPPF(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, inputs, H, W] -> [B, outputs, H, W]."""
+        # A pool of a pool is a larger pool, so three small ones cost less than three large ones.
         levels = [self.cv1(x)]
         for _ in range(3):
             levels.append(self.m(levels[-1]))

@@ -71,6 +71,8 @@ def drop_weak_levels(found: list[Tensor], levels: int) -> list[Tensor]:
 
     found: [B, N, 4 + …] of each view, in which each level has 4 times as many boxes as the next.
     """
+    # Levels halve their sides from one to the next, so their shares of the boxes are 1, 4, 16, …
+    # from the coarsest, whatever the size of the view.
     parts = sum(4**level for level in range(levels))
     first, *middle, last = found
     coarsest = first.shape[1] // parts

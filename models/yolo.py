@@ -129,6 +129,7 @@ class DetectionModel(nn.Module):
         super().__init__()
         overrides = {
             "nc": class_count,
+            # Hyperparameters are floats, the number of anchors among them.
             "anchors": round(anchors) if isinstance(anchors, float) else anchors,
         }
         content = {
@@ -151,6 +152,7 @@ class DetectionModel(nn.Module):
         self.map_sizes = measured.sizes
         self.model = parse_model(checked, seed)[0]
         self.save = saved_rows(self.model)
+        # Checkpoints store the graph, so that they need no YAML file to be loaded.
         self.graph = {key: copy.deepcopy(value) for key, value in content.items() if key in KEYS}
         if checked.scale:
             self.graph["scale"] = checked.scale
@@ -190,6 +192,7 @@ class DetectionModel(nn.Module):
         """
         if not augment:
             return self.walk(x)
+        # Each view is padded to whole cells of the coarsest level.
         largest = int(max(self.head.strides))
         return predict_augmented(lambda view: self.walk(view)[0], x, largest, self.head.nl), None
 

@@ -1,3 +1,5 @@
+"""detect.py as a command and as a library: boxes, files, videos, mistakes in one line."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -29,8 +31,9 @@ COLOURS = {0: (0, 0, 255), 1: (0, 255, 0)}  # BGR
 
 
 class ColourModel(nn.Module):
-    """A detector that is right: each patch of pure red or green is a box, the larger the more
-    confident.
+    """A detector that is right: each patch of pure red or green is a box.
+
+    Larger patches have a higher confidence.
     """
 
     family = V5
@@ -73,14 +76,14 @@ PATCHES = [(0, 20, 30, 100, 90), (1, 120, 20, 180, 50), (1, 130, 60, 150, 80)]
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch):
     def refuse(*_args, **_kwargs):
-        raise AssertionError("a test reached for the network")
+        raise AssertionError("a test used the network")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
 
 
 @pytest.fixture
 def model(monkeypatch, tmp_path) -> ColourModel:
-    """main() uses this model; the working folder is a fresh one."""
+    """A model that main() uses, in an empty working folder."""
     fake = ColourModel()
 
     def load(config):
@@ -92,7 +95,7 @@ def model(monkeypatch, tmp_path) -> ColourModel:
     return fake
 
 
-def test_boxes_come_in_pixels_of_the_original(model):
+def test_boxes_are_in_pixels_of_the_original(model):
     (found,) = predict(model, "a.png", DetectConfig(imgsz=(96,)))
     assert found.size == (100, 200)
     assert found.path == "a.png"
@@ -112,7 +115,7 @@ def test_boxes_come_in_pixels_of_the_original(model):
         ((640,), (320, 640)),
     ],
 )
-def test_the_network_sees_the_least_border(model, imgsz, shape):
+def test_the_border_is_as_narrow_as_possible(model, imgsz, shape):
     list(predict(model, "a.png", DetectConfig(imgsz=imgsz)))
     assert model.seen == [(1, 3, *shape)]
 
@@ -122,7 +125,7 @@ def test_predict_takes_frames_too(model):
     assert [len(found.boxes) for found in predict(model, frames)] == [1, 2, 3]
 
 
-def test_all_outputs_of_a_image(model, tmp_path, capsys):
+def test_all_outputs_of_an_image(model, tmp_path, capsys):
     main(["--source", "a.png", "--save-txt", "--save-conf", "--save-csv", "--save-crop"])
     folder = tmp_path / "runs" / "detect" / "exp"
     files = {
@@ -168,7 +171,7 @@ def test_runs_are_numbered(model):
     assert [folder.name for folder in folders] == ["exp", "exp2", "exp"]
 
 
-def test_images_of_one_name_do_not_meet(model, tmp_path):
+def test_images_of_one_name_have_different_files(model, tmp_path):
     for name in ("x/a.jpg", "y/a.jpg", "z/ä b.jpg"):
         (tmp_path / name).parent.mkdir()
         content = cv2.imencode(".jpg", scene((64, 64), [(0, 5, 5, 50, 50)]))[1]
@@ -345,7 +348,7 @@ class Free(ColourModel):
 
 @pytest.mark.parametrize(("iou", "count"), [(None, 2), (0.45, 1), (0.7, 2)])
 def test_models_without_objectness_have_their_own_overlap(iou, count):
-    """Left out it is 0.7 for them and 0.45 for the others; what is given counts for both."""
+    """By default it is 0.7 for them and 0.45 for the others; a given value holds for both."""
     (found,) = predict(
         Free(),
         [Frame(scene((96, 128), []), "x", "x")],

@@ -17,12 +17,13 @@ import torch
 import detect
 import train
 import val
-from engine.training.logbook import read_results
+from engine.training import finish
 from engine.training.run import Run, save_last
 from tests.tiny import write_data, write_free_graph, write_graph
+from utils import __version__
 from utils.checkpoint import previous_of, read
 from utils.errors import UserError, run_main
-from utils.files import load_yaml
+from utils.files import load_yaml, read_results
 from utils.structures import EvaluationDetails, Metrics
 
 ROOT = Path(__file__).parents[1]
@@ -133,13 +134,13 @@ def test_a_run_stopped_while_it_is_scored_is_not_finished(
     import signal
 
     whole = run(material, tmp_path / "a", "--epochs", "2", "--noplots")
-    score = train.load_model
+    score = finish.load_model
 
     def interrupted(*arguments):
         os.kill(os.getpid(), signal.SIGTERM)
         return score(*arguments)
 
-    monkeypatch.setattr(train, "load_model", interrupted)
+    monkeypatch.setattr(finish, "load_model", interrupted)
     with pytest.raises(SystemExit):
         run(material, tmp_path / "b", "--epochs", "2", "--noplots")
     folder = tmp_path / "b" / "run"
@@ -159,7 +160,8 @@ def test_a_run_without_anchors_is_validated_and_used_like_any_other(
     folder = run(free, tmp_path, "--epochs", "2", "--protocol", "yolov8")
     said = capsys.readouterr().out
     assert said.count("optimizer auto: AdamW, lr0 0.001667") == 1
-    assert load_yaml(folder / "opt.yaml")["optimizer"] == "AdamW"
+    written = load_yaml(folder / "opt.yaml")
+    assert (written["optimizer"], written["version"]) == ("AdamW", __version__)
     hyp = load_yaml(folder / "hyp.yaml")
     assert (hyp["lr0"], hyp["momentum"], hyp["warmup_bias_lr"], hyp["box"]) == (
         0.001667,
@@ -238,7 +240,7 @@ def test_interrupted_and_resumed_equals_undisturbed(
 def test_a_run_resumed_from_the_last_epoch_equals_undisturbed(
     material: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A hard kill leaves the checkpoint of the last epoch; going on from it gives the same weights."""
+    """A hard kill leaves the last epoch's checkpoint; resuming from it gives the same weights."""
     flags = ("--epochs", "3", "--noplots")
     whole = run(material, tmp_path / "whole", *flags)
     original = save_last
@@ -432,15 +434,8 @@ def test_patience_ends_a_run_that_no_longer_gains(
 
     def scored(*_: object) -> Metrics:
         value = next(scores)
-        return Metrics(
-            1,
-            1,
-            value,
-            value,
-            value,
-            value,
-            details=EvaluationDetails(class_ap=np.array([value, value])),
-        )
+        details = EvaluationDetails(class_ap=np.array([value, value]))
+        return Metrics(1, 1, value, value, value, value, losses=(0.0, 0.0, 0.0), details=details)
 
     monkeypatch.setattr(train, "evaluate", scored)
     monkeypatch.setattr(train, "finish", lambda run, timing: None)

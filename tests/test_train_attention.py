@@ -12,11 +12,11 @@ import torch
 import yaml
 
 import train
-from engine.training.logbook import read_results
 from models.weights.load import load_model
 from tests.tiny import GRAPH, write_data
 from utils.checkpoint import read
 from utils.errors import UserError
+from utils.files import read_results
 
 
 def run(folder: Path, attention: str, *more: str) -> Path:

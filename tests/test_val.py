@@ -75,9 +75,15 @@ def test_a_missing_checkpoint_is_one_line_and_status_two() -> None:
 
 @pytest.mark.parametrize(
     ("flags", "words"),
-    [(("--dnn",), "validate the checkpoint"), (("--imgsz", "8"), "--imgsz=8"), (("--iou", "1.5"), "--iou-thres=1.5"),
-     (("--batch-size", "0"), "--batch-size=0"), (("--task", "valid"), "--task"), (("--nonsense",), "--nonsense")],
-)  # fmt: skip
+    [
+        (("--dnn",), "validate the checkpoint"),
+        (("--imgsz", "8"), "--imgsz=8"),
+        (("--iou", "1.5"), "--iou-thres=1.5"),
+        (("--batch-size", "0"), "--batch-size=0"),
+        (("--task", "valid"), "--task"),
+        (("--nonsense",), "--nonsense"),
+    ],
+)
 def test_wrong_flags(data: Path, flags: tuple[str, ...], words: str) -> None:
     with pytest.raises(UserError, match=words):
         val.main(["--weights", "x.yaml", "--data", str(data), *flags])
@@ -299,6 +305,6 @@ def test_an_inserted_identity_scores_the_same(
 
 def test_attention_init_alone_is_refused(data: Path, weights: Path) -> None:
     with pytest.raises(
-        UserError, match="--attention-init identity: says how the modules of --attention start"
+        UserError, match="--attention-init identity: says how the modules of --attention"
     ):
         val.main(["--weights", str(weights), "--data", str(data), "--attention-init", "identity"])

@@ -1,4 +1,6 @@
-"""Shared nouns: structures, configuration, geometry, evaluation, files, plots.
+"""What the other parts share: values, configuration, files, boxes; and the project's version.
 
-Never imports models or data.
+It never imports models or data.
 """
+
+__version__ = "0.9.0"

@@ -1,8 +1,8 @@
 """Box geometry: forms, clipping, overlaps, and the way back to the original image.
 
-Called by the data transforms, the losses, NMS and the metrics. Inside the program a box is xyxy in
-pixels; the other forms are centre-size (xywh) and centre-size divided by the image's sides. [...,
-4] functions take tensors or arrays.
+The data transforms, the losses, NMS and the metrics call it. Inside the program a box is xyxy in
+pixels; the other forms are centre and size (xywh), and these divided by the image's sides.
+Functions of [..., 4] take tensors or arrays.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-Boxes = TypeVar("Boxes", Tensor, np.ndarray)
+BoxArray = TypeVar("BoxArray", Tensor, np.ndarray)
 EPSILON = 1e-7  # keeps an empty union or hull from dividing by zero
 
 
-def _empty_like(boxes: Boxes) -> Boxes:
+def _empty_like(boxes: BoxArray) -> BoxArray:
     return torch.empty_like(boxes) if isinstance(boxes, Tensor) else np.empty_like(boxes)
 
 
-def _copy(boxes: Boxes) -> Boxes:
+def _copy(boxes: BoxArray) -> BoxArray:
     return boxes.clone() if isinstance(boxes, Tensor) else boxes.copy()
 
 
-def xyxy_to_xywh(boxes: Boxes) -> Boxes:
-    """Corners [..., 4] -> centre and size [..., 4], same unit."""
+def xyxy_to_xywh(boxes: BoxArray) -> BoxArray:
+    """Centres and sizes [..., 4] of corners [..., 4], in the same unit."""
     out = _empty_like(boxes)
     low, high = boxes[..., :2], boxes[..., 2:4]
     out[..., :2] = (low + high) / 2
@@ -35,8 +35,8 @@ def xyxy_to_xywh(boxes: Boxes) -> Boxes:
     return out
 
 
-def xywh_to_xyxy(boxes: Boxes) -> Boxes:
-    """Centre and size [..., 4] -> corners [..., 4], same unit."""
+def xywh_to_xyxy(boxes: BoxArray) -> BoxArray:
+    """Corners [..., 4] of centres and sizes [..., 4], in the same unit."""
     out = _empty_like(boxes)
     half = boxes[..., 2:4] / 2
     out[..., :2] = boxes[..., :2] - half
@@ -44,10 +44,8 @@ def xywh_to_xyxy(boxes: Boxes) -> Boxes:
     return out
 
 
-def clip_boxes(boxes: Boxes, size: tuple[int, int]) -> Boxes:
-    """Corners [..., 4+] in pixels, cut off at the borders of a image of size (h, w); further
-    columns stay.
-    """
+def clip_boxes(boxes: BoxArray, size: tuple[int, int]) -> BoxArray:
+    """Corners [..., 4+] in pixels, clipped to an image of size (h, w); further columns stay."""
     out = _copy(boxes)
     height, width = size
     out[..., 0:4:2] = boxes[..., 0:4:2].clip(0, width)
@@ -55,9 +53,10 @@ def clip_boxes(boxes: Boxes, size: tuple[int, int]) -> Boxes:
     return out
 
 
-def normalise(boxes: Boxes, size: tuple[int, int]) -> Boxes:
-    """Corners in pixels [..., 4] -> centre and size as shares of a image of size (h, w): the form
-    of label files.
+def normalise_boxes(boxes: BoxArray, size: tuple[int, int]) -> BoxArray:
+    """Centres and sizes as shares of an image of size (h, w), the form of label files.
+
+    boxes: [..., 4] corners in pixels.
     """
     out = xyxy_to_xywh(boxes)
     out[..., 0::2] /= size[1]
@@ -65,11 +64,15 @@ def normalise(boxes: Boxes, size: tuple[int, int]) -> Boxes:
     return out
 
 
-def denormalise(
-    boxes: Boxes, size: tuple[int, int], pad: tuple[float, float] = (0.0, 0.0)
-) -> Boxes:
-    """Label-file form [..., 4] -> corners in pixels of a image of size (h, w), moved by pad (x,
-    y).
+def denormalise_boxes(
+    boxes: BoxArray, size: tuple[int, int], pad: tuple[float, float] = (0.0, 0.0)
+) -> BoxArray:
+    """Corners in pixels of boxes in the form of label files.
+
+    Args:
+        boxes: [..., 4] centres and sizes as shares of the image.
+        size: (h, w) of the image, pixels.
+        pad: (x, y) pixels by which all corners are moved.
     """
     out = xywh_to_xyxy(boxes)
     out[..., 0::2] = out[..., 0::2] * size[1] + pad[0]
@@ -78,10 +81,15 @@ def denormalise(
 
 
 def to_original(
-    boxes: Boxes, gain: tuple[float, float], pad: tuple[float, float], size: tuple[int, int]
-) -> Boxes:
-    """Undo a letterbox: corners [..., 4+], box = original * gain + pad -> original pixels, clipped
-    to size (h, w).
+    boxes: BoxArray, gain: tuple[float, float], pad: tuple[float, float], size: tuple[int, int]
+) -> BoxArray:
+    """Undo a letterbox: corners in pixels of the original image, clipped to it.
+
+    Args:
+        boxes: [..., 4+] corners, box = original * gain + pad.
+        gain: (x, y) factors.
+        pad: (x, y) pixels.
+        size: (h, w) of the original image.
     """
     out = _copy(boxes)
     out[..., 0:4:2] = (boxes[..., 0:4:2] - pad[0]) / gain[0]
@@ -92,51 +100,61 @@ def to_original(
 def letterbox_geometry(
     size: tuple[int, int], original: tuple[int, int]
 ) -> tuple[float, tuple[float, float]]:
-    """The gain and the (x, y) pad with which a image of `original` (h, w) was centred in `size`
-    (h, w).
+    """The gain and the (x, y) pad that centre an image in a frame.
+
+    size: (h, w) of the frame. original: (h, w) of the image.
     """
     gain = min(size[0] / original[0], size[1] / original[1])
     return gain, ((size[1] - original[1] * gain) / 2, (size[0] - original[0] * gain) / 2)
 
 
-def scale_boxes(boxes: Boxes, size: tuple[int, int], original: tuple[int, int]) -> Boxes:
-    """Corners [..., 4+] in a letterboxed image of size (h, w) -> pixels of the original (h, w),
-    clipped.
+def scale_boxes(boxes: BoxArray, size: tuple[int, int], original: tuple[int, int]) -> BoxArray:
+    """Corners in pixels of the original image, clipped to it, from those in a letterboxed one.
+
+    Args:
+        boxes: [..., 4+] corners in pixels of the letterboxed image.
+        size: (h, w) of that image.
+        original: (h, w) of the original one.
     """
     gain, pad = letterbox_geometry(size, original)
     return to_original(boxes, (gain, gain), pad, original)
 
 
 def _intersection(first: Tensor, second: Tensor) -> Tensor:
-    """Shared area of corners [N, 4] and [M, 4] -> [N, M]."""
+    """Shared areas [N, M] of boxes with corners [N, 4] and [M, 4]."""
     low = torch.maximum(first[:, None, :2], second[None, :, :2])
     high = torch.minimum(first[:, None, 2:4], second[None, :, 2:4])
     return (high - low).clamp_(min=0).prod(2)
 
 
-def box_area(boxes: Boxes) -> Boxes:
-    """Area of corners [..., 4] -> [...]."""
+def box_area(boxes: BoxArray) -> BoxArray:
+    """Areas [...] of boxes with corners [..., 4]."""
     return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
 
 
 def box_iou(first: Tensor, second: Tensor) -> Tensor:
-    """Intersection over union of every pair of corners [N, 4], [M, 4] -> [N, M] in 0..1."""
+    """Intersection over union [N, M] in 0..1 of every pair of corners [N, 4], [M, 4]."""
     shared = _intersection(first, second)
     return shared / (box_area(first)[:, None] + box_area(second)[None] - shared + EPSILON)
 
 
 def box_ioa(first: Tensor, second: Tensor) -> Tensor:
-    """Share of each second box that a first one covers: corners [N, 4], [M, 4] -> [N, M]."""
+    """The share [N, M] of each second box [M, 4] that each first one [N, 4] covers; corners."""
     return _intersection(first, second) / (box_area(second)[None] + EPSILON)
 
 
 def bbox_ciou(pred: Tensor, target: Tensor, kind: str = "ciou", *, xyxy: bool = False) -> Tensor:
-    """Overlap of pred[i] with target[i], centre-size boxes [N, 4] (corners if xyxy) -> [N], with
-    gradients.
+    """Overlap of pred[i] with target[i], [N], with gradients.
 
-    kind: iou; giou (Rezatofighi et al., arXiv 1902.09630); diou and ciou (Zheng et al., arXiv
-    1911.08287), the last with YOLOv5's alpha, which takes no gradient. ciou of two boxes without
-    extent is NaN, as theirs. Raises ValueError for another kind.
+    Args:
+        pred, target: [N, 4] centres and sizes, or corners.
+        kind: iou; giou (Rezatofighi et al., arXiv 1902.09630); diou or ciou (Zheng et al., arXiv
+            1911.08287), the last with YOLOv5's alpha, which has no gradient. ciou of two boxes
+            without extent is NaN, as in YOLOv5.
+        xyxy: Whether the boxes are corners.
+
+    Raises:
+        ValueError: Another kind.
     """
     if kind not in ("iou", "giou", "diou", "ciou"):
         raise ValueError(f"kind={kind!r}: must be iou, giou, diou or ciou")
@@ -168,7 +186,7 @@ def bbox_ciou(pred: Tensor, target: Tensor, kind: str = "ciou", *, xyxy: bool = 
 def _corners_and_sides(
     boxes: Tensor, xyxy: bool
 ) -> tuple[tuple[Tensor, ...], tuple[Tensor, Tensor]]:
-    """Boxes [N, 4] -> (x1, y1, x2, y2), (w, h), each [N]."""
+    """(x1, y1, x2, y2) and (w, h) of boxes [N, 4], each [N]."""
     if xyxy:
         x1, y1, x2, y2 = boxes.unbind(1)
         return (x1, y1, x2, y2), (x2 - x1, y2 - y1 + EPSILON)  # YOLOv5 guards the height only

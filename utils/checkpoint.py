@@ -1,9 +1,9 @@
 """Checkpoints: plain tensors, numbers and text, written atomically, read without running anything.
 
-Two kinds share one layout. last.pt during training is whole: raw and averaged weights in float32,
-optimizer, scaler, position, random state. best.pt, and both at the end, hold only what inference
-needs, the averaged weights in half precision (vectors stay float32). Written by train.py; read by
-train.py --resume and models/weights/load.py.
+From: train.py. To: train.py --resume, and models/weights/load.py. Two kinds share one layout. The
+last.pt of a run that is not finished is whole: raw and averaged weights in float32, optimizer,
+scaler, position, random state. best.pt, and both at the end, hold only what inference needs, the
+averaged weights in half precision (vectors stay float32).
 """
 
 from __future__ import annotations
@@ -14,65 +14,101 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 
+from utils import __version__
 from utils.errors import UserError
 from utils.files import atomic_write
 
 FORMAT = "attention-yolo-1"
 
 
+class TrainingContent(TypedDict):
+    """What a run needs to go on, as engine/training/run.py saves it and puts it back.
+
+    model: the raw weights. updates: of the averages. optimizer, scaler: their own state dicts.
+    progress: fields of engine.training.run.Progress. gradients: key -> those of an unfinished
+    step. random: see random_state(). data_digests: of the training and the validation split.
+    """
+
+    model: dict[str, torch.Tensor]
+    updates: int
+    optimizer: dict[str, object]
+    scaler: dict[str, object]
+    progress: dict[str, Any]
+    gradients: dict[str, torch.Tensor]
+    random: dict[str, torch.Tensor]
+    data_digests: list[str]
+
+
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a file holds. state: the averaged weights, state-dict keys of the graph. training: None
-    once finished.
+    """What a file holds.
 
-    graph: the model YAML with nc and anchors in force. config, hyp: as the run had them. data: the
-    data set's YAML. scores: metric name -> value when it was written.
+    Attributes:
+        graph: The model YAML with nc and anchors in force.
+        names: Class number -> name.
+        state: The averaged weights, by the state-dict keys of the graph.
+        config, hyp: As the run had them.
+        data: The data set's YAML.
+        epoch: Epochs that were trained.
+        scores: Name of a metric -> its value when the file was written.
+        training: What a run needs to go on; None once it is finished.
+        version: Of the project that wrote the file; "" of files before 0.9.
     """
 
     graph: dict[str, Any]
     names: dict[int, str]
     state: dict[str, torch.Tensor]
     config: dict[str, Any] = field(default_factory=dict)
-    hyp: dict[str, Any] = field(default_factory=dict)
+    hyp: dict[str, object] = field(default_factory=dict)
     data: str = ""
     epoch: int = -1
     scores: dict[str, float] = field(default_factory=dict)
-    training: dict[str, Any] | None = None
+    training: TrainingContent | None = None
+    version: str = ""
 
 
 def save(checkpoint: Checkpoint, path: Path, keep_previous: bool = False) -> None:
-    """Write atomically; keep_previous leaves the former file beside it as NAME.previous.pt."""
+    """Write a file atomically, with the version of this project.
+
+    Args:
+        checkpoint: What it will hold.
+        path: Where.
+        keep_previous: Keep the former file beside it, as NAME.previous.pt.
+    """
     content = {
         "format": FORMAT,
         **{item.name: getattr(checkpoint, item.name) for item in fields(checkpoint)},
+        "version": __version__,
     }
     with atomic_write(path) as file:
         torch.save(content, file)
+        # While the new file is not yet in place, so that the old one still has its name.
         if keep_previous and path.exists():
             _link_previous(path)
 
 
 def previous_of(path: Path) -> Path:
+    """Where save() keeps the former file."""
     return path.with_name(f"{path.stem}.previous.pt")
 
 
 def _link_previous(path: Path) -> None:
-    """Give the present file a second name; at no instant is there none."""
+    """Give the present file a second name, so that there is a whole file at every instant."""
     spare = path.with_name(f".{path.stem}.previous-{os.getpid()}")
     spare.unlink(missing_ok=True)
     try:
         os.link(path, spare)
-    except OSError:  # a file system without hard links: one generation has to do
+    except OSError:  # a file system without hard links keeps one generation only
         return
     os.replace(spare, previous_of(path))
 
 
 def lean(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Matrices and kernels in half precision where their values allow it, the rest as it is."""
+    """Put matrices and kernels into half precision where their values allow it, nothing else."""
     return {key: _halved(value) for key, value in state.items()}
 
 
@@ -85,9 +121,7 @@ def _halved(value: torch.Tensor) -> torch.Tensor:
 
 
 def is_ours(path: str | Path) -> bool:
-    """Whether a file says that this project wrote it; whether that is true, and it is sound, read()
-    finds out.
-    """
+    """Whether a file says that this project wrote it; only read() finds out if that is true."""
     try:
         with zipfile.ZipFile(path) as archive, archive.open(f"{_stem(archive)}data.pkl") as file:
             return FORMAT.encode() in file.read(512)
@@ -111,12 +145,13 @@ def _stem(archive: zipfile.ZipFile) -> str:
 def read(path: str | Path) -> Checkpoint:
     """Read a checkpoint of this project.
 
-    Raises UserError when it is missing, damaged (any bit of its content), or some other program's
-    pickle: such files may run code when loaded, so they are refused, always.
+    Raises UserError when it is missing, damaged (any bit of its content), or another program's
+    pickle. Such files may run code when they are loaded, so they are always refused.
     """
     path = Path(path)
     _verify(path)
     try:
+        # weights_only restricts the unpickler to tensors and plain values: no code is run.
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise UserError(
@@ -149,10 +184,11 @@ def read(path: str | Path) -> Checkpoint:
 
 
 def _check_fields(path: Path, checkpoint: Checkpoint) -> None:
-    """Raise UserError for a field that save() does not write so: the file says itself that this
-    project wrote it.
+    """Raise UserError for a field of a type or content that save() does not write.
+
+    That the format is right proves nothing: anybody can write it into a file.
     """
-    kinds: dict[str, Any] = {
+    kinds: dict[str, type | tuple[type, ...]] = {
         "graph": dict,
         "names": dict,
         "state": dict,
@@ -162,6 +198,7 @@ def _check_fields(path: Path, checkpoint: Checkpoint) -> None:
         "epoch": int,
         "scores": dict,
         "training": (dict, type(None)),
+        "version": str,
     }
     wrong = [
         name for name, kind in kinds.items() if not isinstance(getattr(checkpoint, name), kind)
@@ -187,10 +224,7 @@ def _check_fields(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def check_shared(state: Mapping[str, torch.Tensor]) -> None:
-    """Refuse a state whose tensors share memory: a small file could stand for any amount.
-
-    Raises UserError.
-    """
+    """Raise UserError for tensors that share memory: a small file could expand to any size."""
     storages = {
         value.untyped_storage().data_ptr(): value.untyped_storage().nbytes()
         for value in state.values()
@@ -200,10 +234,9 @@ def check_shared(state: Mapping[str, torch.Tensor]) -> None:
 
 
 def _verify(path: Path) -> None:
-    """Check the archive's own checksums, so that a flipped bit is an error and not a strange
-    weight.
+    """Check the archive's checksums, so that a flipped bit is an error and not a strange weight.
 
-    Compressed entries are refused first: torch.save writes none, and a small file could unfold to
+    Compressed entries are refused first: torch.save writes none, and a small file could expand to
     any size.
     """
     try:
@@ -239,7 +272,7 @@ def _culprit(error: Exception) -> str:
 
 
 def random_state(device: torch.device) -> dict[str, torch.Tensor]:
-    """Torch's generators; everything else in the program draws from keyed streams."""
+    """The states of torch's generators; all else in the program draws from keyed streams."""
     state = {"cpu": torch.get_rng_state()}
     if device.type == "cuda":
         state["cuda"] = torch.cuda.get_rng_state(device)
@@ -247,6 +280,7 @@ def random_state(device: torch.device) -> dict[str, torch.Tensor]:
 
 
 def set_random_state(state: dict[str, torch.Tensor], device: torch.device) -> None:
+    """Put back what random_state() gave."""
     torch.set_rng_state(state["cpu"])
     if device.type == "cuda" and "cuda" in state:
         torch.cuda.set_rng_state(state["cuda"], device)
@@ -264,7 +298,7 @@ def newest_last(folder: Path) -> Path:
 
 
 def read_for_resume(path: Path) -> Checkpoint:
-    """Read last.pt; if it is damaged take the generation before it, and say so."""
+    """Read last.pt; if it is damaged, take the generation before it and say so."""
     try:
         checkpoint = read(path)
     except UserError as error:

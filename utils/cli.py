@@ -1,25 +1,27 @@
-"""Command lines made from dataclasses: a field is a flag, its metadata the help; nothing is written
-twice.
-"""
+"""Command lines made from dataclasses: a field is a flag, and its metadata the help."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+from collections.abc import Mapping
 from numbers import Integral
 from typing import Any, NoReturn, TypeVar
 
+from utils import __version__
 from utils.errors import UserError
 
 T = TypeVar("T")
 
 
-def flag(default: Any, help: str, **options: Any) -> Any:
-    """A dataclass field that is also a flag.
+def flag(default: object, help: str, **options: object) -> Any:
+    """Make a dataclass field that is also a flag.
 
-    options: kind (the type of a value; the default's own if left out), aliases, nargs, const,
-    choices; flag=False keeps the field off the command line. A False default makes a switch; a list
-    default accepts several values.
+    Args:
+        default: Of the field; False makes a switch, a list accepts several values.
+        help: Its text in --help.
+        options: kind (the type of a value; the default's own if left out), aliases, nargs, const,
+            choices; flag=False keeps the field off the command line.
     """
     if isinstance(default, list):
         value = tuple(default)
@@ -27,17 +29,15 @@ def flag(default: Any, help: str, **options: Any) -> Any:
     return dataclasses.field(default=default, metadata={"help": help, **options})
 
 
-def names_of(field: dataclasses.Field[Any]) -> list[str]:
-    """Every spelling of a field's flag: dashes as in YOLOv5, underscores as people also type them,
-    aliases.
-    """
+def names_of(field: dataclasses.Field[object]) -> list[str]:
+    """Every spelling of a field's flag: dashes as in YOLOv5, underscores as well, aliases."""
     dashed = "--" + field.name.replace("_", "-")
     spellings = [dashed, "--" + field.name, *field.metadata.get("aliases", ())]
     return list(dict.fromkeys(spellings))
 
 
-def _help(field: dataclasses.Field[Any]) -> str:
-    """The flag's help, with its default if it has one."""
+def _help(field: dataclasses.Field[object]) -> str:
+    """The flag's help text, with its default if it has one."""
     value = field.default
     shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
     return field.metadata["help"] + (
@@ -45,11 +45,12 @@ def _help(field: dataclasses.Field[Any]) -> str:
     )
 
 
-def _add_field(parser: argparse.ArgumentParser, field: dataclasses.Field[Any]) -> None:
+def _add_field(parser: argparse.ArgumentParser, field: dataclasses.Field[object]) -> None:
+    """Add a field's flag to the parser."""
     meta = field.metadata
     common: dict[str, Any] = {
         "dest": field.name,
-        "default": argparse.SUPPRESS,
+        "default": argparse.SUPPRESS,  # so that a flag that was not given is not in the result
         "help": _help(field),
     }
     if field.default is False and "nargs" not in meta:
@@ -66,6 +67,8 @@ def _add_field(parser: argparse.ArgumentParser, field: dataclasses.Field[Any]) -
 
 
 class _Parser(argparse.ArgumentParser):
+    """argparse, whose mistakes are this project's one line with exit status 2."""
+
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message}; see {self.prog} --help")
 
@@ -73,13 +76,24 @@ class _Parser(argparse.ArgumentParser):
 def read_flags(
     kind: type, argv: list[str] | None, description: str, refused: dict[str, str] | None = None
 ) -> dict[str, Any]:
-    """Return {field: value} of the flags that were given, and only those.
+    """Read a command line.
 
-    kind: a dataclass whose fields were made by flag(). refused: YOLOv5's flags that this program
-    has not, each with the sentence that says what to use instead. Raises UserError for an unknown,
-    refused or malformed flag.
+    Args:
+        kind: A dataclass whose fields were made by flag().
+        argv: The words; None takes the program's own.
+        description: The first line of --help.
+        refused: YOLOv5's flags that this program does not have, each with the sentence that says
+            what to use instead.
+
+    Returns:
+        Field -> value of the flags that were given, and only those.
+
+    Raises:
+        UserError: An unknown, refused or malformed flag.
     """
-    parser = _Parser(description=description, allow_abbrev=False)
+    parser = _Parser(
+        description=description, epilog=f"Attention YOLO {__version__}", allow_abbrev=False
+    )
     for field in dataclasses.fields(kind):
         if field.metadata.get("flag", True) and "help" in field.metadata:
             _add_field(parser, field)
@@ -96,26 +110,33 @@ def read_flags(
     }
 
 
-def build(kind: type[T], values: dict[str, Any], origin: str = "") -> T:
-    """Make the dataclass from {field: value}; its own __post_init__ refuses impossible values with
-    a UserError.
+def build(kind: type[T], values: Mapping[str, object], origin: str = "") -> T:
+    """Make a dataclass from values that may come from files.
 
-    Values may come from files: raises UserError, naming origin, for an unknown field or one of the
-    wrong type.
+    Args:
+        kind: Whose fields were made by flag().
+        values: Field -> value.
+        origin: Where they are from, for errors.
+
+    Raises:
+        UserError: An unknown field, a value of the wrong type, or one that kind itself refuses.
     """
     known = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     where = f"{origin}: " if origin else ""
     for name, value in values.items():
         if name not in known:
             raise UserError(f"{where}{name}: no such setting; known are {', '.join(known)}")
-        default: Any = known[name].default
+        default: object = known[name].default
+        # Whole numbers are fine where a float is wanted. A default of None takes anything.
         fits = type(value) is type(default) or (type(default) is float and type(value) is int)
         if not fits and default is not None:
             raise UserError(
                 f"{where}{name}: {value!r} is {type(value).__name__}, {type(default).__name__} is"
                 " needed"
             )
-        for part in value if isinstance(default, tuple) else ():
+        if not (isinstance(default, tuple) and isinstance(value, tuple)):
+            continue
+        for part in value:
             wanted = known[name].metadata.get("kind", type(default[0]) if default else type(part))
             if not isinstance(part, Integral if wanted is int else wanted):
                 raise UserError(

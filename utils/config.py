@@ -1,8 +1,9 @@
-"""Configuration: frozen values made once from YAML and flags, saved with the run, never rewritten.
+"""The configuration of training: a frozen value, made once of flags and YAML, saved with the run.
 
-TrainConfig's fields carry YOLOv5's flag names and Hyperparameters' fields its hyp names, so this
-file is the one table between what people type and what the program reads. Derived figures come from
-methods.
+TrainConfig's fields have YOLOv5's flag names, so this file is the one table between what people
+type and what the program reads. What follows from a setting comes from a method. A value is taken
+from what the user gave, else from the data set's suggestions, else from the defaults of the graph's
+family, else from the general ones.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from utils.cli import build, flag
 from utils.errors import UserError, require
@@ -53,10 +53,10 @@ class TrainConfig:
     imgsz: int = flag(
         640, "side of the training and validation images, pixels", aliases=("--img", "--img-size")
     )
-    rect: bool = flag(False, "batches of like aspect ratio instead of squares")
+    rect: bool = flag(False, "batches of similar aspect ratio instead of squares")
     resume: str = flag(
         "",
-        "go on with an interrupted run: a last.pt, or nothing for the newest",
+        "continue an interrupted run: its last.pt, or nothing for the newest",
         nargs="?",
         const="newest",
     )
@@ -71,7 +71,7 @@ class TrainConfig:
         const="ram",
         choices=("auto", "ram", "disk", "no"),
     )
-    image_weights: bool = flag(False, "draw images of badly found classes more often")
+    image_weights: bool = flag(False, "draw images of badly detected classes more often")
     device: str = shared("device", help="CUDA device such as 0 or 0,1, or cpu, or mps; '' chooses")
     multi_scale: bool = flag(False, "vary the image size by half either way")
     single_cls: bool = shared("single_cls")
@@ -92,7 +92,7 @@ class TrainConfig:
     save_period: int = flag(-1, "also keep a checkpoint every so many epochs")
     attention: tuple[str, ...] = flag(
         (),
-        "modules to put into the graph, such as SimAM@neck CBAM@backbone.P5; places: "
+        "modules to insert into the graph, such as SimAM@neck CBAM@backbone.P5; places: "
         "python models/yolo.py --cfg FILE --sites",
         kind=str,
         nargs="+",
@@ -104,7 +104,7 @@ class TrainConfig:
         choices=("", "paper", "identity"),
     )
     sparsity: float = flag(
-        0.0, "NAM: weight p of the penalty on its scale factors; 1e-4 is the authors'"
+        0.0, "NAM: weight p of the penalty on its scale factors; the authors take 1e-4"
     )
     seed: int = flag(0, "seed of weights, order and augmentation")
     precision: str = flag(
@@ -145,7 +145,7 @@ class TrainConfig:
             not (self.rect and self.image_weights), "--image-weights", True, "cannot go with --rect"
         )
 
-    def plain(self) -> dict[str, Any]:
+    def plain(self) -> dict[str, object]:
         """The fields as YAML and checkpoints hold them."""
         values = dataclasses.asdict(self)
         return {
@@ -153,11 +153,11 @@ class TrainConfig:
         }
 
     def accumulate(self, nominal_batch: int) -> int:
-        """Batches whose gradients make one optimizer step."""
+        """How many batches' gradients make one optimizer step."""
         return max(round(nominal_batch / self.batch_size), 1)
 
     def scaled_weight_decay(self, hyp: Hyperparameters) -> float:
-        """Weight decay for the batch that a step really sees, in proportion to the nominal one."""
+        """Weight decay in proportion to the images of a step, relative to the nominal batch."""
         return (
             hyp.weight_decay
             * self.batch_size
@@ -166,7 +166,7 @@ class TrainConfig:
         )
 
     def frozen_rows(self) -> tuple[int, ...]:
-        """Numbers of the rows to freeze: one number N means the first N."""
+        """The numbers of the rows to freeze; a single number N means the first N."""
         return tuple(range(self.freeze[0])) if len(self.freeze) == 1 else self.freeze
 
 
@@ -191,49 +191,70 @@ REFUSED_TRAIN_FLAGS = {
 }
 
 
-def suggestions(defaults: Mapping[str, Any], family: Family, origin: str) -> dict[str, Any]:
-    """What a data set suggests for a family: its `defaults`, with those of the family's own section
-    over them.
+def suggestions(defaults: Mapping[str, object], family: Family, origin: str) -> dict[str, object]:
+    """What a data set suggests for a family: its `defaults`, and those of the family's section.
 
-    The general `hyp` has gains for anchor graphs, so a family with a section takes `hyp` from there
-    only. Raises UserError if a section is no mapping.
+    Args:
+        defaults: The data set's `defaults`, with a section for each family that has one.
+        family: Of the graph.
+        origin: Where `defaults` is written, for errors.
+
+    Raises:
+        UserError: A section is not a mapping.
     """
-    sections = {one.section: defaults.get(one.section) or {} for one in FAMILIES if one.section}
-    for name, section in sections.items():
-        if not isinstance(section, dict):
-            raise UserError(
-                f"{origin}: {name}: {section!r} is no mapping; write e.g. `{name}: {{epochs: 50}}`"
-            )
+    names = [one.section for one in FAMILIES if one.section]
+    sections = {name: _section(defaults, name, origin) for name in names}
     general = {key: value for key, value in defaults.items() if key not in sections}
     if not family.section:
         return general
-    special = sections[family.section]
-    general.pop("hyp", None)
-    return {**general, **special}
+    general.pop("hyp", None)  # its gains are those of graphs with anchors
+    return {**general, **sections[family.section]}
+
+
+def _section(defaults: Mapping[str, object], name: str, origin: str) -> Mapping[str, object]:
+    """What `defaults` has for one family; {} if nothing."""
+    section = defaults.get(name) or {}
+    if not isinstance(section, dict):
+        raise UserError(
+            f"{origin}: {name}: {section!r} is not a mapping; write e.g. `{name}: {{epochs: 50}}`"
+        )
+    return section
 
 
 def choose_config(
-    given: Mapping[str, Any], defaults: Mapping[str, Any], family: Family, origin: str
+    given: Mapping[str, object], defaults: Mapping[str, object], family: Family, origin: str
 ) -> tuple[TrainConfig, Hyperparameters]:
-    """Flags given, over the data set's suggestions, over what suits the family, over the general
-    defaults.
+    """Choose the settings of a run.
 
-    origin: where `defaults` is written, for errors.
+    Args:
+        given: Field of TrainConfig -> value, as the user gave them.
+        defaults: The data set's `defaults`.
+        family: Of the graph.
+        origin: Where `defaults` is written, for errors.
+
+    Raises:
+        UserError: A value that is impossible, or unknown.
     """
     suggested = suggestions(defaults, family, origin)
     wanted = suggested.pop("hyp", {})
-    build(TrainConfig, suggested, origin)
+    build(TrainConfig, suggested, origin)  # a mistake in the data set's file names that file
     config = build(TrainConfig, {**family.flags, **suggested, **given})
     return config, choose_hyp(config.hyp, wanted, f"{origin}: hyp", family)
 
 
-def choose_hyp(file: str, suggested: Any, origin: str, family: Family) -> Hyperparameters:
-    """The hyperparameters of --hyp, or those the data set suggests, either over the family's
-    standard ones.
+def choose_hyp(file: str, suggested: object, origin: str, family: Family) -> Hyperparameters:
+    """Choose the hyperparameters; what is left out has the family's standard value.
+
+    Args:
+        file: Of --hyp, or "".
+        suggested: By the data set, a file or a mapping; taken where there is no --hyp.
+        origin: Where the suggestion is written, for errors.
+        family: Of the graph.
     """
     standard = load_yaml(find_file(family.hyp, "data/hyps"))
-    if file or isinstance(suggested, str):
-        found = find_file(file or suggested, "data/hyps")
+    file = file or (suggested if isinstance(suggested, str) else "")
+    if file:
+        found = find_file(file, "data/hyps")
         return Hyperparameters.from_mapping({**standard, **load_yaml(found)}, str(found))
     if not isinstance(suggested, dict):
         raise UserError(

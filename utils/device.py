@@ -5,19 +5,18 @@ from __future__ import annotations
 import contextlib
 import copy
 import sys
-from typing import Any
 
 import torch
 
 from utils.errors import UserError
 
-MEMORY_SHARE = 0.8  # of the free GPU memory, for --batch-size -1
+GPU_MEMORY_SHARE = 0.8  # of the free GPU memory, for --batch-size -1
 
 
 def select_device(text: str = "") -> torch.device:
     """Turn YOLOv5's --device into a torch device: '' chooses, '0' or 'cuda:0', 'cpu', 'mps'.
 
-    Raises UserError for a device that is not there, and for several, which torchrun has to start.
+    Raises UserError for a device that does not exist, and for several, which torchrun must start.
     """
     wanted = text.strip().lower().removeprefix("cuda:").replace(" ", "")
     if wanted in ("", "cuda"):
@@ -46,7 +45,7 @@ def select_device(text: str = "") -> torch.device:
 
 
 def choose_dtype(device: torch.device, precision: str) -> torch.dtype:
-    """The dtype of convolutions: auto takes bf16 or fp16 only where the hardware multiplies in it."""
+    """The dtype of convolutions; auto takes bf16 or fp16 only where hardware multiplies in it."""
     if precision == "fp32":
         return torch.float32
     if precision in ("bf16", "fp16"):
@@ -57,8 +56,9 @@ def choose_dtype(device: torch.device, precision: str) -> torch.dtype:
 
 
 def cpu_multiplies_bf16() -> bool:
-    """True where the processor has bf16 instructions (AVX512-BF16, AMX); elsewhere bf16 is slower
-    than float32.
+    """Whether the processor has bf16 instructions (AVX512-BF16, AMX).
+
+    Without them bf16 is slower than float32.
     """
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, check, lambda: False)() for check in checks)
@@ -66,7 +66,7 @@ def cpu_multiplies_bf16() -> bool:
 
 def autocast(
     device: torch.device, precision: str = "auto"
-) -> contextlib.AbstractContextManager[Any]:
+) -> contextlib.AbstractContextManager[object]:
     """A context for forward passes in the dtype of choose_dtype."""
     dtype = choose_dtype(device, precision)
     if dtype == torch.float32:
@@ -80,8 +80,9 @@ def memory_text(device: torch.device) -> str:
 
 
 def peak_memory_mb(device: torch.device) -> float | None:
-    """The most that was held so far, MB: reserved on a GPU, resident in this process elsewhere;
-    None where unknown.
+    """The most memory held so far, MB: reserved on a GPU, elsewhere resident in this process.
+
+    It is None where the system does not tell.
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_reserved(device) / 1e6
@@ -93,8 +94,8 @@ def peak_memory_mb(device: torch.device) -> float | None:
     return peak / 1e6 if sys.platform == "darwin" else peak / 1e3
 
 
-def describe(device: torch.device) -> str:
-    """One line for the head of a log: versions, device, its memory or threads."""
+def describe_device(device: torch.device) -> str:
+    """One line for the beginning of a log: torch's version, the device, its memory or threads."""
     if device.type == "cuda":
         properties = torch.cuda.get_device_properties(device)
         return (
@@ -107,11 +108,16 @@ def describe(device: torch.device) -> str:
 def fit_batch_size(
     model: torch.nn.Module, imgsz: int, device: torch.device, precision: str = "auto"
 ) -> int:
-    """The batch that fills MEMORY_SHARE of the free GPU memory; 16 where there is no GPU to
-    measure.
+    """The batch size that fills GPU_MEMORY_SHARE of the free GPU memory; 16 without a GPU.
 
-    Peak memory of a forward and backward pass of a copy of the model is measured at batches 1 to
-    16, as far as they fit, and followed along a line, as in YOLOv5's autobatch.
+    As in YOLOv5's autobatch the peak memory of a forward and backward pass is measured at batches 1
+    to 16, as far as they fit, and extrapolated along a line.
+
+    Args:
+        model: Of which a copy is measured.
+        imgsz: Side of the images, pixels.
+        device: Where training runs.
+        precision: Of the forward pass.
     """
     if device.type != "cuda":
         return 16
@@ -122,20 +128,23 @@ def fit_batch_size(
         try:
             with autocast(device, precision):
                 raw = probe(torch.zeros(size, 3, imgsz, imgsz, device=device))
+            # The memory of a loss is small beside that of the maps, so any sum does.
             torch.stack([level.float().mean() for level in raw]).sum().backward()
         except torch.cuda.OutOfMemoryError:
             break
         peaks[size] = torch.cuda.max_memory_allocated(device)
         probe.zero_grad(set_to_none=True)
-    return _largest_batch(peaks, free * MEMORY_SHARE)
+    return _largest_batch(peaks, free * GPU_MEMORY_SHARE)
 
 
 def _largest_batch(peaks: dict[int, int], budget: float) -> int:
-    """The batch whose memory, on the line through the smallest and the largest measured one, just
-    fits the budget.
+    """The largest batch within the budget, on the line through the smallest and largest measured.
+
+    peaks: batch size -> bytes. budget: bytes.
     """
     if len(peaks) < 2:
         return 1
     first, last = min(peaks), max(peaks)
+    # At least a byte per image, in case a larger batch was measured as needing no more.
     slope = max((peaks[last] - peaks[first]) / (last - first), 1.0)
     return min(max(int(first + (budget - peaks[first]) / slope), 1), 1024)

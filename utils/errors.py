@@ -1,4 +1,4 @@
-"""A user's mistake is one line and exit status 2; anything else is ours and keeps its traceback."""
+"""A user's mistake is one line and exit status 2; any other error is a bug, with its traceback."""
 
 from __future__ import annotations
 
@@ -7,28 +7,36 @@ from collections.abc import Callable
 
 
 class UserError(Exception):
-    """Something the user can mend.
+    """Something that the user can fix.
 
     The message names the file, the row, the value and the remedy, in one line.
     """
 
 
 def require(condition: bool, name: str, value: object, remedy: str) -> None:
-    """Raise UserError, naming a setting and its value, unless condition holds."""
+    """Raise UserError unless a condition holds.
+
+    Args:
+        condition: What a setting must fulfil.
+        name: Of the setting, as the user writes it.
+        value: Of the setting.
+        remedy: What to do.
+    """
     if not condition:
         raise UserError(f"{name}={value}: {remedy}")
 
 
 def run_main(main: Callable[[list[str] | None], object], argv: list[str] | None = None) -> int:
-    """Call main(argv) and return the exit status: main's own int, else 0; 2 for a UserError, 130 or
-    143 for signals.
+    """Call main(argv) and return the exit status: main's own if it is an int, else 0.
+
+    It is 2 for a UserError, and 130 for Ctrl-C.
     """
     try:
         status = main(argv)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except BrokenPipeError:  # the reader of our output went away, as in `... | head`
+    except BrokenPipeError:  # the reader of our output has ended, as in `... | head`
         sys.stderr.close()
         return 0
     except KeyboardInterrupt:

@@ -1,10 +1,12 @@
-"""Files: YAML read safely, writes that cannot be half done, run folders that never overwrite."""
+"""Files: YAML and results.csv read, atomic writes, run folders that never overwrite."""
 
 from __future__ import annotations
 
 import contextlib
+import csv
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,8 +20,8 @@ ROOT = Path(__file__).resolve().parent.parent
 def load_yaml(path: str | Path) -> dict[str, Any]:
     """Read a YAML mapping with the safe loader; nothing in it is evaluated.
 
-    Bytes that are not UTF-8 are dropped, as they only ever occur in comments.
-    Raises UserError naming the file and line when it is missing, not YAML, or not a mapping.
+    Bytes that are not UTF-8 are dropped, since in practice they occur in comments only. Raises
+    UserError, naming the file and line, when it is missing, not YAML, or not a mapping.
     """
     path = Path(path)
     try:
@@ -30,16 +32,16 @@ def load_yaml(path: str | Path) -> dict[str, Any]:
         content = yaml.safe_load(text)
     except yaml.reader.ReaderError:
         raise UserError(
-            f"{path}: is no YAML but a binary file; a checkpoint is given as --weights"
+            f"{path}: is a binary file and not YAML; a checkpoint is given as --weights"
         ) from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise UserError(f"{where}: not valid YAML ({problem}); mend that line") from None
+        raise UserError(f"{where}: not valid YAML ({problem}); fix that line") from None
     except (RecursionError, ValueError) as error:
         raise UserError(
-            f"{path}: not valid YAML ({str(error).splitlines()[0]}); mend that value"
+            f"{path}: not valid YAML ({str(error).splitlines()[0]}); fix that value"
         ) from None
     if not isinstance(content, dict):
         raise UserError(
@@ -50,12 +52,13 @@ def load_yaml(path: str | Path) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
-    """Open a temporary file beside path; on success sync it and rename it over path.
+    """Open a temporary file beside path; on success sync it and rename it to path.
 
-    After a crash at any instant path holds either its old or its new content, never a part.
-    Raises UserError when the disk refuses (full, read-only), the old file then being intact.
+    After a crash at any instant path has either its old or its new content, never a part. Raises
+    UserError when the disk refuses (full, read-only); the old file is then intact.
     """
     path = Path(path)
+    # In the same folder, since a rename is atomic within a file system only.
     temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
     encoding = None if "b" in mode else "utf-8"
     try:
@@ -73,9 +76,7 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a rename in folder durable; not every file system allows it, and none needs it for
-    consistency.
-    """
+    """Make a rename in folder durable; not every file system allows that, and none requires it."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -84,14 +85,38 @@ def _sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
-def save_yaml(path: str | Path, content: dict[str, Any]) -> None:
+def save_yaml(path: str | Path, content: Mapping[str, object]) -> None:
     """Write a mapping as YAML, keys in their own order, atomically."""
     with atomic_write(path, "w") as file:
         yaml.safe_dump(content, file, sort_keys=False, allow_unicode=True)
 
 
+def read_results(path: Path) -> list[dict[str, float]]:
+    """The rows of a results.csv by stripped name; [] if there is no such file.
+
+    A cell that is not a number is NaN. A line of another length (torn, or edited) is skipped.
+    """
+    if not path.is_file():
+        return []
+    with open(path, encoding="utf-8", newline="") as file:
+        lines = [[cell.strip() for cell in line] for line in csv.reader(file) if line]
+    names = lines[0] if lines else []
+    return [
+        dict(zip(names, map(_as_number, line), strict=True))
+        for line in lines[1:]
+        if len(line) == len(names)
+    ]
+
+
+def _as_number(cell: str) -> float:
+    try:
+        return float(cell)
+    except ValueError:
+        return math.nan
+
+
 def make_folder(folder: Path) -> Path:
-    """Make a folder, and those above it, unless it is there. Raises UserError if that cannot be."""
+    """Make a folder and those above it, unless they exist. Raises UserError if that fails."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -102,8 +127,12 @@ def make_folder(folder: Path) -> Path:
 
 
 def next_folder(project: str | Path, name: str, exist_ok: bool = False) -> Path:
-    """Make and return project/name, or the first free of name2, name3 …, as YOLOv5 numbers its
-    runs.
+    """Make and return project/name, or the first free of name2, name3 …, as YOLOv5 numbers runs.
+
+    Args:
+        project: Folder of runs.
+        name: Of this one.
+        exist_ok: Take the folder even if it exists.
     """
     folder = Path(project) / name
     number = 2
@@ -121,10 +150,9 @@ def next_folder(project: str | Path, name: str, exist_ok: bool = False) -> Path:
 
 
 def find_file(name: str | Path, *folders: str) -> Path:
-    """Return name itself, name below the project's root, or the single file so named in the given
-    folders.
+    """Find a file: name itself, or below the project's root, or by its name below folders.
 
-    Raises UserError when there is none, or several.
+    Raises UserError when there is none, or several in the folders.
     """
     if not str(name).strip():
         raise UserError("a file is needed, but its name is empty; give a path")

@@ -1,7 +1,7 @@
 """Flags that several programs have: one table, so that each has one help text, kind and spelling.
 
-A configuration takes a flag at the place where its --help shows it, with a default of its own if it
-needs one: `project: str = shared("project", "runs/val")`.
+A configuration takes a flag at the place where its --help shows it, with a default of its own where
+it needs one: `project: str = shared("project", "runs/val")`.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from utils.families import V5, V8
 class FlagEntry:
     """A flag without its name: default, help text, and the options of utils.cli.flag."""
 
-    default: Any
+    default: object
     help: str
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, object] = field(default_factory=dict)
 
 
 def _overlap(validation: bool) -> FlagEntry:
@@ -64,15 +64,15 @@ INFERENCE = {
 SHARED_FLAGS = {**OUTPUT, **COMPUTE, **INFERENCE}
 
 
-def shared(name: str, default: object = None, **options: Any) -> Any:
-    """A dataclass field that is a flag of the table.
+def shared(name: str, default: object = None, **options: object) -> Any:
+    """Make a dataclass field of an entry of the table.
 
     Args:
-        name: Of the table's entry.
+        name: Of the entry.
         default: Of this program; None takes the table's.
-        options: Such as aliases that this program has besides, or a help text of its own.
+        options: What this program has of its own, such as aliases or a help text.
     """
     entry = SHARED_FLAGS[name]
     given = {**entry.options, **options}
-    text = given.pop("help", entry.help)
+    text = str(given.pop("help", entry.help))
     return flag(entry.default if default is None else default, text, **given)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,16 +87,21 @@ class Hyperparameters:
         require(self.nominal_batch >= 1, "nominal_batch", self.nominal_batch, "must be at least 1")
 
     @classmethod
-    def load(cls, path: str | Path, overrides: dict[str, Any] | None = None) -> Hyperparameters:
-        """Read a hyp YAML; unknown keys are an error that names the file and the key."""
+    def load(
+        cls, path: str | Path, overrides: Mapping[str, object] | None = None
+    ) -> Hyperparameters:
+        """Read a hyp YAML, single values replaced by overrides.
+
+        Raises UserError, naming the file, for an unknown key or an impossible value.
+        """
         file = find_file(path, "data/hyps")
         return cls.from_mapping({**load_yaml(file), **(overrides or {})}, str(file))
 
     @classmethod
-    def from_mapping(cls, values: dict[str, Any], origin: str) -> Hyperparameters:
-        """Make from a mapping; origin is named in errors.
+    def from_mapping(cls, values: Mapping[str, object], origin: str) -> Hyperparameters:
+        """Make them from a mapping, where numbers may be written as text ('1e-3').
 
-        Numbers written as text ('1e-3') are read as numbers.
+        Raises UserError, naming the origin, for an unknown key or an impossible value.
         """
         known = {field.name for field in dataclasses.fields(cls)}
         for key in values:
@@ -109,7 +115,7 @@ class Hyperparameters:
             raise UserError(f"{origin}: {error}") from None
 
     def doubts(self, family: Family) -> list[str]:
-        """What looks meant for another family: their box gains differ by a factor of 150."""
+        """Warnings of what looks meant for another family: their box gains differ 150 times."""
         if self.box == 1 or (self.box < 1) == (family.box_gain < 1):
             return []
         other = "without anchors" if family.has_anchors else "with anchors"
@@ -118,19 +124,8 @@ class Hyperparameters:
             f" {family.box_gain}, see {family.hyp}"
         ]
 
-    def loss_gains(self, levels: int, class_count: int, imgsz: int) -> tuple[float, float, float]:
-        """Gains of (box, obj, cls), scaled to the number of levels, classes and the image size as
-        YOLOv5 does.
-        """
-        share = 3 / levels
-        return (
-            self.box * share,
-            self.obj * (imgsz / 640) ** 2 * share,
-            self.cls * class_count / 80 * share,
-        )
 
-
-def _number(value: Any) -> Any:
+def _number(value: object) -> Any:
     """'1e-3', which YAML 1.1 reads as text, as the number it is; everything else as it came."""
     if isinstance(value, str):
         try:

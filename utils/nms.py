@@ -1,7 +1,7 @@
-"""Non-maximum suppression: a head's decoded boxes -> the detections of each image.
+"""Non-maximum suppression: from a head's decoded boxes to the detections of each image.
 
-Takes what models/yolo.py returns in evaluation mode; val.py and detect.py use the result. There is
-no time limit: a busy machine makes it slower, never different.
+From: models/yolo.py in evaluation mode. To: val.py and detect.py. There is no time limit: on a busy
+machine it is slower, never different.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from utils.boxes import xywh_to_xyxy
 from utils.errors import UserError
 from utils.families import Family
 
-# moves classes apart so that one suppression serves all; float32 and this value as in YOLOv5
+# Boxes of a class are moved by this, times its number, so that one suppression serves all classes.
+# The value, and that it is added in float32, are YOLOv5's.
 CLASS_OFFSET_PX = 7680.0
 MOST_CANDIDATES = 30000  # per image, the highest scores
 FIRST_LOOK = 2048  # candidates tried first: usually enough to fill max_det
@@ -25,12 +26,15 @@ FIRST_LOOK = 2048  # candidates tried first: usually enough to fill max_det
 
 @dataclass(frozen=True, slots=True)
 class NMSSettings:
-    """What is kept.
+    """What is kept. Raises UserError for a value out of range.
 
-    conf: lowest score, exclusively. iou: a box that overlaps a better one of its class by more is
-    dropped. max_det: detections of a image. classes: only these, None for all. agnostic: suppress
-    across classes. multi_label: a box may be several classes. Raises UserError for a value out of
-    range.
+    Attributes:
+        conf: Lowest score, exclusively.
+        iou: A box that overlaps a better one of its class by more is dropped.
+        max_det: Most detections of an image.
+        classes: Only these; None for all.
+        agnostic: Whether boxes of different classes suppress each other.
+        multi_label: Whether a box may have several classes.
     """
 
     conf: float = 0.25
@@ -51,9 +55,7 @@ class NMSSettings:
 
 
 def load_operator() -> None:
-    """Import torchvision now: it takes a second or two that would else be booked as the first
-    image's.
-    """
+    """Import torchvision now: it takes a second or two, which the first image would be charged."""
     import torchvision.ops  # noqa: F401
 
 
@@ -92,8 +94,9 @@ def non_max_suppression(
 
 
 def add_labels(rows: Tensor, labels: Tensor | None, first: int) -> Tensor:
-    """Append labels [m, 5] (class, corners) to rows [n, first + nc] as predictions that are
-    certain.
+    """Append labels to rows as predictions that are certain.
+
+    rows: [n, first + nc]. labels: [m, 5] class, corners. first: column of the first class.
     """
     if labels is None or not len(labels):
         return rows
@@ -106,8 +109,12 @@ def add_labels(rows: Tensor, labels: Tensor | None, first: int) -> Tensor:
 
 
 def candidates(boxes: Tensor, scores: Tensor, settings: NMSSettings) -> Tensor:
-    """Boxes [n, 4] xywh and scores [n, nc] -> [m, 6] corners, score, class of all (or all pairs)
-    above conf, sorted.
+    """What suppression starts from: [m, 6] corners, score, class, the best first.
+
+    Args:
+        boxes: [n, 4] centres and sizes.
+        scores: [n, nc].
+        settings: Whether a box may have several classes, and which scores and classes count.
     """
     if settings.multi_label and scores.shape[1] > 1:
         row, label = (scores > settings.conf).nonzero(as_tuple=True)
@@ -136,17 +143,15 @@ def best_first(scores: Tensor) -> Tensor:
 
 
 def suppress(found: Tensor, settings: NMSSettings) -> Tensor:
-    """Greedy suppression of [m, 6] sorted candidates -> the first max_det survivors.
-
-    A candidate's fate depends on better ones only, so a head of the list is tried first and
-    lengthened until it yields max_det survivors: the same result as with the whole list, for much
-    less work where nearly all survive.
-    """
+    """The first max_det survivors of greedy suppression of [m, 6] sorted candidates."""
     if not len(found):
         return found
     from torchvision.ops import nms
 
     boxes = found[:, :4] if settings.agnostic else found[:, :4] + found[:, 5:6] * CLASS_OFFSET_PX
+    # Whether a candidate survives depends on better ones only. So the beginning of the list is
+    # tried first, and more of it until there are max_det survivors: the same result as with the
+    # whole list, for much less work where nearly all survive.
     length = FIRST_LOOK
     while True:
         kept = nms(boxes[:length], found[:length, 4], settings.iou)

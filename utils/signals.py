@@ -1,5 +1,6 @@
-"""Ctrl-C and SIGTERM end a run in good order: at the next safe point it is saved, and the exit
-status tells which.
+"""Ctrl-C and SIGTERM end a run in order: it is saved at the next safe point.
+
+The exit status tells which of them it was.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from types import FrameType
 
 
 class StopRequested(BaseException):
-    """Raised where stopping at once loses nothing. status: what the process should exit with."""
+    """Raised where stopping at once loses nothing. status: the exit status of the process."""
 
     def __init__(self, status: int) -> None:
         super().__init__(status)
@@ -22,8 +23,8 @@ class StopRequested(BaseException):
 class StopSignal:
     """A context that turns SIGINT and SIGTERM into a request to stop.
 
-    check() raises StopRequested if one came; inside `with anywhere():` it is raised the moment it
-    comes. A second signal is not waited out: it interrupts at once.
+    check() raises StopRequested if a signal came; within `with anywhere():` it is raised as soon as
+    one comes. A second signal interrupts at once.
     """
 
     def __init__(self) -> None:
@@ -32,6 +33,7 @@ class StopSignal:
         self._former: dict[int, object] = {}
 
     def __enter__(self) -> StopSignal:
+        # Python allows handlers in the main thread only; elsewhere signals keep their meaning.
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._former[number] = signal.signal(number, self._receive)
@@ -49,6 +51,7 @@ class StopSignal:
             raise StopRequested(self.status)
 
     def check(self) -> None:
+        """Raise StopRequested if a signal came."""
         if self.status:
             raise StopRequested(self.status)
 

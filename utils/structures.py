@@ -1,8 +1,8 @@
 """The values that travel between the parts: frozen dataclasses with shapes and units.
 
-Inside the program a box is xyxy, float32, in pixels of the image at hand. It has another form
-only at three doors: the label reader (data/formats/yolo.py), a loss's own grid frame
-(models/losses), and the writers of results.
+Inside the program a box is xyxy, float32, in pixels of the current image. It changes form only at
+three places: the label reader (data/formats/yolo.py), a loss's own grid (models/losses), and the
+writers of results.
 """
 
 from __future__ import annotations
@@ -18,11 +18,14 @@ from utils.families import Family
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One image as the index knows it, no pixels.
+    """One image as the index knows it, without its pixels.
 
-    path: where the image is. size: (height, width) after EXIF rotation. boxes: [N, 4] float32
-    xyxy, pixels of the original image. classes: [N] int64. segments: N polygons [P, 2] float32 in
-    the same pixels, or () without any.
+    Attributes:
+        path: Of the image.
+        size: (height, width) after EXIF rotation.
+        boxes: [N, 4] float32 xyxy, pixels of the original image.
+        classes: [N] int64.
+        segments: N polygons [P, 2] float32 in the same pixels, or () if there are none.
     """
 
     path: str
@@ -36,10 +39,14 @@ class Sample:
 class Item:
     """One image ready for collation.
 
-    image: [3, H, W] uint8 RGB. boxes: [N, 4] float32 xyxy, pixels of image. classes: [N] int64.
-    index: its number in the index. original_size: (height, width) before any resizing. gain: (x, y)
-    factors and pad: (x, y) pixels with box = original_box * gain + pad; only meaningful without
-    augmentation.
+    Attributes:
+        image: [3, H, W] uint8 RGB.
+        boxes: [N, 4] float32 xyxy, pixels of the image.
+        classes: [N] int64.
+        index: The image's number in the index.
+        original_size: (height, width) before any resizing.
+        gain, pad: (x, y) factors and (x, y) pixels with box = original_box * gain + pad; only
+            meaningful without augmentation.
     """
 
     image: np.ndarray
@@ -55,9 +62,14 @@ class Item:
 class Batch:
     """What the loader yields.
 
-    images: [B, 3, H, W] uint8 RGB. targets: [T, 6] float32, columns image_index (0..B-1), class,
-    x1, y1, x2, y2 in pixels of images. indices: [B] numbers in the index. paths: B strings.
-    original_sizes: B (height, width). gains, pads: B pairs (x, y) as in Item.
+    Attributes:
+        images: [B, 3, H, W] uint8 RGB.
+        targets: [T, 6] float32, columns image_index (0..B-1), class, x1, y1, x2, y2 in pixels of
+            the images.
+        indices: [B] numbers in the index.
+        paths: B strings.
+        original_sizes: B pairs (height, width).
+        gains, pads: B pairs (x, y) as in Item.
     """
 
     images: torch.Tensor
@@ -71,13 +83,17 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One image to look at.
+    """One image in which objects are to be found, on its own or out of a video or stream.
 
-    image: [H, W, 3] uint8 BGR. path: where it is from, as printed. name: stem of its results,
-    unlike any other item's. kind: "image", "video" or "stream". item of items: which image,
-    video or stream, from 1. number: frame number in its video or stream, from 1; 0 for a image.
-    total: frames of the video, 0 if unknown. fps: frames a second at which the yielded frames are
-    to be played.
+    Attributes:
+        image: [H, W, 3] uint8 BGR.
+        path: Where it is from, as printed.
+        name: Stem of the files of its results, different for each item.
+        kind: "image", "video" or "stream".
+        item, items: Which image, video or stream it is, counted from 1, and of how many.
+        number: Of the frame in its video or stream, counted from 1; 0 for an image.
+        total: Frames of the video, 0 if unknown.
+        fps: Frames per second at which the yielded frames are to be played.
     """
 
     image: np.ndarray
@@ -95,9 +111,13 @@ class Frame:
 class Detections:
     """What a model found in one image.
 
-    path: its name. size: (height, width) of the original image. boxes: [N, 4] float32 xyxy,
-    pixels of the original image. scores: [N] in 0..1, descending. classes: [N] int64. names:
-    class number -> name.
+    Attributes:
+        path: Of the image.
+        size: (height, width) of the original image.
+        boxes: [N, 4] float32 xyxy, pixels of the original image.
+        scores: [N] in 0..1, descending.
+        classes: [N] int64.
+        names: Class number -> name.
     """
 
     path: str
@@ -112,9 +132,12 @@ class Detections:
 class HeadSpec:
     """All that a loss or a decoder needs to know of a head.
 
-    family: of the head. class_count: number of classes. strides: pixels per cell, a level each.
-    anchors: per level the (width, height) pairs in pixels; () for an anchor-free head. reg_max:
-    bins of a distance to a side in an anchor-free head, else 0.
+    Attributes:
+        family: Of the head.
+        class_count: Number of classes.
+        strides: Pixels per cell of each level.
+        anchors: Per level the (width, height) pairs in pixels; () for an anchor-free head.
+        reg_max: Bins of a distance to a side in an anchor-free head, else 0.
     """
 
     family: Family
@@ -125,10 +148,12 @@ class HeadSpec:
 
     @property
     def levels(self) -> int:
+        """How many maps the head has."""
         return len(self.strides)
 
     @property
     def anchors_per_level(self) -> int:
+        """Boxes that a cell predicts."""
         return len(self.anchors[0]) if self.anchors else 1
 
 
@@ -146,14 +171,17 @@ class ClassMetrics:
     ap: float
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)  # arrays do not compare to a single bool
 class ClassCurves:
     """Curves of the C classes that have labels.
 
-    classes: [C] class numbers, ascending. instances: [C] labels of each. ap: [C, K] average
-    precision at K IoU thresholds. precision_curve, recall_curve, f1_curve: [C, 1000] at IoU .5 over
-    1000 confidences in 0..1. pr_curve: [C, 1000] precision over recall 0..1. best: the number of
-    the confidence at which the smoothed mean F1 is highest.
+    Attributes:
+        classes: [C] class numbers, ascending.
+        instances: [C] labels of each class.
+        ap: [C, K] average precision at K IoU thresholds.
+        precision_curve, recall_curve, f1_curve: [C, 1000] at IoU .5 over 1000 confidences in 0..1.
+        pr_curve: [C, 1000] precision over recall in 0..1.
+        best: Number of the confidence at which the smoothed mean F1 is highest.
     """
 
     classes: np.ndarray
@@ -167,26 +195,28 @@ class ClassCurves:
 
     @classmethod
     def empty(cls) -> ClassCurves:
-        """The curves of no class at all."""
+        """The curves of a data set without labels."""
         none, no_curve = np.zeros(0, dtype=int), np.zeros((0, 1000))
         return cls(none, none, np.zeros((0, 10)), no_curve, no_curve, no_curve, no_curve)
 
     @property
     def mean_ap(self) -> np.ndarray:
-        """[C] average precision of each class, the mean over the IoU thresholds."""
+        """Average precision of each class, the mean over the IoU thresholds: [C]."""
         return np.asarray(self.ap.mean(1))
 
     @property
     def precision(self) -> np.ndarray:
-        """[C] precision at the best confidence, as recall and f1."""
+        """Precision of each class at the best confidence: [C]."""
         return np.asarray(self.precision_curve[:, self.best])
 
     @property
     def recall(self) -> np.ndarray:
+        """Recall of each class at the best confidence: [C]."""
         return np.asarray(self.recall_curve[:, self.best])
 
     @property
     def f1(self) -> np.ndarray:
+        """F1 of each class at the best confidence: [C]."""
         return np.asarray(self.f1_curve[:, self.best])
 
 
@@ -194,10 +224,12 @@ class ClassCurves:
 class EvaluationDetails:
     """What charts and Python callers read of an evaluation besides its scores.
 
-    curves: of the classes that have labels. confusion: [nc + 1, nc + 1] counts, row predicted,
-    column labelled, background last. class_ap: [nc] AP at IoU .5:.95; a class without labels has
-    the mean of the others. input_shape: (batch, channels, height, width) of the last batch.
-    save_dir: folder of charts and files, None if nothing was written.
+    Attributes:
+        curves: Of the classes that have labels.
+        confusion: [nc + 1, nc + 1] counts, row predicted, column labelled, background last.
+        class_ap: [nc] AP at IoU .5:.95; a class without labels has the mean of the others.
+        input_shape: (batch, channels, height, width) of the last batch.
+        save_dir: Folder of charts and files, None if nothing was written.
     """
 
     curves: ClassCurves = field(default_factory=ClassCurves.empty)
@@ -211,12 +243,17 @@ class EvaluationDetails:
 class Metrics:
     """The result of one evaluation.
 
-    precision, recall at the confidence of best mean F1; map50, map: mean AP at IoU .5 and .5:.95 by
-    the rule named in protocol, see engine.evaluation.metrics. ap_small/medium/large: COCO's
-    protocol by area, NaN if there is no such object. classes: a row per class with labels. losses:
-    validation, the loss's own terms. speed_ms: milliseconds per image, keys preprocess,
-    inference, nms. coco: every figure of COCO's protocol, e.g. coco["AP"]. details: curves and
-    other arrays, which two results are not compared by.
+    Attributes:
+        images, instances: How many images and labels were compared.
+        precision, recall: At the confidence of the best mean F1.
+        map50, map: Mean AP at IoU .5 and .5:.95, by the rule that `protocol` names.
+        classes: A row for each class with labels.
+        ap_small, ap_medium, ap_large: AP by area, COCO's protocol; NaN if there is no such object.
+        losses: Validation losses, in the order of the loss's names; () if none were computed.
+        speed_ms: Milliseconds per image, keys preprocess, inference, nms.
+        coco: Every figure of COCO's protocol, such as coco["AP"].
+        details: Curves and other arrays, which two results are not compared by.
+        protocol: See engine.evaluation.metrics.
     """
 
     images: int
@@ -237,7 +274,5 @@ class Metrics:
 
     @property
     def fitness(self) -> float:
-        """What best.pt maximises: 0.1 mAP50 + 0.9 mAP50-95, as YOLOv5; mAP50-95 alone by YOLOv8's
-        protocol.
-        """
+        """What best.pt maximises: 0.1 mAP50 + 0.9 mAP50-95, or mAP50-95 alone as in YOLOv8."""
         return self.map if self.protocol == "yolov8" else 0.1 * self.map50 + 0.9 * self.map

@@ -1,7 +1,6 @@
-"""Terminal tables: the validation lines in YOLOv5's columns, and aligned tables for anything else.
+"""Tables for the terminal: the validation lines in YOLOv5's columns, and aligned tables.
 
-Numbers come from engine.evaluation.metrics (Metrics) and the scripts; the strings go to the
-terminal, never to a file that a program reads.
+From: Metrics, and figures of the programs. To: the terminal, never a file that a program reads.
 """
 
 from __future__ import annotations
@@ -16,8 +15,9 @@ SPEED_STAGES = {"preprocess": "pre-process", "inference": "inference", "nms": "N
 
 
 def display_width(text: str) -> int:
-    """Columns that text takes in a terminal: wide (Chinese, Japanese, Korean) signs take two,
-    combining ones none.
+    """Columns that text takes in a terminal.
+
+    Wide characters (Chinese, Japanese, Korean) take two, combining ones none.
     """
     return sum(
         0 if unicodedata.combining(sign) else 2 if unicodedata.east_asian_width(sign) in "WF" else 1
@@ -26,13 +26,16 @@ def display_width(text: str) -> int:
 
 
 def fit(text: str, width: int, align: str = "<") -> str:
-    """Pad text to width columns, '<' left or '>' right; longer text stays whole."""
+    """Pad text to width columns; longer text stays whole.
+
+    align: '<' for text on the left, '>' for text on the right.
+    """
     blanks = " " * max(width - display_width(text), 0)
     return blanks + text if align == ">" else text + blanks
 
 
-def shorten(text: str, width: int) -> str:
-    """Text cut to width columns, the cut marked with an ellipsis."""
+def cut_to_width(text: str, width: int) -> str:
+    """Text cut to width columns, with an ellipsis where it was cut."""
     if display_width(text) <= width:
         return text
     while text and display_width(text) > width - 1:
@@ -41,19 +44,30 @@ def shorten(text: str, width: int) -> str:
 
 
 def val_header() -> str:
-    """The heading of a validation, which is also its progress bar's description."""
+    """The heading of a validation, which is also the description of its progress bar."""
     return fit(VAL_COLUMNS[0], 22, ">") + "".join(fit(name, 11, ">") for name in VAL_COLUMNS[1:])
 
 
 def val_row(name: str, images: int, instances: int, scores: Sequence[float]) -> str:
-    """One row under val_header(). scores: precision, recall, mAP50, mAP50-95 in 0..1."""
+    """One row below val_header().
+
+    Args:
+        name: Of the class, or "all".
+        images, instances: How many have the class.
+        scores: Precision, recall, mAP50, mAP50-95 in 0..1.
+    """
     counts = f"{images:11d}{instances:11d}"
-    return fit(shorten(name, 21), 22, ">") + counts + "".join(f"{score:11.3g}" for score in scores)
+    return (
+        fit(cut_to_width(name, 21), 22, ">")
+        + counts
+        + "".join(f"{score:11.3g}" for score in scores)
+    )
 
 
 def val_table(metrics: Metrics, per_class: bool) -> str:
-    """The row over all classes and, if asked and there are several, a row for each class that has
-    labels.
+    """The row of all classes.
+
+    per_class: add a row for each class that has labels, if there are several.
     """
     scores = (metrics.precision, metrics.recall, metrics.map50, metrics.map)
     rows = [val_row("all", metrics.images, metrics.instances, scores)]
@@ -68,7 +82,7 @@ def val_table(metrics: Metrics, per_class: bool) -> str:
 
 
 def area_line(metrics: Metrics) -> str:
-    """AP by object size; a size that does not occur is shown as a dash."""
+    """AP by size of object, with a dash for a size that does not occur."""
     sizes = (
         ("small", metrics.ap_small),
         ("medium", metrics.ap_medium),
@@ -81,8 +95,9 @@ def area_line(metrics: Metrics) -> str:
 
 
 def speed_line(speed_ms: dict[str, float], shape: Sequence[int]) -> str:
-    """Milliseconds a image by stage. shape: that of the model's input, (batch, channels, height,
-    width).
+    """Milliseconds per image by stage.
+
+    shape: (batch, channels, height, width) of the model's input.
     """
     stages = ", ".join(
         f"{speed_ms.get(key, 0.0):.1f}ms {word}" for key, word in SPEED_STAGES.items()
@@ -93,12 +108,15 @@ def speed_line(speed_ms: dict[str, float], shape: Sequence[int]) -> str:
 def text_table(
     headers: Sequence[str], rows: Sequence[Sequence[object]], max_width: int = 80
 ) -> str:
-    """An aligned table with a rule under its heading, without trailing blanks.
+    """An aligned table with a rule below its heading, without trailing blanks.
 
-    Columns that hold only numbers are set right, others left; cells longer than max_width are cut.
-    Floats are shown with four significant digits, None as nothing.
+    Args:
+        headers: Of the columns.
+        rows: A value for each column; floats are shown with four significant digits, None as "".
+            Columns that hold only numbers are aligned right, others left.
+        max_width: Columns at which longer text is cut.
     """
-    cells = [[shorten(_cell(value), max_width) for value in row] for row in rows]
+    cells = [[cut_to_width(_cell(value), max_width) for value in row] for row in rows]
     right = [
         bool(rows) and all(_is_number(row[column]) for row in rows)
         for column in range(len(headers))
@@ -130,7 +148,7 @@ def _cell(value: object) -> str:
 
 
 def format_seconds(seconds: float) -> str:
-    """A length of time in the two units that matter: 3 d 4 h, 2 h 10 min, 5 min 20 s."""
+    """A length of time in its two largest units: 3 d 4 h, 2 h 10 min, 5 min 20 s."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)

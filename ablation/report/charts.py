@@ -22,7 +22,7 @@ from ablation.report.drawing import (
 )
 from ablation.report.summary import Line, compared, is_control
 from ablation.study import PLAIN
-from utils.tables import shorten
+from utils.tables import cut_to_width
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -113,7 +113,7 @@ def draw_interval(axes: Axes, verdict: ArmVerdict, height: float) -> None:
 
 def label(line: Line, width: int) -> str:
     """An arm's number and name, cut to a width in characters."""
-    return shorten(f"{line.number}  {' '.join(line.name.split())}", width)
+    return cut_to_width(f"{line.number}  {' '.join(line.name.split())}", width)
 
 
 def cost_benefit(lines: Sequence[Line], is_narrow: bool) -> str:

@@ -99,6 +99,7 @@ def plot_confusion_matrix(path: Path, matrix: np.ndarray, names: Sequence[str]) 
     counts = np.asarray(matrix, dtype=float)
     size = len(counts)
     sums = counts.sum(0, keepdims=True)
+    # NaN stays blank in the image, while 0 would look like a class that is never found.
     shares = np.divide(counts, sums, out=np.full_like(counts, math.nan), where=sums > 0)
     side = min(max(4.2 + 0.36 * size, 5), 17)
     figure = make_figure(side * 1.12, side)

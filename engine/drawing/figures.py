@@ -82,7 +82,7 @@ def class_labels(names: Sequence[object]) -> list[str]:
 
 
 def make_figure(width: float, height: float, dpi: int = 140) -> Figure:
-    """An empty figure of width x height inches, with dpi pixels per inch."""
+    """Make an empty figure of width x height inches, with dpi pixels per inch."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -96,6 +96,7 @@ def save_figure(figure: Figure, path: Path) -> Path:
 
     for text in figure.findobj(Text):
         text.set_fontfamily(list(font_families()))
+    # Rendered in memory first, so that an error leaves no half-written file.
     buffer = io.BytesIO()
     figure.savefig(buffer, format=Path(path).suffix[1:])
     with atomic_write(path) as file:

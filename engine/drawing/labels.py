@@ -52,6 +52,7 @@ def plot_labels(
         axes["outlines"], centres, [colors[int(number) % len(colors)] for number in classes]
     )
     _draw_density(axes["centres"], centres[:, 0], centres[:, 1])
+    # In images y grows downwards.
     axes["centres"].invert_yaxis()
     style_axes(
         axes["centres"], "Centres", "x, share of the width", "y, share of the height", grid=False

@@ -1,8 +1,7 @@
 """Charts over epochs and over image sizes: results.png of a training, study.png of val.py.
 
-From: results.csv, as engine/training/logbook.py reads it, and the rows of --task study. To: a file
-in the run's folder. A chart is drawn even if there is nothing to show: no epoch, or a loss that was
-NaN.
+From: rows of results.csv, as utils/files.py reads them, and of --task study. To: a file in the
+run's folder. A chart is drawn even if there is nothing to show: no epoch, or a loss that was NaN.
 """
 
 from __future__ import annotations
@@ -27,7 +26,6 @@ from engine.drawing.figures import (
     save_figure,
     style_axes,
 )
-from engine.training import logbook
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,9 +56,8 @@ SCORE_PANELS: tuple[Panel, ...] = (
 )
 
 
-def read_columns(path: Path) -> dict[str, np.ndarray]:
-    """Read the columns of results.csv by name; {} if it has no rows."""
-    rows = logbook.read_results(path)
+def columns_of(rows: Sequence[Mapping[str, float]]) -> dict[str, np.ndarray]:
+    """Columns by name of rows by name; {} without rows."""
     return {
         name: np.array([row[name] for row in rows]) for name in (rows[0] if rows else ()) if name
     }
@@ -77,16 +74,22 @@ def smooth_over_epochs(values: np.ndarray, sigma: float = 2.0) -> np.ndarray:
     total = weights.sum(1)
     sums = weights @ np.where(finite, values, 0.0)
     smoothed: np.ndarray = np.full(len(values), math.nan)
-    return np.divide(sums, total, out=smoothed, where=total > 1e-6)
+    np.divide(sums, total, out=smoothed, where=total > 1e-6)
+    return smoothed
 
 
-def plot_results(path: Path, protocol: str = "yolov5") -> Path:
-    """Draw results.csv as results.png beside it and return the chart's path.
+def plot_results(path: Path, rows: Sequence[Mapping[str, float]], protocol: str = "yolov5") -> Path:
+    """Draw a training: each term of the loss, precision, recall, mAP and the learning rate.
 
-    The panels show each term of the loss, precision, recall, mAP with its best epoch, and the
-    learning rate. protocol: the rule that the best epoch was chosen by.
+    Args:
+        path: of the chart, results.png.
+        rows: of results.csv, column name -> value.
+        protocol: the rule that the best epoch, which is marked, was chosen by.
+
+    Returns:
+        path.
     """
-    columns = read_columns(Path(path))
+    columns = columns_of(rows)
     panels = [*loss_panels(columns), *SCORE_PANELS]
     across = max(math.ceil(len(panels) / 2), 3)
     figure = make_figure(4.5 * across, 7)
@@ -104,7 +107,7 @@ def plot_results(path: Path, protocol: str = "yolov5") -> Path:
         axes.set_ylim(*((-0.02, 1.02) if title.startswith(("Mean", "Prec")) else (0, _top(axes))))
         if title.startswith("Mean"):
             _mark_best(axes, columns, 0.0 if protocol == "yolov8" else 0.1)
-    return save_figure(figure, Path(path).with_suffix(".png"))
+    return save_figure(figure, path)
 
 
 def loss_panels(columns: Iterable[str]) -> list[Panel]:
@@ -135,6 +138,7 @@ def _draw_history(
     """Draw a column over the epochs, and its smoothed course behind it when there are many."""
     if epochs is None or values is None or not len(values):
         return
+    # matplotlib leaves a gap at NaN, but an infinite value would stretch the axis.
     values = np.where(np.isfinite(values), values, math.nan)
     marker = "o" if len(values) < 30 else None
     axes.plot(epochs, values, color=color, label=label, linewidth=1.6, marker=marker, markersize=3)

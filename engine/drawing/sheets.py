@@ -40,7 +40,16 @@ class Overlay:
 
 
 def plot_targets(path: Path, batch: Batch, names: Mapping[int, str]) -> Path:
-    """Draw a batch with its labels. names: class number -> name. Returns the path."""
+    """Draw a batch with its labels.
+
+    Args:
+        path: of the sheet.
+        batch: its images and labels.
+        names: class number -> name.
+
+    Returns:
+        path.
+    """
     targets = batch.targets.detach().cpu().numpy()
     rows = [targets[targets[:, 0] == number] for number in range(len(batch.paths))]
     overlays = [Overlay(row[:, 2:6], row[:, 1].astype(int)) for row in rows]
@@ -92,6 +101,7 @@ def save_sheet(
     count = len(images)
     columns = max(math.ceil(math.sqrt(count)), 1)
     rows = max(math.ceil(count / columns), 1)
+    # One scale for all tiles: the images of a batch have one size already.
     scale = min(SHEET_SIDE / columns, TILE_SIDE) / max(images.shape[2:])
     width, height = (max(round(side * scale), 1) for side in (images.shape[3], images.shape[2]))
     cell = (height + CAPTION + GAP, width + GAP)
@@ -127,6 +137,7 @@ def draw_tile(
     import cv2
 
     tile = np.ascontiguousarray(image.transpose(1, 2, 0)[..., ::-1])
+    # INTER_AREA averages when it shrinks; it does not interpolate when it enlarges.
     method = cv2.INTER_AREA if size[0] < tile.shape[0] else cv2.INTER_LINEAR
     factors = np.array([size[1] / tile.shape[1], size[0] / tile.shape[0]] * 2)
     tile = cv2.resize(tile, (size[1], size[0]), interpolation=method)
@@ -154,6 +165,7 @@ def _write_caption(sheet: np.ndarray, name: str, corner: tuple[int, int], width:
     import cv2
 
     font, scale = cv2.FONT_HERSHEY_SIMPLEX, 0.45
+    # OpenCV's font has ASCII characters only.
     text = Path(name).name.encode("ascii", "replace").decode()
     while len(text) > 4 and cv2.getTextSize(text, font, scale, 1)[0][0] > width:
         text = text[:-3] + ".."

@@ -22,7 +22,7 @@ FIGURES = (
     *("AR1", "AR10", "AR100", "AR_small", "AR_medium", "AR_large"),
 )
 RESULT_KEYS = ("image_id", "category_id", "bbox", "score")
-Record = dict[str, object]  # one entry of a list in COCO's files
+CocoRecord = dict[str, object]  # one entry of a list in COCO's files
 
 
 def evaluate_coco(
@@ -46,7 +46,7 @@ def evaluate_coco(
     annotations = [row for number, rows in enumerate(labels) for row in _annotations(number, rows)]
     for number, annotation in enumerate(annotations, start=1):  # id 0 would mean "unmatched"
         annotation["id"] = number
-    truth: Record = {
+    truth: CocoRecord = {
         "info": {},
         "images": [{"id": number} for number in range(len(labels))],
         "categories": [{"id": number, "name": str(number)} for number in range(class_count)],
@@ -87,8 +87,9 @@ def _is_result(row: object) -> bool:
     return isinstance(row, dict) and row.keys() >= {*RESULT_KEYS}
 
 
-def _annotations(image: int, rows: np.ndarray) -> list[Record]:
+def _annotations(image: int, rows: np.ndarray) -> list[CocoRecord]:
     """The labels [m, 5] of an image as entries of an annotation file."""
+    # In float32, rounding could move an area across the limit between two sizes.
     wide: np.ndarray = rows.astype(np.float64)
     areas = box_area(wide[:, 1:5])
     return [
@@ -103,7 +104,7 @@ def _annotations(image: int, rows: np.ndarray) -> list[Record]:
     ]
 
 
-def _results(image: int, rows: np.ndarray) -> list[Record]:
+def _results(image: int, rows: np.ndarray) -> list[CocoRecord]:
     """The detections [n, 6] of an image as entries of a results file."""
     wide: np.ndarray = rows.astype(np.float64)
     return [
@@ -122,7 +123,7 @@ def _corner_and_sides(corners: np.ndarray) -> list[float]:
     return [x1, y1, x2 - x1, y2 - y1]
 
 
-def _score(truth: Mapping[str, object], results: Sequence[Record]) -> dict[str, float]:
+def _score(truth: Mapping[str, object], results: Sequence[CocoRecord]) -> dict[str, float]:
     """Run faster-coco-eval, without its printing, on contents of an annotation and results file."""
     try:
         from faster_coco_eval import COCO, COCOeval_faster

@@ -24,7 +24,7 @@ class ConfusionMatrix:
             class_count: number of classes, nc.
             conf: only detections with a score above this count.
             iou: only pairs with an overlap above this count.
-            protocol: one of engine.evaluation.metrics.PROTOCOLS.
+            protocol: "yolov5" or "yolov8".
         """
         self.class_count = class_count
         self.conf = conf

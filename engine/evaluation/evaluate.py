@@ -1,7 +1,7 @@
 """One evaluation: batches through a detector, suppression and matching to Metrics.
 
-Batches come from data.loader and the detector from models; only their form is known here. val.py and train.py
-call evaluate(). Every image that the loader yields is scored; none is skipped to save time.
+The caller makes the batches (data.loader) and the detector (models). val.py and train.py call
+evaluate(). Every image that the loader yields is scored; none is skipped to save time.
 """
 
 from __future__ import annotations
@@ -35,15 +35,27 @@ STAGES = ("preprocess", "inference", "nms")
 class EvalSettings:
     """What evaluate() does; the defaults are what training needs after an epoch.
 
-    conf, iou, max_det: of suppression; iou None takes that of the model's family. protocol: one
-    of engine.evaluation.metrics.PROTOCOLS. single_cls: every detection counts as class 0. augment:
-    test-time augmentation. precision: of the forward pass, as in utils.device. loss: called with
-    the raw maps, for validation losses. area: also score by COCO's protocol, which gives AP by
-    object size. verbose: print a row for each class. quiet: print nothing. save_dir: folder of
-    plots, of labels/ (save_txt) and of json_name; without it nothing is written. sheets: how many
-    batches are drawn with their labels and detections without plots; plots draws three.
-    coco_categories: write the category numbers of COCO's own files. names: class number -> name,
-    None for the model's own.
+    Attributes:
+        conf: lowest score of a detection.
+        iou: overlap above which suppression drops a box; None takes that of the model's family.
+        max_det: most detections per image.
+        protocol: "yolov5" or "yolov8", the rule that AP is computed by.
+        single_cls: every detection counts as class 0.
+        augment: test-time augmentation.
+        precision: of the forward pass, as in utils.device.
+        loss: called with the raw maps, for validation losses.
+        area: also score by COCO's protocol, which gives AP by object size.
+        verbose: print a row for each class.
+        quiet: print nothing.
+        plots: draw curves, the confusion matrix and three batches.
+        sheets: number of batches that are drawn without plots.
+        save_dir: folder of all files; without it nothing is written.
+        save_txt: write labels/*.txt.
+        save_hybrid: add the labels to the detections.
+        save_conf: add the confidence to the rows of labels/*.txt.
+        json_name: file for all detections in COCO's result format, "" for none.
+        coco_categories: that file has the category numbers of COCO's own files.
+        names: class number -> name, None for the model's own.
     """
 
     conf: float = 0.001
@@ -121,6 +133,7 @@ class Evaluator:
     def __init__(
         self, model: DetectorModel, settings: EvalSettings, evaluation: Evaluation
     ) -> None:
+        # The import takes seconds, which would be counted as the first batch's time.
         load_operator()
         self.model, self.settings, self.evaluation = model, settings, evaluation
         self.device = device_of(model)
@@ -144,6 +157,7 @@ class Evaluator:
         self._add_time("inference", start)
         if self.settings.loss is not None and raw is not None:
             size = (images.shape[2], images.shape[3])
+            # Losses need float32: in half precision the sum over all cells could overflow.
             maps = [level.float() for level in raw]
             _, terms = self.settings.loss(maps, batch.targets.to(self.device), size)
             self.losses += terms.float().cpu()
@@ -164,9 +178,11 @@ class Evaluator:
         """
         for number, (detections, labels) in enumerate(zip(found, labels_of(batch), strict=True)):
             place = (batch.gains[number], batch.pads[number], batch.original_sizes[number])
+            # A clone, since single_cls changes the classes in place.
             detections = detections.float().cpu().clone()
             if self.settings.single_cls:
                 detections[:, 5] = 0
+            # Only this rule compares before boxes are clipped to the image.
             compared = (detections, labels) if self.evaluation.protocol == "yolov8" else None
             known = torch.cat((labels[:, :1], to_original(labels[:, 1:], *place)), 1)
             self.evaluation.add(to_original(detections, *place), known, compared)

@@ -21,7 +21,6 @@ from utils.structures import ClassCurves, ClassMetrics, EvaluationDetails, Metri
 IOU_THRESHOLDS = torch.linspace(0.5, 0.95, 10)
 CONFIDENCES = np.linspace(0, 1, 1000)  # the x axis of the curves
 RECALLS = np.linspace(0, 1, 101)  # where precision is read for AP
-PROTOCOLS = ("yolov5", "yolov8")
 TINY = 1e-16  # keeps quotients of empty sums at 0; the value is YOLOv5's
 
 
@@ -42,7 +41,7 @@ def match_predictions(
         detections: [n, 6] corners in pixels, score, class, by descending score.
         labels: [m, 5] class, corners in the same pixels.
         ious: [K] thresholds, ascending.
-        protocol: one of PROTOCOLS.
+        protocol: "yolov5" or "yolov8".
 
     Returns:
         bool [n, K].
@@ -51,9 +50,11 @@ def match_predictions(
     if not len(detections) or not len(labels):
         return correct
     overlap = box_iou(labels[:, 1:5], detections[:, :4])
+    # Pairs of different classes must never match, so their overlap counts as none.
     overlap = torch.where(labels[:, :1] == detections[:, 5], overlap, overlap.new_zeros(()))
     if protocol == "yolov8":
         return match_in_turn(overlap.cpu().numpy().T, ious.cpu().numpy())
+    # The label is chosen once, before any threshold: the best one, even if another is still free.
     best, label = (column.cpu().numpy() for column in overlap.max(0))
     for number, threshold in enumerate(ious.cpu().numpy()):
         reaching = np.flatnonzero(best >= threshold)
@@ -88,7 +89,7 @@ def compute_ap(recall: np.ndarray, precision: np.ndarray, protocol: str = "yolov
     Args:
         recall: [n] along descending scores, ascending.
         precision: [n] along descending scores.
-        protocol: one of PROTOCOLS.
+        protocol: "yolov5" or "yolov8".
 
     Returns:
         The area in 0..1.
@@ -108,12 +109,13 @@ def envelope(
     Args:
         recall: [n], ascending.
         precision: [n].
-        protocol: one of PROTOCOLS.
+        protocol: "yolov5" or "yolov8".
 
     Returns:
         Recalls and precisions of the line's points.
     """
     end = recall[-1:] if protocol == "yolov8" else recall[:0]
+    # The first and last point are not measured; they close the curve at recall 0 and 1.
     points = np.concatenate(([0.0], recall, end, [1.0]))
     heights = np.concatenate(([1.0], precision, np.zeros(len(end) + 1)))
     return points, np.maximum.accumulate(heights[::-1])[::-1]
@@ -140,11 +142,12 @@ def ap_per_class(
         scores: [n] scores of the detections, in any order.
         predicted: [n] classes of the detections.
         labelled: [m] class of every label.
-        protocol: one of PROTOCOLS.
+        protocol: "yolov5" or "yolov8".
 
     Returns:
         Zeros for a class without detections; without any label all arrays are empty.
     """
+    # A stable sort keeps equal scores in the order of images, so that AP does not depend on chance.
     order = np.argsort(-scores, kind="stable")
     correct, scores, predicted = correct[order], scores[order], predicted[order]
     classes, instances = np.unique(labelled, return_counts=True)
@@ -176,7 +179,7 @@ def ap_per_class(
 class Evaluation:
     """Collects images, then gives Metrics. Boxes are in pixels of the original images.
 
-    class_count: number of classes. protocol: one of PROTOCOLS. confusion: pairs counted so far.
+    class_count: number of classes. protocol: "yolov5" or "yolov8". confusion: counts so far.
     detections, labels: per image [n, 6] and [m, 5], kept for COCO's protocol. correct: per image
     bool [n, 10].
     """
@@ -216,6 +219,7 @@ class Evaluation:
             match_predictions(found.detach().cpu().float(), known.cpu(), protocol=self.protocol)
         )
         self.confusion.add(detections, labels)
+        # A copy, since the caller may reuse the memory of a batch.
         self.detections.append(detections.numpy().copy())
         self.labels.append(labels.numpy().copy())
 
@@ -224,6 +228,7 @@ class Evaluation:
 
         Means run over the classes that have labels; without any label they are 0.
         """
+        # The empty array gives the shape when there is no image.
         found = np.concatenate([*self.detections, np.zeros((0, 6), np.float32)])
         correct = np.concatenate([*self.correct, np.zeros((0, len(IOU_THRESHOLDS)), bool)])
         labelled = np.concatenate([rows[:, 0] for rows in self.labels] or [np.zeros(0)])
@@ -285,7 +290,7 @@ def summarise_curves(
 
 
 def fill_classes(curves: ClassCurves, mean: float, count: int) -> np.ndarray:
-    """AP of all classes [count]; one without labels gets the mean, as in YOLOv5's maps."""
+    """AP of all classes [count]; those without labels get the mean, as in YOLOv5's maps."""
     values = np.full(count, mean)
     values[curves.classes] = curves.mean_ap
     return values

@@ -54,6 +54,7 @@ class ResultFiles:
             detections: per image [n, 6] corners in its own pixels, score, class.
             sizes: (height, width) of the images.
         """
+        # Images of one name from several folders must not overwrite each other's results.
         stems = file_stems(paths)
         if self.labels:
             label_folder = make_folder(folder / "labels")
@@ -88,7 +89,13 @@ def draw_validation_batch(
 
 
 def plot_metrics(folder: Path, metrics: Metrics, names: list[str]) -> None:
-    """Draw the curves over confidence and recall, and the confusion matrix of all class names."""
+    """Draw the curves over confidence and recall, and the confusion matrix.
+
+    Args:
+        folder: of the run.
+        metrics: with its details.
+        names: of all classes, by number.
+    """
     from engine.drawing.curves import plot_confusion_matrix, plot_curve
 
     curves = metrics.details.curves

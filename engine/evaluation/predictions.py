@@ -14,7 +14,7 @@ from typing import TypedDict
 
 import numpy as np
 
-from utils.boxes import normalise
+from utils.boxes import normalise_boxes
 from utils.files import atomic_write
 
 # COCO numbers its 80 categories from 1 to 90; these numbers have no images.
@@ -56,7 +56,7 @@ def prediction_lines(rows: np.ndarray, size: tuple[int, int], with_score: bool) 
         size: (height, width) of the image in pixels.
         with_score: whether the confidence is included.
     """
-    shares = normalise(np.asarray(rows, dtype=np.float64)[:, :4], size)
+    shares = normalise_boxes(np.asarray(rows, dtype=np.float64)[:, :4], size)
     return [
         " ".join(f"{value:g}" for value in (int(row[5]), *box, *((row[4],) if with_score else ())))
         for row, box in zip(rows, shares, strict=True)
@@ -64,7 +64,11 @@ def prediction_lines(rows: np.ndarray, size: tuple[int, int], with_score: bool) 
 
 
 def save_labels(path: Path, rows: np.ndarray, size: tuple[int, int], with_score: bool) -> None:
-    """Write prediction_lines() in the order of the rows; without detections there is no file."""
+    """Write prediction_lines() into a file, whose arguments these are.
+
+    Without detections there is no file.
+    """
+    # YOLO marks an image without objects by having no file.
     if not len(rows):
         path.unlink(missing_ok=True)  # an earlier run into the same folder may have left one
         return
@@ -74,6 +78,7 @@ def save_labels(path: Path, rows: np.ndarray, size: tuple[int, int], with_score:
 
 def image_id(stem: str) -> int | str:
     """An image's number in COCO's files: its name as a number if it is one, else the name."""
+    # isdecimal() alone also accepts digits of other scripts.
     return int(stem) if stem.isdecimal() and stem.isascii() else stem
 
 

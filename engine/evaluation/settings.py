@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from utils.cli import flag
-from utils.errors import UserError
+from utils.errors import UserError, require
+from utils.families import V8
 from utils.flags import shared
+from utils.nms import NMSSettings
 
 # Above it the ends of the precision-recall curves are missing and mAP is too low.
 CONF_OF_MAP = 0.001
@@ -61,7 +63,7 @@ class ValConfig:
     save_hybrid: bool = flag(
         False, "write labels and detections together as labels/*.txt; mAP is meaningless then"
     )
-    save_conf: bool = shared("save_conf")
+    save_conf: bool = flag(False, "add the confidence to each row of --save-txt")
     save_json: bool = flag(False, "write detections as COCO JSON and score them by COCO's protocol")
     project: str = shared("project", "runs/val")
     name: str = shared("name")
@@ -70,20 +72,17 @@ class ValConfig:
     noplots: bool = shared("noplots")
 
     def __post_init__(self) -> None:
-        minima = {
-            "--batch-size": (self.batch_size, 1),
-            "--imgsz": (self.imgsz, 32),
-            "--max-det": (self.max_det, 1),
-            "--workers": (self.workers, 0),
-        }
-        for name, (value, least) in minima.items():
-            if value < least:
-                raise UserError(f"{name}={value}: must be at least {least}")
-        for name, share in (("--conf-thres", self.conf_thres), ("--iou-thres", self.iou_thres)):
-            if share is not None and not 0 <= share <= 1:
-                raise UserError(f"{name}={share}: must be in 0..1")
+        for name, value, least in (
+            ("--batch-size", self.batch_size, 1),
+            ("--imgsz", self.imgsz, 32),
+            ("--workers", self.workers, 0),
+        ):
+            require(value >= least, name, value, f"must be at least {least}")
+        # NMSSettings checks the thresholds, by the same rule for every family.
+        iou = V8.validation_iou if self.iou_thres is None else self.iou_thres
+        NMSSettings(self.conf_thres, iou, self.max_det)
         if self.attention_init and not self.attention:
             raise UserError(
-                f"--attention-init {self.attention_init}: says how the modules of --attention start; give"
-                " that too"
+                f"--attention-init {self.attention_init}: says how the modules of --attention"
+                " start; give those too"
             )

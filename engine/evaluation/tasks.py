@@ -12,13 +12,14 @@ from data.dataset import DatasetSettings
 from data.index import DatasetIndex
 from data.loader import Loader, build_loader
 from data.workers import choose_workers
-from engine.detector_model import DetectorModel, device_of, fitting_size
+from engine.detector_model import DetectorModel, device_of
 from engine.evaluation.evaluate import EvalSettings, evaluate
 from engine.evaluation.predictions import file_stems
 from engine.evaluation.settings import ValConfig
-from utils.config import Hyperparameters
 from utils.errors import UserError
 from utils.files import atomic_write
+from utils.hyperparameters import Hyperparameters
+from utils.sizes import whole_side
 from utils.structures import Metrics
 from utils.tables import area_line, speed_line, text_table
 
@@ -54,7 +55,7 @@ def make_loader(task: ValidationTask, imgsz: int, square: bool = False) -> Loade
         square: pad every image to imgsz x imgsz instead.
     """
     stride = int(task.model.stride.max())
-    fitting, _ = fitting_size((imgsz, imgsz), stride)
+    fitting = whole_side(imgsz, stride)
     if fitting != imgsz:
         print(f"--imgsz {imgsz} is no multiple of the stride {stride}: taking {fitting}")
     settings = DatasetSettings(
@@ -88,10 +89,12 @@ def score(task: ValidationTask) -> Metrics:
     """--task train, val or test: print the table, and write charts and files of one evaluation."""
     config, loader = task.config, make_loader(task, task.config.imgsz)
     measures_area = find_spec("faster_coco_eval") is not None
+    # Refuse before the evaluation, not after an hour of it.
     if config.save_json and not measures_area:
         raise UserError(
             "--save-json: COCO's protocol needs faster-coco-eval; pip install faster-coco-eval"
         )
+    # As in YOLOv5, COCO's own data set gets the file without the flag.
     writes_json = config.save_json or config.data.endswith("coco.yaml")
     settings = dataclasses.replace(
         eval_settings(config),

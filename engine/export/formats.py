@@ -32,7 +32,7 @@ CONVERTERS = {  # format that is not in the table -> the tool that makes it of o
 
 def unknown_format(name: str) -> str:
     """What the user can do about a format that is not in the table."""
-    known = f"the formats here are {' and '.join(sorted(EXPORTERS))}"
+    known = f"the formats here are {', '.join(sorted(EXPORTERS))}"
     if name in CONVERTERS:
         return f"{known}; make it of them with {CONVERTERS[name]}"
     return f"no such format; {known}"

@@ -63,9 +63,11 @@ class ExportedModel(nn.Module):
         scores, classes = scores.max(1)
         scores = torch.where(scores > settings.conf, scores, 0)
         corners = xywh_to_xyxy(rows[:, :4])
+        # Boxes of different classes are moved far apart, so that one call serves all classes.
         shift = 0 if settings.agnostic else classes[:, None] * CLASS_OFFSET_PX
         kept = nms(corners + shift, scores, settings.iou)
         found = torch.cat((corners, scores[:, None], classes[:, None].to(corners.dtype)), 1)[kept]
+        # nms() keeps boxes of score 0 as well, so they are blanked here.
         found = torch.where(found[:, 4:5] > 0, found, 0)
         return torch.cat((found, found.new_zeros(settings.max_det, 6)))[: settings.max_det]
 

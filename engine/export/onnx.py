@@ -25,7 +25,8 @@ def export_onnx(task: ExportTask) -> Path:
     computes something else than the model.
     """
     path = task.path.with_suffix(".onnx")
-    program = convert(task)
+    program = trace_onnx(task)
+    # The exporter ignores an operator set that it cannot write, so compare.
     written = program.model.opset_imports[""]
     if task.opset not in (0, written):
         raise UserError(
@@ -36,11 +37,11 @@ def export_onnx(task: ExportTask) -> Path:
     content = program.model_proto.SerializeToString()
     with atomic_write(path) as file:
         file.write(content)
-    compare(task, content)
+    compare_with_onnxruntime(task, content)
     return path
 
 
-def convert(task: ExportTask) -> ONNXProgram:
+def trace_onnx(task: ExportTask) -> ONNXProgram:
     """Trace the model of a task into an ONNX graph."""
     axes = {2: "height", 3: "width"} if task.dynamic else {}
     if task.dynamic and task.model.suppression is None:
@@ -65,7 +66,7 @@ def convert(task: ExportTask) -> ONNXProgram:
     return program
 
 
-def compare(task: ExportTask, content: bytes) -> None:
+def compare_with_onnxruntime(task: ExportTask, content: bytes) -> None:
     """Print how much onnxruntime's output differs from the model's.
 
     content: of the file. Raises UserError if the difference is more than rounding; with half
@@ -77,6 +78,7 @@ def compare(task: ExportTask, content: bytes) -> None:
         print("onnx: not compared with the model; pip install onnxruntime to have that done")
         return
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    # Noise, since on an image of zeros many mistakes would not show.
     images = torch.rand(task.images.shape, generator=torch.Generator().manual_seed(0))
     images = images.to(task.images)
     theirs = torch.from_numpy(session.run(None, {"images": images.cpu().numpy()})[0]).float()

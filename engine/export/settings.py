@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from engine.export.formats import EXPORTERS, unknown_format
 from utils.cli import flag
 from utils.config import NOT_HERE
 from utils.errors import UserError
 from utils.families import V8, Family
+from utils.flags import SHARED_FLAGS, shared
 from utils.nms import NMSSettings
+
+
+def for_nms(name: str, **options: Any) -> Any:
+    """A shared flag whose help says that only --nms reads it. options: as for shared()."""
+    return shared(name, help=f"--nms: {SHARED_FLAGS[name].help}", **options)
 
 
 @dataclass(frozen=True)
@@ -34,16 +41,10 @@ class ExportConfig:
     simplify: bool = flag(False, "ONNX: fold constants and drop unused nodes; always done")
     opset: int = flag(0, "ONNX: operator set, 18 or later; 0 takes the exporter's own")
     nms: bool = flag(False, "include non-maximum suppression in the file")
-    agnostic_nms: bool = flag(False, "--nms: let boxes of different classes suppress each other")
-    conf_thres: float = flag(0.25, "--nms: lowest confidence", aliases=("--conf",))
-    iou_thres: float | None = flag(
-        None,
-        "--nms: overlap above which the less confident of two boxes is dropped; if left out "
-        "0.45, for graphs without anchors 0.7",
-        kind=float,
-        aliases=("--iou",),
-    )
-    max_det: int = flag(300, "--nms: most detections per image", aliases=("--topk-all",))
+    agnostic_nms: bool = for_nms("agnostic_nms")
+    conf_thres: float = for_nms("conf_thres")
+    iou_thres: float | None = for_nms("detection_iou")
+    max_det: int = for_nms("max_det", aliases=("--topk-all",))
     save_upstream: bool = flag(
         False,
         "write NAME_upstream.pt, the weights as a state dict with YOLOv5's or YOLOv8's "

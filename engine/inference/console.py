@@ -10,7 +10,7 @@ import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 import torch
@@ -91,13 +91,14 @@ class Console:
 
     frames: int = 0
     seconds: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
-    _bar: tqdm | None = None
+    _bar: tqdm[NoReturn] | None = None
     _last: Found | None = None
 
     def show(self, found: Found) -> None:
         """Print a line, or move the bar of the video."""
         self.frames += 1
         self.seconds = [total + step for total, step in zip(self.seconds, found.times, strict=True)]
+        # A frame of another source says that the video before it has ended.
         if self._last and self._last.frame.name != found.frame.name:
             self._end_video()
         if found.frame.kind != "video":
@@ -108,7 +109,7 @@ class Console:
         bar.update(1)
         self._last = found
 
-    def _new_bar(self, frame: Frame) -> tqdm:
+    def _new_bar(self, frame: Frame) -> tqdm[NoReturn]:
         from tqdm import tqdm
 
         text = f"video {frame.item}/{frame.items} {Path(frame.path).name}"
@@ -130,6 +131,16 @@ class Console:
                 f"Speed: {before:.1f}ms pre-process, {model:.1f}ms inference, {after:.1f}ms NMS per"
                 f" image at shape (1, 3, {shape[0]}, {shape[1]})"
             )
+
+
+class SilentConsole(Console):
+    """Counts frames and prints nothing."""
+
+    def show(self, found: Found) -> None:
+        self.frames += 1
+
+    def close(self, shape: tuple[int, int]) -> None:
+        """Print no times."""
 
 
 def why_no_window() -> str:
@@ -164,10 +175,12 @@ class Viewer:
         import cv2
 
         title = frame.path if frame.kind == "stream" else "detections (q ends)"
+        # All images share one window; each stream has its own, so that several can be watched.
         if not self.shown or frame.kind == "stream":
             cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
         self.shown = True
         cv2.imshow(title, drawn)
+        # waitKey also draws the window, so it is called even if nobody presses a key.
         return cv2.waitKey(1000 if frame.kind == "image" else 1) & 0xFF not in (ord("q"), 27)
 
     def close(self) -> None:

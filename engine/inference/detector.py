@@ -16,13 +16,13 @@ from torch import Tensor
 
 from data.augment import letterbox
 from data.sources.open import open_source
-from engine.detector_model import DetectorModel, device_of, fitting_size, synchronised_time
+from engine.detector_model import DetectorModel, device_of, synchronised_time
 from engine.inference.console import Found
 from engine.inference.settings import USUAL_SIZE, DetectConfig
 from utils.boxes import to_original
 from utils.device import autocast
 from utils.nms import load_operator, non_max_suppression
-from utils.sizes import side_step
+from utils.sizes import side_step, whole_side
 from utils.structures import Detections, Frame
 
 
@@ -34,12 +34,13 @@ class Detector:
     """
 
     def __init__(self, model: DetectorModel, config: DetectConfig) -> None:
+        # The import takes seconds, which would be counted as the first image's time.
         load_operator()
         self.model, self.config = model, config
         self.device = device_of(model)
         self.stride = side_step(model.stride)
         sides = config.imgsz or (USUAL_SIZE,)
-        self.shape = fitting_size((sides[0], sides[-1]), self.stride)
+        self.shape = (whole_side(sides[0], self.stride), whole_side(sides[-1], self.stride))
 
     def __call__(self, frame: Frame) -> Found:
         started = synchronised_time(self.device)
@@ -66,6 +67,7 @@ class Detector:
         The border is the narrowest that makes both sides multiples of the stride.
         """
         boxed, plan = letterbox(image, self.shape, auto=True, stride=self.stride)
+        # torch cannot read an array with negative strides, as reversed channels have.
         pixels = np.ascontiguousarray(boxed[..., ::-1].transpose(2, 0, 1))
         return torch.from_numpy(pixels).to(self.device)[None].float() / 255, plan.ratio, plan.pad
 

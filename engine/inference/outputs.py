@@ -47,6 +47,7 @@ class Outputs:
         for write in self._writers:
             write(found.frame, found.detections)
         config = self.config
+        # Drawing takes time, so frames that nobody will see are not drawn.
         if self.images is None and self._viewer is None:
             return True
         drawn = annotated(
@@ -66,7 +67,13 @@ class Outputs:
 def conclude(source: Source, console: Console, outputs: Outputs) -> None:
     """Print where the results are and what could not be read.
 
-    Raises UserError if nothing of the source could be read.
+    Args:
+        source: after its last frame.
+        console: which has counted the frames.
+        outputs: of the run.
+
+    Raises:
+        UserError: nothing of the source could be read.
     """
     if source.skipped:
         names = ", ".join(path for path, _ in source.skipped)

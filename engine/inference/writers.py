@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.boxes import normalise
+from utils.boxes import normalise_boxes
 from utils.errors import UserError
 from utils.files import atomic_write, make_folder
 from utils.structures import Detections, Frame
@@ -41,6 +41,7 @@ def class_name(detections: Detections, class_id: int) -> str:
 
 def _ascending(detections: Detections) -> Iterator[tuple[int, float, np.ndarray]]:
     """Yield (class, confidence, xyxy rounded to pixels) by ascending confidence, as YOLOv5."""
+    # YOLOv5 rounds to pixels before it writes shares; label files would differ otherwise.
     boxes = np.rint(detections.boxes.cpu().numpy())
     rows = zip(detections.classes.tolist(), detections.scores.tolist(), boxes, strict=True)
     yield from reversed(list(rows))
@@ -60,7 +61,9 @@ def label_lines(
     lines = []
     for class_id, score, box in _ascending(detections):
         shares = (
-            box / (width, height, width, height) if corners else normalise(box, (height, width))
+            box / (width, height, width, height)
+            if corners
+            else normalise_boxes(box, (height, width))
         )
         values = (class_id, *shares.tolist(), *((score,) if confidence else ()))
         lines.append(" ".join(f"{value:g}" for value in values))
@@ -107,6 +110,7 @@ class TableWriter:
                 (Path(frame.path).name, class_name(detections, class_id), f"{score:.2f}")
             )
         try:
+            # Not atomic: a file of hours must not be copied for each image.
             with open(self.path, "a", encoding="utf-8", newline="") as file:
                 file.write(text.getvalue())
         except OSError as error:
@@ -121,15 +125,22 @@ def crop(image: np.ndarray, box: np.ndarray) -> np.ndarray:
     half = ((high - low) * CROP_GAIN + CROP_PAD) / 2
     middle = (low + high) / 2
     height, width = image.shape[:2]
+    # At least one pixel remains, even of a box at the edge.
     x1, y1 = np.clip(middle - half, 0, (width - 1, height - 1)).astype(int)
     x2, y2 = np.clip(middle + half, 1, (width, height)).astype(int)
     return image[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)]
 
 
 def write_image(path: Path, image: np.ndarray, quality: int = CROP_QUALITY) -> None:
-    """Encode an image (BGR) by the path's suffix and write it atomically.
+    """Encode an image by the path's suffix and write it atomically.
 
-    quality: of JPEG, 0 to 100. Raises UserError if OpenCV cannot encode the image.
+    Args:
+        path: of the file.
+        image: [H, W, 3] uint8 BGR.
+        quality: of JPEG, 0 to 100.
+
+    Raises:
+        UserError: OpenCV cannot encode the image.
     """
     import cv2
 
@@ -226,6 +237,7 @@ class VideoFile:
 
         self.path, self.size = path, size
         self.fps = fps if 0.1 <= fps <= 1000 else 30.0
+        # The suffix stays .mp4, since OpenCV chooses the container by it.
         self._temporary = path.with_name(f".{path.stem}.tmp-{os.getpid()}.mp4")
         self._writer = cv2.VideoWriter(
             str(self._temporary), cv2.VideoWriter.fourcc(*"mp4v"), self.fps, size
@@ -255,6 +267,7 @@ class VideoFile:
         """Complete the file and give it its name. Raises UserError if the disk is full."""
         self._writer.release()
         try:
+            # OpenCV reports no error when it cannot write, so look at the result.
             if self._temporary.stat().st_size == 0:
                 raise UserError(f"{self.path}: OpenCV wrote nothing; is the disk full?")
             os.replace(self._temporary, self.path)

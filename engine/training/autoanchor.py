@@ -1,8 +1,8 @@
-"""AutoAnchor: do the anchors fit the labelled boxes, and if not, which ones would?
+"""AutoAnchor: whether the anchors fit the labelled boxes, and which ones would fit better.
 
-Takes sizes and boxes of the data index and a head's anchors, before training; train.py gives the
-new ones, if any, to the model. The search is k-means, then mutation and selection, as in YOLOv5;
-every draw comes from the stream handed in.
+From: sizes and boxes of the data index, and a head's anchors, before training. To: build.py, which
+gives new anchors to the model. The search is k-means, then mutation and selection, as in YOLOv5.
+Every draw comes from the stream that is passed in.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import numpy as np
 
 Anchors = tuple[tuple[tuple[float, float], ...], ...]
 GOOD_RECALL = 0.98  # share of boxes with a matching anchor above which anchors are kept
-SMALLEST_PX = 2.0  # boxes below it on both sides do not take part, and no anchor side gets below it
+SMALLEST_PX = 2.0  # boxes smaller on both sides are skipped, and no side of an anchor is smaller
 GENERATIONS = 1000
-SEARCH_BOXES = 20_000  # more than these are sampled; the search would take minutes and end the same
+SEARCH_BOXES = 20_000  # of more, a sample is taken: the search would take minutes and end the same
 
 
-class Labels(Protocol):
-    """What is needed of data.index.DatasetIndex."""
+class LabelSizes(Protocol):
+    """What is used of data.index.DatasetIndex."""
 
     @property
     def sizes(self) -> np.ndarray:
@@ -38,8 +38,11 @@ class Labels(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AnchorFit:
-    """best: best possible recall, the share of boxes that some anchor matches. above: mean anchors
-    matching a box.
+    """How well anchors fit boxes.
+
+    Attributes:
+        best: Best possible recall, the share of boxes that some anchor matches.
+        above: Mean number of anchors that match a box.
     """
 
     best: float
@@ -47,28 +50,33 @@ class AnchorFit:
 
 
 def check_anchors(
-    labels: Labels, anchors: Anchors, imgsz: int, ratio: float, stream: np.random.Generator
+    labels: LabelSizes, anchors: Anchors, imgsz: int, ratio: float, stream: np.random.Generator
 ) -> Anchors | None:
-    """Decide about a head's anchors (HeadSpec.anchors, pixels, level by level) and print a sentence
-    on it.
+    """Decide about a head's anchors, and print a sentence that says so.
 
-    imgsz: side of the training images. ratio: the loss's anchor_t. Returns better anchors of the
-    same form, their levels in the same order, or None to keep the present ones.
+    Args:
+        labels: Sizes and boxes of the training images.
+        anchors: Of the head, in pixels, level by level.
+        imgsz: Side of the training images, pixels.
+        ratio: The loss's anchor_t.
+        stream: What the search draws from.
+
+    Returns:
+        Better anchors, their levels in the same order, or None to keep the present ones.
     """
-    old = np.array(anchors, dtype=np.float32).clip(
-        1e-3
-    )  # placeholders of a graph that leaves anchors open hold zeros
+    # Placeholders of a graph that leaves its anchors open hold zeros.
+    old = np.array(anchors, dtype=np.float32).clip(1e-3)
     sides = training_sides(labels, imgsz, stream)
     if not len(sides):
         print("AutoAnchor: no labelled boxes, anchors kept")
         return None
-    fit = measure(sides, old.reshape(-1, 2), ratio)
+    fit = measure_fit(sides, old.reshape(-1, 2), ratio)
     report = f"AutoAnchor: {fit.above:.2f} anchors per box, best possible recall {fit.best:.4f}"
     if fit.best > GOOD_RECALL:
         print(f"{report}; anchors fit, kept")
         return None
     new = find_anchors(sides, old.shape[0] * old.shape[1], imgsz, ratio, stream)
-    better = measure(sides, new, ratio)
+    better = measure_fit(sides, new, ratio)
     if better.best <= fit.best:
         print(f"{report}; nothing better found, anchors kept")
         return None
@@ -79,35 +87,41 @@ def check_anchors(
     )
 
 
-def training_sides(labels: Labels, imgsz: int, stream: np.random.Generator) -> np.ndarray:
-    """(width, height) [M, 2] that the boxes have in training: the image's longer side imgsz,
-    times 0.9 to 1.1.
+def training_sides(labels: LabelSizes, imgsz: int, stream: np.random.Generator) -> np.ndarray:
+    """(width, height) [M, 2] in pixels that the boxes have in training.
+
+    The longer side of each image is imgsz, times a random factor from 0.9 to 1.1.
     """
     scale = imgsz / labels.sizes.max(1, initial=1) * stream.uniform(0.9, 1.1, len(labels.sizes))
     per_box = np.repeat(scale, np.diff(labels.offsets))[:, None]
     sides = (labels.boxes[:, 2:4] - labels.boxes[:, :2]) * per_box
-    return sides[(sides > 0).all(1)].astype(np.float32)
+    return np.asarray(sides[(sides > 0).all(1)], dtype=np.float32)
 
 
 def closeness(sides: np.ndarray, anchors: np.ndarray) -> np.ndarray:
-    """Boxes [M, 2], anchors [A, 2] -> [A, M] in 0..1: the smaller over the larger side, in the
-    worse direction.
+    """How alike boxes [M, 2] and anchors [A, 2] are: [A, M] in 0..1.
+
+    It is the smaller side over the larger one, in the direction where that is less.
     """
     wide = sides[:, 0] / anchors[:, :1]
     tall = sides[:, 1] / anchors[:, 1:]
-    return np.minimum(np.minimum(wide, tall), 1 / np.maximum(wide, tall))
+    alike: np.ndarray = np.minimum(np.minimum(wide, tall), 1 / np.maximum(wide, tall))
+    return alike
 
 
-def measure(sides: np.ndarray, anchors: np.ndarray, ratio: float) -> AnchorFit:
-    """How anchors [A, 2] fit boxes [M, 2], M > 0, when sides may differ `ratio` times."""
+def measure_fit(sides: np.ndarray, anchors: np.ndarray, ratio: float) -> AnchorFit:
+    """How anchors [A, 2] fit boxes [M, 2], M > 0.
+
+    ratio: how many times the sides may differ.
+    """
     matches = closeness(sides, anchors) > 1 / ratio
     return AnchorFit(float(matches.any(0).mean()), float(matches.sum(0).mean()))
 
 
 def fitness(sides: np.ndarray, anchors: np.ndarray, ratio: float) -> float:
-    """Mean closeness of the best anchor, where unmatched boxes count 0: what the search maximises.
+    """The mean closeness of the best anchor to a box, which the search maximises.
 
-    M > 0.
+    sides: [M, 2], M > 0. anchors: [A, 2]. ratio: beyond it a box is unmatched and counts 0.
     """
     best = closeness(sides, anchors).max(0)
     return float((best * (best > 1 / ratio)).mean(dtype=np.float64))
@@ -121,7 +135,19 @@ def find_anchors(
     stream: np.random.Generator,
     generations: int = GENERATIONS,
 ) -> np.ndarray:
-    """The best `count` anchors [A, 2] found for boxes [M, 2], M > 0, by ascending area."""
+    """Search the anchors that fit boxes best.
+
+    Args:
+        sides: [M, 2] of the boxes, M > 0.
+        count: How many anchors.
+        imgsz: Side of the training images, pixels.
+        ratio: How many times the sides may differ.
+        stream: What the search draws from.
+        generations: Of mutation and selection.
+
+    Returns:
+        [count, 2] by ascending area.
+    """
     if len(sides) > SEARCH_BOXES:
         sides = sides[stream.choice(len(sides), SEARCH_BOXES, replace=False)]
     usable = sides[(sides >= SMALLEST_PX).any(1)]
@@ -135,14 +161,20 @@ def find_anchors(
 
 
 def by_area(anchors: np.ndarray) -> np.ndarray:
+    """The anchors [A, 2] by ascending area."""
     return anchors[np.argsort(anchors.prod(1), kind="stable")].astype(np.float32)
 
 
 def cluster(
     points: np.ndarray, count: int, stream: np.random.Generator, restarts: int = 30
 ) -> np.ndarray:
-    """k-means (Lloyd): points [M, 2] -> the centres [count, 2] with the least mean distance of all
-    restarts.
+    """k-means (Lloyd): the centres [count, 2] with the least mean distance of all restarts.
+
+    Args:
+        points: [M, 2].
+        count: How many centres.
+        stream: Chooses the first centres of each restart among the points.
+        restarts: How many.
     """
     best, least = points[:count], np.inf
     for _ in range(restarts):
@@ -162,10 +194,17 @@ def cluster(
 
 
 def move_centres(points: np.ndarray, centres: np.ndarray, nearest: np.ndarray) -> np.ndarray:
-    """Each centre to the mean of the points nearest to it; one without points stays."""
+    """Move each centre to the mean of the points nearest to it; one without points stays.
+
+    Args:
+        points: [M, 2].
+        centres: [count, 2].
+        nearest: [M] the number of each point's nearest centre.
+    """
     counts = np.bincount(nearest, minlength=len(centres))
     sums = np.stack([np.bincount(nearest, points[:, axis], len(centres)) for axis in range(2)], 1)
-    return np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], centres)
+    means = sums / np.maximum(counts, 1)[:, None]
+    return np.where(counts[:, None] > 0, means, centres)
 
 
 def mutate(
@@ -175,7 +214,15 @@ def mutate(
     stream: np.random.Generator,
     generations: int,
 ) -> np.ndarray:
-    """Multiply anchors [A, 2] by random factors, keep what is fitter, `generations` times over."""
+    """Multiply anchors by random factors and keep the fitter ones, again and again.
+
+    Args:
+        sides: [M, 2] of the boxes.
+        anchors: [A, 2] to start from.
+        ratio: How many times the sides may differ.
+        stream: What the factors are drawn from.
+        generations: How often.
+    """
     best = fitness(sides, anchors, ratio)
     for _ in range(generations):
         chosen = stream.random(anchors.shape) < 0.9
@@ -188,8 +235,9 @@ def mutate(
 
 
 def order_anchors(anchors: np.ndarray, guide: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Anchors [L, A, 2] with the levels turned round if their mean areas run against guide [L],
-    such as the strides.
+    """Anchors [L, A, 2] with their levels reversed if their mean areas run against the guide.
+
+    guide: [L] numbers that rise or fall with the levels, such as strides.
     """
     areas = anchors.prod(2).mean(1)
     against = (areas[-1] - areas[0]) * (guide[-1] - guide[0]) < 0

@@ -15,7 +15,7 @@ SHOWN_PATHS = 3  # of a batch, in an error
 
 
 @dataclass(frozen=True)
-class Place:
+class BatchPlace:
     """The batch at which a run stands, for errors.
 
     Attributes:
@@ -44,7 +44,7 @@ class Place:
         )
 
 
-def check_loss(total: Tensor, model: nn.Module, images: Tensor, place: Place) -> None:
+def check_loss(total: Tensor, model: nn.Module, images: Tensor, place: BatchPlace) -> None:
     """Raise UserError for a loss that is not finite, with the layer where that began.
 
     Args:

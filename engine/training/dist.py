@@ -1,6 +1,6 @@
-"""Several processes under torchrun: who am I, wait for the others, agree with them.
+"""Several processes under torchrun: which one this is, and how they share and agree.
 
-One process needs none of it.
+With a single process each function returns what it was given.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import os
 import sys
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
@@ -16,10 +17,18 @@ import torch.distributed as dist
 from utils.config import TrainConfig
 from utils.errors import UserError
 
+Value = TypeVar("Value")
+
 
 @dataclass(frozen=True)
 class World:
-    """This process among its peers: rank 0 writes files and validates; local_rank picks the GPU."""
+    """This process among its peers.
+
+    Attributes:
+        rank: Its number; 0 is the main process, which prints, writes files and validates.
+        size: How many processes there are.
+        local_rank: Its number on this machine, which picks the GPU.
+    """
 
     rank: int = 0
     size: int = 1
@@ -31,14 +40,15 @@ class World:
 
 
 def start(device: str = "") -> World:
-    """Join the group that torchrun announces through the environment; alone without it.
+    """Join the group that torchrun announces in the environment; without it, be alone.
 
-    Only rank 0 talks.
+    Only rank 0 prints.
     """
     size = os.environ.get("WORLD_SIZE", "1")
     if size == "1":
         return World()
     backend = "nccl" if torch.cuda.is_available() and device != "cpu" else "gloo"
+    # The others wait while rank 0 indexes the data or validates, which may take hours.
     try:
         dist.init_process_group(backend, timeout=timedelta(hours=3))
     except ValueError as error:
@@ -46,20 +56,22 @@ def start(device: str = "") -> World:
             f"WORLD_SIZE={size}: no process group ({error}); start with torchrun, or unset it"
         ) from None
     if dist.get_rank() > 0:
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (it is to last as long as the process)
+        # It has to stay open as long as the process lives.
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     return World(dist.get_rank(), dist.get_world_size(), int(os.environ.get("LOCAL_RANK", "0")))
 
 
 def stop(world: World) -> None:
+    """Leave the group, if there is one."""
     if world.size > 1 and dist.is_initialized():
         dist.destroy_process_group()
 
 
 def own_device(world: World, wanted: str) -> str:
-    """This process's part of --device: '2,3' gives one of them to each process of a machine, ''
-    counts from 0.
+    """This process's part of --device, as one device.
 
-    Raises UserError if a list is shorter than the number of processes here.
+    '2,3' gives one of them to each process of a machine, '' counts from 0. Raises UserError if a
+    list is shorter than the number of processes here.
     """
     if world.size == 1 or wanted in ("cpu", "mps"):
         return wanted
@@ -77,7 +89,7 @@ def own_device(world: World, wanted: str) -> str:
 
 
 def refuse_alone(world: World, config: TrainConfig) -> None:
-    """Raise UserError for what only one process can do, as in YOLOv5."""
+    """Raise UserError for what only a single process can do, as in YOLOv5."""
     if world.size > 1 and config.batch_size == -1:
         raise UserError("--batch-size -1: cannot be found by several processes; give a number")
     if world.size > 1 and config.image_weights:
@@ -97,7 +109,10 @@ def share_of_batch(world: World, batch_size: int) -> int:
 
 
 def any_true(world: World, value: bool, device: torch.device) -> bool:
-    """True everywhere if it is true for one, so that no process leaves the loop alone."""
+    """Whether the value is true in any process.
+
+    All of them get the same answer, so that none leaves the loop while others wait for it.
+    """
     if world.size == 1:
         return value
     flag = torch.tensor(float(value), device=device)
@@ -105,8 +120,8 @@ def any_true(world: World, value: bool, device: torch.device) -> bool:
     return bool(flag.item())
 
 
-def broadcast(world: World, value: object) -> object:
-    """Rank 0's plain value for everybody."""
+def broadcast(world: World, value: Value) -> Value:
+    """Rank 0's value, in every process."""
     if world.size == 1:
         return value
     holder = [value]

@@ -15,6 +15,7 @@ from engine.training.sparsity import Sparsity
 from models.weights.load import load_model
 from utils import checkpoint as checkpoints
 from utils.device import peak_memory_mb
+from utils.files import read_results
 from utils.structures import Batch, Metrics
 from utils.tables import area_line
 
@@ -54,6 +55,7 @@ def finish(run: Run, timing: Timing) -> Metrics | None:
     if not setup.world.is_main:
         return None
     timing.write(setup.folder)
+    # Without a validation there is no best.pt.
     best = setup.best if setup.best.exists() else setup.last
     metrics = score_best(run, best)
     figures = {
@@ -79,7 +81,8 @@ def score_best(run: Run, best: Path) -> Metrics:
 
     setup, config = run.setup, run.setup.config
     if not config.noplots:
-        plot_results(setup.folder / "results.csv", config.protocol)
+        rows = read_results(setup.folder / "results.csv")
+        plot_results(setup.folder / "results.png", rows, config.protocol)
     print(f"\nValidating {best}")
     model = load_model(best, setup.device)
     area = find_spec("faster_coco_eval") is not None

@@ -1,94 +1,94 @@
-"""What a run tells: results.csv as YOLOv5 writes it, TensorBoard if installed, progress lines,
-timing, final scores.
+"""The records of a run: results.csv as in YOLOv5, TensorBoard, progress lines, timing, scores.
+
+From: train.py, each epoch and at the end. To: the terminal, and files in the run's folder.
 """
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import json
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
-from utils.files import atomic_write
+from utils.files import atomic_write, read_results
 from utils.structures import Metrics
 from utils.tables import format_seconds
 
 SCORES = ("metrics/precision", "metrics/recall", "metrics/mAP_0.5", "metrics/mAP_0.5:0.95")
 RATES = ("x/lr0", "x/lr1", "x/lr2")
+CELL_WIDTH = 11  # of a progress line, as in YOLOv5; longer names have wider cells
 
 
 def columns(losses: Sequence[str], extra: Iterable[str] = ()) -> tuple[str, ...]:
-    """Names of results.csv's columns, YOLOv5's with its terms of the loss; extra ones follow those
-    of training.
+    """The names of results.csv's columns.
+
+    losses: the names of the loss's terms. extra: columns that follow those of training.
     """
     train, val = ([f"{split}/{name}_loss" for name in losses] for split in ("train", "val"))
     return ("epoch", *train, *extra, *SCORES, *val, *RATES)
 
 
-def train_header(losses: Sequence[str]) -> str:
+def train_header(losses: Iterable[str]) -> str:
+    """The heading of an epoch's progress line. losses: the names of the loss's terms."""
     names = ("Epoch", "GPU_mem", *(f"{name}_loss" for name in losses), "Instances", "Size")
-    return "".join(f"{name:>11}" for name in names)
+    return "".join(f"{name:>{_cell_width(name)}}" for name in names)
 
 
-def train_row(epoch: str, memory: str, losses: Sequence[float], instances: int, size: int) -> str:
-    """One progress line below train_header."""
-    return f"{epoch:>11}{memory:>11}" + "".join(
-        f"{value:>11.4g}" for value in (*losses, instances, size)
-    )
+def train_row(
+    epoch: str, memory: str, losses: Mapping[str, float], instances: int, size: int
+) -> str:
+    """One progress line below train_header.
+
+    Args:
+        epoch: Its number, of how many.
+        memory: Of the device.
+        losses: Name of a term -> its mean so far.
+        instances: Labels in the last batch.
+        size: Width of its images, pixels.
+    """
+    means = "".join(f"{value:>{_cell_width(f'{name}_loss')}.4g}" for name, value in losses.items())
+    width = CELL_WIDTH
+    return f"{epoch:>{width}}{memory:>{width}}{means}{instances:>{width}.4g}{size:>{width}.4g}"
+
+
+def _cell_width(name: str) -> int:
+    return max(CELL_WIDTH, len(name) + 1)
 
 
 def time_to_come(seconds: float, epochs: int) -> str:
-    """What the other epochs will take, told from the seconds of one with its validation."""
+    """How long the remaining epochs will take, from the seconds of one with its validation."""
     rest = format_seconds(epochs * seconds)
     return f"One epoch took {format_seconds(seconds)}; the other {epochs} take about {rest}."
 
 
-def read_results(path: Path) -> list[dict[str, float]]:
-    """The rows of a results.csv by stripped name; [] if it is not there.
-
-    A cell that is no number is NaN, a line of another length (torn, or edited) is left out.
-    """
-    if not path.is_file():
-        return []
-    with open(path, encoding="utf-8", newline="") as file:
-        lines = [[cell.strip() for cell in line] for line in csv.reader(file) if line]
-    names = lines[0] if lines else []
-    return [
-        dict(zip(names, map(_number, line), strict=True))
-        for line in lines[1:]
-        if len(line) == len(names)
-    ]
-
-
-def _number(cell: str) -> float:
-    try:
-        return float(cell)
-    except ValueError:
-        return math.nan
-
-
 class ResultsLog:
-    """results.csv, rewritten whole and atomically each epoch; TensorBoard files beside it when
-    installed.
-
-    names: of the columns, see columns(). keep_before: of a resumed run, the epoch it starts at;
-    rows from there on are dropped and come again.
-    """
+    """results.csv, rewritten whole and atomically each epoch, and TensorBoard's files beside it."""
 
     def __init__(self, folder: Path, names: Sequence[str], keep_before: int = 0) -> None:
+        """Take up the rows of a resumed run.
+
+        Args:
+            folder: Of the run.
+            names: Of the columns, see columns().
+            keep_before: The epoch at which a resumed run starts; rows from there on are dropped,
+                since they will be written again.
+        """
         self.path, self.names = folder / "results.csv", tuple(names)
         self.rows = [row for row in read_results(self.path) if row.get("epoch", 0) < keep_before]
         self._board = _tensorboard(folder, keep_before)
 
-    def add(self, train: dict[str, float], metrics: Metrics | None, rates: Sequence[float]) -> None:
-        """Append one epoch: its number and training figures by column name, its scores, a learning
-        rate per group.
+    def add(
+        self, train: Mapping[str, float], metrics: Metrics | None, rates: Sequence[float]
+    ) -> None:
+        """Append one epoch.
 
-        Without a validation the former scores stand again, as in YOLOv5.
+        Args:
+            train: Its number and its figures of training, by column.
+            metrics: Its scores; without a validation the former ones are repeated, as in YOLOv5.
+            rates: The learning rate of each group.
         """
         former = self.rows[-1] if self.rows else {}
         tested = [*SCORES, *(name for name in self.names if name.startswith("val/"))]
@@ -111,6 +111,8 @@ class ResultsLog:
             self._board.flush()
 
     def _write(self) -> None:
+        # Whole and not appended: a crash then never leaves half a row, and a resumed run can drop
+        # the rows that it will write again.
         with atomic_write(self.path, "w") as file:
             file.write(",".join(f"{name:>20}" for name in self.names) + "\n")
             for row in self.rows:
@@ -119,11 +121,20 @@ class ResultsLog:
                 )
 
     def close(self) -> None:
+        """End TensorBoard's file."""
         if self._board:
             self._board.close()
 
 
-def _tensorboard(folder: Path, first_epoch: int) -> Any:
+class TensorBoardWriter(Protocol):
+    """What is used of TensorBoard's writer."""
+
+    def add_scalar(self, tag: str, value: float, step: int, /) -> None: ...
+    def flush(self) -> None: ...
+    def close(self) -> None: ...
+
+
+def _tensorboard(folder: Path, first_epoch: int) -> TensorBoardWriter | None:
     """A TensorBoard writer, or None where the package is not installed."""
     try:
         from torch.utils.tensorboard import SummaryWriter
@@ -140,24 +151,32 @@ class Timing:
         self.images = 0
 
     def add(self, part: str, since: float, images: int = 0) -> float:
-        """Book the time since a mark; return the new mark."""
+        """Add the seconds since a mark to a part; return the new mark.
+
+        Args:
+            part: One of the keys of `seconds`.
+            since: The mark, as time.perf_counter() gives it.
+            images: How many the iteration had, once it is complete.
+        """
         now = time.perf_counter()
         self.seconds[part] += now - since
         self.images += images
         return now
 
     def write(self, folder: Path) -> None:
+        """Write timing.json."""
         per_image = {part: total / max(self.images, 1) for part, total in self.seconds.items()}
         with atomic_write(folder / "timing.json", "w") as file:
             json.dump({**per_image, "images": self.images}, file, indent=2)
 
 
-def write_metrics(folder: Path, metrics: Metrics, more: dict[str, Any]) -> None:
-    """Write metrics.json: the scores of a run's best checkpoint, whole and by class and size, and
-    `more`.
+def write_metrics(folder: Path, metrics: Metrics, more: Mapping[str, object]) -> None:
+    """Write metrics.json, the scores of a run's best checkpoint in all, by class and by size.
 
-    It is the last thing a run writes, so its being there says that the run is finished. NaN becomes
-    null.
+    Args:
+        folder: Of the run.
+        metrics: The scores; NaN becomes null.
+        more: Further entries.
     """
     names = (
         "images",
@@ -178,7 +197,7 @@ def write_metrics(folder: Path, metrics: Metrics, more: dict[str, Any]) -> None:
         json.dump(_plain({**content, **more}), file, indent=2, allow_nan=False)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """Mappings, lists and numbers as JSON has them."""
     if isinstance(value, dict):
         return {str(key): _plain(part) for key, part in value.items()}

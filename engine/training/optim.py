@@ -1,9 +1,8 @@
-"""The optimizer as YOLOv5 and YOLOv8 set it up: three groups of parameters, a warm-up, a schedule
-without a state.
+"""The optimizer as in YOLOv5 and YOLOv8: three groups of parameters, a warm-up, a schedule.
 
 engine/training/build.py calls choose_optimizer once the number of images is known; train.py asks
-the Schedule. Nothing here has a state of its own but the optimizer: rates follow from the number of
-the step, so a resumed run needs no scheduler to be restored.
+the Schedule. Only the optimizer has a state: rates follow from the number of the step, so that a
+resumed run has no scheduler to restore.
 """
 
 from __future__ import annotations
@@ -28,9 +27,9 @@ NORMS = tuple(kind for name, kind in vars(nn).items() if "Norm" in name and isin
 def parameter_groups(
     model: nn.Module,
 ) -> tuple[list[nn.Parameter], list[nn.Parameter], list[nn.Parameter]]:
-    """Split into (biases, decayed, not decayed), the order of YOLOv5's optimizer groups.
+    """Split the parameters into (biases, decayed, not decayed), the order of YOLOv5's groups.
 
-    Biases are what is named so. Norm weights are not decayed, nor are bare scales and offsets of
+    Biases are those named so. Weights of norms are not decayed, nor are bare scales and offsets of
     attention modules (at most one side longer than 1), which decay would pull away from the
     identity. Everything else is.
     """
@@ -57,9 +56,7 @@ def _is_bare_scale(module: nn.Module, name: str, parameter: nn.Parameter) -> boo
 
 @dataclass(frozen=True)
 class AutoChoice:
-    """What YOLOv8's `auto` takes: an optimizer, its learning rate, and its momentum (Adam's first
-    beta).
-    """
+    """What YOLOv8's `auto` takes: an optimizer, its learning rate, its momentum (or first beta)."""
 
     optimizer: str
     lr0: float
@@ -67,10 +64,10 @@ class AutoChoice:
 
 
 def auto_choice(iterations: int, class_count: int) -> AutoChoice:
-    """YOLOv8's rule: AdamW for short runs, its rate falling with the number of classes; else
-    Nesterov's SGD.
+    """YOLOv8's rule: AdamW for short runs, with a rate that falls with the classes, else SGD.
 
-    For long runs releases since 8.4 take MuSGD, and those before SGD as here.
+    iterations: optimizer steps of the run. For long runs YOLOv8's releases since 8.4 take MuSGD,
+    and those before SGD as here.
     """
     if iterations <= SHORT_RUN:
         return AutoChoice("AdamW", round(0.002 * 5 / (4 + class_count), 6), 0.9)
@@ -80,11 +77,18 @@ def auto_choice(iterations: int, class_count: int) -> AutoChoice:
 def choose_optimizer(
     config: TrainConfig, hyp: Hyperparameters, images: int, class_count: int
 ) -> tuple[TrainConfig, Hyperparameters, str]:
-    """Put what `--optimizer auto` stands for in its place, and say in one line what and why; "" if
-    nothing was chosen.
+    """Replace `--optimizer auto` by what it stands for.
 
-    As in YOLOv8 the biases' warm-up then starts at 0, and SGD's momentum is the hyperparameter
-    after all, since that is where the warm-up leaves it.
+    As in YOLOv8 the biases' warm-up then starts at 0, and SGD's momentum is the hyperparameter's,
+    since the warm-up ends there.
+
+    Args:
+        config, hyp: As the user wants them.
+        images: In the training split.
+        class_count: Of the model.
+
+    Returns:
+        Both with the choice filled in, and a line that says what was chosen and why, or "".
     """
     if config.optimizer != "auto":
         return config, hyp, ""
@@ -108,7 +112,10 @@ def make_optimizer(
 ) -> torch.optim.Optimizer:
     """SGD with Nesterov momentum, Adam or AdamW over the three groups; only the second one decays.
 
-    `auto` must have been resolved by choose_optimizer.
+    Args:
+        model: Whose parameters it moves.
+        config: Its optimizer, where choose_optimizer has resolved `auto`.
+        hyp: Rates and weight decay.
     """
     biases, decayed, undecayed = parameter_groups(model)
     groups = [
@@ -120,13 +127,21 @@ def make_optimizer(
         return torch.optim.SGD(
             groups, lr=hyp.lr0, momentum=hyp.momentum, nesterov=hyp.momentum > 0, foreach=True
         )
-    kind = {"Adam": torch.optim.Adam, "AdamW": torch.optim.AdamW}[config.optimizer]
+    kind: type[torch.optim.Adam] = (
+        torch.optim.Adam if config.optimizer == "Adam" else torch.optim.AdamW
+    )
     return kind(groups, lr=hyp.lr0, betas=(hyp.momentum, 0.999), foreach=True)
 
 
 @dataclass(frozen=True)
 class Rates:
-    """What one iteration uses: a learning rate per group, the momentum, batches per optimizer step."""
+    """What one iteration uses.
+
+    Attributes:
+        learning_rates: Of the three groups of parameters.
+        momentum: Where the optimizer has one.
+        accumulate: Batches whose gradients make a step.
+    """
 
     learning_rates: tuple[float, float, float]
     momentum: float
@@ -135,7 +150,13 @@ class Rates:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Rates of every iteration. batches: iterations an epoch. family: whose recipe it is."""
+    """The rates of every iteration.
+
+    Attributes:
+        config, hyp: Epochs, batch size, rates.
+        batches: Iterations in an epoch.
+        family: Whose recipe is followed.
+    """
 
     config: TrainConfig
     hyp: Hyperparameters
@@ -144,9 +165,7 @@ class Schedule:
 
     @property
     def warmup_iterations(self) -> int:
-        """The last iteration of the warm-up; YOLOv8 ends it before the last epoch, however few
-        there are.
-        """
+        """The last iteration of the warm-up."""
         longest = self.config.epochs - 1 if self.family.warmup_ends_early else math.inf
         return max(
             round(min(self.hyp.warmup_epochs, longest) * self.batches), self.hyp.warmup_iterations
@@ -160,15 +179,13 @@ class Schedule:
         return (1 - progress) * (1 - self.hyp.lrf) + self.hyp.lrf
 
     def rates(self, iteration: int) -> Rates:
-        """Rates of an iteration, counted from the start of the run.
-
-        YOLOv5's scheduler lags by one epoch once the warm-up is over, and the epoch in which the
-        warm-up ends keeps its last value; both are reproduced, since its published recipes were
-        tuned with them. YOLOv8's does neither.
-        """
+        """The rates of an iteration, counted from the start of the run."""
         epoch, last_warm = iteration // self.batches, self.warmup_iterations
         full = self.config.accumulate(self.hyp.nominal_batch)
         if iteration > last_warm:
+            # YOLOv5's scheduler lags by one epoch once the warm-up is over, and the epoch in which
+            # the warm-up ends keeps its last value. Both are reproduced, since its published
+            # recipes were tuned with them. YOLOv8's does neither.
             lag = 0 if epoch == last_warm // self.batches else self.family.schedule_lag
             rate = self.hyp.lr0 * self.decay_factor(epoch - lag)
             return Rates((rate, rate, rate), self.hyp.momentum, full)
@@ -183,9 +200,7 @@ class Schedule:
 
 
 def apply_rates(optimizer: torch.optim.Optimizer, rates: Rates) -> None:
-    """Set the groups' learning rates, and the momentum where the optimizer has one (not Adam, as in
-    YOLOv5).
-    """
+    """Set the groups' learning rates, and SGD's momentum; Adam's betas stay, as in YOLOv5."""
     for group, rate in zip(optimizer.param_groups, rates.learning_rates, strict=True):
         group["lr"] = rate
         if "momentum" in group:

@@ -1,18 +1,19 @@
-"""From what the user gave to a run that can start: train.py gives its flags, api/yolo.py its
-keywords.
+"""From what the user gave to a run that can start.
 
-What was given goes before the data set's suggestions, those before what suits the graph's family,
-and that before the general defaults (utils/config.py); an interrupted run keeps its own.
+From: the flags of train.py, or the keywords of api/yolo.py. They take precedence over the data
+set's suggestions, those over the defaults of the graph's family, and these over the general ones
+(utils/config.py). An interrupted run keeps its own settings.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from data.dataset_yaml import read_dataset_yaml
-from engine.training.build import prepare, read_source
+from engine.training.build import prepare_run
+from engine.training.model import read_source
 from engine.training.run import Run
 from utils import checkpoint as checkpoints
 from utils.checkpoint import Checkpoint
@@ -23,33 +24,35 @@ from utils.files import find_file
 from utils.hyperparameters import Hyperparameters
 
 
-def plan(given: dict[str, Any], changes: dict[str, Any] | None = None) -> Run:
-    """Prepare the run of {field: value}, over the data set's suggestions over the defaults; or one
-    to go on with.
+def plan(given: Mapping[str, object], changes: Mapping[str, object] | None = None) -> Run:
+    """Prepare a run, or put an interrupted one back if `resume` is among the settings.
 
-    changes: single hyperparameters over those of the file.
+    given: field of TrainConfig -> value. changes: single hyperparameters over those of the file.
     """
-    if given.get("resume"):
-        config, hyp, checkpoint, folder = read_interrupted(given["resume"])
+    resume = given.get("resume")
+    if resume:
+        config, hyp, checkpoint, folder = read_interrupted(str(resume))
         ignored = sorted({*given, *(changes or {})} - {"resume"})
         if ignored:
             print(f"--resume goes on with the run's own settings; ignored: {', '.join(ignored)}")
-        return prepare(config, hyp, checkpoint, folder)
-    info = read_dataset_yaml(given.get("data", TrainConfig.data))
+        return prepare_run(config, hyp, checkpoint, folder)
+    info = read_dataset_yaml(str(given.get("data", TrainConfig.data)))
     wanted = {**info.suggested, **given}
     graph, _ = read_source(*(str(wanted.get(name, "")) for name in ("cfg", "weights", "scale")))
     config, hyp = choose_config(given, info.suggested, family_of(graph), f"{info.path}: defaults")
     if changes:
         hyp = Hyperparameters.from_mapping({**dataclasses.asdict(hyp), **changes}, "train")
-    return prepare(config, hyp)
+    return prepare_run(config, hyp)
 
 
 def read_interrupted(resume: str) -> tuple[TrainConfig, Hyperparameters, Checkpoint, Path]:
-    """(configuration, hyperparameters, checkpoint, folder) of the run to go on with; 'newest' finds
-    it.
+    """Read the configuration, hyperparameters, checkpoint and folder of an interrupted run.
+
+    resume: its last.pt; "newest" finds the one written last.
     """
     path = checkpoints.newest_last(Path("runs")) if resume == "newest" else find_file(resume)
     checkpoint = checkpoints.read_for_resume(path)
+    # YAML and checkpoints have lists where the configuration has tuples.
     values = {
         key: tuple(value) if isinstance(value, list) else value
         for key, value in checkpoint.config.items()

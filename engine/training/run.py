@@ -25,7 +25,7 @@ from engine.training.sparsity import Sparsity
 from models.losses import Loss
 from models.yolo import DetectionModel
 from utils import checkpoint as checkpoints
-from utils.checkpoint import Checkpoint
+from utils.checkpoint import Checkpoint, TrainingContent
 from utils.config import TrainConfig
 from utils.errors import UserError
 from utils.hyperparameters import Hyperparameters
@@ -93,7 +93,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class State:
+class TrainingState:
     """The objects that training changes in place, which snapshot() saves and restore() puts back.
 
     Attributes:
@@ -119,7 +119,7 @@ class Run:
     """One training run."""
 
     setup: Setup
-    state: State
+    state: TrainingState
 
 
 def snapshot(run: Run) -> Checkpoint:
@@ -130,7 +130,7 @@ def snapshot(run: Run) -> Checkpoint:
     gradients = {
         key: value.grad for key, value in state.model.named_parameters() if value.grad is not None
     }
-    training = {
+    training: TrainingContent = {
         "model": state.model.state_dict(),
         "updates": state.ema.updates,
         "optimizer": state.optimizer.state_dict(),
@@ -176,9 +176,10 @@ def save_last(run: Run) -> None:
     checkpoints.save(snapshot(run), run.setup.last, keep_previous=True)
 
 
-def restore(setup: Setup, state: State, resumed: Checkpoint) -> State:
+def restore(setup: Setup, state: TrainingState, resumed: Checkpoint) -> TrainingState:
     """Put a snapshot back: the next batch is computed as if there had been no interruption."""
-    saved = resumed.training or {}
+    saved = resumed.training
+    assert saved is not None, "checkpoint.read_for_resume() refuses a finished run"
     if saved["data_digests"] != [index.digest for index in setup.data]:
         print(
             "the data set has changed since the run was interrupted: the run goes on, but not as"

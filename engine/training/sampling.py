@@ -1,6 +1,4 @@
-"""Class weights and image weights for --image-weights: badly found and rare classes are drawn
-more often.
-"""
+"""Weights of --image-weights: images of rare and of badly found classes are drawn more often."""
 
 from __future__ import annotations
 
@@ -22,28 +20,33 @@ def focused_image_weights(index: DatasetIndex, class_ap: Sequence[float]) -> np.
 
 
 def class_weights(classes: np.ndarray, class_count: int) -> np.ndarray:
-    """[M] classes of all labels -> [nc] weights in inverse proportion to how often each occurs, sum
-    1.
+    """Weights [nc] in inverse proportion to how often each class occurs; their sum is 1.
 
-    A class that never occurs counts as if it did once.
+    classes: [M] of all labels. A class that never occurs counts as if it occurred once.
     """
     counts = np.bincount(classes.astype(int), minlength=class_count).astype(float)
     weights = 1 / np.maximum(counts, 1)
-    return weights / weights.sum()
+    shares: np.ndarray = weights / weights.sum()
+    return shares
 
 
 def focus_on_weak(weights: np.ndarray, ap: np.ndarray) -> np.ndarray:
-    """Class weights [nc] and AP of each class [nc] -> class weights [nc] that shrink as a class is
-    found well.
+    """Class weights [nc] that shrink as a class is found well.
+
+    weights: [nc]. ap: [nc] of each class, 0..1.
     """
-    return weights * (1 - ap) ** 2
+    focused: np.ndarray = weights * (1 - ap) ** 2
+    return focused
 
 
 def image_weights(classes: np.ndarray, offsets: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Sum of class weights over each image's labels: [n].
+    """The sum of class weights over each image's labels: [n].
 
-    classes: [M] of all labels, image after image. offsets: [n + 1] where each image's begin.
-    weights: [nc].
+    Args:
+        classes: [M] of all labels, image after image.
+        offsets: [n + 1] where each image's labels begin.
+        weights: [nc].
     """
     running = np.concatenate(([0.0], np.cumsum(weights[classes.astype(int)])))
-    return running[offsets[1:]] - running[offsets[:-1]]
+    sums: np.ndarray = running[offsets[1:]] - running[offsets[:-1]]
+    return sums

@@ -1,19 +1,19 @@
-"""NAM's weight sparsity penalty: p * (sum |gamma| + sum |lambda|) over the scale factors of all NAM
-modules.
+"""NAM's sparsity penalty: p * (sum |gamma| + sum |lambda|) over the scale factors of NAM modules.
 
 Liu, Shao, Teng and Hoffmann, "NAM: Normalization-based Attention Module", NeurIPS 2021 workshop,
-equation 4 (https://arxiv.org/abs/2111.12419). The loss of a step is the sum over its images
-there, and so it is here: YOLOv5's loss is multiplied by the batch. Any attention module that has a
+equation 4 (https://arxiv.org/abs/2111.12419). There the loss of a step is the sum over its images,
+and so it is here, since YOLOv5's loss is multiplied by the batch. Every attention module with a
 method `sparsity_scales()` takes part.
 
-The penalty enters as its gradient, p * sign(scale), once for each optimizer step: after unscaling,
-before clipping, the same in every process. (The authors' published script walks over the wrong
-children and so never applies it.)
+The penalty is added as its gradient, p * sign(scale), once for each optimizer step: after
+unscaling, before clipping, the same in every process. (The authors' published script walks over the
+wrong children and so never applies it.)
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import nn
@@ -23,21 +23,31 @@ from utils.errors import UserError
 THRESHOLDS = (1e-4, 1e-3, 1e-2, 1e-1)  # of |scale|, for the table after training
 
 
-class Sparsity:
-    """The penalty of one model. weight: p; 0 switches everything off.
+@runtime_checkable
+class Penalised(Protocol):
+    """A module with scale factors that the penalty counts."""
 
-    Raises UserError for a weight above 0 where no module has scales to penalise.
-    """
+    def sparsity_scales(self) -> Sequence[nn.Parameter]:
+        """The scale factors; empty if the module has none as it is built."""
+
+
+class Sparsity:
+    """The penalty of one model."""
 
     def __init__(self, model: nn.Module, weight: float) -> None:
+        """Find the scale factors. weight: p; 0 switches everything off.
+
+        Raises UserError for a weight above 0 where no module has scales to penalise.
+        """
         self.weight = weight
         self.layers = {
-            name: scales for name, module in _sources(model) if (scales := module.sparsity_scales())
+            name: scales
+            for name, module in model.named_modules()
+            if isinstance(module, Penalised) and (scales := module.sparsity_scales())
         }
         if weight and not self.layers:
             raise UserError(
-                f"--sparsity {weight}: the graph has no NAM row whose scales it could press on;"
-                " add one"
+                f"--sparsity {weight}: the graph has no NAM row with scales to penalise; add one"
             )
 
     @property
@@ -54,15 +64,16 @@ class Sparsity:
                         scale.grad.add_(scale.sign(), alpha=self.weight)
 
     def columns(self) -> dict[str, float]:
-        """The penalty's present value as results.csv has it; {} when it is off."""
+        """The penalty's present value as a column of results.csv; {} when it is off."""
         if not self.weight:
             return {}
         total = sum(float(scale.detach().abs().sum()) for scale in self.scales)
         return {"train/sparsity": self.weight * total}
 
     def table(self) -> str:
-        """How many scales of each layer lie below each threshold, aligned for the terminal; ""
-        without any layer.
+        """How many scales of each layer are below each threshold, aligned for the terminal.
+
+        It is empty if the model has no such layer.
         """
         if not self.layers:
             return ""
@@ -76,16 +87,8 @@ class Sparsity:
         )
 
 
-def _sources(model: nn.Module) -> list[tuple[str, Any]]:
-    """Modules with scales, by their state-dict names."""
-    return [
-        (name, module)
-        for name, module in model.named_modules()
-        if hasattr(module, "sparsity_scales")
-    ]
-
-
-def _row(name: str, scales: list[nn.Parameter]) -> str:
+def _row(name: str, scales: Sequence[nn.Parameter]) -> str:
+    """A line of the table."""
     values = torch.cat([scale.detach().abs().flatten().cpu() for scale in scales])
     counts = "".join(f"{int((values < limit).sum()):>9}" for limit in THRESHOLDS)
     return f"{name:>32}{len(values):>9}{counts}"

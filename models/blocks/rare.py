@@ -165,6 +165,7 @@ class BottleneckCSP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[B, inputs, H, W] -> [B, outputs, H, W]."""
         deep = self.cv3(self.m(self.cv1(x)))
+        # Always SiLU: the activation of the graph is for Conv blocks.
         return self.cv4(F.silu(self.bn(torch.cat((deep, self.cv2(x)), dim=1))))
 
 
@@ -221,6 +222,7 @@ class Focus(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, inputs, H, W] -> [B, outputs, H/2s, W/2s]."""
+        # The order of the corners is that of trained weights.
         corners = [x[..., row::2, column::2] for column in (0, 1) for row in (0, 1)]
         return self.conv(torch.cat(corners, dim=1))
 

@@ -143,6 +143,7 @@ class Attention(nn.Module):
             self.qkv(x).flatten(2).unflatten(1, (self.heads, -1)).transpose(2, 3)
         )  # B heads HW q+k+v
         query, key, value = tokens.split((self.key_size, self.key_size, self.value_size), dim=3)
+        # Keys are scaled before the product, which is the smaller tensor to scale.
         weights = (query @ (key * self.key_size**-0.5).transpose(2, 3)).softmax(
             dim=3
         )  # B heads HW HW

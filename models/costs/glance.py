@@ -23,7 +23,7 @@ from models.attention import build_attention
 from models.attention._registry import ATTENTION
 from models.costs.profile import Counter
 from utils.cli import build, flag, read_flags
-from utils.device import describe, select_device
+from utils.device import describe_device, select_device
 from utils.errors import UserError, run_main
 from utils.tables import fit
 
@@ -284,7 +284,7 @@ def main(argv: list[str] | None = None) -> None:
     rounds = sorted({len(each.train_ms) for each in candidates})
     counts = " to ".join(map(str, dict.fromkeys(rounds[:1] + rounds[-1:])))
     print(
-        f"{describe(device)}; float32 maps {'x'.join(map(str, config.shape))}; medians of {counts}"
+        f"{describe_device(device)}; float32 maps {'x'.join(map(str, config.shape))}; medians of {counts}"
         " rounds"
     )
 

@@ -124,6 +124,7 @@ def time_rows(model: DetectionModel, x: Tensor) -> list[float]:
 
     model.eval()
     with torch.no_grad():
+        # The first pass allocates memory and chooses kernels. The least of several counts.
         for passes in range(20):
             model.walk(x, call)
             if passes and time.perf_counter() > end:
@@ -145,6 +146,7 @@ def kept_by_rows(model: DetectionModel, x: Tensor) -> list[int]:
     A tensor that several rows keep is counted for the first of them. x: images [B, C, H, W].
     """
     kept = [0] * len(model.model)
+    # Weights are there anyway, and are no cost of training.
     seen = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
 
     def call(row: nn.Module, maps: Maps) -> Any:

@@ -173,7 +173,7 @@ def _build_keep(graph: Graph, row: Row, layer: Layer, incoming: Sequence[int]) -
 
 def _build_norm(graph: Graph, row: Row, layer: Layer, incoming: Sequence[int]) -> BuiltRow:
     """A norm, whose only argument is the number of channels that it gets, whatever the row says."""
-    row_arguments(graph, row)  # a mapping is refused here too
+    row_arguments(graph, row)  # only to refuse a mapping
     args = [incoming[0]]
     return BuiltRow(_copies(layer.kind, args, row.repeats), incoming[0], args)
 

@@ -48,6 +48,7 @@ def attach(module: nn.Module, info: RowInfo) -> nn.Module:
 
 def row_info(module: nn.Module) -> RowInfo:
     """The RowInfo of a row's module."""
+    # Not module.info, which nn.Module types as a tensor or a module.
     info = module.__dict__["info"]
     assert isinstance(info, RowInfo)
     return info

@@ -109,6 +109,7 @@ def read_graph(content: Mapping[str, Any]) -> Graph:
         class_branch=_choice(file, content, "class_branch", ("", *BRANCHES)),
         class_width=whole("class_width", MOST, 0, 0),
     )
+    # Rows are read last: the trial run of a block needs the factors of the graph.
     rows, steps = read_rows(graph, content, scale.depth)
     return replace(graph, rows=rows, steps=steps)
 

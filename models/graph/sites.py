@@ -124,6 +124,8 @@ def insert(content: Mapping[str, object], specs: str | Sequence[str], init: str 
     Raises:
         UserError: A module, argument or place does not exist.
     """
+    # All requests are planned before anything is inserted, so that one cannot move the rows that
+    # another means.
     requests = [read_request(spec, init) for spec in ([specs] if isinstance(specs, str) else specs)]
     if not requests:
         return dict(content)

@@ -47,6 +47,7 @@ class Step:
 
 def level_of(stride: float) -> str:
     """P4 for stride 16; "" for a stride that has no such name, such as 12 or nan."""
+    # log2 of nan is nan, and no comparison with nan holds.
     power = math.log2(stride) if stride > 0 else math.nan
     return f"P{int(power)}" if power >= 1 and power.is_integer() else ""
 

@@ -104,6 +104,7 @@ def passing(graph: Graph) -> Iterator[Slip]:
     for row in graph.rows:
         if row.module not in ATTENTION:
             continue
+        # Attention reads one map. Where a file says otherwise, the row cannot be built anyway.
         (source,) = set(row.inputs) if len(row.inputs) == 1 else (-1,)
         for reader in readers_of(graph, source) if source >= 0 else ():
             beside = reader.module in ATTENTION or row.index in reader.inputs
@@ -147,6 +148,7 @@ def _nearest(graph: Graph, sizes: MapSizes, reader: Row, source: int, wanted: Ma
     if before in ends:
         return before
     inserted = sum(row.module in ATTENTION for row in graph.rows[: reader.index])
+    # A number that was not moved is off by at most the rows inserted before it.
     near = [row for row in ends if abs(row - source) <= 2 * inserted + 2]
     return min(near, key=lambda row: (abs(row - source), row < source), default=-1)
 
@@ -181,6 +183,8 @@ def levels(graph: Graph, sizes: MapSizes) -> Iterator[Slip]:
     head = graph.rows[-1]
     if len(sizes) < head.index or in_order(graph, sizes, head.inputs):
         return
+    # Three ways in which levels get out of order: numbers were not moved, they were mixed up, or
+    # they name rows that are no longer the last of their size.
     guesses = [
         [moved(graph, source, sizes, head) for source in head.inputs],
         sorted(head.inputs, key=lambda source: -sizes[source][0]),
@@ -252,6 +256,7 @@ def dead_branches(graph: Graph) -> list[int]:
 
     Their parameters get no gradient.
     """
+    # Rows only read rows above them, so one pass from the head upwards reaches all.
     reached = {len(graph.rows) - 1}
     for row in reversed(graph.rows):
         if row.index in reached:

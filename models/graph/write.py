@@ -83,6 +83,7 @@ def flow(value: object, depth: int = 0) -> str:
     if isinstance(value, dict):
         pairs = (f"{flow(key, depth + 1)}: {flow(part, depth + 1)}" for key, part in value.items())
         return f"{{{', '.join(pairs)}}}"
+    # YAML folds or drops unprintable characters in plain text.
     quoted = '"' if isinstance(value, str) and not value.isprintable() else None
     text = yaml.safe_dump(
         value, default_flow_style=True, default_style=quoted, width=10**6, allow_unicode=True

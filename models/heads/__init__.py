@@ -1,1 +1,1 @@
-"""Detection heads: raw maps to boxes, with anchors and without."""
+"""Detection heads: from raw maps to boxes, with anchors and without."""

@@ -1,7 +1,7 @@
 """The anchor head: feature maps become raw maps, and raw maps become boxes with scores.
 
-models/yolo.py feeds it the maps that its YAML row names. A loss takes the raw maps and a HeadSpec;
-val.py and detect.py take the decoded rows to utils/nms.py.
+From: models/yolo.py, the maps that the head's YAML row names. To: a loss, which takes the raw maps
+and a HeadSpec, and utils/nms.py, which takes the decoded rows.
 """
 
 from __future__ import annotations
@@ -21,9 +21,8 @@ Levels = Sequence[Sequence[tuple[float, float]]]  # per level its anchors' (widt
 class Detect(nn.Module):
     """One 1x1 convolution per level to na * (5 + classes) channels.
 
-    class_count: classes. anchors: how many a level has. channels: of the incoming maps. The buffer
-    `anchors` [levels, na, 2] is in cells, pixels / stride, as in YOLOv5's checkpoints;
-    set_strides() fills it.
+    The buffer `anchors` [levels, na, 2] is in cells, that is pixels / stride, as in YOLOv5's
+    checkpoints; set_strides() fills it.
     """
 
     family = V5
@@ -31,6 +30,13 @@ class Detect(nn.Module):
     stride: Tensor
 
     def __init__(self, class_count: int, anchors: int, channels: Sequence[int]) -> None:
+        """Build the convolutions.
+
+        Args:
+            class_count: Number of classes.
+            anchors: How many a level has.
+            channels: Of the incoming maps.
+        """
         super().__init__()
         self.nc = class_count
         self.no = class_count + 5
@@ -52,16 +58,21 @@ class Detect(nn.Module):
         return HeadSpec(self.family, self.nc, self.strides, anchors)
 
     def set_strides(self, strides: Sequence[float], pixels: Levels) -> None:
-        """Take the pixels per cell of each level and the anchors, once: biases get their prior."""
+        """Take the pixels per cell of each level and the anchors, and give biases their prior.
+
+        It is called once. pixels: the anchors' (width, height) of each level.
+        """
         self.strides = tuple(strides)
         self.stride = torch.tensor(strides, dtype=torch.float32)
         self.set_anchors(pixels)
         self._add_bias_prior()
 
     def set_anchors(self, pixels: Levels) -> None:
-        """Use these (width, height) pairs in pixels, levels reversed if their areas run against the
-        strides.
+        """Use these (width, height) pairs in pixels, of each level.
+
+        The levels are reversed if their areas run against the strides.
         """
+        # AutoAnchor and older graphs may give the levels from coarse to fine.
         areas = [sum(width * height for width, height in level) for level in pixels]
         if (areas[-1] - areas[0]) * (self.strides[-1] - self.strides[0]) < 0:
             pixels = pixels[::-1]
@@ -72,8 +83,9 @@ class Detect(nn.Module):
         self.anchors = torch.tensor(cells).to(self.anchors)
 
     def _add_bias_prior(self) -> None:
-        """Begin with about 8 objects a 640 px image and even classes (Lin et al., ICCV 2017,
-        section 3.3).
+        """Begin with about 8 objects per 640 px image and even classes.
+
+        Source: Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017, section 3.3.
         """
         with torch.no_grad():
             for conv, stride in zip(self.m, self.strides, strict=True):
@@ -84,10 +96,10 @@ class Detect(nn.Module):
                 bias[:, 5:] += math.log(0.6 / (self.nc - 0.99999))
 
     def forward(self, maps: list[Tensor]) -> list[Tensor] | tuple[Tensor, list[Tensor]]:
-        """[B, C_i, ny, nx] per level -> raw maps [B, na, ny, nx, 5 + nc]; in eval mode (decoded,
-        raw maps).
+        """Feature maps [B, C_i, ny, nx] -> raw maps [B, na, ny, nx, 5 + nc], a level each.
 
-        A raw map is a view of the convolution's output, never a copy. decoded is as in decode().
+        In eval mode it returns (decoded, raw maps), decoded as in decode(). A raw map is a view of
+        the convolution's output, never a copy.
         """
         raw = [self._split(conv(x)) for conv, x in zip(self.m, maps, strict=True)]
         return raw if self.training else (decode(raw, self.anchors, self.stride), raw)
@@ -98,28 +110,41 @@ class Detect(nn.Module):
 
 
 def decode(raw: Sequence[Tensor], anchors: Tensor, strides: Tensor) -> Tensor:
-    """Raw maps -> rows of centre x, centre y, width, height in pixels, then objectness and classes
-    in 0..1.
+    """Turn raw maps into boxes with scores.
 
-    raw: [B, na, ny, nx, no] a level. anchors: [levels, na, 2] in cells. strides: [levels] pixels
-    per cell. Returns [B, N, no] float32, N running over level, anchor, y, x. With cell corner g: xy
-    = (2s - 0.5 + g) stride, wh = (2s)^2 anchor, where s is the sigmoid of the raw value
-    (Bochkovskiy et al., 2020; Jocher et al., 2022).
+    With cell corner g: xy = (2s - 0.5 + g) stride, wh = (2s)^2 anchor, where s is the sigmoid of
+    the raw value (Bochkovskiy et al., 2020; Jocher et al., 2022).
+
+    Args:
+        raw: Per level [B, na, ny, nx, no].
+        anchors: [levels, na, 2] in cells.
+        strides: [levels] pixels per cell.
+
+    Returns:
+        [B, N, no] float32: centre x, centre y, width, height in pixels, then objectness and classes
+        in 0..1; N runs over level, anchor, y, x.
     """
     batch, _, _, _, width = raw[0].shape
     scores = torch.cat([level.reshape(batch, -1, width) for level in raw], dim=1).float().sigmoid()
-    cells, sizes, scale = reference_points(
+    cells, sizes, scale = anchor_grid(
         [(level.shape[2], level.shape[3]) for level in raw], anchors, strides
     )
     xy, wh, rest = scores.split((2, 2, width - 4), dim=2)
     return torch.cat(((xy * 2 + cells) * scale, (wh * 2).square() * sizes, rest), dim=2)
 
 
-def reference_points(
+def anchor_grid(
     sizes: list[tuple[int, int]], anchors: Tensor, strides: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """What decode() needs of its N rows, in its order: cell corner - 0.5 [N, 2], anchor in px [N,
-    2], stride [N, 1].
+    """What decode() needs of its N rows, in its order.
+
+    Args:
+        sizes: (rows, columns) of each level.
+        anchors: [levels, na, 2] in cells.
+        strides: [levels] pixels per cell.
+
+    Returns:
+        Cell corner - 0.5 [N, 2] in cells, anchor [N, 2] in pixels, stride [N, 1].
     """
     corners, anchor_sizes, scales = [], [], []
     anchors, strides = anchors.float(), strides.float()

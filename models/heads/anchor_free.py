@@ -1,16 +1,15 @@
-"""The anchor-free head: for each cell the distances to the four sides of a box, as distributions,
-and its classes.
+"""The anchor-free head: for each cell the distances to the sides of a box, and its classes.
 
-models/yolo.py feeds it the maps that its YAML row names. A loss takes the raw maps and a HeadSpec;
-val.py and detect.py take the decoded rows, which have no objectness, to utils/nms.py. Distances as
-distributions: Li et al., "Generalized Focal Loss", NeurIPS 2020, https://arxiv.org/abs/2006.04388.
+From: models/yolo.py, the maps that the head's YAML row names. To: a loss, which takes the raw maps
+and a HeadSpec, and utils/nms.py, which takes the decoded rows; they have no objectness. Distances
+are distributions: Li et al., "Generalized Focal Loss", NeurIPS 2020,
+https://arxiv.org/abs/2006.04388.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -21,14 +20,14 @@ from models.heads.anchor_based import Levels
 from utils.families import V8
 from utils.structures import HeadSpec
 
-Sizes = tuple[tuple[int, int], ...]  # (rows, columns) of the cells, a level each
+GridSizes = tuple[tuple[int, int], ...]  # (rows, columns) of the cells of each level
 MOST_SIZES = 8  # of images, whose cell centres are kept
 
 
 class DFL(nn.Module):
     """Distributions over bins become their means.
 
-    The bins' values 0, 1 … are a weight in checkpoints, never learnt.
+    The bins' values 0, 1 … are a weight in checkpoints, but they are never trained.
     """
 
     def __init__(self, bins: int) -> None:
@@ -39,32 +38,42 @@ class DFL(nn.Module):
         self.requires_grad_(False)
 
     def requires_grad_(self, requires_grad: bool = True) -> DFL:
-        """Stay as it is, whatever is frozen or thawed around it."""
+        """Stay frozen, whatever is asked."""
         return super().requires_grad_(False)
 
     def forward(self, logits: Tensor) -> Tensor:
-        """[..., bins] -> [...], in cells."""
+        """Logits [..., bins] -> means [...], in cells."""
         return F.linear(
             logits.softmax(-1), self.conv.weight.detach().flatten(1).to(logits.dtype)
         ).squeeze(-1)
 
 
 class DetectV8(nn.Module):
-    """Two branches a level: three convolutions to 4 * reg_max bins of distances, three to the
-    classes.
-
-    class_count: classes. reg_max: bins a side. channels: of the incoming maps. depthwise: build the
-    class branch of depth-wise and 1x1 convolutions (YOLO11) instead of 3x3 ones (YOLOv8). box_bias:
-    first bias of the bins. class_width: channels within the class branch, 0 for YOLOv8's rule.
-    """
+    """Two branches per level of three convolutions: to 4 * reg_max bins, and to the classes."""
 
     family = V8
     stride: Tensor
 
     def __init__(
-        self, class_count: int, reg_max: int, channels: Sequence[int], depthwise: bool = False, box_bias: float = 2.0,
+        self,
+        class_count: int,
+        reg_max: int,
+        channels: Sequence[int],
+        depthwise: bool = False,
+        box_bias: float = 2.0,
         class_width: int = 0,
-    ) -> None:  # fmt: skip
+    ) -> None:
+        """Build the branches.
+
+        Args:
+            class_count: Number of classes.
+            reg_max: Bins of the distance to a side.
+            channels: Of the incoming maps.
+            depthwise: Build the class branch of depth-wise and 1x1 convolutions (YOLO11) instead of
+                3x3 ones (YOLOv8).
+            box_bias: First bias of the bins.
+            class_width: Channels within the class branch; 0 for YOLOv8's rule.
+        """
         super().__init__()
         self.nc, self.reg_max, self.nl = class_count, reg_max, len(channels)
         self.no = 4 * reg_max + class_count
@@ -79,7 +88,7 @@ class DetectV8(nn.Module):
             class_branch(width, class_width, class_count) for width in channels
         )
         self.dfl = DFL(reg_max)
-        self._points: dict[Any, tuple[Tensor, Tensor]] = {}  # by sizes and device
+        self._points: dict[tuple[GridSizes, torch.device], tuple[Tensor, Tensor]] = {}
 
     @property
     def spec(self) -> HeadSpec:
@@ -87,21 +96,20 @@ class DetectV8(nn.Module):
         return HeadSpec(self.family, self.nc, self.strides, reg_max=self.reg_max)
 
     def requires_grad_(self, requires_grad: bool = True) -> DetectV8:
-        """Let all weights learn or none, but the values of the bins, which never do."""
+        """Let all weights be trained or none; the values of the bins never are."""
         super().requires_grad_(requires_grad)
         self.dfl.requires_grad_(False)
         return self
 
-    def _apply(self, fn: Any, recurse: bool = True) -> Any:
-        """What is kept for decoding stays on no device that the head has left."""
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> DetectV8:
+        """Move the head, and forget reference points, which are on the former device."""
         self._points.clear()
         return super()._apply(fn, recurse)
 
     def set_strides(self, strides: Sequence[float], pixels: Levels = ()) -> None:
-        """Take the pixels per cell of each level; biases get their prior: about 5 objects a 640 px
-        image.
+        """Take the pixels per cell of each level, and give biases their prior.
 
-        pixels: of anchors, of which there must be none.
+        It is about 5 objects per 640 px image. pixels: of anchors; there must be none.
         """
         assert not pixels
         self.strides = tuple(strides)
@@ -112,10 +120,9 @@ class DetectV8(nn.Module):
                 _last_bias(classes).fill_(math.log(5 / self.nc / (640 / stride) ** 2))
 
     def forward(self, maps: list[Tensor]) -> list[Tensor] | tuple[Tensor, list[Tensor]]:
-        """[B, C_i, ny, nx] per level -> raw maps [B, 4 * reg_max + nc, ny, nx]; in eval mode
-        (decoded, raw maps).
+        """Feature maps [B, C_i, ny, nx] -> raw maps [B, 4 * reg_max + nc, ny, nx], a level each.
 
-        decoded is as in decode().
+        In eval mode it returns (decoded, raw maps), decoded as in decode().
         """
         raw = [
             torch.cat((box(x), kind(x)), dim=1)
@@ -124,14 +131,14 @@ class DetectV8(nn.Module):
         return raw if self.training else (self.decode(raw), raw)
 
     def decode(self, raw: Sequence[Tensor]) -> Tensor:
-        """Raw maps -> rows of centre x, centre y, width, height in pixels, then classes in 0..1.
+        """Turn raw maps into boxes with scores.
 
-        raw: [B, 4 * reg_max + nc, ny, nx] a level, bins of a side side by side, sides left, top,
-        right, bottom. Returns [B, N, 4 + nc] float32, N running over level, y, x.
+        raw: per level [B, 4 * reg_max + nc, ny, nx], the bins of a side next to each other, in the
+        order left, top, right, bottom. Returns [B, N, 4 + nc] float32: centre x, centre y, width,
+        height in pixels, then classes in 0..1; N runs over level, y, x.
         """
-        rows = torch.cat(
-            [level.flatten(2).transpose(1, 2) for level in raw], dim=1
-        )  # one copy, in channels-last order
+        # One copy, in channels-last order, which softmax and split then read in a row.
+        rows = torch.cat([level.flatten(2).transpose(1, 2) for level in raw], dim=1)
         bins, classes = rows.split((4 * self.reg_max, self.nc), dim=2)
         before, after = self.dfl(bins.float().unflatten(2, (4, self.reg_max))).chunk(2, dim=2)
         points, scale = self._reference(
@@ -140,22 +147,29 @@ class DetectV8(nn.Module):
         centre, size = points + (after - before) / 2, before + after
         return torch.cat((centre * scale, size * scale, classes.float().sigmoid()), dim=2)
 
-    def _reference(self, sizes: Sizes, device: torch.device) -> tuple[Tensor, Tensor]:
-        """reference_points() of a image's size, kept for the next one like it."""
+    def _reference(self, sizes: GridSizes, device: torch.device) -> tuple[Tensor, Tensor]:
+        """reference_points() of an image's size, kept for the next image of that size."""
         key = (sizes, device)
         if key not in self._points:
             if len(self._points) >= MOST_SIZES:
                 self._points.clear()
-            with torch.inference_mode(False):  # what is kept must serve outside of it too
+            with torch.inference_mode(False):  # what is kept has to serve outside of it too
                 self._points[key] = reference_points(sizes, self.strides, device)
         return self._points[key]
 
 
 def reference_points(
-    sizes: Sizes, strides: Sequence[float], device: torch.device
+    sizes: GridSizes, strides: Sequence[float], device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Cell centres [N, 2] (x, y) in cells, strides [N, 1] in pixels per cell; N runs over level, y,
-    x.
+    """Centres of all cells [N, 2] (x, y) in cells, and their strides [N, 1] in pixels per cell.
+
+    Args:
+        sizes: (rows, columns) of each level.
+        strides: Pixels per cell of each level.
+        device: Where to make them.
+
+    Returns:
+        Both with N running over level, y, x.
     """
     points, scales = [], []
     for (ny, nx), stride in zip(sizes, strides, strict=True):

@@ -1,10 +1,10 @@
 """Target assignment by anchor ratio: which cells and anchors have to predict which labelled box.
 
-Takes the batch's targets in pixels and a head's anchors; gives models/losses/v5.py one flat list of
-matches over all levels. Grid units (cells of a level) exist only here and in the loss: this is the
-door where pixels become cells. Rule: YOLOv5. A box goes to every anchor whose sides differ from its
-own by less than `ratio`, on every level, and there to the cell that holds its centre and to the
-nearer horizontal and the nearer vertical neighbour of it.
+From: the batch's targets in pixels and a head's anchors. To: models/losses/v5.py, one flat list of
+matches over all levels. Lengths in cells exist only here and in the loss: this is the place where
+pixels become cells. The rule is YOLOv5's: on every level a box belongs to each anchor whose sides
+differ from its own by less than `ratio`, there to the cell that holds its centre, and to the nearer
+one of that cell's horizontal and of its vertical neighbours.
 """
 
 from __future__ import annotations
@@ -23,9 +23,11 @@ SHIFTS = ((0.0, 0.0), (0.5, 0.0), (0.0, 0.5), (-0.5, 0.0), (0.0, -0.5))
 class Matches:
     """N (target, anchor, cell) triples, sorted by level, then shift, then anchor, then target.
 
-    level, image, anchor, row, column, label: [N] int64; label is the class. box: [N, 4] float32,
-    the target's centre relative to the cell's corner and its size, in cells. anchor_size: [N, 2]
-    float32 in cells.
+    Attributes:
+        level, image, anchor, row, column: [N] int64.
+        label: [N] int64, the target's class.
+        box: [N, 4] float32, the target's centre relative to the cell's corner and its size, cells.
+        anchor_size: [N, 2] float32, cells.
     """
 
     level: Tensor
@@ -47,10 +49,16 @@ def assign(
 ) -> Matches:
     """Match a batch's targets with the anchors and cells of all levels.
 
-    targets: [T, 6] float32 image_index, class, x1, y1, x2, y2 in pixels of an input of image_size
-    (h, w). anchors: [L, A, 2] float32 (w, h) in cells of their level. grids: L pairs (rows,
-    columns). ratio: a side may be this many times the anchor's, or its part, exclusively. Every
-    match is inside its grid; a target that no anchor fits has none; nothing is exclusive.
+    Args:
+        targets: [T, 6] float32 image_index, class, x1, y1, x2, y2 in pixels.
+        anchors: [L, A, 2] float32 (w, h) in cells of their level.
+        grids: (rows, columns) of each level.
+        image_size: (height, width) of the input, pixels.
+        ratio: How many times a side may be the anchor's, or the anchor's the side, exclusively.
+
+    Returns:
+        All matches, each inside its grid. A target that no anchor fits has none; several targets
+        may share a cell, and several cells a target.
     """
     cells = grid_sides(grids, targets)
     centres, sizes = to_cells(targets, cells, image_size)
@@ -60,8 +68,14 @@ def assign(
 def match_in_cells(
     labels: Tensor, centres: Tensor, sizes: Tensor, anchors: Tensor, cells: Tensor, ratio: float
 ) -> Matches:
-    """assign() in cells: labels [T, 2] int64 (image, class); centres and sizes [L, T, 2]; sides of
-    the grids [L, 2].
+    """Do the work of assign() in cells.
+
+    Args:
+        labels: [T, 2] int64 (image, class).
+        centres, sizes: [L, T, 2] of the targets.
+        anchors: [L, A, 2].
+        cells: [L, 2] sides of the grids.
+        ratio: As in assign().
     """
     fits = match_anchors(sizes, anchors, ratio)
     near = choose_neighbours(centres, cells)
@@ -88,7 +102,11 @@ def grid_sides(grids: list[tuple[int, int]], like: Tensor) -> Tensor:
 
 
 def to_cells(targets: Tensor, cells: Tensor, image_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Pixel corners of [T, 6] targets -> centres and sizes [L, T, 2] in cells of every level."""
+    """Centres and sizes [L, T, 2] in cells of every level.
+
+    targets: [T, 6] with corners in pixels. cells: [L, 2] sides of the grids. image_size: (height,
+    width) in pixels.
+    """
     height, width = image_size
     low, high = targets[:, 2:4], targets[:, 4:6]
     per_pixel = (cells / cells.new_tensor((width, height)))[:, None]
@@ -96,19 +114,20 @@ def to_cells(targets: Tensor, cells: Tensor, image_size: tuple[int, int]) -> tup
 
 
 def match_anchors(sizes: Tensor, anchors: Tensor, ratio: float) -> Tensor:
-    """Sizes [L, T, 2], anchors [L, A, 2] -> bool [L, A, T]: neither side is `ratio` times the
-    other's or more.
+    """Whether neither side is `ratio` times the other's or more: bool [L, A, T].
+
+    sizes: [L, T, 2] of the targets. anchors: [L, A, 2].
     """
     quotient = sizes[:, None] / anchors[:, :, None]
     return torch.maximum(quotient, 1 / quotient).amax(3) < ratio
 
 
 def choose_neighbours(centres: Tensor, cells: Tensor) -> Tensor:
-    """Centres [L, T, 2] -> bool [L, 5, T], one plane per SHIFTS: which cells take the target.
+    """Which cells take each target, centres [L, T, 2]: bool [L, 5, T], a plane for each of SHIFTS.
 
-    A neighbour takes it if the centre lies in the cell's half on its side, and if it is inside the
-    grid. A centre exactly on a line between cells counts for both sides, of which the right or
-    lower one is its own cell once more.
+    A neighbour takes a target if the centre is in the cell's half on its side, and if the neighbour
+    is inside the grid. A centre exactly on a line between cells counts for both sides, of which the
+    right or lower one is its own cell once more.
     """
     from_right = cells[:, None] - centres
     low = ((centres % 1 < 0.5) & (centres > 1)).movedim(2, 1)
@@ -117,8 +136,9 @@ def choose_neighbours(centres: Tensor, cells: Tensor) -> Tensor:
 
 
 def whole_cells(centre: Tensor, shift: Tensor, cells: Tensor) -> Tensor:
-    """Centres [N, 2], shift numbers [N], grid sides [N, 2] -> (column, row) [N, 2] int64 inside the
-    grid.
+    """(column, row) [N, 2] int64 inside the grid.
+
+    centre: [N, 2]. shift: [N] numbers of SHIFTS. cells: [N, 2] sides of the grids.
     """
     moved = (centre - centre.new_tensor(SHIFTS)[shift]).long()
     return torch.minimum(moved.clamp_(min=0), cells.long() - 1)

@@ -1,13 +1,12 @@
-"""Target assignment by task alignment: which cells have to predict which labelled box, and with
-what score.
+"""Target assignment by task alignment: which cells predict which labelled box, with what score.
 
-Takes the batch's targets and the predictions of an anchor-free head, both in pixels; gives
-models/losses/v8.py a fixed number of rows. No gradient, float32. Source: Feng et al., "TOOD:
+From: the batch's targets and the predictions of an anchor-free head, both in pixels. To:
+models/losses/v8.py, a fixed number of rows. No gradient, float32. Source: Feng et al., "TOOD:
 Task-aligned One-stage Object Detection", ICCV 2021 (https://arxiv.org/abs/2108.07755), as YOLOv8
 uses it.
 
-Only pairs of a target and a cell inside it are scored; all pairs have one float each, no more.
-Targets stay the flat list that the loader makes: padding would cost more of both memory and time.
+Only pairs of a target and a cell inside it are scored, and all pairs have one float each. Targets
+stay the flat list that the loader makes: padding would cost more memory and more time.
 """
 
 from __future__ import annotations
@@ -28,26 +27,28 @@ PIECE = 1 << 16  # pairs scored at once: bounds the memory, and fits a processor
 class AlignSettings:
     """Figures of the assignment.
 
-    topk: cells a target may claim. alpha, beta: exponents of class score and overlap. small_side:
-    sides of targets are raised to so many pixels, at most the second level's stride, for the
-    question which cells are inside (16 is YOLOv8's 8.4.190, 0 its releases up to 8.3). keep: cells
-    of a target that remain once those claimed by several are settled, as one-to-one heads want; 0
-    for all.
+    Attributes:
+        topk: Cells that a target may claim.
+        alpha, beta: Exponents of class score and overlap.
+        small_side: Sides of targets are raised to so many pixels, at most the second level's
+            stride, when cells inside them are sought (16 is YOLOv8's 8.4.190, 0 its releases up to
+            8.3).
     """
 
     topk: int = 10
     alpha: float = 0.5
     beta: float = 6.0
     small_side: float = 16.0
-    keep: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
     """What a head says of a batch: L levels, A cells in all, ordered by level, row, column.
 
-    boxes: [B, A, 4] float32 xyxy in pixels. logits: per level [B, nc, rows, columns]. strides: L
-    pixels per cell.
+    Attributes:
+        boxes: [B, A, 4] float32 xyxy in pixels.
+        logits: Per level [B, nc, rows, columns].
+        strides: Pixels per cell of each level.
     """
 
     boxes: Tensor
@@ -59,8 +60,10 @@ class Predictions:
 class Pairs:
     """K pairs of a target and a cell whose centre is inside it.
 
-    target, image: [K] int64. cell: [K] int64 in 0..A-1. score: [K] float32, predicted for the
-    target's class, 0..1.
+    Attributes:
+        target, image: [K] int64.
+        cell: [K] int64 in 0..A-1.
+        score: [K] float32, predicted for the target's class, 0..1.
     """
 
     target: Tensor
@@ -73,8 +76,11 @@ class Pairs:
 class Positives:
     """R = T * topk rows, of which those with a weight above 0 count: each has a cell of its own.
 
-    target: [R] int64, row of the targets. image, cell: [R] int64. weight: [R] float32, the score to
-    be predicted for the target's class, 0..1; every other score is to be 0.
+    Attributes:
+        target: [R] int64, row of the targets.
+        image, cell: [R] int64.
+        weight: [R] float32, the score to be predicted for the target's class, 0..1; every other
+            score is to be 0.
     """
 
     target: Tensor
@@ -84,13 +90,18 @@ class Positives:
 
 
 @torch.no_grad()
-def align(predictions: Predictions, targets: Tensor, settings: AlignSettings) -> Positives:
-    """Match a batch's targets with cells.
+def align_targets(predictions: Predictions, targets: Tensor, settings: AlignSettings) -> Positives:
+    """Match a batch's targets with cells; a cell has at most one target.
 
-    targets: [T, 6] float32 image_index, class, x1, y1, x2, y2 in pixels, in any order; a row whose
-    coordinates add up to 0 or less is no target. T may be 0. Every cell has at most one target: of
-    several that claim it, the one that its box overlaps most, whichever of the targets around it
-    that is; among equals the first.
+    Args:
+        predictions: Of the head, in pixels.
+        targets: [T, 6] float32 image_index, class, x1, y1, x2, y2 in pixels, in any order; a row
+            whose coordinates add up to 0 or less is no target. T may be 0.
+        settings: Figures of the assignment.
+
+    Returns:
+        The positives. Where several targets claim a cell, it goes to the one that its box overlaps
+        most of all targets around it, whether or not that one claims it; among equals the first.
     """
     boxes = predictions.boxes
     pairs = find_pairs(predictions, targets, settings.small_side)
@@ -103,10 +114,8 @@ def align(predictions: Predictions, targets: Tensor, settings: AlignSettings) ->
     target = torch.arange(len(targets), device=targets.device)[:, None].expand_as(cell)
     image = targets[:, :1].long().expand_as(cell)
     claims = Positives(target.flatten(), image.flatten(), cell.flatten(), value.flatten())
-    rows = settle(claims, pairs, overlap, boxes.shape[:2])
+    rows = settle_claims(claims, pairs, overlap, boxes.shape[:2])
     metric = torch.where(rows.weight > 0, alignment[rows.target, rows.cell], 0)
-    if settings.keep:
-        metric = best_of_each(metric, rows, alignment, settings.keep)
     return weigh(metric, rows, boxes, targets)
 
 
@@ -132,8 +141,9 @@ def find_pairs(predictions: Predictions, targets: Tensor, small_side: float) -> 
 
 
 def between(low: Tensor, high: Tensor, count: int, stride: float) -> Tensor:
-    """Intervals low, high [T, 1] in pixels -> bool [T, count]: which of a row's cell centres are
-    inside.
+    """Which of a row's cell centres are inside intervals: bool [T, count].
+
+    low, high: [T, 1] in pixels. count: cells of the row. stride: pixels per cell.
     """
     centre = (torch.arange(count, device=low.device) + 0.5) * stride
     return torch.minimum(centre - low, high - centre) > MARGIN
@@ -148,23 +158,37 @@ def measure_overlap(boxes: Tensor, targets: Tensor, pairs: Pairs) -> Tensor:
     return torch.cat(found).clamp_(min=0)
 
 
-def settle(claims: Positives, pairs: Pairs, overlap: Tensor, shape: tuple[int, ...]) -> Positives:
-    """Give each cell that several targets claim to the one it overlaps most, of all targets around
-    it.
+def settle_claims(
+    claims: Positives, pairs: Pairs, overlap: Tensor, shape: tuple[int, ...]
+) -> Positives:
+    """Give each cell that several targets claim to the one it overlaps most.
 
-    claims: weights are alignments. shape: (B, A). Returns the claims with their targets replaced
-    where another one won, and weight 0 in all but the first claim of a cell.
+    Args:
+        claims: Rows whose weights are alignments.
+        pairs: All targets around a cell, claimed or not: the winner may be any of them.
+        overlap: [K] of the pairs.
+        shape: (B, A).
+
+    Returns:
+        The claims, their targets replaced where another one won, with a weight of 0 in all but the
+        first claim of a cell.
     """
     images, cells = shape
     number = torch.arange(len(claims.cell), device=overlap.device)
     place = claims.image * cells + claims.cell
     alive = claims.weight > 0
+    # A cell is claimed by several targets if its first and its last claim are not the same one.
+    # Minimum and maximum give that in two passes over the rows, without sorting them, and the same
+    # on every device.
     first, last = number.new_full((2, images * cells), len(number)).unbind(0)
     last.fill_(-1)
     first.scatter_reduce_(0, place, torch.where(alive, number, len(number)), "amin")
     last.scatter_reduce_(0, place, torch.where(alive, number, -1), "amax")
-    # Bits of a float that is not negative sort as the float does: one maximum finds the overlap and
-    # who has it.
+    # The winner is the target with the largest overlap, the first one among equals. Both are found
+    # by one maximum over whole numbers: the bits of a float that is not negative sort as the float
+    # does, so they make the upper half of a key, and the target's number, counted from the end, the
+    # lower half. Two passes of floats (which overlap, then whose) would need a comparison of floats
+    # for equality.
     later = (1 << 32) - 1 - pairs.target
     key = (overlap.view(torch.int32).long() << 32) | later
     best = key.new_zeros(images * cells).scatter_reduce_(
@@ -180,24 +204,10 @@ def settle(claims: Positives, pairs: Pairs, overlap: Tensor, shape: tuple[int, .
     )
 
 
-def best_of_each(metric: Tensor, rows: Positives, alignment: Tensor, keep: int) -> Tensor:
-    """Alignments [R], all but each target's `keep` largest ones set to 0.
-
-    Overwrites alignment [T, A].
-    """
-    alignment.zero_()
-    alive = metric > 0
-    alignment.flatten().scatter_reduce_(
-        0, rows.target * alignment.shape[1] + rows.cell, metric, "amax"
-    )
-    best = alignment.topk(min(keep, alignment.shape[1]), dim=1).indices
-    kept = torch.zeros_like(alignment, dtype=torch.bool).scatter_(1, best, True)
-    return torch.where(alive & kept[rows.target, rows.cell], metric, 0)
-
-
 def weigh(metric: Tensor, rows: Positives, boxes: Tensor, targets: Tensor) -> Positives:
-    """Scale alignments [R] so that each target's best cell has the largest overlap that any of its
-    cells has.
+    """Make weights of alignments [R]: a target's best cell gets the largest overlap of its cells.
+
+    The others are in proportion.
     """
     alive = metric > 0
     overlap = bbox_ciou(boxes[rows.image, rows.cell], targets[rows.target, 2:6], xyxy=True).clamp_(

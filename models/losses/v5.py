@@ -1,8 +1,8 @@
 """The loss of the anchor head: box (CIoU), objectness and class, as YOLOv5 weighs them.
 
-Takes the head's raw maps and the batch's targets in pixels (train.py, val.py); asks
-models/losses/assign.py which predictions answer for which target. Computed in float32 whatever the
-maps' type. It knows a HeadSpec, never a model.
+From: the head's raw maps and the batch's targets in pixels (train.py, val.py). It asks
+models/losses/assign.py which predictions belong to which target, computes in float32 whatever the
+maps' type, and knows a HeadSpec, never a model.
 Sources: CIoU, Zheng et al., arXiv 1911.08287; focal loss, Lin et al., arXiv 1708.02002.
 """
 
@@ -16,6 +16,8 @@ from torch import Tensor
 
 from models.losses.assign import Matches, assign
 from utils.boxes import bbox_ciou
+from utils.hyperparameters import Hyperparameters
+from utils.structures import HeadSpec
 
 BALANCE = {3: (4.0, 1.0, 0.4)}  # weight of each level's objectness, finest first
 BALANCE_OTHERWISE = (4.0, 1.0, 0.25, 0.06, 0.02)
@@ -26,11 +28,12 @@ FOCAL_ALPHA = 0.25
 class LossSettings:
     """Figures of the loss.
 
-    gains: of (box, obj, cls), scaled already. anchor_ratio: see assign(). obj_weight, cls_weight:
-    of positive examples in the cross entropies. focal_gamma: 0 for none. smoothing: epsilon of
-    label smoothing. autobalance: let the level weights follow the objectness losses. best_wins: of
-    several targets in one cell the best predicted one gives the objectness target, instead of the
-    last one in the order of Matches.
+    Attributes:
+        gains: Of (box, obj, cls), scaled already.
+        anchor_ratio: See assign().
+        obj_weight, cls_weight: Of positive examples in the cross entropies.
+        focal_gamma: Exponent of the focal loss; 0 for none.
+        smoothing: Epsilon of label smoothing.
     """
 
     gains: tuple[float, float, float]
@@ -39,33 +42,60 @@ class LossSettings:
     cls_weight: float = 1.0
     focal_gamma: float = 0.0
     smoothing: float = 0.0
-    autobalance: bool = False
-    best_wins: bool = False
+
+
+def build_anchor_loss(
+    spec: HeadSpec, hyp: Hyperparameters, imgsz: int, smoothing: float
+) -> AnchorLoss:
+    """Make the loss of a head with anchors; see models.losses.build_loss for the arguments."""
+    settings = LossSettings(
+        gains=scaled_gains(hyp, spec, imgsz),
+        anchor_ratio=hyp.anchor_t,
+        obj_weight=hyp.obj_pw,
+        cls_weight=hyp.cls_pw,
+        focal_gamma=hyp.fl_gamma,
+        smoothing=smoothing,
+    )
+    pixels = torch.tensor(spec.anchors, dtype=torch.float32)
+    return AnchorLoss(pixels / torch.tensor(spec.strides)[:, None, None], settings)
+
+
+def scaled_gains(hyp: Hyperparameters, spec: HeadSpec, imgsz: int) -> tuple[float, float, float]:
+    """Gains of (box, obj, cls), scaled to levels, classes and the image size as YOLOv5 does.
+
+    imgsz: side of the training images, pixels.
+    """
+    share = 3 / spec.levels
+    return (
+        hyp.box * share,
+        hyp.obj * (imgsz / 640) ** 2 * share,
+        hyp.cls * spec.class_count / 80 * share,
+    )
 
 
 class AnchorLoss:
-    """loss(raw, targets, image_size) -> (total * batch, items). State: `balance`, which only
-    autobalance changes.
-    """
+    """Box, objectness and class loss; see models.losses.Loss. It has no state but its device."""
 
-    names = ("box", "obj", "cls")  # of items
+    names = ("box", "obj", "cls")
 
-    def __init__(self, anchors: Tensor, strides: tuple[float, ...], settings: LossSettings) -> None:
-        """anchors: [L, A, 2] (w, h) in cells. strides: L, pixels per cell."""
+    def __init__(self, anchors: Tensor, settings: LossSettings) -> None:
+        """anchors: [L, A, 2] (w, h) in cells of their level, finest first."""
         self.anchors = anchors
         self.settings = settings
-        self.balance = list(BALANCE.get(len(strides), BALANCE_OTHERWISE))
-        self.reference = strides.index(16) if 16 in strides else 0
+        self.balance = list(BALANCE.get(len(anchors), BALANCE_OTHERWISE))
 
     def __call__(
         self, raw: list[Tensor], targets: Tensor, image_size: tuple[int, int]
     ) -> tuple[Tensor, Tensor]:
         """Loss of a batch.
 
-        raw: per level [B, A, rows, columns, 5 + nc] logits (x, y, w, h, objectness, classes).
-        targets: [T, 6] image_index, class, x1, y1, x2, y2 in pixels of the input, whose image_size
-        is (h, w); T may be 0. Returns (box + obj + cls) * B with gradients, and the weighted terms
-        [3] box, obj, cls without.
+        Args:
+            raw: Per level [B, A, rows, columns, 5 + nc] logits (x, y, w, h, objectness, classes).
+            targets: [T, 6] image_index, class, x1, y1, x2, y2 in pixels of the input; T may be 0.
+            image_size: (height, width) of the input, pixels.
+
+        Returns:
+            (box + obj + cls) * B with gradients, and the weighted terms [3] without.
         """
         grids = [(level.shape[2], level.shape[3]) for level in raw]
         targets = targets.to(raw[0].device, torch.float32)
@@ -74,9 +104,9 @@ class AnchorLoss:
         owner, place = shared_cells(matches, raw)
         parts = gather_rows(raw, matches, owner)
         cells = torch.cat(parts)
-        rows = F.embedding(
-            place, cells
-        )  # unlike cells[place], its gradient adds up in the same order every time
+        # Unlike that of cells[place], the gradient of an embedding adds up in the same order every
+        # time, so that several threads give the same weights as one.
+        rows = F.embedding(place, cells)
         share = mean_weights(matches.level, len(raw))
 
         iou = bbox_ciou(decode_boxes(rows, matches.anchor_size), matches.box)
@@ -89,38 +119,46 @@ class AnchorLoss:
         return terms.sum() * raw[0].shape[0], terms.detach()
 
     def cell_quality(self, iou: Tensor, owner: Tensor, place: Tensor) -> Tensor:
-        """Objectness targets [U] of the matched cells: the IoU of the cell's last match, or of its
-        best one.
+        """Objectness targets [U] of the matched cells: the IoU of each cell's last match.
+
+        Args:
+            iou: [N] of the matches.
+            owner: [U] the last match of each cell.
+            place: [N] the cell of each match, for rules that compare the matches of a cell.
         """
-        if self.settings.best_wins:
-            return iou.new_zeros(len(owner)).scatter_reduce_(0, place, iou, "amax")
         return iou[owner]
 
     def objectness(
         self, raw: list[Tensor], logits: Tensor, quality: Tensor, counts: list[int]
     ) -> Tensor:
-        """Balanced sum over levels of the mean cross entropy over all cells; the target is IoU if
-        matched, else 0.
+        """Balanced sum over levels of the mean cross entropy over all cells.
 
-        logits, quality: [U] of the matched cells, counts of them a level. Nearly every cell is
-        unmatched, so all are summed as such first and the few matched ones are corrected; a map of
-        targets is never made.
+        Args:
+            raw: The maps, as in a call.
+            logits: [U] objectness logits of the matched cells, in the order of levels.
+            quality: [U] their targets; that of every other cell is 0.
+            counts: Matched cells of each level.
         """
+        # Nearly every cell is unmatched, so all are summed as such first and the few matched ones
+        # are corrected: a map of targets is never made.
         correction = self.obj_entropy(logits, quality) - self.obj_entropy(logits, None)
         total = logits.new_zeros(())
         for number, (level, part) in enumerate(zip(raw, correction.split(counts), strict=True)):
-            everywhere = level[..., 4].float()
-            loss = (self.obj_entropy(everywhere, None).sum() + part.sum()) / everywhere.numel()
+            loss = self.level_objectness(level[..., 4].float(), part)
             total = total + loss * self.balance[number]
-            if self.settings.autobalance:
-                self.balance[number] = self.balance[number] * 0.9999 + 0.0001 / loss.item()
-        if self.settings.autobalance:
-            self.balance = [value / self.balance[self.reference] for value in self.balance]
         return total
 
+    def level_objectness(self, everywhere: Tensor, correction: Tensor) -> Tensor:
+        """Mean cross entropy of a level's logits [B, A, rows, columns], matched ones corrected."""
+        return (self.obj_entropy(everywhere, None).sum() + correction.sum()) / everywhere.numel()
+
     def classification(self, logits: Tensor, label: Tensor, share: Tensor) -> Tensor:
-        """Logits [N, nc], labels [N], share [N] -> sum over levels of the mean over matches and
-        classes; 0 for nc 1.
+        """Sum over levels of the mean cross entropy over matches and classes; 0 for a single class.
+
+        Args:
+            logits: [N, nc] of the matches.
+            label: [N] their classes.
+            share: [N] their weights, see mean_weights().
         """
         class_count = logits.shape[1]
         if class_count == 1:
@@ -132,6 +170,7 @@ class AnchorLoss:
         return (entropy.sum(1) * share).sum() / class_count
 
     def obj_entropy(self, logits: Tensor, target: Tensor | None) -> Tensor:
+        """Cross entropy of objectness, elementwise; a target of None is 0 everywhere."""
         return cross_entropy(logits, target, self.settings.obj_weight, self.settings.focal_gamma)
 
 
@@ -139,9 +178,10 @@ def shared_cells(matches: Matches, raw: list[Tensor]) -> tuple[Tensor, Tensor]:
     """Find out which of N matches share a cell (of an anchor, image and level).
 
     Returns owner [U], the number of each cell's last match, cells in the order of levels; and place
-    [N], the cell of each match. Being a maximum, `owner` is the same on every device and for any
-    number of threads, which writing all IoUs to one address is not.
+    [N], the cell of each match.
     """
+    # Being a maximum, the owner is the same on every device and for any number of threads; writing
+    # all IoUs to one address would leave the choice to chance.
     _, place = cell_numbers(matches, raw).unique(return_inverse=True)
     order = torch.arange(len(place), device=place.device)
     count = int(place.max()) + 1 if len(place) else 0
@@ -149,9 +189,7 @@ def shared_cells(matches: Matches, raw: list[Tensor]) -> tuple[Tensor, Tensor]:
 
 
 def cell_numbers(matches: Matches, raw: list[Tensor]) -> Tensor:
-    """One number for each (level, image, anchor, row, column), in this order: [N] int64 of the
-    matches.
-    """
+    """Number the cells by level, image, anchor, row, column: [N] int64, those of the matches."""
     starts, steps, total = [], [], 0
     for images, anchors, rows, columns in (level.shape[:4] for level in raw):
         starts.append(total)
@@ -172,16 +210,15 @@ def gather_rows(raw: list[Tensor], matches: Matches, owner: Tensor) -> list[Tens
 
 
 def mean_weights(level: Tensor, levels: int) -> Tensor:
-    """Level [N] of the matches -> weights [N] which make a sum over all matches the sum of the
-    levels' means.
+    """Weights [N] that make a sum over all matches the sum of the levels' means.
+
+    level: [N] of the matches. levels: how many there are.
     """
     return (1 / torch.bincount(level, minlength=levels).float())[level]
 
 
 def decode_boxes(rows: Tensor, anchor_size: Tensor) -> Tensor:
-    """Logits [N, 5 + nc], anchors [N, 2] in cells -> centre relative to the cell and size, [N, 4]
-    in cells.
-    """
+    """Logits [N, 5 + nc], anchors [N, 2] -> centre relative to the cell, and size: [N, 4] cells."""
     halves = rows[:, :4].sigmoid() * 2
     return torch.cat((halves[:, :2] - 0.5, halves[:, 2:].square() * anchor_size), 1)
 
@@ -189,8 +226,13 @@ def decode_boxes(rows: Tensor, anchor_size: Tensor) -> Tensor:
 def cross_entropy(
     logits: Tensor, target: Tensor | None, positive_weight: float, gamma: float
 ) -> Tensor:
-    """Binary cross entropy of logits, elementwise, focal if gamma > 0; target in 0..1, or None for
-    0 everywhere.
+    """Binary cross entropy of logits, elementwise, focal if gamma is above 0.
+
+    Args:
+        logits: Of any shape.
+        target: Of the same shape, in 0..1; None for 0 everywhere, which is quicker.
+        positive_weight: Factor of the positive part.
+        gamma: Exponent of the focal loss.
     """
     if target is None:
         loss = F.softplus(logits)

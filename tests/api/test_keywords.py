@@ -1,3 +1,5 @@
+"""Keywords of Python calls become fields; mistakes name the keyword."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -70,7 +72,7 @@ def test_keywords_become_fields(options, values, others):
         ({"task": "segment"}, "task='segment': is not part"),
     ],
 )
-def test_mistakes_are_told(options, words):
+def test_mistakes_name_the_keyword(options, words):
     with pytest.raises(KeywordError) as caught:
         read(**options)
     assert words in str(caught.value)
@@ -88,11 +90,16 @@ def test_devices(device, text):
 
 @pytest.mark.parametrize(
     ("kind", "call", "name", "remedy"),
-    [(DetectConfig, "predict", "weights", "YOLO"), (DetectConfig, "predict", "data", "leave it out"),
-     (ValConfig, "val", "weights", "YOLO"), (ExportConfig, "export", "include", "format"),
-     (ExportConfig, "export", "weights", "YOLO"), (ExportConfig, "export", "save_upstream", "export.py")],
-)  # fmt: skip
-def test_what_a_call_settles_itself_is_refused_and_not_ignored(
+    [
+        (DetectConfig, "predict", "weights", "YOLO"),
+        (DetectConfig, "predict", "data", "leave it out"),
+        (ValConfig, "val", "weights", "YOLO"),
+        (ExportConfig, "export", "include", "format"),
+        (ExportConfig, "export", "weights", "YOLO"),
+        (ExportConfig, "export", "save_upstream", "export.py"),
+    ],
+)
+def test_reserved_fields_are_refused_and_not_ignored(
     kind: type, call: str, name: str, remedy: str
 ) -> None:
     with pytest.raises(KeywordError, match=f"{call}: {name}=.*{remedy}"):

@@ -1,3 +1,5 @@
+"""Results of one image: values, drawings and files."""
+
 from __future__ import annotations
 
 import json
@@ -59,7 +61,7 @@ def test_summary(result):
     assert result.numpy().summary() == result.summary()
 
 
-def test_plot_draws_what_is_left(result):
+def test_plot_draws_the_boxes_that_are_left(result):
     drawn = result.plot()
     assert drawn.shape == result.orig_img.shape
     assert (drawn[15:45, 5:55] != 90).any()

@@ -1,6 +1,4 @@
-"""api/yolo.py: the same functions as the scripts, under other names, for graphs with and without
-anchors.
-"""
+"""api/yolo.py: the functions of the scripts under other names, for both families of graphs."""
 
 from __future__ import annotations
 
@@ -22,40 +20,13 @@ from api.yolo import YOLO
 from engine.inference.detector import predict
 from engine.inference.settings import DetectConfig
 from models.graph.read import load_graph
-from tests.tiny import lively, write_data, write_free_graph, write_graph
+from tests.api.conftest import NAMES
+from tests.tiny import write_graph
 from utils import checkpoint as checkpoints
 from utils.config import Hyperparameters, TrainConfig
 from utils.errors import UserError
 
-NAMES = {0: "bright", 1: "dark"}
 QUICK = {"imgsz": 64, "batch": 4, "device": "cpu", "workers": 0, "plots": False}
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("api")
-    write_data(folder)
-    return folder
-
-
-@pytest.fixture(params=["anchors", "free"])
-def graph(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A graph of either family; the working folder is a fresh one."""
-    monkeypatch.chdir(tmp_path)
-    return write_graph(tmp_path) if request.param == "anchors" else write_free_graph(tmp_path)
-
-
-@pytest.fixture
-def weights(graph: Path, folder: Path, tmp_path: Path) -> Path:
-    """A checkpoint with lively scores, that remembers its image size and data set."""
-    model = lively(graph, NAMES)
-    path = tmp_path / "w.pt"
-    data = str(folder / "data.yaml")
-    checkpoints.save(
-        checkpoints.Checkpoint(model.graph, NAMES, model.state_dict(), {"imgsz": 64}, data=data),
-        path,
-    )
-    return path
 
 
 def test_train_holds_the_best_afterwards(graph, folder):
@@ -76,7 +47,7 @@ def test_train_holds_the_best_afterwards(graph, folder):
 
 
 def planned(monkeypatch, model: YOLO, **options):
-    """What train() asks plan() for."""
+    """The flags and hyperparameters that train() gives to plan()."""
     asked = []
 
     def plan(given, changes):
@@ -147,7 +118,7 @@ def test_where_training_begins(graph, weights, monkeypatch):
 
 
 def test_attention_by_name(graph, weights, monkeypatch):
-    """Of a file and of a checkpoint, whose weights stay; as text or as a list; kept for train()."""
+    """Attention enters a YAML or a checkpoint, whose weights stay, and is kept for train()."""
     block = load_graph(graph)["backbone"][2][2]
     wanted = ["SE:init=identity@head", f"CBAM:init=identity@inside {block}"]
     fresh, trained, plain = (
@@ -275,59 +246,6 @@ def test_predict_writes_what_detect_writes(weights, folder):
     assert Path("again.txt").read_text() == Path("p/n/labels/001.txt").read_text()
 
 
-def test_predictions_follow_the_weights(weights, folder):
-    model = YOLO(weights)
-    source = folder / "images" / "val" / "001.png"
-    before = model(source, conf=0.3, verbose=False)[0].boxes.data
-    assert torch.equal(model(source, conf=0.3, verbose=False)[0].boxes.data, before)
-    with torch.no_grad():
-        for value in model.model.head.parameters():
-            value *= 0.5
-    after = model(source, conf=0.3, verbose=False)[0].boxes.data
-    assert before.shape != after.shape or not torch.equal(before, after)
-
-
-def test_load_copies_and_names(graph, weights, capsys):
-    model = YOLO(graph)
-    assert model.load(weights) is model
-    assert model.names == NAMES
-    state = checkpoints.read(weights).state
-    assert all(torch.equal(value, state[key]) for key, value in model.model.state_dict().items())
-    assert (
-        f"Transferred {len(state)} of {len(state)} tensors (100 %) from {weights}\n"
-        in capsys.readouterr().out
-    )
-
-
-def test_info_and_fuse(graph, capsys):
-    model = YOLO(graph)
-    layers, parameters, gradients, gflops = model.info()
-    assert parameters == sum(value.numel() for value in model.model.parameters())
-    assert gradients == sum(
-        value.numel() for value in model.model.parameters() if value.requires_grad
-    )
-    assert (
-        f"{layers} layers, {parameters:,} parameters, {gradients:,} gradients"
-        in capsys.readouterr().out
-    )
-    fused = model.fuse().info(verbose=False)
-    assert fused[0] < layers
-    assert fused[1] < parameters
-    assert fused[3] <= gflops
-    assert capsys.readouterr().out == ""
-
-
-@pytest.mark.parametrize(
-    ("name", "figures"),
-    [
-        ("yolov8n.yaml", (129, 3157200, 3157184, 8.855)),
-        ("yolo11n.yaml", (181, 2624080, 2624064, 6.673)),
-    ],
-)
-def test_info_of_the_shipped_graphs(name, figures):
-    assert YOLO(name).info(verbose=False) == pytest.approx(figures, abs=1e-3)
-
-
 def test_scales():
     assert YOLO("yolov8.yaml", scale="n").info(verbose=False)[1] == 3157200
     with pytest.raises(UserError, match="scale"):
@@ -344,12 +262,6 @@ def test_export_gives_a_path(weights, tmp_path):
         assert torch.jit.load(path)(torch.zeros(1, 3, 64, 64)).shape == (1, 300, 6)
     with pytest.raises(UserError, match="trtexec"):
         YOLO(weights).export(format="engine")
-
-
-@pytest.mark.parametrize("name", ["track", "tune", "add_callback", "benchmark"])
-def test_what_is_not_here_says_what_to_use(graph, name):
-    with pytest.raises(UserError, match=f"^{name}: .*"):
-        getattr(YOLO(graph), name)("on_train_start", data="x")
 
 
 @pytest.mark.parametrize(
@@ -389,13 +301,13 @@ def test_mistakes_are_one_line(tmp_path, folder, call, words, monkeypatch):
     assert "\n" not in str(caught.value)
 
 
-def test_a_class_count_that_does_not_fit_is_told(tmp_path, folder, monkeypatch):
+def test_another_class_count_is_refused(tmp_path, folder, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="has 2 classes"):
         YOLO("yolov8n.yaml").val(data=folder / "data.yaml", **QUICK)
 
 
-def test_every_keyword_of_daily_use_is_known():
+def test_every_common_keyword_is_known():
     words = (
         "data epochs imgsz batch device workers optimizer lr0 project name patience freeze amp"
         " cache cos_lr seed close_mosaic lrf momentum weight_decay warmup_epochs box cls dfl hsv_h"

@@ -8,7 +8,7 @@ from typing import get_type_hints
 import torch
 from torch import nn
 
-from engine.detector_model import DetectorModel, device_of, fitting_size
+from engine.detector_model import DetectorModel, device_of
 from models.weights.ensemble import Ensemble
 from models.yolo import DetectionModel
 from tests.tiny import lively, write_graph
@@ -36,8 +36,3 @@ def test_models_and_ensembles_are_detectors(tmp_path: Path) -> None:
 def test_a_model_without_weights_is_on_the_processor() -> None:
     assert device_of(nn.Identity()) == torch.device("cpu")
     assert device_of(nn.Linear(1, 1, device="meta")) == torch.device("meta")
-
-
-def test_sizes_are_rounded_up() -> None:
-    assert fitting_size((64, 65), 32) == (64, 96)
-    assert fitting_size((1, 639), 64) == (64, 640)

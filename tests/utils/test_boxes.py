@@ -34,10 +34,12 @@ def test_forms_equal_golden(make: Callable) -> None:
     corners = make(FORMS["xyxy"])
     close(geometry.xyxy_to_xywh(corners), "xyxy2xywh")
     close(geometry.xywh_to_xyxy(corners), "xywh2xyxy")
-    close(geometry.normalise(corners, (480, 640)), "xyxy2xywhn")
-    close(geometry.denormalise(corners / 700, (480, 640), (3, 5)), "xywhn2xyxy")
+    close(geometry.normalise_boxes(corners, (480, 640)), "xyxy2xywhn")
+    close(geometry.denormalise_boxes(corners / 700, (480, 640), (3, 5)), "xywhn2xyxy")
     close(
-        geometry.normalise(geometry.clip_boxes(corners, (480 - 1e-3, 640 - 1e-3)), (480, 640)),
+        geometry.normalise_boxes(
+            geometry.clip_boxes(corners, (480 - 1e-3, 640 - 1e-3)), (480, 640)
+        ),
         "xyxy2xywhn_clip",
     )
 
@@ -59,7 +61,7 @@ def test_the_input_stays_as_it_was_and_further_columns_stay(make: Callable) -> N
 
 def test_forms_are_inverse_and_take_no_boxes(make: Callable) -> None:
     corners = make(FORMS["xyxy"])
-    back = geometry.denormalise(geometry.normalise(corners, (100, 300)), (100, 300))
+    back = geometry.denormalise_boxes(geometry.normalise_boxes(corners, (100, 300)), (100, 300))
     np.testing.assert_allclose(np.asarray(back), FORMS["xyxy"], atol=1e-3)
     nothing = make(np.zeros((0, 4), dtype=np.float32))
     assert geometry.clip_boxes(geometry.xyxy_to_xywh(nothing), (5, 5)).shape == (0, 4)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+from utils import __version__
 from utils import checkpoint as checkpoints
 from utils.checkpoint import Checkpoint
 from utils.errors import UserError
@@ -45,6 +46,19 @@ def test_round_trip_is_exact_and_weights_only(tmp_path: Path) -> None:
     assert all(torch.equal(read.state[key], value) for key, value in written.state.items())
     assert torch.equal(read.training["optimizer"]["state"][0]["momentum_buffer"], torch.arange(3.0))
     assert os.listdir(tmp_path) == ["last.pt"]
+
+
+def test_the_version_that_wrote_a_file_is_in_it_and_older_files_have_none(tmp_path: Path) -> None:
+    path = tmp_path / "best.pt"
+    checkpoints.save(replace(example(), version="0.1"), path)
+    assert checkpoints.read(path).version == __version__
+    content = torch.load(path, weights_only=True)
+    del content["version"]
+    torch.save(content, path)
+    assert checkpoints.read(path).version == ""
+    torch.save({**content, "version": 3}, path)
+    with pytest.raises(UserError, match="its version is not as this project writes it"):
+        checkpoints.read(path)
 
 
 def test_lean_halves_kernels_keeps_vectors_and_what_does_not_fit() -> None:
@@ -157,11 +171,20 @@ def test_what_unfolds_to_more_than_the_file_is_refused(
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("names", None), ("names", {0: "a", 2: "b"}), ("names", {0: 1}), ("graph", [1]), ("graph", "x"),
-        ("state", None), ("state", {"a": 1}), ("state", {1: torch.ones(1)}), ("hyp", [1]), ("config", "x"),
-        ("training", 1), ("epoch", "1"),
+        ("names", None),
+        ("names", {0: "a", 2: "b"}),
+        ("names", {0: 1}),
+        ("graph", [1]),
+        ("graph", "x"),
+        ("state", None),
+        ("state", {"a": 1}),
+        ("state", {1: torch.ones(1)}),
+        ("hyp", [1]),
+        ("config", "x"),
+        ("training", 1),
+        ("epoch", "1"),
     ],
-)  # fmt: skip
+)
 def test_fields_of_another_kind_are_named(tmp_path: Path, field: str, value: Any) -> None:
     checkpoints.save(replace(example(), **{field: value}), tmp_path / "odd.pt")
     with pytest.raises(UserError, match=rf"odd.pt: its {field} is not as this project writes it"):

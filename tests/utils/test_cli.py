@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from utils import __version__
 from utils.cli import build, flag, names_of, read_flags
 from utils.errors import UserError
 
@@ -31,6 +32,12 @@ def test_only_given_flags_are_returned():
     assert read() == {}
     assert read("--name", "exp") == {"name": "exp"}
     assert build(Options, read("--save-txt")) == Options(save_txt=True)
+
+
+def test_help_names_the_version(capsys):
+    with pytest.raises(SystemExit):
+        read("--help")
+    assert capsys.readouterr().out.rstrip().endswith(f"Attention YOLO {__version__}")
 
 
 def test_defaults_are_what_the_fields_say():
@@ -106,9 +113,13 @@ def test_help_shows_every_flag(capsys):
 
 @pytest.mark.parametrize(
     ("values", "told"),
-    [({"imgsz": ("a",)}, "imgsz: 'a' is str"), ({"imgsz": (64.5,)}, "imgsz: 64.5 is float, int"),
-     ({"formats": (["onnx"],)}, "formats: .'onnx'. is list, str is needed"), ({"words": (3,)}, "words: 3 is int, str")],
-)  # fmt: skip
+    [
+        ({"imgsz": ("a",)}, "imgsz: 'a' is str"),
+        ({"imgsz": (64.5,)}, "imgsz: 64.5 is float, int"),
+        ({"formats": (["onnx"],)}, "formats: .'onnx'. is list, str is needed"),
+        ({"words": (3,)}, "words: 3 is int, str"),
+    ],
+)
 def test_values_within_a_list_must_be_of_its_kind(values: dict[str, object], told: str) -> None:
     @dataclass(frozen=True)
     class Lists:

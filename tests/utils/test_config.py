@@ -1,4 +1,4 @@
-"""Configuration: YOLOv5's names and defaults, refusals that name flag and value, derived figures."""
+"""Configuration: YOLOv5's names and defaults, refusals by flag and value, derived figures."""
 
 from __future__ import annotations
 
@@ -114,10 +114,17 @@ def test_configuration_is_frozen():
         Hyperparameters().lr0 = 0.1
 
 
-@pytest.mark.parametrize(("batch", "nominal", "steps", "decay"), [
-    (16, 64, 4, 0.0005), (64, 64, 1, 0.0005), (128, 64, 1, 0.001), (40, 64, 2, 0.000625), (1, 64, 64, 0.0005),
-    (16, 16, 1, 0.0005),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("batch", "nominal", "steps", "decay"),
+    [
+        (16, 64, 4, 0.0005),
+        (64, 64, 1, 0.0005),
+        (128, 64, 1, 0.001),
+        (40, 64, 2, 0.000625),
+        (1, 64, 64, 0.0005),
+        (16, 16, 1, 0.0005),
+    ],
+)
 def test_accumulation_and_weight_decay(batch, nominal, steps, decay):
     config, hyp = TrainConfig(batch_size=batch), Hyperparameters(nominal_batch=nominal)
     assert config.accumulate(nominal) == steps
@@ -178,7 +185,7 @@ def test_a_hyp_file_lies_over_the_familys(tmp_path):
 
 
 @pytest.mark.parametrize(("defaults", "message"), [
-    ({"v8": [1]}, r"data\.yaml: defaults: v8: \[1\] is no mapping"),
+    ({"v8": [1]}, r"data\.yaml: defaults: v8: \[1\] is not a mapping"),
     ({"v8": {"epoch": 1}}, r"data\.yaml: defaults: epoch: no such setting"),
     ({"v8": {"hyp": {"lr": 1}}}, r"data\.yaml: defaults: hyp: lr: no such hyperparameter"),
     ({"v8": {"hyp": [1]}}, r"data\.yaml: defaults: hyp: \[1\] is neither a file nor a mapping"),

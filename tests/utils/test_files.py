@@ -175,7 +175,7 @@ def test_yaml_survives_bom_line_ends_and_latin_comments(tmp_path, content):
     ("", "holds NoneType, but a mapping"),
     ("a: !!python/object/apply:os.system ['true']\n", r"a\.yaml:1: not valid YAML"),
     ("nc: 3\n\tnames: x\n", r"a\.yaml:2: not valid YAML"),
-    ("PK\x03\x04", r"a\.yaml: is no YAML but a binary file; a checkpoint is given as --weights"),
+    ("PK\x03\x04", r"a\.yaml: is a binary file and not YAML; a checkpoint is given as --weights"),
     ("[" * 5000, "not valid YAML"),
     ("day: 2024-13-45\n", "not valid YAML"),
     ("a: *missing\n", r"a\.yaml:1: not valid YAML"),

@@ -1,4 +1,4 @@
-"""Hyperparameters: the files of data/hyps, refusals that name file, row and value, derived figures."""
+"""Hyperparameters: the files of data/hyps, and refusals that name file, row and value."""
 
 from __future__ import annotations
 
@@ -100,9 +100,3 @@ def test_numbers_that_yaml_reads_as_text_are_read_as_numbers(tmp_path):
     (tmp_path / "mine.yaml").write_text("lr0: 1e-3\nbox: '0.1'\n")
     hyp = Hyperparameters.load(tmp_path / "mine.yaml")
     assert (hyp.lr0, hyp.box) == (0.001, 0.1)
-
-
-def test_loss_gains_follow_levels_classes_and_size():
-    gains = Hyperparameters().loss_gains(3, 80, 640)
-    assert gains == pytest.approx((0.05, 1.0, 0.5))
-    assert Hyperparameters().loss_gains(4, 20, 1280) == pytest.approx((0.0375, 3.0, 0.09375))

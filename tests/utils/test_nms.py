@@ -123,9 +123,13 @@ def test_half_precision_and_empty_input() -> None:
 
 @pytest.mark.parametrize(
     ("values", "named"),
-    [({"conf": 1.5}, "--conf-thres=1.5"), ({"iou": float("nan")}, "--iou-thres=nan"), ({"max_det": 0}, "--max-det=0"),
-     ({"classes": (-1,)}, "--classes=")],
-)  # fmt: skip
+    [
+        ({"conf": 1.5}, "--conf-thres=1.5"),
+        ({"iou": float("nan")}, "--iou-thres=nan"),
+        ({"max_det": 0}, "--max-det=0"),
+        ({"classes": (-1,)}, "--classes="),
+    ],
+)
 def test_impossible_settings_name_the_flag(values: dict, named: str) -> None:
     with pytest.raises(UserError, match=named):
         NMSSettings(**values)

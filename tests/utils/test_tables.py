@@ -9,10 +9,10 @@ import pytest
 from utils.structures import ClassMetrics, Metrics
 from utils.tables import (
     area_line,
+    cut_to_width,
     display_width,
     fit,
     format_seconds,
-    shorten,
     speed_line,
     text_table,
     val_header,
@@ -54,9 +54,9 @@ def test_wide_letters_and_long_names_keep_the_columns() -> None:
 
 
 def test_shorten_counts_terminal_columns() -> None:
-    assert shorten("abc", 3) == "abc"
-    assert shorten("abcd", 3) == "ab…"
-    assert display_width(shorten("数据集合并", 5)) <= 5
+    assert cut_to_width("abc", 3) == "abc"
+    assert cut_to_width("abcd", 3) == "ab…"
+    assert display_width(cut_to_width("数据集合并", 5)) <= 5
     assert fit("é", 3) == "é  "
     assert fit("ab", 4, ">") == "  ab"
 

@@ -1,23 +1,18 @@
+"""Boxes and labels: colours, places, sizes, texts of any script."""
+
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from engine.drawing import draw
-from engine.drawing.draw import (
-    DARK,
-    LIGHT,
-    PALETTE,
-    automatic_width,
-    colour_of,
-    draw_boxes,
-    text_colour_on,
-)
+from engine.drawing import draw, plates
+from engine.drawing.draw import PALETTE, automatic_width, colour_of, draw_boxes
+from engine.drawing.plates import DARK, LIGHT, text_colour_on
 
 GREY = 127
 
 
-def picture(height: int = 120, width: int = 160) -> np.ndarray:
+def grey_image(height: int = 120, width: int = 160) -> np.ndarray:
     return np.full((height, width, 3), GREY, np.uint8)
 
 
@@ -66,7 +61,7 @@ def test_text_colour_has_the_higher_contrast(number):
 
 
 def test_input_is_untouched_and_output_is_new():
-    image = picture()
+    image = grey_image()
     kept = image.copy()
     out = draw_boxes(image, np.array([[20, 40, 60, 90]]), ["a"], [0])
     assert np.array_equal(image, kept)
@@ -76,19 +71,19 @@ def test_input_is_untouched_and_output_is_new():
 
 
 def test_read_only_and_strided_images():
-    image = picture()[:, ::-1]
+    image = grey_image()[:, ::-1]
     image.flags.writeable = False
     out = draw_boxes(image, np.array([[20, 40, 60, 90]]), ["a"], [0])
     assert (out != GREY).any()
 
 
 def test_no_boxes():
-    image = picture()
+    image = grey_image()
     assert np.array_equal(draw_boxes(image, np.zeros((0, 4)), [], []), image)
 
 
 def test_box_lies_where_it_should():
-    image = picture(100, 100)
+    image = grey_image(100, 100)
     out = draw_boxes(image, np.array([[20.4, 30.3, 70.2, 80.4]]), [""], [3])
     assert changed(image, out).tolist() == [20, 30, 71, 81]
     assert tuple(out[30, 45]) == colour_of(3)
@@ -96,7 +91,7 @@ def test_box_lies_where_it_should():
 
 
 def test_no_text_no_plate():
-    image = picture()
+    image = grey_image()
     plain = draw_boxes(image, np.array([[40, 50, 90, 90]]), [""], [0])
     labelled = draw_boxes(image, np.array([[40, 50, 90, 90]]), ["cat"], [0])
     assert changed(image, plain)[1] == 50
@@ -106,7 +101,7 @@ def test_no_text_no_plate():
 @pytest.mark.parametrize("side", [12, 40, 100, 640, 4000])
 def test_line_and_text_grow_with_the_image(side):
     assert automatic_width(side, side) == max(1, round(side * 0.003))
-    image = picture(side, side)
+    image = grey_image(side, side)
     quarter = side / 4
     out = draw_boxes(
         image, np.array([[quarter, 2 * quarter, 3 * quarter, 3 * quarter]]), ["red 0.9"], [0]
@@ -125,14 +120,14 @@ def test_line_and_text_grow_with_the_image(side):
 )
 def test_labels_stay_inside_the_image(text, box, monkeypatch):
     plates = []
-    write = draw._write
+    write = draw.write_plate
 
     def watch(image, label, corner, background):
         plates.append((*corner, corner[0] + label.size[0], corner[1] + label.size[1]))
         write(image, label, corner, background)
 
-    monkeypatch.setattr(draw, "_write", watch)
-    draw_boxes(picture(), np.array([box], dtype=float), [text], [0])
+    monkeypatch.setattr(draw, "write_plate", watch)
+    draw_boxes(grey_image(), np.array([box], dtype=float), [text], [0])
     x1, y1, x2, y2 = plates[0]
     assert 0 <= x1 < x2 <= 160
     assert 0 <= y1 < y2 <= 120
@@ -141,9 +136,13 @@ def test_labels_stay_inside_the_image(text, box, monkeypatch):
 def test_label_is_ink_on_a_plate_of_the_class_colour(monkeypatch):
     labels = []
     monkeypatch.setattr(
-        draw, "_write", lambda *args, write=draw._write: (labels.append(args[1:3]), write(*args))
+        draw,
+        "write_plate",
+        lambda *args, write=draw.write_plate: (labels.append(args[1:3]), write(*args)),
     )
-    out = draw_boxes(picture(200, 300), np.array([[40, 80, 220, 190]]), ["MMMM"], [0], line_width=3)
+    out = draw_boxes(
+        grey_image(200, 300), np.array([[40, 80, 220, 190]]), ["MMMM"], [0], line_width=3
+    )
     label, (x, y) = labels[0]
     plate = out[y : y + label.size[1], x : x + label.size[0]].reshape(-1, 3)
     assert (plate == colour_of(0)).all(1).mean() > 0.4
@@ -152,15 +151,15 @@ def test_label_is_ink_on_a_plate_of_the_class_colour(monkeypatch):
 
 def test_labels_avoid_each_other(monkeypatch):
     plates = []
-    write = draw._write
+    write = draw.write_plate
 
     def watch(image, label, corner, background):
         plates.append((label.text, *corner, *label.size))
         write(image, label, corner, background)
 
-    monkeypatch.setattr(draw, "_write", watch)
+    monkeypatch.setattr(draw, "write_plate", watch)
     boxes = np.array([[50, 60, 110, 100], [52, 61, 111, 101]])
-    draw_boxes(picture(), boxes, ["first", "second"], [0, 1])
+    draw_boxes(grey_image(), boxes, ["first", "second"], [0, 1])
     assert [plate[0] for plate in plates] == ["second", "first"]  # the most confident is drawn last
     (_, x, y, w, h), (_, x2, y2, w2, h2) = plates
     assert x >= x2 + w2 or x2 >= x + w or y >= y2 + h2 or y2 >= y + h
@@ -169,16 +168,16 @@ def test_labels_avoid_each_other(monkeypatch):
 def test_a_label_that_would_be_hidden_is_left_out(monkeypatch):
     written = []
     monkeypatch.setattr(
-        draw, "_write", lambda image, label, corner, background: written.append(label.text)
+        draw, "write_plate", lambda image, label, corner, background: written.append(label.text)
     )
     boxes = np.repeat(np.array([[2, 2, 18, 18]]), 8, 0)
-    draw_boxes(picture(20, 40), boxes, [f"thing {number}" for number in range(8)], range(8))
+    draw_boxes(grey_image(20, 40), boxes, [f"thing {number}" for number in range(8)], range(8))
     assert "thing 0" in written
     assert len(written) < 8
 
 
 def test_non_ascii_text_uses_a_font_of_this_machine():
-    image = picture()
+    image = grey_image()
     box = np.array([[40, 60, 120, 100]])
     drawn = [draw_boxes(image, box, [text], [0]) for text in ("äßé", "дом", "λψω")]
     plain = draw_boxes(image, box, ["   "], [0])
@@ -191,20 +190,20 @@ def test_a_font_with_the_letters_is_preferred(monkeypatch, tmp_path):
     from matplotlib import get_data_path
 
     other = f"{get_data_path()}/fonts/ttf/STIXGeneral.ttf"
-    monkeypatch.setattr(draw, "SYSTEM_FONTS", (other,))
-    draw._font_file.cache_clear()
-    assert draw._font_file("ab").endswith("DejaVuSans.ttf")
-    assert draw._font_file("\U0001d4d0a").endswith(("DejaVuSans.ttf", "STIXGeneral.ttf"))
-    draw._font_file.cache_clear()
+    monkeypatch.setattr(plates, "SYSTEM_FONTS", (other,))
+    plates._font_file.cache_clear()
+    assert plates._font_file("ab").endswith("DejaVuSans.ttf")
+    assert plates._font_file("\U0001d4d0a").endswith(("DejaVuSans.ttf", "STIXGeneral.ttf"))
+    plates._font_file.cache_clear()
 
 
 def test_nan_and_endless_boxes_do_not_stop_a_run():
     boxes = np.array([[np.nan, 1, 5, 5], [-np.inf, 0, np.inf, 50]])
-    assert draw_boxes(picture(), boxes, ["a", "b"], [0, 1]).shape == (120, 160, 3)
+    assert draw_boxes(grey_image(), boxes, ["a", "b"], [0, 1]).shape == (120, 160, 3)
 
 
 def test_given_width_is_used():
-    image = picture(200, 200)
+    image = grey_image(200, 200)
     thin = draw_boxes(image, np.array([[50, 50, 150, 150]]), [""], [0], line_width=1)
     thick = draw_boxes(image, np.array([[50, 50, 150, 150]]), [""], [0], line_width=9)
     assert (thick != image).sum() > 5 * (thin != image).sum()

@@ -10,8 +10,9 @@ import pytest
 
 from engine.drawing import results as module
 from engine.drawing.figures import make_figure
-from engine.drawing.results import plot_results, plot_study, read_columns, smooth_over_epochs
+from engine.drawing.results import columns_of, plot_results, plot_study, smooth_over_epochs
 from tests.engine.drawing.charts import read_image
+from utils.files import read_results
 
 COLUMNS = (
     "epoch",
@@ -47,7 +48,8 @@ def write_results(path: Path, epochs: int, cell: str = "") -> Path:
     ("epochs", "cell"), [(0, ""), (1, ""), (3, "nan"), (3, "inf"), (40, "broken")]
 )
 def test_results(tmp_path: Path, epochs: int, cell: str) -> None:
-    path = plot_results(write_results(tmp_path / "results.csv", epochs, cell))
+    rows = read_results(write_results(tmp_path / "results.csv", epochs, cell))
+    path = plot_results(tmp_path / "results.png", rows)
     assert path == tmp_path / "results.png"
     assert read_image(path).shape == (980, 1890, 3)
 
@@ -62,7 +64,7 @@ def test_results_show_the_loss_that_the_run_has(
     path.write_text(path.read_text().replace("obj_loss", f"{column}_loss"))
     titles: list[str] = []
     monkeypatch.setattr(module, "style_axes", lambda axes, name, *rest: titles.append(name))
-    plot_results(path)
+    plot_results(tmp_path / "results.png", read_results(path))
     assert titles == [
         "Box loss",
         title,
@@ -83,15 +85,15 @@ def test_the_best_epoch_is_the_protocols() -> None:
         assert words in axes.get_xlabel()
 
 
-def test_read_columns_strips_names_and_drops_a_torn_line(tmp_path: Path) -> None:
+def test_columns_have_stripped_names_and_no_torn_line(tmp_path: Path) -> None:
     path = write_results(tmp_path / "results.csv", 3, "nan")
     path.write_text(path.read_text() + "     3,   0.1")
-    columns = read_columns(path)
+    columns = columns_of(read_results(path))
     assert list(columns) == list(COLUMNS)
     assert columns["epoch"].tolist() == [0, 1, 2]
     assert math.isnan(columns["train/cls_loss"][1])
     (tmp_path / "empty.csv").write_text("")
-    assert read_columns(tmp_path / "empty.csv") == {}
+    assert columns_of(read_results(tmp_path / "empty.csv")) == {}
 
 
 def test_smooth_leaves_constants_and_gaps_alone() -> None:

@@ -28,9 +28,14 @@ def make_batch(count: int, height: int, width: int, targets: list[list[float]]) 
 
 @pytest.mark.parametrize(
     ("count", "size", "grid", "tile"),
-    [(1, (160, 160), (1, 1), (640, 640)), (2, (640, 320), (1, 2), (640, 320)), (5, (64, 128), (2, 3), (320, 640)),
-     (16, (160, 160), (4, 4), (480, 480)), (33, (1280, 1280), (4, 4), (480, 480))],
-)  # fmt: skip
+    [
+        (1, (160, 160), (1, 1), (640, 640)),
+        (2, (640, 320), (1, 2), (640, 320)),
+        (5, (64, 128), (2, 3), (320, 640)),
+        (16, (160, 160), (4, 4), (480, 480)),
+        (33, (1280, 1280), (4, 4), (480, 480)),
+    ],
+)
 def test_grid_and_tile_size(
     tmp_path: Path, count: int, size: tuple[int, int], grid: tuple[int, int], tile: tuple[int, int]
 ) -> None:

@@ -14,6 +14,7 @@ import pytest
 from engine.evaluation.coco import FIGURES, evaluate_coco, score_json
 from utils.errors import UserError
 
+EMPTY_TRUTH = '{"images": [], "annotations": [], "categories": []}'
 Images = tuple[list[np.ndarray], list[np.ndarray], int]
 
 
@@ -151,13 +152,16 @@ def test_files_score_as_arrays_do(tmp_path: Path) -> None:
     [
         (None, "{}", "found.json: cannot be read"),
         ("[", "{}", "found.json: not valid JSON"),
-        ("{}", '{"images": [], "annotations": [], "categories": []}', "found.json: is no COCO results"),
-        ('[{"score": 1}]', '{"images": [], "annotations": [], "categories": []}', "found.json: is no COCO results"),
+        ("{}", EMPTY_TRUTH, "found.json: is no COCO results"),
+        ('[{"score": 1}]', EMPTY_TRUTH, "found.json: is no COCO results"),
         ("[]", "{}", "truth.json: is no COCO annotation file"),
-        ('[{"image_id": 7, "category_id": 1, "bbox": [1, 1, 2, 2], "score": 1}]',
-         '{"images": [{"id": 3}], "annotations": [], "categories": []}', "image_id 7 is not in"),
+        (
+            '[{"image_id": 7, "category_id": 1, "bbox": [1, 1, 2, 2], "score": 1}]',
+            '{"images": [{"id": 3}], "annotations": [], "categories": []}',
+            "image_id 7 is not in",
+        ),
     ],
-)  # fmt: skip
+)
 def test_files_that_cannot_be_used_are_named(
     tmp_path: Path, found: str | None, truth: str, message: str
 ) -> None:

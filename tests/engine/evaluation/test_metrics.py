@@ -171,7 +171,7 @@ def test_matching_equals_golden(number: int) -> None:
     assert np.array_equal(match_predictions(*IMAGES[number]), GOLDEN[f"pb{number}_correct"])
 
 
-def test_the_first_detection_wins_and_no_one_falls_back() -> None:
+def test_the_first_detection_wins_and_no_other_label_is_tried() -> None:
     labels = torch.cat((label(0, 0, 0, 10, 10), label(0, 0, 0, 10, 14)))
     loose, exact = detection(0, 0.9, 0, 0, 10, 11), detection(0, 0.8, 0, 0, 10, 10)
     correct = match_predictions(torch.cat((loose, exact)), labels)
@@ -186,7 +186,7 @@ def test_an_overlap_equal_to_the_threshold_counts() -> None:
     assert correct[0].tolist() == [True] + [False] * 9
 
 
-def test_matching_without_a_side_or_of_another_class() -> None:
+def test_matching_of_nothing_and_of_another_class() -> None:
     right = detection(0, 0.9, 0, 0, 10, 10)
     assert not match_predictions(right, NO_LABELS).any()
     assert match_predictions(NO_DETECTIONS, label(0, 0, 0, 9, 9)).shape == (0, 10)

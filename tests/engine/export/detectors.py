@@ -14,7 +14,7 @@ NAMES = {0: "bright", 1: "dark"}
 
 
 def detector(path: Path) -> DetectionModel:
-    """A model whose scores are spread out, as a trained one's are."""
+    """A model whose scores vary, as those of a trained one do."""
     model = DetectionModel(load_graph(path), class_count=2, names=NAMES)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():

@@ -52,9 +52,7 @@ def test_upstream_state_has_the_original_programs_keys(family, name, tmp_path, c
 def test_upstream_state_counts_attention_rows_and_comes_back_whole(
     source, plain, tmp_path, monkeypatch
 ):
-    """Out of a checkpoint by the command, into the same graph and into the plain one, every value
-    the same.
-    """
+    """The command writes it; the same graph and the plain one read every value back."""
     monkeypatch.chdir(tmp_path)
     graph = load_graph(source, "n" if source.startswith("yolov8") else "")
     model = DetectionModel(graph, seed=3)

@@ -1,3 +1,5 @@
+"""Lines, bars and windows of detect.py."""
+
 from __future__ import annotations
 
 import cv2
@@ -29,7 +31,7 @@ def found(classes=(0, 1, 1), kind="image", number=0, name="a", total=0) -> Found
     return Found(frame, result, (64, 96), (0.001, 0.0424, 0.0005))
 
 
-def test_line_of_a_image():
+def test_line_of_an_image():
     assert line_of(found()) == "image 1/8 p/a.jpg: 64x96 1 red, 2 greens, 42.4ms"
     assert line_of(found(())) == "image 1/8 p/a.jpg: 64x96 (no detections), 42.4ms"
 
@@ -59,7 +61,7 @@ def test_speed_is_a_mean(capsys):
     )
 
 
-def test_nothing_seen_nothing_said(capsys):
+def test_without_frames_nothing_is_printed(capsys):
     Console().close((64, 64))
     assert capsys.readouterr().out == ""
 
@@ -82,7 +84,7 @@ def test_a_video_has_a_bar_and_one_line(capsys):
     ("names", "confidences", "texts"),
     [(True, True, ["red 0.90"]), (True, False, ["red"]), (False, True, [""])],
 )
-def test_what_labels_say(monkeypatch, names, confidences, texts):
+def test_texts_of_labels(monkeypatch, names, confidences, texts):
     said = []
 
     def watch(image, boxes, labels, classes, width):

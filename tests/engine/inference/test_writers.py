@@ -1,3 +1,5 @@
+"""Label files, tables, crops, images and videos that detect.py writes."""
+
 from __future__ import annotations
 
 import cv2
@@ -136,7 +138,7 @@ def test_a_class_name_cannot_leave_its_folder(tmp_path, name):
     ("path", "result"),
     [("x/a.png", "a.png"), ("x/a.JPEG", "a.jpeg"), ("x/a.webp", "a.webp"), ("x/a.dng", "a.jpg")],
 )
-def test_images_keep_their_kind(tmp_path, path, result):
+def test_images_keep_their_format(tmp_path, path, result):
     writer = ImageWriter(tmp_path)
     image = frame().image
     writer(frame(path=path), image)
@@ -161,7 +163,7 @@ def count_frames(path) -> tuple[int, float]:
 
 
 @pytest.mark.parametrize("size", [(64, 48), (65, 47)])
-def test_video_has_every_frame_and_its_pace(tmp_path, size):
+def test_video_has_every_frame_and_its_speed(tmp_path, size):
     video = VideoFile(tmp_path / "a.mp4", 12.5, size)
     for number in range(1, 21):
         video.add(np.full((size[1], size[0], 3), 10 * number, np.uint8), number)
@@ -171,7 +173,7 @@ def test_video_has_every_frame_and_its_pace(tmp_path, size):
     assert count_frames(tmp_path / "a.mp4") == (20, 12.5)
 
 
-def test_dropped_frames_of_a_stream_are_stood_in_for(tmp_path):
+def test_dropped_frames_of_a_stream_are_filled_in(tmp_path):
     video = VideoFile(tmp_path / "a.mp4", 10, (64, 48))
     for number in (
         40,
@@ -192,7 +194,7 @@ def test_a_changed_frame_size_is_fitted(tmp_path):
     assert count_frames(tmp_path / "a.mp4") == (2, 30)
 
 
-def test_videos_are_finished_one_by_one(tmp_path):
+def test_videos_are_completed_one_by_one(tmp_path):
     writer = ImageWriter(tmp_path)
     image = frame().image
     writer(frame("a", "video", 1), image)
@@ -212,7 +214,7 @@ def test_streams_are_written_side_by_side(tmp_path):
     assert count_frames(tmp_path / "a.mp4")[0] == count_frames(tmp_path / "b.mp4")[0] == 3
 
 
-def test_no_place_to_write(tmp_path):
+def test_a_folder_that_cannot_be_written_is_an_error(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(UserError, match="cannot be made"):
         LabelWriter(tmp_path / "file" / "labels")(frame(), detections())

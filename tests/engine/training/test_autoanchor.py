@@ -16,7 +16,7 @@ from engine.training.autoanchor import (
     cluster,
     find_anchors,
     fitness,
-    measure,
+    measure_fit,
     order_anchors,
 )
 from utils.seeds import stream
@@ -58,14 +58,14 @@ def close(fit: AnchorFit, name: str) -> None:
 
 
 def test_measures_equal_golden() -> None:
-    close(measure(golden_sides(), FLAT, 4), "bpr_aat_default")
+    close(measure_fit(golden_sides(), FLAT, 4), "bpr_aat_default")
     scale = np.random.RandomState(0).uniform(0.9, 1.1, (60, 1))
-    close(measure(golden_sides(scale), FLAT, 4), "bpr_aat_default_scaled_npseed0")
+    close(measure_fit(golden_sides(scale), FLAT, 4), "bpr_aat_default_scaled_npseed0")
 
 
 @pytest.mark.parametrize("name", ["kmeans_gen0", "kmeans_gen300"])
 def test_fitness_equals_golden(name: str) -> None:
-    close(measure(golden_sides(), GOLDEN[name], 4), f"{name}_bpr_aat")
+    close(measure_fit(golden_sides(), GOLDEN[name], 4), f"{name}_bpr_aat")
     assert fitness(golden_sides(), GOLDEN[name], 4) == pytest.approx(
         float(GOLDEN[f"{name}_fitness"]), abs=1e-5
     )
@@ -132,7 +132,7 @@ def test_misfits_are_replaced_in_the_order_of_levels(
     thin = np.exp(np.random.default_rng(0).normal((1.2, 4.5), 0.3, (300, 2)))
     new = check_anchors(labels_of(thin), levels, 640, 4.0, stream(0))
     assert new is not None
-    assert measure(thin, np.array(new).reshape(-1, 2), 4).best > 0.98
+    assert measure_fit(thin, np.array(new).reshape(-1, 2), 4).best > 0.98
     areas = np.array(new).prod(2).mean(1)
     assert (np.diff(areas) > 0).all() == (levels is P5)
     assert "replaced, now" in capsys.readouterr().out
@@ -148,4 +148,4 @@ def test_boxes_are_measured_at_training_size() -> None:
 def test_placeholder_anchors_are_replaced() -> None:
     open_graph = tuple(((0.0, 1.0), (2.0, 3.0), (4.0, 5.0)) for _ in range(3))
     new = check_anchors(labels_of(golden_sides()), open_graph, 640, 4.0, stream(0))
-    assert measure(golden_sides(), np.array(new).reshape(-1, 2), 4).best > 0.98
+    assert measure_fit(golden_sides(), np.array(new).reshape(-1, 2), 4).best > 0.98

@@ -10,12 +10,13 @@ import torch
 import yaml
 
 import train
-from engine.training.build import freeze, prepare, read_source, settle
-from engine.training.diagnose import Place
+from engine.training.build import fit_config, prepare_run
+from engine.training.diagnose import BatchPlace
 from engine.training.dist import World
 from engine.training.ema import ModelEMA
+from engine.training.model import freeze, read_source
 from engine.training.optim import make_optimizer
-from engine.training.run import Progress, State, save_last
+from engine.training.run import Progress, TrainingState, save_last
 from engine.training.sparsity import Sparsity
 from models.graph.read import load_graph
 from models.losses import build_loss
@@ -56,9 +57,9 @@ def config(material: dict[str, str], folder: Path, **changes: object) -> TrainCo
 def test_image_size_becomes_a_multiple_of_the_stride(capsys: pytest.CaptureFixture[str]) -> None:
     model = DetectionModel(load_graph("models/yolov5n.yaml"))
     cpu = torch.device("cpu")
-    assert settle(TrainConfig(imgsz=321), model, cpu).imgsz == 352
-    assert settle(TrainConfig(imgsz=32), model, cpu).imgsz == 64
-    assert settle(TrainConfig(batch_size=-1), model, cpu).batch_size == 16
+    assert fit_config(TrainConfig(imgsz=321), model, cpu).imgsz == 352
+    assert fit_config(TrainConfig(imgsz=32), model, cpu).imgsz == 64
+    assert fit_config(TrainConfig(batch_size=-1), model, cpu).batch_size == 16
     assert "--imgsz 321 is not a multiple of the stride 32, using 352" in capsys.readouterr().out
 
 
@@ -74,8 +75,8 @@ def test_anchors_follow_the_data_unless_told_not_to(
     material: dict[str, str], tmp_path: Path
 ) -> None:
     hyp = Hyperparameters(anchor_t=1.05)
-    kept = prepare(config(material, tmp_path, noautoanchor=True), hyp)
-    found = prepare(config(material, tmp_path), hyp)
+    kept = prepare_run(config(material, tmp_path, noautoanchor=True), hyp)
+    found = prepare_run(config(material, tmp_path), hyp)
     assert kept.state.model.spec.anchors[0][0] == (10.0, 13.0)
     assert found.state.model.spec.anchors != kept.state.model.spec.anchors
 
@@ -88,8 +89,8 @@ def test_all_arms_of_a_comparison_start_alike(material: dict[str, str], tmp_path
     plain = {**GRAPH, "backbone": [row for row in GRAPH["backbone"] if row[2] != "SimAM"]}
     plain["head"] = [[[3, 4], 1, "Detect", ["nc", "anchors"]]]
     graph.write_text(yaml.safe_dump(plain))
-    first = prepare(config(material, tmp_path), Hyperparameters())
-    second = prepare(config({**material, "cfg": str(graph)}, tmp_path), Hyperparameters())
+    first = prepare_run(config(material, tmp_path), Hyperparameters())
+    second = prepare_run(config({**material, "cfg": str(graph)}, tmp_path), Hyperparameters())
     assert len(second.state.model.model) == len(first.state.model.model) - 1
     mine, theirs = first.state.model.state_dict(), second.state.model.state_dict()
     assert mine.keys() == theirs.keys()
@@ -100,13 +101,13 @@ def test_all_arms_of_a_comparison_start_alike(material: dict[str, str], tmp_path
 
 
 def test_snapshot_and_restore_are_inverse(material: dict[str, str], tmp_path: Path) -> None:
-    run = prepare(config(material, tmp_path), Hyperparameters())
+    run = prepare_run(config(material, tmp_path), Hyperparameters())
     run.state.progress.batch, run.state.progress.epoch = 1, 2
     for parameter in run.state.model.parameters():
         parameter.grad = torch.full_like(parameter, 0.5)
     run.state.optimizer.step()
     save_last(run)
-    again = prepare(run.setup.config, run.setup.hyp, read(run.setup.last), run.setup.folder)
+    again = prepare_run(run.setup.config, run.setup.hyp, read(run.setup.last), run.setup.folder)
     assert again.state.progress == run.state.progress
     assert all(
         torch.equal(a, b)
@@ -126,7 +127,7 @@ def test_snapshot_and_restore_are_inverse(material: dict[str, str], tmp_path: Pa
 
 def test_neither_a_graph_nor_weights_is_a_mistake(material: dict[str, str], tmp_path: Path) -> None:
     with pytest.raises(UserError, match="--cfg"):
-        prepare(config({**material, "cfg": ""}, tmp_path), Hyperparameters())
+        prepare_run(config({**material, "cfg": ""}, tmp_path), Hyperparameters())
 
 
 @pytest.mark.parametrize(
@@ -160,13 +161,13 @@ def test_freezing_too_much_or_what_is_not_there_is_a_mistake() -> None:
 def test_a_run_whose_data_lost_a_class_does_not_resume(
     material: dict[str, str], tmp_path: Path
 ) -> None:
-    run = prepare(config(material, tmp_path), Hyperparameters())
+    run = prepare_run(config(material, tmp_path), Hyperparameters())
     save_last(run)
     data = tmp_path / "more.yaml"
     data.write_text(Path(material["data"]).read_text().replace("- dark", "- dark\n- gray"))
     changed = config({**material, "data": str(data)}, tmp_path)
     with pytest.raises(UserError, match="has 3 classes, but the interrupted run had 2"):
-        prepare(changed, run.setup.hyp, read(run.setup.last), run.setup.folder)
+        prepare_run(changed, run.setup.hyp, read(run.setup.last), run.setup.folder)
 
 
 @pytest.mark.parametrize(
@@ -208,7 +209,7 @@ def test_three_steps_without_anchors_equal_golden() -> None:
     model = DetectionModel(load_graph("yolov8n.yaml"), class_count=3).double()
     fill(model)
     config, hyp = TrainConfig(optimizer="SGD", batch_size=64), Hyperparameters.load("hyp.v8.yaml")
-    state = State(
+    state = TrainingState(
         model=model.train(),
         network=model,
         ema=ModelEMA(model),
@@ -242,7 +243,7 @@ def test_three_steps_without_anchors_equal_golden() -> None:
             assert {key: value.item() for key, value in norms.items()} == pytest.approx(
                 first, rel=1e-4, abs=1e-4
             )
-        train.step(state, Place(0, number, (), Path("last.pt")))
+        train.step(state, BatchPlace(0, number, (), Path("last.pt")))
     assert state.ema.updates == golden["sgd"]["ema_updates"]
     for key, wanted in golden["sgd"]["after"].items():
         mine = {indexed(model, name): value for name, value in model.state_dict().items()}[key]
@@ -258,7 +259,7 @@ def test_auto_and_the_familys_schedule_are_in_the_run(
 ) -> None:
     free = {**material, "cfg": str(write_free_graph(tmp_path))}
     hyp = Hyperparameters.load("hyp.v8.yaml")
-    run = prepare(config(free, tmp_path, optimizer="auto", scale="s"), hyp)
+    run = prepare_run(config(free, tmp_path, optimizer="auto", scale="s"), hyp)
     said = capsys.readouterr().out
     assert said.count("optimizer auto: AdamW") == 1
     assert (run.setup.config.optimizer, run.setup.hyp.lr0, run.setup.schedule.hyp.lr0) == (
@@ -271,7 +272,7 @@ def test_auto_and_the_familys_schedule_are_in_the_run(
     assert run.setup.loss.names == ("box", "cls", "dfl")
     assert run.state.model.graph["scale"] == "s"
     save_last(run)
-    again = prepare(run.setup.config, run.setup.hyp, read(run.setup.last), run.setup.folder)
+    again = prepare_run(run.setup.config, run.setup.hyp, read(run.setup.last), run.setup.folder)
     assert "optimizer auto" not in capsys.readouterr().out
     assert again.setup.schedule == run.setup.schedule
     assert [group["lr"] for group in again.state.optimizer.param_groups] == [0.001667] * 3
@@ -288,7 +289,7 @@ def test_weights_of_the_plain_graph_fit_and_what_is_fresh_is_said(
     for names, said in ((["dark", "bright"], "(100 %)"), (["bright", "gray"], "4 more in part")):
         source = DetectionModel(plain, names=names, seed=9)
         save(Checkpoint(source.graph, source.names, source.state_dict()), tmp_path / "plain.pt")
-        run = prepare(
+        run = prepare_run(
             config(material, tmp_path, weights=str(tmp_path / "plain.pt")), Hyperparameters()
         )
         lines = capsys.readouterr().out.splitlines()
@@ -310,7 +311,7 @@ def test_weights_of_the_plain_graph_fit_and_what_is_fresh_is_said(
 
 
 def test_a_scale_needs_a_graph(material: dict[str, str], tmp_path: Path) -> None:
-    run = prepare(config(material, tmp_path), Hyperparameters())
+    run = prepare_run(config(material, tmp_path), Hyperparameters())
     save_last(run)
     with pytest.raises(UserError, match=r"--scale s: .* give --cfg too"):
         read_source("", str(run.setup.last), "s")

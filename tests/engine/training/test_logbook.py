@@ -98,9 +98,14 @@ def test_a_resumed_log_drops_what_will_come_again(tmp_path: Path) -> None:
 
 
 def test_console_lines_stand_below_each_other() -> None:
-    line = train_row("0/99", "3.21G", (0.1, 0.02, 0.003), 123, 640)
+    losses = dict(zip(TERMS, (0.1, 0.02, 0.003), strict=True))
+    line = train_row("0/99", "3.21G", losses, 123, 640)
     assert len(line) == len(train_header(TERMS)) == 77
     assert line.split() == ["0/99", "3.21G", "0.1", "0.02", "0.003", "123", "640"]
+    wider = {**losses, "overlapping": 0.5}
+    line = train_row("0/99", "3.21G", wider, 123, 640)
+    assert len(line) == len(train_header(wider)) == 77 + len(" overlapping_loss")
+    assert train_header(wider).split()[4:6] == ["cls_loss", "overlapping_loss"]
 
 
 def test_a_torn_line_or_an_odd_cell_does_not_stop_a_resume(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ def network() -> nn.Module:
     both = build_attention("NAM", 4, spatial_shape=[3, 3])
     layers = nn.Sequential(build_attention("NAM", 4), nn.BatchNorm2d(4), both)
     with torch.no_grad():
-        layers[0].Channel_Att.bn2.weight.copy_(torch.tensor([0.5, -2.0, 0.0, 1e-3]))  # type: ignore[union-attr]
+        layers[0].Channel_Att.bn2.weight.copy_(torch.tensor([0.5, -2.0, 0.0, 1e-3]))
     return layers
 
 

@@ -16,7 +16,7 @@ from utils.families import V8
 
 
 def head(**options: object) -> DetectV8:
-    made = DetectV8(3, 16, [16, 32], **options)  # type: ignore[arg-type]
+    made = DetectV8(3, 16, [16, 32], **options)
     made.set_strides([8.0, 16.0])
     return made
 
@@ -88,7 +88,7 @@ def test_widths_of_the_branches(
     classes: int, channels: int, reg_max: int, box: int, kind: int
 ) -> None:
     detect = DetectV8(classes, reg_max, [channels, 2 * channels])
-    assert [branch[2].weight.shape[:2] for branch in (detect.cv2[1], detect.cv3[1])] == [  # type: ignore[index]
+    assert [branch[2].weight.shape[:2] for branch in (detect.cv2[1], detect.cv3[1])] == [
         (4 * reg_max, box),
         (classes, kind),
     ]
@@ -102,8 +102,8 @@ def test_first_biases(classes: int, golden: tuple[float, ...], box_bias: float) 
     detect = DetectV8(classes, 16, [16, 16, 16], box_bias=box_bias)
     detect.set_strides([8.0, 16.0, 32.0])
     for box, kind, bias in zip(detect.cv2, detect.cv3, golden, strict=True):
-        assert (box[2].bias == box_bias).all()  # type: ignore[index]
-        assert kind[2].bias.tolist() == pytest.approx([bias] * classes, abs=1e-3)  # type: ignore[index]
+        assert (box[2].bias == box_bias).all()
+        assert kind[2].bias.tolist() == pytest.approx([bias] * classes, abs=1e-3)
 
 
 def test_spec() -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from models.losses.assign import Matches, assign, grid_sides, match_in_cells
-from utils.boxes import denormalise
+from utils.boxes import denormalise_boxes
 
 GOLDEN = np.load(Path(__file__).parents[2] / "golden/yolov5/loss.npz")
 P5 = (
@@ -43,7 +43,7 @@ def in_cells(anchors: tuple) -> torch.Tensor:
 
 
 def in_pixels(targets: torch.Tensor) -> torch.Tensor:
-    return torch.cat((targets[:, :2], denormalise(targets[:, 2:], SIZE)), 1)
+    return torch.cat((targets[:, :2], denormalise_boxes(targets[:, 2:], SIZE)), 1)
 
 
 def check(matches: Matches, name: str, tolerance: float) -> None:

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 import torch
 
-from models.losses.task_align import AlignSettings, Positives, Predictions, align
+from models.losses.task_align import AlignSettings, Positives, Predictions, align_targets
 
 GOLDEN = Path(__file__).parents[2] / "golden/yolov8"
 FACTS = json.loads((GOLDEN / "assigner.json").read_text())["cases"]
-CASES = {name: case for name, case in FACTS.items() if "/" in name}
+# Those with topk2 are of one-to-one heads, which no graph here has.
+CASES = {name: case for name, case in FACTS.items() if "/" in name and not case.get("topk2")}
 ARRAYS = np.load(GOLDEN / "assigner.npz")
 STRIDES = (8.0, 16.0, 32.0)
 SIZES = {126: (64, 96), 189: (96, 96)}  # cells -> image (h, w)
@@ -30,14 +31,18 @@ def levels_of(rows: torch.Tensor, size: tuple[int, int]) -> list[torch.Tensor]:
 
 
 def centres_of(size: tuple[int, int]) -> list[tuple[float, float]]:
-    return [((column + 0.5) * stride, (row + 0.5) * stride) for stride in STRIDES
-            for row in range(int(size[0] / stride)) for column in range(int(size[1] / stride))]  # fmt: skip
+    return [
+        ((column + 0.5) * stride, (row + 0.5) * stride)
+        for stride in STRIDES
+        for row in range(int(size[0] / stride))
+        for column in range(int(size[1] / stride))
+    ]
 
 
 def scores_of(
     found: Positives, targets: torch.Tensor, shape: tuple[int, ...]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Positives -> target scores [B, A, nc] and each cell's row of the targets [B, A], -1 for none."""
+    """Target scores [B, A, nc] of positives, and each cell's row of the targets [B, A], or -1."""
     scores, owners = torch.zeros(shape), torch.full(shape[:2], -1)
     alive = found.weight > 0
     target, place = found.target[alive], (found.image[alive], found.cell[alive])
@@ -60,12 +65,10 @@ def test_assignment_equals_golden(name: str) -> None:
     image, number = present.nonzero()
     labels, corners = ARRAYS[f"{base}/gt_labels"][present], ARRAYS[f"{base}/gt_bboxes"][present]
     targets = torch.tensor(np.concatenate((image[:, None], labels, corners), 1)).float()
-    settings = AlignSettings(
-        case["topk"], small_side=16.0 * case["floor"], keep=case.get("topk2", 0)
-    )
+    settings = AlignSettings(case["topk"], small_side=16.0 * case["floor"])
     logits = levels_of(scores.logit().transpose(1, 2), size)
     found, owners = scores_of(
-        align(Predictions(boxes, logits, STRIDES), targets, settings), targets, scores.shape
+        align_targets(Predictions(boxes, logits, STRIDES), targets, settings), targets, scores.shape
     )
     wanted = ARRAYS[f"{name}/target_scores"]
     np.testing.assert_allclose(found, wanted, atol=1e-6, rtol=0)
@@ -95,7 +98,7 @@ def plain_ciou(a: list[float], b: list[float]) -> float:
 def plain_claims(
     score: list, boxes: list, target: list[float], centres: list, settings: AlignSettings
 ) -> dict:
-    """One target: cell -> (alignment, overlap) of the cells inside it, and which of them it claims."""
+    """The cells inside a target with their (alignment, overlap), and those that it claims."""
     grown = [max(min(settings.small_side, STRIDES[1]), high - low) / 2
              for low, high in ((target[2], target[4]), (target[3], target[5]))]  # fmt: skip
     middle = ((target[2] + target[4]) / 2, (target[3] + target[5]) / 2)
@@ -130,7 +133,6 @@ def plain(score: list, boxes: list, targets: list, centres: list, settings: Alig
     found = {}
     for number, claim in enumerate(claims):
         own = [cell for cell in owner if owner[cell] == number]
-        own = sorted(own, key=lambda cell: -claim["inside"][cell][0])[: settings.keep or None]
         for cell in own:
             top = max(claim["inside"][other][0] for other in own)
             widest = max(claim["inside"][other][1] for other in own)
@@ -161,14 +163,15 @@ def random_case(seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, tu
     return scores, boxes, torch.cat(rows), size
 
 
-@pytest.mark.parametrize("settings", [AlignSettings(), AlignSettings(4, small_side=0), AlignSettings(13, 1.0, 3.0, 5.0),
-                                      AlignSettings(7, keep=1), AlignSettings(10, keep=3)])  # fmt: skip
+@pytest.mark.parametrize(
+    "settings", [AlignSettings(), AlignSettings(4, small_side=0), AlignSettings(13, 1.0, 3.0, 5.0)]
+)
 @pytest.mark.parametrize("seed", range(4))
 def test_assignment_equals_a_plain_calculation(seed: int, settings: AlignSettings) -> None:
     scores, boxes, targets, size = random_case(seed)
     logits = levels_of(scores.logit().transpose(1, 2), size)
     found, owners = scores_of(
-        align(Predictions(boxes, logits, STRIDES), targets, settings), targets, scores.shape
+        align_targets(Predictions(boxes, logits, STRIDES), targets, settings), targets, scores.shape
     )
     for image in range(3):
         mine = (targets[:, 0] == image).nonzero()[:, 0].tolist()
@@ -192,9 +195,11 @@ def test_order_of_targets_does_not_matter() -> None:
     scores, boxes, targets, size = random_case(7)
     predictions = Predictions(boxes, levels_of(scores.logit().transpose(1, 2), size), STRIDES)
     order = torch.randperm(len(targets), generator=torch.Generator().manual_seed(0))
-    first, owners = scores_of(align(predictions, targets, AlignSettings()), targets, scores.shape)
+    first, owners = scores_of(
+        align_targets(predictions, targets, AlignSettings()), targets, scores.shape
+    )
     second, moved = scores_of(
-        align(predictions, targets[order], AlignSettings()), targets[order], scores.shape
+        align_targets(predictions, targets[order], AlignSettings()), targets[order], scores.shape
     )
     torch.testing.assert_close(first, second)
     assert torch.equal(torch.where(moved >= 0, order[moved], -1), owners)
@@ -206,14 +211,23 @@ def single(target: list[list[float]], strides: tuple[float, ...], **options: flo
     logits = [torch.zeros(1, 1, int(32 / stride), int(32 / stride)) for stride in strides]
     count = sum(level.numel() for level in logits)
     boxes = torch.tensor(target[0]).expand(1, count, 4).clone()
-    found = align(Predictions(boxes, logits, strides), targets, AlignSettings(topk=100, **options))
+    found = align_targets(
+        Predictions(boxes, logits, strides), targets, AlignSettings(topk=100, **options)
+    )
     return sorted(found.cell[found.weight > 0].tolist())
 
 
-@pytest.mark.parametrize(("strides", "small_side", "count"), [
-    ((8.0, 16.0, 32.0), 16.0, 3), ((8.0, 16.0, 32.0), 0.0, 1), ((8.0, 16.0, 32.0), 8.0, 1), ((8.0,), 16.0, 1),
-    ((4.0, 8.0, 16.0), 16.0, 3), ((4.0, 8.0, 16.0), 64.0, 3),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("strides", "small_side", "count"),
+    [
+        ((8.0, 16.0, 32.0), 16.0, 3),
+        ((8.0, 16.0, 32.0), 0.0, 1),
+        ((8.0, 16.0, 32.0), 8.0, 1),
+        ((8.0,), 16.0, 1),
+        ((4.0, 8.0, 16.0), 16.0, 3),
+        ((4.0, 8.0, 16.0), 64.0, 3),
+    ],
+)
 def test_small_targets_grow_to_the_second_stride_at_most(strides, small_side, count):
     """A box of 2 px about the centre of cell 1, 1 of the finest level; the floor never makes it
     larger than it says.
@@ -237,7 +251,9 @@ def test_a_centre_on_the_border_is_not_inside():
 def test_identical_targets_leave_all_cells_to_the_first():
     targets = torch.tensor([[0, 0, 2.0, 2, 30, 30], [0, 0, 2, 2, 30, 30]])
     boxes = torch.tensor([2.0, 2, 30, 30]).expand(1, 16, 4)
-    found = align(Predictions(boxes, [torch.zeros(1, 1, 4, 4)], (8.0,)), targets, AlignSettings())
+    found = align_targets(
+        Predictions(boxes, [torch.zeros(1, 1, 4, 4)], (8.0,)), targets, AlignSettings()
+    )
     alive = found.weight > 0
     assert alive.sum() == 10
     assert set(found.target[alive].tolist()) == {0}
@@ -246,12 +262,14 @@ def test_identical_targets_leave_all_cells_to_the_first():
 def test_a_row_of_zeros_is_no_target():
     targets = torch.tensor([[0, 0, -5.0, -5, 5, 5], [0, 0, 0, 0, 0, 0]])
     boxes = torch.tensor([-5.0, -5, 5, 5]).expand(1, 16, 4)
-    found = align(Predictions(boxes, [torch.zeros(1, 1, 4, 4)], (8.0,)), targets, AlignSettings())
+    found = align_targets(
+        Predictions(boxes, [torch.zeros(1, 1, 4, 4)], (8.0,)), targets, AlignSettings()
+    )
     assert not found.weight.any()
 
 
 def test_no_targets_no_rows():
-    found = align(
+    found = align_targets(
         Predictions(torch.rand(2, 16, 4), [torch.zeros(2, 3, 4, 4)], (8.0,)),
         torch.zeros(0, 6),
         AlignSettings(),
@@ -264,8 +282,8 @@ def test_no_targets_no_rows():
 def test_many_pairs_are_scored_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     scores, boxes, targets, size = random_case(3)
     predictions = Predictions(boxes, levels_of(scores.logit().transpose(1, 2), size), STRIDES)
-    whole = align(predictions, targets, AlignSettings())
+    whole = align_targets(predictions, targets, AlignSettings())
     monkeypatch.setattr("models.losses.task_align.PIECE", 7)
-    pieces = align(predictions, targets, AlignSettings())
+    pieces = align_targets(predictions, targets, AlignSettings())
     assert torch.equal(whole.target, pieces.target)
     torch.testing.assert_close(whole.weight, pieces.weight)

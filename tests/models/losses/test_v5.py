@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from models.losses import build_loss
-from models.losses.v5 import AnchorLoss, cross_entropy
-from utils.boxes import denormalise
+from models.losses.v5 import AnchorLoss, cross_entropy, scaled_gains
+from utils.boxes import denormalise_boxes
 from utils.errors import UserError
 from utils.families import V5, V8
 from utils.hyperparameters import Hyperparameters
@@ -46,11 +46,56 @@ def spec_of(case: dict) -> HeadSpec:
     return HeadSpec(V5, case["nc"], tuple(8.0 * 2**level for level in range(len(anchors))), anchors)
 
 
+class Variant(AnchorLoss):
+    """The golden program's options that nothing here sets, so that its cases prove the rest.
+
+    best_wins: of several targets in one cell, the best predicted one gives the objectness target.
+    autobalance: the levels' weights follow their objectness losses.
+    """
+
+    best_wins = autobalance = False
+
+    def cell_quality(
+        self, iou: torch.Tensor, owner: torch.Tensor, place: torch.Tensor
+    ) -> torch.Tensor:
+        if self.best_wins:
+            return iou.new_zeros(len(owner)).scatter_reduce_(0, place, iou, "amax")
+        return super().cell_quality(iou, owner, place)
+
+    def objectness(self, *arguments) -> torch.Tensor:
+        self.seen: list[float] = []
+        total = super().objectness(*arguments)
+        if self.autobalance:
+            moved = [
+                balance * 0.9999 + 0.0001 / loss
+                for balance, loss in zip(self.balance, self.seen, strict=False)
+            ]
+            reference = 1  # of the level with a stride of 16
+            self.balance = [
+                value / moved[reference] for value in (*moved, *self.balance[len(moved) :])
+            ]
+        return total
+
+    def level_objectness(self, everywhere: torch.Tensor, correction: torch.Tensor) -> torch.Tensor:
+        loss = super().level_objectness(everywhere, correction)
+        self.seen.append(loss.item())
+        return loss
+
+
+def variant(spec: HeadSpec, hyp: Hyperparameters, smoothing: float = 0.0, **options) -> Variant:
+    plain = build_loss(spec, hyp, 640, smoothing)
+    loss = Variant(plain.anchors, plain.settings)
+    vars(loss).update(options)
+    return loss
+
+
 def loss_of(case: dict) -> AnchorLoss:
     given = {key: case["hyp"][key] for key in ("cls_pw", "obj_pw", "anchor_t", "fl_gamma")}
+    hyp, smoothing = Hyperparameters(**UNSCALED, **given), case["hyp"]["label_smoothing"]
     options = {"autobalance": case["autobalance"], "best_wins": case["sort_obj_iou"]}
-    hyp = Hyperparameters(**UNSCALED, **given)
-    return build_loss(spec_of(case), hyp, 640, case["hyp"]["label_smoothing"], **options)
+    if any(options.values()):
+        return variant(spec_of(case), hyp, smoothing, **options)
+    return build_loss(spec_of(case), hyp, 640, smoothing)
 
 
 def maps_of(spec: HeadSpec) -> list[torch.Tensor]:
@@ -66,7 +111,7 @@ def maps_of(spec: HeadSpec) -> list[torch.Tensor]:
 def targets_of(name: str) -> torch.Tensor:
     stored = f"{name}_targets" if f"{name}_targets" in ARRAYS else "base_targets"
     rows = torch.tensor(ARRAYS[stored])
-    return torch.cat((rows[:, :2], denormalise(rows[:, 2:], SIZE)), 1)
+    return torch.cat((rows[:, :2], denormalise_boxes(rows[:, 2:], SIZE)), 1)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -110,6 +155,17 @@ def test_gains_follow_levels_classes_and_size() -> None:
     assert loss.settings.gains == pytest.approx((wanted["box"], wanted["obj"], wanted["cls"]))
     small = build_loss(spec_of(CASES["base"]), Hyperparameters(**UNSCALED), 320, 0.0)
     assert small.settings.gains[1] == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize(
+    ("levels", "classes", "imgsz", "gains"),
+    [(3, 80, 640, (0.05, 1.0, 0.5)), (4, 20, 1280, (0.0375, 3.0, 0.09375))],
+)
+def test_gains_are_yolov5s_of_the_same_head(
+    levels: int, classes: int, imgsz: int, gains: tuple[float, ...]
+) -> None:
+    spec = HeadSpec(V5, classes, (8.0,) * levels)
+    assert scaled_gains(Hyperparameters(), spec, imgsz) == pytest.approx(gains)
 
 
 def test_maps_of_lower_precision_are_computed_in_float32() -> None:
@@ -156,11 +212,9 @@ def test_gradients_are_the_same_every_time_with_several_threads() -> None:
 
 @pytest.mark.parametrize(("best_wins", "owner"), [(False, 1), (True, 0)])
 def test_one_target_owns_a_shared_cell(best_wins: bool, owner: int) -> None:
-    """Two targets in one cell, the first predicted exactly: the last one counts, or the best if
-    asked.
-    """
+    """Two targets in one cell, the first predicted exactly: the last one counts, or the best."""
     spec = HeadSpec(V5, 1, (8.0,), (((16, 16),),))
-    loss = build_loss(spec, Hyperparameters(obj=1.0), 640, 0.0, best_wins=best_wins)
+    loss = variant(spec, Hyperparameters(obj=1.0), best_wins=best_wins)
     raw = torch.zeros(1, 1, 1, 1, 6)  # predicts centre (4, 4) and sides 16, 16
     targets = torch.tensor([[0, 0, -4.0, -4, 12, 12], [0, 0, 0, 0, 8, 8]])
     iou = (1.0, 0.25)[owner]

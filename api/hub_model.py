@@ -1,0 +1,100 @@
+"""The torch.hub models: networks that take images of any size and kind, as YOLOv5's do."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from api.hub_results import HubResults
+from api.results import Results
+from data.sources.memory import open_any
+from engine.inference.detector import Detector
+from engine.inference.settings import USUAL_SIZE, DetectConfig
+from models.yolo import DetectionModel
+from utils.cli import build
+from utils.errors import UserError
+from utils.families import Family
+from utils.nms import NMSSettings
+
+if TYPE_CHECKING:
+    from data.sources.open import Source
+
+
+class MultiLabelConfig(DetectConfig):
+    """The settings of detect.py, except that a box may be of several classes."""
+
+    def nms(self, family: Family) -> NMSSettings:
+        return dataclasses.replace(super().nms(family), multi_label=True)
+
+
+class AutoShape(nn.Module):
+    """A detector that takes images of any size and kind.
+
+    All attributes may be set at any time.
+
+    Attributes:
+        conf, iou: lowest confidence, and overlap above which suppression drops a box.
+        max_det: most detections per image.
+        classes: report these class numbers only; None for all.
+        multi_label: a box may be of several classes.
+        agnostic: let boxes of different classes suppress each other.
+        amp: half precision (CUDA).
+        names: class number -> name.
+    """
+
+    def __init__(self, model: DetectionModel) -> None:
+        super().__init__()
+        self.model, self.names, self.stride = model.eval(), model.names, model.stride
+        self.conf, self.iou, self.max_det = 0.25, model.family.detection_iou, 1000
+        self.classes: Sequence[int] | None = None
+        self.multi_label = self.agnostic = self.amp = False
+
+    def forward(
+        self, ims: object, size: int | tuple[int, int] = USUAL_SIZE, augment: bool = False
+    ) -> HubResults:
+        """Find objects.
+
+        Args:
+            ims: a path, URL, Pillow image, RGB array [H, W, 3], float tensor [B, 3, H, W], or a
+                list of such.
+            size: longer side of the network's input in pixels, or (height, width).
+            augment: test-time augmentation.
+
+        Raises:
+            UserError: an attribute or size has an impossible value, or no image could be read.
+        """
+        # Built for each call, since the attributes may have been set since the last one.
+        config = self._settings(size, augment)
+        source, detector = open_any(ims, rgb=True), Detector(self.model, config)
+        try:
+            found = [detector(frame) for frame in source]
+        finally:
+            source.close()
+        if not found:
+            raise UserError(_reason(source))
+        return HubResults([Results(one) for one in found], detector.shape)
+
+    def _settings(self, size: int | tuple[int, int], augment: bool) -> DetectConfig:
+        """The flags of detect.py that the attributes stand for."""
+        return build(
+            MultiLabelConfig if self.multi_label else DetectConfig,
+            {
+                "imgsz": tuple(size) if isinstance(size, (list, tuple)) else (size,),
+                "conf_thres": self.conf,
+                "iou_thres": self.iou,
+                "max_det": self.max_det,
+                "half": self.amp,
+                "augment": augment,
+                "agnostic_nms": self.agnostic,
+                "classes": tuple(self.classes or ()),
+            },
+        )
+
+
+def _reason(source: Source) -> str:
+    """Why a source gave no frame."""
+    path, reason = source.skipped[0] if source.skipped else ("the source", "it gave no frame")
+    return f"{path}: nothing could be read; {reason}"

@@ -1,0 +1,33 @@
+"""Calls of Ultralytics' YOLO that this project does not have: each says what to use instead."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from utils.errors import UserError
+
+
+class UnsupportedCalls:
+    """A base of YOLO, whose methods raise UserError with the remedy."""
+
+    def track(self, *_: object, **__: object) -> NoReturn:
+        raise UserError(
+            "track: is not part of this project; feed predict(stream=True) to a tracker of your own"
+        )
+
+    def tune(self, *_: object, **__: object) -> NoReturn:
+        raise UserError(
+            "tune: is not part of this project; search with Optuna around train(), comparing"
+            " several seeds"
+        )
+
+    def add_callback(self, *_: object, **__: object) -> NoReturn:
+        raise UserError(
+            "add_callback: the loop has no callbacks; read results.csv in save_dir, or edit"
+            " train.py"
+        )
+
+    def benchmark(self, *_: object, **__: object) -> NoReturn:
+        raise UserError(
+            "benchmark: is not part of this project; use val(), or python val.py --task speed"
+        )

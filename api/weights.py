@@ -1,0 +1,40 @@
+"""Checkpoints for YOLO: only local files, and only tensors that fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from models.weights.load import read_weights
+from models.weights.transfer import is_unnamed, transfer
+from models.weights.upstream.adopt import with_graph
+from models.yolo import DetectionModel
+from utils.checkpoint import Checkpoint
+from utils.errors import UserError
+from utils.files import find_file
+
+
+def read_local(weights: str) -> Checkpoint:
+    """Read a checkpoint. Raises UserError, which says that nothing is downloaded."""
+    return read_weights(_find(weights))
+
+
+def copy_weights(model: DetectionModel, weights: str) -> None:
+    """Copy all tensors that fit from a checkpoint into the model, and print how many.
+
+    Class names are copied too if all classes are.
+    """
+    checkpoint = with_graph(read_local(weights), model.graph, weights)
+    report = transfer(model, checkpoint)
+    all_classes = report.classes == tuple(range(len(checkpoint.names)))
+    if all_classes and not is_unnamed(checkpoint.names):
+        model.names = checkpoint.names
+    print(report.line(weights))
+
+
+def _find(weights: str) -> Path:
+    try:
+        return find_file(weights)
+    except UserError as error:
+        raise UserError(
+            f"{error}; nothing is downloaded here: train it, or begin with a YAML of models/"
+        ) from None

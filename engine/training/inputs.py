@@ -1,0 +1,46 @@
+"""A batch becomes the network's input: floats on the device, resized under --multi-scale."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from data.augment import multi_scale_size
+from engine.training.run import Run
+from utils.seeds import stream
+from utils.sizes import side_step, whole_side
+from utils.structures import Batch
+
+
+def to_device(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Images [B, 3, H, W] in 0..1, channels last, and targets [T, 6] in pixels, on the device."""
+    # Bytes are moved, a quarter of what floats would be, and become floats on the device.
+    images = batch.images.to(device, non_blocking=True, memory_format=torch.channels_last)
+    return images.float() / 255, batch.targets.to(device, non_blocking=True)
+
+
+def change_scale(
+    images: Tensor, targets: Tensor, run: Run, iteration: int
+) -> tuple[Tensor, Tensor]:
+    """Resize a batch to a random size, the same one whenever this iteration is computed.
+
+    Args:
+        images: [B, 3, H, W].
+        targets: [T, 6] image_index, class, x1, y1, x2, y2 in pixels of the images.
+        run: Whose seed, image size and stride count.
+        iteration: Counted from the start of the run.
+
+    Returns:
+        The resized images, and the targets in their pixels.
+    """
+    config = run.setup.config
+    generator = stream(config.seed, "multi-scale", iteration)
+    height, width = images.shape[-2:]
+    stride = side_step(run.state.model.stride)
+    factor = multi_scale_size(generator, config.imgsz, stride) / max(height, width)
+    size = [whole_side(int(side * factor), stride) for side in (height, width)]
+    images = torch.nn.functional.interpolate(
+        images, size=size, mode="bilinear", align_corners=False
+    )
+    x, y = size[1] / width, size[0] / height
+    return images, targets * targets.new_tensor([1, 1, x, y, x, y])

@@ -1,0 +1,147 @@
+"""The model of a run: its graph, with attention put in, pretrained weights, anchors, frozen rows.
+
+From: --cfg and --weights, and the training split's classes and boxes. To: build.py.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from data.index import DatasetIndex
+from engine.training.autoanchor import check_anchors
+from models.attention import ATTENTION
+from models.graph.read import load_graph, read_graph
+from models.graph.sites import insert
+from models.weights.load import read_weights
+from models.weights.transfer import transfer
+from models.weights.upstream.adopt import with_graph
+from models.yolo import DetectionModel
+from utils.checkpoint import Checkpoint
+from utils.config import TrainConfig
+from utils.errors import UserError
+from utils.families import family_of
+from utils.files import find_file
+from utils.hyperparameters import Hyperparameters
+from utils.seeds import stream
+
+
+def make_model(
+    config: TrainConfig, hyp: Hyperparameters, data: DatasetIndex, resumed: Checkpoint | None
+) -> DetectionModel:
+    """Build the graph of --cfg, or of --weights, and copy pretrained weights into it.
+
+    Args:
+        config, hyp: Say which graph, which weights, and how many anchors.
+        data: The training split, whose classes the model gets.
+        resumed: The checkpoint of an interrupted run, whose graph is taken instead.
+    """
+    if resumed is not None:
+        if len(resumed.names) != len(data.names):
+            raise UserError(
+                f"{config.data}: has {len(data.names)} classes, but the interrupted run had "
+                f"{len(resumed.names)}; put the names back, or start anew with --weights"
+            )
+        return DetectionModel(
+            resumed.graph, class_count=len(data.names), names=data.names, seed=config.seed
+        )
+    graph, source = read_source(config.cfg, config.weights, config.scale)
+    graph = with_attention(graph, config)
+    anchors = (round(hyp.anchors) or None) if family_of(graph).has_anchors else None
+    model = DetectionModel(
+        graph, class_count=len(data.names), anchors=anchors, names=data.names, seed=config.seed
+    )
+    if source is not None:
+        # Anchors of another graph, or of another number, are not those of this head.
+        exclude = ("anchors",) if config.cfg or hyp.anchors else ()
+        report = transfer(model, source, exclude)
+        print(report.line(config.weights))
+        if report.fresh or config.verbose:
+            print(report.table(everything=config.verbose))
+    return model
+
+
+def with_attention(graph: dict[str, Any], config: TrainConfig) -> dict[str, Any]:
+    """The graph with the modules of --attention, or started as --attention-init says."""
+    if config.attention:
+        return insert(graph, config.attention, config.attention_init)
+    if not config.attention_init:
+        return graph
+    if not any(row.module in ATTENTION or row.inside for row in read_graph(graph).rows):
+        raise UserError(
+            f"--attention-init {config.attention_init}: {graph['yaml_file']} has no attention; add"
+            " --attention, such as SimAM@neck"
+        )
+    return {**graph, "attention_init": config.attention_init}
+
+
+def read_source(
+    cfg: str, weights: str, scale: str = ""
+) -> tuple[dict[str, Any], Checkpoint | None]:
+    """Read what a run starts from.
+
+    Args:
+        cfg: A graph; "" takes that of the weights.
+        weights: A checkpoint, or "".
+        scale: The size of a graph that has several.
+
+    Returns:
+        The graph, and the checkpoint if there is one.
+
+    Raises:
+        UserError: Neither is given, or they do not go together.
+    """
+    source = read_weights(find_file(weights)) if weights else None
+    if cfg:
+        graph = load_graph(cfg, scale)
+        return graph, with_graph(source, graph, weights) if source is not None else None
+    if source is None:
+        raise UserError(
+            "--cfg: give a model such as models/yolov5s.yaml or yolov8n.yaml, or --weights to go on"
+            " from"
+        )
+    if scale:
+        raise UserError(
+            f"--scale {scale}: {weights} has its size; give --cfg too for another, or leave"
+            " --scale out"
+        )
+    if not source.graph:
+        raise UserError(
+            f"--weights {weights}: holds tensors without a graph; give the graph that they belong"
+            " to as --cfg"
+        )
+    return source.graph, source
+
+
+def fit_anchors(
+    config: TrainConfig, hyp: Hyperparameters, model: DetectionModel, data: DatasetIndex
+) -> None:
+    """Replace the head's anchors, if it has any, where they miss more than 2 % of the boxes.
+
+    Args:
+        config, hyp: Whether to look, and how far sides may differ.
+        model: Whose anchors are replaced, in place.
+        data: The training split.
+    """
+    if not model.spec.anchors or (config.noautoanchor and not hyp.anchors):
+        return
+    generator = stream(config.seed, "anchors")
+    found = check_anchors(data, model.spec.anchors, config.imgsz, hyp.anchor_t, generator)
+    if found is not None:
+        model.set_anchors(found)
+
+
+def freeze(model: DetectionModel, rows: tuple[int, ...]) -> None:
+    """Stop the rows' parameters from learning.
+
+    Raises UserError for a row that does not exist, or if nothing is left to learn.
+    """
+    if rows and max(rows) >= len(model.model):
+        raise UserError(
+            f"--freeze {max(rows)}: the model has rows 0 to {len(model.model) - 1}; name some of"
+            " those"
+        )
+    for row in model.model:
+        if row.i in rows:
+            row.requires_grad_(False)
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise UserError("--freeze: leaves nothing to learn; freeze fewer rows")
