@@ -16,7 +16,7 @@ from data.geometry import Affine, Size, box_candidates, map_boxes
 from data.labelled import LabelledImage, Labels, Result
 from data.paste import copy_paste
 from data.polygons import polygon_boxes
-from utils.boxes import clip_to_image
+from utils.boxes import clip_boxes
 
 # YOLOv5's least shares of an object's area that must be left. The hull of a polygon fits its object
 # after any map, so that less of it is enough than of a turned box, which is mostly background.
@@ -76,7 +76,7 @@ def _labels_on_canvas(tiles: Sequence[Tile], canvas: Size) -> tuple[Labels, np.n
     classes = np.concatenate([part.classes for part in parts])
     outlined = [part for part in parts if part.points is not None]
     if sum(len(part.boxes) for part in outlined) < len(boxes) or not len(boxes):
-        return Labels(clip_to_image(boxes, canvas), classes), lengths
+        return Labels(clip_boxes(boxes, canvas), classes), lengths
     points = [
         part.points + origin
         for part, origin in zip(parts, origins, strict=True)
@@ -84,7 +84,7 @@ def _labels_on_canvas(tiles: Sequence[Tile], canvas: Size) -> tuple[Labels, np.n
     ]
     clipped = np.clip(np.concatenate(points), 0, (canvas[1], canvas[0]))
     counts = np.concatenate([part.counts for part in outlined if part.counts is not None])
-    return Labels(clip_to_image(boxes, canvas), classes, clipped, counts), lengths
+    return Labels(clip_boxes(boxes, canvas), classes, clipped, counts), lengths
 
 
 def _visible(
@@ -102,7 +102,7 @@ def _visible(
         boxes [N, 4] float32 xyxy, clipped to the output, and classes [N].
     """
     if moved.points is None or moved.counts is None:
-        boxes, share = clip_to_image(map_boxes(moved.boxes, matrix), view.output), BOX_AREA_SHARE
+        boxes, share = clip_boxes(map_boxes(moved.boxes, matrix), view.output), BOX_AREA_SHARE
     else:
         boxes = polygon_boxes(moved.points, moved.counts, matrix, view.output)
         share = POLYGON_AREA_SHARE

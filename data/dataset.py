@@ -29,7 +29,7 @@ from data.index import DatasetIndex
 from data.labelled import LabelledImage, Labels, Result
 from data.mix import MIXUP_BETA, Mosaic, draw_mosaic, make_mosaic, mixup
 from data.pixels import ImageList, open_pixels
-from utils.boxes import clip_to_image
+from utils.boxes import clip_boxes
 from utils.config import Hyperparameters
 from utils.seeds import stream
 from utils.structures import Item, Sample
@@ -212,9 +212,7 @@ class DetectionDataset:
         plan = plan_letterbox(size, self.frame(i), scale_up=False)
         gain = (size[1] / sample.size[1] * plan.ratio[0], size[0] / sample.size[0] * plan.ratio[1])
         shift = np.array(plan.pad * 2, np.float32)
-        boxes = clip_to_image(
-            labels.boxes * np.array(plan.ratio * 2, np.float32) + shift, plan.size
-        )
+        boxes = clip_boxes(labels.boxes * np.array(plan.ratio * 2, np.float32) + shift, plan.size)
         pixels = paste_letterbox(image.pixels, plan).transpose(2, 0, 1)
         return Item(pixels, boxes, labels.classes, i, sample.size, gain, plan.pad)
 

@@ -17,7 +17,7 @@ from data.geometry import (
     resized_size,
 )
 from data.polygons import polygon_boxes
-from utils.boxes import clip_to_image
+from utils.boxes import clip_boxes
 from utils.config import Hyperparameters
 from utils.files import ROOT
 
@@ -65,7 +65,7 @@ def golden_draw(name):
 def test_perspective_boxes(name):
     affine, output = golden_draw(f"{name}_box")
     before = ARRAYS["targets"][:, 1:]
-    after = clip_to_image(map_boxes(before, affine.matrix((128, 128), output)), output)
+    after = clip_boxes(map_boxes(before, affine.matrix((128, 128), output)), output)
     kept = after[box_candidates(before * affine.scale, after)]
     np.testing.assert_allclose(kept, ARRAYS[f"{name}_box"][:, 1:], atol=1e-4)
 
