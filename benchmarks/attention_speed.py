@@ -1,16 +1,17 @@
-"""Time and memory of our attention modules beside tutorials' listings of them: python -m
-benchmarks.attention_speed
+"""Time and memory of our attention modules beside tutorials' listings of them.
+
+python -m benchmarks.attention_speed
 
 Both sides have the same weights and get the same maps; their outputs are compared first. They are
-timed in one process in turn, the first of a pair changing from round to round, so that a slower
-moment of the machine falls on both; a ratio is that of a pair, listing / ours, and the median of
-all rounds is shown with its quartiles. Kept memory is what a forward pass leaves for the backward
+timed in one process in turn, and the order within a pair changes from round to round, so that a
+slower moment of the machine affects both. A ratio is that of a pair, listing / ours; the median of
+all rounds is shown with its quartiles. Kept memory is what a forward pass keeps for the backward
 pass, the input included.
 
-PASS: the training ratio reaches the module's target, inference is no slower, and no more memory is
-kept (SimAM: a third). Ratios may miss by NOISE, which is what the same code timed against itself
-does. On a machine that computes other things too, two threads wait for each other at every
-operation: take --threads 1 there.
+PASS means that the training ratio reaches the module's target, inference is no slower, and no more
+memory is kept (SimAM: a third). Ratios may fall short by NOISE, since the same code timed against
+itself does. On a machine that runs other programs too, two threads wait for each other at every
+operation; --threads 1 is right there.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -29,25 +29,23 @@ from torch import Tensor, nn
 from benchmarks import listings, listings_grouped
 from models.attention import build_attention
 from models.attention._registry import ATTENTION, options
-from models.costs.glance import aligned, forward_seconds, kept_bytes, train_seconds
+from models.costs.glance import aligned
+from models.costs.modules import bytes_kept_by, forward_seconds, train_seconds
 from utils.device import describe_device, select_device
 from utils.errors import UserError
 
 NOISE = 0.03
-SHAPES = ((8, 256, 40, 40), (16, 128, 80, 80))
-HEAVY = {"ACmix": 4, "GAM": 4, "LSK": 2, "SK": 2}  # the batch is divided by this
+MAP_SHAPES = ((8, 256, 40, 40), (16, 128, 80, 80))
+# The batch of a heavy module is divided by this number.
+HEAVY = {"ACmix": 4, "GAM": 4, "LSK": 2, "SK": 2}
 LAYOUTS = {"nchw": torch.contiguous_format, "nhwc": torch.channels_last}
 TARGETS = {
     "SimAM": 2.0,
-    "NAM": 1.3,
-    "CBAM": 1.3,
-    "CoordAttention": 1.3,
-    "SE": 1.3,
-    "BAM": 1.3,
-    "ECA": 1.3,
+    **dict.fromkeys(("NAM", "CBAM", "CoordAttention", "SE", "BAM", "ECA"), 1.3),
 }
 KEPT_TARGETS = {"SimAM": 1 / 3}
-CELL_SECONDS = 5.0  # of timing a module at one shape in one layout; at least three rounds are taken
+# For the timing of a module at one shape in one layout; there are three rounds at least.
+TIMING_SECONDS_EACH = 5.0
 ORDER = (
     "SimAM",
     "SE",
@@ -67,7 +65,7 @@ ORDER = (
     "GAM",
     "ACmix",
 )
-HEADERS = (
+SPEED_HEADERS = (
     "module",
     "map",
     "layout",
@@ -80,15 +78,16 @@ HEADERS = (
     "target",
     "verdict",
 )
-LEGEND = """\
-A / B: listing / ours, ms the least of all rounds. forward: inference. training: forward and backward. ratio: median
-of the rounds' ratios (quartiles), which is what target and verdict mean; where it is far from A / B, others computed.
-kept: for the backward pass. difference: of outputs, relative to the largest. target: for the training ratio."""
+SPEED_LEGEND = """\
+A / B: listing / ours; times are the least of all rounds, in ms. forward: inference.
+training: forward and backward. ratio: median of the rounds' ratios (quartiles), to which target and
+verdict refer; where it is far from A / B, other programs were busy. kept: for the backward pass.
+difference: of outputs, relative to the largest output. target: for the training ratio."""
 
 
-def like_the_listing(name: str, channels: int) -> dict[str, Any]:
-    """Our module's options that make it compute what its listing computes."""
-    wanted: dict[str, dict[str, Any]] = {
+def like_the_listing(name: str, channels: int) -> dict[str, object]:
+    """Return the options with which our module computes what its listing computes."""
+    wanted: dict[str, dict[str, object]] = {
         "DoubleAttention": {
             "c_m": channels // 4,
             "c_n": channels // 4,
@@ -108,9 +107,10 @@ def like_the_listing(name: str, channels: int) -> dict[str, Any]:
 
 
 @dataclass
-class Cell:
-    """A module at one shape in one layout. Times in ms, a pair (listing, ours) for each round; kept
-    in bytes.
+class Timing:
+    """What was measured of a module at one shape in one layout.
+
+    forward and training have the milliseconds of (listing, ours) for each round; kept has bytes.
     """
 
     name: str
@@ -123,7 +123,7 @@ class Cell:
 
     @property
     def shortfalls(self) -> list[str]:
-        """What is not fast, small or exact enough; nothing if the cell passes."""
+        """What is not fast, small or exact enough; empty if the module passes."""
         held = {
             "training": quartiles(self.training)[1] >= TARGETS.get(self.name, 1.0) - NOISE,
             "forward": quartiles(self.forward)[1] >= 1 - NOISE,
@@ -133,7 +133,7 @@ class Cell:
         return [word for word, holds in held.items() if not holds]
 
     def cells(self) -> list[str]:
-        """The row under HEADERS."""
+        """The row under SPEED_HEADERS."""
         times = []
         for pairs in (self.forward, self.training):
             low, middle, high = quartiles(pairs)
@@ -153,7 +153,7 @@ class Cell:
 
 
 def quartiles(pairs: list[tuple[float, float]]) -> tuple[float, float, float]:
-    """Of the ratios listing / ours; with few rounds the extremes instead."""
+    """Return the quartiles of the ratios listing / ours, or of few rounds extremes and median."""
     ratios = sorted(listing / ours for listing, ours in pairs)
     if len(ratios) < 4:
         return ratios[0], statistics.median(ratios), ratios[-1]
@@ -162,19 +162,19 @@ def quartiles(pairs: list[tuple[float, float]]) -> tuple[float, float, float]:
 
 
 def make_pair(name: str, channels: int) -> tuple[nn.Module, nn.Module]:
-    """The listing, its weights shaken so that none are zero, and ours with the same ones.
+    """Return the listing and our module with the same weights, of which none are zero.
 
-    Raises UserError if ours has not the listing's options or names.
+    Raises UserError if the names of the weights differ.
     """
     torch.manual_seed(0)
-    listing = getattr(listings, name, None) or getattr(listings_grouped, name)
-    listing = listing(channels)
+    kind = f"Listed{name}"
+    listing = (getattr(listings, kind, None) or getattr(listings_grouped, kind))(channels)
     with torch.no_grad():
         for parameter in listing.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
     known = options(ATTENTION[name])
     chosen = {key: value for key, value in like_the_listing(name, channels).items() if key in known}
-    ours = build_attention(name, channels, **chosen)
+    ours = build_attention(name, channels, init="paper", **chosen)
     state, shapes = (
         listing.state_dict(),
         {key: value.shape for key, value in ours.state_dict().items()},
@@ -185,8 +185,11 @@ def make_pair(name: str, channels: int) -> tuple[nn.Module, nn.Module]:
     return listing, ours
 
 
-def difference(pair: tuple[nn.Module, nn.Module], x: Tensor) -> float:
-    """Largest between the outputs, in training and inference, relative to the largest output."""
+def output_difference(pair: tuple[nn.Module, nn.Module], x: Tensor) -> float:
+    """Return the largest difference of the outputs, relative to the largest output.
+
+    pair: a listing and our module, which run in training and in inference.
+    """
     found = []
     for training in (True, False):
         with torch.no_grad():
@@ -195,26 +198,32 @@ def difference(pair: tuple[nn.Module, nn.Module], x: Tensor) -> float:
     return max(found)
 
 
-def measure(cell: Cell, device: torch.device, rounds: int) -> None:
-    """Fill the cell; heavy modules get fewer rounds."""
-    pair = make_pair(cell.name, cell.shape[1])
+def time_pair(timing: Timing, device: torch.device, rounds: int) -> None:
+    """Measure what the timing is for, and store it there.
+
+    Args:
+        timing: names the module, the shape and the layout.
+        device: on which both sides run.
+        rounds: the largest number of rounds; TIMING_SECONDS_EACH may end them earlier.
+    """
+    pair = make_pair(timing.name, timing.shape[1])
     for module in pair:
         module.to(device)
-    x = torch.randn(cell.shape, generator=torch.Generator().manual_seed(1)).to(device)
-    x = x.contiguous(memory_format=LAYOUTS[cell.layout])
+    x = torch.randn(timing.shape, generator=torch.Generator().manual_seed(1)).to(device)
+    x = x.contiguous(memory_format=LAYOUTS[timing.layout])
     weights = torch.ones_like(x)
-    cell.difference = difference(pair, x[:4])
-    cell.kept = (kept_bytes(pair[0], x), kept_bytes(pair[1], x))
+    timing.difference = output_difference(pair, x[:4])
+    timing.kept = (bytes_kept_by(pair[0], x), bytes_kept_by(pair[1], x))
     timers: list[tuple[list[tuple[float, float]], Callable[[nn.Module], float]]] = [
-        (cell.forward, lambda module: forward_seconds(module, x)),
-        (cell.training, lambda module: train_seconds(module, x, weights)),
+        (timing.forward, lambda module: forward_seconds(module, x)),
+        (timing.training, lambda module: train_seconds(module, x, weights)),
     ]
     for _, timer in timers:  # a warm-up, not counted
         for module in pair:
             timer(module)
     start = time.perf_counter()
-    while len(cell.training) < rounds and (
-        len(cell.training) < 3 or time.perf_counter() - start < CELL_SECONDS
+    while len(timing.training) < rounds and (
+        len(timing.training) < 3 or time.perf_counter() - start < TIMING_SECONDS_EACH
     ):
         for values, timer in timers:
             swap = len(values) % 2
@@ -222,16 +231,16 @@ def measure(cell: Cell, device: torch.device, rounds: int) -> None:
             values.append((second, first) if swap else (first, second))
 
 
-def parse_flags() -> argparse.Namespace:
+def parse_speed_flags() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split(":")[0])
     parser.add_argument(
-        "--modules", nargs="+", default=list(ORDER), help="class names; all of them if left out"
+        "--modules", nargs="+", default=list(ORDER), help="class names; all of them by default"
     )
     parser.add_argument(
         "--rounds",
         type=int,
         default=15,
-        help="at most so many; a cell takes about 5 s, or 3 rounds",
+        help="at most so many; fewer where 5 s are over, 3 at least",
     )
     parser.add_argument("--device", default="cpu", help="cpu, or cuda")
     parser.add_argument(
@@ -253,7 +262,7 @@ def parse_flags() -> argparse.Namespace:
 
 
 def main() -> None:
-    flags = parse_flags()
+    flags = parse_speed_flags()
     if flags.threads:
         torch.set_num_threads(flags.threads)
     device = select_device(flags.device)
@@ -262,19 +271,27 @@ def main() -> None:
     start, done, skipped = time.perf_counter(), [], []
     for name in flags.modules:
         for shape, layout in (
-            (shape, layout) for shape in SHAPES[: 2 - flags.small] for layout in flags.layouts
+            (shape, layout) for shape in MAP_SHAPES[: 2 - flags.small] for layout in flags.layouts
         ):
-            cell = Cell(name, (shape[0] // HEAVY.get(name, 1), *shape[1:]), layout)
+            timing = Timing(name, (shape[0] // HEAVY.get(name, 1), *shape[1:]), layout)
             try:
-                measure(cell, device, flags.rounds)
+                time_pair(timing, device, flags.rounds)
             except UserError as error:
                 skipped.append(f"skipped: {error}")
                 break
-            low, middle, high = quartiles(cell.training)
-            print(f"{name} {cell.shape} {layout}: {middle:.2f} ({low:.2f}-{high:.2f})", flush=True)
-            done.append(cell)
+            low, middle, high = quartiles(timing.training)
+            print(
+                f"{name} {timing.shape} {layout}: {middle:.2f} ({low:.2f}-{high:.2f})", flush=True
+            )
+            done.append(timing)
     print()
-    print(aligned(HEADERS, [cell.cells() for cell in done]), "", LEGEND, *skipped, sep="\n")
+    print(
+        aligned(SPEED_HEADERS, [timing.cells() for timing in done]),
+        "",
+        SPEED_LEGEND,
+        *skipped,
+        sep="\n",
+    )
     print(
         f"{describe_device(device)}; at most {flags.rounds} rounds; {time.perf_counter() - start:.0f} s"
     )

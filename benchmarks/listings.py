@@ -1,11 +1,10 @@
-"""What tutorials' listings compute, operation by operation: the other side of
-benchmarks/attention_speed.py.
+"""What tutorials' listings compute, operation by operation, for benchmarks/attention_speed.py.
 
 Each class runs the tensor operations that the authors' published code runs in eager mode, in the
-same order and with the same copies, written from the formulas and traps in the papers and in our
-notes. They are here to be timed and compared with, not to be used. Parameter names are the official
-ones, so that weights can be carried over. Where the originals call `view`, `reshape` stands, which
-costs the same and also takes channels-last maps.
+same order and with the same copies. They are written from the formulas in the papers and from what
+is known of the code's behaviour. They are here to be timed and compared with, not to be used.
+Parameter names are the official ones, so that weights can be copied. `reshape` takes the place of
+the originals' `view`; it costs the same and also takes channels-last maps.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-class SimAM(nn.Module):
+class ListedSimAM(nn.Module):
     """Two reductions and six elementwise maps."""
 
     def __init__(self, channels: int) -> None:
@@ -30,8 +29,8 @@ class SimAM(nn.Module):
         return x * torch.sigmoid(energy)
 
 
-class GAM(nn.Module):
-    """Perceptron over channels behind a permute, then two dense 7x7 convolutions."""
+class ListedGAM(nn.Module):
+    """A permute and a perceptron over channels, then two dense 7x7 convolutions."""
 
     def __init__(self, channels: int, rate: int = 4) -> None:
         super().__init__()
@@ -55,7 +54,7 @@ class GAM(nn.Module):
         return x * self.spatial_attention(x).sigmoid()
 
 
-class CBAM(nn.Module):
+class ListedCBAM(nn.Module):
     """Two pools through one perceptron, then maximum and mean over channels through a 7x7
     convolution.
     """
@@ -72,14 +71,17 @@ class CBAM(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         size, channel, spatial = x.shape[2:], self.channel_attention, self.spatial_attention
         mean, peak = F.avg_pool2d(x, size, stride=size), F.max_pool2d(x, size, stride=size)
-        one, other = (channel.fc2(F.relu(channel.fc1(pool.flatten(1)))) for pool in (mean, peak))  # type: ignore
+        one, other = (
+            channel.fc2(F.relu(channel.fc1(pool.flatten(1))))  # type: ignore[operator]
+            for pool in (mean, peak)
+        )
         x = x * torch.sigmoid(one + other)[:, :, None, None].expand_as(x)
         stacked = torch.cat((x.max(1)[0].unsqueeze(1), x.mean(1).unsqueeze(1)), 1)
         return x * torch.sigmoid(spatial.bn(spatial.conv(stacked)))  # type: ignore[operator]
 
 
-class NAM(nn.Module):
-    """Batch norm, then its weights once more on a map that is turned to channels-last and back."""
+class ListedNAM(nn.Module):
+    """Batch norm, then its weights again on a map that is permuted to channels-last and back."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -94,7 +96,7 @@ class NAM(nn.Module):
         return torch.sigmoid(turned.permute(0, 3, 1, 2).contiguous()) * x
 
 
-class DoubleAttention(nn.Module):
+class ListedDoubleAttention(nn.Module):
     """Three convolutions, two softmaxes, two matrix products, and the convolution that restores the
     width.
     """
@@ -115,7 +117,7 @@ class DoubleAttention(nn.Module):
         return self.conv_reconstruct(gathered.matmul(vectors).reshape(b, -1, h, w))
 
 
-class CoordAttention(nn.Module):
+class ListedCoordAttention(nn.Module):
     """Means along rows and columns through one convolution, then two gates."""
 
     def __init__(self, channels: int, reduction: int = 32) -> None:
@@ -138,8 +140,8 @@ class CoordAttention(nn.Module):
         return x * gate_w * gate_h
 
 
-class ACmix(nn.Module):
-    """Attention in 7x7 windows that are written out whole, beside shifts by a grouped convolution."""
+class ListedACmix(nn.Module):
+    """Attention in 7x7 windows, all of them written out, and shifts by a grouped convolution."""
 
     def __init__(self, channels: int, window: int = 7, head: int = 4) -> None:
         super().__init__()
@@ -180,7 +182,7 @@ class ACmix(nn.Module):
         return self.rate1 * self.attention(*parts) + self.rate2 * self.dep_conv(shifted)
 
 
-class SE(nn.Module):
+class ListedSE(nn.Module):
     """A mean through a perceptron, one gate a channel."""
 
     def __init__(self, channels: int, reduction: int = 16) -> None:
@@ -196,7 +198,7 @@ class SE(nn.Module):
         return x * gate[:, :, None, None].expand_as(x)
 
 
-class BAM(nn.Module):
+class ListedBAM(nn.Module):
     """Channel and spatial branch, both spread over the map before they are multiplied."""
 
     def __init__(self, channels: int, reduction: int = 16, dilation: int = 4) -> None:
@@ -226,7 +228,7 @@ class BAM(nn.Module):
         return (1 + torch.sigmoid(channel[:, :, None, None].expand_as(x) * spatial)) * x
 
 
-class ECA(nn.Module):
+class ListedECA(nn.Module):
     """A mean through a convolution along the channels."""
 
     def __init__(self, channels: int) -> None:
@@ -255,7 +257,7 @@ class _ZGate(nn.Module):
         return x * torch.sigmoid(self.conv.bn(self.conv.conv(stacked)))  # type: ignore[operator]
 
 
-class TripletAttention(nn.Module):
+class ListedTripletAttention(nn.Module):
     """The same gate on three turns of the map; two of them are written out and turned back."""
 
     def __init__(self, channels: int) -> None:

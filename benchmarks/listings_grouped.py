@@ -1,6 +1,4 @@
-"""More of benchmarks/listings.py: the modules that split channels into groups or branches, and
-large kernels.
-"""
+"""More listings, as in benchmarks/listings.py: groups or branches, and large kernels."""
 
 from __future__ import annotations
 
@@ -8,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-KERNELS = {
+LISTED_KERNELS = {
     7: (3, 3, 2),
     11: (3, 5, 2),
     23: (5, 7, 3),
@@ -16,8 +14,8 @@ KERNELS = {
 }  # LSKA: plain taps, dilated taps, dilation
 
 
-class ShuffleAttention(nn.Module):
-    """Groups in halves: one gated by its mean, one by its own normalised map; then a shuffle, which
+class ListedShuffleAttention(nn.Module):
+    """Groups of two halves: one gated by its mean, one by its normalised map; then a shuffle, which
     copies.
     """
 
@@ -38,8 +36,8 @@ class ShuffleAttention(nn.Module):
         return shuffled.reshape(b, -1, h, w)
 
 
-class EMA(nn.Module):
-    """Row and column gates inside groups, a norm, a 3x3 convolution, and each weighing the other."""
+class ListedEMA(nn.Module):
+    """Row and column gates inside groups, a norm, a 3x3 convolution; each weighs the other."""
 
     def __init__(self, channels: int, factor: int = 32) -> None:
         super().__init__()
@@ -71,7 +69,7 @@ class EMA(nn.Module):
         return (parts * weights.sigmoid()).reshape(b, c, h, w)
 
 
-class GlobalContext(nn.Module):
+class ListedGlobalContext(nn.Module):
     """One softmax over space, one weighted sum, a small network, added to every position."""
 
     def __init__(self, channels: int, ratio: float = 1 / 16) -> None:
@@ -90,7 +88,7 @@ class GlobalContext(nn.Module):
         return x + self.channel_add_conv(context)
 
 
-class SK(nn.Module):
+class ListedSK(nn.Module):
     """A 3x3 and a dilated 3x3 branch with batch norms, weighed by a softmax over branches."""
 
     def __init__(self, channels: int, groups: int = 32) -> None:
@@ -129,8 +127,8 @@ class SK(nn.Module):
         return torch.sum(stacked * shares, 1)
 
 
-class LSK(nn.Module):
-    """Two depthwise convolutions, one after the other, chosen between at each position."""
+class ListedLSK(nn.Module):
+    """Two depthwise convolutions in a row, and a choice between them at each position."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -153,12 +151,12 @@ class LSK(nn.Module):
         return x * self.conv(near * choice[:, 0:1] + far * choice[:, 1:2])
 
 
-class LSKA(nn.Module):
+class ListedLSKA(nn.Module):
     """A large depthwise kernel as four thin ones and a 1x1 convolution."""
 
     def __init__(self, channels: int, k_size: int = 7) -> None:
         super().__init__()
-        plain, dilated, step = KERNELS[k_size]
+        plain, dilated, step = LISTED_KERNELS[k_size]
 
         def thin(height: int, width: int, dilation: int) -> nn.Conv2d:
             padding = (dilation * (height - 1) // 2, dilation * (width - 1) // 2)

@@ -1,8 +1,8 @@
-"""Attention modules: one file, one module, one paper. Adding one is adding a file here; nothing
-else is edited.
+"""Attention modules: one file, one module, one paper.
 
-Files whose name begins with an underscore are machinery; all others are imported, and so
-registered, right here.
+A new module is a new file in this folder and nothing else. All files are imported, and so
+registered, right here, but for those whose names begin with an underscore, which serve the others.
+The folder fast/ has faster forms of some modules for a CPU.
 """
 
 from __future__ import annotations
@@ -17,26 +17,35 @@ from models.attention._identity import start_as_identity
 from models.attention._registry import ATTENTION, options
 from utils.errors import UserError
 
-INITS = ("paper", "identity")
+ATTENTION_INITS = ("paper", "identity")
 
 for _file in pkgutil.iter_modules(__path__):
-    if not _file.name.startswith("_"):
+    if not _file.ispkg and not _file.name.startswith("_"):
         importlib.import_module(f"{__name__}.{_file.name}")
 
 
 def names() -> list[str]:
-    """Names that a YAML row may use, aliases included, sorted."""
+    """Return the names that a YAML row may use, aliases included, sorted."""
     return sorted(ATTENTION)
 
 
 def build_attention(
     name: str, channels: int, *, init: str = "paper", **arguments: object
 ) -> nn.Module:
-    """Make the attention module called name for maps of so many channels.
+    """Build an attention module.
 
-    init: paper, or identity to start bit-equal to no module at all (models/attention/_identity.py).
-    Raises UserError for a name or an argument that does not exist, or a value that the module
-    refuses.
+    Args:
+        name: of the class, or one of its aliases.
+        channels: of the maps that it gets.
+        init: "paper", or "identity" for a module whose output at the start is bit-equal to its
+            input (models/attention/_identity.py).
+        **arguments: options of the class.
+
+    Returns:
+        The module, with initial weights from PyTorch's global generator.
+
+    Raises:
+        UserError: the name or an argument does not exist, or the module refuses a value.
     """
     if name not in ATTENTION:
         raise UserError(f"{name}: no such attention module{closest(name, names())}")
@@ -46,8 +55,8 @@ def build_attention(
             known = ", ".join([*options(kind), "init"])
             hint = closest(argument, options(kind))
             raise UserError(f"{argument}: {name} has no such argument; it takes {known}{hint}")
-    if init not in INITS:
-        raise UserError(f"init: {init!r}: must be {' or '.join(INITS)}")
+    if init not in ATTENTION_INITS:
+        raise UserError(f"init: {init!r}: must be {' or '.join(ATTENTION_INITS)}")
     try:
         module = kind(channels, **arguments)
         return start_as_identity(module) if init == "identity" else module
@@ -56,7 +65,7 @@ def build_attention(
 
 
 def closest(word: str, known: list[str]) -> str:
-    """ "; did you mean X?" for the known name nearest to word, or nothing."""
+    """Return "; did you mean X?" with the known name nearest to word, or nothing."""
     lower = {name.lower(): name for name in reversed(known)}
     found = difflib.get_close_matches(word.lower(), lower, n=1)
     return f"; did you mean {lower[found[0]]}?" if found else ""

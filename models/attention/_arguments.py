@@ -1,40 +1,52 @@
-"""Arguments of attention rows as people's tutorials write them, turned into keyword arguments that
-mean the same.
+"""Lists of arguments, as tutorials write them in attention rows, turned into keyword arguments.
 
-Tutorials disagree on what the list holds: options, or channel counts first. models/yolo.py knows
-the real channel count, so counts in YAML are only checked, and what remains are options by
-position.
+Tutorials disagree on what such a list contains: options alone, or channel counts first. The builder
+of a graph knows the real number of channels, so counts in YAML are only checked. What remains are
+options by position.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from torch import nn
 
 from models.attention._registry import options
 
-# a leading whole number from here on declares channels; no option of any module starts so high
+# A leading whole number of this size or more declares channels; no option comes first and is so
+# large.
 SMALLEST_COUNT = 8
 
 
 def read_list(
-    kind: type[nn.Module], values: list[Any], channels: int, scaled: Any
-) -> tuple[dict[str, Any], str]:
-    """Turn `[1e-4]`, `[512]`, `[512, 512]` or `[512, 7]` into keyword arguments and a warning (""
-    if there is none).
+    kind: type[nn.Module],
+    values: Sequence[object],
+    channels: int,
+    scaled: Callable[[int], int],
+) -> tuple[dict[str, object], str]:
+    """Turn `[1e-4]`, `[512]`, `[512, 512]` or `[512, 7]` into keyword arguments.
 
-    channels: of the incoming map. scaled: function from a channel count in YAML to the one at the
-    graph's width. A class with a from_list of its own reads the list itself. Raises ValueError when
-    there are more values than the module has options.
+    A class with a from_list of its own reads the list itself.
+
+    Args:
+        kind: class of the module.
+        values: the list in the row.
+        channels: of the incoming map.
+        scaled: from a channel count in YAML to the one at the graph's width.
+
+    Returns:
+        The keyword arguments, and a warning or "".
+
+    Raises:
+        ValueError: there are more values than the module has options.
     """
     known = options(kind)
     if hasattr(kind, "from_list"):
         return kind.from_list(list(values), channels, scaled), ""
     rest = list(values)
-    declared = rest.pop(0) if rest and _is_count(rest[0]) else None
-    if declared is not None and rest and _is_count(rest[0]) and rest[0] == declared:
-        rest.pop(0)
+    declared = _declared(rest[0]) if rest else None
+    if declared is not None:
+        rest = rest[2:] if rest[1:2] == [declared] and _declared(rest[1]) else rest[1:]
     order = list(getattr(kind, "tutorial_order", ())) or [
         name for name in known if name != "out_channels"
     ]
@@ -54,5 +66,8 @@ def read_list(
     )
 
 
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= SMALLEST_COUNT
+def _declared(value: object) -> int | None:
+    """The number of channels that the value declares, if it does."""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= SMALLEST_COUNT:
+        return value
+    return None

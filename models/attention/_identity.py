@@ -1,27 +1,23 @@
-"""An attention module that starts as if it were not there: out = x + alpha * (module(x) - x), alpha
-learned from 0.
+"""An attention module that starts as the identity: out = x + alpha * (module(x) - x).
 
-Most modules rescale what passes through them when they are new (SE halves it, CBAM quarters it), so
-that a pretrained network first has to recover from the insertion. With alpha = 0 every output is
+A new module rescales its input (SE halves it, CBAM quarters it), so that a pretrained network first
+has to recover from the insertion. Here alpha is learned and starts at 0, where every output is
 bit-equal to the input. alpha has a gradient from the first step on, and the module's own parameters
-as soon as alpha has moved.
+have one as soon as alpha has moved.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 
 def start_as_identity(module: nn.Module) -> nn.Module:
-    """Give the module its alpha, a parameter of shape [], beside its own, whose names stay as they
-    are.
+    """Give the module its alpha, a parameter of shape [], and return it.
 
-    A module that starts as the identity anyway (`starts_as_identity`, such as one whose last layer
-    is zero) is left alone: behind two zeros no gradient would reach anything. Raises ValueError for
-    one that changes the channels.
+    The module's own parameters keep their names. A module that starts as the identity by itself
+    (`starts_as_identity`, such as one whose last layer is zero) is not changed: after two zeros in
+    a row no gradient would reach anything. Raises ValueError for one that changes the channels.
     """
     if hasattr(module, "out_channels"):
         raise ValueError(
@@ -33,14 +29,12 @@ def start_as_identity(module: nn.Module) -> nn.Module:
     return module
 
 
-def _blend(module: Any, inputs: tuple[Tensor, ...], out: Tensor) -> Tensor:
-    """[B, C, H, W] of the module's input and output -> the same, mixed by alpha, in the input's
-    type.
-    """
+def _blend(module: nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> Tensor:
+    """Mix the module's input and output, [B, C, H, W], by alpha, in the type of the input."""
     x = inputs[0]
     if out.shape != x.shape:
         raise ValueError(
             f"init: identity: the module turns {list(x.shape)} into {list(out.shape)}; use init:"
             " paper"
         )
-    return x + module.alpha.to(x.dtype) * (out - x)
+    return x + module.get_parameter("alpha").to(x.dtype) * (out - x)

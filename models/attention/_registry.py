@@ -1,5 +1,6 @@
-"""The one registry of attention modules, and the contract that each is checked against when its
-file is imported.
+"""The registry of attention modules, and the contract that each class must fulfil.
+
+The contract is checked when the file of a class is imported.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ Kind = TypeVar("Kind", bound=type[nn.Module])
 
 
 def register(*aliases: str) -> Callable[[Kind], Kind]:
-    """Decorator: enter a class under its own name and the names that tutorials use for it.
+    """Return a decorator that registers a class by its own name and by its aliases, the names that
+    tutorials use for it.
 
-    Raises TypeError if the class breaks the contract and ValueError if a name is taken already;
-    both are a programmer's mistakes and appear at import.
+    Raises TypeError if the class breaks the contract, and ValueError if a name is taken already.
+    Both are a programmer's mistakes and appear at import.
     """
 
     def enter(kind: Kind) -> Kind:
@@ -34,12 +36,11 @@ def register(*aliases: str) -> Callable[[Kind], Kind]:
 
 
 def check_contract(kind: type[nn.Module]) -> None:
-    """Hold the class to `__init__(self, channels, *, …)`, its options having defaults, and to
-    `forward(self, x)`.
+    """Raise TypeError unless the class has `__init__(self, channels, *, …)` and `forward(self, x)`,
+    and its options have defaults.
 
     A class may list in `tutorial_order` the options that lists in YAML give by position, or have a
-    class method `from_list(values, channels, scaled)` that reads such a list as a whole. Raises
-    TypeError.
+    class method `from_list(values, channels, scaled)` that reads such a list as a whole.
     """
     _, *parameters = inspect.signature(kind.__init__).parameters.values()
     if [(first.name, first.kind) for first in parameters[:1]] != [
@@ -65,5 +66,5 @@ def check_contract(kind: type[nn.Module]) -> None:
 
 
 def options(kind: type[nn.Module]) -> list[str]:
-    """The keyword arguments of an attention class, in their order."""
+    """Return the keyword arguments of an attention class, in their order."""
     return list(inspect.signature(kind.__init__).parameters)[2:]

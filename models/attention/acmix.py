@@ -6,14 +6,16 @@ values v, each a 1x1 convolution of x, in `head` heads of d channels. Stage two 
 weighed by learned scalars:
 
     out = rate1 * attention + rate2 * convolution
-    attention at p    = sum over n of a_n v_n,  a = softmax over n of (q . (k_n + e - e_n)) / sqrt(d)
-    convolution at p  = dep_conv(fc(q, k, v)): the 3 * head maps of each of the d places of a head become 9, and those
-                        9 become `head` output channels by a grouped 3x3 convolution that starts as the nine shifts
+    attention at p   = sum over n of a_n v_n,
+                       a = softmax over n of (q . (k_n + e - e_n)) / sqrt(d)
+    convolution at p = dep_conv(fc(q, k, v))
 
-n runs over the kernel_att x kernel_att window around p, in the map continued by reflection; e =
-conv_p of the position, x and y each from -1 to 1. A side too short to reflect (kernel_att // 2 or
-less) repeats its edge; the authors' code fails there. With stride 2 the output has ceil(H / 2) rows
-and ceil(W / 2) columns; the authors' code takes even sizes only, and gives the same for them.
+fc turns the 3 * head maps of each of the d places of a head into 9, and dep_conv those 9 into
+`head` output channels, by a grouped 3x3 convolution that starts as the nine shifts. n runs over the
+kernel_att x kernel_att window around p, in the map continued by reflection; e = conv_p of the
+position, x and y each from -1 to 1. A side too short to reflect (kernel_att // 2 or less) repeats
+its edge; the authors' code fails there. With stride 2 the output has ceil(H / 2) rows and ceil(W /
+2) columns; the authors' code takes even sizes only, and gives the same for them.
 
 [B, C, H, W] -> [B, out_channels, H, W]. With c = out_channels: 3 (C c + c) + 3 d + 27 head + 81 c +
 2 parameters.

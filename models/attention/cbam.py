@@ -13,7 +13,7 @@ Choices where code and paper differ, and among copies:
 - As in the authors' code, the linear layers have biases, the order is [max, mean], and a batch norm
   of momentum 0.01 follows the convolution; the paper shows none of it. Their ImageNet script starts
   the weight of that norm at 0, which stops the convolution's gradient at first; here it is 1.
-- There is one hidden value at least. The code has none where C is below r, and then a constant gate.
+- There is one hidden value at least. The code has none where C is below r, and a constant gate.
 - Where several positions share a maximum, its gradient is split among them evenly.
 - This is not CBAM of Ultralytics, which has another channel gate (mean only, one C x C layer).
 

@@ -1,4 +1,4 @@
-"""DoubleAttention: summaries of the whole map are gathered by attention and distributed by attention.
+"""DoubleAttention: attention gathers summaries of the whole map, and attention distributes them.
 
 Chen, Kalantidis, Li, Yan and Feng, "A2-Nets: Double Attention Networks", NeurIPS 2018,
 https://arxiv.org/abs/1810.11579. With M = H * W pixels, features A [c_m, M], gathering maps B and

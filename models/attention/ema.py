@@ -8,8 +8,10 @@ groups of m. With the map t of a group, [m, H, W], and parameters that all group
     [a; b] = conv1x1([mean of t over W; mean of t over H])
     x1 = group norm of t * sigmoid(a) * sigmoid(b), with a channel as a group
     x2 = conv3x3(t)
-    gate = sigmoid(softmax(mean of x1) . x2 + softmax(mean of x2) . x1), the products summed over the m channels
+    gate = sigmoid(softmax(mean of x1) . x2 + softmax(mean of x2) . x1)
     out = t * gate
+
+where means are over a map, and softmaxes and products over the m channels.
 
 Choices: 32 groups as in the authors' code (8 in older copies), or the most below that divide the
 channels.

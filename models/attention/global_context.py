@@ -86,7 +86,7 @@ class GlobalContext(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, C, H, W] in the type of x."""
-        context = pool(x) if self.conv_mask is None else attend(x, self.conv_mask)  # [B, C, 1, 1]
+        context = self.context(x)  # [B, C, 1, 1]
         out = x
         if self.channel_mul_conv is not None:
             out = scale(x, self.channel_mul_conv(context).sigmoid())
@@ -94,14 +94,15 @@ class GlobalContext(nn.Module):
             out = out + self.channel_add_conv(context).to(x.dtype)
         return out
 
-
-def attend(x: Tensor, mask: nn.Conv2d) -> Tensor:
-    """Return the context, [B, C, 1, 1], with `mask` as the paper's w."""
-    if use_fast(x):
-        return fast_context(x, mask)
-    scores = mask(x).flatten(2)  # [B, 1, H * W]
-    weights = scores.softmax(2, dtype=wide(x.dtype)).to(x.dtype)
-    return torch.matmul(x.flatten(2), weights.transpose(1, 2))[..., None]
+    def context(self, x: Tensor) -> Tensor:
+        """The mean of all positions, weighted by attention: [B, C, H, W] -> [B, C, 1, 1]."""
+        if self.conv_mask is None:
+            return pool(x)
+        if use_fast(x):
+            return fast_context(x, self.conv_mask)
+        scores = self.conv_mask(x).flatten(2)  # [B, 1, H * W]
+        weights = scores.softmax(2, dtype=wide(x.dtype)).to(x.dtype)
+        return torch.matmul(x.flatten(2), weights.transpose(1, 2))[..., None]
 
 
 def transform(channels: int, hidden: int) -> nn.Sequential:

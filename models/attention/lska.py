@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from models.attention._registry import register
 
 # Side of the kernel -> a, b and d of the paper.
-KERNELS = {
+PAPER_KERNELS = {
     7: (3, 3, 2),
     11: (3, 5, 2),
     23: (5, 7, 3),
@@ -49,9 +49,11 @@ class LSKA(nn.Module):
 
     def __init__(self, channels: int, *, k_size: int = 7) -> None:
         super().__init__()
-        if not isinstance(k_size, int) or k_size not in KERNELS:
-            raise ValueError(f"k_size={k_size!r}: must be one of {', '.join(map(str, KERNELS))}")
-        short, long, dilation = KERNELS[k_size]
+        if not isinstance(k_size, int) or k_size not in PAPER_KERNELS:
+            raise ValueError(
+                f"k_size={k_size!r}: must be one of {', '.join(map(str, PAPER_KERNELS))}"
+            )
+        short, long, dilation = PAPER_KERNELS[k_size]
         shift = dilation * (long - 1) // 2
         self.conv0h = nn.Conv2d(
             channels, channels, (1, short), padding=(0, short // 2), groups=channels

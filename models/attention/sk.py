@@ -14,8 +14,8 @@ channels. Names are those of timm, whose `split_input` is no part of the paper a
 replaces x rather than scales it. In training, the norm of z with a batch of one image takes the
 running statistics, since one value has no variance.
 
-Cost: 18 C^2 / groups + 3 C d + 4 C + 2 d parameters with d values in z, 62,528 at 256 channels. It is
-bound by arithmetic, not by memory.
+Cost: 18 C^2 / groups + 3 C d + 4 C + 2 d parameters with d values in z, 62,528 at 256 channels. It
+is bound by arithmetic, not by memory.
 Verdict: not yet measured.
 """
 

@@ -6,7 +6,9 @@ WACV 2021, https://arxiv.org/abs/2010.03045, section 3. Z-pool along one axis gi
 maximum and mean. A convolution 2 -> 1 without bias, batch norm and a sigmoid turn them into the
 gate of that axis:
 
-    cw: pooled over rows, plane [C, W]     hc: over columns, plane [H, C]     hw: over channels, plane [H, W]
+    cw: pooled over rows, plane [C, W]
+    hc: pooled over columns, plane [H, C]
+    hw: pooled over channels, plane [H, W]
     out = x * (gate_cw + gate_hc + gate_hw) / 3, or x * (gate_cw + gate_hc) / 2 with no_spatial
 
 Choices: the authors rotate the map so that the pooled axis is the first, and back. Reducing along

@@ -15,7 +15,7 @@ from typing import Any
 from torch import nn
 
 from models import common
-from models.attention import ATTENTION, INITS, build_attention
+from models.attention import ATTENTION, ATTENTION_INITS, build_attention
 from models.attention._arguments import read_list
 from models.graph.build import BuiltRow, argument_of
 from models.graph.structure import Graph, Row
@@ -59,7 +59,7 @@ def _options(graph: Graph, row: Row, channels: int) -> tuple[dict[str, Any], lis
         given = [argument_of(graph, value) for value in row.arguments]
         found, note = read_list(ATTENTION[row.module], given, channels, graph.scaled)
         notes = [_warning(graph, row, f"{shorten(given)}: {note}")] if note else []
-    if graph.attention_init != INITS[0]:
+    if graph.attention_init != ATTENTION_INITS[0]:
         found = {"init": graph.attention_init, **found}
     return found, notes
 

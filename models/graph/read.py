@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from models.attention import INITS
+from models.attention import ATTENTION_INITS
 from models.graph.rows import read_rows
 from models.graph.scales import MULTIPLES, choose_scale, find_graph, read_scale
 from models.graph.structure import AnchorLevels, Graph
@@ -99,7 +99,7 @@ def read_graph(content: Mapping[str, Any]) -> Graph:
         reg_max=whole("reg_max", MOST_BINS, 16, 2),
         box_bias=real("box_bias", 100, 2.0),
         activation=_activation(file, content),
-        attention_init=_choice(file, content, "attention_init", INITS),
+        attention_init=_choice(file, content, "attention_init", ATTENTION_INITS),
         rows=(),
         steps=(),
         warnings=(

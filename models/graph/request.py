@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from models.attention import ATTENTION, INITS, closest, options
+from models.attention import ATTENTION, ATTENTION_INITS, closest, options
 from models.graph.values import as_number, shorten
 from utils.errors import UserError
 
@@ -50,8 +50,10 @@ def read_request(text: str, init: str = "") -> Request:
     arguments = _read_arguments(where, name, listed)
     if init:
         arguments.setdefault("init", init)
-    if arguments.get("init", INITS[0]) not in INITS:
-        raise UserError(f"{where}: init={arguments['init']}: must be {' or '.join(INITS)}")
+    if arguments.get("init", ATTENTION_INITS[0]) not in ATTENTION_INITS:
+        raise UserError(
+            f"{where}: init={arguments['init']}: must be {' or '.join(ATTENTION_INITS)}"
+        )
     return Request(text, name, arguments, tuple(place.strip() for place in wanted.split("+")))
 
 

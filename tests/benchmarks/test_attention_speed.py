@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.attention_speed import (
-    HEADERS,
     KEPT_TARGETS,
     ORDER,
+    SPEED_HEADERS,
     TARGETS,
-    Cell,
-    difference,
+    Timing,
     make_pair,
+    output_difference,
     quartiles,
 )
 from models.attention._registry import ATTENTION
@@ -31,8 +31,9 @@ def gradients(module: nn.Module, x: Tensor) -> dict[str, Any]:
     return {"": x.grad, **{name: parameter.grad for name, parameter in module.named_parameters()}}
 
 
-def test_every_module_has_a_listing() -> None:
-    assert {kind.__name__ for kind in ATTENTION.values()} == set(ORDER)
+def test_every_listing_has_a_module() -> None:
+    """A new module needs no listing."""
+    assert set(ORDER) <= {kind.__name__ for kind in ATTENTION.values()}
     assert set(TARGETS) | set(KEPT_TARGETS) <= set(ORDER)
 
 
@@ -43,7 +44,7 @@ def test_both_sides_compute_the_same(name: str) -> None:
     """
     pair = [module.double() for module in make_pair(name, 64)]
     x = torch.randn(3, 64, 8, 9, generator=torch.Generator().manual_seed(0)).double()
-    assert difference((pair[0], pair[1]), x) < 1e-6
+    assert output_difference((pair[0], pair[1]), x) < 1e-6
     expected, found = (gradients(module, x) for module in pair)
     for key, value in expected.items():
         largest = max(float(value.abs().max()), 1e-3)
@@ -51,8 +52,8 @@ def test_both_sides_compute_the_same(name: str) -> None:
         assert float((other - value).abs().max()) < 1e-6 * largest, key
 
 
-def cell(name: str, forward: float, training: float, kept: tuple[int, int]) -> Cell:
-    made = Cell(name, (1, 8, 4, 4), "nchw", difference=1e-7, kept=kept)
+def cell(name: str, forward: float, training: float, kept: tuple[int, int]) -> Timing:
+    made = Timing(name, (1, 8, 4, 4), "nchw", difference=1e-7, kept=kept)
     made.forward, made.training = [(forward, 1.0)] * 5, [(training, 1.0)] * 5
     return made
 
@@ -73,7 +74,7 @@ def test_verdicts(
     name: str, forward: float, training: float, kept: tuple[int, int], verdict: str
 ) -> None:
     made = cell(name, forward, training, kept)
-    assert len(made.cells()) == len(HEADERS)
+    assert len(made.cells()) == len(SPEED_HEADERS)
     assert made.cells()[-1] == verdict
     made.difference = float("nan")
     assert made.shortfalls[-1] == "difference"

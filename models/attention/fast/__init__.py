@@ -36,7 +36,7 @@ def use_fast(x: Tensor, *, positions: int = 1, accelerators: bool = False) -> bo
 
 
 def traced(x: Tensor) -> bool:
-    """Whether torch.compile, an export or a jit trace is at work, or x is a stand-in for a tensor."""
+    """Whether torch.compile, an export or a jit trace runs, or x is a stand-in for a tensor."""
     return (
         torch.compiler.is_compiling()
         or torch.jit.is_tracing()

@@ -7,7 +7,7 @@ from typing import Protocol
 from torch import Tensor
 
 
-class Context(Protocol):
+class GradientContext(Protocol):
     """What a forward pass keeps for the backward pass.
 
     A function that keeps more than tensors adds its own attributes in a subclass.

@@ -51,7 +51,7 @@ def fast_acmix(x: Tensor, module: Mixture) -> Tensor:
     """Compute the module's output for x, [B, C, H, W], in the type of x."""
     projections = project(x, module)
     out = convolve(projections, module)
-    return (out + attend(projections, _positions(x, module.conv_p), module)).to(x.dtype)
+    return (out + attend_in_tiles(projections, _positions(x, module.conv_p), module)).to(x.dtype)
 
 
 def project(x: Tensor, module: Mixture) -> Tensor:
@@ -77,7 +77,7 @@ def convolve(projections: Tensor, module: Mixture) -> Tensor:
     return F.conv2d(projections, weight, None, module.stride, 1, 1, module.place)
 
 
-def attend(projections: Tensor, positions: Tensor, module: Mixture) -> Tensor:
+def attend_in_tiles(projections: Tensor, positions: Tensor, module: Mixture) -> Tensor:
     """Return rate1 * attention, [B, width, H', W'].
 
     Its intermediate values are dropped, and computed again in backward.
@@ -113,7 +113,7 @@ def attend(projections: Tensor, positions: Tensor, module: Mixture) -> Tensor:
 def _attend_tiled(
     projections: Tensor, positions: Tensor, plans: list[_Plan], module: Mixture
 ) -> Tensor:
-    """`attend` for a few images: the queries of a tile against all keys that any of them sees."""
+    """The same for a few images: the queries of a tile and all keys that any of them sees."""
     rows, columns = plans
     head, place = module.head, module.place
     images, width = projections.shape[0], projections.shape[3]

@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 
 from models.attention._numerics import wide
 from models.attention.fast._blocks import split_together
-from models.attention.fast._context import Context
+from models.attention.fast._context import GradientContext
 
 Branch = Callable[[Tensor], Tensor]
 
@@ -48,16 +48,16 @@ class _PoolMap(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Context, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(ctx: GradientContext, x: Tensor) -> tuple[Tensor, Tensor]:
         return x, x.mean((2, 3), dtype=wide(x.dtype))
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Context, grad: Tensor, grad_mean: Tensor) -> Tensor:
+    def backward(ctx: GradientContext, grad: Tensor, grad_mean: Tensor) -> Tensor:
         return grad.add_((grad_mean / (grad.shape[2] * grad.shape[3]))[:, :, None, None])
 
 
-class _GateContext(Context, Protocol):
+class _GateContext(GradientContext, Protocol):
     multiply: bool
 
 

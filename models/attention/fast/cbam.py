@@ -18,13 +18,13 @@ from torch.autograd.function import once_differentiable
 
 from models.attention._numerics import wide
 from models.attention.fast._blocks import split_together
-from models.attention.fast._context import Context
+from models.attention.fast._context import GradientContext
 from models.attention.fast.gates import scale
 
-Gate = Callable[[Tensor, Tensor], Tensor]
+PairGate = Callable[[Tensor, Tensor], Tensor]
 
 
-def fast_cbam(x: Tensor, channel_gate: Gate, spatial_gate: Gate | None) -> Tensor:
+def fast_cbam(x: Tensor, channel_gate: PairGate, spatial_gate: PairGate | None) -> Tensor:
     """Compute CBAM of x.
 
     Args:
@@ -46,7 +46,7 @@ def fast_cbam(x: Tensor, channel_gate: Gate, spatial_gate: Gate | None) -> Tenso
     return _Gate.apply(x, channel, spatial_gate(largest, mean).to(x.dtype))
 
 
-def _infer(x: Tensor, channel_gate: Gate, spatial_gate: Gate | None) -> Tensor:
+def _infer(x: Tensor, channel_gate: PairGate, spatial_gate: PairGate | None) -> Tensor:
     """The plain formula, in which y becomes the output in place."""
     channel = channel_gate(x.mean((2, 3), dtype=wide(x.dtype)), x.amax((2, 3)))
     y = x * channel.to(x.dtype)
@@ -65,14 +65,16 @@ class _PoolMap(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Context, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(ctx: GradientContext, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         largest = x.amax((2, 3))
         ctx.save_for_backward(x, largest)
         return x, x.mean((2, 3), dtype=wide(x.dtype)), largest
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Context, grad: Tensor, grad_mean: Tensor, grad_largest: Tensor) -> Tensor:
+    def backward(
+        ctx: GradientContext, grad: Tensor, grad_mean: Tensor, grad_largest: Tensor
+    ) -> Tensor:
         x, largest = ctx.saved_tensors
         mean = (grad_mean / (x.shape[2] * x.shape[3]))[:, :, None, None]
         tops, slopes = largest[:, :, None, None], grad_largest[:, :, None, None]
@@ -89,7 +91,7 @@ class _PoolChannels(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Context, x: Tensor, gate: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(ctx: GradientContext, x: Tensor, gate: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         largest = x.new_empty(len(x), 1, *x.shape[2:])
         mean = torch.empty_like(largest, dtype=wide(x.dtype))
         for part, factor, top, middle in split_together(x, gate, largest, mean):
@@ -102,7 +104,7 @@ class _PoolChannels(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(
-        ctx: Context, grad: Tensor, grad_largest: Tensor, grad_mean: Tensor
+        ctx: GradientContext, grad: Tensor, grad_largest: Tensor, grad_mean: Tensor
     ) -> tuple[Tensor, Tensor]:
         x, gate, largest = ctx.saved_tensors
         grad_gate = torch.empty_like(gate)
@@ -121,7 +123,7 @@ class _Gate(torch.autograd.Function):
     """x * channel * position; keeps the three, and backward writes the one map that it returns."""
 
     @staticmethod
-    def forward(ctx: Context, x: Tensor, channel: Tensor, position: Tensor) -> Tensor:
+    def forward(ctx: GradientContext, x: Tensor, channel: Tensor, position: Tensor) -> Tensor:
         ctx.save_for_backward(x, channel, position)
         out = torch.empty_like(x)
         for part, factor, place, result in split_together(x, channel, position, out):
@@ -130,7 +132,7 @@ class _Gate(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Context, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def backward(ctx: GradientContext, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x, channel, position = ctx.saved_tensors
         out, grad_channel, grad_position = (
             torch.empty_like(tensor) for tensor in (x, channel, position)

@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 
 from models.attention._numerics import wide
 from models.attention.fast._blocks import is_channels_last, split_together
-from models.attention.fast._context import Context
+from models.attention.fast._context import GradientContext
 
 
 def fast_coord_attention(
@@ -65,13 +65,13 @@ class _Means(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Context, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(ctx: GradientContext, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         rows, columns = _row_sums(x) / x.shape[3], _column_sums(x) / x.shape[2]
         return x, rows, columns
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Context, grad: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    def backward(ctx: GradientContext, grad: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
         rows, columns = _laid_like(grad, rows / grad.shape[3], columns / grad.shape[2])
         for part, row, column in split_together(grad, rows, columns):
             part.add_(row).add_(column)
@@ -82,7 +82,7 @@ class _Gate(torch.autograd.Function):
     """x * rows * columns; keeps the three, and backward writes the one map that it returns."""
 
     @staticmethod
-    def forward(ctx: Context, x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    def forward(ctx: GradientContext, x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
         rows, columns = _laid_like(x, rows, columns)
         ctx.save_for_backward(x, rows, columns)
         out = torch.empty_like(x)
@@ -92,7 +92,7 @@ class _Gate(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Context, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def backward(ctx: GradientContext, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x, rows, columns = ctx.saved_tensors
         out, grad_rows, grad_columns = (torch.empty_like(tensor) for tensor in (x, rows, columns))
         operands = split_together(grad, x, rows, columns, out, grad_rows, grad_columns)

@@ -22,7 +22,7 @@ from torch.autograd.function import once_differentiable
 
 from models.attention._numerics import wide
 from models.attention.fast._blocks import image_runs
-from models.attention.fast._context import Context
+from models.attention.fast._context import GradientContext
 
 
 def fast_ema(x: Tensor, gn: nn.GroupNorm, conv1x1: nn.Conv2d, conv3x3: nn.Conv2d) -> Tensor:
@@ -139,12 +139,12 @@ class _Sums(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Context, x: Tensor, members: int) -> tuple[Tensor, ...]:
+    def forward(ctx: GradientContext, x: Tensor, members: int) -> tuple[Tensor, ...]:
         return x.view_as(x), *_sums(x, members)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Context, grad: Tensor, *grads: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: GradientContext, grad: Tensor, *grads: Tensor) -> tuple[Tensor, None]:
         layout = torch.contiguous_format if grad.is_contiguous() else torch.channels_last
         rows, columns, corners = (one.reshape(*grad.shape[:2], -1).to(grad.dtype) for one in grads)
         rows, columns = (
@@ -167,7 +167,7 @@ class _Gate(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Context, x: Tensor, eps: float, *gates: Tensor) -> Tensor:
+    def forward(ctx: GradientContext, x: Tensor, eps: float, *gates: Tensor) -> Tensor:
         kernel, (height, width) = gates[2], x.shape[2:]
         members, groups = len(kernel), len(gates[4]) // len(x)
         out = torch.empty_like(x)
@@ -194,7 +194,7 @@ class _Gate(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Context, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: GradientContext, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, *gates, last, statistics = ctx.saved_tensors
         kernel, (height, width) = gates[2], x.shape[2:]
         groups = len(last) // len(x)

@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 from models.attention._numerics import wide
 from models.attention.fast import use_fast
 from models.attention.fast._blocks import like
-from models.attention.fast._context import Context
+from models.attention.fast._context import GradientContext
 
 
 def pool(x: Tensor) -> Tensor:
@@ -32,7 +32,7 @@ def _mean(x: Tensor) -> Tensor:
     return x.mean((2, 3), keepdim=True, dtype=wide(x.dtype)).to(x.dtype)
 
 
-class _PoolContext(Context, Protocol):
+class _PoolContext(GradientContext, Protocol):
     shape: torch.Size
 
 
@@ -61,13 +61,13 @@ def scale(x: Tensor, gate: Tensor) -> Tensor:
 
 class _Scale(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Context, x: Tensor, gate: Tensor) -> Tensor:
+    def forward(ctx: GradientContext, x: Tensor, gate: Tensor) -> Tensor:
         ctx.save_for_backward(x, gate)
         return x * gate
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Context, g: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    def backward(ctx: GradientContext, g: Tensor) -> tuple[Tensor | None, Tensor | None]:
         x, gate = ctx.saved_tensors
         grad_gate = dot(g, x, gate.shape) if ctx.needs_input_grad[1] else None
         grad_x = g * gate if ctx.needs_input_grad[0] else None

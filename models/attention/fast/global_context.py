@@ -16,7 +16,7 @@ from torch.autograd.function import once_differentiable
 
 from models.attention._numerics import wide
 from models.attention.fast._blocks import is_channels_last
-from models.attention.fast._context import Context
+from models.attention.fast._context import GradientContext
 
 
 def fast_context(x: Tensor, mask: nn.Conv2d) -> Tensor:
@@ -40,7 +40,7 @@ def _weighted(maps: Tensor, weights: Tensor) -> Tensor:
 
 class _Attend(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Context, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    def forward(ctx: GradientContext, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         flat = weight.flatten(1)  # [1, C]
         # bmm, since matmul would copy x
         scores = torch.bmm(flat.expand(len(x), 1, -1), x.flatten(2)) + bias  # [B, 1, M]
@@ -50,7 +50,7 @@ class _Attend(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Context, g: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def backward(ctx: GradientContext, g: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x, flat, weights = ctx.saved_tensors
         maps, g = x.flatten(2), g.flatten(2)  # [B, C, M], [B, C, 1]
         each = torch.matmul(g.transpose(1, 2), maps).to(wide(x.dtype))

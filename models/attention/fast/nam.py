@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from models.attention.fast._blocks import split_together
-from models.attention.fast._context import Context
+from models.attention.fast._context import GradientContext
 
 Norm = nn.BatchNorm1d | nn.BatchNorm2d
 
@@ -70,7 +70,7 @@ class _Gate(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Context, x: Tensor, weight: Tensor, bias: Tensor, norm: Norm, momentum: float
+        ctx: GradientContext, x: Tensor, weight: Tensor, bias: Tensor, norm: Norm, momentum: float
     ) -> Tensor:
         out, mean, rstd = torch.native_batch_norm(
             x,
@@ -89,7 +89,7 @@ class _Gate(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Context, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+    def backward(ctx: GradientContext, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         x, weight, bias, mean, rstd = ctx.saved_tensors
         slope = weight * rstd
         offset, slope = _as_map(bias - mean * slope), _as_map(slope)

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from models.attention.fast._blocks import image_runs, like
-from models.attention.fast._context import Context
+from models.attention.fast._context import GradientContext
 
 
 def fast_shuffle_attention(
@@ -42,7 +42,7 @@ class _Shuffle(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Context, x: Tensor, eps: float, scale: Tensor, slope: Tensor, shift: Tensor
+        ctx: GradientContext, x: Tensor, eps: float, scale: Tensor, slope: Tensor, shift: Tensor
     ) -> Tensor:
         channels, positions = x.shape[1], x.shape[2] * x.shape[3]
         out = torch.empty_like(x)
@@ -60,7 +60,7 @@ class _Shuffle(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Context, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: GradientContext, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, scale, slope, shift, statistics = ctx.saved_tensors
         of_x, positions = torch.empty_like(x), x.shape[2] * x.shape[3]
         of_gate = scale.new_zeros(3, *scale.shape)  # for each channel of scale, slope and shift
@@ -76,7 +76,7 @@ class _Shuffle(torch.autograd.Function):
             of_shift = inner.sum((2, 3), keepdim=True)
             of_scale = (inner * normal).sum((2, 3), keepdim=True)
             of_gate += torch.stack((of_scale, of_shift * mean, of_shift)).sum(1, keepdim=True)
-            # The gradient of x has three parts: through the product, through xhat, through the mean.
+            # The gradient of x has three parts: of the product, through xhat, through the mean.
             above.mul_(gate).addcmul_(inner, scale * rstd)
             above.addcmul_(normal, scale * rstd * of_scale / -positions)
             above.add_((slope - scale * rstd) * of_shift / positions)

@@ -18,7 +18,7 @@ from torch.autograd.function import once_differentiable
 
 from models.attention._numerics import wide
 from models.attention.fast._blocks import image_runs, is_channels_last
-from models.attention.fast._context import Context
+from models.attention.fast._context import GradientContext
 
 
 def fast_triplet_attention(x: Tensor, gates: Mapping[str, Callable[[Tensor], Tensor]]) -> Tensor:
@@ -52,7 +52,7 @@ def _pool(y: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, ...]:
     return tuple(torch.stack((y.amax(axis).to(full), y.mean(axis, dtype=full)), 1) for axis in axes)
 
 
-class _AxesContext(Context, Protocol):
+class _AxesContext(GradientContext, Protocol):
     axes: tuple[int, ...]
 
 

@@ -88,7 +88,7 @@ def test_every_size_against_the_formula(side: tuple[int, int], options: dict[str
     module, x = ACmix(6, **options).double(), draws(1, 1, 6, *side).double()
     expected = attention_pixel_by_pixel(module, x)
     positions = module.conv_p(position_grid(x))[0]  # [d, H, W]
-    tiled = fast.attend(fast.project(x, module), positions.permute(1, 2, 0), module)
+    tiled = fast.attend_in_tiles(fast.project(x, module), positions.permute(1, 2, 0), module)
     torch.testing.assert_close(tiled, expected)
     heads = (module.head, module.place)
     q, k, v = (layer(x).unflatten(1, heads) for layer in (module.conv1, module.conv2, module.conv3))

@@ -25,7 +25,7 @@ def test_odd_numbers_of_channels(channels: int) -> None:
 
 
 def test_reach_of_the_larger_field() -> None:
-    """5x5, then 7x7 at dilation 3: 11 positions to each side; a 7x7 choice on top of that makes 14."""
+    """5x5, then 7x7 at dilation 3: 11 positions to each side; the 7x7 choice makes that 14."""
     x = draws(1, 1, 2, 33, 33).requires_grad_()
     LSK(2)(x)[..., 16, 16].sum().backward()
     assert x.grad is not None

@@ -27,7 +27,7 @@ def test_golden_of_a_large_kernel() -> None:
     [(7, 3, 3, 2), (11, 3, 5, 2), (23, 5, 7, 3), (35, 5, 11, 3), (41, 5, 13, 3), (53, 5, 17, 3)],
 )
 def test_reach(k_size: int, short: int, long: int, dilation: int) -> None:
-    """The output at one position depends on exactly the rows and columns that the two kernels span."""
+    """The output at a position depends on exactly the rows and columns that the kernels span."""
     x = draws(1, 1, 2, 65, 65).requires_grad_()
     LSKA(2, k_size=k_size)(x)[..., 32, 32].sum().backward()
     assert x.grad is not None

@@ -1,96 +1,31 @@
-"""What every attention module must do whatever it computes: any map, layout, dtype and device, true
-gradients.
+"""What every attention module must do whatever it computes: any map and layout, state and devices.
 
-The cases are the registry's classes, each with its defaults. Weights are shaken first, so that a
-zero or constant initial value hides nothing. Values themselves are each module's own tests, against
+Arithmetic is tested in test_registry_arithmetic.py, and values in each module's own tests, against
 golden numbers.
 """
 
 from __future__ import annotations
 
 import copy
-from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from models.attention import build_attention
-from models.attention._registry import ATTENTION
+from tests.models.attention.contract import (
+    assert_all_near,
+    assert_near,
+    draws,
+    every_module,
+    gradients,
+    shaken,
+)
 from utils.errors import UserError
 
-NAMES = sorted({kind.__name__ for kind in ATTENTION.values()})
 MAPS = [(5, 5), (7, 13), (1, 7), (6, 1), (1, 1)]
 WIDTHS = (8, 24, 40, 64, 100)
 ALWAYS = (8, 64)  # widths that no default may refuse
-every_module = pytest.mark.parametrize("name", NAMES)
-half_precision = pytest.mark.parametrize(
-    "dtype", [torch.float16, torch.bfloat16], ids=["fp16", "bf16"]
-)
-
-
-def shaken(name: str, channels: int = 8, seed: int = 0) -> nn.Module:
-    """The module with its defaults, every number of its state moved a little away from where it
-    starts.
-    """
-    torch.manual_seed(seed)
-    module = build_attention(name, channels)
-    with torch.no_grad():
-        for tensor in module.state_dict().values():
-            if tensor.is_floating_point():
-                tensor.add_(0.1 * torch.rand_like(tensor))
-    return module
-
-
-def draws(*shape: int, seed: int = 1) -> Tensor:
-    """Normal values around a mean of each image's channel, so that norms over the batch are well
-    conditioned.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=generator) + torch.randn(
-        *shape[:2], 1, 1, generator=generator
-    )
-
-
-def gradients(
-    module: nn.Module, x: Tensor, weights: Tensor | None = None
-) -> tuple[Tensor, dict[str, Tensor | None]]:
-    """The output, and gradients of a weighted sum of it for the input ("") and each parameter."""
-    module.zero_grad()
-    x = x.detach().requires_grad_()
-    out = module(x)
-    weights = draws(*out.shape, seed=2).to(out.dtype) if weights is None else weights
-    (out * weights).sum().backward()
-    return out.detach(), {
-        "": x.grad,
-        **{key: value.grad for key, value in module.named_parameters()},
-    }
-
-
-def assert_near(
-    found: Tensor | None, expected: Tensor | None, tolerance: float, what: str = ""
-) -> None:
-    """tolerance: of the largest expected value, or of 1e-3 if that is less: biases before a norm
-    have no gradient.
-    """
-    assert found is not None, what
-    assert expected is not None, what
-    assert found.shape == expected.shape, what
-    assert bool(found.isfinite().all()), f"{what}: not finite"
-    error = float((found.detach().double() - expected.detach().double()).abs().max())
-    assert error <= tolerance * max(float(expected.detach().abs().max()), 1e-3), (
-        f"{what}: off by {error:.3g}"
-    )
-
-
-def assert_all_near(found: dict[str, Any], expected: dict[str, Any], tolerance: float) -> None:
-    """Gradients, each within tolerance of the largest of its kind: the input's, or any parameter's."""
-    assert_near(found.pop(""), expected.pop(""), tolerance, "gradient of x")
-    largest = max((float(value.abs().max()) for value in expected.values()), default=0.0)
-    for key, value in expected.items():
-        assert found[key] is not None, key
-        error = float((found[key].double() - value.double()).abs().max())
-        assert error <= tolerance * max(largest, 1e-3), f"gradient of {key}: off by {error:.3g}"
 
 
 # maps and widths
@@ -209,123 +144,6 @@ def test_the_input_stays_as_it_was(name: str) -> None:
         module.train(training)(x)
         assert torch.equal(x, before)
         assert x._version == 0
-
-
-# arithmetic
-
-
-@every_module
-@half_precision
-@pytest.mark.parametrize(
-    "memory_format", [torch.contiguous_format, torch.channels_last], ids=["nchw", "nhwc"]
-)
-def test_half_precision(name: str, dtype: torch.dtype, memory_format: torch.memory_format) -> None:
-    """Weights and input are rounded first for both sides: what is compared is the arithmetic."""
-    half = shaken(name, 16).to(dtype)
-    wide = copy.deepcopy(half).float()
-    x = draws(4, 16, 9, 11).to(dtype).contiguous(memory_format=memory_format)
-    for training in (True, False):
-        expected, _ = gradients(wide.train(training), x.float())
-        out, found = gradients(half.train(training), x)
-        assert out.dtype == dtype
-        assert_near(out, expected, 1e-2)
-        assert all(
-            gradient is None or bool(gradient.isfinite().all()) for gradient in found.values()
-        )
-
-
-@every_module
-@half_precision
-def test_autocast_keeps_the_inputs_type(name: str, dtype: torch.dtype) -> None:
-    module, x = shaken(name, 16), draws(4, 16, 9, 11)
-    for training in (True, False):
-        expected, _ = gradients(copy.deepcopy(module).train(training), x)
-        for given in (torch.float32, dtype):
-            with torch.autocast("cpu", dtype):
-                out = module.train(training)(x.to(given).requires_grad_())
-            out.float().square().mean().backward()
-            assert out.dtype == given
-            assert_near(out, expected, 2e-2 if given == dtype else 1e-2)
-    assert all(
-        value.grad is None or bool(value.grad.isfinite().all()) for value in module.parameters()
-    )
-
-
-@every_module
-def test_large_values_do_not_overflow_half_precision(name: str) -> None:
-    x = (6 * draws(1, 8, 80, 80)).half()
-    with torch.no_grad():
-        assert shaken(name).half().eval()(x).isfinite().all()
-
-
-@every_module
-def test_double_precision_is_double_throughout(name: str) -> None:
-    """A float32 value hidden inside would show: float64 results may not move when float32 rounds."""
-    for training in (True, False):
-        module = shaken(name).train(training)
-        wide = copy.deepcopy(module).double()
-        expected, reference = gradients(wide, draws(2, 8, 5, 7).double())
-        assert expected.dtype == torch.float64
-        out, found = gradients(module, draws(2, 8, 5, 7))
-        assert_near(out, expected, 1e-5)
-        assert_all_near(found, reference, 1e-4)
-
-
-@every_module
-@pytest.mark.parametrize("size", [(3, 4), (1, 3), (1, 1)], ids=str)
-@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
-def test_gradient_by_finite_differences(name: str, size: tuple[int, int], training: bool) -> None:
-    module = shaken(name).double().train(training)
-    x = draws(2, 8, *size).double()
-    for memory_format in (torch.contiguous_format, torch.channels_last):
-        leaf = x.contiguous(memory_format=memory_format).requires_grad_()
-        assert torch.autograd.gradcheck(module, (leaf,), fast_mode=True)
-
-
-@every_module
-def test_a_gradient_reaches_every_parameter(name: str) -> None:
-    """In eval mode, where a bias before a batch norm counts too.
-
-    Dead ones must be named, and be dead.
-    """
-    dead = set(getattr(ATTENTION[name], "dead_parameters", ()))
-    module = shaken(name, 64).double().eval()
-    assert dead <= {key for key, _ in module.named_parameters()}
-    out, found = gradients(module, draws(4, 64, 6, 9).double())
-    scale = float(out.abs().max())
-    for key, parameter in module.named_parameters():
-        assert parameter.requires_grad
-        size = 0.0 if found[key] is None else float(found[key].abs().max())  # type: ignore[union-attr]
-        assert (size < 1e-9 * scale) if key in dead else (size > 1e-9 * scale), (
-            f"{key}: gradient {size:.2g}"
-        )
-
-
-@every_module
-def test_gradients_are_given_to_whoever_asks(name: str) -> None:
-    """Frozen weights, a frozen input, and a second backward pass through the same graph."""
-    module, x = shaken(name).train(), draws(2, 8, 5, 7)
-    _, expected = gradients(copy.deepcopy(module), x)
-    frozen = copy.deepcopy(module).requires_grad_(False)
-    assert_near(gradients(frozen, x)[1][""], expected[""], 1e-6, "frozen weights")
-    weights = draws(2, 8, 5, 7, seed=2)
-    parameters = dict(module.named_parameters())
-    leaf = x.clone().requires_grad_()
-    for source in (x, leaf):
-        fresh = copy.deepcopy(module)
-        parameters = dict(fresh.named_parameters())
-        loss = (fresh(source) * weights).sum()
-        if not loss.requires_grad:
-            assert not parameters
-            continue
-        for retain in (True, False):
-            inputs = list(parameters.values()) + ([leaf] if source is leaf else [])
-            values = torch.autograd.grad(
-                loss, inputs, retain_graph=retain, allow_unused=True, materialize_grads=True
-            )
-            found = dict(zip([*parameters, *([""] if source is leaf else [])], values, strict=True))
-            found.setdefault("", expected[""])  # type: ignore[arg-type]
-            assert_all_near(found, dict(expected), 1e-6)
 
 
 # images, state and devices

@@ -47,8 +47,19 @@ def test_parameters_at_256() -> None:
     assert sum(parameter.numel() for parameter in SK(256).parameters()) == 62_528
 
 
-@pytest.mark.parametrize("option", [{"reduction": 0}, {"reduction": 1.5}, {"rd_channels": 0}, {"rd_channels": True},
-                                    {"groups": 3}, {"groups": 0}, {"groups": 2.0}, {"groups": "2"}])  # fmt: skip
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"reduction": 0},
+        {"reduction": 1.5},
+        {"rd_channels": 0},
+        {"rd_channels": True},
+        {"groups": 3},
+        {"groups": 0},
+        {"groups": 2.0},
+        {"groups": "2"},
+    ],
+)
 def test_impossible_values(option: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=f"{next(iter(option))}="):
         SK(32, **option)

@@ -31,8 +31,11 @@ def through(y: torch.Tensor, axes: tuple[int, ...], *gates: torch.Tensor) -> tor
     the module.
     """
     y, *planes = _Pool.apply(y, axes)
-    out = _Apply.apply(y, axes, *(gate + plane[:, :1].squeeze(1).unsqueeze(axis).tanh()
-                                  for gate, plane, axis in zip(gates, planes, axes, strict=True)))  # fmt: skip
+    pooled = [
+        gate + plane[:, :1].squeeze(1).unsqueeze(axis).tanh()
+        for gate, plane, axis in zip(gates, planes, axes, strict=True)
+    ]
+    out = _Apply.apply(y, axes, *pooled)
     return torch.cat((out.flatten(), *(plane.flatten() for plane in planes)))
 
 
@@ -105,8 +108,17 @@ def test_any_strides_give_the_same() -> None:
     torch.testing.assert_close(module(wider[..., ::2]), module(wider[..., ::2].clone()))
 
 
-@pytest.mark.parametrize("option", [{"no_spatial": 1}, {"no_spatial": "yes"}, {"kernel_size": 4}, {"kernel_size": 0},
-                                    {"kernel_size": 7.0}, {"kernel_size": True}])  # fmt: skip
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"no_spatial": 1},
+        {"no_spatial": "yes"},
+        {"kernel_size": 4},
+        {"kernel_size": 0},
+        {"kernel_size": 7.0},
+        {"kernel_size": True},
+    ],
+)
 def test_impossible_values(option: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=f"{next(iter(option))}="):
         TripletAttention(8, **option)

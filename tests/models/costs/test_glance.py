@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from models.attention._registry import ATTENTION
-from models.costs import glance
-from models.costs.glance import GlanceConfig, counted, gate, kept_bytes, main, smallest_side
+from models.costs import glance, modules
+from models.costs.glance import GlanceConfig, main
+from models.costs.modules import bytes_kept_by, counted, gate, smallest_side
 from utils.errors import run_main
 
 
@@ -25,10 +26,10 @@ class Squaring(nn.Module):
 def test_counts_by_hand() -> None:
     x = torch.randn(2, 8, 10, 10)
     size = 4 * x.numel()
-    assert kept_bytes(Squaring(), x) == size  # twice the same storage
-    assert kept_bytes(nn.Sigmoid(), x) == size  # its output, which outlives the call
-    assert kept_bytes(Halving(), x) == 0
-    assert kept_bytes(nn.Conv2d(8, 8, 1), x) == size  # the weight is there anyway
+    assert bytes_kept_by(Squaring(), x) == size  # twice the same storage
+    assert bytes_kept_by(nn.Sigmoid(), x) == size  # its output, which outlives the call
+    assert bytes_kept_by(Halving(), x) == 0
+    assert bytes_kept_by(nn.Conv2d(8, 8, 1), x) == size  # the weight is there anyway
     flops, moved = counted(nn.Conv2d(8, 4, 1, bias=False), x)
     assert flops * 1e9 == pytest.approx(2 * 2 * 100 * 8 * 4)
     assert moved * 1e6 == pytest.approx(size * 1.5 + 4 * 32)
@@ -46,7 +47,7 @@ def test_smallest_side_is_found_by_trying(monkeypatch: pytest.MonkeyPatch) -> No
             return x / (x - x.mean((2, 3), keepdim=True))
 
     for kind, side in ((Reflecting, 4), (Undefined, 2), (Halving, 1)):
-        monkeypatch.setattr(glance, "build_attention", lambda name, channels, kind=kind: kind())
+        monkeypatch.setattr(modules, "build_attention", lambda name, channels, kind=kind: kind())
         assert smallest_side("any", 4) == side
 
 

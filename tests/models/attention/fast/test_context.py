@@ -5,19 +5,19 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from models.attention.fast._context import Context
+from models.attention.fast._context import GradientContext
 from tests.models.attention.golden import draws
 
 
 class Noting(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Context, x: Tensor) -> Tensor:
+    def forward(ctx: GradientContext, x: Tensor) -> Tensor:
         ctx.save_for_backward(x)
         return 2 * x
 
     @staticmethod
-    def backward(ctx: Context, g: Tensor) -> Tensor:
-        wanted = {*Context.__annotations__, "save_for_backward"}
+    def backward(ctx: GradientContext, g: Tensor) -> Tensor:
+        wanted = {*GradientContext.__annotations__, "save_for_backward"}
         assert wanted == {"saved_tensors", "needs_input_grad", "save_for_backward"}
         assert {name for name in wanted if hasattr(ctx, name)} == wanted
         assert ctx.needs_input_grad == (True,)
