@@ -81,7 +81,7 @@ def test_licence_is_apache_2():
     assert "END OF TERMS AND CONDITIONS" in text
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "LOG.md"])
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "SECURITY.md", "LOG.md"])
 def test_files_that_documents_point_to_are_there(document):
     text = (ROOT / document).read_text(encoding="utf-8")
     links = re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", text)
@@ -129,6 +129,29 @@ def test_documented_flags_exist(script):
         if word.startswith("--")
     }
     assert not [flag for flag in flags if not re.search(rf"(^|[\s,]){flag}\b", run.stdout)]
+
+
+def way_of_an_image() -> tuple[str, set[str]]:
+    """README's section about it down to its next paragraph, and the files named there."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = text.split("## How it is built: the way of an image\n")[1].split("\n`train.py`")[0]
+    return section, set(re.findall(r"`((?:\w+/)+\w+\.py)`", section))
+
+
+def test_readme_counts_the_files_on_the_way_of_an_image():
+    section, names = way_of_an_image()
+    assert not [name for name in names if not (ROOT / name).is_file()]
+    count, lines = re.search(r"They are (\d+) files and ([\d,]+) lines", section).groups()
+    found = sum(len((ROOT / name).read_text(encoding="utf-8").splitlines()) for name in names)
+    assert len(names) == int(count)
+    assert found == pytest.approx(int(lines.replace(",", "")), rel=0.1)
+
+
+def test_readme_names_the_files_that_run_on_the_way_of_an_image():
+    command = [sys.executable, "-m", "tests.way_of_an_image"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr
+    assert set(re.findall(r"\d+ (\S+\.py)\n", run.stdout)) == way_of_an_image()[1]
 
 
 def test_readme_shows_the_two_commands():

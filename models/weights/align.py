@@ -64,7 +64,7 @@ class RowPlace:
 
     @property
     def is_head(self) -> bool:
-        return self.kind in HEADS
+        return issubclass(self.kind, HEADS)
 
 
 def find_places(graph: Graph) -> list[RowPlace]:
