@@ -1,4 +1,4 @@
-"""Time and memory of our attention modules beside tutorials' listings of them.
+"""Time and memory of our attention modules, compared with tutorials' listings of them.
 
 python -m benchmarks.attention_speed
 
@@ -107,7 +107,7 @@ def like_the_listing(name: str, channels: int) -> dict[str, object]:
 
 
 @dataclass
-class Timing:
+class PairTiming:
     """What was measured of a module at one shape in one layout.
 
     forward and training have the milliseconds of (listing, ours) for each round; kept has bytes.
@@ -198,7 +198,7 @@ def output_difference(pair: tuple[nn.Module, nn.Module], x: Tensor) -> float:
     return max(found)
 
 
-def time_pair(timing: Timing, device: torch.device, rounds: int) -> None:
+def time_pair(timing: PairTiming, device: torch.device, rounds: int) -> None:
     """Measure what the timing is for, and store it there.
 
     Args:
@@ -273,7 +273,7 @@ def main() -> None:
         for shape, layout in (
             (shape, layout) for shape in MAP_SHAPES[: 2 - flags.small] for layout in flags.layouts
         ):
-            timing = Timing(name, (shape[0] // HEAVY.get(name, 1), *shape[1:]), layout)
+            timing = PairTiming(name, (shape[0] // HEAVY.get(name, 1), *shape[1:]), layout)
             try:
                 time_pair(timing, device, flags.rounds)
             except UserError as error:

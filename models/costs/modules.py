@@ -11,7 +11,7 @@ from models.attention import build_attention
 from models.costs.profile import Counter
 
 
-def finish(device: torch.device) -> None:
+def finish_queue(device: torch.device) -> None:
     """Wait until the device has done its work, which is queued on an accelerator."""
     if device.type != "cpu":
         torch.accelerator.synchronize(device)
@@ -21,10 +21,10 @@ def forward_seconds(module: nn.Module, x: Tensor) -> float:
     """Return the seconds of one inference pass."""
     module.eval()
     with torch.inference_mode():
-        finish(x.device)
+        finish_queue(x.device)
         start = time.perf_counter()
         module(x)
-        finish(x.device)
+        finish_queue(x.device)
     return time.perf_counter() - start
 
 
@@ -39,10 +39,10 @@ def train_seconds(module: nn.Module, x: Tensor, weights: Tensor) -> float:
     module.train()
     module.zero_grad()
     leaf = x.detach().requires_grad_()
-    finish(x.device)
+    finish_queue(x.device)
     start = time.perf_counter()
     module(leaf).backward(weights)
-    finish(x.device)
+    finish_queue(x.device)
     return time.perf_counter() - start
 
 

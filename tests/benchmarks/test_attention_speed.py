@@ -15,7 +15,7 @@ from benchmarks.attention_speed import (
     ORDER,
     SPEED_HEADERS,
     TARGETS,
-    Timing,
+    PairTiming,
     make_pair,
     output_difference,
     quartiles,
@@ -52,8 +52,8 @@ def test_both_sides_compute_the_same(name: str) -> None:
         assert float((other - value).abs().max()) < 1e-6 * largest, key
 
 
-def cell(name: str, forward: float, training: float, kept: tuple[int, int]) -> Timing:
-    made = Timing(name, (1, 8, 4, 4), "nchw", difference=1e-7, kept=kept)
+def cell(name: str, forward: float, training: float, kept: tuple[int, int]) -> PairTiming:
+    made = PairTiming(name, (1, 8, 4, 4), "nchw", difference=1e-7, kept=kept)
     made.forward, made.training = [(forward, 1.0)] * 5, [(training, 1.0)] * 5
     return made
 

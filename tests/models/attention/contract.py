@@ -30,9 +30,7 @@ every_form = pytest.mark.parametrize(("name", "form"), FORMS, indirect=["form"])
 
 
 def shaken(name: str, channels: int = 8, seed: int = 0) -> nn.Module:
-    """The module with its defaults, every number of its state moved a little away from where it
-    starts.
-    """
+    """The module with its defaults, every number of its state moved a little from its start."""
     torch.manual_seed(seed)
     module = build_attention(name, channels)
     with torch.no_grad():

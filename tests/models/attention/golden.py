@@ -1,9 +1,8 @@
-"""Reads tests/golden/attention: fills a module by the files' recipe, runs it, and compares all that
-was stored.
+"""Compares a module with the values in tests/golden/attention.
 
 A file has several variants (arguments of the original) at several map sizes; its `meta` names the
-parameters. Values come from the original code run in float64. How a value is drawn from its name is
-told by `fill`.
+parameters. The values come from the original code, run in float64. `fill` sets the parameters as
+they were there, each drawn from its name.
 """
 
 from __future__ import annotations
@@ -41,10 +40,14 @@ def assert_same_gradients(
     x: Tensor,
     memory_format: torch.memory_format,
 ) -> None:
-    """Gradients of x and of the parameters are those that autograd finds for the plain
+    """Compare gradients of x and the parameters with those that autograd finds for the plain
     listing(module, x).
 
-    That of x has the layout of x.
+    Args:
+        module: under test.
+        listing: the plain formula with the module's parameters.
+        x: the input, which requires a gradient.
+        memory_format: of x, which its gradient must have too.
     """
     weights = draws(6, *x.shape).contiguous(memory_format=memory_format)
     inputs = [x, *module.parameters()]
@@ -55,7 +58,7 @@ def assert_same_gradients(
 
 
 def fill(module: nn.Module, entries: dict[str, Any]) -> None:
-    """Give every parameter and buffer the value that its canonical name stands for.
+    """Set every parameter and buffer to the value that is drawn from its name.
 
     entries: of a variant's meta; each canonical name with its shape and rule. Fails if the names
     are not the module's.
@@ -87,11 +90,15 @@ class Golden:
     def check(
         self, module: nn.Module, variant: str, size: str, channels: int | None = None
     ) -> None:
-        """Compare output in eval and train mode, gradients of input and parameters, and running
-        statistics.
+        """Compare outputs in eval and train mode, gradients, and running statistics.
 
-        size: height x width, as in the file's keys. Inputs are tried in both precisions, contiguous
-        and channels-last.
+        Inputs are tried in both precisions, contiguous and channels-last.
+
+        Args:
+            module: under test.
+            variant: of the file.
+            size: height x width, as in the file's keys.
+            channels: of the input; None means those that the file names.
         """
         height, width = map(int, size.split("x"))
         formats = (torch.contiguous_format, torch.channels_last)
@@ -149,8 +156,13 @@ class Golden:
 
 
 def assert_close(values: np.ndarray, expected: np.ndarray, key: str, floor: float) -> None:
-    """Within the tolerance of the values' type, of each value or the largest; floor: the least that
-    counts as that.
+    """Compare within the tolerance of the values' type, of each value and of the largest.
+
+    Args:
+        values: what the module computed.
+        expected: of the same shape.
+        key: for the message.
+        floor: the least that counts as the largest value.
     """
     tolerance = TOLERANCES[torch.float64 if values.dtype == np.float64 else torch.float32]
     spread = max(float(np.abs(expected).max(initial=0.0)), floor)

@@ -1,6 +1,4 @@
-"""Rows as tutorials and forks write them: each builds, at every width, what its author meant (spec:
-real channels).
-"""
+"""Rows as tutorials and forks write them: each builds what its author meant, at every width."""
 
 from __future__ import annotations
 
@@ -85,8 +83,9 @@ SPELLINGS = [  # row as printed, canonical name, what it means
 def graph_with(
     name: str, arguments: Any, width: float = 0.25, channels: int = 512
 ) -> dict[str, Any]:
-    """The tiny graph with rows of `channels` (at width 1) before and an attention row in the place
-    of SimAM.
+    """The tiny graph with an attention row in place of SimAM.
+
+    channels: of the row before it, at width 1.
     """
     graph = {**copy.deepcopy(GRAPH), "width_multiple": width}
     graph["backbone"][3] = [-1, 1, "Conv", [channels, 3, 2]]
@@ -95,7 +94,7 @@ def graph_with(
 
 
 def facts(module: nn.Module) -> tuple[Any, ...]:
-    """What tells two modules apart: class, parameters' shapes, plain attributes."""
+    """What distinguishes two modules: class, shapes of parameters, plain attributes."""
     plain = {
         key: value
         for key, value in vars(module).items()
@@ -165,7 +164,7 @@ def test_other_channels_than_declared_are_warned_of() -> None:
     ]
 
 
-def test_rows_behind_follow_a_module_that_changes_the_channels() -> None:
+def test_later_rows_follow_a_module_that_changes_the_channels() -> None:
     for name, arguments, channels in (
         ("ACmix", [1024], 256),
         ("DoubleAttentionLayer", [256, 4], 64),

@@ -1,4 +1,4 @@
-"""`python -m models.attention` is the door of models/costs/glance.py."""
+"""`python -m models.attention` runs models/costs/glance.py."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from utils.files import ROOT
 
 
-def test_the_door_opens() -> None:
+def test_it_runs() -> None:
     command = [sys.executable, "-m", "models.attention", "--help"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert run.returncode == 0, run.stderr

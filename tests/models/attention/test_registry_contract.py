@@ -192,7 +192,7 @@ def test_nothing_is_tied_to_a_device(name: str) -> None:
             5,
             7,
         )
-    real = build_attention(name, 16).to("meta")  # tensors that `to` does not move would stay behind
+    real = build_attention(name, 16).to("meta")  # tensors that `to` does not move would stay
     assert real(torch.empty(2, 16, 5, 7, device="meta")).device.type == "meta"
     shapes = {key: value.shape for key, value in module.state_dict().items()}
     assert shapes == {

@@ -1,6 +1,4 @@
-"""Every attention module in other people's machinery: torch.compile, torch.jit.trace, ONNX in
-onnxruntime.
-"""
+"""Every attention module under torch.compile and torch.jit.trace, and as ONNX in onnxruntime."""
 
 from __future__ import annotations
 
@@ -42,9 +40,7 @@ def _fresh_compiler() -> Iterator[None]:
 
 
 def shaken(name: str) -> nn.Module:
-    """The module with its defaults, every number of its state moved a little away from where it
-    starts.
-    """
+    """The module with its defaults, every number of its state moved a little from its start."""
     torch.manual_seed(0)
     module = build_attention(name, CHANNELS)
     with torch.no_grad():
@@ -110,9 +106,7 @@ def compare_compiled(name: str, backend: str) -> None:
 
 @pytest.mark.parametrize("name", slow_but({*NAMES} - LONG))
 def test_compiled_without_a_compiler(name: str) -> None:
-    """One graph, forward and backward, in which each operation still runs as it is: are the
-    formulas the same?
-    """
+    """One graph, forward and backward, of the same operations: the formulas must be the same."""
     compare_compiled(name, "aot_eager")
 
 
@@ -127,18 +121,14 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     COMPILER is None, reason="torch.compile needs a C++ compiler on a CPU: neither g++ nor clang++"
 )
 def test_compiled_by_inductor(name: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The user's own cache is left alone: a broken file in it, as a run that was killed leaves,
-    would fail here.
-    """
+    """The cache is a folder of its own: a killed run may have left a broken file in the user's."""
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(cache))
     compare_compiled(name, "inductor")
 
 
 @every_module
 def test_traced(name: str) -> None:
-    """torch.jit.trace, which TorchScript and the older ONNX exporter use; the trace fits other maps
-    too.
-    """
+    """torch.jit.trace, which TorchScript and the older ONNX exporter use."""
     module = shaken(name).eval()
     with warnings.catch_warnings():
         warnings.simplefilter(

@@ -1,4 +1,4 @@
-"""`python -m models.attention`: what it counts, what it refuses, and that its table is one."""
+"""`python -m models.attention`: what it measures, what it refuses, and its table."""
 
 from __future__ import annotations
 

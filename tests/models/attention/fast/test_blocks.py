@@ -66,7 +66,7 @@ def test_like_copies_only_where_it_must() -> None:
     assert like(last, x).stride() == x.stride()
 
 
-def test_channels_last_is_told_from_contiguous() -> None:
+def test_channels_last_is_distinguished_from_contiguous() -> None:
     x = draws(14, 2, 3, 4, 5)
     assert not is_channels_last(x)
     assert is_channels_last(x.contiguous(memory_format=torch.channels_last))
