@@ -292,9 +292,8 @@ def main() -> None:
         *skipped,
         sep="\n",
     )
-    print(
-        f"{describe_device(device)}; at most {flags.rounds} rounds; {time.perf_counter() - start:.0f} s"
-    )
+    seconds = time.perf_counter() - start
+    print(f"{describe_device(device)}; at most {flags.rounds} rounds; {seconds:.0f} s")
 
 
 if __name__ == "__main__":

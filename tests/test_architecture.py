@@ -55,7 +55,7 @@ YAML_ROWS = {
     "models/blocks/rare.py",
     "models/blocks/v8.py",
 }  # parameters are YAML arguments
-MAX_FUNCTION_LINES, MAX_PARAMETERS, MAX_FILE_LINES = 60, 6, 450
+MAX_FUNCTION_LINES, MAX_PARAMETERS, MAX_FILE_LINES = 60, 6, 300
 
 
 def source_files() -> list[Path]:
@@ -290,8 +290,11 @@ def test_nothing_is_caught_that_is_not_named(name):
 @every_file
 def test_sys_path_is_left_alone(name):
     if name not in SYS_PATH_ALLOWED:
-        touched = [node.lineno for node in ast.walk(TREES[name])
-                   if isinstance(node, ast.Attribute) and ast.unparse(node) == "sys.path"]  # fmt: skip
+        touched = [
+            node.lineno
+            for node in ast.walk(TREES[name])
+            if isinstance(node, ast.Attribute) and ast.unparse(node) == "sys.path"
+        ]
         assert not touched, f"{name}: sys.path at lines {touched}"
 
 

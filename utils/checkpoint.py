@@ -30,7 +30,7 @@ class TrainingContent(TypedDict):
 
     model: the raw weights. updates: of the averages. optimizer, scaler: their own state dicts.
     progress: fields of engine.training.run.Progress. gradients: key -> those of an unfinished
-    step. random: see random_state(). data_digests: of the training and the validation split.
+    step. random: see utils/seeds.py. data_digests: of the training and the validation split.
     """
 
     model: dict[str, torch.Tensor]
@@ -269,21 +269,6 @@ def _culprit(error: Exception) -> str:
         if mark in text:
             return text.split(mark, 1)[1].split()[0].strip(".,`'")
     return text.splitlines()[0][:80]
-
-
-def random_state(device: torch.device) -> dict[str, torch.Tensor]:
-    """The states of torch's generators; all else in the program draws from keyed streams."""
-    state = {"cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        state["cuda"] = torch.cuda.get_rng_state(device)
-    return state
-
-
-def set_random_state(state: dict[str, torch.Tensor], device: torch.device) -> None:
-    """Put back what random_state() gave."""
-    torch.set_rng_state(state["cpu"])
-    if device.type == "cuda" and "cuda" in state:
-        torch.cuda.set_rng_state(state["cuda"], device)
 
 
 def newest_last(folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""The commands whose exit status, text and files benchmarks/behaviour/__main__.py records: mostly refusals.
+"""The commands whose exit status, text and files the record of behaviour holds: mostly refusals.
 
 A line is a command; `@/` stands for the folder of inputs that benchmarks/behaviour/inputs.py
 writes. Each runs in an empty folder of its own.

@@ -1,6 +1,6 @@
 """Prints a line of JSON for each graph below models/: the keys and shapes of its weights, and more.
 
-benchmarks/behaviour/__main__.py starts it as `python -m benchmarks.behaviour.graphs`. Keys are read on the
+The record starts it as `python -m benchmarks.behaviour.graphs`. Keys are read on the
 meta device, at every scale of a graph that has scales. Graphs of up to 8 million parameters are
 also built and run forward and backward on a fixed input, so that a change of any initial weight,
 output or gradient shows.

@@ -1,6 +1,6 @@
 """Runs the programs as a user does, in a temporary folder, and makes what they print comparable.
 
-benchmarks/behaviour/__main__.py uses it. Everything that differs between two runs of the same code is
+__main__.py uses it. Everything that differs between two runs of the same code is
 removed here: paths, times, process numbers, progress bars. The environment is fixed: one thread, no
 GPU, no colours, 100 columns, and a label cache inside the temporary folder.
 """

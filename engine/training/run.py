@@ -137,7 +137,7 @@ def snapshot(run: Run) -> Checkpoint:
         "scaler": state.scaler.state_dict(),
         "progress": dataclasses.asdict(progress),
         "gradients": gradients if progress.batch else {},
-        "random": checkpoints.random_state(run.setup.device),
+        "random": random_state(run.setup.device),
         "data_digests": [index.digest for index in run.setup.data],
     }
     return dataclasses.replace(
@@ -193,5 +193,20 @@ def restore(setup: Setup, state: TrainingState, resumed: Checkpoint) -> Training
     for key, parameter in state.model.named_parameters():
         if key in saved["gradients"]:
             parameter.grad = saved["gradients"][key].to(parameter.device)
-    checkpoints.set_random_state(saved["random"], setup.device)
+    set_random_state(saved["random"], setup.device)
     return dataclasses.replace(state, progress=Progress(**saved["progress"]))
+
+
+def random_state(device: torch.device) -> dict[str, torch.Tensor]:
+    """The states of torch's generators; all else in the program draws from keyed streams."""
+    state = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    return state
+
+
+def set_random_state(state: dict[str, torch.Tensor], device: torch.device) -> None:
+    """Put back what random_state() gave."""
+    torch.set_rng_state(state["cpu"])
+    if device.type == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"], device)

@@ -126,7 +126,8 @@ class ACmix(nn.Module):
 
     def convolve(self, maps: Tensor) -> Tensor:
         """q, k and v together, [B, 3 * head, d, H, W] -> the path of convolution."""
-        # fc sees one map of d * H rows. Exporters need d as the known factor when it is split again.
+        # fc sees one map of d * H rows. Exporters need d as the known factor when it is split
+        # again.
         nine = self.fc(maps.flatten(2, 3)).unflatten(2, (self.place, -1))  # [B, 9, d, H, W]
         return self.dep_conv(nine.transpose(1, 2).flatten(1, 2))
 

@@ -204,10 +204,8 @@ def main(argv: list[str] | None = None) -> None:
     print(aligned(GLANCE_HEADERS, rows), "", GLANCE_LEGEND, *refused, sep="\n")
     rounds = sorted({len(each.train_ms) for each in candidates})
     counts = " to ".join(map(str, dict.fromkeys(rounds[:1] + rounds[-1:])))
-    print(
-        f"{describe_device(device)}; float32 maps {'x'.join(map(str, config.shape))}; medians of {counts}"
-        " rounds"
-    )
+    shape = "x".join(map(str, config.shape))
+    print(f"{describe_device(device)}; float32 maps {shape}; medians of {counts} rounds")
 
 
 if __name__ == "__main__":

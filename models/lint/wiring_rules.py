@@ -46,8 +46,8 @@ def head_joins(graph: Graph, context: LintContext) -> Iterator[LintFinding]:
 
 def attention_bypassed(graph: Graph, context: LintContext) -> Iterator[LintFinding]:
     """A row that takes a map before the attention that works on it."""
-    # A stage that goes on with attention only is complete: the reader passes by that attention. Other
-    # early references are explained by the rules below.
+    # A stage that goes on with attention only is complete: the reader passes by that attention.
+    # Other early references are explained by the rules below.
     early = [slip for slip in wiring.early(graph, context.sizes) if _only_attention(graph, slip)]
     for slip in [*early, *wiring.passing(graph)]:
         yield _finding(
@@ -72,8 +72,8 @@ def number_not_moved(graph: Graph, context: LintContext) -> Iterator[LintFinding
 
 def _inserted(graph: Graph, slip: Slip, context: LintContext) -> str:
     """The attention rows whose insertion explains a slip, or "" if insertions do not."""
-    # Only attention counts as inserted: other rows have no mark by which the old numbers of the rows
-    # after them would be known.
+    # Only attention counts as inserted: other rows have no mark by which the old numbers of the
+    # rows after them would be known.
     if wiring.moved(graph, slip.read, context.sizes, slip.reader) != slip.meant:
         return ""
     above = [row.index for row in graph.rows[: slip.meant] if row.module in ATTENTION]

@@ -180,8 +180,8 @@ class _RowPair:
         mixed, missing = self._mix_classes(own, value), self.classes.count(None)
         if mixed is None:
             return None, TensorOutcome(*where, OTHER_SHAPE)
-        # An entry for new classes stays fresh. Objectness and boxes are copied, so with anchors a part
-        # of the tensor is always taken; without anchors perhaps nothing is.
+        # An entry for new classes stays fresh. Objectness and boxes are copied, so with anchors a
+        # part of the tensor is always taken; without anchors perhaps nothing is.
         note = f"{missing} of {len(self.classes)} classes are new" if missing else ""
         is_part = bool(note) and not torch.equal(mixed, own)
         return mixed if is_part or not note else None, TensorOutcome(*where, note, is_part)

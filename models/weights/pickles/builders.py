@@ -106,7 +106,8 @@ def rebuild_tensor(_: CopyBudget, arguments: CallArguments) -> object:
         case _:
             return NotImplemented
     count = math.prod(size)
-    # Strides are not negative, so the last value is the furthest. Unequal lengths are refused below.
+    # Strides are not negative, so the last value is the furthest. Unequal lengths are refused
+    # below.
     last = offset + sum((side - 1) * step for side, step in zip(size, stride, strict=False))
     fits = storage.dim() == 1 and len(size) == len(stride) and offset >= 0
     if not fits or (count and (last >= storage.numel() or count > storage.numel())):

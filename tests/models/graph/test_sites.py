@@ -468,8 +468,8 @@ def plain_run(name: str) -> tuple[Checkpoint, torch.Tensor, torch.Tensor]:
 def run_with(content: dict[str, Any], plain: Checkpoint, image: torch.Tensor) -> torch.Tensor:
     """The output of the graph with the weights of the plain one.
 
-    Base rows have them under the same keys. A module that is inserted before one of its own kind takes
-    that one's key, so weights are moved by transfer().
+    Base rows have them under the same keys. A module that is inserted before one of its own kind
+    takes that one's key, so weights are moved by transfer().
     """
     model = DetectionModel(content, seed=1).eval()
     assert transfer(model, plain).used == len(plain.state)
