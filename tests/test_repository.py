@@ -6,6 +6,7 @@ Text files, packaging, and start-up that needs little.
 from __future__ import annotations
 
 import ast
+import math
 import re
 import subprocess
 import sys
@@ -14,7 +15,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from models.graph import rows
+from models.graph.read import MOST_CLASSES
 from models.graph.scales import find_graph
+from models.graph.values import MOST
+from models.weights.pickles import builders, checks, machine, reader
+from models.weights.upstream import tree
+from models.yolo import MOST_PARAMETERS
 from utils.files import ROOT, load_yaml
 
 YAMLS = sorted(path for folder in ("data", "models") for path in (ROOT / folder).rglob("*.yaml"))
@@ -152,6 +159,20 @@ def test_readme_names_the_files_that_run_on_the_way_of_an_image():
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert run.returncode == 0, run.stderr
     assert set(re.findall(r"\d+ (\S+\.py)\n", run.stdout)) == way_of_an_image()[1]
+
+
+def test_security_states_the_limits_in_force():
+    text = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    for sentence in (
+        f"| {machine.MAX_BYTES // 2**20} MiB, {machine.MAX_INSTRUCTIONS:,} instructions |",
+        f"| {checks.MAX_NESTING} levels |",
+        f"| {reader.MAX_ENTRIES:,} entries,",
+        f"| {builders.MAX_DIMENSIONS} dimensions,",
+        f"| {tree.MAX_MEMBERS:,} modules and tensors, {tree.MAX_MODULE_LEVELS} levels |",
+        f"| {rows.MOST_ROWS:,} rows each in backbone and head, {MOST_CLASSES:,} classes, ",
+        f" {MOST:,} channels, 10^{round(math.log10(MOST_PARAMETERS))} parameters |",
+    ):
+        assert sentence in text
 
 
 def test_readme_shows_the_two_commands():
