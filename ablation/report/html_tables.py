@@ -1,4 +1,4 @@
-"""The tables of report.html."""
+"""The tables of report.html: all arms with their figures, one by size or class, and settings."""
 
 from __future__ import annotations
 
