@@ -98,8 +98,10 @@ class ACmix(nn.Module):
         """
         if use_fast(x, accelerators=True):
             return fast_acmix(x, self)
-        heads = (self.head, self.place)
-        q, k, v = (conv(x).unflatten(1, heads) for conv in (self.conv1, self.conv2, self.conv3))
+        # reshape, since unflatten would become a constant size in the older ONNX exporter
+        batch, _, height, width = x.shape
+        size = (batch, self.head, self.place, height, width)
+        q, k, v = (conv(x).reshape(size) for conv in (self.conv1, self.conv2, self.conv3))
         attention = self.attend(q, k - self.conv_p(position_grid(x))[0], v)
         convolution = self.convolve(torch.cat((q, k, v), 1))
         return (self.rate1 * attention + self.rate2 * convolution).to(x.dtype)
@@ -108,11 +110,11 @@ class ACmix(nn.Module):
         """q, k - e and v, [B, head, d, H, W] each -> the path of attention, [B, width, H', W']."""
         side, stride = self.kernel_att, self.stride
         q = q[..., ::stride, ::stride]  # [B, head, d, H', W']
-        tall, wide_ = q.shape[-2:]
+        tall, broad = q.shape[-2:]
         shifts = [(down, right) for down in range(side) for right in range(side)]
         keys, values = (
             [
-                part[..., down:, right:][..., ::stride, ::stride][..., :tall, :wide_]
+                part[..., down:, right:][..., ::stride, ::stride][..., :tall, :broad]
                 for down, right in shifts
             ]
             for part in (continued(k, side // 2), continued(v, side // 2))
@@ -126,9 +128,8 @@ class ACmix(nn.Module):
 
     def convolve(self, maps: Tensor) -> Tensor:
         """q, k and v together, [B, 3 * head, d, H, W] -> the path of convolution."""
-        # fc sees one map of d * H rows. Exporters need d as the known factor when it is split
-        # again.
-        nine = self.fc(maps.flatten(2, 3)).unflatten(2, (self.place, -1))  # [B, 9, d, H, W]
+        batch, _, place, height, width = maps.shape
+        nine = self.fc(maps.flatten(2, 3)).reshape(batch, 9, place, height, width)
         return self.dep_conv(nine.transpose(1, 2).flatten(1, 2))
 
     def extra_repr(self) -> str:
