@@ -18,11 +18,11 @@ from engine.detector_model import DetectorModel
 from engine.evaluation.evaluate import EvalSettings, evaluate
 from engine.training import dist
 from engine.training.diagnose import BatchPlace, check_loss, first_bad_gradient
-from engine.training.finish import DRAWN_TRAIN_BATCHES, draw_labels, draw_train_batch, finish
+from engine.training.finish import DRAWN_TRAIN_BATCHES, draw_labels, draw_train_batch, finish_run
 from engine.training.inputs import change_scale, to_device
 from engine.training.logbook import (
     ResultsLog,
-    Timing,
+    StepTiming,
     columns,
     time_to_come,
     train_header,
@@ -61,7 +61,7 @@ def train(run: Run) -> Metrics | None:
         draw_labels(setup.folder, setup.data[0])
     names = columns(setup.loss.names, state.sparsity.columns())
     log = ResultsLog(setup.folder, names, progress.epoch) if world.is_main else None
-    timing, first, start = Timing(), progress.epoch, time.monotonic()
+    timing, first, start = StepTiming(), progress.epoch, time.monotonic()
     done = dist.any_true(world, should_stop(config, world, progress), setup.device)
     with StopSignal() as stop:
         try:
@@ -77,10 +77,10 @@ def train(run: Run) -> Metrics | None:
                     print(time_to_come(time.monotonic() - start, config.epochs - progress.epoch))
                 with stop.anywhere():
                     done = dist.any_true(world, should_stop(config, world, progress), setup.device)
-                if not (config.nosave or done):  # finish() writes the last one itself
+                if not (config.nosave or done):  # finish_run() writes the last one itself
                     save_last(run)
             with stop.anywhere():
-                return finish(run, timing)
+                return finish_run(run, timing)
         except StopRequested as request:
             save_last(run)
             print(
@@ -94,7 +94,7 @@ def train(run: Run) -> Metrics | None:
             dist.stop(world)
 
 
-def train_epoch(run: Run, stop: StopSignal, timing: Timing) -> None:
+def train_epoch(run: Run, stop: StopSignal, timing: StepTiming) -> None:
     """One pass over the training images, from the batch where the run stands.
 
     Args:

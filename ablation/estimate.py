@@ -20,7 +20,7 @@ from ablation.config import StudyConfig
 from ablation.results import Costs
 from ablation.setup import Slot, make_slots, read_train_flags, shared_flags
 from ablation.study import Cell
-from engine.training.logbook import Timing
+from engine.training.logbook import StepTiming
 from engine.training.plan import plan
 from train import train_epoch
 from utils.device import describe_device
@@ -40,7 +40,7 @@ class Countdown:
         measured: batches that are.
     """
 
-    def __init__(self, timing: Timing, warm_up: int, measured: int) -> None:
+    def __init__(self, timing: StepTiming, warm_up: int, measured: int) -> None:
         self.timing, self.warm_up, self.last, self.batches = timing, warm_up, warm_up + measured, 0
 
     @property
@@ -90,7 +90,7 @@ def measure_pace(config: StudyConfig, slot: Slot) -> Pace:
             run = plan({**given, "project": folder, "name": "pace"})
             # A small data set may have fewer batches than the warm-up.
             warm_up = min(WARM_UP, len(run.setup.loaders[0]) - 1)
-            timing = Timing()
+            timing = StepTiming()
             with contextlib.suppress(StopRequested), contextlib.redirect_stderr(io.StringIO()):
                 stop = Countdown(timing, warm_up, MEASURED)
                 train_epoch(run, stop, timing)  # type: ignore[arg-type]

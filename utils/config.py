@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from utils.cli import build, flag
-from utils.errors import UserError, require
+from utils.errors import UserError, check_setting
 from utils.families import FAMILIES, Family
 from utils.files import find_file, load_yaml
 from utils.flags import shared
@@ -120,28 +120,34 @@ class TrainConfig:
     verbose: bool = flag(False, "print the per-class table after each epoch")
 
     def __post_init__(self) -> None:
-        require(self.epochs >= 1, "--epochs", self.epochs, "must be at least 1")
+        check_setting(self.epochs >= 1, "--epochs", self.epochs, "must be at least 1")
         possible = self.batch_size >= 1 or self.batch_size == -1
-        require(possible, "--batch-size", self.batch_size, "must be 1 or more, or -1")
-        require(self.imgsz >= 32, "--imgsz", self.imgsz, "must be at least 32 pixels")
-        require(self.workers >= 0, "--workers", self.workers, "must not be negative")
-        require(
+        check_setting(possible, "--batch-size", self.batch_size, "must be 1 or more, or -1")
+        check_setting(self.imgsz >= 32, "--imgsz", self.imgsz, "must be at least 32 pixels")
+        check_setting(self.workers >= 0, "--workers", self.workers, "must not be negative")
+        check_setting(
             0 <= self.label_smoothing < 1,
             "--label-smoothing",
             self.label_smoothing,
             "must be in 0..1",
         )
-        require(
+        check_setting(
             self.patience >= 0,
             "--patience",
             self.patience,
             "must not be negative; 0 never stops early",
         )
-        require(self.close_mosaic >= 0, "--close-mosaic", self.close_mosaic, "must not be negative")
-        require(min(self.freeze) >= 0, "--freeze", self.freeze, "takes row numbers, 0 or above")
-        require(0 <= self.sparsity < math.inf, "--sparsity", self.sparsity, "must be 0 or more")
-        require(self.seed >= 0, "--seed", self.seed, "must not be negative")
-        require(
+        check_setting(
+            self.close_mosaic >= 0, "--close-mosaic", self.close_mosaic, "must not be negative"
+        )
+        check_setting(
+            min(self.freeze) >= 0, "--freeze", self.freeze, "takes row numbers, 0 or above"
+        )
+        check_setting(
+            0 <= self.sparsity < math.inf, "--sparsity", self.sparsity, "must be 0 or more"
+        )
+        check_setting(self.seed >= 0, "--seed", self.seed, "must not be negative")
+        check_setting(
             not (self.rect and self.image_weights), "--image-weights", True, "cannot go with --rect"
         )
 

@@ -13,7 +13,7 @@ class UserError(Exception):
     """
 
 
-def require(condition: bool, name: str, value: object, remedy: str) -> None:
+def check_setting(condition: bool, name: str, value: object, remedy: str) -> None:
     """Raise UserError unless a condition holds.
 
     Args:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from utils.errors import UserError, require
+from utils.errors import UserError, check_setting
 from utils.families import Family
 from utils.files import find_file, load_yaml
 
@@ -71,20 +71,22 @@ class Hyperparameters:
                 and not isinstance(value, bool)
                 and math.isfinite(value)
             )
-            require(is_number, field.name, repr(value), "must be a finite number")
-            require(value >= 0, field.name, value, "must not be negative")
+            check_setting(is_number, field.name, repr(value), "must be a finite number")
+            check_setting(value >= 0, field.name, value, "must not be negative")
         for name in ("flipud", "fliplr", "mosaic", "mosaic9", "mixup", "copy_paste", "translate"):
-            require(
+            check_setting(
                 getattr(self, name) <= 1,
                 name,
                 getattr(self, name),
                 "is a probability or share, 0 to 1",
             )
         for name in ("momentum", "warmup_momentum", "scale"):
-            require(getattr(self, name) < 1, name, getattr(self, name), "must be below 1")
-        require(self.lr0 > 0, "lr0", self.lr0, "must be above 0")
-        require(self.anchor_t > 1, "anchor_t", self.anchor_t, "is a ratio of sides, above 1")
-        require(self.nominal_batch >= 1, "nominal_batch", self.nominal_batch, "must be at least 1")
+            check_setting(getattr(self, name) < 1, name, getattr(self, name), "must be below 1")
+        check_setting(self.lr0 > 0, "lr0", self.lr0, "must be above 0")
+        check_setting(self.anchor_t > 1, "anchor_t", self.anchor_t, "is a ratio of sides, above 1")
+        check_setting(
+            self.nominal_batch >= 1, "nominal_batch", self.nominal_batch, "must be at least 1"
+        )
 
     @classmethod
     def load(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from utils.cli import flag
-from utils.errors import UserError, require
+from utils.errors import UserError, check_setting
 from utils.families import V8
 from utils.flags import shared
 from utils.nms import NMSSettings
@@ -77,7 +77,7 @@ class ValConfig:
             ("--imgsz", self.imgsz, 32),
             ("--workers", self.workers, 0),
         ):
-            require(value >= least, name, value, f"must be at least {least}")
+            check_setting(value >= least, name, value, f"must be at least {least}")
         # NMSSettings checks the thresholds, by the same rule for every family.
         iou = V8.validation_iou if self.iou_thres is None else self.iou_thres
         NMSSettings(self.conf_thres, iou, self.max_det)

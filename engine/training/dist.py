@@ -17,7 +17,7 @@ import torch.distributed as dist
 from utils.config import TrainConfig
 from utils.errors import UserError
 
-Value = TypeVar("Value")
+SharedValue = TypeVar("SharedValue")
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def any_true(world: World, value: bool, device: torch.device) -> bool:
     return bool(flag.item())
 
 
-def broadcast(world: World, value: Value) -> Value:
+def broadcast(world: World, value: SharedValue) -> SharedValue:
     """Rank 0's value, in every process."""
     if world.size == 1:
         return value

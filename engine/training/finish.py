@@ -9,7 +9,7 @@ import numpy as np
 
 from data.index import DatasetIndex
 from engine.evaluation.evaluate import EvalSettings, evaluate
-from engine.training.logbook import Timing, write_metrics
+from engine.training.logbook import StepTiming, write_metrics
 from engine.training.run import Run, lean_snapshot
 from engine.training.sparsity import Sparsity
 from models.weights.load import load_model
@@ -46,7 +46,7 @@ def draw_train_batch(folder: Path, number: int, batch: Batch, names: dict[int, s
     plot_targets(folder / f"train_batch{number}.jpg", batch, names)
 
 
-def finish(run: Run, timing: Timing) -> Metrics | None:
+def finish_run(run: Run, timing: StepTiming) -> Metrics | None:
     """Score the best checkpoint with all charts, leave small checkpoints, and say how to use them.
 
     metrics.json and the small last.pt are written last, since they say that the run is finished.

@@ -143,7 +143,7 @@ def _tensorboard(folder: Path, first_epoch: int) -> TensorBoardWriter | None:
     return SummaryWriter(str(folder), purge_step=first_epoch or None)
 
 
-class Timing:
+class StepTiming:
     """Seconds spent in each part of an iteration, written to timing.json per image."""
 
     def __init__(self) -> None:

@@ -40,8 +40,8 @@ class Loss(Protocol):
         """
 
 
-Builder = Callable[[HeadSpec, Hyperparameters, int, float], Loss]
-LOSS_BUILDERS: Mapping[str, Builder] = {
+LossBuilder = Callable[[HeadSpec, Hyperparameters, int, float], Loss]
+LOSS_BUILDERS: Mapping[str, LossBuilder] = {
     V5.name: build_anchor_loss,
     V8.name: build_task_aligned_loss,
 }

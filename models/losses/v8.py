@@ -18,7 +18,7 @@ from torch.autograd.function import once_differentiable
 
 from models.losses.task_align import AlignSettings, Positives, Predictions, align_targets
 from utils.boxes import bbox_ciou
-from utils.errors import require
+from utils.errors import check_setting
 from utils.hyperparameters import Hyperparameters
 from utils.structures import HeadSpec
 
@@ -42,10 +42,10 @@ def build_task_aligned_loss(
     heads with anchors has, and for a head without bins.
     """
     for name, value in {"--label-smoothing": smoothing, "fl_gamma": hyp.fl_gamma}.items():
-        require(
+        check_setting(
             not value, name, value, "the loss of anchor-free heads has no such option; leave it out"
         )
-    require(
+    check_setting(
         spec.reg_max >= 2,
         "reg_max",
         spec.reg_max,

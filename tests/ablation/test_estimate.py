@@ -10,11 +10,11 @@ import pytest
 from ablation.estimate import Countdown, Pace, estimate_seconds, measure_pace
 from ablation.setup import make_slots
 from ablation.study import make_arms, make_cells
-from engine.training.logbook import Timing
+from engine.training.logbook import StepTiming
 
 
 def test_the_first_batches_do_not_count_and_a_few_are_enough():
-    timing = Timing()
+    timing = StepTiming()
     stop = Countdown(timing, warm_up=2, measured=3)
     statuses = []
     for _ in range(5):
