@@ -165,7 +165,7 @@ def verdict(model: DetectionModel) -> str:
         raise graph.error(
             row.index,
             row.module,
-            "nobody reads this row; read it, or remove it and adjust the rows behind",
+            "nobody reads this row; read it, or remove it and adjust the rows after it",
         )
     return "\n".join(
         ["verdict: the graph is sound", *(f"warning: {warning}" for warning in warnings_of(model))]
