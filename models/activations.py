@@ -1,4 +1,4 @@
-"""The activations that a graph may name, made from their text without evaluating it."""
+"""The activations that a graph may name, built from their text without evaluating it."""
 
 from __future__ import annotations
 

@@ -13,8 +13,8 @@ from torch import nn
 
 from models.attention._registry import options
 
-# A leading whole number of this size or more declares channels; no option comes first and is so
-# large.
+# A leading whole number of at least this size declares channels: no option that comes first is
+# that large.
 SMALLEST_COUNT = 8
 
 
@@ -67,7 +67,7 @@ def read_list(
 
 
 def _declared(value: object) -> int | None:
-    """The number of channels that the value declares, if it does."""
+    """The number of channels that the value declares, or None."""
     if isinstance(value, int) and not isinstance(value, bool) and value >= SMALLEST_COUNT:
         return value
     return None

@@ -1,4 +1,4 @@
-"""Numerical care that several attention modules share: the type of statistics, and batch norm of a
+"""Numerical safeguards of several attention modules: the type of statistics, and batch norm of a
 single value.
 """
 

@@ -93,12 +93,13 @@ class ACmix(nn.Module):
             self.dep_conv.weight.copy_(torch.eye(9).reshape(9, 3, 3))
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] -> [B, out_channels, H, W], or half of H and W, rounded up, with stride 2;
-        in the type of x.
+        """[B, C, H, W] -> [B, out_channels, H, W] in the type of x.
+
+        With stride 2, H and W are halved and rounded up.
         """
         if use_fast(x, accelerators=True):
             return fast_acmix(x, self)
-        # reshape, since unflatten would become a constant size in the older ONNX exporter
+        # Not unflatten, which the older ONNX exporter would turn into constant sizes.
         batch, _, height, width = x.shape
         size = (batch, self.head, self.place, height, width)
         q, k, v = (conv(x).reshape(size) for conv in (self.conv1, self.conv2, self.conv3))
@@ -137,8 +138,9 @@ class ACmix(nn.Module):
 
 
 def continued(x: Tensor, reach: int) -> Tensor:
-    """Return x, [B, head, d, H, W], with reach more on every side: reflected, or its edge repeated
-    where a side is too short.
+    """Return x, [B, head, d, H, W], padded by `reach` on every side.
+
+    The padding is a reflection, or repeats the edge where a side is too short to reflect.
     """
     maps = x.flatten(1, 2)
     for side, around in ((2, [0, 0, reach, reach]), (3, [reach, reach, 0, 0])):

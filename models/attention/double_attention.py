@@ -123,8 +123,9 @@ class DoubleAttention(nn.Module):
         }
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] -> [B, C, H, W], or [B, c_m, H, W] without reconstruction; both softmaxes
-        are computed in float32 at least.
+        """[B, C, H, W] -> [B, C, H, W], or [B, c_m, H, W] without reconstruction.
+
+        Both softmaxes are computed in float32 at least.
         """
         pixels = x.flatten(2)  # [B, C, M]
         gather = _softmax(self.convB(x).flatten(2), 2)  # [B, c_n, M], the B above
@@ -132,7 +133,7 @@ class DoubleAttention(nn.Module):
         summaries = _through(self.convA, pixels @ gather.transpose(1, 2))  # [B, c_m, c_n], G
         if self.conv_reconstruct is not None:
             summaries = _through(self.conv_reconstruct, summaries)  # [B, C, c_n]
-        if x.stride(1) == 1:  # the transposed product keeps a channels-last map so
+        if x.stride(1) == 1:  # the transposed product is channels-last, like x
             out = (share.transpose(1, 2) @ summaries.transpose(1, 2)).transpose(1, 2)
         else:
             out = summaries @ share

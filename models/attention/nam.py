@@ -100,12 +100,11 @@ class NAM(nn.Module):
         return x * gate.to(x.dtype)
 
     def sparsity_scales(self) -> list[nn.Parameter]:
-        """Return the scale factors that the paper's L1 penalty covers: gamma, and lambda if the
-        module has the pixel branch.
+        """Return the scale factors under the paper's L1 penalty: gamma, and lambda if there is one.
 
-        The training loop adds p * scale.sign() to scale.grad for each (or p * sum of scale.abs() to
-        the loss), once per optimiser step, after gradients were unscaled and averaged. The paper's
-        p is 1e-4.
+        The module has lambda only with the pixel branch. The training loop adds
+        p * scale.sign() to scale.grad for each (or p * sum of scale.abs() to the loss), once per
+        optimiser step, after gradients are unscaled and averaged. The paper's p is 1e-4.
         """
         scales = [self.Channel_Att.bn2.weight]
         return [*scales, self.Spatial_Att.bn.weight] if self.spatial_shape else scales

@@ -77,10 +77,10 @@ class ShuffleAttention(nn.Module):
         return y.unflatten(1, (2, -1)).transpose(1, 2).flatten(1, 2).to(x.dtype)
 
     def affine_gates(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-        """Return scale, slope and shift, [1, C, 1, 1], with which every gate is sigmoid(scale *
-        normalised x + slope * mean + shift).
+        """Return scale, slope and shift, [1, C, 1, 1] each, a form that both gates share.
 
-        scale is 0 in the first half of a group, slope in the second.
+        Every gate is sigmoid(scale * normalised x + slope * mean + shift), where scale is 0 in the
+        first half of a group, and slope in the second.
         """
         weight, bias = self.gn.weight.view_as(self.sweight), self.gn.bias.view_as(self.sweight)
         zero = torch.zeros_like(weight)

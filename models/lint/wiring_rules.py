@@ -21,7 +21,7 @@ GraphRule = Callable[[Graph, LintContext], Iterator[LintFinding]]
 
 
 def _finding(graph: Graph, slip: Slip, rule: str, why: str) -> LintFinding:
-    """A finding from a slip: what is read, why that is wrong, and the row to read instead."""
+    """A finding from a slip: the row that is read, why that is wrong, and the right row."""
     index = slip.reader.index
     what = f"{slip.reader.module} reads {named(graph, slip.read)}: {why}"
     if slip.meant < 0:
@@ -46,7 +46,7 @@ def head_joins(graph: Graph, context: LintContext) -> Iterator[LintFinding]:
 
 def attention_bypassed(graph: Graph, context: LintContext) -> Iterator[LintFinding]:
     """A row that takes a map before the attention that works on it."""
-    # A stage that goes on with attention only is complete: the reader passes by that attention.
+    # A stage that continues with attention only is complete: the reader bypasses that attention.
     # Other early references are explained by the rules below.
     early = [slip for slip in wiring.early(graph, context.sizes) if _only_attention(graph, slip)]
     for slip in [*early, *wiring.passing(graph)]:
@@ -61,7 +61,7 @@ def _only_attention(graph: Graph, slip: Slip) -> bool:
 
 
 def number_not_moved(graph: Graph, context: LintContext) -> Iterator[LintFinding]:
-    """A number that names the right row as soon as inserted attention rows are not counted."""
+    """A number that would be right if the inserted attention rows were not counted."""
     slips = [*wiring.early(graph, context.sizes), *wiring.unlike(graph, context.sizes)]
     for slip in slips:
         inserted = _inserted(graph, slip, context)
@@ -81,7 +81,7 @@ def _inserted(graph: Graph, slip: Slip, context: LintContext) -> str:
 
 
 def stage_unfinished(graph: Graph, context: LintContext) -> Iterator[LintFinding]:
-    """A skip connection that starts before the end of its stage, whatever the reason."""
+    """A skip connection that starts before the end of its stage, for an unknown reason."""
     for slip in wiring.early(graph, context.sizes):
         why = f"its stage goes on at the same size to {named(graph, slip.meant)}"
         yield _finding(graph, slip, "stage", why)

@@ -8,9 +8,9 @@ from torch import Tensor
 
 
 class GradientContext(Protocol):
-    """What a forward pass keeps for the backward pass.
+    """The values that a forward pass keeps for the backward pass.
 
-    A function that keeps more than tensors adds its own attributes in a subclass.
+    An autograd function that keeps more than tensors adds its own attributes in a subclass.
     """
 
     saved_tensors: tuple[Tensor, ...]

@@ -30,7 +30,7 @@ AT_ONCE = 2**21
 
 
 class Mixture(Protocol):
-    """What is read of an ACmix module; place is the number of channels in a head."""
+    """The part of an ACmix module that is used here; place is the number of channels in a head."""
 
     head: int
     place: int
@@ -58,7 +58,7 @@ def project(x: Tensor, module: Mixture) -> Tensor:
     """Return q, k and v together, [B, d * 3 * head, H, W].
 
     The channels that belong to one of the d places of all heads are side by side, as the grouped
-    convolution wants them.
+    convolution requires.
     """
     layers = (module.conv1, module.conv2, module.conv3)
     head, place = module.head, module.place
@@ -83,9 +83,9 @@ def attend_in_tiles(projections: Tensor, positions: Tensor, module: Mixture) -> 
     Its intermediate values are dropped, and computed again in backward.
 
     Args:
-        projections: what project returns.
+        projections: the result of project().
         positions: conv_p of the position, [H, W, d].
-        module: for its sizes and rate1.
+        module: gives the sizes and rate1.
     """
     sides = projections.shape[2:]
     device = projections.device
@@ -113,7 +113,7 @@ def attend_in_tiles(projections: Tensor, positions: Tensor, module: Mixture) -> 
 def _attend_tiled(
     projections: Tensor, positions: Tensor, plans: list[_Plan], module: Mixture
 ) -> Tensor:
-    """The same for a few images: the queries of a tile and all keys that any of them sees."""
+    """attend_in_tiles() for a few images, from the queries of a tile and all keys that they see."""
     rows, columns = plans
     head, place = module.head, module.place
     images, width = projections.shape[0], projections.shape[3]

@@ -52,7 +52,7 @@ class _BlockedContext(GradientContext, Protocol):
 
 
 class _Blocked(torch.autograd.Function):
-    """The formula by way of batch norm, in which a block's maps are channels of one image."""
+    """SimAM computed with batch norm, to which a block's maps are channels of one image."""
 
     @staticmethod
     def forward(ctx: _BlockedContext, x: Tensor, e_lambda: float) -> Tensor:
