@@ -1,4 +1,4 @@
-"""The stack machine that follows the instructions of a pickle without running anything.
+"""The stack machine that interprets the instructions of a pickle without running any code.
 
 A pickle is a program for a small stack machine. This machine knows only the instructions that saved
 models need. It hands names, calls and states to a Meanings object; the one that is used is the
@@ -62,25 +62,25 @@ Container = TypeVar("Container", list[object], dict[Hashable, object], set[Hasha
 
 
 class Meanings(Protocol):
-    """What the names, calls and states of a pickle stand for.
+    """The interpretation of a pickle's names, calls and states.
 
     Each method raises Refused for anything that it does not know.
     """
 
     def find(self, module: str, name: str) -> object:
-        """What stands for a name."""
+        """The value for a name."""
 
     def call(self, callee: object, arguments: object) -> object:
-        """What stands for callee(*arguments)."""
+        """The value for callee(*arguments)."""
 
     def new(self, kind: object, arguments: object) -> object:
-        """What stands for a new object of a class."""
+        """The value for a new object of a class."""
 
     def build(self, target: object, state: object) -> None:
         """Give an object its state."""
 
     def fetch(self, identity: object) -> object:
-        """What stands outside of the pickle under an identity, such as a tensor's storage."""
+        """The object stored outside the pickle under an identity, such as a tensor's storage."""
 
 
 class Machine:
@@ -125,7 +125,7 @@ class Machine:
         }
 
     def run(self, program: bytes) -> object:
-        """Follow a pickle to its end and return the value that it makes. Raises Refused."""
+        """Interpret a pickle to its end and return its value. Raises Refused."""
         if len(program) > MAX_BYTES:
             raise Refused(
                 f"has {len(program):,} bytes of instructions; at most {MAX_BYTES:,} are read"
