@@ -48,11 +48,18 @@ LARGEST_WINDOW = 31
 
 @register("ACMix", "Acmix")
 class ACmix(nn.Module):
-    """Attention and convolution of out_channels (None: as many as come in) in heads.
+    """The weighted sum of attention in a window and a convolution, both in heads.
 
-    kernel_att: side of the attention's window, odd, 3 to 31. head: number of heads, a divisor of
-    out_channels; None means 4 or, where 4 is no divisor, the largest below. stride: 1, or 2 to
-    halve the map. Raises ValueError for other values.
+    Args:
+        channels: of the input.
+        out_channels: of the output; None means as many as the input has.
+        kernel_att: side of the attention's window in positions, odd, 3 to 31.
+        head: number of heads, a divisor of out_channels; None means 4 or, if 4 is no divisor, the
+            largest one below.
+        stride: 1, or 2 to halve the map.
+
+    Raises:
+        ValueError: An option has another value.
     """
 
     tutorial_order = ("kernel_att", "head")

@@ -40,13 +40,17 @@ from models.attention._registry import register
 class DoubleAttention(nn.Module):
     """Adds to each pixel a mixture of summaries of the whole map.
 
-    c_m: channels of the summaries; None means a quarter of the channels, at least 1. c_n: number of
-    the summaries; None means a quarter of the channels, at least 2. reconstruct: whether c_m
-    channels are turned into `channels` again. residual: whether the input is added; None means that
-    it is if the channels are reconstructed.
+    It warns for c_n=1.
 
-    Raises ValueError for numbers that are not whole or below 1, and for residual without
-    reconstruct. Warns for c_n=1.
+    Args:
+        channels: of the map.
+        c_m: channels of the summaries; None means a quarter of the channels, at least 1.
+        c_n: number of the summaries; None means a quarter of the channels, at least 2.
+        reconstruct: whether to convert the c_m channels back to `channels`.
+        residual: whether to add the input; None means the same as reconstruct.
+
+    Raises:
+        ValueError: A number is not whole or below 1, or residual is set without reconstruct.
     """
 
     dead_parameters = ("convB.bias",)

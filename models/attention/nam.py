@@ -43,12 +43,16 @@ SMALLEST_SUM = 1e-12
 class NAM(nn.Module):
     """Scales channels, then pixels, by how much their batch norm scales them.
 
-    spatial_shape: (H, W) of the only map size that the pixel branch works for; None means no such
-    branch. detach: no gradient through |gamma| / sum |gamma|, as in the authors' code and the
-    tutorials.
+    Args:
+        channels: of the map.
+        spatial_shape: (H, W) of the only map size that the pixel branch works for; None means no
+            such branch.
+        detach: whether to block the gradient through |gamma| / sum |gamma|, as the authors' code
+            and the tutorials do.
 
-    Raises ValueError for a spatial_shape that is not a pair of whole numbers from 1 on, and in
-    forward for a map of another size.
+    Raises:
+        ValueError: spatial_shape is not a pair of whole numbers from 1 on; in forward, the map has
+            another size.
     """
 
     tutorial_order = ("spatial_shape",)
