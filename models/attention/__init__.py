@@ -66,6 +66,7 @@ def build_attention(
 
 def closest(word: str, known: list[str]) -> str:
     """Return "; did you mean X?" with the known name nearest to word, or nothing."""
+    # Reversed, so that the first of several names that differ only in case is kept.
     lower = {name.lower(): name for name in reversed(known)}
     found = difflib.get_close_matches(word.lower(), lower, n=1)
     return f"; did you mean {lower[found[0]]}?" if found else ""

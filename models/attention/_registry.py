@@ -41,6 +41,7 @@ def check_contract(kind: type[nn.Module]) -> None:
     A class may list in `tutorial_order` the options that lists in YAML give by position, or have a
     class method `from_list(values, channels, scaled)` that reads such a list as a whole.
     """
+    # The graph knows the number of channels, so it is the only argument without a default.
     _, *parameters = inspect.signature(kind.__init__).parameters.values()
     if [(first.name, first.kind) for first in parameters[:1]] != [
         ("channels", inspect.Parameter.POSITIONAL_OR_KEYWORD)

@@ -57,6 +57,7 @@ def read_request(text: str, init: str = "") -> Request:
         )
     arguments = _read_arguments(where, name, listed)
     if init:
+        # The init in the text takes precedence over the one for all modules.
         arguments.setdefault("init", init)
     if arguments.get("init", ATTENTION_INITS[0]) not in ATTENTION_INITS:
         raise UserError(

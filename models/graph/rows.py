@@ -136,6 +136,7 @@ def read_rows(
             index=index,
             source=source,
             inputs=_resolve(where, index, source),
+            # YOLOv5 does not scale a row of one repeat.
             repeats=max(round(written.repeats * depth), 1) if written.repeats > 1 else 1,
             module=written.module,
             arguments=written.arguments,
@@ -143,6 +144,7 @@ def read_rows(
             inside=written.inside,
         )
         rows.append(row)
+        # Each repeat is a module, so a small file could otherwise build a network of any size.
         if sum(row.repeats for row in rows) > MOST_REPEATS:
             raise UserError(
                 f"{where}: number {written.repeats}: too many repeats; at most {MOST_REPEATS} in a"

@@ -16,6 +16,7 @@ from models.graph.values import MOST, GraphDict, Values, as_number, is_number, i
 from utils.errors import UserError
 from utils.files import find_file
 
+# Such as yolov8, yolo11 or yoloe-11; the scale's letter may follow.
 MODEL_VERSION = re.compile(r"yolo(?:e-)?v?\d+")
 LETTER = re.compile(rf"({MODEL_VERSION.pattern})([nslmx])")
 MOST_FACTOR = 100  # of depth or width
@@ -64,6 +65,7 @@ def find_graph(path: str | Path) -> Path:
             return find_file(Path(path).with_name(shared), "models")
         except UserError:
             pass
+        # The first error is raised, since it names the file that the user asked for.
         raise
 
 

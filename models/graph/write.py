@@ -99,6 +99,7 @@ def _notes(content: GraphDict) -> Iterator[str]:
     for step in steps:
         level = level_of(step.stride)
         parts = []
+        # A level begins at its first row in the backbone.
         if step.in_backbone and level and level not in seen:
             parts.append(f"{level}, half size" if level == "P1" else level)
         seen.add(level)

@@ -79,6 +79,7 @@ class DetectV8(nn.Module):
         self.box_bias = box_bias
         self.strides: tuple[float, ...] = ()
         self.register_buffer("stride", torch.zeros(self.nl), persistent=False)
+        # YOLOv8's rule: all levels have the widths that follow from the first level's channels.
         box_width = max(16, channels[0] // 4, 4 * reg_max)
         class_width = class_width or max(channels[0], min(class_count, 100))
         class_branch = _depthwise_branch if depthwise else _branch

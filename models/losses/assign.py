@@ -84,6 +84,7 @@ def match_in_cells(
     """
     fits = match_anchors(sizes, anchors, ratio)
     near = choose_neighbours(centres, cells)
+    # One search over the whole table gives the matches of all levels, already in their final order.
     level, shift, anchor, target = (near[:, :, None] & fits[:, None]).nonzero(as_tuple=True)
     centre = centres[level, target]
     corner = whole_cells(centre, shift, cells[level])

@@ -97,6 +97,7 @@ def from_checkpoint(
         )
     names = checkpoint.names
     if attention:
+        # The checkpoint has no weights for the inserted modules, so load_state_dict would fail.
         graph = insert(checkpoint.graph, attention, attention_init)
         model = DetectionModel(graph, class_count=len(names), names=names)
         print(transfer(model, checkpoint).line(where))

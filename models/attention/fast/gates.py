@@ -25,6 +25,7 @@ def pool(x: Tensor) -> Tensor:
 
     It is accumulated in float32 at least, and has the type of x.
     """
+    # The two differ in the backward pass only.
     return _Pool.apply(x) if torch.is_grad_enabled() and use_fast(x) else _mean(x)
 
 
@@ -91,6 +92,7 @@ def dot(a: Tensor, b: Tensor, shape: torch.Size) -> Tensor:
     dims = [dim for dim, size in enumerate(shape) if size == 1 and a.shape[dim] != 1]
     if not dims:
         return a * b
+    # The fast ways below go image by image, so they cannot sum over the batch.
     if 0 in dims or a.device.type != "cpu" or a.numel() == 0:
         return (a * b).sum(dims, keepdim=True, dtype=wide(a.dtype)).to(a.dtype)
     a = like(a, b)

@@ -90,6 +90,7 @@ class _Blocked(torch.autograd.Function):
             through = torch.ops.aten.native_batch_norm_backward(
                 steep, t, weight, None, None, mean, rstd, True, epsilon, [True, False, False]
             )[0]
+            # The derivative of z^2 is 2 z: steep already has the z, and alpha adds the 2.
             direct = s.mul_(b)
             if o.dtype == t.dtype:
                 torch.add(direct, through, alpha=2, out=o)
