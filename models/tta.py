@@ -72,7 +72,7 @@ def drop_weak_levels(found: list[Tensor], levels: int) -> list[Tensor]:
     found has [B, N, 4 + …] for each view; each level has 4 times as many boxes as the next coarser.
     """
     # Levels halve their sides from one to the next, so their shares of the boxes are 1, 4, 16, …
-    # from the coarsest, whatever the size of the view.
+    # from the coarsest, at every size of the view.
     parts = sum(4**level for level in range(levels))
     first, *middle, last = found
     coarsest = first.shape[1] // parts

@@ -75,7 +75,7 @@ def parse_model(graph: Graph, seed: int) -> tuple[nn.Sequential, list[str]]:
 
 
 def check_size(network: nn.Module, graph: Graph) -> None:
-    """Raise UserError for a network of so many parameters that the graph must be wrong."""
+    """Raise UserError for more than MOST_PARAMETERS parameters, which must be a mistake."""
     size = sum(parameter.numel() for parameter in network.parameters())
     if size > MOST_PARAMETERS:
         raise UserError(
@@ -265,5 +265,5 @@ def _class_names(names: Mapping[int, str] | Sequence[str] | None, graph: Graph) 
     return found
 
 
-if __name__ == "__main__":  # the command is a module of its own, and imports this file
+if __name__ == "__main__":  # the command is a separate module, which imports this file
     runpy.run_module("models.command", run_name="__main__")

@@ -26,7 +26,7 @@ def read_list(
 ) -> tuple[dict[str, object], str]:
     """Turn `[1e-4]`, `[512]`, `[512, 512]` or `[512, 7]` into keyword arguments.
 
-    A class with a from_list of its own reads the list itself.
+    A class that defines from_list reads the list itself.
 
     Args:
         kind: class of the module.

@@ -105,7 +105,7 @@ def smallest_side(name: str, channels: int) -> int:
         try:
             out = module(x)
             out.sum().backward()
-        except (RuntimeError, ValueError):  # what PyTorch raises for a map that is too small
+        except (RuntimeError, ValueError):  # PyTorch raises these for a map that is too small
             continue
         if out.isfinite().all() and x.grad is not None and x.grad.isfinite().all():
             return side

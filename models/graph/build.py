@@ -23,8 +23,8 @@ from models.graph.values import MOST, is_whole, shorten
 from models.heads import HEAD_OF_FAMILY
 from utils.errors import UserError
 
-# What blocks raise when a row's arguments do not suit them: their constructors are handed whatever
-# the YAML says.
+# Errors that blocks raise when a row's arguments do not suit them: their constructors get the
+# arguments of the YAML unchecked.
 BAD_ARGUMENTS = (
     TypeError,
     ValueError,

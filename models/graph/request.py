@@ -33,8 +33,8 @@ def read_request(text: str, init: str = "") -> Request:
 
     Args:
         text: the request.
-        init: how the module starts unless the text says it, paper or identity; "" leaves that to
-            the graph.
+        init: how the module starts if the text has no `init`, paper or identity; "" leaves that
+            to the graph.
 
     Returns:
         The request, its places not looked up yet.

@@ -114,8 +114,8 @@ def insert(content: Mapping[str, object], specs: str | Sequence[str], init: str 
     Args:
         content: the graph, which is not changed.
         specs: such as "SimAM@neck" or "CBAM:reduction=8@backbone.P5+every.C3". All names and
-            numbers mean the graph as it is given, whatever else is inserted. Modules at one place
-            follow each other in the order of specs.
+            numbers refer to the graph before any insertion. Modules at one place follow each other
+            in the order of specs.
         init: how the inserted modules start, paper or identity; "" leaves that to the graph.
 
     Returns:

@@ -41,7 +41,7 @@ class Document:
     Attributes:
         path: the file.
         text: all of it.
-        keys: YAML nodes of the top-level keys and their values. A key may stand there twice.
+        keys: YAML nodes of the top-level keys and their values. A key may occur twice.
         rows: YAML nodes of the rows, backbone and head.
     """
 
@@ -69,7 +69,7 @@ class Document:
         return behind if same_line else None
 
     def edited(self, fixes: Iterable[Fix]) -> str:
-        """The text with fixes made in place; everything else stays as it is."""
+        """The text with fixes made in place; everything else is unchanged."""
         spans = {self.span(fix) for fix in fixes if fix.part != "name"}
         text = self.text
         for start, end, new in sorted(spans, reverse=True):  # so that earlier positions stay valid
@@ -186,7 +186,7 @@ def _check_stride(text: str, stride: int) -> tuple[str, list[str]]:
 
 
 def double_keys(context: TextContext) -> Iterator[LintFinding]:
-    """Keys that stand twice at the top of the file; YAML takes the last one."""
+    """Keys that occur twice at the top of the file; YAML takes the last one."""
     seen: dict[str, int] = {}
     for key, _ in context.document.keys:
         line = key.start_mark.line + 1

@@ -81,7 +81,7 @@ class Positives:
         target: [R] int64, row of the targets.
         image, cell: [R] int64.
         weight: [R] float32, the score to be predicted for the target's class, 0..1; every other
-            score is to be 0.
+            score should be 0.
     """
 
     target: Tensor

@@ -224,8 +224,8 @@ class ReadMap(torch.autograd.Function):
         level, place = ctx.saved_tensors
         cells = level.permute(0, 2, 3, 1)
         grad = torch.empty_like(cells)
-        # A copy even where the slice is contiguous already, as it is on a map of one cell: the
-        # sigmoid is taken in place, and the map belongs to the network.
+        # The slice is copied even where it is contiguous already, as on a map of one cell: the
+        # sigmoid is computed in place, and the map belongs to the network.
         slope = cells[..., ctx.split :].to(
             torch.float32, copy=True, memory_format=torch.contiguous_format
         )

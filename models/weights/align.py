@@ -77,7 +77,7 @@ def find_places(graph: Graph) -> list[RowPlace]:
     trends = [(0, False)]  # turns so far and whether maps grow, of the image and of each row
     for row, layer in zip(graph.rows, network, strict=True):
         inputs = tuple(sizes[source] if source >= 0 else PROBE for source in row.inputs)
-        # The head has no map of its own.
+        # The head gives no map, so it takes the size of its first input.
         size = sizes[row.index] if row.index < len(sizes) else inputs[0]
         turns, grew = max(trends[source + 1] for source in row.inputs)
         if size != inputs[0] and (size > inputs[0]) != grew:

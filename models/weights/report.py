@@ -97,7 +97,7 @@ def _reasons(fresh: Iterable[TensorOutcome]) -> str:
     """Tensors that start fresh, by reason, with the name of the first for each."""
     reasons: dict[str, list[str]] = {}
     for outcome in fresh:
-        # Keys are model.ROW.NAME, and the table has the row in a column of its own.
+        # Keys are model.ROW.NAME, and the table already shows the row.
         reasons.setdefault(outcome.fresh, []).append(outcome.key.split(".", 2)[2])
     return "; ".join(
         f"{keys[0]}{f' and {len(keys) - 1} more' if keys[1:] else ''}: {reason}"

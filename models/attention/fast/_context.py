@@ -1,4 +1,4 @@
-"""The type of the object that PyTorch hands to an autograd function, as far as it is used here."""
+"""The type of the context that PyTorch passes to an autograd function, as far as we use it."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ backward. Here
   place of 49 shifts, about 4 times the multiplications, at the speed of matrix products, and 3 maps
   of copies where there were 49;
 - fc is folded into dep_conv (both are linear), so that its 9 d maps never exist;
-- attention is computed anew in backward, some images at a time; kept are x and q, k, v.
+- attention is computed again in backward, some images at a time; only x and q, k, v are kept.
 
 Training is 12 to 14 times as fast as with the operations of tutorials' listings, inference 11 to 32
 times, and a 26th of the memory is kept for backward (two cores of an AMD EPYC, float32). On CUDA

@@ -1,6 +1,6 @@
 """EMA on a CPU: the same values and gradients with fewer operations, an image at a time.
 
-- The mean of x1 over a map is the bias of its norm, whatever the map, so that the first softmax is
+- The mean of x1 over any map is the bias of its norm, so that the first softmax is
   softmax(gn.bias).
 - Weights that do not depend on the map can be summed before the convolution: softmax(gn.bias) . x2
   is a convolution m -> 1, here a product of its m x 9 weights with t followed by nine shifts.
@@ -163,9 +163,10 @@ class _Sums(torch.autograd.Function):
 class _Gate(torch.autograd.Function):
     """x times its last gate, block by block.
 
-    gates: sigmoid(a) [N, m, H], sigmoid(b) [N, m, W], and what the last gate is made of: kernel of
-    the convolution m -> 1 [m, 9], weights of the normalised channels [N, m], and what is added to
-    their sum [N]. Kept are these, the last sigmoid, and mean and 1 / deviation of the channels.
+    gates are sigmoid(a) [N, m, H], sigmoid(b) [N, m, W], and the parts of the last gate: the kernel
+    of the convolution m -> 1 [m, 9], the weights of the normalised channels [N, m], and the term
+    added to their sum [N]. Backward needs these, the last sigmoid, and mean and 1 / deviation of
+    the channels.
     """
 
     @staticmethod

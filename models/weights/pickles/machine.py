@@ -5,13 +5,13 @@ models need. It hands names, calls and states to a Meanings object; the one that
 Allowlist (models/weights/pickles/allowlist.py). Instructions, bytes, open marks and nesting are
 limited. models/weights/pickles/reader.py reads files with it.
 
-Why this is not a pickle.Unpickler with a find_class() of its own, the usual way: find_class() only
-decides which names may be imported. The unpickler then imports them and calls them itself. REDUCE
-and NEWOBJ call what was named with any arguments, BUILD calls __setstate__ or fills __dict__, and
-APPENDS calls the methods append and extend of any object. Every allowed class would have to be
-safe against all of that, and it would have to be installed, although we want to read models of
-programs that are not there. Nor does an unpickler limit time, memory or nesting. Here names are
-keys of our own tables, calls are functions of ours that check their arguments, and objects are
+The usual way would be a subclass of pickle.Unpickler with its own find_class(). But find_class()
+only decides which names may be imported. The unpickler then imports and calls them itself: REDUCE
+and NEWOBJ call a named function or class with any arguments, BUILD calls __setstate__ or fills
+__dict__, and APPENDS calls the methods append and extend of any object. Every allowed class would
+have to be safe against all of that, and it would have to be installed, although we want to read
+models of programs that are not. Nor does an unpickler limit time, memory or nesting. Here names are
+keys of our own tables, calls are our own functions that check their arguments, and objects are
 plain values, so there is nothing that a file could import, call or change.
 """
 

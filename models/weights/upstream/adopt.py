@@ -102,7 +102,7 @@ def _read_names(network: PickledObject, class_count: int) -> dict[int, str]:
 def with_graph(
     checkpoint: Checkpoint, graph: Mapping[str, object], where: str | Path
 ) -> Checkpoint:
-    """Make a bare state dict a checkpoint of a graph; any other checkpoint stays as it is.
+    """Make a bare state dict a checkpoint of a graph; any other checkpoint is returned unchanged.
 
     Args:
         checkpoint: from read_weights(). Its keys may count all rows, as those of YOLOv5 and YOLOv8
