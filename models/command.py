@@ -164,13 +164,13 @@ def report_all(config: BuildConfig) -> None:
 
 
 def verdict(model: DetectionModel) -> str:
-    """`sound`, with its warnings if there are any. Raises UserError for rows that nobody reads."""
+    """The line `sound`, with all warnings. Raises UserError for a row that no other row reads."""
     graph = read_graph(model.graph)
     for row in unread_rows(graph):
         raise graph.error(
             row.index,
             row.module,
-            "nobody reads this row; read it, or remove it and adjust the rows after it",
+            "no other row reads this row; read it, or remove it and adjust the rows after it",
         )
     return "\n".join(
         ["verdict: the graph is sound", *(f"warning: {warning}" for warning in warnings_of(model))]

@@ -67,7 +67,7 @@ def parse_model(graph: Graph, seed: int) -> tuple[nn.Sequential, list[str]]:
         widths.append(built.width)
         network.add_module(row.key, finish_row(row, built))
     warnings += [
-        f"{graph.file}: row {row.index}: {row.module}: nobody reads this row"
+        f"{graph.file}: row {row.index}: {row.module}: no other row reads this row"
         for row in unread_rows(graph)
     ]
     share_activation(network, _activation(graph))

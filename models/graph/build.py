@@ -39,7 +39,7 @@ DEEP_SCALES = ("m", "l", "x")  # of YOLO11, whose C3k2 rows are built of C3k at 
 
 @dataclass(frozen=True, slots=True)
 class BuiltRow:
-    """What a row was built into.
+    """The result of building a row.
 
     Attributes:
         copies: the modules that run one after the other, almost always one.
@@ -109,7 +109,7 @@ def row_arguments(graph: Graph, row: Row) -> list[object]:
 
 
 def argument_of(graph: Graph, written: object) -> object:
-    """What one argument means: an activation for text such as nn.ReLU(), else a value."""
+    """The meaning of one argument: an activation for text such as nn.ReLU(), else a value."""
     value = graph.interpret(written)
     if isinstance(value, str) and value.startswith(("nn.", "torch.nn.")):
         return make_activation(value)

@@ -34,7 +34,7 @@ LARGEST_STEP, MOST_STEPS = 4096, 16  # factors beyond them leave no cell of any 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """What a module's name in a YAML means.
+    """The meaning of a module's name in a YAML.
 
     Attributes:
         kind: class of the module.

@@ -154,7 +154,8 @@ def _read_factors(file: str, name: str, values: object, warnings: tuple[str, ...
 def title(stem: str, scale: str) -> str:
     """A graph's name with its scale, YOLOv8n_SimAM for yolov8_SimAM at n.
 
-    stem: of the file. scale: "" for a graph without one. A stem that has a scale keeps it.
+    stem is the file's name without suffix; a scale that is part of it stays. scale is "" for a
+    graph without scales.
     """
     if scale and not LETTER.search(stem):
         named = MODEL_VERSION.sub(rf"\g<0>{scale}", stem, count=1)

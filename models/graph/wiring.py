@@ -223,7 +223,7 @@ def _last_of_each_size(graph: Graph, sizes: MapSizes) -> list[int]:
 
 
 def forgotten(graph: Graph, sizes: MapSizes) -> Iterator[Slip]:
-    """Levels of the head whose last row nobody reads.
+    """Levels of the head whose last row no other row reads.
 
     The head still reads an earlier row of the same size there.
     """

@@ -49,7 +49,7 @@ class Detect(nn.Module):
 
     @property
     def spec(self) -> HeadSpec:
-        """What a loss or decoder needs, with the anchors in force, in pixels."""
+        """The head's figures that a loss or decoder needs, with the current anchors in pixels."""
         cells = self.anchors.tolist()
         anchors = tuple(
             tuple((width * stride, height * stride) for width, height in level)

@@ -92,7 +92,7 @@ class DetectV8(nn.Module):
 
     @property
     def spec(self) -> HeadSpec:
-        """What a loss or decoder needs."""
+        """The head's figures that a loss or decoder needs."""
         return HeadSpec(self.family, self.nc, self.strides, reg_max=self.reg_max)
 
     def requires_grad_(self, requires_grad: bool = True) -> DetectV8:

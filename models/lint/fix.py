@@ -29,7 +29,7 @@ INDIRECT = ("unread", "gradient")  # kinds of findings that the fixes of other r
 
 
 class FixedGraph(NamedTuple):
-    """What fix_graph() returns.
+    """The result of fix_graph().
 
     Attributes:
         findings: all findings, by row.
@@ -43,7 +43,7 @@ class FixedGraph(NamedTuple):
 
 
 class LintedFile(NamedTuple):
-    """What lint_file() returns.
+    """The result of lint_file().
 
     Attributes:
         findings: all findings, by line.

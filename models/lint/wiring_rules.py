@@ -103,9 +103,9 @@ def level_order(graph: Graph, context: LintContext) -> Iterator[LintFinding]:
 
 
 def level_forgotten(graph: Graph, context: LintContext) -> Iterator[LintFinding]:
-    """A head that reads an earlier row of a level whose last row nobody reads."""
+    """A head that reads an earlier row of a level whose last row no other row reads."""
     for slip in wiring.forgotten(graph, context.sizes):
-        why = f"nobody reads {named(graph, slip.meant)}, of the same size"
+        why = f"no row reads {named(graph, slip.meant)}, of the same size"
         yield _finding(graph, slip, "level", why)
 
 
@@ -116,10 +116,10 @@ def read_twice(graph: Graph, context: LintContext) -> Iterator[LintFinding]:
 
 
 def output_unread(graph: Graph, context: LintContext) -> Iterator[LintFinding]:
-    """A row whose output nobody reads."""
+    """A row whose output no row reads."""
     for row in unread_rows(graph):
         meant = "let a later row read it, or remove it and move the later numbers"
-        yield context.finding(row.index, "unread", f"nobody reads this {row.module}", meant)
+        yield context.finding(row.index, "unread", f"no other row reads this {row.module}", meant)
 
 
 def no_gradient(graph: Graph, context: LintContext) -> Iterator[LintFinding]:
@@ -140,9 +140,9 @@ WIRING_RULES: Mapping[str, GraphRule] = MappingProxyType(
         "skip before the end of a stage": stage_unfinished,
         "sizes that differ": sizes_differ,
         "order of the levels": level_order,
-        "level that nobody reads": level_forgotten,
+        "level that no row reads": level_forgotten,
         "row read twice": read_twice,
-        "output that nobody reads": output_unread,
+        "output that no row reads": output_unread,
         "parameters without gradient": no_gradient,
     }
 )

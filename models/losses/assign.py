@@ -127,7 +127,7 @@ def to_cells(targets: Tensor, cells: Tensor, image_size: tuple[int, int]) -> tup
 def match_anchors(sizes: Tensor, anchors: Tensor, ratio: float) -> Tensor:
     """Whether neither side is `ratio` times the other's or more: bool [L, A, T].
 
-    sizes: [L, T, 2] of the targets. anchors: [L, A, 2].
+    sizes [L, T, 2] of the targets and anchors [L, A, 2] are in cells.
     """
     quotient = sizes[:, None] / anchors[:, :, None]
     return torch.maximum(quotient, 1 / quotient).amax(3) < ratio

@@ -123,8 +123,9 @@ class AnchorLoss:
 
         Args:
             iou: [N] of the matches.
-            owner: [U] the last match of each cell.
-            place: [N] the cell of each match, for rules that compare the matches of a cell.
+            owner: [U] index of the last match of each cell.
+            place: [N] index of the cell of each match. Subclasses that compare all matches of a
+                cell need it.
         """
         return iou[owner]
 
@@ -157,7 +158,7 @@ class AnchorLoss:
 
         Args:
             logits: [N, nc] of the matches.
-            label: [N] their classes.
+            label: [N] the classes of their targets.
             share: [N] their weights, see mean_weights().
         """
         class_count = logits.shape[1]
@@ -234,6 +235,9 @@ def cross_entropy(
         target: Of the same shape, in 0..1; None for 0 everywhere, which is quicker.
         positive_weight: Factor of the positive part.
         gamma: Exponent of the focal loss.
+
+    Returns:
+        The loss of each logit, in the shape of logits.
     """
     if target is None:
         loss = F.softplus(logits)

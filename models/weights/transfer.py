@@ -29,7 +29,7 @@ NO_ROW, NO_TENSOR, OTHER_SHAPE, KEPT = (
     "no such row there",
     "not there",
     "of another shape",
-    "left as it is",
+    "left unchanged",
 )
 
 

@@ -147,7 +147,7 @@ def _positions(x: Tensor, conv_p: nn.Conv2d) -> Tensor:
 
 
 def _from_minus_one_to_one(x: Tensor, side: int) -> Tensor:
-    """As many numbers as x has along the side, evenly spaced; -1 if there is only one."""
+    """Evenly spaced numbers, as many as x is long in dimension `side`; -1 for a single one."""
     length = x.shape[side]
     return torch.arange(length, dtype=x.dtype, device=x.device) * (2 / max(length - 1, 1)) - 1
 
@@ -158,9 +158,13 @@ class _Plan:
     A side of 20 has three tiles of seven outputs, whose windows of 7 + 6 inputs overlap; the last
     tile repeats the last output, which _home then ignores.
 
-    size: number of outputs. tiles: number of tiles. length: outputs in a tile. outputs and inputs:
-    indices into the side, [tiles, length] and [tiles, reach]. visible: whether an output of a tile
-    sees an input of that tile, [length, reach].
+    Attributes:
+        size: number of outputs.
+        tiles: number of tiles.
+        length: outputs in a tile.
+        outputs: indices of the outputs' centres in the side, [tiles, length].
+        inputs: indices of the windows' inputs in the side, [tiles, reach].
+        visible: whether an output of a tile sees an input of that tile, [length, reach].
     """
 
     def __init__(self, side: int, window: int, stride: int, device: torch.device) -> None:
