@@ -267,7 +267,7 @@ def _attention_row(request: Request, source: int) -> list[object]:
 def sites_table(content: Mapping[str, object]) -> str:
     """A line for each row: its number, module, pixels per cell, and the names of its places."""
     sites = find_sites(content)
-    lines = [f"{'row':>3}  {'module':<18} {'px a cell':>9}  places (and index ROW)"]
+    lines = [f"{'row':>3}  {'module':<18} {'px/cell':>9}  places (and index ROW)"]
     for row in range(max(site.row for site in sites) + 1):
         here = [site for site in sites if site.row == row]
         names = ", ".join(site.name for site in here if not site.name.startswith("index "))

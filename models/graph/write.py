@@ -19,16 +19,16 @@ from utils.errors import UserError
 from utils.files import atomic_write
 
 COMMENTS = {
-    "nc": "classes; a data set's own number takes its place",
-    "depth_multiple": "of the repeats",
-    "width_multiple": "of the channels",
-    "anchors": "width,height pairs in pixels of the image, or how many per level",
+    "nc": "number of classes; the data set's replaces it",
+    "depth_multiple": "factor of the repeats",
+    "width_multiple": "factor of the channels",
+    "anchors": "width,height pairs in pixels of the image, or their number per level",
     "scales": (
-        "depth of the repeats, width of the channels, channels at most before the width; chosen by"
-        " --scale or by the name"
+        "[depth, width, max_channels]: factors of repeats and channels, largest count before"
+        " scaling; chosen by --scale or the file's name"
     ),
     "scale": "of the scales above; --scale or the file's name overrides it",
-    "attention_init": "of attention rows that do not say it themselves",
+    "attention_init": "of attention rows without an init of their own",
     "backbone": "[from, number, module, arguments]",
     "head": "[from, number, module, arguments]",
 }
