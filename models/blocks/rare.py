@@ -228,7 +228,7 @@ class Focus(nn.Module):
 
 
 class DWConvTranspose2d(nn.ConvTranspose2d):
-    """Depth-wise transposed convolution that pads its input by p1 and its output by p2 pixels."""
+    """Depth-wise transposed convolution; p1 and p2 are PyTorch's padding and output_padding."""
 
     def __init__(
         self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1, p1: int = 0, p2: int = 0
