@@ -1,4 +1,4 @@
-"""The activations that a graph may name, made from their text without evaluating it."""
+"""The activations that a graph may name, built from their text without evaluating it."""
 
 from __future__ import annotations
 
@@ -65,6 +65,7 @@ def make_activation(text: str) -> nn.Module:
 
 
 def _literal(text: str) -> float:
+    # literal_eval accepts constants only, so text from a file cannot run code.
     try:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError):

@@ -78,6 +78,7 @@ class BuildConfig:
                 raise UserError(
                     f"--{name.replace('_', '-')}={getattr(self, name)}: must be 1 to {largest}"
                 )
+        # A flag that is ignored silently would mislead, so contradicting flags are errors.
         for name in ("cfg", "attention", "out", "sites", "profile"):
             if self.all and getattr(self, name):
                 raise UserError(
@@ -105,6 +106,7 @@ class BuildConfig:
 def report_graph(config: BuildConfig) -> None:
     """Print one graph: a row per layer, totals, verdict. Raises UserError if it is not sound."""
     content = config.content()
+    # Costs depend on shapes only, so the weights need no memory.
     with torch.device("meta"):
         model = DetectionModel(content)
     size = whole_size(config.imgsz, model)
@@ -123,6 +125,7 @@ def report_graph(config: BuildConfig) -> None:
     try:
         print(verdict(model))
     except UserError:
+        # The warnings may explain the error, so they are printed before it.
         print(*(f"warning: {warning}" for warning in warnings_of(model)), sep="\n")
         raise
 
@@ -139,6 +142,7 @@ def report_all(config: BuildConfig) -> None:
         try:
             content = load_graph(file)
             if "scales" in content:
+                # Without a scale, read_graph would warn of the missing choice for each file.
                 content["scale"] = (
                     config.scale or content.get("scale") or next(iter(content["scales"] or ()), "")
                 )
@@ -151,6 +155,7 @@ def report_all(config: BuildConfig) -> None:
                 f" {verdict(model)}"
             )
         except UserError as error:
+            # One unsound graph must not hide the state of the others.
             bad += 1
             print(f"{file.relative_to(ROOT)!s:42}not sound: {error}")
     print(f"{len(files) - bad} of {len(files)} graphs are sound")
@@ -159,13 +164,13 @@ def report_all(config: BuildConfig) -> None:
 
 
 def verdict(model: DetectionModel) -> str:
-    """`sound`, with its warnings if there are any. Raises UserError for rows that nobody reads."""
+    """The line `sound`, with all warnings. Raises UserError for a row that no other row reads."""
     graph = read_graph(model.graph)
     for row in unread_rows(graph):
         raise graph.error(
             row.index,
             row.module,
-            "nobody reads this row; read it, or remove it and adjust the rows behind",
+            "no other row reads this row; read it, or remove it and adjust the rows after it",
         )
     return "\n".join(
         ["verdict: the graph is sound", *(f"warning: {warning}" for warning in warnings_of(model))]

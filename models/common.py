@@ -106,7 +106,7 @@ def fuse_conv_bn(conv: nn.Conv2d, bn: nn.BatchNorm2d) -> nn.Conv2d:
 
 
 def share_activation(network: nn.Module, activation: nn.Module) -> None:
-    """Give one object to all Conv blocks that did not ask for an activation of their own."""
+    """Give one activation to all Conv blocks that did not ask for one of their own."""
     for block in network.modules():
         if isinstance(block, Conv) and block.own_activation:
             block.act = activation
@@ -205,7 +205,7 @@ class C3(nn.Module):
         self.m = self.make_inner(hidden, repeats, shortcut, groups)
 
     def make_inner(self, hidden: int, repeats: int, shortcut: bool, groups: int) -> nn.Module:
-        """What the first half passes: [B, hidden, H, W] -> the same shape. Variants override it."""
+        """The first half's branch: [B, hidden, H, W] -> the same shape. Variants override it."""
         return nn.Sequential(
             *(Bottleneck(hidden, hidden, shortcut, groups, expansion=1.0) for _ in range(repeats))
         )

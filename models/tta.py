@@ -1,4 +1,4 @@
-"""Test-time augmentation: predictions of three sizes, one of them mirrored, for one NMS.
+"""Test-time augmentation: predictions at three sizes, one of them mirrored, for one NMS.
 
 models/yolo.py calls it for forward(x, augment=True).
 """
@@ -25,7 +25,7 @@ def predict_augmented(
         predict: maps images [B, 3, H, W] to [B, N, 4 + …]: xywh in pixels, then scores, the N boxes
             level by level from the finest.
         x: images [B, 3, H, W] in 0..1.
-        stride: the largest of the model's, of which the sides of each view are multiples.
+        stride: the model's largest; the sides of each view are padded to a multiple of it.
         levels: number of the model's levels.
 
     Returns:
@@ -69,10 +69,10 @@ def rescale(x: Tensor, scale: float, stride: int) -> Tensor:
 def drop_weak_levels(found: list[Tensor], levels: int) -> list[Tensor]:
     """Drop the coarsest level of the first view and the finest of the last.
 
-    found: [B, N, 4 + …] of each view, in which each level has 4 times as many boxes as the next.
+    found has [B, N, 4 + …] for each view; each level has 4 times as many boxes as the next coarser.
     """
     # Levels halve their sides from one to the next, so their shares of the boxes are 1, 4, 16, …
-    # from the coarsest, whatever the size of the view.
+    # from the coarsest, at every size of the view.
     parts = sum(4**level for level in range(levels))
     first, *middle, last = found
     coarsest = first.shape[1] // parts

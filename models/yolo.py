@@ -67,7 +67,7 @@ def parse_model(graph: Graph, seed: int) -> tuple[nn.Sequential, list[str]]:
         widths.append(built.width)
         network.add_module(row.key, finish_row(row, built))
     warnings += [
-        f"{graph.file}: row {row.index}: {row.module}: nobody reads this row"
+        f"{graph.file}: row {row.index}: {row.module}: no other row reads this row"
         for row in unread_rows(graph)
     ]
     share_activation(network, _activation(graph))
@@ -75,7 +75,7 @@ def parse_model(graph: Graph, seed: int) -> tuple[nn.Sequential, list[str]]:
 
 
 def check_size(network: nn.Module, graph: Graph) -> None:
-    """Raise UserError for a network of so many parameters that the graph must be wrong."""
+    """Raise UserError for more than MOST_PARAMETERS parameters, which must be a mistake."""
     size = sum(parameter.numel() for parameter in network.parameters())
     if size > MOST_PARAMETERS:
         raise UserError(
@@ -96,10 +96,10 @@ class DetectionModel(nn.Module):
     """The network of a graph.
 
     Args:
-        graph: as load_graph gives it.
-        channels: of the images, unless the graph says so.
-        class_count: overrides the graph's.
-        anchors: overrides the graph's: levels of w, h, w, h … in pixels, or a number per level.
+        graph: the graph's dictionary, as load_graph returns it.
+        channels: of the images, where the graph has no `ch`.
+        class_count: replaces the graph's `nc`.
+        anchors: replace the graph's: levels of w, h, w, h … in pixels, or a number per level.
         seed: of the initial weights.
         names: of the classes.
 
@@ -129,7 +129,7 @@ class DetectionModel(nn.Module):
         super().__init__()
         overrides = {
             "nc": class_count,
-            # Hyperparameters are floats, the number of anchors among them.
+            # All hyperparameters are floats, and the number of anchors per level is one of them.
             "anchors": round(anchors) if isinstance(anchors, float) else anchors,
         }
         content = {
@@ -169,12 +169,12 @@ class DetectionModel(nn.Module):
 
     @property
     def family(self) -> Family:
-        """The kind of its head, which says whether decoded rows have an objectness."""
+        """The family of the head, which says whether decoded rows have an objectness score."""
         return self.head.family
 
     @property
     def spec(self) -> HeadSpec:
-        """What losses and decoders need of the head, as it is now."""
+        """The head's figures that losses and decoders need, with the anchors now in use."""
         return self.head.spec
 
     @property
@@ -188,7 +188,7 @@ class DetectionModel(nn.Module):
         Returns a list of raw maps in train mode, one for each level: [B, na, ny, nx, 5 + nc] with
         anchors, [B, 4 * reg_max + nc, ny, nx] without. In eval mode returns (decoded, raw maps),
         decoded being [B, N, 5 + nc] with anchors and [B, N, 4 + nc] without. With augment returns
-        (decoded, None), found in three sizes of the image.
+        (decoded, None), predicted from three views of the image (models/tta.py).
         """
         if not augment:
             return self.walk(x)
@@ -197,7 +197,7 @@ class DetectionModel(nn.Module):
         return predict_augmented(lambda view: self.walk(view)[0], x, largest, self.head.nl), None
 
     def walk(self, x: Tensor, call: Call = run_row) -> Any:
-        """forward(x), each row run by call(row, its input), which may time it or watch it."""
+        """forward(x), each row run by call(row, its input), which may time or record it."""
         return walk(self.model, self.save, x, call)
 
     def set_anchors(self, anchors_px: Tensor | Levels) -> None:
@@ -231,7 +231,7 @@ class DetectionModel(nn.Module):
 
 
 def _reset_norms(network: nn.Module, family: Family) -> None:
-    """Set YOLO's constants, and the statistics that fresh graphs of the family have."""
+    """Give batch norms YOLO's constants and the initial statistics of the family."""
     for norm in network.modules():
         if type(norm) is nn.BatchNorm2d:
             norm.eps, norm.momentum = 1e-3, 0.03
@@ -243,7 +243,7 @@ def _reset_norms(network: nn.Module, family: Family) -> None:
 def _anchor_levels(graph: Graph, levels: int) -> Levels:
     """The graph's anchors in pixels.
 
-    Where the graph only gives their number, each level has the same rising numbers until
+    Where the graph only gives their number, every level gets the same placeholders until
     AutoAnchor replaces them.
     """
     if isinstance(graph.anchors, int):
@@ -265,5 +265,5 @@ def _class_names(names: Mapping[int, str] | Sequence[str] | None, graph: Graph) 
     return found
 
 
-if __name__ == "__main__":  # the command is a module of its own, and imports this file
+if __name__ == "__main__":  # the command is a separate module, which imports this file
     runpy.run_module("models.command", run_name="__main__")

@@ -1,8 +1,8 @@
 """Attention modules: one file, one module, one paper.
 
-A new module is a new file in this folder and nothing else. All files are imported, and so
-registered, right here, but for those whose names begin with an underscore, which serve the others.
-The folder fast/ has faster forms of some modules for a CPU.
+To add a module, add a file to this folder and nothing else. This file imports, and thereby
+registers, all others except those whose names begin with an underscore, which are helpers. The
+folder fast/ has faster forms of some modules for a CPU.
 """
 
 from __future__ import annotations
@@ -66,6 +66,7 @@ def build_attention(
 
 def closest(word: str, known: list[str]) -> str:
     """Return "; did you mean X?" with the known name nearest to word, or nothing."""
+    # Reversed, so that the first of several names that differ only in case is kept.
     lower = {name.lower(): name for name in reversed(known)}
     found = difflib.get_close_matches(word.lower(), lower, n=1)
     return f"; did you mean {lower[found[0]]}?" if found else ""

@@ -4,5 +4,5 @@ from __future__ import annotations
 
 import runpy
 
-if __name__ == "__main__":  # glance is a program of its own, which imports this package
+if __name__ == "__main__":  # glance is a separate program, which imports this package
     runpy.run_module("models.costs.glance", run_name="__main__")

@@ -13,8 +13,8 @@ from torch import nn
 
 from models.attention._registry import options
 
-# A leading whole number of this size or more declares channels; no option comes first and is so
-# large.
+# A leading whole number of at least this size declares channels: no option that comes first is
+# that large.
 SMALLEST_COUNT = 8
 
 
@@ -26,7 +26,7 @@ def read_list(
 ) -> tuple[dict[str, object], str]:
     """Turn `[1e-4]`, `[512]`, `[512, 512]` or `[512, 7]` into keyword arguments.
 
-    A class with a from_list of its own reads the list itself.
+    A class that defines from_list reads the list itself.
 
     Args:
         kind: class of the module.
@@ -67,7 +67,7 @@ def read_list(
 
 
 def _declared(value: object) -> int | None:
-    """The number of channels that the value declares, if it does."""
+    """The number of channels that the value declares, or None."""
     if isinstance(value, int) and not isinstance(value, bool) and value >= SMALLEST_COUNT:
         return value
     return None

@@ -13,7 +13,7 @@ def is_count(value: object) -> bool:
 
 
 def check_count(name: str, value: object, example: int | None = None) -> int:
-    """Return value if it is a whole number from 1 on; example is a value for the message."""
+    """Return value if it is a whole number from 1 on; `example` completes the message."""
     if not isinstance(value, int) or not is_count(value):
         such = "" if example is None else f", such as {example}"
         raise ValueError(f"{name}={value!r}: must be a whole number from 1 on{such}")
@@ -41,8 +41,8 @@ def check_reduction(name: str, value: object, channels: int, usual: int) -> int:
     Args:
         name: of the option.
         value: of the option, a whole number from 1 on.
-        channels: of the map. A factor above them is refused: it is most likely a channel count
-            that a tutorial's list carries.
+        channels: of the map. A larger factor is refused: it is most likely a channel count from a
+            tutorial's list of arguments.
         usual: the default, which is allowed for any number of channels.
 
     Returns:

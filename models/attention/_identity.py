@@ -16,8 +16,9 @@ def start_as_identity(module: nn.Module) -> nn.Module:
     """Give the module its alpha, a parameter of shape [], and return it.
 
     The module's own parameters keep their names. A module that starts as the identity by itself
-    (`starts_as_identity`, such as one whose last layer is zero) is not changed: after two zeros in
-    a row no gradient would reach anything. Raises ValueError for one that changes the channels.
+    (`starts_as_identity`, such as one whose last layer is zero) is not changed: a product of two
+    zero factors would give neither of them a gradient. Raises ValueError for one that changes the
+    channels.
     """
     if hasattr(module, "out_channels"):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Numerical care that several attention modules share: the type of statistics, and batch norm of a
+"""Numerical safeguards of several attention modules: the type of statistics, and batch norm of a
 single value.
 """
 
@@ -22,7 +22,7 @@ def apply_batch_norm(norm: AnyBatchNorm, x: Tensor) -> Tensor:
     """Apply a batch norm module to x, [B, C, ...]; the result has the shape of x.
 
     In train mode a single value per channel is normalised by the running statistics, because it
-    has no spread of its own: PyTorch would raise, or return the norm's bias whatever x is.
+    has no variance: PyTorch would raise, or return the norm's bias for any x.
     """
     if norm.training and x.numel() == x.shape[1]:
         mean, variance = norm.running_mean, norm.running_var

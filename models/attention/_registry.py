@@ -16,8 +16,7 @@ Kind = TypeVar("Kind", bound=type[nn.Module])
 
 
 def register(*aliases: str) -> Callable[[Kind], Kind]:
-    """Return a decorator that registers a class by its own name and by its aliases, the names that
-    tutorials use for it.
+    """Return a decorator that registers a class by its own name and by aliases from tutorials.
 
     Raises TypeError if the class breaks the contract, and ValueError if a name is taken already.
     Both are a programmer's mistakes and appear at import.
@@ -36,12 +35,13 @@ def register(*aliases: str) -> Callable[[Kind], Kind]:
 
 
 def check_contract(kind: type[nn.Module]) -> None:
-    """Raise TypeError unless the class has `__init__(self, channels, *, …)` and `forward(self, x)`,
-    and its options have defaults.
+    """Raise TypeError unless the class fulfils the contract.
 
+    It needs `__init__(self, channels, *, …)`, whose options have defaults, and `forward(self, x)`.
     A class may list in `tutorial_order` the options that lists in YAML give by position, or have a
     class method `from_list(values, channels, scaled)` that reads such a list as a whole.
     """
+    # The graph knows the number of channels, so it is the only argument without a default.
     _, *parameters = inspect.signature(kind.__init__).parameters.values()
     if [(first.name, first.kind) for first in parameters[:1]] != [
         ("channels", inspect.Parameter.POSITIONAL_OR_KEYWORD)

@@ -48,11 +48,18 @@ LARGEST_WINDOW = 31
 
 @register("ACMix", "Acmix")
 class ACmix(nn.Module):
-    """Attention and convolution of out_channels (None: as many as come in) in heads.
+    """The weighted sum of attention in a window and a convolution, both in heads.
 
-    kernel_att: side of the attention's window, odd, 3 to 31. head: number of heads, a divisor of
-    out_channels; None means 4 or, where 4 is no divisor, the largest below. stride: 1, or 2 to
-    halve the map. Raises ValueError for other values.
+    Args:
+        channels: of the input.
+        out_channels: of the output; None means as many as the input has.
+        kernel_att: side of the attention's window in positions, odd, 3 to 31.
+        head: number of heads, a divisor of out_channels; None means 4 or, if 4 is no divisor, the
+            largest one below.
+        stride: 1, or 2 to halve the map.
+
+    Raises:
+        ValueError: An option has another value.
     """
 
     tutorial_order = ("kernel_att", "head")
@@ -93,12 +100,13 @@ class ACmix(nn.Module):
             self.dep_conv.weight.copy_(torch.eye(9).reshape(9, 3, 3))
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] -> [B, out_channels, H, W], or half of H and W, rounded up, with stride 2;
-        in the type of x.
+        """[B, C, H, W] -> [B, out_channels, H, W] in the type of x.
+
+        With stride 2, H and W are halved and rounded up.
         """
         if use_fast(x, accelerators=True):
             return fast_acmix(x, self)
-        # reshape, since unflatten would become a constant size in the older ONNX exporter
+        # Not unflatten, which the older ONNX exporter would turn into constant sizes.
         batch, _, height, width = x.shape
         size = (batch, self.head, self.place, height, width)
         q, k, v = (conv(x).reshape(size) for conv in (self.conv1, self.conv2, self.conv3))
@@ -137,8 +145,9 @@ class ACmix(nn.Module):
 
 
 def continued(x: Tensor, reach: int) -> Tensor:
-    """Return x, [B, head, d, H, W], with reach more on every side: reflected, or its edge repeated
-    where a side is too short.
+    """Return x, [B, head, d, H, W], padded by `reach` on every side.
+
+    The padding is a reflection, or repeats the edge where a side is too short to reflect.
     """
     maps = x.flatten(1, 2)
     for side, around in ((2, [0, 0, reach, reach]), (3, [reach, reach, 0, 0])):

@@ -73,12 +73,15 @@ class _SpatialBranch(nn.Module):
 class BAM(nn.Module):
     """x * (1 + sigmoid(channel branch combined with spatial branch)).
 
-    reduction: both branches have max(1, C // reduction) hidden channels. dilation: of the 3 x 3
-    convolutions, in positions. combine: "mul" as in the authors' code and weights, or "add" as in
-    the paper.
+    Args:
+        channels: C, of the map.
+        reduction: both branches have max(1, C // reduction) hidden channels.
+        dilation: of the 3 x 3 convolutions, in positions.
+        combine: "mul" as in the authors' code and weights, or "add" as in the paper.
 
-    Raises ValueError for a reduction that is not a whole number from 1 up to the channels (or 16),
-    a dilation that is not a whole number from 1 on, and for another combine.
+    Raises:
+        ValueError: reduction is not a whole number from 1 up to the channels (or 16), dilation is
+            not a whole number from 1 on, or combine is neither of the two.
     """
 
     tutorial_order = ("reduction",)

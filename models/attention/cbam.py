@@ -62,11 +62,15 @@ class _SpatialGate(nn.Module):
 class CBAM(nn.Module):
     """Scales channels, then positions.
 
-    reduction: the channel gate has max(1, C // reduction) hidden values. kernel_size: of the
-    spatial gate, odd. no_spatial: whether there is the channel gate alone.
+    Args:
+        channels: C, of the map.
+        reduction: the channel gate has max(1, C // reduction) hidden values.
+        kernel_size: side of the spatial gate's convolution in positions, odd.
+        no_spatial: whether to omit the spatial gate.
 
-    Raises ValueError for a reduction that is not a whole number from 1 up to the channels (or 16),
-    a kernel_size that is not odd, or a no_spatial that is not true or false.
+    Raises:
+        ValueError: reduction is not a whole number from 1 up to the channels (or 16), kernel_size
+            is not odd, or no_spatial is not true or false.
     """
 
     tutorial_order = ("kernel_size",)

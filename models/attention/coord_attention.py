@@ -35,8 +35,8 @@ SMALLEST_HIDDEN = 8
 class CoordAttention(nn.Module):
     """Scales rows and columns of every channel.
 
-    reduction: the gates share max(8, C // reduction) hidden channels. Raises ValueError for a
-    reduction that is not a whole number from 1 up to the channels (or 32).
+    The gates share max(8, C // reduction) hidden channels. Raises ValueError for a reduction that
+    is not a whole number from 1 up to the channels (or 32).
     """
 
     tutorial_order = ("reduction",)

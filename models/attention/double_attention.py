@@ -40,13 +40,17 @@ from models.attention._registry import register
 class DoubleAttention(nn.Module):
     """Adds to each pixel a mixture of summaries of the whole map.
 
-    c_m: channels of the summaries; None means a quarter of the channels, at least 1. c_n: number of
-    the summaries; None means a quarter of the channels, at least 2. reconstruct: whether c_m
-    channels are turned into `channels` again. residual: whether the input is added; None means that
-    it is if the channels are reconstructed.
+    It warns for c_n=1.
 
-    Raises ValueError for numbers that are not whole or below 1, and for residual without
-    reconstruct. Warns for c_n=1.
+    Args:
+        channels: of the map.
+        c_m: channels of the summaries; None means a quarter of the channels, at least 1.
+        c_n: number of the summaries; None means a quarter of the channels, at least 2.
+        reconstruct: whether to convert the c_m channels back to `channels`.
+        residual: whether to add the input; None means the same as reconstruct.
+
+    Raises:
+        ValueError: A number is not whole or below 1, or residual is set without reconstruct.
     """
 
     dead_parameters = ("convB.bias",)
@@ -123,8 +127,9 @@ class DoubleAttention(nn.Module):
         }
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] -> [B, C, H, W], or [B, c_m, H, W] without reconstruction; both softmaxes
-        are computed in float32 at least.
+        """[B, C, H, W] -> [B, C, H, W], or [B, c_m, H, W] without reconstruction.
+
+        Both softmaxes are computed in float32 at least.
         """
         pixels = x.flatten(2)  # [B, C, M]
         gather = _softmax(self.convB(x).flatten(2), 2)  # [B, c_n, M], the B above
@@ -132,7 +137,7 @@ class DoubleAttention(nn.Module):
         summaries = _through(self.convA, pixels @ gather.transpose(1, 2))  # [B, c_m, c_n], G
         if self.conv_reconstruct is not None:
             summaries = _through(self.conv_reconstruct, summaries)  # [B, C, c_n]
-        if x.stride(1) == 1:  # the transposed product keeps a channels-last map so
+        if x.stride(1) == 1:  # the transposed product is channels-last, like x
             out = (share.transpose(1, 2) @ summaries.transpose(1, 2)).transpose(1, 2)
         else:
             out = summaries @ share

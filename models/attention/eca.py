@@ -34,8 +34,9 @@ from models.attention.fast.gates import pool, scale
 class ECA(nn.Module):
     """Scales each channel by a gate between 0 and 1.
 
-    k_size: taps of the convolution, an odd number; None means the paper's for so many channels.
-    Raises ValueError for another k_size, and warns of one whose outer taps never meet a channel.
+    k_size is the number of taps of the convolution, which is odd; None means the paper's rule for
+    the number of channels. Raises ValueError for an even k_size, and warns of one whose outer taps
+    never meet a channel.
     """
 
     tutorial_order = ("k_size",)

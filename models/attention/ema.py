@@ -1,5 +1,6 @@
-"""EMA, efficient multi-scale attention (not the moving average of weights): one gate for each group
-of channels.
+"""EMA, efficient multi-scale attention: one gate for each group of channels.
+
+It is not the moving average of weights, which has the same abbreviation.
 
 Ouyang, He, Zhang, Luo, Guo, Zhan and Huang, "Efficient Multi-Scale Attention Module with
 Cross-Spatial Learning", ICASSP 2023, https://arxiv.org/abs/2305.13563, figure 3. Channels form G
@@ -38,8 +39,8 @@ USUAL_FACTOR = 32
 class EMA(nn.Module):
     """Scales the positions of each group of channels.
 
-    factor: how many groups the channels form; None means 32 or, where that does not divide them,
-    the most below that do. Raises ValueError for a factor that does not divide the channels.
+    factor is the number of groups; None means 32, or the largest divisor of the channels below it.
+    Raises ValueError for a factor that does not divide the channels.
     """
 
     tutorial_order = ("factor",)

@@ -31,20 +31,25 @@ from models.attention._checks import check_flag, check_reduction
 from models.attention._numerics import apply_batch_norm
 from models.attention._registry import register
 
-SHUFFLED = 4  # groups of the channel shuffle, whatever the rate
+SHUFFLED = 4  # groups of the channel shuffle, which do not depend on the rate
 
 
 @register("GAM_Attention", "GAMAttention", "GAMattention")
 class GAM(nn.Module):
     """Scales each value by a gate from its pixel, then by one from its neighbourhood.
 
-    rate: the factor by which hidden channels are fewer. channel_sigmoid: whether the channel branch
-    ends in a sigmoid. group: whether both 7x7 convolutions have `rate` groups, and the channels of
-    the gate are shuffled. A single value per channel in train mode is normalised by the running
-    statistics.
+    A single value per channel in train mode is normalised by the running statistics.
 
-    Raises ValueError for a rate that is not a whole number above 0 up to the channels (or 4), and
-    for group where channels do not divide by rate * rate and by 4.
+    Args:
+        channels: C, of the map.
+        rate: both gates have max(1, C // rate) hidden channels.
+        channel_sigmoid: whether the channel branch ends in a sigmoid.
+        group: whether both 7x7 convolutions have `rate` groups, and the channels of the gate are
+            shuffled.
+
+    Raises:
+        ValueError: rate is not a whole number above 0 up to the channels (or 4), or group is set
+            and the channels are not divisible by rate * rate and by 4.
     """
 
     tutorial_order = ("rate",)

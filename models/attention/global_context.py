@@ -31,7 +31,7 @@ from models.attention.fast.gates import pool, scale
 from models.attention.fast.global_context import fast_context
 
 FUSIONS = ("channel_add", "channel_mul")
-# Where the user says nothing: hidden channels as a share of all, and their least number.
+# Defaults: hidden channels as a share of all, and their least number.
 RATIO, FEWEST = 1 / 16, 4
 
 
@@ -47,12 +47,17 @@ RATIO, FEWEST = 1 / 16, 4
 class GlobalContext(nn.Module):
     """Adds a vector per image to all positions, scales its channels, or both.
 
-    ratio: hidden channels per channel, above 0 up to 1, rounded down to a whole number and at least
-    1; None takes 1/16 and at least 4. pooling: "att", the paper's, or "avg". fusion: "channel_add",
-    "channel_mul", or a list of both.
+    It warns if the ratio leaves one hidden channel, which layer norm makes a constant.
 
-    Raises ValueError for anything else, and warns where a ratio leaves one hidden channel, which is
-    a constant then.
+    Args:
+        channels: of the map.
+        ratio: hidden channels per channel, above 0 up to 1; their number is rounded down, and at
+            least 1. None means 1/16, and at least 4 hidden channels.
+        pooling: "att" for the paper's attention, or "avg" for the plain mean.
+        fusion: "channel_add", "channel_mul", or a list of both.
+
+    Raises:
+        ValueError: An option has another value.
     """
 
     tutorial_order = ("ratio",)
@@ -116,7 +121,7 @@ def transform(channels: int, hidden: int) -> nn.Sequential:
 
 
 def hidden_channels(channels: int, ratio: float | None) -> int:
-    """Return how many a ratio leaves. Raises ValueError unless it is above 0 and up to 1."""
+    """Return the number of hidden channels. Raises ValueError unless 0 < ratio <= 1."""
     if ratio is None:
         return min(max(int(channels * RATIO), FEWEST), channels)
     if isinstance(ratio, bool) or not isinstance(ratio, (int, float)) or not 0 < ratio <= 1:

@@ -1,5 +1,5 @@
-"""LSKA, large separable kernel attention: every position is weighed by a large depthwise kernel,
-which is made of rows and columns.
+"""LSKA, large separable kernel attention: a large depthwise kernel, made of rows and columns,
+weights every position.
 
 Lau, Po and Rehman, "Large Separable Kernel Attention: Rethinking the Large Kernel Attention Design
 in CNN", Expert Systems with Applications 236, 2024, https://arxiv.org/abs/2309.01439, equations 11

@@ -43,12 +43,16 @@ SMALLEST_SUM = 1e-12
 class NAM(nn.Module):
     """Scales channels, then pixels, by how much their batch norm scales them.
 
-    spatial_shape: (H, W) of the only map size that the pixel branch works for; None means no such
-    branch. detach: no gradient through |gamma| / sum |gamma|, as in the authors' code and the
-    tutorials.
+    Args:
+        channels: of the map.
+        spatial_shape: (H, W) of the only map size that the pixel branch works for; None means no
+            such branch.
+        detach: whether to block the gradient through |gamma| / sum |gamma|, as the authors' code
+            and the tutorials do.
 
-    Raises ValueError for a spatial_shape that is not a pair of whole numbers from 1 on, and in
-    forward for a map of another size.
+    Raises:
+        ValueError: spatial_shape is not a pair of whole numbers from 1 on; in forward, the map has
+            another size.
     """
 
     tutorial_order = ("spatial_shape",)
@@ -100,12 +104,11 @@ class NAM(nn.Module):
         return x * gate.to(x.dtype)
 
     def sparsity_scales(self) -> list[nn.Parameter]:
-        """Return the scale factors that the paper's L1 penalty covers: gamma, and lambda if the
-        module has the pixel branch.
+        """Return the scale factors under the paper's L1 penalty: gamma, and lambda if there is one.
 
-        The training loop adds p * scale.sign() to scale.grad for each (or p * sum of scale.abs() to
-        the loss), once per optimiser step, after gradients were unscaled and averaged. The paper's
-        p is 1e-4.
+        The module has lambda only with the pixel branch. The training loop adds
+        p * scale.sign() to scale.grad for each (or p * sum of scale.abs() to the loss), once per
+        optimiser step, after gradients are unscaled and averaged. The paper's p is 1e-4.
         """
         scales = [self.Channel_Att.bn2.weight]
         return [*scales, self.Spatial_Att.bn.weight] if self.spatial_shape else scales

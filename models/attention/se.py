@@ -27,9 +27,13 @@ from models.attention.fast.gates import pool, scale
 class SE(nn.Module):
     """Scales each channel by a gate between 0 and 1.
 
-    reduction: the factor by which hidden channels are fewer, rounded down to whole ones and at
-    least 1. bias: whether the two layers have biases. Raises ValueError for a reduction that is not
-    a whole number from 1 on, and for a bias that is not true or false.
+    Args:
+        channels: C, of the map.
+        reduction: there are max(1, C // reduction) hidden channels.
+        bias: whether the two layers have biases.
+
+    Raises:
+        ValueError: reduction is not a whole number from 1 on, or bias is not true or false.
     """
 
     tutorial_order = ("reduction", "bias")

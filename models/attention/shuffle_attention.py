@@ -1,5 +1,6 @@
-"""ShuffleAttention: half of the channels are scaled by their means, half by their own normalised
-values, and all are shuffled.
+"""ShuffleAttention: gates from means for half of the channels, from normalised values for the rest.
+
+All channels are shuffled afterwards.
 
 Zhang and Yang, "SA-Net: Shuffle Attention for Deep Convolutional Neural Networks", ICASSP 2021,
 https://arxiv.org/abs/2102.00240, equations 1 to 3. Channels form G groups of 2 m, and all groups
@@ -38,9 +39,8 @@ USUAL_GROUPS = 8
 class ShuffleAttention(nn.Module):
     """Scales and shuffles channels in groups.
 
-    groups: how many the channels form; None means 8 or, where channels are no multiple of 16, the
-    most below that fit. Raises ValueError for an odd number of channels, or groups that do not
-    divide half of the channels.
+    groups is the number of groups; None means 8, or the largest divisor of half the channels below
+    it. Raises ValueError for an odd number of channels, or groups that do not divide half of them.
     """
 
     tutorial_order = ("groups",)
@@ -77,10 +77,10 @@ class ShuffleAttention(nn.Module):
         return y.unflatten(1, (2, -1)).transpose(1, 2).flatten(1, 2).to(x.dtype)
 
     def affine_gates(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-        """Return scale, slope and shift, [1, C, 1, 1], with which every gate is sigmoid(scale *
-        normalised x + slope * mean + shift).
+        """Return scale, slope and shift, [1, C, 1, 1] each, a form that both gates share.
 
-        scale is 0 in the first half of a group, slope in the second.
+        Every gate is sigmoid(scale * normalised x + slope * mean + shift), where scale is 0 in the
+        first half of a group, and slope in the second.
         """
         weight, bias = self.gn.weight.view_as(self.sweight), self.gn.bias.view_as(self.sweight)
         zero = torch.zeros_like(weight)

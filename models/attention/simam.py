@@ -36,9 +36,9 @@ from models.attention.fast.simam import fast_simam
 class SimAM(nn.Module):
     """Scales each position by a gate without parameters.
 
-    e_lambda: the l above, which keeps flat channels finite; 1e-4 in detectors, 0.1 in the paper's
-    ImageNet runs. Raises ValueError for an e_lambda that is not above 0, or that is 8 or more,
-    which must be a channel count.
+    e_lambda is the l above, which keeps 1 / e finite in flat channels: 1e-4 in detectors, 0.1 in
+    the paper's ImageNet runs. Raises ValueError for an e_lambda that is not above 0, or that is 8
+    or more, which must be a channel count.
     """
 
     def __init__(self, channels: int, *, e_lambda: float = 1e-4) -> None:

@@ -1,4 +1,4 @@
-"""SK, selective kernel: two sizes of kernel, weighed for every channel by what both of them see.
+"""SK, selective kernel: two sizes of kernel, weighted per channel by a summary of both outputs.
 
 Li, Wang, Hu and Yang, "Selective Kernel Networks", CVPR 2019, https://arxiv.org/abs/1903.06586,
 equations 1 to 6. With grouped 3x3 convolutions of dilation 1 and 2 (the second stands for 5x5),
@@ -34,14 +34,18 @@ LEAST = 32  # values in z, the paper's L
 
 @register("SKAttention", "SKLayer", "SelectiveKernel")
 class SK(nn.Module):
-    """Mixes two convolutions of different reach, for every channel in shares of its own.
+    """Mixes two convolutions of different reach, in proportions that each channel chooses.
 
-    reduction: channels for each value of z. groups: of the two convolutions; None means 32 or the
-    most below that fit. rd_channels: how many values z has; None means max(channels / reduction,
-    32).
+    Args:
+        channels: of the map.
+        reduction: channels for each value of z.
+        groups: of the two convolutions; None means 32, or the largest divisor of the channels
+            below it.
+        rd_channels: number of values in z; None means max(channels // reduction, 32).
 
-    Raises ValueError for a reduction or rd_channels that is no whole number from 1 on, and for
-    groups that do not divide the channels.
+    Raises:
+        ValueError: reduction or rd_channels is not a whole number from 1 on, or groups does not
+            divide the channels.
     """
 
     tutorial_order = ("reduction", "groups")

@@ -1,5 +1,4 @@
-"""TripletAttention: the mean of three gates, each on a plane of two of the axes channels, rows and
-columns.
+"""TripletAttention: the mean of three gates, each over two of the axes channel, row and column.
 
 Misra, Nalamada, Arasanipalai and Hou, "Rotate to Attend: Convolutional Triplet Attention Module",
 WACV 2021, https://arxiv.org/abs/2010.03045, section 3. Z-pool along one axis gives two planes,
@@ -38,9 +37,13 @@ from models.attention.fast.triplet_attention import fast_triplet_attention
 class TripletAttention(nn.Module):
     """Scales the map by the mean of its gates.
 
-    no_spatial: whether to leave out the gate of the plane [H, W]. kernel_size: of the convolutions,
-    odd; 7 in the paper. Raises ValueError for a no_spatial that is not true or false, or a
-    kernel_size that is not an odd number from 1 on.
+    Args:
+        channels: of the map; the parameters do not depend on it.
+        no_spatial: whether to omit the gate of the plane [H, W].
+        kernel_size: side of the convolutions in positions, odd; 7 in the paper.
+
+    Raises:
+        ValueError: no_spatial is not true or false, or kernel_size is not an odd number from 1 on.
     """
 
     tutorial_order = ("no_spatial", "kernel_size")

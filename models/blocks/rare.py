@@ -52,9 +52,9 @@ class C3x(C3):
 
 
 class SPP(nn.Module):
-    """Spatial pyramid pooling: the map and its max pools of several sides, joined.
+    """Spatial pyramid pooling: the map and its max pools of several sides, concatenated.
 
-    He et al., ECCV 2014. kernel: the sides.
+    He et al., ECCV 2014. `kernel` has the sides of the pools, which must be odd.
     """
 
     def __init__(self, inputs: int, outputs: int, kernel: tuple[int, ...] = (5, 9, 13)) -> None:
@@ -71,7 +71,7 @@ class SPP(nn.Module):
 
 
 class C3SPP(C3):
-    """C3 whose inner part is one SPP. kernel: sides of its pools."""
+    """C3 whose inner part is one SPP with pools of sides `kernel`."""
 
     def __init__(
         self,
@@ -110,7 +110,7 @@ class TransformerLayer(nn.Module):
 
 
 class TransformerBlock(nn.Module):
-    """A map as tokens: a linear position embedding, then transformer layers.
+    """The cells of a map as tokens: a linear position embedding, then transformer layers.
 
     Dosovitskiy et al., ICLR 2021.
     """
@@ -172,8 +172,8 @@ class BottleneckCSP(nn.Module):
 class MixConv2d(nn.Module):
     """Convolutions of several kernel sides in parallel (Tan and Le, BMVC 2019).
 
-    kernel: the sides. equal_ch: whether each gives the same number of channels; else each has the
-    same number of weights.
+    `kernel` has the sides. With equal_ch all of them give the same number of channels, else all
+    have about the same number of weights.
     """
 
     def __init__(
@@ -222,13 +222,13 @@ class Focus(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, inputs, H, W] -> [B, outputs, H/2s, W/2s]."""
-        # The order of the corners is that of trained weights.
+        # Trained weights expect the corners in this order: rows alternate fastest.
         corners = [x[..., row::2, column::2] for column in (0, 1) for row in (0, 1)]
         return self.conv(torch.cat(corners, dim=1))
 
 
 class DWConvTranspose2d(nn.ConvTranspose2d):
-    """Depth-wise transposed convolution. p1: padding of the input. p2: padding of the output."""
+    """Depth-wise transposed convolution; p1 and p2 are PyTorch's padding and output_padding."""
 
     def __init__(
         self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1, p1: int = 0, p2: int = 0

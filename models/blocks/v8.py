@@ -22,9 +22,9 @@ class WideBottleneck(Bottleneck):
 
 
 class C2(nn.Module):
-    """A map in two halves, the first through wide bottlenecks.
+    """Two halves of the channels, of which the first passes wide bottlenecks.
 
-    The head of YOLOv8's P6 graph has it.
+    The head of YOLOv8's P6 graph uses it.
     """
 
     def __init__(
@@ -52,9 +52,10 @@ class C2(nn.Module):
 
 
 class C2f(nn.Module):
-    """A map in two halves, the second through a chain of bottlenecks, all outputs of which join.
+    """Two halves of the channels, the second through a chain of bottlenecks.
 
-    Unlike C3's, its shortcut is off unless the row says otherwise.
+    The outputs of all links are concatenated with the halves. Unlike C3's, the shortcut is off
+    unless the row turns it on.
     """
 
     def __init__(
@@ -99,7 +100,7 @@ class C3k(C3):
 class C3k2(C2f):
     """C2f with narrow bottlenecks as links, or with C3k of two bottlenecks each if c3k is set.
 
-    Shortcuts are on unless the row says otherwise.
+    Shortcuts are on unless the row turns them off.
     """
 
     def __init__(
@@ -143,7 +144,7 @@ class Attention(nn.Module):
             self.qkv(x).flatten(2).unflatten(1, (self.heads, -1)).transpose(2, 3)
         )  # B heads HW q+k+v
         query, key, value = tokens.split((self.key_size, self.key_size, self.value_size), dim=3)
-        # Keys are scaled before the product, which is the smaller tensor to scale.
+        # Scaling the keys is cheaper than scaling the product, which has a value for each pair.
         weights = (query @ (key * self.key_size**-0.5).transpose(2, 3)).softmax(
             dim=3
         )  # B heads HW HW
@@ -152,7 +153,7 @@ class Attention(nn.Module):
 
 
 def _as_map(tokens: Tensor, size: tuple[int, int]) -> Tensor:
-    """[B, heads, H*W, C / heads] -> [B, C, H, W], channels-last, which is the order of tokens."""
+    """[B, heads, H*W, C / heads] -> [B, C, H, W] in channels-last order, like the tokens."""
     return tokens.transpose(1, 2).flatten(2).unflatten(1, size).permute(0, 3, 1, 2)
 
 
@@ -173,7 +174,7 @@ class PSABlock(nn.Module):
 
 
 class C2PSA(nn.Module):
-    """A map in two halves, the second through attention blocks with heads of 64 channels."""
+    """Two halves of the channels, the second through attention blocks of 64 channels per head."""
 
     def __init__(self, inputs: int, outputs: int, repeats: int = 1, expansion: float = 0.5) -> None:
         super().__init__()

@@ -32,7 +32,7 @@ from utils.device import describe_device, select_device
 from utils.errors import UserError, run_main
 from utils.tables import fit
 
-# No round of timing begins after so many seconds, and there are at most so many rounds.
+# No round of timing begins after TIMING_SECONDS, and there are at most ROUNDS rounds.
 TIMING_SECONDS, ROUNDS = 80.0, 15
 # Seconds after which a slow module is not timed again, so that the others get their rounds.
 SHARE = 2.5 * TIMING_SECONDS / ROUNDS
@@ -105,7 +105,7 @@ class Candidate:
 def make_candidates(
     config: GlanceConfig, device: torch.device
 ) -> tuple[list[Candidate], list[str]]:
-    """Return one of each class that takes so many channels, and a line for each that does not."""
+    """Return one of each class that accepts the channels, and a line for each that does not."""
     made, refused = [], []
     for name in sorted({kind.__name__ for kind in ATTENTION.values()}):
         torch.manual_seed(0)
@@ -117,7 +117,7 @@ def make_candidates(
 
 
 def show_progress(text: str) -> None:
-    """Overwrite one line of a terminal; nothing where the output is not one."""
+    """Overwrite one line of a terminal; do nothing if the output is not a terminal."""
     if sys.stderr.isatty():
         print(f"\r{fit(text, 60)}", end="", file=sys.stderr, flush=True)
 

@@ -1,4 +1,4 @@
-"""What a single module costs: time, kept memory, operations, and what it does to its features."""
+"""The costs of a single module: time, kept memory, operations, and its effect on features."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from models.costs.profile import Counter
 
 
 def finish_queue(device: torch.device) -> None:
-    """Wait until the device has done its work, which is queued on an accelerator."""
+    """Wait until the device has finished, since an accelerator only queues its work."""
     if device.type != "cpu":
         torch.accelerator.synchronize(device)
 
@@ -32,9 +32,12 @@ def train_seconds(module: nn.Module, x: Tensor, weights: Tensor) -> float:
     """Return the seconds of one forward and backward pass.
 
     Args:
-        module: to be timed.
+        module: the module to time.
         x: its input, [B, C, H, W].
         weights: the gradient of the output, in its shape.
+
+    Returns:
+        Seconds, with the wait for the device included.
     """
     module.train()
     module.zero_grad()
@@ -78,7 +81,7 @@ def counted(module: nn.Module, x: Tensor) -> tuple[float, float]:
 
 
 def gate(module: nn.Module, x: Tensor) -> tuple[float, float]:
-    """Return mean and standard deviation of output / input, where the input is not small.
+    """Return mean and standard deviation of output / input, over inputs above 0.5 in size.
 
     Both are NaN if the shapes differ.
     """
@@ -92,8 +95,9 @@ def gate(module: nn.Module, x: Tensor) -> tuple[float, float]:
 
 
 def smallest_side(name: str, channels: int) -> int:
-    """Return the side of the smallest square map on which output and gradient are finite in
-    training; 0 if there is none up to 8.
+    """Return the smallest side of a square map that the module can train on, 0 for none up to 8.
+
+    Training needs an output and a gradient that are finite.
     """
     module = build_attention(name, channels).train()
     for side in range(1, 9):
@@ -101,7 +105,7 @@ def smallest_side(name: str, channels: int) -> int:
         try:
             out = module(x)
             out.sum().backward()
-        except (RuntimeError, ValueError):  # what PyTorch raises for a map that is too small
+        except (RuntimeError, ValueError):  # PyTorch raises these for a map that is too small
             continue
         if out.isfinite().all() and x.grad is not None and x.grad.isfinite().all():
             return side

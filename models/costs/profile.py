@@ -1,4 +1,4 @@
-"""What a graph costs, row by row: multiply-adds, bytes moved, milliseconds, memory.
+"""The costs of a graph, row by row: multiply-adds, bytes moved, milliseconds, memory.
 
 Costs that depend on shapes only are counted on the meta device, where nothing is computed. Times
 and memory are measured on a real device. models/command.py prints them.
@@ -27,7 +27,7 @@ TIMING_SECONDS = 10  # that --profile may spend on repeated forward passes
 
 @dataclass(frozen=True, slots=True)
 class RowCost:
-    """What one row costs for one batch.
+    """The costs of one row for one batch.
 
     Attributes:
         shape: of its output, as text.
@@ -109,7 +109,7 @@ def count_costs(model: DetectionModel, size: int, batch: int = 1) -> list[RowCos
 
 
 def time_rows(model: DetectionModel, x: Tensor) -> list[float]:
-    """Milliseconds that each row takes in eval mode on x's device, the least of several passes."""
+    """Milliseconds of each row in eval mode on x's device, the minimum of several passes."""
     best = [float("inf")] * len(model.model)
     end = time.perf_counter() + TIMING_SECONDS
 
@@ -124,7 +124,8 @@ def time_rows(model: DetectionModel, x: Tensor) -> list[float]:
 
     model.eval()
     with torch.no_grad():
-        # The first pass allocates memory and chooses kernels. The least of several counts.
+        # The first pass also allocates memory and chooses kernels, so the minimum of several is
+        # the row's own time.
         for passes in range(20):
             model.walk(x, call)
             if passes and time.perf_counter() > end:
@@ -143,10 +144,10 @@ def _wait(device: torch.device) -> None:
 def kept_by_rows(model: DetectionModel, x: Tensor) -> list[int]:
     """Bytes of activations that each row keeps for the backward pass.
 
-    A tensor that several rows keep is counted for the first of them. x: images [B, C, H, W].
+    A tensor that several rows keep is counted for the first of them. x has images [B, C, H, W].
     """
     kept = [0] * len(model.model)
-    # Weights are there anyway, and are no cost of training.
+    # Weights are in memory anyway, so a reference to one is not a cost of training.
     seen = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
 
     def call(row: nn.Module, maps: Maps) -> Any:
@@ -165,8 +166,8 @@ def kept_by_rows(model: DetectionModel, x: Tensor) -> list[int]:
     model.train()
     for norm in model.modules():
         if isinstance(norm, nn.BatchNorm2d):
-            # It keeps the same memory in eval mode. Its statistics stay, and a map of one position,
-            # from which no variance can be taken, is not an error.
+            # A batch norm keeps the same memory in eval mode. There its statistics stay unchanged,
+            # and a map of one position, which has no variance, is not an error.
             norm.eval()
     model.walk(x, call)
     return kept

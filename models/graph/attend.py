@@ -1,7 +1,7 @@
 """Attention in a graph: rows of it, and attention inside the bottlenecks of other rows.
 
-The modules themselves are made by models/attention. Here their arguments are read, and what is odd
-about them becomes a warning that names file and row.
+models/attention makes the modules themselves. Here their arguments are read, and suspicious ones
+become warnings that name file and row.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def build_attention_row(graph: Graph, row: Row, incoming: list[int]) -> BuiltRow
     Args:
         graph: the graph of the row.
         row: the row to build, whose arguments are a list or a mapping.
-        incoming: channels of the map that it reads, alone in a list.
+        incoming: a list of one number, the channels of the map that it reads.
 
     Returns:
         The modules, with a warning if the row declares other channels than it gets.
@@ -65,14 +65,14 @@ def _options(graph: Graph, row: Row, channels: int) -> tuple[dict[str, Any], lis
 
 
 def fill_bottlenecks(graph: Graph, row: Row, copies: list[nn.Module], seed: int) -> list[str]:
-    """Build the attention that a row wants inside its bottlenecks.
+    """Build the attention that a row requests inside its bottlenecks.
 
     Each module draws its weights from a stream of its own, named by its state-dict key, so that
-    the weights of all others stay what they are without it.
+    all other modules start with the same weights with and without it.
 
     Args:
         graph: the graph of the row.
-        row: the row, which may want nothing inside.
+        row: the row, which need not request any.
         copies: its modules, which are filled in place.
         seed: of the initial weights.
 
@@ -116,10 +116,12 @@ def bottlenecks_of(module: nn.Module) -> list[tuple[str, common.Residual]]:
 
 @contextlib.contextmanager
 def collect_warnings(graph: Graph, row: Row, notes: list[str]) -> Iterator[None]:
-    """Add what attention modules warn of inside the block to notes, with the file and the row."""
+    """Append the warnings of attention modules to notes, with the file and the row."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         yield
+    # Warnings of PyTorch are caught too. They are dropped, since a graph cannot do anything about
+    # them.
     ours = [warning for warning in caught if Path(warning.filename).parent.name == "attention"]
     notes += [
         _warning(graph, row, f"{shorten(row.arguments)}: {warning.message}") for warning in ours

@@ -23,8 +23,8 @@ from models.graph.values import MOST, is_whole, shorten
 from models.heads import HEAD_OF_FAMILY
 from utils.errors import UserError
 
-# What blocks raise when a row's arguments do not suit them: their constructors are handed whatever
-# the YAML says.
+# Errors that blocks raise when a row's arguments do not suit them: their constructors get the
+# arguments of the YAML unchecked.
 BAD_ARGUMENTS = (
     TypeError,
     ValueError,
@@ -39,7 +39,7 @@ DEEP_SCALES = ("m", "l", "x")  # of YOLO11, whose C3k2 rows are built of C3k at 
 
 @dataclass(frozen=True, slots=True)
 class BuiltRow:
-    """What a row was built into.
+    """The result of building a row.
 
     Attributes:
         copies: the modules that run one after the other, almost always one.
@@ -70,7 +70,7 @@ def blame(graph: Graph, row: Row) -> Iterator[None]:
 
 
 def find_layer(graph: Graph, row: Row) -> Layer | None:
-    """The entry of LAYERS for a row, None for attention and for a name that nothing has.
+    """The entry of LAYERS for a row; None for attention and for an unknown name.
 
     Raises UserError for a row whose inputs or place do not suit it.
     """
@@ -99,7 +99,7 @@ def unknown_module(name: str) -> UserError:
 
 
 def row_arguments(graph: Graph, row: Row) -> list[object]:
-    """The row's list of arguments, each as what it means.
+    """The row's list of arguments, each one interpreted by argument_of().
 
     Raises UserError for a mapping.
     """
@@ -109,7 +109,7 @@ def row_arguments(graph: Graph, row: Row) -> list[object]:
 
 
 def argument_of(graph: Graph, written: object) -> object:
-    """What one argument means: an activation for text such as nn.ReLU(), else a value."""
+    """The meaning of one argument: an activation for text such as nn.ReLU(), else a value."""
     value = graph.interpret(written)
     if isinstance(value, str) and value.startswith(("nn.", "torch.nn.")):
         return make_activation(value)
@@ -129,7 +129,8 @@ def build_row(graph: Graph, row: Row, layer: Layer, incoming: Sequence[int]) -> 
         The modules, with their output channels.
 
     Raises:
-        UserError: The arguments do not suit the rule; BAD_ARGUMENTS if they do not suit the module.
+        UserError: The arguments do not suit the rule.
+        BAD_ARGUMENTS: They do not suit the module.
     """
     return ROW_BUILDERS[layer.rule](graph, row, layer, incoming)
 
@@ -140,7 +141,8 @@ def _build_stack(graph: Graph, row: Row, layer: Layer, incoming: Sequence[int]) 
     width = stack_width(graph, given)
     inner = [row.repeats] if layer.repeats else []
     args = [incoming[0], width, *inner, *given[1:]]
-    if row.module == "C3k2" and graph.scale in DEEP_SCALES:  # whatever the row says of c3k
+    if row.module == "C3k2" and graph.scale in DEEP_SCALES:
+        # The rows of YOLO11's YAML are those of its small scales; the deep ones override c3k.
         args = [*args[:3], True, *args[4:]]
     return BuiltRow(_copies(layer.kind, args, 1 if inner else row.repeats), width, args)
 
@@ -152,6 +154,7 @@ def stack_width(graph: Graph, args: Sequence[object]) -> int:
         raise UserError(
             "the first argument must be the number of output channels, a whole number above 0"
         )
+    # YOLOv5 does not scale a row that is as wide as the head's raw maps, and its weights need that.
     is_heads = graph.family.keeps_head_width and width == graph.head_width
     width = width if is_heads else graph.scaled(width)
     if width > MOST:
@@ -171,7 +174,7 @@ def _build_keep(graph: Graph, row: Row, layer: Layer, incoming: Sequence[int]) -
 
 
 def _build_norm(graph: Graph, row: Row, layer: Layer, incoming: Sequence[int]) -> BuiltRow:
-    """A norm, whose only argument is the number of channels that it gets, whatever the row says."""
+    """A norm of the channels that it reads. The arguments that the row gives are ignored."""
     row_arguments(graph, row)  # only to refuse a mapping
     args = [incoming[0]]
     return BuiltRow(_copies(layer.kind, args, row.repeats), incoming[0], args)

@@ -1,4 +1,4 @@
-"""RowInfo: what a row's module knows of its row, for running it, for tables and for errors."""
+"""RowInfo, the description of its row that a module carries for running, tables and errors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class RowInfo:
         kind: class of the module, or of each of its copies.
         module: name of the class, with that of its Python module unless it is attention.
         parameters: number of parameters.
-        repeats: how often the block, or what is in it, is repeated.
+        repeats: how often the block, or the part inside it, is repeated.
         arguments: the arguments that it was built with, shortened for a table.
     """
 

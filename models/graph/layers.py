@@ -34,7 +34,7 @@ LARGEST_STEP, MOST_STEPS = 4096, 16  # factors beyond them leave no cell of any 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """What a module's name in a YAML means.
+    """The meaning of a module's name in a YAML.
 
     Attributes:
         kind: class of the module.
@@ -45,10 +45,10 @@ class Layer:
         repeats: whether a stack's third argument is the number of repeats. Other modules are built
             as many times as the row says, one after the other.
         gain: output channels of a "keep" row, from its input channels and its arguments.
-        factor: how many times fewer cells per side the output has than the input, from the row's
-            arguments as they are written; nan if they do not tell. Optional: it only saves the time
-            to measure it.
-        place: name of the last such row of the backbone among the places of a graph.
+        factor: how many times fewer cells per side the output has than the input, computed from
+            the row's arguments as they are written; nan if they do not determine it. It is
+            optional, because a trial run measures it too, only more slowly.
+        place: the name, among the places of a graph, of the backbone's last row of this kind.
     """
 
     kind: type[nn.Module]
@@ -70,7 +70,7 @@ def shrinks(position: int, default: float, times: int = 1) -> Factor:
     Args:
         position: of the stride among the arguments.
         default: the stride where the row does not give one.
-        times: by which the layer shrinks the map besides.
+        times: factor by which the layer shrinks the map in addition to the stride.
 
     Returns:
         The factor as a function of the arguments.
@@ -84,7 +84,7 @@ def shrinks(position: int, default: float, times: int = 1) -> Factor:
 
 
 def _grows(position: int, default: float) -> Factor:
-    """The same for a layer whose argument says how many times more cells per side it gives."""
+    """The factor of a layer whose argument says how many times more cells per side it gives."""
     inverse = shrinks(position, default)
     return lambda arguments: 1 / inverse(arguments)
 
@@ -165,7 +165,7 @@ def layer_named(module: str) -> Layer | None:
 
 
 def factor_of(module: str, arguments: Arguments, repeats: int = 1) -> float:
-    """How many times fewer cells per side a row's output has than its input, as the row says it.
+    """How many times fewer cells per side a row's output has than its input, from its text alone.
 
     Args:
         module: name of the row's module.
@@ -173,7 +173,7 @@ def factor_of(module: str, arguments: Arguments, repeats: int = 1) -> float:
         repeats: of the row.
 
     Returns:
-        The factor; nan where nothing says it, as for a layer that does not declare one.
+        The factor; nan where it cannot be told, as for a layer that does not declare one.
     """
     if module in ATTENTION:  # keeps the size, unless it has a stride
         if isinstance(arguments, dict):
@@ -187,7 +187,7 @@ def factor_of(module: str, arguments: Arguments, repeats: int = 1) -> float:
 
 
 def repeated(factor: float, repeats: int) -> float:
-    """The factor of so many equal layers in a row; nan where no image would have a cell left."""
+    """The factor of `repeats` equal layers in sequence; nan if no image would have a cell left."""
     if factor == 1:
         return 1.0
     is_possible = 1 / LARGEST_STEP <= factor <= LARGEST_STEP and repeats <= MOST_STEPS

@@ -1,4 +1,4 @@
-"""A model YAML is read: every value checked, every reference resolved, every row given its key.
+"""Read a model YAML: check every value, resolve every reference, give every row its key.
 
 The dictionary comes from a file (load_graph) or from a checkpoint. read_graph makes a Graph of it
 (models/graph/structure.py), on whose types parse_model in models/yolo.py may rely. One format
@@ -22,18 +22,11 @@ from utils.errors import UserError
 from utils.families import Family, family_of
 from utils.files import ROOT, load_yaml
 
-ALWAYS = (
-    "nc",
-    "backbone",
-    "head",
-)  # what every graph needs; the anchor family needs ANCHOR_KEYS too
+# Every graph needs these keys, and graphs with anchors need ANCHOR_KEYS too.
+ALWAYS = ("nc", "backbone", "head")
 ANCHOR_KEYS = ("anchors", *MULTIPLES)
-BIN_KEYS = (
-    "reg_max",
-    "box_bias",
-    "class_branch",
-    "class_width",
-)  # only the other family reads them
+# Only graphs without anchors read these.
+BIN_KEYS = ("reg_max", "box_bias", "class_branch", "class_width")
 KEYS = (
     *ALWAYS,
     *ANCHOR_KEYS,
@@ -130,7 +123,7 @@ def _activation(file: str, content: Mapping[str, object]) -> str | None:
 
 
 def _choice(file: str, content: Mapping[str, object], key: str, known: tuple[str, ...]) -> str:
-    """The value of a key, one of those known; the first of them where the graph has no such key."""
+    """The value of a key, which must be in `known`; the first of them if the key is missing."""
     value = content.get(key, known[0])
     if not isinstance(value, str) or value not in known:
         listed = " or ".join(filter(None, known))
@@ -141,8 +134,15 @@ def _choice(file: str, content: Mapping[str, object], key: str, known: tuple[str
 def read_anchors(file: str, value: object) -> AnchorLevels:
     """The anchors of a YAML.
 
-    file: for the error. value: a number of anchors per level, or for each level a list w, h, w, h …
-    in pixels, which is returned as (w, h) pairs. Raises UserError for anything else.
+    Args:
+        file: for the error.
+        value: a number of anchors per level, or for each level a list w, h, w, h … in pixels.
+
+    Returns:
+        The number, or the (w, h) pairs of each level.
+
+    Raises:
+        UserError: The value is anything else.
     """
     if is_whole(value) and 1 <= value <= MOST_ANCHORS:
         return value

@@ -1,4 +1,4 @@
-"""What `--attention SimAM:e_lambda=1e-4@neck.P3+index.9` asks for, checked as far as text goes."""
+"""Parse requests such as `--attention SimAM:e_lambda=1e-4@neck.P3+index.9`, without a graph."""
 
 from __future__ import annotations
 
@@ -31,8 +31,16 @@ class Request:
 def read_request(text: str, init: str = "") -> Request:
     """Parse `Name:argument=value,…@place+place`.
 
-    text: the request. init: how the module starts unless the text says it, paper or identity; "" as
-    the graph says. Raises UserError for text of another form, and for unknown names in it.
+    Args:
+        text: the request.
+        init: how the module starts if the text has no `init`, paper or identity; "" leaves that
+            to the graph.
+
+    Returns:
+        The request, its places not looked up yet.
+
+    Raises:
+        UserError: The text has another form, or an unknown name in it.
     """
     where = f"--attention {shorten(text)}"
     what, at, wanted = text.rpartition("@")
@@ -49,6 +57,7 @@ def read_request(text: str, init: str = "") -> Request:
         )
     arguments = _read_arguments(where, name, listed)
     if init:
+        # The init in the text takes precedence over the one for all modules.
         arguments.setdefault("init", init)
     if arguments.get("init", ATTENTION_INITS[0]) not in ATTENTION_INITS:
         raise UserError(

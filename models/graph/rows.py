@@ -1,4 +1,4 @@
-"""The rows of a graph: each of their four parts checked, references resolved, keys given."""
+"""Read the rows of a graph: check their four parts, resolve references, assign keys."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WrittenSource = int | str | list[int | str]
 
 @dataclass(frozen=True, slots=True)
 class WrittenRow:
-    """A row as the file has it, its parts of the right types.
+    """A row as written in the file, with parts of the right types.
 
     Attributes:
         source: `from`: a row's number or name, or a list of them.
@@ -40,7 +40,7 @@ class WrittenRow:
 def check_row(where: str, row: object) -> WrittenRow:
     """Check the four parts of a row.
 
-    where: file and row, for the error. Raises UserError for a part of a wrong type.
+    Raises UserError, beginning with `where` (file and row), for a part of a wrong type.
     """
     if not isinstance(row, list) or len(row) != 4:
         raise UserError(
@@ -80,10 +80,9 @@ def _check_arguments(where: str, arguments: object) -> None:
 
 
 def split_inside(arguments: Arguments) -> tuple[Arguments, dict[str, object] | None]:
-    """A row's arguments in two parts.
+    """Split off the trailing mapping {inside: SimAM, …}, the attention of each bottleneck.
 
-    The first is without the trailing mapping {inside: SimAM, …} of what each bottleneck gets, the
-    second is that mapping, None where there is none.
+    Returns the other arguments, and the mapping or None.
     """
     if isinstance(arguments, list) and arguments:
         last = arguments[-1]
@@ -110,7 +109,7 @@ def read_rows(
     """Check, number and name the rows of backbone and head.
 
     Args:
-        graph: the graph, complete but for its rows.
+        graph: the graph, complete except for its rows.
         content: the dictionary that has the rows.
         depth: factor of the repeats.
 
@@ -118,7 +117,7 @@ def read_rows(
         The rows, and for each the Step with its stride.
 
     Raises:
-        UserError: A row cannot be read, names a row that it cannot read, or is one too many.
+        UserError: A row is malformed, reads a row that it cannot read, or is one too many.
     """
     backbone, head = (_part(graph.file, content, part) for part in ("backbone", "head"))
     rows: list[Row] = []
@@ -137,6 +136,7 @@ def read_rows(
             index=index,
             source=source,
             inputs=_resolve(where, index, source),
+            # YOLOv5 does not scale a row of one repeat.
             repeats=max(round(written.repeats * depth), 1) if written.repeats > 1 else 1,
             module=written.module,
             arguments=written.arguments,
@@ -144,6 +144,7 @@ def read_rows(
             inside=written.inside,
         )
         rows.append(row)
+        # Each repeat is a module, so a small file could otherwise build a network of any size.
         if sum(row.repeats for row in rows) > MOST_REPEATS:
             raise UserError(
                 f"{where}: number {written.repeats}: too many repeats; at most {MOST_REPEATS} in a"
@@ -167,7 +168,7 @@ def _part(file: str, content: Mapping[str, object], part: str) -> list[object]:
 def _attention_key(base: int, name: str, taken: set[str]) -> str:
     """`9_SimAM` for an attention row after base row 9, then `9_SimAM_2` and so on.
 
-    So base rows keep the numbers, and the weights, that they have in the graph without attention.
+    This way base rows keep the numbers, and the weights, of the graph without attention.
     """
     stem = f"{base if base >= 0 else 'input'}_{name}"
     if stem not in taken:

@@ -1,4 +1,4 @@
-"""The scales of a graph: the file and the entry of its `scales` that a name asks for.
+"""The scales of a graph: find the file and the entry of its `scales` that a name stands for.
 
 The rules are YOLOv8's. A letter right after the version number is the scale, and one file without
 the letter serves all scales: yolov8s_SimAM.yaml is yolov8_SimAM.yaml at scale s.
@@ -16,6 +16,7 @@ from models.graph.values import MOST, GraphDict, Values, as_number, is_number, i
 from utils.errors import UserError
 from utils.files import find_file
 
+# Such as yolov8, yolo11 or yoloe-11; the scale's letter may follow.
 MODEL_VERSION = re.compile(r"yolo(?:e-)?v?\d+")
 LETTER = re.compile(rf"({MODEL_VERSION.pattern})([nslmx])")
 MOST_FACTOR = 100  # of depth or width
@@ -24,14 +25,14 @@ MULTIPLES = ("depth_multiple", "width_multiple")
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """The factors in force.
+    """The depth and width factors in force.
 
     Attributes:
         name: key of the scale in `scales`, "" for a graph that has none.
         depth: factor of the repeats.
         width: factor of the channels.
         max_channels: the most channels of a row, before the factor.
-        warnings: what looks wrong in how the scale was chosen.
+        warnings: suspicious things about the choice of the scale.
     """
 
     name: str
@@ -48,10 +49,10 @@ def guess_scale(path: str | Path) -> str:
 
 
 def find_graph(path: str | Path) -> Path:
-    """The file of a graph, looked for here, below the root and below models/.
+    """The file of a graph, looked for in the working directory, the root and models/.
 
-    Where it does not exist, the file without the scale's letter is taken, yolov8 for yolov8s.
-    Raises UserError when neither exists.
+    If it does not exist, the file without the scale's letter is taken: yolov8 for yolov8s. Raises
+    UserError if neither exists.
     """
     try:
         return find_file(path, "models")
@@ -64,6 +65,7 @@ def find_graph(path: str | Path) -> Path:
             return find_file(Path(path).with_name(shared), "models")
         except UserError:
             pass
+        # The first error is raised, since it names the file that the user asked for.
         raise
 
 
@@ -71,12 +73,12 @@ def choose_scale(content: Mapping[str, object], asked: str, path: str | Path) ->
     """Set the scale of a graph.
 
     Args:
-        content: the graph as its file has it, which is not changed.
+        content: the graph as read from its file; it is not changed.
         asked: the scale that the user asked for, "" for none.
         path: of the file as the user named it, whose letter counts if no scale was asked for.
 
     Returns:
-        The graph with its key `scale` set; without one it is left to read_scale.
+        The graph with its key `scale` set. If neither names a scale, read_scale chooses one later.
 
     Raises:
         UserError: A scale was asked for and the graph has none to choose from.
@@ -93,7 +95,7 @@ def choose_scale(content: Mapping[str, object], asked: str, path: str | Path) ->
 
 
 def read_scale(file: str, content: Mapping[str, object]) -> Scale:
-    """The factors in force.
+    """The depth and width factors of a graph.
 
     Where there are `scales`, depth_multiple and width_multiple do nothing, as in YOLOv8. Raises
     UserError for malformed factors and for a scale that does not exist.
@@ -152,7 +154,8 @@ def _read_factors(file: str, name: str, values: object, warnings: tuple[str, ...
 def title(stem: str, scale: str) -> str:
     """A graph's name with its scale, YOLOv8n_SimAM for yolov8_SimAM at n.
 
-    stem: of the file. scale: "" for a graph without one. A stem that has a scale keeps it.
+    stem is the file's name without suffix; a scale that is part of it stays. scale is "" for a
+    graph without scales.
     """
     if scale and not LETTER.search(stem):
         named = MODEL_VERSION.sub(rf"\g<0>{scale}", stem, count=1)

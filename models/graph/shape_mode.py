@@ -1,4 +1,4 @@
-"""Shapes without arithmetic: common operations on the meta device, answered without PyTorch.
+"""Shapes without arithmetic: output shapes of common operations on the meta device.
 
 PyTorch has meta kernels for everything, but many of them first import its compiler and sympy. The
 first forward pass on the meta device took 7.45 s without the table below, and every start of
@@ -102,7 +102,7 @@ def _batch_norm(
 
 
 def _concatenate(maps: Sequence[Tensor], dim: int = 0) -> Answer:
-    """Tensors of one shape but for one dimension, joined."""
+    """The concatenation of tensors whose shapes agree in all dimensions but one."""
     shapes = [list(x.shape) for x in maps]
     joined = [*shapes[0]]
     joined[dim] = sum(shape[dim] for shape in shapes if len(shape) == len(joined))
@@ -112,7 +112,7 @@ def _concatenate(maps: Sequence[Tensor], dim: int = 0) -> Answer:
 
 
 def _elementwise(*args: object) -> Answer:
-    """The broadcast of all tensors, which must be of one floating type."""
+    """The broadcast of all tensors, which must share one floating type."""
     tensors = [x for x in args if isinstance(x, Tensor)]
     alike = all(x.dtype == tensors[0].dtype and x.dtype.is_floating_point for x in tensors)
     sides = [
@@ -134,7 +134,7 @@ def _reduce(x: Tensor, dims: Sequence[int] | None = None, keepdim: bool = False)
 
 
 def _product(x: Tensor, y: Tensor) -> Answer:
-    """Product of two matrices, or of two stacks of as many."""
+    """Product of two matrices, or of two batches of matrices."""
     fits = (
         x.dim() == y.dim()
         and x.shape[:-2] == y.shape[:-2]
@@ -145,7 +145,7 @@ def _product(x: Tensor, y: Tensor) -> Answer:
 
 
 def _nearest(x: Tensor, size: Sequence[int] | None, *scales: object) -> Answer:
-    """Output of a 2-d nearest-neighbour resize. In inference mode PyTorch asks without a size."""
+    """Output of a 2-d nearest-neighbour resize; size is None where PyTorch gives scales only."""
     return _new(x, *x.shape[:2], *size) if size and x.dim() == 4 and min(size) > 0 else None
 
 
@@ -182,7 +182,7 @@ IN_PLACE = frozenset({aten.silu_, aten.relu_, aten.leaky_relu_, aten.hardswish_}
 class LightMode(TorchDispatchMode):
     """A dispatch mode that does not import PyTorch's compiler.
 
-    By default a mode asks the compiler to stay out of it, and imports it for the question.
+    By default a dispatch mode tells the compiler to skip it, which imports the compiler.
     """
 
     def __init__(self) -> None:
@@ -209,6 +209,7 @@ class ShapeMode(LightMode):
         operation, options = func._overloadpacket, kwargs or {}
         if operation in IN_PLACE:
             return args[0]
+        # None means that no rule applies. Then PyTorch's own kernel computes the shape, or raises.
         answer: Answer = None
         if operation is aten.arange:
             answer = _arange(*args, **options)

@@ -1,18 +1,18 @@
-"""Attention anywhere by name: the places of a graph, and the insertion of modules there.
+"""Named places of a graph, and the insertion of attention modules there.
 
-Graphs are dictionaries as models/graph/read.py's load_graph gives them. An insertion moves every
-reference. models/graph/stages.py says which row a name of a stage means. There are also:
+Graphs are dictionaries as load_graph (models/graph/read.py) returns them. An insertion adjusts
+every `from`. models/graph/stages.py defines the names of stages. There are also:
 
     neck, neck.P4      behind each of the stages that the head reads, or behind one of them. Every
                        reader gets the new map.
     head.P4            between that stage and the head. Other rows still read the plain map.
     every C3           behind each row of that name
     inside C3          in each bottleneck of such rows, before its input is added, which is where
-                       the papers of SE and CBAM have it
+                       the papers of SE and CBAM put it
     index 9            behind row 9
 
-Each may be written with dots (every.C3) too. Keys of base rows count base rows only, so their
-weights still fit.
+Each may be written with dots too (every.C3). State-dict keys of base rows count base rows only,
+so that their weights still fit after an insertion.
 """
 
 from __future__ import annotations
@@ -85,8 +85,8 @@ def _named(graph: Graph, steps: Sequence[Step]) -> Iterator[tuple[str, int, Site
     inputs = graph.rows[-1].inputs
     outputs = [neck_source(steps, row) for row in inputs]
     for name, row in name_places(steps).items():
-        # The head says which stages are the neck's results, so neck.P4 comes from it below. A stage
-        # of the upsampling pass needs a name of its own only if it is not such a result.
+        # The inputs of the head define neck.P4 and the like below. A stage of the upsampling pass
+        # needs a name of its own only if the head does not read it.
         is_own = name.startswith("neck.topdown.") and row not in outputs
         if is_own or not name.startswith("neck."):
             yield name, row, "behind"
@@ -108,15 +108,15 @@ def _named(graph: Graph, steps: Sequence[Step]) -> Iterator[tuple[str, int, Site
 def insert(content: Mapping[str, object], specs: str | Sequence[str], init: str = "") -> GraphDict:
     """The graph with attention at the named places; every `from` follows.
 
-    Base rows keep their state-dict keys. A module that comes before one of its own kind takes that
-    one's key, so weights are moved by models/weights/transfer.py.
+    Base rows keep their state-dict keys. A module inserted before one of its own kind takes over
+    that one's key, so models/weights/transfer.py moves the weights along.
 
     Args:
         content: the graph, which is not changed.
         specs: such as "SimAM@neck" or "CBAM:reduction=8@backbone.P5+every.C3". All names and
-            numbers mean the graph as it is given, whatever else is inserted. Modules at one place
-            follow each other in the order of specs.
-        init: how the inserted modules start, paper or identity; "" as the graph says.
+            numbers refer to the graph before any insertion. Modules at one place follow each other
+            in the order of specs.
+        init: how the inserted modules start, paper or identity; "" leaves that to the graph.
 
     Returns:
         A new dictionary.
@@ -124,8 +124,8 @@ def insert(content: Mapping[str, object], specs: str | Sequence[str], init: str 
     Raises:
         UserError: A module, argument or place does not exist.
     """
-    # All requests are planned before anything is inserted, so that one cannot move the rows that
-    # another means.
+    # All requests are planned before anything is inserted. Otherwise one would renumber the rows
+    # that another names.
     requests = [read_request(spec, init) for spec in ([specs] if isinstance(specs, str) else specs)]
     if not requests:
         return dict(content)
@@ -156,7 +156,7 @@ def _plain(name: str) -> str:
 
 
 def _places_of(request: Request, sites: Sequence[Site], file: str) -> list[Site]:
-    """The sites that a request means, with each member of a group such as neck.
+    """The sites that a request names; a group such as neck stands for all its members.
 
     Raises UserError listing the places that exist.
     """
@@ -204,12 +204,12 @@ def _plan_inside(plan: _Plan, graph: Graph, row: int, request: Request) -> None:
 def _carry_out(
     plan: _Plan, graph: Graph, written: WrittenRows, backbone_rows: int
 ) -> tuple[WrittenRows, int]:
-    """Insert what is planned.
+    """Insert the planned attention.
 
     Args:
-        plan: by the numbers that rows have now.
-        graph: the graph as it is now.
-        written: its rows as the dictionary has them, to be used up.
+        plan: by the numbers of rows before the insertion.
+        graph: the graph before the insertion.
+        written: its rows as they stand in the dictionary, parts of which are reused.
         backbone_rows: how many of them belong to the backbone.
 
     Returns:
@@ -233,9 +233,9 @@ def _carry_out(
 
 
 def _put_ahead(plan: _Plan, new: WrittenRows, moved: Mapping[int, int]) -> dict[int, int]:
-    """Add the rows between stages and the head to the new rows.
+    """Append the attention rows between stages and the head to the new rows.
 
-    Returns the number of each stage's row with that of the row that the head reads instead.
+    Returns, by the old number of each stage's row, the new number of the row that the head reads.
     """
     ahead: dict[int, int] = {}
     for source, requests in plan.ahead.items():
@@ -247,9 +247,9 @@ def _put_ahead(plan: _Plan, new: WrittenRows, moved: Mapping[int, int]) -> dict[
 
 
 def _new_source(row: Row, moved: Mapping[int, int], index: int) -> int | list[int]:
-    """A row's `from` in the new graph, where it has the number index.
+    """A row's `from` in the new graph, in which the row has the number `index`.
 
-    Numbers that counted back still do, so that a graph written in one style stays in it.
+    Negative numbers stay negative, so that the graph keeps the style it was written in.
     """
     targets = [moved.get(source, -1) for source in row.inputs]
     written = row.source if isinstance(row.source, list) else [row.source]
@@ -267,7 +267,7 @@ def _attention_row(request: Request, source: int) -> list[object]:
 def sites_table(content: Mapping[str, object]) -> str:
     """A line for each row: its number, module, pixels per cell, and the names of its places."""
     sites = find_sites(content)
-    lines = [f"{'row':>3}  {'module':<18} {'px a cell':>9}  places (and index ROW)"]
+    lines = [f"{'row':>3}  {'module':<18} {'px/cell':>9}  places (and index ROW)"]
     for row in range(max(site.row for site in sites) + 1):
         here = [site for site in sites if site.row == row]
         names = ", ".join(site.name for site in here if not site.name.startswith("index "))

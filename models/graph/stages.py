@@ -1,8 +1,8 @@
-"""The stages that a graph's rows form, and the names of their ends.
+"""The stages that a graph's rows form, and the names of their last rows.
 
-Rows alone are read, nothing is built. models/graph/rows.py asks here when a row names what it reads
-(`from: backbone.P4`), models/graph/sites.py for the places where attention may go. A name means the
-row after which the stage's map is complete:
+No module is built for it. models/graph/rows.py looks up the names in `from` here (backbone.P4), and
+models/graph/sites.py the places where attention may go. A name means the row that completes the
+stage's map:
 
     backbone.P4        the backbone's last row at stride 16, and so on for each stride
     backbone.sppf      the backbone's last SPPF
@@ -26,7 +26,7 @@ from utils.errors import UserError
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A row of the graph as far as its place matters.
+    """The part of a row that decides which stage it belongs to.
 
     Attributes:
         index: number of the row.
@@ -34,7 +34,7 @@ class Step:
         inputs: numbers of the rows that it reads, -1 for the image.
         stride: pixels of the image per cell of its map; nan where it is unknown.
         in_backbone: whether it belongs to the backbone, else to the head part.
-        is_attention: whether it is attention, which could be taken out again.
+        is_attention: whether it is attention, which may only prepare a map for the head.
     """
 
     index: int
@@ -88,9 +88,9 @@ def find_stages(steps: Sequence[Step]) -> list[list[Step]]:
 
 
 def name_places(steps: Sequence[Step], unfinished: int = -1) -> dict[str, int]:
-    """The name of every stage's end with its row, in the order of the rows.
+    """The name of every stage's last row with its number, in the order of the rows.
 
-    unfinished: a row whose stage goes on, so that it has no end yet; -1 for none.
+    The stage that ends at row `unfinished` continues below it and gets no name; -1 for none.
     """
     found: dict[str, int] = {}
     for step in steps:
@@ -120,7 +120,7 @@ def name_places(steps: Sequence[Step], unfinished: int = -1) -> dict[str, int]:
 
 
 def neck_source(steps: Sequence[Step], row: int) -> int:
-    """The row whose map an input of the head is, before rows that only prepare it for the head."""
+    """The row that completes a head input's stage, before attention that only the head reads."""
     while row >= 0 and steps[row].is_attention and not _belongs(steps, row):
         row = steps[row].inputs[0]
     return row

@@ -1,7 +1,7 @@
-"""The two values that a model YAML becomes: a Row for each of its rows, and the Graph of all rows.
+"""The two types that a model YAML is parsed into: a Row for each row, and the Graph of all rows.
 
-models/graph/read.py makes them, with every value checked. What builds, measures or rewires a graph
-takes them and relies on their types.
+models/graph/read.py makes them and checks every value. The code that builds, measures or rewires a
+graph relies on their types.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Graph:
         reg_max: bins of a distance, in v8.
         box_bias: initial bias of these bins, in v8.
         activation: of all Conv blocks, None for SiLU.
-        attention_init: how attention rows that do not say so start, paper or identity.
+        attention_init: how attention starts where its row has no `init`, paper or identity.
         rows: backbone and head.
         steps: the same rows as models/graph/stages.py sees them, with their strides.
         warnings: what looks wrong in the file.

@@ -1,7 +1,7 @@
-"""One row's block, built alone and run without data, to learn what its entry in LAYERS leaves out.
+"""Trial runs of one row's block, alone and without data, for facts that LAYERS does not declare.
 
-Names of places depend on the strides of maps, and rows may name places before the graph can be
-built as a whole. So a block that does not declare its factor is tried out by itself.
+Names of places depend on the strides of maps, and rows may use such names before the graph can be
+built as a whole. So a block that does not declare its factor is run by itself.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def stride_factor(graph: Graph, row: Row) -> float:
 
 
 def has_bottlenecks(graph: Graph, row: Row) -> bool:
-    """Whether attention can go inside a row: whether its block, as the row builds it, has any."""
+    """Whether a row's block has bottlenecks, so that attention can go inside it."""
     layer = layer_named(row.module)
     block = build_alone(graph, row) if layer and layer.rule == "stack" else None
     return block is not None and bool(bottlenecks_of(block[0]))
@@ -49,7 +49,7 @@ def has_bottlenecks(graph: Graph, row: Row) -> bool:
 def build_alone(graph: Graph, row: Row) -> tuple[nn.Module, int] | None:
     """A row's block with one repeat, on the meta device, and the input channels it was built for.
 
-    It is fed as many channels as it gives, since what it reads may not be known yet. Returns None
+    It reads as many channels as it gives, since its real inputs may not be known yet. Returns None
     for a row that joins maps, for the head, and for a block that cannot be built so.
     """
     layer, single = layer_named(row.module), replace(row, repeats=1, inside=None)

@@ -15,7 +15,7 @@ MOST = 65536  # of any channel count, size or argument: anything larger is a typ
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 MOST_TEXT = 60  # characters of one value in an error
 
-# A graph as YAML or a checkpoint has it. Its values have any type until read_graph has seen them.
+# A graph as YAML or a checkpoint stores it. Its values have any type until read_graph checks them.
 GraphDict: TypeAlias = dict[str, Any]
 Arguments: TypeAlias = list[Any] | dict[str, Any]
 

@@ -1,7 +1,7 @@
-"""Running a graph's rows one after another: for a prediction, and once without data.
+"""Run a graph's rows one after another: for a prediction, and once without data.
 
-models/yolo.py's DetectionModel runs on walk(). measure_strides() finds the strides of a new network
-and the mistakes that only the sizes of maps show.
+DetectionModel in models/yolo.py predicts with walk(). measure_strides() finds the strides of a new
+network, and the mistakes that only the sizes of maps reveal.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Call = Callable[[nn.Module, Maps], Any]
 
 
 def run_row(row: nn.Module, maps: Maps) -> Any:
-    """The row's own call, which `call` of walk() replaces."""
+    """Call the row, the default of `call` in walk()."""
     return row(maps)
 
 
@@ -35,19 +35,19 @@ def walk(rows: Iterable[nn.Module], saved: Sequence[int], x: Tensor, call: Call 
 
     Args:
         rows: modules with a RowInfo, in their order.
-        saved: numbers of the rows whose output another than the next row reads.
+        saved: numbers of the rows whose output is read by a row other than the next one.
         x: images [B, C, H, W].
-        call: called with a row and what it reads in place of the row itself, to check it, time it,
-            or watch it.
+        call: called with a row and its input instead of the row itself, to check, time or record
+            it.
 
     Returns:
-        What the last row gives.
+        The output of the last row.
     """
     kept: dict[int, Tensor] = {}
     for row in rows:
         index, source = row_info(row).index, row_info(row).source
-        # A row keeps -1 as it was written: the map is in x and need not be kept. Other negative
-        # numbers count back from the row, so the remainder makes row numbers of them.
+        # -1 is the map that x already holds. Other negative numbers count back from this row, and
+        # the remainder turns them into row numbers.
         if isinstance(source, list):
             x = call(row, [x if one == -1 else kept[one % index] for one in source])
         else:
@@ -68,7 +68,7 @@ def saved_rows(rows: Iterable[nn.Module]) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What a run of PROBE px shows.
+    """The result of a trial run on an image of PROBE px.
 
     Attributes:
         strides: pixels per cell of each level of the head.
@@ -87,14 +87,14 @@ def measure_strides(
     Args:
         network: the rows as parse_model builds them, on the meta device.
         graph: the graph that they were built from.
-        sizes: a list to which the size of each row's map is added, so that a caller has those of
-            the rows that ran even if another fails.
+        sizes: a list to which the size of each row's map is appended, so that the caller has the
+            sizes of all rows that ran even if a later one fails.
 
     Returns:
         The strides of the head and the sizes of all maps.
 
     Raises:
-        UserError: A row's maps do not fit; it names the first such row.
+        UserError: A row's maps do not fit; the error names the first such row.
     """
     sizes = [] if sizes is None else sizes
     head = network[-1]
@@ -120,7 +120,7 @@ def measure_strides(
 
 
 def _strides(graph: Graph, shapes: Sequence[Sequence[int]]) -> list[float]:
-    """PROBE over the sides of the head's maps. Raises UserError unless it is whole and the same."""
+    """The head's strides. Raises UserError unless they are whole and equal along both sides."""
     last = graph.rows[-1]
     for source, (height, width) in zip(last.inputs, shapes, strict=True):
         if height != width or PROBE % height:

@@ -1,8 +1,8 @@
-"""References that name another row than was meant.
+"""References in `from` that probably name the wrong row.
 
-A skip may take a map before its stage is complete or before the attention on it, or a number may
-not have been moved when rows were inserted above. Each function looks at a graph and the sizes of
-its maps and yields Slips, which models/lint/rules.py puts into words.
+A skip connection may read a map before its stage is complete or before the attention on it, or a
+number was not adjusted when rows were inserted above. Each function examines a graph and the sizes
+of its maps and yields Slips, which models/lint/wiring_rules.py puts into words.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Slip:
         reader: the row whose `from` has the reference.
         position: its position there.
         read: number of the row that it names.
-        meant: number of the row that was probably meant; -1 where there is no telling.
+        meant: number of the row that was probably meant; -1 if it is unknown.
     """
 
     reader: Row
@@ -45,7 +45,7 @@ def stage_end(graph: Graph, start: int, sizes: MapSizes, reader: Row | None = No
         graph: the graph.
         start: number of a row of the stage.
         sizes: (height, width) of each row's map.
-        reader: the row whose reference to the stage is looked at. The stage ends before it, and
+        reader: the row whose reference to the stage is examined. The stage ends before it, and
             before attention that only the head reads, unless the reader is the head.
 
     Returns:
@@ -67,8 +67,8 @@ def early(graph: Graph, sizes: MapSizes) -> Iterator[Slip]:
     """Maps that Concat or the head reads before their stage is complete.
 
     In YOLO's graphs every such reference names the last row of a stage, and the row before it has
-    the same size. So a graph in which one row was inserted and the numbers behind it were not moved
-    still runs, on incomplete maps.
+    the same size. So a graph in which one row was inserted and the numbers after it were not
+    adjusted still runs, on incomplete maps.
     """
     # A map of the wrong size stops the graph. That is the fault to report, not where a stage ends.
     unfit = {(slip.reader.index, slip.position) for slip in unlike(graph, sizes)}
@@ -198,7 +198,7 @@ def levels(graph: Graph, sizes: MapSizes) -> Iterator[Slip]:
 
 
 def in_order(graph: Graph, sizes: MapSizes, rows: Sequence[int]) -> bool:
-    """Whether these rows would do as the levels of the head.
+    """Whether these rows could be the levels of the head.
 
     Sizes must fall strictly, or rise strictly, as the anchors rise or fall.
     """
@@ -223,7 +223,7 @@ def _last_of_each_size(graph: Graph, sizes: MapSizes) -> list[int]:
 
 
 def forgotten(graph: Graph, sizes: MapSizes) -> Iterator[Slip]:
-    """Levels of the head whose last row nobody reads.
+    """Levels of the head whose last row no other row reads.
 
     The head still reads an earlier row of the same size there.
     """

@@ -1,8 +1,8 @@
-"""A graph's dictionary as a YAML file, one row a line, each with a comment that says what it is.
+"""Write a graph's dictionary as a YAML file, one row per line, each with a comment.
 
-Comments are made from the graph itself, so they are true of it: the row's number, the level that
-begins there, what a Concat joins, and which maps the head reads. models/yolo.py --out writes such
-files, in the form of models/*.yaml.
+Comments are generated from the graph, so they cannot contradict it: the row's number, the level
+that begins there, the maps that a Concat joins, and which maps the head reads. models/yolo.py --out
+writes such files, in the form of models/*.yaml.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from utils.errors import UserError
 from utils.files import atomic_write
 
 COMMENTS = {
-    "nc": "classes; a data set's own number takes its place",
-    "depth_multiple": "of the repeats",
-    "width_multiple": "of the channels",
-    "anchors": "width,height pairs in pixels of the image, or how many per level",
+    "nc": "number of classes; the data set's replaces it",
+    "depth_multiple": "factor of the repeats",
+    "width_multiple": "factor of the channels",
+    "anchors": "width,height pairs in pixels of the image, or their number per level",
     "scales": (
-        "depth of the repeats, width of the channels, channels at most before the width; chosen by"
-        " --scale or by the name"
+        "[depth, width, max_channels]: factors of repeats and channels, largest count before"
+        " scaling; chosen by --scale or the file's name"
     ),
     "scale": "of the scales above; --scale or the file's name overrides it",
-    "attention_init": "of attention rows that do not say it themselves",
+    "attention_init": "of attention rows without an init of their own",
     "backbone": "[from, number, module, arguments]",
     "head": "[from, number, module, arguments]",
 }
@@ -37,10 +37,10 @@ DEEPEST = 8
 
 
 def graph_text(content: GraphDict, title: str) -> str:
-    """The YAML of a graph, whose first line is the comment title.
+    """The YAML of a graph, whose first line is the comment `title`.
 
-    Reading it gives the same graph but for its name. Raises UserError for a graph that cannot be
-    read.
+    Reading it gives the same graph except for its name. Raises UserError for a graph that cannot
+    be read.
     """
     notes = list(_notes(content))
     lines = [f"# {' '.join(title.split())}"]
@@ -69,10 +69,10 @@ def graph_text(content: GraphDict, title: str) -> str:
 
 
 def flow(value: object, depth: int = 0) -> str:
-    """A value on one line of YAML, with True and False as the graphs of models/ have them.
+    """A value on one line of YAML, with True and False capitalised as in the files of models/.
 
-    depth: number of lists and mappings around it. Raises UserError for a value that is nested too
-    deeply, such as a list that contains itself.
+    depth is the number of lists and mappings around it. Raises UserError for a value that is nested
+    too deeply, such as a list that contains itself.
     """
     if depth > DEEPEST:
         raise UserError(f"{shorten(value)}: is nested too deeply for a graph; take it out")
@@ -99,6 +99,7 @@ def _notes(content: GraphDict) -> Iterator[str]:
     for step in steps:
         level = level_of(step.stride)
         parts = []
+        # A level begins at its first row in the backbone.
         if step.in_backbone and level and level not in seen:
             parts.append(f"{level}, half size" if level == "P1" else level)
         seen.add(level)
@@ -110,7 +111,7 @@ def _notes(content: GraphDict) -> Iterator[str]:
 
 
 def _joined(steps: Sequence[Step], concat: Step) -> str:
-    """What a Concat reads besides the row before it: `P4 on its way up and of the backbone`."""
+    """The maps that a Concat reads besides the row before it, such as `P4 of the backbone`."""
     lower = {step.index for run in find_stages(steps[: concat.index])[:-1] for step in run}
     said: dict[str, list[str]] = {}
     for source in concat.inputs:

@@ -1,7 +1,7 @@
 """Detection heads: from raw maps to boxes, with anchors and without; HEADS lists their classes.
 
-A row named Detect is the head of the graph's family (HEAD_OF_FAMILY); every other head has a name
-and an entry of its own in models/graph/layers.py.
+A row named Detect is the head of the graph's family (HEAD_OF_FAMILY); every other head needs its
+own name and entry in models/graph/layers.py.
 """
 
 from collections.abc import Mapping

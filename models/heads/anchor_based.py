@@ -1,7 +1,7 @@
 """The anchor head: feature maps become raw maps, and raw maps become boxes with scores.
 
-From: models/yolo.py, the maps that the head's YAML row names. To: a loss, which takes the raw maps
-and a HeadSpec, and utils/nms.py, which takes the decoded rows.
+models/yolo.py gives it the maps that the head's YAML row names. A loss takes the raw maps and a
+HeadSpec, and utils/nms.py the decoded rows.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class Detect(nn.Module):
 
         Args:
             class_count: Number of classes.
-            anchors: How many a level has.
-            channels: Of the incoming maps.
+            anchors: Number of anchors per level.
+            channels: Channels of each incoming map.
         """
         super().__init__()
         self.nc = class_count
@@ -49,7 +49,7 @@ class Detect(nn.Module):
 
     @property
     def spec(self) -> HeadSpec:
-        """What a loss or decoder needs, with the anchors in force, in pixels."""
+        """The head's figures that a loss or decoder needs, with the current anchors in pixels."""
         cells = self.anchors.tolist()
         anchors = tuple(
             tuple((width * stride, height * stride) for width, height in level)
@@ -58,9 +58,11 @@ class Detect(nn.Module):
         return HeadSpec(self.family, self.nc, self.strides, anchors)
 
     def set_strides(self, strides: Sequence[float], pixels: Levels) -> None:
-        """Take the pixels per cell of each level and the anchors, and give biases their prior.
+        """Set the strides and the anchors, and add the prior to the biases; call it once.
 
-        It is called once. pixels: the anchors' (width, height) of each level.
+        Args:
+            strides: Pixels per cell of each level.
+            pixels: The anchors' (width, height) of each level, in pixels.
         """
         self.strides = tuple(strides)
         self.stride = torch.tensor(strides, dtype=torch.float32)
@@ -68,9 +70,9 @@ class Detect(nn.Module):
         self._add_bias_prior()
 
     def set_anchors(self, pixels: Levels) -> None:
-        """Use these (width, height) pairs in pixels, of each level.
+        """Use these (width, height) pairs in pixels for each level.
 
-        The levels are reversed if their areas run against the strides.
+        The order of the levels is reversed if their areas fall where the strides rise.
         """
         # AutoAnchor and older graphs may give the levels from coarse to fine.
         areas = [sum(width * height for width, height in level) for level in pixels]
@@ -93,10 +95,11 @@ class Detect(nn.Module):
                 assert conv.bias is not None
                 bias = conv.bias.view(self.na, self.no)
                 bias[:, 4] += math.log(8 / (640 / stride) ** 2)
+                # Not nc - 1, so that a single class does not divide by zero.
                 bias[:, 5:] += math.log(0.6 / (self.nc - 0.99999))
 
     def forward(self, maps: list[Tensor]) -> list[Tensor] | tuple[Tensor, list[Tensor]]:
-        """Feature maps [B, C_i, ny, nx] -> raw maps [B, na, ny, nx, 5 + nc], a level each.
+        """Feature maps [B, C_i, ny, nx] -> raw maps [B, na, ny, nx, 5 + nc], one per level.
 
         In eval mode it returns (decoded, raw maps), decoded as in decode(). A raw map is a view of
         the convolution's output, never a copy.
@@ -136,7 +139,7 @@ def decode(raw: Sequence[Tensor], anchors: Tensor, strides: Tensor) -> Tensor:
 def anchor_grid(
     sizes: list[tuple[int, int]], anchors: Tensor, strides: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """What decode() needs of its N rows, in its order.
+    """The cell corner, anchor and stride of each of decode()'s N rows, in its order.
 
     Args:
         sizes: (rows, columns) of each level.

@@ -1,9 +1,8 @@
 """The anchor-free head: for each cell the distances to the sides of a box, and its classes.
 
-From: models/yolo.py, the maps that the head's YAML row names. To: a loss, which takes the raw maps
-and a HeadSpec, and utils/nms.py, which takes the decoded rows; they have no objectness. Distances
-are distributions: Li et al., "Generalized Focal Loss", NeurIPS 2020,
-https://arxiv.org/abs/2006.04388.
+models/yolo.py gives it the maps that the head's YAML row names. A loss takes the raw maps and a
+HeadSpec, and utils/nms.py the decoded rows, which have no objectness. Distances are predicted as
+distributions: Li et al., "Generalized Focal Loss", NeurIPS 2020, https://arxiv.org/abs/2006.04388.
 """
 
 from __future__ import annotations
@@ -21,13 +20,13 @@ from utils.families import V8
 from utils.structures import HeadSpec
 
 GridSizes = tuple[tuple[int, int], ...]  # (rows, columns) of the cells of each level
-MOST_SIZES = 8  # of images, whose cell centres are kept
+MOST_SIZES = 8  # image sizes whose cell centres are cached
 
 
 class DFL(nn.Module):
-    """Distributions over bins become their means.
+    """Turns distributions over bins into their means.
 
-    The bins' values 0, 1 … are a weight in checkpoints, but they are never trained.
+    The bins' values 0, 1 … are stored as a weight in checkpoints, but they are never trained.
     """
 
     def __init__(self, bins: int) -> None:
@@ -38,7 +37,7 @@ class DFL(nn.Module):
         self.requires_grad_(False)
 
     def requires_grad_(self, requires_grad: bool = True) -> DFL:
-        """Stay frozen, whatever is asked."""
+        """Stay frozen, whether or not a gradient is requested."""
         return super().requires_grad_(False)
 
     def forward(self, logits: Tensor) -> Tensor:
@@ -49,7 +48,7 @@ class DFL(nn.Module):
 
 
 class DetectV8(nn.Module):
-    """Two branches per level of three convolutions: to 4 * reg_max bins, and to the classes."""
+    """Two branches of three convolutions per level: to 4 * reg_max bins, and to the classes."""
 
     family = V8
     stride: Tensor
@@ -68,10 +67,10 @@ class DetectV8(nn.Module):
         Args:
             class_count: Number of classes.
             reg_max: Bins of the distance to a side.
-            channels: Of the incoming maps.
+            channels: Channels of each incoming map.
             depthwise: Build the class branch of depth-wise and 1x1 convolutions (YOLO11) instead of
                 3x3 ones (YOLOv8).
-            box_bias: First bias of the bins.
+            box_bias: Initial bias of the bins.
             class_width: Channels within the class branch; 0 for YOLOv8's rule.
         """
         super().__init__()
@@ -80,6 +79,7 @@ class DetectV8(nn.Module):
         self.box_bias = box_bias
         self.strides: tuple[float, ...] = ()
         self.register_buffer("stride", torch.zeros(self.nl), persistent=False)
+        # YOLOv8's rule: all levels have the widths that follow from the first level's channels.
         box_width = max(16, channels[0] // 4, 4 * reg_max)
         class_width = class_width or max(channels[0], min(class_count, 100))
         class_branch = _depthwise_branch if depthwise else _branch
@@ -92,7 +92,7 @@ class DetectV8(nn.Module):
 
     @property
     def spec(self) -> HeadSpec:
-        """What a loss or decoder needs."""
+        """The head's figures that a loss or decoder needs."""
         return HeadSpec(self.family, self.nc, self.strides, reg_max=self.reg_max)
 
     def requires_grad_(self, requires_grad: bool = True) -> DetectV8:
@@ -102,14 +102,15 @@ class DetectV8(nn.Module):
         return self
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> DetectV8:
-        """Move the head, and forget reference points, which are on the former device."""
+        """Move the head, and clear the cached reference points of the former device."""
         self._points.clear()
         return super()._apply(fn, recurse)
 
     def set_strides(self, strides: Sequence[float], pixels: Levels = ()) -> None:
-        """Take the pixels per cell of each level, and give biases their prior.
+        """Set the pixels per cell of each level, and the prior of the biases.
 
-        It is about 5 objects per 640 px image. pixels: of anchors; there must be none.
+        The prior is about 5 objects per 640 px image. The argument `pixels` exists because Detect
+        takes anchors there; it must be empty.
         """
         assert not pixels
         self.strides = tuple(strides)
@@ -120,7 +121,7 @@ class DetectV8(nn.Module):
                 _last_bias(classes).fill_(math.log(5 / self.nc / (640 / stride) ** 2))
 
     def forward(self, maps: list[Tensor]) -> list[Tensor] | tuple[Tensor, list[Tensor]]:
-        """Feature maps [B, C_i, ny, nx] -> raw maps [B, 4 * reg_max + nc, ny, nx], a level each.
+        """Feature maps [B, C_i, ny, nx] -> raw maps [B, 4 * reg_max + nc, ny, nx], one per level.
 
         In eval mode it returns (decoded, raw maps), decoded as in decode().
         """
@@ -133,11 +134,15 @@ class DetectV8(nn.Module):
     def decode(self, raw: Sequence[Tensor]) -> Tensor:
         """Turn raw maps into boxes with scores.
 
-        raw: per level [B, 4 * reg_max + nc, ny, nx], the bins of a side next to each other, in the
-        order left, top, right, bottom. Returns [B, N, 4 + nc] float32: centre x, centre y, width,
-        height in pixels, then classes in 0..1; N runs over level, y, x.
+        Args:
+            raw: Per level [B, 4 * reg_max + nc, ny, nx], the bins of a side next to each other, in
+                the order left, top, right, bottom.
+
+        Returns:
+            [B, N, 4 + nc] float32: centre x, centre y, width, height in pixels, then classes in
+            0..1; N runs over level, y, x.
         """
-        # One copy, in channels-last order, which softmax and split then read in a row.
+        # One copy in channels-last order, so that softmax and split read contiguous memory.
         rows = torch.cat([level.flatten(2).transpose(1, 2) for level in raw], dim=1)
         bins, classes = rows.split((4 * self.reg_max, self.nc), dim=2)
         before, after = self.dfl(bins.float().unflatten(2, (4, self.reg_max))).chunk(2, dim=2)
@@ -148,12 +153,13 @@ class DetectV8(nn.Module):
         return torch.cat((centre * scale, size * scale, classes.float().sigmoid()), dim=2)
 
     def _reference(self, sizes: GridSizes, device: torch.device) -> tuple[Tensor, Tensor]:
-        """reference_points() of an image's size, kept for the next image of that size."""
+        """reference_points() for maps of these sizes, cached for the next image of that size."""
         key = (sizes, device)
         if key not in self._points:
             if len(self._points) >= MOST_SIZES:
                 self._points.clear()
-            with torch.inference_mode(False):  # what is kept has to serve outside of it too
+            # Tensors made in inference mode could not be used for a later pass outside of it.
+            with torch.inference_mode(False):
                 self._points[key] = reference_points(sizes, self.strides, device)
         return self._points[key]
 

@@ -1,1 +1,1 @@
-"""Lint: what builds although it is wrong in a graph, and how it is fixed."""
+"""Lint: finds faults in a graph that do not keep it from being built, and fixes them."""

@@ -1,7 +1,7 @@
 """The rules about the arguments of rows, listed in ARGUMENT_RULES.
 
-They look for channel counts in slots of other meaning, the usual fault of rows that were copied
-from a constructor call. models/lint/rules.py applies the rules.
+They look for channel counts in the places of other arguments, the usual fault of rows that were
+copied from a constructor call. models/lint/rules.py applies the rules.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def attention_arguments(graph: Graph, context: LintContext) -> Iterator[LintFind
 
 
 def _notes_of(row: Row, context: LintContext) -> list[str]:
-    """What building an attention row warned of, from its arguments on."""
+    """The warnings from building an attention row, without file, row and module."""
     prefix = f"{context.file}: row {row.index}: {row.module} "
     return [note.removeprefix(prefix) for note in context.notes if note.startswith(prefix)]
 
@@ -61,7 +61,7 @@ def _misplaced(graph: Graph, row: Row) -> tuple[str, Arguments | None]:
     if values.get("c_n") == 1 and "c_n" in options(kind):
         return f"{shorten(given)}: c_n = 1 makes all pixels of the output equal", {}
     for name, value in values.items():
-        # SimAM's e_lambda is about 1e-4, so that any whole number there is a count.
+        # SimAM's e_lambda is about 1e-4, so a whole number of this size there is a count.
         is_count = is_whole(value) and value > LARGEST_OPTION and name not in COUNTS
         if is_count or (name == "e_lambda" and is_whole(value) and value >= SMALLEST_COUNT):
             what = f"{shorten(given)}: {name} = {value} looks like a channel count"
@@ -101,8 +101,8 @@ def block_arguments(graph: Graph, context: LintContext) -> Iterator[LintFinding]
         else:
             continue
         what = f"{name} {shorten(given)}: {given[1]} is read as the {slot}"
-        # [64, 128, …] has both counts, so the first goes; in [128, 3, …] the second was a number of
-        # repeats, which has its own column.
+        # [64, 128, …] has both counts, so the first is removed. In [128, 3, …] the second was a
+        # number of repeats, which has its own column.
         better = given[1:] if given[1] >= SMALLEST_COUNT else [given[0], *given[2:]]
         fix = Fix("args", row.index, 0, better)
         yield context.finding(row.index, "arguments", what, shorten(better), fix)
@@ -111,7 +111,7 @@ def block_arguments(graph: Graph, context: LintContext) -> Iterator[LintFinding]
 def _takes_kernel(name: str) -> bool:
     """Whether the argument after a block's output channels is the side of its kernel.
 
-    Blocks that take a list of kernels there do not count: a number stops them when they are built.
+    Blocks that take a list of kernels there do not count: building them with a number fails.
     """
     parameter = _second_argument(name)
     return (

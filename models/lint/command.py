@@ -24,7 +24,7 @@ def run_lint(paths: Sequence[str], *, scale: str = "", fix: bool = False, out: s
 
     Args:
         paths: the graphs' files.
-        scale: of graphs that have several, as load_graph takes it.
+        scale: the scale for graphs that have several, as in load_graph.
         fix: whether to write corrected copies.
         out: file for the copy of a single graph; "" is NAME_fixed.yaml beside it.
 
@@ -32,8 +32,8 @@ def run_lint(paths: Sequence[str], *, scale: str = "", fix: bool = False, out: s
         1 if anything was found, else 0.
 
     Raises:
-        UserError: The flags contradict each other, or a file cannot be read. The other files are
-            looked at first.
+        UserError: The flags contradict each other, or a file cannot be read. All other files are
+            checked first.
     """
     if out and not fix:
         raise UserError(f"--out {out}: says where --fix writes; add --fix")
@@ -96,7 +96,8 @@ def corrected(
 
     Returns:
         The text, and whether comments are kept. They are if editing the text gives the fixed
-        dictionary. Otherwise, as with aliases, which stand for several rows, all is written anew.
+        dictionary. Otherwise the whole file is written anew, as for YAML aliases, which share one
+        text between several rows.
     """
     text = document.edited(fixes)
     wanted = {key: value for key, value in fixed.items() if key not in ("yaml_file", "scale")}

@@ -1,4 +1,4 @@
-"""The values of lint: a graph that was tried out, what was found in it, and how it is corrected."""
+"""The types of lint: a graph with its trial run, the findings in it, and their fixes."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class Fix:
     """One change of a graph's file.
 
     Attributes:
-        part: what changes. `from` is one number of a row's `from`, `args` are all arguments of a
-            row, `comment` is the comment behind a row, `key` is a key at the top of the file, and
-            `name` is the name of the file.
+        part: the part that changes. `from` is one number of a row's `from`, `args` are all
+            arguments of a row, `comment` is the comment after a row, `key` is a key at the top of
+            the file, and `name` is the name of the file.
         row: number of the row, -1 for `key` and `name`.
         position: index into the list of a `from`, or the present key; 0 or a note otherwise.
-        value: what stands there afterwards. None removes a key.
+        value: the new content. None removes a key.
     """
 
     part: Part
@@ -33,7 +33,7 @@ class Fix:
 
 @dataclass(frozen=True, slots=True)
 class LintFinding:
-    """One thing that builds although it is wrong, or that keeps a graph from being built.
+    """One fault of a graph, whether or not it keeps the graph from being built.
 
     Attributes:
         file: the graph's file.
@@ -61,7 +61,7 @@ class LintFinding:
 
     @property
     def place(self) -> tuple[str | int, ...]:
-        """What the finding is about. Two findings of one place contradict each other."""
+        """The part of the graph that the finding concerns; a place has at most one finding."""
         if self.fix:
             return (self.fix.part, self.fix.row, self.fix.position)
         return (self.row, self.rule, self.what)
@@ -69,7 +69,7 @@ class LintFinding:
 
 @dataclass(frozen=True, slots=True)
 class LintContext:
-    """A graph and what a trial run showed of it.
+    """A graph and the results of its trial run.
 
     Attributes:
         content: the graph's dictionary.
@@ -95,7 +95,7 @@ class LintContext:
     def finding(
         self, row: int, rule: str, what: str, meant: str = "", fix: Fix | None = None
     ) -> LintFinding:
-        """A finding in this file, whose line is not known yet. LintFinding says what each is."""
+        """A finding in this file, its line not known yet; see LintFinding for the arguments."""
         return LintFinding(self.file, 0, row, rule, what, meant, fix)
 
 

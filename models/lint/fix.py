@@ -1,8 +1,9 @@
-"""Lint: find what builds but is wrong in a graph, fix it, and look again until nothing is left.
+"""Lint: find the faults of a graph, fix them, and repeat until no fix is left.
 
-Tutorials and insertions by hand leave such faults. `models/yolo.py --lint` prints them
-(models/lint/command.py). lint() takes a file, lint_content() a graph's dictionary. The rules are in
-models/lint/rules.py for graphs and in models/lint/text.py for the text of files.
+Tutorials and insertions by hand leave faults in graphs that nevertheless build. `models/yolo.py
+--lint` prints them (models/lint/command.py). lint() takes a file, lint_content() a graph's
+dictionary. models/lint/rules.py has the rules for graphs, models/lint/text.py those for the text of
+files.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ INDIRECT = ("unread", "gradient")  # kinds of findings that the fixes of other r
 
 
 class FixedGraph(NamedTuple):
-    """What fix_graph() returns.
+    """The result of fix_graph().
 
     Attributes:
         findings: all findings, by row.
@@ -42,7 +43,7 @@ class FixedGraph(NamedTuple):
 
 
 class LintedFile(NamedTuple):
-    """What lint_file() returns.
+    """The result of lint_file().
 
     Attributes:
         findings: all findings, by line.
@@ -58,7 +59,7 @@ class LintedFile(NamedTuple):
 def lint(path: str | Path, scale: str = "") -> list[LintFinding]:
     """Everything found in a graph's file, in the order of its lines.
 
-    path and scale are those of load_graph. Raises UserError if the file is not YAML.
+    path and scale are the same as for load_graph. Raises UserError if the file is not YAML.
     """
     return lint_file(path, scale).findings
 
@@ -66,7 +67,7 @@ def lint(path: str | Path, scale: str = "") -> list[LintFinding]:
 def lint_content(content: Mapping[str, object]) -> list[LintFinding]:
     """Everything found in a graph's dictionary, by row; all lines are 0.
 
-    Raises nothing: whatever keeps the graph from being built is a finding too.
+    Raises nothing: an error that keeps the graph from being built is a finding too.
     """
     return fix_graph(content).findings
 
@@ -87,9 +88,9 @@ def fix_graph(content: Mapping[str, object]) -> FixedGraph:
     found: dict[tuple[str | int, ...], LintFinding] = {}
     fixed, context = dict(content), try_out(content)
     # One wrong number hides others. A graph whose Concat joins maps of different sizes stops there,
-    # so that the sizes of later rows, by which the rules judge them, are known only after the fix.
-    # And a row may be right once the row that it reads is. Hence the rules run again on the fixed
-    # copy, until they have no more to change.
+    # so the sizes of later rows, which the rules need, are known only after the fix. A row may also
+    # become right once the row that it reads is fixed. Hence the rules run again on the fixed copy
+    # until they change nothing more.
     for _ in range(MAX_PASSES):
         findings = apply_rules(context)
         for finding in findings:
@@ -107,8 +108,8 @@ def fix_graph(content: Mapping[str, object]) -> FixedGraph:
 def _remember(found: dict[tuple[str | int, ...], LintFinding], finding: LintFinding) -> None:
     """Add a finding to those of earlier passes.
 
-    A place that is fixed a second time keeps the first fault, which is that of the user's file, and
-    takes the second fix, which stays.
+    A place that is fixed a second time keeps the first fault, which describes the user's file, and
+    takes the second fix, which is the one in the result.
     """
     known = found.get(finding.place)
     if known is None:
@@ -118,9 +119,9 @@ def _remember(found: dict[tuple[str | int, ...], LintFinding], finding: LintFind
 
 
 def _note_settled(findings: Iterable[LintFinding], context: LintContext) -> Iterator[LintFinding]:
-    """The findings; those without a fix of their own say so if the other fixes settle them.
+    """The findings, with a note on those of INDIRECT that the fixes of other rows settle.
 
-    context is that of the fixed graph.
+    context is the trial run of the fixed graph.
     """
     remaining = {one.row for one in apply_rules(context) if one.rule in INDIRECT}
     for finding in findings:

@@ -47,7 +47,7 @@ def _unknown_key(context: LintContext, key: object) -> LintFinding:
 
 
 def _unread_bin_keys(context: LintContext) -> tuple[str, ...]:
-    """Keys that only heads without anchors read, if this head has anchors."""
+    """BIN_KEYS, which only heads without anchors read, if this head has anchors; else nothing."""
     try:
         return BIN_KEYS if family_of(context.content).has_anchors else ()
     except RecursionError:  # a list that contains itself, by an alias

@@ -41,7 +41,7 @@ class Document:
     Attributes:
         path: the file.
         text: all of it.
-        keys: YAML nodes of the top-level keys and their values. A key may stand there twice.
+        keys: YAML nodes of the top-level keys and their values. A key may occur twice.
         rows: YAML nodes of the rows, backbone and head.
     """
 
@@ -60,7 +60,7 @@ class Document:
         return lines[-1] if lines else 1
 
     def comment_of(self, row: int) -> re.Match[str] | None:
-        """The comment behind a row on its last line, which is group 1; None if there is none."""
+        """The match, with group 1 the comment after a row on its last line, or None."""
         node = self.rows[row]
         if not isinstance(node, yaml.SequenceNode) or not node.flow_style:
             return None
@@ -69,7 +69,7 @@ class Document:
         return behind if same_line else None
 
     def edited(self, fixes: Iterable[Fix]) -> str:
-        """The text with fixes made in place; everything else stays as it is."""
+        """The text with fixes made in place; everything else is unchanged."""
         spans = {self.span(fix) for fix in fixes if fix.part != "name"}
         text = self.text
         for start, end, new in sorted(spans, reverse=True):  # so that earlier positions stay valid
@@ -77,7 +77,7 @@ class Document:
         return text
 
     def span(self, fix: Fix) -> tuple[int, int, str]:
-        """Start and end of what a fix replaces in the text, and the new text."""
+        """Start and end of the text that a fix replaces, and the new text."""
         if fix.part == "comment":
             comment = self.comment_of(fix.row)
             assert comment
@@ -104,7 +104,7 @@ class Document:
 
 
 def _end(node: yaml.Node) -> int:
-    """Where a node's text ends; PyYAML counts the space and comments after a block in."""
+    """The index after a node's text, without the space and comments that PyYAML adds to blocks."""
     if isinstance(node, yaml.SequenceNode) and not node.flow_style and node.value:
         return _end(node.value[-1])
     return int(node.end_mark.index)
@@ -123,7 +123,7 @@ def read_document(path: Path) -> Document:
 
 @dataclass(frozen=True, slots=True)
 class TextContext:
-    """What the rules about text look at.
+    """The input of the rules about text.
 
     Attributes:
         document: the text.
@@ -157,7 +157,7 @@ def wrong_comments(context: TextContext) -> Iterator[LintFinding]:
 
 
 def _check_number(text: str, row: int) -> tuple[str, list[str]]:
-    """The corrected comment of a row, and what it says wrongly of the row's number."""
+    """The corrected comment of a row, and its wrong statements about the row's number."""
     number = ROW_COMMENT.match(text)
     if number is None or int(number[1]) == row:
         return text, []
@@ -166,7 +166,7 @@ def _check_number(text: str, row: int) -> tuple[str, list[str]]:
 
 
 def _check_stride(text: str, stride: int) -> tuple[str, list[str]]:
-    """The corrected comment of a map with a stride, and what it says wrongly of level or stride."""
+    """The corrected comment of a map, and its wrong statements about level or stride."""
     faults = []
     level = max(stride.bit_length() - 1, 0)  # level n has stride 2 ** n
     for pattern in (STRIDE_COMMENT, LEVEL_COMMENT):
@@ -186,7 +186,7 @@ def _check_stride(text: str, stride: int) -> tuple[str, list[str]]:
 
 
 def double_keys(context: TextContext) -> Iterator[LintFinding]:
-    """Keys that stand twice at the top of the file; YAML takes the last one."""
+    """Keys that occur twice at the top of the file; YAML takes the last one."""
     seen: dict[str, int] = {}
     for key, _ in context.document.keys:
         line = key.start_mark.line + 1
@@ -232,7 +232,7 @@ def _written_scale(document: Document) -> str:
 
 
 def _heard_name(stem: str, scales: list[str]) -> str:
-    """A name that chooses the scale that this one means to choose, "" if it means none.
+    """A name that selects the scale which this one seems to intend, "" if it intends none.
 
     yolov8s_CBAM is the result for yolov8_s_CBAM, YOLOv8s_CBAM and v8s_CBAM, yolov8s-CBAM that for
     yolov8-CBAM-s.

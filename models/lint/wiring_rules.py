@@ -21,7 +21,7 @@ GraphRule = Callable[[Graph, LintContext], Iterator[LintFinding]]
 
 
 def _finding(graph: Graph, slip: Slip, rule: str, why: str) -> LintFinding:
-    """A finding from a slip: what is read, why that is wrong, and the row to read instead."""
+    """A finding from a slip: the row that is read, why that is wrong, and the right row."""
     index = slip.reader.index
     what = f"{slip.reader.module} reads {named(graph, slip.read)}: {why}"
     if slip.meant < 0:
@@ -46,7 +46,7 @@ def head_joins(graph: Graph, context: LintContext) -> Iterator[LintFinding]:
 
 def attention_bypassed(graph: Graph, context: LintContext) -> Iterator[LintFinding]:
     """A row that takes a map before the attention that works on it."""
-    # A stage that goes on with attention only is complete: the reader passes by that attention.
+    # A stage that continues with attention only is complete: the reader bypasses that attention.
     # Other early references are explained by the rules below.
     early = [slip for slip in wiring.early(graph, context.sizes) if _only_attention(graph, slip)]
     for slip in [*early, *wiring.passing(graph)]:
@@ -61,7 +61,7 @@ def _only_attention(graph: Graph, slip: Slip) -> bool:
 
 
 def number_not_moved(graph: Graph, context: LintContext) -> Iterator[LintFinding]:
-    """A number that names the right row as soon as inserted attention rows are not counted."""
+    """A number that would be right if the inserted attention rows were not counted."""
     slips = [*wiring.early(graph, context.sizes), *wiring.unlike(graph, context.sizes)]
     for slip in slips:
         inserted = _inserted(graph, slip, context)
@@ -81,7 +81,7 @@ def _inserted(graph: Graph, slip: Slip, context: LintContext) -> str:
 
 
 def stage_unfinished(graph: Graph, context: LintContext) -> Iterator[LintFinding]:
-    """A skip connection that starts before the end of its stage, whatever the reason."""
+    """A skip connection that starts before the end of its stage, for an unknown reason."""
     for slip in wiring.early(graph, context.sizes):
         why = f"its stage goes on at the same size to {named(graph, slip.meant)}"
         yield _finding(graph, slip, "stage", why)
@@ -103,9 +103,9 @@ def level_order(graph: Graph, context: LintContext) -> Iterator[LintFinding]:
 
 
 def level_forgotten(graph: Graph, context: LintContext) -> Iterator[LintFinding]:
-    """A head that reads an earlier row of a level whose last row nobody reads."""
+    """A head that reads an earlier row of a level whose last row no other row reads."""
     for slip in wiring.forgotten(graph, context.sizes):
-        why = f"nobody reads {named(graph, slip.meant)}, of the same size"
+        why = f"no row reads {named(graph, slip.meant)}, of the same size"
         yield _finding(graph, slip, "level", why)
 
 
@@ -116,10 +116,10 @@ def read_twice(graph: Graph, context: LintContext) -> Iterator[LintFinding]:
 
 
 def output_unread(graph: Graph, context: LintContext) -> Iterator[LintFinding]:
-    """A row whose output nobody reads."""
+    """A row whose output no row reads."""
     for row in unread_rows(graph):
         meant = "let a later row read it, or remove it and move the later numbers"
-        yield context.finding(row.index, "unread", f"nobody reads this {row.module}", meant)
+        yield context.finding(row.index, "unread", f"no other row reads this {row.module}", meant)
 
 
 def no_gradient(graph: Graph, context: LintContext) -> Iterator[LintFinding]:
@@ -140,9 +140,9 @@ WIRING_RULES: Mapping[str, GraphRule] = MappingProxyType(
         "skip before the end of a stage": stage_unfinished,
         "sizes that differ": sizes_differ,
         "order of the levels": level_order,
-        "level that nobody reads": level_forgotten,
+        "level that no row reads": level_forgotten,
         "row read twice": read_twice,
-        "output that nobody reads": output_unread,
+        "output that no row reads": output_unread,
         "parameters without gradient": no_gradient,
     }
 )

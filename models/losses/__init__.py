@@ -1,4 +1,4 @@
-"""The training loss of a head, chosen by its family; programs call build_loss and go by Loss."""
+"""The training loss of a head, chosen by its family; programs use build_loss and Loss."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from utils.structures import HeadSpec
 
 
 class Loss(Protocol):
-    """What training and validation need of a loss.
+    """The interface by which training and validation use a loss.
 
-    Everything that counts, sums, logs or draws the terms of a loss goes by their names.
+    Code that counts, sums, logs or draws the terms of a loss reads `names`.
     """
 
     @property
@@ -30,7 +30,7 @@ class Loss(Protocol):
         """The loss of a batch.
 
         Args:
-            raw: The head's maps, a level each, finest first.
+            raw: The head's maps, one per level, finest first.
             targets: [T, 6] image_index, class, x1, y1, x2, y2 in pixels.
             image_size: (height, width) of the images, pixels.
 
@@ -54,11 +54,15 @@ def build_loss(
 
     Args:
         spec: Of the head; its family chooses the loss.
-        hyp: Gains and other figures.
+        hyp: Hyperparameters, such as the gains of the terms.
         imgsz: Side of the training images in pixels, which scales a gain of heads with anchors.
-        label_smoothing: Epsilon, which heads without anchors do not have.
+        label_smoothing: Epsilon; must be 0 for heads without anchors.
+
+    Returns:
+        The loss of the head's family.
 
     Raises:
-        UserError: An option that the head's loss does not have, or a head without anchors or bins.
+        UserError: An option is set that the head's loss does not have, or the head has too few
+            bins.
     """
     return LOSS_BUILDERS[spec.family.name](spec, hyp, imgsz, label_smoothing)

@@ -1,10 +1,10 @@
 """Target assignment by anchor ratio: which cells and anchors have to predict which labelled box.
 
-From: the batch's targets in pixels and a head's anchors. To: models/losses/v5.py, one flat list of
-matches over all levels. Lengths in cells exist only here and in the loss: this is the place where
-pixels become cells. The rule is YOLOv5's: on every level a box belongs to each anchor whose sides
-differ from its own by less than `ratio`, there to the cell that holds its centre, and to the nearer
-one of that cell's horizontal and of its vertical neighbours.
+It takes the batch's targets in pixels and a head's anchors, and gives models/losses/v5.py one flat
+list of matches over all levels. Lengths in cells exist only here and in the loss: pixels are
+converted here. The rule is YOLOv5's: on every level a box belongs to each anchor whose sides differ
+from its own by a factor below `ratio`. For such an anchor it belongs to the cell that holds its
+centre, and to the nearer one of that cell's horizontal and of its vertical neighbours.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-# Own cell, then left, up, right, down, as the (x, y) subtracted from a centre before it is cut to
-# whole cells.
+# Own cell, then left, up, right, down: the (x, y) that is subtracted from a centre, in cells,
+# before it is truncated to whole numbers.
 SHIFTS = ((0.0, 0.0), (0.5, 0.0), (0.0, 0.5), (-0.5, 0.0), (0.0, -0.5))
 
 
@@ -54,7 +54,8 @@ def assign(
         anchors: [L, A, 2] float32 (w, h) in cells of their level.
         grids: (rows, columns) of each level.
         image_size: (height, width) of the input, pixels.
-        ratio: How many times a side may be the anchor's, or the anchor's the side, exclusively.
+        ratio: A side must be less than this many times the anchor's, and the anchor's less than
+            this many times the side.
 
     Returns:
         All matches, each inside its grid. A target that no anchor fits has none; several targets
@@ -68,17 +69,22 @@ def assign(
 def match_in_cells(
     labels: Tensor, centres: Tensor, sizes: Tensor, anchors: Tensor, cells: Tensor, ratio: float
 ) -> Matches:
-    """Do the work of assign() in cells.
+    """assign() for lengths that are in cells already.
 
     Args:
         labels: [T, 2] int64 (image, class).
-        centres, sizes: [L, T, 2] of the targets.
-        anchors: [L, A, 2].
-        cells: [L, 2] sides of the grids.
+        centres: [L, T, 2] (x, y) of the targets, in cells of each level.
+        sizes: [L, T, 2] (width, height) of the targets, in cells of each level.
+        anchors: [L, A, 2] (width, height) in cells.
+        cells: [L, 2] (columns, rows) of the grids.
         ratio: As in assign().
+
+    Returns:
+        All matches, as assign() returns them.
     """
     fits = match_anchors(sizes, anchors, ratio)
     near = choose_neighbours(centres, cells)
+    # One search over the whole table gives the matches of all levels, already in their final order.
     level, shift, anchor, target = (near[:, :, None] & fits[:, None]).nonzero(as_tuple=True)
     centre = centres[level, target]
     corner = whole_cells(centre, shift, cells[level])
@@ -102,10 +108,15 @@ def grid_sides(grids: list[tuple[int, int]], like: Tensor) -> Tensor:
 
 
 def to_cells(targets: Tensor, cells: Tensor, image_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Centres and sizes [L, T, 2] in cells of every level.
+    """Convert targets from pixels to cells.
 
-    targets: [T, 6] with corners in pixels. cells: [L, 2] sides of the grids. image_size: (height,
-    width) in pixels.
+    Args:
+        targets: [T, 6] image_index, class, x1, y1, x2, y2 in pixels.
+        cells: [L, 2] (columns, rows) of the grids.
+        image_size: (height, width) in pixels.
+
+    Returns:
+        Centres and sizes, [L, T, 2] each, in cells of every level.
     """
     height, width = image_size
     low, high = targets[:, 2:4], targets[:, 4:6]
@@ -116,18 +127,19 @@ def to_cells(targets: Tensor, cells: Tensor, image_size: tuple[int, int]) -> tup
 def match_anchors(sizes: Tensor, anchors: Tensor, ratio: float) -> Tensor:
     """Whether neither side is `ratio` times the other's or more: bool [L, A, T].
 
-    sizes: [L, T, 2] of the targets. anchors: [L, A, 2].
+    sizes [L, T, 2] of the targets and anchors [L, A, 2] are in cells.
     """
     quotient = sizes[:, None] / anchors[:, :, None]
     return torch.maximum(quotient, 1 / quotient).amax(3) < ratio
 
 
 def choose_neighbours(centres: Tensor, cells: Tensor) -> Tensor:
-    """Which cells take each target, centres [L, T, 2]: bool [L, 5, T], a plane for each of SHIFTS.
+    """Which of the five cells of SHIFTS take each target: bool [L, 5, T].
 
-    A neighbour takes a target if the centre is in the cell's half on its side, and if the neighbour
-    is inside the grid. A centre exactly on a line between cells counts for both sides, of which the
-    right or lower one is its own cell once more.
+    A neighbour takes a target if the centre lies in the half of its own cell next to that
+    neighbour, and if the neighbour is inside the grid. A centre exactly on the line between two
+    cells counts for both sides; the right or lower of them is its own cell, which then matches
+    twice. centres: [L, T, 2] in cells. cells: [L, 2] (columns, rows) of the grids.
     """
     from_right = cells[:, None] - centres
     low = ((centres % 1 < 0.5) & (centres > 1)).movedim(2, 1)
@@ -136,9 +148,12 @@ def choose_neighbours(centres: Tensor, cells: Tensor) -> Tensor:
 
 
 def whole_cells(centre: Tensor, shift: Tensor, cells: Tensor) -> Tensor:
-    """(column, row) [N, 2] int64 inside the grid.
+    """The cells of matches: (column, row) [N, 2] int64, inside the grid.
 
-    centre: [N, 2]. shift: [N] numbers of SHIFTS. cells: [N, 2] sides of the grids.
+    Args:
+        centre: [N, 2] of the targets, in cells.
+        shift: [N] indices into SHIFTS.
+        cells: [N, 2] (columns, rows) of the grids.
     """
     moved = (centre - centre.new_tensor(SHIFTS)[shift]).long()
     return torch.minimum(moved.clamp_(min=0), cells.long() - 1)

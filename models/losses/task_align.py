@@ -1,12 +1,13 @@
 """Target assignment by task alignment: which cells predict which labelled box, with what score.
 
-From: the batch's targets and the predictions of an anchor-free head, both in pixels. To:
-models/losses/v8.py, a fixed number of rows. No gradient, float32. Source: Feng et al., "TOOD:
-Task-aligned One-stage Object Detection", ICCV 2021 (https://arxiv.org/abs/2108.07755), as YOLOv8
-uses it.
+It takes the batch's targets and the predictions of an anchor-free head, both in pixels, and gives
+models/losses/v8.py a fixed number of rows, in float32 and without gradients. Source: Feng et al.,
+"TOOD: Task-aligned One-stage Object Detection", ICCV 2021 (https://arxiv.org/abs/2108.07755), as
+YOLOv8 uses it.
 
-Only pairs of a target and a cell inside it are scored, and all pairs have one float each. Targets
-stay the flat list that the loader makes: padding would cost more memory and more time.
+Only pairs of a target and a cell inside it are scored; the table of all T x A pairs holds a single
+float for each. Targets stay the flat list that the loader makes, since padding them per image would
+cost more memory and more time.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from torch import Tensor
 from utils.boxes import bbox_ciou
 
 MARGIN = 1e-9  # pixels by which a cell's centre must be inside a target
-SMALLEST = 1e-9  # keeps a target without any alignment from dividing by zero
-PIECE = 1 << 16  # pairs scored at once: bounds the memory, and fits a processor's cache
+SMALLEST = 1e-9  # avoids division by zero for a target without any alignment
+PIECE = 1 << 16  # pairs whose overlap is computed at once: bounds memory, and fits a CPU's cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +31,9 @@ class AlignSettings:
     Attributes:
         topk: Cells that a target may claim.
         alpha, beta: Exponents of class score and overlap.
-        small_side: Sides of targets are raised to so many pixels, at most the second level's
-            stride, when cells inside them are sought (16 is YOLOv8's 8.4.190, 0 its releases up to
-            8.3).
+        small_side: Smaller sides of targets count as this many pixels, at most the second level's
+            stride, in the search for the cells inside them (16 as in YOLOv8's release 8.4.190, 0
+            as in its releases up to 8.3).
     """
 
     topk: int = 10
@@ -43,7 +44,7 @@ class AlignSettings:
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """What a head says of a batch: L levels, A cells in all, ordered by level, row, column.
+    """A head's predictions for a batch: L levels, A cells in all, ordered by level, row, column.
 
     Attributes:
         boxes: [B, A, 4] float32 xyxy in pixels.
@@ -74,13 +75,13 @@ class Pairs:
 
 @dataclass(frozen=True, slots=True)
 class Positives:
-    """R = T * topk rows, of which those with a weight above 0 count: each has a cell of its own.
+    """R = T * topk rows; those with a weight above 0 are positives, each in a cell of its own.
 
     Attributes:
         target: [R] int64, row of the targets.
         image, cell: [R] int64.
         weight: [R] float32, the score to be predicted for the target's class, 0..1; every other
-            score is to be 0.
+            score should be 0.
     """
 
     target: Tensor
@@ -100,8 +101,8 @@ def align_targets(predictions: Predictions, targets: Tensor, settings: AlignSett
         settings: Figures of the assignment.
 
     Returns:
-        The positives. Where several targets claim a cell, it goes to the one that its box overlaps
-        most of all targets around it, whether or not that one claims it; among equals the first.
+        The positives. A cell that several targets claim goes to the target around it that its box
+        overlaps most, even if that target does not claim it; among equals to the first.
     """
     boxes = predictions.boxes
     pairs = find_pairs(predictions, targets, settings.small_side)
@@ -120,7 +121,7 @@ def align_targets(predictions: Predictions, targets: Tensor, settings: AlignSett
 
 
 def find_pairs(predictions: Predictions, targets: Tensor, small_side: float) -> Pairs:
-    """All cells strictly inside each target, its sides raised to small_side about its centre."""
+    """All cells strictly inside each target, after small sides grow to small_side pixels."""
     strides, low, high = predictions.strides, targets[:, 2:4], targets[:, 4:6]
     floor = min(small_side, strides[min(1, len(strides) - 1)])
     growth = (floor - (high - low)).clamp_(min=0) / 2
@@ -143,14 +144,18 @@ def find_pairs(predictions: Predictions, targets: Tensor, small_side: float) -> 
 def between(low: Tensor, high: Tensor, count: int, stride: float) -> Tensor:
     """Which of a row's cell centres are inside intervals: bool [T, count].
 
-    low, high: [T, 1] in pixels. count: cells of the row. stride: pixels per cell.
+    Args:
+        low: [T, 1] lower ends of the intervals, pixels.
+        high: [T, 1] upper ends, pixels.
+        count: cells of the row.
+        stride: pixels per cell.
     """
     centre = (torch.arange(count, device=low.device) + 0.5) * stride
     return torch.minimum(centre - low, high - centre) > MARGIN
 
 
 def measure_overlap(boxes: Tensor, targets: Tensor, pairs: Pairs) -> Tensor:
-    """CIoU of the cells' boxes and the targets, [K], negative ones as 0."""
+    """CIoU of the predicted boxes and the targets of pairs, [K], with 0 for negative values."""
     places = pairs.image * boxes.shape[1] + pairs.cell
     every, wanted = boxes.flatten(0, 1), targets[:, 2:6]
     pieces = zip(places.split(PIECE), pairs.target.split(PIECE), strict=True)
@@ -170,8 +175,8 @@ def settle_claims(
         shape: (B, A).
 
     Returns:
-        The claims, their targets replaced where another one won, with a weight of 0 in all but the
-        first claim of a cell.
+        The claims, with the winner as their target. All but the first claim of a cell have the
+        weight 0.
     """
     images, cells = shape
     number = torch.arange(len(claims.cell), device=overlap.device)
@@ -205,9 +210,9 @@ def settle_claims(
 
 
 def weigh(metric: Tensor, rows: Positives, boxes: Tensor, targets: Tensor) -> Positives:
-    """Make weights of alignments [R]: a target's best cell gets the largest overlap of its cells.
+    """Turn alignments [R] into weights: a target's best cell gets the largest overlap of its cells.
 
-    The others are in proportion.
+    The weights of its other cells are in proportion to their alignment.
     """
     alive = metric > 0
     overlap = bbox_ciou(boxes[rows.image, rows.cell], targets[rows.target, 2:6], xyxy=True).clamp_(

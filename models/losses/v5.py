@@ -1,8 +1,8 @@
 """The loss of the anchor head: box (CIoU), objectness and class, as YOLOv5 weighs them.
 
-From: the head's raw maps and the batch's targets in pixels (train.py, val.py). It asks
-models/losses/assign.py which predictions belong to which target, computes in float32 whatever the
-maps' type, and knows a HeadSpec, never a model.
+train.py and val.py call it with the head's raw maps and the batch's targets in pixels.
+models/losses/assign.py decides which predictions belong to which target. The loss computes in
+float32 for maps of any type, and depends on a HeadSpec, never on a model.
 Sources: CIoU, Zheng et al., arXiv 1911.08287; focal loss, Lin et al., arXiv 1708.02002.
 """
 
@@ -29,9 +29,9 @@ class LossSettings:
     """Figures of the loss.
 
     Attributes:
-        gains: Of (box, obj, cls), scaled already.
+        gains: Gains of (box, obj, cls), already scaled by scaled_gains().
         anchor_ratio: See assign().
-        obj_weight, cls_weight: Of positive examples in the cross entropies.
+        obj_weight, cls_weight: Weights of positive examples in the two cross entropies.
         focal_gamma: Exponent of the focal loss; 0 for none.
         smoothing: Epsilon of label smoothing.
     """
@@ -74,7 +74,7 @@ def scaled_gains(hyp: Hyperparameters, spec: HeadSpec, imgsz: int) -> tuple[floa
 
 
 class AnchorLoss:
-    """Box, objectness and class loss; see models.losses.Loss. It has no state but its device."""
+    """Box, objectness and class loss; see models.losses.Loss. Its only state is its device."""
 
     names = ("box", "obj", "cls")
 
@@ -123,8 +123,9 @@ class AnchorLoss:
 
         Args:
             iou: [N] of the matches.
-            owner: [U] the last match of each cell.
-            place: [N] the cell of each match, for rules that compare the matches of a cell.
+            owner: [U] index of the last match of each cell.
+            place: [N] index of the cell of each match. Subclasses that compare all matches of a
+                cell need it.
         """
         return iou[owner]
 
@@ -157,7 +158,7 @@ class AnchorLoss:
 
         Args:
             logits: [N, nc] of the matches.
-            label: [N] their classes.
+            label: [N] the classes of their targets.
             share: [N] their weights, see mean_weights().
         """
         class_count = logits.shape[1]
@@ -177,11 +178,12 @@ class AnchorLoss:
 def shared_cells(matches: Matches, raw: list[Tensor]) -> tuple[Tensor, Tensor]:
     """Find out which of N matches share a cell (of an anchor, image and level).
 
-    Returns owner [U], the number of each cell's last match, cells in the order of levels; and place
-    [N], the cell of each match.
+    Returns:
+        owner: [U] index of each cell's last match, with the cells in the order of levels.
+        place: [N] index of each match's cell, 0..U-1.
     """
-    # Being a maximum, the owner is the same on every device and for any number of threads; writing
-    # all IoUs to one address would leave the choice to chance.
+    # A maximum is the same on every device and for any number of threads. If all matches wrote
+    # their IoU to the cell instead, it would be undefined which of them stays.
     _, place = cell_numbers(matches, raw).unique(return_inverse=True)
     order = torch.arange(len(place), device=place.device)
     count = int(place.max()) + 1 if len(place) else 0
@@ -210,9 +212,9 @@ def gather_rows(raw: list[Tensor], matches: Matches, owner: Tensor) -> list[Tens
 
 
 def mean_weights(level: Tensor, levels: int) -> Tensor:
-    """Weights [N] that make a sum over all matches the sum of the levels' means.
+    """Weights [N] by which a sum over all matches becomes the sum of the levels' means.
 
-    level: [N] of the matches. levels: how many there are.
+    level has the level of each match [N], and levels is the number of levels.
     """
     return (1 / torch.bincount(level, minlength=levels).float())[level]
 
@@ -233,6 +235,9 @@ def cross_entropy(
         target: Of the same shape, in 0..1; None for 0 everywhere, which is quicker.
         positive_weight: Factor of the positive part.
         gamma: Exponent of the focal loss.
+
+    Returns:
+        The loss of each logit, in the shape of logits.
     """
     if target is None:
         loss = F.softplus(logits)

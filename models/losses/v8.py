@@ -1,8 +1,8 @@
 """The loss of the anchor-free head: box (CIoU), class and distribution focal loss, as in YOLOv8.
 
-From: the head's raw maps and the batch's targets in pixels (train.py, val.py). It asks
-models/losses/task_align.py which cells belong to which target, computes in float32 whatever the
-maps' type, and knows a HeadSpec, never a model.
+train.py and val.py call it with the head's raw maps and the batch's targets in pixels.
+models/losses/task_align.py decides which cells belong to which target. The loss computes in float32
+for maps of any type, and depends on a HeadSpec, never on a model.
 Sources: CIoU, Zheng et al., arXiv 1911.08287; distribution focal loss, Li et al., arXiv 2006.04388.
 """
 
@@ -73,7 +73,7 @@ class TaskAlignedLoss:
             raw: Per level [B, 4 * reg_max + nc, rows, columns] logits, finest first: the bins of
                 the distances to the left, upper, right and lower side, then the classes.
             targets: [T, 6] image_index, class, x1, y1, x2, y2 in pixels; T may be 0.
-            image_size: Not needed, since a map's cells and stride say it.
+            image_size: Ignored, since it follows from the maps and their strides.
 
         Returns:
             (box + cls + dfl) * B with gradients, and the weighted terms [3] without.
@@ -82,9 +82,9 @@ class TaskAlignedLoss:
             return self.measure(raw, targets.to(raw[0].device, torch.float32))
 
     def measure(self, raw: list[Tensor], targets: Tensor) -> tuple[Tensor, Tensor]:
-        """The call without its precautions: targets are float32, on the maps' device."""
+        """The loss of a batch outside autocast, with targets in float32 on the maps' device."""
         rows = align_targets(self.predict(raw), targets, self.settings.align)
-        # A batch without positives has no weight, but its background has to be learnt all the same.
+        # A batch without positives has no weight, but its background still has to be learned.
         total_weight = rows.weight.sum().clamp(min=1)
 
         background, positives = self.read(raw, targets, rows)
@@ -111,10 +111,10 @@ class TaskAlignedLoss:
         )
 
     def read(self, raw: list[Tensor], targets: Tensor, rows: Positives) -> tuple[Tensor, Matched]:
-        """Take from the maps what the terms need.
+        """Read all values that the terms need from the maps.
 
-        Returns the class cross entropy of all cells as if all scores were to be 0, and the
-        positives, whose scores Matched.agreement() then takes off it.
+        Returns the class cross entropy of all cells with a target of 0, and the positives, for
+        which Matched.agreement() corrects it.
         """
         split, background = 4 * self.spec.reg_max, rows.weight.new_zeros(())
         picked, centre, target, wanted, share = [], [], [], [], []
@@ -161,9 +161,9 @@ class Matched:
     weight: Tensor
 
     def agreement(self) -> Tensor:
-        """What the scores take off the background's cross entropy: it is softplus(x) - t x.
+        """The sum of t x, to subtract from the background's cross entropy, that of softplus(x).
 
-        x is the logit and t the score to be predicted.
+        x is a logit and t the score to be predicted: the cross entropy is softplus(x) - t x.
         """
         logit = self.logits.gather(1, self.label[:, None])[:, 0]
         return (logit * self.weight).sum()
@@ -178,7 +178,7 @@ class Matched:
 
 
 class MapContext(Protocol):
-    """What ReadMap keeps between its forward and its backward pass."""
+    """The context that ReadMap keeps between its forward and its backward pass."""
 
     split: int
 
@@ -189,7 +189,7 @@ class MapContext(Protocol):
 
 
 class ReadMap(torch.autograd.Function):
-    """All that the loss takes from a level's map, with a gradient that is written once.
+    """All that the loss reads from a level's map, with a gradient that is written once.
 
     Plain indexing would make a map of zeros for the cells and another for the classes, and add
     them up. With the maps of eight 640 px images and 80 classes, in channels-last order, forward
@@ -224,8 +224,8 @@ class ReadMap(torch.autograd.Function):
         level, place = ctx.saved_tensors
         cells = level.permute(0, 2, 3, 1)
         grad = torch.empty_like(cells)
-        # A copy even where the slice is contiguous already, as it is on a map of one cell: the
-        # sigmoid is taken in place, and the map belongs to the network.
+        # The slice is copied even where it is contiguous already, as on a map of one cell: the
+        # sigmoid is computed in place, and the map belongs to the network.
         slope = cells[..., ctx.split :].to(
             torch.float32, copy=True, memory_format=torch.contiguous_format
         )
@@ -281,12 +281,16 @@ def to_distances(centre: Tensor, boxes: Tensor) -> Tensor:
 
 
 def distribution_entropy(logits: Tensor, distance: Tensor) -> Tensor:
-    """Cross entropy with the two bins about each distance, which share it by nearness: [P].
+    """Cross entropy with the two bins next to each distance, weighted by nearness.
 
-    It is the mean of the four sides. logits: [P, 4, bins]. distance: [P, 4] in cells, cut to what
-    the bins can say.
+    Args:
+        logits: [P, 4, bins] of the four sides.
+        distance: [P, 4] in cells, clamped to the range of the bins.
+
+    Returns:
+        [P] the mean of the four sides.
     """
-    # Below the last bin, so that each distance has a bin on either side.
+    # The clamp stays below the last bin, so that each distance has a bin on either side.
     distance = distance.clamp(0, logits.shape[-1] - 1 - LAST_BIN_MARGIN)
     lower = distance.long()
     upper_share = distance - lower

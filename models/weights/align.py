@@ -1,8 +1,9 @@
-"""Which row of one graph corresponds to which row of another, whatever their numbers.
+"""Align two graphs: find which row of one corresponds to which row of the other.
 
-Rows correspond by role, kind and shapes. models/weights/transfer.py copies weights along the pairs
-that are found here. Both graphs are built without data (meta device), so the sizes of maps and the
-shapes of tensors are the real ones and not what a file's name or a comment says.
+Rows correspond by role, kind and shapes, not by number. models/weights/transfer.py copies weights
+along the pairs that are found here. Both graphs are built without data (meta device), so the sizes
+of maps and the shapes of tensors are the real ones, not those that a file's name or a comment
+claims.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ from models.heads import HEADS
 from models.yolo import parse_model
 
 # Points for a pair of rows: for each tensor of equal shape, for an equal class, and for equal
-# arguments. The last two only decide between pairs of equally many tensors.
+# arguments. The last two are so small that they only decide between pairs of equally many tensors.
 TENSOR, SAME_KIND, SAME_ARGUMENTS = 10_000, 2, 1
 # Share of the source's tensors that a change of scale must gain to be worth it.
 RESCALING_SHARE = 0.75
-ALIKE = frozenset({SPP, SPPF})  # different classes of one meaning and with the same weights
+ALIKE = frozenset({SPP, SPPF})  # unrelated classes that compute the same from the same weights
 Shape = tuple[int, ...]
 Chain = tuple[int, int, "Chain"] | None  # row of the source, row of the target, the pairs before
 # Scale -> points and pairs of the best solution whose last pair has this scale. The scale is the
@@ -76,7 +77,7 @@ def find_places(graph: Graph) -> list[RowPlace]:
     trends = [(0, False)]  # turns so far and whether maps grow, of the image and of each row
     for row, layer in zip(graph.rows, network, strict=True):
         inputs = tuple(sizes[source] if source >= 0 else PROBE for source in row.inputs)
-        # The head has no map of its own.
+        # The head gives no map, so it takes the size of its first input.
         size = sizes[row.index] if row.index < len(sizes) else inputs[0]
         turns, grew = max(trends[source + 1] for source in row.inputs)
         if size != inputs[0] and (size > inputs[0]) != grew:
@@ -100,9 +101,10 @@ def find_places(graph: Graph) -> list[RowPlace]:
 def align_graphs(
     source_graph: Mapping[str, object], target_graph: Mapping[str, object]
 ) -> dict[str, str]:
-    """Row of the target -> row of the source, as parts of state-dict keys, where one corresponds.
+    """The row of the source for each row of the target that has a counterpart.
 
-    Graphs are dictionaries as load_graph gives them. Raises UserError if one cannot run.
+    Rows are named by their parts of the state-dict keys. Graphs are dictionaries as load_graph
+    returns them. Raises UserError if one cannot run.
     """
     source, target = (find_places(read_graph(graph)) for graph in (source_graph, target_graph))
     return {mine.key: theirs.key for mine, theirs in align_places(source, target)}
@@ -169,8 +171,8 @@ def align_places(
 def _keep_better(cell: Solutions, scale: float, found: tuple[float, Chain]) -> None:
     """Keep a solution in the cell unless there is one of its scale with as many points.
 
-    On equal points the older solution stays. So of several equal rows in the target the first one,
-    which reads what the row of the source reads, gets the weights.
+    On equal points the older solution stays. So the first of several equal rows in the target gets
+    the weights: it reads the same map as the row of the source.
     """
     if scale not in cell or found[0] > cell[scale][0]:
         cell[scale] = found
@@ -185,7 +187,7 @@ def _best_before(cell: Solutions, scale: float, cost: float) -> tuple[float, Cha
         cost: points that a change of scale costs; the scale before the first pair is 1.
 
     Returns:
-        Points, less the cost if the scale changes, and pairs.
+        The points, less the cost if the scale changes, and the pairs.
     """
     best: tuple[float, Chain] = (0 if scale == 1 else -cost, None)
     for other, (points, chain) in cell.items():
@@ -213,8 +215,8 @@ def affinity(source: RowPlace, target: RowPlace) -> int:
     """Points for pairing two rows, 0 if they must not be paired.
 
     Rows need the same role, related kinds (C3TR is a C3), and tensors of equal name and shape. If
-    the source has a kernel, one kernel must be among these: norms and counters alone are alike
-    everywhere.
+    the source has a kernel, at least one of these must be a kernel: norms and counters of equal
+    shape occur in nearly every row.
     """
     same_role = (source.turns, source.step) == (target.turns, target.step)
     if not same_role or not related(source.kind, target.kind):

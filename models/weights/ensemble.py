@@ -25,8 +25,8 @@ class Ensemble(nn.Module):
     def __init__(self, members: Sequence[DetectionModel], files: Sequence[str]) -> None:
         """Pool detectors.
 
-        files are where they come from, for errors. Raises UserError if their class names or their
-        kinds of head differ.
+        Errors name the members' files. Raises UserError if their class names or their kinds of
+        head differ.
         """
         super().__init__()
         self.members = nn.ModuleList(members)

@@ -1,7 +1,7 @@
-"""From a file to a model: a YAML gives a fresh model, a checkpoint a trained one.
+"""Load a model from a file: a YAML gives a fresh model, a checkpoint a trained one.
 
 Checkpoints may be ours or those of YOLOv5 and YOLOv8. read_weights() reads every --weights file.
-models/weights/transfer.py fits a checkpoint's weights to another graph.
+models/weights/transfer.py copies a checkpoint's weights into a model of another graph.
 """
 
 from __future__ import annotations
@@ -97,6 +97,7 @@ def from_checkpoint(
         )
     names = checkpoint.names
     if attention:
+        # The checkpoint has no weights for the inserted modules, so load_state_dict would fail.
         graph = insert(checkpoint.graph, attention, attention_init)
         model = DetectionModel(graph, class_count=len(names), names=names)
         print(transfer(model, checkpoint).line(where))

@@ -1,4 +1,4 @@
-"""What became of each tensor of a model when weights were transferred, in one line or a table."""
+"""The report of a transfer of weights, tensor by tensor, printed as one line or a table."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from utils.tables import text_table
 
 @dataclass(frozen=True, slots=True)
 class TensorOutcome:
-    """What became of one tensor of the model.
+    """The result of a transfer for one tensor of the model.
 
     Attributes:
         key: state-dict key.
@@ -30,7 +30,7 @@ class TensorOutcome:
 
 @dataclass(frozen=True)
 class TransferReport:
-    """What a transfer did.
+    """The result of a transfer.
 
     Attributes:
         outcomes: one for each tensor of the model.
@@ -64,7 +64,7 @@ class TransferReport:
         return [outcome.key for outcome in self.outcomes if outcome.fresh]
 
     def line(self, origin: str | Path = "the checkpoint") -> str:
-        """The result in one line. origin is the checkpoint's file."""
+        """The result in one line, which names `origin`, the checkpoint's file."""
         share = 100 * self.copied // max(self.total, 1)
         text = f"Transferred {self.copied} of {self.total} tensors ({share} %) from {origin}"
         parts = sum(outcome.in_part for outcome in self.outcomes)
@@ -97,6 +97,7 @@ def _reasons(fresh: Iterable[TensorOutcome]) -> str:
     """Tensors that start fresh, by reason, with the name of the first for each."""
     reasons: dict[str, list[str]] = {}
     for outcome in fresh:
+        # Keys are model.ROW.NAME, and the table already shows the row.
         reasons.setdefault(outcome.fresh, []).append(outcome.key.split(".", 2)[2])
     return "; ".join(
         f"{keys[0]}{f' and {len(keys) - 1} more' if keys[1:] else ''}: {reason}"

@@ -1,8 +1,8 @@
-"""Weights from a checkpoint into a model whose graph has other rows, numbers or classes.
+"""Copy weights from a checkpoint into a model whose graph has other rows, numbers or classes.
 
-train.py, val.py, api/yolo.py and hubconf.py use transfer(). models/weights/align.py says which row
-is which. Within a row tensors match by name and shape; in the head levels match by stride and
-classes by name. models/weights/report.py says what happened.
+train.py, val.py, api/yolo.py and hubconf.py use transfer(). models/weights/align.py pairs the rows.
+Within a row tensors match by name and shape; in the head, levels match by stride and classes by
+name. models/weights/report.py prints the result.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ NO_ROW, NO_TENSOR, OTHER_SHAPE, KEPT = (
     "no such row there",
     "not there",
     "of another shape",
-    "left as it is",
+    "left unchanged",
 )
 
 
@@ -44,7 +44,7 @@ def transfer(
         exclude: parts of keys whose tensors stay as they are, such as anchors.
 
     Returns:
-        What became of each tensor.
+        A report with the result for each tensor.
 
     Raises:
         UserError: The checkpoint's graph cannot run, or the model is fused.
@@ -78,7 +78,7 @@ def transfer(
 
 
 def _check_unfused(model: DetectionModel) -> None:
-    """Raise UserError if batch norms are folded: convolutions have other values and keys then."""
+    """Raise UserError if batch norms are folded, which changes the values and keys of weights."""
     if any(isinstance(block, Conv) and block.bn is None for block in model.modules()):
         raise UserError(
             "the model's batch norms are folded already, so weights no longer fit; load them before"
@@ -123,7 +123,7 @@ class _RowPair:
             if other is None:
                 return ""
             name = f"{branch}.{other}.{rest}"
-        # Anchors are stored in units of their levels' strides, so they mean nothing at others.
+        # Anchors are stored in units of their levels' strides, so they are wrong at other strides.
         elif name == "anchors" and self.mine.inputs != self.theirs.inputs:
             return ""
         return f"model.{self.theirs.key}.{name}"
@@ -180,8 +180,8 @@ class _RowPair:
         mixed, missing = self._mix_classes(own, value), self.classes.count(None)
         if mixed is None:
             return None, TensorOutcome(*where, OTHER_SHAPE)
-        # An entry for new classes stays fresh. Objectness and boxes are copied, so with anchors a
-        # part of the tensor is always taken; without anchors perhaps nothing is.
+        # Entries for new classes stay fresh. With anchors the tensor also holds objectness and
+        # boxes, so some of it is always copied; without anchors perhaps nothing is.
         note = f"{missing} of {len(self.classes)} classes are new" if missing else ""
         is_part = bool(note) and not torch.equal(mixed, own)
         return mixed if is_part or not note else None, TensorOutcome(*where, note, is_part)
@@ -190,7 +190,7 @@ class _RowPair:
         """A tensor with the checkpoint's entries for boxes and for the classes that it knows.
 
         own and value are [na * (5 + nc), …] with anchors, else [nc, …], each with its own nc.
-        Returns None if their shapes are others.
+        Returns None if they have other shapes.
         """
         source, target = self.graphs
         anchors, box = target.anchors_per_level, target.family.class_offset
@@ -209,8 +209,9 @@ class _RowPair:
 def match_classes(source: Mapping[int, str], target: Mapping[int, str]) -> list[int | None]:
     """For each class of the target its number in the source, or None.
 
-    Classes match by name, whatever the case. They match by number if all names are equal, or if
-    there are equally many and no name is in both, as after renaming, or one side has only numbers.
+    Classes match by name, ignoring case. They match by number if all names are equal. They also do
+    if both sides have equally many classes and either share no name, as after renaming, or one side
+    has only numbers as names.
     """
     theirs, mine = (
         [str(names[number]).strip().casefold() for number in sorted(names)]
@@ -218,7 +219,7 @@ def match_classes(source: Mapping[int, str], target: Mapping[int, str]) -> list[
     )
     # Reversed, so that the first of several equal names counts.
     numbers = {name: number for number, name in reversed(list(enumerate(theirs)))}
-    # Numbers say nothing about what the classes are, so they cannot match names or each other.
+    # Names such as "0" do not identify a class, so they match neither words nor each other.
     are_numbers = is_unnamed(source) or is_unnamed(target)
     if mine == theirs or (
         len(mine) == len(theirs) and (are_numbers or not set(mine) & set(theirs))
@@ -228,7 +229,7 @@ def match_classes(source: Mapping[int, str], target: Mapping[int, str]) -> list[
 
 
 def is_unnamed(names: Mapping[int, str]) -> bool:
-    """Whether classes are called by their numbers, as they are until someone names them."""
+    """Whether the names of the classes are just their numbers, the default."""
     return all(str(number) == str(name) for number, name in names.items())
 
 
@@ -259,6 +260,9 @@ def count_by_name(
         source: state of the checkpoint.
         own: state of the model.
         exclude: parts of keys that are not moved.
+
+    Returns:
+        The number of tensors.
     """
     theirs, mine = (
         {name: state[key].shape for key, name in upstream_keys(graph, state).items()}

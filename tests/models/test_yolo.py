@@ -518,7 +518,7 @@ def test_script_ends_with_2_for_a_bad_graph(
     graph = small(head=[[0, 1, "Conv", [16, 3, 2]], [[1, 3], 1, "Detect", ["nc", "anchors"]]])
     file.write_text(yaml.safe_dump(graph))
     assert [warning.split(": ")[1:] for warning in warnings_of(on_meta(graph))] == [
-        ["row 2", "C3", "nobody reads this row"],
+        ["row 2", "C3", "no other row reads this row"],
         [
             "row 4",
             "Detect from [1, 3]",
@@ -530,6 +530,6 @@ def test_script_ends_with_2_for_a_bad_graph(
         ["2 things in its wiring", "see python models/yolo.py --lint small.yaml"],
     ]
     assert run_main(main, ["--cfg", str(file)]) == 2
-    assert "row 2: C3: nobody reads this row" in capsys.readouterr().err
+    assert "row 2: C3: no other row reads this row" in capsys.readouterr().err
     assert run_main(main, ["--cfg", "models/none.yaml"]) == 2
     assert run_main(main, ["--imgsz", "0"]) == 2

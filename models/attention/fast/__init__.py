@@ -1,11 +1,11 @@
 """Faster forms of attention modules for a CPU in eager mode.
 
-The file of a module in models/attention shows its paper. Where the plain operations are slow on a
-CPU, a file of the same name in this folder computes the same values with less memory traffic: a
-hand-written backward pass, which keeps little more than the input, or loops over parts of a map
-that stay in the cache. A module needs no such file.
+The file of a module in models/attention follows its paper. Where the plain operations are slow on a
+CPU, a file of the same name in this folder computes the same values with less memory traffic: by a
+hand-written backward pass, which keeps little more than the input, or by loops over parts of a map
+that stay in the cache. Such a file is optional.
 
-This file makes the choice between the two for all of them.
+use_fast() below chooses between the two forms for all modules.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ def is_channels_last(x: Tensor) -> bool:
 
 
 def like(g: Tensor, x: Tensor) -> Tensor:
-    """Return g in the layout of x, channels-last or contiguous; copied only if it has another."""
+    """Return g in the layout of x, channels-last or contiguous; copy it only if its own differs."""
     last = is_channels_last(x)
     return g.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
 
@@ -52,5 +52,5 @@ def image_runs(x: Tensor, size: int = 0) -> list[slice]:
 
 
 def split_together(x: Tensor, *others: Tensor) -> list[tuple[Tensor, ...]]:
-    """Return views of x and of others, which have as many images, in runs of STEP values of x."""
+    """Return matching views of x and others (as many images), in runs of STEP values of x."""
     return [tuple(tensor[run] for tensor in (x, *others)) for run in image_runs(x, STEP)]

@@ -1,4 +1,4 @@
-"""The type of the object that PyTorch hands to an autograd function, as far as it is used here."""
+"""The type of the context that PyTorch passes to an autograd function, as far as we use it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from torch import Tensor
 
 
 class GradientContext(Protocol):
-    """What a forward pass keeps for the backward pass.
+    """The values that a forward pass keeps for the backward pass.
 
-    A function that keeps more than tensors adds its own attributes in a subclass.
+    An autograd function that keeps more than tensors adds its own attributes in a subclass.
     """
 
     saved_tensors: tuple[Tensor, ...]

@@ -7,7 +7,7 @@ backward. Here
   place of 49 shifts, about 4 times the multiplications, at the speed of matrix products, and 3 maps
   of copies where there were 49;
 - fc is folded into dep_conv (both are linear), so that its 9 d maps never exist;
-- attention is computed anew in backward, some images at a time; kept are x and q, k, v.
+- attention is computed again in backward, some images at a time; only x and q, k, v are kept.
 
 Training is 12 to 14 times as fast as with the operations of tutorials' listings, inference 11 to 32
 times, and a 26th of the memory is kept for backward (two cores of an AMD EPYC, float32). On CUDA
@@ -30,7 +30,7 @@ AT_ONCE = 2**21
 
 
 class Mixture(Protocol):
-    """What is read of an ACmix module; place is the number of channels in a head."""
+    """The part of an ACmix module that is used here; place is the number of channels in a head."""
 
     head: int
     place: int
@@ -58,7 +58,7 @@ def project(x: Tensor, module: Mixture) -> Tensor:
     """Return q, k and v together, [B, d * 3 * head, H, W].
 
     The channels that belong to one of the d places of all heads are side by side, as the grouped
-    convolution wants them.
+    convolution requires.
     """
     layers = (module.conv1, module.conv2, module.conv3)
     head, place = module.head, module.place
@@ -83,9 +83,9 @@ def attend_in_tiles(projections: Tensor, positions: Tensor, module: Mixture) -> 
     Its intermediate values are dropped, and computed again in backward.
 
     Args:
-        projections: what project returns.
+        projections: the result of project().
         positions: conv_p of the position, [H, W, d].
-        module: for its sizes and rate1.
+        module: gives the sizes and rate1.
     """
     sides = projections.shape[2:]
     device = projections.device
@@ -113,7 +113,7 @@ def attend_in_tiles(projections: Tensor, positions: Tensor, module: Mixture) -> 
 def _attend_tiled(
     projections: Tensor, positions: Tensor, plans: list[_Plan], module: Mixture
 ) -> Tensor:
-    """The same for a few images: the queries of a tile and all keys that any of them sees."""
+    """attend_in_tiles() for a few images, from the queries of a tile and all keys that they see."""
     rows, columns = plans
     head, place = module.head, module.place
     images, width = projections.shape[0], projections.shape[3]
@@ -147,7 +147,7 @@ def _positions(x: Tensor, conv_p: nn.Conv2d) -> Tensor:
 
 
 def _from_minus_one_to_one(x: Tensor, side: int) -> Tensor:
-    """As many numbers as x has along the side, evenly spaced; -1 if there is only one."""
+    """Evenly spaced numbers, as many as x is long in dimension `side`; -1 for a single one."""
     length = x.shape[side]
     return torch.arange(length, dtype=x.dtype, device=x.device) * (2 / max(length - 1, 1)) - 1
 
@@ -158,9 +158,13 @@ class _Plan:
     A side of 20 has three tiles of seven outputs, whose windows of 7 + 6 inputs overlap; the last
     tile repeats the last output, which _home then ignores.
 
-    size: number of outputs. tiles: number of tiles. length: outputs in a tile. outputs and inputs:
-    indices into the side, [tiles, length] and [tiles, reach]. visible: whether an output of a tile
-    sees an input of that tile, [length, reach].
+    Attributes:
+        size: number of outputs.
+        tiles: number of tiles.
+        length: outputs in a tile.
+        outputs: indices of the outputs' centres in the side, [tiles, length].
+        inputs: indices of the windows' inputs in the side, [tiles, reach].
+        visible: whether an output of a tile sees an input of that tile, [length, reach].
     """
 
     def __init__(self, side: int, window: int, stride: int, device: torch.device) -> None:

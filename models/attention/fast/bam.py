@@ -86,6 +86,7 @@ class _Gate(torch.autograd.Function):
         operands = split_together(grad, x, channel, position, out, grad_channel, grad_position)
         for g, part, along, place, result, result_channel, result_position in operands:
             _write_gate(along, place, ctx.multiply, result)
+            # inner becomes the gradient of the product or sum under the sigmoid.
             inner = g * part
             torch.ops.aten.sigmoid_backward.grad_input(inner, result, grad_input=inner)
             result.mul_(g).add_(g)

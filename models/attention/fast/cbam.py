@@ -79,6 +79,7 @@ class _PoolMap(torch.autograd.Function):
         mean = (grad_mean / (x.shape[2] * x.shape[3]))[:, :, None, None]
         tops, slopes = largest[:, :, None, None], grad_largest[:, :, None, None]
         for out, part, slope, top, grad_top in split_together(grad, x, mean, tops, slopes):
+            # Positions that share the maximum share its gradient evenly.
             here = torch.eq(part, top).to(x.dtype)
             out.add_(slope).addcmul_(here, grad_top / here.sum((2, 3), keepdim=True))
         return grad
@@ -111,6 +112,7 @@ class _PoolChannels(torch.autograd.Function):
         grad_mean = grad_mean / x.shape[1]
         operands = split_together(grad, x, gate, largest, grad_largest, grad_mean, grad_gate)
         for out, part, factor, top, grad_top, slope, result in operands:
+            # `here` marks the maxima of y first, and then becomes the gradient of y.
             y = part * factor
             here = y.eq_(top)
             here.mul_(grad_top / here.sum(1, keepdim=True)).add_(slope)
@@ -139,6 +141,7 @@ class _Gate(torch.autograd.Function):
         )
         operands = split_together(grad, x, channel, position, out, grad_channel, grad_position)
         for g, part, factor, place, result, result_channel, result_position in operands:
+            # result holds g * position for the gradient of channel, and then the gradient of x.
             torch.mul(g, place, out=result)
             along = result * part
             torch.sum(along, (2, 3), keepdim=True, out=result_channel)

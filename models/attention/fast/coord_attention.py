@@ -97,6 +97,7 @@ class _Gate(torch.autograd.Function):
         out, grad_rows, grad_columns = (torch.empty_like(tensor) for tensor in (x, rows, columns))
         operands = split_together(grad, x, rows, columns, out, grad_rows, grad_columns)
         for g, part, row, column, result, result_row, result_column in operands:
+            # result holds g * columns for the gradient of rows, and then the gradient of x.
             torch.mul(g, column, out=result)
             along = result * part
             result_row.copy_(_row_sums(along))

@@ -1,9 +1,9 @@
-"""EMA on a CPU: the same values and gradients by a shorter way, an image at a time in the cache.
+"""EMA on a CPU: the same values and gradients with fewer operations, an image at a time.
 
-- The mean of x1 over a map is the bias of its norm, whatever the map, so that the first softmax is
+- The mean of x1 over any map is the bias of its norm, so that the first softmax is
   softmax(gn.bias).
-- Weights that are known beforehand can be summed before the convolution: softmax(gn.bias) . x2 is a
-  convolution m -> 1, here a product of its m x 9 weights with t followed by nine shifts.
+- Weights that do not depend on the map can be summed before the convolution: softmax(gn.bias) . x2
+  is a convolution m -> 1, here a product of its m x 9 weights with t followed by nine shifts.
 - The mean of a zero-padded convolution needs only the sums of t over rows, columns and corners, so
   x2 is never made.
 
@@ -39,7 +39,7 @@ def fast_ema(x: Tensor, gn: nn.GroupNorm, conv1x1: nn.Conv2d, conv3x3: nn.Conv2d
     """
     if not x.is_contiguous(memory_format=torch.channels_last):
         x = x.contiguous()
-    # Autocast is off, since the backward pass below has none and would meet other types.
+    # Autocast is off, since it does not cover the backward pass below, where types would differ.
     with torch.autocast(x.device.type, enabled=False):
         x, rows, columns, corners = _Sums.apply(x, len(gn.bias))
         of_rows, of_columns = _row_and_column_gates(rows, columns, conv1x1)
@@ -80,9 +80,9 @@ def _sums(x: Tensor, members: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _windows(rows: Tensor, columns: Tensor, corners: Tensor) -> Tensor:
-    """Sum of what each tap of a zero-padded 3x3 convolution meets, [N, m, 3, 3].
+    """Sums of the values that each tap of a zero-padded 3x3 convolution meets, [N, m, 3, 3].
 
-    That is the sum of the whole map less the row and the column that the tap never meets, plus the
+    Each is the sum of the whole map less the row and the column that the tap never meets, plus the
     corner that was subtracted twice.
     """
     none = torch.zeros_like(rows[:, :, 0])
@@ -116,8 +116,10 @@ def _copy(into: Tensor, x: Tensor) -> Tensor:
 
 
 def _taps(height: int, width: int) -> Iterator[tuple[int, tuple[slice, ...], tuple[slice, ...]]]:
-    """For each tap of a 3x3 convolution padded by 1: its number, the part of the output to which it
-    adds, and the part of the input that it adds there.
+    """The taps of a 3x3 convolution padded by 1.
+
+    Yields the number of each tap, the part of the output to which it adds, and the part of the
+    input that it adds there.
     """
     for tap in range(9):
         down, right = tap // 3 - 1, tap % 3 - 1
@@ -161,9 +163,10 @@ class _Sums(torch.autograd.Function):
 class _Gate(torch.autograd.Function):
     """x times its last gate, block by block.
 
-    gates: sigmoid(a) [N, m, H], sigmoid(b) [N, m, W], and what the last gate is made of: kernel of
-    the convolution m -> 1 [m, 9], weights of the normalised channels [N, m], and what is added to
-    their sum [N]. Kept are these, the last sigmoid, and mean and 1 / deviation of the channels.
+    gates are sigmoid(a) [N, m, H], sigmoid(b) [N, m, W], and the parts of the last gate: the kernel
+    of the convolution m -> 1 [m, 9], the weights of the normalised channels [N, m], and the term
+    added to their sum [N]. Backward needs these, the last sigmoid, and mean and 1 / deviation of
+    the channels.
     """
 
     @staticmethod
@@ -234,7 +237,7 @@ class _Gate(torch.autograd.Function):
 
 
 def _unshift(inner: Tensor) -> Tensor:
-    """[N, H, W] -> [N, 9, H * W]: what each tap took part in; the transpose of the nine shifts."""
+    """[N, H, W] -> [N, 9, H * W]: the transpose of the nine shifts, a map for each tap."""
     maps = inner.new_zeros(len(inner), 9, *inner.shape[1:])
     for tap, into, source in _taps(*inner.shape[1:]):
         maps[:, tap][source] = inner[into]

@@ -45,6 +45,7 @@ def fast_nam(x: Tensor, norm: Norm, weight: Tensor, bias: Tensor) -> Tensor:
 
 def _train(x: Tensor, norm: Norm, weight: Tensor, bias: Tensor) -> Tensor:
     assert norm.num_batches_tracked is not None
+    # native_batch_norm updates the running statistics, but does not count the batches.
     norm.num_batches_tracked.add_(1)
     momentum = 1 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
     weight, bias = weight.to(norm.weight.dtype), bias.to(norm.weight.dtype)

@@ -27,8 +27,8 @@ def fast_shuffle_attention(
         x: [B, C, H, W].
         eps: added to the variance of a channel.
         scale: factor of xhat, [1, C, 1, 1], in float32 at least.
-        slope: factor of the mean, as scale.
-        shift: what is added to both, as scale.
+        slope: factor of the mean, of the same shape and type.
+        shift: the constant term, of the same shape and type.
 
     Returns:
         A map of the shape, type and memory layout of x.

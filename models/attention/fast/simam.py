@@ -52,7 +52,7 @@ class _BlockedContext(GradientContext, Protocol):
 
 
 class _Blocked(torch.autograd.Function):
-    """The formula by way of batch norm, in which a block's maps are channels of one image."""
+    """SimAM computed with batch norm, to which a block's maps are channels of one image."""
 
     @staticmethod
     def forward(ctx: _BlockedContext, x: Tensor, e_lambda: float) -> Tensor:
@@ -90,6 +90,7 @@ class _Blocked(torch.autograd.Function):
             through = torch.ops.aten.native_batch_norm_backward(
                 steep, t, weight, None, None, mean, rstd, True, epsilon, [True, False, False]
             )[0]
+            # The derivative of z^2 is 2 z: steep already has the z, and alpha adds the 2.
             direct = s.mul_(b)
             if o.dtype == t.dtype:
                 torch.add(direct, through, alpha=2, out=o)

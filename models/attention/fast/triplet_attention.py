@@ -29,7 +29,7 @@ def fast_triplet_attention(x: Tensor, gates: Mapping[str, Callable[[Tensor], Ten
     """
     last = is_channels_last(x)
     y = x.permute(0, 2, 3, 1) if last else x.contiguous()
-    # The gates whose pooled axes are 1, 2 and 3 of y, and the plane that y has the other way round.
+    # The gates whose pooled axes are 1, 2 and 3 of y, and the one whose plane is transposed in y.
     names = ("cw", "hc", "hw") if last else ("hw", "cw", "hc")
     turned = "cw" if last else "hc"
     axes = tuple(axis for axis, name in enumerate(names, 1) if name in gates)
@@ -45,9 +45,7 @@ def fast_triplet_attention(x: Tensor, gates: Mapping[str, Callable[[Tensor], Ten
 
 
 def _pool(y: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, ...]:
-    """For each of the axes, the plane of maxima and means along it, [B, 2, ., .] in float32 at
-    least.
-    """
+    """Planes of maxima and means along each of the axes, [B, 2, ., .] in float32 at least."""
     full = wide(y.dtype)
     return tuple(torch.stack((y.amax(axis).to(full), y.mean(axis, dtype=full)), 1) for axis in axes)
 

@@ -1,4 +1,4 @@
-"""The Allowlist: the names that a saved model may use, and what stands for each.
+"""The Allowlist: the names that a saved model may use, and their substitutes.
 
 Tensors, plain containers, numbers of numpy and paths are rebuilt by functions of ours
 (models/weights/pickles/builders.py). Classes of the programs whose models we read become
@@ -26,13 +26,8 @@ from models.weights.pickles.objects import (
     PickledObject,
 )
 
-MODEL_PACKAGES = (
-    "models",
-    "ultralytics",
-    "torch.nn",
-    "utils",
-    "yolov5",
-)  # modules and all below them
+# Python modules whose classes a saved model may name, with all modules below them.
+MODEL_PACKAGES = ("models", "ultralytics", "torch.nn", "utils", "yolov5")
 MAX_NAME = 200  # characters
 ReadStorage = Callable[[str, torch.dtype, int], Tensor]
 
@@ -49,7 +44,7 @@ class Allowlist:
         self.budget = CopyBudget()
 
     def find(self, module: str, name: str) -> PickledName:
-        """The name itself, if it is known or of a family. Raises Refused."""
+        """The name, if it is known or below one of MODEL_PACKAGES; otherwise raises Refused."""
         text = f"{module}.{name}"
         if text in BUILDERS or text in STORAGES or text in INERT or _is_of_family(module, name):
             return PickledName(text)
@@ -58,7 +53,7 @@ class Allowlist:
         )
 
     def call(self, callee: object, arguments: object) -> object:
-        """What a known name makes of its arguments. Raises Refused."""
+        """The value for a call of a known name. Raises Refused for any other call."""
         if type(callee) is not PickledName or type(arguments) is not tuple:
             raise Refused(f"calls a {type(callee).__name__}, which is not a name")
         builder = BUILDERS.get(callee.text)
@@ -70,19 +65,19 @@ class Allowlist:
         return made
 
     def new(self, kind: object, arguments: object) -> PickledObject:
-        """An object of a class of the families. Raises Refused."""
+        """An object of a class below MODEL_PACKAGES. Raises Refused for any other name."""
         return new_object(kind, arguments)
 
     def build(self, target: object, state: object) -> None:
         """Give an object its attributes, a dtype its byte order, or an array its values.
 
-        Raises Refused. An object takes a state once, so that no later part of the file can change
-        what an earlier part was checked for.
+        Raises Refused for anything else. An object takes a state once, so that no later part of the
+        file can change an object after a check.
         """
         if type(target) is PickledObject and target.state is None and _is_state(state):
             target.state = state
         elif type(target) is dict and _is_state(state) and set(state) <= {"_metadata"}:
-            pass  # what state_dict() notes about versions
+            pass  # state_dict() attaches version numbers, which nothing here needs
         elif (
             type(target) is PickledDtype
             and type(state) is tuple
@@ -96,7 +91,7 @@ class Allowlist:
             raise Refused(f"gives a {what} a state that it never has")
 
     def fetch(self, identity: object) -> Tensor:
-        """The storage that a tensor lies in. Raises Refused."""
+        """The storage of a tensor. Raises Refused for an identity of anything else."""
         match identity:
             case ("storage", PickledName(text), str(key), str(), int(count)) if (
                 text in STORAGES and count >= 0

@@ -1,4 +1,4 @@
-"""Functions of ours that stand for the calls of a saved model, in the table BUILDERS.
+"""Our own functions that replace the calls in a saved model, listed in BUILDERS.
 
 Each takes the arguments that the file gives. It checks them itself and returns the value, or
 NotImplemented for arguments that the original function never has in a saved model.
@@ -78,9 +78,9 @@ def are_sizes(values: tuple[object, ...]) -> TypeGuard[tuple[int, ...]]:
 
 
 def new_object(kind: object, arguments: object) -> PickledObject:
-    """An object of a class of the families, without arguments, as modules are saved.
+    """An object of a class of another program, made without arguments, as modules are saved.
 
-    Raises Refused for any other name, or with arguments.
+    Raises Refused for the name of anything else, or if there are arguments.
     """
     if type(kind) is not PickledName or kind.text in BUILDERS or kind.text in STORAGES:
         what = printable_text(getattr(kind, "text", kind))

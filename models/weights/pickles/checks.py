@@ -1,4 +1,4 @@
-"""Checks of the values of a pickle, and Refused, the error of everything that is not read."""
+"""Checks of the values of a pickle, and Refused, the error for anything that is not allowed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SCALARS = (str, int, float, bool, bytes, type(None))
 
 
 class Refused(Exception):
-    """What a file asks for and does not get; its text follows the file name: "names os.system"."""
+    """The file contains something that is not allowed; the text follows its name in the error."""
 
 
 def printable_text(value: object) -> str:

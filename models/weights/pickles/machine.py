@@ -1,17 +1,17 @@
-"""The stack machine that follows the instructions of a pickle without running anything.
+"""The stack machine that interprets the instructions of a pickle without running any code.
 
 A pickle is a program for a small stack machine. This machine knows only the instructions that saved
 models need. It hands names, calls and states to a Meanings object; the one that is used is the
 Allowlist (models/weights/pickles/allowlist.py). Instructions, bytes, open marks and nesting are
 limited. models/weights/pickles/reader.py reads files with it.
 
-Why this is not a pickle.Unpickler with a find_class() of its own, the usual way: find_class() only
-decides which names may be imported. The unpickler then imports them and calls them itself. REDUCE
-and NEWOBJ call what was named with any arguments, BUILD calls __setstate__ or fills __dict__, and
-APPENDS calls the methods append and extend of any object. Every allowed class would have to be
-safe against all of that, and it would have to be installed, although we want to read models of
-programs that are not there. Nor does an unpickler limit time, memory or nesting. Here names are
-keys of our own tables, calls are functions of ours that check their arguments, and objects are
+The usual way would be a subclass of pickle.Unpickler with its own find_class(). But find_class()
+only decides which names may be imported. The unpickler then imports and calls them itself: REDUCE
+and NEWOBJ call a named function or class with any arguments, BUILD calls __setstate__ or fills
+__dict__, and APPENDS calls the methods append and extend of any object. Every allowed class would
+have to be safe against all of that, and it would have to be installed, although we want to read
+models of programs that are not. Nor does an unpickler limit time, memory or nesting. Here names are
+keys of our own tables, calls are our own functions that check their arguments, and objects are
 plain values, so there is nothing that a file could import, call or change.
 """
 
@@ -62,25 +62,25 @@ Container = TypeVar("Container", list[object], dict[Hashable, object], set[Hasha
 
 
 class Meanings(Protocol):
-    """What the names, calls and states of a pickle stand for.
+    """The interpretation of a pickle's names, calls and states.
 
     Each method raises Refused for anything that it does not know.
     """
 
     def find(self, module: str, name: str) -> object:
-        """What stands for a name."""
+        """The value for a name."""
 
     def call(self, callee: object, arguments: object) -> object:
-        """What stands for callee(*arguments)."""
+        """The value for callee(*arguments)."""
 
     def new(self, kind: object, arguments: object) -> object:
-        """What stands for a new object of a class."""
+        """The value for a new object of a class."""
 
     def build(self, target: object, state: object) -> None:
         """Give an object its state."""
 
     def fetch(self, identity: object) -> object:
-        """What stands outside of the pickle under an identity, such as a tensor's storage."""
+        """The object stored outside the pickle under an identity, such as a tensor's storage."""
 
 
 class Machine:
@@ -125,7 +125,7 @@ class Machine:
         }
 
     def run(self, program: bytes) -> object:
-        """Follow a pickle to its end and return the value that it makes. Raises Refused."""
+        """Interpret a pickle to its end and return its value. Raises Refused."""
         if len(program) > MAX_BYTES:
             raise Refused(
                 f"has {len(program):,} bytes of instructions; at most {MAX_BYTES:,} are read"

@@ -1,4 +1,4 @@
-"""The values that stand for what a foreign pickle names: names, objects, and numpy's types."""
+"""The inert values that replace the names, objects and numpy types of a foreign pickle."""
 
 from __future__ import annotations
 
@@ -67,10 +67,10 @@ class PickledArray:
 
 
 class CopyBudget:
-    """Counts what calls copy.
+    """Limits the values that calls copy, all together.
 
-    Copies are made of values that the file has once and may refer to any number of times, so a
-    small file could ask for any amount of memory.
+    A file may refer to a value that it has once any number of times, and each call copies it, so a
+    small file could take any amount of memory.
     """
 
     def __init__(self) -> None:

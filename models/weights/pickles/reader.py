@@ -1,9 +1,9 @@
-"""Reads checkpoints that other programs wrote with torch.save, without running anything in them.
+"""Read checkpoints that other programs wrote with torch.save, without running anything in them.
 
 Such files are pickles, which may name any function and have it called when they are loaded. Here
-machine.py follows their instructions, and allowlist.py knows the few names that a model needs.
-There is no other way to read them, and no flag for one. models/weights/load.py calls
-read_foreign(), and models/weights/upstream/adopt.py makes a model of the result.
+machine.py interprets their instructions, and allowlist.py knows the few names that a model needs.
+The project reads foreign files in no other way, and no flag turns this off. models/weights/load.py
+calls read_foreign(), and models/weights/upstream/adopt.py makes a model of the result.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ ARCHIVE_ERRORS = (
 
 @dataclass(frozen=True, slots=True)
 class ForeignFile:
-    """What a file of another program holds.
+    """The content of a file of another program.
 
     Attributes:
         path: the file.
@@ -64,7 +64,7 @@ def read_foreign(path: str | Path) -> ForeignFile:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Archive]:
-    """The file's archive. Any error inside the block becomes a UserError of one line."""
+    """The file's archive. An error from reading it inside the block becomes a UserError."""
     try:
         with path.open("rb") as file:
             _check_form(file.read(512))
@@ -105,7 +105,7 @@ class Archive:
     """
 
     def __init__(self, archive: zipfile.ZipFile, length: int) -> None:
-        """length is that of the whole file, in bytes."""
+        """Check the entries of an archive in a file of `length` bytes."""
         self.archive = archive
         self.entries = _entries(archive, length)
         self.storages: dict[str, Tensor] = {}  # those that were read already
@@ -115,7 +115,7 @@ class Archive:
         self.swapped = order == b"big"
 
     def read(self, name: str, most: int | None = None) -> bytes:
-        """The bytes of an entry, at most `most` of them, whose checksum is right.
+        """The bytes of an entry, at most `most` of them; zipfile verifies their checksum.
 
         Raises Refused if there is no such entry or it is longer, BadZipFile for a wrong checksum.
         """

@@ -1,8 +1,8 @@
-"""A checkpoint of YOLOv5, YOLOv8 or a fork of them becomes one of ours: graph, names, weights.
+"""Convert a checkpoint of YOLOv5, YOLOv8 or a fork of them into one of ours.
 
 models/weights/pickles/reader.py has read the file without running anything in it. Here its network
 becomes a tree (tree.py), the network's own YAML becomes our graph (graph.py), and every tensor must
-find its place in our model of that graph (fit.py). A file of tensors alone has no graph; with_graph
+have a place in our model of that graph (fit.py). A file of tensors alone has no graph; with_graph
 adds one.
 """
 
@@ -88,7 +88,7 @@ def _unwrapped(key: str) -> str:
 
 
 def _read_names(network: PickledObject, class_count: int) -> dict[int, str]:
-    """Class names by number, as many as the head has classes."""
+    """Class names by number. Raises UserError unless there is one for each class of the head."""
     names = plain_value(network.get("names")) or [str(number) for number in range(class_count)]
     if isinstance(names, list):
         names = dict(enumerate(names))
@@ -102,12 +102,12 @@ def _read_names(network: PickledObject, class_count: int) -> dict[int, str]:
 def with_graph(
     checkpoint: Checkpoint, graph: Mapping[str, object], where: str | Path
 ) -> Checkpoint:
-    """Make a bare state dict a checkpoint of a graph; any other checkpoint stays as it is.
+    """Make a bare state dict a checkpoint of a graph; any other checkpoint is returned unchanged.
 
     Args:
         checkpoint: from read_weights(). Its keys may count all rows, as those of YOLOv5 and YOLOv8
             do, or not count attention, as ours do.
-        graph: as load_graph gives it.
+        graph: the graph's dictionary, as load_graph returns it.
         where: the file, for errors.
 
     Returns:
@@ -123,8 +123,8 @@ def with_graph(
     keys = {str(row.index): row.key for row in checked.rows}
     rows = {key.split(".")[1] for key in checkpoint.state if key.startswith("model.")}
     state = checkpoint.state
-    # Keys that count all rows have one for the last row's number, which ours have only in graphs
-    # without attention, where both are the same.
+    # In keys that count all rows, the last row's number occurs. In ours it occurs only for graphs
+    # without attention, where both ways of counting agree.
     if str(last.index) in rows and all(row.isdigit() for row in rows):
         state = {_renamed(key, keys): value for key, value in state.items()}
     kernel = checked.family.class_kernel

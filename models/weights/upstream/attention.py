@@ -1,7 +1,7 @@
-"""Arguments of a foreign attention module, from its attributes and the shapes of its weights.
+"""Infer the arguments of a foreign attention module from its attributes and weight shapes.
 
-What the list in a fork's YAML means depends on the fork's parser, but the instance shows what was
-built. The keys are those listed in the modules' own files in models/attention/.
+The meaning of the list in a fork's YAML depends on the fork's parser, but the instance shows what
+was built. The tensors have the names that our classes in models/attention/ use.
 models/weights/upstream/graph.py uses read_arguments().
 """
 
@@ -30,8 +30,8 @@ def read_arguments(name: str, module: PickledObject, state: Tensors, written: ob
     """The arguments with which our module is built like a foreign one.
 
     Args:
-        name: of our module.
-        module: the foreign one.
+        name: name of our module.
+        module: the foreign module.
         state: its tensors, by their keys below it.
         written: the row's arguments in the fork's YAML.
 

@@ -1,7 +1,7 @@
-"""Every tensor of a foreign network under the key that it has in our graph.
+"""Give every tensor of a foreign network the key that it has in our graph.
 
-models/weights/upstream/adopt.py calls fit_state(). A key, shape or setting that is not ours is an
-error that names it; no weight is ever dropped.
+models/weights/upstream/adopt.py calls fit_state(). A key, shape or setting that our model does not
+have is an error that names it; no weight is ever dropped.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from models.weights.upstream.tree import Tree, activation_text, check_attributes
 from models.yolo import parse_model
 from utils.errors import UserError
 
-UNUSED = ("anchor_grid",)  # tensors of old heads that follow from others
+UNUSED = ("anchor_grid",)  # tensors of old heads that are computed from others
 
 
 def fit_state(graph: Graph, tree: Tree) -> dict[str, Tensor]:
@@ -37,7 +37,8 @@ def fit_state(graph: Graph, tree: Tree) -> dict[str, Tensor]:
     """
     with torch.device("meta"):
         skeleton, _ = parse_model(graph, 0)
-    # Strides follow from the graph. Others in the file show that its parser built another network.
+    # The graph determines its strides, so other strides in the file show that the program that
+    # wrote it built another network.
     _check_strides(measure_strides(skeleton, graph).strides, tree)
     state: dict[str, Tensor] = {}
     for row, ours in zip(graph.rows, skeleton, strict=True):
@@ -85,7 +86,7 @@ def _fit_row(row: Row, ours: nn.Module, tree: Tree) -> dict[str, Tensor]:
 
 
 def _check_tensor(where: str, found: Tensor, ours: Tensor) -> None:
-    """Raise UserError for another shape, or for integers in the place of floating-point numbers."""
+    """Raise UserError for another shape, or for integers instead of floating-point numbers."""
     if found.shape != ours.shape:
         raise UserError(f"{where} {list(found.shape)}: but the graph makes it {list(ours.shape)}")
     if found.is_floating_point() != ours.is_floating_point():
@@ -93,7 +94,7 @@ def _check_tensor(where: str, found: Tensor, ours: Tensor) -> None:
 
 
 def _check_activation(row: Row, graph: Graph, ours: nn.Module, theirs: PickledObject) -> None:
-    """Raise UserError for a Conv of another activation than the graph's."""
+    """Raise UserError for a Conv whose activation is not the graph's."""
     if isinstance(ours, Conv) and ours.own_activation:
         found = activation_text(members(theirs, "_modules").get("act"))
         expected = graph.activation or "nn.SiLU()"

@@ -1,8 +1,8 @@
-"""The graph of a foreign network in our form, from its own YAML and from its instances.
+"""Build our graph of a foreign network, from its own YAML and from its modules.
 
-The YAML says which blocks follow each other. What it does not say is taken from the instances: the
-arguments of attention, anchors, the form of the head, and the activation.
-models/weights/upstream/adopt.py calls read_foreign_graph().
+The YAML has the order of the blocks. The arguments of attention, the anchors, the form of the head
+and the activation are taken from the modules. models/weights/upstream/adopt.py calls
+read_foreign_graph().
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Content = dict[str, object]
 
 
 def read_foreign_graph(tree: Tree) -> Content:
-    """The graph's dictionary, as load_graph would give it.
+    """The graph's dictionary, as load_graph would return it.
 
     Raises UserError, naming row and value, for anything that this project's graphs do not have.
     """
@@ -97,9 +97,9 @@ def _read_row(number: int, row: object, module: object, tree: Tree) -> object:
 
 
 def _read_head(head: object, named: list[object], tree: Tree) -> Content:
-    """What the graph says of its head, from the head's weights.
+    """The graph's entries about its head, from the head's weights.
 
-    named are the rows so far; the arguments of the last one are replaced.
+    named has all rows; the arguments of the last one are replaced in place.
     """
     number, row = len(named) - 1, named[-1]
     where = f"row {number}: {class_name_of(head)}"

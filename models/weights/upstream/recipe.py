@@ -1,6 +1,6 @@
-"""How a foreign checkpoint was trained, as far as our configuration has the same fields.
+"""Read the training options of a foreign checkpoint that our configuration has too.
 
-models/weights/upstream/adopt.py puts it into the Checkpoint. detect.py and api/yolo.py take the
+models/weights/upstream/adopt.py stores them in the Checkpoint. detect.py and api/yolo.py take the
 image size from there.
 """
 
@@ -31,8 +31,8 @@ OPTIONS = (
 )
 HYP_FIELDS = frozenset(field.name for field in dataclasses.fields(Hyperparameters))
 OTHER_NAMES = {"batch": "batch_size", "nbs": "nominal_batch"}  # YOLOv8's
-# YOLOv5 multiplies these on the model by the numbers of classes and levels before it trains, so the
-# values there are not those of the user.
+# YOLOv5 scales these by the numbers of classes and levels before training and stores the result on
+# the model, so the values there are not those of the user.
 SCALED = ("box", "cls", "obj")
 FieldValues = dict[str, object]
 

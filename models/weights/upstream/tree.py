@@ -1,6 +1,6 @@
 """A foreign network as a tree: modules by path, tensors by key, and attributes beside the weights.
 
-The objects and tensors are those that models/weights/pickles/reader.py read.
+models/weights/pickles/reader.py has read the objects and tensors.
 models/weights/upstream/adopt.py makes a checkpoint of ours from the tree.
 """
 
@@ -135,7 +135,7 @@ def plain_value(value: object, level: int = 0, budget: list[int] | None = None) 
     Args:
         value: from the file. Objects become dictionaries of their attributes.
         level: number of containers around it.
-        budget: one number, how many more values are read; it counts down.
+        budget: a list of one number, the values that may still be read; it counts down.
 
     Returns:
         The value. Dictionaries have only the entries whose keys are text or whole numbers.
@@ -143,7 +143,7 @@ def plain_value(value: object, level: int = 0, budget: list[int] | None = None) 
     Raises:
         UserError: The value is too large, too deep, or contains anything else.
     """
-    # The budget is shared by all levels, so values that are referred to many times count each time.
+    # All levels share the budget, so a value that is referenced many times counts each time.
     budget = [MAX_OPTIONS] if budget is None else budget
     budget[0] -= 1
     if budget[0] < 0 or level > MAX_OPTION_LEVELS:
@@ -169,7 +169,7 @@ def plain_value(value: object, level: int = 0, budget: list[int] | None = None) 
 
 
 def check_attributes(path: str, ours: nn.Module, theirs: PickledObject) -> None:
-    """Compare what a module computes beyond its weights.
+    """Compare the settings of a module that its weights do not show.
 
     Args:
         path: of the module, for errors.

@@ -145,5 +145,5 @@ def test_the_script_prints_the_warnings_of_a_graph_with_a_dead_row_too(
     save_yaml(tmp_path / "yolov8n-tutorial.yaml", graph)
     assert run_main(main, ["--cfg", str(tmp_path / "yolov8n-tutorial.yaml")]) == 2
     printed = capsys.readouterr()
-    assert "row 22: C2f: nobody reads this row" in printed.err
+    assert "row 22: C2f: no other row reads this row" in printed.err
     assert "reads row 6, Conv, whose stage goes on to row 7, C2f" in printed.out
