@@ -68,8 +68,8 @@ def match_predictions(
 def match_in_turn(overlap: np.ndarray, ious: np.ndarray) -> np.ndarray:
     """Match by YOLOv8's rule: each detection takes the free label that it overlaps most.
 
-    overlap holds the IoU [n, m] of detections, by descending score, with labels (0 between different
-    classes), and ious the [K] thresholds. Returns [n, K] bool, True where a detection is correct.
+    overlap holds the IoU [n, m] of detections, by descending score, with labels (0 if the classes
+    differ), and ious the [K] thresholds. Returns [n, K] bool, True where a detection is correct.
     """
     correct = np.zeros((len(overlap), len(ious)), dtype=bool)
     taken = np.zeros((len(ious), overlap.shape[1]), dtype=bool)
