@@ -92,7 +92,9 @@ def own_device(world: World, wanted: str) -> str:
 def refuse_alone(world: World, config: TrainConfig) -> None:
     """Raise UserError for flags that need a single process, as in YOLOv5."""
     if world.size > 1 and config.batch_size == -1:
-        raise UserError("--batch-size -1: the automatic batch size needs a single process; give a number")
+        raise UserError(
+            "--batch-size -1: the automatic batch size needs a single process; give a number"
+        )
     if world.size > 1 and config.image_weights:
         raise UserError("--image-weights: needs a single process; leave it out")
 
