@@ -63,7 +63,7 @@ def make_loader(task: ValidationTask, imgsz: int, square: bool = False) -> Loade
     stride = int(task.model.stride.max())
     fitting = whole_side(imgsz, stride)
     if fitting != imgsz:
-        print(f"--imgsz {imgsz} is no multiple of the stride {stride}: taking {fitting}")
+        print(f"--imgsz {imgsz} is not a multiple of the stride {stride}: taking {fitting}")
     settings = DatasetSettings(
         imgsz=fitting, stride=stride, augment=False, hyp=Hyperparameters(), rect=not square,
         batch_size=task.config.batch_size, pad=0.0 if square else 0.5, seed=0, cache="no",

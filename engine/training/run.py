@@ -94,7 +94,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class TrainingState:
-    """The objects that training changes in place, which snapshot() saves and restore() restores.
+    """The objects that training changes in place, which snapshot() saves and restore() loads.
 
     Attributes:
         model: The bare model.
