@@ -81,7 +81,7 @@ def plan_letterbox(
     return Letterbox(
         size=(inner[0] + spare_y, inner[1] + spare_x),
         inner=inner,
-        # The 0.1 puts the extra row or column of an odd border at the bottom or right, as in YOLOv5.
+        # The 0.1 puts the extra pixel of an odd border at the bottom or right, as in YOLOv5.
         corner=(round(pad_y - 0.1), round(pad_x - 0.1)),
         ratio=(ratio, ratio),
         pad=(pad_x, pad_y),

@@ -1,8 +1,8 @@
 """The index of a data set: paths, sizes and labels of all images in a dozen packed arrays.
 
 data/scanning/load.py makes it from a dataset YAML; data/dataset.py reads items from it. An image
-takes its path, its size and 24 bytes per box, so that 100,000 images fit into tens of megabytes, and
-reach a worker process as a few buffers instead of a million objects.
+takes its path, its size and 32 bytes per box, so that 100,000 images fit into tens of megabytes,
+and reach a worker process as a few buffers instead of a million objects.
 """
 
 from __future__ import annotations

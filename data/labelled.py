@@ -1,7 +1,7 @@
 """An image with its labels, as augmentation passes it on: pixels, boxes, perhaps polygons.
 
-data/dataset.py makes these from the index and the decoded images; data/compose.py, data/paste.py and
-data/mix.py combine them.
+data/dataset.py makes these from the index and the decoded images; data/compose.py, data/paste.py
+and data/mix.py combine them.
 """
 
 from __future__ import annotations
