@@ -35,7 +35,7 @@ class LoaderOptions:
     """The selection and order of a process's items, and how they are read.
 
     Attributes:
-        workers: Number of worker processes; 0 reads in this process. See data.workers.choose_workers.
+        workers: Worker processes; 0 reads in this process. See data.workers.choose_workers.
         shuffle: Draw a new order for each epoch.
         image_weights: [n] relative chances of images, which are then drawn with replacement.
         rank, world: The number of this process, and how many processes share every batch.

@@ -59,7 +59,7 @@ def _candidates(box: np.ndarray, size: tuple[int, int], line: int) -> list[tuple
     Args:
         box: [4] corners in pixels.
         size: (width, height) of the plate in pixels.
-        line: width of the box's line in pixels.
+        line: Width of the box's line in pixels.
 
     Returns:
         (x, y) of the plate's upper left corner.
@@ -98,7 +98,7 @@ def _place(
     Args:
         boxes: [N, 4] corners in pixels.
         labels: Plates of the N boxes.
-        line: width of the boxes' lines in pixels.
+        line: Width of the boxes' lines in pixels.
         frame: (height, width) of the image in pixels.
 
     Returns:
@@ -147,7 +147,7 @@ def draw_boxes(
         boxes: [N, 4] corners in pixels.
         texts: N labels, "" for none.
         classes: [N] class numbers, which choose the colours.
-        line_width: pixels; None or 0 derives it from the image size. Text scales with it.
+        line_width: Pixels; None or 0 derives it from the image size. Text scales with it.
 
     Returns:
         [H, W, 3] uint8 BGR.

@@ -48,7 +48,7 @@ def plot_targets(path: Path, batch: Batch, names: Mapping[int, str]) -> Path:
     Args:
         path: The file to write.
         batch: Images and labels.
-        names: class number -> name.
+        names: Class number -> name.
 
     Returns:
         path.
@@ -72,7 +72,7 @@ def plot_detections(
         path: The file to write.
         batch: The images.
         found: Per image [n, 6] corners in pixels of the batch, confidence, class.
-        names: class number -> name.
+        names: Class number -> name.
         least: Lowest confidence of a detection that is drawn.
 
     Returns:
@@ -93,7 +93,7 @@ def save_sheet(
         path: The file to write.
         batch: The images.
         overlays: What is drawn on each image.
-        names: class number -> name.
+        names: Class number -> name.
 
     Returns:
         path.
@@ -131,7 +131,7 @@ def draw_tile(
     Args:
         image: [3, H, W] uint8 RGB.
         overlay: The boxes, in pixels of the image.
-        names: class number -> name.
+        names: Class number -> name.
         size: (height, width) of the tile in pixels.
 
     Returns:

@@ -83,7 +83,7 @@ def draw_validation_batch(
         number: The batch's number, N.
         batch: Images and labels.
         found: Per image [n, 6] corners in pixels of the batch, score, class.
-        names: class number -> name.
+        names: Class number -> name.
     """
     from engine.drawing.sheets import plot_detections, plot_targets
 
