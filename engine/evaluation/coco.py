@@ -41,7 +41,7 @@ def evaluate_coco(
         FIGURES -> value in 0..1, NaN where no label has that size.
 
     Raises:
-        UserError: Faster-coco-eval is not installed.
+        UserError: The package faster-coco-eval is not installed.
     """
     annotations = [row for number, rows in enumerate(labels) for row in _annotations(number, rows)]
     for number, annotation in enumerate(annotations, start=1):  # id 0 would mean "unmatched"
