@@ -108,6 +108,8 @@ def rect_shapes(
     shapes = []
     for start in range(0, len(order), batch_size):
         part = aspect[order[start : start + batch_size]]
+        # The tallest of wide images, or the widest of tall ones, sets the frame; mixed images get
+        # a square.
         relative = (
             np.array([part.max(), 1.0])
             if part.max() < 1

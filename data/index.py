@@ -98,6 +98,7 @@ class DatasetIndex:
         number = int(number) % len(self)
         rows = slice(*self.offsets[number : number + 2])
         ends = self.point_offsets[rows.start : rows.stop + 1]
+        # Equal ends mean that no box of this image has a polygon.
         segments = tuple(self.points[a:b] for a, b in pairwise(ends)) if np.ptp(ends) else ()
         height, width = self.sizes[number].tolist()
         return Sample(

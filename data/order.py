@@ -69,6 +69,7 @@ class Order:
         Groups of batch_size neighbours stay together, and only the groups are shuffled.
         """
         groups = np.array_split(order, range(share.batch_size, len(order), share.batch_size))
+        # Weights belong to single images, so they cannot order whole groups.
         unweighted = Order(self.seed, self.epoch, self.shuffle)
         turns = unweighted.numbers(len(groups))
         for k in _shares(len(groups), share):

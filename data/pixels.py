@@ -149,6 +149,7 @@ class PixelSource:
 
 
 def _map_memory(length: int) -> np.ndarray:
+    # mmap refuses a length of 0, which an empty data set has.
     return np.frombuffer(mmap.mmap(-1, max(length, 1)), dtype=np.uint8)[:length]
 
 

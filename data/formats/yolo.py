@@ -232,7 +232,7 @@ def _enclosing_box(segment: np.ndarray) -> np.ndarray:
 
 def _check_ranges(table: np.ndarray, numbers: tuple[int, ...]) -> None:
     """Raise LabelError for the first NaN, negative value or coordinate above 1."""
-    wrong = ~(table >= 0)
+    wrong = ~(table >= 0)  # the negation also finds NaN
     wrong[:, 1:] |= ~(table[:, 1:] <= 1)
     if not wrong.any():
         return

@@ -162,6 +162,7 @@ def ap_per_class(
         recall = hits / (count + TINY)
         precision = hits / np.arange(1, len(hits) + 1)[:, None]
         falling = -scores[mine]  # np.interp needs an ascending axis
+        # Above the highest score nothing is detected: recall is 0, and precision 1 by convention.
         recall_curve[row] = np.interp(-CONFIDENCES, falling, recall[:, 0], left=0)
         precision_curve[row] = np.interp(-CONFIDENCES, falling, precision[:, 0], left=1)
         ap[row] = [compute_ap(recall[:, k], precision[:, k], protocol) for k in range(ap.shape[1])]

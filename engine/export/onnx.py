@@ -102,7 +102,7 @@ def compare_with_onnxruntime(task: ExportTask, content: bytes) -> None:
     worst = float(((theirs - ours).abs() / ours.abs().clamp(min=1)).max())
     print(f"onnx: differs from the model by {worst:.1e} at most, relative to values above 1")
     exact = images.dtype == torch.float32 and not suppresses
-    if exact and not worst <= MOST_DIFFERENCE:
+    if exact and not worst <= MOST_DIFFERENCE:  # written so that NaN is an error too
         raise UserError(
             f"onnx: the file's output differs by {worst:.1e}; please report the graph, and use"
             " torchscript"

@@ -159,6 +159,7 @@ def find_anchors(
     usable = sides[(sides >= SMALLEST_PX).any(1)]
     spread = usable.std(0) if len(usable) else np.zeros(2)
     if spread.all() and len(np.unique(usable, axis=0)) > count:
+        # Both directions get the same spread, or the larger one would dominate the distances.
         anchors = cluster(usable / spread, count, stream) * spread
     else:  # too few different boxes to cluster
         anchors = stream.uniform(SMALLEST_PX, imgsz, (count, 2))
@@ -234,6 +235,7 @@ def mutate(
     """
     best = fitness(sides, anchors, ratio)
     for _ in range(generations):
+        # About 90 % of the sides change, all with one random step size per generation.
         chosen = stream.random(anchors.shape) < 0.9
         factors = 1 + chosen * stream.random() * stream.standard_normal(anchors.shape) * 0.1
         child = np.maximum(anchors * factors.clip(0.3, 3.0), SMALLEST_PX).astype(np.float32)

@@ -140,6 +140,7 @@ def _tensorboard(folder: Path, first_epoch: int) -> TensorBoardWriter | None:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
+    # A resumed run repeats these epochs, so TensorBoard drops their earlier events.
     return SummaryWriter(str(folder), purge_step=first_epoch or None)
 
 

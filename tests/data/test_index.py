@@ -137,7 +137,7 @@ def test_each_wrong_file_is_named_and_the_rest_goes_on(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"train": "images/none"}, r"images/none is not there .looked at .*/set/images/none"),
+        ({"train": "images/none"}, r"images/none does not exist .looked at .*/set/images/none"),
         ({"train": "labels"}, "labels holds no images"),
         ({"train": "set.zip"}, "neither a folder nor a .txt list; unpack it first"),
         ({"train": None}, "no `train:`; add"),
