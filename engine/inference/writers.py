@@ -144,7 +144,7 @@ def write_image(path: Path, image: np.ndarray, quality: int = CROP_QUALITY) -> N
     """
     import cv2
 
-    # cv2.imwrite() fails for names with non-ASCII characters on Windows, so OpenCV only encodes here.
+    # cv2.imwrite() fails for non-ASCII names on Windows, so OpenCV only encodes here.
     lossy = path.suffix in (".jpg", ".jpeg")
     good, content = cv2.imencode(
         path.suffix, image, [cv2.IMWRITE_JPEG_QUALITY, quality] if lossy else []

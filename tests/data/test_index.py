@@ -235,6 +235,6 @@ def test_shapes_are_made_on_first_use(tmp_path: Path, monkeypatch: pytest.Monkey
     (tmp_path / "s.yaml").write_text(
         f"path: {tmp_path}/shapes\ngenerate: shapes\ntrain: images\nval: images\nnames: [disc]\n"
     )
-    with pytest.raises(UserError, match="is not there"):
+    with pytest.raises(UserError, match="does not exist"):
         load_dataset(tmp_path / "s.yaml", "train")
     assert made == [tmp_path / "shapes"]
