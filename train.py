@@ -251,7 +251,13 @@ def validate_epoch(run: Run) -> Metrics | None:
 
 
 def write_epoch(run: Run, log: ResultsLog, metrics: Metrics | None) -> None:
-    """Write one row of results.csv; metrics is None if the epoch was not validated."""
+    """Write one row of results.csv.
+
+    Args:
+        run: The run, at the end of an epoch.
+        log: The file and its rows.
+        metrics: The scores of the epoch; None if it was not validated.
+    """
     state, progress = run.state, run.state.progress
     names = (f"train/{name}_loss" for name in run.setup.loss.names)
     means = (total / max(progress.batch, 1) for total in progress.loss_sums)

@@ -165,7 +165,7 @@ def _draw_density(axes: Axes, x: np.ndarray, y: np.ndarray, bins: int = 50) -> N
 def plot_correlogram(folder: Path, centres: np.ndarray) -> Path:
     """Draw labels_correlogram.jpg: x, y, width and height against each other.
 
-    centres: [N, 4] as for plot_labels(). Returns the path of the chart.
+    centres is [N, 4] as in plot_labels(). Returns the path of the chart.
     """
     variables = ("x", "y", "width", "height")
     figure = make_figure(9, 9, dpi=120)

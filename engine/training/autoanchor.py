@@ -91,6 +91,11 @@ def training_sides(labels: LabelSizes, imgsz: int, stream: np.random.Generator) 
     """Sides [M, 2] (width, height) of the boxes in training, pixels.
 
     The longer side of each image is imgsz, times a random factor from 0.9 to 1.1.
+
+    Args:
+        labels: Sizes and boxes of the training images.
+        imgsz: Side of the training images, pixels.
+        stream: The random stream of the factors.
     """
     scale = imgsz / labels.sizes.max(1, initial=1) * stream.uniform(0.9, 1.1, len(labels.sizes))
     per_box = np.repeat(scale, np.diff(labels.offsets))[:, None]
@@ -246,9 +251,9 @@ def mutate(
 
 
 def order_anchors(anchors: np.ndarray, guide: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Anchors [L, A, 2] with their levels reversed if their mean areas run against the guide.
+    """Reverse the levels of anchors [L, A, 2] if their mean areas run against the guide.
 
-    guide: [L] numbers that rise or fall with the levels, such as strides.
+    guide holds [L] numbers that rise or fall with the levels, such as strides.
     """
     areas = anchors.prod(2).mean(1)
     against = (areas[-1] - areas[0]) * (guide[-1] - guide[0]) < 0

@@ -135,6 +135,14 @@ def fit_config(config: TrainConfig, model: DetectionModel, device: torch.device)
 
     The image size becomes a multiple of the stride. It is at least two strides, since one would
     leave the coarsest map a single cell, from which a batch norm cannot compute a variance.
+
+    Args:
+        config: The flags.
+        model: The model, on the device.
+        device: The device, whose free memory limits an automatic batch size.
+
+    Returns:
+        The flags with both values filled in.
     """
     stride = side_step(model.stride)
     size = max(whole_side(config.imgsz, stride), 2 * stride)

@@ -115,6 +115,11 @@ def any_true(world: World, value: bool, device: torch.device) -> bool:
     """Whether the value is true in any process.
 
     All processes get the same answer, so that none leaves the loop while others wait for it.
+
+    Args:
+        world: The processes.
+        value: The value in this process.
+        device: The device of this process, over which values are exchanged.
     """
     if world.size == 1:
         return value

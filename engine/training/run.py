@@ -177,7 +177,16 @@ def save_last(run: Run) -> None:
 
 
 def restore(setup: Setup, state: TrainingState, resumed: Checkpoint) -> TrainingState:
-    """Restore a snapshot, so that the next batch is computed as without an interruption."""
+    """Restore a snapshot, so that the next batch is computed as without an interruption.
+
+    Args:
+        setup: The setup of the resumed run.
+        state: The new objects, which get the saved values in place.
+        resumed: The checkpoint of the interrupted run.
+
+    Returns:
+        The same objects, with the saved progress.
+    """
     saved = resumed.training
     assert saved is not None, "checkpoint.read_for_resume() refuses a finished run"
     if saved["data_digests"] != [index.digest for index in setup.data]:
