@@ -145,7 +145,7 @@ class DetectionDataset:
         return len(self.index)
 
     def item(self, i: int, epoch: int) -> Item:
-        """Item i of an epoch; it does not depend on the process or the order of requests."""
+        """Item i of an epoch; it depends on neither the process nor the order of access."""
         return self[ItemKey(i, epoch)]
 
     def __getitem__(self, key: ItemKey) -> Item:
