@@ -3,8 +3,8 @@
     python detect.py --source image.jpg                        # with the weights trained last
     python detect.py --weights best.pt --source 0 --view-img     # camera 0
 
-The way of an image through engine/inference: detector.py (letterbox, model, non-maximum
-suppression), then outputs.py, which draws and writes. settings.py has the flags.
+In engine/inference, detector.py finds the objects of an image (letterbox, model, non-maximum
+suppression), outputs.py draws and writes them, and settings.py has the flags.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from utils.files import find_file
 from utils.signals import StopRequested, StopSignal
 
 REFUSED_DETECT_FLAGS = {
-    "--dnn": "is not part of this project; leave it out, PyTorch computes the same",
+    "--dnn": "is not part of this project; leave it out, since PyTorch computes the same",
     "--update": "is not needed; checkpoints are small and safe to load as train.py writes them",
     "--visualize": (
         "is not part of this project; register a forward hook on the layer of model.model you want"
@@ -39,8 +39,9 @@ REFUSED_DETECT_FLAGS = {
 def load(config: DetectConfig) -> tuple[DetectorModel, DetectConfig, str]:
     """Load the model or ensemble of the flags.
 
-    Returns the model, the flags with the image size of its training, and its data set's YAML.
-    Raises UserError for a file that cannot be used, and for class numbers it does not have.
+    Returns the model, the flags with the image size filled in, and the data set YAML that the
+    checkpoint names, or "". Raises UserError for a file that cannot be used, and for class numbers
+    that the model does not have.
     """
     from models.weights.ensemble import load_models
     from models.weights.load import newest_best, read_weights
@@ -48,7 +49,7 @@ def load(config: DetectConfig) -> tuple[DetectorModel, DetectConfig, str]:
     paths = [path for path in config.weights if path]
     if not paths:
         paths = [str(newest_best())]
-        print(f"--weights: {paths[0]}, trained last")
+        print(f"--weights not given: taking the newest, {paths[0]}")
     device = select_device(config.device)
     model = load_models(paths, device)
     trained = None if paths[0].endswith((".yaml", ".yml")) else read_weights(find_file(paths[0]))
@@ -59,7 +60,7 @@ def load(config: DetectConfig) -> tuple[DetectorModel, DetectConfig, str]:
         model.names = names_from(config.data, len(model.names))
     config.check_classes("--classes ", model.names)
     if config.half and device.type != "cuda":
-        print(f"--half: is for CUDA devices; {device.type} computes in single precision")
+        print(f"--half needs CUDA; continuing in float32 on {device.type}")
     print(describe_device(device))
     return model, dataclasses.replace(config, imgsz=imgsz), trained.data if trained else ""
 
@@ -78,9 +79,9 @@ def names_from(data: str, count: int) -> dict[int, str]:
 
 
 def detect(config: DetectConfig) -> Path | None:
-    """Run the model of the flags on their source.
+    """Run the model on the source, both as the flags name them.
 
-    Returns the folder of the results, None if nothing was to be written. Raises UserError if
+    Returns the folder of the results, or None if the flags ask for no file. Raises UserError if
     nothing of the source could be read.
     """
     with contextlib.ExitStack() as stack:
@@ -107,7 +108,7 @@ def detect(config: DetectConfig) -> Path | None:
 def main(argv: list[str] | None = None) -> Path | None:
     """Read the flags and detect.
 
-    A signal completes the files being written, then ends the program with status 130 or 143.
+    After a signal the open files are completed, and the program ends with status 130 or 143.
     """
     config = build(
         DetectConfig,

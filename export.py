@@ -1,13 +1,17 @@
-"""Write a trained detector into a file that other programs run: ONNX or TorchScript.
+"""Write a trained detector into a file for other programs: ONNX or TorchScript.
 
     python export.py --weights runs/train/exp/weights/best.pt --include onnx torchscript
     python export.py --weights runs/train/exp/weights/best.pt --save-upstream
 
-Input `images` [B, 3, H, W], RGB in 0..1. Output `output0`: of graphs with anchors [B, N, 5 + nc],
-rows of x, y, w, h in pixels, objectness, classes, as in YOLOv5; of graphs without anchors
-[B, 4 + nc, N], as in YOLOv8. With --nms [B, max_det, 6]: x1, y1, x2, y2, confidence, class, and
-zeros after the last detection. The files hold class names and stride. --save-upstream writes the
-weights under the keys that YOLOv5 and YOLOv8 have for the same graph. Formats are in engine/export.
+The input `images` is [B, 3, H, W], RGB in 0..1. The output `output0` is one of
+
+- with anchors, as in YOLOv5: [B, N, 5 + nc], rows of x, y, w, h in pixels, objectness, class scores
+- without anchors, as in YOLOv8: [B, 4 + nc, N], columns of x, y, w, h in pixels, class scores
+- with --nms: [B, max_det, 6], rows of x1, y1, x2, y2 in pixels, confidence, class, then rows of
+  zeros after the last detection
+
+The files also hold class names and stride. --save-upstream writes the weights under the keys that
+YOLOv5 and YOLOv8 use for the same graph. engine/export has a file for each format.
 """
 
 from __future__ import annotations
@@ -34,19 +38,20 @@ def export(model: DetectionModel, config: ExportConfig, path: str | Path) -> lis
     """Write a model in all formats of the flags.
 
     Args:
-        model: not changed.
-        config: the flags; weights and save_upstream are not read.
-        path: of the checkpoint; the files are written beside it, each with a suffix of its own.
+        model: The detector, which is not changed.
+        config: The flags; weights and save_upstream are not read.
+        path: Path of the checkpoint; the files are written beside it, with their own suffixes.
 
     Returns:
         The paths of the files.
 
     Raises:
-        UserError: a package is missing, or a format cannot be written.
+        UserError: A package is missing, or a format cannot be written.
     """
     task = make_task(model, config, Path(path))
     with torch.no_grad():
-        task.model(task.images)  # a mistake shows here with its cause, not inside an exporter
+        # A faulty model fails here with a clear cause, instead of inside an exporter.
+        task.model(task.images)
     files = [EXPORTERS[name](task) for name in dict.fromkeys(config.include)]
     for file in files:
         print(f"{file}: {file.stat().st_size / 1e6:.1f} MB")
@@ -54,25 +59,25 @@ def export(model: DetectionModel, config: ExportConfig, path: str | Path) -> lis
 
 
 def make_task(model: DetectionModel, config: ExportConfig, path: Path) -> ExportTask:
-    """Prepare the network and its example input, which all formats are written from.
+    """Prepare the network and its example input, from which all formats are written.
 
     Args:
-        model: not changed.
-        config: the flags.
-        path: of the checkpoint.
+        model: The detector, which is not changed.
+        config: The flags.
+        path: Path of the checkpoint.
     """
     stride = side_step(model.stride)
     height, width = (whole_side(side, stride) for side in (config.imgsz[0], config.imgsz[-1]))
     if (height, width) != (config.imgsz[0], config.imgsz[-1]):
         print(
-            f"--imgsz {config.imgsz}: is no multiple of the stride {stride}, taking"
+            f"--imgsz {config.imgsz}: is not a multiple of the stride {stride}, taking"
             f" {height}x{width}"
         )
     device = select_device(config.device or "cpu")
     suppression = config.suppression(model.family) if config.nms else None
     exported = ExportedModel(model, suppression).to(device)
-    # Suppression runs image by image, so the file fixes their number. If it does not, the example
-    # has two images at least: of a batch of one, the tracer would make a rule.
+    # Suppression runs image by image, so with it the file fixes their number. Otherwise the example
+    # has at least two images, since the tracer would treat a batch size of 1 as a constant.
     any_batch = config.dynamic and not config.nms
     batch = max(config.batch_size, 2) if any_batch else config.batch_size
     images = torch.zeros(batch, 3, height, width, device=device)
@@ -91,7 +96,7 @@ def make_task(model: DetectionModel, config: ExportConfig, path: Path) -> Export
 def main(argv: list[str] | None = None) -> list[Path]:
     """Read the flags and export.
 
-    Files are written beside the checkpoint; those of a model YAML into the working folder.
+    Files are written beside the checkpoint, or into the working folder for a model YAML.
     """
     given = read_flags(ExportConfig, argv, "Export a detector.", REFUSED_EXPORT_FLAGS)
     config = build(ExportConfig, given)

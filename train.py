@@ -1,8 +1,8 @@
 """Train a detector: python train.py --cfg models/yolov5s_SimAM.yaml --data data/shapes.yaml
 
-The loop in reading order: train (epochs: learn, validate, log, save) and train_epoch (rates,
-forward, loss, backward, step). plan.py, build.py and run.py of engine/training make and keep what
-it works with, finish.py scores the result, and engine/evaluation does the scoring.
+This file holds the loop: train() (per epoch: learn, validate, log, save) and train_epoch() (per
+batch: rates, forward, loss, backward, step). In engine/training, plan.py and build.py prepare the
+run, run.py defines and saves it, and finish.py scores the result through engine/evaluation.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ from utils.structures import Metrics
 def train(run: Run) -> Metrics | None:
     """Train to the last epoch, or until the fitness stops rising; return the best one's metrics.
 
-    A signal saves the state and leaves with exit status 130 (Ctrl-C) or 143 (SIGTERM); --resume
-    goes on from there. Processes other than the main one return None.
+    After a signal the state is saved, and the program ends with exit status 130 (Ctrl-C) or 143
+    (SIGTERM); --resume continues from there. Processes other than the main one return None.
     """
     setup, state = run.setup, run.state
     config, world, progress = setup.config, setup.world, state.progress
@@ -84,7 +84,7 @@ def train(run: Run) -> Metrics | None:
         except StopRequested as request:
             save_last(run)
             print(
-                f"\nstopped in epoch {progress.epoch}; go on with: python train.py --resume"
+                f"\nstopped in epoch {progress.epoch}; continue with: python train.py --resume"
                 f" {setup.last}"
             )
             sys.exit(request.status)
@@ -95,12 +95,16 @@ def train(run: Run) -> Metrics | None:
 
 
 def train_epoch(run: Run, stop: StopSignal, timing: StepTiming) -> None:
-    """One pass over the training images, from the batch where the run stands.
+    """Train on the remaining batches of the current epoch.
 
     Args:
-        run: Its state is changed in place.
-        stop: Asked after each batch; raises StopRequested if a signal came.
-        timing: Gets the seconds of each part of an iteration.
+        run: The run, whose state is changed in place.
+        stop: The signals received so far, checked after each batch.
+        timing: Collects the seconds of each part of an iteration.
+
+    Raises:
+        StopRequested: A signal arrived in any process.
+        UserError: The loss or a gradient is not finite.
     """
     setup, state = run.setup, run.state
     config, progress, loader = setup.config, state.progress, setup.loaders[0]
@@ -111,7 +115,7 @@ def train_epoch(run: Run, stop: StopSignal, timing: StepTiming) -> None:
                dynamic_ncols=True)  # fmt: skip
     mark = time.perf_counter()
     for batch in bar:
-        mark = timing.add("loader", mark)  # the time since the last batch was spent waiting
+        mark = timing.add("loader", mark)  # the time since the last batch, spent waiting
         if is_drawn(setup, progress):
             draw_train_batch(setup.folder, progress.batch, batch, state.model.names)
             mark = time.perf_counter()
@@ -127,7 +131,8 @@ def train_epoch(run: Run, stop: StopSignal, timing: StepTiming) -> None:
         total, terms = setup.loss(raw, targets, (images.shape[2], images.shape[3]))
         check_loss(total, state.model, images, place)
         mark = timing.add("forward", mark)
-        # Gradients are averaged over processes, but the loss is a sum over images.
+        # DistributedDataParallel averages gradients over processes, but the loss is a sum over
+        # images; the factor turns their mean back into a sum.
         state.scaler.scale(total * setup.world.size).backward()
         mark = timing.add("backward", mark)
         if iteration - progress.last_step >= rates.accumulate:
@@ -145,18 +150,17 @@ def train_epoch(run: Run, stop: StopSignal, timing: StepTiming) -> None:
 
 
 def is_drawn(setup: Setup, progress: Progress) -> bool:
-    """Whether the next batch is one of those that are drawn."""
+    """Whether to draw the current batch, one of the first of a run."""
     is_early = progress.epoch == 0 and progress.batch < DRAWN_TRAIN_BATCHES
     return is_early and setup.world.is_main and not setup.config.noplots
 
 
 def start_epoch(setup: Setup, state: TrainingState) -> None:
-    """Point the loader at this epoch and batch; prepare the model, its gradients and the sums."""
+    """Prepare the model, its gradients, the loss sums and the loader for this epoch and batch."""
     config, progress, loader = setup.config, state.progress, setup.loaders[0]
     state.model.train()
     for row in state.model.model:
-        # The statistics of frozen rows would still follow the images, as batch norms in training
-        # mode do.
+        # In training mode the batch norms of frozen rows would still update their statistics.
         for module in row.modules() if row.i in config.frozen_rows() else ():
             if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
                 module.eval()
@@ -171,9 +175,10 @@ def start_epoch(setup: Setup, state: TrainingState) -> None:
 
 
 def step(state: TrainingState, place: BatchPlace) -> None:
-    """Clip the gradients, move the weights, move their average.
+    """Clip the gradients, update the weights, and update their moving average.
 
-    Raises UserError at a gradient that is not finite, unless a scaler is there, which skips it.
+    Raises UserError for a gradient that is not finite, unless a scaler is in use, which skips that
+    step.
     """
     state.scaler.unscale_(state.optimizer)
     state.sparsity.add_gradients()
@@ -187,9 +192,13 @@ def step(state: TrainingState, place: BatchPlace) -> None:
 
 
 def progress_row(setup: Setup, progress: Progress, instances: int, size: int) -> str:
-    """The line below train_header, with the means of the loss's terms over the epoch so far.
+    """The line below train_header, with the mean of each loss term over the epoch so far.
 
-    instances, size: the last batch's labels, and the width of its images in pixels.
+    Args:
+        setup: The fixed part of the run.
+        progress: The position of the run, after the last batch.
+        instances: Number of labels in the last batch.
+        size: Width of that batch's images, pixels.
     """
     means = (value / max(progress.batch, 1) for value in progress.loss_sums)
     losses = dict(zip(setup.loss.names, means, strict=True))
@@ -198,10 +207,10 @@ def progress_row(setup: Setup, progress: Progress, instances: int, size: int) ->
 
 
 def should_stop(config: TrainConfig, world: dist.World, progress: Progress) -> bool:
-    """Whether no further epoch is due: all done, or no better fitness for --patience epochs.
+    """Whether training is over: no epoch is left, or --patience epochs brought no better fitness.
 
-    Only the main process knows the fitness, so only it may stop early; without validations none
-    does.
+    Only the main process knows the fitness, so only it may stop early. Without validations no
+    process does.
     """
     if progress.epoch >= config.epochs:
         return True
@@ -210,9 +219,9 @@ def should_stop(config: TrainConfig, world: dist.World, progress: Progress) -> b
 
 
 def validate_epoch(run: Run) -> Metrics | None:
-    """Score the averaged weights; note the best, and keep them in best.pt.
+    """Score the averaged weights, and save them as best.pt if they are the best so far.
 
-    Returns None if this epoch is not validated: --noval leaves the last epoch's validation only.
+    Returns None if this epoch is not validated; under --noval only the last epoch is.
     """
     setup, config, progress = run.setup, run.setup.config, run.state.progress
     is_last = progress.epoch + 1 >= config.epochs
@@ -235,14 +244,20 @@ def validate_epoch(run: Run) -> Metrics | None:
     }
     if metrics.fitness > progress.best_fitness:
         progress.best_epoch = progress.epoch
-    if metrics.fitness >= progress.best_fitness:  # of equals the last one, as in YOLOv5
+    if metrics.fitness >= progress.best_fitness:  # at a tie best.pt is the later one, as in YOLOv5
         progress.best_fitness = metrics.fitness
         checkpoints.save(lean_snapshot(run), setup.best)
     return metrics
 
 
 def write_epoch(run: Run, log: ResultsLog, metrics: Metrics | None) -> None:
-    """Write one row of results.csv; metrics is None if the epoch was not validated."""
+    """Write one row of results.csv.
+
+    Args:
+        run: The run, at the end of an epoch.
+        log: The file and its rows.
+        metrics: The scores of the epoch; None if it was not validated.
+    """
     state, progress = run.state, run.state.progress
     names = (f"train/{name}_loss" for name in run.setup.loss.names)
     means = (total / max(progress.batch, 1) for total in progress.loss_sums)
@@ -255,14 +270,14 @@ def write_epoch(run: Run, log: ResultsLog, metrics: Metrics | None) -> None:
 
 
 def keep_epoch(run: Run) -> None:
-    """--save-period: write a whole checkpoint of the epoch just ended, which nothing overwrites."""
+    """Write a separate whole checkpoint of the epoch just ended, every --save-period epochs."""
     epoch, period = run.state.progress.epoch - 1, run.setup.config.save_period
     if period > 0 and epoch % period == 0 and run.setup.world.is_main:
         checkpoints.save(snapshot(run), run.setup.folder / "weights" / f"epoch{epoch}.pt")
 
 
 def main(argv: list[str] | None = None) -> Metrics | None:
-    """Read the flags over the data set's suggestions over the defaults, then train."""
+    """Read the flags, complete them from the data set and the defaults, and train."""
     return train(plan(read_flags(TrainConfig, argv, "Train a detector.", REFUSED_TRAIN_FLAGS)))
 
 

@@ -2,13 +2,14 @@
 
     python val.py --weights best.pt --data my.yaml
 
-The way of an image: data.loader, the model, utils.nms, engine/evaluation/metrics.py, and from there
-the terminal, charts and files in runs/val. train.py calls evaluate() after each epoch.
+An image passes through data.loader, the model, utils.nms and engine/evaluation/metrics.py. The
+scores go to the terminal, and to charts and files in runs/val. train.py calls evaluate() after each
+epoch.
 
-Ties are resolved by two orders. Images of equal proportions keep the order of the data set when
-batches are formed (a stable sort), and so do detections of equal confidence (that of images, then
-that of suppression). YOLOv5's sort by proportion is not stable, so that its batches, their borders
-and hence its mAP may differ from ours by up to 0.003 where proportions tie; with square images
+All ties are resolved by stable sorts. Images of equal proportions keep the order of the data set
+when batches are formed. Detections of equal confidence keep the order of their images, and within
+an image that of suppression. YOLOv5's sort by proportions is not stable. Where proportions tie, its
+batches and borders may therefore differ from ours, and its mAP by up to 0.003; with square images
 (imgsz x imgsz for every image) both agree in six digits.
 """
 
@@ -53,15 +54,15 @@ ValResult = Metrics | dict[str, Metrics] | dict[str, list[StudyRow]]
 
 
 def check_classes(model: DetectorModel, index: DatasetIndex, config: ValConfig) -> None:
-    """Compare the numbers of classes, which must be equal unless --single-cls is given.
+    """Check that model and data set have equally many classes, unless --single-cls is given.
 
     Args:
-        model: to be scored.
-        index: of the data set.
-        config: the flags, for the files' names.
+        model: The model to score.
+        index: The labelled images.
+        config: The flags, for the names of the files in the message.
 
     Raises:
-        UserError: the numbers differ.
+        UserError: The numbers differ.
     """
     known, wanted = len(model.names), len(index.names)
     if known != wanted and not config.single_cls:
@@ -72,9 +73,9 @@ def check_classes(model: DetectorModel, index: DatasetIndex, config: ValConfig) 
 
 
 def complete(given: dict[str, Any]) -> ValConfig:
-    """Add what the checkpoint and the data set suggest to the flags given, and print each choice.
+    """Complete the flags from the checkpoint and the data set, and print each choice.
 
-    Raises UserError if nothing was trained yet, or a named file is missing.
+    Raises UserError if no trained checkpoint exists, or a named file is missing.
     """
     if not given.get("weights"):
         given["weights"] = (str(newest_best()),)
@@ -100,7 +101,7 @@ def graph_of_weights(weights: str) -> Mapping[str, Any]:
 
 
 def trained_on(weights: str) -> str:
-    """The data set YAML that a checkpoint names, if it still exists, else the generated shapes."""
+    """The data set YAML that a checkpoint names, if it still exists; otherwise data/shapes.yaml."""
     if weights.endswith(".pt"):
         named = read_weights(find_file(weights)).data
         if named and (Path(named).is_file() or (ROOT / named).is_file()):
@@ -112,7 +113,7 @@ def prepare_device(config: ValConfig) -> tuple[ValConfig, torch.device]:
     """Choose the device and print it, with warnings about flags; return the flags in force."""
     device = select_device(config.device)
     if config.half and device.type != "cuda":
-        print(f"--half needs CUDA; going on in float32 on {device}")
+        print(f"--half needs CUDA; continuing in float32 on {device}")
         config = dataclasses.replace(config, half=False)
     print(describe_device(device))
     if config.task in SPLITS and config.conf_thres > CONF_OF_MAP:
@@ -124,7 +125,7 @@ def prepare_device(config: ValConfig) -> tuple[ValConfig, torch.device]:
 
 
 def make_tasks(config: ValConfig, models: Sequence[DetectorModel]) -> list[ValidationTask]:
-    """Load the data set, check the models' classes and make the run's folder; a task per model."""
+    """Make a task per model: load the data set, check the classes and make the run's folder."""
     split = config.task if config.task in SPLITS else "val"
     index = load_dataset(config.data, split, single_cls=config.single_cls)
     for model in models:
@@ -141,9 +142,9 @@ def make_tasks(config: ValConfig, models: Sequence[DetectorModel]) -> list[Valid
 
 
 def validate_split(config: ValConfig, ready: DetectionModel | None = None) -> Metrics:
-    """--task train, val or test: score one model, or the ensemble of several files.
+    """Run --task train, val or test: score one model, or the ensemble of several files.
 
-    ready: a model that is used instead of config.weights, which then only name it.
+    ready is a model to use instead of loading config.weights, which then only name it.
     """
     config, device = prepare_device(config)
     inserted = (config.attention, config.attention_init)
@@ -154,7 +155,7 @@ def validate_split(config: ValConfig, ready: DetectionModel | None = None) -> Me
 
 
 def validate(config: ValConfig) -> ValResult:
-    """Run the task of the flags; speed and study treat each file of weights by itself."""
+    """Run the task of the flags; speed and study measure each file of weights separately."""
     if config.task in SPLITS:
         return validate_split(config)
     config, device = prepare_device(config)

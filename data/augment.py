@@ -1,7 +1,7 @@
-"""Transforms of one image: a frozen draw from a generator, then applied without randomness.
+"""Transforms of one image: first all random values are drawn, then they are applied.
 
-Images are [H, W, 3] uint8, boxes [N, 4] float32 xyxy in pixels. data/geometry.py holds the numbers
-behind the transforms, and what they do to boxes.
+Images are [H, W, 3] uint8, boxes [N, 4] float32 xyxy in pixels. data/geometry.py computes the
+parameters of the transforms, and their effect on boxes.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import numpy as np
 from data.geometry import Affine, Letterbox, Size, plan_letterbox
 from utils.config import Hyperparameters
 
-GREY = 114  # YOLOv5's value of pixels outside the image
+GREY = 114  # YOLOv5's value for pixels outside the image
 HUES = 180  # OpenCV's hue circle in 8 bits
-# Well inside a core's cache, and below the size from which malloc asks the kernel for each array.
+# It fits a core's cache, and is below the size from which malloc maps fresh memory for each array.
 STRIP_BYTES = 48 * 1024
 
 
@@ -43,7 +43,7 @@ def apply_finish(image: np.ndarray, boxes: np.ndarray, finish: Finish) -> np.nda
     """Change the colours of an image and flip it.
 
     Args:
-        image: [H, W, 3] uint8 RGB, which is written to.
+        image: [H, W, 3] uint8 RGB, changed in place.
         boxes: [N, 4] xyxy, pixels.
         finish: The draws.
 
@@ -63,7 +63,7 @@ def apply_finish(image: np.ndarray, boxes: np.ndarray, finish: Finish) -> np.nda
 
 
 def flip_boxes(boxes: np.ndarray, size: Size, finish: Finish) -> np.ndarray:
-    """Flip boxes as their image.
+    """Flip boxes like their image.
 
     Args:
         boxes: [N, 4] xyxy, pixels.
@@ -82,9 +82,9 @@ def flip_boxes(boxes: np.ndarray, size: Size, finish: Finish) -> np.ndarray:
 
 
 def adjust_hsv(image: np.ndarray, factors: tuple[float, float, float]) -> None:
-    """Multiply hue, saturation and value of an RGB image, which is written to.
+    """Multiply hue, saturation and value of an RGB image [H, W, 3] uint8, in place.
 
-    Hue wraps around, the other two saturate.
+    Hue wraps around; the other two are clipped.
     """
     import cv2
 
@@ -97,7 +97,7 @@ def adjust_hsv(image: np.ndarray, factors: tuple[float, float, float]) -> None:
         np.minimum(ramp * factors[2], 255),
     ]
     tables = [table.astype(np.uint8) for table in tables]
-    # In strips, since the intermediate results of a whole image would not stay in the cache.
+    # The work is done in strips, since intermediate results of a whole image exceed the cache.
     rows = max(STRIP_BYTES // (3 * image.shape[1]), 1)
     for top in range(0, len(image), rows):
         strip = image[top : top + rows]
@@ -130,7 +130,7 @@ def resize(image: np.ndarray, size: Size, smooth: bool) -> np.ndarray:
 
 
 def paste_letterbox(image: np.ndarray, plan: Letterbox) -> np.ndarray:
-    """The image in its frame [*plan.size, 3], with grey around it."""
+    """Resize an image [H, W, 3] and place it in its frame [*plan.size, 3], with grey around it."""
     import cv2
 
     if image.shape[:2] != plan.inner:
@@ -155,8 +155,8 @@ def letterbox(
     Args:
         image: [H, W, 3] uint8.
         target: (height, width) of the frame, or its side if it is square, pixels.
-        auto: Take only as much border as makes both sides multiples of stride.
-        stride: Used by auto, pixels.
+        auto: Use the smallest border that makes both sides multiples of stride.
+        stride: Stride for auto, pixels.
 
     Returns:
         The frame [h, w, 3] and the plan, which holds its size.
@@ -166,7 +166,7 @@ def letterbox(
 
 
 def warp(image: np.ndarray, affine: Affine, output: Size) -> np.ndarray:
-    """Map an image.
+    """Apply an affine or perspective map to an image.
 
     Args:
         image: [H, W, 3] uint8.
@@ -190,9 +190,9 @@ def multi_scale_size(rng: np.random.Generator, imgsz: int, stride: int) -> int:
     Args:
         rng: Gives the draw.
         imgsz: The side without --multi-scale, pixels.
-        stride: Pixels.
+        stride: The grid of sizes, pixels.
 
     Returns:
-        A multiple of stride between a half and one and a half of imgsz.
+        A multiple of stride between about half and one and a half times imgsz.
     """
     return int(rng.integers(int(imgsz * 0.5), int(imgsz * 1.5) + stride)) // stride * stride

@@ -1,7 +1,7 @@
-"""Tiles on a canvas, of which a map cuts the output, with the boxes that are still to be seen.
+"""Composition: tiles on a canvas, the map from it to the output, and the boxes still visible.
 
-A mosaic is four or nine tiles, a single image is one. Where the map is upright, which is the usual
-case, each tile is resized straight into the output and the canvas is never made.
+A mosaic has four or nine tiles, a single image one. If the map is upright, which is the usual case,
+each tile is resized directly into the output and the canvas is never made.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from data.paste import copy_paste
 from data.polygons import polygon_boxes
 from utils.boxes import clip_boxes
 
-# YOLOv5's least shares of an object's area that must be left. The hull of a polygon fits its object
-# after any map, so that less of it is enough than of a turned box, which is mostly background.
+# YOLOv5's least shares of an object's area that must stay visible. A polygon's hull fits its object
+# after any map, so a smaller share is enough than for a rotated box, which holds more background.
 POLYGON_AREA_SHARE, BOX_AREA_SHARE = 0.01, 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """An image and the (x, y) of its top left corner on a canvas, which cuts off what is beyond."""
+    """An image and the (x, y) of its top left corner on a canvas, which clips it."""
 
     image: LabelledImage
     origin: tuple[int, int]
@@ -41,7 +41,7 @@ class View:
 
 
 def compose(tiles: Sequence[Tile], view: View, paste: tuple[float, int] = (0.0, 0)) -> Result:
-    """Lay tiles on a canvas and return what is seen of it.
+    """Lay tiles on a canvas and map it to the output.
 
     The upright map is rounded so that the edges of tiles fall between pixels, which moves them by
     less than a pixel. Boxes move exactly as their pixels do.
@@ -49,10 +49,10 @@ def compose(tiles: Sequence[Tile], view: View, paste: tuple[float, int] = (0.0, 
     Args:
         tiles: The tiles; later ones cover earlier ones.
         view: The canvas, the output and the map.
-        paste: Share and seed of copy-paste.
+        paste: Share of the objects and random seed of copy-paste.
 
     Returns:
-        The output [H, W, 3], with the boxes and classes of which enough is seen.
+        The output [H, W, 3], with the boxes and classes of which enough is visible.
     """
     labels, lengths = _labels_on_canvas(tiles, view.canvas)
     if view.affine.upright and not (paste[0] and labels.points is not None):
@@ -93,13 +93,13 @@ def _visible(
     """The boxes and classes of which the output shows enough.
 
     Args:
-        labels: On the canvas.
-        moved: The same labels, in the pixels that matrix starts from.
-        matrix: [3, 3], to the output.
+        labels: The labels, in pixels of the canvas.
+        moved: The same labels, in the pixels that matrix maps from.
+        matrix: [3, 3], the map to the output.
         view: The output, and the scale of its map.
 
     Returns:
-        boxes [N, 4] float32 xyxy, clipped to the output, and classes [N].
+        Boxes [N, 4] float32 xyxy, clipped to the output, and classes [N].
     """
     if moved.points is None or moved.counts is None:
         boxes, share = clip_boxes(map_boxes(moved.boxes, matrix), view.output), BOX_AREA_SHARE
@@ -127,9 +127,9 @@ def _lay_tiles(tiles: Sequence[Tile], canvas: Size) -> np.ndarray:
 
 
 def _resize_tiles(tiles: Sequence[Tile], view: View) -> tuple[np.ndarray, np.ndarray]:
-    """The output of an upright view without its canvas.
+    """Make the output of an upright view without its canvas.
 
-    Returns it [H, W, 3] with the map that each tile got, [tiles, 4]: factors x, y, shifts x, y.
+    Returns the output [H, W, 3], and the map of each tile [tiles, 4]: factors x, y, shifts x, y.
     """
     import cv2
 
@@ -158,12 +158,12 @@ def _fit_edge(
 ) -> tuple[tuple[int, int], tuple[int, int]] | None:
     """Match whole pixels of the canvas with whole pixels of the output, along one axis.
 
-    A resize fills whole pixels from whole pixels, but the map seldom leads from one to the other.
-    So the ends of span are mapped and rounded, and then the pixels of the canvas are dropped that
-    end outside the output. How an end is rounded depends on nothing else, so that two tiles that
-    touch on the canvas touch in the output, without a gap or an overlap. For instance factor 0.5,
-    shift -3 and limit 10 map the pixels 4 to 26 to -1 to 10. Of these 0 to 10 are in the output, to
-    which the pixels 6 to 26 belong.
+    A resize needs whole pixels on both sides, but the map seldom takes whole pixels to such.
+    So the ends of span are mapped and rounded, and then the canvas pixels that land outside the
+    output are dropped. The rounding of an end depends on its place alone, so that two tiles that
+    touch on the canvas also touch in the output, without a gap or an overlap. For example factor
+    0.5, shift -3 and limit 10 map the pixels 4 to 26 to -1 to 10. Of these, 0 to 10 are in the
+    output, and they come from the pixels 6 to 26.
 
     Args:
         span: First pixel on the canvas, and the one after the last.
@@ -171,7 +171,7 @@ def _fit_edge(
         limit: Pixels of the output.
 
     Returns:
-        (first, one after the last) on the canvas and in the output, or None if nothing is seen.
+        (first, one after the last) on the canvas and in the output, or None if nothing is visible.
     """
     (start, stop), (factor, shift) = span, line
     low, high = round(start * factor + shift), round(stop * factor + shift)
@@ -189,7 +189,7 @@ def _map_by_tile(labels: Labels, maps: np.ndarray, lengths: np.ndarray) -> Label
     Args:
         labels: The labels of all tiles, in the order of the tiles.
         maps: [tiles, 4], factors x, y, shifts x, y.
-        lengths: [tiles], the boxes of each tile.
+        lengths: [tiles], the number of boxes of each tile.
 
     Returns:
         The labels in pixels of the output.

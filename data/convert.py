@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 if __name__ == "__main__":
-    # For a script Python looks up modules in its folder; the project's root is one up.
+    # Python looks up a script's imports in its own folder, but the project's root is one up.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 import numpy as np
@@ -42,15 +42,17 @@ class ConvertConfig:
     data: str = flag("", "dataset YAML to convert, with every split that it names")
     source: str = flag("", "instead of --data: a VOC folder, or a COCO instances file")
     images: str = flag(
-        "", "folder of the images, where --source is a COCO file that is not beside them"
+        "", "folder of the images, if --source is a COCO file that is not beside them"
     )
     format: str = flag(
-        "", "format of the labels; by default the files tell", choices=("", *DATASET_FORMATS)
+        "",
+        "format of the labels; by default it is detected from the files",
+        choices=("", *DATASET_FORMATS),
     )
     out: str = flag("", "folder to write to; made if it does not exist")
     copy: bool = flag(False, "copy the images instead of linking to them")
     exist_ok: bool = flag(
-        False, "write into --out although it holds files; labels of the same name are replaced"
+        False, "write into --out even if it holds files; labels of the same name are replaced"
     )
 
     def __post_init__(self) -> None:
@@ -61,9 +63,9 @@ class ConvertConfig:
 
 
 def convert(config: ConvertConfig) -> Path:
-    """Convert every split; return the path of the YAML written.
+    """Convert every split, and return the path of the new dataset YAML.
 
-    Raises UserError for anything that the user can correct.
+    Raises UserError if the source cannot be read or the output cannot be written.
     """
     info = read_dataset_yaml(config.data) if config.data else describe_source(config)
     info = replace(info, format=config.format or info.format)
@@ -85,7 +87,7 @@ def convert(config: ConvertConfig) -> Path:
 
 
 def describe_source(config: ConvertConfig) -> DatasetInfo:
-    """What a dataset YAML for --source would say; its classes are those that the labels name.
+    """The DatasetInfo of --source, which has no YAML; its classes are those that the labels name.
 
     Raises UserError if no format recognises the source.
     """
@@ -138,8 +140,8 @@ def label_text(sample: Sample) -> str:
     """The label file of an image.
 
     Its rows are `class x y width height` in shares of the image's sides, or `class x1 y1 …` if any
-    object has a polygon. One polygon makes all rows of a file polygons, so that in such a file a
-    box becomes its four corners.
+    object has a polygon. One polygon makes readers take all rows of a file for polygons, so in such
+    a file a box is written as its four corners.
     """
     height, width = sample.size
     rows = []

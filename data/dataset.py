@@ -1,4 +1,4 @@
-"""One item: pixels and labels of image i in epoch e, augmented by draws that depend on these alone.
+"""Items: pixels and labels of image i in epoch e, with draws that depend on i, e and the seed.
 
 Labels come from data/index.py, pixels from data/pixels.py, transforms from data/augment.py,
 data/compose.py and data/mix.py; data/loader.py makes batches of the items.
@@ -37,19 +37,19 @@ from utils.structures import Item, Sample
 
 @dataclass(frozen=True)
 class DatasetSettings:
-    """How images become items.
+    """The settings by which images become items.
 
     Attributes:
         imgsz: Long side of an item, pixels.
         hyp: Probabilities and gains of the transforms.
-        augment: Draw transforms.
-        batch_size: Images of a rect batch.
+        augment: Apply random transforms.
+        batch_size: Number of images in a batch.
         stride: Sides of rect frames are multiples of it, pixels.
-        rect: Give each batch of images of similar proportions a frame, instead of squares.
-        pad: Border of rect frames, strides.
+        rect: Batch images of similar proportions in a common frame, instead of in squares.
+        pad: Extra border of rect frames, strides.
         seed: Seed of all draws.
         cache: Where decoded images are kept: auto, ram, disk or no.
-        copies: Processes that will hold a cache each.
+        copies: Number of processes that each hold a cache.
     """
 
     imgsz: int
@@ -65,12 +65,12 @@ class DatasetSettings:
 
 
 class ItemKey(NamedTuple):
-    """All that an item depends on besides data and settings.
+    """The key of an item: all it depends on besides data and settings.
 
     Attributes:
         number: Number of the image in the index.
         epoch: The epoch.
-        repeat: How often the image came before in this epoch.
+        repeat: Number of earlier occurrences of the image in this epoch.
         mosaic: False once the epochs with mosaics are over.
         pool: Numbers of the images that may join a mosaic, or () for all.
     """
@@ -87,7 +87,7 @@ class Recipe:
     """All draws of one item.
 
     Attributes:
-        mosaics: None, one, or two for mixup.
+        mosaics: No mosaic, one, or two for mixup.
         mix_share: Weight of the first of two mosaics.
         affine: The map of an item without a mosaic.
         finish: The draws of colours and flips.
@@ -108,7 +108,7 @@ def draw_recipe(
         rng: Gives all draws.
         index: Number of the image.
         pool: Numbers of the images that may join a mosaic, or () for no mosaic.
-        settings: Give imgsz and hyp.
+        settings: The settings, for imgsz and hyp.
 
     Returns:
         The draws.
@@ -125,7 +125,7 @@ def draw_recipe(
 
 
 class DetectionDataset:
-    """Items of an index under settings.
+    """The items of an index, made by its settings.
 
     failures maps the paths of images that could not be read to the reason. Such an image is grey
     and has no labels.
@@ -145,7 +145,7 @@ class DetectionDataset:
         return len(self.index)
 
     def item(self, i: int, epoch: int) -> Item:
-        """Item i of an epoch, the same in whatever process and order items are asked for."""
+        """Item i of an epoch; it depends on neither the process nor the order of access."""
         return self[ItemKey(i, epoch)]
 
     def __getitem__(self, key: ItemKey) -> Item:
@@ -165,7 +165,7 @@ class DetectionDataset:
         return Item(image.transpose(2, 0, 1), boxes, classes, key.number, sample.size)
 
     def frame(self, i: int) -> Size:
-        """(height, width) of item i."""
+        """(height, width) of item i, pixels."""
         if not self.settings.rect:
             return (self.settings.imgsz, self.settings.imgsz)
         height, width = self.shapes[self._place[i] // self.settings.batch_size].tolist()
@@ -206,7 +206,7 @@ class DetectionDataset:
         return LabelledImage(resize(image.pixels, plan.inner, smooth=False), labels), plan
 
     def _plain_item(self, i: int, sample: Sample) -> Item:
-        """Image i in its frame without augmentation, with the way back to the original pixels."""
+        """Image i in its frame without augmentation, with the map from the original pixels."""
         image = self.fetch(i)
         size, labels = image.pixels.shape[:2], image.labels
         plan = plan_letterbox(size, self.frame(i), scale_up=False)
@@ -223,7 +223,7 @@ def _scale_labels(sample: Sample, size: Size) -> Labels:
     boxes = sample.boxes * np.concatenate([gain, gain])
     if not sample.segments:
         return Labels(boxes, sample.classes)
-    # An object that has only a box, among others that have polygons, gets its corners as outline.
+    # Among objects with polygons, one that has only a box gets its corners as outline.
     corners = box_corners(sample.boxes)
     outlines = [
         part if len(part) else box for part, box in zip(sample.segments, corners, strict=True)

@@ -34,7 +34,7 @@ class DatasetInfo:
         bases: The folders in which relative entries are looked up, in this order.
         names: Class number -> name.
         train, val, test: The entries of each split; () for a split that is not given.
-        format: A name in data.formats.DATASET_FORMATS, or "" if the files are to tell.
+        format: A name in data.formats.DATASET_FORMATS, or "" to detect it from the files.
         generator: The value of `generate`, or "".
         about: A sentence for the user, or "".
         suggested: The mapping `defaults`.
@@ -62,7 +62,7 @@ class DatasetInfo:
         return found
 
     def class_numbers(self) -> dict[str, int]:
-        """Class name -> number; of equal names the first one counts."""
+        """Class name -> number; if names repeat, the first one counts."""
         return {name: number for number, name in reversed(self.names.items())}
 
     def find(self, *entries: str) -> Path | None:
@@ -86,7 +86,7 @@ class DatasetInfo:
         if place is None:
             looked = ", ".join(map(str, self._places((*preferred, entry))))
             raise UserError(
-                f"{self.path}: {entry} is not there (looked at {looked}); correct the path"
+                f"{self.path}: {entry} does not exist (looked at {looked}); correct the path"
             )
         return place
 

@@ -1,4 +1,4 @@
-"""The dataset YAML: what a user writes about a data set -> DatasetInfo, checked.
+"""The dataset YAML, in which a user describes a data set: reading and checks.
 
     path: ../datasets/cells     # relative to the project's root or, if it does not exist there, to
                                 # the folder of this YAML
@@ -6,7 +6,7 @@
     val: images/val
     test: images/test           # optional
     names: [disc, ring]         # or a mapping from 0 on; `nc`, if given, must be their number
-    format: yolo                # optional: or voc, coco; without it the files tell
+    format: yolo                # optional: or voc, coco; by default it is detected
     defaults: {imgsz: 320}      # optional: values for flags that are not given, and `hyp: {…}` for
                                 # hyperparameters; graphs without anchors prefer those in `v8: {…}`
                                 # and take no other hyp
@@ -37,9 +37,9 @@ LOGGER = logging.getLogger(__name__)
 
 
 def read_dataset_yaml(path: str | Path) -> DatasetInfo:
-    """Read and check a dataset YAML without a look at its data.
+    """Read and check a dataset YAML, but not the files of its data.
 
-    Raises UserError that names file, key, value and remedy.
+    Raises UserError for a mistake, naming file, key, value and remedy.
     """
     if Path(path).is_dir():
         raise UserError(

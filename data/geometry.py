@@ -1,6 +1,6 @@
-"""Geometry of augmentation: sizes, letterbox, affine maps, and what they do to boxes and polygons.
+"""Geometry of augmentation: sizes, letterbox, affine maps, and their effect on boxes and points.
 
-No pixels here: data/augment.py and data/compose.py apply the same numbers to images.
+This file handles no pixels: data/augment.py and data/compose.py apply the maps to images.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ import numpy as np
 from utils.config import Hyperparameters
 
 Size = tuple[int, int]  # (height, width), pixels
-MIN_SIDE_PX = 2  # a box with a shorter side after augmentation is dropped
-MAX_ASPECT = 100  # and so is one whose sides differ by a larger factor
+MIN_SIDE_PX = 2  # a box is dropped if a side after augmentation is not longer than this
+MAX_ASPECT = 100  # a box whose sides differ by this factor or more is dropped too
 
 
 class Uniform(Protocol):
-    """The part of a random generator that a draw needs; numpy's and Python's both have it."""
+    """The part of a random generator that draw_affine needs; numpy's and Python's both fit."""
 
     def uniform(self, low: float, high: float) -> float: ...
 
 
 def resized_size(size: Size, imgsz: int) -> Size:
-    """Size of an image whose long side becomes imgsz; fractions of the other are rounded up."""
+    """Size of an image after its long side is scaled to imgsz; the other is rounded up."""
     ratio = imgsz / max(size)
     return (math.ceil(size[0] * ratio), math.ceil(size[1] * ratio)) if ratio != 1 else size
 
@@ -62,9 +62,9 @@ def plan_letterbox(
     Args:
         size: (height, width) of the image, pixels.
         target: (height, width) of the frame, or its side if it is square, pixels.
-        auto: Take only as much border as makes both sides multiples of stride.
+        auto: Use the smallest border that makes both sides multiples of stride.
         scale_up: Enlarge an image that is smaller than the frame.
-        stride: Used by auto, pixels.
+        stride: Stride for auto, pixels.
 
     Returns:
         The plan; its size is target unless auto is set.
@@ -81,7 +81,7 @@ def plan_letterbox(
     return Letterbox(
         size=(inner[0] + spare_y, inner[1] + spare_x),
         inner=inner,
-        # The 0.1 sends the extra row of an odd border to the bottom or right, as YOLOv5 does.
+        # The 0.1 puts the extra pixel of an odd border at the bottom or right, as in YOLOv5.
         corner=(round(pad_y - 0.1), round(pad_x - 0.1)),
         ratio=(ratio, ratio),
         pad=(pad_x, pad_y),
@@ -95,7 +95,7 @@ def rect_shapes(
 
     Args:
         sizes: [n, 2] (height, width) of the images, pixels.
-        batch_size: Images a batch.
+        batch_size: Images per batch.
         grid: (imgsz, stride, pad): the long side and the grid in pixels, the border in strides.
 
     Returns:
@@ -108,6 +108,8 @@ def rect_shapes(
     shapes = []
     for start in range(0, len(order), batch_size):
         part = aspect[order[start : start + batch_size]]
+        # The tallest of wide images, or the widest of tall ones, sets the frame; mixed images get
+        # a square.
         relative = (
             np.array([part.max(), 1.0])
             if part.max() < 1
@@ -128,7 +130,7 @@ class Affine:
         angle: Degrees.
         scale: Factor.
         shear: (x, y) degrees.
-        translate: Where the middle of the input goes, (x, y) shares of the output.
+        translate: Place of the input's centre in the output, (x, y) shares of its sides.
     """
 
     perspective: tuple[float, float] = (0.0, 0.0)
@@ -145,8 +147,8 @@ class Affine:
     def matrix(self, source: Size, output: Size) -> np.ndarray:
         """The map from an image of size source to one of size output, [3, 3] float64.
 
-        It is T S R P C: C moves the middle to 0, P is the perspective, R turns and scales, S
-        shears, and T moves the middle to translate.
+        It is T S R P C: C moves the centre to 0, P is the perspective, R rotates and scales, S
+        shears, and T moves the centre to translate.
         """
         centre, bend, turn, skew, shift = np.eye(3), np.eye(3), np.eye(3), np.eye(3), np.eye(3)
         centre[0, 2], centre[1, 2] = -source[1] / 2, -source[0] / 2
@@ -160,7 +162,7 @@ class Affine:
 
 def draw_affine(rng: Uniform, hyp: Hyperparameters) -> Affine:
     """Draw the eight numbers of an Affine."""
-    # The order of the draws is YOLOv5's, whose own numbers the tests compare.
+    # The draws are in YOLOv5's order, so that tests can compare them with YOLOv5's own numbers.
     perspective = (
         rng.uniform(-hyp.perspective, hyp.perspective),
         rng.uniform(-hyp.perspective, hyp.perspective),
@@ -194,12 +196,12 @@ def box_corners(boxes: np.ndarray) -> np.ndarray:
 
 
 def box_candidates(before: np.ndarray, after: np.ndarray, area_share: float = 0.1) -> np.ndarray:
-    """Which boxes still show enough of their object after a transform.
+    """Select the boxes that still show enough of their object after a transform.
 
     Args:
-        before: [N, 4] xyxy before the transform, at the scale after it.
+        before: [N, 4] xyxy before the transform, but multiplied by its scale.
         after: [N, 4] xyxy, clipped to the image.
-        area_share: The least share of the area that must be left.
+        area_share: The share of the area that must be exceeded.
 
     Returns:
         [N] bool: more than area_share is left, both sides are longer than MIN_SIDE_PX, and they

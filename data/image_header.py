@@ -1,8 +1,8 @@
-"""The header of an image file: its size as shown, its format, and what is odd about it.
+"""The header of an image file: its displayed size, its format, and its oddities.
 
-Pillow reads headers, some 50 µs a file. What Pillow and OpenCV disagree about (EXIF orientation,
-CMYK in TIFF) is decided here and in data/images.py, so that the size in the index always agrees
-with the pixels that are decoded later.
+Pillow reads headers in about 50 µs per file. Where Pillow and OpenCV disagree (EXIF orientation,
+CMYK in TIFF), this file and data/images.py decide, so that the size in the index always agrees with
+the pixels that are decoded later.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from PIL import Image
 
 SUFFIXES = frozenset(["bmp", "dng", "jpeg", "jpg", "mpo", "png", "tif", "tiff", "webp", "pfm"])
-UNREAD_SUFFIXES = frozenset(  # images that are reported, as they may have been meant
+UNREAD_SUFFIXES = frozenset(  # unsupported images, which are reported instead of ignored
     ["gif", "heic", "heif", "avif", "jp2", "jxl", "psd", "svg", "ppm", "pgm", "tga"]
 )
-PILLOW_FORMATS = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")  # MPO, a JPEG of several, is among JPEG
-MAX_PIXELS_PER_BYTE = 2000  # even a blank RGB image has no more than 350 as PNG, 1000 as JPEG
+PILLOW_FORMATS = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")  # JPEG includes MPO, several in a file
+MAX_PIXELS_PER_BYTE = 2000  # a blank RGB image reaches at most 350 as PNG, 1000 as JPEG
 ORIENTATION_TAG, BITS_TAG, WIDTH_TAG, HEIGHT_TAG = 274, 258, 256, 257  # of EXIF and TIFF
 PNG_DEPTH_AT = 24  # offset of the byte with the bit depth
 SWAPPED = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
@@ -35,7 +35,7 @@ SIGNATURES = (
     (b"\xff\x0a", "JPEG XL"),
     (b"\0\0\0\x0cjP", "JPEG 2000"),
 )
-# What Pillow's readers raise on damaged headers, apart from its own OSErrors.
+# The exceptions that Pillow's readers raise on damaged headers.
 DAMAGE = (
     OSError,
     ValueError,
@@ -52,7 +52,7 @@ DAMAGE = (
 class ImageError(Exception):
     """An image that cannot be used.
 
-    kind is the same for all errors of a kind, detail tells this one's facts.
+    kind is the same for all errors of a kind, and detail holds the facts of this one.
     """
 
     def __init__(self, kind: str, detail: str = "") -> None:
@@ -62,13 +62,13 @@ class ImageError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What the header of an image file says.
+    """The useful part of an image file's header.
 
     Attributes:
-        size: (height, width) as shown, after EXIF rotation, pixels.
+        size: (height, width) as displayed, after EXIF rotation, pixels.
         format: Pillow's name of the format.
         orientation: EXIF's 1 to 8, where 1 is upright.
-        oddities: What is worth a line in the report, such as "CMYK".
+        oddities: Properties that the report lists, such as "CMYK".
     """
 
     size: tuple[int, int]
@@ -125,14 +125,14 @@ def read_header(file: IO[bytes]) -> Header:
 
 
 def _refuse_bomb(pixels: int, length: int) -> None:
-    """Keep a damaged or made-up header from claiming memory that its file could never fill."""
+    """Refuse a damaged or forged header that claims more pixels than its file could hold."""
     if pixels > MAX_PIXELS_PER_BYTE * length:
         raise ImageError("too many pixels", f"its header claims {pixels:,} for {length:,} bytes")
 
 
 def _orientation(image: Image.Image) -> int:
-    """The orientation that EXIF gives, 1 to 8, or 1."""
-    # PNG may have EXIF behind the pixels too, but Pillow decodes the whole image to look there.
+    """The orientation in EXIF, 1 to 8; 1 if there is none."""
+    # PNG may also have EXIF after the pixels, but Pillow would decode the whole image to find it.
     if image.format == "PNG" and "exif" not in image.info:
         return 1
     try:
@@ -148,7 +148,7 @@ def _is_turned_already(image: Image.Image) -> bool:
 
 
 def _bit_depth(image: Image.Image, file: IO[bytes]) -> int:
-    """Bits of a sample, which Pillow's mode does not tell for 16-bit colour."""
+    """Bits per sample; Pillow's mode does not show them for 16-bit colour."""
     if image.format == "TIFF":
         return int(max(getattr(image, "tag_v2", {}).get(BITS_TAG, (8,))))
     if image.format == "PNG":

@@ -1,4 +1,4 @@
-"""Images: the check for the index, the pixels for everybody else. Files are only ever read.
+"""Image files: a check for the index, and decoding to pixels. Files are never written.
 
 OpenCV decodes, with the same pixels as YOLOv5; Pillow takes over where OpenCV cannot.
 """
@@ -31,10 +31,10 @@ MIN_SIDE = 10  # pixels; smaller images hold nothing to learn from
 
 
 def check_image(path: str | Path) -> Header:
-    """The header of an image, once its file is known to be whole. Raises ImageError.
+    """Check that an image file is complete, and return its header. Raises ImageError.
 
-    The end mark of JPEG, the chunks of PNG and the length in WebP tell a whole file; files of other
-    formats are decoded.
+    The end mark of JPEG, the chunks of PNG and the length in WebP show whether a file is complete;
+    files of other formats are decoded.
     """
     with _open_file(path) as file:
         header = read_header(file)
@@ -49,8 +49,8 @@ def check_image(path: str | Path) -> Header:
 def read_image(path: str | Path) -> np.ndarray:
     """The pixels of an image file, [H, W, 3] uint8 BGR, upright. Raises ImageError.
 
-    Gray and palette images become colour, alpha is dropped and not blended, 16 bits become 8, and
-    of several frames the first is taken.
+    Grey and palette images become colour, alpha is dropped and not blended, 16 bits become 8, and
+    the first of several frames is used.
     """
     with _open_file(path) as file:
         return decode_image(file.read())
@@ -73,7 +73,7 @@ def decode_image(data: bytes) -> np.ndarray:
             raise ImageError("cannot be decoded", str(error).splitlines()[0]) from None
     if pixels is None:
         pixels = _decode_with_pillow(file)
-    elif not is_tiff:  # there the orientation is part of the format, and OpenCV has applied it
+    elif not is_tiff:  # in TIFF the orientation is part of the format, and OpenCV applies it
         pixels = _turn_upright(pixels, header.orientation)
     if pixels.shape[:2] != header.size:
         raise ImageError(
@@ -94,7 +94,7 @@ def _open_file(path: str | Path) -> IO[bytes]:
 
 
 def _check_whole(kind: str, file: IO[bytes]) -> None:
-    """Raise ImageError if the file is cut off; it is decoded where no mark tells."""
+    """Raise ImageError if the file is cut off; without an end mark, decode it to find out."""
     length = file.seek(0, io.SEEK_END)
     if kind == "PNG":
         _check_chunks(file, length)
@@ -111,7 +111,7 @@ def _check_whole(kind: str, file: IO[bytes]) -> None:
 
 def _check_chunks(file: IO[bytes], length: int) -> None:
     """Follow PNG's chunks to the end mark. Raises ImageError if they do not reach it."""
-    # OpenCV would believe a damaged length and ask for gigabytes of memory.
+    # OpenCV would trust a damaged length and allocate gigabytes of memory.
     at = len(PNG_START)
     while at + CHUNK_FRAME <= length:
         file.seek(at)

@@ -1,8 +1,8 @@
 """The index of a data set: paths, sizes and labels of all images in a dozen packed arrays.
 
 data/scanning/load.py makes it from a dataset YAML; data/dataset.py reads items from it. An image
-costs its path, its size and 24 bytes a box, so that 100,000 images take tens of megabytes and reach
-a worker process as a few buffers instead of a million objects.
+takes its path, its size and 32 bytes per box, so that 100,000 images fit into tens of megabytes,
+and reach a worker process as a few buffers instead of a million objects.
 """
 
 from __future__ import annotations
@@ -36,10 +36,11 @@ class DatasetIndex:
         classes: [M] int64.
         offsets: [n+1] int64; boxes offsets[i]:offsets[i+1] belong to image i.
         path_bytes: All paths in one array of uint8.
-        path_offsets: [n+1] int64, as offsets, into path_bytes.
+        path_offsets: [n+1] int64; path_bytes path_offsets[i]:path_offsets[i+1] are image i's path.
         points: [P, 2] float32, the corners of all polygons, pixels.
-        point_offsets: [M+1] int64, as offsets, a polygon a box; without corners if it has none.
-        report: What the scan noticed.
+        point_offsets: [M+1] int64; points point_offsets[k]:point_offsets[k+1] are the polygon of
+            box k, none if it has only the box.
+        report: The findings of the scan.
     """
 
     names: dict[int, str]
@@ -62,7 +63,7 @@ class DatasetIndex:
         Args:
             samples: The images in the order of the index.
             names: Class number -> name.
-            report: What the scan noticed; by default every sample was found.
+            report: The findings of the scan; by default every sample has a label file.
 
         Returns:
             The index, with copies of the samples' arrays.
@@ -97,6 +98,7 @@ class DatasetIndex:
         number = int(number) % len(self)
         rows = slice(*self.offsets[number : number + 2])
         ends = self.point_offsets[rows.start : rows.stop + 1]
+        # Equal ends mean that no box of this image has a polygon.
         segments = tuple(self.points[a:b] for a, b in pairwise(ends)) if np.ptp(ends) else ()
         height, width = self.sizes[number].tolist()
         return Sample(
@@ -113,7 +115,7 @@ class DatasetIndex:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of names, paths, sizes and labels, by which runs tell that their data agree."""
+        """SHA-256 of names, paths, sizes and labels, by which runs compare their data."""
         state = hashlib.sha256(repr(self.names).encode())
         for name, array in self.arrays().items():
             state.update(name.encode() + str(array.shape).encode())

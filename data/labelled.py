@@ -1,7 +1,7 @@
-"""An image with its labels, as augmentation passes it on: pixels, boxes, and maybe polygons.
+"""An image with its labels, as augmentation passes it on: pixels, boxes, perhaps polygons.
 
-data/dataset.py makes these of the index and the decoded images; data/compose.py, data/paste.py and
-data/mix.py combine them.
+data/dataset.py makes these from the index and the decoded images; data/compose.py, data/paste.py
+and data/mix.py combine them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Labels:
         classes: [N].
         points: [Q, 2] float32, the corners of all polygons one after the other, or None where there
             are only boxes.
-        counts: [N], the corners of each polygon, or None.
+        counts: [N], the number of corners of each polygon, or None.
     """
 
     boxes: np.ndarray
@@ -32,7 +32,7 @@ class Labels:
 
 @dataclass(frozen=True, slots=True)
 class LabelledImage:
-    """pixels [H, W, 3] uint8 RGB, which nobody may write to, and the labels in these pixels."""
+    """Read-only pixels [H, W, 3] uint8 RGB, and the labels in these pixels."""
 
     pixels: np.ndarray
     labels: Labels

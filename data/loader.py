@@ -1,8 +1,8 @@
 """Batches: items of data/dataset.py in the order of data/order.py, read ahead by worker processes.
 
 Every request carries the whole key of an item (number, epoch, repeat, whether mosaics are on), so
-worker processes have no state: any number of them, started at any epoch and batch, gives the same
-pixels in the same order.
+that worker processes need no state: any number of them, started at any epoch and batch, gives the
+same pixels in the same order.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ SHARED_MEMORY = Path("/dev/shm")
 
 @dataclass(frozen=True)
 class LoaderOptions:
-    """Which items a process gets, in which order, read by how many workers.
+    """The selection and order of a process's items, and how they are read.
 
     Attributes:
-        workers: Worker processes; 0 reads in this one. See data.workers.choose_workers.
+        workers: Worker processes; 0 reads in this process. See data.workers.choose_workers.
         shuffle: Draw a new order for each epoch.
         image_weights: [n] relative chances of images, which are then drawn with replacement.
-        rank, world: This process and the number of processes that share every batch.
+        rank, world: The number of this process, and how many processes share every batch.
         pin_memory: Copy batches to memory that CUDA can read.
     """
 
@@ -51,7 +51,7 @@ class LoaderOptions:
 
 
 class ItemRow(NamedTuple):
-    """Number, original (height, width), gain (x, y) and pad (x, y) of an item, as in Item."""
+    """The number, original (height, width), gain (x, y) and pad (x, y) of an Item."""
 
     number: int
     original_size: tuple[int, int]
@@ -73,9 +73,9 @@ class RawBatch(NamedTuple):
     """A batch on its way between processes.
 
     Attributes:
-        images: [B, H, W, 3] uint8, a tensor in shared memory, or an array to go through a pipe.
+        images: [B, H, W, 3] uint8, a tensor in shared memory, or an array for a pipe.
         targets: [T, 6] float32, as in utils.structures.Batch.
-        rows: What a Batch says about each item.
+        rows: The facts of each item that a Batch holds.
         failures: (path, reason) of images that were not read.
     """
 
@@ -86,7 +86,7 @@ class RawBatch(NamedTuple):
 
 
 def build_loader(index: DatasetIndex, settings: DatasetSettings, **options: Any) -> Loader:
-    """A Loader of the items of an index.
+    """Make a Loader of the items of an index.
 
     Args:
         index: The images and labels.
@@ -102,7 +102,7 @@ def build_loader(index: DatasetIndex, settings: DatasetSettings, **options: Any)
 class Loader:
     """Iterates over the Batches of the epoch that set_epoch chose.
 
-    failures maps the paths of images that could not be read so far to the reason; each is printed
+    failures maps the paths of images that could not be read so far to the reasons; each is printed
     to stderr once. Iteration raises UserError when a worker process dies.
     """
 
@@ -126,7 +126,7 @@ class Loader:
         return batch_count(len(self.dataset), self._plan.share, self.dataset.settings.rect)
 
     def set_epoch(self, epoch: int, first_batch: int = 0) -> None:
-        """Choose the epoch of the next iteration, and the batch it begins with."""
+        """Choose the epoch of the next iteration, and its first batch."""
         self._plan.epoch, self._plan.first_batch = epoch, first_batch
 
     def close_mosaic(self) -> None:
@@ -153,7 +153,7 @@ class Loader:
                 self.failures[path] = reason
         indices, sizes, gains, pads = zip(*raw.rows, strict=True)
         paths = tuple(self.dataset.index.path(i) for i in indices)
-        # The same memory seen as NCHW, which makes it channels-last: no copy on any way.
+        # permute() only changes the view: NCHW over NHWC memory is channels-last without a copy.
         images = torch.as_tensor(raw.images).permute(0, 3, 1, 2)
         return Batch(images, torch.from_numpy(raw.targets), indices, paths, sizes, gains, pads)
 
@@ -169,9 +169,9 @@ class Loader:
         }
 
     def _fits_shared_memory(self) -> bool:
-        """Whether all batches under way fit /dev/shm; if not, they go through pipes.
+        """Whether all prefetched batches fit into /dev/shm; if not, they go through pipes.
 
-        A container has 64 MB there by default, and a worker that needs more dies of SIGBUS.
+        A container has 64 MB there by default, and a worker that exceeds it is killed by SIGBUS.
         """
         if not self.options.workers or not SHARED_MEMORY.is_dir():
             return True
@@ -185,8 +185,8 @@ class Loader:
 class _Plan(Sampler[list[ItemKey]]):
     """The keys of the next iteration, a batch at a time.
 
-    It has no reference to its Loader: worker processes end at once only if torch's objects are in
-    no reference cycle.
+    It must not refer to its Loader: worker processes end at once only if torch's objects are in no
+    reference cycle.
     """
 
     def __init__(self, dataset: DetectionDataset, options: LoaderOptions) -> None:
@@ -216,7 +216,7 @@ class _BatchReader(Dataset[RawBatch]):
         stacked: torch.Tensor | np.ndarray
         if self.through_pipe:
             stacked = np.stack(images)
-        else:  # in a worker default_collate stacks into shared memory
+        else:  # in a worker process default_collate stacks into shared memory
             stacked = default_collate([torch.from_numpy(image) for image in images])
         rows = tuple(ItemRow(item.index, item.original_size, item.gain, item.pad) for item in items)
         failures = tuple(self.dataset.failures.items())
@@ -225,7 +225,7 @@ class _BatchReader(Dataset[RawBatch]):
 
 
 def collate_targets(items: list[Item]) -> np.ndarray:
-    """The boxes of all items, [T, 6] float32: place in the batch, class, x1, y1, x2, y2."""
+    """Boxes of all items [T, 6] float32: place in the batch, class, x1, y1, x2, y2 in pixels."""
     counts = [len(item.boxes) for item in items]
     targets = np.empty((sum(counts), 6), dtype=np.float32)
     targets[:, 0] = np.arange(len(items)).repeat(counts)
@@ -235,10 +235,10 @@ def collate_targets(items: list[Item]) -> np.ndarray:
 
 
 def _keep(batch: _T) -> _T:
-    """The collate_fn of a DataLoader whose data set gives whole batches."""
+    """The collate_fn of a DataLoader whose data set returns whole batches."""
     return batch
 
 
 def _start_method() -> str:
-    # A forked worker shares the cache of images; elsewhere than on Linux, forking is not safe.
+    # Forked workers share the cache of images, but only on Linux is forking safe.
     return "fork" if sys.platform == "linux" else "spawn"

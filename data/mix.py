@@ -1,7 +1,7 @@
-"""Several images in one: the draws of mosaics of four and nine, their layout, and mixup.
+"""Several images in one: draws and layout of mosaics of four and nine images, and mixup.
 
-data/dataset.py draws and calls; images come from its fetch, so that nothing here knows the data
-set. data/compose.py turns tiles into the output.
+data/dataset.py calls these and passes its method fetch, so that nothing here depends on the data
+set. data/compose.py turns the tiles into the output.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from data.geometry import Affine, Size, draw_affine
 from data.labelled import Fetch, Result
 from utils.config import Hyperparameters
 
-MIXUP_BETA = 32.0  # both parameters of the distribution; it gives shares near one half
+MIXUP_BETA = 32.0  # both parameters of the beta distribution, which gives shares near one half
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def make_mosaic(draw: Mosaic, fetch: Fetch, imgsz: int) -> Result:
 
     Args:
         draw: The draws.
-        fetch: Gives the image of a number, its long side imgsz.
+        fetch: Returns the image with a number, its long side scaled to imgsz.
         imgsz: Side of the output, pixels.
 
     Returns:
@@ -85,7 +85,7 @@ def make_mosaic(draw: Mosaic, fetch: Fetch, imgsz: int) -> Result:
 def _origins_of_four(
     sizes: Sequence[Size], corner: tuple[int, int], imgsz: int
 ) -> list[tuple[int, int]]:
-    """(x, y) of top left, top right, bottom left and bottom right: all touch the corner."""
+    """Origins (x, y) of top left, top right, bottom left and bottom right, which meet at corner."""
     x, y = corner
     return [
         (x - (k % 2 == 0) * width, y - (k < 2) * height) for k, (height, width) in enumerate(sizes)
@@ -95,13 +95,13 @@ def _origins_of_four(
 def _origins_of_nine(
     sizes: Sequence[Size], corner: tuple[int, int], imgsz: int
 ) -> list[tuple[int, int]]:
-    """(x, y) of an image and eight around it, less corner.
+    """Origins (x, y) of an image and eight around it, minus corner.
 
-        8 1 2     The pairs 1 2, 3 4, 5 6 and 7 8 run clockwise, each along one side of 0 from one
-        7 0 3     of its corners on. As sizes differ, there are gaps and overlaps between them; the
-        6 5 4     later image is on top.
+        8 1 2     The pairs 1 2, 3 4, 5 6 and 7 8 run clockwise, each along one side of 0, starting
+        7 0 3     at one of its corners. As sizes differ, there are gaps and overlaps between them;
+        6 5 4     the later image is on top.
 
-    All nine fill about 3 x 3 frames, of which subtracting corner moves a random part to the canvas.
+    All nine cover about 3 x 3 frames. Subtracting corner moves a random part of them to the canvas.
     """
     heights, widths = [size[0] for size in sizes], [size[1] for size in sizes]
     left = top = imgsz
@@ -124,7 +124,7 @@ def mixup(first: Result, second: Result, share: float) -> Result:
     """Blend two images, with the boxes of both (mixup, arXiv 1710.09412).
 
     Args:
-        first: An image, whose memory holds the result.
+        first: An image, which is overwritten with the result.
         second: An image of the same size.
         share: Weight of the first, 0 to 1.
 

@@ -1,7 +1,7 @@
 """The order of an epoch: which image goes into which batch of which process.
 
-It is a pure function of seed and epoch. data/loader.py asks for the batches of an epoch and sends
-their keys to the processes that read.
+It is a pure function of seed and epoch. data/loader.py takes the batches of an epoch and sends
+their keys to the worker processes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ POOL_SIZE = 64  # images, drawn by weight, that may join the mosaic of an item
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """The part of every global batch that process rank of world gets: batch_size items."""
+    """The part of a global batch that process `rank` of `world` gets: batch_size items."""
 
     batch_size: int
     rank: int = 0
@@ -42,7 +42,7 @@ class Order:
         """The numbers [count] of images for all processes together."""
         rng = stream(self.seed, self.epoch, "order")
         if self.weights is not None:
-            # A uniform draw falls on each step of the cumulative sum as often as its weight says.
+            # A uniform draw hits each step of the cumulative sum in proportion to its weight.
             steps = np.cumsum(self.weights, dtype=np.float64)
             return np.searchsorted(steps, rng.random(count) * steps[-1], side="right")
         return rng.permutation(count) if self.shuffle else np.arange(count)
@@ -50,8 +50,8 @@ class Order:
     def batches(self, count: int, share: Share) -> Iterator[list[ItemKey]]:
         """The keys of one process, a list for each batch.
 
-        All processes get equally many batches of equal sizes; what is missing at the end is taken
-        from the start. A global batch has the same images whatever the number of processes is.
+        All processes get equally many batches of equal sizes; missing items at the end are taken
+        from the start. A global batch has the same images for any number of processes.
         """
         numbers = self.numbers(count)
         repeats = count_repeats(numbers)
@@ -64,11 +64,12 @@ class Order:
             ]
 
     def rect_batches(self, order: np.ndarray, share: Share) -> Iterator[list[ItemKey]]:
-        """As batches, for images that share a frame with their neighbours in order [n].
+        """Like batches(), for images that share a frame with their neighbours in order [n].
 
         Groups of batch_size neighbours stay together, and only the groups are shuffled.
         """
         groups = np.array_split(order, range(share.batch_size, len(order), share.batch_size))
+        # Weights belong to single images, so they cannot order whole groups.
         unweighted = Order(self.seed, self.epoch, self.shuffle)
         turns = unweighted.numbers(len(groups))
         for k in _shares(len(groups), share):
@@ -86,7 +87,7 @@ class Order:
 
 
 def batch_count(count: int, share: Share, rect: bool) -> int:
-    """How many batches an Order gives each process.
+    """The number of batches that an Order gives each process.
 
     Args:
         count: Number of images.
@@ -102,14 +103,14 @@ def batch_count(count: int, share: Share, rect: bool) -> int:
 
 
 def _shares(count: int, share: Share) -> np.ndarray:
-    """Every world-th of count places, filled up from the start until all processes have as many."""
+    """Every world-th of count places, repeated from the start until all processes have as many."""
     total = -(-count // share.world) * share.world
     return np.arange(share.rank, total, share.world) % max(count, 1)
 
 
 def count_repeats(numbers: np.ndarray) -> np.ndarray:
-    """For each of numbers [n], how often it came before."""
-    # A stable sort keeps the order among equals, so the place among its equals is the count.
+    """For each of numbers [n], count its earlier occurrences."""
+    # A stable sort keeps equal numbers in their order, so the place among equals is the count.
     by_value = np.argsort(numbers, kind="stable")
     ordered = numbers[by_value]
     starts = np.searchsorted(ordered, ordered)

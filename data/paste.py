@@ -14,10 +14,10 @@ PASTE_OVERLAP = 0.3  # a pasted object may hide less than this share of any box
 def copy_paste(
     image: np.ndarray, labels: Labels, share: float, seed: int
 ) -> tuple[np.ndarray, Labels]:
-    """Paste mirror images of a random share of the objects, where they hide little of any box.
+    """Paste mirror images of randomly chosen objects, where they hide little of any box.
 
     Args:
-        image: [H, W, 3] uint8, which is written to.
+        image: [H, W, 3] uint8, changed in place.
         labels: The objects, in pixels of image.
         share: Share of the objects to choose, 0 to 1.
         seed: Seed of the choice.
@@ -36,7 +36,7 @@ def paste_mirrored(
     """Paste chosen objects mirrored left to right, in turn, where they hide little of any box.
 
     Args:
-        image: [H, W, 3] uint8, which is written to.
+        image: [H, W, 3] uint8, changed in place.
         labels: The objects, in pixels of image.
         chosen: Numbers of the objects to paste.
 
@@ -70,7 +70,7 @@ def paste_mirrored(
 
 
 def _hidden_share(box: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """The share [N] of each of others [N, 4] that box [4] covers."""
+    """The share [N] of each of the boxes others [N, 4] that box [4] covers."""
     sides = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
     area = (others[:, 2:] - others[:, :2]).prod(1)
     return np.maximum(sides, 0).prod(1) / (area + 1e-7)

@@ -1,7 +1,7 @@
 """Decoded images, resized to the training size and cached in memory, in a file, or not at all.
 
-Paths and sizes come from data/index.py, pixels from data/images.py; data/dataset.py asks for image
-i. The cache is one packed array with a place for every image. The process that needs an image first
+Paths and sizes come from data/index.py, pixels from data/images.py; data/dataset.py reads image i.
+The cache is one packed array with a place for every image. The first process that needs an image
 fills its place, so that training starts at once. Nothing is ever written beside the user's images.
 """
 
@@ -31,9 +31,9 @@ DISK_SHARE = 0.9  # of the free disk that a cache may take
 
 @dataclass(frozen=True, slots=True)
 class ImageList:
-    """The images of an index, resized to the long side imgsz in pixels.
+    """The images of an index, resized so that the long side has imgsz pixels.
 
-    With smooth, shrinking averages areas, as YOLOv5 does without augmentation; without, every
+    With smooth=True shrinking averages areas, as YOLOv5 does without augmentation; otherwise every
     resize is bilinear.
     """
 
@@ -44,7 +44,7 @@ class ImageList:
     def read(self, i: int) -> np.ndarray:
         """Decode and resize image i to [h, w, 3] uint8 RGB.
 
-        Raises ImageError, also for an image whose size is not the one in the index.
+        Raises ImageError if that fails, or if the size is not the one in the index.
         """
         import cv2
 
@@ -58,14 +58,14 @@ class ImageList:
         return cv2.cvtColor(resized, cv2.COLOR_BGR2RGB)
 
     def resized_sizes(self) -> np.ndarray:
-        """[n, 2] (height, width) of what read returns."""
+        """Sizes [n, 2] (height, width) of the images that read() returns, pixels."""
         sizes = [
             resized_size((height, width), self.imgsz) for height, width in self.index.sizes.tolist()
         ]
         return np.array(sizes, dtype=np.int64).reshape(-1, 2)
 
     def key(self) -> str:
-        """A name that changes with the path, length or time of any image, and with the resize."""
+        """A hash that changes with the path, length or time of any image, and with the resize."""
         digest = blake2b(f"{self.imgsz} {self.smooth} RGB".encode(), digest_size=16)
         for i in range(len(self.index)):
             path = self.index.path(i)
@@ -82,7 +82,7 @@ def _file_state(path: str) -> str:
 
 
 class PixelSource:
-    """Image i, decoded and resized, from a cache if there is one.
+    """The decoded and resized images by number, from a cache if there is one.
 
     In mode "ram" the cache is anonymous memory that forked workers share; a spawned worker cannot
     see it and reads the files. In mode "disk" it is a file in cache_folder that every process maps.
@@ -99,8 +99,8 @@ class PixelSource:
         if mode == "disk":
             key, folder = images.key(), cache_folder()
             # A mark says that the pixels of an image are in their place. The kernel writes both to
-            # the disk when it likes, so after a crash of the machine there may be marks without
-            # pixels. Marks therefore carry the name of the boot and count during it only.
+            # disk in any order, so a crash of the machine may leave marks without pixels. The name
+            # of the marks' file therefore holds the id of the boot, and other boots ignore it.
             self.files = (folder / f"{key}.pixels", folder / f"{key}.{_boot_name()}.filled")
             _reserve_files(*self.files, (max(int(self._offsets[-1]), 1), max(len(self), 1)))
         if mode != "no":
@@ -110,7 +110,7 @@ class PixelSource:
         return len(self.images.index)
 
     def __getitem__(self, i: int) -> np.ndarray:
-        """Image i, [h, w, 3] uint8 RGB, which nobody may write to.
+        """Image i, [h, w, 3] uint8 RGB, read-only.
 
         Raises ImageError or OSError if its file cannot be read.
         """
@@ -119,8 +119,8 @@ class PixelSource:
         view = self._pixels[self._offsets[i] : self._offsets[i + 1]].reshape(*self._sizes[i], 3)
         if not self._filled[i]:
             view[...] = self.images.read(i)
-            # The mark comes after the pixels, so that no other process takes a place that is half
-            # filled. Two processes may fill one at the same time; they write the same bytes.
+            # The mark is set after the pixels, so that no other process reads a half-filled place.
+            # Two processes may fill one at the same time, but they write the same bytes.
             self._filled[i] = 1
         view.flags.writeable = False
         return view
@@ -137,7 +137,7 @@ class PixelSource:
             self._pixels, self._filled = map(_map_file, self.files, lengths)
 
     def __getstate__(self) -> dict[str, object]:
-        """The state that a spawned worker gets, without the arrays: it maps the file itself."""
+        """The state for a spawned worker, without the arrays; the worker maps the file itself."""
         empty = np.zeros(0, dtype=np.uint8)
         mode = self.mode if self.files else "no"
         return {**self.__dict__, "mode": mode, "_pixels": empty, "_filled": empty}
@@ -149,6 +149,7 @@ class PixelSource:
 
 
 def _map_memory(length: int) -> np.ndarray:
+    # mmap refuses a length of 0, which an empty data set has.
     return np.frombuffer(mmap.mmap(-1, max(length, 1)), dtype=np.uint8)[:length]
 
 
@@ -200,15 +201,15 @@ def _boot_name() -> str:
 
 
 def open_pixels(images: ImageList, cache: str, copies: int = 1) -> PixelSource:
-    """A PixelSource with a cache if there is room for it; a line on stderr says if there is not.
+    """Make a PixelSource, with a cache if there is room; a line on stderr says if there is none.
 
     Args:
         images: The images.
-        cache: auto (ram if it fits, without a line), ram, disk or no.
-        copies: Processes that will hold a cache each.
+        cache: "auto" (ram if it fits, without a message), "ram", "disk" or "no".
+        copies: Number of processes that will each hold a cache.
 
     Returns:
-        The source, its mode being that of the cache it has.
+        The source; its mode is that of the cache it has.
     """
     need = int(images.resized_sizes().prod(1).sum()) * 3 if cache != "no" else 0
     if cache in ("ram", "auto"):
@@ -228,7 +229,7 @@ def open_pixels(images: ImageList, cache: str, copies: int = 1) -> PixelSource:
 
 
 def available_memory() -> int:
-    """Bytes that can be taken without swapping or reaching the container's limit; 0 if unknown."""
+    """Bytes available without swapping or reaching the container's limit; 0 if unknown."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
         free = next(
@@ -240,7 +241,7 @@ def available_memory() -> int:
 
 
 def _container_memory() -> int:
-    """Bytes left under the limit of control group 2, or sys.maxsize without a limit."""
+    """Bytes left under the limit of the control group (v2), or sys.maxsize without a limit."""
     folder = Path("/sys/fs/cgroup")
     try:
         limit = (folder / "memory.max").read_text(encoding="ascii").strip()
@@ -248,7 +249,7 @@ def _container_memory() -> int:
         fields = dict(line.split() for line in lines)
         if limit == "max":
             return sys.maxsize
-        # Not memory.current, which counts the page cache: the kernel gives that back on demand.
+        # memory.current would count the page cache too, which the kernel frees on demand.
         return max(int(limit) - int(fields["anon"]) - int(fields["shmem"]), 0)
     except (OSError, ValueError, KeyError):
         return sys.maxsize

@@ -1,4 +1,4 @@
-"""What an affine or perspective map leaves of polygons inside the image.
+"""Boxes around the parts of polygons that stay inside the image after a map.
 
 data/compose.py passes the outlines of all objects of a mosaic at once.
 """
@@ -9,7 +9,7 @@ import numpy as np
 
 from data.geometry import Size
 
-POLYGON_POINTS = 1000  # samples of an outline, as many as YOLOv5 takes
+POLYGON_POINTS = 1000  # samples of an outline, as in YOLOv5
 
 
 def polygon_boxes(
@@ -38,8 +38,8 @@ def polygon_boxes(
         return np.zeros((0, 4), dtype=np.float32)
     owner = np.repeat(np.arange(len(counts)), counts)
     starts = np.cumsum(counts) - counts
-    # [edges, 3], edge k from corner k. They stay homogeneous, since the division of a perspective
-    # would make the places of the samples along an edge uneven.
+    # [edges, 3], edge k from corner k. They stay homogeneous, since after the division of a
+    # perspective the samples along an edge would no longer be evenly spaced.
     corners = points @ matrix[:, :2].T + matrix[:, 2]
     following = np.arange(1, len(corners) + 1)
     following[starts + counts - 1] = starts  # the outline is closed

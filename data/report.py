@@ -1,7 +1,7 @@
-"""What a scan of a data set noticed: data/scanning fills it, programs print and save it.
+"""The report of a data set's scan: data/scanning fills it, programs print and save it.
 
-Nothing is dropped in silence: every image that is left out, every row that is dropped and every
-oddity that is kept is an Entry.
+Nothing is dropped silently: there is an Entry for every image that is left out, every row that is
+dropped and every oddity that is kept.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ EXAMPLE_WIDTH = 60  # characters of a path in the table; the CSV file has the wh
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One thing that was noticed.
+    """One finding of the scan.
 
     Attributes:
         file: The image or label file.
         row: Row of the label file, from 1; 0 is the file as a whole.
         action: LEFT_OUT, DROPPED or KEPT_AS_IS.
-        kind: What it is, the same for all entries of a kind.
-        detail: The facts of this one.
+        kind: The kind of finding, with the same text for all of a kind.
+        detail: The facts of this entry.
     """
 
     file: str
@@ -49,12 +49,12 @@ class ScanReport:
     """Counts and entries of one split.
 
     Attributes:
-        total: Images that are listed.
+        total: Number of images listed.
         found, missing: Images with and without a label file.
         empty: Label files without a row.
         corrupt: Images that are left out.
-        origin: Where the labels come from this time, a scan or the cache.
-        entries: Everything that was noticed.
+        origin: Whether the labels come from a scan or the cache, as text.
+        entries: All findings.
         notes: Sentences about the split as a whole.
     """
 
@@ -129,7 +129,7 @@ class ScanReport:
 
 
 def _printable(value: object) -> str:
-    """Text that can be encoded: names of files may hold bytes that are not text."""
+    """Text that can be encoded; file names may hold bytes that are not valid UTF-8."""
     return str(value).encode("utf-8", "backslashreplace").decode("utf-8")
 
 

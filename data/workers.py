@@ -1,4 +1,4 @@
-"""Worker processes of the loader: how many there are, how they start, and what ends them.
+"""Worker processes of the loader: their number, how they start, and how they end.
 
 data/loader.py starts them through torch's DataLoader.
 """
@@ -19,12 +19,12 @@ _T = TypeVar("_T")
 
 
 def choose_workers(requested: int, device_type: str, batch_size: int) -> int:
-    """How many loader processes to use.
+    """Choose the number of worker processes.
 
     Args:
         requested: The most that the user wants.
-        device_type: "cpu", "cuda" or "mps", where the network is computed.
-        batch_size: Images a batch.
+        device_type: "cpu", "cuda" or "mps", the device of the network.
+        batch_size: Images per batch.
 
     Returns:
         At most requested, the cores of this process, and the images of a batch; 0 for batches of
@@ -35,8 +35,8 @@ def choose_workers(requested: int, device_type: str, batch_size: int) -> int:
         cores = len(os.sched_getaffinity(0))
     # torchrun's processes share the machine.
     cores = max(cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")), 1)
-    # On a CPU one process for four cores decodes in the gaps that the network leaves; more of them
-    # would only take cores away from it.
+    # On a CPU the network needs the cores itself. One worker per four cores decodes while some are
+    # idle, and more workers would only slow the network down.
     useful = max(cores // 4, 1) if device_type == "cpu" else cores
     return min(requested, useful, batch_size if batch_size > 1 else 0)
 
@@ -57,7 +57,7 @@ def next_or_none(batches: Iterator[_T]) -> _T | None:
 
 
 def limit_opencv() -> None:
-    """Give OpenCV one thread a process.
+    """Let OpenCV use one thread per process.
 
     Small images gain nothing from more, and the network needs the cores.
     """
@@ -68,7 +68,7 @@ def limit_opencv() -> None:
 
 @contextlib.contextmanager
 def hold_interrupts() -> Iterator[None]:
-    """Hold back Ctrl-C inside the block, in which workers start that cannot ignore it yet."""
+    """Delay Ctrl-C inside the block, in which workers start that cannot ignore it yet."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -82,9 +82,9 @@ def hold_interrupts() -> Iterator[None]:
 def start_worker(worker: int) -> None:
     """Prepare a worker process; torch calls this in each, with its number.
 
-    The worker leaves the process group of the terminal, so that Ctrl-C and SIGTERM reach the main
-    process alone, which decides what ends. If the main process dies, torch's watchdog ends the
-    worker.
+    The worker leaves the process group of the terminal, so that only the main process gets Ctrl-C
+    and SIGTERM, and decides which processes to end. If the main process dies, torch's watchdog ends
+    the worker.
     """
     limit_opencv()
     sys.excepthook = _report_error
@@ -99,7 +99,7 @@ def _report_error(
 ) -> None:
     """The sys.excepthook of worker processes, silent about a broken connection.
 
-    A main process that is interrupted breaks it while it receives a batch; no user needs to know.
+    An interrupted main process breaks it while it receives a batch, which no user needs to know.
     """
     if not issubclass(kind, (EOFError, ConnectionError)):
         sys.__excepthook__(kind, error, trace)

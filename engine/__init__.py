@@ -1,1 +1,1 @@
-"""What the programs run: training, evaluation, inference, and the drawing of what they find."""
+"""Training, evaluation, inference and export of detectors, and the drawing of results."""

@@ -1,4 +1,4 @@
-"""What the programs need of a detector: models.yolo.DetectionModel and Ensemble both have it."""
+"""The interface of a detector, which models.yolo.DetectionModel and Ensemble both satisfy."""
 
 from __future__ import annotations
 
@@ -15,11 +15,15 @@ from utils.families import Family
 class DetectorModel(Protocol):
     """A network that finds objects in images.
 
-    names: class number -> name. family: of the graph, which says whether decoded rows have an
-    objectness. stride: [levels] pixels per cell. Called with images [B, 3, H, W] in 0..1, in
-    evaluation mode, it returns decoded boxes [B, N, 5 + nc] (without objectness [B, N, 4 + nc]) and
-    the raw maps of all levels; augment searches three sizes of the image and returns None instead
-    of the maps.
+    In evaluation mode a call with images [B, 3, H, W] in 0..1 returns the decoded boxes
+    [B, N, 5 + nc] (without objectness [B, N, 4 + nc]) and the raw maps of all levels. With
+    augment=True it searches three sizes of the image and returns None instead of the maps.
+
+    Attributes:
+        names: Class number -> name.
+        training: Whether the model is in training mode.
+        family: The family of the graph, which says whether decoded rows have an objectness.
+        stride: [levels] pixels per cell.
     """
 
     names: dict[int, str]
@@ -41,14 +45,14 @@ class DetectorModel(Protocol):
 
 
 def device_of(model: DetectorModel) -> torch.device:
-    """The device of the model's weights; the processor if it has none."""
+    """The device of the model's weights; the CPU if it has none."""
     return next((value.device for value in model.parameters()), torch.device("cpu"))
 
 
 def synchronised_time(device: torch.device) -> float:
-    """The time in seconds, read when the device has finished all work given to it so far."""
-    # CUDA kernels run after their call returns, so that without this the time of a stage would be
-    # counted in a later one.
+    """The time in seconds, read once the device has finished all work queued so far."""
+    # CUDA kernels run asynchronously; without this wait, the time of one stage would be counted
+    # in a later one.
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()

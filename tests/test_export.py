@@ -33,7 +33,7 @@ def test_the_command(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--include", "engine"], "make it of them with trtexec"),
+        (["--include", "engine"], "convert one of them with trtexec"),
         (["--include", "coreml"], "coremltools"),
         (["--include", "onyx"], "no such format"),
         (["--imgsz", "8"], "--imgsz"),

@@ -1,7 +1,8 @@
 """The annotation formats: one file each, and the table that names them.
 
-A new format is a file with a DatasetFormat and a line at the end of DATASET_FORMATS. Later lines
-are asked first whether a data set is theirs, so that `yolo` takes what no other format recognises.
+A new format is a file with a DatasetFormat and a line at the end of DATASET_FORMATS. The format of
+a data set is detected from the last line to the first, so that `yolo` takes what no other format
+recognises.
 """
 
 from __future__ import annotations

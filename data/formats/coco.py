@@ -1,9 +1,9 @@
 """COCO annotations: one JSON file for a whole split.
 
 Boxes x, y, width, height in pixels become xyxy, clipped to the image. Those without an area left
-are dropped, and so are crowds (iscrowd: 1), which mark regions and no objects. Categories are
+are dropped, and so are crowds (iscrowd: 1), which mark regions instead of objects. Categories are
 matched to `names` by name, never by number. Polygons of several parts become one path that returns
-along its own bridges, so that they add no area.
+along its own bridges, so that the bridges add no area.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ CocoKey = int | str  # an id of an image or a category
 
 
 class Annotation(NamedTuple):
-    """What is kept of a JSON annotation, unchecked: a tenth of the memory of its dictionary."""
+    """The useful part of a JSON annotation, unchecked, in a tenth of its dictionary's memory."""
 
     image_id: object
     category_id: object
@@ -43,7 +43,8 @@ class Annotation(NamedTuple):
 class CocoFile:
     """The useful part of an instances file.
 
-    files holds the file name of each image, objects its annotations with their rows from 1.
+    files holds the file name of each image, objects its annotations, each with its place in the
+    JSON list, counted from 1.
     """
 
     path: str
@@ -137,9 +138,9 @@ COCO_FORMAT = DatasetFormat(
 
 
 def read_coco(path: Path) -> CocoFile:
-    """Read an instances file; single annotations that are wrong become entries.
+    """Read an instances file; faulty annotations become entries of the report.
 
-    Raises UserError for any other file.
+    Raises UserError if the file is not a COCO instances file.
     """
     content = _load(path)
     files, places = _read_images(path, content["images"])
@@ -199,9 +200,9 @@ def _load(path: Path) -> dict[str, list[object]]:
 
 
 def _compact(item: dict[str, object]) -> dict[str, object] | Annotation:
-    """Replace a mapping that is an annotation; the JSON parser calls this for each mapping.
+    """Compact a mapping if it is an annotation; the JSON parser calls this for each mapping.
 
-    The dictionaries of all annotations of COCO at once would fill gigabytes.
+    The dictionaries of all annotations of COCO together would fill gigabytes.
     """
     if "image_id" not in item or "bbox" not in item:
         return item
@@ -215,7 +216,7 @@ def join_parts(parts: object) -> np.ndarray | None:
     """One path [P, 2] float32 from COCO's list of flat polygons; None for anything else.
 
     After the last part the path returns to the first one through the first points of the parts
-    between them, so that each bridge is passed once in each direction and encloses nothing.
+    between them. So each bridge is passed once in each direction and encloses no area.
     """
     if not isinstance(parts, list) or not parts:
         return None

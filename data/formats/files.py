@@ -1,4 +1,4 @@
-"""Folders and lists of files, as every format lists them."""
+"""Listing of folders and of lists of files, which all formats share."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from utils.errors import UserError
 
 
 def walk_files(folder: Path) -> Iterator[str]:
-    """Every file below a folder except hidden ones.
+    """Yield every file below a folder except hidden ones.
 
-    Links are followed, but a link that leads back to a folder above is not followed twice.
+    Links are followed, but no folder is visited twice, so that a link to a parent ends the walk.
     """
     seen = set()
     for place, folders, files in os.walk(folder, followlinks=True, onerror=_refuse_folder):
@@ -37,7 +37,7 @@ def select_images(files: Iterable[str]) -> list[str]:
 
 
 def note_unread(files: Iterable[str]) -> tuple[Entry, ...]:
-    """An entry for each image of a kind that is not read."""
+    """Make an entry for each image whose format is not supported."""
     remedy = "save it as JPEG or PNG"
     return tuple(
         Entry(file, 0, LEFT_OUT, f"{_suffix(file).upper()} is not read", remedy)

@@ -1,7 +1,7 @@
-"""What every annotation format provides: a DatasetFormat, whose listing of a split is a Split.
+"""The interface of annotation formats: a DatasetFormat lists the files of a split as a Split.
 
 A format is one file beside this one and one line of the table in data/formats/__init__.py.
-data/scanning reads a Split; nothing is opened while listing that the cache may make unnecessary.
+data/scanning reads a Split. Listing opens no file that the cache may make unnecessary.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class LabelReader(Protocol):
 class OpenedSplit:
     """The images of a split and a reader of their labels.
 
-    images holds the paths in the order of the index, entries what was noticed while listing.
+    images holds the paths in the order of the index, entries the findings of the listing.
     """
 
     images: list[str]
@@ -41,7 +41,7 @@ class Split:
 
     Attributes:
         stamped: Every file whose size and time the labels depend on; a change means a new scan.
-        open: Reads what the listing left unread, such as one JSON file for all images.
+        open: Reads the files that the listing did not open, such as one JSON for all images.
         rule: A clause for messages that says where labels are looked up.
         example: The label file of the first image, or "" where images have none of their own.
     """
@@ -79,7 +79,7 @@ class DatasetFormat:
             them. Formats that write classes by name do not need it.
         describe: (path, folder of images or "") -> the DatasetInfo of files that have no YAML, or
             None if the path is not of this format. data/convert.py asks it for --source.
-        layout: What describe accepts, in words.
+        layout: A phrase for messages that says what describe accepts.
     """
 
     name: str

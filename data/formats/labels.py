@@ -1,4 +1,4 @@
-"""The labels of one image, whatever format they are written in, and the steps that formats share.
+"""The labels of one image in a form common to all formats, and the steps that formats share.
 
 Files of data/formats make ImageLabels; data/scanning checks and packs them.
 """
@@ -20,10 +20,10 @@ UNKNOWN_CLASS = "class not among `names`:"
 
 
 class LabelError(Exception):
-    """A label file that costs its image.
+    """An error in a label file, because of which its image is left out.
 
-    row counts from 1, and 0 is the file as a whole. kind is the same for all errors of a kind,
-    detail tells this one's facts.
+    row counts from 1, and 0 is the file as a whole. kind is the same for all errors of a kind, and
+    detail holds the facts of this one.
     """
 
     def __init__(self, row: int, kind: str, detail: str = "") -> None:
@@ -39,7 +39,7 @@ class ImageLabels:
         classes: [N] int64.
         boxes: [N, 4] float32 xyxy, pixels.
         segments: N polygons [P, 2] float32, pixels, or ().
-        there: Whether there is a label file.
+        there: Whether the label file exists.
         entries: Rows that were dropped, and oddities that were kept.
     """
 
@@ -52,9 +52,10 @@ class ImageLabels:
 
 @dataclass(frozen=True, slots=True)
 class LabelledObject:
-    """An object as formats with class names state it.
+    """An object of a format that writes classes by name.
 
-    box is xyxy in pixels and may reach beyond the image; segment is [P, 2] or None.
+    row counts from 1. box is xyxy in pixels and may extend beyond the image; segment is a polygon
+    [P, 2] in pixels, or None.
     """
 
     row: int

@@ -33,7 +33,7 @@ _RULE = "labels are looked up in Annotations/, under an image's name with the su
 
 
 class VocReader:
-    """Reads the XML file of each image; names maps the name of a class to its number."""
+    """Reads the XML file of each image; names maps class names to numbers."""
 
     def __init__(self, xml_paths: Sequence[str], names: dict[str, int]) -> None:
         self.xml_paths, self.names = xml_paths, names
@@ -51,7 +51,7 @@ class VocReader:
 
 
 def _detect(info: DatasetInfo, sources: Sequence[SplitSource]) -> bool:
-    """Whether annotations are named that no other format claims, or the folders are VOC's."""
+    """Whether the entries name annotations, which COCO did not claim, or lie in VOC's folders."""
     if first_annotations(sources):
         return True
     entry = sources[0].images
@@ -62,7 +62,7 @@ def _detect(info: DatasetInfo, sources: Sequence[SplitSource]) -> bool:
 
 
 def _image_set(entry: str) -> str:
-    """The list that an entry such as `trainval` or `VOC2012/trainval` stands for."""
+    """The path of the list for an entry such as `trainval` or `VOC2012/trainval`."""
     return str(Path(entry).parent / "ImageSets" / "Main" / f"{Path(entry).name}.txt")
 
 
@@ -95,9 +95,9 @@ def _pairs_of(info: DatasetInfo, source: SplitSource) -> list[tuple[str, str]]:
 
 
 def _images_of_list(file: Path, root: Path) -> list[str]:
-    """The images whose names a file of ImageSets lists, one a line.
+    """The images whose names a file of ImageSets lists, one per line.
 
-    The lists of a single class follow each name with -1 (no object of it), 0 (difficult) or 1.
+    In the lists of a single class each name is followed by -1 (no such object), 0 (difficult) or 1.
     """
     folder = root / "JPEGImages"
     suffixes = {
@@ -134,7 +134,7 @@ def _class_names(folder: Path) -> set[str]:
     for file in sorted(folder.glob("*.xml")):
         try:
             root = parse_xml(read_label_file(file) or b"")
-        except LabelError:  # the scan that follows reports it
+        except LabelError:  # the scan reports it later
             continue
         names |= {(item.findtext("name") or "").strip() for item in root.iter("object")}
     return names - {""}
@@ -147,8 +147,8 @@ VOC_FORMAT = DatasetFormat(
 
 def parse_xml(data: bytes) -> Element:
     """The root element. Raises LabelError for broken XML and for a document type declaration."""
-    # ElementTree's own parser expands entities, a few bytes of which may fill the memory or name
-    # a file to read; expat with a handler of ours stops at the declaration.
+    # ElementTree's own parser expands entities, a few bytes of which can fill the memory. Here
+    # expat calls a handler that stops at the document type declaration.
     builder, parser = TreeBuilder(), expat.ParserCreate()
     parser.StartElementHandler, parser.EndElementHandler = builder.start, builder.end
     parser.CharacterDataHandler = builder.data
@@ -169,7 +169,7 @@ def _refuse_doctype(name: str, *_: object) -> None:
 
 
 def _read_object(row: int, item: Element) -> LabelledObject:
-    """An <object> with pixels that count from 0. Raises LabelError."""
+    """Read an <object>, and let its pixels count from 0. Raises LabelError."""
     corners = []
     for tag in CORNERS:
         text = item.findtext(f"bndbox/{tag}") or ""

@@ -2,8 +2,8 @@
 
 A row is `class x y width height`, or `class x1 y1 x2 y2 …` for a polygon, in shares of the image's
 sides. One row of more than six values makes every row of its file a polygon. The rules are
-YOLOv5's: a row that breaks one costs its whole image, since an image with some of its objects
-unlabelled would teach that they are background.
+YOLOv5's: if a row breaks one, the whole image is left out, since unlabelled objects in it would be
+learnt as background.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ class Rows:
     """The rows of a label file.
 
     Attributes:
-        values: [N, 5] float32 class, x, y, width, height; all but the class in shares of the
+        values: [N, 5] float32 class, x, y, width, height; all but the class are shares of the
             image's sides.
         segments: N polygons [P, 2] float32, in the same shares, or ().
-        numbers: N row numbers, from 1.
+        numbers: N row numbers in the file, from 1.
         repeated: Numbers of the rows that were dropped as repetitions of an earlier row.
     """
 
@@ -72,7 +72,7 @@ def label_path(image_path: str) -> str:
 
 
 def _detect(info: DatasetInfo, sources: Sequence[SplitSource]) -> bool:
-    return True  # asked last: a folder or list of images tells nothing more
+    return True  # this format is tried last, and any folder or list of images may be YOLO's
 
 
 def _list(info: DatasetInfo, sources: Sequence[SplitSource]) -> Split:
@@ -93,7 +93,7 @@ def _list(info: DatasetInfo, sources: Sequence[SplitSource]) -> Split:
 def _read_list(file: Path, info: DatasetInfo) -> list[str]:
     """The images of a .txt list.
 
-    Relative paths are below the folder of the data set, that of the list, or that of the project.
+    Relative paths are looked up in the data set's folder, the list's, and the project's.
     """
     if file.suffix.lower() != ".txt":
         packed = file.suffix.lower() in ARCHIVES
@@ -125,7 +125,7 @@ YOLO_FORMAT = DatasetFormat("yolo", _detect, _list, find_class=_find_class)
 
 
 def read_labels(path: str | Path, size: tuple[int, int]) -> ImageLabels:
-    """Labels of an image of (height, width) size; no file means background. Raises LabelError."""
+    """Labels of an image of size (height, width); no file means background. Raises LabelError."""
     data = read_label_file(path)
     if data is None:
         return ImageLabels(there=False)
@@ -232,7 +232,7 @@ def _enclosing_box(segment: np.ndarray) -> np.ndarray:
 
 def _check_ranges(table: np.ndarray, numbers: tuple[int, ...]) -> None:
     """Raise LabelError for the first NaN, negative value or coordinate above 1."""
-    wrong = ~(table >= 0)
+    wrong = ~(table >= 0)  # the negation also finds NaN
     wrong[:, 1:] |= ~(table[:, 1:] <= 1)
     if not wrong.any():
         return
@@ -250,7 +250,7 @@ def _check_ranges(table: np.ndarray, numbers: tuple[int, ...]) -> None:
 
 
 def _without_repeats(rows: Rows) -> Rows:
-    """Drop repeated rows. The others are then sorted by their values, as in YOLOv5."""
+    """Drop repeated rows. If there are any, the others are sorted by value, as in YOLOv5."""
     if len({row.tobytes() for row in rows.values}) == len(rows.values):
         return rows
     _, first = np.unique(rows.values, axis=0, return_index=True)

@@ -1,1 +1,1 @@
-"""Looking at every image and label once, and keeping what was seen in a cache."""
+"""The scan of every image and label of a data set, and the cache of its result."""

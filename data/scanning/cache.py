@@ -1,8 +1,8 @@
-"""The result of a scan, kept between runs in a folder of the project and never beside the data.
+"""The cache of scans, kept between runs in a folder of the project and never beside the data.
 
-A cache file is the SHA-256 of its content, then a numpy .npz without pickles. It names the state of
-the data set that it was made from: paths, sizes and times of all files, format and class names.
-Another state means a new scan.
+A cache file is the SHA-256 of its content, then a numpy .npz without pickles. It holds a hash of
+the data set's state: paths, sizes and times of all files, format and class names. If the state has
+changed, the data set is scanned again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from utils.errors import UserError
 from utils.files import ROOT, atomic_write
 
-CACHE_VERSION = 1  # raise it whenever the arrays or the rules of reading change
+CACHE_VERSION = 1  # increase it whenever the arrays or the rules of reading change
 DIGEST_BYTES = 32
 
 
@@ -48,7 +48,7 @@ def state_of(files: Iterable[str], *settings: str) -> str:
 
 
 def read_cache(path: Path, state: str) -> tuple[dict[str, np.ndarray] | None, str]:
-    """(arrays, "") of a cache that was made from this state, or (None, why it is not used)."""
+    """Return (arrays, "") of a cache with this state, or (None, the reason why it is not used)."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -65,12 +65,12 @@ def read_cache(path: Path, state: str) -> tuple[dict[str, np.ndarray] | None, st
 
 
 def write_cache(path: Path, state: str, arrays: dict[str, np.ndarray]) -> None:
-    """Keep the arrays for the next run; if the disk refuses, the next run scans again.
+    """Write the arrays for the next run; if that fails, the next run scans again.
 
     Args:
         path: The cache file.
-        state: The state_of of the files that the arrays were made from.
-        arrays: The arrays by name, none of which is `state`.
+        state: state_of() the files that the arrays were made from.
+        arrays: Name -> array; the name `state` is reserved.
     """
     buffer = io.BytesIO()
     marked: dict[str, Any] = {"state": np.frombuffer(state.encode(), np.uint8), **arrays}

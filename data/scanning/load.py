@@ -19,7 +19,7 @@ from data.scanning.scan import scan
 from utils.errors import UserError
 from utils.structures import Sample
 
-MIN_VISIBLE_PX = 3  # objects with a side below this are hardly learnt
+MIN_VISIBLE_PX = 3  # objects with a shorter side than this are hardly learnt
 
 
 def load_dataset(
@@ -38,8 +38,8 @@ def load_dataset(
         The index, with the report of the scan.
 
     Raises:
-        UserError: There is nothing to work with: a folder is missing, no image or no label file is
-            left, or a class number is beyond names.
+        UserError: A folder is missing, no image or no label file can be used, or a class number
+            has no name.
     """
     info = read_dataset_yaml(path_yaml)
     if info.generator:
@@ -49,10 +49,10 @@ def load_dataset(
 
 
 def load_split(info: DatasetInfo, task: str, single_cls: bool = False) -> DatasetIndex:
-    """Index one split of a YAML that is read already.
+    """Index one split of a dataset YAML that has been read already.
 
     Args:
-        info: The YAML.
+        info: The content of the YAML.
         task: "train", "val" or "test".
         single_cls: Give every object class 0.
 
@@ -60,7 +60,7 @@ def load_split(info: DatasetInfo, task: str, single_cls: bool = False) -> Datase
         The index, with the report of the scan.
 
     Raises:
-        UserError: As load_dataset.
+        UserError: As in load_dataset().
     """
     kind, split = list_split(info, task)
     index = _load_cached(info, task, kind, split)
@@ -89,7 +89,7 @@ def _note_small(index: DatasetIndex, imgsz: int) -> DatasetIndex:
 def _generate(info: DatasetInfo) -> None:
     if info.generator != "shapes":
         raise UserError(
-            f"{info.path}: generate: {info.generator} is unknown; the one generator is `shapes`"
+            f"{info.path}: generate: {info.generator} is unknown; the only generator is `shapes`"
         )
     from data.synthetic.shapes import generate
 
@@ -153,6 +153,6 @@ def _check_usable(index: DatasetIndex, info: DatasetInfo, task: str, split: Spli
     strange = sorted({kind.removeprefix(UNKNOWN_CLASS) for kind in unknown})
     if not len(index.classes) and strange:
         raise UserError(
-            f"{info.path}: no label is of a class in names; the label files"
+            f"{info.path}: no label has a class that is in names; the label files"
             f" have{','.join(strange)[:200]}"
         )

@@ -1,7 +1,7 @@
-"""Look at every image and its labels once: OpenedSplit -> a ScannedImage each.
+"""The scan: check every image of an OpenedSplit and read its labels, into a ScannedImage each.
 
 Reading headers and small files waits for the disk more than for Python, so threads are enough; they
-also start at once, where processes would first have to import everything.
+also start at once, whereas processes would first have to import everything.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MAX_THREADS = 8
 
 @dataclass(frozen=True, slots=True)
 class ScannedImage:
-    """What the scan found about an image.
+    """The findings of the scan about one image.
 
     size is (height, width), or None if the image is left out. labels is None if they were not read.
     """
@@ -43,7 +43,7 @@ def scan_image(path: str, number: int, reader: LabelReader) -> ScannedImage:
         reader: Reads the labels of the split.
 
     Returns:
-        What was found; whatever is wrong with the image or its labels is among the entries.
+        The findings; everything wrong with the image or its labels is among the entries.
     """
     try:
         header = check_image(path)

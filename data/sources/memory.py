@@ -1,6 +1,6 @@
-"""Images in memory, and mixed lists of them and paths, as a source of Frames.
+"""Images in memory, and lists of images and paths, as a source of Frames.
 
-They are what people pass to api/ and hubconf.py: paths, Pillow images, arrays and tensors.
+Callers of api/ and hubconf.py pass them: paths, Pillow images, arrays and tensors.
 data/sources/open.py handles paths and everything else that --source takes.
 """
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class MixedSource:
-    """Paths and images [H, W, 3] uint8 BGR side by side, in order."""
+    """Paths and images [H, W, 3] uint8 BGR in one list, in order."""
 
     parts: Sequence[str | np.ndarray]
     vid_stride: int = 1
@@ -37,7 +37,7 @@ class MixedSource:
         return len(self.parts)
 
     def close(self) -> None:
-        """Nothing stays open between frames."""
+        """Do nothing, since no file stays open."""
 
     def __iter__(self) -> Iterator[Frame]:
         paths = [
@@ -56,19 +56,19 @@ class MixedSource:
 
 
 def open_any(source: object, vid_stride: int = 1, rgb: bool = False) -> Source:
-    """Open anything that people pass to a model.
+    """Open anything that a caller may pass to a model.
 
     Args:
         source: A path, camera number or URL as for open_source, a Pillow image, an array, a tensor
             of floats in 0..1, or a list of paths and images.
         vid_stride: Take every vid_stride-th frame of a video or stream.
-        rgb: Arrays are RGB instead of BGR. Pillow images and tensors are RGB always.
+        rgb: Arrays are RGB instead of BGR. Pillow images and tensors are always RGB.
 
     Returns:
         The source.
 
     Raises:
-        UserError: The source is nothing of these.
+        UserError: The source is none of these.
     """
     if isinstance(source, (str, Path)) or (
         isinstance(source, int) and not isinstance(source, bool)
@@ -102,7 +102,7 @@ def pixels_of(image: object, rgb: bool = False) -> list[np.ndarray]:
 
 
 def _is_pillow(image: object) -> TypeGuard[Image.Image]:
-    """Whether an object is an image of Pillow, found out without importing Pillow."""
+    """Whether an object is a Pillow image, determined without importing Pillow."""
     return hasattr(image, "convert") and hasattr(image, "getexif")
 
 

@@ -1,7 +1,7 @@
 """Paths and URLs as text: the kind of file that they name, and the names of their results.
 
-data/sources/open.py and data/sources/streams.py read them; the names end in Frame.path and
-Frame.name, by which engine/inference/writers.py names files.
+data/sources/open.py and data/sources/streams.py read them, and put the names into Frame.path and
+Frame.name, by which engine/inference/writers.py names its files.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def suffix_of(path: str) -> str:
 
 
 def hide_password(path: str) -> str:
-    """A path or URL without user name and password, as it may be printed."""
+    """A path or URL without user name and password, so that it can be printed."""
     return re.sub(r"(?<=://)[^/@]*@", "", path)
 
 
@@ -50,10 +50,10 @@ def result_name(path: str) -> str:
 
 
 def result_names(paths: Sequence[str]) -> list[str]:
-    """A name for every path, all different on any file system: a second `a` becomes `a2`.
+    """Give every path a name that is unique on any file system: a second `a` becomes `a2`.
 
-    A file keeps its own stem even if a numbered name would be the same. A video `a`, whose frames
-    are named `a_1`, `a_2` …, is renamed if there are images of such names.
+    A numbered name never takes the stem of another file. A video `a`, whose frames are named
+    `a_1`, `a_2` …, is renumbered if other files have such names.
     """
     stems = [result_name(path) for path in paths]
     own = {stem.casefold() for stem in stems}

@@ -1,4 +1,4 @@
-"""The text after --source -> Frames: images, videos, folders, globs, lists and live sources.
+"""Frames of the text after --source: images, videos, folders, globs, lists, live sources.
 
 A Frame is one image in its original size, with the name of its results. Live sources (cameras,
 streams, the screen) are in data/sources/streams.py.
@@ -37,7 +37,7 @@ MOST_SHOWN = 100  # validation images that a run without --source takes
 
 
 class Source(Protocol):
-    """An iterable of Frames; skipped holds (path, reason) of what could not be read."""
+    """An iterable of Frames; skipped holds (path, reason) of each file that could not be read."""
 
     skipped: list[tuple[str, str]]
 
@@ -77,7 +77,7 @@ class FileSource:
         return len(self.paths)
 
     def close(self) -> None:
-        """Nothing stays open between frames."""
+        """Do nothing; a video closes its file itself."""
 
     def __iter__(self) -> Iterator[Frame]:
         for item, (path, name) in enumerate(
@@ -125,7 +125,7 @@ class FileSource:
             capture.release()
         if not number:
             self._skip(path, "no frame of this video can be decoded")
-        elif number < 0.9 * total - 2:  # containers often promise a frame or two too many
+        elif number < 0.9 * total - 2:  # containers often claim a frame or two too many
             self.warn(
                 f"{hide_password(path)}: ends after {number} of {total} frames, it is damaged or"
                 " cut short"
@@ -133,20 +133,20 @@ class FileSource:
 
 
 def open_source(text: str, vid_stride: int = 1, warn: Callable[[str], None] = print) -> Source:
-    """Turn --source into frames.
+    """Open the source that --source names.
 
     Args:
         text: An image, video, folder (its own files), glob (recursive with **), .txt list of these,
             .streams list, camera number, rtsp/rtmp/http(s) URL, or `screen [n] [left top width
             height]`.
         vid_stride: Take every vid_stride-th frame of a video or stream.
-        warn: Called with a line for what could not be read.
+        warn: Called with a line for each file that could not be read.
 
     Returns:
         The source. It reads from the network only if text, or the list that it names, holds a URL.
 
     Raises:
-        UserError: Names what is missing or not supported.
+        UserError: The source is missing or not supported.
     """
     text = str(text).strip()
     words = text.split()
@@ -179,7 +179,7 @@ def _open_live(
 
 
 def _is_media_url(url: str) -> bool:
-    """Whether a URL names an image or video, which is read whole, and not an endless stream."""
+    """Whether a URL names an image or video file rather than a live stream."""
     _check_url(url)
     return (
         urlsplit(url).scheme.lower() in ("http", "https")
@@ -260,7 +260,7 @@ def _lines(path: Path) -> list[tuple[int, str]]:
 def _read_list(path: Path) -> list[str]:
     """The files of a list, which holds a path, folder, glob or media URL per line.
 
-    Relative paths are below the working folder or, if they do not exist there, that of the list.
+    Relative paths are looked up in the working folder, then in the list's folder.
     """
     found: list[str] = []
     for number, line in _lines(path):
@@ -284,7 +284,7 @@ def _read_list(path: Path) -> list[str]:
 
 
 def usual_source(data: str) -> FileSource:
-    """The source without --source: data/images, or validation images of the model's data set."""
+    """The default source: data/images, or validation images of the model's data set."""
     if (ROOT / "data" / "images").is_dir():
         return FileSource(expand(str(ROOT / "data" / "images")))
     if not data:

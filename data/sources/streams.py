@@ -1,7 +1,7 @@
 """Live sources: cameras, network streams and the screen; also the download of an image by its URL.
 
-data/sources/open.py has checked the places. Each stream has a thread that reads all the time and
-keeps only the newest frame, so that a slow model sees the present and not an ever older past.
+data/sources/open.py has checked the addresses. Each stream has a thread that reads all the time and
+keeps only the newest frame, so that a slow model gets current frames and does not fall behind.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from data.sources.names import hide_password, result_names
 from utils.errors import UserError
 from utils.structures import Frame
 
-USUAL_FPS = 30.0  # of a stream that gives none, or an impossible one
-ATTEMPTS, PAUSE = 5, 1.0  # to reopen a stream that broke: how often, and seconds in between
+USUAL_FPS = 30.0  # assumed for a stream that reports no frame rate, or an impossible one
+ATTEMPTS, PAUSE = 5, 1.0  # attempts to reopen a broken stream, and seconds before each
 LARGEST_DOWNLOAD = 256 * 2**20  # bytes of an image
-DOWNLOAD_TIMEOUT = 20.0  # seconds without an answer
+DOWNLOAD_TIMEOUT = 20.0  # seconds without a response
 
 
 class Capture(Protocol):
@@ -49,16 +49,16 @@ def _open_capture(place: str) -> Capture:
 
 
 def plausible_fps(fps: float) -> float:
-    """fps if a camera can have it, else USUAL_FPS."""
-    # OpenCV gives 0, NaN or 90000 where it does not know.
+    """Return fps if a camera can have that rate, else USUAL_FPS."""
+    # OpenCV reports 0, NaN or 90000 if it does not know the rate.
     return fps if 0.1 <= fps <= 1000 else USUAL_FPS
 
 
 class StreamReader:
     """A thread that keeps the newest frame of one stream.
 
-    newest() gives each frame at most once. A stream that breaks is opened again a few times; a
-    recording ends. Raises UserError if it cannot be opened at first.
+    newest() returns each frame at most once. A live stream that breaks is reopened a few times,
+    while a recording is over then. Raises UserError if the stream cannot be opened at first.
     """
 
     def __init__(self, place: str, vid_stride: int = 1) -> None:
@@ -89,7 +89,7 @@ class StreamReader:
         return not self._thread.is_alive() and self._frame is None
 
     def newest(self, timeout: float = 0.05) -> tuple[np.ndarray, int] | None:
-        """The newest frame and its number, once, or None if none came within timeout seconds."""
+        """The newest frame and its number, or None if no new one arrives within timeout seconds."""
         with self._changed:
             if self._frame is None:
                 self._changed.wait(timeout)
@@ -109,7 +109,7 @@ class StreamReader:
                 if grabbed % self.vid_stride == 0:
                     self._keep()
                 grabbed += 1
-                if self._is_recording:  # a file has no pace of its own
+                if self._is_recording:  # a file would otherwise be read as fast as possible
                     self._stop.wait(1 / self.fps)
             elif self._is_recording or failures == ATTEMPTS or not self._reopen():
                 break
@@ -136,7 +136,7 @@ class StreamReader:
 
 
 class LiveSource:
-    """Several streams at once, a frame of each in turn, until all have ended."""
+    """Several streams at once: a frame from each in turn, until all have ended."""
 
     def __init__(
         self, places: list[str], vid_stride: int = 1, warn: Callable[[str], None] = print
@@ -182,7 +182,7 @@ class LiveSource:
 
 @dataclass
 class ScreenSource:
-    """The screen again and again, or its area left, top, width, height in pixels."""
+    """Repeated captures of an area of the screen: left, top, width, height in pixels."""
 
     grab: Callable[[dict[str, int]], object]
     area: dict[str, int]
@@ -207,7 +207,7 @@ class ScreenSource:
 
 
 def open_screen(words: list[str]) -> ScreenSource:
-    """The screen that words `[n] [left top width height]` name, or an area of it.
+    """Open the screen, or the area of it, that the words `[n] [left top width height]` name.
 
     Screen 0, the default, is all screens together. Raises UserError if there is no such screen.
     """
@@ -236,7 +236,8 @@ def open_screen(words: list[str]) -> ScreenSource:
 def screen_area(screen: dict[str, int], part: list[int]) -> dict[str, int]:
     """The area of a part [left, top, width, height] of a screen, or of the whole screen for [].
 
-    part is relative to the screen, the result to all screens together, as mss expects it.
+    part is relative to the screen. The result is relative to all screens together, as mss expects.
+    Raises UserError if the part has no pixels.
     """
     if not part:
         return {key: int(screen[key]) for key in ("left", "top", "width", "height")}

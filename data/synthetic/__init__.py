@@ -1,1 +1,1 @@
-"""The synthetic data set that the project draws itself: textured shapes on cluttered ground."""
+"""The synthetic data set: textured shapes on a cluttered background, drawn by the project."""

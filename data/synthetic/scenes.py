@@ -1,8 +1,8 @@
-"""Scenes of textured shapes at many scales, turned and overlapping, on cluttered ground.
+"""Scenes of textured shapes in many sizes, rotated and overlapping, on a cluttered background.
 
-data/synthetic/shapes.py writes them to files. All of a scene comes from one random stream. The
-class of a shape is its outline alone: colour, texture, size, angle and proportions say nothing
-about it.
+data/synthetic/shapes.py writes them to files. Everything in a scene comes from one random stream.
+The outline alone determines the class of a shape: colour, texture, size, angle and proportions do
+not depend on it.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ MAX_OVERLAP = 0.25  # largest IoU of two boxes
 
 
 def draw_scene(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One image [H, W, 3] uint8 BGR, its classes [N] int64 and boxes [N, 4] float32 xyxy.
+    """Draw an image [H, W, 3] uint8 BGR, with classes [N] int64 and boxes [N, 4] float32 xyxy.
 
-    The boxes are around what can be seen of the shapes.
+    The boxes, in pixels, enclose the visible parts of the shapes.
     """
     sides = (SIDE, int(rng.choice([SIDE * 3 // 4, SIDE * 7 // 8, SIDE])))
     height, width = sides if rng.random() < 0.5 else sides[::-1]
@@ -45,7 +45,7 @@ def draw_scene(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.nda
         if len(classes) == wanted:
             break
     noise = rng.standard_normal(canvas.shape, dtype=np.float32)
-    canvas += noise * np.float32(rng.uniform(2, 9))  # as of a camera's sensor
+    canvas += noise * np.float32(rng.uniform(2, 9))  # like that of a camera's sensor
     return (
         canvas.clip(0, 255).astype(np.uint8),
         np.array(classes),
@@ -64,7 +64,7 @@ def visible_boxes(owner: np.ndarray, count: int) -> np.ndarray:
 
 
 def _is_fair(owner: np.ndarray, areas: list[float]) -> bool:
-    """Whether enough of each shape is seen, and the newest box overlaps no other too much."""
+    """Whether enough of each shape is visible, and the newest box overlaps no other too much."""
     seen = np.bincount(owner[owner >= 0], minlength=len(areas))
     if np.any(seen < MIN_VISIBLE * np.array(areas)):
         return False
@@ -101,7 +101,7 @@ def unit_outline(kind: str, rng: np.random.Generator) -> list[np.ndarray]:
 
 
 def place_outline(rng: np.random.Generator, kind: str, height: int, width: int) -> list[np.ndarray]:
-    """Stretch, turn, scale and shift the outline of a shape at random.
+    """Stretch, rotate, scale and shift the outline of a shape at random.
 
     Args:
         rng: Gives the draws.
@@ -159,10 +159,10 @@ def paint(
     """Paint a textured shape with its shadow.
 
     Args:
-        canvas: [H, W, 3] float32, which is written to.
+        canvas: [H, W, 3] float32, changed in place.
         mask: [H, W] uint8, the shape.
         contours: Contours [P, 2] of the shape, pixels.
-        rng: Gives colours and texture.
+        rng: The source of colours and texture.
     """
     import cv2
 
@@ -209,7 +209,7 @@ def draw_pattern(
     angle = rng.uniform(0, np.pi)
     cosine, sine = np.float32(np.cos(angle)), np.float32(np.sin(angle))
     u, v = cosine * x + sine * y, cosine * y - sine * x
-    # At most one wave in 7 pixels, so that stripes stay visible.
+    # A wave is at least 7 pixels long, so that stripes stay visible.
     waves = np.float32(2 * np.pi * max(2.0, min(float(rng.uniform(2, 6)), span / 7)))
     kind = rng.choice(["plain", "shaded", "stripes", "checks", "dots", "clouds"])
     if kind == "plain":
@@ -234,7 +234,7 @@ def clouds(
         rng: Gives the noise.
         height: Height, pixels.
         width: Width, pixels.
-        grains: Cells a side of each layer; coarse layers weigh more.
+        grains: Cells per side of each layer; coarse layers weigh more.
 
     Returns:
         [height, width] float32 in 0..1.
@@ -251,7 +251,7 @@ def clouds(
 
 
 def draw_ground(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-    """Draw a cluttered background of two clouded colours, a slope of light, strokes and arcs.
+    """Draw a cluttered background of two clouded colours, a gradient of light, lines and arcs.
 
     Args:
         rng: Gives the draws.
@@ -273,7 +273,7 @@ def draw_ground(rng: np.random.Generator, height: int, width: int) -> np.ndarray
         colour = rng.uniform(0, 255, 3).tolist()
         thickness = int(rng.integers(1, 4))
         start = rng.uniform(0, [width, height])
-        if rng.random() < 0.3:  # an open arc, so that a curve alone does not tell a ring
+        if rng.random() < 0.3:  # an open arc, so that a curve alone does not identify a ring
             axes = rng.integers(6, 50, 2).tolist()
             begin = rng.uniform(0, 360)
             where = (int(start[0]), int(start[1]))

@@ -1,7 +1,7 @@
-"""The data set that the project draws itself, in seconds, on first use.
+"""Generation of the synthetic data set, on first use and within seconds.
 
-data/synthetic/scenes.py draws; this writes images and YOLO labels below one folder, which
-data/scanning reads like any other data set.
+data/synthetic/scenes.py draws the images. This file writes them and their YOLO labels below one
+folder, which data/scanning reads like any other data set.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from data.synthetic.scenes import (
 from utils.errors import UserError
 from utils.seeds import stream
 
-SHAPES_VERSION = 3  # raise it whenever the images change, so that older folders are replaced
+SHAPES_VERSION = 3  # increase it whenever the images change, so that older folders are replaced
 MANIFEST = "manifest.json"
 ABANDONED_S = 600  # a temporary folder of this age belongs to a run that was killed
 
@@ -51,7 +51,7 @@ def generate(root: Path, seed: int = 0, train: int = 400, val: int = 80) -> Path
         root.
 
     Raises:
-        UserError: The disk refuses, or root holds files that this function did not write.
+        UserError: A file cannot be written, or root holds files that this function did not write.
     """
     root = Path(root)
     manifest = _manifest(seed, train, val)
@@ -61,7 +61,7 @@ def generate(root: Path, seed: int = 0, train: int = 400, val: int = 80) -> Path
             return root
         _refuse_foreign(root)
         _sweep(root)
-        print(f"{root}: drawing {train + val} images, once", flush=True)
+        print(f"{root}: drawing {train + val} images, only this time", flush=True)
         _write_all(temporary, manifest)
         _install(temporary, root, manifest)
     except OSError as error:
@@ -128,7 +128,7 @@ def _refuse_foreign(root: Path) -> None:
 
 
 def _sweep(root: Path) -> None:
-    """Remove the temporary folders of runs that were killed, but not of one that is still busy."""
+    """Remove temporary folders of killed runs, but not those of runs that are still active."""
     for leftover in root.parent.glob(f".{root.name}.tmp-*"):
         with contextlib.suppress(FileNotFoundError):  # another process was faster
             if time.time() - leftover.stat().st_mtime > ABANDONED_S:

@@ -1,7 +1,7 @@
 """Charts of an evaluation: precision, recall and F1 curves, and the confusion matrix.
 
-From: arrays of engine/evaluation/metrics.py. To: a file in the run's folder. A chart is drawn even
-if no class has labels.
+The arrays come from engine/evaluation/metrics.py, and each chart becomes a file in the run's
+folder. A chart is drawn even if no class has labels.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ def plot_curve(
     """Draw one line per class and their mean.
 
     Args:
-        path: of the chart.
+        path: The file to write.
         x: [n] values in 0..1.
         curves: [C, n] values in 0..1.
-        names: of the C classes, for the legend.
-        labels: of the x and y axis.
-        summary: what the legend says of the mean; "" for where it is highest.
+        names: Names of the C classes, for the legend.
+        labels: Labels of the x and y axes.
+        summary: The mean's text in the legend; "" states its peak and where that is.
 
     Returns:
         path.
@@ -89,9 +89,9 @@ def plot_confusion_matrix(path: Path, matrix: np.ndarray, names: Sequence[str]) 
     A column without entries stays blank. Shares are written into the cells while there is room.
 
     Args:
-        path: of the chart.
+        path: The file to write.
         matrix: [nc + 1, nc + 1] counts, row predicted, column true, background last.
-        names: of the nc classes.
+        names: Names of the nc classes.
 
     Returns:
         path.
@@ -106,7 +106,7 @@ def plot_confusion_matrix(path: Path, matrix: np.ndarray, names: Sequence[str]) 
     title = "Confusion matrix (share of each true class)"
     axes = style_axes(figure.subplots(), title, "True", "Predicted", grid=False)
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
-    # About 72 % of the figure is matrix: a cell is so many points (1/72 inch) wide.
+    # The matrix takes about 72 % of the figure's side (inches); a point is 1/72 inch.
     cell_points = 72 * side * 0.72 / size
     font = min(9.0, cell_points * 0.8)
     shown = [*class_labels(names), "background"] if font > 3.5 else []

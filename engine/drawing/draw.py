@@ -1,7 +1,7 @@
 """Boxes and labels drawn into images, legible at any size.
 
-From: boxes in pixels, texts and class numbers, of engine/inference and sheets.py. To: a new image.
-The labels themselves are in plates.py.
+engine/inference and sheets.py pass boxes in pixels, texts and class numbers, and get a new image.
+plates.py draws the labels themselves.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ PALETTE = (
 )
 LINE_SHARE = 0.003  # line width as a share of the image's mean side
 TEXT_PER_LINE = 6.5  # text height, in line widths
-MOST_HIDDEN = 0.3  # a label of which others would hide a larger share is not drawn
+MOST_HIDDEN = 0.3  # a label is not drawn if others would hide a larger share of it
 
 
 def colour_of(class_id: int) -> Colour:
-    """The (blue, green, red) of a class; classes 20 apart have the same."""
+    """The (blue, green, red) of a class; colours repeat after 20 classes."""
     code = PALETTE[int(class_id) % len(PALETTE)]
     red, green, blue = (int(code[start : start + 2], 16) for start in (0, 2, 4))
     return blue, green, red
@@ -59,7 +59,7 @@ def _candidates(box: np.ndarray, size: tuple[int, int], line: int) -> list[tuple
     Args:
         box: [4] corners in pixels.
         size: (width, height) of the plate in pixels.
-        line: width of the box's line in pixels.
+        line: Width of the box's line in pixels.
 
     Returns:
         (x, y) of the plate's upper left corner.
@@ -82,7 +82,7 @@ def _candidates(box: np.ndarray, size: tuple[int, int], line: int) -> list[tuple
 def _overlap(
     corner: tuple[int, int], size: tuple[int, int], placed: list[tuple[int, int, int, int]]
 ) -> int:
-    """Pixels of a plate, at its upper left corner (x, y), that lie on plates placed before."""
+    """Count the pixels of a plate at corner (x, y) that lie on plates placed before."""
     x1, y1, x2, y2 = *corner, corner[0] + size[0], corner[1] + size[1]
     shared = 0
     for left, top, right, bottom in placed:
@@ -97,8 +97,8 @@ def _place(
 
     Args:
         boxes: [N, 4] corners in pixels.
-        labels: of the N boxes.
-        line: width of the boxes' lines in pixels.
+        labels: Plates of the N boxes.
+        line: Width of the boxes' lines in pixels.
         frame: (height, width) of the image in pixels.
 
     Returns:
@@ -113,7 +113,7 @@ def _place(
         for x, y in _candidates(box, label.size, line):
             if 0 <= y <= room_y:
                 inside.append((min(max(x, 0), room_x), y))
-        # No candidate fits into a tiny image; the box's own corner is moved inside then.
+        # In a tiny image no candidate may fit; then the box's own corner is moved inside.
         inside = inside or [
             (min(max(round(float(box[0])), 0), room_x), min(max(round(float(box[1])), 0), room_y))
         ]
@@ -147,7 +147,7 @@ def draw_boxes(
         boxes: [N, 4] corners in pixels.
         texts: N labels, "" for none.
         classes: [N] class numbers, which choose the colours.
-        line_width: pixels; None or 0 chooses by the size of the image. Text grows with it.
+        line_width: Pixels; None or 0 derives it from the image size. Text scales with it.
 
     Returns:
         [H, W, 3] uint8 BGR.

@@ -1,8 +1,8 @@
-"""What all matplotlib figures here share: they are made, styled and saved in one place.
+"""Shared parts of all matplotlib figures: how they are made, styled and saved.
 
-results.py, curves.py and labels.py draw into these figures; a file in the run's folder is the
-result. matplotlib is imported on first use and only through its Figure objects. So there is no
-global state: charts may be drawn in threads and need no display.
+results.py, curves.py and labels.py draw into these figures, which are saved in the run's folder.
+matplotlib is imported on first use, and only its Figure objects are used, not pyplot. So there is
+no global state: charts may be drawn in threads and need no display.
 """
 
 from __future__ import annotations
@@ -67,9 +67,9 @@ def printable(name: object, limit: int = 24) -> str:
 
 
 def class_labels(names: Sequence[object]) -> list[str]:
-    """printable() for all classes; a name that lost characters starts with its number.
+    """Make all class names printable; a name that lost characters starts with its number.
 
-    So no two of them look the same.
+    The number keeps apart names that would otherwise look the same.
     """
     complete = [
         all(ord(sign) in _known_characters() for sign in " ".join(str(name).split()))
@@ -96,7 +96,7 @@ def save_figure(figure: Figure, path: Path) -> Path:
 
     for text in figure.findobj(Text):
         text.set_fontfamily(list(font_families()))
-    # Rendered in memory first, so that an error leaves no half-written file.
+    # The figure is rendered in memory first, so that an error leaves no half-written file.
     buffer = io.BytesIO()
     figure.savefig(buffer, format=Path(path).suffix[1:])
     with atomic_write(path) as file:
@@ -108,11 +108,14 @@ def style_axes(axes: Axes, title: str, x: str = "", y: str = "", grid: bool = Tr
     """Apply the style of all charts: no frame, a light grid behind the data, small numbers.
 
     Args:
-        axes: of one chart, returned.
-        title: above it.
-        x: label of the x axis.
-        y: label of the y axis.
-        grid: whether there is a grid.
+        axes: The axes of one chart.
+        title: The title above the chart.
+        x: Label of the x axis.
+        y: Label of the y axis.
+        grid: Whether to draw a grid.
+
+    Returns:
+        axes.
     """
     axes.set_title(title, fontsize=11, color=INK, loc="left", fontweight="bold")
     axes.set_xlabel(x, fontsize=9, color=INK)

@@ -1,7 +1,7 @@
 """Charts of a data set's labels: labels.jpg and labels_correlogram.jpg.
 
-From: boxes, classes and image sizes of data/index.py. To: the run's folder. Both are drawn even if
-there is no label.
+Boxes, classes and image sizes come from data/index.py, and both charts go to the run's folder.
+They are drawn even if there is no label.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ def plot_labels(
     """Draw labels.jpg: labels per class, outlines of the boxes, and where centres and sizes lie.
 
     Args:
-        folder: of the run.
-        centres: [N, 4] x, y, width, height as shares of the image, as share_boxes() makes them.
+        folder: The run's folder.
+        centres: [N, 4] x, y, width, height as shares of the image, from share_boxes().
         classes: [N] class numbers.
-        names: class number -> name.
+        names: Class number -> name.
 
     Returns:
         The path of the chart.
@@ -71,7 +71,12 @@ def plot_labels(
 def share_boxes(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     """Convert boxes to centre and size as shares of the image.
 
-    boxes: [N, 4] corners in pixels. sizes: [N, 2] height and width of their images. Returns [N, 4].
+    Args:
+        boxes: [N, 4] corners in pixels.
+        sizes: [N, 2] height and width of each box's image in pixels.
+
+    Returns:
+        [N, 4] x, y, width, height.
     """
     boxes = np.asarray(boxes, dtype=float).reshape(-1, 4)
     scale = np.asarray(sizes, dtype=float).reshape(-1, 2)[:, ::-1]
@@ -124,7 +129,7 @@ def _draw_outlines(axes: Axes, centres: np.ndarray, colors: Sequence[Rgba]) -> N
     chosen = np.unique(np.linspace(0, len(centres) - 1, count).astype(int))
     corners = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]])
     outlines = centres[chosen, None, 2:] * corners
-    # Few boxes are drawn firmly; of many, only where they agree the lines add up.
+    # Few boxes get opaque lines. Many get faint ones, which add up where boxes agree.
     alpha = float(np.clip(60 / max(len(chosen), 1), 0.12, 0.8))
     axes.add_collection(
         PolyCollection(
@@ -151,7 +156,7 @@ def _draw_density(axes: Axes, x: np.ndarray, y: np.ndarray, bins: int = 50) -> N
         cmap="YlGnBu",
         aspect="auto",
         interpolation="nearest",
-        vmin=-0.3 * np.sqrt(table.max()),
+        vmin=-0.3 * np.sqrt(table.max()),  # below 0, so that single labels are not almost white
     )
     axes.set_facecolor("#f4f7f9")
     axes.set_box_aspect(1)
@@ -160,7 +165,7 @@ def _draw_density(axes: Axes, x: np.ndarray, y: np.ndarray, bins: int = 50) -> N
 def plot_correlogram(folder: Path, centres: np.ndarray) -> Path:
     """Draw labels_correlogram.jpg: x, y, width and height against each other.
 
-    centres: [N, 4] as for plot_labels(). Returns the path of the chart.
+    centres is [N, 4] as in plot_labels(). Returns the path of the chart.
     """
     variables = ("x", "y", "width", "height")
     figure = make_figure(9, 9, dpi=120)

@@ -1,4 +1,4 @@
-"""Labels on plates: text of any script, fitted into the room that there is.
+"""Labels on plates: text in any script, fitted into the space available.
 
 ASCII text is drawn with OpenCV's built-in font, other text with Pillow and an installed font
 (matplotlib brings DejaVu Sans). Nothing is downloaded.
@@ -49,8 +49,11 @@ def text_colour_on(background: Colour) -> Colour:
 class Plate:
     """A text with its plate.
 
-    height: of the text, pixels. padding: pixels between the text and each side of the plate. size:
-    (width, height) of the plate, pixels.
+    Attributes:
+        text: The text as drawn, perhaps shortened.
+        height: Height of the text, pixels.
+        padding: Pixels between the text and each side of the plate.
+        size: (width, height) of the plate, pixels.
     """
 
     text: str
@@ -106,13 +109,13 @@ def fit_plate(text: str, height: float, room: tuple[int, int]) -> Plate:
     """Make a label that fits into a room: with smaller text first, then with a shorter one.
 
     Args:
-        text: in one line.
-        height: of the text in pixels, if there is room for it.
+        text: The label, which is put on one line.
+        height: Height of the text in pixels, if there is room for it.
         room: (width, height) in pixels.
     """
     # A line break has no glyph in either font.
     text = " ".join(text.split())
-    # The room may be a few pixels high; a font needs some size.
+    # The room may be only a few pixels high, but a font needs a minimum size.
     height = max(5.0, min(height, room[1] * 0.8))
     padding = max(1, round(height * 0.2))
     while height > SMALLEST_TEXT and _text_width(text, height) + 2 * padding > room[0]:
@@ -133,7 +136,7 @@ def write_plate(
 
     Args:
         image: [H, W, 3] uint8 BGR.
-        label: text and size.
+        label: The text and its size.
         corner: (x, y) of the upper left corner in pixels.
         background: (blue, green, red) of the plate.
     """
@@ -152,7 +155,7 @@ def write_plate(
         return
     from PIL import Image, ImageDraw
 
-    # Only the plate is converted: to convert the whole image for each label is slow.
+    # Only the plate is converted, since converting the whole image for each label is slow.
     plate = Image.fromarray(np.ascontiguousarray(image[y : y + height, x : x + width]))
     middle = (label.padding, height / 2)
     ImageDraw.Draw(plate).text(

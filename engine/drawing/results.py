@@ -1,7 +1,8 @@
 """Charts over epochs and over image sizes: results.png of a training, study.png of val.py.
 
-From: rows of results.csv, as utils/files.py reads them, and of --task study. To: a file in the
-run's folder. A chart is drawn even if there is nothing to show: no epoch, or a loss that was NaN.
+The rows come from results.csv, as utils/files.py reads it, or from --task study, and each chart
+becomes a file in the run's folder. A chart is drawn even if there is nothing to show: no epoch, or
+a loss that was NaN.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ SCORE_PANELS: tuple[Panel, ...] = (
 
 
 def columns_of(rows: Sequence[Mapping[str, float]]) -> dict[str, np.ndarray]:
-    """Columns by name of rows by name; {} without rows."""
+    """Turn rows (column name -> value) into columns (name -> [n] values); {} without rows."""
     return {
         name: np.array([row[name] for row in rows]) for name in (rows[0] if rows else ()) if name
     }
@@ -82,9 +83,9 @@ def plot_results(path: Path, rows: Sequence[Mapping[str, float]], protocol: str 
     """Draw a training: each term of the loss, precision, recall, mAP and the learning rate.
 
     Args:
-        path: of the chart, results.png.
-        rows: of results.csv, column name -> value.
-        protocol: the rule that the best epoch, which is marked, was chosen by.
+        path: The file to write, results.png.
+        rows: Rows of results.csv, column name -> value.
+        protocol: The rule for choosing the best epoch, which is marked.
 
     Returns:
         path.
@@ -111,7 +112,7 @@ def plot_results(path: Path, rows: Sequence[Mapping[str, float]], protocol: str 
 
 
 def loss_panels(columns: Iterable[str]) -> list[Panel]:
-    """A panel for each term of the loss that has a column of training."""
+    """A panel for each term of the loss that has a train/ column."""
     names = [name[len("train/") : -len("_loss")] for name in columns if TRAIN_LOSS.fullmatch(name)]
     known = [name for name in LOSS_TITLES if name in names]
     others = [name for name in names if name not in LOSS_TITLES]
@@ -135,7 +136,7 @@ def _top(axes: Axes) -> float:
 def _draw_history(
     axes: Axes, epochs: np.ndarray | None, values: np.ndarray | None, label: str, color: str
 ) -> None:
-    """Draw a column over the epochs, and its smoothed course behind it when there are many."""
+    """Draw a column over the epochs, and a smoothed curve behind it when there are many."""
     if epochs is None or values is None or not len(values):
         return
     # matplotlib leaves a gap at NaN, but an infinite value would stretch the axis.
@@ -148,7 +149,7 @@ def _draw_history(
 
 
 def _mark_best(axes: Axes, columns: Mapping[str, np.ndarray], share: float) -> None:
-    """Mark the epoch of best fitness, in which mAP50 has this share and mAP50-95 the rest."""
+    """Mark the epoch of best fitness, where mAP50 has this weight and mAP50-95 the rest."""
     map50, map_ = columns.get("metrics/mAP_0.5"), columns.get("metrics/mAP_0.5:0.95")
     if map50 is None or map_ is None or not np.isfinite(map50 + map_).any():
         return
@@ -162,7 +163,12 @@ def _mark_best(axes: Axes, columns: Mapping[str, np.ndarray], share: float) -> N
 def plot_study(path: Path, studies: Mapping[str, Sequence[Sequence[float]]]) -> Path:
     """Draw accuracy over time, one line per model.
 
-    studies: name -> rows (imgsz, milliseconds per image, mAP50-95, mAP50).
+    Args:
+        path: The file to write, study.png.
+        studies: Name of a model -> rows (imgsz, milliseconds per image, mAP50-95, mAP50).
+
+    Returns:
+        path.
     """
     figure = make_figure(12, 5.5)
     panels = figure.subplots(1, 2)

@@ -1,8 +1,8 @@
 """Contact sheets: up to 16 images of a batch in a grid with their boxes, such as train_batch0.jpg.
 
-From: images and labels of data.loader (Batch), detections of utils.nms. To: one JPEG in the run's
-folder. Tiles are scaled to one size, so that names can be read on images of 160 pixels as well as
-on those of 1280.
+Images and labels come from data.loader (Batch), detections from utils.nms, and the sheet is one
+JPEG in the run's folder. Tiles are scaled to one size, so that names can be read on images of 160
+pixels as well as on those of 1280.
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ LEAST_LINE = 2  # pixels; text grows with the lines, and a sheet is often viewed
 class Overlay:
     """What is drawn on one image.
 
-    boxes: [N, 4] corners in its pixels. classes: [N] class numbers. scores: [N], None for labels.
+    Attributes:
+        boxes: [N, 4] corners in pixels of the image.
+        classes: [N] class numbers.
+        scores: [N] confidences; None for labels.
     """
 
     boxes: np.ndarray
@@ -43,9 +46,9 @@ def plot_targets(path: Path, batch: Batch, names: Mapping[int, str]) -> Path:
     """Draw a batch with its labels.
 
     Args:
-        path: of the sheet.
-        batch: its images and labels.
-        names: class number -> name.
+        path: The file to write.
+        batch: Images and labels.
+        names: Class number -> name.
 
     Returns:
         path.
@@ -66,11 +69,11 @@ def plot_detections(
     """Draw a batch with its detections.
 
     Args:
-        path: of the sheet.
-        batch: its images.
-        found: per image [n, 6] corners in pixels of the batch, confidence, class.
-        names: class number -> name.
-        least: lowest confidence of a detection that is drawn.
+        path: The file to write.
+        batch: The images.
+        found: Per image [n, 6] corners in pixels of the batch, confidence, class.
+        names: Class number -> name.
+        least: Lowest confidence of a detection that is drawn.
 
     Returns:
         path.
@@ -87,10 +90,10 @@ def save_sheet(
     """Arrange the first 16 images of a batch in a square grid, and write it as a JPEG.
 
     Args:
-        path: of the sheet.
-        batch: its images.
-        overlays: what is drawn on each of them.
-        names: class number -> name.
+        path: The file to write.
+        batch: The images.
+        overlays: What is drawn on each image.
+        names: Class number -> name.
 
     Returns:
         path.
@@ -127,8 +130,8 @@ def draw_tile(
 
     Args:
         image: [3, H, W] uint8 RGB.
-        overlay: the boxes, in pixels of the image.
-        names: class number -> name.
+        overlay: The boxes, in pixels of the image.
+        names: Class number -> name.
         size: (height, width) of the tile in pixels.
 
     Returns:
@@ -137,7 +140,7 @@ def draw_tile(
     import cv2
 
     tile = np.ascontiguousarray(image.transpose(1, 2, 0)[..., ::-1])
-    # INTER_AREA averages when it shrinks; it does not interpolate when it enlarges.
+    # INTER_AREA averages pixels when shrinking, but does not interpolate when enlarging.
     method = cv2.INTER_AREA if size[0] < tile.shape[0] else cv2.INTER_LINEAR
     factors = np.array([size[1] / tile.shape[1], size[0] / tile.shape[0]] * 2)
     tile = cv2.resize(tile, (size[1], size[0]), interpolation=method)
@@ -158,9 +161,9 @@ def _write_caption(sheet: np.ndarray, name: str, corner: tuple[int, int], width:
 
     Args:
         sheet: [H, W, 3] uint8 BGR, changed in place.
-        name: the file's path.
+        name: The file's path.
         corner: (left, top) of the caption in pixels.
-        width: of the tile in pixels.
+        width: Width of the tile in pixels.
     """
     import cv2
 

@@ -1,1 +1,1 @@
-"""How good detections are: matching, precision and recall, average precision, COCO's protocol."""
+"""Scores of detections: matching, precision and recall, average precision, COCO's protocol."""

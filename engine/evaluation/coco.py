@@ -1,9 +1,9 @@
 """COCO's protocol: AP at IoU .5:.95, AP of small, medium and large boxes, and AR.
 
 faster-coco-eval computes them, from the arrays that metrics.Evaluation has collected or from the
-JSON files of `val.py --save-json`. COCO's AP differs from YOLOv5's: a detection whose best label is
-taken may match the next best one, precision is read in steps, and at most 100 detections of an
-image count.
+JSON files of `val.py --save-json`. COCO's AP differs from YOLOv5's in three ways: a detection whose
+best label is taken may match the next best one, precision is a step function of recall instead of
+being interpolated, and at most 100 detections of an image count.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ def evaluate_coco(
     A box is small below 32² pixels, large above 96² and medium between.
 
     Args:
-        detections: per image [n, 6] corners, score, class.
-        labels: per image [m, 5] class, corners in the same pixels.
-        class_count: number of classes.
+        detections: Per image [n, 6] corners in pixels, score, class.
+        labels: Per image [m, 5] class, corners in the same pixels.
+        class_count: Number of classes.
 
     Returns:
-        FIGURES -> value in 0..1, NaN where there is no such label.
+        FIGURES -> value in 0..1, NaN where no label has that size.
 
     Raises:
-        UserError: faster-coco-eval is not installed.
+        UserError: The package faster-coco-eval is not installed.
     """
     annotations = [row for number, rows in enumerate(labels) for row in _annotations(number, rows)]
     for number, annotation in enumerate(annotations, start=1):  # id 0 would mean "unmatched"
@@ -57,7 +57,7 @@ def evaluate_coco(
 
 
 def score_json(predictions: str | Path, annotations: str | Path) -> dict[str, float]:
-    """Score a COCO results file against a COCO annotation file; returns as evaluate_coco does.
+    """Score a COCO results file against a COCO annotation file, as evaluate_coco() does.
 
     Only images and categories of the annotation file count. Raises UserError naming the file that
     cannot be used.
@@ -124,7 +124,7 @@ def _corner_and_sides(corners: np.ndarray) -> list[float]:
 
 
 def _score(truth: Mapping[str, object], results: Sequence[CocoRecord]) -> dict[str, float]:
-    """Run faster-coco-eval, without its printing, on contents of an annotation and results file."""
+    """Run faster-coco-eval silently on the contents of an annotation and a results file."""
     try:
         from faster_coco_eval import COCO, COCOeval_faster
     except ImportError:
@@ -136,7 +136,7 @@ def _score(truth: Mapping[str, object], results: Sequence[CocoRecord]) -> dict[s
         return None
 
     expected = COCO(truth, print_function=print_nothing)
-    # loadRes() refuses an empty list, so no detections are given as annotations that are empty.
+    # loadRes() rejects an empty list, so no detections become an empty list of annotations.
     found = (
         expected.loadRes(results)
         if results
@@ -144,6 +144,7 @@ def _score(truth: Mapping[str, object], results: Sequence[CocoRecord]) -> dict[s
     )
     run = COCOeval_faster(expected, found, "bbox", print_function=print_nothing)
     run.run()
+    # COCO's -1 stands for a figure without labels.
     return {
         name: float(value) if value >= 0 else float("nan")
         for name, value in zip(FIGURES, run.stats, strict=False)

@@ -11,8 +11,9 @@ from utils.boxes import box_iou
 class ConfusionMatrix:
     """Counts of predicted and labelled classes.
 
-    matrix: [nc + 1, nc + 1], row predicted class, column labelled class; the last row and column
-    are the background.
+    Attributes:
+        matrix: [nc + 1, nc + 1], row predicted class, column labelled class; the last row and
+            column are the background.
     """
 
     def __init__(
@@ -21,9 +22,9 @@ class ConfusionMatrix:
         """Start with zeros.
 
         Args:
-            class_count: number of classes, nc.
-            conf: only detections with a score above this count.
-            iou: only pairs with an overlap above this count.
+            class_count: Number of classes, nc.
+            conf: Score that a detection must exceed to count.
+            iou: IoU that a pair must exceed to count.
             protocol: "yolov5" or "yolov8".
         """
         self.class_count = class_count
@@ -33,11 +34,15 @@ class ConfusionMatrix:
         self.matrix = np.zeros((class_count + 1, class_count + 1))
 
     def add(self, detections: torch.Tensor, labels: torch.Tensor) -> None:
-        """Count one image: detections [n, 6] corners, score, class; labels [m, 5] class, corners.
+        """Count one image.
 
-        Detections and labels are paired by overlap, whatever their classes; YOLOv8's protocol pairs
-        those of one class first. As in YOLOv5, an image without labels is not counted, and
+        Detections and labels are paired by overlap regardless of class; YOLOv8's protocol pairs
+        those of the same class first. As in YOLOv5, an image without labels is not counted, and
         unmatched detections count as background only in images with at least one pair.
+
+        Args:
+            detections: [n, 6] corners, score, class.
+            labels: [m, 5] class, corners in the same pixels.
         """
         if not len(labels):
             return
@@ -47,7 +52,7 @@ class ConfusionMatrix:
         predicted = detections[:, 5].long().cpu().numpy()
         overlap = box_iou(labels[:, 1:5], detections[:, :4]).cpu().numpy()
         if self.protocol == "yolov8":
-            # An overlap is at most 1, so adding 1 ranks a pair of one class above all others.
+            # An IoU is at most 1, so adding 1 ranks pairs of the same class above all others.
             overlap = overlap + (overlap > self.iou) * (labelled[:, None] == predicted)
         label, detection = self.pair(overlap)
         np.add.at(self.matrix, (predicted[detection], labelled[label]), 1)
@@ -58,8 +63,9 @@ class ConfusionMatrix:
             )
 
     def pair(self, overlap: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Overlap [m, n] -> numbers of the paired labels and of their detections, equally long.
+        """Pair labels with detections by their IoU [m, n].
 
+        Returns the row numbers of the paired labels and, in the same order, of their detections.
         Each detection chooses the label that it overlaps most; each label then keeps, of the
         detections that chose it, the one that overlaps it most.
         """

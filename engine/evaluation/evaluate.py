@@ -1,4 +1,4 @@
-"""One evaluation: batches through a detector, suppression and matching to Metrics.
+"""One evaluation: from batches through the detector, suppression and matching to Metrics.
 
 The caller makes the batches (data.loader) and the detector (models). val.py and train.py call
 evaluate(). Every image that the loader yields is scored; none is skipped to save time.
@@ -33,29 +33,29 @@ STAGES = ("preprocess", "inference", "nms")
 
 @dataclass(frozen=True)
 class EvalSettings:
-    """What evaluate() does; the defaults are what training needs after an epoch.
+    """The options of evaluate(); the defaults suit the validation after a training epoch.
 
     Attributes:
-        conf: lowest score of a detection.
-        iou: overlap above which suppression drops a box; None takes that of the model's family.
-        max_det: most detections per image.
-        protocol: "yolov5" or "yolov8", the rule that AP is computed by.
-        single_cls: every detection counts as class 0.
-        augment: test-time augmentation.
-        precision: of the forward pass, as in utils.device.
-        loss: called with the raw maps, for validation losses.
-        area: also score by COCO's protocol, which gives AP by object size.
-        verbose: print a row for each class.
-        quiet: print nothing.
-        plots: draw curves, the confusion matrix and three batches.
-        sheets: number of batches that are drawn without plots.
-        save_dir: folder of all files; without it nothing is written.
-        save_txt: write labels/*.txt.
-        save_hybrid: add the labels to the detections.
-        save_conf: add the confidence to the rows of labels/*.txt.
-        json_name: file for all detections in COCO's result format, "" for none.
-        coco_categories: that file has the category numbers of COCO's own files.
-        names: class number -> name, None for the model's own.
+        conf: Lowest score of a detection.
+        iou: IoU above which suppression drops a box; None takes the default of the model's family.
+        max_det: Most detections per image.
+        protocol: "yolov5" or "yolov8", the rule for AP.
+        single_cls: Count every detection as class 0.
+        augment: Use test-time augmentation.
+        precision: Precision of the forward pass, as in utils.device.
+        loss: Called with the raw maps, for validation losses.
+        area: Also score by COCO's protocol, which gives AP by object size.
+        verbose: Print a row for each class.
+        quiet: Print nothing.
+        plots: Draw curves, the confusion matrix and three batches.
+        sheets: Number of batches to draw when plots is off.
+        save_dir: Folder for all files; without it nothing is written.
+        save_txt: Write labels/*.txt.
+        save_hybrid: Add the labels to the detections.
+        save_conf: Add the confidence to the rows of labels/*.txt.
+        json_name: File for all detections in COCO's result format, "" for none.
+        coco_categories: Use the category numbers of COCO's own files in that file.
+        names: Class number -> name; None takes the model's own.
     """
 
     conf: float = 0.001
@@ -80,7 +80,7 @@ class EvalSettings:
     names: dict[int, str] | None = None
 
     def suppression(self, family: Family) -> NMSSettings:
-        """Which boxes of a model of this family are kept."""
+        """The settings of suppression for a model of this family."""
         iou = family.validation_iou if self.iou is None else self.iou
         return NMSSettings(self.conf, iou, self.max_det, agnostic=self.single_cls, multi_label=True)
 
@@ -96,9 +96,9 @@ def evaluate(model: DetectorModel, loader: Iterable[Batch], settings: EvalSettin
     Boxes are compared in pixels of the original images.
 
     Args:
-        model: its mode is set to evaluation, and restored at the end.
-        loader: batches whose gains and pads lead from the original images to the batch's pixels.
-        settings: thresholds, outputs and the protocol.
+        model: The detector; its mode is set to evaluation, and restored at the end.
+        loader: Batches whose gains and pads map the original images to the batch's pixels.
+        settings: Thresholds, outputs and the protocol.
 
     Returns:
         Scores, losses, times and details.
@@ -157,7 +157,7 @@ class Evaluator:
         self._add_time("inference", start)
         if self.settings.loss is not None and raw is not None:
             size = (images.shape[2], images.shape[3])
-            # Losses need float32: in half precision the sum over all cells could overflow.
+            # The loss needs float32, since in half precision the sum over all cells could overflow.
             maps = [level.float() for level in raw]
             _, terms = self.settings.loss(maps, batch.targets.to(self.device), size)
             self.losses += terms.float().cpu()
@@ -172,17 +172,17 @@ class Evaluator:
         return found
 
     def compare(self, batch: Batch, found: list[Tensor]) -> None:
-        """Match detections with labels, both in pixels of the original images, clipped to them.
+        """Match detections with labels in pixels of the original images, clipped to them.
 
-        YOLOv8's rule compares in pixels of the batch, where boxes may extend beyond the image.
+        YOLOv8's rule matches them in pixels of the batch, where boxes may extend beyond the image.
         """
         for number, (detections, labels) in enumerate(zip(found, labels_of(batch), strict=True)):
             place = (batch.gains[number], batch.pads[number], batch.original_sizes[number])
-            # A clone, since single_cls changes the classes in place.
+            # The clone protects the caller's tensor, since single_cls writes to the classes.
             detections = detections.float().cpu().clone()
             if self.settings.single_cls:
                 detections[:, 5] = 0
-            # Only this rule compares before boxes are clipped to the image.
+            # Only YOLOv8's rule compares boxes before they are clipped to the image.
             compared = (detections, labels) if self.evaluation.protocol == "yolov8" else None
             known = torch.cat((labels[:, :1], to_original(labels[:, 1:], *place)), 1)
             self.evaluation.add(to_original(detections, *place), known, compared)
@@ -202,7 +202,7 @@ class Evaluator:
         )
 
     def _add_time(self, stage: str, start: float) -> float:
-        """Add the seconds since start to a stage; return the present time."""
+        """Add the seconds since start to a stage; return the current time."""
         now = synchronised_time(self.device)
         self.seconds[stage] += now - start
         return now
@@ -226,15 +226,15 @@ def evaluation_mode(model: DetectorModel) -> Iterator[None]:
 
 
 def with_progress_bar(loader: Iterable[Batch], quiet: bool) -> Iterator[Batch]:
-    """Yield the batches under a bar headed by the table's columns.
+    """Yield the batches under a progress bar with the table's columns as its heading.
 
-    Where the output is no terminal, only the heading is printed.
+    Where the output is not a terminal, only the heading is printed.
     """
     from tqdm import tqdm
 
     shown = sys.stderr.isatty() and not quiet
-    # The bar goes to stderr with the heading as its description; print the heading for stdout
-    # unless both are the same terminal.
+    # The bar goes to stderr with the heading as its description. Print the heading to stdout too,
+    # unless both streams are terminals.
     if not quiet and not (shown and sys.stdout.isatty()):
         print(val_header())
     yield from tqdm(

@@ -1,10 +1,10 @@
-"""Evaluation: detections and labels of all images -> precision, recall and mAP, by the rule of
-YOLOv5 or of YOLOv8.
+"""Precision, recall and mAP from the detections and labels of all images.
 
 evaluate.py adds every image to an Evaluation and asks it for Metrics at the end;
-engine/drawing/curves.py draws the curves. COCO's protocol, which differs from both, is in
-engine/evaluation/coco.py. The two rules differ in how detections are matched with labels and in the
-end of the precision-recall curve, so their scores must not be compared with each other.
+engine/drawing/curves.py draws the curves. Scores follow the rule of YOLOv5 or of YOLOv8. The two
+differ in how detections are matched with labels and in the end of the precision-recall curve, so
+their scores must not be compared with each other. COCO's protocol, a third one, is in
+engine/evaluation/coco.py.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from utils.structures import ClassCurves, ClassMetrics, EvaluationDetails, Metri
 
 IOU_THRESHOLDS = torch.linspace(0.5, 0.95, 10)
 CONFIDENCES = np.linspace(0, 1, 1000)  # the x axis of the curves
-RECALLS = np.linspace(0, 1, 101)  # where precision is read for AP
-TINY = 1e-16  # keeps quotients of empty sums at 0; the value is YOLOv5's
+RECALLS = np.linspace(0, 1, 101)  # the recalls at which precision is sampled for AP
+TINY = 1e-16  # avoids division by zero; the value is YOLOv5's
 
 
 def match_predictions(
@@ -32,10 +32,10 @@ def match_predictions(
 ) -> np.ndarray:
     """Decide which detections are correct at each of K IoU thresholds.
 
-    By YOLOv5's rule each detection competes for one label only, that of its class which it overlaps
-    most (the first of equals). Of several detections that compete for a label, the one with the
-    highest score is correct, not the one that overlaps it most. By YOLOv8's rule each detection in
-    turn takes, of the labels that are still free, the one that it overlaps most.
+    By YOLOv5's rule each detection competes for one label only: the one of its class with the
+    highest IoU (the first of equals). Of several detections that compete for a label, the one with
+    the highest score is correct, not the one that overlaps it most. By YOLOv8's rule each detection
+    in turn takes, of the labels that are still free, the one that it overlaps most.
 
     Args:
         detections: [n, 6] corners in pixels, score, class, by descending score.
@@ -44,7 +44,7 @@ def match_predictions(
         protocol: "yolov5" or "yolov8".
 
     Returns:
-        bool [n, K].
+        [n, K] bool, True where a detection is correct.
     """
     correct = np.zeros((len(detections), len(ious)), dtype=bool)
     if not len(detections) or not len(labels):
@@ -58,8 +58,8 @@ def match_predictions(
     best, label = (column.cpu().numpy() for column in overlap.max(0))
     for number, threshold in enumerate(ious.cpu().numpy()):
         reaching = np.flatnonzero(best >= threshold)
-        # np.unique gives the first place of each label, and rows are sorted by score: the detection
-        # with the highest score gets the label.
+        # np.unique gives the first occurrence of each label. Rows are sorted by score, so the
+        # detection with the highest score gets the label.
         _, first = np.unique(label[reaching], return_index=True)
         correct[reaching[first], number] = True
     return correct
@@ -68,8 +68,8 @@ def match_predictions(
 def match_in_turn(overlap: np.ndarray, ious: np.ndarray) -> np.ndarray:
     """Match by YOLOv8's rule: each detection takes the free label that it overlaps most.
 
-    overlap: [n, m] of detections, by descending score, with labels of their class (0 with labels of
-    other classes). ious: [K] thresholds. Returns bool [n, K], the correct detections.
+    overlap holds the IoU [n, m] of detections, by descending score, with labels (0 if the classes
+    differ), and ious the [K] thresholds. Returns [n, K] bool, True where a detection is correct.
     """
     correct = np.zeros((len(overlap), len(ious)), dtype=bool)
     taken = np.zeros((len(ious), overlap.shape[1]), dtype=bool)
@@ -122,7 +122,7 @@ def envelope(
 
 
 def moving_mean(curve: np.ndarray, share: float = 0.1) -> np.ndarray:
-    """Smooth [n] values by a moving mean over about `share` times n of them, the ends repeated."""
+    """Smooth [n] values by a moving mean over about share * n of them, with repeated ends."""
     reach = round(len(curve) * share / 2)
     window = 2 * reach + 1
     return np.convolve(np.pad(curve, reach, mode="edge"), np.full(window, 1 / window), mode="valid")
@@ -138,14 +138,14 @@ def ap_per_class(
     """Compute the curves and AP of every class that has labels.
 
     Args:
-        correct: bool [n, K] of match_predictions.
+        correct: [n, K] bool, as match_predictions() returns it.
         scores: [n] scores of the detections, in any order.
         predicted: [n] classes of the detections.
-        labelled: [m] class of every label.
+        labelled: [m] classes of the labels.
         protocol: "yolov5" or "yolov8".
 
     Returns:
-        Zeros for a class without detections; without any label all arrays are empty.
+        The curves, zeros for a class without detections; without any label all arrays are empty.
     """
     # A stable sort keeps equal scores in the order of images, so that AP does not depend on chance.
     order = np.argsort(-scores, kind="stable")
@@ -162,6 +162,7 @@ def ap_per_class(
         recall = hits / (count + TINY)
         precision = hits / np.arange(1, len(hits) + 1)[:, None]
         falling = -scores[mine]  # np.interp needs an ascending axis
+        # Above the highest score nothing is detected: recall is 0, and precision 1 by convention.
         recall_curve[row] = np.interp(-CONFIDENCES, falling, recall[:, 0], left=0)
         precision_curve[row] = np.interp(-CONFIDENCES, falling, precision[:, 0], left=1)
         ap[row] = [compute_ap(recall[:, k], precision[:, k], protocol) for k in range(ap.shape[1])]
@@ -179,9 +180,8 @@ def ap_per_class(
 class Evaluation:
     """Collects images, then gives Metrics. Boxes are in pixels of the original images.
 
-    class_count: number of classes. protocol: "yolov5" or "yolov8". confusion: counts so far.
-    detections, labels: per image [n, 6] and [m, 5], kept for COCO's protocol. correct: per image
-    bool [n, 10].
+    detections and labels hold [n, 6] and [m, 5] per image, which COCO's protocol needs too, and
+    correct holds [n, 10] bool per image. protocol is "yolov5" or "yolov8".
     """
 
     class_count: int
@@ -210,7 +210,7 @@ class Evaluation:
         Args:
             detections: [n, 6] corners, score, class, by descending score.
             labels: [m, 5] class, corners.
-            compared: the same detections and labels in other pixels, in which to match them.
+            compared: The same detections and labels in other pixels, in which they are matched.
         """
         detections = detections.detach().to("cpu", torch.float32)
         labels = labels.detach().to("cpu", torch.float32)
@@ -228,7 +228,7 @@ class Evaluation:
 
         Means run over the classes that have labels; without any label they are 0.
         """
-        # The empty array gives the shape when there is no image.
+        # The empty arrays give the shapes when there is no image.
         found = np.concatenate([*self.detections, np.zeros((0, 6), np.float32)])
         correct = np.concatenate([*self.correct, np.zeros((0, len(IOU_THRESHOLDS)), bool)])
         labelled = np.concatenate([rows[:, 0] for rows in self.labels] or [np.zeros(0)])
@@ -250,13 +250,13 @@ def summarise_curves(
     names: dict[int, str],
     coco: dict[str, float] | None = None,
 ) -> Metrics:
-    """Reduce the curves to their scores at the best confidence.
+    """Reduce the curves to the scores at the best confidence.
 
     Args:
-        curves: of the classes that have labels.
-        labels: per image [m, 5] class, corners.
-        names: class number -> name.
-        coco: figures of COCO's protocol, if they were computed.
+        curves: Curves of the classes that have labels.
+        labels: Per image [m, 5] class, corners.
+        names: Class number -> name.
+        coco: Figures of COCO's protocol, if they were computed.
     """
     coco = coco or {}
     ap = curves.mean_ap
@@ -290,7 +290,7 @@ def summarise_curves(
 
 
 def fill_classes(curves: ClassCurves, mean: float, count: int) -> np.ndarray:
-    """AP of all classes [count]; those without labels get the mean, as in YOLOv5's maps."""
+    """AP of all classes [count]; a class without labels gets the mean, as in YOLOv5."""
     values = np.full(count, mean)
     values[curves.classes] = curves.mean_ap
     return values

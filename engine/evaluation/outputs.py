@@ -1,7 +1,7 @@
 """Files of an evaluation: label files and JSON of the detections, contact sheets, curves.
 
-From: what evaluate.py has collected. To: the run's folder, through predictions.py and
-engine/drawing, which is imported only when something is drawn.
+evaluate.py passes what it has collected. predictions.py and engine/drawing write the files; the
+latter is imported only when something is drawn.
 """
 
 from __future__ import annotations
@@ -29,9 +29,12 @@ from utils.structures import Batch, Metrics
 class ResultFiles:
     """Which files of detections are written.
 
-    labels: labels/*.txt, with confidences if `confidences` is set. json_name: the file of all
-    detections in COCO's result format, "" for none. coco_categories: it has the category numbers of
-    COCO's own files instead of class numbers.
+    Attributes:
+        labels: Write labels/*.txt.
+        confidences: Add the confidence to the rows of labels/*.txt.
+        json_name: File for all detections in COCO's result format, "" for none.
+        coco_categories: Use the category numbers of COCO's own files in that file instead of class
+            numbers.
     """
 
     labels: bool = False
@@ -49,10 +52,10 @@ class ResultFiles:
         """Write the files into a run's folder.
 
         Args:
-            folder: of the run.
-            paths: of the images.
-            detections: per image [n, 6] corners in its own pixels, score, class.
-            sizes: (height, width) of the images.
+            folder: The run's folder.
+            paths: Paths of the images.
+            detections: Per image [n, 6] corners in its own pixels, score, class.
+            sizes: (height, width) of the images in pixels.
         """
         # Images of one name from several folders must not overwrite each other's results.
         stems = file_stems(paths)
@@ -76,11 +79,11 @@ def draw_validation_batch(
     """Draw val_batchN_labels.jpg and val_batchN_pred.jpg.
 
     Args:
-        folder: of the run.
-        number: of the batch, N.
-        batch: its images and labels.
-        found: per image [n, 6] corners in pixels of the batch, score, class.
-        names: class number -> name.
+        folder: The run's folder.
+        number: The batch's number, N.
+        batch: Images and labels.
+        found: Per image [n, 6] corners in pixels of the batch, score, class.
+        names: Class number -> name.
     """
     from engine.drawing.sheets import plot_detections, plot_targets
 
@@ -92,9 +95,9 @@ def plot_metrics(folder: Path, metrics: Metrics, names: list[str]) -> None:
     """Draw the curves over confidence and recall, and the confusion matrix.
 
     Args:
-        folder: of the run.
-        metrics: with its details.
-        names: of all classes, by number.
+        folder: The run's folder.
+        metrics: The scores with their details.
+        names: Names of all classes, in the order of their numbers.
     """
     from engine.drawing.curves import plot_confusion_matrix, plot_curve
 

@@ -1,8 +1,7 @@
-"""Detections of a labelled data set as files: a text file per image, and one JSON in COCO's result
-format.
+"""Detections as files: a text file per image, and one JSON file in COCO's result format.
 
-From: evaluate.py, boxes in pixels of the original images. To: labels/*.txt and *_predictions.json
-in the run's folder.
+evaluate.py passes boxes in pixels of the original images, which become labels/*.txt and
+*_predictions.json in the run's folder.
 """
 
 from __future__ import annotations
@@ -32,9 +31,10 @@ class CocoResult(TypedDict):
 
 
 def file_stems(paths: Iterable[str]) -> list[str]:
-    """Stems that name the results of images, each a different one.
+    """Give each image a unique stem for its results.
 
-    A stem that occurred before gets its folder's name in front, and a number if that occurred too.
+    A stem that occurred before is prefixed with the name of its folder, and numbered if that
+    occurred too.
     """
     taken: set[str] = set()
     stems = []
@@ -54,7 +54,7 @@ def prediction_lines(rows: np.ndarray, size: tuple[int, int], with_score: bool) 
     Args:
         rows: [n, 6] corners in pixels, confidence, class.
         size: (height, width) of the image in pixels.
-        with_score: whether the confidence is included.
+        with_score: Whether to include the confidence.
     """
     shares = normalise_boxes(np.asarray(rows, dtype=np.float64)[:, :4], size)
     return [
@@ -64,9 +64,13 @@ def prediction_lines(rows: np.ndarray, size: tuple[int, int], with_score: bool) 
 
 
 def save_labels(path: Path, rows: np.ndarray, size: tuple[int, int], with_score: bool) -> None:
-    """Write prediction_lines() into a file, whose arguments these are.
+    """Write the prediction_lines() of an image into a file; without detections, write none.
 
-    Without detections there is no file.
+    Args:
+        path: The file to write.
+        rows: [n, 6] corners in pixels, confidence, class.
+        size: (height, width) of the image in pixels.
+        with_score: Whether to include the confidence.
     """
     # YOLO marks an image without objects by having no file.
     if not len(rows):
@@ -89,8 +93,8 @@ def coco_records(
 
     Args:
         rows: [n, 6] corners in pixels, confidence, class.
-        stem: of the image's file.
-        categories: class number -> category number; None keeps the class numbers.
+        stem: Stem of the image's file name.
+        categories: Class number -> category number; None keeps the class numbers.
     """
     return [
         {

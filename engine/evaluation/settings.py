@@ -10,7 +10,7 @@ from utils.families import V8
 from utils.flags import shared
 from utils.nms import NMSSettings
 
-# Above it the ends of the precision-recall curves are missing and mAP is too low.
+# A higher threshold cuts off the ends of the precision-recall curves, which lowers mAP.
 CONF_OF_MAP = 0.001
 SPLITS = ("train", "val", "test")
 REFUSED_VAL_FLAGS = {
@@ -83,6 +83,6 @@ class ValConfig:
         NMSSettings(self.conf_thres, iou, self.max_det)
         if self.attention_init and not self.attention:
             raise UserError(
-                f"--attention-init {self.attention_init}: says how the modules of --attention"
-                " start; give those too"
+                f"--attention-init {self.attention_init}: needs --attention, whose modules it"
+                " initialises; give that too"
             )

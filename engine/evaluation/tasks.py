@@ -1,4 +1,4 @@
-"""What val.py does with a model and a data set: score a split, measure speed, study image sizes."""
+"""The tasks of val.py: score a split, measure speed, or study image sizes."""
 
 from __future__ import annotations
 
@@ -32,9 +32,14 @@ StudyRow = tuple[float, float, float, float]  # imgsz, milliseconds per image, m
 
 @dataclass(frozen=True)
 class ValidationTask:
-    """What one validation works with.
+    """The inputs of one validation.
 
-    label: names the weights in tables and files. folder: of the run.
+    Attributes:
+        config: The flags.
+        model: The detector.
+        label: The name of the weights in tables and files.
+        index: The labelled images.
+        folder: The run's folder.
     """
 
     config: ValConfig
@@ -47,17 +52,18 @@ class ValidationTask:
 def make_loader(task: ValidationTask, imgsz: int, square: bool = False) -> Loader:
     """Make a loader of validation batches, in the order of the data set.
 
-    As in YOLOv5, images of like proportions form a batch and get a grey border of half a stride.
+    As in YOLOv5, images of similar proportions form a batch. Their frame is half a stride larger
+    than the images before it is rounded up to whole strides.
 
     Args:
-        task: its model, index and flags.
-        imgsz: longer side of the images in pixels, rounded up to a multiple of the stride.
-        square: pad every image to imgsz x imgsz instead.
+        task: The model, images and flags.
+        imgsz: Longer side of the images in pixels, rounded up to a multiple of the stride.
+        square: Pad every image to imgsz x imgsz instead.
     """
     stride = int(task.model.stride.max())
     fitting = whole_side(imgsz, stride)
     if fitting != imgsz:
-        print(f"--imgsz {imgsz} is no multiple of the stride {stride}: taking {fitting}")
+        print(f"--imgsz {imgsz} is not a multiple of the stride {stride}: taking {fitting}")
     settings = DatasetSettings(
         imgsz=fitting, stride=stride, augment=False, hyp=Hyperparameters(), rect=not square,
         batch_size=task.config.batch_size, pad=0.0 if square else 0.5, seed=0, cache="no",
@@ -89,12 +95,12 @@ def score(task: ValidationTask) -> Metrics:
     """--task train, val or test: print the table, and write charts and files of one evaluation."""
     config, loader = task.config, make_loader(task, task.config.imgsz)
     measures_area = find_spec("faster_coco_eval") is not None
-    # Refuse before the evaluation, not after an hour of it.
+    # The check comes before the evaluation, which may take an hour.
     if config.save_json and not measures_area:
         raise UserError(
             "--save-json: COCO's protocol needs faster-coco-eval; pip install faster-coco-eval"
         )
-    # As in YOLOv5, COCO's own data set gets the file without the flag.
+    # As in YOLOv5, COCO's own data set gets the JSON file even without --save-json.
     writes_json = config.save_json or config.data.endswith("coco.yaml")
     settings = dataclasses.replace(
         eval_settings(config),
@@ -133,9 +139,9 @@ def print_scores(metrics: Metrics, settings: EvalSettings) -> None:
 
 
 def is_coco(index: DatasetIndex) -> bool:
-    """Whether these are COCO's own validation images.
+    """Whether these are COCO's own validation images, by their folder.
 
-    Result files of those use COCO's 91 category numbers.
+    Their result files use COCO's category numbers, which run from 1 to 90 with gaps.
     """
     return len(index) > 0 and Path(index.path(0)).parent.as_posix().endswith("coco/images/val2017")
 
@@ -172,7 +178,7 @@ def study_sizes(task: ValidationTask, sizes: Sequence[int]) -> list[StudyRow]:
 
 
 def task_labels(files: Sequence[str]) -> list[str]:
-    """Name weights by their stems, with the name of their run in front where stems are equal."""
+    """Name weights by their stems, prefixed with their run's name if any stems are equal."""
     stems = [Path(file).stem for file in files]
     if len(set(stems)) == len(stems):
         return stems

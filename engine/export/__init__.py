@@ -1,1 +1,1 @@
-"""A trained detector as a file for other programs; formats.py lists the formats, a file each."""
+"""Export of a trained detector for other programs; formats.py lists the formats."""

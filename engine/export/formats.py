@@ -1,4 +1,4 @@
-"""The table of export formats: a format is a file of this folder and an entry here."""
+"""The table of export formats; each is a file in this folder and an entry here."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ EXPORTERS: dict[str, Callable[[ExportTask], Path]] = {
     "onnx": export_onnx,
     "torchscript": export_torchscript,
 }
-CONVERTERS = {  # format that is not in the table -> the tool that makes it of our files
+CONVERTERS = {  # format that is not written here -> the tool that makes it from our files
     "engine": "trtexec --onnx=FILE.onnx --saveEngine=FILE.engine",
     "openvino": "ovc FILE.onnx",
     "saved_model": "onnx2tf -i FILE.onnx",
@@ -31,8 +31,8 @@ CONVERTERS = {  # format that is not in the table -> the tool that makes it of o
 
 
 def unknown_format(name: str) -> str:
-    """What the user can do about a format that is not in the table."""
+    """A remedy for a format that is not in EXPORTERS, as text for an error."""
     known = f"the formats here are {', '.join(sorted(EXPORTERS))}"
     if name in CONVERTERS:
-        return f"{known}; make it of them with {CONVERTERS[name]}"
+        return f"{known}; convert one of them with {CONVERTERS[name]}"
     return f"no such format; {known}"

@@ -15,9 +15,9 @@ from utils.nms import CLASS_OFFSET_PX, NMSSettings
 
 
 class ExportedModel(nn.Module):
-    """A detector with the outputs that the file has.
+    """A detector with the outputs of the exported file.
 
-    suppression: the settings of non-maximum suppression, None without it.
+    suppression holds the settings of non-maximum suppression, or None to leave it out.
     """
 
     def __init__(self, source: DetectionModel, suppression: NMSSettings | None = None) -> None:
@@ -29,13 +29,13 @@ class ExportedModel(nn.Module):
         )
         head = self.detector.head
         if isinstance(head, DetectV8):
-            # The head remembers the reference points of earlier sizes. A tracer would write those
-            # into the file as constants, so this copy computes them anew each time.
+            # The head caches its reference points by size. A tracer would write cached points into
+            # the file as constants, so this copy computes them at each call.
             head.__dict__["_reference"] = MethodType(_new_reference_points, head)
         self.requires_grad_(False).eval()
 
     def forward(self, images: Tensor) -> Tensor:
-        """[B, 3, H, W] in 0..1 -> output0, as export.py describes it."""
+        """Map images [B, 3, H, W] in 0..1 to output0, whose shape export.py describes."""
         decoded: Tensor = self.detector(images)[0]
         if self.suppression is not None:
             settings = self.suppression
@@ -43,14 +43,14 @@ class ExportedModel(nn.Module):
         return decoded if self.family.has_objectness else decoded.transpose(1, 2)
 
     def suppress(self, rows: Tensor, settings: NMSSettings) -> Tensor:
-        """Find the detections of one image, each box in its best class only.
+        """Suppress the boxes of one image, each in its best class only.
 
-        It gives what utils.nms gives, but in a shape that is known beforehand, which file formats
+        The detections are those of utils.nms, but in an output of fixed shape, which file formats
         need.
 
         Args:
-            rows: [N, 5 + nc], or [N, 4 + nc] of a family without objectness.
-            settings: thresholds.
+            rows: [N, 5 + nc] decoded boxes, or [N, 4 + nc] in a family without objectness.
+            settings: Thresholds and the number of detections.
 
         Returns:
             [max_det, 6] corners in pixels, score, class; zeros after the last detection.
@@ -63,11 +63,12 @@ class ExportedModel(nn.Module):
         scores, classes = scores.max(1)
         scores = torch.where(scores > settings.conf, scores, 0)
         corners = xywh_to_xyxy(rows[:, :4])
-        # Boxes of different classes are moved far apart, so that one call serves all classes.
+        # Boxes of different classes are moved far apart, so that one call of nms() suppresses
+        # within each class.
         shift = 0 if settings.agnostic else classes[:, None] * CLASS_OFFSET_PX
         kept = nms(corners + shift, scores, settings.iou)
         found = torch.cat((corners, scores[:, None], classes[:, None].to(corners.dtype)), 1)[kept]
-        # nms() keeps boxes of score 0 as well, so they are blanked here.
+        # nms() keeps the boxes whose score was set to 0, so they become rows of zeros here.
         found = torch.where(found[:, 4:5] > 0, found, 0)
         return torch.cat((found, found.new_zeros(settings.max_det, 6)))[: settings.max_det]
 
@@ -75,5 +76,5 @@ class ExportedModel(nn.Module):
 def _new_reference_points(
     head: DetectV8, sizes: tuple[tuple[int, int], ...], device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Replace DetectV8._reference: the same points, but never remembered ones."""
+    """Compute the points of DetectV8._reference anew at each call, without its cache."""
     return reference_points(sizes, head.strides, device)

@@ -14,19 +14,20 @@ from utils.files import atomic_write
 if TYPE_CHECKING:
     from torch.onnx import ONNXProgram
 
-# Of onnxruntime's output, relative to values above 1: ten times what rounding in float32 explains.
+# The largest allowed difference of onnxruntime's output, absolute for values up to 1 and relative
+# above; ten times what rounding in float32 explains.
 MOST_DIFFERENCE = 1e-3
 
 
 def export_onnx(task: ExportTask) -> Path:
     """Write NAME.onnx, and compare it with the model where onnxruntime is installed.
 
-    Raises UserError if a package is missing, the operator set cannot be written, or the file
-    computes something else than the model.
+    Raises UserError if a package is missing, the operator set cannot be written, or the outputs of
+    the file and the model differ.
     """
     path = task.path.with_suffix(".onnx")
     program = trace_onnx(task)
-    # The exporter ignores an operator set that it cannot write, so compare.
+    # The exporter silently falls back where it cannot write an operator set, so check.
     written = program.model.opset_imports[""]
     if task.opset not in (0, written):
         raise UserError(
@@ -69,8 +70,15 @@ def trace_onnx(task: ExportTask) -> ONNXProgram:
 def compare_with_onnxruntime(task: ExportTask, content: bytes) -> None:
     """Print how much onnxruntime's output differs from the model's.
 
-    content: of the file. Raises UserError if the difference is more than rounding; with half
-    precision or suppression, where a rounded score may swap boxes, it is printed only.
+    A difference beyond rounding is an error, except with half precision or suppression, where a
+    rounded score may swap boxes.
+
+    Args:
+        task: The model and an example input.
+        content: Content of the ONNX file.
+
+    Raises:
+        UserError: The outputs differ by more than rounding.
     """
     try:
         import onnxruntime
@@ -78,7 +86,7 @@ def compare_with_onnxruntime(task: ExportTask, content: bytes) -> None:
         print("onnx: not compared with the model; pip install onnxruntime to have that done")
         return
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    # Noise, since on an image of zeros many mistakes would not show.
+    # The input is noise, since many errors would not show on an image of zeros.
     images = torch.rand(task.images.shape, generator=torch.Generator().manual_seed(0))
     images = images.to(task.images)
     theirs = torch.from_numpy(session.run(None, {"images": images.cpu().numpy()})[0]).float()
@@ -94,7 +102,7 @@ def compare_with_onnxruntime(task: ExportTask, content: bytes) -> None:
     worst = float(((theirs - ours).abs() / ours.abs().clamp(min=1)).max())
     print(f"onnx: differs from the model by {worst:.1e} at most, relative to values above 1")
     exact = images.dtype == torch.float32 and not suppresses
-    if exact and not worst <= MOST_DIFFERENCE:
+    if exact and not worst <= MOST_DIFFERENCE:  # written so that NaN is an error too
         raise UserError(
             f"onnx: the file's output differs by {worst:.1e}; please report the graph, and use"
             " torchscript"

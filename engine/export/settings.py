@@ -15,7 +15,7 @@ from utils.nms import NMSSettings
 
 
 def for_nms(name: str, **options: Any) -> Any:
-    """A shared flag whose help says that only --nms reads it. options: as for shared()."""
+    """A shared flag whose help says that only --nms reads it; options are those of shared()."""
     return shared(name, help=f"--nms: {SHARED_FLAGS[name].help}", **options)
 
 

@@ -1,4 +1,4 @@
-"""What an export format is given, and the silence in which exporters run."""
+"""The input of every export format, and a context that silences the exporters."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ from engine.export.model import ExportedModel
 
 @dataclass(frozen=True)
 class ExportTask:
-    """What a file is written from.
+    """The content and place of an exported file.
 
-    model: the network with everything that the file computes. images: [B, 3, H, W] in 0..1, an
-    example input in the precision of the file. path: of the checkpoint; a format replaces its
-    suffix. metadata: class names, stride and sizes, for the file. dynamic: whether the file takes
-    other sizes of images too. opset: ONNX operator set, 0 for the exporter's own.
+    Attributes:
+        model: The network with everything that the file computes.
+        images: [B, 3, H, W] in 0..1, an example input in the precision of the file.
+        path: Path of the checkpoint; a format replaces its suffix.
+        metadata: Class names, stride and sizes, to be stored in the file.
+        dynamic: Whether the file accepts other image sizes too.
+        opset: ONNX operator set, 0 for the exporter's own.
     """
 
     model: ExportedModel

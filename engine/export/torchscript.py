@@ -18,7 +18,7 @@ def export_torchscript(task: ExportTask) -> Path:
     if task.dynamic:
         print("torchscript: --dynamic is for ONNX; this file takes images of the size given only")
     with silenced(), torch.no_grad():
-        # The check would trace a second time; the tests compare outputs anyway.
+        # The check would trace the model a second time; the tests compare the outputs anyway.
         traced = torch.jit.trace(task.model, task.images, check_trace=False)
         torch.jit.save(traced, buffer, _extra_files={"config.txt": json.dumps(task.metadata)})
     with atomic_write(path) as file:

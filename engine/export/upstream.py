@@ -17,15 +17,15 @@ def save_upstream(model: DetectionModel, weights: str, half: bool = False) -> Pa
     """Write NAME_upstream.pt, a state dict, beside the checkpoint.
 
     Args:
-        model: of the checkpoint.
-        weights: path of the checkpoint.
-        half: store numbers in half precision, as YOLOv5's own files do.
+        model: The model of the checkpoint.
+        weights: Path of the checkpoint.
+        half: Store numbers in half precision, as YOLOv5's own files do.
 
     Returns:
         The path of the file.
 
     Raises:
-        UserError: weights is a model YAML, which has no weights.
+        UserError: The file is a model YAML, which has no weights.
     """
     if weights.endswith((".yaml", ".yml")):
         raise UserError(f"--save-upstream: {weights} has no weights; give a checkpoint")

@@ -1,1 +1,1 @@
-"""From a frame to its detections, and to all that is written or shown of them."""
+"""From frames to detections, and to the files and windows that show them."""

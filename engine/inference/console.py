@@ -1,6 +1,6 @@
-"""What detect.py prints and shows: a line per image as in YOLOv5, a bar per video, and windows.
+"""Terminal and windows of detect.py: a line per image as in YOLOv5, and a bar per video.
 
-From: Found, a frame of data/sources/open.py with its detections. To: the terminal and the screen.
+Everything starts from a Found, which is a frame of data/sources/open.py with its detections.
 """
 
 from __future__ import annotations
@@ -27,8 +27,11 @@ if TYPE_CHECKING:
 class Found:
     """One frame and what was found in it.
 
-    shape: (height, width) of the network's input in pixels. times: seconds of preprocessing,
-    inference and non-maximum suppression.
+    Attributes:
+        frame: The image in its original size, with its place in the source.
+        detections: Boxes in pixels of the frame, scores and classes.
+        shape: (height, width) of the network's input in pixels.
+        times: Seconds of preprocessing, inference and non-maximum suppression.
     """
 
     frame: Frame
@@ -38,7 +41,7 @@ class Found:
 
 
 def count_text(detections: Detections) -> str:
-    """Count the classes, by number: '1 red, 2 greens, ', or '(no detections), '."""
+    """Count the detections of each class: '1 red, 2 greens, ', or '(no detections), '."""
     counts = torch.bincount(detections.classes).tolist()
     parts = [
         f"{count} {class_name(detections, class_id)}{'s' if count > 1 else ''}, "
@@ -64,10 +67,10 @@ def annotated(
     """Draw what was found into a copy of the frame.
 
     Args:
-        found: a frame with its detections.
-        line_width: pixels; 0 chooses by the size of the image.
-        names: whether boxes have labels.
-        confidences: whether labels include the confidence.
+        found: A frame with its detections.
+        line_width: Width of box lines in pixels; 0 derives it from the image size.
+        names: Whether boxes have labels.
+        confidences: Whether labels include the confidence.
 
     Returns:
         [H, W, 3] uint8 BGR.
@@ -86,7 +89,7 @@ def annotated(
 class Console:
     """Prints the progress of a run: a line per image, a bar per video, the speed at the end.
 
-    frames: number of frames so far. seconds: of each stage, over all frames.
+    frames is the number of frames so far, seconds the total time of each stage.
     """
 
     frames: int = 0
@@ -98,7 +101,7 @@ class Console:
         """Print a line, or move the bar of the video."""
         self.frames += 1
         self.seconds = [total + step for total, step in zip(self.seconds, found.times, strict=True)]
-        # A frame of another source says that the video before it has ended.
+        # Videos carry no end mark; the first frame with another name shows that one has ended.
         if self._last and self._last.frame.name != found.frame.name:
             self._end_video()
         if found.frame.kind != "video":
@@ -116,14 +119,14 @@ class Console:
         return tqdm(desc=text, total=frame.total or None, unit="frame", disable=None, leave=False)
 
     def _end_video(self) -> None:
-        """Replace the bar by one line that stays: that of the last frame."""
+        """Replace the bar by a permanent line, that of the last frame."""
         if self._bar is not None and self._last is not None:
             self._bar.close()
             print(line_of(self._last))
         self._bar = self._last = None
 
     def close(self, shape: tuple[int, int]) -> None:
-        """Print the mean times. shape: (height, width) of the network's input in pixels."""
+        """Print the mean times for a network input of shape (height, width) in pixels."""
         self._end_video()
         if self.frames:
             before, model, after = (total / self.frames * 1e3 for total in self.seconds)
@@ -144,7 +147,7 @@ class SilentConsole(Console):
 
 
 def why_no_window() -> str:
-    """The reason why --view-img cannot show anything on this machine; "" if it can."""
+    """The reason why --view-img cannot open a window on this machine; "" if it can."""
     import cv2
 
     # Opening a window without a display aborts the whole process inside OpenCV, so ask first.
@@ -175,7 +178,8 @@ class Viewer:
         import cv2
 
         title = frame.path if frame.kind == "stream" else "detections (q ends)"
-        # All images share one window; each stream has its own, so that several can be watched.
+        # Images and videos share one window; each stream has its own, so that several can be
+        # watched at once.
         if not self.shown or frame.kind == "stream":
             cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
         self.shown = True

@@ -1,7 +1,9 @@
-"""From a frame to its detections: letterbox, network, non-maximum suppression, boxes in the frame's
-own pixels.
+"""From a frame to its detections: letterbox, network, non-maximum suppression.
 
-As a library: `for found in predict(load_model("best.pt"), "images/", DetectConfig()): ...`
+The boxes are in pixels of the frame. As a library:
+
+    for found in predict(load_model("best.pt"), "images/", DetectConfig()):
+        ...
 """
 
 from __future__ import annotations
@@ -27,10 +29,11 @@ from utils.structures import Detections, Frame
 
 
 class Detector:
-    """A model with its settings, called with a Frame for a Found.
+    """A model with its settings; a call turns a Frame into a Found.
 
-    stride: the image size is a multiple of it, pixels. shape: (height, width) that a frame is
-    scaled to fit into, pixels.
+    Attributes:
+        stride: The sides of the network's input are multiples of it, pixels.
+        shape: (height, width) that a frame is scaled to fit into, pixels.
     """
 
     def __init__(self, model: DetectorModel, config: DetectConfig) -> None:
@@ -62,7 +65,7 @@ class Detector:
     def _prepare(
         self, image: np.ndarray
     ) -> tuple[Tensor, tuple[float, float], tuple[float, float]]:
-        """[H, W, 3] uint8 BGR -> [1, 3, h, w] float 0..1 RGB, gain (x, y) and pad (x, y).
+        """Turn [H, W, 3] uint8 BGR into [1, 3, h, w] float 0..1 RGB, gain (x, y) and pad (x, y).
 
         The border is the narrowest that makes both sides multiples of the stride.
         """
@@ -80,12 +83,12 @@ def predict(
     """Yield the Detections of each image or frame of a source, in order; write and draw nothing.
 
     Args:
-        model: a network in evaluation mode.
-        source: text as for --source, or Frames.
-        config: the flags of detect.py, the defaults if None.
+        model: A network in evaluation mode.
+        source: Text as for --source, or Frames.
+        config: The flags of detect.py; None takes the defaults.
 
     Raises:
-        UserError: the source is missing.
+        UserError: The source is missing.
     """
     config = config or DetectConfig()
     detector = Detector(model, config)

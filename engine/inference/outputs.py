@@ -1,4 +1,4 @@
-"""All outputs of detection, chosen by its flags: the files of writers.py, and a window."""
+"""All outputs of detect.py, chosen by its flags: the files of writers.py, and a window."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from utils.structures import Detections, Frame
 
 
 class Outputs:
-    """Writes and shows what the flags ask for. folder: of the run, None if nothing is written."""
+    """Writes and shows what the flags ask for; folder is None if nothing is written."""
 
     def __init__(self, config: DetectConfig, folder: Path | None) -> None:
         self.config, self.folder = config, folder
@@ -47,7 +47,7 @@ class Outputs:
         for write in self._writers:
             write(found.frame, found.detections)
         config = self.config
-        # Drawing takes time, so frames that nobody will see are not drawn.
+        # Drawing takes time, so nothing is drawn if nobody will see it.
         if self.images is None and self._viewer is None:
             return True
         drawn = annotated(
@@ -68,12 +68,12 @@ def conclude(source: Source, console: Console, outputs: Outputs) -> None:
     """Print where the results are and what could not be read.
 
     Args:
-        source: after its last frame.
-        console: which has counted the frames.
-        outputs: of the run.
+        source: The source, after its last frame.
+        console: The console, which has counted the frames.
+        outputs: The run's outputs.
 
     Raises:
-        UserError: nothing of the source could be read.
+        UserError: Nothing of the source could be read.
     """
     if source.skipped:
         names = ", ".join(path for path, _ in source.skipped)

@@ -1,8 +1,8 @@
 """The files that detect.py writes: labels, a table, crops, images and videos.
 
-From: Frames of data/sources/open.py and the Detections found in them. To: files below the run's
-folder, named by Frame.name, which no two sources share. Files are written atomically; a video gets
-its name when it is complete.
+Frames come from data/sources/open.py with the Detections found in them. The files go below the
+run's folder and are named by Frame.name, which no two sources share. All but the table are written
+atomically; a video gets its name when it is complete.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from utils.structures import Detections, Frame
 
 CSV_HEADER = ("Image Name", "Prediction", "Confidence")
 CROP_GAIN, CROP_PAD, CROP_QUALITY = 1.02, 10, 95
-# OpenCV writes these; images with another suffix become .jpg.
+# OpenCV can write these formats; images with another suffix become .jpg.
 KEPT_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-LONGEST_GAP = 5.0  # seconds of a stalled stream that are filled by repeating a frame
+LONGEST_GAP = 5.0  # seconds of a stalled stream to fill by repeating a frame, at most
 
 
 def result_stem(frame: Frame) -> str:
@@ -40,8 +40,8 @@ def class_name(detections: Detections, class_id: int) -> str:
 
 
 def _ascending(detections: Detections) -> Iterator[tuple[int, float, np.ndarray]]:
-    """Yield (class, confidence, xyxy rounded to pixels) by ascending confidence, as YOLOv5."""
-    # YOLOv5 rounds to pixels before it writes shares; label files would differ otherwise.
+    """Yield (class, confidence, box xyxy in whole pixels) by ascending confidence."""
+    # YOLOv5 rounds to whole pixels before it writes shares, and label files should agree with it.
     boxes = np.rint(detections.boxes.cpu().numpy())
     rows = zip(detections.classes.tolist(), detections.scores.tolist(), boxes, strict=True)
     yield from reversed(list(rows))
@@ -53,9 +53,9 @@ def label_lines(
     """The rows of a label file, by ascending confidence: class, box [, confidence].
 
     Args:
-        detections: of one image.
-        confidence: whether rows include it.
-        corners: boxes are x1 y1 x2 y2 instead of centre and size; both are shares of the image.
+        detections: Detections of one image.
+        confidence: Whether rows include it.
+        corners: Write x1 y1 x2 y2 instead of centre and size; both are shares of the image.
     """
     height, width = detections.size
     lines = []
@@ -74,7 +74,7 @@ def label_lines(
 class LabelWriter:
     """Writes labels/STEM.txt for each frame in which something was found.
 
-    folder: of the files. confidence, corners: as for label_lines(). written: number of files.
+    confidence and corners are those of label_lines(); written is the number of files so far.
     """
 
     folder: Path
@@ -110,7 +110,7 @@ class TableWriter:
                 (Path(frame.path).name, class_name(detections, class_id), f"{score:.2f}")
             )
         try:
-            # Not atomic: a file of hours must not be copied for each image.
+            # An atomic write would copy the whole file for each image, hours of a stream.
             with open(self.path, "a", encoding="utf-8", newline="") as file:
                 file.write(text.getvalue())
         except OSError as error:
@@ -135,16 +135,16 @@ def write_image(path: Path, image: np.ndarray, quality: int = CROP_QUALITY) -> N
     """Encode an image by the path's suffix and write it atomically.
 
     Args:
-        path: of the file.
+        path: The file to write.
         image: [H, W, 3] uint8 BGR.
-        quality: of JPEG, 0 to 100.
+        quality: JPEG quality, 0 to 100.
 
     Raises:
         UserError: OpenCV cannot encode the image.
     """
     import cv2
 
-    # cv2.imwrite() fails for names with non-ASCII characters on Windows, so only encode with it.
+    # cv2.imwrite() fails for non-ASCII names on Windows, so OpenCV only encodes here.
     lossy = path.suffix in (".jpg", ".jpeg")
     good, content = cv2.imencode(
         path.suffix, image, [cv2.IMWRITE_JPEG_QUALITY, quality] if lossy else []
@@ -161,7 +161,7 @@ def write_image(path: Path, image: np.ndarray, quality: int = CROP_QUALITY) -> N
 class CropWriter:
     """Writes each object as an image of its own: CLASS/STEM.jpg, then STEM2.jpg …
 
-    folder: of the classes' folders. written: number of files.
+    folder holds a folder for each class; written is the number of files so far.
     """
 
     folder: Path
@@ -184,7 +184,7 @@ class CropWriter:
 
 def _folder_name(text: str) -> str:
     """A class name as one part of a path."""
-    # Names come from a checkpoint, which may be anybody's: "../x" must not leave the folder.
+    # Names come from a checkpoint of unknown origin: "../x" must not leave the folder.
     return re.sub(r'[\x00-\x1f<>:"/\\|?*]', "_", text).strip(" .") or "_"
 
 
@@ -205,7 +205,7 @@ class ImageWriter:
                 self.folder / f"{frame.name}{suffix if suffix in KEPT_SUFFIXES else '.jpg'}", drawn
             )
             return
-        if frame.kind == "video":  # they come one after another, so an earlier one is complete
+        if frame.kind == "video":  # videos come one after another, so an earlier one is complete
             for name in [name for name in self._videos if name != frame.name]:
                 self._videos.pop(name).close()
         if frame.name not in self._videos:
@@ -226,8 +226,8 @@ class VideoFile:
         """Open the file.
 
         Args:
-            path: of the complete file.
-            fps: frames per second; 30 if that is impossible, as some cameras report 0.
+            path: Path of the complete file.
+            fps: Frames per second; an impossible value becomes 30, since some cameras report 0.
             size: (width, height) of the frames in pixels.
 
         Raises:
@@ -251,13 +251,13 @@ class VideoFile:
             )
 
     def add(self, image: np.ndarray, number: int) -> None:
-        """Append a frame [H, W, 3] BGR; number: its number in the stream."""
+        """Append a frame [H, W, 3] uint8 BGR with its number in the video or stream."""
         import cv2
 
         if (image.shape[1], image.shape[0]) != self.size:  # a camera may change its mode
             image = cv2.resize(image, self.size)
-        # A frame also fills the places of those that a stream dropped before it, or the video would
-        # play faster than what it shows.
+        # A frame is repeated for those that a stream dropped before it; otherwise the video would
+        # play too fast.
         missing = number - self._number - 1 if self._number else 0
         for _ in range(1 + min(max(0, missing), int(self.fps * LONGEST_GAP))):
             self._writer.write(image)
@@ -267,7 +267,7 @@ class VideoFile:
         """Complete the file and give it its name. Raises UserError if the disk is full."""
         self._writer.release()
         try:
-            # OpenCV reports no error when it cannot write, so look at the result.
+            # OpenCV reports no error when a write fails, so the size of the file is checked.
             if self._temporary.stat().st_size == 0:
                 raise UserError(f"{self.path}: OpenCV wrote nothing; is the disk full?")
             os.replace(self._temporary, self.path)

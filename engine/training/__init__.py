@@ -1,1 +1,1 @@
-"""What a training run is made of: its plan, its parts, its state, and its records."""
+"""The parts of a training run: plan, model, optimizer, state and records."""

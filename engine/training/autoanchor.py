@@ -1,8 +1,8 @@
 """AutoAnchor: whether the anchors fit the labelled boxes, and which ones would fit better.
 
-From: sizes and boxes of the data index, and a head's anchors, before training. To: build.py, which
-gives new anchors to the model. The search is k-means, then mutation and selection, as in YOLOv5.
-Every draw comes from the stream that is passed in.
+Before training, model.py passes the data index and the head's anchors, and gives the new anchors to
+the model. The search is k-means, then mutation and selection, as in YOLOv5. Every draw comes from
+the stream that is passed in.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import numpy as np
 
 Anchors = tuple[tuple[tuple[float, float], ...], ...]
 GOOD_RECALL = 0.98  # share of boxes with a matching anchor above which anchors are kept
-SMALLEST_PX = 2.0  # boxes smaller on both sides are skipped, and no side of an anchor is smaller
+SMALLEST_PX = 2.0  # smallest side of an anchor; boxes with both sides below it are skipped
 GENERATIONS = 1000
-SEARCH_BOXES = 20_000  # of more, a sample is taken: the search would take minutes and end the same
+SEARCH_BOXES = 20_000  # more boxes are sampled, since the search would take minutes for no gain
 
 
 class LabelSizes(Protocol):
-    """What is used of data.index.DatasetIndex."""
+    """The part of data.index.DatasetIndex that the search needs."""
 
     @property
     def sizes(self) -> np.ndarray:
@@ -33,7 +33,7 @@ class LabelSizes(Protocol):
 
     @property
     def offsets(self) -> np.ndarray:
-        """[n + 1] where each image's boxes begin."""
+        """[n + 1] row in boxes at which each image's boxes begin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +52,19 @@ class AnchorFit:
 def check_anchors(
     labels: LabelSizes, anchors: Anchors, imgsz: int, ratio: float, stream: np.random.Generator
 ) -> Anchors | None:
-    """Decide about a head's anchors, and print a sentence that says so.
+    """Decide whether to replace a head's anchors, and print the decision.
 
     Args:
         labels: Sizes and boxes of the training images.
-        anchors: Of the head, in pixels, level by level.
+        anchors: The head's (width, height) in pixels, level by level.
         imgsz: Side of the training images, pixels.
-        ratio: The loss's anchor_t.
-        stream: What the search draws from.
+        ratio: The loss's anchor_t, the largest ratio of sides at which an anchor matches a box.
+        stream: The random stream of the search.
 
     Returns:
-        Better anchors, their levels in the same order, or None to keep the present ones.
+        Better anchors, with their levels in the same order, or None to keep the present ones.
     """
-    # Placeholders of a graph that leaves its anchors open hold zeros.
+    # A graph that leaves its anchors open holds zeros, by which closeness() could not divide.
     old = np.array(anchors, dtype=np.float32).clip(1e-3)
     sides = training_sides(labels, imgsz, stream)
     if not len(sides):
@@ -88,9 +88,14 @@ def check_anchors(
 
 
 def training_sides(labels: LabelSizes, imgsz: int, stream: np.random.Generator) -> np.ndarray:
-    """(width, height) [M, 2] in pixels that the boxes have in training.
+    """Sides [M, 2] (width, height) of the boxes in training, pixels.
 
     The longer side of each image is imgsz, times a random factor from 0.9 to 1.1.
+
+    Args:
+        labels: Sizes and boxes of the training images.
+        imgsz: Side of the training images, pixels.
+        stream: The random stream of the factors.
     """
     scale = imgsz / labels.sizes.max(1, initial=1) * stream.uniform(0.9, 1.1, len(labels.sizes))
     per_box = np.repeat(scale, np.diff(labels.offsets))[:, None]
@@ -99,9 +104,9 @@ def training_sides(labels: LabelSizes, imgsz: int, stream: np.random.Generator) 
 
 
 def closeness(sides: np.ndarray, anchors: np.ndarray) -> np.ndarray:
-    """How alike boxes [M, 2] and anchors [A, 2] are: [A, M] in 0..1.
+    """Closeness [A, M] in 0..1 of boxes [M, 2] and anchors [A, 2].
 
-    It is the smaller side over the larger one, in the direction where that is less.
+    It is the ratio of the smaller to the larger side, of width or height, whichever is lower.
     """
     wide = sides[:, 0] / anchors[:, :1]
     tall = sides[:, 1] / anchors[:, 1:]
@@ -110,18 +115,24 @@ def closeness(sides: np.ndarray, anchors: np.ndarray) -> np.ndarray:
 
 
 def measure_fit(sides: np.ndarray, anchors: np.ndarray, ratio: float) -> AnchorFit:
-    """How anchors [A, 2] fit boxes [M, 2], M > 0.
+    """Measure how well anchors fit boxes.
 
-    ratio: how many times the sides may differ.
+    Args:
+        sides: [M, 2] of the boxes, M > 0.
+        anchors: [A, 2].
+        ratio: Largest ratio of sides at which an anchor matches a box.
     """
     matches = closeness(sides, anchors) > 1 / ratio
     return AnchorFit(float(matches.any(0).mean()), float(matches.sum(0).mean()))
 
 
 def fitness(sides: np.ndarray, anchors: np.ndarray, ratio: float) -> float:
-    """The mean closeness of the best anchor to a box, which the search maximises.
+    """The mean closeness of each box to its best anchor, which the search maximises.
 
-    sides: [M, 2], M > 0. anchors: [A, 2]. ratio: beyond it a box is unmatched and counts 0.
+    Args:
+        sides: [M, 2] of the boxes, M > 0.
+        anchors: [A, 2].
+        ratio: Largest ratio of sides of a match; a box without a match counts as 0.
     """
     best = closeness(sides, anchors).max(0)
     return float((best * (best > 1 / ratio)).mean(dtype=np.float64))
@@ -135,15 +146,15 @@ def find_anchors(
     stream: np.random.Generator,
     generations: int = GENERATIONS,
 ) -> np.ndarray:
-    """Search the anchors that fit boxes best.
+    """Search for the anchors that fit boxes best.
 
     Args:
         sides: [M, 2] of the boxes, M > 0.
-        count: How many anchors.
+        count: Number of anchors.
         imgsz: Side of the training images, pixels.
-        ratio: How many times the sides may differ.
-        stream: What the search draws from.
-        generations: Of mutation and selection.
+        ratio: Largest ratio of sides at which an anchor matches a box.
+        stream: The random stream of the search.
+        generations: Rounds of mutation and selection.
 
     Returns:
         [count, 2] by ascending area.
@@ -153,6 +164,7 @@ def find_anchors(
     usable = sides[(sides >= SMALLEST_PX).any(1)]
     spread = usable.std(0) if len(usable) else np.zeros(2)
     if spread.all() and len(np.unique(usable, axis=0)) > count:
+        # Both directions get the same spread, or the larger one would dominate the distances.
         anchors = cluster(usable / spread, count, stream) * spread
     else:  # too few different boxes to cluster
         anchors = stream.uniform(SMALLEST_PX, imgsz, (count, 2))
@@ -168,13 +180,16 @@ def by_area(anchors: np.ndarray) -> np.ndarray:
 def cluster(
     points: np.ndarray, count: int, stream: np.random.Generator, restarts: int = 30
 ) -> np.ndarray:
-    """k-means (Lloyd): the centres [count, 2] with the least mean distance of all restarts.
+    """Run k-means (Lloyd) several times, and return the centres with the least mean distance.
 
     Args:
         points: [M, 2].
-        count: How many centres.
+        count: Number of centres.
         stream: Chooses the first centres of each restart among the points.
-        restarts: How many.
+        restarts: Number of runs.
+
+    Returns:
+        [count, 2].
     """
     best, least = points[:count], np.inf
     for _ in range(restarts):
@@ -219,12 +234,13 @@ def mutate(
     Args:
         sides: [M, 2] of the boxes.
         anchors: [A, 2] to start from.
-        ratio: How many times the sides may differ.
-        stream: What the factors are drawn from.
-        generations: How often.
+        ratio: Largest ratio of sides at which an anchor matches a box.
+        stream: The random stream of the factors.
+        generations: Number of rounds.
     """
     best = fitness(sides, anchors, ratio)
     for _ in range(generations):
+        # About 90 % of the sides change, all with one random step size per generation.
         chosen = stream.random(anchors.shape) < 0.9
         factors = 1 + chosen * stream.random() * stream.standard_normal(anchors.shape) * 0.1
         child = np.maximum(anchors * factors.clip(0.3, 3.0), SMALLEST_PX).astype(np.float32)
@@ -235,9 +251,9 @@ def mutate(
 
 
 def order_anchors(anchors: np.ndarray, guide: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Anchors [L, A, 2] with their levels reversed if their mean areas run against the guide.
+    """Reverse the levels of anchors [L, A, 2] if their mean areas run against the guide.
 
-    guide: [L] numbers that rise or fall with the levels, such as strides.
+    guide holds [L] numbers that rise or fall with the levels, such as strides.
     """
     areas = anchors.prod(2).mean(1)
     against = (areas[-1] - areas[0]) * (guide[-1] - guide[0]) < 0

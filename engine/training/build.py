@@ -1,7 +1,7 @@
-"""How a training run is put together from its flags and hyperparameters.
+"""The construction of a training run from its flags and hyperparameters.
 
-prepare_run() reads in the order in which things are built: data, model, optimizer, loaders, loss,
-folder. run.py says what they make up, and train.py holds the loop.
+prepare_run() builds data, model, optimizer, loaders, folder and loss in this order. run.py defines
+the Run that they form, and train.py has the loop.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ def prepare_run(
     resumed: Checkpoint | None = None,
     folder: Path | None = None,
 ) -> Run:
-    """Build a run from its configuration, or put an interrupted one back.
+    """Build a run from its configuration, or restore an interrupted one.
 
     Args:
-        config, hyp: What the user wants.
+        config, hyp: The flags and hyperparameters.
         resumed: The checkpoint of an interrupted run.
         folder: That run's folder; None makes a new one.
 
@@ -55,7 +55,7 @@ def prepare_run(
     world = dist.start(config.device)
     device = select_device(dist.own_device(world, config.device))
     dist.refuse_alone(world, config)
-    torch.manual_seed(config.seed)  # of what layers draw in training; all else has keyed streams
+    torch.manual_seed(config.seed)  # for draws inside layers; all else has keyed streams
     if device.type == "cuda":
         torch.use_deterministic_algorithms(True, warn_only=True)
     data = load_data(config, world)
@@ -66,7 +66,7 @@ def prepare_run(
     config, hyp, chosen = choose_optimizer(config, hyp, len(data[0]), model.spec.class_count)
     if chosen and world.is_main:
         print(chosen)
-    if resumed is None:  # else the checkpoint's graph has the anchors that were found
+    if resumed is None:  # otherwise the checkpoint's graph has the anchors that were found
         fit_anchors(config, hyp, model, data[0])
     freeze(model, config.frozen_rows())
     optimizer = make_optimizer(model, config, hyp)
@@ -95,7 +95,7 @@ def prepare_run(
 
 
 def announce(setup: Setup, model: DetectionModel) -> None:
-    """Write opt.yaml and hyp.yaml, and say what the user should know before the run starts."""
+    """Write opt.yaml and hyp.yaml, and print what the user should know before the run starts."""
     save_yaml(setup.folder / "opt.yaml", {**setup.config.plain(), "version": __version__})
     save_yaml(setup.folder / "hyp.yaml", dataclasses.asdict(setup.hyp))
     for split, index in zip(("train", "val"), setup.data, strict=True):
@@ -131,10 +131,18 @@ def load_data(config: TrainConfig, world: dist.World) -> Splits:
 
 
 def fit_config(config: TrainConfig, model: DetectionModel, device: torch.device) -> TrainConfig:
-    """Fill in what depends on the model: an image size that fits its stride, the automatic batch.
+    """Fill in the values that depend on the model: image size and automatic batch size.
 
-    A size of one stride would leave the coarsest map with a single cell, whose batch norms have no
-    variance, so it is at least two.
+    The image size becomes a multiple of the stride. It is at least two strides, since one would
+    leave the coarsest map a single cell, from which a batch norm cannot compute a variance.
+
+    Args:
+        config: The flags.
+        model: The model, on the device.
+        device: The device, whose free memory limits an automatic batch size.
+
+    Returns:
+        The flags with both values filled in.
     """
     stride = side_step(model.stride)
     size = max(whole_side(config.imgsz, stride), 2 * stride)
@@ -159,9 +167,9 @@ def make_loaders(
 
     Args:
         config, hyp: Sizes and augmentation.
-        model: Whose stride and device count.
+        model: The model, for its stride and device.
         data: The training and the validation split.
-        world: Shares the training images.
+        world: The processes that share the training images.
     """
     share = dist.share_of_batch(world, config.batch_size)
     device = next(model.parameters()).device.type
@@ -198,13 +206,13 @@ def make_loaders(
 def wrap(
     model: DetectionModel, config: TrainConfig, world: dist.World, device: torch.device
 ) -> nn.Module:
-    """The model as the loop calls it: bare, compiled, or one of several processes' copies.
+    """The model as the loop calls it: bare, compiled, or wrapped for several processes.
 
     Args:
-        model: The bare one.
-        config: Whether to compile, and to synchronise batch norms.
+        model: The bare model.
+        config: Says whether to compile, and to synchronise batch norms.
         world: The processes.
-        device: Of this process.
+        device: The device of this process.
     """
     network: nn.Module = model
     if world.size > 1:
@@ -216,7 +224,7 @@ def wrap(
 
 
 def make_run_folder(config: TrainConfig, world: dist.World) -> Path:
-    """project/name, numbered; the same for every process."""
+    """Make the folder project/name, numbered if it exists; it is the same for every process."""
     folder = None
     if world.is_main:
         name = Path(config.cfg).stem if config.name == "cfg" else config.name

@@ -1,4 +1,4 @@
-"""The first layer, weight or gradient that is not finite, and where in the run that happened."""
+"""Search for the first layer, weight or gradient that is not finite."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from utils.errors import UserError
 
-SHOWN_PATHS = 3  # of a batch, in an error
+SHOWN_PATHS = 3  # paths of a batch that an error lists
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,9 @@ class BatchPlace:
     """The batch at which a run stands, for errors.
 
     Attributes:
-        epoch, batch: Counted from 0.
-        paths: Of the batch's images.
-        last: The run's last checkpoint, which may not be there yet.
+        epoch, batch: Numbers, counted from 0.
+        paths: Paths of the batch's images.
+        last: Path of the run's last checkpoint, which may not exist yet.
     """
 
     epoch: int
@@ -30,7 +30,7 @@ class BatchPlace:
     last: Path
 
     def error(self, cause: str) -> UserError:
-        """One line that names the place, the cause, and the remedy."""
+        """An error whose one line names the place, the cause, and the remedy."""
         names = ", ".join(Path(path).name for path in self.paths[:SHOWN_PATHS])
         more = ", …" if len(self.paths) > SHOWN_PATHS else ""
         kept = (
@@ -45,13 +45,16 @@ class BatchPlace:
 
 
 def check_loss(total: Tensor, model: nn.Module, images: Tensor, place: BatchPlace) -> None:
-    """Raise UserError for a loss that is not finite, with the layer where that began.
+    """Check that the loss is finite.
 
     Args:
         total: The loss, a scalar.
-        model: What computed it.
+        model: The model that computed it.
         images: [B, 3, H, W], the model's input.
-        place: Where the run stands.
+        place: The batch, for the error.
+
+    Raises:
+        UserError: The loss is not finite; the message names the first layer that is not.
     """
     if not torch.isfinite(total):
         cause = explain_non_finite(model, images)
@@ -78,7 +81,7 @@ def first_bad_gradient(model: nn.Module) -> str | None:
 def first_bad_layer(model: nn.Module, images: Tensor) -> str | None:
     """Run images [B, 3, H, W] and name the first layer whose output is not finite, or None.
 
-    Batch-norm statistics move during the run; it is only called when training ends anyway.
+    The forward pass changes batch-norm statistics, so call it only when training ends anyway.
     """
     found: list[str] = []
 
@@ -102,7 +105,7 @@ def first_bad_layer(model: nn.Module, images: Tensor) -> str | None:
 
 
 def explain_non_finite(model: nn.Module, images: Tensor) -> str:
-    """One phrase on where the first non-finite value is: images, weights, or a layer's output."""
+    """Name the place of the first non-finite value: images, weights, or a layer's output."""
     if not torch.isfinite(images).all():
         return "the images themselves"
     weight = first_bad_tensor(model)

@@ -1,6 +1,6 @@
-"""Several processes under torchrun: which one this is, and how they share and agree.
+"""Several processes under torchrun: which one this is, and how they share work and agree.
 
-With a single process each function returns what it was given.
+With a single process nothing is communicated, and values are returned unchanged.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class World:
 
     Attributes:
         rank: Its number; 0 is the main process, which prints, writes files and validates.
-        size: How many processes there are.
-        local_rank: Its number on this machine, which picks the GPU.
+        size: Number of processes.
+        local_rank: Its number on this machine, which selects the GPU.
     """
 
     rank: int = 0
@@ -40,9 +40,10 @@ class World:
 
 
 def start(device: str = "") -> World:
-    """Join the group that torchrun announces in the environment; without it, be alone.
+    """Join the group that torchrun announces in the environment, if there is one.
 
-    Only rank 0 prints.
+    The standard output of all processes but rank 0 is discarded. Raises UserError if the group
+    cannot be formed.
     """
     size = os.environ.get("WORLD_SIZE", "1")
     if size == "1":
@@ -56,7 +57,7 @@ def start(device: str = "") -> World:
             f"WORLD_SIZE={size}: no process group ({error}); start with torchrun, or unset it"
         ) from None
     if dist.get_rank() > 0:
-        # It has to stay open as long as the process lives.
+        # The file has to stay open as long as the process lives.
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     return World(dist.get_rank(), dist.get_world_size(), int(os.environ.get("LOCAL_RANK", "0")))
 
@@ -68,10 +69,10 @@ def stop(world: World) -> None:
 
 
 def own_device(world: World, wanted: str) -> str:
-    """This process's part of --device, as one device.
+    """The device of --device that belongs to this process.
 
-    '2,3' gives one of them to each process of a machine, '' counts from 0. Raises UserError if a
-    list is shorter than the number of processes here.
+    '2,3' gives one of them to each process of a machine, and '' numbers them from 0. Raises
+    UserError if a list is shorter than the number of processes on this machine.
     """
     if world.size == 1 or wanted in ("cpu", "mps"):
         return wanted
@@ -89,17 +90,19 @@ def own_device(world: World, wanted: str) -> str:
 
 
 def refuse_alone(world: World, config: TrainConfig) -> None:
-    """Raise UserError for what only a single process can do, as in YOLOv5."""
+    """Raise UserError for flags that need a single process, as in YOLOv5."""
     if world.size > 1 and config.batch_size == -1:
-        raise UserError("--batch-size -1: cannot be found by several processes; give a number")
+        raise UserError(
+            "--batch-size -1: the automatic batch size needs a single process; give a number"
+        )
     if world.size > 1 and config.image_weights:
-        raise UserError("--image-weights: cannot go with several processes; leave it out")
+        raise UserError("--image-weights: needs a single process; leave it out")
 
 
 def share_of_batch(world: World, batch_size: int) -> int:
-    """Images a step for this process; the flag counts all processes.
+    """This process's part of --batch-size, which counts the images of all processes.
 
-    Raises UserError if they do not divide.
+    Raises UserError if the images cannot be divided evenly.
     """
     if batch_size % world.size:
         raise UserError(
@@ -111,7 +114,12 @@ def share_of_batch(world: World, batch_size: int) -> int:
 def any_true(world: World, value: bool, device: torch.device) -> bool:
     """Whether the value is true in any process.
 
-    All of them get the same answer, so that none leaves the loop while others wait for it.
+    All processes get the same answer, so that none leaves the loop while others wait for it.
+
+    Args:
+        world: The processes.
+        value: The value in this process.
+        device: The device of this process, over which values are exchanged.
     """
     if world.size == 1:
         return value

@@ -10,9 +10,9 @@ from torch import nn
 
 
 class ModelEMA:
-    """The averages of every floating entry of the state dict, batch-norm statistics included.
+    """The averages of all floating-point entries of the state dict, with batch-norm statistics.
 
-    Integer buffers keep the value that they had at the copy, as in YOLOv5.
+    Integer buffers keep the values they had when the model was copied, as in YOLOv5.
     """
 
     def __init__(
@@ -21,10 +21,10 @@ class ModelEMA:
         """Copy the model.
 
         Args:
-            model: Which is left as it is.
-            decay: Of the averages in the long run.
+            model: The model to average, which is not changed.
+            decay: Decay of the averages in the long run.
             tau: Updates after which decay() has reached 63 % of it.
-            updates: How many there were before.
+            updates: Number of updates before.
         """
         self.module = deepcopy(model).eval()
         self.updates = updates
@@ -39,18 +39,18 @@ class ModelEMA:
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
-        """Move the averages towards the model's present values."""
+        """Move the averages towards the model's current values."""
         self.updates += 1
         # One call for all tensors: a loop over hundreds of small ones would cost more than a step.
         weight = 1 - self.decay(self.updates)
         torch._foreach_lerp_(self._averages, _floating(model), weight)
 
     def load(self, state: dict[str, torch.Tensor], updates: int) -> None:
-        """Put back what a checkpoint holds."""
+        """Restore the averages and the number of updates of a checkpoint."""
         self.module.load_state_dict(state)
         self.updates = updates
 
 
 def _floating(model: nn.Module) -> list[torch.Tensor]:
-    """The floating entries of the state dict, in its order: views of the model's own tensors."""
+    """The floating-point entries of the state dict, in its order; they share memory with it."""
     return [value.detach() for value in model.state_dict().values() if value.is_floating_point()]

@@ -1,4 +1,4 @@
-"""The end of a run, and the charts of its beginning: what is left in the folder for a reader."""
+"""Charts at the start of a run, and scores and small checkpoints at its end."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def draw_train_batch(folder: Path, number: int, batch: Batch, names: dict[int, s
     """Write train_batchN.jpg: the images as the network gets them, with their boxes.
 
     Args:
-        folder: Of the run.
-        number: Of the batch in the first epoch.
-        batch: Its images and targets.
+        folder: The run's folder.
+        number: The batch's number in the first epoch, N.
+        batch: Images and targets.
         names: Class number -> name.
     """
     from engine.drawing.sheets import plot_targets
@@ -47,15 +47,15 @@ def draw_train_batch(folder: Path, number: int, batch: Batch, names: dict[int, s
 
 
 def finish_run(run: Run, timing: StepTiming) -> Metrics | None:
-    """Score the best checkpoint with all charts, leave small checkpoints, and say how to use them.
+    """Score the best checkpoint with all charts, and reduce last.pt to what inference needs.
 
-    metrics.json and the small last.pt are written last, since they say that the run is finished.
+    metrics.json and the small last.pt are written last, since they mark the run as finished.
     """
     setup, progress = run.setup, run.state.progress
     if not setup.world.is_main:
         return None
     timing.write(setup.folder)
-    # Without a validation there is no best.pt.
+    # A run that never validated has no best.pt.
     best = setup.best if setup.best.exists() else setup.last
     metrics = score_best(run, best)
     figures = {

@@ -1,4 +1,4 @@
-"""A batch becomes the network's input: floats on the device, resized under --multi-scale."""
+"""Conversion of a batch to the network's input: floats on the device, perhaps resized."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from utils.structures import Batch
 
 def to_device(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor]:
     """Images [B, 3, H, W] in 0..1, channels last, and targets [T, 6] in pixels, on the device."""
-    # Bytes are moved, a quarter of what floats would be, and become floats on the device.
+    # The bytes are converted on the device, since floats would be four times as much to copy.
     images = batch.images.to(device, non_blocking=True, memory_format=torch.channels_last)
     return images.float() / 255, batch.targets.to(device, non_blocking=True)
 
@@ -22,13 +22,13 @@ def to_device(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor]:
 def change_scale(
     images: Tensor, targets: Tensor, run: Run, iteration: int
 ) -> tuple[Tensor, Tensor]:
-    """Resize a batch to a random size, the same one whenever this iteration is computed.
+    """Resize a batch to a random size that depends on seed and iteration alone.
 
     Args:
         images: [B, 3, H, W].
         targets: [T, 6] image_index, class, x1, y1, x2, y2 in pixels of the images.
-        run: Whose seed, image size and stride count.
-        iteration: Counted from the start of the run.
+        run: The run, for its seed, image size and stride.
+        iteration: Number of the batch, counted from the start of the run.
 
     Returns:
         The resized images, and the targets in their pixels.

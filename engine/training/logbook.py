@@ -1,6 +1,6 @@
 """The records of a run: results.csv as in YOLOv5, TensorBoard, progress lines, timing, scores.
 
-From: train.py, each epoch and at the end. To: the terminal, and files in the run's folder.
+train.py calls these in each epoch and at the end; they print lines and write to the run's folder.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ CELL_WIDTH = 11  # of a progress line, as in YOLOv5; longer names have wider cel
 def columns(losses: Sequence[str], extra: Iterable[str] = ()) -> tuple[str, ...]:
     """The names of results.csv's columns.
 
-    losses: the names of the loss's terms. extra: columns that follow those of training.
+    losses holds the names of the loss's terms, extra the columns that follow their train/ columns.
     """
     train, val = ([f"{split}/{name}_loss" for name in losses] for split in ("train", "val"))
     return ("epoch", *train, *extra, *SCORES, *val, *RATES)
 
 
 def train_header(losses: Iterable[str]) -> str:
-    """The heading of an epoch's progress line. losses: the names of the loss's terms."""
+    """The heading of an epoch's progress line; losses holds the names of the loss's terms."""
     names = ("Epoch", "GPU_mem", *(f"{name}_loss" for name in losses), "Instances", "Size")
     return "".join(f"{name:>{_cell_width(name)}}" for name in names)
 
@@ -43,11 +43,11 @@ def train_row(
     """One progress line below train_header.
 
     Args:
-        epoch: Its number, of how many.
-        memory: Of the device.
+        epoch: Number of the epoch and of the last one, such as "3/99".
+        memory: Memory in use on the device, as text.
         losses: Name of a term -> its mean so far.
-        instances: Labels in the last batch.
-        size: Width of its images, pixels.
+        instances: Number of labels in the last batch.
+        size: Width of that batch's images, pixels.
     """
     means = "".join(f"{value:>{_cell_width(f'{name}_loss')}.4g}" for name, value in losses.items())
     width = CELL_WIDTH
@@ -59,7 +59,7 @@ def _cell_width(name: str) -> int:
 
 
 def time_to_come(seconds: float, epochs: int) -> str:
-    """How long the remaining epochs will take, from the seconds of one with its validation."""
+    """State how long the remaining epochs will take if each takes these seconds."""
     rest = format_seconds(epochs * seconds)
     return f"One epoch took {format_seconds(seconds)}; the other {epochs} take about {rest}."
 
@@ -68,11 +68,11 @@ class ResultsLog:
     """results.csv, rewritten whole and atomically each epoch, and TensorBoard's files beside it."""
 
     def __init__(self, folder: Path, names: Sequence[str], keep_before: int = 0) -> None:
-        """Take up the rows of a resumed run.
+        """Read the rows that a resumed run has written already.
 
         Args:
-            folder: Of the run.
-            names: Of the columns, see columns().
+            folder: The run's folder.
+            names: Names of the columns, as columns() returns them.
             keep_before: The epoch at which a resumed run starts; rows from there on are dropped,
                 since they will be written again.
         """
@@ -86,9 +86,9 @@ class ResultsLog:
         """Append one epoch.
 
         Args:
-            train: Its number and its figures of training, by column.
-            metrics: Its scores; without a validation the former ones are repeated, as in YOLOv5.
-            rates: The learning rate of each group.
+            train: Number and training figures of the epoch, by column.
+            metrics: Scores of the epoch; None repeats the last row's scores, as in YOLOv5.
+            rates: The learning rate of each parameter group.
         """
         former = self.rows[-1] if self.rows else {}
         tested = [*SCORES, *(name for name in self.names if name.startswith("val/"))]
@@ -111,8 +111,8 @@ class ResultsLog:
             self._board.flush()
 
     def _write(self) -> None:
-        # Whole and not appended: a crash then never leaves half a row, and a resumed run can drop
-        # the rows that it will write again.
+        # The file is rewritten instead of appended to, so that a crash never leaves half a row, and
+        # a resumed run can drop the rows that it will write again.
         with atomic_write(self.path, "w") as file:
             file.write(",".join(f"{name:>20}" for name in self.names) + "\n")
             for row in self.rows:
@@ -121,13 +121,13 @@ class ResultsLog:
                 )
 
     def close(self) -> None:
-        """End TensorBoard's file."""
+        """Close TensorBoard's file."""
         if self._board:
             self._board.close()
 
 
 class TensorBoardWriter(Protocol):
-    """What is used of TensorBoard's writer."""
+    """The part of TensorBoard's writer that is used here."""
 
     def add_scalar(self, tag: str, value: float, step: int, /) -> None: ...
     def flush(self) -> None: ...
@@ -140,6 +140,7 @@ def _tensorboard(folder: Path, first_epoch: int) -> TensorBoardWriter | None:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
+    # A resumed run repeats these epochs, so TensorBoard drops their earlier events.
     return SummaryWriter(str(folder), purge_step=first_epoch or None)
 
 
@@ -156,7 +157,7 @@ class StepTiming:
         Args:
             part: One of the keys of `seconds`.
             since: The mark, as time.perf_counter() gives it.
-            images: How many the iteration had, once it is complete.
+            images: Images of the iteration, passed once when it is complete.
         """
         now = time.perf_counter()
         self.seconds[part] += now - since
@@ -171,10 +172,10 @@ class StepTiming:
 
 
 def write_metrics(folder: Path, metrics: Metrics, more: Mapping[str, object]) -> None:
-    """Write metrics.json, the scores of a run's best checkpoint in all, by class and by size.
+    """Write metrics.json: scores of a run's best checkpoint, overall, by class and by size.
 
     Args:
-        folder: Of the run.
+        folder: The run's folder.
         metrics: The scores; NaN becomes null.
         more: Further entries.
     """
@@ -198,7 +199,7 @@ def write_metrics(folder: Path, metrics: Metrics, more: Mapping[str, object]) ->
 
 
 def _plain(value: object) -> object:
-    """Mappings, lists and numbers as JSON has them."""
+    """Convert a value to plain mappings, lists and numbers; NaN and infinity become None."""
     if isinstance(value, dict):
         return {str(key): _plain(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):

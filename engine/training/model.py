@@ -1,6 +1,6 @@
-"""The model of a run: its graph, with attention put in, pretrained weights, anchors, frozen rows.
+"""The model of a run: graph, inserted attention, pretrained weights, anchors, frozen rows.
 
-From: --cfg and --weights, and the training split's classes and boxes. To: build.py.
+build.py calls these with --cfg and --weights, and with the training split's classes and boxes.
 """
 
 from __future__ import annotations
@@ -31,9 +31,12 @@ def make_model(
     """Build the graph of --cfg, or of --weights, and copy pretrained weights into it.
 
     Args:
-        config, hyp: Say which graph, which weights, and how many anchors.
+        config, hyp: The graph, the weights, and the number of anchors.
         data: The training split, whose classes the model gets.
-        resumed: The checkpoint of an interrupted run, whose graph is taken instead.
+        resumed: The checkpoint of an interrupted run, whose graph is used instead.
+
+    Raises:
+        UserError: The graph, the weights or the data do not fit together.
     """
     if resumed is not None:
         if len(resumed.names) != len(data.names):
@@ -51,7 +54,7 @@ def make_model(
         graph, class_count=len(data.names), anchors=anchors, names=data.names, seed=config.seed
     )
     if source is not None:
-        # Anchors of another graph, or of another number, are not those of this head.
+        # Anchors that belong to another graph, or whose number differs, do not fit this head.
         exclude = ("anchors",) if config.cfg or hyp.anchors else ()
         report = transfer(model, source, exclude)
         print(report.line(config.weights))
@@ -61,7 +64,7 @@ def make_model(
 
 
 def with_attention(graph: dict[str, Any], config: TrainConfig) -> dict[str, Any]:
-    """The graph with the modules of --attention, or started as --attention-init says."""
+    """Insert the modules of --attention, or set how the graph's own attention is initialised."""
     if config.attention:
         return insert(graph, config.attention, config.attention_init)
     if not config.attention_init:
@@ -77,18 +80,18 @@ def with_attention(graph: dict[str, Any], config: TrainConfig) -> dict[str, Any]
 def read_source(
     cfg: str, weights: str, scale: str = ""
 ) -> tuple[dict[str, Any], Checkpoint | None]:
-    """Read what a run starts from.
+    """Read the graph and the weights that a run starts from.
 
     Args:
         cfg: A graph; "" takes that of the weights.
         weights: A checkpoint, or "".
-        scale: The size of a graph that has several.
+        scale: Which size to take, if the graph has several.
 
     Returns:
         The graph, and the checkpoint if there is one.
 
     Raises:
-        UserError: Neither is given, or they do not go together.
+        UserError: Neither is given, or they do not fit together.
     """
     source = read_weights(find_file(weights)) if weights else None
     if cfg:
@@ -118,8 +121,8 @@ def fit_anchors(
     """Replace the head's anchors, if it has any, where they miss more than 2 % of the boxes.
 
     Args:
-        config, hyp: Whether to look, and how far sides may differ.
-        model: Whose anchors are replaced, in place.
+        config, hyp: Whether to check the anchors, and the largest ratio of sides of a match.
+        model: The model, whose anchors are replaced in place.
         data: The training split.
     """
     if not model.spec.anchors or (config.noautoanchor and not hyp.anchors):
@@ -131,7 +134,7 @@ def fit_anchors(
 
 
 def freeze(model: DetectionModel, rows: tuple[int, ...]) -> None:
-    """Stop the rows' parameters from learning.
+    """Freeze the parameters of these rows.
 
     Raises UserError for a row that does not exist, or if nothing is left to learn.
     """

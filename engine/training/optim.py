@@ -1,8 +1,8 @@
 """The optimizer as in YOLOv5 and YOLOv8: three groups of parameters, a warm-up, a schedule.
 
 engine/training/build.py calls choose_optimizer once the number of images is known; train.py asks
-the Schedule. Only the optimizer has a state: rates follow from the number of the step, so that a
-resumed run has no scheduler to restore.
+the Schedule for the rates of each iteration. They follow from the iteration's number, so that a
+resumed run has an optimizer to restore, but no scheduler.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ def parameter_groups(
 ) -> tuple[list[nn.Parameter], list[nn.Parameter], list[nn.Parameter]]:
     """Split the parameters into (biases, decayed, not decayed), the order of YOLOv5's groups.
 
-    Biases are those named so. Weights of norms are not decayed, nor are bare scales and offsets of
-    attention modules (at most one side longer than 1), which decay would pull away from the
-    identity. Everything else is.
+    Parameters named `bias` are biases. Weights of norms are not decayed, nor are bare scales and
+    offsets of attention modules (with at most one side longer than 1), which decay would pull away
+    from the identity. All other parameters are decayed.
     """
     biases: list[nn.Parameter] = []
     decayed: list[nn.Parameter] = []
@@ -56,7 +56,7 @@ def _is_bare_scale(module: nn.Module, name: str, parameter: nn.Parameter) -> boo
 
 @dataclass(frozen=True)
 class AutoChoice:
-    """What YOLOv8's `auto` takes: an optimizer, its learning rate, its momentum (or first beta)."""
+    """The choice of YOLOv8's `auto`: optimizer, learning rate, and momentum (or first beta)."""
 
     optimizer: str
     lr0: float
@@ -66,8 +66,8 @@ class AutoChoice:
 def auto_choice(iterations: int, class_count: int) -> AutoChoice:
     """YOLOv8's rule: AdamW for short runs, with a rate that falls with the classes, else SGD.
 
-    iterations: optimizer steps of the run. For long runs YOLOv8's releases since 8.4 take MuSGD,
-    and those before SGD as here.
+    iterations is the number of optimizer steps of the run. For long runs YOLOv8's releases since
+    8.4 take MuSGD; earlier ones take SGD, as here.
     """
     if iterations <= SHORT_RUN:
         return AutoChoice("AdamW", round(0.002 * 5 / (4 + class_count), 6), 0.9)
@@ -77,18 +77,19 @@ def auto_choice(iterations: int, class_count: int) -> AutoChoice:
 def choose_optimizer(
     config: TrainConfig, hyp: Hyperparameters, images: int, class_count: int
 ) -> tuple[TrainConfig, Hyperparameters, str]:
-    """Replace `--optimizer auto` by what it stands for.
+    """Replace `--optimizer auto` by the optimizer that it chooses.
 
     As in YOLOv8 the biases' warm-up then starts at 0, and SGD's momentum is the hyperparameter's,
     since the warm-up ends there.
 
     Args:
-        config, hyp: As the user wants them.
-        images: In the training split.
-        class_count: Of the model.
+        config, hyp: The flags and hyperparameters.
+        images: Number of images in the training split.
+        class_count: Number of the model's classes.
 
     Returns:
-        Both with the choice filled in, and a line that says what was chosen and why, or "".
+        config and hyp with the choice filled in, and a line that states the choice and its reason,
+        or "" if the optimizer was given.
     """
     if config.optimizer != "auto":
         return config, hyp, ""
@@ -102,7 +103,7 @@ def choose_optimizer(
         " classes"
     )
     rates = f"lr0 {choice.lr0:g}, momentum {momentum:g}, warmup_bias_lr 0"
-    note = f"optimizer auto: {name}, {rates}, whatever --hyp says: {why}"
+    note = f"optimizer auto: {name}, {rates}, which override --hyp: {why}"
     changed = dataclasses.replace(hyp, lr0=choice.lr0, momentum=momentum, warmup_bias_lr=0.0)
     return dataclasses.replace(config, optimizer=choice.optimizer), changed, note
 
@@ -110,12 +111,12 @@ def choose_optimizer(
 def make_optimizer(
     model: nn.Module, config: TrainConfig, hyp: Hyperparameters
 ) -> torch.optim.Optimizer:
-    """SGD with Nesterov momentum, Adam or AdamW over the three groups; only the second one decays.
+    """Make SGD with Nesterov momentum, Adam or AdamW; of the three groups only the second decays.
 
     Args:
-        model: Whose parameters it moves.
-        config: Its optimizer, where choose_optimizer has resolved `auto`.
-        hyp: Rates and weight decay.
+        model: The model, whose parameters it updates.
+        config: Names the optimizer, where choose_optimizer has resolved `auto`.
+        hyp: Learning rate, momentum and weight decay.
     """
     biases, decayed, undecayed = parameter_groups(model)
     groups = [
@@ -135,12 +136,12 @@ def make_optimizer(
 
 @dataclass(frozen=True)
 class Rates:
-    """What one iteration uses.
+    """The rates of one iteration.
 
     Attributes:
-        learning_rates: Of the three groups of parameters.
-        momentum: Where the optimizer has one.
-        accumulate: Batches whose gradients make a step.
+        learning_rates: Rates of the three parameter groups.
+        momentum: Momentum, for an optimizer that has one.
+        accumulate: Number of batches whose gradients are added up before a step.
     """
 
     learning_rates: tuple[float, float, float]
@@ -154,8 +155,8 @@ class Schedule:
 
     Attributes:
         config, hyp: Epochs, batch size, rates.
-        batches: Iterations in an epoch.
-        family: Whose recipe is followed.
+        batches: Number of iterations in an epoch.
+        family: The family whose recipe is followed.
     """
 
     config: TrainConfig
@@ -172,7 +173,7 @@ class Schedule:
         )
 
     def decay_factor(self, epoch: int) -> float:
-        """Share of lr0 at an epoch: a line, or half a cosine, from 1 to lrf."""
+        """Share of lr0 at an epoch, falling linearly or as a half cosine from 1 to lrf."""
         progress = epoch / self.config.epochs
         if self.config.cos_lr:
             return (1 - math.cos(progress * math.pi)) / 2 * (self.hyp.lrf - 1) + 1

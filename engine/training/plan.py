@@ -1,8 +1,8 @@
-"""From what the user gave to a run that can start.
+"""From the user's settings to a run that is ready to start.
 
-From: the flags of train.py, or the keywords of api/yolo.py. They take precedence over the data
-set's suggestions, those over the defaults of the graph's family, and these over the general ones
-(utils/config.py). An interrupted run keeps its own settings.
+Settings are the flags of train.py or the keywords of api/yolo.py. They take precedence over the
+data set's suggestions, those over the defaults of the graph's family, and these over the general
+defaults (utils/config.py). An interrupted run keeps its own settings.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ from utils.hyperparameters import Hyperparameters
 
 
 def plan(given: Mapping[str, object], changes: Mapping[str, object] | None = None) -> Run:
-    """Prepare a run, or put an interrupted one back if `resume` is among the settings.
+    """Prepare a run, or restore an interrupted one if `resume` is among the settings.
 
-    given: field of TrainConfig -> value. changes: single hyperparameters over those of the file.
+    given maps fields of TrainConfig to values; changes are single hyperparameters that override
+    those of the file.
     """
     resume = given.get("resume")
     if resume:
@@ -48,11 +49,11 @@ def plan(given: Mapping[str, object], changes: Mapping[str, object] | None = Non
 def read_interrupted(resume: str) -> tuple[TrainConfig, Hyperparameters, Checkpoint, Path]:
     """Read the configuration, hyperparameters, checkpoint and folder of an interrupted run.
 
-    resume: its last.pt; "newest" finds the one written last.
+    resume is the path of its last.pt; "newest" finds the last.pt written last.
     """
     path = checkpoints.newest_last(Path("runs")) if resume == "newest" else find_file(resume)
     checkpoint = checkpoints.read_for_resume(path)
-    # YAML and checkpoints have lists where the configuration has tuples.
+    # Checkpoints store lists where the configuration has tuples.
     values = {
         key: tuple(value) if isinstance(value, list) else value
         for key, value in checkpoint.config.items()

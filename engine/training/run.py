@@ -1,9 +1,9 @@
-"""A training run: what it is set up with, what training changes, and how the latter is saved.
+"""A training run: its fixed setup, the state that training changes, and how that state is saved.
 
-build.py makes a Run and puts one back from a Checkpoint; train.py saves it after each epoch and
-when it is interrupted. A resumed run ends with the same weights bit for bit if the number of
-threads, the kind of processor and the torch version are the same: otherwise sums are added in
-another order, and training amplifies the difference.
+build.py makes a Run, or restores one from a Checkpoint; train.py saves it after each epoch and when
+it is interrupted. A resumed run ends with the same weights bit for bit if the number of threads,
+the kind of processor and the torch version are the same. Otherwise sums are computed in another
+order, and training amplifies the difference.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Splits = tuple[DatasetIndex, DatasetIndex]  # training, validation
 
 @dataclass(frozen=True)
 class Setup:
-    """What a run is given before its first batch; nothing here changes afterwards.
+    """The fixed part of a run, complete before the first batch.
 
     Attributes:
         config, hyp: The flags and hyperparameters in force.
@@ -43,8 +43,8 @@ class Setup:
         world: This process among its peers.
         device: Where the model is.
         data: The training and the validation split.
-        loaders: Their batches; those of validation only in the main process.
-        loss: Of the head's raw maps.
+        loaders: Batches of both splits; only the main process has those of validation.
+        loss: The loss, computed from the head's raw maps.
         schedule: The rates of each iteration.
     """
 
@@ -71,12 +71,12 @@ class Setup:
 
 @dataclass
 class Progress:
-    """Where a run stands; saved with it, so that a resumed run goes on from the very batch.
+    """The position of a run, saved with it, so that a resumed run continues at the same batch.
 
     Attributes:
-        epoch, batch: The next ones, counted from 0.
+        epoch, batch: Numbers of the next epoch and batch, counted from 0.
         last_step: Iteration of the last optimizer step.
-        best_fitness, best_epoch: Of the validations so far.
+        best_fitness, best_epoch: The best fitness of the validations so far, and its epoch.
         loss_sums: Sums of the loss's terms over this epoch's batches.
         class_ap: AP of each class in the last validation.
         scores: The last validation's scores by name.
@@ -94,15 +94,15 @@ class Progress:
 
 @dataclass(frozen=True)
 class TrainingState:
-    """The objects that training changes in place, which snapshot() saves and restore() puts back.
+    """The objects that training changes in place, which snapshot() saves and restore() loads.
 
     Attributes:
         model: The bare model.
         network: The model as the loop calls it: bare, compiled, or wrapped for several processes.
         ema: The average of its weights.
-        optimizer, scaler: Make a step from gradients.
+        optimizer, scaler: The optimizer, and the scaler of half-precision gradients.
         sparsity: The penalty on the model's scale factors.
-        progress: Where the run stands.
+        progress: The position of the run.
     """
 
     model: DetectionModel
@@ -123,10 +123,10 @@ class Run:
 
 
 def snapshot(run: Run) -> Checkpoint:
-    """The whole state between two batches."""
+    """The whole state of a run between two batches."""
     state, progress = run.state, run.state.progress
-    # A step may be made of several batches, so that gradients are part of the state within an
-    # epoch. The first batch of an epoch starts from none.
+    # A step may accumulate the gradients of several batches, so within an epoch they are part of
+    # the state. The first batch of an epoch starts without gradients.
     gradients = {
         key: value.grad for key, value in state.model.named_parameters() if value.grad is not None
     }
@@ -146,7 +146,7 @@ def snapshot(run: Run) -> Checkpoint:
 
 
 def lean_snapshot(run: Run) -> Checkpoint:
-    """What inference needs: the averaged weights, the graph, the names."""
+    """The part that inference needs: averaged weights, graph, class names and settings."""
     setup, state = run.setup, run.state
     return Checkpoint(
         graph=state.model.graph,
@@ -161,9 +161,9 @@ def lean_snapshot(run: Run) -> Checkpoint:
 
 
 def save_last(run: Run) -> None:
-    """Write last.pt and keep the former one beside it.
+    """Write last.pt, and keep the previous one beside it.
 
-    Raises UserError for a model with a non-finite weight, which is never saved.
+    Raises UserError if a weight is not finite; such a model is never saved.
     """
     if not run.setup.world.is_main:
         return
@@ -177,18 +177,27 @@ def save_last(run: Run) -> None:
 
 
 def restore(setup: Setup, state: TrainingState, resumed: Checkpoint) -> TrainingState:
-    """Put a snapshot back: the next batch is computed as if there had been no interruption."""
+    """Restore a snapshot, so that the next batch is computed as without an interruption.
+
+    Args:
+        setup: The setup of the resumed run.
+        state: The new objects, which get the saved values in place.
+        resumed: The checkpoint of the interrupted run.
+
+    Returns:
+        The same objects, with the saved progress.
+    """
     saved = resumed.training
     assert saved is not None, "checkpoint.read_for_resume() refuses a finished run"
     if saved["data_digests"] != [index.digest for index in setup.data]:
         print(
-            "the data set has changed since the run was interrupted: the run goes on, but not as"
-            " it would have"
+            "the data set has changed since the run was interrupted: the run continues, but its"
+            " results will differ"
         )
     state.model.load_state_dict(saved["model"])
     state.ema.load(resumed.state, saved["updates"])
     state.optimizer.load_state_dict(saved["optimizer"])
-    if saved["scaler"]:  # empty if the run was interrupted where nothing is scaled
+    if saved["scaler"]:  # it is empty if the interrupted run did not scale gradients
         state.scaler.load_state_dict(saved["scaler"])
     for key, parameter in state.model.named_parameters():
         if key in saved["gradients"]:
@@ -198,7 +207,7 @@ def restore(setup: Setup, state: TrainingState, resumed: Checkpoint) -> Training
 
 
 def random_state(device: torch.device) -> dict[str, torch.Tensor]:
-    """The states of torch's generators; all else in the program draws from keyed streams."""
+    """The states of torch's generators; everything else draws from keyed streams."""
     state = {"cpu": torch.get_rng_state()}
     if device.type == "cuda":
         state["cuda"] = torch.cuda.get_rng_state(device)
@@ -206,7 +215,7 @@ def random_state(device: torch.device) -> dict[str, torch.Tensor]:
 
 
 def set_random_state(state: dict[str, torch.Tensor], device: torch.device) -> None:
-    """Put back what random_state() gave."""
+    """Restore the states that random_state() returned."""
     torch.set_rng_state(state["cpu"])
     if device.type == "cuda" and "cuda" in state:
         torch.cuda.set_rng_state(state["cuda"], device)

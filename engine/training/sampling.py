@@ -10,9 +10,9 @@ from data.index import DatasetIndex
 
 
 def focused_image_weights(index: DatasetIndex, class_ap: Sequence[float]) -> np.ndarray:
-    """How often each image is to be drawn, relative to the others: [n].
+    """Relative chances [n] of the images to be drawn.
 
-    class_ap: of each class in the last validation; () before the first one.
+    class_ap holds the AP of each class in the last validation; () before the first one.
     """
     weights = class_weights(index.classes, len(index.names))
     focused = focus_on_weak(weights, np.array(class_ap or [0.0] * len(weights)))
@@ -20,9 +20,9 @@ def focused_image_weights(index: DatasetIndex, class_ap: Sequence[float]) -> np.
 
 
 def class_weights(classes: np.ndarray, class_count: int) -> np.ndarray:
-    """Weights [nc] in inverse proportion to how often each class occurs; their sum is 1.
+    """Weights [nc] in inverse proportion to the frequency of each class; their sum is 1.
 
-    classes: [M] of all labels. A class that never occurs counts as if it occurred once.
+    classes holds the class [M] of every label. A class that never occurs counts as occurring once.
     """
     counts = np.bincount(classes.astype(int), minlength=class_count).astype(float)
     weights = 1 / np.maximum(counts, 1)
@@ -31,10 +31,7 @@ def class_weights(classes: np.ndarray, class_count: int) -> np.ndarray:
 
 
 def focus_on_weak(weights: np.ndarray, ap: np.ndarray) -> np.ndarray:
-    """Class weights [nc] that shrink as a class is found well.
-
-    weights: [nc]. ap: [nc] of each class, 0..1.
-    """
+    """Reduce the weights [nc] of classes that are found well, by their AP [nc] in 0..1."""
     focused: np.ndarray = weights * (1 - ap) ** 2
     return focused
 
@@ -43,9 +40,9 @@ def image_weights(classes: np.ndarray, offsets: np.ndarray, weights: np.ndarray)
     """The sum of class weights over each image's labels: [n].
 
     Args:
-        classes: [M] of all labels, image after image.
-        offsets: [n + 1] where each image's labels begin.
-        weights: [nc].
+        classes: [M] the class of every label, image after image.
+        offsets: [n + 1] the row in classes at which each image's labels begin.
+        weights: [nc] the weight of each class.
     """
     running = np.concatenate(([0.0], np.cumsum(weights[classes.astype(int)])))
     sums: np.ndarray = running[offsets[1:]] - running[offsets[:-1]]

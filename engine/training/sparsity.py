@@ -1,13 +1,13 @@
 """NAM's sparsity penalty: p * (sum |gamma| + sum |lambda|) over the scale factors of NAM modules.
 
 Liu, Shao, Teng and Hoffmann, "NAM: Normalization-based Attention Module", NeurIPS 2021 workshop,
-equation 4 (https://arxiv.org/abs/2111.12419). There the loss of a step is the sum over its images,
-and so it is here, since YOLOv5's loss is multiplied by the batch. Every attention module with a
-method `sparsity_scales()` takes part.
+equation 4 (https://arxiv.org/abs/2111.12419). As in the paper, the loss of a step is the sum over
+its images, since YOLOv5's loss is multiplied by the batch size. The penalty applies to every
+attention module with a method `sparsity_scales()`.
 
 The penalty is added as its gradient, p * sign(scale), once for each optimizer step: after
-unscaling, before clipping, the same in every process. (The authors' published script walks over the
-wrong children and so never applies it.)
+unscaling, before clipping, and equally in every process. (The authors' published script visits the
+wrong child modules and so never applies it.)
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from torch import nn
 
 from utils.errors import UserError
 
-THRESHOLDS = (1e-4, 1e-3, 1e-2, 1e-1)  # of |scale|, for the table after training
+THRESHOLDS = (1e-4, 1e-3, 1e-2, 1e-1)  # limits of |scale| in the table after training
 
 
 @runtime_checkable
 class Penalised(Protocol):
-    """A module with scale factors that the penalty counts."""
+    """A module with scale factors to penalise."""
 
     def sparsity_scales(self) -> Sequence[nn.Parameter]:
-        """The scale factors; empty if the module has none as it is built."""
+        """The scale factors; empty if the module was built without any."""
 
 
 class Sparsity:
     """The penalty of one model."""
 
     def __init__(self, model: nn.Module, weight: float) -> None:
-        """Find the scale factors. weight: p; 0 switches everything off.
+        """Find the scale factors; weight is p, and 0 switches the penalty off.
 
         Raises UserError for a weight above 0 where no module has scales to penalise.
         """
@@ -64,7 +64,7 @@ class Sparsity:
                         scale.grad.add_(scale.sign(), alpha=self.weight)
 
     def columns(self) -> dict[str, float]:
-        """The penalty's present value as a column of results.csv; {} when it is off."""
+        """The penalty's current value as a column of results.csv; {} when it is off."""
         if not self.weight:
             return {}
         total = sum(float(scale.detach().abs().sum()) for scale in self.scales)

@@ -137,7 +137,7 @@ def test_each_wrong_file_is_named_and_the_rest_goes_on(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"train": "images/none"}, r"images/none is not there .looked at .*/set/images/none"),
+        ({"train": "images/none"}, r"images/none does not exist .looked at .*/set/images/none"),
         ({"train": "labels"}, "labels holds no images"),
         ({"train": "set.zip"}, "neither a folder nor a .txt list; unpack it first"),
         ({"train": None}, "no `train:`; add"),
@@ -235,6 +235,6 @@ def test_shapes_are_made_on_first_use(tmp_path: Path, monkeypatch: pytest.Monkey
     (tmp_path / "s.yaml").write_text(
         f"path: {tmp_path}/shapes\ngenerate: shapes\ntrain: images\nval: images\nnames: [disc]\n"
     )
-    with pytest.raises(UserError, match="is not there"):
+    with pytest.raises(UserError, match="does not exist"):
         load_dataset(tmp_path / "s.yaml", "train")
     assert made == [tmp_path / "shapes"]

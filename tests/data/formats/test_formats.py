@@ -64,7 +64,7 @@ def test_voc_by_list_name_folder_and_detection(
         assert index.classes.tolist() == [1, 1]
     assert len(load_dataset(make({}, val="dog_val"), "val")) == 1
     with pytest.raises(
-        UserError, match="no label is of a class in names; the label files have 'dog'"
+        UserError, match="no label has a class that is in names; the label files have 'dog'"
     ):
         load_dataset(make({}, train="trainval", names=["Dog"]), "train")
     (lists / "gone.txt").write_text("x1\nlost\n")
