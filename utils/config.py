@@ -1,9 +1,8 @@
 """The configuration of training: a frozen value, made once of flags and YAML, saved with the run.
 
-TrainConfig's fields have YOLOv5's flag names, so this file is the one table between what people
-type and what the program reads. What follows from a setting comes from a method. A value is taken
-from what the user gave, else from the data set's suggestions, else from the defaults of the graph's
-family, else from the general ones.
+TrainConfig's fields have YOLOv5's flag names, so one table defines what users type and what the
+program reads. Derived values come from methods. A setting is what the user gave, else what the data
+set suggests, else the default of the graph's family, else the general default.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ NOT_HERE = "is not part of this project"
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """All flags of train.py. Raises UserError for an impossible value, with the flag's name."""
+    """All flags of train.py. An impossible value raises UserError with the flag's name."""
 
     weights: str = flag("", "checkpoint to start from; '' trains from scratch")
     cfg: str = flag("", "model YAML, such as models/yolov5s_SimAM.yaml or models/yolov8n.yaml")
@@ -159,11 +158,11 @@ class TrainConfig:
         }
 
     def accumulate(self, nominal_batch: int) -> int:
-        """How many batches' gradients make one optimizer step."""
+        """How many batches' gradients are accumulated for one optimizer step."""
         return max(round(nominal_batch / self.batch_size), 1)
 
     def scaled_weight_decay(self, hyp: Hyperparameters) -> float:
-        """Weight decay in proportion to the images of a step, relative to the nominal batch."""
+        """Weight decay times the images of an optimizer step, divided by the nominal batch."""
         return (
             hyp.weight_decay
             * self.batch_size
@@ -198,12 +197,15 @@ REFUSED_TRAIN_FLAGS = {
 
 
 def suggestions(defaults: Mapping[str, object], family: Family, origin: str) -> dict[str, object]:
-    """What a data set suggests for a family: its `defaults`, and those of the family's section.
+    """What a data set suggests for a family: its `defaults`, overridden by the family's section.
 
     Args:
-        defaults: The data set's `defaults`, with a section for each family that has one.
-        family: Of the graph.
+        defaults: The data set's `defaults`, which may hold a section for a family.
+        family: The graph's family.
         origin: Where `defaults` is written, for errors.
+
+    Returns:
+        Field of TrainConfig -> value; `hyp` is a file or a mapping.
 
     Raises:
         UserError: A section is not a mapping.
@@ -218,7 +220,7 @@ def suggestions(defaults: Mapping[str, object], family: Family, origin: str) -> 
 
 
 def _section(defaults: Mapping[str, object], name: str, origin: str) -> Mapping[str, object]:
-    """What `defaults` has for one family; {} if nothing."""
+    """The section of `defaults` for one family; {} if there is none."""
     section = defaults.get(name) or {}
     if not isinstance(section, dict):
         raise UserError(
@@ -235,27 +237,31 @@ def choose_config(
     Args:
         given: Field of TrainConfig -> value, as the user gave them.
         defaults: The data set's `defaults`.
-        family: Of the graph.
+        family: The graph's family.
         origin: Where `defaults` is written, for errors.
 
     Raises:
-        UserError: A value that is impossible, or unknown.
+        UserError: A setting is unknown, or its value is impossible.
     """
     suggested = suggestions(defaults, family, origin)
     wanted = suggested.pop("hyp", {})
-    build(TrainConfig, suggested, origin)  # a mistake in the data set's file names that file
+    # Built alone first, so that the error for a mistake in the data set's file names that file.
+    build(TrainConfig, suggested, origin)
     config = build(TrainConfig, {**family.flags, **suggested, **given})
     return config, choose_hyp(config.hyp, wanted, f"{origin}: hyp", family)
 
 
 def choose_hyp(file: str, suggested: object, origin: str, family: Family) -> Hyperparameters:
-    """Choose the hyperparameters; what is left out has the family's standard value.
+    """Choose the hyperparameters; those that are not given have the family's standard values.
 
     Args:
-        file: Of --hyp, or "".
-        suggested: By the data set, a file or a mapping; taken where there is no --hyp.
+        file: The file of --hyp, or "".
+        suggested: The data set's suggestion, a file or a mapping; used if there is no --hyp.
         origin: Where the suggestion is written, for errors.
-        family: Of the graph.
+        family: The graph's family.
+
+    Raises:
+        UserError: A file is missing, or a hyperparameter is unknown or impossible.
     """
     standard = load_yaml(find_file(family.hyp, "data/hyps"))
     file = file or (suggested if isinstance(suggested, str) else "")

@@ -1,7 +1,7 @@
-"""Flags that several programs have: one table, so that each has one help text, kind and spelling.
+"""Flags that several programs share: one table, so that each has one help text, type and spelling.
 
-A configuration takes a flag at the place where its --help shows it, with a default of its own where
-it needs one: `project: str = shared("project", "runs/val")`.
+A configuration names a shared flag where its --help is to show it, with its own default if it needs
+one: `project: str = shared("project", "runs/val")`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class FlagEntry:
 
 
 def _overlap(validation: bool) -> FlagEntry:
-    """--iou-thres, whose default is the family's."""
+    """--iou-thres, whose default None stands for the family's threshold."""
     with_anchors, without = (
         family.validation_iou if validation else family.detection_iou for family in (V5, V8)
     )
@@ -65,12 +65,12 @@ SHARED_FLAGS = {**OUTPUT, **COMPUTE, **INFERENCE}
 
 
 def shared(name: str, default: object = None, **options: object) -> Any:
-    """Make a dataclass field of an entry of the table.
+    """Make a dataclass field from an entry of the table.
 
     Args:
-        name: Of the entry.
-        default: Of this program; None takes the table's.
-        options: What this program has of its own, such as aliases or a help text.
+        name: The entry's name.
+        default: The default in this program; None takes the table's.
+        options: Options that replace the table's, such as aliases or a help text.
     """
     entry = SHARED_FLAGS[name]
     given = {**entry.options, **options}
