@@ -19,7 +19,7 @@ MINIMA = {
 
 @dataclass(frozen=True)
 class StudyConfig:
-    """All flags of ablate.py. Raises UserError for an impossible value, with the flag's name."""
+    """All flags of ablate.py. An impossible value raises UserError with the flag's name."""
 
     data: str = flag("data/shapes.yaml", "data set YAML; the default is generated when needed")
     cfg: str = flag("", "baseline graph, such as models/yolov5n.yaml; '' takes that of --weights")
@@ -107,5 +107,5 @@ class StudyConfig:
 
     @property
     def margin(self) -> float:
-        """--delta in 0..1, as scores are."""
+        """--delta in 0..1, the unit of scores, instead of points."""
         return self.delta / 100
