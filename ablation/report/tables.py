@@ -62,7 +62,7 @@ def markdown_table(lines: Sequence[Line]) -> str:
 
 
 def escape_markdown(text: str) -> str:
-    """Text that Markdown shows as it is."""
+    """Escape text so that Markdown shows it literally."""
     escaped = "".join(
         f"\\{sign}" if sign in "\\`*_{}[]()#|~" else sign for sign in " ".join(text.split())
     )
@@ -81,12 +81,12 @@ def latex_table(lines: Sequence[Line]) -> str:
 
 
 def escape_latex(text: str) -> str:
-    """Text that LaTeX shows as it is."""
+    """Escape text so that LaTeX shows it literally."""
     return "".join(LATEX.get(sign, sign) for sign in " ".join(text.split()))
 
 
 def cells_csv(study: StudyResult) -> str:
-    """A row for each run, failed ones with their reason. Scores are in 0..1."""
+    """A CSV row for each run, with the reason for those that failed. Scores are in 0..1."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     keys = (*SCORE_KEYS, *RUN_KEYS)

@@ -36,8 +36,8 @@ class ArmVerdict:
         difference: arm minus baseline.
         low: lower end of the simultaneous interval of the whole family.
         high: its upper end.
-        p: adjusted for all arms (Dunnett).
-        p_sign_flip: exact, two-sided, adjusted for all arms (Holm).
+        p: p-value, adjusted for all arms (Dunnett).
+        p_sign_flip: exact two-sided p-value, adjusted for all arms (Holm).
         verdict: "helps", "hurts" or "no evidence".
         further_seeds: how many more paired seeds would show delta with power 0.8; 0 if decided, and
             for controls.
@@ -60,7 +60,12 @@ class ArmVerdict:
 class _Family:
     """Arms that are judged together.
 
-    table [1 + arms, seeds] has the baseline first, and `found` are its contrasts.
+    Attributes:
+        table: [1 + arms, seeds] scores, the baseline first.
+        found: contrasts of the table.
+        delta: smallest difference of interest.
+        level: level of confidence.
+        is_control: whether the arms are A/A arms.
     """
 
     table: Array
@@ -79,13 +84,13 @@ def compare_arms(
 ) -> list[ArmVerdict]:
     """A verdict for every arm but the baseline, in the order of the scores.
 
-    The arms are a family: at most 1 - level of studies have a false verdict anywhere.
+    The arms are a family: the share of studies with any false verdict is at most 1 - level.
 
     Args:
-        scores: of all arms.
-        baseline: name of one of them.
+        scores: scores of all arms.
+        baseline: name of the baseline among them.
         delta: smallest difference of interest.
-        level: of confidence.
+        level: level of confidence, 0.5..1.
         controls: names of the A/A arms. They are a family of their own, since nobody claims
             anything about them. Having other seeds, they are paired with the baseline in the order
             of the seeds.
@@ -110,11 +115,12 @@ def compare_arms(
 
 
 def _in_order(values: Mapping[int, float], seeds: Sequence[int]) -> dict[int, float]:
-    """A control's scores under the baseline's seeds."""
+    """A control's scores under the baseline's seeds, in the order of its own seeds."""
     return dict(zip(seeds, (values[seed] for seed in sorted(values)), strict=False))
 
 
 def _judge_all(family: _Family, arms: Sequence[str]) -> list[ArmVerdict]:
+    """The verdicts of a family, whose sign-flip tests are adjusted together."""
     gaps = family.table[1:] - family.table[0]
     flips = holm([sign_flip(row[~np.isnan(row)]) for row in gaps])
     return [_judge(family, row, arm, flips[row]) for row, arm in enumerate(arms)]
@@ -207,7 +213,7 @@ def _about_correction(pair: Array, difference: float) -> list[str]:
 
 
 def _about_flips(seeds: int, arms: int, level: float) -> list[str]:
-    """Whether the sign-flip test can reach the level at all.
+    """A note if the sign-flip test cannot reach the level with so few seeds.
 
     Its least p-value is 2 of 2^seeds patterns, times the number of arms.
     """
