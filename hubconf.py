@@ -1,4 +1,4 @@
-"""torch.hub entry points: models that take images as they are and answer as YOLOv5's hub models do.
+"""torch.hub entry points: models that accept images of any kind and return YOLOv5's hub results.
 
     from torch.hub import load
     model = load("path/of/this/project", "custom", path="best.pt", source="local")
@@ -35,9 +35,12 @@ def custom(
 
     Args:
         path: a checkpoint, or a model YAML for random weights.
-        autoshape: take images as they are; False gives the bare network.
-        _verbose: not read; scripts pass it.
+        autoshape: whether to accept images of any kind; False returns the bare network.
+        _verbose: ignored; accepted because YOLOv5's scripts pass it.
         device: such as 0 or cpu; None chooses.
+
+    Raises:
+        UserError: the file is missing or damaged, or the device does not exist.
     """
     model = load_model(path, select_device("" if device is None else str(device)))
     return AutoShape(model) if autoshape else model
@@ -75,10 +78,10 @@ def _entry(name: str) -> Callable[..., nn.Module]:
 
     Args:
         pretrained: a local checkpoint; anything else gives random weights.
-        channels: of the images.
-        classes: their number; None takes the checkpoint's, or 80.
-        autoshape: take images as they are; False gives the bare network.
-        _verbose: not read; scripts pass it.
+        channels: number of channels of the images.
+        classes: number of classes; None takes the checkpoint's, or 80.
+        autoshape: whether to accept images of any kind; False returns the bare network.
+        _verbose: ignored; accepted because YOLOv5's scripts pass it.
         device: such as 0 or cpu; None chooses.
     """
     return create
