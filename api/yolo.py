@@ -267,7 +267,7 @@ class YOLO(UnsupportedCalls):
         return self._fused.of(self.model, select_device(device or self.device))
 
     def export(self, format: str = "torchscript", **options: object) -> str:
-        """Export by export.py's flags (imgsz, dynamic, half, opset …), and return the file's path."""
+        """Export by export.py's flags (imgsz, dynamic, half, opset …); return the file's path."""
         if self._trained_at:
             options.setdefault("imgsz", self._trained_at)
         given, _ = read_keywords(ExportConfig, options, "export")
