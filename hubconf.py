@@ -25,6 +25,7 @@ from models.yolo import DetectionModel
 from utils.device import select_device
 from utils.files import find_file
 
+# torch.hub refuses to load the models if one of these is missing.
 dependencies = ["torch", "torchvision", "numpy", "cv2", "yaml"]
 
 
@@ -59,6 +60,7 @@ def _entry(name: str) -> Callable[..., nn.Module]:
     ) -> nn.Module:
         path = find_file(pretrained) if isinstance(pretrained, (str, Path)) else None
         source = with_graph(read_weights(path), load_graph(f"{name}.yaml"), path) if path else None
+        # The class names of a checkpoint are used only if it has as many classes as the model.
         count = classes or (len(source.names) if source else None)
         names = source.names if source and len(source.names) == count else None
         graph = load_graph(f"{name}.yaml")
@@ -74,6 +76,7 @@ def _entry(name: str) -> Callable[..., nn.Module]:
         return AutoShape(ready.fuse().eval()) if autoshape else ready
 
     create.__name__ = name
+    # torch.hub.help() shows this text.
     create.__doc__ = f"""Make {name}.
 
     Args:

@@ -158,6 +158,7 @@ def read_cells(cells: Iterable[Cell]) -> list[CellResult]:
 
 def read_scores(cells: Iterable[Cell]) -> dict[str, dict[int, float]]:
     """mAP50-95 in 0..1 of the finished cells, by arm and by the seed of the training."""
+    # The seed of the training, since that of the comparison is the baseline's in A/A arms.
     scores: dict[str, dict[int, float]] = {}
     for result in read_cells(cells):
         scores.setdefault(result.arm, {})[result.train_seed] = result.score

@@ -49,6 +49,7 @@ class AutoShape(nn.Module):
     def __init__(self, model: DetectionModel) -> None:
         super().__init__()
         self.model, self.names, self.stride = model.eval(), model.names, model.stride
+        # 1000 detections, as in YOLOv5's hub models; detect.py reports 300.
         self.conf, self.iou, self.max_det = 0.25, model.family.detection_iou, 1000
         self.classes: Sequence[int] | None = None
         self.multi_label = self.agnostic = self.amp = False

@@ -71,6 +71,7 @@ class DetMetrics:
         self.fitness = metrics.fitness
         stages = {"preprocess": "preprocess", "inference": "inference", "postprocess": "nms"}
         self.speed = {name: metrics.speed_ms.get(stage, 0.0) for name, stage in stages.items()}
+        # The counts are already final, so they replace those of a new matrix.
         counts = metrics.details.confusion
         self.confusion_matrix = ConfusionMatrix(len(counts) - 1, protocol=metrics.protocol)
         self.confusion_matrix.matrix = counts

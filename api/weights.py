@@ -25,6 +25,7 @@ def copy_weights(model: DetectionModel, weights: str) -> None:
     """
     checkpoint = with_graph(read_local(weights), model.graph, weights)
     report = transfer(model, checkpoint)
+    # If only some classes were transferred, the model keeps the names of its own data set.
     all_classes = report.classes == tuple(range(len(checkpoint.names)))
     if all_classes and not is_unnamed(checkpoint.names):
         model.names = checkpoint.names

@@ -66,6 +66,7 @@ def choice_rows(arms: int, seeds: int, draws: int) -> list[list[str]]:
         simulate(kind, (draws, 1 + arms, seeds), stream("choice", kind, arms, seeds))
         for kind in NOISES
     ]
+    # Power is measured on the same draws, with an effect added to the last arm.
     helped = with_effect(studies[0], EFFECT)
     for name, method in METHODS.items():
         shares = [pair_of(false_shares(method(study))) for study in studies]

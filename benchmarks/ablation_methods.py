@@ -124,6 +124,7 @@ def sign_flips(scores: Array) -> Array:
         step = gaps[..., seed : seed + 1]
         sums = np.concatenate([sums + step, sums - step], -1)
     total = np.abs(gaps.sum(-1, keepdims=True))
+    # Rounding must not separate sums that are equal.
     p = (np.abs(sums) >= total - 1e-9).mean(-1)
     return np.sign(gaps.mean(-1)) * step_down(p)
 

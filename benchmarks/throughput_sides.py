@@ -64,6 +64,7 @@ def copy_dataset(data: str, limit: int, folder: Path) -> tuple[Path, int]:
             shutil.copyfile(
                 sample.path, folder / "images" / task / f"{number:06}{Path(sample.path).suffix}"
             )
+            # Labels are written anew, so that data sets of other formats can be used too.
             rows = label_rows(sample.classes, sample.boxes, sample.size)
             (folder / "labels" / task / f"{number:06}.txt").write_text(rows)
     content = {

@@ -105,6 +105,7 @@ def take_turn(side: Side, turn: int, image_count: int) -> None:
         raise SystemExit(
             f"{tail}\n{side.name} ended with status {child.returncode}: {' '.join(command)}"
         )
+    # stamps[:-1] drops the last epoch, and pairs begin after the first.
     side.rates.append([image_count / (after - before) for before, after in pairwise(stamps[:-1])])
 
 

@@ -159,6 +159,7 @@ class TrainConfig:
 
     def accumulate(self, nominal_batch: int) -> int:
         """How many batches' gradients are accumulated for one optimizer step."""
+        # A batch larger than the nominal one still makes one step.
         return max(round(nominal_batch / self.batch_size), 1)
 
     def scaled_weight_decay(self, hyp: Hyperparameters) -> float:
@@ -175,6 +176,7 @@ class TrainConfig:
         return tuple(range(self.freeze[0])) if len(self.freeze) == 1 else self.freeze
 
 
+# Flags of YOLOv5's train.py that this project does not have, each with an alternative.
 REFUSED_TRAIN_FLAGS = {
     "--evolve": (
         f"{NOT_HERE}; search with Optuna around train.py --hyp FILE, and compare over several"

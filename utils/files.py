@@ -25,6 +25,7 @@ def load_yaml(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     try:
+        # utf-8-sig also drops the byte order mark that some editors write.
         text = path.read_bytes().decode("utf-8-sig", errors="ignore")
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check the path") from None
@@ -166,6 +167,7 @@ def find_file(name: str | Path, *folders: str) -> Path:
         if candidate.is_file():
             return candidate
     pattern = Path(name).name or str(name)
+    # Names are compared, since rglob(pattern) would take [ and * for wildcards.
     hits = (hit for folder in folders for hit in (ROOT / folder).rglob("*") if hit.name == pattern)
     found = sorted({hit for hit in hits if hit.is_file()})
     if len(found) == 1:

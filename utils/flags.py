@@ -72,6 +72,7 @@ def shared(name: str, default: object = None, **options: object) -> Any:
         default: The default in this program; None takes the table's.
         options: Options that replace the table's, such as aliases or a help text.
     """
+    # The field gives the flag its name, so --iou-thres can have two entries.
     entry = SHARED_FLAGS[name]
     given = {**entry.options, **options}
     text = str(given.pop("help", entry.help))

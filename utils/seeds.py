@@ -27,6 +27,7 @@ def torch_stream(*key: int | str) -> Iterator[None]:
     import torch
 
     state = torch.random.get_rng_state()
+    # manual_seed takes at most 64 bits, and 7 bytes always fit.
     torch.random.default_generator.manual_seed(int.from_bytes(key_bytes(*key)[:7], "little"))
     try:
         yield

@@ -196,6 +196,7 @@ class ClassCurves:
     @classmethod
     def empty(cls) -> ClassCurves:
         """The curves of a data set without labels."""
+        # The shapes are those of real curves: 10 IoU thresholds and 1000 confidences.
         none, no_curve = np.zeros(0, dtype=int), np.zeros((0, 1000))
         return cls(none, none, np.zeros((0, 10)), no_curve, no_curve, no_curve, no_curve)
 

@@ -142,6 +142,7 @@ def _cell(value: object) -> str:
         return f"{value:.4g}"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
+    # A line break within a cell would break the table.
     return "" if value is None else " ".join(str(value).split())
 
 

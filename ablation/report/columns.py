@@ -140,6 +140,7 @@ def show(column: Column, line: Line) -> str:
         return "∞" if value > 0 else "−∞"
     if column.form == "p":
         return f"{value:.3f}" if value >= 0.001 else "< 0.001"
+    # % is no part of a format here, since the value is a percentage already.
     form, unit = (column.form[:-1], "%") if column.form.endswith("%") else (column.form, "")
     return signed(value, form) + unit
 

@@ -208,6 +208,7 @@ def causes(study: StudyResult, lines: Sequence[Line]) -> str:
 def settings(study: StudyResult) -> dict[str, str]:
     """The flags in force, without those that are empty or off."""
     values = dataclasses.asdict(study.config)
+    # `is not False`, because 0 == False and settings of 0 must be shown.
     texts = {
         f"--{name.replace('_', '-')}": shlex.join(value) if isinstance(value, tuple) else str(value)
         for name, value in values.items()

@@ -35,7 +35,7 @@ def sort_key(value: columns.Value) -> str:
         return value or ""
     if math.isnan(value):
         return ""
-    if math.isinf(value):
+    if math.isinf(value):  # JavaScript reads 1e999 as Infinity
         return "1e999" if value > 0 else "-1e999"
     return f"{value:.10g}"
 

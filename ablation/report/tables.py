@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SCORE_KEYS = ("map", "map50", "precision", "recall", *SIZES)
 RUN_KEYS = ("epoch", "epochs", "memory_mb")
+# Signs that LaTeX would interpret or that its default fonts lack.
 LATEX = {
     "\\": r"\textbackslash{}",
     "^": r"\textasciicircum{}",
@@ -99,6 +100,7 @@ def cells_csv(study: StudyResult) -> str:
             [cell.arm, cell.seed, cell.train_seed, "done", *shown, cell.folder.name, ""]
         )
     for name, reason in study.failed.items():
+        # The name is that of the arm, in which " seed " may occur too, and " seed N".
         arm, _, seed = name.rpartition(" seed ")
         blanks = [""] * (len(keys) + 2)
         writer.writerow([arm, "", seed, "failed", *blanks, reason])

@@ -46,7 +46,7 @@ def check_scores(scores: Scores, baseline: str, delta: float, level: float) -> N
         raise UserError(
             f"{baseline}: the baseline is none of the arms ({', '.join(scores)}); name one of them"
         )
-    if not delta > 0 or not math.isfinite(delta):
+    if not delta > 0 or not math.isfinite(delta):  # nan is not above 0 either
         raise UserError(
             f"--delta {delta}: must be more than 0; it is the smallest difference of interest"
         )

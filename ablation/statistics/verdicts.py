@@ -116,6 +116,7 @@ def compare_arms(
 
 def _in_order(values: Mapping[int, float], seeds: Sequence[int]) -> dict[int, float]:
     """A control's scores under the baseline's seeds, in the order of its own seeds."""
+    # strict=False: a control may have fewer finished runs than the baseline.
     return dict(zip(seeds, (values[seed] for seed in sorted(values)), strict=False))
 
 
@@ -217,6 +218,7 @@ def _about_flips(seeds: int, arms: int, level: float) -> list[str]:
 
     Its least p-value is 2 of 2^seeds patterns, times the number of arms.
     """
+    # 1e-12 is for rounding: a p-value equal to 1 - level is small enough.
     if arms * 2.0 ** (1 - seeds) <= 1 - level + 1e-12:
         return []
     needed = next(n for n in range(seeds, 99) if arms * 2.0 ** (1 - n) <= 1 - level + 1e-12)

@@ -79,7 +79,7 @@ def measure(parts: Sequence[str], jobs: int) -> Record:
     record: Record = {"machine": describe_machine(), "parts": {}}
     with tempfile.TemporaryDirectory(prefix="behaviour-") as folder:
         sandbox = Sandbox(Path(folder).resolve())
-        if set(parts) != {"graphs"}:
+        if set(parts) != {"graphs"}:  # graphs need no inputs
             prepare(sandbox)
         with tqdm(total=sum(PARTS[part][1]() for part in parts), dynamic_ncols=True) as bar:
             for part in parts:
@@ -137,6 +137,7 @@ def compare(old: Record, new: Record, strict: bool = False) -> int:
     }
     print("compared: " + ", ".join(f"{count} {section}" for section, count in counts.items()))
     print(f"{len(wrong)} entries differ that must be identical; {len(moved)} texts differ")
+    # Records without a common part prove nothing, so they count as different.
     return int(bool(wrong) or not shared_parts(old, new) or (strict and bool(moved or skipped)))
 
 

@@ -233,6 +233,7 @@ def measure_commands(
         yield from zip(
             names, pool.map(lambda each: measure(sandbox, *each), enumerate(names)), strict=True
         )
+    # A malicious checkpoint that is executed makes such a file (inputs.write_pickles).
     traces = sorted(path.name for path in sandbox.inputs.glob("executed*"))
     yield (
         "what the malicious checkpoints left",

@@ -262,6 +262,7 @@ def calling(function: str, argument: str) -> bytes:
     """A pickle that calls a function, given as `module name`, with a text when it is loaded."""
     module, name = function.split()
     text = argument.encode()
+    # Opcodes: protocol 2, global, text, tuple of one, reduce (the call), stop.
     return (
         b"\x80\x02"
         + f"c{module}\n{name}\n".encode()
@@ -277,6 +278,7 @@ def archive(entries: dict[str, bytes], compression: int = zipfile.ZIP_STORED) ->
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", compression) as out:
         for name, content in entries.items():
+            # A fixed date, since the date is part of the bytes.
             out.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content, compression)
     return file.getvalue()
 

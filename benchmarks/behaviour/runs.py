@@ -45,6 +45,7 @@ def prepare(sandbox: Sandbox) -> None:
     shapes = re.sub(r"(?m)^path: .*", f"path: {sandbox.folder / 'shapes'}", text)
     (sandbox.inputs / "shapes.yaml").write_text(shapes)
     (sandbox.inputs / "everything.yaml").write_text(EVERYTHING)
+    # The refusals need a data set that is quick to train on: the validation images, which are few.
     small = re.sub(r"(?m)^train: .*", "train: images/val", shapes)
     (sandbox.inputs / "small.yaml").write_text(small)
     words = f"{COMMON} --data @/small.yaml --epochs 1 --imgsz 64 --cfg yolov5n.yaml".split()
