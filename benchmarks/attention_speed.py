@@ -240,7 +240,7 @@ def parse_speed_flags() -> argparse.Namespace:
         "--rounds",
         type=int,
         default=15,
-        help="at most so many; fewer where 5 s are over, 3 at least",
+        help="maximum number of rounds; fewer after 5 s, but at least 3",
     )
     parser.add_argument("--device", default="cpu", help="cpu, or cuda")
     parser.add_argument(

@@ -152,7 +152,7 @@ def read(path: str | Path) -> Checkpoint:
     except pickle.UnpicklingError as error:
         raise UserError(
             f"{path}: holds more than tensors and text ({_culprit(error)}), which is never loaded; "
-            "give one that this project wrote; --weights alone takes YOLOv5's and YOLOv8's"
+            "give a checkpoint of this project; only --weights also takes YOLOv5's and YOLOv8's"
         ) from None
     except (
         RuntimeError,
@@ -252,7 +252,7 @@ def _verify(path: Path) -> None:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check --weights") from None
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError) as error:
         raise UserError(
-            f"{path}: is damaged or no checkpoint ({error}); take an older one"
+            f"{path}: is damaged or not a checkpoint ({error}); take an older one"
         ) from None
     if broken:
         raise UserError(f"{path}: is damaged at {broken}; take an older checkpoint")
@@ -272,8 +272,8 @@ def newest_last(folder: Path) -> Path:
     found = sorted(folder.rglob("last.pt"), key=lambda file: file.stat().st_mtime)
     if not found:
         raise UserError(
-            f"--resume: no last.pt below {folder}; give its path if --project was elsewhere, or"
-            " start anew"
+            f"--resume: no last.pt below {folder}; give its path if --project was another one,"
+            " or start a new run"
         )
     return found[-1]
 
@@ -289,7 +289,6 @@ def read_for_resume(path: Path) -> Checkpoint:
         checkpoint = read(previous_of(path))
     if checkpoint.training is None:
         raise UserError(
-            f"--resume {path}: the run is finished, nothing to resume; start from it with --weights"
-            f" {path}"
+            f"--resume {path}: the run is finished; start a new one from it with --weights {path}"
         )
     return checkpoint

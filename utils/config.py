@@ -39,7 +39,7 @@ class TrainConfig:
     scale: str = flag(
         "", "size of a graph that has several (n, s, m, l, x); '' takes it from the file's name"
     )
-    data: str = flag("data/shapes.yaml", "data set YAML; the default is generated on the spot")
+    data: str = flag("data/shapes.yaml", "data set YAML; the default is generated on first use")
     hyp: str = flag(
         "",
         "hyperparameter YAML; '' takes the data set's suggestion, else"
@@ -47,7 +47,9 @@ class TrainConfig:
     )
     epochs: int = flag(100, "number of passes over the training images")
     batch_size: int = flag(
-        16, "images a step, over all devices; -1 finds what fits (CUDA)", aliases=("--batch",)
+        16,
+        "images per batch, over all devices; -1 finds a size that fits (CUDA)",
+        aliases=("--batch",),
     )
     imgsz: int = flag(
         640, "side of the training and validation images, pixels", aliases=("--img", "--img-size")
@@ -72,7 +74,7 @@ class TrainConfig:
     )
     image_weights: bool = flag(False, "draw images of badly detected classes more often")
     device: str = shared("device", help="CUDA device such as 0 or 0,1, or cpu, or mps; '' chooses")
-    multi_scale: bool = flag(False, "vary the image size by half either way")
+    multi_scale: bool = flag(False, "vary the image size by up to half in either direction")
     single_cls: bool = shared("single_cls")
     optimizer: str = flag(
         "SGD",
@@ -86,9 +88,11 @@ class TrainConfig:
     exist_ok: bool = shared("exist_ok")
     cos_lr: bool = flag(False, "cosine instead of linear decay of the learning rate")
     label_smoothing: float = flag(0.0, "epsilon of label smoothing")
-    patience: int = flag(100, "stop after so many epochs without a better fitness; 0 never")
+    patience: int = flag(
+        100, "stop after this many epochs without a better fitness; 0 never stops early"
+    )
     freeze: tuple[int, ...] = flag([0], "first N rows to freeze, or the rows' numbers")
-    save_period: int = flag(-1, "also keep a checkpoint every so many epochs")
+    save_period: int = flag(-1, "also keep a checkpoint every N epochs")
     attention: tuple[str, ...] = flag(
         (),
         "modules to insert into the graph, such as SimAM@neck CBAM@backbone.P5; places: "
@@ -98,8 +102,8 @@ class TrainConfig:
     )
     attention_init: str = flag(
         "",
-        "how attention starts, that of --attention if given, else all: identity changes no "
-        "output at first; '' takes the graph's",
+        "how attention modules start, those of --attention if given, else all: identity leaves the"
+        " output unchanged at first; '' takes the graph's setting",
         choices=("", "paper", "identity"),
     )
     sparsity: float = flag(
@@ -128,7 +132,7 @@ class TrainConfig:
             0 <= self.label_smoothing < 1,
             "--label-smoothing",
             self.label_smoothing,
-            "must be in 0..1",
+            "must be at least 0 and below 1",
         )
         check_setting(
             self.patience >= 0,
@@ -147,7 +151,10 @@ class TrainConfig:
         )
         check_setting(self.seed >= 0, "--seed", self.seed, "must not be negative")
         check_setting(
-            not (self.rect and self.image_weights), "--image-weights", True, "cannot go with --rect"
+            not (self.rect and self.image_weights),
+            "--image-weights",
+            True,
+            "cannot be combined with --rect",
         )
 
     def plain(self) -> dict[str, object]:

@@ -43,21 +43,21 @@ OUTPUT = {
 }
 COMPUTE = {
     "device": FlagEntry("", "CUDA device such as 0, or cpu, or mps; '' chooses"),
-    "workers": FlagEntry(8, "most loader processes; the machine's cores limit it too"),
+    "workers": FlagEntry(8, "maximum number of loader processes; the cores limit it too"),
     "half": FlagEntry(False, "half precision (CUDA)"),
 }
 INFERENCE = {
     "conf_thres": FlagEntry(0.25, "lowest confidence of a detection", {"aliases": ("--conf",)}),
     "validation_iou": _overlap(validation=True),
     "detection_iou": _overlap(validation=False),
-    "max_det": FlagEntry(300, "most detections per image"),
+    "max_det": FlagEntry(300, "maximum number of detections per image"),
     "agnostic_nms": FlagEntry(False, "let boxes of different classes suppress each other"),
     "augment": FlagEntry(False, "test-time augmentation: three scales, one mirrored"),
     "save_conf": FlagEntry(False, "add the confidence to each row of --save-txt"),
     "single_cls": FlagEntry(False, "treat all classes as one"),
     "protocol": FlagEntry(
         "yolov5",
-        "whose rule mAP is computed by; scores by different rules must not be compared",
+        "rule by which mAP is computed; scores by different rules must not be compared",
         {"choices": ("yolov5", "yolov8")},
     ),
 }

@@ -58,8 +58,8 @@ def of_control(verdict: ArmVerdict) -> str:
     if verdict.verdict == "no evidence":
         return "; as it should be, because only the seeds differ"
     return (
-        "; but only the seeds differ: chance in one study of twenty, else the other verdicts"
-        " deserve as little trust"
+        "; but only the seeds differ: this is chance in one study of twenty, and otherwise a sign"
+        " that the other verdicts cannot be trusted either"
     )
 
 
