@@ -107,7 +107,7 @@ def connect(config: StudyConfig) -> dict[str, float]:
 
 
 def run_tasks(cells: Sequence[Cell], config: StudyConfig, board: Board) -> None:
-    """Run the cells as tasks. One that fails does not stop the others.
+    """Run the cells as tasks. A cell that fails does not stop the others.
 
     Args:
         cells: the cells to run.

@@ -159,7 +159,7 @@ def ratios(x: Tensor, out: Tensor) -> Tensor:
         return torch.zeros(0)
     x, out = x.detach().float().flatten(), out.detach().float().flatten()
     step = max(1, x.numel() // (2 * SAMPLES))
-    # Maps have sides such as 80 or 40. A step that divides them would take the same columns always.
+    # Maps have sides such as 80 or 40, and a step that divides them would take the same columns.
     step += step % 2 == 0 or step % 5 == 0
     x, out = x[::step], out[::step]
     large = x.abs() > SMALL * x.square().mean().sqrt()

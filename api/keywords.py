@@ -121,7 +121,7 @@ def read_keywords(
 
 
 def _spellings(fields: Collection[str]) -> list[str]:
-    """Other keywords that set one of the fields."""
+    """The keywords of other names that set one of the fields."""
     converted = {name: field for name, (field, _) in CONVERTED.items()}
     return [name for name, field in {**RENAMED, **converted}.items() if field in fields]
 

@@ -258,7 +258,7 @@ class YOLO(UnsupportedCalls):
                 console.show(found)
                 go_on = outputs(found)
                 yield Results(found, folder)
-                if not go_on:
+                if not go_on:  # the user wants to stop
                     break
         conclude(frames, console, outputs)
 

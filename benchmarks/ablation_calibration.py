@@ -260,7 +260,7 @@ def jobs_of(table: str) -> list[tuple[float, ...]]:
 
 
 def work(job: tuple[str, tuple[float, ...], int]) -> list[list[str]]:
-    """The rows of a job (table, key, draws), in a process of its own."""
+    """Make the rows of a job (table, arguments, draws); pools run it in their processes."""
     table, key, draws = job
     return MAKERS[table](*key, draws)
 

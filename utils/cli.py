@@ -50,7 +50,7 @@ def _add_field(parser: argparse.ArgumentParser, field: dataclasses.Field[object]
     meta = field.metadata
     common: dict[str, Any] = {
         "dest": field.name,
-        "default": argparse.SUPPRESS,  # so that a flag that was not given is not in the result
+        "default": argparse.SUPPRESS,  # keeps a flag that was not given out of the result
         "help": _help(field),
     }
     if field.default is False and "nargs" not in meta:

@@ -116,9 +116,9 @@ FAMILIES = (V5, V8)
 
 
 def family_of(graph: Mapping[str, object]) -> Family:
-    """V5 for a model YAML that gives anchors or whose last row asks for them, else V8.
+    """V5 for a model YAML that has anchors or whose last row names them, else V8.
 
-    A graph whose last row asks for anchors that are missing is V5 too, so that the error says that
+    A graph whose last row names anchors that are missing is V5 too, so that the error says that
     anchors are missing.
     """
     arguments = graph.get("head")

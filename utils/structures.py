@@ -18,7 +18,7 @@ from utils.families import Family
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One image as the index knows it, without its pixels.
+    """One image of the index with its labels, without its pixels.
 
     Attributes:
         path: Path of the image.

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ablation.statistics.verdicts import ArmVerdict
 
 MARKERS = {"helps": ("helps", "^"), "hurts": ("hurts", "v"), "no evidence": ("none", "o")}
-SHOWN_FROM = 0.6  # of the best score, where the axis of the learning curves begins
+SHOWN_FROM = 0.6  # share of the best score at which the axis of learning curves begins
 
 
 def style_of(verdict: ArmVerdict | None) -> tuple[str, str]:

@@ -33,7 +33,7 @@ class Column:
 
 
 def word_of(line: Line) -> str:
-    """The verdict in a word or two."""
+    """The verdict in one or two words."""
     if line.verdict is not None:
         return line.verdict.verdict
     return "baseline" if line.name == PLAIN else "no result"

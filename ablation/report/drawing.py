@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 WIDE, NARROW = 9.2, 4.4  # widths in inches of 72 SVG units
 FONT_SIZE = 8.5
-# matplotlib only knows real colours, so each variable of the style sheet is drawn in a colour that
-# nothing else has, and `themed` puts the variable in its place.
+# matplotlib accepts real colours only, so each variable of the style sheet is drawn in a colour
+# that nothing else has, and `themed` replaces that colour by the variable.
 COLORS = {
     "ink": "#010101",
     "muted": "#020202",

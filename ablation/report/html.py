@@ -218,7 +218,7 @@ def settings(study: StudyResult) -> dict[str, str]:
 
 
 def repeat(study: StudyResult) -> str:
-    """The command, and all that the figures depend on."""
+    """The command, and the versions, devices and hashes that the figures depend on."""
     facts = dict(study.provenance)
     command = facts.pop("command", "")
     shown = f"<pre>{escape(command)}</pre>\n" if command else ""

@@ -37,7 +37,7 @@ class Difference:
 
     @property
     def stands_out(self) -> bool:
-        """Whether it exceeds twice its standard error: worth a look, but not a verdict."""
+        """Whether it exceeds twice its standard error, which is worth a look but not a verdict."""
         return self.pairs >= 3 and abs(self.mean) > 2 * self.error
 
 

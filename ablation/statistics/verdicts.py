@@ -41,7 +41,7 @@ class ArmVerdict:
         verdict: "helps", "hurts" or "no evidence".
         further_seeds: how many more paired seeds would show delta with power 0.8; 0 if decided, and
             for controls.
-        note: what else the reader should know.
+        note: further facts, separated by "; ".
     """
 
     arm: str
@@ -168,7 +168,7 @@ def _seeds_to_go(family: _Family, row: int, high: float) -> int:
 
 
 def _notes(family: _Family, row: int, high: float, verdict: str, further: int) -> list[str]:
-    """What else the reader should know of the arm that is `row` of the family."""
+    """Further facts on the arm that is `row` of the family."""
     seeds, notes = int(family.found.pairs[row]), []
     if family.is_control:
         notes.append("a control: its seeds are not the baseline's")
@@ -187,7 +187,14 @@ def _notes(family: _Family, row: int, high: float, verdict: str, further: int) -
 
 
 def _about_delta(high: float, seeds: int, further: int, delta: float) -> list[str]:
-    """Why no further seeds are suggested, or that no number of them is enough."""
+    """A note if no further seeds are suggested, or if MOST_SEEDS would not be enough.
+
+    Args:
+        high: upper end of the interval.
+        seeds: paired seeds with the further ones.
+        further: how many further seeds are suggested.
+        delta: smallest difference of interest.
+    """
     if seeds >= MOST_SEEDS and further:
         return [f"fewer than {MOST_SEEDS} seeds would not show {100 * delta:g} mAP"]
     if further:
@@ -198,9 +205,9 @@ def _about_delta(high: float, seeds: int, further: int, delta: float) -> list[st
 
 
 def _about_correction(pair: Array, difference: float) -> list[str]:
-    """What the paired seeds alone say, where other runs of the baseline change it.
+    """A note with the difference on the paired seeds alone, if other baseline runs corrected it.
 
-    pair [2, seeds] has the baseline first.
+    pair [2, seeds] has the scores of the baseline and the arm.
     """
     gaps = (pair[1] - pair[0])[~np.isnan(pair).any(0)]
     others = int((~np.isnan(pair[0])).sum()) - len(gaps)
