@@ -1,11 +1,11 @@
-"""Does this attention help on my data, and what does it cost? A study of arms and seeds answers.
+"""Run a study of arms and seeds: which attention helps on my data, and what does it cost?
 
     python ablate.py --data D --cfg models/yolov5n.yaml --attention SimAM CBAM GAM \
         --at neck backbone.P5 --seeds 5
 
-main follows the order of a study: flags, arms and cells, a dry run or the runs themselves, scores,
-verdicts, costs, causes, the report. The same command started again continues the study, whose
-progress is in its folders only.
+main has the order of a study: flags, arms and cells, then either a dry run or the runs, then
+scores, verdicts, costs, causes and the report. The same command continues an interrupted study,
+whose progress is kept in its folders only.
 """
 
 from __future__ import annotations
@@ -89,14 +89,15 @@ def join_train(argv: Sequence[str]) -> list[str]:
 
 
 def choose_baseline_seeds(config: StudyConfig, arms: Sequence[Arm]) -> int:
+    """The number of baseline runs for a study whose user did not choose one."""
     return baseline_seeds(sum(bool(arm.attention) for arm in arms), config.seeds)
 
 
 def run_cells(config: StudyConfig, cells: Sequence[Cell]) -> dict[str, str]:
-    """Run the cells that are not done yet, with --futility seed by seed.
+    """Run the cells that are not done yet, seed by seed if --futility is given.
 
-    Returns {"stopped": names} of arms that were given up. Raises UserError for a finished cell that
-    is damaged.
+    Returns {"stopped": names of arms that were stopped for futility}, or {} if there are none.
+    Raises UserError for a finished cell that is damaged.
     """
     read_cells(cells)  # A damaged cell is reported before days are spent on the others.
     hopeless: set[str] = set()
@@ -115,7 +116,7 @@ def run_cells(config: StudyConfig, cells: Sequence[Cell]) -> dict[str, str]:
                 for name in sorted(found):
                     board.say(
                         f"{name}: stopped after {number + 1} seeds, because it has hardly a chance"
-                        " left to be shown to help"
+                        " left of being shown to help"
                     )
     finally:
         board.close()
@@ -123,9 +124,9 @@ def run_cells(config: StudyConfig, cells: Sequence[Cell]) -> dict[str, str]:
 
 
 def seed_blocks(config: StudyConfig, cells: Sequence[Cell]) -> Iterator[list[Cell]]:
-    """The cells seed by seed if arms may be stopped, else all at once.
+    """The cells in blocks of one seed if arms may be stopped, else in a single block.
 
-    Decisions are made between whole seeds, so that they do not depend on which cell ends first.
+    Arms are stopped between blocks only, so that it does not matter which cell ends first.
     """
     if not config.futility:
         yield list(cells)
@@ -137,13 +138,16 @@ def seed_blocks(config: StudyConfig, cells: Sequence[Cell]) -> Iterator[list[Cel
 def evaluate_study(
     config: StudyConfig, arms: Sequence[Arm], cells: Sequence[Cell], facts: Mapping[str, str]
 ) -> StudyResult:
-    """What the finished cells say together.
+    """Evaluate the finished cells: scores, verdicts, costs and causes.
 
     Args:
         config: the flags.
         arms: the baseline first.
-        cells: of all arms, finished or not.
+        cells: the cells of all arms, finished or not.
         facts: what is needed to repeat the study, by name.
+
+    Raises:
+        UserError: a finished cell is damaged.
     """
     results, scores = read_cells(cells), read_scores(cells)
     controls = [arm.name for arm in arms if arm.is_aa]
@@ -178,7 +182,7 @@ def preview(config: StudyConfig, arms: Sequence[Arm], cells: Sequence[Cell]) -> 
     Args:
         config: the flags.
         arms: the baseline first.
-        cells: of all arms.
+        cells: the cells of all arms.
     """
     slots = make_slots(config)
     costs = measure_costs(dataclasses.replace(config, device=slots[0].device), arms)

@@ -1,4 +1,4 @@
-"""torch.hub entry points: models that take images as they are and answer as YOLOv5's hub models do.
+"""torch.hub entry points: models that accept images of any kind and return YOLOv5's hub results.
 
     from torch.hub import load
     model = load("path/of/this/project", "custom", path="best.pt", source="local")
@@ -25,6 +25,7 @@ from models.yolo import DetectionModel
 from utils.device import select_device
 from utils.files import find_file
 
+# torch.hub refuses to load the models if one of these is missing.
 dependencies = ["torch", "torchvision", "numpy", "cv2", "yaml"]
 
 
@@ -35,9 +36,12 @@ def custom(
 
     Args:
         path: a checkpoint, or a model YAML for random weights.
-        autoshape: take images as they are; False gives the bare network.
-        _verbose: not read; scripts pass it.
+        autoshape: whether to accept images of any kind; False returns the bare network.
+        _verbose: ignored; accepted because YOLOv5's scripts pass it.
         device: such as 0 or cpu; None chooses.
+
+    Raises:
+        UserError: the file is missing or damaged, or the device does not exist.
     """
     model = load_model(path, select_device("" if device is None else str(device)))
     return AutoShape(model) if autoshape else model
@@ -56,6 +60,7 @@ def _entry(name: str) -> Callable[..., nn.Module]:
     ) -> nn.Module:
         path = find_file(pretrained) if isinstance(pretrained, (str, Path)) else None
         source = with_graph(read_weights(path), load_graph(f"{name}.yaml"), path) if path else None
+        # The class names of a checkpoint are used only if it has as many classes as the model.
         count = classes or (len(source.names) if source else None)
         names = source.names if source and len(source.names) == count else None
         graph = load_graph(f"{name}.yaml")
@@ -71,14 +76,15 @@ def _entry(name: str) -> Callable[..., nn.Module]:
         return AutoShape(ready.fuse().eval()) if autoshape else ready
 
     create.__name__ = name
+    # torch.hub.help() shows this text.
     create.__doc__ = f"""Make {name}.
 
     Args:
         pretrained: a local checkpoint; anything else gives random weights.
-        channels: of the images.
-        classes: their number; None takes the checkpoint's, or 80.
-        autoshape: take images as they are; False gives the bare network.
-        _verbose: not read; scripts pass it.
+        channels: number of channels of the images.
+        classes: number of classes; None takes the checkpoint's, or 80.
+        autoshape: whether to accept images of any kind; False returns the bare network.
+        _verbose: ignored; accepted because YOLOv5's scripts pass it.
         device: such as 0 or cpu; None chooses.
     """
     return create

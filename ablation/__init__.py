@@ -1,1 +1,1 @@
-"""Attention studies: arms and seeds, runs of train.py, and what they say together."""
+"""Attention studies: arms and seeds, runs of train.py, and their evaluation."""

@@ -23,9 +23,9 @@ class Board:
     """Counts the runs of a study and reports on them.
 
     Args:
-        total: all runs of the study.
-        done: runs that are already finished.
-        epochs: length of a run.
+        total: number of runs of the study.
+        done: number of runs that are already finished.
+        epochs: epochs of a run.
     """
 
     def __init__(self, total: int, done: int, epochs: int) -> None:
@@ -38,7 +38,7 @@ class Board:
             initial=done,
             unit="run",
             dynamic_ncols=True,
-            disable=None,  # without a terminal
+            disable=None,  # tqdm then shows the bar on a terminal only
             bar_format="{l_bar}{bar}| {n:.1f}/{total} runs [{elapsed} < {remaining}]",
         )
 

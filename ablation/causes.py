@@ -1,6 +1,6 @@
-"""Why did an arm's score drop, or not change? What a study knows of an arm, in ranked sentences.
+"""Why did an arm's score drop, or not change? The clues that a study has, as ranked sentences.
 
-A sentence is a clue and not a verdict: a few seeds show what differs, but not what caused it.
+A sentence is a clue and not a verdict, since a few seeds show what differs but not why.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ if TYPE_CHECKING:
     from ablation.statistics.verdicts import ArmVerdict
     from ablation.study import Arm
 
-LEAST_WEIGHT = 1.0  # of a clue that is shown
+LEAST_WEIGHT = 1.0  # clues of less weight are not shown
 MAX_CLUES = 6
 
 
 def explain_arm(
     arm: Arm, cells: Iterable[CellResult], verdict: ArmVerdict | None, weights: str = ""
 ) -> list[str]:
-    """Ranked sentences on an arm, the strongest clue first.
+    """Explain an arm in ranked sentences, the strongest clue first.
 
     Args:
         arm: the arm.
         cells: all finished cells of the study.
-        verdict: of the arm, if it has one.
-        weights: file that training started from, if any.
+        verdict: the arm's verdict, if it has one.
+        weights: file that training started from; "" if there is none.
 
     Returns:
-        Sentences, of which the last one says what was examined and is ordinary. There are none
-        for the baseline, and for an arm without finished cells.
+        Sentences, the last of which says what was examined without a finding. There are none for
+        the baseline, nor for an arm without finished cells.
     """
     known = by_arm(cells)
     own, plain = known.get(arm.name, {}), known.get(PLAIN, {})
@@ -59,7 +59,7 @@ def explain_arm(
 
 
 def measure_first_seed(own: Cells) -> tuple[Health | None, str]:
-    """Measurements of the first seed's best.pt, or why there are none."""
+    """Measure the first seed's best.pt: (measurements, ""), or (None, why there are none)."""
     cell = own[min(own)]
     try:
         return measure_attention(cell.folder / "weights" / "best.pt"), ""
@@ -68,12 +68,12 @@ def measure_first_seed(own: Cells) -> tuple[Health | None, str]:
 
 
 def rest(is_explained: bool, health: Health | None, problem: str) -> str:
-    """What was examined and is ordinary, so that nobody mistakes silence for a result.
+    """A sentence on what was examined without a finding, so that silence is not taken for a result.
 
     Args:
         is_explained: whether a clue precedes this sentence.
-        health: measurements, if there are any.
-        problem: why there are none.
+        health: the measurements, if there are any.
+        problem: why there are none; "" if there is nothing to measure.
     """
     begin = "Nothing else stands out" if is_explained else "Nothing that was examined stands out"
     if health is None:

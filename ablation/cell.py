@@ -1,4 +1,4 @@
-"""The process of one cell: it waits for its folder to be free, and then becomes train.py.
+"""The process of one cell: it waits until its folder is free, and then becomes train.py.
 
     python ablation/cell.py FOLDER PARENT train.py FLAGS…
 

@@ -40,19 +40,19 @@ END_SHARE = 0.1  # of the epochs, whose mean stands for the end of a run
 
 @dataclass(frozen=True)
 class Clue:
-    """A sentence and its weight: 1 is worth saying, 2 is twice as far from the ordinary."""
+    """A sentence and its weight: 1 is just worth saying, 2 is twice as far from the ordinary."""
 
     weight: float
     sentence: str
 
 
 def of_transfer(own: Cells, plain: Cells, weights: str) -> Iterator[Clue]:
-    """Pretrained tensors that have no place in the arm's graph.
+    """A clue if fewer pretrained tensors fit the arm's graph than the baseline's.
 
     Args:
         own: cells of the arm.
         plain: cells of the baseline.
-        weights: the pretrained file, if any.
+        weights: the pretrained file; "" if there is none.
     """
     if not weights or not plain:
         return
@@ -76,9 +76,9 @@ def count_transferred(cell: CellResult, weights: str, base: CellResult) -> tuple
     """Count the tensors that the pretrained weights give a cell's model.
 
     Args:
-        cell: the cell whose graph is filled.
+        cell: the cell whose model receives the tensors.
         weights: the pretrained file.
-        base: a cell of the baseline, whose graph is assumed for a file of tensors alone.
+        base: a cell of the baseline, whose graph is assumed for a file that holds tensors only.
 
     Returns:
         The tensors that were copied whole, and all tensors of the model.
@@ -93,7 +93,7 @@ def count_transferred(cell: CellResult, weights: str, base: CellResult) -> tuple
 
 
 def of_gates(health: Health | None) -> Iterator[Clue]:
-    """The most remarkable gate of each kind: nearly off, scaling, constant, saturated."""
+    """The most remarkable gate in each respect: nearly off, scaling, constant, saturated."""
     gates = [gate for gate in health.gates if math.isfinite(gate.mean)] if health else []
     begun = [gate for gate in health.gates if gate.alpha is not None] if health else []
     if begun:
@@ -101,7 +101,7 @@ def of_gates(health: Health | None) -> Iterator[Clue]:
         yield Clue(
             2.5 - 25 * abs(gate.alpha or 0.0),
             f"{gate.name} has hardly left its start as identity: its factor alpha is"
-            f" {gate.alpha:.3f}, 1 being all of the module.",
+            f" {gate.alpha:.3f}, where 1 stands for the whole module.",
         )
     if not gates:
         return
@@ -127,12 +127,12 @@ def of_gates(health: Health | None) -> Iterator[Clue]:
 
 
 def scale_of(gate: GateStats) -> float:
-    """1 for a gate that halves or doubles its input, 2 for a quarter or four times."""
+    """How much a gate scales its input: 1 for half or twice, 2 for a quarter or four times."""
     return abs(math.log2(max(abs(gate.mean), 1e-3)))
 
 
 def of_gradient(health: Health | None) -> Iterator[Clue]:
-    """Modules that get little gradient for their size, or most of all gradient."""
+    """A clue if the modules get little gradient for their size, or most of the whole gradient."""
     if health is None or not health.parameter_share:
         return
     # The norm of n equal gradients grows with the root of n.
@@ -148,14 +148,14 @@ def of_gradient(health: Health | None) -> Iterator[Clue]:
 
 
 def of_gap(own: Cells, plain: Cells) -> Iterator[Clue]:
-    """Losses at the end compared with the baseline's: worse in both splits, or in validation."""
+    """A clue if the final losses are worse than the baseline's, in both splits or in validation."""
     train, val = (relative_loss(own, plain, split) for split in ("train", "val"))
     if train is None or val is None:
         return
     numbers = (
         f"training loss {train.mean:+.1%}, validation loss {val.mean:+.1%} against the baseline"
     )
-    # An arm that fits worse has a higher validation loss as well, so overfitting is asked second.
+    # An arm that fits worse has a higher validation loss as well, so overfitting is checked second.
     if train.mean > 0 and train.stands_out:
         yield Clue(
             40 * train.mean,
@@ -166,7 +166,7 @@ def of_gap(own: Cells, plain: Cells) -> Iterator[Clue]:
 
 
 def relative_loss(own: Cells, plain: Cells, split: str) -> Difference | None:
-    """Final loss of a split relative to that of the baseline's run of the same seed, minus 1.
+    """Final loss of a split divided by that of the baseline's run with the same seed, minus 1.
 
     Args:
         own: cells of the arm.
@@ -181,7 +181,7 @@ def relative_loss(own: Cells, plain: Cells, split: str) -> Difference | None:
 
 
 def final_loss(cell: CellResult, split: str) -> float:
-    """All terms of a split's loss, whichever they are, over the last epochs."""
+    """Mean of a split's loss over the last epochs, the sum of all its terms."""
     first, last = f"{split}/", "_loss"
     names = dict.fromkeys(name for row in cell.curve for name in row)
     terms = [column(cell, name) for name in names if name.startswith(first) and name.endswith(last)]
@@ -194,7 +194,7 @@ def mean_at_end(values: np.ndarray) -> float:
 
 
 def of_curve(own: Cells, plain: Cells) -> Iterator[Clue]:
-    """Whether the arm was still rising when training ended, more than the baseline was."""
+    """A clue if the score was still rising when training ended, more than the baseline's."""
     gains = mean_difference(
         (late_gain(column(a, SCORE)), late_gain(column(b, SCORE))) for a, b in pairs(own, plain)
     )
@@ -217,12 +217,12 @@ def late_gain(values: np.ndarray) -> float:
 
 
 def of_parts(own: Cells, plain: Cells, verdict: ArmVerdict | None) -> Iterator[Clue]:
-    """The object size and the class that differ most from the arm's own mean difference.
+    """The object size and the class whose change differs most from the arm's overall difference.
 
     Args:
         own: cells of the arm.
         plain: cells of the baseline.
-        verdict: of the arm, if it has one.
+        verdict: the arm's verdict, if it has one.
     """
     overall = verdict.difference if verdict and math.isfinite(verdict.difference) else 0.0
     for kind, parts in (("objects", by_size(own, plain)), ("class", by_class(own, plain))):
@@ -248,8 +248,8 @@ def largest_parts(
 
     Args:
         parts: differences by size or by class.
-        name: part to skip.
-        most: number of parts.
+        name: the part to skip.
+        most: the largest number of parts.
     """
     others = [item for item in parts.items() if item[0] != name]
     return sorted(others, key=lambda item: -abs(item[1].mean))[:most]

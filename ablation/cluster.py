@@ -1,10 +1,10 @@
 """Run cells as Ray tasks on an existing cluster.
 
-This project, its Python and the data are at the same paths on each node. The study's folder may be
-shared or not: a task works in the folder of that path on its own node, and returns its small files
-as bytes, which the driver writes where they are missing. Ray restarts a task when its node is lost.
-In a shared folder the new task continues from the last checkpoint, and the lock of cell.py keeps it
-apart from what is left of the old one.
+This project, its Python and the data must be at the same paths on each node. The study's folder may
+be shared or not: a task works in the folder of that path on its own node, and returns its small
+files as bytes, which the driver writes where they are missing. Ray restarts a task when its node is
+lost. In a shared folder the new task continues from the last checkpoint, and the lock of cell.py
+makes it wait for processes of the old one that are still running.
 """
 
 from __future__ import annotations
@@ -37,16 +37,17 @@ RETURNED_FILES = (
     "metrics.json",
 )
 MAX_LOST_NODES = 5  # how often a cell is restarted on another node
-MAX_FILE_BYTES = 256 * 2**20  # of a file that is returned
+MAX_FILE_BYTES = 256 * 2**20  # larger files are not returned
 RAY_POLL = 1.0  # seconds between two looks at the tasks
-SAVE_TIMEOUT = 120  # seconds for cancelled cells to save themselves
+SAVE_TIMEOUT = 120  # seconds that cancelled cells have to save their state
 
 
 def run_cell(job: CellJob) -> tuple[int, str, dict[str, bytes]]:
-    """Run a cell to its end. This happens on a node.
+    """Run a cell to its end, on a node of the cluster.
 
     Returns:
-        The exit status, why the cell failed or "", and the small files of its folder.
+        The exit status, the reason why the cell failed or "", and the small files of its folder by
+        name.
     """
     process = launch(job)
     try:
@@ -66,7 +67,7 @@ def run_cell(job: CellJob) -> tuple[int, str, dict[str, bytes]]:
 
 
 def write_missing(cell: Cell, files: dict[str, bytes]) -> None:
-    """Write the returned files of a cell that are not in its folder. This happens on the driver."""
+    """Write the returned files that are missing in a cell's folder, on the driver."""
     for name in RETURNED_FILES:
         path = cell.folder / name
         if name in files and not path.exists():
@@ -76,7 +77,7 @@ def write_missing(cell: Cell, files: dict[str, bytes]) -> None:
 
 
 def connect(config: StudyConfig) -> dict[str, float]:
-    """Join the cluster, and return the resources that a task asks of a node.
+    """Join the cluster, and return the resources that a task needs on a node.
 
     Raises UserError if there is no cluster, or no node with these resources.
     """
@@ -92,7 +93,7 @@ def connect(config: StudyConfig) -> dict[str, float]:
             f"--address {config.address}: {str(error).splitlines()[0]}; start one with `ray start"
             " --head`, or use --engine local"
         ) from None
-    # Ray would wait for ever for a node with enough resources, so their absence is an error.
+    # Ray would wait forever for a node with enough resources, so their absence is an error.
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     wanted = {"CPU": float(config.cores_per_cell)}
     if config.device != "cpu" and any(node.get("GPU", 0) for node in nodes):
@@ -106,15 +107,15 @@ def connect(config: StudyConfig) -> dict[str, float]:
 
 
 def run_tasks(cells: Sequence[Cell], config: StudyConfig, board: Board) -> None:
-    """Run the cells as tasks. One that fails does not stop the others.
+    """Run the cells as tasks. A cell that fails does not stop the others.
 
     Args:
-        cells: what to run.
+        cells: the cells to run.
         config: the flags.
-        board: gets the events.
+        board: receives the events.
 
     Raises:
-        StopRequested: after a signal, when the cells have saved themselves.
+        StopRequested: a signal arrived; the cells have saved their state.
         UserError: there is no cluster.
     """
     import ray
@@ -145,7 +146,7 @@ def run_tasks(cells: Sequence[Cell], config: StudyConfig, board: Board) -> None:
 
 
 def cancel_all(references: Sequence[ray.ObjectRef]) -> None:
-    """Cancel the running tasks, wait until their cells have saved themselves, and leave Ray."""
+    """Cancel the running tasks, wait until their cells have saved their state, and leave Ray."""
     import ray
 
     for reference in references:
@@ -159,9 +160,9 @@ def collect(reference: ray.ObjectRef, cell: Cell, board: Board) -> None:
     """Take what a finished task returned, or note why it returned nothing.
 
     Args:
-        reference: of the task.
-        cell: what it ran.
-        board: gets the event.
+        reference: the finished task.
+        cell: the cell that it ran.
+        board: receives the event.
     """
     import ray
 

@@ -19,9 +19,9 @@ MINIMA = {
 
 @dataclass(frozen=True)
 class StudyConfig:
-    """All flags of ablate.py. Raises UserError for an impossible value, with the flag's name."""
+    """All flags of ablate.py. An impossible value raises UserError with the flag's name."""
 
-    data: str = flag("data/shapes.yaml", "data set YAML; the default is generated when needed")
+    data: str = flag("data/shapes.yaml", "data set YAML; the default is generated on first use")
     cfg: str = flag("", "baseline graph, such as models/yolov5n.yaml; '' takes that of --weights")
     weights: str = flag("", "checkpoint that every arm starts from; '' trains from scratch")
     scale: str = flag(
@@ -54,14 +54,14 @@ class StudyConfig:
         "side of the images, pixels; 0 as train.py would choose",
         aliases=("--img", "--img-size"),
     )
-    batch_size: int = flag(0, "images a step; 0 as train.py would choose", aliases=("--batch",))
+    batch_size: int = flag(0, "images per batch; 0 as train.py would choose", aliases=("--batch",))
     train: str = flag(
         "", 'further flags of train.py for all runs, such as "--hyp my.yaml --cos-lr"'
     )
     device: str = flag(
         "", "GPUs to use, such as 0,1,2, or cpu, or mps; '' takes all GPUs, else the processor"
     )
-    workers: int = flag(8, "loader processes of a run at most; its share of the cores limits them")
+    workers: int = flag(8, "maximum loader processes of a run; its share of the cores limits them")
     engine: str = flag(
         "local",
         "where the runs take place: processes on this machine, or an existing Ray cluster",
@@ -107,5 +107,5 @@ class StudyConfig:
 
     @property
     def margin(self) -> float:
-        """--delta in 0..1, as scores are."""
+        """--delta in 0..1, the unit of scores, instead of points."""
         return self.delta / 100

@@ -1,8 +1,8 @@
-"""What each arm costs: size, operations and latency of its graph; time and memory of its training.
+"""The costs of each arm: size, operations and latency of its graph, time and memory of training.
 
-Latency is a ratio of two graphs under the same conditions. Arms and the baseline take turns, round
-after round, so that a slower minute of the machine affects all of them. It is measured once for a
-study and kept in its costs.json, so that a study that was interrupted reports the same figures.
+Latencies are compared under the same conditions: arms and the baseline are timed in turn, round
+after round, so that a slower minute of the machine affects all of them. They are measured once for
+a study and kept in its costs.json, so that a study that was interrupted reports the same figures.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from utils.files import atomic_write
 
 GraphRows = Mapping[str, Any]
 
-MAX_ROUNDS, MIN_ROUNDS = 50, 5  # of timing a group of arms
-GROUP_SECONDS = 60.0  # of timing a group of arms, after MIN_ROUNDS
+MAX_ROUNDS, MIN_ROUNDS = 50, 5  # in which a group of arms is timed
+GROUP_SECONDS = 60.0  # no round begins later than this, except for the first MIN_ROUNDS
 GROUP_SIZE = 8  # graphs in memory at a time, besides the baseline
 WARM_UP_PASSES = 2
 
@@ -43,9 +43,9 @@ def measure_costs(
 
     Args:
         config: the flags.
-        arms: the baseline must be among them.
-        kept: the study's costs.json. What it holds for the same graphs and device is used, and
-            what is new is added to it.
+        arms: the arms to measure, with the baseline among them.
+        kept: the study's costs.json. Its measurements of the same graphs on the same device are
+            used, and new ones are added to it.
 
     Returns:
         Costs by the arm's name, without those of training.
@@ -69,9 +69,9 @@ def fingerprint(graph: GraphRows, imgsz: int, device: torch.device) -> str:
     """Everything that a measurement depends on, as text.
 
     Args:
-        graph: of which all but the file's name counts.
+        graph: the graph, whose file name is ignored.
         imgsz: side of the image, pixels.
-        device: of which the name of the GPU counts.
+        device: where latency is measured; two GPUs of the same name are alike.
     """
     rows = {key: value for key, value in graph.items() if key != "yaml_file"}
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
@@ -84,7 +84,7 @@ def read_kept(path: Path | None) -> dict[str, Costs]:
         content = json.loads(path.read_text(encoding="utf-8")) if path else []
         return {entry["of"]: Costs(**entry["costs"]) for entry in content}
     except (OSError, ValueError, TypeError, KeyError):
-        return {}  # They are measured again.
+        return {}  # The costs are measured again.
 
 
 def write_kept(path: Path, known: Mapping[str, Costs]) -> None:
@@ -100,7 +100,7 @@ def cost_graphs(
 
     Args:
         plain: the baseline's graph.
-        graphs: what to measure, by any key.
+        graphs: the graphs to measure, by any key.
         imgsz: side of the image, pixels; rounded up to the stride.
         device: where to measure latency.
 
@@ -125,13 +125,13 @@ def cost_graphs(
 
 
 def build_fused(graph: GraphRows, device: torch.device) -> DetectionModel:
-    """The network as it would be deployed. Its initial weights will do, since time ignores them."""
+    """The network as it would be deployed, with initial weights, which do not affect its speed."""
     model = DetectionModel(graph).to(device).eval().fuse()
     return model.to(memory_format=torch.channels_last) if device.type != "mps" else model
 
 
 def count_graph(graph: GraphRows, size: int) -> Costs:
-    """What can be counted without computing anything, for a square image of `size` pixels."""
+    """Count parameters, operations and memory traffic for an image of `size` x `size` pixels."""
     with torch.device("meta"):
         model = DetectionModel(graph)
     parameters = sum(parameter.numel() for parameter in model.parameters())
@@ -151,7 +151,7 @@ def time_in_turn(
     Args:
         models: networks by name, the first one being the reference.
         x: the input [1, channels, size, size] of each.
-        seconds: no round starts later than this, after MIN_ROUNDS.
+        seconds: no round begins later than this, except for the first MIN_ROUNDS.
 
     Returns:
         Median milliseconds of each network, and the median ratio to the reference's time in the

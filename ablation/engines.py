@@ -1,7 +1,7 @@
 """The engines that run cells: a pool of processes on this machine, or Ray tasks on a cluster.
 
-An engine takes cells and leaves folders, with metrics.json in that of a cell that is done and
-failed.json in that of one that failed. Each cell runs as a child process, cell.py.
+An engine leaves metrics.json in the folder of each cell that is done, and failed.json in that of
+each cell that failed. A cell runs as a child process, which starts as cell.py.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ def record_end(cell: Cell, status: int, board: Board) -> None:
     Args:
         cell: the cell.
         status: exit status of its process.
-        board: gets the event.
+        board: receives the event.
     """
-    # metrics.json decides, and not the exit status: it is written last, when all else is there.
+    # metrics.json decides, and not the exit status, since it is the last file of a run.
     if state(cell) == "done":
         board.done(cell)
         return
@@ -43,12 +43,12 @@ def run_local(cells: Sequence[Cell], config: StudyConfig, board: Board) -> None:
     """Run the cells in this machine's slots, in their order. A failed one does not stop the others.
 
     Args:
-        cells: what to run.
+        cells: the cells to run.
         config: the flags.
-        board: gets the events.
+        board: receives the events.
 
     Raises:
-        StopRequested: after a signal, which is passed to the running cells; they save themselves.
+        StopRequested: a signal arrived; the running cells have saved their state.
     """
     waiting, free = list(cells), make_slots(config)
     running: dict[Cell, tuple[subprocess.Popen[bytes], Slot]] = {}
@@ -73,7 +73,7 @@ def run_local(cells: Sequence[Cell], config: StudyConfig, board: Board) -> None:
 
 
 def end_all(processes: Sequence[subprocess.Popen[bytes]], board: Board) -> None:
-    """Ask processes to save themselves, and wait. A signal during the wait kills them."""
+    """Let processes save their state, and wait. A signal during the wait kills them."""
     if processes:
         board.say(
             f"stopping {len(processes)} runs; they save their state first, another Ctrl-C"
@@ -93,12 +93,12 @@ def run_ray(cells: Sequence[Cell], config: StudyConfig, board: Board) -> None:
     """Run the cells as Ray tasks.
 
     Args:
-        cells: what to run.
+        cells: the cells to run.
         config: the flags.
-        board: gets the events.
+        board: receives the events.
 
     Raises:
-        StopRequested: after a signal.
+        StopRequested: a signal arrived; the running cells have saved their state.
         UserError: Ray is not installed, or there is no cluster.
     """
     try:

@@ -1,9 +1,9 @@
 """How long a study would take, measured on a few batches of the baseline in train.py's own loop.
 
-An arm is assumed to train slower than the baseline by as much as its forward pass does, and
-validation to take one forward pass for each image. So the figure is an estimate. It is wrong where
-the backward pass or NMS behaves otherwise, where images are not in the cache yet, and where runs at
-the same time slow each other down.
+Two things are assumed: an arm's training time exceeds the baseline's in the ratio of their forward
+passes, and validation takes one forward pass for each image. So the figure is an estimate. It is
+wrong if the backward pass or NMS has another ratio, if images are not in the cache yet, or if runs
+at the same time slow each other down.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ WARM_UP, MEASURED = 2, 6  # batches
 
 
 class Countdown:
-    """A stop signal that ends train_epoch after some batches and drops the times of the first ones.
+    """A stop signal that ends train_epoch after some batches and discards the times of the first.
 
     train_epoch reads `status` once after each batch, so counting the reads counts the batches.
 
     Args:
-        timing: to be reset.
-        warm_up: batches that are not measured.
-        measured: batches that are.
+        timing: the times, which are reset after the warm-up.
+        warm_up: number of batches that are not measured.
+        measured: number of batches that are measured.
     """
 
     def __init__(self, timing: StepTiming, warm_up: int, measured: int) -> None:
@@ -57,10 +57,10 @@ class Pace:
     """How fast the baseline trains.
 
     Attributes:
-        train: seconds of training an image.
-        val: seconds of validation an image.
-        images: how many of either an epoch has.
-        device: where it was measured.
+        train: seconds of training per image.
+        val: seconds of validation per image.
+        images: number of training and of validation images in an epoch.
+        device: description of the device on which it was measured.
     """
 
     train: float
@@ -75,7 +75,7 @@ class Pace:
 
 
 def measure_pace(config: StudyConfig, slot: Slot) -> Pace:
-    """Train the baseline for a few batches with a slot's resources, in a temporary folder."""
+    """Time the baseline on a few batches with a slot's resources, in a temporary folder."""
     given = {
         **shared_flags(config),
         **read_train_flags(config.train),
@@ -108,16 +108,13 @@ def measure_pace(config: StudyConfig, slot: Slot) -> Pace:
 def estimate_seconds(
     config: StudyConfig, cells: Sequence[Cell], costs: Mapping[str, Costs], pace: Pace
 ) -> float:
-    """How long a study takes if its slots share the work evenly.
+    """Seconds that a study takes if its slots share the work evenly.
 
     Args:
         config: the flags.
-        cells: what is to be run.
-        costs: of every arm, by name.
-        pace: of the baseline.
-
-    Returns:
-        Seconds.
+        cells: the cells to run.
+        costs: the costs of every arm, by name.
+        pace: the baseline's pace.
     """
     ratios = [costs[cell.arm.name].latency_ratio or 1.0 for cell in cells]
     slots = min(len(make_slots(config)), max(len(cells), 1))

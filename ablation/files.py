@@ -1,6 +1,6 @@
 """Read and check the files that a finished cell leaves.
 
-A damaged file is an error that names it. It must not pass for a score of 0.
+A damaged file is an error that names the file, so that it is never taken for a score of 0.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def read_curve(path: Path) -> list[dict[str, float]]:
 
 
 def read_timing(path: Path) -> dict[str, float]:
-    """Read timing.json, or return {} if it is missing. Raises UserError for a non-number."""
+    """Read timing.json, or return {} if it is missing. Raises UserError if a value is no number."""
     timing = {}
     for name, value in read_json(path).items():
         number = finite_number(value)

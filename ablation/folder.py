@@ -1,7 +1,7 @@
-"""A study's folder: it belongs to one program at a time, and to the settings of its first start.
+"""A study's folder, which one program at a time uses, with the settings of its first start.
 
-study.yaml holds the settings, with hashes of the inputs and the code. cells/ holds the cells, and
-everything else is derived from those.
+study.yaml holds the settings, and hashes of the inputs and the code. cells/ holds the cells, and
+everything else is derived from the cells.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from utils.device import describe_device
 from utils.errors import UserError
 from utils.files import ROOT, find_file, load_yaml, make_folder, save_yaml
 
-# What may differ from start to start: where the cells run, and how many there are.
+# Settings that may differ from start to start: where the cells run, and how many there are.
 FREE = (
     "seeds",
     "baseline_seeds",
@@ -41,14 +41,14 @@ FREE = (
     "name",
     "dry_run",
 )
-# Where the source files are that a training run may use.
+# Folders and files with the source code that a training run may use.
 TRAINING = ("models", "data", "utils", "engine", "train.py", "val.py")
 
 Started = TypeVar("Started", int, str)
 
 
 class StudyFile(TypedDict):
-    """The content of study.yaml. The lists have an entry for each start that changed something."""
+    """The content of study.yaml. The lists have an entry for each start that changed the value."""
 
     settings: dict[str, object]
     inputs: dict[str, str]
@@ -75,7 +75,7 @@ def locked(folder: Path) -> Iterator[None]:
                 f"{folder}: another ablate.py, process {holder}, works on this study; wait for it,"
                 " or choose another --name"
             ) from None
-        # The lock is the system's and ends with the process. The number is for the message only.
+        # The operating system ends the lock with the process. The number is for the message only.
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
@@ -91,10 +91,11 @@ def study_settings(config: StudyConfig) -> dict[str, object]:
 
 
 def open_study(config: StudyConfig) -> StudyFile:
-    """Write study.yaml, or compare the study with the one that is there, and return its content.
+    """Write study.yaml and return its content, after a check that an existing one agrees with it.
 
     Raises UserError for other settings, another graph or other data, since the cells would not be
-    comparable. Other code is noted and warned of. More seeds than at first are noted.
+    comparable, and for fewer seeds than before. More seeds are recorded, and so is other code, with
+    a warning.
     """
     path = config.folder / "study.yaml"
     former = load_yaml(path) if path.is_file() else {}
@@ -127,9 +128,9 @@ def open_study(config: StudyConfig) -> StudyFile:
 
 
 def _history(path: Path, key: str, former: Mapping[str, object], now: Started) -> list[Started]:
-    """The values of a key at all starts, this one included.
+    """The values of a key at all starts, including this one.
 
-    Raises UserError if someone has edited those of earlier starts in study.yaml.
+    Raises UserError if the values of earlier starts were removed from study.yaml or edited.
     """
     if not former:
         return [now]
@@ -146,6 +147,7 @@ def _history(path: Path, key: str, former: Mapping[str, object], now: Started) -
 
 
 def _refuse_changes(path: Path, former: object, now: Mapping[str, object]) -> None:
+    """Raise UserError if a value differs from that of the study's first start."""
     known = former if isinstance(former, dict) else {}
     for key, value in now.items():
         if known.get(key) != value:
@@ -158,8 +160,8 @@ def _refuse_changes(path: Path, former: object, now: Mapping[str, object]) -> No
 def hash_inputs(config: StudyConfig) -> dict[str, str]:
     """Short hashes of both splits (names, sizes, labels), the graph, the recipe and the weights.
 
-    The recipe is every flag and hyperparameter that differs from the default, whatever file it
-    comes from.
+    The recipe is every flag and hyperparameter that differs from its default, including those from
+    files.
     """
     graph, _ = read_source(config.cfg, config.weights, config.scale)
     content = {key: value for key, value in graph.items() if key != "yaml_file"}
@@ -200,11 +202,11 @@ def hash_code() -> str:
 
 
 def provenance(config: StudyConfig, study: StudyFile, argv: list[str]) -> dict[str, str]:
-    """What a reader needs to repeat the study, and what was changed while it ran.
+    """The facts that a reader needs to repeat the study, and what changed while it ran.
 
     Args:
         config: the flags.
-        study: as `open_study` returns it.
+        study: the content of study.yaml, from `open_study`.
         argv: arguments of the command.
 
     Returns:
@@ -235,7 +237,7 @@ def provenance(config: StudyConfig, study: StudyFile, argv: list[str]) -> dict[s
 
 
 def _commit() -> str:
-    """The project's commit, with + if files differ from it; "" without git."""
+    """The project's commit, followed by + if files differ from it; "" without git."""
     try:
         command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty=+", "--exclude=*"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=10)

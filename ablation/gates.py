@@ -1,7 +1,7 @@
-"""What a trained network does with its attention: how it scales its input, how much it learns.
+"""Measurements of a trained network's attention: how it scales its input, how much it learns.
 
-Both are measured on a finished cell's best.pt and a few validation images, the same ones for every
-arm. causes.py puts these figures into words.
+They are made on a finished cell's best.pt and a few validation images, the same ones for every arm.
+clues.py puts these figures into words.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from utils import checkpoint as checkpoints
 from utils.config import Hyperparameters
 from utils.structures import Batch
 
-IMAGES = 8
-SAMPLES = 20_000  # ratios kept of each module
-# A ratio to an input near zero is noise, so inputs below this share of their map's root mean square
+IMAGES = 8  # validation images that are measured
+SAMPLES = 20_000  # largest number of ratios that are kept for each module
+# The ratio to an input near zero is noise, so inputs below this share of the map's root mean square
 # are skipped.
 SMALL = 0.1
 EDGE = 0.05  # of the gate's range, on either side
@@ -40,16 +40,16 @@ Hook = Callable[[nn.Module, "tuple[Tensor, ...]", Tensor], None]
 
 @dataclass(frozen=True)
 class GateStats:
-    """An attention module at work, by the ratio output / input over positions, channels and images.
+    """The ratio output / input of an attention module over positions, channels and images.
 
     Attributes:
-        name: of the module in the network.
-        kind: its class.
-        mean: of the ratio.
+        name: name of the module in the network.
+        kind: name of its class.
+        mean: mean of the ratio.
         spread: standard deviation of the ratio.
         low: share of gate values in the lowest twentieth of their range; None for a module that is
             not a gate, because it creates or moves values.
-        high: the same in the highest twentieth.
+        high: share of gate values in the highest twentieth; None likewise.
         alpha: factor of an identity start, 1 being all of the module; None without such a start.
     """
 
@@ -72,7 +72,7 @@ class Health:
     """The attention of one network.
 
     Attributes:
-        gates: one for each module.
+        gates: statistics of each module.
         gradient_share: norm of all modules' gradients divided by that of the whole network.
         parameter_share: their number of parameters divided by that of the whole network.
     """
@@ -110,7 +110,7 @@ def measure_attention(best: Path) -> Health | None:
 
 
 def attention_of(model: nn.Module) -> dict[str, nn.Module]:
-    """The attention modules of a network by name, also those within rows of the graph."""
+    """The attention modules of a network by name, including those within rows of the graph."""
     kinds = set(ATTENTION.values())
     return {name: module for name, module in model.named_modules() if type(module) in kinds}
 
@@ -121,8 +121,8 @@ def read_batch(data: str, imgsz: int, stride: int, hyp: Hyperparameters) -> Batc
     Args:
         data: data set YAML.
         imgsz: side of the images, pixels.
-        stride: of the network, pixels.
-        hyp: what it was trained with.
+        stride: largest stride of the network, pixels.
+        hyp: hyperparameters of its training.
     """
     index = load_dataset(data, "val")
     chosen = np.unique(np.linspace(0, len(index) - 1, IMAGES).round().astype(int))
@@ -132,7 +132,7 @@ def read_batch(data: str, imgsz: int, stride: int, hyp: Hyperparameters) -> Batc
 
 @contextmanager
 def record_ratios(modules: dict[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
-    """Within the block, a forward pass puts each module's output / input into the dictionary."""
+    """Within the block, a forward pass stores each module's output / input in the dictionary."""
     seen: dict[str, Tensor] = {}
 
     def hook_for(name: str) -> Hook:
@@ -159,7 +159,7 @@ def ratios(x: Tensor, out: Tensor) -> Tensor:
         return torch.zeros(0)
     x, out = x.detach().float().flatten(), out.detach().float().flatten()
     step = max(1, x.numel() // (2 * SAMPLES))
-    # Maps have sides such as 80 or 40. A step that divides them would take the same columns always.
+    # Maps have sides such as 80 or 40, and a step that divides them would take the same columns.
     step += step % 2 == 0 or step % 5 == 0
     x, out = x[::step], out[::step]
     large = x.abs() > SMALL * x.square().mean().sqrt()
@@ -170,9 +170,9 @@ def describe_gate(name: str, module: nn.Module, ratio: Tensor) -> GateStats:
     """Summarise a module's ratios.
 
     Args:
-        name: of the module in the network.
+        name: name of the module in the network.
         module: the module.
-        ratio: samples [n] of its output / input; without any, the figures are nan.
+        ratio: samples [n] of its output / input; the figures are nan if there are none.
     """
     kind, alpha = type(module).__name__, getattr(module, "alpha", None)
     off = float(alpha.detach()) if isinstance(alpha, nn.Parameter) and alpha.dim() == 0 else None
@@ -201,7 +201,7 @@ def gradient_share(
         model: the network; its gradients and its mode change.
         own: the attention's parameters by id().
         batch: images and targets.
-        hyp: what it was trained with.
+        hyp: hyperparameters of its training.
     """
     model.train()
     # Batch norms use their running statistics, as a few images have no reliable ones of their own.

@@ -1,7 +1,7 @@
-"""A cell as a job: how it starts as a process, on any machine, and how its end is noted.
+"""A cell as a job: how its process is started on any machine, and how a failure is recorded.
 
-ablation/engines.py and ablation/cluster.py run jobs. The process is ablation/cell.py, which becomes
-train.py.
+ablation/engines.py and ablation/cluster.py run jobs. A job's process is ablation/cell.py, which
+becomes train.py.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from utils.files import ROOT, atomic_write, make_folder
 
 CELL, TRAIN = Path(__file__).with_name("cell.py"), ROOT / "train.py"
 LOG = "train.log"
-TAIL = 20_000  # bytes at the end of a log in which its last line is searched
+TAIL = 20_000  # bytes at the end of a log in which its last line is looked for
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class CellJob:
 
     Attributes:
         folder: the cell's folder.
-        flags: for train.py.
+        flags: flags of train.py.
         environment: variables to add to those of the process.
-        working_folder: where relative paths in the flags start.
+        working_folder: the folder that relative paths in the flags refer to.
     """
 
     folder: Path
@@ -49,17 +49,17 @@ def make_job(config: StudyConfig, cell: Cell, slot: Slot) -> CellJob:
     Args:
         config: the flags.
         cell: the cell.
-        slot: where it is to run.
+        slot: where the cell runs.
     """
     flags = tuple(cell_flags(config, cell, slot))
     return CellJob(cell.folder, flags, slot.environment, Path.cwd())
 
 
 def launch(job: CellJob) -> subprocess.Popen[bytes]:
-    """Start a cell; its output is appended to its train.log.
+    """Start a cell, whose output is appended to its train.log.
 
-    It has its own session, so that Ctrl-C in the terminal reaches the engine alone, which stops its
-    cells in order.
+    The process has its own session, so that Ctrl-C in the terminal reaches only the engine, which
+    then lets its cells save their state.
     """
     make_folder(job.folder)
     command = [sys.executable, str(CELL), str(job.folder), str(os.getpid()), str(TRAIN), *job.flags]
@@ -95,7 +95,7 @@ def note_failure(cell: Cell, status: int, reason: str) -> None:
     Args:
         cell: the cell.
         status: exit status of its process.
-        reason: one line.
+        reason: why it failed, in one line.
     """
     path = make_folder(cell.folder) / "failed.json"
     attempts = finite_number(read_json(path).get("attempts")) or 0

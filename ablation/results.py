@@ -1,7 +1,7 @@
-"""What a study has found: the state of its cells, what finished cells hold, and all of it together.
+"""The results of a study: the state of its cells, the content of finished cells, and the whole.
 
-The cells' folders are the only state of a study. So a study that was killed at any moment
-continues, and a report can be made again, from its folder alone.
+The cells' folders are the only state of a study. So a study that was killed at any moment can
+continue, and a report can be made again, from its folder alone.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ MAX_ATTEMPTS = 2  # a cell that failed is tried again at the next start of the s
 
 @dataclass(frozen=True)
 class CellResult:
-    """What a finished cell holds.
+    """The content of a finished cell.
 
     Attributes:
         arm: name of its arm.
         seed: seed of the baseline's run that it is compared with.
         train_seed: seed that it was trained with.
-        folder: where its files are.
+        folder: folder of its files.
         metrics: content of metrics.json.
         curve: rows of results.csv.
-        timing: content of timing.json, seconds an image.
+        timing: content of timing.json, seconds per image and the number of images.
     """
 
     arm: str
@@ -65,16 +65,16 @@ class CellResult:
 
 @dataclass(frozen=True)
 class Costs:
-    """What an arm costs. A value is None where it is not known.
+    """The costs of an arm. A value that is not known is None.
 
     Attributes:
-        parameters: of the network.
+        parameters: number of parameters of the network.
         gflops: 2 x multiply-adds of the fused graph for one image, in 1e9.
-        megabytes_moved: read and written by the operations of a forward pass in float32.
+        megabytes_moved: MB that a forward pass in float32 reads and writes.
         latency_ms: median time of one fused forward pass of one image.
         latency_ratio: median over rounds of that time divided by the baseline's of the same round.
-        train_seconds: mean over the cells, without validation.
-        memory_mb: peak of training, the largest of the cells.
+        train_seconds: seconds of training without validation, mean over the cells.
+        memory_mb: peak memory of training, the largest of the cells, MB.
     """
 
     parameters: int
@@ -91,14 +91,14 @@ class StudyResult:
     """Everything that a report shows.
 
     Attributes:
-        config: the flags, with what train.py would have chosen filled in.
-        arms: the baseline first.
-        cells: the finished ones.
+        config: the flags, completed by the values that train.py chooses.
+        arms: all arms, the baseline first.
+        cells: the finished cells.
         failed: why each failed cell failed, by the cell's name.
-        verdicts: of every arm but the baseline; empty if the baseline has no scores.
+        verdicts: a verdict for every arm but the baseline; empty if the baseline has no scores.
         noise: how much scores scatter; None without verdicts.
-        costs: by arm.
-        causes: sentences by arm.
+        costs: costs by arm.
+        causes: sentences on possible causes by arm.
         provenance: what is needed to repeat the study, by name.
     """
 
@@ -114,10 +114,10 @@ class StudyResult:
 
 
 def state(cell: Cell) -> str:
-    """Whether a cell is "done", "failed", "partial" or "new", by its folder alone.
+    """The state of a cell by its folder alone: "done", "failed", "partial" or "new".
 
-    train.py writes metrics.json as its last act. An engine writes failed.json when train.py ended
-    without it.
+    train.py writes metrics.json last of all. An engine writes failed.json if train.py ended without
+    metrics.json.
     """
     if (cell.folder / "metrics.json").is_file():
         return "done"
@@ -127,7 +127,7 @@ def state(cell: Cell) -> str:
 
 
 def is_due(cell: Cell) -> bool:
-    """Whether a cell is to be run: it is not done, and has not failed twice."""
+    """Whether a cell must be run: it is not done, and has failed fewer than MAX_ATTEMPTS times."""
     now = state(cell)
     if now == "failed":
         attempts = read_json(cell.folder / "failed.json").get("attempts", 1)
@@ -140,7 +140,7 @@ def is_due(cell: Cell) -> bool:
 
 
 def read_cells(cells: Iterable[Cell]) -> list[CellResult]:
-    """What the finished cells hold. Raises UserError for a damaged file."""
+    """Read the finished cells. Raises UserError for a damaged file."""
     return [
         CellResult(
             cell.arm.name,
@@ -158,6 +158,7 @@ def read_cells(cells: Iterable[Cell]) -> list[CellResult]:
 
 def read_scores(cells: Iterable[Cell]) -> dict[str, dict[int, float]]:
     """mAP50-95 in 0..1 of the finished cells, by arm and by the seed of the training."""
+    # The seed of the training, since that of the comparison is the baseline's in A/A arms.
     scores: dict[str, dict[int, float]] = {}
     for result in read_cells(cells):
         scores.setdefault(result.arm, {})[result.train_seed] = result.score

@@ -1,8 +1,7 @@
 """From flags to a study that can start.
 
 The settings are completed as train.py would choose them, every arm's graph is built once, and the
-cells get their flags and slots. Whatever a user has to correct is refused here, before anything
-trains.
+cells get their flags and slots. A user's mistake is refused here, before anything is trained.
 """
 
 from __future__ import annotations
@@ -46,11 +45,11 @@ OWN = (
 
 @dataclass(frozen=True)
 class Slot:
-    """Where one cell at a time runs.
+    """A share of the machine in which one cell at a time runs.
 
     Attributes:
-        device: for train.py's --device.
-        workers: for train.py's --workers.
+        device: value of train.py's --device.
+        workers: value of train.py's --workers.
         environment: variables to add to those of the process.
     """
 
@@ -60,12 +59,12 @@ class Slot:
 
 
 def shared_flags(config: StudyConfig) -> dict[str, object]:
-    """{field: value} of the flags in SHARED that are not left to train.py."""
+    """The flags in SHARED that have a value, as {field: value}; the others are left to train.py."""
     return {name: getattr(config, name) for name in SHARED if getattr(config, name)}
 
 
 def choose(config: StudyConfig) -> tuple[TrainConfig, Hyperparameters]:
-    """What train.py would train with. Raises UserError for wrong flags."""
+    """The settings with which train.py would train. Raises UserError for wrong flags."""
     given = {**shared_flags(config), **read_train_flags(config.train)}
     info = read_dataset_yaml(config.data)
     graph, _ = read_source(config.cfg, config.weights, config.scale)
@@ -73,7 +72,7 @@ def choose(config: StudyConfig) -> tuple[TrainConfig, Hyperparameters]:
 
 
 def fill_in(config: StudyConfig) -> StudyConfig:
-    """The configuration with the values that were left to train.py.
+    """Complete the configuration by the values that are left to train.py.
 
     Raises UserError for wrong flags.
     """
@@ -91,7 +90,7 @@ def fill_in(config: StudyConfig) -> StudyConfig:
 def read_train_flags(text: str) -> dict[str, object]:
     """Read --train with train.py's own flags into {field: value}.
 
-    Raises UserError for what train.py would refuse, and for flags that ablate.py sets.
+    Raises UserError for flags that train.py would refuse, and for those that ablate.py sets itself.
     """
     try:
         given = read_flags(TrainConfig, shlex.split(text), "", REFUSED_TRAIN_FLAGS)
@@ -125,7 +124,7 @@ def arm_graph(config: StudyConfig, arm: Arm) -> dict[str, Any]:
 
 
 def check_arms(config: StudyConfig, arms: Sequence[Arm]) -> None:
-    """Build every graph on the meta device, which takes neither memory nor arithmetic.
+    """Build every graph on the meta device, which needs neither memory nor time.
 
     Raises UserError for an unknown module or place, and for two arms with the same graph.
     """
@@ -144,12 +143,12 @@ def check_arms(config: StudyConfig, arms: Sequence[Arm]) -> None:
 
 
 def cell_flags(config: StudyConfig, cell: Cell, slot: Slot) -> list[str]:
-    """The flags with which train.py trains a cell from its start.
+    """The flags with which train.py trains a cell from its beginning.
 
     Args:
         config: the flags of the study.
         cell: the cell.
-        slot: where it is to run.
+        slot: where the cell runs.
     """
     values = {
         **shared_flags(config),
@@ -172,7 +171,7 @@ def cell_flags(config: StudyConfig, cell: Cell, slot: Slot) -> list[str]:
 
 
 def count_cores() -> int:
-    """Cores that this process may use."""
+    """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -203,7 +202,7 @@ def choose_gpus(device: str) -> list[str]:
     """The GPUs of --device as CUDA_VISIBLE_DEVICES names them; '' takes all that are visible."""
     count = torch.cuda.device_count()
     numbers = [str(number) for number in range(count)]
-    # CUDA_VISIBLE_DEVICES may already name a part of the GPUs: --device counts those.
+    # CUDA_VISIBLE_DEVICES may already name a part of the GPUs. --device then counts those only.
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
     names = visible if len(visible) == count and all(visible) else numbers
     wanted = numbers if device in ("", "cuda") else device.split(",")

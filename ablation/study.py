@@ -1,8 +1,8 @@
-"""What a study consists of: its arms, and their cells.
+"""The parts of a study: its arms, and their cells.
 
-An arm is a graph, which is the baseline with attention at some places, or the baseline again under
-other seeds (A/A). A cell is one training run of an arm under one seed, in its own folder below
-STUDY/cells. The user reads "run" where the code says cell.
+An arm is a graph to compare: the baseline, the baseline with attention at some places, or the
+baseline again under other seeds (A/A). A cell is one training run of an arm under one seed, in its
+own folder in STUDY/cells. Messages to users call it a run.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Arm:
     """A graph to compare.
 
     Attributes:
-        name: as the report shows it.
-        attention: texts such as SimAM@neck; () leaves the graph as it is.
+        name: name in the report.
+        attention: texts such as SimAM@neck; () for the baseline's graph.
         init: how the modules start, "paper" or "identity".
         first_seed: seed of the arm's first run.
     """
@@ -60,9 +60,9 @@ class Cell:
     """One training run.
 
     Attributes:
-        arm: what is trained.
+        arm: the arm that is trained.
         seed: seed of the baseline's run that this one is compared with.
-        folder: where train.py writes.
+        folder: the folder that train.py writes into.
         train_seed: seed that train.py gets, which differs from `seed` in A/A arms only.
     """
 
@@ -79,7 +79,7 @@ class Cell:
 def make_arms(config: StudyConfig) -> list[Arm]:
     """The baseline, the A/A arms, and attention x place x init in the order of the flags.
 
-    Whether modules and places exist is found when the graphs are built (ablation/setup.py).
+    Unknown modules and places are found later, when the graphs are built (ablation/setup.py).
     Raises UserError for two arms whose folders would have the same name.
     """
     arms = [Arm(PLAIN, (), "", config.first_seed)]
@@ -97,7 +97,7 @@ def make_arms(config: StudyConfig) -> list[Arm]:
 
 
 def _arms_of(text: str, config: StudyConfig) -> list[Arm]:
-    """The arms of one attention text, one for each way to start."""
+    """The arms of one attention text, one for each initialisation."""
     if config.attention_init != "paper" and re.search(r"[:,]\s*init\s*=", text):
         raise UserError(
             f"--attention {text}: gives init itself; remove it there, or drop --attention-init "

@@ -1,4 +1,4 @@
-"""Boxes of one image, under the names that Ultralytics' users know; results.py hands them out."""
+"""The boxes of one image, under the names that Ultralytics' users know."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ BoxData = TypeVar("BoxData", Tensor, np.ndarray)
 
 
 class Boxes(Generic[BoxData]):
-    """N boxes of one image.
+    """N boxes of one image. Indexing and slicing return Boxes.
 
-    data: [N, 6] x1, y1, x2, y2 in pixels of the original image, confidence, class; a tensor or an
-    array. orig_shape: (height, width) of that image. Indexing and slicing give Boxes.
+    Attributes:
+        data: [N, 6] x1, y1, x2, y2 in pixels of the original image, confidence, class; a tensor or
+            an array.
+        orig_shape: (height, width) of that image, pixels.
     """
 
-    id = None  # objects are not tracked
+    id = None  # scripts ask for it, but objects are not tracked
     is_track = False
 
     def __init__(self, data: BoxData, orig_shape: tuple[int, int]) -> None:
@@ -55,7 +57,7 @@ class Boxes(Generic[BoxData]):
     def xyxyn(self) -> BoxData:
         """[N, 4] corners as shares of the image's sides."""
         height, width = self.orig_shape
-        corners = self.xyxy * 1.0  # a copy, with floats
+        corners = self.xyxy * 1.0  # a copy of floating type, since the division is in place
         corners[:, 0::2] /= width
         corners[:, 1::2] /= height
         return corners
@@ -76,7 +78,7 @@ class Boxes(Generic[BoxData]):
         return self.data[:, 5]
 
     def tensor(self) -> Tensor:
-        """data as a tensor on the processor."""
+        """data as a tensor on the CPU."""
         return torch.as_tensor(self.data).cpu()
 
     def to(self, *args: Any, **options: Any) -> Boxes[Tensor]:

@@ -1,4 +1,4 @@
-"""A fused copy of a model, which is what predictions and scores are computed with."""
+"""A fused copy of a model, with which predictions and scores are computed."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from models.yolo import DetectionModel
 
 
 class FusedCopy:
-    """Keeps the copy until the weights or the device change."""
+    """Makes a fused copy of a model, and keeps it until the weights or the device change."""
 
     def __init__(self) -> None:
         self._key: tuple[object, ...] = ()
         self._model: DetectionModel | None = None
 
     def of(self, model: DetectionModel, device: torch.device) -> DetectionModel:
-        """Copy the model for inference on a device: float32, fused, in evaluation mode."""
+        """Return a copy for inference on a device: float32, fused, in evaluation mode."""
         # A tensor's version counts its changes in place; its address changes when it is replaced.
         # So a user may train or edit the weights in memory, and the copy follows.
         state = tuple(

@@ -1,4 +1,4 @@
-"""The torch.hub models: networks that take images of any size and kind, as YOLOv5's do."""
+"""The torch.hub models: networks that accept images of any size and kind, as YOLOv5's do."""
 
 from __future__ import annotations
 
@@ -24,30 +24,32 @@ if TYPE_CHECKING:
 
 
 class MultiLabelConfig(DetectConfig):
-    """The settings of detect.py, except that a box may be of several classes."""
+    """The settings of detect.py, except that a box may have several classes."""
 
     def nms(self, family: Family) -> NMSSettings:
         return dataclasses.replace(super().nms(family), multi_label=True)
 
 
 class AutoShape(nn.Module):
-    """A detector that takes images of any size and kind.
+    """A detector that accepts images of any size and kind.
 
-    All attributes may be set at any time.
+    All attributes may be set at any time; the next call uses them.
 
     Attributes:
-        conf, iou: lowest confidence, and overlap above which suppression drops a box.
-        max_det: most detections per image.
-        classes: report these class numbers only; None for all.
-        multi_label: a box may be of several classes.
-        agnostic: let boxes of different classes suppress each other.
-        amp: half precision (CUDA).
+        conf: lowest confidence of a detection, 0..1.
+        iou: IoU threshold of NMS, 0..1.
+        max_det: maximum number of detections per image.
+        classes: class numbers to report; None for all.
+        multi_label: whether a box may have several classes.
+        agnostic: whether boxes of different classes suppress each other.
+        amp: whether to compute in half precision (CUDA).
         names: class number -> name.
     """
 
     def __init__(self, model: DetectionModel) -> None:
         super().__init__()
         self.model, self.names, self.stride = model.eval(), model.names, model.stride
+        # 1000 detections, as in YOLOv5's hub models; detect.py reports 300.
         self.conf, self.iou, self.max_det = 0.25, model.family.detection_iou, 1000
         self.classes: Sequence[int] | None = None
         self.multi_label = self.agnostic = self.amp = False
@@ -61,10 +63,10 @@ class AutoShape(nn.Module):
             ims: a path, URL, Pillow image, RGB array [H, W, 3], float tensor [B, 3, H, W], or a
                 list of such.
             size: longer side of the network's input in pixels, or (height, width).
-            augment: test-time augmentation.
+            augment: whether to use test-time augmentation.
 
         Raises:
-            UserError: an attribute or size has an impossible value, or no image could be read.
+            UserError: an attribute or the size has an impossible value, or no image could be read.
         """
         # Built for each call, since the attributes may have been set since the last one.
         config = self._settings(size, augment)
@@ -78,7 +80,7 @@ class AutoShape(nn.Module):
         return HubResults([Results(one) for one in found], detector.shape)
 
     def _settings(self, size: int | tuple[int, int], augment: bool) -> DetectConfig:
-        """The flags of detect.py that the attributes stand for."""
+        """The settings of detect.py that correspond to the attributes."""
         return build(
             MultiLabelConfig if self.multi_label else DetectConfig,
             {
@@ -95,6 +97,6 @@ class AutoShape(nn.Module):
 
 
 def _reason(source: Source) -> str:
-    """Why a source gave no frame."""
+    """The reason why a source yielded no frame."""
     path, reason = source.skipped[0] if source.skipped else ("the source", "it gave no frame")
     return f"{path}: nothing could be read; {reason}"

@@ -22,27 +22,23 @@ CORNERS, CENTRES = ("xmin", "ymin", "xmax", "ymax"), ("xcenter", "ycenter", "wid
 
 
 class HubCrop(TypedDict):
-    """One object cut out of its image.
+    """One object cut out of its image."""
 
-    box: [4] corners in pixels. conf: confidence. cls: class number. label: `name confidence`. im:
-    [h, w, 3] uint8 BGR.
-    """
-
-    box: Tensor
-    conf: Tensor
-    cls: Tensor
-    label: str
-    im: np.ndarray
+    box: Tensor  # [4] corners in pixels
+    conf: Tensor  # confidence, 0..1
+    cls: Tensor  # class number
+    label: str  # "name confidence"
+    im: np.ndarray  # [h, w, 3] uint8 BGR
 
 
 class HubResults:
-    """What was found in n images. Iterating gives HubResults of single images.
+    """The detections of n images. Iterating yields HubResults of single images.
 
     Attributes:
-        xyxy, xywh: lists of tensors [m, 6], box in pixels, confidence, class. pred is xyxy.
+        xyxy, xywh: for each image a tensor [m, 6], box in pixels, confidence, class. pred is xyxy.
         xyxyn, xywhn: the same with boxes as shares of the image's sides.
-        ims: [H, W, 3] uint8 RGB images.
-        files: their names.
+        ims: images [H, W, 3], uint8 RGB.
+        files: names of the images.
         names: class number -> name.
         t: milliseconds per image of preprocess, inference and postprocess.
         s: (n, 3, height, width) of the network's input.
@@ -99,14 +95,14 @@ class HubResults:
         return HubTables(self)
 
     def render(self, labels: bool = True) -> list[np.ndarray]:
-        """Draw boxes into the images; ims are these from now on."""
+        """Draw boxes into the images, which replace ims from then on."""
         self.ims = [
             np.ascontiguousarray(result.plot(labels=labels)[..., ::-1]) for result in self.results
         ]
         return self.ims
 
     def show(self, labels: bool = True) -> None:
-        """Show the images with boxes in a window, each for a second."""
+        """Show each image with its boxes in a window for a second."""
         for result in self.results:
             result.show(labels=labels)
 
@@ -118,7 +114,7 @@ class HubResults:
         Args:
             labels: whether boxes have labels.
             save_dir: folder of the images.
-            exist_ok: write into save_dir even if it exists; else a number is added to it.
+            exist_ok: whether to write into save_dir even if it exists; else a number is added.
 
         Returns:
             The folder.
@@ -135,12 +131,12 @@ class HubResults:
         """Cut each object out of its image.
 
         Args:
-            save: also write them below save_dir/crops.
+            save: whether to write them below save_dir/crops too.
             save_dir: folder of the run.
-            exist_ok: write into save_dir even if it exists; else a number is added to it.
+            exist_ok: whether to write into save_dir even if it exists; else a number is added.
 
         Returns:
-            One entry per object.
+            One entry per object, in the order of images and boxes.
         """
         place = Path(save_dir)
         writer = (
@@ -159,9 +155,9 @@ class HubResults:
 
 
 class HubTables:
-    """A pandas.DataFrame per image and form of boxes.
+    """For each form of boxes, a list with a pandas.DataFrame per image.
 
-    Columns are the box, confidence, class and name.
+    The columns are the four of the box, confidence, class and name.
     """
 
     def __init__(self, results: HubResults) -> None:
@@ -185,5 +181,5 @@ class HubTables:
 
 
 def _with_boxes(rows: Tensor, boxes: Tensor) -> Tensor:
-    """Rows [m, 6] with other boxes [m, 4]."""
+    """Replace the first four columns of rows [m, 6] by boxes [m, 4]."""
     return torch.cat((boxes, rows[:, 4:]), 1)

@@ -22,6 +22,6 @@ def sizes_of(model: DetectionModel, costs: list[RowCost]) -> tuple[int, int, int
 
 
 def print_rows(model: DetectionModel) -> None:
-    """Print number, sources, parameters and type of each row."""
+    """Print the number, sources, parameter count and type of each row of the graph."""
     for row in model.model:
         print(f"{row.i:>3} {row.f!s:>18} {row.np:>11,}  {row.type}")

@@ -1,7 +1,7 @@
-"""Keywords of a Python call -> fields of a configuration, as utils/cli.py reads the command line.
+"""Keywords of a Python call become fields of a configuration, as command lines do in utils/cli.py.
 
-The names are Ultralytics' (batch, conf, save …) and this project's own (batch_size, conf_thres,
-nosave …).
+Both Ultralytics' names (batch, conf, save …) and this project's own (batch_size, conf_thres,
+nosave …) are accepted.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ RENAMED = {
     "show": "view_img",
     "line_width": "line_thickness",
 }
-CONVERTED: dict[str, tuple[str, Callable[[object], object]]] = {  # fields with other values
+CONVERTED: dict[
+    str, tuple[str, Callable[[object], object]]
+] = {  # keyword -> field, and conversion of its value
     "save": ("nosave", lambda on: not on),
     "val": ("noval", lambda on: not on),
     "plots": ("noplots", lambda on: not on),
@@ -32,7 +34,7 @@ CONVERTED: dict[str, tuple[str, Callable[[object], object]]] = {  # fields with 
     "show_conf": ("hide_conf", lambda on: not on),
     "amp": ("precision", lambda on: "auto" if on else "fp32"),
 }
-UNDERSTOOD: dict[str, tuple[object, ...]] = {  # keyword -> values that change nothing
+UNDERSTOOD: dict[str, tuple[object, ...]] = {  # keyword -> values that are accepted and ignored
     "task": ("detect",),
     "mode": ("train", "val", "predict", "export"),
     "deterministic": (True,),
@@ -42,7 +44,7 @@ UNDERSTOOD: dict[str, tuple[object, ...]] = {  # keyword -> values that change n
     "profile": (False,),
     "stream_buffer": (False,),
 }
-RESERVED = {  # call -> fields that the object or the call sets, with the remedy
+RESERVED = {  # call -> fields that a keyword must not set, with the remedy
     "val": {"weights": "are the model's own; write YOLO('FILE.pt').val()"},
     "predict": {
         "weights": "are the model's own; write YOLO('FILE.pt').predict()",
@@ -57,18 +59,18 @@ RESERVED = {  # call -> fields that the object or the call sets, with the remedy
 
 
 class KeywordError(UserError, ValueError):
-    """A keyword that does not exist, or a value that it cannot have."""
+    """An unknown keyword, or an impossible value of one."""
 
 
 def device_text(device: object) -> str:
-    """0, [0, 1], 'cpu', torch.device('cuda:0'), None -> the text of --device."""
+    """Convert 0, [0, 1], 'cpu', torch.device('cuda:0') or None to the text of --device."""
     if isinstance(device, (list, tuple)):
         return ",".join(str(number) for number in device)
     return "" if device is None else str(device)
 
 
 def attention_texts(attention: object) -> tuple[str, ...]:
-    """attention= of YOLO: None, one text or several. Raises KeywordError for anything else."""
+    """Read attention= of YOLO: None, one text or several. Raises KeywordError for anything else."""
     texts = (attention,) if isinstance(attention, str) else () if attention is None else attention
     if not isinstance(texts, (list, tuple)) or not all(isinstance(one, str) for one in texts):
         raise KeywordError(
@@ -82,20 +84,20 @@ def read_keywords(
 ) -> tuple[Keywords, Keywords]:
     """Split the keywords of a call into fields of a configuration and other settings.
 
-    None means that a keyword was not given. Types and ranges are checked where the configuration is
-    built.
+    A keyword with the value None counts as not given. Types and ranges are checked when the
+    configuration is built.
 
     Args:
         kind: the dataclass of the configuration.
         options: keyword -> value.
         call: the method's name, for errors.
-        more: names of the other settings. Where a name is in both, text goes to the field.
+        more: names of the other settings. If a field has the same name, text is for the field.
 
     Returns:
         {field: value} and {name: value}.
 
     Raises:
-        KeywordError: there is no such keyword, or its value is none of its choices.
+        KeywordError: a keyword is unknown or reserved, or its value is none of its choices.
     """
     reserved = RESERVED.get(call, {})
     fields = {field.name: field for field in dataclasses.fields(kind) if field.name not in reserved}
@@ -119,7 +121,7 @@ def read_keywords(
 
 
 def _spellings(fields: Collection[str]) -> list[str]:
-    """Other keywords that set one of the fields."""
+    """The keywords of other names that set one of the fields."""
     converted = {name: field for name, (field, _) in CONVERTED.items()}
     return [name for name, field in {**RENAMED, **converted}.items() if field in fields]
 
@@ -133,9 +135,15 @@ def _unknown(name: str, value: object, call: str, known: Collection[str]) -> str
 
 
 def _fit(field: dataclasses.Field[object], value: object, where: str) -> object:
-    """Convert a value to the form of its field.
+    """Convert a value to the type of its field.
 
-    where: the call and keyword, for errors. Raises KeywordError if it is none of the choices.
+    Args:
+        field: the field.
+        value: the keyword's value.
+        where: the call and the keyword, for errors.
+
+    Raises:
+        KeywordError: the value is none of the field's choices.
     """
     if isinstance(value, Path):
         value = str(value)

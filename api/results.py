@@ -1,7 +1,7 @@
-"""Results: one image and what was found in it, under the names that Ultralytics' users know.
+"""Results: the detections of one image, under the names that Ultralytics' users know.
 
-From: Found, as the Detector of engine/inference makes it. YOLO hands Results out; they are drawn
-and written by the functions of detect.py.
+They are made of Found, which the Detector of engine/inference returns, and are drawn and written by
+the functions of detect.py.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from engine.inference.writers import CropWriter, class_name, label_lines, write_
 from utils.files import atomic_write, make_folder
 from utils.structures import Detections
 
-# One box of Results.summary(); in this form, since `class` is a word of the language.
+# One box of Results.summary(). A class statement could not have a field called `class`.
 BoxSummary = TypedDict(
     "BoxSummary", {"name": str, "class": int, "confidence": float, "box": dict[str, float]}
 )
 
 
 class Results:
-    """The detections of one image. Iterating, indexing and slicing give Results of fewer boxes.
+    """The detections of one image. Iterating, indexing and slicing return Results of fewer boxes.
 
     Attributes:
         boxes: Boxes, with coordinates, confidences and classes.
         names: class number -> name.
         orig_img: [H, W, 3] uint8 BGR.
         orig_shape: (height, width) in pixels.
-        path: where the image is from.
+        path: path or address of the image.
         speed: milliseconds of preprocess, inference and postprocess.
-        save_dir: folder of what predict() wrote, None if nothing.
+        save_dir: folder that predict() wrote into; None if it wrote nothing.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Results:
 
     @property
     def found(self) -> Found:
-        """The frame and its detections, those that are still in boxes."""
+        """The frame with the detections that are still in boxes."""
         data = self.boxes.tensor()
         kept = replace(
             self._found.detections, boxes=data[:, :4], scores=data[:, 4], classes=data[:, 5].long()
@@ -83,7 +83,7 @@ class Results:
 
     @property
     def detections(self) -> Detections:
-        """The boxes in this project's own form."""
+        """The boxes as this project's own Detections."""
         return self.found.detections
 
     def cpu(self) -> Results:
@@ -106,13 +106,13 @@ class Results:
         labels: bool = True,
         boxes: bool = True,
     ) -> np.ndarray:
-        """Draw what was found into a copy of the image.
+        """Draw the detections into a copy of the image.
 
         Args:
             conf: whether labels include the confidence.
-            line_width: pixels; None chooses by the size of the image.
+            line_width: width in pixels; None chooses it by the size of the image.
             labels: whether boxes have labels.
-            boxes: whether there are boxes.
+            boxes: whether to draw anything at all.
 
         Returns:
             [H, W, 3] uint8 BGR.
@@ -122,7 +122,7 @@ class Results:
         return annotated(self.found, line_width or 0, labels, conf)
 
     def show(self, **options: Any) -> None:
-        """Show plot(**options) in a window for a second; where there is none, print why."""
+        """Show plot(**options) in a window for a second; print why if no window is possible."""
         reason = why_no_window()
         if reason:
             print(f"show: {reason}; use save() instead")
@@ -139,9 +139,9 @@ class Results:
         return str(path)
 
     def save_txt(self, txt_file: str | Path, save_conf: bool = False) -> str:
-        """Write rows `class x y width height [confidence]`, shares of the image's sides.
+        """Write a row `class x y width height [confidence]` for each box, and return the path.
 
-        Without boxes no file is written.
+        Centre and size are shares of the image's sides. Without boxes no file is written.
         """
         path = Path(txt_file)
         lines = label_lines(self.detections, save_conf)
@@ -158,9 +158,9 @@ class Results:
         CropWriter(Path(save_dir))(frame, self.detections)
 
     def summary(self, normalize: bool = False, decimals: int = 5) -> list[BoxSummary]:
-        """List the boxes as plain values, rounded to so many decimals.
+        """List the boxes as plain values, rounded to `decimals` decimals.
 
-        normalize: corners are shares of the image's sides instead of pixels.
+        With normalize, corners are shares of the image's sides instead of pixels.
         """
         found = self.detections
         rows = (self.boxes.xyxyn if normalize else self.boxes.xyxy).tolist()

@@ -1,6 +1,6 @@
 """Scores of an evaluation, under the names that Ultralytics' users know.
 
-From: Metrics of engine/evaluation, which has the same values under this project's names.
+They are made of Metrics, which has the same values under this project's names.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from pathlib import Path
 from engine.evaluation.confusion import ConfusionMatrix
 from utils.structures import Metrics
 
-AT_75 = 5  # number of IoU .75 among .5, .55 … .95
+AT_75 = 5  # index of IoU .75 among .5, .55 … .95
 
 
 class BoxScores:
-    """Scores of boxes.
+    """Scores of boxes, in 0..1.
 
     Attributes:
         map, map50, map75: mean average precision over the classes that have labels.
@@ -22,7 +22,7 @@ class BoxScores:
         ap_class_index: [C] numbers of these classes.
         p, r, f1, ap50, ap: [C] scores of each of them.
         all_ap: [C, 10] average precision at IoU .5, .55 … .95.
-        maps: [nc] AP of all classes; those without labels have the mean.
+        maps: [nc] AP of all classes; a class without labels has the mean of the others.
     """
 
     def __init__(self, metrics: Metrics) -> None:
@@ -36,7 +36,7 @@ class BoxScores:
         self.all_ap, self.ap, self.ap50 = curves.ap, curves.mean_ap, curves.ap[:, 0]
 
     def mean_results(self) -> list[float]:
-        """What class_result() gives for a class, as means over all classes that have labels."""
+        """[precision, recall, mAP50, mAP50-95], means over all classes that have labels."""
         return [self.mp, self.mr, self.map50, self.map]
 
     def class_result(self, number: int) -> tuple[float, float, float, float]:
@@ -50,12 +50,12 @@ class DetMetrics:
     """The result of an evaluation.
 
     Attributes:
-        box: the scores.
+        box: scores of the boxes.
         speed: milliseconds per image of preprocess, inference and postprocess.
         confusion_matrix: its matrix is [nc + 1, nc + 1], row predicted, column labelled.
         fitness: what best.pt maximises.
         names: class number -> name.
-        metrics: the same as this project's own Metrics.
+        metrics: the same result as this project's own Metrics.
         save_dir: folder of charts and files.
     """
 
@@ -71,13 +71,14 @@ class DetMetrics:
         self.fitness = metrics.fitness
         stages = {"preprocess": "preprocess", "inference": "inference", "postprocess": "nms"}
         self.speed = {name: metrics.speed_ms.get(stage, 0.0) for name, stage in stages.items()}
+        # The counts are already final, so they replace those of a new matrix.
         counts = metrics.details.confusion
         self.confusion_matrix = ConfusionMatrix(len(counts) - 1, protocol=metrics.protocol)
         self.confusion_matrix.matrix = counts
 
     @property
     def results_dict(self) -> dict[str, float]:
-        """The means and the fitness by their names in Ultralytics' results.csv."""
+        """The mean scores and the fitness by Ultralytics' names."""
         return {
             **dict(zip(self.keys, self.box.mean_results(), strict=True)),
             "fitness": self.fitness,

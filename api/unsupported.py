@@ -1,4 +1,4 @@
-"""Calls of Ultralytics' YOLO that this project does not have: each says what to use instead."""
+"""Methods of Ultralytics' YOLO that this project does not have; each names an alternative."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from utils.errors import UserError
 
 
 class UnsupportedCalls:
-    """A base of YOLO, whose methods raise UserError with the remedy."""
+    """A base class of YOLO whose methods raise UserError with an alternative."""
 
     def track(self, *_: object, **__: object) -> NoReturn:
         raise UserError(

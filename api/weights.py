@@ -1,4 +1,4 @@
-"""Checkpoints for YOLO: only local files, and only tensors that fit."""
+"""Checkpoints for YOLO: local files are read, and the tensors that fit are copied."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from utils.files import find_file
 
 
 def read_local(weights: str) -> Checkpoint:
-    """Read a checkpoint. Raises UserError, which says that nothing is downloaded."""
+    """Read a local checkpoint. If it is missing, UserError says that nothing is downloaded."""
     return read_weights(_find(weights))
 
 
 def copy_weights(model: DetectionModel, weights: str) -> None:
     """Copy all tensors that fit from a checkpoint into the model, and print how many.
 
-    Class names are copied too if all classes are.
+    The names of classes are copied too if all classes were transferred.
     """
     checkpoint = with_graph(read_local(weights), model.graph, weights)
     report = transfer(model, checkpoint)
+    # If only some classes were transferred, the model keeps the names of its own data set.
     all_classes = report.classes == tuple(range(len(checkpoint.names)))
     if all_classes and not is_unnamed(checkpoint.names):
         model.names = checkpoint.names

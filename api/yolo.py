@@ -6,9 +6,9 @@
     for result in model("images/"):
         print(result.path, result.boxes.xyxy)
 
-Graphs with anchors (YOLOv5) and without (YOLOv8, YOLO11) are used alike. Every call builds the
-configuration of a script and runs that script's own functions, with the script's defaults. A
-mistake raises UserError; nothing here ends the process.
+Graphs with anchors (YOLOv5) and without (YOLOv8, YOLO11) are used in the same way. Every call
+builds the configuration of a script and runs that script's own functions, with the script's
+defaults. A mistake raises UserError; nothing here ends the process.
 """
 
 from __future__ import annotations
@@ -54,14 +54,14 @@ HYPERPARAMETERS = frozenset(field.name for field in dataclasses.fields(Hyperpara
 
 
 class YOLO(UnsupportedCalls):
-    """A detector and the file that it is from.
+    """A detector and the file that it comes from.
 
     Attributes:
         model: the network.
         names: class number -> name.
         cfg, weights: the model YAML or the checkpoint, "" if there is none.
-        save_dir: folder of the last run, None before it.
-        metrics: scores of the last evaluation, None before it.
+        save_dir: folder of the last run, None before the first.
+        metrics: scores of the last evaluation, None before the first.
     """
 
     def __init__(
@@ -77,10 +77,10 @@ class YOLO(UnsupportedCalls):
         Args:
             model: a model YAML, for random weights, or a checkpoint.
             task: "detect"; there is no other.
-            verbose: print the rows and costs.
+            verbose: whether to print the rows and costs.
             scale: n, s, m, l or x, of a YAML that has several sizes; "" takes it from the name.
             attention: modules to insert into the graph, such as "SimAM@neck", or a list of such
-                (models/graph/sites.py); the weights of a checkpoint stay.
+                (models/graph/sites.py); the weights of a checkpoint are kept.
 
         Raises:
             UserError: the file is missing, damaged or of an unknown kind.
@@ -105,7 +105,7 @@ class YOLO(UnsupportedCalls):
             self.info(detailed=True)
 
     def _take(self, weights: str, attention: tuple[str, ...] = ()) -> None:
-        """Become the model of a checkpoint, with attention inserted."""
+        """Replace the model by that of a checkpoint, with attention inserted."""
         checkpoint = read_local(weights)
         self.model = from_checkpoint(checkpoint, attention, where=weights)
         self.weights, self.cfg, self.scale = weights, "", ""
@@ -141,9 +141,10 @@ class YOLO(UnsupportedCalls):
         Args:
             resume: continue the interrupted run of this checkpoint, or of the given one; other
                 keywords are ignored then.
-            pretrained: a checkpoint to start from; False for random weights.
-            options: train.py's flags (batch, device …) and hyperparameters (lr0, mosaic …). data:
-                if left out, the project's generated shapes.
+            pretrained: a checkpoint to start from; True for the weights of this object, False for
+                random ones.
+            options: train.py's flags (batch, device …) and hyperparameters (lr0, mosaic …). If data
+                is left out, the project's generated shapes are used.
 
         Returns:
             Scores of the best epoch.
@@ -167,7 +168,7 @@ class YOLO(UnsupportedCalls):
         run = plan(given, changes)
         try:
             metrics = train(run)
-        except SystemExit:  # train.py ends so after Ctrl-C or SIGTERM
+        except SystemExit:  # raised by train.py after Ctrl-C or SIGTERM, when the run is saved
             raise KeyboardInterrupt from None
         if metrics is None:
             raise UserError(
@@ -179,7 +180,7 @@ class YOLO(UnsupportedCalls):
         return self.metrics
 
     def _start(self, pretrained: bool | str | Path, attention: tuple[str, ...]) -> Keywords:
-        """The flags that say which graph and weights a training starts with."""
+        """The flags that name the graph and weights with which a training starts."""
         if isinstance(pretrained, (str, Path)):
             weights = str(pretrained)
         else:
@@ -194,9 +195,9 @@ class YOLO(UnsupportedCalls):
         return {**given, "attention": attention} if attention else given
 
     def val(self, **options: object) -> DetMetrics:
-        """Score by val.py's flags: data, split, imgsz, batch, conf, iou, save_json, plots …
+        """Evaluate by val.py's flags: data, split, imgsz, batch, conf, iou, save_json, plots …
 
-        data and imgsz: if left out, those that the model was trained with.
+        If data or imgsz is left out, the value that the model was trained with is used.
         """
         given, _ = read_keywords(ValConfig, {"device": self.device or None, **options}, "val")
         if given.get("task", "val") not in SPLITS:
@@ -216,7 +217,7 @@ class YOLO(UnsupportedCalls):
     def __call__(
         self, source: object = None, stream: bool = False, **options: Any
     ) -> list[Results] | Iterator[Results]:
-        """predict()."""
+        """Call predict() with the same arguments."""
         return self.predict(source, stream, **options)
 
     def predict(
@@ -228,8 +229,8 @@ class YOLO(UnsupportedCalls):
             source: path, folder, glob, camera number, URL, Pillow image, array [H, W, 3] BGR,
                 tensor [B, 3, H, W] RGB in 0..1, or a list; None takes validation images of the
                 model's data set.
-            stream: return a generator, which long videos need, instead of a list.
-            verbose: print a line per image.
+            stream: whether to return a generator, which long videos need, instead of a list.
+            verbose: whether to print a line per image.
             options: detect.py's flags (conf, iou, imgsz, classes, save, save_txt …).
 
         Raises:
@@ -257,7 +258,7 @@ class YOLO(UnsupportedCalls):
                 console.show(found)
                 go_on = outputs(found)
                 yield Results(found, folder)
-                if not go_on:
+                if not go_on:  # the user wants to stop
                     break
         conclude(frames, console, outputs)
 
@@ -266,7 +267,7 @@ class YOLO(UnsupportedCalls):
         return self._fused.of(self.model, select_device(device or self.device))
 
     def export(self, format: str = "torchscript", **options: object) -> str:
-        """Write a file by export.py's flags (imgsz, dynamic, half, opset …) and return its path."""
+        """Export by export.py's flags (imgsz, dynamic, half, opset …); return the file's path."""
         if self._trained_at:
             options.setdefault("imgsz", self._trained_at)
         given, _ = read_keywords(ExportConfig, options, "export")
@@ -279,9 +280,9 @@ class YOLO(UnsupportedCalls):
         """Count the model's layers, parameters and operations.
 
         Args:
-            detailed: print the rows.
-            verbose: print a summary line.
-            imgsz: side of the image that operations are counted for, pixels.
+            detailed: whether to print the rows.
+            verbose: whether to print a summary line.
+            imgsz: side of the image for which operations are counted, pixels.
 
         Returns:
             (layers, parameters, gradients, GFLOPs as YOLOv5 and YOLOv8 count them).

@@ -1,8 +1,8 @@
 """Error and power of the verdicts in simulated studies: python -m benchmarks.ablation_calibration
 
-Prints the tables of docs/ablation.md from 10,000 studies for each figure, 4,000 in the planning
-table, and 400 in the check of further_seeds. With 10,000 draws the standard error of a share of 5 %
-is 0.22 points, and that of 80 % is 0.4.
+It prints the tables of docs/ablation.md. Each figure is from 10,000 studies, in the planning table
+from 4,000, and in the check of further_seeds from 400. With 10,000 draws the standard error of a
+share of 5 % is 0.22 points, and that of 80 % is 0.4.
 """
 
 from __future__ import annotations
@@ -44,11 +44,12 @@ PLANNED_ARMS = (1, 3, 6, 12, 25)
 SEED_SHARES = (0.0, 0.3, 0.6)
 NOISE_LEGEND = """\
 normal: the same for all. t(4): heavy tails, the same variance. graded: standard deviations from 1
-(baseline) to 3 (last arm) in equal ratios. one arm: the last has 3, all others 1. baseline: it has
-3, all arms 1. No arm has any effect."""
+(baseline) to 3 (last arm) in equal ratios. one arm: the last has 3, all others 1. baseline: the
+baseline has 3, all arms 1. No arm has any effect."""
 
 
 def pair_of(shares: tuple[float, float]) -> str:
+    """Two shares in per cent as text: "helps" / "hurts"."""
     return f"{shares[0]:.1f} / {shares[1]:.1f}"
 
 
@@ -56,8 +57,8 @@ def choice_rows(arms: int, seeds: int, draws: int) -> list[list[str]]:
     """For each method, false verdicts under each noise and the power under normal noise.
 
     Args:
-        arms: without the baseline.
-        seeds: of each arm.
+        arms: number of arms without the baseline.
+        seeds: number of seeds of each arm.
         draws: number of simulated studies.
     """
     rows = []
@@ -65,6 +66,7 @@ def choice_rows(arms: int, seeds: int, draws: int) -> list[list[str]]:
         simulate(kind, (draws, 1 + arms, seeds), stream("choice", kind, arms, seeds))
         for kind in NOISES
     ]
+    # Power is measured on the same draws, with an effect added to the last arm.
     helped = with_effect(studies[0], EFFECT)
     for name, method in METHODS.items():
         shares = [pair_of(false_shares(method(study))) for study in studies]
@@ -77,8 +79,8 @@ def design_rows(arms: int, seeds: int, draws: int) -> list[list[str]]:
     """False verdicts of the chosen method in studies with missing, extra or later runs.
 
     Args:
-        arms: without the baseline.
-        seeds: of each arm.
+        arms: number of arms without the baseline.
+        seeds: number of seeds of each arm.
         draws: number of simulated studies.
     """
     designs: dict[str, Callable[[Array, np.random.Generator], Array]] = {
@@ -93,7 +95,7 @@ def design_rows(arms: int, seeds: int, draws: int) -> list[list[str]]:
         )
         widths[f"baseline twice, seed {share}"] = 2 * seeds
     if seeds == 3:
-        del designs["futility rule"]  # It decides nothing before the third seed.
+        del designs["futility rule"]  # The rule decides nothing before the third seed.
     rows = []
     for name, judge in designs.items():
         shares = []
@@ -107,11 +109,11 @@ def design_rows(arms: int, seeds: int, draws: int) -> list[list[str]]:
 
 
 def baseline_rows(arms: int, seeds: int, draws: int) -> list[list[str]]:
-    """Power as designed, with twice the baseline's seeds, and with one more seed for all.
+    """Power as designed, with twice as many baseline seeds, and with one more seed for all.
 
     Args:
-        arms: without the baseline.
-        seeds: of each arm.
+        arms: number of arms without the baseline.
+        seeds: number of seeds of each arm.
         draws: number of simulated studies.
     """
     rows = []
@@ -135,11 +137,11 @@ def baseline_rows(arms: int, seeds: int, draws: int) -> list[list[str]]:
 
 
 def futility_rows(arms: int, seeds: int, draws: int) -> list[list[str]]:
-    """Runs that the futility rule saves without any effect, and the power that it costs.
+    """Runs that the futility rule saves if no arm has an effect, and the power that it costs.
 
     Args:
-        arms: without the baseline.
-        seeds: of each arm.
+        arms: number of arms without the baseline.
+        seeds: number of seeds of each arm.
         draws: number of simulated studies.
     """
     rng = stream("futility", arms, seeds)
@@ -153,11 +155,11 @@ def futility_rows(arms: int, seeds: int, draws: int) -> list[list[str]]:
 
 
 def further_rows(arms: int, seeds: int, draws: int) -> list[list[str]]:
-    """Seeds that further_seeds suggests for an arm, and the power of new studies with so many.
+    """Seeds that further_seeds suggests for an arm, and the power of new studies with that many.
 
     Args:
-        arms: without the baseline.
-        seeds: of each arm.
+        arms: number of arms without the baseline.
+        seeds: number of seeds of each arm.
         draws: number of simulated studies.
     """
     rows = []
@@ -182,7 +184,7 @@ def further_rows(arms: int, seeds: int, draws: int) -> list[list[str]]:
 
 
 def one_study(found: Contrasts, place: int) -> Contrasts:
-    """A single study of the contrasts of many."""
+    """The contrasts of a single study out of many."""
     return Contrasts(*(getattr(found, item.name)[place] for item in dataclasses.fields(found)))
 
 
@@ -190,9 +192,9 @@ def simulated_power(arms: int, seeds: int, effect: float, draws: int) -> float:
     """Share of studies in which the last of the arms is found to help.
 
     Args:
-        arms: without the baseline.
-        seeds: of each arm.
-        effect: of the last arm, in standard deviations of the noise.
+        arms: number of arms without the baseline.
+        seeds: number of seeds of each arm.
+        effect: effect of the last arm, in standard deviations of the noise.
         draws: number of simulated studies.
     """
     study = simulate("normal", (draws, 1 + arms, seeds), stream("plan", arms, seeds, str(effect)))
@@ -200,7 +202,7 @@ def simulated_power(arms: int, seeds: int, effect: float, draws: int) -> float:
 
 
 def planning_rows(sd_pair: float, draws: int) -> list[list[str]]:
-    """Seeds that show 0.5 mAP with power 0.8 at this noise of a paired difference, in mAP."""
+    """Seeds that show 0.5 mAP with power 0.8 if paired differences scatter by sd_pair, in mAP."""
     cells = []
     for arms in PLANNED_ARMS:
         ratio, seeds = 0.5 / sd_pair, 3
@@ -243,7 +245,7 @@ MAKERS: dict[str, Callable[..., list[list[str]]]] = {
 
 
 def jobs_of(table: str) -> list[tuple[float, ...]]:
-    """The arguments of a table's maker but for the draws, one tuple for each of its rows."""
+    """The arguments of a table's maker without the draws, one tuple for each call."""
     if table == "planning":
         return [(sd,) for sd in (0.15, 0.2, 0.3, 0.45, 0.6, 0.9)]
     arms = (1, 3, 6, 25) if table == "baseline" else ARMS
@@ -258,7 +260,7 @@ def jobs_of(table: str) -> list[tuple[float, ...]]:
 
 
 def work(job: tuple[str, tuple[float, ...], int]) -> list[list[str]]:
-    """The rows of a job (table, key, draws), in a process of its own."""
+    """Make the rows of a job (table, arguments, draws); pools run it in their processes."""
     table, key, draws = job
     return MAKERS[table](*key, draws)
 

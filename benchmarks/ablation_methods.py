@@ -1,8 +1,8 @@
 """The statistical tests that benchmarks/ablation_calibration.py compares, for many studies at once.
 
-Each takes scores [draws, 1 + arms, seeds], the baseline first and no run missing. It returns signs
-[draws, arms]: 1 for "helps", -1 for "hurts", 0 for "no evidence". The level is 95 % per study, both
-directions together.
+Each takes scores [draws, 1 + arms, seeds] without missing runs, the baseline first. It returns
+signs [draws, arms]: 1 for "helps", -1 for "hurts", 0 for "no evidence". The level of confidence is
+95 % for a study, both directions together.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ def decide(mean: Array, variance: Array, seeds: int, limit: float | Array) -> Ar
 
     Args:
         mean: paired difference [draws, arms].
-        variance: of one paired difference, [draws, arms] or [draws, 1].
+        variance: variance of one paired difference, [draws, arms] or [draws, 1].
         seeds: number of pairs.
-        limit: critical value of t, one for all or [draws, 1].
+        limit: critical value of t, a number or [draws, 1].
     """
     return np.sign(mean) * (np.abs(mean) > limit * np.sqrt(variance / seeds))
 
@@ -63,7 +63,7 @@ def guarded(scores: Array) -> Array:
 
 
 def step_down(p: Array) -> Array:
-    """Which of the p-values [draws, arms] Holm's procedure rejects."""
+    """Whether Holm's procedure rejects each of the p-values: booleans [draws, arms]."""
     order = np.argsort(p, -1)
     steps = np.arange(p.shape[1], 0, -1)
     kept = np.cumprod(np.take_along_axis(p, order, -1) * steps <= ALPHA + 1e-12, -1).astype(bool)
@@ -90,7 +90,7 @@ def paired_t(scores: Array) -> Array:
 def moderated(scores: Array) -> Array:
     """Moderated t: variances shrunk towards a common one, with Dunnett's critical values.
 
-    How far they are shrunk depends on how much they differ. G. K. Smyth, "Linear models and
+    The less the variances differ, the more they are shrunk. G. K. Smyth, "Linear models and
     empirical Bayes methods for assessing differential expression", 2004, section 6.2.
     """
     mean, own, _ = parts(scores)
@@ -100,7 +100,7 @@ def moderated(scores: Array) -> Array:
     digamma, trigamma = (float(torch.special.polygamma(order, half)) for order in (0, 1))
     logs = np.log(own) - digamma + math.log(df / 2)
     spread = (logs.var(-1, ddof=1) if arms > 1 else np.zeros(len(logs))) - trigamma
-    # trigamma(df / 2) has no inverse in closed form, so it is interpolated. It falls with df.
+    # trigamma(df / 2) has no inverse in closed form, so it is interpolated; it falls as df grows.
     grid = np.geomspace(0.1, 200, 400)
     curve = torch.special.polygamma(1, torch.from_numpy(grid)).numpy()
     prior = 2 * np.interp(np.maximum(spread, curve[-1]), curve[::-1], grid[::-1])
@@ -124,6 +124,7 @@ def sign_flips(scores: Array) -> Array:
         step = gaps[..., seed : seed + 1]
         sums = np.concatenate([sums + step, sums - step], -1)
     total = np.abs(gaps.sum(-1, keepdims=True))
+    # Rounding must not separate sums that are equal.
     p = (np.abs(sums) >= total - 1e-9).mean(-1)
     return np.sign(gaps.mean(-1)) * step_down(p)
 

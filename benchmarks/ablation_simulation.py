@@ -1,8 +1,8 @@
-"""Simulated ablation studies: scores under several kinds of noise, and what may happen to them.
+"""Simulated ablation studies: scores under several kinds of noise, with lost or stopped runs.
 
 The noise of a run has standard deviation 1 in arms of ordinary noise, and effects are in that unit.
-Scores contain what the seed does to all arms: a share of their variance is common. Tables of scores
-are [draws, 1 + arms, seeds], the baseline first.
+A share of the variance is common to all arms, since it comes from the seed. Tables of scores are
+[draws, 1 + arms, seeds], the baseline first.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def simulate(
     """Scores of arms without any effect.
 
     Args:
-        kind: of noise, one of NOISES.
+        kind: kind of noise, one of NOISES.
         shape: (draws, 1 + arms, seeds).
         rng: source of the noise.
         seed_share: share of a run's variance that comes from its seed.
@@ -46,12 +46,12 @@ def simulate(
 
 
 def false_shares(signs: Array) -> tuple[float, float]:
-    """Per cent of studies with a "helps", and with a "hurts", from signs [draws, arms]."""
+    """Percentage of studies with any "helps", and with any "hurts", by signs [draws, arms]."""
     return 100 * float((signs > 0).any(-1).mean()), 100 * float((signs < 0).any(-1).mean())
 
 
 def with_effect(scores: Array, effect: float) -> Array:
-    """The same scores with an effect of the last arm."""
+    """The same scores with an effect added to the last arm."""
     changed = scores.copy()
     changed[:, -1] += effect
     return changed
@@ -65,14 +65,14 @@ def lose_runs(scores: Array, rng: np.random.Generator) -> Array:
 def stop_early(scores: Array, delta: float = EFFECT) -> Array:
     """The same scores without the runs of arms that the futility rule stops.
 
-    It is applied after every seed from the third on, with the planned effect delta.
+    The rule is applied after every seed from the third on, for the planned effect delta.
     """
     scores, planned = scores.copy(), scores.shape[-1]
     for seen in range(3, planned):
         so_far = scores.copy()
         so_far[..., seen:] = np.nan
         stopped = conditional_power(contrasts(so_far), delta, planned) < HOPELESS
-        stopped |= np.isnan(scores[:, 1:, seen - 1])  # An arm that was stopped stays so.
+        stopped |= np.isnan(scores[:, 1:, seen - 1])  # A stopped arm stays stopped.
         scores[:, 1:, seen:] = np.where(stopped[..., None], np.nan, scores[:, 1:, seen:])
     return scores
 

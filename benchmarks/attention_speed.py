@@ -1,17 +1,17 @@
 """Time and memory of our attention modules, compared with tutorials' listings of them.
 
-python -m benchmarks.attention_speed
+    python -m benchmarks.attention_speed
 
-Both sides have the same weights and get the same maps; their outputs are compared first. They are
-timed in one process in turn, and the order within a pair changes from round to round, so that a
-slower moment of the machine affects both. A ratio is that of a pair, listing / ours; the median of
-all rounds is shown with its quartiles. Kept memory is what a forward pass keeps for the backward
-pass, the input included.
+Both sides have the same weights and the same input maps; their outputs are compared first. They are
+timed in turn in one process, and the order within a pair changes from round to round, so that a
+slower moment of the machine affects both. A ratio is the time of the listing divided by ours; the
+median of all rounds is shown with its quartiles. Kept memory is what a forward pass keeps for the
+backward pass, including the input.
 
 PASS means that the training ratio reaches the module's target, inference is no slower, and no more
-memory is kept (SimAM: a third). Ratios may fall short by NOISE, since the same code timed against
-itself does. On a machine that runs other programs too, two threads wait for each other at every
-operation; --threads 1 is right there.
+memory is kept (for SimAM, at most a third). Ratios may fall short by NOISE, since those of a module
+timed against itself do. On a machine that runs other programs too, two threads wait for each other
+at every operation; use --threads 1 there.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ TARGETS = {
     **dict.fromkeys(("NAM", "CBAM", "CoordAttention", "SE", "BAM", "ECA"), 1.3),
 }
 KEPT_TARGETS = {"SimAM": 1 / 3}
-# For the timing of a module at one shape in one layout; there are three rounds at least.
+# No round of a module at one shape in one layout begins later than this, except the first three.
 TIMING_SECONDS_EACH = 5.0
 ORDER = (
     "SimAM",
@@ -86,7 +86,7 @@ difference: of outputs, relative to the largest output. target: for the training
 
 
 def like_the_listing(name: str, channels: int) -> dict[str, object]:
-    """Return the options with which our module computes what its listing computes."""
+    """Return the options with which our module computes the same as its listing."""
     wanted: dict[str, dict[str, object]] = {
         "DoubleAttention": {
             "c_m": channels // 4,
@@ -94,7 +94,7 @@ def like_the_listing(name: str, channels: int) -> dict[str, object]:
             "reconstruct": True,
             "residual": False,
         },
-        "NAM": {"detach": True},  # as `.data` in the listing does; costs nothing
+        "NAM": {"detach": True},  # like `.data` in the listing; it costs no time
         "GAM": {"rate": 4, "channel_sigmoid": True, "group": False},
         "BAM": {"combine": "mul"},
         "ShuffleAttention": {"groups": 8},
@@ -108,9 +108,9 @@ def like_the_listing(name: str, channels: int) -> dict[str, object]:
 
 @dataclass
 class PairTiming:
-    """What was measured of a module at one shape in one layout.
+    """The measurements of a module at one shape in one layout: pairs are (listing, ours).
 
-    forward and training have the milliseconds of (listing, ours) for each round; kept has bytes.
+    forward and training have the milliseconds of each round, and kept has bytes.
     """
 
     name: str
@@ -123,7 +123,7 @@ class PairTiming:
 
     @property
     def shortfalls(self) -> list[str]:
-        """What is not fast, small or exact enough; empty if the module passes."""
+        """Names of the measurements that miss their limits; empty if the module passes."""
         held = {
             "training": quartiles(self.training)[1] >= TARGETS.get(self.name, 1.0) - NOISE,
             "forward": quartiles(self.forward)[1] >= 1 - NOISE,
@@ -153,7 +153,7 @@ class PairTiming:
 
 
 def quartiles(pairs: list[tuple[float, float]]) -> tuple[float, float, float]:
-    """Return the quartiles of the ratios listing / ours, or of few rounds extremes and median."""
+    """Return the quartiles of the ratios listing / ours; under four rounds, extremes and median."""
     ratios = sorted(listing / ours for listing, ours in pairs)
     if len(ratios) < 4:
         return ratios[0], statistics.median(ratios), ratios[-1]
@@ -162,7 +162,7 @@ def quartiles(pairs: list[tuple[float, float]]) -> tuple[float, float, float]:
 
 
 def make_pair(name: str, channels: int) -> tuple[nn.Module, nn.Module]:
-    """Return the listing and our module with the same weights, of which none are zero.
+    """Return the listing and our module with the same weights, all of them made non-zero.
 
     Raises UserError if the names of the weights differ.
     """
@@ -188,7 +188,7 @@ def make_pair(name: str, channels: int) -> tuple[nn.Module, nn.Module]:
 def output_difference(pair: tuple[nn.Module, nn.Module], x: Tensor) -> float:
     """Return the largest difference of the outputs, relative to the largest output.
 
-    pair: a listing and our module, which run in training and in inference.
+    pair is a listing and our module; both are run in training mode and in evaluation mode.
     """
     found = []
     for training in (True, False):
@@ -199,11 +199,11 @@ def output_difference(pair: tuple[nn.Module, nn.Module], x: Tensor) -> float:
 
 
 def time_pair(timing: PairTiming, device: torch.device, rounds: int) -> None:
-    """Measure what the timing is for, and store it there.
+    """Measure a module, and store the measurements in the timing.
 
     Args:
-        timing: names the module, the shape and the layout.
-        device: on which both sides run.
+        timing: names the module, the shape and the layout; it receives the measurements.
+        device: device on which both sides run.
         rounds: the largest number of rounds; TIMING_SECONDS_EACH may end them earlier.
     """
     pair = make_pair(timing.name, timing.shape[1])
@@ -240,7 +240,7 @@ def parse_speed_flags() -> argparse.Namespace:
         "--rounds",
         type=int,
         default=15,
-        help="at most so many; fewer where 5 s are over, 3 at least",
+        help="maximum number of rounds; fewer after 5 s, but at least 3",
     )
     parser.add_argument("--device", default="cpu", help="cpu, or cuda")
     parser.add_argument(

@@ -1,10 +1,10 @@
-"""What tutorials' listings compute, operation by operation, for benchmarks/attention_speed.py.
+"""Modules that compute as tutorials' listings do, for benchmarks/attention_speed.py.
 
 Each class runs the tensor operations that the authors' published code runs in eager mode, in the
 same order and with the same copies. They are written from the formulas in the papers and from what
-is known of the code's behaviour. They are here to be timed and compared with, not to be used.
-Parameter names are the official ones, so that weights can be copied. `reshape` takes the place of
-the originals' `view`; it costs the same and also takes channels-last maps.
+is known about the code's behaviour. They serve for timing and comparison only. Parameter names are
+the official ones, so that weights can be copied. `reshape` replaces the originals' `view`, since it
+costs the same and also accepts channels-last maps.
 """
 
 from __future__ import annotations
@@ -55,9 +55,7 @@ class ListedGAM(nn.Module):
 
 
 class ListedCBAM(nn.Module):
-    """Two pools through one perceptron, then maximum and mean over channels through a 7x7
-    convolution.
-    """
+    """Two pooled vectors through one perceptron; then a 7x7 convolution of maximum and mean."""
 
     def __init__(self, channels: int, reduction: int = 16) -> None:
         super().__init__()
@@ -97,9 +95,7 @@ class ListedNAM(nn.Module):
 
 
 class ListedDoubleAttention(nn.Module):
-    """Three convolutions, two softmaxes, two matrix products, and the convolution that restores the
-    width.
-    """
+    """Three convolutions, two softmaxes, two matrix products, and a convolution at the end."""
 
     def __init__(self, channels: int, c_m: int = 0, c_n: int = 0) -> None:
         super().__init__()
@@ -141,7 +137,7 @@ class ListedCoordAttention(nn.Module):
 
 
 class ListedACmix(nn.Module):
-    """Attention in 7x7 windows, all of them written out, and shifts by a grouped convolution."""
+    """Attention in 7x7 windows, all of them materialised, and shifts by a grouped convolution."""
 
     def __init__(self, channels: int, window: int = 7, head: int = 4) -> None:
         super().__init__()
@@ -183,7 +179,7 @@ class ListedACmix(nn.Module):
 
 
 class ListedSE(nn.Module):
-    """A mean through a perceptron, one gate a channel."""
+    """The mean through a perceptron, which gives one gate per channel."""
 
     def __init__(self, channels: int, reduction: int = 16) -> None:
         super().__init__()
@@ -199,7 +195,7 @@ class ListedSE(nn.Module):
 
 
 class ListedBAM(nn.Module):
-    """Channel and spatial branch, both spread over the map before they are multiplied."""
+    """A channel and a spatial branch, both expanded to the map before they are multiplied."""
 
     def __init__(self, channels: int, reduction: int = 16, dilation: int = 4) -> None:
         super().__init__()
@@ -229,7 +225,7 @@ class ListedBAM(nn.Module):
 
 
 class ListedECA(nn.Module):
-    """A mean through a convolution along the channels."""
+    """The mean through a convolution along the channels."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -244,7 +240,7 @@ class ListedECA(nn.Module):
 
 
 class _ZGate(nn.Module):
-    """Maximum and mean over the second dimension through a 7x7 convolution; the gated map."""
+    """A gate by a 7x7 convolution of the maximum and mean over the second dimension."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -258,7 +254,7 @@ class _ZGate(nn.Module):
 
 
 class ListedTripletAttention(nn.Module):
-    """The same gate on three turns of the map; two of them are written out and turned back."""
+    """The gate on three permutations of the map, two of which are copied and permuted back."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -15,9 +15,7 @@ LISTED_KERNELS = {
 
 
 class ListedShuffleAttention(nn.Module):
-    """Groups of two halves: one gated by its mean, one by its normalised map; then a shuffle, which
-    copies.
-    """
+    """Groups of two halves, one gated by its mean, one by its normalised map; then a shuffle."""
 
     def __init__(self, channels: int, groups: int = 8) -> None:
         super().__init__()
@@ -37,7 +35,7 @@ class ListedShuffleAttention(nn.Module):
 
 
 class ListedEMA(nn.Module):
-    """Row and column gates inside groups, a norm, a 3x3 convolution; each weighs the other."""
+    """Row and column gates with a norm, and a 3x3 convolution; each weights the other."""
 
     def __init__(self, channels: int, factor: int = 32) -> None:
         super().__init__()
@@ -89,7 +87,7 @@ class ListedGlobalContext(nn.Module):
 
 
 class ListedSK(nn.Module):
-    """A 3x3 and a dilated 3x3 branch with batch norms, weighed by a softmax over branches."""
+    """A 3x3 and a dilated 3x3 branch with batch norms, weighted by a softmax over branches."""
 
     def __init__(self, channels: int, groups: int = 32) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The two programs of benchmarks/train_throughput.py: their commands, homes and data set."""
+"""The two programs of benchmarks/train_throughput.py: their commands, folders and data set."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Side:
     """One of the two programs.
 
     Attributes:
-        name: in the table.
-        start: its command.
-        folder: where it runs and writes.
+        name: name in the table.
+        start: the command that starts it.
+        folder: folder in which it runs and writes.
         environment: variables to add to those of this process.
-        place: arguments for the folder {0} and the name {1} of a run.
+        place: arguments that give the folder {0} and the name {1} of a run.
         rates: images/s of every counted epoch, a list for each turn.
     """
 
@@ -43,12 +43,12 @@ class Side:
 def copy_dataset(data: str, limit: int, folder: Path) -> tuple[Path, int]:
     """Copy images, and write YOLO labels and a YAML file that both programs read.
 
-    Only one image is there for validation, so that the time of an epoch is training time.
+    There is only one image for validation, so that the time of an epoch is training time.
 
     Args:
         data: data set YAML of any format.
-        limit: training images at most; 0 for all.
-        folder: where to write.
+        limit: maximum number of training images; 0 for all.
+        folder: folder to write into.
 
     Returns:
         The YAML file and the number of training images.
@@ -64,6 +64,7 @@ def copy_dataset(data: str, limit: int, folder: Path) -> tuple[Path, int]:
             shutil.copyfile(
                 sample.path, folder / "images" / task / f"{number:06}{Path(sample.path).suffix}"
             )
+            # Labels are written anew, so that data sets of other formats can be used too.
             rows = label_rows(sample.classes, sample.boxes, sample.size)
             (folder / "labels" / task / f"{number:06}.txt").write_text(rows)
     content = {
@@ -77,9 +78,9 @@ def copy_dataset(data: str, limit: int, folder: Path) -> tuple[Path, int]:
 
 
 def isolated_home(folder: Path) -> dict[str, str]:
-    """Variables that keep a program's settings and caches in a folder.
+    """Environment variables that keep a program's settings and caches in a folder.
 
-    YOLOv5 finds its font there, which it would download otherwise.
+    The folder also gets the font that YOLOv5 would download otherwise.
     """
     import matplotlib
 
@@ -93,12 +94,12 @@ def isolated_home(folder: Path) -> dict[str, str]:
 
 
 def make_sides(flags: argparse.Namespace, data: Path, scratch: Path) -> list[Side]:
-    """Ours, and the reference if there is one, with the same flags.
+    """Our program, and the reference if there is one, with the same flags.
 
     Args:
-        flags: of the benchmark.
+        flags: flags of the benchmark.
         data: YAML file of the copied data set.
-        scratch: folder for what they write.
+        scratch: folder for the programs' files.
     """
     settings = {
         "cfg": flags.cfg,
@@ -119,7 +120,7 @@ def make_sides(flags: argparse.Namespace, data: Path, scratch: Path) -> list[Sid
     python = str(Path(flags.reference_python).absolute())
     environment = {
         **isolated_home(scratch / "home"),
-        "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1",  # It pickles whole models.
+        "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1",  # The reference pickles whole models.
     }
     folder = scratch / "reference"
     if "yolov5" in flags.cfg:
@@ -131,7 +132,7 @@ def make_sides(flags: argparse.Namespace, data: Path, scratch: Path) -> list[Sid
 
 
 def ultralytics_settings(flags: argparse.Namespace, data: Path) -> list[str]:
-    """The same flags in Ultralytics' words."""
+    """The same flags under Ultralytics' names."""
     values = {
         "model": flags.cfg,
         "data": data,

@@ -1,10 +1,10 @@
 """Training throughput beside the original's, in images/s: python benchmarks/train_throughput.py
 
-Both programs start the same way on the same YOLO-format copy of a data set, and are watched from
-outside: an epoch ends when its row appears in results.csv. The first epoch (start-up, caches,
-loaders) and the last one (end of the run) are not counted. Both validate each epoch, on a single
-image, because yolov5==7.0.14 stops with an error under --noval. They run in turn, A B A B, so that
-a slower hour of the machine affects both.
+Both programs are started in the same way on the same YOLO-format copy of a data set, and are timed
+from outside: an epoch ends when its row appears in results.csv. The first epoch (start-up, caches,
+loaders) and the last one (end of the run) are not counted. Both validate after each epoch, on a
+single image, because yolov5==7.0.14 stops with an error under --noval. They run in turn, A B A B,
+so that a slower hour of the machine affects both.
 
 The original is YOLOv5 for graphs with anchors and Ultralytics for the others. It needs its own
 environment (for the others: ultralytics instead of yolov5==7.0.14):
@@ -75,7 +75,7 @@ def take_turn(side: Side, turn: int, image_count: int) -> None:
     Args:
         side: the program.
         turn: number of the run.
-        image_count: images of an epoch.
+        image_count: number of images of an epoch.
 
     Raises:
         SystemExit: the program failed; the message has the end of its output.
@@ -105,13 +105,14 @@ def take_turn(side: Side, turn: int, image_count: int) -> None:
         raise SystemExit(
             f"{tail}\n{side.name} ended with status {child.returncode}: {' '.join(command)}"
         )
+    # stamps[:-1] drops the last epoch, and pairs begin after the first.
     side.rates.append([image_count / (after - before) for before, after in pairwise(stamps[:-1])])
 
 
 def watch_epochs(child: subprocess.Popen[bytes], table: Path) -> list[float]:
     """Wait for the child to end, and return the times at which rows of the table appeared.
 
-    The table has a head, and a row for each epoch.
+    The table has a header line, and a row for each epoch.
     """
     stamps: list[float] = []
     running = True
@@ -124,7 +125,7 @@ def watch_epochs(child: subprocess.Popen[bytes], table: Path) -> list[float]:
 
 
 def shares(side: Side) -> dict[str, float]:
-    """Seconds an image of our last turn in loader, forward, backward and optimizer."""
+    """Seconds per image in loader, forward, backward and optimizer in our last turn."""
     files = sorted(side.folder.glob("turn*/timing.json"))
     seconds = json.loads(files[-1].read_text()) if files else {}
     return {
@@ -140,9 +141,9 @@ def print_report(
     """Print the table of the measurements.
 
     Args:
-        sides: ours first.
-        flags: of the command.
-        image_count: images of an epoch.
+        sides: the programs, ours first.
+        flags: flags of the benchmark.
+        image_count: number of images of an epoch.
 
     Returns:
         The same figures for a JSON file.

@@ -1,6 +1,6 @@
-"""What the other parts share: values, configuration, files, boxes; and the project's version.
+"""What the other packages share: values, configuration, files, boxes, and the project's version.
 
-It never imports models or data.
+Nothing here imports models or data.
 """
 
 __version__ = "0.9.0"

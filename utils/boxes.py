@@ -1,8 +1,8 @@
 """Box geometry: forms, clipping, overlaps, and the way back to the original image.
 
-The data transforms, the losses, NMS and the metrics call it. Inside the program a box is xyxy in
-pixels; the other forms are centre and size (xywh), and these divided by the image's sides.
-Functions of [..., 4] take tensors or arrays.
+The data transforms, the losses, NMS and the metrics use this module. Inside the program a box is
+xyxy in pixels. The other forms are centre and size (xywh), and xywh divided by the image's sides.
+Functions that take boxes [..., 4] accept tensors and arrays.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def xywh_to_xyxy(boxes: BoxArray) -> BoxArray:
 
 
 def clip_boxes(boxes: BoxArray, size: tuple[int, int]) -> BoxArray:
-    """Corners [..., 4+] in pixels, clipped to an image of size (h, w); further columns stay."""
+    """Clip corners [..., 4+] in pixels to an image of size (h, w); further columns stay."""
     out = _copy(boxes)
     height, width = size
     out[..., 0:4:2] = boxes[..., 0:4:2].clip(0, width)
@@ -54,9 +54,9 @@ def clip_boxes(boxes: BoxArray, size: tuple[int, int]) -> BoxArray:
 
 
 def normalise_boxes(boxes: BoxArray, size: tuple[int, int]) -> BoxArray:
-    """Centres and sizes as shares of an image of size (h, w), the form of label files.
+    """Turn corners [..., 4] in pixels into the form of label files.
 
-    boxes: [..., 4] corners in pixels.
+    That is [..., 4] centres and sizes as shares of the sides of an image of size (h, w).
     """
     out = xyxy_to_xywh(boxes)
     out[..., 0::2] /= size[1]
@@ -67,12 +67,12 @@ def normalise_boxes(boxes: BoxArray, size: tuple[int, int]) -> BoxArray:
 def denormalise_boxes(
     boxes: BoxArray, size: tuple[int, int], pad: tuple[float, float] = (0.0, 0.0)
 ) -> BoxArray:
-    """Corners in pixels of boxes in the form of label files.
+    """Turn boxes in the form of label files into corners [..., 4] in pixels.
 
     Args:
-        boxes: [..., 4] centres and sizes as shares of the image.
+        boxes: [..., 4] centres and sizes as shares of the image's sides.
         size: (h, w) of the image, pixels.
-        pad: (x, y) pixels by which all corners are moved.
+        pad: (x, y) pixels that are added to all corners.
     """
     out = xywh_to_xyxy(boxes)
     out[..., 0::2] = out[..., 0::2] * size[1] + pad[0]
@@ -86,10 +86,10 @@ def to_original(
     """Undo a letterbox: corners in pixels of the original image, clipped to it.
 
     Args:
-        boxes: [..., 4+] corners, box = original * gain + pad.
+        boxes: [..., 4+] corners in pixels of the letterboxed image: original * gain + pad.
         gain: (x, y) factors.
         pad: (x, y) pixels.
-        size: (h, w) of the original image.
+        size: (h, w) of the original image, pixels.
     """
     out = _copy(boxes)
     out[..., 0:4:2] = (boxes[..., 0:4:2] - pad[0]) / gain[0]
@@ -100,21 +100,24 @@ def to_original(
 def letterbox_geometry(
     size: tuple[int, int], original: tuple[int, int]
 ) -> tuple[float, tuple[float, float]]:
-    """The gain and the (x, y) pad that centre an image in a frame.
+    """The gain and the (x, y) pad in pixels that centre an image in a frame.
 
-    size: (h, w) of the frame. original: (h, w) of the image.
+    Args:
+        size: (h, w) of the frame, pixels.
+        original: (h, w) of the image, pixels.
     """
+    # The smaller ratio, so that the whole image fits and keeps its aspect ratio.
     gain = min(size[0] / original[0], size[1] / original[1])
     return gain, ((size[1] - original[1] * gain) / 2, (size[0] - original[0] * gain) / 2)
 
 
 def scale_boxes(boxes: BoxArray, size: tuple[int, int], original: tuple[int, int]) -> BoxArray:
-    """Corners in pixels of the original image, clipped to it, from those in a letterboxed one.
+    """Map corners from a letterboxed image to the original one, and clip them to it.
 
     Args:
         boxes: [..., 4+] corners in pixels of the letterboxed image.
-        size: (h, w) of that image.
-        original: (h, w) of the original one.
+        size: (h, w) of that image, pixels.
+        original: (h, w) of the original image, pixels.
     """
     gain, pad = letterbox_geometry(size, original)
     return to_original(boxes, (gain, gain), pad, original)
@@ -133,13 +136,16 @@ def box_area(boxes: BoxArray) -> BoxArray:
 
 
 def box_iou(first: Tensor, second: Tensor) -> Tensor:
-    """Intersection over union [N, M] in 0..1 of every pair of corners [N, 4], [M, 4]."""
+    """Intersection over union [N, M], in 0..1, of boxes with corners [N, 4] and [M, 4]."""
     shared = _intersection(first, second)
     return shared / (box_area(first)[:, None] + box_area(second)[None] - shared + EPSILON)
 
 
 def box_ioa(first: Tensor, second: Tensor) -> Tensor:
-    """The share [N, M] of each second box [M, 4] that each first one [N, 4] covers; corners."""
+    """The share [N, M] of each box of second [M, 4] that each box of first [N, 4] covers.
+
+    Both are corners in the same unit.
+    """
     return _intersection(first, second) / (box_area(second)[None] + EPSILON)
 
 
@@ -149,12 +155,12 @@ def bbox_ciou(pred: Tensor, target: Tensor, kind: str = "ciou", *, xyxy: bool = 
     Args:
         pred, target: [N, 4] centres and sizes, or corners.
         kind: iou; giou (Rezatofighi et al., arXiv 1902.09630); diou or ciou (Zheng et al., arXiv
-            1911.08287), the last with YOLOv5's alpha, which has no gradient. ciou of two boxes
-            without extent is NaN, as in YOLOv5.
+            1911.08287). As in YOLOv5, the alpha of ciou has no gradient, and ciou of two boxes
+            without extent is NaN.
         xyxy: Whether the boxes are corners.
 
     Raises:
-        ValueError: Another kind.
+        ValueError: The kind is none of these.
     """
     if kind not in ("iou", "giou", "diou", "ciou"):
         raise ValueError(f"kind={kind!r}: must be iou, giou, diou or ciou")
@@ -178,7 +184,7 @@ def bbox_ciou(pred: Tensor, target: Tensor, kind: str = "ciou", *, xyxy: bool = 
     if kind == "diou":
         return iou - penalty
     aspect = (torch.atan(bw / bh) - torch.atan(aw / ah)).square() * (4 / math.pi**2)
-    with torch.no_grad():
+    with torch.no_grad():  # alpha is a weight, so the loss must not be lowered through it
         alpha = aspect / (1 - iou + aspect + EPSILON)
     return iou - (penalty + aspect * alpha)
 

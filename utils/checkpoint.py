@@ -1,9 +1,9 @@
-"""Checkpoints: plain tensors, numbers and text, written atomically, read without running anything.
+"""Checkpoints: plain tensors, numbers and text, written atomically, read without running code.
 
-From: train.py. To: train.py --resume, and models/weights/load.py. Two kinds share one layout. The
-last.pt of a run that is not finished is whole: raw and averaged weights in float32, optimizer,
-scaler, position, random state. best.pt, and both at the end, hold only what inference needs, the
-averaged weights in half precision (vectors stay float32).
+train.py writes them; train.py --resume and models/weights/load.py read them. Two kinds share one
+layout. The last.pt of an unfinished run is complete: raw and averaged weights in float32,
+optimizer, scaler, position, random state. best.pt, and last.pt once the run is finished, hold only
+what inference needs: the averaged weights in half precision (vectors stay float32).
 """
 
 from __future__ import annotations
@@ -26,37 +26,32 @@ FORMAT = "attention-yolo-1"
 
 
 class TrainingContent(TypedDict):
-    """What a run needs to go on, as engine/training/run.py saves it and puts it back.
+    """What a run needs to continue, as engine/training/run.py saves and restores it."""
 
-    model: the raw weights. updates: of the averages. optimizer, scaler: their own state dicts.
-    progress: fields of engine.training.run.Progress. gradients: key -> those of an unfinished
-    step. random: see utils/seeds.py. data_digests: of the training and the validation split.
-    """
-
-    model: dict[str, torch.Tensor]
-    updates: int
-    optimizer: dict[str, object]
-    scaler: dict[str, object]
-    progress: dict[str, Any]
-    gradients: dict[str, torch.Tensor]
-    random: dict[str, torch.Tensor]
-    data_digests: list[str]
+    model: dict[str, torch.Tensor]  # raw weights, before averaging
+    updates: int  # how often the averaged weights were updated
+    optimizer: dict[str, object]  # state dict
+    scaler: dict[str, object]  # state dict
+    progress: dict[str, Any]  # fields of engine.training.run.Progress
+    gradients: dict[str, torch.Tensor]  # accumulated for an optimizer step that is incomplete
+    random: dict[str, torch.Tensor]  # random states by name
+    data_digests: list[str]  # of the training and the validation split
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a file holds.
+    """The content of a checkpoint file.
 
     Attributes:
-        graph: The model YAML with nc and anchors in force.
+        graph: The model YAML, with the number of classes and the anchors that the run used.
         names: Class number -> name.
         state: The averaged weights, by the state-dict keys of the graph.
-        config, hyp: As the run had them.
-        data: The data set's YAML.
-        epoch: Epochs that were trained.
+        config, hyp: The run's flags and hyperparameters.
+        data: Path of the data set's YAML.
+        epoch: Number of epochs that were completed.
         scores: Name of a metric -> its value when the file was written.
-        training: What a run needs to go on; None once it is finished.
-        version: Of the project that wrote the file; "" of files before 0.9.
+        training: What the run needs to continue; None once it is finished.
+        version: Version of the project that wrote the file; "" for files from before 0.9.
     """
 
     graph: dict[str, Any]
@@ -72,12 +67,12 @@ class Checkpoint:
 
 
 def save(checkpoint: Checkpoint, path: Path, keep_previous: bool = False) -> None:
-    """Write a file atomically, with the version of this project.
+    """Write a checkpoint atomically, with the version of this project.
 
     Args:
-        checkpoint: What it will hold.
-        path: Where.
-        keep_previous: Keep the former file beside it, as NAME.previous.pt.
+        checkpoint: What to write.
+        path: The file.
+        keep_previous: Whether to keep the former file beside it, as NAME.previous.pt.
     """
     content = {
         "format": FORMAT,
@@ -86,18 +81,18 @@ def save(checkpoint: Checkpoint, path: Path, keep_previous: bool = False) -> Non
     }
     with atomic_write(path) as file:
         torch.save(content, file)
-        # While the new file is not yet in place, so that the old one still has its name.
+        # The new file replaces the old one when the block ends, so path is still the old one here.
         if keep_previous and path.exists():
             _link_previous(path)
 
 
 def previous_of(path: Path) -> Path:
-    """Where save() keeps the former file."""
+    """The path at which save() keeps the former file."""
     return path.with_name(f"{path.stem}.previous.pt")
 
 
 def _link_previous(path: Path) -> None:
-    """Give the present file a second name, so that there is a whole file at every instant."""
+    """Give the present file a second name, so that a complete file exists at every instant."""
     spare = path.with_name(f".{path.stem}.previous-{os.getpid()}")
     spare.unlink(missing_ok=True)
     try:
@@ -108,7 +103,7 @@ def _link_previous(path: Path) -> None:
 
 
 def lean(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Put matrices and kernels into half precision where their values allow it, nothing else."""
+    """Convert matrices and kernels to half precision where their values fit, and nothing else."""
     return {key: _halved(value) for key, value in state.items()}
 
 
@@ -121,8 +116,9 @@ def _halved(value: torch.Tensor) -> torch.Tensor:
 
 
 def is_ours(path: str | Path) -> bool:
-    """Whether a file says that this project wrote it; only read() finds out if that is true."""
+    """Whether a file claims to be of this project; only read() checks whether that is true."""
     try:
+        # The format is the first entry of the pickle, so its first bytes are enough.
         with zipfile.ZipFile(path) as archive, archive.open(f"{_stem(archive)}data.pkl") as file:
             return FORMAT.encode() in file.read(512)
     except (
@@ -145,8 +141,8 @@ def _stem(archive: zipfile.ZipFile) -> str:
 def read(path: str | Path) -> Checkpoint:
     """Read a checkpoint of this project.
 
-    Raises UserError when it is missing, damaged (any bit of its content), or another program's
-    pickle. Such files may run code when they are loaded, so they are always refused.
+    Raises UserError if the file is missing, damaged (even in a single bit), or a pickle of another
+    program. Such pickles may run code when they are loaded, so they are always refused.
     """
     path = Path(path)
     _verify(path)
@@ -156,7 +152,7 @@ def read(path: str | Path) -> Checkpoint:
     except pickle.UnpicklingError as error:
         raise UserError(
             f"{path}: holds more than tensors and text ({_culprit(error)}), which is never loaded; "
-            "give one that this project wrote; --weights alone takes YOLOv5's and YOLOv8's"
+            "give a checkpoint of this project; only --weights also takes YOLOv5's and YOLOv8's"
         ) from None
     except (
         RuntimeError,
@@ -184,9 +180,9 @@ def read(path: str | Path) -> Checkpoint:
 
 
 def _check_fields(path: Path, checkpoint: Checkpoint) -> None:
-    """Raise UserError for a field of a type or content that save() does not write.
+    """Raise UserError for a field whose type or content save() does not write.
 
-    That the format is right proves nothing: anybody can write it into a file.
+    The format entry alone proves nothing, since anybody can write it into a file.
     """
     kinds: dict[str, type | tuple[type, ...]] = {
         "graph": dict,
@@ -234,7 +230,7 @@ def check_shared(state: Mapping[str, torch.Tensor]) -> None:
 
 
 def _verify(path: Path) -> None:
-    """Check the archive's checksums, so that a flipped bit is an error and not a strange weight.
+    """Check the archive's checksums, so that a flipped bit is an error and not a wrong weight.
 
     Compressed entries are refused first: torch.save writes none, and a small file could expand to
     any size.
@@ -256,7 +252,7 @@ def _verify(path: Path) -> None:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check --weights") from None
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError) as error:
         raise UserError(
-            f"{path}: is damaged or no checkpoint ({error}); take an older one"
+            f"{path}: is damaged or not a checkpoint ({error}); take an older one"
         ) from None
     if broken:
         raise UserError(f"{path}: is damaged at {broken}; take an older checkpoint")
@@ -276,14 +272,14 @@ def newest_last(folder: Path) -> Path:
     found = sorted(folder.rglob("last.pt"), key=lambda file: file.stat().st_mtime)
     if not found:
         raise UserError(
-            f"--resume: no last.pt below {folder}; give its path if --project was elsewhere, or"
-            " start anew"
+            f"--resume: no last.pt below {folder}; give its path if --project was another one,"
+            " or start a new run"
         )
     return found[-1]
 
 
 def read_for_resume(path: Path) -> Checkpoint:
-    """Read last.pt; if it is damaged, take the generation before it and say so."""
+    """Read last.pt; if it is damaged, print why and read the former file that save() kept."""
     try:
         checkpoint = read(path)
     except UserError as error:
@@ -293,7 +289,6 @@ def read_for_resume(path: Path) -> Checkpoint:
         checkpoint = read(previous_of(path))
     if checkpoint.training is None:
         raise UserError(
-            f"--resume {path}: the run is finished, nothing to resume; start from it with --weights"
-            f" {path}"
+            f"--resume {path}: the run is finished; start a new one from it with --weights {path}"
         )
     return checkpoint

@@ -1,4 +1,4 @@
-"""Command lines made from dataclasses: a field is a flag, and its metadata the help."""
+"""Command lines made from dataclasses: each field is a flag, and its metadata has the help text."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def flag(default: object, help: str, **options: object) -> Any:
     """Make a dataclass field that is also a flag.
 
     Args:
-        default: Of the field; False makes a switch, a list accepts several values.
-        help: Its text in --help.
-        options: kind (the type of a value; the default's own if left out), aliases, nargs, const,
-            choices; flag=False keeps the field off the command line.
+        default: The field's default. False makes a switch, and a list accepts several values.
+        help: The flag's text in --help.
+        options: kind (the type of a value; the default's own type if left out), aliases, nargs,
+            const, choices; flag=False keeps the field off the command line.
     """
     if isinstance(default, list):
         value = tuple(default)
@@ -30,7 +30,7 @@ def flag(default: object, help: str, **options: object) -> Any:
 
 
 def names_of(field: dataclasses.Field[object]) -> list[str]:
-    """Every spelling of a field's flag: dashes as in YOLOv5, underscores as well, aliases."""
+    """All spellings of a field's flag: with dashes as in YOLOv5, with underscores, and aliases."""
     dashed = "--" + field.name.replace("_", "-")
     spellings = [dashed, "--" + field.name, *field.metadata.get("aliases", ())]
     return list(dict.fromkeys(spellings))
@@ -50,7 +50,7 @@ def _add_field(parser: argparse.ArgumentParser, field: dataclasses.Field[object]
     meta = field.metadata
     common: dict[str, Any] = {
         "dest": field.name,
-        "default": argparse.SUPPRESS,  # so that a flag that was not given is not in the result
+        "default": argparse.SUPPRESS,  # keeps a flag that was not given out of the result
         "help": _help(field),
     }
     if field.default is False and "nargs" not in meta:
@@ -67,7 +67,7 @@ def _add_field(parser: argparse.ArgumentParser, field: dataclasses.Field[object]
 
 
 class _Parser(argparse.ArgumentParser):
-    """argparse, whose mistakes are this project's one line with exit status 2."""
+    """argparse that raises UserError, so that a mistake is one line and exit status 2."""
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message}; see {self.prog} --help")
@@ -80,16 +80,16 @@ def read_flags(
 
     Args:
         kind: A dataclass whose fields were made by flag().
-        argv: The words; None takes the program's own.
+        argv: The words; None takes those of sys.argv.
         description: The first line of --help.
         refused: YOLOv5's flags that this program does not have, each with the sentence that says
             what to use instead.
 
     Returns:
-        Field -> value of the flags that were given, and only those.
+        Field -> value, for the flags that were given and only those.
 
     Raises:
-        UserError: An unknown, refused or malformed flag.
+        UserError: A flag is unknown, refused or malformed.
     """
     parser = _Parser(
         description=description, epilog=f"Attention YOLO {__version__}", allow_abbrev=False
@@ -98,6 +98,7 @@ def read_flags(
         if field.metadata.get("flag", True) and "help" in field.metadata:
             _add_field(parser, field)
     known, unknown = parser.parse_known_args(argv)
+    # A refused flag is looked for first, since its message says more than "unknown".
     for word in unknown:
         name = word.split("=")[0]
         if name.replace("_", "-") in (refused or {}):
@@ -114,12 +115,12 @@ def build(kind: type[T], values: Mapping[str, object], origin: str = "") -> T:
     """Make a dataclass from values that may come from files.
 
     Args:
-        kind: Whose fields were made by flag().
+        kind: A dataclass whose fields were made by flag().
         values: Field -> value.
-        origin: Where they are from, for errors.
+        origin: The file that the values are from, for errors; "" for none.
 
     Raises:
-        UserError: An unknown field, a value of the wrong type, or one that kind itself refuses.
+        UserError: A field is unknown, or a value has the wrong type or is refused by the class.
     """
     known = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     where = f"{origin}: " if origin else ""
@@ -127,7 +128,7 @@ def build(kind: type[T], values: Mapping[str, object], origin: str = "") -> T:
         if name not in known:
             raise UserError(f"{where}{name}: no such setting; known are {', '.join(known)}")
         default: object = known[name].default
-        # Whole numbers are fine where a float is wanted. A default of None takes anything.
+        # An int is fine where a float is wanted. A field whose default is None takes any value.
         fits = type(value) is type(default) or (type(default) is float and type(value) is int)
         if not fits and default is not None:
             raise UserError(

@@ -1,9 +1,8 @@
 """The configuration of training: a frozen value, made once of flags and YAML, saved with the run.
 
-TrainConfig's fields have YOLOv5's flag names, so this file is the one table between what people
-type and what the program reads. What follows from a setting comes from a method. A value is taken
-from what the user gave, else from the data set's suggestions, else from the defaults of the graph's
-family, else from the general ones.
+TrainConfig's fields have YOLOv5's flag names, so one table defines what users type and what the
+program reads. Derived values come from methods. A setting is what the user gave, else what the data
+set suggests, else the default of the graph's family, else the general default.
 """
 
 from __future__ import annotations
@@ -33,14 +32,14 @@ NOT_HERE = "is not part of this project"
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """All flags of train.py. Raises UserError for an impossible value, with the flag's name."""
+    """All flags of train.py. An impossible value raises UserError with the flag's name."""
 
     weights: str = flag("", "checkpoint to start from; '' trains from scratch")
     cfg: str = flag("", "model YAML, such as models/yolov5s_SimAM.yaml or models/yolov8n.yaml")
     scale: str = flag(
         "", "size of a graph that has several (n, s, m, l, x); '' takes it from the file's name"
     )
-    data: str = flag("data/shapes.yaml", "data set YAML; the default is generated on the spot")
+    data: str = flag("data/shapes.yaml", "data set YAML; the default is generated on first use")
     hyp: str = flag(
         "",
         "hyperparameter YAML; '' takes the data set's suggestion, else"
@@ -48,7 +47,9 @@ class TrainConfig:
     )
     epochs: int = flag(100, "number of passes over the training images")
     batch_size: int = flag(
-        16, "images a step, over all devices; -1 finds what fits (CUDA)", aliases=("--batch",)
+        16,
+        "images per batch, over all devices; -1 finds a size that fits (CUDA)",
+        aliases=("--batch",),
     )
     imgsz: int = flag(
         640, "side of the training and validation images, pixels", aliases=("--img", "--img-size")
@@ -73,7 +74,7 @@ class TrainConfig:
     )
     image_weights: bool = flag(False, "draw images of badly detected classes more often")
     device: str = shared("device", help="CUDA device such as 0 or 0,1, or cpu, or mps; '' chooses")
-    multi_scale: bool = flag(False, "vary the image size by half either way")
+    multi_scale: bool = flag(False, "vary the image size by up to half in either direction")
     single_cls: bool = shared("single_cls")
     optimizer: str = flag(
         "SGD",
@@ -87,9 +88,11 @@ class TrainConfig:
     exist_ok: bool = shared("exist_ok")
     cos_lr: bool = flag(False, "cosine instead of linear decay of the learning rate")
     label_smoothing: float = flag(0.0, "epsilon of label smoothing")
-    patience: int = flag(100, "stop after so many epochs without a better fitness; 0 never")
+    patience: int = flag(
+        100, "stop after this many epochs without a better fitness; 0 never stops early"
+    )
     freeze: tuple[int, ...] = flag([0], "first N rows to freeze, or the rows' numbers")
-    save_period: int = flag(-1, "also keep a checkpoint every so many epochs")
+    save_period: int = flag(-1, "also keep a checkpoint every N epochs")
     attention: tuple[str, ...] = flag(
         (),
         "modules to insert into the graph, such as SimAM@neck CBAM@backbone.P5; places: "
@@ -99,8 +102,8 @@ class TrainConfig:
     )
     attention_init: str = flag(
         "",
-        "how attention starts, that of --attention if given, else all: identity changes no "
-        "output at first; '' takes the graph's",
+        "how attention modules start, those of --attention if given, else all: identity leaves the"
+        " output unchanged at first; '' takes the graph's setting",
         choices=("", "paper", "identity"),
     )
     sparsity: float = flag(
@@ -129,7 +132,7 @@ class TrainConfig:
             0 <= self.label_smoothing < 1,
             "--label-smoothing",
             self.label_smoothing,
-            "must be in 0..1",
+            "must be at least 0 and below 1",
         )
         check_setting(
             self.patience >= 0,
@@ -148,7 +151,10 @@ class TrainConfig:
         )
         check_setting(self.seed >= 0, "--seed", self.seed, "must not be negative")
         check_setting(
-            not (self.rect and self.image_weights), "--image-weights", True, "cannot go with --rect"
+            not (self.rect and self.image_weights),
+            "--image-weights",
+            True,
+            "cannot be combined with --rect",
         )
 
     def plain(self) -> dict[str, object]:
@@ -159,11 +165,12 @@ class TrainConfig:
         }
 
     def accumulate(self, nominal_batch: int) -> int:
-        """How many batches' gradients make one optimizer step."""
+        """How many batches' gradients are accumulated for one optimizer step."""
+        # A batch larger than the nominal one still makes one step.
         return max(round(nominal_batch / self.batch_size), 1)
 
     def scaled_weight_decay(self, hyp: Hyperparameters) -> float:
-        """Weight decay in proportion to the images of a step, relative to the nominal batch."""
+        """Weight decay times the images of an optimizer step, divided by the nominal batch."""
         return (
             hyp.weight_decay
             * self.batch_size
@@ -176,6 +183,7 @@ class TrainConfig:
         return tuple(range(self.freeze[0])) if len(self.freeze) == 1 else self.freeze
 
 
+# Flags of YOLOv5's train.py that this project does not have, each with an alternative.
 REFUSED_TRAIN_FLAGS = {
     "--evolve": (
         f"{NOT_HERE}; search with Optuna around train.py --hyp FILE, and compare over several"
@@ -198,12 +206,15 @@ REFUSED_TRAIN_FLAGS = {
 
 
 def suggestions(defaults: Mapping[str, object], family: Family, origin: str) -> dict[str, object]:
-    """What a data set suggests for a family: its `defaults`, and those of the family's section.
+    """What a data set suggests for a family: its `defaults`, overridden by the family's section.
 
     Args:
-        defaults: The data set's `defaults`, with a section for each family that has one.
-        family: Of the graph.
+        defaults: The data set's `defaults`, which may hold a section for a family.
+        family: The graph's family.
         origin: Where `defaults` is written, for errors.
+
+    Returns:
+        Field of TrainConfig -> value; `hyp` is a file or a mapping.
 
     Raises:
         UserError: A section is not a mapping.
@@ -218,7 +229,7 @@ def suggestions(defaults: Mapping[str, object], family: Family, origin: str) -> 
 
 
 def _section(defaults: Mapping[str, object], name: str, origin: str) -> Mapping[str, object]:
-    """What `defaults` has for one family; {} if nothing."""
+    """The section of `defaults` for one family; {} if there is none."""
     section = defaults.get(name) or {}
     if not isinstance(section, dict):
         raise UserError(
@@ -235,27 +246,31 @@ def choose_config(
     Args:
         given: Field of TrainConfig -> value, as the user gave them.
         defaults: The data set's `defaults`.
-        family: Of the graph.
+        family: The graph's family.
         origin: Where `defaults` is written, for errors.
 
     Raises:
-        UserError: A value that is impossible, or unknown.
+        UserError: A setting is unknown, or its value is impossible.
     """
     suggested = suggestions(defaults, family, origin)
     wanted = suggested.pop("hyp", {})
-    build(TrainConfig, suggested, origin)  # a mistake in the data set's file names that file
+    # Built alone first, so that the error for a mistake in the data set's file names that file.
+    build(TrainConfig, suggested, origin)
     config = build(TrainConfig, {**family.flags, **suggested, **given})
     return config, choose_hyp(config.hyp, wanted, f"{origin}: hyp", family)
 
 
 def choose_hyp(file: str, suggested: object, origin: str, family: Family) -> Hyperparameters:
-    """Choose the hyperparameters; what is left out has the family's standard value.
+    """Choose the hyperparameters; those that are not given have the family's standard values.
 
     Args:
-        file: Of --hyp, or "".
-        suggested: By the data set, a file or a mapping; taken where there is no --hyp.
+        file: The file of --hyp, or "".
+        suggested: The data set's suggestion, a file or a mapping; used if there is no --hyp.
         origin: Where the suggestion is written, for errors.
-        family: Of the graph.
+        family: The graph's family.
+
+    Raises:
+        UserError: A file is missing, or a hyperparameter is unknown or impossible.
     """
     standard = load_yaml(find_file(family.hyp, "data/hyps"))
     file = file or (suggested if isinstance(suggested, str) else "")

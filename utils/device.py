@@ -1,4 +1,4 @@
-"""Which device computes, and in which arithmetic."""
+"""The device that computes, its arithmetic and its memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ GPU_MEMORY_SHARE = 0.8  # of the free GPU memory, for --batch-size -1
 def select_device(text: str = "") -> torch.device:
     """Turn YOLOv5's --device into a torch device: '' chooses, '0' or 'cuda:0', 'cpu', 'mps'.
 
-    Raises UserError for a device that does not exist, and for several, which torchrun must start.
+    Raises UserError for a device that does not exist, and for a list of several, since torchrun
+    starts one process for each.
     """
     wanted = text.strip().lower().removeprefix("cuda:").replace(" ", "")
     if wanted in ("", "cuda"):
@@ -67,7 +68,7 @@ def cpu_multiplies_bf16() -> bool:
 def autocast(
     device: torch.device, precision: str = "auto"
 ) -> contextlib.AbstractContextManager[object]:
-    """A context for forward passes in the dtype of choose_dtype."""
+    """A context that runs forward passes in the dtype that choose_dtype returns."""
     dtype = choose_dtype(device, precision)
     if dtype == torch.float32:
         return contextlib.nullcontext()
@@ -80,9 +81,9 @@ def memory_text(device: torch.device) -> str:
 
 
 def peak_memory_mb(device: torch.device) -> float | None:
-    """The most memory held so far, MB: reserved on a GPU, elsewhere resident in this process.
+    """Peak memory in MB: reserved on a GPU, elsewhere resident in this process.
 
-    It is None where the system does not tell.
+    It is None where the system does not report it.
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_reserved(device) / 1e6
@@ -91,7 +92,7 @@ def peak_memory_mb(device: torch.device) -> float | None:
     except ImportError:  # Windows
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak / 1e3
+    return peak / 1e6 if sys.platform == "darwin" else peak / 1e3  # bytes on macOS, KiB elsewhere
 
 
 def describe_device(device: torch.device) -> str:
@@ -110,14 +111,14 @@ def fit_batch_size(
 ) -> int:
     """The batch size that fills GPU_MEMORY_SHARE of the free GPU memory; 16 without a GPU.
 
-    As in YOLOv5's autobatch the peak memory of a forward and backward pass is measured at batches 1
-    to 16, as far as they fit, and extrapolated along a line.
+    As in YOLOv5's autobatch, the peak memory of a forward and backward pass is measured at batch
+    sizes 1 to 16, as far as they fit, and extrapolated linearly.
 
     Args:
-        model: Of which a copy is measured.
+        model: The network; a copy of it is measured.
         imgsz: Side of the images, pixels.
         device: Where training runs.
-        precision: Of the forward pass.
+        precision: --precision of the forward pass.
     """
     if device.type != "cuda":
         return 16
@@ -128,7 +129,7 @@ def fit_batch_size(
         try:
             with autocast(device, precision):
                 raw = probe(torch.zeros(size, 3, imgsz, imgsz, device=device))
-            # The memory of a loss is small beside that of the maps, so any sum does.
+            # The memory of a loss is small beside that of the maps, so any scalar of them will do.
             torch.stack([level.float().mean() for level in raw]).sum().backward()
         except torch.cuda.OutOfMemoryError:
             break
@@ -138,9 +139,11 @@ def fit_batch_size(
 
 
 def _largest_batch(peaks: dict[int, int], budget: float) -> int:
-    """The largest batch within the budget, on the line through the smallest and largest measured.
+    """The largest batch size within the budget, by the line through two measured ones.
 
-    peaks: batch size -> bytes. budget: bytes.
+    Args:
+        peaks: Batch size -> peak bytes; the smallest and the largest batch size define the line.
+        budget: Bytes that may be used.
     """
     if len(peaks) < 2:
         return 1

@@ -17,19 +17,19 @@ def check_setting(condition: bool, name: str, value: object, remedy: str) -> Non
     """Raise UserError unless a condition holds.
 
     Args:
-        condition: What a setting must fulfil.
-        name: Of the setting, as the user writes it.
-        value: Of the setting.
-        remedy: What to do.
+        condition: Whether the setting is acceptable.
+        name: The setting's name, as the user writes it.
+        value: Its value.
+        remedy: What the user must change.
     """
     if not condition:
         raise UserError(f"{name}={value}: {remedy}")
 
 
 def run_main(main: Callable[[list[str] | None], object], argv: list[str] | None = None) -> int:
-    """Call main(argv) and return the exit status: main's own if it is an int, else 0.
+    """Call main(argv) and return the exit status: the int that main returns, else 0.
 
-    It is 2 for a UserError, and 130 for Ctrl-C.
+    The status is 2 after a UserError, and 130 after Ctrl-C.
     """
     try:
         status = main(argv)
@@ -37,6 +37,7 @@ def run_main(main: Callable[[list[str] | None], object], argv: list[str] | None 
         print(f"error: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader of our output has ended, as in `... | head`
+        # Python would report the failed flush of stdout there when it exits.
         sys.stderr.close()
         return 0
     except KeyboardInterrupt:

@@ -1,9 +1,9 @@
-"""The two families of detectors, and all in which they differ: one value each, asked instead of a
-name.
+"""The two families of detectors, with and without anchors, and everything in which they differ.
 
 A family is the form of a graph and of its head's maps, together with the recipe of the program that
-it is from. Heads name theirs (models/heads), a graph's follows from its anchors (family_of), and
-everybody else asks the value that these hand on. It imports nothing of the project.
+they come from. Each head names its family (models/heads), and a graph's family follows from its
+anchors (family_of). All other code reads the fields of that value instead of comparing names. This
+module imports nothing of the project.
 """
 
 from __future__ import annotations
@@ -15,26 +15,28 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Family:
-    """What holds for all graphs of one kind.
+    """What all graphs of one kind have in common.
 
     Attributes:
         name: "v5" or "v8".
-        original: The program whose graphs, commands and recipe it follows.
-        example: A graph of models/ that messages point to.
-        has_anchors: Whether a graph gives anchors, and its head refines them.
+        original: The program whose graphs, commands and recipe the family follows.
+        example: A graph in models/ that messages refer to.
+        has_anchors: Whether a graph gives anchors, which its head refines.
         box_columns: Columns of a decoded row before those of the classes: 4 of the box, and the
             objectness if there is one.
-        fresh_variance, fresh_batches: Statistics of a batch norm that has not been trained.
-        keeps_head_width: Whether a row with as many channels as a raw map is never scaled.
-        class_tensors: What a head's tensors with rows of classes are called.
-        class_kernel: One of these, with four dimensions.
-        class_offset: Rows of such a tensor, for each anchor, before those of the classes.
-        hyp: File of data/hyps which other hyperparameters are laid over.
-        flags: Defaults of train.py that differ from the general ones.
-        section: Key below a data set's `defaults` that is for this family alone, or "".
+        fresh_variance, fresh_batches: running_var and num_batches_tracked of an untrained batch
+            norm.
+        keeps_head_width: Whether width_multiple leaves a row alone that has as many channels as a
+            raw map of the head.
+        class_tensors: Pattern of the names, within a head, of tensors that have rows for classes.
+        class_kernel: Name of one of these tensors, which has four dimensions.
+        class_offset: Rows of such a tensor, for each anchor, that precede those of the classes.
+        hyp: File in data/hyps whose values hold where no others are given.
+        flags: Defaults of train.py's flags that differ from the general ones.
+        section: Key in a data set's `defaults` whose settings are for this family alone, or "".
         box_gain: The usual gain of the box loss.
-        validation_iou: Overlap at which suppression drops a box while mAP is measured.
-        detection_iou: The same where a user looks at the boxes, and in exported files.
+        validation_iou: IoU threshold of NMS while mAP is measured.
+        detection_iou: IoU threshold of NMS for detection and in exported files.
         warmup_ends_early: Whether the warm-up ends before the last epoch, however few there are.
         schedule_lag: Epochs by which the learning rate's decay lags behind after the warm-up.
     """
@@ -61,7 +63,7 @@ class Family:
 
     @property
     def has_objectness(self) -> bool:
-        """Whether a box has a score for being an object at all, besides those of its classes."""
+        """Whether a box has an objectness score besides its class scores."""
         return self.box_columns == 5
 
     def __str__(self) -> str:
@@ -114,10 +116,10 @@ FAMILIES = (V5, V8)
 
 
 def family_of(graph: Mapping[str, object]) -> Family:
-    """V5 for a model YAML that gives anchors or whose last row asks for them, else V8.
+    """V5 for a model YAML that has anchors or whose last row names them, else V8.
 
-    A graph whose head asks for anchors that are missing is V5, so that it is refused with the right
-    sentence.
+    A graph whose last row names anchors that are missing is V5 too, so that the error says that
+    anchors are missing.
     """
     arguments = graph.get("head")
     for _ in range(2):  # the last row, then the last of its parts

@@ -1,4 +1,4 @@
-"""Files: YAML and results.csv read, atomic writes, run folders that never overwrite."""
+"""Files: reading YAML and results.csv, atomic writes, and folders of runs."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ def load_yaml(path: str | Path) -> dict[str, Any]:
     """Read a YAML mapping with the safe loader; nothing in it is evaluated.
 
     Bytes that are not UTF-8 are dropped, since in practice they occur in comments only. Raises
-    UserError, naming the file and line, when it is missing, not YAML, or not a mapping.
+    UserError with the file and line if it is missing, not YAML, or not a mapping.
     """
     path = Path(path)
     try:
+        # utf-8-sig also drops the byte order mark that some editors write.
         text = path.read_bytes().decode("utf-8-sig", errors="ignore")
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check the path") from None
@@ -54,11 +55,11 @@ def load_yaml(path: str | Path) -> dict[str, Any]:
 def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
     """Open a temporary file beside path; on success sync it and rename it to path.
 
-    After a crash at any instant path has either its old or its new content, never a part. Raises
-    UserError when the disk refuses (full, read-only); the old file is then intact.
+    After a crash at any instant, path has either its old or its complete new content. Raises
+    UserError if the disk is full or read-only; the old file is then intact.
     """
     path = Path(path)
-    # In the same folder, since a rename is atomic within a file system only.
+    # It is in the same folder, since a rename is atomic within a file system only.
     temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
     encoding = None if "b" in mode else "utf-8"
     try:
@@ -76,7 +77,7 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a rename in folder durable; not every file system allows that, and none requires it."""
+    """Make a rename in the folder survive a power failure, where the file system supports that."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -86,15 +87,16 @@ def _sync_folder(folder: Path) -> None:
 
 
 def save_yaml(path: str | Path, content: Mapping[str, object]) -> None:
-    """Write a mapping as YAML, keys in their own order, atomically."""
+    """Write a mapping as YAML atomically, with its keys in their own order."""
     with atomic_write(path, "w") as file:
         yaml.safe_dump(content, file, sort_keys=False, allow_unicode=True)
 
 
 def read_results(path: Path) -> list[dict[str, float]]:
-    """The rows of a results.csv by stripped name; [] if there is no such file.
+    """The rows of a results.csv as {column: value}; [] if there is no such file.
 
-    A cell that is not a number is NaN. A line of another length (torn, or edited) is skipped.
+    Blanks around names are stripped, since YOLOv5 pads them. A cell that is not a number is NaN. A
+    line with another number of cells, torn or edited, is skipped.
     """
     if not path.is_file():
         return []
@@ -131,11 +133,15 @@ def next_folder(project: str | Path, name: str, exist_ok: bool = False) -> Path:
 
     Args:
         project: Folder of runs.
-        name: Of this one.
-        exist_ok: Take the folder even if it exists.
+        name: Name of this run.
+        exist_ok: Whether to take project/name even if it exists.
+
+    Raises:
+        UserError: The folder cannot be made.
     """
     folder = Path(project) / name
     number = 2
+    # mkdir itself is the test, since another run may make the same folder at this moment.
     while True:
         try:
             folder.mkdir(parents=True, exist_ok=exist_ok)
@@ -150,9 +156,10 @@ def next_folder(project: str | Path, name: str, exist_ok: bool = False) -> Path:
 
 
 def find_file(name: str | Path, *folders: str) -> Path:
-    """Find a file: name itself, or below the project's root, or by its name below folders.
+    """Find a file: at the path name, or there below the project's root, or by its name in folders.
 
-    Raises UserError when there is none, or several in the folders.
+    The folders are relative to the root and are searched with their subfolders. Raises UserError if
+    there is no such file, or several in the folders.
     """
     if not str(name).strip():
         raise UserError("a file is needed, but its name is empty; give a path")
@@ -160,6 +167,7 @@ def find_file(name: str | Path, *folders: str) -> Path:
         if candidate.is_file():
             return candidate
     pattern = Path(name).name or str(name)
+    # Names are compared, since rglob(pattern) would take [ and * for wildcards.
     hits = (hit for folder in folders for hit in (ROOT / folder).rglob("*") if hit.name == pattern)
     found = sorted({hit for hit in hits if hit.is_file()})
     if len(found) == 1:

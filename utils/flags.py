@@ -1,7 +1,7 @@
-"""Flags that several programs have: one table, so that each has one help text, kind and spelling.
+"""Flags that several programs share: one table, so that each has one help text, type and spelling.
 
-A configuration takes a flag at the place where its --help shows it, with a default of its own where
-it needs one: `project: str = shared("project", "runs/val")`.
+A configuration names a shared flag where its --help is to show it, with its own default if it needs
+one: `project: str = shared("project", "runs/val")`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class FlagEntry:
 
 
 def _overlap(validation: bool) -> FlagEntry:
-    """--iou-thres, whose default is the family's."""
+    """--iou-thres, whose default None stands for the family's threshold."""
     with_anchors, without = (
         family.validation_iou if validation else family.detection_iou for family in (V5, V8)
     )
@@ -43,21 +43,21 @@ OUTPUT = {
 }
 COMPUTE = {
     "device": FlagEntry("", "CUDA device such as 0, or cpu, or mps; '' chooses"),
-    "workers": FlagEntry(8, "most loader processes; the machine's cores limit it too"),
+    "workers": FlagEntry(8, "maximum number of loader processes; the cores limit it too"),
     "half": FlagEntry(False, "half precision (CUDA)"),
 }
 INFERENCE = {
     "conf_thres": FlagEntry(0.25, "lowest confidence of a detection", {"aliases": ("--conf",)}),
     "validation_iou": _overlap(validation=True),
     "detection_iou": _overlap(validation=False),
-    "max_det": FlagEntry(300, "most detections per image"),
+    "max_det": FlagEntry(300, "maximum number of detections per image"),
     "agnostic_nms": FlagEntry(False, "let boxes of different classes suppress each other"),
     "augment": FlagEntry(False, "test-time augmentation: three scales, one mirrored"),
     "save_conf": FlagEntry(False, "add the confidence to each row of --save-txt"),
     "single_cls": FlagEntry(False, "treat all classes as one"),
     "protocol": FlagEntry(
         "yolov5",
-        "whose rule mAP is computed by; scores by different rules must not be compared",
+        "rule by which mAP is computed; scores by different rules must not be compared",
         {"choices": ("yolov5", "yolov8")},
     ),
 }
@@ -65,13 +65,14 @@ SHARED_FLAGS = {**OUTPUT, **COMPUTE, **INFERENCE}
 
 
 def shared(name: str, default: object = None, **options: object) -> Any:
-    """Make a dataclass field of an entry of the table.
+    """Make a dataclass field from an entry of the table.
 
     Args:
-        name: Of the entry.
-        default: Of this program; None takes the table's.
-        options: What this program has of its own, such as aliases or a help text.
+        name: The entry's name.
+        default: The default in this program; None takes the table's.
+        options: Options that replace the table's, such as aliases or a help text.
     """
+    # The field gives the flag its name, so --iou-thres can have two entries.
     entry = SHARED_FLAGS[name]
     given = {**entry.options, **options}
     text = str(given.pop("help", entry.help))

@@ -1,7 +1,7 @@
-"""Hyperparameters of training: YOLOv5's and YOLOv8's names, checked, with what follows from them.
+"""Hyperparameters of training under YOLOv5's and YOLOv8's names, with checks of their values.
 
-They are frozen: what a run derives from them comes from methods and is never written back, so that
-the run's hyp.yaml holds what the user gave.
+They are frozen. What a run derives from them is never written back, so that the run's hyp.yaml
+holds what the user gave.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ NOMINAL_BATCH = 64  # the batch size that learning rates and weight decay refer 
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """YOLOv5's hyp file and YOLOv8's terms. Defaults are hyp.scratch-low.
+    """The values of a hyp file, by YOLOv5's names, with YOLOv8's additional loss terms.
 
-    Raises UserError for a value out of range.
+    The defaults are those of hyp.scratch-low.yaml. A value out of range raises UserError.
     """
 
     lr0: float = 0.01
@@ -34,19 +34,20 @@ class Hyperparameters:
     warmup_epochs: float = 3.0
     warmup_momentum: float = 0.8
     warmup_bias_lr: float = 0.1
-    warmup_iterations: int = 100  # the least; YOLOv5 has it as a constant
+    warmup_iterations: int = 100  # shortest warm-up; a constant in YOLOv5
     nominal_batch: int = NOMINAL_BATCH
     box: float = 0.05
     cls: float = 0.5
     cls_pw: float = 1.0
     obj: float = 1.0
     obj_pw: float = 1.0
-    dfl: float = 1.5  # gain of the distribution focal loss; without anchors only, as small_side
-    # Pixels to which small targets grow when cells are sought for them; 0 leaves them as they are.
+    dfl: float = 1.5  # gain of the distribution focal loss; only for graphs without anchors
+    # Pixels to which the sides of small targets are enlarged while they are assigned to cells; 0
+    # assigns them unchanged. Only for graphs without anchors.
     small_side: float = 16.0
-    iou_t: float = 0.2  # read by nothing, in YOLOv5 too; kept so that its files load
+    iou_t: float = 0.2  # unused, as in YOLOv5; kept so that its files load
     anchor_t: float = 4.0
-    anchors: float = 0.0  # anchors per level to be found by AutoAnchor; 0 keeps the model's own
+    anchors: float = 0.0  # anchors per level that AutoAnchor finds; 0 keeps the model's
     fl_gamma: float = 0.0
     hsv_h: float = 0.015
     hsv_s: float = 0.7
@@ -92,9 +93,9 @@ class Hyperparameters:
     def load(
         cls, path: str | Path, overrides: Mapping[str, object] | None = None
     ) -> Hyperparameters:
-        """Read a hyp YAML, single values replaced by overrides.
+        """Read a hyp YAML, and replace single values by overrides.
 
-        Raises UserError, naming the file, for an unknown key or an impossible value.
+        Raises UserError with the file for an unknown key or an impossible value.
         """
         file = find_file(path, "data/hyps")
         return cls.from_mapping({**load_yaml(file), **(overrides or {})}, str(file))
@@ -103,7 +104,7 @@ class Hyperparameters:
     def from_mapping(cls, values: Mapping[str, object], origin: str) -> Hyperparameters:
         """Make them from a mapping, where numbers may be written as text ('1e-3').
 
-        Raises UserError, naming the origin, for an unknown key or an impossible value.
+        Raises UserError with the origin for an unknown key or an impossible value.
         """
         known = {field.name for field in dataclasses.fields(cls)}
         for key in values:
@@ -117,7 +118,8 @@ class Hyperparameters:
             raise UserError(f"{origin}: {error}") from None
 
     def doubts(self, family: Family) -> list[str]:
-        """Warnings of what looks meant for another family: their box gains differ 150 times."""
+        """Warnings of values that are probably meant for another family of graphs."""
+        # The usual box gains of the families, 0.05 and 7.5, lie on either side of 1.
         if self.box == 1 or (self.box < 1) == (family.box_gain < 1):
             return []
         other = "without anchors" if family.has_anchors else "with anchors"
@@ -128,7 +130,7 @@ class Hyperparameters:
 
 
 def _number(value: object) -> Any:
-    """'1e-3', which YAML 1.1 reads as text, as the number it is; everything else as it came."""
+    """Convert text such as '1e-3', which YAML 1.1 does not read as a number; keep other values."""
     if isinstance(value, str):
         try:
             return float(value)

@@ -1,7 +1,7 @@
 """Non-maximum suppression: from a head's decoded boxes to the detections of each image.
 
-From: models/yolo.py in evaluation mode. To: val.py and detect.py. There is no time limit: on a busy
-machine it is slower, never different.
+models/yolo.py in evaluation mode makes the boxes; val.py and detect.py use the detections. There is
+no time limit, so a busy machine makes it slower but never changes its result.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from utils.boxes import xywh_to_xyxy
 from utils.errors import UserError
 from utils.families import Family
 
-# Boxes of a class are moved by this, times its number, so that one suppression serves all classes.
-# The value, and that it is added in float32, are YOLOv5's.
+# Boxes are shifted by this times their class number, so that classes do not overlap and one call
+# suppresses all of them. The value, and adding it in float32, are as in YOLOv5.
 CLASS_OFFSET_PX = 7680.0
 MOST_CANDIDATES = 30000  # per image, the highest scores
 FIRST_LOOK = 2048  # candidates tried first: usually enough to fill max_det
@@ -26,13 +26,13 @@ FIRST_LOOK = 2048  # candidates tried first: usually enough to fill max_det
 
 @dataclass(frozen=True, slots=True)
 class NMSSettings:
-    """What is kept. Raises UserError for a value out of range.
+    """Which detections are kept. A value out of range raises UserError.
 
     Attributes:
-        conf: Lowest score, exclusively.
-        iou: A box that overlaps a better one of its class by more is dropped.
-        max_det: Most detections of an image.
-        classes: Only these; None for all.
+        conf: A box is kept if its score is above this, 0..1.
+        iou: A box is dropped if its IoU with a better one of its class is above this, 0..1.
+        max_det: Maximum number of detections of an image.
+        classes: Class numbers to keep; None for all.
         agnostic: Whether boxes of different classes suppress each other.
         multi_label: Whether a box may have several classes.
     """
@@ -55,7 +55,7 @@ class NMSSettings:
 
 
 def load_operator() -> None:
-    """Import torchvision now: it takes a second or two, which the first image would be charged."""
+    """Import torchvision now, which takes a second or two, so that no image's time includes it."""
     import torchvision.ops  # noqa: F401
 
 
@@ -65,17 +65,17 @@ def non_max_suppression(
     settings: NMSSettings | None = None,
     labels: Sequence[Tensor] | None = None,
 ) -> list[Tensor]:
-    """Detections of each image.
+    """Suppress duplicate boxes, and return the detections of each image.
 
-    Scores are the class probabilities, times the objectness where there is one.
+    A score is a class probability, times the objectness if the family has one.
 
     Args:
         decoded: [B, N, 5 + nc] x, y, w, h in pixels, objectness, class probabilities; [B, N,
             4 + nc] of a family without objectness.
-        family: Of the head that made them.
-        settings: What is kept; the defaults if None.
-        labels: B tensors [m, 5] class, x1, y1, x2, y2 in the same pixels, which join in with score
-            1 (hybrid labels).
+        family: The family of the head that made them.
+        settings: Which detections are kept; None for the defaults.
+        labels: B tensors [m, 5] class, x1, y1, x2, y2 in the same pixels, which are added as boxes
+            with score 1 (hybrid labels).
 
     Returns:
         B tensors [n, 6] float32 x1, y1, x2, y2, score, class, by descending score; boxes of equal
@@ -86,6 +86,7 @@ def non_max_suppression(
     with torch.no_grad():
         hopeful = (decoded[..., 4] if objectness else decoded[..., 4:].amax(-1)) > settings.conf
         found = []
+        # The objectness, or else the best class, bounds all scores, so most boxes are dropped here.
         for number, (rows, keep) in enumerate(zip(decoded, hopeful, strict=True)):
             rows = add_labels(rows[keep].float(), labels[number] if labels else None, first)
             scores = rows[:, 5:] * rows[:, 4:5] if objectness else rows[:, 4:]
@@ -94,9 +95,12 @@ def non_max_suppression(
 
 
 def add_labels(rows: Tensor, labels: Tensor | None, first: int) -> Tensor:
-    """Append labels to rows as predictions that are certain.
+    """Append labels to rows as predictions with score 1.
 
-    rows: [n, first + nc]. labels: [m, 5] class, corners. first: column of the first class.
+    Args:
+        rows: [n, first + nc] decoded boxes.
+        labels: [m, 5] class and corners, in pixels.
+        first: Column of the first class.
     """
     if labels is None or not len(labels):
         return rows
@@ -109,12 +113,12 @@ def add_labels(rows: Tensor, labels: Tensor | None, first: int) -> Tensor:
 
 
 def candidates(boxes: Tensor, scores: Tensor, settings: NMSSettings) -> Tensor:
-    """What suppression starts from: [m, 6] corners, score, class, the best first.
+    """The input of suppression: [m, 6] corners, score and class, best score first.
 
     Args:
-        boxes: [n, 4] centres and sizes.
-        scores: [n, nc].
-        settings: Whether a box may have several classes, and which scores and classes count.
+        boxes: [n, 4] centres and sizes, pixels.
+        scores: [n, nc] in 0..1.
+        settings: conf, classes and multi_label are read.
     """
     if settings.multi_label and scores.shape[1] > 1:
         row, label = (scores > settings.conf).nonzero(as_tuple=True)
@@ -134,7 +138,7 @@ def candidates(boxes: Tensor, scores: Tensor, settings: NMSSettings) -> Tensor:
 
 
 def best_first(scores: Tensor) -> Tensor:
-    """Numbers of the MOST_CANDIDATES highest scores [n], best first, equal ones in their order."""
+    """Indices of the MOST_CANDIDATES highest scores [n], best first; ties keep their order."""
     if len(scores) <= MOST_CANDIDATES:
         return scores.sort(descending=True, stable=True).indices
     bound = scores.topk(MOST_CANDIDATES, sorted=False).values.min()
@@ -143,15 +147,15 @@ def best_first(scores: Tensor) -> Tensor:
 
 
 def suppress(found: Tensor, settings: NMSSettings) -> Tensor:
-    """The first max_det survivors of greedy suppression of [m, 6] sorted candidates."""
+    """The best max_det survivors [n, 6] of greedy suppression of candidates [m, 6], best first."""
     if not len(found):
         return found
     from torchvision.ops import nms
 
     boxes = found[:, :4] if settings.agnostic else found[:, :4] + found[:, 5:6] * CLASS_OFFSET_PX
     # Whether a candidate survives depends on better ones only. So the beginning of the list is
-    # tried first, and more of it until there are max_det survivors: the same result as with the
-    # whole list, for much less work where nearly all survive.
+    # tried first, and then more of it until there are max_det survivors. The result is that of the
+    # whole list, with much less work if nearly all candidates survive.
     length = FIRST_LOOK
     while True:
         kept = nms(boxes[:length], found[:length, 4], settings.iou)

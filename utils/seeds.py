@@ -1,4 +1,4 @@
-"""Random streams by key: the same key gives the same draws, whatever was drawn elsewhere."""
+"""Random streams by key: a key always gives the same draws, independent of all other streams."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 
 def key_bytes(*key: int | str) -> bytes:
-    """128 bits that stand for the key; an int and a string of the same spelling differ."""
+    """Hash a key to 128 bits; an int and a string of the same spelling differ."""
     return blake2b(
         "\x1f".join(f"{type(part).__name__}:{part}" for part in key).encode(), digest_size=16
     ).digest()
@@ -23,10 +23,11 @@ def stream(*key: int | str) -> np.random.Generator:
 
 @contextlib.contextmanager
 def torch_stream(*key: int | str) -> Iterator[None]:
-    """Within the block torch's CPU generator depends on the key; afterwards it is as before."""
+    """Seed torch's CPU generator by the key within the block, and restore its state afterwards."""
     import torch
 
     state = torch.random.get_rng_state()
+    # manual_seed takes at most 64 bits, and 7 bytes always fit.
     torch.random.default_generator.manual_seed(int.from_bytes(key_bytes(*key)[:7], "little"))
     try:
         yield

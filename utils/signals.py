@@ -1,6 +1,6 @@
-"""Ctrl-C and SIGTERM end a run in order: it is saved at the next safe point.
+"""Ctrl-C and SIGTERM as a request to stop, so that a run is saved before it ends.
 
-The exit status tells which of them it was.
+The exit status, 128 plus the signal's number, tells which signal it was.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from types import FrameType
 
 
 class StopRequested(BaseException):
-    """Raised where stopping at once loses nothing. status: the exit status of the process."""
+    """Raised where stopping at once loses nothing; status is the exit status of the process."""
+
+    # A BaseException, so that no `except Exception` on the way catches it.
 
     def __init__(self, status: int) -> None:
         super().__init__(status)
@@ -23,8 +25,8 @@ class StopRequested(BaseException):
 class StopSignal:
     """A context that turns SIGINT and SIGTERM into a request to stop.
 
-    check() raises StopRequested if a signal came; within `with anywhere():` it is raised as soon as
-    one comes. A second signal interrupts at once.
+    check() raises StopRequested if a signal has arrived. Within `with anywhere():` it is raised as
+    soon as one arrives. A second signal raises KeyboardInterrupt at once.
     """
 
     def __init__(self) -> None:
@@ -51,13 +53,13 @@ class StopSignal:
             raise StopRequested(self.status)
 
     def check(self) -> None:
-        """Raise StopRequested if a signal came."""
+        """Raise StopRequested if a signal has arrived."""
         if self.status:
             raise StopRequested(self.status)
 
     @contextlib.contextmanager
     def anywhere(self) -> Iterator[None]:
-        """Within the block a signal need not wait for the next check()."""
+        """Within the block, a signal raises StopRequested at once, and not at the next check()."""
         self.check()
         self._immediate = True
         try:

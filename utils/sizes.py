@@ -1,10 +1,10 @@
-"""Sizes of images that a network can take: sides are whole multiples of its largest stride."""
+"""Image sizes that a network accepts: sides are multiples of its largest stride."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
-COARSEST_STRIDE = 32  # of YOLOv5's graphs; a finer one keeps it, so that sizes stay comparable
+COARSEST_STRIDE = 32  # of YOLOv5's graphs; finer graphs use it too, so that sizes stay comparable
 
 
 def whole_side(side: int, stride: int) -> int:
@@ -13,7 +13,7 @@ def whole_side(side: int, stride: int) -> int:
 
 
 def side_step(strides: Tensor) -> int:
-    """What sides of images are multiples of where a user gives a size.
+    """The step in pixels to which a size that a user gives is rounded.
 
     strides: [levels] pixels per cell of a model's head.
     """

@@ -1,8 +1,8 @@
-"""The values that travel between the parts: frozen dataclasses with shapes and units.
+"""The values that pass between the packages: frozen dataclasses with shapes and units.
 
-Inside the program a box is xyxy, float32, in pixels of the current image. It changes form only at
-three places: the label reader (data/formats/yolo.py), a loss's own grid (models/losses), and the
-writers of results.
+Inside the program a box is xyxy, float32, in pixels of the current image. Other forms exist in
+three places only: the label reader (data/formats/yolo.py), the grids of losses (models/losses), and
+the writers of results.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from utils.families import Family
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One image as the index knows it, without its pixels.
+    """One image of the index with its labels, without its pixels.
 
     Attributes:
-        path: Of the image.
+        path: Path of the image.
         size: (height, width) after EXIF rotation.
         boxes: [N, 4] float32 xyxy, pixels of the original image.
         classes: [N] int64.
@@ -45,8 +45,8 @@ class Item:
         classes: [N] int64.
         index: The image's number in the index.
         original_size: (height, width) before any resizing.
-        gain, pad: (x, y) factors and (x, y) pixels with box = original_box * gain + pad; only
-            meaningful without augmentation.
+        gain, pad: (x, y) factors and (x, y) pixels such that box = original_box * gain + pad. They
+            are meaningful only without augmentation.
     """
 
     image: np.ndarray
@@ -60,7 +60,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What the loader yields.
+    """Images and their targets, as the loader yields them.
 
     Attributes:
         images: [B, 3, H, W] uint8 RGB.
@@ -83,17 +83,17 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One image in which objects are to be found, on its own or out of a video or stream.
+    """One image for detection: a single one, or a frame of a video or stream.
 
     Attributes:
         image: [H, W, 3] uint8 BGR.
-        path: Where it is from, as printed.
-        name: Stem of the files of its results, different for each item.
+        path: Path or address of its source, as printed.
+        name: Stem of the result files, different for each item.
         kind: "image", "video" or "stream".
-        item, items: Which image, video or stream it is, counted from 1, and of how many.
-        number: Of the frame in its video or stream, counted from 1; 0 for an image.
-        total: Frames of the video, 0 if unknown.
-        fps: Frames per second at which the yielded frames are to be played.
+        item, items: Number of the image, video or stream, counted from 1, and how many there are.
+        number: Number of the frame in its video or stream, counted from 1; 0 for an image.
+        total: Number of frames of the video, 0 if unknown.
+        fps: Frames per second at which the yielded frames should be played.
     """
 
     image: np.ndarray
@@ -109,10 +109,10 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Detections:
-    """What a model found in one image.
+    """The objects that a model found in one image.
 
     Attributes:
-        path: Of the image.
+        path: Path of the image.
         size: (height, width) of the original image.
         boxes: [N, 4] float32 xyxy, pixels of the original image.
         scores: [N] in 0..1, descending.
@@ -130,14 +130,14 @@ class Detections:
 
 @dataclass(frozen=True, slots=True)
 class HeadSpec:
-    """All that a loss or a decoder needs to know of a head.
+    """All that a loss or a decoder needs to know about a head.
 
     Attributes:
-        family: Of the head.
+        family: The head's family.
         class_count: Number of classes.
         strides: Pixels per cell of each level.
         anchors: Per level the (width, height) pairs in pixels; () for an anchor-free head.
-        reg_max: Bins of a distance to a side in an anchor-free head, else 0.
+        reg_max: Number of bins of the distance to a side in an anchor-free head, else 0.
     """
 
     family: Family
@@ -148,18 +148,18 @@ class HeadSpec:
 
     @property
     def levels(self) -> int:
-        """How many maps the head has."""
+        """Number of maps of the head."""
         return len(self.strides)
 
     @property
     def anchors_per_level(self) -> int:
-        """Boxes that a cell predicts."""
+        """Number of boxes that a cell predicts."""
         return len(self.anchors[0]) if self.anchors else 1
 
 
 @dataclass(frozen=True, slots=True)
 class ClassMetrics:
-    """One row of the per-class table; all in 0..1 but the counts."""
+    """One row of the per-class table; scores are in 0..1, images and instances are counts."""
 
     class_id: int
     name: str
@@ -177,11 +177,11 @@ class ClassCurves:
 
     Attributes:
         classes: [C] class numbers, ascending.
-        instances: [C] labels of each class.
+        instances: [C] number of labels of each class.
         ap: [C, K] average precision at K IoU thresholds.
         precision_curve, recall_curve, f1_curve: [C, 1000] at IoU .5 over 1000 confidences in 0..1.
         pr_curve: [C, 1000] precision over recall in 0..1.
-        best: Number of the confidence at which the smoothed mean F1 is highest.
+        best: Index of the confidence at which the smoothed mean F1 is highest.
     """
 
     classes: np.ndarray
@@ -196,6 +196,7 @@ class ClassCurves:
     @classmethod
     def empty(cls) -> ClassCurves:
         """The curves of a data set without labels."""
+        # The shapes are those of real curves: 10 IoU thresholds and 1000 confidences.
         none, no_curve = np.zeros(0, dtype=int), np.zeros((0, 1000))
         return cls(none, none, np.zeros((0, 10)), no_curve, no_curve, no_curve, no_curve)
 
@@ -222,14 +223,14 @@ class ClassCurves:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EvaluationDetails:
-    """What charts and Python callers read of an evaluation besides its scores.
+    """The arrays of an evaluation, for charts and Python callers.
 
     Attributes:
-        curves: Of the classes that have labels.
+        curves: Curves of the classes that have labels.
         confusion: [nc + 1, nc + 1] counts, row predicted, column labelled, background last.
         class_ap: [nc] AP at IoU .5:.95; a class without labels has the mean of the others.
         input_shape: (batch, channels, height, width) of the last batch.
-        save_dir: Folder of charts and files, None if nothing was written.
+        save_dir: Folder of charts and files; None if nothing was written.
     """
 
     curves: ClassCurves = field(default_factory=ClassCurves.empty)
@@ -244,16 +245,17 @@ class Metrics:
     """The result of one evaluation.
 
     Attributes:
-        images, instances: How many images and labels were compared.
-        precision, recall: At the confidence of the best mean F1.
-        map50, map: Mean AP at IoU .5 and .5:.95, by the rule that `protocol` names.
+        images, instances: Number of images and of labels.
+        precision, recall: Means over the classes at the confidence of the best mean F1, 0..1.
+        map50, map: Mean AP at IoU .5 and .5:.95, in 0..1, by the rule that `protocol` names.
         classes: A row for each class with labels.
-        ap_small, ap_medium, ap_large: AP by area, COCO's protocol; NaN if there is no such object.
+        ap_small, ap_medium, ap_large: AP by area, by COCO's protocol; NaN if there is no such
+            object.
         losses: Validation losses, in the order of the loss's names; () if none were computed.
         speed_ms: Milliseconds per image, keys preprocess, inference, nms.
         coco: Every figure of COCO's protocol, such as coco["AP"].
-        details: Curves and other arrays, which two results are not compared by.
-        protocol: See engine.evaluation.metrics.
+        details: Curves and other arrays; == ignores them.
+        protocol: "yolov5" or "yolov8", see engine/evaluation/metrics.py.
     """
 
     images: int

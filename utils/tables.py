@@ -1,6 +1,6 @@
 """Tables for the terminal: the validation lines in YOLOv5's columns, and aligned tables.
 
-From: Metrics, and figures of the programs. To: the terminal, never a file that a program reads.
+They are for people: no program reads them back.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ SPEED_STAGES = {"preprocess": "pre-process", "inference": "inference", "nms": "N
 
 
 def display_width(text: str) -> int:
-    """Columns that text takes in a terminal.
+    """Number of columns that a text takes in a terminal.
 
-    Wide characters (Chinese, Japanese, Korean) take two, combining ones none.
+    Wide characters (Chinese, Japanese, Korean) take two columns, combining ones none.
     """
     return sum(
         0 if unicodedata.combining(sign) else 2 if unicodedata.east_asian_width(sign) in "WF" else 1
@@ -26,16 +26,16 @@ def display_width(text: str) -> int:
 
 
 def fit(text: str, width: int, align: str = "<") -> str:
-    """Pad text to width columns; longer text stays whole.
+    """Pad text to width columns, with `align` "<" on the right and ">" on the left.
 
-    align: '<' for text on the left, '>' for text on the right.
+    Longer text is returned unchanged.
     """
     blanks = " " * max(width - display_width(text), 0)
     return blanks + text if align == ">" else text + blanks
 
 
 def cut_to_width(text: str, width: int) -> str:
-    """Text cut to width columns, with an ellipsis where it was cut."""
+    """Cut text to width columns, with an ellipsis where it was cut."""
     if display_width(text) <= width:
         return text
     while text and display_width(text) > width - 1:
@@ -44,7 +44,7 @@ def cut_to_width(text: str, width: int) -> str:
 
 
 def val_header() -> str:
-    """The heading of a validation, which is also the description of its progress bar."""
+    """The header line of a validation, which is also the description of its progress bar."""
     return fit(VAL_COLUMNS[0], 22, ">") + "".join(fit(name, 11, ">") for name in VAL_COLUMNS[1:])
 
 
@@ -52,8 +52,8 @@ def val_row(name: str, images: int, instances: int, scores: Sequence[float]) -> 
     """One row below val_header().
 
     Args:
-        name: Of the class, or "all".
-        images, instances: How many have the class.
+        name: Name of the class, or "all".
+        images, instances: Number of images and of labels with the class.
         scores: Precision, recall, mAP50, mAP50-95 in 0..1.
     """
     counts = f"{images:11d}{instances:11d}"
@@ -65,10 +65,7 @@ def val_row(name: str, images: int, instances: int, scores: Sequence[float]) -> 
 
 
 def val_table(metrics: Metrics, per_class: bool) -> str:
-    """The row of all classes.
-
-    per_class: add a row for each class that has labels, if there are several.
-    """
+    """The row of all classes and, if per_class and there are several, one row for each class."""
     scores = (metrics.precision, metrics.recall, metrics.map50, metrics.map)
     rows = [val_row("all", metrics.images, metrics.instances, scores)]
     if per_class and len(metrics.classes) > 1:
@@ -82,20 +79,21 @@ def val_table(metrics: Metrics, per_class: bool) -> str:
 
 
 def area_line(metrics: Metrics) -> str:
-    """AP by size of object, with a dash for a size that does not occur."""
+    """AP by object size in one line, with a dash for a size that does not occur."""
     sizes = (
         ("small", metrics.ap_small),
         ("medium", metrics.ap_medium),
         ("large", metrics.ap_large),
     )
     cells = ", ".join(
-        f"{name} {score:.3f}" if score == score else f"{name} -" for name, score in sizes
+        f"{name} {score:.3f}" if score == score else f"{name} -"  # NaN is not equal to itself
+        for name, score in sizes
     )
     return f"AP by size of object (COCO protocol, limits 32² and 96² pixels): {cells}"
 
 
 def speed_line(speed_ms: dict[str, float], shape: Sequence[int]) -> str:
-    """Milliseconds per image by stage.
+    """One line with the milliseconds per image of each stage.
 
     shape: (batch, channels, height, width) of the model's input.
     """
@@ -108,13 +106,13 @@ def speed_line(speed_ms: dict[str, float], shape: Sequence[int]) -> str:
 def text_table(
     headers: Sequence[str], rows: Sequence[Sequence[object]], max_width: int = 80
 ) -> str:
-    """An aligned table with a rule below its heading, without trailing blanks.
+    """An aligned table with a rule below its header, without trailing blanks.
 
     Args:
-        headers: Of the columns.
+        headers: Names of the columns.
         rows: A value for each column; floats are shown with four significant digits, None as "".
             Columns that hold only numbers are aligned right, others left.
-        max_width: Columns at which longer text is cut.
+        max_width: Width in terminal columns to which longer cells are cut.
     """
     cells = [[cut_to_width(_cell(value), max_width) for value in row] for row in rows]
     right = [
@@ -144,6 +142,7 @@ def _cell(value: object) -> str:
         return f"{value:.4g}"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
+    # A line break within a cell would break the table.
     return "" if value is None else " ".join(str(value).split())
 
 

@@ -1,7 +1,7 @@
 """A study's charts as SVG: forest plot, benefit against latency, learning curves.
 
-Each is drawn in two formats, for a window and for a phone: a phone would shrink the text of a wide
-chart. Verdicts differ in shape as well as in colour.
+Each is drawn in two formats, for a window and for a phone, because a phone would shrink the text of
+a wide chart. Verdicts differ in shape as well as in colour.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ablation.statistics.verdicts import ArmVerdict
 
 MARKERS = {"helps": ("helps", "^"), "hurts": ("hurts", "v"), "no evidence": ("none", "o")}
-SHOWN_FROM = 0.6  # of the best score, where the axis of the learning curves begins
+SHOWN_FROM = 0.6  # share of the best score at which the axis of learning curves begins
 
 
 def style_of(verdict: ArmVerdict | None) -> tuple[str, str]:
@@ -46,9 +46,9 @@ def forest(lines: Sequence[Line], delta: float, is_narrow: bool) -> str:
     of A/A, which is the baseline under other seeds. The dashed lines are at +-delta.
 
     Args:
-        lines: of the report.
+        lines: lines of the report.
         delta: smallest difference of interest, in 0..1.
-        is_narrow: whether it is for a phone.
+        is_narrow: whether the chart is for a phone.
 
     Returns:
         SVG, or "" if no arm was compared.
@@ -66,7 +66,7 @@ def forest(lines: Sequence[Line], delta: float, is_narrow: bool) -> str:
         axes.axvline(
             100 * side, color=COLORS["muted"], linewidth=0.9, linestyle=(0, (4, 3)), zorder=1
         )
-    # Places on the y axis count from below, and the first arm is to be at the top.
+    # Positions on the y axis count from below, and the first arm must be at the top.
     for place, (_, verdict) in enumerate(arms):
         draw_interval(axes, verdict, len(arms) - 1 - place)
     width = 20 if is_narrow else 46
@@ -86,8 +86,8 @@ def draw_interval(axes: Axes, verdict: ArmVerdict, height: float) -> None:
 
     Args:
         axes: where to draw.
-        verdict: of the arm.
-        height: place on the y axis.
+        verdict: the arm's verdict.
+        height: position on the y axis.
     """
     color, marker = style_of(verdict)
     low, high = limits(verdict)
@@ -117,10 +117,10 @@ def label(line: Line, width: int) -> str:
 
 
 def cost_benefit(lines: Sequence[Line], is_narrow: bool) -> str:
-    """Each arm's difference in points against its latency, divided by the baseline's.
+    """Each arm's difference in points against its latency as a multiple of the baseline's.
 
-    Arms are discs with their numbers. Dominated ones are grey: another arm is as quick and as good,
-    and better in one of the two. "" if no latency is known.
+    Arms are discs with their numbers. Dominated ones are grey: another arm is at least as fast and
+    as good, and better in one of the two. Returns SVG, or "" if no latency is known.
     """
     arms = [
         (line, verdict, line.costs.latency_ratio)
@@ -153,7 +153,7 @@ def draw_point(axes: Axes, line: Line, verdict: ArmVerdict, x: float) -> None:
     Args:
         axes: where to draw.
         line: the arm.
-        verdict: of the arm.
+        verdict: the arm's verdict.
         x: latency divided by the baseline's.
     """
     y, is_faded = 100 * verdict.difference, line.is_dominated
@@ -186,8 +186,8 @@ def learning(curves: Mapping[str, np.ndarray], lines: Sequence[Line], is_narrow:
 
     Args:
         curves: mAP50-95 in 0..1 [seeds, epochs] by arm.
-        lines: of the report.
-        is_narrow: whether it is for a phone.
+        lines: lines of the report.
+        is_narrow: whether the chart is for a phone.
 
     Returns:
         SVG, or "" if there are no curves.
@@ -221,8 +221,8 @@ def draw_panel(
     Args:
         panel: where to draw.
         line: the arm; None for the baseline alone.
-        curves: [seeds, epochs] by arm.
-        plain: the baseline's [seeds, epochs].
+        curves: scores in 0..1 [seeds, epochs] by arm.
+        plain: the baseline's scores [seeds, epochs].
     """
     from matplotlib.ticker import MaxNLocator
 
@@ -239,10 +239,10 @@ def draw_panel(
 
 
 def set_score_limits(panel: Axes, scores: np.ndarray) -> None:
-    """Let the axis begin at SHOWN_FROM of the best score, or at 0 for curves that are mostly below.
+    """Begin the axis at SHOWN_FROM of the best score, or at 0 if the curves are mostly below that.
 
-    The differences of interest are small and late, so most of a long curve is near its end's
-    height. A short one is mostly its steep beginning, which would be cut off.
+    The differences of interest are small and late, where a long curve is nearly flat. A short curve
+    is mostly its steep beginning, which would be cut off.
     """
     best = float(scores.max())
     if best > 0:
@@ -256,7 +256,7 @@ def draw_curve(axes: Axes, values: np.ndarray, color: str, dash: str = "-") -> N
     Args:
         axes: where to draw.
         values: scores in 0..1 [seeds, epochs].
-        color: of both.
+        color: colour of both.
         dash: line style of the mean.
     """
     if not values.size:

@@ -1,4 +1,4 @@
-"""The columns of the report's main table, and how their values are written.
+"""The columns of the report's main table, and the format of their values.
 
 Scores are in 0..1 in a StudyResult and points (times 100) in the report.
 """
@@ -20,9 +20,9 @@ class Column:
     """A column of the main table.
 
     Attributes:
-        name: its head.
-        hint: explains the name.
-        value: of a line; None or nan for nothing.
+        name: header of the column.
+        hint: explanation of the name.
+        value: the value of a line; None or nan if there is none.
         form: format of a number, "p" for a p-value, "" for text.
     """
 
@@ -33,14 +33,14 @@ class Column:
 
 
 def word_of(line: Line) -> str:
-    """The verdict in a word or two."""
+    """The verdict in one or two words."""
     if line.verdict is not None:
         return line.verdict.verdict
     return "baseline" if line.name == PLAIN else "no result"
 
 
 def of_verdict(name: str, factor: float = 1.0) -> Callable[[Line], Value]:
-    """A field of a line's verdict, times a factor."""
+    """A function that reads a field of a line's verdict, times a factor."""
 
     def value(line: Line) -> Value:
         found: Value = getattr(line.verdict, name, None)
@@ -50,12 +50,12 @@ def of_verdict(name: str, factor: float = 1.0) -> Callable[[Line], Value]:
 
 
 def of_costs(name: str) -> Callable[[Line], Value]:
-    """A field of a line's costs."""
+    """A function that reads a field of a line's costs."""
     return lambda line: getattr(line.costs, name, None)
 
 
 def share_reached(line: Line) -> float | None:
-    """Per cent of the seeds that reached the target."""
+    """Percentage of the seeds that reached the target; None without seeds."""
     return 100 * line.reached.seeds / line.reached.of if line.reached.of else None
 
 
@@ -140,6 +140,7 @@ def show(column: Column, line: Line) -> str:
         return "∞" if value > 0 else "−∞"
     if column.form == "p":
         return f"{value:.3f}" if value >= 0.001 else "< 0.001"
+    # % is no part of a format here, since the value is a percentage already.
     form, unit = (column.form[:-1], "%") if column.form.endswith("%") else (column.form, "")
     return signed(value, form) + unit
 
@@ -154,8 +155,8 @@ def filled(lines: Sequence[Line], names: Sequence[str] = ()) -> list[Column]:
     """The columns in which at least one line has a value.
 
     Args:
-        lines: of the report.
-        names: of the columns to choose from; () for all.
+        lines: lines of the report.
+        names: names of the columns to choose from; () for all.
     """
     wanted = [column for column in REPORT_COLUMNS if not names or column.name in names]
     return [column for column in wanted if any(show(column, line) for line in lines)]

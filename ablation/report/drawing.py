@@ -1,4 +1,4 @@
-"""How the report's charts are drawn: their sizes and colours, and from matplotlib to SVG in a page.
+"""The drawing of the report's charts: sizes and colours, and the way from matplotlib to SVG.
 
 A chart takes its colours from variables of the page's style sheet, so that it follows the reader's
 light or dark theme. Its text stays text, because a browser has fonts for every script. The same
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WIDE, NARROW = 9.2, 4.4  # inches, 72 SVG units each
+WIDE, NARROW = 9.2, 4.4  # widths in inches of 72 SVG units
 FONT_SIZE = 8.5
-# matplotlib only knows real colours, so each variable of the style sheet is drawn in a colour that
-# nothing else has, and `themed` puts the variable in its place.
+# matplotlib accepts real colours only, so each variable of the style sheet is drawn in a colour
+# that nothing else has, and `themed` replaces that colour by the variable.
 COLORS = {
     "ink": "#010101",
     "muted": "#020202",
@@ -51,9 +51,9 @@ def new_axes(is_narrow: bool, height: float, grid: GridAxis = "x") -> tuple[Figu
     """A figure with a single panel.
 
     Args:
-        is_narrow: whether it is for a phone.
-        height: inches.
-        grid: axes with grid lines.
+        is_narrow: whether the chart is for a phone.
+        height: height in inches.
+        grid: axes that have grid lines.
     """
     figure = new_chart(is_narrow, height)
     return figure, style_panel(figure.add_subplot(), grid)
@@ -135,7 +135,7 @@ def adapt(element: minidom.Element, prefix: str) -> None:
 
 
 def themed(style: str) -> str:
-    """The declarations of a style attribute in the page's fonts and colours."""
+    """Rewrite a style attribute to use the page's fonts and colours."""
     pairs = (declaration.split(": ", 1) for declaration in style.split("; "))
     return "; ".join(
         f"{name}: {VARIABLES.get(value, value)}" for name, value in pairs if name != "font-family"

@@ -1,7 +1,7 @@
 """report.html: a study on one page that needs no other file and no network.
 
 The verdicts come first, in plain words. Then come charts, tables, causes, and all that is needed to
-repeat the study. Whatever a user has named (arms, classes, paths) is escaped.
+repeat the study. All names that come from a user (arms, classes, paths) are escaped.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def verdict_item(line: Line, delta: float, shared: Sequence[str]) -> str:
     Args:
         line: the arm.
         delta: smallest difference of interest, in 0..1.
-        shared: notes that are given elsewhere.
+        shared: notes that the page already gives for all arms.
     """
     verdict = line.verdict
     kind = verdict.verdict if verdict and verdict.verdict in ("helps", "hurts") else "none"
@@ -140,7 +140,7 @@ def notes_of(line: Line) -> list[str]:
 
 
 def shared_notes(lines: Sequence[Line]) -> list[str]:
-    """Notes that all arms have, which the page gives once."""
+    """The notes that all arms have in common, which the page gives once."""
     each = [notes_of(line) for line, _ in compared(lines) if not is_control(line.name)]
     return [note for note in each[0] if all(note in own for own in each)] if len(each) > 1 else []
 
@@ -208,6 +208,7 @@ def causes(study: StudyResult, lines: Sequence[Line]) -> str:
 def settings(study: StudyResult) -> dict[str, str]:
     """The flags in force, without those that are empty or off."""
     values = dataclasses.asdict(study.config)
+    # `is not False`, because 0 == False and settings of 0 must be shown.
     texts = {
         f"--{name.replace('_', '-')}": shlex.join(value) if isinstance(value, tuple) else str(value)
         for name, value in values.items()
@@ -217,7 +218,7 @@ def settings(study: StudyResult) -> dict[str, str]:
 
 
 def repeat(study: StudyResult) -> str:
-    """The command, and all that the figures depend on."""
+    """The command, and the versions, devices and hashes that the figures depend on."""
     facts = dict(study.provenance)
     command = facts.pop("command", "")
     shown = f"<pre>{escape(command)}</pre>\n" if command else ""

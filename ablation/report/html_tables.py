@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def main_table(lines: Sequence[Line]) -> str:
-    """The table with all columns that have values."""
+    """The table of all arms, with all columns that have values."""
     shown = columns.filled(lines)
     rows = [
         TableRow(
@@ -30,12 +30,12 @@ def main_table(lines: Sequence[Line]) -> str:
 
 
 def sort_key(value: columns.Value) -> str:
-    """What the script sorts by: numbers in full, text as it is, "" for nothing, sorted last."""
+    """The key that the script sorts by: a number in full, a text, or "", which is sorted last."""
     if value is None or isinstance(value, str):
         return value or ""
     if math.isnan(value):
         return ""
-    if math.isinf(value):
+    if math.isinf(value):  # JavaScript reads 1e999 as Infinity
         return "1e999" if value > 0 else "-1e999"
     return f"{value:.10g}"
 
@@ -48,8 +48,8 @@ def part_table(
     """A table of arms by object sizes or by classes, "" if there are none.
 
     Args:
-        study: with the finished cells.
-        lines: of the report, for the order of the arms.
+        study: the study, whose finished cells are read.
+        lines: lines of the report, which give the order of the arms.
         split: by_size or by_class.
     """
     cells = by_arm(study.cells)

@@ -1,7 +1,7 @@
 """The frame of report.html, and the HTML of its sections, figures and tables.
 
-page.html, page.css and sort.js beside this file are the frame. They are read when a report is
-written and become part of it, so that the report is one file that opens without a network.
+The frame is page.html, page.css and sort.js beside this file. They are read when a report is
+written and become part of it, so that the report is a single file that needs no network.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class TableEntry(NamedTuple):
 
 
 class TableRow(NamedTuple):
-    """A row of a table, with the class that the style sheet knows it by."""
+    """A row of a table, with its class in the style sheet."""
 
     kind: str
     entries: Sequence[TableEntry]
@@ -50,7 +50,7 @@ def html_page(title: str, body: str) -> str:
     """
     script = SCRIPT.read_text(encoding="utf-8")
     # The policy allows this script by its hash, no other script, and no request at all. So even if
-    # some name of the user's were not escaped, nothing in it could run or reach the network.
+    # a name from the user were not escaped, nothing in it could run or reach the network.
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = (
         "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "

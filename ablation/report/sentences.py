@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ablation.statistics.verdicts import ArmVerdict
 
 WORDS = {"helps": "helps", "hurts": "hurts", "no evidence": "shows no evidence either way"}
-# What the overview says of an arm, for one of them and for several.
+# The words of the overview for one arm, and for several.
 COUNTED = {
     "helps": ("helps", "help"),
     "hurts": ("hurts", "hurt"),
@@ -40,7 +40,7 @@ def interval(verdict: ArmVerdict) -> str:
 
 
 def sentence(line: Line, delta: float) -> str:
-    """An arm's verdict as a sentence that follows its name. delta is in 0..1."""
+    """An arm's verdict as the rest of a sentence that begins with its name. delta is in 0..1."""
     verdict = line.verdict
     if verdict is None or not math.isfinite(verdict.difference):
         return f"has no verdict: no run could be compared{lost(line)}"
@@ -52,14 +52,14 @@ def sentence(line: Line, delta: float) -> str:
 
 
 def of_control(verdict: ArmVerdict) -> str:
-    """What a control's verdict means for those of the other arms."""
+    """The meaning of a control's verdict for those of the other arms."""
     if verdict.seeds < LEAST_SEEDS:
         return ""
     if verdict.verdict == "no evidence":
         return "; as it should be, because only the seeds differ"
     return (
-        "; but only the seeds differ: chance in one study of twenty, else the other verdicts"
-        " deserve as little trust"
+        "; but only the seeds differ: this is chance in one study of twenty, and otherwise a sign"
+        " that the other verdicts cannot be trusted either"
     )
 
 
@@ -68,8 +68,8 @@ def of_arm(line: Line, verdict: ArmVerdict, delta: float) -> str:
 
     Args:
         line: the arm.
-        verdict: of the arm.
-        delta: in 0..1.
+        verdict: the arm's verdict.
+        delta: smallest difference of interest, in 0..1.
     """
     ratio = line.costs.latency_ratio if line.costs is not None else None
     said = f", at {ratio:.2f} × the latency" if ratio is not None else ""

@@ -1,8 +1,8 @@
-"""A study's cells as the figures of its report.
+"""The figures of a report, computed from the study's cells.
 
-These are paired differences, learning curves, the time to a target score, and dominated arms.
-charts.py, html.py and write.py only draw and write them. Verdicts come from ablation/statistics.
-Scores are in 0..1.
+These are paired differences, learning curves, the time to a target score, and dominated arms. The
+other modules of the report only draw and write them. Verdicts come from ablation/statistics. Scores
+are in 0..1.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SCORE = "metrics/mAP_0.5:0.95"  # column of results.csv
 SIZES = {"ap_small": "small", "ap_medium": "medium", "ap_large": "large"}
-TIMED_PARTS = ("loader", "forward", "backward", "optimizer")  # of an iteration, in timing.json
+TIMED_PARTS = ("loader", "forward", "backward", "optimizer")  # keys of timing.json
 Cells = Mapping[int, "CellResult"]  # the cells of one arm, by seed
 
 
@@ -37,18 +37,18 @@ class Difference:
 
     @property
     def stands_out(self) -> bool:
-        """Whether it exceeds twice its standard error: worth a look, but not a verdict."""
+        """Whether it exceeds twice its standard error, which is worth a look but not a verdict."""
         return self.pairs >= 3 and abs(self.mean) > 2 * self.error
 
 
 @dataclass(frozen=True)
 class Reached:
-    """How soon an arm's curves came to a score.
+    """How soon an arm's curves reached a target score.
 
     Attributes:
-        seeds: how many did.
-        of: how many seeds there are.
-        epochs: median of those that did; None if none did.
+        seeds: number of seeds whose curve reached it.
+        of: number of all seeds.
+        epochs: epochs until then, median of the seeds that reached it; None if there are none.
         seconds: the same in seconds of training.
     """
 
@@ -63,16 +63,17 @@ class Line:
     """An arm as a line of the report.
 
     Attributes:
-        number: in the charts.
-        name: of the arm.
-        seeds: finished cells.
-        score: mAP50-95, mean over seeds; nan without any.
+        number: the arm's number in the charts.
+        name: name of the arm.
+        seeds: number of finished cells.
+        score: mAP50-95, mean over seeds; nan without seeds.
         score50: mAP50, likewise.
-        verdict: None for the baseline, and if no cell could be compared.
-        costs: None where they are not known.
-        is_dominated: whether another arm is as quick and as good, and better in one of the two.
-        reached: how soon its curves came to the baseline's final score.
-        failed: cells that failed.
+        verdict: the verdict; None for the baseline, and if no cell could be compared.
+        costs: the costs; None if they are not known.
+        is_dominated: whether another arm is at least as fast and as good, and better in one of the
+            two.
+        reached: how soon its curves reached the baseline's final score.
+        failed: number of cells that failed.
     """
 
     number: int
@@ -101,7 +102,7 @@ def by_arm(cells: Iterable[CellResult]) -> dict[str, dict[int, CellResult]]:
 
 
 def pairs(own: Cells, plain: Cells) -> list[tuple[CellResult, CellResult]]:
-    """An arm's cells with the baseline's cells that they are compared with."""
+    """Each cell of an arm with the baseline's cell of the same seed."""
     return [(own[seed], plain[seed]) for seed in sorted(set(own) & set(plain))]
 
 
@@ -126,7 +127,7 @@ def by_size(own: Cells, plain: Cells) -> dict[str, Difference]:
 def by_class(own: Cells, plain: Cells) -> dict[str, Difference]:
     """AP difference of each class with labels, by name.
 
-    Classes may share a name. Then all but the first get their number too.
+    Classes may share a name. All but the first of them then get their number too.
     """
     both = [(a.class_scores(), b.class_scores()) for a, b in pairs(own, plain)]
     keys = dict.fromkeys(key for scores, _ in both for key in scores)
@@ -153,16 +154,16 @@ def curves(cells: Cells, name: str = SCORE) -> np.ndarray:
 
 def seconds_of(cell: CellResult) -> float | None:
     """Seconds of training without validation, or None if nothing was timed."""
-    # After an interruption timing.json knows the last process only, so its seconds an image are
-    # taken for all epochs.
+    # After an interruption timing.json covers the last process only, so its seconds per image stand
+    # for all epochs.
     per_epoch = seconds_an_epoch(cell)
     return None if per_epoch is None else per_epoch * len(cell.curve)
 
 
 def seconds_an_epoch(cell: CellResult) -> float | None:
-    """Seconds of training in an epoch.
+    """Seconds of training in an epoch, or None if nothing was timed.
 
-    None if nothing was timed, as when the last process had only the scores left to compute.
+    Nothing is timed if an interrupted run had only the final scores left to compute.
     """
     timed = cell.timing.get("images", 0)
     per_image = [cell.timing.get(part, 0.0) for part in TIMED_PARTS]
@@ -171,7 +172,7 @@ def seconds_an_epoch(cell: CellResult) -> float | None:
 
 
 def reach(cells: Cells, target: float) -> Reached:
-    """How soon the curves of an arm's seeds came to the target, in 0..1."""
+    """How soon the curves of an arm's seeds reached the target, a score in 0..1."""
     epochs, seconds = [], []
     for cell in cells.values():
         above = np.flatnonzero(column(cell, SCORE) >= target)
@@ -185,15 +186,18 @@ def reach(cells: Cells, target: float) -> Reached:
 
 
 def find_target(study: StudyResult) -> float:
-    """The score for `reach`: mean of the baseline's last epochs, nan without any."""
+    """The target score for `reach`: mean over the baseline's seeds at the last epoch that all have.
+
+    It is nan without a finished baseline.
+    """
     last = curves(by_arm(study.cells).get(PLAIN, {}))
     return float(last[:, -1].mean()) if last.size else math.nan
 
 
 def find_dominated(points: Mapping[str, tuple[float, float]]) -> set[str]:
-    """Names of the points (cost, benefit) to which another is preferable.
+    """Names of the dominated points (cost, benefit).
 
-    It must be better in one respect, and not worse in the other.
+    Another point is better in one respect, and not worse in the other.
     """
     return {
         name
@@ -203,7 +207,7 @@ def find_dominated(points: Mapping[str, tuple[float, float]]) -> set[str]:
 
 
 def make_lines(study: StudyResult) -> list[Line]:
-    """The study's arms: the baseline, then the best difference first, then arms without any."""
+    """The lines of a report: the baseline, arms by descending difference, arms without one."""
     cells, target = by_arm(study.cells), find_target(study)
     verdicts = {verdict.arm: verdict for verdict in study.verdicts}
     dominated = _dominated_arms(study, verdicts)
@@ -235,7 +239,7 @@ def make_lines(study: StudyResult) -> list[Line]:
 
 
 def _dominated_arms(study: StudyResult, verdicts: Mapping[str, ArmVerdict]) -> set[str]:
-    """The dominated arms. The baseline may dominate, a lucky control may not."""
+    """The dominated arms. The baseline may dominate an arm, but a lucky control may not."""
     points = {PLAIN: (1.0, 0.0)}
     for name, verdict in verdicts.items():
         ratio = study.costs[name].latency_ratio if name in study.costs else None
@@ -245,7 +249,7 @@ def _dominated_arms(study: StudyResult, verdicts: Mapping[str, ArmVerdict]) -> s
 
 
 def mean_of(cells: Cells, key: str) -> float:
-    """Mean of a score of metrics.json over seeds, nan without any."""
+    """Mean of a score of metrics.json over seeds; nan if no seed has it."""
     known = [value for cell in cells.values() if (value := cell.metric(key)) is not None]
     return statistics.fmean(known) if known else math.nan
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SCORE_KEYS = ("map", "map50", "precision", "recall", *SIZES)
 RUN_KEYS = ("epoch", "epochs", "memory_mb")
+# Signs that LaTeX would interpret or that its default fonts lack.
 LATEX = {
     "\\": r"\textbackslash{}",
     "^": r"\textasciicircum{}",
@@ -62,7 +63,7 @@ def markdown_table(lines: Sequence[Line]) -> str:
 
 
 def escape_markdown(text: str) -> str:
-    """Text that Markdown shows as it is."""
+    """Escape text so that Markdown shows it literally."""
     escaped = "".join(
         f"\\{sign}" if sign in "\\`*_{}[]()#|~" else sign for sign in " ".join(text.split())
     )
@@ -81,12 +82,12 @@ def latex_table(lines: Sequence[Line]) -> str:
 
 
 def escape_latex(text: str) -> str:
-    """Text that LaTeX shows as it is."""
+    """Escape text so that LaTeX shows it literally."""
     return "".join(LATEX.get(sign, sign) for sign in " ".join(text.split()))
 
 
 def cells_csv(study: StudyResult) -> str:
-    """A row for each run, failed ones with their reason. Scores are in 0..1."""
+    """A CSV row for each run, with the reason for those that failed. Scores are in 0..1."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     keys = (*SCORE_KEYS, *RUN_KEYS)
@@ -99,6 +100,7 @@ def cells_csv(study: StudyResult) -> str:
             [cell.arm, cell.seed, cell.train_seed, "done", *shown, cell.folder.name, ""]
         )
     for name, reason in study.failed.items():
+        # The name is that of the arm, in which " seed " may occur too, and " seed N".
         arm, _, seed = name.rpartition(" seed ")
         blanks = [""] * (len(keys) + 2)
         writer.writerow([arm, "", seed, "failed", *blanks, reason])

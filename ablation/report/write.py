@@ -34,5 +34,6 @@ def write_report(study: StudyResult, folder: Path) -> None:
     make_folder(Path(folder))
     for name, content in zip(FILES, contents, strict=True):
         with atomic_write(Path(folder) / name) as file:
+            # A path may contain bytes that are not UTF-8, which must not cost the report.
             file.write(content.encode("utf-8", errors="replace"))
     print(f"\n{tables.terminal(study, lines)}\nReport in {Path(folder) / FILES[0]}")

@@ -1,1 +1,1 @@
-"""What two sets of scores allow to conclude: intervals, verdicts, and how many seeds they need."""
+"""The statistics of scores: intervals, verdicts, and how many seeds a verdict needs."""

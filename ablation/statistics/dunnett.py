@@ -61,11 +61,11 @@ def adjusted_p(t: float, arms: int, df: float) -> float:
 
     Args:
         t: observed statistic of an arm.
-        arms: how many arms are compared with the baseline.
+        arms: number of arms that are compared with the baseline.
         df: degrees of freedom of the error.
 
     Returns:
-        Probability that the largest |t| of arms without any difference is at least |t|.
+        Probability that the largest |t| among arms without any difference is at least |t|.
     """
     z, z_weights = _baseline_nodes()
     u, u_weights = scale_nodes(df)
@@ -80,9 +80,9 @@ def critical_value(arms: int, df: float, level: float = 0.95) -> float:
     """The |t| that the largest of arms without any difference reaches with probability 1 - level.
 
     Args:
-        arms: how many arms are compared with the baseline.
+        arms: number of arms that are compared with the baseline.
         df: degrees of freedom of the error.
-        level: of confidence.
+        level: level of confidence, 0..1.
     """
     low, high = 0.0, 2.0
     while adjusted_p(high, arms, df) > 1 - level:
@@ -99,14 +99,14 @@ def critical_value(arms: int, df: float, level: float = 0.95) -> float:
 def expected_power(effect: float, limit: float, df: float, known_df: float) -> float:
     """Probability that t exceeds a limit.
 
-    The effect is known by an estimated error only. The power is averaged over its uncertainty,
-    because an error that happened to be small promises too much.
+    The standard error that divides the effect is itself an estimate. The power is averaged over its
+    uncertainty, because an error that was small by chance would promise too much.
 
     Args:
         effect: true difference divided by its estimated standard error.
         limit: critical value.
         df: degrees of freedom of the error in t.
-        known_df: degrees of freedom of the estimate in effect.
+        known_df: degrees of freedom of the standard error in `effect`.
     """
     truth, truth_weights = scale_nodes(known_df)
     u, weights = scale_nodes(df)
@@ -120,7 +120,7 @@ class Contrasts:
     Attributes:
         pairs: [..., arms], number of paired seeds.
         difference: [..., arms], arm minus baseline.
-        variance: [..., arms], of one paired difference, guarded.
+        variance: [..., arms], variance of one paired difference, guarded.
         error: [..., arms], standard error of the difference.
         family: [...], number of arms with at least two pairs.
         df: [...], degrees of freedom of the error.
@@ -137,8 +137,8 @@ class Contrasts:
 def contrasts(scores: Array) -> Contrasts:
     """Contrasts of scores [..., 1 + arms, seeds], the baseline first.
 
-    A missing run is NaN, and so is a contrast that cannot be computed. Where the baseline has seeds
-    that an arm lacks, they show how lucky it was in the seeds that they share. The difference is
+    A missing run is NaN, and so is a contrast that cannot be computed. If the baseline has seeds
+    that an arm lacks, they show how lucky the baseline was in the common seeds. The difference is
     corrected by the part of that luck that the seeds do not explain.
     """
     present = ~np.isnan(scores)
@@ -198,11 +198,12 @@ def _extra_baselines(
     Args:
         scores: [..., 1 + arms, seeds], the baseline first.
         paired: [..., arms, seeds], whether an arm and the baseline both have the seed.
-        variance: [..., arms], of one paired difference.
-        residual: [...], of the additive fit.
+        variance: [..., arms], variance of one paired difference.
+        residual: [...], residual variance of the additive fit.
 
     Returns:
-        What to add to the differences [..., arms], and their standard errors after that.
+        The corrections [..., arms] to add to the differences, and the standard errors [..., arms]
+        of the corrected differences.
     """
     base = scores[..., :1, :]
     extra = ~np.isnan(base) & ~paired

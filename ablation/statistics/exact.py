@@ -10,15 +10,15 @@ from ablation.statistics.dunnett import Array
 
 
 def sign_flip(differences: Array) -> float:
-    """Exact two-sided p-value of paired differences [seeds], 1.0 without any.
+    """Exact two-sided p-value of paired differences [seeds], 1.0 if there are none.
 
-    It is the share of all 2^n sign patterns whose sum is at least as large. The test assumes only
-    that a difference without effect has either sign equally often.
+    It is the share of all 2^n sign patterns whose |sum| is at least as large as the observed one.
+    The test assumes only that without an effect a difference has either sign equally often.
     """
     if not len(differences):
         return 1.0
-    # The two halves of the seeds are enumerated apart, so that 40 seeds take 2^20 sums each and
-    # not 2^40.
+    # The two halves of the seeds are enumerated separately, so that 40 seeds take twice 2^20 sums
+    # instead of 2^40.
     left, right = (_signed_sums(part) for part in np.array_split(differences, 2))
     # Rounding must not separate sums that are equal.
     reach = abs(differences.sum()) - 1e-9 * np.abs(differences).sum()
@@ -26,6 +26,7 @@ def sign_flip(differences: Array) -> float:
         return 1.0
     right = np.sort(right)
     count = int((len(right) - np.searchsorted(right, reach - left)).sum())
+    # The negated patterns are as many, hence the factor 2.
     return min(1.0, 2 * count / 2 ** len(differences))
 
 

@@ -1,4 +1,4 @@
-"""How many seeds a study needs for a given power and for its baseline; when an arm is hopeless."""
+"""How many seeds a study and its baseline need for a given power, and when an arm is hopeless."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from ablation.statistics.dunnett import (
 )
 from ablation.statistics.scores import Scores, check_scores, score_table
 
-LEAST_SEEDS = 3  # two never give a verdict
-POWER = 0.8  # of further_seeds
-MOST_SEEDS = 200  # further_seeds searches no further
-HOPELESS = 0.05  # futile: a smaller chance than this to end with "helps"
+LEAST_SEEDS = 3  # fewer never give a verdict
+POWER = 0.8  # that further_seeds aims at
+MOST_SEEDS = 200  # at which further_seeds gives up
+HOPELESS = 0.05  # futile() stops an arm whose chance of "helps" is smaller
 # From this number of arms on, a second set of baseline seeds is cheaper than a seed for every arm.
 MANY_BASELINES = 6
 
@@ -29,14 +29,14 @@ MANY_BASELINES = 6
 def further_seeds(found: Contrasts, row: int, delta: float, level: float = 0.95) -> int:
     """How many more paired seeds for all arms would show a true difference of delta with POWER.
 
-    The power is averaged over what the noise may be, given how few runs it was estimated from. The
+    The power is averaged over the uncertainty of the noise, which a few runs estimate badly. The
     baseline is assumed to have no seeds beyond those of the arms.
 
     Args:
         found: contrasts of one study.
-        row: of the arm in them.
+        row: index of the arm in them.
         delta: the true difference, in 0..1.
-        level: of confidence.
+        level: level of confidence, 0..1.
     """
     have, family, df = int(found.pairs[row]), int(found.family), float(found.df)
     per_seed = delta / math.sqrt(float(found.variance[row]))
@@ -46,7 +46,8 @@ def further_seeds(found: Contrasts, row: int, delta: float, level: float = 0.95)
         effect = per_seed * math.sqrt(seeds)
         return expected_power(effect, critical_value(family, later, level), later, df) >= POWER
 
-    low, high = max(have, LEAST_SEEDS) - 1, MOST_SEEDS  # not enough; enough, or given up
+    # Bisection: low counts as too few, and high is enough unless it still is MOST_SEEDS.
+    low, high = max(have, LEAST_SEEDS) - 1, MOST_SEEDS
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle, high)
@@ -59,15 +60,15 @@ def futile(
     """Arms with hardly a chance to end with "helps", by a rule that is fixed before the start.
 
     An arm is stopped if it has half of the planned seeds, and at least three, and its conditional
-    power (Lan and Wittes, Biometrics 44, 1988) is below HOPELESS. That is computed for a true
-    difference of delta, or of what the arm has shown if that is more.
+    power (Lan and Wittes, Biometrics 44, 1988) is below HOPELESS. The power is computed for a true
+    difference of delta, or for the arm's difference so far if that is larger.
 
     Args:
-        scores: of all arms.
-        baseline: name of one of them.
+        scores: scores of all arms.
+        baseline: name of the baseline among them.
         delta: smallest difference of interest, in 0..1.
-        planned_seeds: of each arm.
-        controls: arms that are never stopped.
+        planned_seeds: number of seeds planned for each arm.
+        controls: names of arms that are never stopped.
     """
     check_scores(scores, baseline, delta, 0.95)
     arms = {arm: values for arm, values in scores.items() if arm not in (baseline, *controls)}
@@ -83,7 +84,7 @@ def conditional_power(found: Contrasts, delta: float, planned_seeds: int) -> Arr
     Args:
         found: contrasts of one study or, with a leading axis, of many.
         delta: smallest difference of interest, in 0..1.
-        planned_seeds: of each arm.
+        planned_seeds: number of seeds planned for each arm.
 
     Returns:
         [..., arms] in 0..1; 1 where it is too early to decide, or no seeds are left.
@@ -106,5 +107,5 @@ def conditional_power(found: Contrasts, delta: float, planned_seeds: int) -> Arr
 
 
 def baseline_seeds(arms: int, seeds: int) -> int:
-    """How many seeds the baseline should get where each of `arms` arms gets `seeds`."""
+    """How many seeds the baseline should get if each of `arms` arms gets `seeds`."""
     return 2 * seeds if arms >= MANY_BASELINES else seeds

@@ -1,4 +1,4 @@
-"""The scores of a study: checked, as a table, and how much they scatter.
+"""The scores of a study: their checks, their table, and how much they scatter.
 
 Scores and differences are in 0..1, so 0.451 and not 45.1.
 """
@@ -19,11 +19,11 @@ Scores = Mapping[str, Mapping[int, float]]  # arm -> seed -> score
 
 @dataclass(frozen=True)
 class Noise:
-    """Standard deviations of a study, NaN where there are not two values.
+    """Standard deviations of a study, NaN if there are fewer than two values.
 
     Attributes:
-        sd_pair: of the difference of two arms on one seed.
-        sd_seed: of a score when only the seed changes.
+        sd_pair: standard deviation of the difference of two arms on one seed.
+        sd_seed: standard deviation of a score if only the seed changes.
     """
 
     sd_pair: float
@@ -31,22 +31,22 @@ class Noise:
 
 
 def check_scores(scores: Scores, baseline: str, delta: float, level: float) -> None:
-    """Refuse input that has no answer.
+    """Refuse input for which no verdict can be computed.
 
     Args:
-        scores: of all arms.
-        baseline: name of one of them.
+        scores: scores of all arms.
+        baseline: name of the baseline among them.
         delta: smallest difference of interest, above 0.
-        level: of confidence, 0.5..1.
+        level: level of confidence, 0.5..1.
 
     Raises:
-        UserError: one of them is impossible.
+        UserError: one of these values is impossible.
     """
     if baseline not in scores:
         raise UserError(
             f"{baseline}: the baseline is none of the arms ({', '.join(scores)}); name one of them"
         )
-    if not delta > 0 or not math.isfinite(delta):
+    if not delta > 0 or not math.isfinite(delta):  # nan is not above 0 either
         raise UserError(
             f"--delta {delta}: must be more than 0; it is the smallest difference of interest"
         )
@@ -74,8 +74,8 @@ def noise(scores: Scores, baseline: str, controls: Collection[str] = ()) -> Nois
     """How much runs scatter.
 
     Args:
-        scores: of all arms.
-        baseline: name of one of them.
+        scores: scores of all arms.
+        baseline: name of the baseline among them.
         controls: names of the A/A arms, which count for sd_seed only.
     """
     table = score_table(
@@ -89,6 +89,7 @@ def noise(scores: Scores, baseline: str, controls: Collection[str] = ()) -> Nois
 
 
 def _pooled_sd(rows: Sequence[Array]) -> float:
+    """Standard deviation within rows of values [n], each around its own mean."""
     df = sum(len(row) - 1 for row in rows if len(row) > 1)
     squares = sum(float(((row - row.mean()) ** 2).sum()) for row in rows if len(row) > 1)
     return math.sqrt(squares / df) if df else math.nan

@@ -36,12 +36,12 @@ class ArmVerdict:
         difference: arm minus baseline.
         low: lower end of the simultaneous interval of the whole family.
         high: its upper end.
-        p: adjusted for all arms (Dunnett).
-        p_sign_flip: exact, two-sided, adjusted for all arms (Holm).
+        p: p-value, adjusted for all arms (Dunnett).
+        p_sign_flip: exact two-sided p-value, adjusted for all arms (Holm).
         verdict: "helps", "hurts" or "no evidence".
         further_seeds: how many more paired seeds would show delta with power 0.8; 0 if decided, and
             for controls.
-        note: what else the reader should know.
+        note: further facts, separated by "; ".
     """
 
     arm: str
@@ -60,7 +60,12 @@ class ArmVerdict:
 class _Family:
     """Arms that are judged together.
 
-    table [1 + arms, seeds] has the baseline first, and `found` are its contrasts.
+    Attributes:
+        table: [1 + arms, seeds] scores, the baseline first.
+        found: contrasts of the table.
+        delta: smallest difference of interest.
+        level: level of confidence.
+        is_control: whether the arms are A/A arms.
     """
 
     table: Array
@@ -79,13 +84,13 @@ def compare_arms(
 ) -> list[ArmVerdict]:
     """A verdict for every arm but the baseline, in the order of the scores.
 
-    The arms are a family: at most 1 - level of studies have a false verdict anywhere.
+    The arms are a family: the share of studies with any false verdict is at most 1 - level.
 
     Args:
-        scores: of all arms.
-        baseline: name of one of them.
+        scores: scores of all arms.
+        baseline: name of the baseline among them.
         delta: smallest difference of interest.
-        level: of confidence.
+        level: level of confidence, 0.5..1.
         controls: names of the A/A arms. They are a family of their own, since nobody claims
             anything about them. Having other seeds, they are paired with the baseline in the order
             of the seeds.
@@ -110,11 +115,13 @@ def compare_arms(
 
 
 def _in_order(values: Mapping[int, float], seeds: Sequence[int]) -> dict[int, float]:
-    """A control's scores under the baseline's seeds."""
+    """A control's scores under the baseline's seeds, in the order of its own seeds."""
+    # strict=False: a control may have fewer finished runs than the baseline.
     return dict(zip(seeds, (values[seed] for seed in sorted(values)), strict=False))
 
 
 def _judge_all(family: _Family, arms: Sequence[str]) -> list[ArmVerdict]:
+    """The verdicts of a family, whose sign-flip tests are adjusted together."""
     gaps = family.table[1:] - family.table[0]
     flips = holm([sign_flip(row[~np.isnan(row)]) for row in gaps])
     return [_judge(family, row, arm, flips[row]) for row, arm in enumerate(arms)]
@@ -161,7 +168,7 @@ def _seeds_to_go(family: _Family, row: int, high: float) -> int:
 
 
 def _notes(family: _Family, row: int, high: float, verdict: str, further: int) -> list[str]:
-    """What else the reader should know of the arm that is `row` of the family."""
+    """Further facts on the arm that is `row` of the family."""
     seeds, notes = int(family.found.pairs[row]), []
     if family.is_control:
         notes.append("a control: its seeds are not the baseline's")
@@ -180,7 +187,14 @@ def _notes(family: _Family, row: int, high: float, verdict: str, further: int) -
 
 
 def _about_delta(high: float, seeds: int, further: int, delta: float) -> list[str]:
-    """Why no further seeds are suggested, or that no number of them is enough."""
+    """A note if no further seeds are suggested, or if MOST_SEEDS would not be enough.
+
+    Args:
+        high: upper end of the interval.
+        seeds: paired seeds with the further ones.
+        further: how many further seeds are suggested.
+        delta: smallest difference of interest.
+    """
     if seeds >= MOST_SEEDS and further:
         return [f"fewer than {MOST_SEEDS} seeds would not show {100 * delta:g} mAP"]
     if further:
@@ -191,9 +205,9 @@ def _about_delta(high: float, seeds: int, further: int, delta: float) -> list[st
 
 
 def _about_correction(pair: Array, difference: float) -> list[str]:
-    """What the paired seeds alone say, where other runs of the baseline change it.
+    """A note with the difference on the paired seeds alone, if other baseline runs corrected it.
 
-    pair [2, seeds] has the baseline first.
+    pair [2, seeds] has the scores of the baseline and the arm.
     """
     gaps = (pair[1] - pair[0])[~np.isnan(pair).any(0)]
     others = int((~np.isnan(pair[0])).sum()) - len(gaps)
@@ -207,10 +221,11 @@ def _about_correction(pair: Array, difference: float) -> list[str]:
 
 
 def _about_flips(seeds: int, arms: int, level: float) -> list[str]:
-    """Whether the sign-flip test can reach the level at all.
+    """A note if the sign-flip test cannot reach the level with so few seeds.
 
     Its least p-value is 2 of 2^seeds patterns, times the number of arms.
     """
+    # 1e-12 is for rounding: a p-value equal to 1 - level is small enough.
     if arms * 2.0 ** (1 - seeds) <= 1 - level + 1e-12:
         return []
     needed = next(n for n in range(seeds, 99) if arms * 2.0 ** (1 - n) <= 1 - level + 1e-12)

@@ -1,1 +1,1 @@
-"""A record of what the programs do: `python -m benchmarks.behaviour`."""
+"""A record of the programs' behaviour: `python -m benchmarks.behaviour`."""

@@ -1,9 +1,9 @@
-"""What the programs do, as a record: proof that a refactoring changes nothing that a user sees.
+"""Record what the programs do, to prove that a refactoring changes nothing that a user sees.
 
     python -m benchmarks.behaviour --out old.json        # before the change
     python -m benchmarks.behaviour --against old.json    # after it; status 1 if anything differs
 
-Only command lines and files are used, so that the record outlives every move of a module. Weights,
+Only command lines and files are used, so that moving a module does not affect the record. Weights,
 results, keys, files and exit statuses must be identical. Texts, which are messages and --help, may
 differ and are shown as diffs; --strict makes them fail too. Weights and results depend on the
 processor and on the versions of the libraries, so they are only compared on the machine that made
@@ -49,11 +49,11 @@ PARTS: dict[
     "graphs": (measure_graphs, lambda: len(graph_files())),
     "commands": (measure_commands, lambda: len(commands()) + 1),
     "runs": (measure_runs, lambda: len(RUNS)),
-}  # name -> what measures it, and in how many steps
+}  # name -> function that measures the part, and function that counts its steps
 
 
 def describe_machine() -> dict[str, str]:
-    """What numbers depend on beside the code: processor, versions and the number of threads."""
+    """What results depend on besides the code: processor, versions and the number of threads."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -79,7 +79,7 @@ def measure(parts: Sequence[str], jobs: int) -> Record:
     record: Record = {"machine": describe_machine(), "parts": {}}
     with tempfile.TemporaryDirectory(prefix="behaviour-") as folder:
         sandbox = Sandbox(Path(folder).resolve())
-        if set(parts) != {"graphs"}:
+        if set(parts) != {"graphs"}:  # graphs need no inputs
             prepare(sandbox)
         with tqdm(total=sum(PARTS[part][1]() for part in parts), dynamic_ncols=True) as bar:
             for part in parts:
@@ -117,7 +117,7 @@ def compare(old: Record, new: Record, strict: bool = False) -> int:
     Args:
         old: the record made before the change.
         new: the record made after it.
-        strict: whether texts that differ, and what could not be compared, fail too.
+        strict: whether texts that differ, and entries that could not be compared, fail too.
 
     Returns:
         0 if nothing differs that must be identical, else 1.
@@ -137,11 +137,12 @@ def compare(old: Record, new: Record, strict: bool = False) -> int:
     }
     print("compared: " + ", ".join(f"{count} {section}" for section, count in counts.items()))
     print(f"{len(wrong)} entries differ that must be identical; {len(moved)} texts differ")
+    # Records without a common part prove nothing, so they count as different.
     return int(bool(wrong) or not shared_parts(old, new) or (strict and bool(moved or skipped)))
 
 
 def print_limits(old: Record, new: Record) -> bool:
-    """Say what cannot be compared. Returns whether weights and results are left out."""
+    """Print what cannot be compared. Returns whether weights and results are skipped."""
     for part in PARTS:
         if part not in shared_parts(old, new):
             print(f"NOT COMPARED, since a record lacks this part: {part}")

@@ -1,7 +1,8 @@
-"""The commands whose exit status, text and files the record of behaviour holds: mostly refusals.
+"""The commands whose exit status, text and files the record of behaviour holds.
 
-A line is a command; `@/` stands for the folder of inputs that benchmarks/behaviour/inputs.py
-writes. Each runs in an empty folder of its own.
+Most are mistakes that the programs must refuse. A line is a command, in which `@/` stands for the
+folder of inputs that benchmarks/behaviour/inputs.py writes. Each runs in an empty folder of its
+own.
 """
 
 from __future__ import annotations
@@ -232,6 +233,7 @@ def measure_commands(
         yield from zip(
             names, pool.map(lambda each: measure(sandbox, *each), enumerate(names)), strict=True
         )
+    # A malicious checkpoint that is executed makes such a file (inputs.write_pickles).
     traces = sorted(path.name for path in sandbox.inputs.glob("executed*"))
     yield (
         "what the malicious checkpoints left",

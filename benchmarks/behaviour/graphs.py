@@ -1,9 +1,9 @@
-"""Prints a line of JSON for each graph below models/: the keys and shapes of its weights, and more.
+"""Print a line of JSON for each graph in models/: hashes of its keys, weights, outputs, gradients.
 
-The record starts it as `python -m benchmarks.behaviour.graphs`. Keys are read on the
-meta device, at every scale of a graph that has scales. Graphs of up to 8 million parameters are
-also built and run forward and backward on a fixed input, so that a change of any initial weight,
-output or gradient shows.
+__main__.py starts it as `python -m benchmarks.behaviour.graphs`. Keys are read on the meta device,
+at every scale of a graph that has scales. Graphs of up to 8 million parameters are also built and
+run forward and backward on a fixed input, so that a change of any initial weight, output or
+gradient is found.
 """
 
 from __future__ import annotations

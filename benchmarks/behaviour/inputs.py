@@ -1,7 +1,7 @@
 """The inputs of benchmarks/behaviour/commands.py: graphs, recipes, data sets, checkpoints, sources.
 
-Most are wrong. They depend on nothing in the project, except that the damaged checkpoints are made
-of a good one. No pickle is executed here: the malicious ones are put together from opcodes.
+Most are wrong on purpose. They are independent of the project, except that the damaged checkpoints
+are copies of a good one. No pickle is executed here: the malicious ones are assembled from opcodes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ backbone:
 head:
   - [[4, 5], 1, Detect, [nc, anchors]]
 """
-GRAPHS = {  # name -> what is replaced in GRAPH, and by what
+GRAPHS = {  # name -> (text in GRAPH, its replacement)
     "sound": ("", ""),
     "module": ("C3, [64]", "Cnov, [64]"),
     "code": ("C3, [64]", "\"__import__('os').system('true')\", [64]"),
@@ -178,14 +178,14 @@ def write(path: Path, content: str | bytes) -> None:
 
 
 def write_labels(folder: Path, name: str, labels: dict[str, str]) -> None:
-    """A data set that has one image for each label file."""
+    """Write a data set that has one image for each label file."""
     for stem, text in labels.items():
         write(folder / f"data/{name}/images/{stem}.jpg", (folder / "images/00000.jpg").read_bytes())
         write(folder / f"data/{name}/labels/{stem}.txt", text)
 
 
 def write_sources(folder: Path) -> None:
-    """Sources of detect.py of which nothing, or only a part, can be read."""
+    """Write sources of detect.py that cannot be read, or only in part."""
     sources = folder / "sources"
     (sources / "empty").mkdir(parents=True)
     write(sources / "broken.jpg", b"\xff\xd8\xff no image")
@@ -196,7 +196,7 @@ def write_sources(folder: Path) -> None:
 
 
 def write_voc(folder: Path) -> None:
-    """A small Pascal VOC folder with a box outside its image and a broken file."""
+    """Write a small Pascal VOC folder with a box outside its image and a broken file."""
     for number, stem in enumerate(("00000", "00001", "00002")):
         write(folder / f"voc/JPEGImages/{stem}.jpg", (folder / f"images/{stem}.jpg").read_bytes())
         boxes = "".join(
@@ -212,7 +212,7 @@ def write_voc(folder: Path) -> None:
 
 
 def write_coco(folder: Path) -> None:
-    """A small COCO file that can be read, and one that names an image that it does not describe."""
+    """Write a small COCO file that can be read, and a truncated copy of it."""
     images = [
         {"id": number, "file_name": f"{number:05}.jpg", "width": 160, "height": 160}
         for number in range(2)
@@ -234,7 +234,7 @@ def write_coco(folder: Path) -> None:
 
 
 def write_pickles(folder: Path) -> None:
-    """Damaged copies of good.pt, foreign files, and files that would run a command when loaded."""
+    """Write damaged copies of good.pt, foreign files, and files that run a command if unpickled."""
     good = (folder / "good.pt").read_bytes()
     at = len(good) * 6 // 10
     harm = f"touch {folder}/executed"
@@ -259,9 +259,10 @@ def write_pickles(folder: Path) -> None:
 
 
 def calling(function: str, argument: str) -> bytes:
-    """A pickle that calls a function, given as `module name`, with one text when it is loaded."""
+    """A pickle that calls a function, given as `module name`, with a text when it is loaded."""
     module, name = function.split()
     text = argument.encode()
+    # Opcodes: protocol 2, global, text, tuple of one, reduce (the call), stop.
     return (
         b"\x80\x02"
         + f"c{module}\n{name}\n".encode()
@@ -277,6 +278,7 @@ def archive(entries: dict[str, bytes], compression: int = zipfile.ZIP_STORED) ->
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", compression) as out:
         for name, content in entries.items():
+            # A fixed date, since the date is part of the bytes.
             out.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content, compression)
     return file.getvalue()
 

@@ -1,8 +1,7 @@
-"""Trains, scores and applies three small models: the weights and figures of the record.
+"""The weights and figures of the record: three small models are trained, evaluated and applied.
 
-benchmarks/behaviour/__main__.py uses it. The runs differ so that together they reach both families,
-attention, all augmentations, two optimizers, image weights and multi-scale training. All are on the
-data set that the project draws.
+Together the runs use both families, attention, all augmentations, two optimizers, image weights and
+multi-scale training. All are on the data set that the project draws.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ RUNS = {
     "yolov8n": "--hyp @/everything.yaml --close-mosaic 1",
     "yolov5s_SimAM": "--hyp hyp.scratch-high.yaml --optimizer SGD --cos-lr --label-smoothing 0.1",
 }
-EVERYTHING = (  # laid over hyp.v8.yaml
+EVERYTHING = (  # replaces these values of hyp.v8.yaml
     "degrees: 10\ntranslate: 0.2\nscale: 0.5\nshear: 5\nperspective: 0.0005\nflipud: 0.3\n"
     "mosaic: 1.0\nmosaic9: 0.3\nmixup: 0.3\ncopy_paste: 0.2\nnominal_batch: 16\n"
 )
@@ -40,12 +39,13 @@ NUMBER = re.compile(r"-?\d+(\.\d+)?(e-?\d+)?|nan")
 
 
 def prepare(sandbox: Sandbox) -> None:
-    """Write the inputs that every part shares; the first training draws the images."""
+    """Write the inputs that the parts share; the first training draws the images."""
     sandbox.place("inputs")
     text = (ROOT / "data/shapes.yaml").read_text()
     shapes = re.sub(r"(?m)^path: .*", f"path: {sandbox.folder / 'shapes'}", text)
     (sandbox.inputs / "shapes.yaml").write_text(shapes)
     (sandbox.inputs / "everything.yaml").write_text(EVERYTHING)
+    # The refusals need a data set that is quick to train on: the validation images, which are few.
     small = re.sub(r"(?m)^train: .*", "train: images/val", shapes)
     (sandbox.inputs / "small.yaml").write_text(small)
     words = f"{COMMON} --data @/small.yaml --epochs 1 --imgsz 64 --cfg yolov5n.yaml".split()
@@ -59,7 +59,7 @@ def prepare(sandbox: Sandbox) -> None:
 
 
 def require(outcome: Outcome, name: str) -> Outcome:
-    """The outcome of a command that has to succeed. Raises SystemExit with its output otherwise."""
+    """Return the outcome of a command that must succeed, or raise SystemExit with its output."""
     if outcome.status:
         raise SystemExit(f"{outcome.text[-3000:]}\n{name} ended with status {outcome.status}")
     return outcome
@@ -74,7 +74,7 @@ def measure_runs(sandbox: Sandbox, jobs: int) -> Iterator[tuple[str, dict[str, d
 
 
 def measure_run(sandbox: Sandbox, name: str) -> dict[str, dict[str, Any]]:
-    """Train, score, detect and write the weights under the original keys; return the entries."""
+    """Train, evaluate, detect, and export under the original keys; return the entries."""
     words = f"{COMMON} --cfg {name}.yaml {RUNS[name]}".split()
     require(sandbox.run(["train.py", *words], name), f"training {name}")
     folder = sandbox.folder / name / "run"

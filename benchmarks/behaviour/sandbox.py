@@ -1,8 +1,8 @@
-"""Runs the programs as a user does, in a temporary folder, and makes what they print comparable.
+"""Run the programs as a user does, in a temporary folder, and make their output comparable.
 
-__main__.py uses it. Everything that differs between two runs of the same code is
-removed here: paths, times, process numbers, progress bars. The environment is fixed: one thread, no
-GPU, no colours, 100 columns, and a label cache inside the temporary folder.
+Everything that differs between two runs of the same code is removed: paths, times, process numbers,
+progress bars. The environment is fixed: one thread, no GPU, no colours, 100 columns, and a label
+cache inside the temporary folder.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ REMOVED = (
     "WORLD_SIZE",
 )
 TEXT_FILES = {".csv", ".txt", ".yaml", ".json", ".xml", ".md"}
-LEFT_OUT = (  # clocks, figures that are read elsewhere, hashes of times and paths
+LEFT_OUT = (  # files with times or with hashes of paths, and figures that runs.py reads itself
     "timing.json",
     "metrics.json",
     "results.csv",
     "events.",
     "study.yaml",
 )
-SHORT = 5000  # characters of a text that is kept whole, so that a diff can be shown
+SHORT = 5000  # shorter texts are kept whole, so that a diff can be shown; characters
 NOISE = (
     (re.compile(r"\b\d+(\.\d+)? ?ms\b"), "# ms"),
     (re.compile(r"\b\d+(\.\d+)?s\b"), "# s"),
@@ -63,7 +63,7 @@ NOISE = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a command ended. `text` is its standard output, then its standard error, normalised."""
+    """The end of a command: its exit status, and its normalised output followed by its errors."""
 
     status: int
     text: str
@@ -86,7 +86,7 @@ class Sandbox:
         Args:
             words: the program, as a path below the root or `-m module`, then its arguments, in
                 which `@/` stands for the folder of inputs.
-            name: the folder, below the sandbox, that it starts in; `-m` starts in the root.
+            name: the folder in the sandbox in which it starts; `-m` starts in the root.
 
         Returns:
             The exit status and the normalised text.
@@ -120,7 +120,7 @@ class Sandbox:
             raise SystemExit(f"{' '.join(words)} ended with status {child.returncode}")
 
     def place(self, name: str) -> Path:
-        """The folder of this name below the sandbox, which is made if it is missing."""
+        """The folder of this name in the sandbox, which is made if it is missing."""
         folder = self.folder / name
         folder.mkdir(parents=True, exist_ok=True)
         return folder
@@ -145,7 +145,7 @@ class Sandbox:
         return text
 
     def written(self, folder: Path) -> dict[str, str]:
-        """The files below a folder: a text's normalised content or its hash, else only the name."""
+        """The files below a folder: a text's content or hash, and "present" for other files."""
         found = {}
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
             if not path.name.startswith(LEFT_OUT):

@@ -146,7 +146,7 @@ def test_code_in_a_file_is_refused_by_name_and_never_runs(tmp_path: Path, wrap: 
         torch.save({"model": Bomb(str(canary))}, path)
     else:
         path.write_bytes(pickle.dumps(Bomb(str(canary))))
-    with pytest.raises(UserError, match="mkdir" if wrap == "torch" else "no checkpoint"):
+    with pytest.raises(UserError, match="mkdir" if wrap == "torch" else "not a checkpoint"):
         checkpoints.read(path)
     assert not canary.exists()
 

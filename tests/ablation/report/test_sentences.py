@@ -46,8 +46,8 @@ def test_a_control_that_helps_is_a_warning(mixed: StudyResult) -> None:
     assert line.verdict is not None
     wrong = dataclasses.replace(line, verdict=dataclasses.replace(line.verdict, verdict="helps"))
     assert (
-        "chance in one study of twenty, else the other verdicts deserve as little trust"
-        in sentence(wrong, 0.005)
+        "chance in one study of twenty, and otherwise a sign that the other verdicts cannot be"
+        " trusted either" in sentence(wrong, 0.005)
     )
 
 
