@@ -54,10 +54,10 @@ def count_text(detections: Detections) -> str:
 def line_of(found: Found) -> str:
     """The line of an image or frame on the console, as YOLOv5 prints it."""
     frame, (height, width) = found.frame, found.shape
-    kind = "image" if frame.kind == "image" else frame.kind
-    where = f"{frame.item - 1}: " if kind == "stream" else f"{kind} {frame.item}/{frame.items} "
+    is_stream = frame.kind == "stream"
+    where = f"{frame.item - 1}: " if is_stream else f"{frame.kind} {frame.item}/{frame.items} "
     where += f"({frame.number}/{frame.total}) " if frame.kind == "video" else ""
-    where += "" if frame.kind == "stream" else f"{frame.path}: "
+    where += "" if is_stream else f"{frame.path}: "
     return f"{where}{height}x{width} {count_text(found.detections)}{found.times[1] * 1e3:.1f}ms"
 
 
