@@ -35,15 +35,15 @@ class BoxScores:
         self.p, self.r, self.f1 = curves.precision, curves.recall, curves.f1
         self.all_ap, self.ap, self.ap50 = curves.ap, curves.mean_ap, curves.ap[:, 0]
 
-    def mean_results(self) -> list[float]:
-        """[precision, recall, mAP50, mAP50-95], means over all classes that have labels."""
-        return [self.mp, self.mr, self.map50, self.map]
-
     def class_result(self, number: int) -> tuple[float, float, float, float]:
         """(precision, recall, AP50, AP50-95) of the number-th class in ap_class_index."""
         columns = (self.p, self.r, self.ap50, self.ap)
         precision, recall, ap50, ap = (float(column[number]) for column in columns)
         return precision, recall, ap50, ap
+
+    def mean_results(self) -> list[float]:
+        """[precision, recall, mAP50, mAP50-95], means over all classes that have labels."""
+        return [self.mp, self.mr, self.map50, self.map]
 
 
 class DetMetrics:
