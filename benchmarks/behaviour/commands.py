@@ -231,7 +231,9 @@ def measure_commands(
     names = commands()
     with ThreadPoolExecutor(jobs) as pool:
         yield from zip(
-            names, pool.map(lambda each: measure(sandbox, *each), enumerate(names)), strict=True
+            names,
+            pool.map(lambda each: measure_command(sandbox, *each), enumerate(names)),
+            strict=True,
         )
     # A malicious checkpoint that is executed makes such a file (inputs.write_pickles).
     traces = sorted(path.name for path in sandbox.inputs.glob("executed*"))
@@ -241,7 +243,7 @@ def measure_commands(
     )
 
 
-def measure(sandbox: Sandbox, number: int, command: str) -> dict[str, dict[str, Any]]:
+def measure_command(sandbox: Sandbox, number: int, command: str) -> dict[str, dict[str, Any]]:
     """The status and the text of one command, and the files that it leaves in its folder."""
     place = f"commands/{number:03}"
     outcome = sandbox.run(shlex.split(command), place)

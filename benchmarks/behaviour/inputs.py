@@ -99,28 +99,28 @@ HYPS = {
     "anchors": "box: 7.5\nanchors: 5\n",
 }
 NAMES = "names: [a, b, c, d, e]\n"
-SPLITS = "train: ../images\nval: ../images\n"
+BOTH_SPLITS = "train: ../images\nval: ../images\n"
 DATA = {
-    "no-names": SPLITS,
-    "count": f"nc: 3\n{SPLITS}{NAMES}",
+    "no-names": BOTH_SPLITS,
+    "count": f"nc: 3\n{BOTH_SPLITS}{NAMES}",
     "no-train": f"val: ../images\n{NAMES}",
-    "numbering": f"{SPLITS}names: {{1: a, 2: b}}\n",
-    "boolean": f"{SPLITS}names: [yes, no, on, off, a]\n",
+    "numbering": f"{BOTH_SPLITS}names: {{1: a, 2: b}}\n",
+    "boolean": f"{BOTH_SPLITS}names: [yes, no, on, off, a]\n",
     "no-val": f"train: ../images\n{NAMES}",
     "missing-folder": f"train: nowhere\nval: nowhere\n{NAMES}",
-    "format": f"format: pascal\n{SPLITS}{NAMES}",
-    "path": f"path: 7\n{SPLITS}{NAMES}",
-    "defaults": f"defaults: 3\n{SPLITS}{NAMES}",
-    "suggestion": f"defaults: {{rate: 3}}\n{SPLITS}{NAMES}",
-    "syntax": f"names: [a, b\n{SPLITS}",
+    "format": f"format: pascal\n{BOTH_SPLITS}{NAMES}",
+    "path": f"path: 7\n{BOTH_SPLITS}{NAMES}",
+    "defaults": f"defaults: 3\n{BOTH_SPLITS}{NAMES}",
+    "suggestion": f"defaults: {{rate: 3}}\n{BOTH_SPLITS}{NAMES}",
+    "syntax": f"names: [a, b\n{BOTH_SPLITS}",
     "list": "- train\n- val\n",
     "source": f"train: {{image: x}}\nval: y\n{NAMES}",
-    "tag": f"path: !!python/object/apply:os.getcwd []\n{SPLITS}{NAMES}",
-    "generator": f"generate: cats\n{SPLITS}{NAMES}",
+    "tag": f"path: !!python/object/apply:os.getcwd []\n{BOTH_SPLITS}{NAMES}",
+    "generator": f"generate: cats\n{BOTH_SPLITS}{NAMES}",
     "wrong-class": f"train: wrong-class/images\nval: wrong-class/images\n{NAMES}",
     "all-bad-labels": f"train: all-bad/images\nval: all-bad/images\n{NAMES}",
     "some-bad-labels": f"train: some-bad/images\nval: some-bad/images\n{NAMES}",
-    "three-classes": f"{SPLITS}names: [a, b, c]\n",
+    "three-classes": f"{BOTH_SPLITS}names: [a, b, c]\n",
     "no-images": f"train: ../sources/empty\nval: ../images\n{NAMES}",
 }
 LABELS = {

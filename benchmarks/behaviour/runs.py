@@ -29,13 +29,15 @@ EVERYTHING = (  # replaces these values of hyp.v8.yaml
     "degrees: 10\ntranslate: 0.2\nscale: 0.5\nshear: 5\nperspective: 0.0005\nflipud: 0.3\n"
     "mosaic: 1.0\nmosaic9: 0.3\nmixup: 0.3\ncopy_paste: 0.2\nnominal_batch: 16\n"
 )
-VAL = (
+VAL_FLAGS = (
     "--data @/shapes.yaml --imgsz 96 --device cpu --workers 0 --noplots --save-txt --save-conf "
     "--save-json"
 )
-DETECT = "--conf-thres 0.0001 --max-det 5 --device cpu --nosave --save-txt --save-conf --save-csv"
+DETECT_FLAGS = (
+    "--conf-thres 0.0001 --max-det 5 --device cpu --nosave --save-txt --save-conf --save-csv"
+)
 CLOCKS = {"speed_ms", "memory_mb"}
-NUMBER = re.compile(r"-?\d+(\.\d+)?(e-?\d+)?|nan")
+NUMERIC = re.compile(r"-?\d+(\.\d+)?(e-?\d+)?|nan")
 
 
 def prepare(sandbox: Sandbox) -> None:
@@ -80,7 +82,7 @@ def measure_run(sandbox: Sandbox, name: str) -> dict[str, dict[str, Any]]:
     folder = sandbox.folder / name / "run"
     last = folder / "weights/last.pt"
     results = training_results(sandbox, folder)
-    results |= score(sandbox, name, last) | find(sandbox, name, last)
+    results |= measure_scores(sandbox, name, last) | find(sandbox, name, last)
     words = ["export.py", "--weights", str(last), "--save-upstream"]
     require(sandbox.run(words, name), f"exporting {name}")
     files = {
@@ -106,9 +108,18 @@ def training_results(sandbox: Sandbox, folder: Path) -> dict[str, Any]:
     }
 
 
-def score(sandbox: Sandbox, name: str, weights: Path) -> dict[str, Any]:
+def measure_scores(sandbox: Sandbox, name: str, weights: Path) -> dict[str, Any]:
     """val.py's table, and the files that it writes."""
-    words = ["val.py", "--weights", str(weights), *VAL.split(), "--project", "val", "--name", "run"]
+    words = [
+        "val.py",
+        "--weights",
+        str(weights),
+        *VAL_FLAGS.split(),
+        "--project",
+        "val",
+        "--name",
+        "run",
+    ]
     outcome = require(sandbox.run(words, name), f"scoring {name}")
     files = sandbox.written(sandbox.folder / name / "val/run")
     return {
@@ -120,13 +131,13 @@ def score(sandbox: Sandbox, name: str, weights: Path) -> dict[str, Any]:
 def table(text: str) -> str:
     """The rows of a printed table that end in two numbers; the words of other lines may change."""
     rows = [line.split() for line in text.splitlines()]
-    numeric = [row for row in rows if len(row) > 2 and all(map(NUMBER.fullmatch, row[-2:]))]
+    numeric = [row for row in rows if len(row) > 2 and all(map(NUMERIC.fullmatch, row[-2:]))]
     return "\n".join(" ".join(row) for row in numeric)
 
 
 def find(sandbox: Sandbox, name: str, weights: Path) -> dict[str, Any]:
     """detect.py's label files, with confidences, and the table that it writes."""
-    words = ["detect.py", "--weights", str(weights), "--source", "@/images", *DETECT.split()]
+    words = ["detect.py", "--weights", str(weights), "--source", "@/images", *DETECT_FLAGS.split()]
     require(
         sandbox.run([*words, "--project", "detect", "--name", "run"], name), f"detecting {name}"
     )

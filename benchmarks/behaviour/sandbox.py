@@ -44,7 +44,7 @@ REMOVED = (
     "WORLD_SIZE",
 )
 TEXT_FILES = {".csv", ".txt", ".yaml", ".json", ".xml", ".md"}
-LEFT_OUT = (  # files with times or with hashes of paths, and figures that runs.py reads itself
+UNRECORDED = (  # files with times or with hashes of paths, and figures that runs.py reads itself
     "timing.json",
     "metrics.json",
     "results.csv",
@@ -52,7 +52,7 @@ LEFT_OUT = (  # files with times or with hashes of paths, and figures that runs.
     "study.yaml",
 )
 SHORT = 5000  # shorter texts are kept whole, so that a diff can be shown; characters
-NOISE = (
+CHANGING = (
     (re.compile(r"\b\d+(\.\d+)? ?ms\b"), "# ms"),
     (re.compile(r"\b\d+(\.\d+)?s\b"), "# s"),
     (re.compile(r"\.tmp-\d+"), ".tmp-#"),
@@ -140,7 +140,7 @@ class Sandbox:
         text = text.replace(f"{ROOT.parent}/datasets", "<datasets>")
         lines = [line.rstrip() for line in re.split(r"[\r\n]+", text)]
         text = "\n".join(line for line in lines if line and "%|" not in line) + "\n"
-        for pattern, replacement in NOISE:
+        for pattern, replacement in CHANGING:
             text = pattern.sub(replacement, text)
         return text
 
@@ -148,7 +148,7 @@ class Sandbox:
         """The files below a folder: a text's content or hash, and "present" for other files."""
         found = {}
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-            if not path.name.startswith(LEFT_OUT):
+            if not path.name.startswith(UNRECORDED):
                 is_text = path.suffix in TEXT_FILES
                 content = self.normalise(path.read_text(errors="replace")) if is_text else ""
                 short = content if len(content) < SHORT else sha(content)
