@@ -24,7 +24,6 @@ Verdict: not yet measured.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from models.attention._checks import choose_divisor
@@ -58,13 +57,14 @@ class EMA(nn.Module):
         """[B, C, H, W] -> [B, C, H, W] in the type of x."""
         if use_fast(x):
             return fast_ema(x, self.gn, self.conv1x1, self.conv3x3)
-        height, width = x.shape[2:]
         groups = x.unflatten(1, (self.factor, -1))  # [B, G, m, H, W]
         t = groups.flatten(0, 1)  # [N, m, H, W] with N = B * G
-        rows, columns = t.mean(3, keepdim=True), t.mean(2, keepdim=True).transpose(2, 3)
-        strips = self.conv1x1(torch.cat((rows, columns), 2)).sigmoid()  # [N, m, H + W, 1]
-        rows, columns = strips.split((height, width), 2)
-        x1 = self.gn(t * rows * columns.transpose(2, 3))  # [N, m, H, W]
+        # The paper joins both means to one map for conv1x1. Its result is the same for each alone,
+        # and for m = 1 the inductor of PyTorch 2.13 and 2.14 gets the gradient of the joined one
+        # wrong.
+        rows = self.conv1x1(t.mean(3, keepdim=True)).sigmoid()  # [N, m, H, 1]
+        columns = self.conv1x1(t.mean(2, keepdim=True)).sigmoid()  # [N, m, 1, W]
+        x1 = self.gn(t * rows * columns)  # [N, m, H, W]
         x2 = self.conv3x3(t)  # [N, m, H, W]
         share1, share2 = (one.mean((2, 3), keepdim=True).softmax(1) for one in (x1, x2))
         gate = (share1 * x2 + share2 * x1).sum(1, keepdim=True).sigmoid()  # [N, 1, H, W]
