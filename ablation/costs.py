@@ -25,7 +25,7 @@ from ablation.setup import arm_graph
 from ablation.study import PLAIN, Arm
 from models.costs.profile import count_costs, gigaflops, whole_size
 from models.yolo import DetectionModel
-from utils.device import select_device
+from utils.device import finish_queue, select_device
 from utils.files import atomic_write
 
 GraphRows = Mapping[str, Any]
@@ -181,16 +181,11 @@ def time_in_turn(
 @torch.inference_mode()
 def time_once(model: nn.Module, x: Tensor) -> float:
     """Seconds of one forward pass."""
-    wait_for_device(x.device)  # Kernels are queued, so a pass ends when the device is idle again.
+    finish_queue(x.device)  # Kernels are queued, so a pass ends when the device is idle again.
     start = time.perf_counter()
     model(x)
-    wait_for_device(x.device)
+    finish_queue(x.device)
     return time.perf_counter() - start
-
-
-def wait_for_device(device: torch.device) -> None:
-    if device.type != "cpu":
-        torch.accelerator.synchronize(device)
 
 
 def add_training(costs: Mapping[str, Costs], cells: Iterable[CellResult]) -> dict[str, Costs]:

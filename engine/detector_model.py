@@ -9,6 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from utils.device import finish_queue
 from utils.families import Family
 
 
@@ -51,8 +52,6 @@ def device_of(model: DetectorModel) -> torch.device:
 
 def synchronised_time(device: torch.device) -> float:
     """The time in seconds, read once the device has finished all work queued so far."""
-    # CUDA kernels run asynchronously; without this wait, the time of one stage would be counted
-    # in a later one.
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    # Without this wait, the time of one stage would be counted in a later one.
+    finish_queue(device)
     return time.perf_counter()

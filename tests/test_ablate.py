@@ -21,7 +21,7 @@ from ablation.config import StudyConfig
 from ablation.report.write import FILES
 from ablation.results import StudyResult, state
 from ablation.study import PLAIN, make_arms, make_cells
-from tests.tiny import write_data, write_graph
+from tests.tiny import run_flags, write_data, write_graph
 from utils.errors import run_main
 from utils.files import ROOT
 
@@ -31,26 +31,8 @@ Command = Callable[..., list[str]]
 @pytest.fixture(scope="session")
 def material(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     folder = tmp_path_factory.mktemp("material")
-    return [
-        "--cfg",
-        str(write_graph(folder)),
-        "--data",
-        str(write_data(folder)),
-        "--imgsz",
-        "64",
-        "--batch-size",
-        "4",
-        "--workers",
-        "0",
-        "--device",
-        "cpu",
-        "--cores-per-cell",
-        "1",
-        "--slots",
-        "2",
-        "--train",
-        "--cache no",
-    ]
+    more = ["--cores-per-cell", "1", "--slots", "2", "--train", "--cache no"]
+    return run_flags(write_graph(folder), write_data(folder), *more)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ import train
 import val
 from engine.training import finish
 from engine.training.run import Run, save_last
-from tests.tiny import write_data, write_free_graph, write_graph
+from tests.tiny import run_flags, write_data, write_free_graph, write_graph
 from utils import __version__
 from utils.checkpoint import previous_of, read
 from utils.errors import UserError, run_main
@@ -32,22 +32,7 @@ ROOT = Path(__file__).parents[1]
 @pytest.fixture(scope="module")
 def material(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     folder = tmp_path_factory.mktemp("material")
-    return [
-        "--cfg",
-        str(write_graph(folder)),
-        "--data",
-        str(write_data(folder)),
-        "--imgsz",
-        "64",
-        "--batch-size",
-        "4",
-        "--workers",
-        "0",
-        "--device",
-        "cpu",
-        "--cache",
-        "no",
-    ]
+    return run_flags(write_graph(folder), write_data(folder), "--cache", "no")
 
 
 @pytest.fixture(scope="module")

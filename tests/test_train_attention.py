@@ -13,7 +13,7 @@ import yaml
 
 import train
 from models.weights.load import load_model
-from tests.tiny import GRAPH, write_data
+from tests.tiny import GRAPH, run_flags, write_data
 from utils.checkpoint import read
 from utils.errors import UserError
 from utils.files import read_results
@@ -30,32 +30,9 @@ def run(folder: Path, attention: str, *more: str) -> Path:
     data = folder / "data.yaml"
     if not data.exists():
         write_data(folder)
+    place = ["--project", str(folder), "--name", "run", "--exist-ok"]
     train.main(
-        [
-            "--cfg",
-            str(path),
-            "--data",
-            str(data),
-            "--imgsz",
-            "64",
-            "--batch-size",
-            "4",
-            "--workers",
-            "0",
-            "--device",
-            "cpu",
-            "--cache",
-            "no",
-            "--noplots",
-            "--project",
-            str(folder),
-            "--name",
-            "run",
-            "--exist-ok",
-            "--epochs",
-            "2",
-            *more,
-        ]
+        [*run_flags(path, data, "--cache", "no", "--noplots"), *place, "--epochs", "2", *more]
     )
     return folder / "run"
 

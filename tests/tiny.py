@@ -56,6 +56,12 @@ def write_free_graph(folder: Path) -> Path:
     return path
 
 
+def run_flags(cfg: Path | str, data: Path | str, *more: str) -> list[str]:
+    """The flags of a run that takes seconds: small images and batches, this process, the CPU."""
+    flags = f"--cfg {cfg} --data {data} --imgsz 64 --batch-size 4 --workers 0 --device cpu"
+    return [*flags.split(" "), *more]
+
+
 def lively(path: Path, names: dict[int, str]) -> DetectionModel:
     """A network of one of these graphs, its scores raised so that it finds something."""
     model = DetectionModel(load_graph(path), class_count=len(names), names=names)

@@ -23,6 +23,15 @@ from utils.errors import UserError
 from utils.files import atomic_write
 
 FORMAT = "attention-yolo-1"
+ARCHIVE_ERRORS = (  # what zipfile raises for an archive that is damaged, or forged to mislead it
+    zipfile.BadZipFile,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+    EOFError,
+    KeyError,
+    OverflowError,
+)
 
 
 class TrainingContent(TypedDict):
@@ -121,15 +130,7 @@ def is_ours(path: str | Path) -> bool:
         # The format is the first entry of the pickle, so its first bytes are enough.
         with zipfile.ZipFile(path) as archive, archive.open(f"{_stem(archive)}data.pkl") as file:
             return FORMAT.encode() in file.read(512)
-    except (
-        OSError,
-        zipfile.BadZipFile,
-        NotImplementedError,
-        RuntimeError,
-        ValueError,
-        EOFError,
-        KeyError,
-    ):
+    except (OSError, *ARCHIVE_ERRORS):
         return False
 
 
@@ -250,7 +251,7 @@ def _verify(path: Path) -> None:
             broken = archive.testzip()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check --weights") from None
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError) as error:
+    except ARCHIVE_ERRORS as error:
         raise UserError(
             f"{path}: is damaged or not a checkpoint ({error}); take an older one"
         ) from None

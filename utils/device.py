@@ -75,6 +75,12 @@ def autocast(
     return torch.autocast(device.type, dtype=dtype)
 
 
+def finish_queue(device: torch.device) -> None:
+    """Wait until the device has finished: an accelerator only queues its work."""
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
+
+
 def memory_text(device: torch.device) -> str:
     """Peak memory reserved on a GPU, as '3.21G'; '0G' elsewhere, as YOLOv5 prints it."""
     return f"{torch.cuda.max_memory_reserved(device) / 1e9:.3g}G" if device.type == "cuda" else "0G"

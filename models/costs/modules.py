@@ -8,13 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from models.attention import build_attention
-from models.costs.profile import Counter
-
-
-def finish_queue(device: torch.device) -> None:
-    """Wait until the device has finished, since an accelerator only queues its work."""
-    if device.type != "cpu":
-        torch.accelerator.synchronize(device)
+from models.costs.profile import Counter, state_addresses
+from utils.device import finish_queue
 
 
 def forward_seconds(module: nn.Module, x: Tensor) -> float:
@@ -54,9 +49,7 @@ def bytes_kept_by(module: nn.Module, x: Tensor) -> int:
 
     Each storage counts once, and parameters and buffers do not count.
     """
-    ours = {
-        tensor.untyped_storage().data_ptr() for tensor in (*module.parameters(), *module.buffers())
-    }
+    ours = state_addresses(module)
     kept: dict[int, torch.UntypedStorage] = {}
 
     def pack(saved: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from models.graph.info import row_info
 from models.graph.shape_mode import LightMode, Operation, ShapeMode
 from models.graph.walk import Maps
 from models.yolo import DetectionModel
+from utils.device import finish_queue
 from utils.sizes import whole_side
 
 TIMING_SECONDS = 10  # that --profile may spend on repeated forward passes
@@ -115,10 +116,10 @@ def time_rows(model: DetectionModel, x: Tensor) -> list[float]:
 
     def call(row: nn.Module, maps: Maps) -> Any:
         index = row_info(row).index
-        _wait(x.device)
+        finish_queue(x.device)
         start = time.perf_counter()
         out = row(maps)
-        _wait(x.device)
+        finish_queue(x.device)
         best[index] = min(best[index], 1000 * (time.perf_counter() - start))
         return out
 
@@ -133,12 +134,13 @@ def time_rows(model: DetectionModel, x: Tensor) -> list[float]:
     return best
 
 
-def _wait(device: torch.device) -> None:
-    """Wait until the device has finished: it computes while Python goes on."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()
+def state_addresses(module: nn.Module) -> set[int]:
+    """Where the storages of parameters and buffers begin.
+
+    They are in memory anyway, so a reference to one is not a cost of training.
+    """
+    tensors = (*module.parameters(), *module.buffers())
+    return {tensor.untyped_storage().data_ptr() for tensor in tensors}
 
 
 def kept_by_rows(model: DetectionModel, x: Tensor) -> list[int]:
@@ -147,8 +149,7 @@ def kept_by_rows(model: DetectionModel, x: Tensor) -> list[int]:
     A tensor that several rows keep is counted for the first of them. x has images [B, C, H, W].
     """
     kept = [0] * len(model.model)
-    # Weights are in memory anyway, so a reference to one is not a cost of training.
-    seen = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    seen = state_addresses(model)
 
     def call(row: nn.Module, maps: Maps) -> Any:
         index = row_info(row).index

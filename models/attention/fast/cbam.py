@@ -19,7 +19,7 @@ from torch.autograd.function import once_differentiable
 from models.attention._numerics import wide
 from models.attention.fast._blocks import split_together
 from models.attention.fast._context import GradientContext
-from models.attention.fast.gates import scale
+from models.attention.fast.gates import scale, scale_twice
 
 PairGate = Callable[[Tensor, Tensor], Tensor]
 
@@ -43,7 +43,16 @@ def fast_cbam(x: Tensor, channel_gate: PairGate, spatial_gate: PairGate | None) 
     if spatial_gate is None:
         return scale(x, channel)
     x, largest, mean = _PoolChannels.apply(x, channel)
-    return _Gate.apply(x, channel, spatial_gate(largest, mean).to(x.dtype))
+    position = spatial_gate(largest, mean).to(x.dtype)
+    return scale_twice(x, channel, position, (_sum_of_map, _sum_of_channels))
+
+
+def _sum_of_map(x: Tensor) -> Tensor:
+    return x.sum((2, 3), keepdim=True)
+
+
+def _sum_of_channels(x: Tensor) -> Tensor:
+    return x.sum(1, keepdim=True)
 
 
 def _infer(x: Tensor, channel_gate: PairGate, spatial_gate: PairGate | None) -> Tensor:
@@ -59,9 +68,9 @@ def _infer(x: Tensor, channel_gate: PairGate, spatial_gate: PairGate | None) -> 
 class _PoolMap(torch.autograd.Function):
     """x -> (x, mean over the map, maximum over the map).
 
-    x is passed through so that the gradient of what follows arrives here as one map, which _Gate
-    made for no other use. The gradients of the pooled values are added to that map, where autograd
-    would write two more maps and their sums.
+    x is passed through so that the gradient of what follows arrives here as one map, which
+    scale_twice made for no other use. The gradients of the pooled values are added to that map,
+    where autograd would write two more maps and their sums.
     """
 
     @staticmethod
@@ -119,33 +128,3 @@ class _PoolChannels(torch.autograd.Function):
             out.addcmul_(here, factor)
             torch.sum(here.mul_(part), (2, 3), keepdim=True, out=result)
         return grad, grad_gate
-
-
-class _Gate(torch.autograd.Function):
-    """x * channel * position; keeps the three, and backward writes the one map that it returns."""
-
-    @staticmethod
-    def forward(ctx: GradientContext, x: Tensor, channel: Tensor, position: Tensor) -> Tensor:
-        ctx.save_for_backward(x, channel, position)
-        out = torch.empty_like(x)
-        for part, factor, place, result in split_together(x, channel, position, out):
-            torch.mul(part, factor, out=result).mul_(place)
-        return out
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: GradientContext, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        x, channel, position = ctx.saved_tensors
-        out, grad_channel, grad_position = (
-            torch.empty_like(tensor) for tensor in (x, channel, position)
-        )
-        operands = split_together(grad, x, channel, position, out, grad_channel, grad_position)
-        for g, part, factor, place, result, result_channel, result_position in operands:
-            # result holds g * position for the gradient of channel, and then the gradient of x.
-            torch.mul(g, place, out=result)
-            along = result * part
-            torch.sum(along, (2, 3), keepdim=True, out=result_channel)
-            result.mul_(factor)
-            along = torch.mul(g, part, out=along).mul_(factor)
-            torch.sum(along, 1, keepdim=True, out=result_position)
-        return out, grad_channel, grad_position

@@ -18,6 +18,7 @@ from torch.autograd.function import once_differentiable
 from models.attention._numerics import wide
 from models.attention.fast._blocks import is_channels_last, split_together
 from models.attention.fast._context import GradientContext
+from models.attention.fast.gates import scale_twice
 
 
 def fast_coord_attention(
@@ -30,7 +31,8 @@ def fast_coord_attention(
     """
     x, rows, columns = _Means.apply(x)
     rows, columns = gates(rows, columns)
-    return _Gate.apply(x, rows.to(x.dtype), columns.to(x.dtype))
+    rows, columns = _laid_like(x, rows.to(x.dtype), columns.to(x.dtype))
+    return scale_twice(x, rows, columns, (_row_sums, _column_sums))
 
 
 def _row_sums(x: Tensor) -> Tensor:
@@ -59,9 +61,9 @@ def _laid_like(x: Tensor, *gates: Tensor) -> tuple[Tensor, ...]:
 class _Means(torch.autograd.Function):
     """x -> (x, means over the width, means over the height).
 
-    x is passed through so that its gradient arrives here as a map which _Gate made for no other
-    use. The gradients of the means are added to that map, where autograd would write two more maps
-    and their sums.
+    x is passed through so that its gradient arrives here as a map which scale_twice made for no
+    other use. The gradients of the means are added to that map, where autograd would write two more
+    maps and their sums.
     """
 
     @staticmethod
@@ -76,32 +78,3 @@ class _Means(torch.autograd.Function):
         for part, row, column in split_together(grad, rows, columns):
             part.add_(row).add_(column)
         return grad
-
-
-class _Gate(torch.autograd.Function):
-    """x * rows * columns; keeps the three, and backward writes the one map that it returns."""
-
-    @staticmethod
-    def forward(ctx: GradientContext, x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-        rows, columns = _laid_like(x, rows, columns)
-        ctx.save_for_backward(x, rows, columns)
-        out = torch.empty_like(x)
-        for part, row, column, result in split_together(x, rows, columns, out):
-            torch.mul(part, row, out=result).mul_(column)
-        return out
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: GradientContext, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        x, rows, columns = ctx.saved_tensors
-        out, grad_rows, grad_columns = (torch.empty_like(tensor) for tensor in (x, rows, columns))
-        operands = split_together(grad, x, rows, columns, out, grad_rows, grad_columns)
-        for g, part, row, column, result, result_row, result_column in operands:
-            # result holds g * columns for the gradient of rows, and then the gradient of x.
-            torch.mul(g, column, out=result)
-            along = result * part
-            result_row.copy_(_row_sums(along))
-            result.mul_(row)
-            along = torch.mul(g, part, out=along).mul_(row)
-            result_column.copy_(_column_sums(along))
-        return out, grad_rows, grad_columns

@@ -22,20 +22,12 @@ from torch import Tensor
 from models.weights.pickles.allowlist import Allowlist
 from models.weights.pickles.checks import Refused, printable_text
 from models.weights.pickles.machine import Machine
+from utils.checkpoint import ARCHIVE_ERRORS
 from utils.errors import UserError
 
 MAX_ENTRIES = 50_000  # of an archive
 MAX_WORD = 64  # bytes of an entry that holds one word, such as the byte order
 ENTRY = re.compile(r"data\.pkl|byteorder|version|\.[a-z_]+|\.data/serialization_id|data/\d{1,9}")
-ARCHIVE_ERRORS = (
-    zipfile.BadZipFile,
-    NotImplementedError,
-    RuntimeError,
-    ValueError,
-    EOFError,
-    KeyError,
-    OverflowError,
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,25 +11,11 @@ import pytest
 from engine.drawing import results as module
 from engine.drawing.figures import make_figure
 from engine.drawing.results import columns_of, plot_results, plot_study, smooth_over_epochs
+from engine.training.logbook import columns
 from tests.engine.drawing.charts import read_image
 from utils.files import read_results
 
-COLUMNS = (
-    "epoch",
-    "train/box_loss",
-    "train/obj_loss",
-    "train/cls_loss",
-    "metrics/precision",
-    "metrics/recall",
-    "metrics/mAP_0.5",
-    "metrics/mAP_0.5:0.95",
-    "val/box_loss",
-    "val/obj_loss",
-    "val/cls_loss",
-    "x/lr0",
-    "x/lr1",
-    "x/lr2",
-)
+COLUMNS = columns(("box", "obj", "cls"))
 
 
 def write_results(path: Path, epochs: int, cell: str = "") -> Path:

@@ -11,20 +11,10 @@ import pytest
 import torch
 
 from models.losses.assign import Matches, assign, grid_sides, match_in_cells
+from tests.models.losses.anchors import P5, P6
 from utils.boxes import denormalise_boxes
 
 GOLDEN = np.load(Path(__file__).parents[2] / "golden/yolov5/loss.npz")
-P5 = (
-    ((10, 13), (16, 30), (33, 23)),
-    ((30, 61), (62, 45), (59, 119)),
-    ((116, 90), (156, 198), (373, 326)),
-)
-P6 = (
-    ((19, 27), (44, 40), (38, 94)),
-    ((96, 68), (86, 152), (180, 137)),
-    ((140, 301), (303, 264), (238, 542)),
-    ((436, 615), (739, 380), (925, 792)),
-)
 SIZE = (96, 160)
 GRIDS = [(12, 20), (6, 10), (3, 5), (2, 3)]
 CASES = {

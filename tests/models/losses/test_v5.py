@@ -12,6 +12,7 @@ import torch
 
 from models.losses import build_loss
 from models.losses.v5 import AnchorLoss, cross_entropy, scaled_gains
+from tests.models.losses.anchors import P5, P6
 from utils.boxes import denormalise_boxes
 from utils.errors import UserError
 from utils.families import V5, V8
@@ -22,17 +23,6 @@ GOLDEN = Path(__file__).parents[2] / "golden/yolov5"
 CASES = json.loads((GOLDEN / "loss.json").read_text())
 ARRAYS = np.load(GOLDEN / "loss.npz")
 SIZE = (96, 160)
-P5 = (
-    ((10, 13), (16, 30), (33, 23)),
-    ((30, 61), (62, 45), (59, 119)),
-    ((116, 90), (156, 198), (373, 326)),
-)
-P6 = (
-    ((19, 27), (44, 40), (38, 94)),
-    ((96, 68), (86, 152), (180, 137)),
-    ((140, 301), (303, 264), (238, 542)),
-    ((436, 615), (739, 380), (925, 792)),
-)
 ANCHORS = {"yolov5n": P5, "yolov5n6": P6}
 UNSCALED = {
     "box": 0.05,
