@@ -9,6 +9,7 @@ from utils.device import (
     _largest_batch,
     autocast,
     choose_dtype,
+    finish_queue,
     fit_batch_size,
     memory_text,
     select_device,
@@ -49,3 +50,12 @@ def test_the_batch_follows_the_line_of_measured_memory() -> None:
     assert _largest_batch({1: 150}, 1100.0) == 1
     assert _largest_batch({1: 150, 2: 200}, 120.0) == 1
     assert _largest_batch({1: 1, 16: 16}, 1e9) == 1024
+
+
+def test_only_an_accelerator_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[torch.device] = []
+    monkeypatch.setattr(torch.accelerator, "synchronize", waited.append)
+    devices = [torch.device(name) for name in ("cpu", "cuda:1", "mps")]
+    for device in devices:
+        finish_queue(device)
+    assert waited == devices[1:]

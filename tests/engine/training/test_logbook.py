@@ -10,6 +10,7 @@ from engine.training.logbook import (
     ResultsLog,
     columns,
     read_results,
+    time_to_come,
     train_header,
     train_row,
 )
@@ -119,3 +120,7 @@ def test_a_torn_line_or_an_odd_cell_does_not_stop_a_resume(tmp_path: Path) -> No
     rows = read_results(path)
     assert [line["epoch"] for line in rows] == [0, 2]
     assert math.isnan(rows[1]["train/box_loss"])
+
+
+def test_the_time_to_come_is_that_of_the_other_epochs() -> None:
+    assert time_to_come(90, 10) == "One epoch took 1 min 30 s; the other 10 take about 15 min."

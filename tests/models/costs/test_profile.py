@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from models.command import main
 from models.costs.profile import (
@@ -13,6 +14,7 @@ from models.costs.profile import (
     count_costs,
     gigaflops,
     kept_by_rows,
+    state_addresses,
     time_rows,
     whole_size,
 )
@@ -146,3 +148,10 @@ def test_all_lists_every_graph(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(lines) >= 25
     assert all("the graph is sound" in line for line in lines[:-1])
     assert lines[-1] == f"{len(lines) - 1} of {len(lines) - 1} graphs are sound"
+
+
+def test_what_a_module_holds_anyway_is_no_cost_of_training() -> None:
+    """Parameters and buffers: a batch norm in evaluation mode keeps its statistics for backward."""
+    norm = nn.BatchNorm2d(3)
+    held = [tensor.untyped_storage().data_ptr() for tensor in norm.state_dict().values()]
+    assert set(held) == state_addresses(norm)
