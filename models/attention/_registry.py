@@ -38,8 +38,10 @@ def check_contract(kind: type[nn.Module]) -> None:
     """Raise TypeError unless the class fulfils the contract.
 
     It needs `__init__(self, channels, *, …)`, whose options have defaults, and `forward(self, x)`.
-    A class may list in `tutorial_order` the options that lists in YAML give by position, or have a
-    class method `from_list(values, channels, scaled)` that reads such a list as a whole.
+    A class may list in `tutorial_order` the options that lists in YAML give by position, and in
+    `usual_values` which numbers mean the first of them although they are large enough for a
+    channel count; or have a class method `from_list(values, channels, scaled)` that reads such a
+    list as a whole.
     """
     # The graph knows the number of channels, so it is the only argument without a default.
     _, *parameters = inspect.signature(kind.__init__).parameters.values()
