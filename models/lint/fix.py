@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 import torch
 
-from models.graph.read import load_graph, read_graph
+from models.graph.load import load_graph
+from models.graph.read import read_graph
 from models.graph.scales import find_graph
 from models.graph.walk import PROBE, measure_strides
 from models.lint.finding import LintContext, LintFinding, apply_fixes

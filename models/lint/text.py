@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 import yaml
 
-from models.graph.scales import LETTER, MODEL_VERSION, MULTIPLES, guess_scale
+from models.graph.scales import LETTER, MODEL_VERSION, MULTIPLES, guess_scale, has_scales
 from models.graph.values import as_number, shorten
 from models.lint.finding import Fix, LintContext, LintFinding
 
@@ -190,7 +190,7 @@ def double_keys(context: TextContext) -> Iterator[LintFinding]:
     seen: dict[str, int] = {}
     for key, _ in context.document.keys:
         line = key.start_mark.line + 1
-        reported = key.value in MULTIPLES and "scales" in context.content  # by unused_keys
+        reported = key.value in MULTIPLES and has_scales(context.content)  # by unused_keys
         if key.value in seen and not reported:
             what = (
                 f"`{key.value}`: stands twice; only this one counts, not the one in line"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from models.graph.read import load_graph, read_graph
+from models.graph.load import load_graph
+from models.graph.read import read_graph
 from models.graph.wiring import dead_branches
 from models.lint.fix import lint_content, try_out
 from models.lint.wiring_rules import no_gradient
