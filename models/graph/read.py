@@ -56,6 +56,11 @@ def read_graph(content: Mapping[str, Any]) -> Graph:
                 f"{file}: {key}: is missing; add a line `{key}: …`, see models/{family.example}"
             )
     whole, real = Values(file, content).whole, Values(file, content).real
+    if isinstance(content.get("neck"), list):
+        raise UserError(
+            f"{file}: neck: is a third list of rows; move them to the start of head, which leaves"
+            " all row numbers as they are"
+        )
     scale = read_scale(file, content)
     unknown = [key for key in content if key not in KEYS or key in unread]
     graph = Graph(
