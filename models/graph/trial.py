@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from models.graph.attend import bottlenecks_of, build_attention_row
 from models.graph.build import BAD_ARGUMENTS, build_row, row_arguments, stack_width
-from models.graph.layers import factor_of, layer_named, repeated
+from models.graph.factors import repeated
+from models.graph.layers import factor_of, is_join, layer_named
 from models.graph.shape_mode import ShapeMode
 from models.graph.structure import Graph, Row
 from utils.errors import UserError
@@ -53,7 +54,7 @@ def build_alone(graph: Graph, row: Row) -> tuple[nn.Module, int] | None:
     for a row that joins maps, for the head, and for a block that cannot be built so.
     """
     layer, single = layer_named(row.module), replace(row, repeats=1, inside=None)
-    if layer and layer.rule in ("concat", "head"):
+    if layer and (is_join(row.module) or layer.rule == "head"):
         return None
     channels = CHANNELS
     try:

@@ -88,7 +88,7 @@ def stage_unfinished(graph: Graph, context: LintContext) -> Iterator[LintFinding
 
 
 def sizes_differ(graph: Graph, context: LintContext) -> Iterator[LintFinding]:
-    """A Concat of maps that differ in size, at which the graph stops."""
+    """A Concat or other join of maps that differ in size, at which the graph stops."""
     for slip in wiring.unlike(graph, context.sizes):
         height, width = context.sizes[slip.read]
         size = f"{height}x{width} for an image of {context.side} px"
