@@ -74,7 +74,7 @@ def find_layer(graph: Graph, row: Row) -> Layer | None:
 
     Raises UserError for a row whose inputs or place do not suit it.
     """
-    layer = layer_named(row.module)
+    layer = layer_named(row.module, row.arguments)
     if layer is None and row.module not in ATTENTION:
         return None
     rule = layer.rule if layer else ""

@@ -22,13 +22,14 @@ from torch import nn
 from models import common
 from models.activations import ACTIVATIONS
 from models.attention import ATTENTION, options
-from models.blocks import fuse, ghost, rare, v8
+from models.blocks import bifpn, fuse, ghost, rare, v8
 from models.graph.factors import Factor, area, grows, keeps, pools, repeated, shrinks, side_of
-from models.graph.values import Arguments
+from models.graph.values import Arguments, is_whole
 from models.heads.anchor_based import Detect
 
 BuildRule = Literal["stack", "concat", "fuse", "fuse to", "keep", "same", "norm", "head"]
 JOIN_RULES = ("concat", "fuse", "fuse to")  # of rows that read a list of maps and give one
+SMALLEST_WIDTH = 16  # smaller numbers are kernels, factors or dimensions, not channel counts
 Gain = Callable[[int, Sequence[object]], int]
 
 
@@ -54,6 +55,8 @@ class Layer:
             optional, because a trial run measures it too, only more slowly.
         place: the name, among the places of a graph, of the backbone's last row of this kind.
         follows: position in `from` of the map whose size the output has; see joins_sizes above.
+        counted: the entry for rows whose first argument is a channel count, SMALLEST_WIDTH or more,
+            where one name stands for two modules in the files of different authors.
     """
 
     kind: type[nn.Module]
@@ -63,6 +66,7 @@ class Layer:
     factor: Factor | None = None
     place: str = ""
     follows: int = 0
+    counted: Layer | None = None
 
 
 def _stacks(factor: Factor, *kinds: type[nn.Module], repeats: bool = False) -> dict[str, Layer]:
@@ -73,9 +77,12 @@ def _keepers(factor: Factor, *kinds: type[nn.Module]) -> dict[str, Layer]:
     return {f"nn.{kind.__name__}": Layer(kind, "keep", factor=factor) for kind in kinds}
 
 
-def _fuses(kind: type[nn.Module], *names: str) -> dict[str, Layer]:
+def _fuses(
+    kind: type[nn.Module], *names: str, counted: type[nn.Module] | None = None
+) -> dict[str, Layer]:
     """Rows that join maps to one of the size of the first, under all the names in use."""
-    return {name: Layer(kind, "fuse", factor=keeps) for name in names}
+    other = Layer(counted, "fuse", factor=keeps) if counted else None
+    return {name: Layer(kind, "fuse", factor=keeps, counted=other) for name in names}
 
 
 LAYERS: Mapping[str, Layer] = MappingProxyType(
@@ -114,14 +121,25 @@ LAYERS: Mapping[str, Layer] = MappingProxyType(
         "Concat": Layer(common.Concat, "concat", factor=keeps),
         **_fuses(fuse.Add, "Add", "ADD"),
         **_fuses(fuse.Multiply, "Multiply", "multiply"),
+        **_fuses(bifpn.BiFPNConcat, "BiFPN_Concat2", "BiFPN_Concat3"),
+        **_fuses(bifpn.BiFPNConcat, "Concat_BiFPN", "Concat_bifpn", counted=bifpn.WeightedSum),
+        **_fuses(bifpn.BiFPNAdd, "BiFPN_Add2", "BiFPN_Add3"),
+        **_fuses(bifpn.BiFPNSum, "Bi_FPN"),
         "Detect": Layer(Detect, "head"),
     }
 )
 
 
-def layer_named(module: str) -> Layer | None:
-    """The entry of a module's name as rows write it, `torch.nn.X` for nn.X too, or None."""
-    return LAYERS.get(module.removeprefix("torch."))
+def layer_named(module: str, arguments: Arguments | None = None) -> Layer | None:
+    """The entry of a module's name as rows write it, `torch.nn.X` for nn.X too, or None.
+
+    The arguments of the row decide where the entry has another one for channel counts.
+    """
+    layer = LAYERS.get(module.removeprefix("torch."))
+    if layer and layer.counted and arguments and isinstance(arguments, list):
+        first = arguments[0]
+        return layer.counted if is_whole(first) and first >= SMALLEST_WIDTH else layer
+    return layer
 
 
 def is_join(module: str, *, of_one_size: bool = False) -> bool:
@@ -150,7 +168,7 @@ def factor_of(module: str, arguments: Arguments, repeats: int = 1) -> float:
         if isinstance(arguments, dict):
             return side_of(arguments.get("stride", 1))
         return math.nan if "stride" in options(ATTENTION[module]) else 1.0
-    layer = layer_named(module)
+    layer = layer_named(module, arguments)
     if layer is None or layer.factor is None or isinstance(arguments, dict):
         return math.nan
     factor = layer.factor(arguments)

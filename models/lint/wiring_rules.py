@@ -16,7 +16,8 @@ from models.graph.values import shorten
 from models.graph.wiring import Slip
 from models.lint.finding import Fix, LintContext, LintFinding, named
 
-JOINS = ("Concat", "nn.Upsample")  # rows that join or resize maps without mixing their channels
+# Rows that join or resize maps without mixing their channels.
+JOINS = ("Concat", "nn.Upsample", "BiFPN_Concat2", "BiFPN_Concat3")
 GraphRule = Callable[[Graph, LintContext], Iterator[LintFinding]]
 
 
