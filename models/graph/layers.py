@@ -22,7 +22,7 @@ from torch import nn
 from models import common
 from models.activations import ACTIVATIONS
 from models.attention import ATTENTION, options
-from models.blocks import bifpn, fuse, ghost, rare, v8
+from models.blocks import bifpn, fuse, ghost, rare, upsample, v8
 from models.graph.factors import Factor, area, grows, keeps, pools, repeated, shrinks, side_of
 from models.graph.values import Arguments, is_whole
 from models.heads.anchor_based import Detect
@@ -77,6 +77,10 @@ def _keepers(factor: Factor, *kinds: type[nn.Module]) -> dict[str, Layer]:
     return {f"nn.{kind.__name__}": Layer(kind, "keep", factor=factor) for kind in kinds}
 
 
+def _sames(factor: Factor, kind: type[nn.Module], *names: str) -> dict[str, Layer]:
+    return {name: Layer(kind, "same", factor=factor) for name in names}
+
+
 def _fuses(
     kind: type[nn.Module], *names: str, counted: type[nn.Module] | None = None
 ) -> dict[str, Layer]:
@@ -118,6 +122,14 @@ LAYERS: Mapping[str, Layer] = MappingProxyType(
             gain=lambda channels, arguments: channels // area(arguments),
             factor=grows(0, 2),
         ),
+        "CARAFE": Layer(
+            upsample.CARAFE,
+            "same",
+            factor=grows(3, 2),
+            counted=Layer(upsample.ProjectedCARAFE, "stack", factor=grows(2, 2)),
+        ),
+        **_sames(grows(0, 2), upsample.DySample, "DySample", "Dy_Sample"),
+        **_sames(lambda args: shrinks(1, 1)(args) / 2, upsample.EUCB, "EUCB"),
         "Concat": Layer(common.Concat, "concat", factor=keeps),
         **_fuses(fuse.Add, "Add", "ADD"),
         **_fuses(fuse.Multiply, "Multiply", "multiply"),
