@@ -22,7 +22,7 @@ from torch import nn
 from models import common
 from models.activations import ACTIVATIONS
 from models.attention import ATTENTION, options
-from models.blocks import bifpn, fuse, ghost, rare, upsample, v8
+from models.blocks import bifpn, downsample, fuse, ghost, rare, upsample, v8
 from models.graph.factors import Factor, area, grows, keeps, pools, repeated, shrinks, side_of
 from models.graph.values import Arguments, is_whole
 from models.heads.anchor_based import Detect
@@ -77,6 +77,10 @@ def _keepers(factor: Factor, *kinds: type[nn.Module]) -> dict[str, Layer]:
     return {f"nn.{kind.__name__}": Layer(kind, "keep", factor=factor) for kind in kinds}
 
 
+def _halves(arguments: Sequence[object]) -> float:
+    return 2.0
+
+
 def _sames(factor: Factor, kind: type[nn.Module], *names: str) -> dict[str, Layer]:
     return {name: Layer(kind, "same", factor=factor) for name in names}
 
@@ -122,6 +126,9 @@ LAYERS: Mapping[str, Layer] = MappingProxyType(
             gain=lambda channels, arguments: channels // area(arguments),
             factor=grows(0, 2),
         ),
+        **_sames(_halves, downsample.SpaceToDepth, "space_to_depth", "SPD", "ReOrg"),
+        "MP": Layer(downsample.MP, "keep", factor=shrinks(0, 2)),
+        **_stacks(_halves, downsample.SPDConv, downsample.V7DownSampling, downsample.ADown),
         "CARAFE": Layer(
             upsample.CARAFE,
             "same",

@@ -30,6 +30,7 @@ ARGUMENTS: dict[str, list[Any]] = {
     "nn.ConvTranspose2d": [16, 3, 1, 1],
     "nn.Conv2d": [16, 3, 1, 1],
 }
+WIDENING = {"space_to_depth": 64, "SPD": 64, "ReOrg": 64}  # channels that a row gives of 16
 MAPS: dict[str, int] = {}  # that a join reads, where it is not two
 
 
@@ -55,8 +56,10 @@ JOINS = [name for name in LAYERS if is_join(name)]
 
 @pytest.mark.parametrize("name", SINGLE)
 def test_every_module_works_as_a_row(name: str) -> None:
-    model = DetectionModel(graph_with([-1, 2, name, arguments(name)])).eval()
-    assert row_info(model.model[1]).width == 16
+    width = WIDENING.get(name, 16)
+    repeats = 2 if width == 16 else 1
+    model = DetectionModel(graph_with([-1, repeats, name, arguments(name)])).eval()
+    assert row_info(model.model[1]).width == width
     cells = (64 / model.head.strides[0]) ** 2  # Focus halves the map
     assert model(torch.zeros(1, 3, 64, 64))[0].shape == (1, 2 * cells, 7)
 
