@@ -22,7 +22,7 @@ from torch import nn
 from models import common
 from models.activations import ACTIVATIONS
 from models.attention import ATTENTION, options
-from models.blocks import bifpn, downsample, fuse, ghost, rare, upsample, v8
+from models.blocks import bifpn, downsample, fuse, ghost, rare, reparam, slim, upsample, v8
 from models.graph.factors import Factor, area, grows, keeps, pools, repeated, shrinks, side_of
 from models.graph.values import Arguments, is_whole
 from models.heads.anchor_based import Detect
@@ -129,6 +129,9 @@ LAYERS: Mapping[str, Layer] = MappingProxyType(
         **_sames(_halves, downsample.SpaceToDepth, "space_to_depth", "SPD", "ReOrg"),
         "MP": Layer(downsample.MP, "keep", factor=shrinks(0, 2)),
         **_stacks(_halves, downsample.SPDConv, downsample.V7DownSampling, downsample.ADown),
+        **_stacks(shrinks(2, 1), slim.GSConv, reparam.RepConv, reparam.RepVGGBlock),
+        **_stacks(keeps, slim.VoVGSCSP, slim.VoVGSCSPC, reparam.RCSOSA, repeats=True),
+        **_stacks(keeps, reparam.RepNCSPELAN4),
         "CARAFE": Layer(
             upsample.CARAFE,
             "same",
