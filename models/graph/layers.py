@@ -22,7 +22,19 @@ from torch import nn
 from models import common
 from models.activations import ACTIVATIONS
 from models.attention import ATTENTION, options
-from models.blocks import bifpn, downsample, fuse, ghost, rare, reparam, slim, upsample, v8
+from models.blocks import (
+    bifpn,
+    csp,
+    downsample,
+    fuse,
+    ghost,
+    pyramid,
+    rare,
+    reparam,
+    slim,
+    upsample,
+    v8,
+)
 from models.graph.factors import Factor, area, grows, keeps, pools, repeated, shrinks, side_of
 from models.graph.values import Arguments, is_whole
 from models.heads.anchor_based import Detect
@@ -132,6 +144,11 @@ LAYERS: Mapping[str, Layer] = MappingProxyType(
         **_stacks(shrinks(2, 1), slim.GSConv, reparam.RepConv, reparam.RepVGGBlock),
         **_stacks(keeps, slim.VoVGSCSP, slim.VoVGSCSPC, reparam.RCSOSA, repeats=True),
         **_stacks(keeps, reparam.RepNCSPELAN4),
+        **_stacks(keeps, csp.CSPStage, csp.BottleneckCSP2, repeats=True),
+        **_stacks(keeps, pyramid.SPPCSPC, pyramid.SPPFCSPC, pyramid.SPPCSP, repeats=True),
+        "SPPCSPC_group": Layer(pyramid.GroupedSPPCSPC, "stack", True, factor=keeps),
+        **_stacks(keeps, pyramid.SPPELAN, pyramid.ASPP),
+        **_stacks(shrinks(1, 1), pyramid.BasicRFB),
         "CARAFE": Layer(
             upsample.CARAFE,
             "same",

@@ -30,6 +30,7 @@ ARGUMENTS: dict[str, list[Any]] = {
     "nn.ConvTranspose2d": [16, 3, 1, 1],
     "nn.Conv2d": [16, 3, 1, 1],
     "RepNCSPELAN4": [16, 8, 8],
+    "SPPELAN": [16, 8],
 }
 WIDENING = {"space_to_depth": 64, "SPD": 64, "ReOrg": 64}  # channels that a row gives of 16
 MAPS: dict[str, int] = {}  # that a join reads, where it is not two
