@@ -31,6 +31,7 @@ from models.blocks import (
     pyramid,
     rare,
     reparam,
+    scales,
     slim,
     upsample,
     v8,
@@ -164,6 +165,10 @@ LAYERS: Mapping[str, Layer] = MappingProxyType(
         **_fuses(bifpn.BiFPNConcat, "Concat_BiFPN", "Concat_bifpn", counted=bifpn.WeightedSum),
         **_fuses(bifpn.BiFPNAdd, "BiFPN_Add2", "BiFPN_Add3"),
         **_fuses(bifpn.BiFPNSum, "Bi_FPN"),
+        "ScalSeq": Layer(scales.ScalSeq, "fuse to", factor=keeps),
+        "Zoom_cat": Layer(scales.ZoomCat, "fuse", factor=keeps, follows=1),
+        **_fuses(scales.SDI, "SDI"),
+        **_fuses(scales.Fusion, "Fusion"),
         "Detect": Layer(Detect, "head"),
     }
 )

@@ -33,7 +33,7 @@ ARGUMENTS: dict[str, list[Any]] = {
     "SPPELAN": [16, 8],
 }
 WIDENING = {"space_to_depth": 64, "SPD": 64, "ReOrg": 64}  # channels that a row gives of 16
-MAPS: dict[str, int] = {}  # that a join reads, where it is not two
+MAPS = {"ScalSeq": 3, "Zoom_cat": 3}  # that a join reads, where it is not two
 
 
 def graph_with(*rows: list[Any]) -> dict[str, Any]:
