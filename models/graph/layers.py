@@ -33,6 +33,7 @@ from models.blocks import (
     reparam,
     scales,
     slim,
+    swin,
     upsample,
     v8,
 )
@@ -145,6 +146,7 @@ LAYERS: Mapping[str, Layer] = MappingProxyType(
         **_stacks(shrinks(2, 1), slim.GSConv, reparam.RepConv, reparam.RepVGGBlock),
         **_stacks(keeps, slim.VoVGSCSP, slim.VoVGSCSPC, reparam.RCSOSA, repeats=True),
         **_stacks(keeps, reparam.RepNCSPELAN4),
+        **_stacks(keeps, swin.C3STR, repeats=True),
         **_stacks(keeps, csp.CSPStage, csp.BottleneckCSP2, repeats=True),
         **_stacks(keeps, pyramid.SPPCSPC, pyramid.SPPFCSPC, pyramid.SPPCSP, repeats=True),
         "SPPCSPC_group": Layer(pyramid.GroupedSPPCSPC, "stack", True, factor=keeps),
