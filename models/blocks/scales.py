@@ -1,4 +1,4 @@
-"""Rows that join maps of several sizes: ScalSeq and Zoom_cat of ASF-YOLO, SDI, Fusion.
+"""Rows that join maps of several sizes or in several ways: SDI, Fusion.
 
 Each class takes the list of its inputs' channels first, and `out_channels` says what it gives.
 """
@@ -15,62 +15,6 @@ from torch import Tensor, nn
 from models.blocks.bifpn import weighted
 from models.blocks.fuse import same_width
 from models.common import Conv
-
-
-def _check_count(channels: Sequence[int], wanted: int) -> None:
-    if len(channels) != wanted:
-        raise ValueError(f"reads {wanted} maps, not {len(channels)}")
-
-
-class ScalSeq(nn.Module):
-    """Scale sequence fusion (Kang et al., ASF-YOLO, Image and Vision Computing 2024).
-
-    Three maps, the finest first, are brought to `outputs` channels and the size of the first. They
-    pass a 1x1x1 convolution over the stack with norm and LeakyReLU(0.1); the maximum of the three
-    remains. Maps after the third are refused.
-    """
-
-    joins_sizes = True
-
-    def __init__(self, channels: Sequence[int], outputs: int) -> None:
-        super().__init__()
-        _check_count(channels, 3)
-        first, second, third = channels
-        self.conv0 = Conv(first, outputs) if first != outputs else None
-        self.conv1, self.conv2 = Conv(second, outputs), Conv(third, outputs)
-        self.conv3d = nn.Conv3d(outputs, outputs, 1)
-        self.bn = nn.BatchNorm3d(outputs)
-        self.out_channels = outputs
-
-    def forward(self, maps: list[Tensor]) -> Tensor:
-        """Maps [B, C_i, H_i, W_i] -> [B, outputs, H_0, W_0]."""
-        fine = maps[0] if self.conv0 is None else self.conv0(maps[0])
-        coarse = (self.conv1(maps[1]), self.conv2(maps[2]))
-        resized = (F.interpolate(x, fine.shape[2:]) for x in coarse)
-        stack = self.conv3d(torch.stack((fine, *resized), dim=2))
-        return F.leaky_relu(self.bn(stack), 0.1).amax(2)
-
-
-class ZoomCat(nn.Module):
-    """`Zoom_cat`, the triple feature encoding of ASF-YOLO: three maps at the size of the second.
-
-    The first, larger one is pooled by the sum of maximum and mean; the third is enlarged by nearest
-    neighbours.
-    """
-
-    joins_sizes = True
-
-    def __init__(self, channels: Sequence[int], *unused: object) -> None:
-        super().__init__()
-        _check_count(channels, 3)
-        self.out_channels = sum(channels)
-
-    def forward(self, maps: list[Tensor]) -> Tensor:
-        """Maps [B, C_i, H_i, W_i] -> [B, sum of C_i, H_1, W_1]."""
-        large, middle, small = maps
-        size = (middle.shape[2], middle.shape[3])
-        pooled = F.adaptive_max_pool2d(large, size) + F.adaptive_avg_pool2d(large, size)
-        return torch.cat((pooled, middle, F.interpolate(small, size)), dim=1)
 
 
 class SDI(nn.Module):

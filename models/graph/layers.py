@@ -23,11 +23,15 @@ from models import common
 from models.activations import ACTIVATIONS
 from models.attention import ATTENTION, options
 from models.blocks import (
+    asf,
     bifpn,
     csp,
     downsample,
     fuse,
+    gated,
     ghost,
+    kernels,
+    mobile,
     pyramid,
     rare,
     reparam,
@@ -95,6 +99,12 @@ def _halves(arguments: Sequence[object]) -> float:
     return 2.0
 
 
+def _optional(kind: type[nn.Module]) -> dict[str, Layer]:
+    """Rows that may state the channels, which the block keeps, or leave them out."""
+    counted = Layer(kind, "stack", factor=keeps)
+    return {kind.__name__: Layer(kind, "same", factor=keeps, counted=counted)}
+
+
 def _sames(factor: Factor, kind: type[nn.Module], *names: str) -> dict[str, Layer]:
     return {name: Layer(kind, "same", factor=factor) for name in names}
 
@@ -146,10 +156,17 @@ LAYERS: Mapping[str, Layer] = MappingProxyType(
         **_stacks(shrinks(2, 1), slim.GSConv, reparam.RepConv, reparam.RepVGGBlock),
         **_stacks(keeps, slim.VoVGSCSP, slim.VoVGSCSPC, reparam.RCSOSA, repeats=True),
         **_stacks(keeps, reparam.RepNCSPELAN4),
-        **_stacks(keeps, swin.C3STR, repeats=True),
+        **_stacks(keeps, swin.C3STR, gated.C3HB, gated.CNeB, repeats=True),
+        **_stacks(shrinks(2, 1), kernels.SimConv, kernels.DSConv, kernels.CoordConv),
+        **_stacks(shrinks(2, 1), kernels.Involution, mobile.DepthSepConv),
+        "conv_bn_hswish": Layer(mobile.HardswishConv, "stack", factor=shrinks(1, 1)),
+        "MobileNet_Block": Layer(mobile.MobileNetBlock, "stack", factor=shrinks(3, 1)),
+        "gnconv": Layer(gated.GnConv, "same", factor=keeps),
+        **_optional(gated.HorBlock),
+        **_optional(gated.ConvNextBlock),
         **_stacks(keeps, csp.CSPStage, csp.BottleneckCSP2, repeats=True),
-        **_stacks(keeps, pyramid.SPPCSPC, pyramid.SPPFCSPC, pyramid.SPPCSP, repeats=True),
-        "SPPCSPC_group": Layer(pyramid.GroupedSPPCSPC, "stack", True, factor=keeps),
+        **_stacks(keeps, pyramid.SPPCSPC, pyramid.SPPFCSPC, pyramid.SPPCSP),
+        "SPPCSPC_group": Layer(pyramid.GroupedSPPCSPC, "stack", factor=keeps),
         **_stacks(keeps, pyramid.SPPELAN, pyramid.ASPP),
         **_stacks(shrinks(1, 1), pyramid.BasicRFB),
         "CARAFE": Layer(
@@ -167,8 +184,9 @@ LAYERS: Mapping[str, Layer] = MappingProxyType(
         **_fuses(bifpn.BiFPNConcat, "Concat_BiFPN", "Concat_bifpn", counted=bifpn.WeightedSum),
         **_fuses(bifpn.BiFPNAdd, "BiFPN_Add2", "BiFPN_Add3"),
         **_fuses(bifpn.BiFPNSum, "Bi_FPN"),
-        "ScalSeq": Layer(scales.ScalSeq, "fuse to", factor=keeps),
-        "Zoom_cat": Layer(scales.ZoomCat, "fuse", factor=keeps, follows=1),
+        "ScalSeq": Layer(asf.ScalSeq, "fuse to", factor=keeps),
+        "Zoom_cat": Layer(asf.ZoomCat, "fuse", factor=keeps, follows=1),
+        **_fuses(asf.ChannelPlaceSum, "attention_model"),
         **_fuses(scales.SDI, "SDI"),
         **_fuses(scales.Fusion, "Fusion"),
         "Detect": Layer(Detect, "head"),

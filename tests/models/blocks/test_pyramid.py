@@ -103,7 +103,8 @@ def test_rfb_adds_a_share_of_three_dilated_branches() -> None:
 @pytest.mark.parametrize(
     ("name", "given", "stride"),
     [
-        ("SPPCSPC", [32], 8), ("SPPFCSPC", [32, False, 1, 0.5, 5], 8), ("SPPCSPC_group", [32], 8),
+        ("SPPCSPC", [32], 8), ("SPPFCSPC", [32, 1, False, 1, 0.5, 5], 8), ("SPPFCSPC", [32, 5], 8),
+        ("SPPCSPC_group", [32], 8),
         ("SPPCSP", [32], 8), ("SPPELAN", [32, 16], 8), ("ASPP", [32], 8), ("BasicRFB", [32], 8),
         ("BasicRFB", [32, 2], 16),
     ],

@@ -25,34 +25,6 @@ def pyramid(*channels: int) -> list[Tensor]:
     return [torch.randn(2, count, 8 >> i, 12 >> i) for i, count in enumerate(channels)]
 
 
-def repeated(x: Tensor, times: int) -> Tensor:
-    return x.repeat_interleave(times, 2).repeat_interleave(times, 3)
-
-
-@pytest.mark.parametrize("first", [5, 6])
-def test_scal_seq_is_the_maximum_over_three_scales(first: int) -> None:
-    block = scales.ScalSeq([first, 4, 3], 6).eval()
-    torch.nn.init.normal_(block.bn.running_mean)
-    given = pyramid(first, 4, 3)
-    start = given[0] if first == 6 else block.conv0(given[0])
-    levels = [start, repeated(block.conv1(given[1]), 2), repeated(block.conv2(given[2]), 4)]
-    weight = block.conv3d.weight[..., 0, 0, 0]
-    found = []
-    for level in levels:
-        y = torch.einsum("oi,bihw->bohw", weight, level) + block.conv3d.bias.view(1, -1, 1, 1)
-        y = (y - block.bn.running_mean.view(1, -1, 1, 1)) / (1 + block.bn.eps) ** 0.5
-        found.append(torch.where(y > 0, y, 0.1 * y))
-    expected = torch.maximum(torch.maximum(found[0], found[1]), found[2])
-    torch.testing.assert_close(block(given), expected)
-
-
-def test_zoom_cat_pools_and_repeats() -> None:
-    large, middle, small = given = pyramid(3, 4, 5)
-    corners = torch.stack([large[..., r::2, c::2] for r in (0, 1) for c in (0, 1)])
-    expected = torch.cat((corners.amax(0) + corners.mean(0), middle, repeated(small, 2)), 1)
-    torch.testing.assert_close(scales.ZoomCat([3, 4, 5])(given), expected)
-
-
 def aligned(x: Tensor, height: int, width: int) -> Tensor:
     """Bilinear values at places from the first cell to the last."""
 
