@@ -39,15 +39,14 @@ class DSConv(nn.Module):
         stride: int = 1,
         padding: int | None = None,
         dilation: int = 1,
-        bias: bool = False,
     ) -> None:
         super().__init__()
         around = autopad(kernel, padding, dilation)
         assert isinstance(around, int)
         self.dw = nn.Conv2d(
-            inputs, inputs, kernel, stride, around, dilation, groups=inputs, bias=bias
+            inputs, inputs, kernel, stride, around, dilation, groups=inputs, bias=False
         )
-        self.pw = nn.Conv2d(inputs, outputs, 1, bias=bias)
+        self.pw = nn.Conv2d(inputs, outputs, 1, bias=False)
         self.bn = nn.BatchNorm2d(outputs)
         self.act = nn.SiLU()
 
