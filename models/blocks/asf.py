@@ -38,8 +38,10 @@ class ScalSeq(nn.Module):
         first, second, third = channels
         self.conv0 = Conv(first, outputs) if first != outputs else None
         self.conv1, self.conv2 = Conv(second, outputs), Conv(third, outputs)
-        self.conv3d = nn.Conv3d(outputs, outputs, 1)
-        self.bn = nn.BatchNorm3d(outputs)
+        # A convolution of 1x1x1 cells. Its weight has three dimensions, since PyTorch cannot bring
+        # a network with five-dimensional weights into channels-last order.
+        self.conv3d = nn.Conv1d(outputs, outputs, 1)
+        self.bn = nn.BatchNorm1d(outputs)
         self.out_channels = outputs
 
     def forward(self, maps: list[Tensor]) -> Tensor:
@@ -47,8 +49,9 @@ class ScalSeq(nn.Module):
         fine = maps[0] if self.conv0 is None else self.conv0(maps[0])
         coarse = (self.conv1(maps[1]), self.conv2(maps[2]))
         resized = (F.interpolate(x, fine.shape[2:]) for x in coarse)
-        stack = self.conv3d(torch.stack((fine, *resized), dim=2))
-        return F.leaky_relu(self.bn(stack), 0.1).amax(2)
+        stack = torch.stack((fine, *resized), dim=2)
+        fused = self.bn(self.conv3d(stack.flatten(2)))
+        return F.leaky_relu(fused, 0.1).view(stack.shape).amax(2)
 
 
 class ZoomCat(nn.Module):

@@ -44,12 +44,13 @@ class WindowAttention(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Windows [B, N, side^2, C] and mask [N, 1, side^2, side^2] -> [B, N, side^2, C]."""
-        qkv = self.qkv(x).unflatten(3, (3, self.heads, -1)).permute(3, 0, 1, 4, 2, 5)
+        windows, cells = x.shape[1], x.shape[2]
+        qkv = self.qkv(x).unflatten(3, (3, self.heads, -1)).permute(3, 0, 1, 4, 2, 5).flatten(2, 3)
         bias = self.relative_position_bias_table[self.relative_position_index].permute(2, 0, 1)
-        bias = bias if mask is None else bias + mask
-        bias = bias.to(x.dtype).expand(*qkv.shape[1:5], x.shape[2])
+        bias = bias.expand(windows, -1, -1, -1) if mask is None else bias + mask
+        bias = bias.reshape(1, windows * self.heads, cells, cells).to(x.dtype)
         out = F.scaled_dot_product_attention(qkv[0], qkv[1], qkv[2], attn_mask=bias)
-        return self.proj(out.transpose(2, 3).flatten(3))
+        return self.proj(out.unflatten(1, (windows, -1)).transpose(2, 3).flatten(3))
 
 
 class SwinTransformerLayer(nn.Module):

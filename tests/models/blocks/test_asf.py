@@ -25,7 +25,7 @@ def test_scal_seq_is_the_maximum_over_three_scales(first: int) -> None:
     given = pyramid(first, 4, 3)
     start = given[0] if first == 6 else block.conv0(given[0])
     levels = [start, repeated(block.conv1(given[1]), 2), repeated(block.conv2(given[2]), 4)]
-    weight = block.conv3d.weight[..., 0, 0, 0]
+    weight = block.conv3d.weight[..., 0]
     found = []
     for level in levels:
         y = torch.einsum("oi,bihw->bohw", weight, level) + block.conv3d.bias.view(1, -1, 1, 1)
@@ -33,6 +33,7 @@ def test_scal_seq_is_the_maximum_over_three_scales(first: int) -> None:
         found.append(torch.where(y > 0, y, 0.1 * y))
     expected = torch.maximum(torch.maximum(found[0], found[1]), found[2])
     torch.testing.assert_close(block(given), expected)
+    assert block.to(memory_format=torch.channels_last)(given).shape == expected.shape
 
 
 def test_zoom_cat_pools_and_repeats() -> None:
