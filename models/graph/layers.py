@@ -25,6 +25,7 @@ from models.attention import ATTENTION, options
 from models.blocks import (
     asf,
     bifpn,
+    cga,
     csp,
     downsample,
     fuse,
@@ -187,6 +188,7 @@ LAYERS: Mapping[str, Layer] = MappingProxyType(
         "ScalSeq": Layer(asf.ScalSeq, "fuse to", factor=keeps),
         "Zoom_cat": Layer(asf.ZoomCat, "fuse", factor=keeps, follows=1),
         **_fuses(asf.ChannelPlaceSum, "attention_model"),
+        **_fuses(cga.CGAFusion, "CGAFusion"),
         **_fuses(scales.SDI, "SDI"),
         **_fuses(scales.Fusion, "Fusion"),
         "Detect": Layer(Detect, "head"),
