@@ -52,7 +52,10 @@ SYS_PATH_ALLOWED = {
 }  # also run as scripts
 YAML_ROWS = {
     "models/common.py",
+    "models/blocks/mobile.py",
+    "models/blocks/pyramid.py",
     "models/blocks/rare.py",
+    "models/blocks/reparam.py",
     "models/blocks/v8.py",
 }  # parameters are YAML arguments
 MAX_FUNCTION_LINES, MAX_PARAMETERS, MAX_FILE_LINES = 60, 6, 300

@@ -18,7 +18,7 @@ from models.activations import make_activation
 from models.attention import ATTENTION
 from models.attention._names import same_meaning
 from models.graph.info import RowInfo, attach
-from models.graph.layers import LAYERS, BuildRule, Layer, layer_named
+from models.graph.layers import JOIN_RULES, LAYERS, BuildRule, Layer, layer_named
 from models.graph.structure import Graph, Row
 from models.graph.values import MOST, is_whole, shorten
 from models.heads import HEAD_OF_FAMILY
@@ -88,11 +88,11 @@ def find_layer(graph: Graph, row: Row) -> Layer | None:
 
     Raises UserError for a row whose inputs or place do not suit it.
     """
-    layer = layer_named(row.module)
+    layer = layer_named(row.module, row.arguments)
     if layer is None and row.module not in ATTENTION:
         return None
     rule = layer.rule if layer else ""
-    takes_list = rule in ("concat", "head")
+    takes_list = rule in (*JOIN_RULES, "head")
     if takes_list != isinstance(row.source, list):
         wanted = "a list of rows, such as [-1, 6]" if takes_list else "one row, such as -1"
         raise UserError(f"from {row.source}: takes {wanted}")
@@ -192,6 +192,37 @@ def _build_concat(graph: Graph, row: Row, layer: Layer, incoming: Sequence[int])
     return BuiltRow(_copies(layer.kind, args), sum(incoming), args)
 
 
+def _build_fuse(graph: Graph, row: Row, layer: Layer, incoming: Sequence[int]) -> BuiltRow:
+    """A module of (channels of all inputs, *arguments), which says its own output channels."""
+    args = [list(incoming), *row_arguments(graph, row)]
+    return _with_own_width(row, layer, args)
+
+
+def _build_fuse_to(graph: Graph, row: Row, layer: Layer, incoming: Sequence[int]) -> BuiltRow:
+    """A module of (channels of all inputs, c2, …), c2 at the graph's width."""
+    given = row_arguments(graph, row)
+    args = [list(incoming), stack_width(graph, given), *given[1:]]
+    return _with_own_width(row, layer, args)
+
+
+def _build_same(graph: Graph, row: Row, layer: Layer, incoming: Sequence[int]) -> BuiltRow:
+    """A module of (c1, *arguments), which keeps the channels or says how many it gives."""
+    return _with_own_width(row, layer, [incoming[0], *row_arguments(graph, row)])
+
+
+def _with_own_width(row: Row, layer: Layer, args: list[object]) -> BuiltRow:
+    """The modules of these arguments; their attribute `out_channels` is the row's width, or c1."""
+    copies = _copies(layer.kind, args, row.repeats)
+    width = getattr(copies[0], "out_channels", args[0])
+    assert isinstance(width, int)
+    if row.repeats > 1 and width != args[0]:
+        raise UserError(
+            f"number {row.repeats}: must be 1 where the number of channels changes, {args[0]} to"
+            f" {width} here"
+        )
+    return BuiltRow(copies, width, args)
+
+
 def _build_keep(graph: Graph, row: Row, layer: Layer, incoming: Sequence[int]) -> BuiltRow:
     args = row_arguments(graph, row)
     width = layer.gain(incoming[0], args)
@@ -256,7 +287,10 @@ ROW_BUILDERS: Mapping[BuildRule, Builder] = MappingProxyType(
     {
         "stack": _build_stack,
         "concat": _build_concat,
+        "fuse": _build_fuse,
+        "fuse to": _build_fuse_to,
         "keep": _build_keep,
+        "same": _build_same,
         "norm": _build_norm,
         "head": _build_head,
     }

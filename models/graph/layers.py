@@ -22,14 +22,34 @@ from torch import nn
 from models import common
 from models.activations import ACTIVATIONS
 from models.attention import ATTENTION, options
-from models.blocks import ghost, rare, v8
-from models.graph.values import Arguments, as_number, is_number, is_whole
+from models.blocks import (
+    asf,
+    bifpn,
+    cga,
+    csp,
+    downsample,
+    fuse,
+    gated,
+    ghost,
+    kernels,
+    mobile,
+    pyramid,
+    rare,
+    reparam,
+    scales,
+    slim,
+    swin,
+    upsample,
+    v8,
+)
+from models.graph.factors import Factor, area, grows, keeps, pools, repeated, shrinks, side_of
+from models.graph.values import Arguments, is_whole
 from models.heads.anchor_based import Detect
 
-BuildRule = Literal["stack", "concat", "keep", "norm", "head"]
+BuildRule = Literal["stack", "concat", "fuse", "fuse to", "keep", "same", "norm", "head"]
+JOIN_RULES = ("concat", "fuse", "fuse to")  # of rows that read a list of maps and give one
+SMALLEST_WIDTH = 16  # smaller numbers are kernels, factors or dimensions, not channel counts
 Gain = Callable[[int, Sequence[object]], int]
-Factor = Callable[[Sequence[object]], float]
-LARGEST_STEP, MOST_STEPS = 4096, 16  # factors beyond them leave no cell of any image
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +60,12 @@ class Layer:
         kind: class of the module.
         rule: how the module is built from the row, and what its output channels are. "stack" takes
             (c1, c2, …) and gives c2 channels; "concat" gives the sum of its inputs' channels;
-            "keep" takes the arguments as they are and keeps the channels; "norm" takes the number
-            of channels and keeps it; "head" is the last row.
+            "fuse" takes (list of its inputs' channels, *arguments) and "fuse to" takes (that list,
+            c2, …), and both give the module's `out_channels`; "keep" takes the arguments as they
+            are and keeps the channels; "same" takes (c1, *arguments) and gives the module's
+            `out_channels`, or c1 if it has none; "norm" takes the number of channels and keeps it;
+            "head" is the last row. A row that joins maps reads maps of one size, unless its
+            class has `joins_sizes = True`.
         repeats: whether a stack's third argument is the number of repeats. Other modules are built
             as many times as the row says, one after the other.
         gain: output channels of a "keep" row, from its input channels and its arguments.
@@ -49,6 +73,9 @@ class Layer:
             the row's arguments as they are written; nan if they do not determine it. It is
             optional, because a trial run measures it too, only more slowly.
         place: the name, among the places of a graph, of the backbone's last row of this kind.
+        follows: position in `from` of the map whose size the output has; see joins_sizes above.
+        counted: the entry for rows whose first argument is a channel count, SMALLEST_WIDTH or more,
+            where one name stands for two modules in the files of different authors.
     """
 
     kind: type[nn.Module]
@@ -57,60 +84,8 @@ class Layer:
     gain: Gain = lambda channels, arguments: channels
     factor: Factor | None = None
     place: str = ""
-
-
-def _keeps(arguments: Sequence[object]) -> float:
-    """The factor of a layer whose output always has the size of its input."""
-    return 1.0
-
-
-def shrinks(position: int, default: float, times: int = 1) -> Factor:
-    """A factor that the row's arguments give.
-
-    Args:
-        position: of the stride among the arguments.
-        default: the stride where the row does not give one.
-        times: factor by which the layer shrinks the map in addition to the stride.
-
-    Returns:
-        The factor as a function of the arguments.
-    """
-
-    def factor(arguments: Sequence[object]) -> float:
-        value = as_number(arguments[position]) if len(arguments) > position else None
-        return times * (default if value in (None, "None") else side_of(value))
-
-    return factor
-
-
-def _grows(position: int, default: float) -> Factor:
-    """The factor of a layer whose argument says how many times more cells per side it gives."""
-    inverse = shrinks(position, default)
-    return lambda arguments: 1 / inverse(arguments)
-
-
-def _pools(arguments: Sequence[object]) -> float:
-    """A pool's stride, which is the side of its window where the row does not give one."""
-    window = side_of(as_number(arguments[0])) if arguments else math.nan
-    return shrinks(1, window)(arguments)
-
-
-def side_of(value: object) -> float:
-    """A number above 0, or the number that stands for both sides in a list; else nan."""
-    if isinstance(value, (list, tuple)) and len(set(map(repr, value))) == 1:
-        value = value[0]
-    return float(value) if is_number(value) and value > 0 else math.nan
-
-
-def _area(arguments: Sequence[object]) -> int:
-    """Pixels of the patch that Contract turns into channels, or Expand makes of channels.
-
-    Raises ValueError for arguments other than one whole number, the side of the patch.
-    """
-    gain = arguments[0] if arguments else 2
-    if len(arguments) > 1 or not is_whole(gain) or gain < 1:
-        raise ValueError("takes one whole number, the gain, 1 or more")
-    return gain**2
+    follows: int = 0
+    counted: Layer | None = None
 
 
 def _stacks(factor: Factor, *kinds: type[nn.Module], repeats: bool = False) -> dict[str, Layer]:
@@ -121,6 +96,28 @@ def _keepers(factor: Factor, *kinds: type[nn.Module]) -> dict[str, Layer]:
     return {f"nn.{kind.__name__}": Layer(kind, "keep", factor=factor) for kind in kinds}
 
 
+def _halves(arguments: Sequence[object]) -> float:
+    return 2.0
+
+
+def _optional(kind: type[nn.Module]) -> dict[str, Layer]:
+    """Rows that may state the channels, which the block keeps, or leave them out."""
+    counted = Layer(kind, "stack", factor=keeps)
+    return {kind.__name__: Layer(kind, "same", factor=keeps, counted=counted)}
+
+
+def _sames(factor: Factor, kind: type[nn.Module], *names: str) -> dict[str, Layer]:
+    return {name: Layer(kind, "same", factor=factor) for name in names}
+
+
+def _fuses(
+    kind: type[nn.Module], *names: str, counted: type[nn.Module] | None = None
+) -> dict[str, Layer]:
+    """Rows that join maps to one of the size of the first, under all the names in use."""
+    other = Layer(counted, "fuse", factor=keeps) if counted else None
+    return {name: Layer(kind, "fuse", factor=keeps, counted=other) for name in names}
+
+
 LAYERS: Mapping[str, Layer] = MappingProxyType(
     {
         **_stacks(shrinks(2, 1), common.Conv, common.DWConv, ghost.GhostConv, rare.MixConv2d),
@@ -128,40 +125,98 @@ LAYERS: Mapping[str, Layer] = MappingProxyType(
         **_stacks(shrinks(2, 1, times=2), rare.Focus),
         # The block itself halves the map at stride 2 and ignores any other stride.
         **_stacks(lambda args: 2.0 if shrinks(2, 1)(args) == 2 else 1.0, ghost.GhostBottleneck),
-        **_stacks(_keeps, common.Bottleneck, rare.C3SPP),
-        **_stacks(_grows(2, 1), rare.DWConvTranspose2d),
-        **_stacks(_keeps, common.C3, rare.C3TR, ghost.C3Ghost, rare.C3x, repeats=True),
-        **_stacks(_keeps, rare.BottleneckCSP, v8.C2, v8.C2f, v8.C3k, v8.C3k2, repeats=True),
-        **_stacks(_keeps, v8.C2PSA, repeats=True),
-        "SPPF": Layer(common.SPPF, "stack", factor=_keeps, place="sppf"),
-        "SPP": Layer(rare.SPP, "stack", factor=_keeps, place="sppf"),
-        "nn.ConvTranspose2d": Layer(nn.ConvTranspose2d, "stack", factor=_grows(2, 1)),
-        **_keepers(_keeps, nn.ZeroPad2d, nn.ReflectionPad2d, nn.Dropout, nn.Dropout2d),
-        **_keepers(_pools, nn.MaxPool2d, nn.AvgPool2d),
-        **_keepers(_grows(1, math.nan), nn.Upsample),
-        **{f"nn.{name}": Layer(kind, "keep", factor=_keeps) for name, kind in ACTIVATIONS.items()},
-        "nn.BatchNorm2d": Layer(nn.BatchNorm2d, "norm", factor=_keeps),
+        **_stacks(keeps, common.Bottleneck, rare.C3SPP),
+        **_stacks(grows(2, 1), rare.DWConvTranspose2d),
+        **_stacks(keeps, common.C3, rare.C3TR, ghost.C3Ghost, rare.C3x, repeats=True),
+        **_stacks(keeps, rare.BottleneckCSP, v8.C2, v8.C2f, v8.C3k, v8.C3k2, repeats=True),
+        **_stacks(keeps, v8.C2PSA, repeats=True),
+        "SPPF": Layer(common.SPPF, "stack", factor=keeps, place="sppf"),
+        "SPP": Layer(rare.SPP, "stack", factor=keeps, place="sppf"),
+        "nn.Conv2d": Layer(nn.Conv2d, "stack", factor=shrinks(2, 1)),
+        "nn.ConvTranspose2d": Layer(nn.ConvTranspose2d, "stack", factor=grows(2, 1)),
+        **_keepers(keeps, nn.ZeroPad2d, nn.ReflectionPad2d, nn.Dropout, nn.Dropout2d),
+        **_keepers(pools, nn.MaxPool2d, nn.AvgPool2d),
+        **_keepers(grows(1, math.nan), nn.Upsample),
+        **{f"nn.{name}": Layer(kind, "keep", factor=keeps) for name, kind in ACTIVATIONS.items()},
+        "nn.BatchNorm2d": Layer(nn.BatchNorm2d, "norm", factor=keeps),
         "Contract": Layer(
             rare.Contract,
             "keep",
-            gain=lambda channels, arguments: channels * _area(arguments),
+            gain=lambda channels, arguments: channels * area(arguments),
             factor=shrinks(0, 2),
         ),
         "Expand": Layer(
             rare.Expand,
             "keep",
-            gain=lambda channels, arguments: channels // _area(arguments),
-            factor=_grows(0, 2),
+            gain=lambda channels, arguments: channels // area(arguments),
+            factor=grows(0, 2),
         ),
-        "Concat": Layer(common.Concat, "concat", factor=_keeps),
+        **_sames(_halves, downsample.SpaceToDepth, "space_to_depth", "SPD", "ReOrg"),
+        "MP": Layer(downsample.MP, "keep", factor=shrinks(0, 2)),
+        **_stacks(_halves, downsample.SPDConv, downsample.V7DownSampling, downsample.ADown),
+        **_stacks(shrinks(2, 1), slim.GSConv, reparam.RepConv, reparam.RepVGGBlock),
+        **_stacks(keeps, slim.VoVGSCSP, slim.VoVGSCSPC, reparam.RCSOSA, repeats=True),
+        **_stacks(keeps, reparam.RepNCSPELAN4),
+        **_stacks(keeps, swin.C3STR, gated.C3HB, gated.CNeB, repeats=True),
+        **_stacks(shrinks(2, 1), kernels.SimConv, kernels.DSConv, kernels.CoordConv),
+        **_stacks(shrinks(2, 1), kernels.Involution, mobile.DepthSepConv),
+        "conv_bn_hswish": Layer(mobile.HardswishConv, "stack", factor=shrinks(1, 1)),
+        "MobileNet_Block": Layer(mobile.MobileNetBlock, "stack", factor=shrinks(3, 1)),
+        "gnconv": Layer(gated.GnConv, "same", factor=keeps),
+        **_optional(gated.HorBlock),
+        **_optional(gated.ConvNextBlock),
+        **_stacks(keeps, csp.CSPStage, csp.BottleneckCSP2, repeats=True),
+        **_stacks(keeps, pyramid.SPPCSPC, pyramid.SPPFCSPC, pyramid.SPPCSP),
+        "SPPCSPC_group": Layer(pyramid.GroupedSPPCSPC, "stack", factor=keeps),
+        **_stacks(keeps, pyramid.SPPELAN, pyramid.ASPP),
+        **_stacks(shrinks(1, 1), pyramid.BasicRFB),
+        "CARAFE": Layer(
+            upsample.CARAFE,
+            "same",
+            factor=grows(3, 2),
+            counted=Layer(upsample.ProjectedCARAFE, "stack", factor=grows(2, 2)),
+        ),
+        **_sames(grows(0, 2), upsample.DySample, "DySample", "Dy_Sample"),
+        **_sames(lambda args: shrinks(1, 1)(args) / 2, upsample.EUCB, "EUCB"),
+        "Concat": Layer(common.Concat, "concat", factor=keeps),
+        **_fuses(fuse.Add, "Add", "ADD"),
+        **_fuses(fuse.Multiply, "Multiply", "multiply"),
+        **_fuses(bifpn.BiFPNConcat, "BiFPN_Concat2", "BiFPN_Concat3"),
+        **_fuses(bifpn.BiFPNConcat, "Concat_BiFPN", "Concat_bifpn", counted=bifpn.WeightedSum),
+        **_fuses(bifpn.BiFPNAdd, "BiFPN_Add2", "BiFPN_Add3"),
+        **_fuses(bifpn.BiFPNSum, "Bi_FPN"),
+        "ScalSeq": Layer(asf.ScalSeq, "fuse to", factor=keeps),
+        "Zoom_cat": Layer(asf.ZoomCat, "fuse", factor=keeps, follows=1),
+        **_fuses(asf.ChannelPlaceSum, "attention_model"),
+        **_fuses(cga.CGAFusion, "CGAFusion"),
+        **_fuses(scales.SDI, "SDI"),
+        **_fuses(scales.Fusion, "Fusion"),
         "Detect": Layer(Detect, "head"),
     }
 )
 
 
-def layer_named(module: str) -> Layer | None:
-    """The entry of a module's name as rows write it, `torch.nn.X` for nn.X too, or None."""
-    return LAYERS.get(module.removeprefix("torch."))
+def layer_named(module: str, arguments: Arguments | None = None) -> Layer | None:
+    """The entry of a module's name as rows write it, `torch.nn.X` for nn.X too, or None.
+
+    The arguments of the row decide where the entry has another one for channel counts.
+    """
+    layer = LAYERS.get(module.removeprefix("torch."))
+    if layer and layer.counted and arguments and isinstance(arguments, list):
+        first = arguments[0]
+        return layer.counted if is_whole(first) and first >= SMALLEST_WIDTH else layer
+    return layer
+
+
+def is_join(module: str, *, of_one_size: bool = False) -> bool:
+    """Whether rows of this name read a list of maps and give one.
+
+    With of_one_size, only names whose maps must agree in height and width count.
+    """
+    layer = layer_named(module)
+    if layer is None or layer.rule not in JOIN_RULES:
+        return False
+    return not (of_one_size and getattr(layer.kind, "joins_sizes", False))
 
 
 def factor_of(module: str, arguments: Arguments, repeats: int = 1) -> float:
@@ -179,16 +234,8 @@ def factor_of(module: str, arguments: Arguments, repeats: int = 1) -> float:
         if isinstance(arguments, dict):
             return side_of(arguments.get("stride", 1))
         return math.nan if "stride" in options(ATTENTION[module]) else 1.0
-    layer = layer_named(module)
+    layer = layer_named(module, arguments)
     if layer is None or layer.factor is None or isinstance(arguments, dict):
         return math.nan
     factor = layer.factor(arguments)
     return repeated(factor, 1 if layer.repeats else repeats)
-
-
-def repeated(factor: float, repeats: int) -> float:
-    """The factor of `repeats` equal layers in sequence; nan if no image would have a cell left."""
-    if factor == 1:
-        return 1.0
-    is_possible = 1 / LARGEST_STEP <= factor <= LARGEST_STEP and repeats <= MOST_STEPS
-    return factor**repeats if is_possible else math.nan

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import count
 
 from models.attention import ATTENTION
+from models.graph.layers import layer_named
 from models.graph.stages import Step, stride_after, to_numbers
 from models.graph.structure import Graph, Row
 from models.graph.trial import stride_factor
@@ -150,10 +151,16 @@ def read_rows(
                 f"{where}: number {written.repeats}: too many repeats; at most {MOST_REPEATS} in a"
                 " graph"
             )
-        stride = stride_after(steps, row.inputs, stride_factor(graph, row))
+        stride = stride_after(steps, row.inputs, stride_factor(graph, row), _followed(row))
         kinds = (index < len(backbone), attention is not None)
         steps.append(Step(index, row.module, row.inputs, stride, *kinds))
     return tuple(rows), tuple(steps)
+
+
+def _followed(row: Row) -> int:
+    """Position among a row's inputs of the map whose size its output has."""
+    layer = layer_named(row.module)
+    return min(layer.follows, len(row.inputs) - 1) if layer else 0
 
 
 def _part(file: str, content: Mapping[str, object], part: str) -> list[object]:

@@ -52,19 +52,21 @@ def level_of(stride: float) -> str:
     return f"P{int(power)}" if power >= 1 and power.is_integer() else ""
 
 
-def stride_after(steps: Sequence[Step], inputs: Sequence[int], factor: float) -> float:
+def stride_after(
+    steps: Sequence[Step], inputs: Sequence[int], factor: float, position: int = 0
+) -> float:
     """The stride of a row.
 
     Args:
         steps: the rows before it.
         inputs: numbers of the rows that it reads, -1 for the image.
         factor: how many times fewer cells per side its output has than its input.
+        position: of that input. It is the first, unless a row joins maps of several sizes.
 
     Returns:
-        Pixels of the image per cell. A row that joins several maps has the stride of the first,
-        which all of them must have.
+        Pixels of the image per cell.
     """
-    source = inputs[0]
+    source = inputs[position]
     return (steps[source].stride if source >= 0 else 1.0) * factor
 
 

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from models.graph.attend import bottlenecks_of, build_attention_row
 from models.graph.build import BAD_ARGUMENTS, build_row, row_arguments, stack_width
-from models.graph.layers import factor_of, layer_named, repeated
+from models.graph.factors import repeated
+from models.graph.layers import factor_of, is_join, layer_named
 from models.graph.shape_mode import ShapeMode
 from models.graph.structure import Graph, Row
 from utils.errors import UserError
@@ -33,7 +34,7 @@ def stride_factor(graph: Graph, row: Row) -> float:
     declared = factor_of(row.module, row.arguments, row.repeats)
     if not math.isnan(declared):
         return declared
-    layer, block = layer_named(row.module), build_alone(graph, row)
+    layer, block = layer_named(row.module, row.arguments), build_alone(graph, row)
     if block is None:
         return math.nan
     return repeated(_measured_factor(*block), 1 if layer and layer.repeats else row.repeats)
@@ -41,7 +42,7 @@ def stride_factor(graph: Graph, row: Row) -> float:
 
 def has_bottlenecks(graph: Graph, row: Row) -> bool:
     """Whether a row's block has bottlenecks, so that attention can go inside it."""
-    layer = layer_named(row.module)
+    layer = layer_named(row.module, row.arguments)
     block = build_alone(graph, row) if layer and layer.rule == "stack" else None
     return block is not None and bool(bottlenecks_of(block[0]))
 
@@ -52,8 +53,8 @@ def build_alone(graph: Graph, row: Row) -> tuple[nn.Module, int] | None:
     It reads as many channels as it gives, since its real inputs may not be known yet. Returns None
     for a row that joins maps, for the head, and for a block that cannot be built so.
     """
-    layer, single = layer_named(row.module), replace(row, repeats=1, inside=None)
-    if layer and layer.rule in ("concat", "head"):
+    layer, single = layer_named(row.module, row.arguments), replace(row, repeats=1, inside=None)
+    if layer and (is_join(row.module) or layer.rule == "head"):
         return None
     channels = CHANNELS
     try:

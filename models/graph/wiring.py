@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from models.attention import ATTENTION
+from models.graph.layers import is_join
 from models.graph.structure import Graph, MapSize, Row, unread_rows
 
 MapSizes = Sequence[MapSize]  # of the rows that ran, by their numbers
@@ -38,8 +39,8 @@ class Slip:
 def stage_end(graph: Graph, start: int, sizes: MapSizes, reader: Row | None = None) -> int:
     """The end of the stage that a row belongs to.
 
-    A stage is a run of rows of one size that each read the row before. A Concat that joins
-    something to the row before continues its stage.
+    A stage is a run of rows of one size that each read the row before. A Concat or other row
+    that joins something to the row before continues its stage.
 
     Args:
         graph: the graph.
@@ -56,7 +57,7 @@ def stage_end(graph: Graph, start: int, sizes: MapSizes, reader: Row | None = No
     end = start
     while end >= 0 and end + 1 < min(last, len(sizes)) and sizes[end + 1] == sizes[start]:
         row = graph.rows[end + 1]
-        continues = end in row.inputs and (len(row.inputs) == 1 or row.module == "Concat")
+        continues = end in row.inputs and (len(row.inputs) == 1 or is_join(row.module))
         if not continues or (reader not in (None, head) and is_aside(graph, row.index, ATTENTION)):
             break
         end += 1
@@ -122,10 +123,10 @@ def _is_joined(graph: Graph, row: Row) -> bool:
 
 
 def unlike(graph: Graph, sizes: MapSizes) -> Iterator[Slip]:
-    """Maps of the wrong size at the Concat where a graph stopped running."""
-    if not 0 < len(sizes) < len(graph.rows) - 1 or graph.rows[len(sizes)].module != "Concat":
+    """Maps of the wrong size at the Concat or other join where a graph stopped running."""
+    reader = graph.rows[min(len(sizes), len(graph.rows) - 1)]
+    if not sizes or not is_join(reader.module, of_one_size=True):
         return
-    reader = graph.rows[len(sizes)]
     before = reader.index - 1
     found = [sizes[source] for source in reader.inputs]
     wanted = sizes[before] if before in reader.inputs else Counter(found).most_common(1)[0][0]
@@ -251,7 +252,8 @@ def forgotten(graph: Graph, sizes: MapSizes) -> Iterator[Slip]:
             for place, source in enumerate(head.inputs)
             if sizes[source] == sizes[index] and source < index
         ]
-        if len(same) == 1 and graph.rows[index].module not in ("Concat", "nn.Upsample"):
+        module = graph.rows[index].module
+        if len(same) == 1 and module != "nn.Upsample" and not is_join(module):
             yield Slip(head, same[0], head.inputs[same[0]], index)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import yaml
 
+from models.graph.layers import is_join
 from models.graph.read import KEYS, read_graph
 from models.graph.stages import Step, find_stages, level_of
 from models.graph.values import GraphDict, shorten
@@ -103,7 +104,7 @@ def _notes(content: GraphDict) -> Iterator[str]:
         if step.in_backbone and level and level not in seen:
             parts.append(f"{level}, half size" if level == "P1" else level)
         seen.add(level)
-        if step.module == "Concat":
+        if is_join(step.module):
             parts += [f"with {joined}" for joined in [_joined(steps, step)] if joined]
         if step.index in graph.rows[-1].inputs and level:
             parts.append(f"{level} out")
@@ -111,7 +112,7 @@ def _notes(content: GraphDict) -> Iterator[str]:
 
 
 def _joined(steps: Sequence[Step], concat: Step) -> str:
-    """The maps that a Concat reads besides the row before it, such as `P4 of the backbone`."""
+    """The maps that a join reads besides the row before it, such as `P4 of the backbone`."""
     lower = {step.index for run in find_stages(steps[: concat.index])[:-1] for step in run}
     said: dict[str, list[str]] = {}
     for source in concat.inputs:

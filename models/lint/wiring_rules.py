@@ -16,7 +16,8 @@ from models.graph.values import shorten
 from models.graph.wiring import Slip
 from models.lint.finding import Fix, LintContext, LintFinding, named
 
-JOINS = ("Concat", "nn.Upsample")  # rows that join or resize maps without mixing their channels
+# Rows that join or resize maps without mixing their channels.
+JOINS = ("Concat", "nn.Upsample", "BiFPN_Concat2", "BiFPN_Concat3")
 GraphRule = Callable[[Graph, LintContext], Iterator[LintFinding]]
 
 
@@ -88,7 +89,7 @@ def stage_unfinished(graph: Graph, context: LintContext) -> Iterator[LintFinding
 
 
 def sizes_differ(graph: Graph, context: LintContext) -> Iterator[LintFinding]:
-    """A Concat of maps that differ in size, at which the graph stops."""
+    """A Concat or other join of maps that differ in size, at which the graph stops."""
     for slip in wiring.unlike(graph, context.sizes):
         height, width = context.sizes[slip.read]
         size = f"{height}x{width} for an image of {context.side} px"

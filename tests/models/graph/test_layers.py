@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
+from models.graph import layers
 from models.graph.build import blame
 from models.graph.info import row_info
-from models.graph.layers import LAYERS, factor_of
+from models.graph.layers import JOIN_RULES, LAYERS, Layer, factor_of, is_join
 from models.graph.read import read_graph
 from models.graph.stages import level_of
 from models.yolo import DetectionModel
@@ -25,7 +28,13 @@ ARGUMENTS: dict[str, list[Any]] = {
     "Contract": [1],
     "Expand": [1],
     "nn.ConvTranspose2d": [16, 3, 1, 1],
+    "nn.Conv2d": [16, 3, 1, 1],
+    "RepNCSPELAN4": [16, 8, 8],
+    "SPPELAN": [16, 8],
+    "MobileNet_Block": [16, 64],
 }
+WIDENING = {"space_to_depth": 64, "SPD": 64, "ReOrg": 64}  # channels that a row gives of 16
+MAPS = {"ScalSeq": 3, "Zoom_cat": 3}  # that a join reads, where it is not two
 
 
 def graph_with(*rows: list[Any]) -> dict[str, Any]:
@@ -41,17 +50,94 @@ def graph_with(*rows: list[Any]) -> dict[str, Any]:
 
 
 def arguments(name: str) -> list[Any]:
-    return ARGUMENTS.get(name, [16] if LAYERS[name].rule == "stack" else [])
+    return ARGUMENTS.get(name, [16] if LAYERS[name].rule in ("stack", "fuse to") else [])
 
 
-@pytest.mark.parametrize(
-    "name", [name for name, layer in LAYERS.items() if layer.rule in ("stack", "keep", "norm")]
-)
+SINGLE = [name for name, layer in LAYERS.items() if layer.rule not in (*JOIN_RULES, "head")]
+JOINS = [name for name in LAYERS if is_join(name)]
+
+
+@pytest.mark.parametrize("name", SINGLE)
 def test_every_module_works_as_a_row(name: str) -> None:
-    model = DetectionModel(graph_with([-1, 2, name, arguments(name)])).eval()
-    assert row_info(model.model[1]).width == 16
+    width = WIDENING.get(name, 16)
+    repeats = 2 if width == 16 else 1
+    model = DetectionModel(graph_with([-1, repeats, name, arguments(name)])).eval()
+    assert row_info(model.model[1]).width == width
     cells = (64 / model.head.strides[0]) ** 2  # Focus halves the map
     assert model(torch.zeros(1, 3, 64, 64))[0].shape == (1, 2 * cells, 7)
+
+
+@pytest.mark.parametrize("name", JOINS)
+def test_every_module_that_joins_maps_works_as_a_row(name: str) -> None:
+    """The row reads maps of one size; its own test tries other sizes where it takes them."""
+    rows = [[0, 1, "Conv", [16]] for _ in range(MAPS.get(name, 2))]
+    sources = list(range(1, len(rows) + 1))
+    model = DetectionModel(graph_with(*rows, [sources, 1, name, arguments(name)])).eval()
+    assert model(torch.zeros(1, 3, 64, 64))[0].shape == (1, 128, 7)
+    graph = read_graph(model.graph)
+    assert graph.steps[-2].stride == 8
+
+
+def test_sizes_of_maps_matter_unless_the_class_joins_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert is_join("Add", of_one_size=True)
+    assert not is_join("Conv")
+    monkeypatch.setattr(LAYERS["Add"].kind, "joins_sizes", True, raising=False)
+    assert is_join("Add")
+    assert not is_join("Add", of_one_size=True)
+
+
+class Channelwise(nn.Module):
+    """Doubles the channels of a "same" row, which gives no count of its own."""
+
+    def __init__(self, inputs: int, outputs: int | None = None) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs or 2 * inputs, 1)
+        self.out_channels = outputs or 2 * inputs
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[B, inputs, H, W] -> [B, outputs, H, W]."""
+        return self.conv(x)
+
+
+class Reader(nn.Module):
+    """Takes the list of channels and an unscaled, or by the other rule a scaled, count."""
+
+    joins_sizes = True
+
+    def __init__(self, channels: list[int], count: int) -> None:
+        super().__init__()
+        self.channels, self.out_channels = channels, count
+
+    def forward(self, maps: list[torch.Tensor]) -> torch.Tensor:
+        """A list of maps -> [B, count, H, W] of the second map's size."""
+        return maps[1][:, :1].repeat(1, self.out_channels, 1, 1)
+
+
+def with_entry(monkeypatch: pytest.MonkeyPatch, rule: Any, kind: Any, **options: Any) -> None:
+    entry = Layer(kind, rule, **options)
+    monkeypatch.setattr(layers, "LAYERS", MappingProxyType({**LAYERS, "New": entry}))
+
+
+def test_a_same_row_takes_channels_and_says_how_many_it_gives(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with_entry(monkeypatch, "same", Channelwise)
+    model = DetectionModel(graph_with([-1, 1, "New", []], [-1, 2, "New", [32]]))
+    assert [row_info(row).width for row in model.model][1:3] == [32, 32]
+    with pytest.raises(UserError, match=r"row 1: New \[\]: number 2: must be 1 .* 16 to 32 here"):
+        DetectionModel(graph_with([-1, 2, "New", []]))
+
+
+@pytest.mark.parametrize(("rule", "width"), [("fuse", 48), ("fuse to", 24)])
+def test_a_fuse_row_takes_all_channels_and_may_follow_another_map(
+    rule: str, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_entry(monkeypatch, rule, Reader, factor=lambda given: 1.0, follows=1)
+    graph = graph_with([-1, 1, "Conv", [64, 3, 2]], [[0, -1], 1, "New", [48]])
+    model = DetectionModel({**graph, "width_multiple": 0.5})
+    assert model.model[2].channels == [8, 32]
+    assert row_info(model.model[2]).width == width
+    assert read_graph(model.graph).steps[2].stride == 16
 
 
 def test_contract_and_expand_change_channels() -> None:

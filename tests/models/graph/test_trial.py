@@ -12,20 +12,20 @@ from torch import Tensor, nn
 
 from models.common import Bottleneck, Conv
 from models.graph import layers
-from models.graph.layers import LAYERS, Layer, factor_of
+from models.graph.layers import LAYERS, Layer, factor_of, is_join
 from models.graph.load import load_graph
 from models.graph.read import read_graph
 from models.graph.sites import find_sites, insert, sites_table
 from models.graph.trial import has_bottlenecks, stride_factor
 from models.yolo import DetectionModel
-from tests.models.graph.test_layers import arguments, graph_with
+from tests.models.graph.test_layers import SINGLE, arguments, graph_with
 from utils.errors import UserError
 
 CASES = [
     *(
         (name, arguments(name))
         for name, layer in LAYERS.items()
-        if layer.factor and name != "Concat"
+        if layer.factor and not is_join(name)
     ),
     *(
         (name, [16, 3, 2])
@@ -39,6 +39,8 @@ CASES = [
     ("nn.MaxPool2d", [2, 1, 0]),
     ("nn.AvgPool2d", [3, 2, 1]),
     ("nn.Upsample", ["None", 2, "nearest"]),
+    ("nn.Conv2d", [16, 3, 2, 1]),
+    ("nn.Conv2d", [16, 1, [2, 2], 0]),
     ("nn.ConvTranspose2d", [16, 4, 2, 1]),
     ("DWConvTranspose2d", [16, 4, 2, 1]),
     ("Contract", [4]),
@@ -111,8 +113,7 @@ def test_a_declared_factor_is_what_the_block_does(
 
 
 def test_blocks_with_bottlenecks_are_known() -> None:
-    stacks = [name for name, layer in LAYERS.items() if layer.rule in ("stack", "keep", "norm")]
-    rows = {name: graph_with([-1, 1, name, arguments(name)]) for name in stacks}
+    rows = {name: graph_with([-1, 1, name, arguments(name)]) for name in SINGLE}
     graphs = {name: read_graph(content) for name, content in rows.items()}
     found = {name for name, graph in graphs.items() if has_bottlenecks(graph, graph.rows[1])}
     assert found >= HAVING_BOTTLENECKS

@@ -11,7 +11,7 @@ import torch
 
 from models.attention import ATTENTION
 from models.graph.info import row_info
-from models.graph.layers import LAYERS
+from models.graph.layers import LAYERS, layer_named
 from models.graph.load import load_graph
 from models.graph.read import read_graph
 from models.lint.fix import lint_content
@@ -134,9 +134,9 @@ def said(content: Content) -> dict[str, Any]:
         arguments = (
             row[3] if isinstance(row[3], dict) else [graph.interpret(part) for part in row[3]]
         )
-        module = (
-            ATTENTION[row[2]].__name__ if row[2] in ATTENTION else row[2].removeprefix("torch.")
-        )
+        layer = layer_named(row[2], row[3])
+        kind = layer.kind if layer else ATTENTION.get(row[2])
+        module = kind.__name__ if kind else row[2]
         rows.append((named, module, repr(arguments)))
     return {
         "rows": rows,

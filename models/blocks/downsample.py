@@ -1,0 +1,88 @@
+"""Blocks that halve the map and keep what the pixels held: SPDConv, ADown, YOLOv7's transition.
+
+As in models/common.py, inputs and outputs are channels.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.common import Conv
+
+
+class SpaceToDepth(nn.Module):
+    """Turns each 2x2 patch into four times the channels: `space_to_depth`, `SPD`, `ReOrg`.
+
+    Sunkara and Luo, ECML PKDD 2022, section 3.1; the same as the stem of YOLOv5 before v6, without
+    its convolution. `dimension` is that of the channels, 1.
+    """
+
+    def __init__(self, inputs: int, dimension: int = 1) -> None:
+        super().__init__()
+        if dimension != 1:
+            raise ValueError(f"joins channels, which is dimension 1, not {dimension}; write [1]")
+        self.out_channels = 4 * inputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] -> [B, 4 C, H/2, W/2]."""
+        # Trained weights expect the corners in this order: rows alternate fastest.
+        corners = [x[..., row::2, column::2] for column in (0, 1) for row in (0, 1)]
+        return torch.cat(corners, dim=1)
+
+
+class SPDConv(nn.Module):
+    """Space to depth, then a 3x3 convolution of stride 1 (Sunkara and Luo, ECML PKDD 2022)."""
+
+    def __init__(self, inputs: int, outputs: int, dimension: int = 1) -> None:
+        super().__init__()
+        self.spread = SpaceToDepth(inputs, dimension)
+        self.conv = Conv(self.spread.out_channels, outputs, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, inputs, H, W] -> [B, outputs, H/2, W/2]."""
+        return self.conv(self.spread(x))
+
+
+class MP(nn.MaxPool2d):
+    """YOLOv7's max pool, whose stride is the side of its window."""
+
+    def __init__(self, kernel: int = 2) -> None:
+        super().__init__(kernel, kernel)
+
+
+class V7DownSampling(nn.Module):
+    """YOLOv7's transition (Wang et al., CVPR 2023): half of the channels from each of two branches.
+
+    One is a max pool and a 1x1 convolution, the other a 1x1 and a 3x3 convolution of stride 2.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        half = outputs // 2
+        self.maxpool = nn.Sequential(nn.MaxPool2d(2, 2), Conv(inputs, half))
+        self.conv = nn.Sequential(Conv(inputs, half), Conv(half, half, 3, 2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, inputs, H, W] -> [B, outputs, H/2, W/2] of an even map; outputs are even."""
+        return torch.cat((self.maxpool(x), self.conv(x)), dim=1)
+
+
+class ADown(nn.Module):
+    """YOLOv9's downsampling (Wang et al., ECCV 2024).
+
+    After a 2x2 mean of stride 1, half of the channels pass a 3x3 convolution of stride 2, and half
+    a 3x3 max pool of stride 2 and a 1x1 convolution.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.cv1 = Conv(inputs // 2, outputs // 2, 3, 2, 1)
+        self.cv2 = Conv(inputs // 2, outputs // 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, inputs, H, W] -> [B, outputs, H/2, W/2]; both counts are even."""
+        first, second = F.avg_pool2d(x, 2, 1).chunk(2, dim=1)
+        pooled = F.max_pool2d(second, 3, 2, 1)
+        return torch.cat((self.cv1(first), self.cv2(pooled)), dim=1)
