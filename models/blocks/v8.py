@@ -140,16 +140,18 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, C, H, W]."""
-        tokens = (
-            self.qkv(x).flatten(2).unflatten(1, (self.heads, -1)).transpose(2, 3)
-        )  # B heads HW q+k+v
+        # Not flatten, whose gradient for a single image has a stride of the batch dimension that
+        # batch norm's backward pass on a CPU misreads (PyTorch 2.14).
+        tokens = self.qkv(x).permute(0, 2, 3, 1)  # B H W heads*(q+k+v)
+        size = (x.shape[0], x.shape[2] * x.shape[3], self.heads, -1)
+        tokens = tokens.reshape(size).transpose(1, 2)  # B heads HW q+k+v
         query, key, value = tokens.split((self.key_size, self.key_size, self.value_size), dim=3)
         # Scaling the keys is cheaper than scaling the product, which has a value for each pair.
         weights = (query @ (key * self.key_size**-0.5).transpose(2, 3)).softmax(
             dim=3
         )  # B heads HW HW
-        size = (x.shape[2], x.shape[3])
-        return self.proj(_as_map(weights @ value, size) + self.pe(_as_map(value, size)))
+        map_size = (x.shape[2], x.shape[3])
+        return self.proj(_as_map(weights @ value, map_size) + self.pe(_as_map(value, map_size)))
 
 
 def _as_map(tokens: Tensor, size: tuple[int, int]) -> Tensor:
