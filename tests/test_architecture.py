@@ -54,6 +54,8 @@ YAML_ROWS = {
     "models/common.py",
     "models/blocks/rare.py",
     "models/blocks/v8.py",
+    "models/blocks/v10.py",
+    "models/blocks/v12.py",
 }  # parameters are YAML arguments
 MAX_FUNCTION_LINES, MAX_PARAMETERS, MAX_FILE_LINES = 60, 6, 300
 

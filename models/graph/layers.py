@@ -22,7 +22,7 @@ from torch import nn
 from models import common
 from models.activations import ACTIVATIONS
 from models.attention import ATTENTION, options
-from models.blocks import ghost, rare, v8
+from models.blocks import ghost, rare, v8, v10, v12
 from models.graph.values import Arguments, as_number, is_number, is_whole
 from models.heads.anchor_based import Detect
 
@@ -132,7 +132,9 @@ LAYERS: Mapping[str, Layer] = MappingProxyType(
         **_stacks(_grows(2, 1), rare.DWConvTranspose2d),
         **_stacks(_keeps, common.C3, rare.C3TR, ghost.C3Ghost, rare.C3x, repeats=True),
         **_stacks(_keeps, rare.BottleneckCSP, v8.C2, v8.C2f, v8.C3k, v8.C3k2, repeats=True),
-        **_stacks(_keeps, v8.C2PSA, repeats=True),
+        **_stacks(_keeps, v8.C2PSA, v10.C2fCIB, v12.A2C2f, repeats=True),
+        **_stacks(_keeps, v10.PSA),
+        **_stacks(shrinks(2, math.nan), v10.SCDown),
         "SPPF": Layer(common.SPPF, "stack", factor=_keeps, place="sppf"),
         "SPP": Layer(rare.SPP, "stack", factor=_keeps, place="sppf"),
         "nn.ConvTranspose2d": Layer(nn.ConvTranspose2d, "stack", factor=_grows(2, 1)),
