@@ -89,7 +89,7 @@ def read_graph(content: Mapping[str, Any]) -> Graph:
         max_channels=scale.max_channels,
         channel_multiple=whole("channel_multiple", 1024, 8),
         anchors=read_anchors(file, content["anchors"]) if family.has_anchors else (),
-        reg_max=whole("reg_max", MOST_BINS, 16, 2),
+        reg_max=whole("reg_max", MOST_BINS, 16),
         box_bias=real("box_bias", 100, 2.0),
         activation=_activation(file, content),
         attention_init=_choice(file, content, "attention_init", ATTENTION_INITS),

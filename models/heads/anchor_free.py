@@ -47,6 +47,14 @@ class DFL(nn.Module):
         ).squeeze(-1)
 
 
+class Distance(nn.Identity):
+    """Stands for DFL where a head predicts distances themselves, so that there are no bins."""
+
+    def forward(self, distances: Tensor) -> Tensor:
+        """Distances [..., 1] -> [...], in cells."""
+        return distances.squeeze(-1)
+
+
 class DetectV8(nn.Module):
     """Two branches of three convolutions per level: to 4 * reg_max bins, and to the classes."""
 
@@ -66,7 +74,8 @@ class DetectV8(nn.Module):
 
         Args:
             class_count: Number of classes.
-            reg_max: Bins of the distance to a side.
+            reg_max: Bins of the distance to a side; 1 for a head that predicts the distance itself
+                (YOLO26).
             channels: Channels of each incoming map.
             depthwise: Build the class branch of depth-wise and 1x1 convolutions (YOLO11) instead of
                 3x3 ones (YOLOv8).
@@ -87,7 +96,7 @@ class DetectV8(nn.Module):
         self.cv3 = nn.ModuleList(
             class_branch(width, class_width, class_count) for width in channels
         )
-        self.dfl = DFL(reg_max)
+        self.dfl = DFL(reg_max) if reg_max > 1 else Distance()
         self._points: dict[tuple[GridSizes, torch.device], tuple[Tensor, Tensor]] = {}
 
     @property

@@ -25,6 +25,7 @@ ARGUMENTS: dict[str, list[Any]] = {
     "Contract": [1],
     "Expand": [1],
     "nn.ConvTranspose2d": [16, 3, 1, 1],
+    "SCDown": [16, 3, 2],
 }
 
 
