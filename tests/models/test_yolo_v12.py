@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.graph.read import load_graph
+from models.graph.load import load_graph
 from models.yolo import DetectionModel
 from tests.models.fill import fill, image
 from utils.errors import UserError
