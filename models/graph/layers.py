@@ -25,6 +25,7 @@ from models.attention import ATTENTION, options
 from models.blocks import ghost, rare, v8, v10, v12
 from models.graph.values import Arguments, as_number, is_number, is_whole
 from models.heads.anchor_based import Detect
+from models.heads.anchor_free import DetectV10
 
 BuildRule = Literal["stack", "concat", "keep", "norm", "head"]
 Gain = Callable[[int, Sequence[object]], int]
@@ -157,6 +158,7 @@ LAYERS: Mapping[str, Layer] = MappingProxyType(
         ),
         "Concat": Layer(common.Concat, "concat", factor=_keeps),
         "Detect": Layer(Detect, "head"),
+        "v10Detect": Layer(DetectV10, "head"),
     }
 )
 

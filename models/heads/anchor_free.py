@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -171,6 +172,20 @@ class DetectV8(nn.Module):
             with torch.inference_mode(False):
                 self._points[key] = reference_points(sizes, self.strides, device)
         return self._points[key]
+
+
+class DetectV10(DetectV8):
+    """The one-to-many branches of YOLOv10's head, whose class branch is always depth-wise."""
+
+    def __init__(
+        self,
+        class_count: int,
+        reg_max: int,
+        channels: Sequence[int],
+        _: bool = True,
+        *options: Any,
+    ) -> None:
+        super().__init__(class_count, reg_max, channels, True, *options)
 
 
 def reference_points(

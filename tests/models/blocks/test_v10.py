@@ -169,3 +169,18 @@ def test_a_row_of_psa_with_other_channels_is_refused() -> None:
     graph["backbone"][8] = [-1, 1, "PSA", [64]]
     with pytest.raises(UserError, match=r"row 8: PSA \[64\]: keeps the number of channels"):
         DetectionModel(graph)
+
+
+@pytest.mark.parametrize("changes", [{"end2end": True}, {"head": "v10Detect"}])
+def test_a_head_without_suppression_says_what_is_not_done(changes: dict[str, Any]) -> None:
+    graph = {**GRAPH, "reg_max": 4, **changes}
+    if "head" in changes:
+        graph["head"] = [[[3, 5], 1, changes["head"], ["nc"]]]
+        graph["backbone"] = GRAPH["backbone"][:6]  # without a C3k2, which makes Detect depth-wise
+    model = DetectionModel(graph)
+    (warning,) = [text for text in model.warnings if "one-to-one" in text]
+    assert next(iter(changes.values())) is True or "v10Detect" in warning
+    assert "its boxes pass suppression" in warning
+    assert hasattr(model.head.cv3[0][0][0], "conv")  # type: ignore[union-attr, index]
+    assert not any("one-to-one" in text for text in DetectionModel(GRAPH).warnings)
+    assert DetectionModel({**GRAPH, "end2end": False}).warnings == DetectionModel(GRAPH).warnings
