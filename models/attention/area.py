@@ -18,7 +18,8 @@ PyTorch's scaled_dot_product_attention computes them in tiles. Its sums are floa
 
 Choices:
 
-- A map whose pixels `area` does not divide is one run, as with area 1. Public code raises there.
+- A map whose pixels `area` does not divide is one run, as with area 1. Public code raises there,
+  and so does an ONNX file for any size, which takes maps that the number divides.
 - Heads have about 32 channels if their number is not given, as in the blocks of YOLO12.
 - The weights of the convolutions of an ABlock start normally distributed with deviation 0.02.
 
@@ -81,10 +82,12 @@ class AAttn(nn.Module):
         value = _values(qkv, self.num_heads)
         # Not unflatten, which the older ONNX exporter would turn into constant sizes.
         runs = self.area if self.area == 1 or height * width % self.area == 0 else 1
-        size = (batch * runs, height * width // runs, self.num_heads, 3, -1)
+        depth = channels // self.num_heads
+        size = (batch * runs, height * width // runs, self.num_heads, 3, depth)
         # Not flatten, whose gradient for a single image has a stride of the batch dimension that
-        # batch norm's backward pass on a CPU misreads (PyTorch 2.14).
-        parts = qkv.permute(0, 2, 3, 1).reshape(size)
+        # batch norm's backward pass on a CPU misreads (PyTorch 2.14). Without contiguous channels,
+        # the attention would keep a value for each pair of pixels.
+        parts = qkv.permute(0, 2, 3, 1).contiguous().reshape(size)
         q, k, v = parts.permute(3, 0, 2, 1, 4).unbind(0)  # [B runs, heads, pixels, d] each
         out = F.scaled_dot_product_attention(q, k, v)
         out = out.transpose(1, 2).reshape(batch, height, width, channels).permute(0, 3, 1, 2)

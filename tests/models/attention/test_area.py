@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -81,6 +83,26 @@ def test_weights_of_a_block_start_small() -> None:
     block = ABlock(256)
     for weight in (block.attn.qkv.conv.weight, block.mlp[0].conv.weight):
         assert float(weight.detach().std()) == pytest.approx(0.02, rel=0.02)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dynamo", [True, False])
+def test_onnx_takes_any_size_that_area_divides(dynamo: bool, tmp_path: Path) -> None:
+    runtime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    module, axes = AAttn(32, area=4).eval(), {2: "height", 3: "width"}
+    options: dict[str, Any] = {"dynamic_shapes" if dynamo else "dynamic_axes": {"x": axes}}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        file, x = str(tmp_path / "area.onnx"), draws(3, 1, 32, 8, 6)
+        torch.onnx.export(module, (x,), file, input_names=["x"], dynamo=dynamo, **options)
+    session = runtime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    for size in ((8, 6), (4, 10)):
+        x = draws(3, 1, 32, *size)
+        found = torch.from_numpy(session.run(None, {"x": x.numpy()})[0])
+        torch.testing.assert_close(found, module(x), rtol=1e-4, atol=1e-5)
+    with pytest.raises(Exception, match=r"(?i)reshape"):
+        session.run(None, {"x": draws(3, 1, 32, 5, 7).numpy()})
 
 
 @pytest.mark.parametrize(
