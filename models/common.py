@@ -220,21 +220,41 @@ class SPPF(nn.Module):
     """Spatial pyramid pooling by one max pool of side k, applied three times.
 
     The results equal pools of sides k, 2k-1 and 3k-2.
+
+    Args:
+        inputs: channels.
+        outputs: channels.
+        kernel: side of the pool.
+        pools: how many times it is applied; None for three.
+        shortcut: whether the input is added, where the channels agree.
+        act: of the first convolution, as in Conv; None for the one of the program that wrote the
+            row: rows that state `pools` are of Ultralytics' later releases, which have none.
     """
 
-    def __init__(self, inputs: int, outputs: int, kernel: int = 5) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int = 5,
+        pools: int | None = None,
+        shortcut: bool = False,
+        act: bool | None = None,
+    ) -> None:
         super().__init__()
-        self.cv1 = Conv(inputs, inputs // 2)
-        self.cv2 = Conv(inputs // 2 * 4, outputs)
+        self.pools = 3 if pools is None else pools
+        self.cv1 = Conv(inputs, inputs // 2, act=pools is None if act is None else act)
+        self.cv2 = Conv(inputs // 2 * (1 + self.pools), outputs)
         self.m = nn.MaxPool2d(kernel_size=kernel, stride=1, padding=kernel // 2)
+        self.residual = bool(shortcut) and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, inputs, H, W] -> [B, outputs, H, W]."""
         # A pool of a pool is a larger pool, so three small ones cost less than three large ones.
         levels = [self.cv1(x)]
-        for _ in range(3):
+        for _ in range(self.pools):
             levels.append(self.m(levels[-1]))
-        return self.cv2(torch.cat(levels, dim=1))
+        y = self.cv2(torch.cat(levels, dim=1))
+        return x + y if self.residual else y
 
 
 class Concat(nn.Module):

@@ -38,6 +38,7 @@ LOSS_TITLES = {
     "box": "Box loss",
     "obj": "Objectness loss",
     "dfl": "Distribution focal loss",
+    "l1": "Error of distances",
     "cls": "Class loss",
 }
 Panel = tuple[str, tuple[tuple[str, str, str], ...]]  # title, (column, label, colour) of its lines

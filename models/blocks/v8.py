@@ -100,7 +100,9 @@ class C3k(C3):
 class C3k2(C2f):
     """C2f with narrow bottlenecks as links, or with C3k of two bottlenecks each if c3k is set.
 
-    Shortcuts are on unless the row turns them off.
+    With `attn`, a link is a narrow bottleneck and an attention block whatever c3k is (YOLO26). A
+    number in its place is the groups, as rows of YOLO11's first releases have it. Shortcuts are on
+    unless the row turns them off.
     """
 
     def __init__(
@@ -110,13 +112,19 @@ class C3k2(C2f):
         repeats: int = 1,
         c3k: bool = False,
         expansion: float = 0.5,
+        attn: bool | int = False,
         groups: int = 1,
         shortcut: bool = True,
     ) -> None:
-        self.c3k = bool(c3k)  # make_inner reads it while the base class builds
+        if not isinstance(attn, bool):
+            attn, groups, shortcut = False, attn, bool(groups)
+        self.c3k, self.attn = bool(c3k), attn  # make_inner reads them while the base class builds
         super().__init__(inputs, outputs, repeats, shortcut, groups, expansion)
 
     def make_inner(self, shortcut: bool, groups: int) -> nn.Module:
+        if self.attn:
+            narrow = WideBottleneck(self.hidden, self.hidden, shortcut, groups)
+            return nn.Sequential(narrow, PSABlock(self.hidden, max(self.hidden // 64, 1)))
         if self.c3k:
             return C3k(self.hidden, self.hidden, 2, shortcut, groups)
         return WideBottleneck(self.hidden, self.hidden, shortcut, groups)
@@ -140,16 +148,18 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, C, H, W]."""
-        tokens = (
-            self.qkv(x).flatten(2).unflatten(1, (self.heads, -1)).transpose(2, 3)
-        )  # B heads HW q+k+v
+        # Not flatten, whose gradient for a single image has a stride of the batch dimension that
+        # batch norm's backward pass on a CPU misreads (PyTorch 2.14).
+        tokens = self.qkv(x).permute(0, 2, 3, 1)  # B H W heads*(q+k+v)
+        size = (x.shape[0], x.shape[2] * x.shape[3], self.heads, -1)
+        tokens = tokens.reshape(size).transpose(1, 2)  # B heads HW q+k+v
         query, key, value = tokens.split((self.key_size, self.key_size, self.value_size), dim=3)
         # Scaling the keys is cheaper than scaling the product, which has a value for each pair.
         weights = (query @ (key * self.key_size**-0.5).transpose(2, 3)).softmax(
             dim=3
         )  # B heads HW HW
-        size = (x.shape[2], x.shape[3])
-        return self.proj(_as_map(weights @ value, size) + self.pe(_as_map(value, size)))
+        map_size = (x.shape[2], x.shape[3])
+        return self.proj(_as_map(weights @ value, map_size) + self.pe(_as_map(value, map_size)))
 
 
 def _as_map(tokens: Tensor, size: tuple[int, int]) -> Tensor:

@@ -36,6 +36,8 @@ BAD_ARGUMENTS = (
     AttributeError,
 )
 DEEP_SCALES = ("m", "l", "x")  # of YOLO11, whose C3k2 rows are built of C3k at these scales
+LARGE_SCALES = ("l", "x")  # of YOLO12, whose A2C2f rows get these arguments at these scales
+LARGE_A2C2F = (True, 1, True, 1.2)  # a2, area, residual, mlp_ratio, where the row has none
 
 OTHER_TASKS = MappingProxyType(
     {
@@ -166,9 +168,11 @@ def _build_stack(graph: Graph, row: Row, layer: Layer, incoming: Sequence[int]) 
     width = stack_width(graph, given)
     inner = [row.repeats] if layer.repeats else []
     args = [incoming[0], width, *inner, *given[1:]]
+    # The rows of YOLO11's and YOLO12's YAML are those of their small scales.
     if row.module == "C3k2" and graph.scale in DEEP_SCALES:
-        # The rows of YOLO11's YAML are those of its small scales; the deep ones override c3k.
         args = [*args[:3], True, *args[4:]]
+    if row.module == "A2C2f" and graph.scale in LARGE_SCALES:
+        args += LARGE_A2C2F[len(args) - 3 :]
     return BuiltRow(_copies(layer.kind, args, 1 if inner else row.repeats), width, args)
 
 

@@ -41,10 +41,13 @@ from models.blocks import (
     swin,
     upsample,
     v8,
+    v10,
+    v12,
 )
 from models.graph.factors import Factor, area, grows, keeps, pools, repeated, shrinks, side_of
 from models.graph.values import Arguments, is_whole
 from models.heads.anchor_based import Detect
+from models.heads.anchor_free import DetectV10
 
 BuildRule = Literal["stack", "concat", "fuse", "fuse to", "keep", "same", "norm", "head"]
 JOIN_RULES = ("concat", "fuse", "fuse to")  # of rows that read a list of maps and give one
@@ -139,6 +142,21 @@ LAYERS: Mapping[str, Layer] = MappingProxyType(
         **_keepers(grows(1, math.nan), nn.Upsample),
         **{f"nn.{name}": Layer(kind, "keep", factor=keeps) for name, kind in ACTIVATIONS.items()},
         "nn.BatchNorm2d": Layer(nn.BatchNorm2d, "norm", factor=keeps),
+        **_stacks(_keeps, common.Bottleneck, rare.C3SPP),
+        **_stacks(_grows(2, 1), rare.DWConvTranspose2d),
+        **_stacks(_keeps, common.C3, rare.C3TR, ghost.C3Ghost, rare.C3x, repeats=True),
+        **_stacks(_keeps, rare.BottleneckCSP, v8.C2, v8.C2f, v8.C3k, v8.C3k2, repeats=True),
+        **_stacks(_keeps, v8.C2PSA, v10.C2fCIB, v12.A2C2f, repeats=True),
+        **_stacks(_keeps, v10.PSA),
+        **_stacks(shrinks(2, math.nan), v10.SCDown),
+        "SPPF": Layer(common.SPPF, "stack", factor=_keeps, place="sppf"),
+        "SPP": Layer(rare.SPP, "stack", factor=_keeps, place="sppf"),
+        "nn.ConvTranspose2d": Layer(nn.ConvTranspose2d, "stack", factor=_grows(2, 1)),
+        **_keepers(_keeps, nn.ZeroPad2d, nn.ReflectionPad2d, nn.Dropout, nn.Dropout2d),
+        **_keepers(_pools, nn.MaxPool2d, nn.AvgPool2d),
+        **_keepers(_grows(1, math.nan), nn.Upsample),
+        **{f"nn.{name}": Layer(kind, "keep", factor=_keeps) for name, kind in ACTIVATIONS.items()},
+        "nn.BatchNorm2d": Layer(nn.BatchNorm2d, "norm", factor=_keeps),
         "Contract": Layer(
             rare.Contract,
             "keep",
@@ -192,6 +210,7 @@ LAYERS: Mapping[str, Layer] = MappingProxyType(
         **_fuses(scales.SDI, "SDI"),
         **_fuses(scales.Fusion, "Fusion"),
         "Detect": Layer(Detect, "head"),
+        "v10Detect": Layer(DetectV10, "head"),
     }
 )
 

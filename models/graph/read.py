@@ -8,7 +8,7 @@ looked up in tables.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -33,6 +33,7 @@ KEYS = (
     "attention_init",
     "channel_multiple",
     "ch",
+    "end2end",
     "inplace",
     "scale",
     "scales",
@@ -73,7 +74,7 @@ def read_graph(content: Mapping[str, Any]) -> Graph:
         max_channels=scale.max_channels,
         channel_multiple=whole("channel_multiple", 1024, 8),
         anchors=read_anchors(file, content["anchors"]) if family.has_anchors else (),
-        reg_max=whole("reg_max", MOST_BINS, 16, 2),
+        reg_max=whole("reg_max", MOST_BINS, 16),
         box_bias=real("box_bias", 100, 2.0),
         activation=_activation(file, content),
         attention_init=_choice(file, content, "attention_init", ATTENTION_INITS),
@@ -81,6 +82,7 @@ def read_graph(content: Mapping[str, Any]) -> Graph:
         steps=(),
         warnings=(
             *(f"{file}: {shorten(key)}: nothing reads this key" for key in unknown),
+            *_not_done(file, content),
             *scale.warnings,
         ),
         class_branch=_choice(file, content, "class_branch", ("", *BRANCHES)),
@@ -89,6 +91,19 @@ def read_graph(content: Mapping[str, Any]) -> Graph:
     # Rows are read last: the trial run of a block needs the factors of the graph.
     rows, steps = read_rows(graph, content, scale.depth)
     return replace(graph, rows=rows, steps=steps)
+
+
+def _not_done(file: str, content: Mapping[str, Any]) -> Iterator[str]:
+    """A warning about a head whose training without suppression this project does not have."""
+    head = content["head"]
+    last = head[-1] if isinstance(head, list) and head else None
+    is_v10 = isinstance(last, list) and "v10Detect" in last[2:3]
+    if content.get("end2end") or is_v10:
+        what = "v10Detect" if is_v10 else "end2end"
+        yield (
+            f"{file}: {what}: one-to-one branches, which need no suppression, are not built; the"
+            " head is trained one-to-many, and its boxes pass suppression"
+        )
 
 
 def _required(content: Mapping[str, Any], family: Family) -> tuple[str, ...]:

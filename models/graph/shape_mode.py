@@ -173,6 +173,7 @@ SHAPE_RULES: dict[Operation, Callable[..., Answer]] = {
     aten.mm: _product,
     aten.bmm: _product,
     aten._softmax: lambda x, dim, half_to_float: None if half_to_float else _new(x, *x.shape),
+    aten._safe_softmax: lambda x, dim, dtype=None: None if dtype else _new(x, *x.shape),
     aten.clone: lambda x: _new(x, *x.shape),
     **dict.fromkeys(ELEMENTWISE, _elementwise),
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -47,6 +48,14 @@ class DFL(nn.Module):
         ).squeeze(-1)
 
 
+class Distance(nn.Identity):
+    """Stands for DFL where a head predicts distances themselves, so that there are no bins."""
+
+    def forward(self, distances: Tensor) -> Tensor:
+        """Distances [..., 1] -> [...], in cells."""
+        return distances.squeeze(-1)
+
+
 class DetectV8(nn.Module):
     """Two branches of three convolutions per level: to 4 * reg_max bins, and to the classes."""
 
@@ -66,7 +75,8 @@ class DetectV8(nn.Module):
 
         Args:
             class_count: Number of classes.
-            reg_max: Bins of the distance to a side.
+            reg_max: Bins of the distance to a side; 1 for a head that predicts the distance itself
+                (YOLO26).
             channels: Channels of each incoming map.
             depthwise: Build the class branch of depth-wise and 1x1 convolutions (YOLO11) instead of
                 3x3 ones (YOLOv8).
@@ -87,7 +97,7 @@ class DetectV8(nn.Module):
         self.cv3 = nn.ModuleList(
             class_branch(width, class_width, class_count) for width in channels
         )
-        self.dfl = DFL(reg_max)
+        self.dfl = DFL(reg_max) if reg_max > 1 else Distance()
         self._points: dict[tuple[GridSizes, torch.device], tuple[Tensor, Tensor]] = {}
 
     @property
@@ -162,6 +172,20 @@ class DetectV8(nn.Module):
             with torch.inference_mode(False):
                 self._points[key] = reference_points(sizes, self.strides, device)
         return self._points[key]
+
+
+class DetectV10(DetectV8):
+    """The one-to-many branches of YOLOv10's head, whose class branch is always depth-wise."""
+
+    def __init__(
+        self,
+        class_count: int,
+        reg_max: int,
+        channels: Sequence[int],
+        _: bool = True,
+        *options: Any,
+    ) -> None:
+        super().__init__(class_count, reg_max, channels, True, *options)
 
 
 def reference_points(

@@ -62,7 +62,7 @@ def build_loss(
         The loss of the head's family.
 
     Raises:
-        UserError: An option is set that the head's loss does not have, or the head has too few
-            bins.
+        UserError: An option is set that the head's loss does not have, or the head predicts no
+            distances.
     """
     return LOSS_BUILDERS[spec.family.name](spec, hyp, imgsz, label_smoothing)

@@ -1,5 +1,6 @@
 """The loss of the anchor-free head: box (CIoU), class and distribution focal loss, as in YOLOv8.
 
+A head without bins (reg_max 1, YOLO26) has the absolute error of the distances as its third term.
 train.py and val.py call it with the head's raw maps and the batch's targets in pixels.
 models/losses/task_align.py decides which cells belong to which target. The loss computes in float32
 for maps of any type, and depends on a HeadSpec, never on a model.
@@ -16,18 +17,24 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from models.losses.distances import (
+    centres_of,
+    distance_error,
+    distribution_entropy,
+    expected_distance,
+    to_corners,
+    to_distances,
+)
 from models.losses.task_align import AlignSettings, Positives, Predictions, align_targets
 from utils.boxes import bbox_ciou
 from utils.errors import check_setting
 from utils.hyperparameters import Hyperparameters
 from utils.structures import HeadSpec
 
-LAST_BIN_MARGIN = 0.01  # cells by which a distance stays below the last bin
-
 
 @dataclass(frozen=True, slots=True)
 class TaskAlignedSettings:
-    """Figures of the loss: gains of (box, cls, dfl), and those of the assignment."""
+    """Figures of the loss: gains of (box, cls, dfl or l1), and those of the assignment."""
 
     gains: tuple[float, float, float] = (7.5, 0.5, 1.5)
     align: AlignSettings = field(default_factory=AlignSettings)
@@ -39,29 +46,28 @@ def build_task_aligned_loss(
     """Make the loss of a head without anchors; see models.losses.build_loss for the arguments.
 
     The size of images does not matter to it. Raises UserError for an option that only the loss of
-    heads with anchors has, and for a head without bins.
+    heads with anchors has, and for a head that predicts no distances.
     """
     for name, value in {"--label-smoothing": smoothing, "fl_gamma": hyp.fl_gamma}.items():
         check_setting(
             not value, name, value, "the loss of anchor-free heads has no such option; leave it out"
         )
     check_setting(
-        spec.reg_max >= 2,
+        spec.reg_max >= 1,
         "reg_max",
         spec.reg_max,
-        "a head that has no anchors needs 2 bins a side or more; write 16",
+        "a head that has no anchors needs 1 value a side or more; write 16",
     )
     align_settings = AlignSettings(small_side=hyp.small_side)
     return TaskAlignedLoss(spec, TaskAlignedSettings((hyp.box, hyp.cls, hyp.dfl), align_settings))
 
 
 class TaskAlignedLoss:
-    """Box, class and distribution focal loss; see models.losses.Loss. It has no state."""
-
-    names = ("box", "cls", "dfl")
+    """Box, class and distance loss; see models.losses.Loss. It has no state."""
 
     def __init__(self, spec: HeadSpec, settings: TaskAlignedSettings) -> None:
         self.spec = spec
+        self.names = ("box", "cls", "dfl" if spec.reg_max > 1 else "l1")
         self.settings = settings
 
     def __call__(
@@ -76,7 +82,7 @@ class TaskAlignedLoss:
             image_size: Ignored, since it follows from the maps and their strides.
 
         Returns:
-            (box + cls + dfl) * B with gradients, and the weighted terms [3] without.
+            The sum of the terms * B with gradients, and the weighted terms [3] without.
         """
         with torch.autocast(raw[0].device.type, enabled=False):
             return self.measure(raw, targets.to(raw[0].device, torch.float32))
@@ -89,9 +95,9 @@ class TaskAlignedLoss:
 
         background, positives = self.read(raw, targets, rows)
         cls = background - positives.agreement()
-        box, dfl = positives.regression()
+        box, distance = positives.regression()
         terms = (
-            torch.stack((box, cls, dfl))
+            torch.stack((box, cls, distance))
             / total_weight
             * rows.weight.new_tensor(self.settings.gains)
         )
@@ -117,7 +123,7 @@ class TaskAlignedLoss:
         which Matched.agreement() corrects it.
         """
         split, background = 4 * self.spec.reg_max, rows.weight.new_zeros(())
-        picked, centre, target, wanted, share = [], [], [], [], []
+        picked, centre, size, target, wanted, share = [], [], [], [], [], []
         for (chosen, row, column), level, stride in zip(
             by_level(rows, raw), raw, self.spec.strides, strict=True
         ):
@@ -126,6 +132,7 @@ class TaskAlignedLoss:
             background = background + entropy
             picked.append(values)
             centre.append(torch.stack((column, row), 1) + 0.5)
+            size.append(centre[-1].new_tensor(level.shape[:1:-1]).expand_as(centre[-1]))
             target.append(targets[rows.target[chosen]])
             wanted.append(target[-1][:, 2:6] / stride)
             share.append(rows.weight[chosen])
@@ -135,6 +142,7 @@ class TaskAlignedLoss:
             logits,
             torch.cat(target)[:, 1].long(),
             torch.cat(centre),
+            torch.cat(size),
             torch.cat(wanted),
             torch.cat(share),
         )
@@ -149,6 +157,7 @@ class Matched:
         logits: [P, nc] of the classes, likewise.
         label: [P] int64, classes of the targets.
         centre: [P, 2] (x, y) of the cells.
+        size: [P, 2] (width, height) of their maps.
         box: [P, 4] corners of the targets.
         weight: [P] the scores to be predicted.
     """
@@ -157,6 +166,7 @@ class Matched:
     logits: Tensor
     label: Tensor
     centre: Tensor
+    size: Tensor
     box: Tensor
     weight: Tensor
 
@@ -169,12 +179,17 @@ class Matched:
         return (logit * self.weight).sum()
 
     def regression(self) -> tuple[Tensor, Tensor]:
-        """1 - CIoU and the distribution focal loss, each summed by weight."""
-        overlap = bbox_ciou(
-            to_corners(self.centre, expected_distance(self.bins)), self.box, xyxy=True
-        )
-        entropy = distribution_entropy(self.bins, to_distances(self.centre, self.box))
-        return ((1 - overlap) * self.weight).sum(), (entropy * self.weight).sum()
+        """1 - CIoU and the loss of the distances, each summed by weight.
+
+        The latter is the distribution focal loss, or the error of distances without bins.
+        """
+        found, wanted = expected_distance(self.bins), to_distances(self.centre, self.box)
+        overlap = bbox_ciou(to_corners(self.centre, found), self.box, xyxy=True)
+        if self.bins.shape[-1] > 1:
+            error = distribution_entropy(self.bins, wanted)
+        else:
+            error = distance_error(found, wanted, self.size)
+        return ((1 - overlap) * self.weight).sum(), (error * self.weight).sum()
 
 
 class MapContext(Protocol):
@@ -246,54 +261,3 @@ def by_level(rows: Positives, maps: list[Tensor]) -> list[tuple[Tensor, Tensor, 
         found.append((chosen, cell // width, cell % width))
         start += height * width
     return found
-
-
-def centres_of(level: Tensor) -> Tensor:
-    """Map [B, C, rows, columns] -> centres (x, y) of its cells [rows, columns, 2], in cells."""
-    y, x = (
-        torch.arange(count, dtype=torch.float32, device=level.device) + 0.5
-        for count in level.shape[2:]
-    )
-    return torch.stack(torch.meshgrid(x, y, indexing="xy"), 2)
-
-
-def expected_distance(logits: Tensor) -> Tensor:
-    """Logits [..., bins] of the distances 0, 1, 2 … -> their expectation [...]."""
-    return logits.softmax(-1) @ torch.arange(
-        logits.shape[-1], dtype=logits.dtype, device=logits.device
-    )
-
-
-def to_corners(centre: Tensor, distance: Tensor) -> Tensor:
-    """Corners [..., 4] from centres [..., 2] and distances [..., 4] to the sides.
-
-    The order of sides is left, upper, right, lower.
-    """
-    return torch.cat((centre - distance[..., :2], centre + distance[..., 2:]), -1)
-
-
-def to_distances(centre: Tensor, boxes: Tensor) -> Tensor:
-    """Distances [..., 4] of centres [..., 2] to the sides of boxes, corners [..., 4].
-
-    The order of sides is left, upper, right, lower.
-    """
-    return torch.cat((centre - boxes[..., :2], boxes[..., 2:] - centre), -1)
-
-
-def distribution_entropy(logits: Tensor, distance: Tensor) -> Tensor:
-    """Cross entropy with the two bins next to each distance, weighted by nearness.
-
-    Args:
-        logits: [P, 4, bins] of the four sides.
-        distance: [P, 4] in cells, clamped to the range of the bins.
-
-    Returns:
-        [P] the mean of the four sides.
-    """
-    # The clamp stays below the last bin, so that each distance has a bin on either side.
-    distance = distance.clamp(0, logits.shape[-1] - 1 - LAST_BIN_MARGIN)
-    lower = distance.long()
-    upper_share = distance - lower
-    log = logits.log_softmax(-1)
-    low, high = log.gather(-1, torch.stack((lower, lower + 1), -1)).unbind(-1)
-    return -(low * (1 - upper_share) + high * upper_share).mean(-1)

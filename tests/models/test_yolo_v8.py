@@ -279,7 +279,7 @@ def test_anchors_have_no_place() -> None:
         ({"head": [[[4], 1, "Detect", [3]]]}, r"row 10: Detect .*write \[nc\]"),
         ({"head": [[[4], 1, "Detect", ["nc", "anchors"]]]}, "anchors: is missing"),
         ({"anchors": 3}, r"row 22: Detect .*take out `anchors`"),
-        ({"reg_max": 1}, "reg_max: 1: must be a whole number from 2"),
+        ({"reg_max": 0}, "reg_max: 0: must be a whole number from 1"),
         ({"box_bias": "much"}, "box_bias: much"),
         ({"scale": "q"}, "scale: q: is not among scales"),
     ],

@@ -19,6 +19,7 @@ from models.graph.read import read_graph
 from models.graph.values import shorten
 from models.weights.pickles.objects import PickledObject
 from models.weights.pickles.reader import ForeignFile
+from models.weights.upstream.area import convert_tree, join_qkv
 from models.weights.upstream.fit import fit_state, in_our_form
 from models.weights.upstream.graph import read_foreign_graph
 from models.weights.upstream.recipe import read_recipe
@@ -42,6 +43,7 @@ def adopt(foreign: ForeignFile) -> Checkpoint:
         if network is None:
             return Checkpoint({}, {}, _bare_state(foreign.content))
         tree = read_tree(network)
+        convert_tree(tree)
         graph = read_foreign_graph(tree)
         checked = read_graph(graph)
         names = _read_names(network, checked.class_count)
@@ -77,7 +79,8 @@ def _bare_state(content: object) -> dict[str, Tensor]:
             if not all(isinstance(key, str) for key in values):
                 raise UserError("has tensors without names")
             check_shared(values)
-            return {_unwrapped(key): value.clone() for key, value in values.items()}
+            copies = {_unwrapped(key): value.clone() for key, value in values.items()}
+            return join_qkv(copies, {})
     raise UserError(
         "holds neither a model nor a state dict; give a checkpoint of YOLOv5, YOLOv8 or this"
         " project"

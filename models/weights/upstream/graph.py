@@ -28,6 +28,9 @@ from models.weights.upstream.tree import (
 )
 from utils.errors import UserError
 
+HEAD_CLASSES = ("Detect", "v10Detect")
+# Branches of heads that are trained to need no suppression; the others of such a head are ours.
+ONE_TO_ONE = "one2one_"
 MAX_ANCHOR_VALUES = 10_000
 MAX_LEVELS = 20
 MAX_FILE_NAME = 100  # characters of the graph's name in errors
@@ -92,7 +95,23 @@ def _read_row(number: int, row: object, module: object, tree: Tree) -> object:
         raise UserError(
             f"row {number}: {shorten(row[2])}: but the model has {shorten(kind or inner)} there"
         )
+    if kind == "SPPF" and isinstance(inner, PickledObject) and isinstance(row[3], list):
+        return [*row[:3], _sppf_arguments(inner, row[3])]
     return row
+
+
+def _sppf_arguments(module: PickledObject, written: list[object]) -> list[object]:
+    """Arguments of SPPF, with the activation of its first convolution where they do not imply it.
+
+    Releases of Ultralytics differ in whether there is one for the same row.
+    """
+    first = members(module, "_modules").get("cv1")
+    act = members(first, "_modules").get("act") if isinstance(first, PickledObject) else None
+    is_linear, states_pools = class_name_of(act) == "Identity", len(written) > 2
+    if act is None or is_linear == states_pools or not written:
+        return written
+    usual = [5, 3, False]
+    return [*written, *usual[len(written) - 1 :], not is_linear]
 
 
 def _read_head(head: object, named: list[object], tree: Tree) -> Content:
@@ -103,7 +122,7 @@ def _read_head(head: object, named: list[object], tree: Tree) -> Content:
     number, row = len(named) - 1, named[-1]
     where = f"row {number}: {class_name_of(head)}"
     count = head.get("nc") if isinstance(head, PickledObject) else None
-    if not isinstance(head, PickledObject) or class_name_of(head) != "Detect":
+    if not isinstance(head, PickledObject) or class_name_of(head) not in HEAD_CLASSES:
         raise UserError(f"{where}: is not the head of a detector, the only one of this project")
     if not is_whole(count) or not 1 <= count <= MOST_CLASSES:
         raise UserError(f"{where}: nc: {shorten(count)}: is not a number of classes")
@@ -113,6 +132,8 @@ def _read_head(head: object, named: list[object], tree: Tree) -> Content:
         row[3] = ["nc"] if anchors is None else ["nc", "anchors"]
     if anchors is not None:
         return {"nc": count, "anchors": _anchors_px(anchors, strides_of(head, where), where)}
+    if any(key.startswith(ONE_TO_ONE) for key in state):
+        print(f"warning: {where}: its one-to-one branches are left out; boxes need suppression")
     has_c3k2 = any(isinstance(one, list) and "C3k2" in one[2:3] for one in named)
     return {"nc": count, **_branches(where, state, count, has_c3k2)}
 
@@ -134,13 +155,13 @@ def _branches(where: str, state: dict[str, Tensor], class_count: int, has_c3k2: 
     """
     is_depthwise = "cv3.0.0.0.conv.weight" in state
     first = "cv3.0.0.1.conv.weight" if is_depthwise else "cv3.0.0.conv.weight"
-    keys = ("dfl.conv.weight", "cv3.0.2.weight", first)
+    keys = ("cv2.0.2.weight", "cv3.0.2.weight", first)
     if any(key not in state or state[key].dim() != 4 for key in keys):
         raise UserError(
-            f"{where}: has neither anchors nor the branches cv2, cv3 and dfl, so it is another head"
+            f"{where}: has neither anchors nor the branches cv2 and cv3, so it is another head"
         )
-    bins, width, incoming = (state[key].shape[1] for key in keys)
-    found: Content = {"reg_max": bins}
+    _, width, incoming = (state[key].shape[1] for key in keys)
+    found: Content = {"reg_max": state[keys[0]].shape[0] // 4}
     if is_depthwise != has_c3k2:
         found["class_branch"] = "depthwise" if is_depthwise else "dense"
     if width != max(incoming, min(class_count, 100)):

@@ -170,8 +170,9 @@ class Golden:
         wide = values.astype(np.float64)
         sums = [wide.sum(), abs(wide).sum(), (wide**2).sum()]
         tolerance = 1e-5 * float(sums[1]) + 1e-4  # of a sum: of its terms
+        relative = max(1e-4, self.tolerances[found.dtype])
         np.testing.assert_allclose(
-            sums, self.values[f"{key}@stats"], rtol=1e-4, atol=tolerance, err_msg=key
+            sums, self.values[f"{key}@stats"], rtol=relative, atol=tolerance, err_msg=key
         )
 
     def assert_close(

@@ -121,11 +121,13 @@ def test_strided_views_give_what_their_copies_give(name: str) -> None:
 
 @every_module
 def test_gradients_of_any_layout_are_taken(name: str) -> None:
-    """`out.sum()` sends back one number expanded; a Concat sends back a slice of a wider map."""
+    """A sum of pixels sends back expanded numbers; a Concat sends back a slice of a wider map."""
     module, x = shaken(name).train(), draws(4, 8, 5, 7)
-    _, expected = gradients(copy.deepcopy(module), x, torch.ones(4, 8, 5, 7))
+    # Not the same number everywhere: that has no gradient before a batch norm.
+    expanded = draws(4, 8, 1, 1, seed=2).expand(-1, -1, 5, 7)
+    _, expected = gradients(copy.deepcopy(module), x, expanded.contiguous())
     fresh, leaf = copy.deepcopy(module), x.clone().requires_grad_()
-    fresh(leaf).sum().backward()
+    (fresh(leaf).sum((2, 3)) * expanded[..., 0, 0]).sum().backward()
     found = {"": leaf.grad, **{key: value.grad for key, value in fresh.named_parameters()}}
     assert_all_near(found, dict(expected), 1e-5)
     fresh, leaf = copy.deepcopy(module), x.clone().requires_grad_()
@@ -158,6 +160,17 @@ def test_images_do_not_see_each_other_and_repeats_agree(name: str) -> None:
         assert torch.equal(together, module(x))
         for index in range(3):
             assert_near(module(x[index : index + 1]), together[index : index + 1], 1e-6)
+
+
+@every_module
+def test_a_single_image_has_the_gradients_that_it_has_in_a_batch(name: str) -> None:
+    """PyTorch's batch norm on a CPU misreads some layouts of the gradient of a single image."""
+    module, x, weights = shaken(name).eval(), draws(1, 8, 6, 10), draws(1, 8, 6, 10, seed=2)
+    _, found = gradients(module, x, weights)
+    found = {key: None if value is None else value.clone() for key, value in found.items()}
+    _, pair = gradients(module, torch.cat((x, x)), torch.cat((weights, 0 * weights)))
+    assert pair[""] is not None
+    assert_all_near({**found}, {**pair, "": pair[""][:1]}, 1e-5)
 
 
 @every_module

@@ -84,6 +84,17 @@ def test_attention_equals_the_formula_head_by_head(memory_format: torch.memory_f
     )
 
 
+@pytest.mark.parametrize("heads", [1, 2])
+def test_attention_has_the_gradients_of_a_single_image(heads: int) -> None:
+    """PyTorch's batch norm on a CPU misreads some layouts of the gradient of a single image."""
+    attention, x, weights = Attention(32, heads).eval(), *torch.randn(2, 1, 32, 6, 10)
+    found = torch.autograd.grad((attention(x) * weights).sum(), attention.parameters())
+    pair = torch.autograd.grad(
+        (attention(torch.cat((x, x)))[:1] * weights).sum(), attention.parameters()
+    )
+    torch.testing.assert_close(found, pair, rtol=1e-4, atol=1e-4)
+
+
 def test_psa_block_has_two_residuals() -> None:
     block = PSABlock(64, 1).eval()
     for conv in (block.attn.proj, block.ffn[1]):

@@ -32,6 +32,7 @@ ARGUMENTS: dict[str, list[Any]] = {
     "RepNCSPELAN4": [16, 8, 8],
     "SPPELAN": [16, 8],
     "MobileNet_Block": [16, 64],
+    "SCDown": [16, 3, 2],
 }
 WIDENING = {"space_to_depth": 64, "SPD": 64, "ReOrg": 64}  # channels that a row gives of 16
 MAPS = {"ScalSeq": 3, "Zoom_cat": 3}  # that a join reads, where it is not two

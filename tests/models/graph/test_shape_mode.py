@@ -79,7 +79,8 @@ def test_what_cannot_be_is_still_an_error(wrong: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["yolov5s-transformer", "yolov5s-ghost", "yolov3-tiny", "yolov5s_SimAM", "yolo11n"]
+    "name",
+    ["yolov5s-transformer", "yolov5s-ghost", "yolov3-tiny", "yolov5s_SimAM", "yolo11n", "yolo12n"],
 )
 @torch.no_grad()
 def test_whole_networks(name: str) -> None:
@@ -104,7 +105,7 @@ class Recorder(LightMode):
         return func(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize("name", ["yolov5s", "yolov5s_SimAM", "yolov8n", "yolo11n"])
+@pytest.mark.parametrize("name", ["yolov5s", "yolov5s_SimAM", "yolov8n", "yolo11n", "yolo12n"])
 @torch.no_grad()
 def test_the_common_graphs_need_none_of_pytorchs_meta_kernels(name: str) -> None:
     """Views and new tensors are cheap, but other kernels may import PyTorch's compiler."""

@@ -49,10 +49,11 @@ CASES = [
 ]
 HAVING_BOTTLENECKS = {
     "Bottleneck", "GhostBottleneck", "CrossConv", "C3", "C3x", "C3Ghost", "BottleneckCSP", "C2",
-    "C2f", "C3k", "C3k2",
+    "C2f", "C3k", "C3k2", "C2fCIB",
 }  # fmt: skip
 WITHOUT_BOTTLENECKS = {
-    "Conv", "DWConv", "SPPF", "SPP", "C3SPP", "C3TR", "C2PSA", "GhostConv", "MixConv2d", "Focus",
+    "Conv", "DWConv", "SPPF", "SPP", "C3SPP", "C3TR", "C2PSA", "PSA", "A2C2f", "GhostConv",
+    "MixConv2d", "Focus", "SCDown",
     "nn.Upsample", "nn.MaxPool2d", "nn.BatchNorm2d", "nn.ConvTranspose2d", "Contract", "Expand",
 }  # fmt: skip
 

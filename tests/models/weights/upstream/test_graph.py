@@ -78,3 +78,42 @@ def test_strides_are_needed() -> None:
             strides_of(PickledObject("x", {"stride": strides}), "row 1")
     with pytest.raises(UserError, match="row 1: has no strides"):
         strides_of(None, "row 1")
+
+
+@pytest.mark.parametrize(
+    ("written", "act", "expected"),
+    [
+        ([64, 5], None, [64, 5]),
+        ([64], False, [64, 5, 3, False, False]),
+        ([64, 5], False, [64, 5, 3, False, False]),
+        ([64, 5, 2], False, [64, 5, 2]),
+        ([64, 5, 2], True, [64, 5, 2, False, True]),
+        ([64, 5, 3, True], True, [64, 5, 3, True, True]),
+    ],
+)
+def test_the_first_convolution_of_sppf_is_read_from_the_file(
+    written: list[object], act: bool | None, expected: list[object]
+) -> None:
+    """Releases differ in whether it has an activation; a row of three values or more has none."""
+    graph = {**FREE_GRAPH, "backbone": [*FREE_GRAPH["backbone"], [-1, 1, "SPPF", written]]}  # type: ignore[misc]
+    built = {**graph, "backbone": [*FREE_GRAPH["backbone"], [-1, 1, "SPPF", expected]]}  # type: ignore[misc]
+    for one in (graph, built):
+        one["head"] = [[[4, 6], 1, "Detect", ["nc"]]]
+    tree = tree_of(built)
+    yaml: Any = tree.root.get("yaml")
+    yaml["backbone"] = graph["backbone"]
+    found = read_foreign_graph(tree)
+    assert found["backbone"][6] == [-1, 1, "SPPF", expected]  # type: ignore[index]
+    assert list(fit_state(read_graph(found), tree)) == list(DetectionModel(built).state_dict())
+
+
+def test_one_to_one_branches_are_left_out_and_said(capsys: pytest.CaptureFixture[str]) -> None:
+    """A head without bins too, whose number shows in the box branch."""
+    graph = {**FREE_GRAPH, "reg_max": 1}
+    tree = tree_of(graph)
+    head = tree.of_row(6)
+    head |= {f"one2one_{key}": value for key, value in head.items()}
+    found = read_foreign_graph(tree)
+    assert found["reg_max"] == 1
+    assert "row 6: Detect: its one-to-one branches are left out" in capsys.readouterr().out
+    assert list(fit_state(read_graph(found), tree)) == list(DetectionModel(graph).state_dict())
