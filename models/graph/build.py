@@ -16,6 +16,7 @@ from torch import nn
 
 from models.activations import make_activation
 from models.attention import ATTENTION, closest
+from models.graph.block_names import suggest_inside
 from models.graph.info import RowInfo, attach
 from models.graph.layers import LAYERS, BuildRule, Layer, layer_named
 from models.graph.structure import Graph, Row
@@ -57,7 +58,8 @@ class BuiltRow:
 @contextlib.contextmanager
 def blame(graph: Graph, row: Row) -> Iterator[None]:
     """Turn an error inside the block into a UserError that names the file and the row."""
-    where = f"{graph.file}: row {row.index}: {shorten(row.module)} {shorten(row.arguments)}"
+    name = shorten(row.alias or row.module)
+    where = f"{graph.file}: row {row.index}: {name} {shorten(row.arguments)}"
     try:
         yield
     except UserError as error:
@@ -93,7 +95,7 @@ def find_layer(graph: Graph, row: Row) -> Layer | None:
 
 def unknown_module(name: str) -> UserError:
     """The error for a row whose module is neither in LAYERS nor attention."""
-    hint = closest(name, [*LAYERS, *ATTENTION])
+    hint = suggest_inside(name) or closest(name, [*LAYERS, *ATTENTION])
     known = "; see LAYERS in models/graph/layers.py and models/attention/"
     return UserError(f"there is no module of this name{hint or known}")
 

@@ -22,7 +22,7 @@ from torch import nn
 from models import common
 from models.activations import ACTIVATIONS
 from models.attention import ATTENTION, options
-from models.blocks import ghost, rare, v8
+from models.blocks import ghost, rare, residual, v8
 from models.graph.values import Arguments, as_number, is_number, is_whole
 from models.heads.anchor_based import Detect
 
@@ -125,6 +125,7 @@ LAYERS: Mapping[str, Layer] = MappingProxyType(
     {
         **_stacks(shrinks(2, 1), common.Conv, common.DWConv, ghost.GhostConv, rare.MixConv2d),
         **_stacks(shrinks(2, 1), rare.CrossConv),
+        **_stacks(shrinks(1, 1), residual.ResBlock),
         **_stacks(shrinks(2, 1, times=2), rare.Focus),
         # The block itself halves the map at stride 2 and ignores any other stride.
         **_stacks(lambda args: 2.0 if shrinks(2, 1)(args) == 2 else 1.0, ghost.GhostBottleneck),

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from models.attention import ATTENTION_INITS
-from models.graph.rows import read_rows
+from models.graph.rows import name_notes, read_rows
 from models.graph.scales import MULTIPLES, choose_scale, find_graph, read_scale
 from models.graph.structure import AnchorLevels, Graph
 from models.graph.values import MOST, GraphDict, Values, is_number, is_whole, shorten
@@ -104,7 +104,8 @@ def read_graph(content: Mapping[str, Any]) -> Graph:
     )
     # Rows are read last: the trial run of a block needs the factors of the graph.
     rows, steps = read_rows(graph, content, scale.depth)
-    return replace(graph, rows=rows, steps=steps)
+    warnings = (*graph.warnings, *name_notes(file, rows))
+    return replace(graph, rows=rows, steps=steps, warnings=warnings)
 
 
 def _required(content: Mapping[str, Any], family: Family) -> tuple[str, ...]:
