@@ -20,7 +20,7 @@ from models.graph.sites import insert, sites_table
 from models.graph.structure import unread_rows
 from models.graph.values import GraphDict
 from models.graph.write import write_graph
-from models.lint.advice import warnings_of
+from models.lint.advice import remarks_on
 from models.lint.command import run_lint
 from models.yolo import DetectionModel
 from utils.cli import build, flag, read_flags
@@ -126,7 +126,7 @@ def report_graph(config: BuildConfig) -> None:
         print(verdict(model))
     except UserError:
         # The warnings may explain the error, so they are printed before it.
-        print(*(f"warning: {warning}" for warning in warnings_of(model)), sep="\n")
+        print(*remarks_on(model), sep="\n")
         raise
 
 
@@ -172,9 +172,7 @@ def verdict(model: DetectionModel) -> str:
             row.module,
             "no other row reads this row; read it, or remove it and adjust the rows after it",
         )
-    return "\n".join(
-        ["verdict: the graph is sound", *(f"warning: {warning}" for warning in warnings_of(model))]
-    )
+    return "\n".join(["verdict: the graph is sound", *remarks_on(model)])
 
 
 def row_lines(model: DetectionModel, costs: list[RowCost]) -> Iterator[str]:

@@ -40,6 +40,7 @@ class CoordAttention(nn.Module):
     """
 
     tutorial_order = ("reduction",)
+    usual_values = (8, 16, 32, 64)
 
     def __init__(self, channels: int, *, reduction: int = 32) -> None:
         super().__init__()
