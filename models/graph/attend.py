@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from models.attention import ATTENTION, ATTENTION_INITS, build_attention
-from models.attention._arguments import read_list
+from models.attention._arguments import read_list, usual_options
 from models.graph.build import BuiltRow, argument_of
 from models.graph.inside import DEFAULT_PLACE, SETTINGS, resize_bottlenecks, spots_of
 from models.graph.layers import layer_named
@@ -115,8 +115,9 @@ def fill_inside(
         inputs = built.width if number else incoming[0]
         for spot in spots_of(block, place, inputs, built.width):
             key = ".".join(["model", row.key, *copy, spot.key])
+            usual = usual_options(ATTENTION[kind], spot.width) if row.alias else {}
             with torch_stream(seed, key), collect_warnings(graph, row, notes):
-                attention = build_attention(kind, spot.width, **options)
+                attention = build_attention(kind, spot.width, **{**usual, **options})
             if getattr(attention, "out_channels", spot.width) != spot.width:
                 raise UserError("inside: must keep the number of channels; leave out_channels out")
             spot.put(attention)

@@ -22,16 +22,21 @@ from typing import Any
 import torch
 
 from models.attention import ATTENTION
-from models.attention._registry import options
+from models.attention._arguments import choose_order
+from models.attention._registry import IGNORED
 from models.graph.inside import PLACES, places_of
 from models.graph.layers import LAYERS, layer_named
 from models.graph.values import is_whole, shorten
 from utils.errors import UserError
 
-# Values that public blocks of a name fix, by block and attention; they are not the modules' own
-# defaults.
+# What public blocks of such names fix otherwise than the modules' own defaults, by block, "" for
+# any, and attention.
 PUBLIC_OPTIONS: Mapping[tuple[str, str], Mapping[str, object]] = MappingProxyType(
-    {("C3", "ECA"): {"k_size": 3}, ("SPPF", "LSKA"): {"k_size": 11}}
+    {
+        ("", "CBAM"): {"formula": "plain"},
+        ("C3", "ECA"): {"k_size": 3},
+        ("SPPF", "LSKA"): {"k_size": 11},
+    }
 )
 TRIAL_WIDTH = 64  # channels of the block that is built to see its places
 OPTION_SIZES = range(4, 65)  # a whole number here is a ratio, a kernel or a group count
@@ -56,15 +61,15 @@ class BlockName:
     @property
     def settings(self) -> dict[str, object]:
         """The mapping that means the same in a row of the block."""
-        fixed = PUBLIC_OPTIONS.get((self.base, self.attention), {})
-        return {"inside": self.attention, "place": self.place, **fixed}
+        fixed = [PUBLIC_OPTIONS.get((base, self.attention), {}) for base in ("", self.base)]
+        return {"inside": self.attention, "place": self.place, **fixed[0], **fixed[1]}
 
     def note(self, settings: Mapping[str, object]) -> str:
         """What a row of the name is taken for, with the settings of its mapping."""
         place = str(settings["place"])
-        given = ", ".join(
-            f"{key} {settings[key]}" for key in settings if key not in ("inside", "place")
-        )
+        usual: Mapping[str, object] = getattr(ATTENTION[self.attention], "list_defaults", {})
+        taken = {key: value for key, value in settings.items() if key not in ("inside", "place")}
+        given = ", ".join(f"{key} {value}" for key, value in {**usual, **taken}.items())
         return (
             f"{self.written} is read as {self.base} with {self.attention}"
             f"{f' ({given})' if given else ''} {PLACES[place].words}; projects differ in the place,"
@@ -157,13 +162,14 @@ def expand_block(name: BlockName, written: list[Any]) -> list[object]:
         )
     own, rest = _split_values(name.base, values)
     kind = ATTENTION[name.attention]
-    order = list(getattr(kind, "tutorial_order", ())) or options(kind)
+    order = choose_order(kind, "", len(rest))
     if len(rest) > len(order):
         raise UserError(
-            f"{shorten(rest)}: {name.base} and {name.attention} take no more arguments than"
-            f" {shorten(own)} and {', '.join(order) or 'none'}"
+            f"{shorten(values)}: {name.base} takes {shorten(own)} of it and {name.attention} at"
+            f" most {len(order)} more ({', '.join(filter(None, order))})"
         )
-    taken = dict(zip(order, rest, strict=False))
+    pairs = zip(order, rest, strict=False)
+    taken = {option: value for option, value in pairs if option != IGNORED}
     return [*own, {**name.settings, **taken, **given, "inside": name.attention}]
 
 

@@ -12,7 +12,7 @@ from models.graph.inside import DEFAULT_PLACE, PLACES
 from models.graph.stages import Step, stride_after, to_numbers
 from models.graph.structure import Graph, Row
 from models.graph.trial import stride_factor
-from models.graph.values import MOST, Arguments, check_argument, is_whole, shorten
+from models.graph.values import MOST, Arguments, Note, check_argument, is_whole, shorten
 from utils.errors import UserError
 
 MOST_ROWS = 1000  # of backbone or head
@@ -191,14 +191,14 @@ def read_rows(
     return tuple(rows), tuple(steps)
 
 
-def name_notes(file: str, rows: Sequence[Row]) -> list[str]:
+def name_notes(file: str, rows: Sequence[Row]) -> list[Note]:
     """What names such as C3SE were taken for, each once with the numbers of its rows."""
     found: dict[str, list[int]] = {}
     for row in rows:
         if row.note:
             found.setdefault(row.note, []).append(row.index)
     return [
-        f"{file}: row{'s' if len(indices) > 1 else ''} {', '.join(map(str, indices))}: {note}"
+        Note(f"{file}: row{'s' if len(indices) > 1 else ''} {', '.join(map(str, indices))}: {note}")
         for note, indices in found.items()
     ]
 
