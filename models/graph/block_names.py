@@ -106,14 +106,20 @@ def _splits(name: str) -> list[tuple[str, str]]:
 
 
 def _attention_called(word: str) -> type[torch.nn.Module] | None:
-    """The attention module of a name, in whatever case and with or without underscores."""
+    """The attention module of a name, in whatever case and with or without underscores.
+
+    Of SK and SKAttention, which are two modules, each is found under its own name.
+    """
+    word = word.strip("_")
     if _stem(word) in ("", "att"):  # the word for attention of any kind
         return None
     if word in ATTENTION:
         return ATTENTION[word]
-    wanted = {_flat(word), _stem(word)}
-    found = {kind for name, kind in ATTENTION.items() if _flat(name) in wanted}
-    return found.pop() if len(found) == 1 else None
+    for wanted in (_flat(word), _stem(word)):
+        found = {kind for name, kind in ATTENTION.items() if _flat(name) == wanted}
+        if found:
+            return found.pop() if len(found) == 1 else None
+    return None
 
 
 def _flat(name: str) -> str:
