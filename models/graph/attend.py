@@ -112,8 +112,7 @@ def fill_inside(
         if "bottleneck" in given:
             resize_bottlenecks(block, given["bottleneck"])
         copy = [str(number)] if len(built.copies) > 1 else []
-        inputs = built.width if number else incoming[0]
-        for spot in spots_of(block, place, inputs, built.width):
+        for spot in spots_of(block, place, incoming[0], built.width):
             key = ".".join(["model", row.key, *copy, spot.key])
             usual = usual_options(ATTENTION[kind], spot.width) if row.alias else {}
             with torch_stream(seed, key), collect_warnings(graph, row, notes):

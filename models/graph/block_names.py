@@ -73,27 +73,29 @@ class BlockName:
         return (
             f"{self.written} is read as {self.base} with {self.attention}"
             f"{f' ({given})' if given else ''} {PLACES[place].words}; projects differ in the place,"
-            " which {place: …} or their weights decide"
+            " and {place: …} sets another"
         )
 
 
 def read_block_name(name: str) -> BlockName | None:
-    """The block and the attention that a name joins; None if it does not, or in two ways."""
+    """The block and the attention that a name joins; None if it joins no two.
+
+    C2fCA is a C2f with CA and not a C2 with FCA: the longest name of a block counts.
+    """
     if layer_named(name) or name in ATTENTION:
         return None
-    found = {
-        (base, kind.__name__)
-        for base, word in _splits(name)
-        if (kind := _attention_called(word)) is not None
-    }
-    if len(found) != 1:
-        return None
-    ((base, attention),) = found
-    return BlockName(name, base, attention, _usual_place(base))
+    for base, word in _splits(name):
+        kind = _attention_called(word)
+        if kind is not None:
+            return BlockName(name, base, kind.__name__, _usual_place(base))
+    return None
 
 
 def _splits(name: str) -> list[tuple[str, str]]:
-    """Every block whose name a name begins or ends with, and what remains of the name."""
+    """Every block whose name a name begins or ends with, and what remains of the name.
+
+    Blocks with the longest names come first.
+    """
     lower = name.lower()
     found = []
     for base, layer in LAYERS.items():
@@ -102,7 +104,7 @@ def _splits(name: str) -> list[tuple[str, str]]:
                 found.append((base, name[len(base) :]))
             if lower.endswith(base.lower()):
                 found.append((base, name[: -len(base)]))
-    return found
+    return sorted(found, key=lambda split: len(split[1]))
 
 
 def _attention_called(word: str) -> type[torch.nn.Module] | None:
@@ -136,7 +138,7 @@ def _usual_place(base: str) -> str:
     with torch.device("meta"):
         try:
             block = layer.kind(TRIAL_WIDTH, TRIAL_WIDTH)
-        except (TypeError, ValueError):  # it needs more arguments, so it is none with bottlenecks
+        except (TypeError, ValueError):  # it needs more arguments; every block has an output
             return "output"
     return places_of(block)[0]
 
@@ -208,8 +210,7 @@ def suggest_inside(name: str) -> str:
     Names of other mechanisms are often one letter apart (CA, CGA), so only letters in another
     order, or a small slip in a long word, count.
     """
-    splits = sorted(_splits(name), key=lambda split: len(split[1]))
-    for base, word in splits[:1]:
+    for base, word in _splits(name)[:1]:
         for known in ATTENTION:
             if _is_slip(_stem(word), _stem(known)):
                 return f"; did you mean {base} with {{inside: {known}}}?"

@@ -146,7 +146,9 @@ class BlockPlace:
 PLACES: Mapping[str, BlockPlace] = MappingProxyType(
     {
         "branch": BlockPlace("inside each bottleneck, before the addition", _branches),
-        "replace": BlockPlace("instead of each bottleneck or self-attention", _replaced),
+        "replace": BlockPlace(
+            "instead of each bottleneck, in C2PSA of the self-attention", _replaced
+        ),
         "concat": BlockPlace("on the concatenation before the last convolution", _concatenation),
         "output": BlockPlace("on its output", _outputs),
         "input": BlockPlace("on its input", _inputs),

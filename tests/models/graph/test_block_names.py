@@ -100,11 +100,12 @@ def test_other_names_are_not_read(name: str) -> None:
     assert read_block_name(name) is None
 
 
-def test_two_meanings_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A module called k2SE would make C3k2SE ambiguous, and one called C3SE the name its own."""
-    assert meaning("C3k2SE") == ("C3k2", "SE", "branch")
-    monkeypatch.setitem(ATTENTION, "k2SE", ATTENTION["ECA"])
-    assert meaning("C3k2SE") is None
+def test_the_longest_block_counts_and_a_name_of_the_tables_is_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(ATTENTION, "fCA", ATTENTION["ECA"])
+    assert meaning("C2fCA") == ("C2f", "CoordAttention", "branch")
+    assert meaning("C2_fCA") == ("C2", "ECA", "branch")
     monkeypatch.setitem(ATTENTION, "C3SE", ATTENTION["SE"])
     assert meaning("C3SE") is None
 
@@ -241,8 +242,8 @@ def test_the_note_names_rows_place_and_options() -> None:
     (note,) = [note for note in read_graph(content).warnings if "read as" in note]
     assert note == (
         "models/yolov5n.yaml: rows 2, 4: C3_CBAM is read as C3 with CBAM (formula plain) inside"
-        " each bottleneck, before the addition; projects differ in the place, which {place: …} or"
-        " their weights decide"
+        " each bottleneck, before the addition; projects differ in the place, and {place: …}"
+        " sets another"
     )
 
 
