@@ -38,7 +38,7 @@ from engine.inference.outputs import Outputs, conclude
 from engine.inference.settings import USUAL_SIZE, DetectConfig
 from engine.training.plan import plan
 from models.costs.profile import summary
-from models.graph.read import load_graph
+from models.graph.load import load_graph
 from models.graph.sites import insert
 from models.lint.advice import remarks_on
 from models.weights.load import from_checkpoint

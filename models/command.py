@@ -14,8 +14,9 @@ import torch
 
 from models.costs.profile import RowCost, count_costs, kept_by_rows, summary, time_rows, whole_size
 from models.graph.info import row_info
-from models.graph.read import load_graph, read_graph
-from models.graph.scales import title
+from models.graph.load import load_graph
+from models.graph.read import read_graph
+from models.graph.scales import has_scales, title
 from models.graph.sites import insert, sites_table
 from models.graph.structure import unread_rows
 from models.graph.values import GraphDict
@@ -141,7 +142,7 @@ def report_all(config: BuildConfig) -> None:
     for file in files:
         try:
             content = load_graph(file)
-            if "scales" in content:
+            if has_scales(content):
                 # Without a scale, read_graph would warn of the missing choice for each file.
                 content["scale"] = (
                     config.scale or content.get("scale") or next(iter(content["scales"] or ()), "")

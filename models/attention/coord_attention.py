@@ -31,7 +31,7 @@ from models.attention.fast.coord_attention import fast_coord_attention
 SMALLEST_HIDDEN = 8
 
 
-@register("CoordAtt", "CA", "CoordAtt_Attention", "CoordinateAttention")
+@register("CoordAtt", "CA", "CABlock", "CoordAtt_Attention", "CoordinateAttention")
 class CoordAttention(nn.Module):
     """Scales rows and columns of every channel.
 

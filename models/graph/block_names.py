@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 from inspect import signature
 from types import MappingProxyType
 from typing import Any
@@ -23,6 +22,7 @@ import torch
 
 from models.attention import ATTENTION
 from models.attention._arguments import choose_order
+from models.attention._names import name_meant
 from models.attention._registry import IGNORED
 from models.graph.inside import PLACES, places_of
 from models.graph.layers import LAYERS, layer_named
@@ -205,20 +205,9 @@ def _is_option(value: object, default: object) -> bool:
 
 
 def suggest_inside(name: str) -> str:
-    """`; did you mean C3 with {inside: CBAM}?` for a name of this file's kind that is misspelt.
-
-    Names of other mechanisms are often one letter apart (CA, CGA), so only letters in another
-    order, or a small slip in a long word, count.
-    """
+    """`; did you mean C3 with {inside: CBAM}?` for a name of this file's kind that is misspelt."""
     for base, word in _splits(name)[:1]:
-        for known in ATTENTION:
-            if _is_slip(_stem(word), _stem(known)):
-                return f"; did you mean {base} with {{inside: {known}}}?"
+        meant = name_meant(word, (), ATTENTION)
+        if meant:
+            return f"; did you mean {base} with {{inside: {meant}}}?"
     return ""
-
-
-def _is_slip(word: str, known: str) -> bool:
-    if len(word) >= 4 and sorted(word) == sorted(known):
-        return True
-    is_like = SequenceMatcher(None, word, known).ratio() >= 0.85
-    return len(word) >= 6 and word[0] == known[:1] and is_like

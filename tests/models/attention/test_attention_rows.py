@@ -12,7 +12,7 @@ from torch import nn
 from models.attention import build_attention
 from models.attention._registry import ATTENTION
 from models.graph.info import row_info
-from models.graph.read import load_graph
+from models.graph.load import load_graph
 from models.graph.values import Note
 from models.losses import build_loss
 from models.weights.transfer import transfer

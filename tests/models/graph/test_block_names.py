@@ -14,7 +14,8 @@ from models.blocks.residual import ResBlock
 from models.costs.profile import count_costs
 from models.graph.block_names import expand_block, read_block_name, suggest_inside
 from models.graph.layers import LAYERS
-from models.graph.read import load_graph, read_graph
+from models.graph.load import load_graph
+from models.graph.read import read_graph
 from models.graph.sites import find_sites, insert
 from models.graph.values import Note
 from models.graph.write import write_graph

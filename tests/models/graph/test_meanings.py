@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from models.graph.read import load_graph
+from models.graph.load import load_graph
 from models.graph.values import Note
 from models.lint.advice import remarks_on, warnings_of
 from models.yolo import DetectionModel
