@@ -63,6 +63,7 @@ INERT = frozenset(
     }
 )
 NUMBER_CODES = frozenset({"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"})
+PARTIAL = "functools.partial"
 MAX_DIMENSIONS = 8
 MAX_SIDE = 2**40  # of a tensor or array; products of it are compared with what the file holds
 MAX_PARTS = 100  # of a path
@@ -211,6 +212,31 @@ def reconstructed(_: CopyBudget, arguments: CallArguments) -> object:
     return NotImplemented
 
 
+def partial(_: CopyBudget, arguments: CallArguments) -> object:
+    """(function,) of functools.partial: an object without behaviour; its state comes later."""
+    match arguments:
+        case (PickledName(),):
+            return PickledObject(PARTIAL)
+    return NotImplemented
+
+
+def set_partial(target: PickledObject, state: object) -> None:
+    """Give a functools.partial its state, (function, arguments, keywords, attributes), once.
+
+    Raises Refused for another state.
+    """
+    match state:
+        case (PickledName() as function, tuple(), dict() as keywords, None | dict()) if (
+            target.state is None and all(type(key) is str for key in keywords)
+        ):
+            target.state = {
+                "func": function.text,
+                **{f"keyword_{key}": value for key, value in keywords.items()},
+            }
+        case _:
+            raise Refused(f"gives a {PARTIAL} a state that it never has")
+
+
 NUMPY_MODULES = ("numpy.core.multiarray", "numpy._core.multiarray")  # before and since numpy 2
 PATH_CLASSES = ("Path", "PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")
 BUILTINS = ("builtins", "__builtin__")  # of Python 3 and of the protocols that Python 2 reads
@@ -228,6 +254,7 @@ BUILDERS: Mapping[str, Rebuild] = MappingProxyType(
             for kind in PATH_CLASSES
         },
         "_codecs.encode": encoded,
+        PARTIAL: partial,
         "numpy.dtype": dtype,
         **{f"{module}.scalar": scalar for module in NUMPY_MODULES},
         **{f"{module}._reconstruct": array for module in NUMPY_MODULES},

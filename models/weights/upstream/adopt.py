@@ -21,6 +21,7 @@ from models.weights.pickles.reader import ForeignFile
 from models.weights.upstream.fit import fit_state
 from models.weights.upstream.graph import read_foreign_graph
 from models.weights.upstream.recipe import read_recipe
+from models.weights.upstream.rows import fit_graph
 from models.weights.upstream.tree import class_name_of, members, plain_value, read_tree
 from utils.checkpoint import Checkpoint, check_shared
 from utils.errors import UserError
@@ -127,6 +128,7 @@ def with_graph(
     # without attention, where both ways of counting agree.
     if str(last.index) in rows and all(row.isdigit() for row in rows):
         state = {_renamed(key, keys): value for key, value in state.items()}
+    graph, state = fit_graph(graph, checked.rows, state)
     kernel = checked.family.class_kernel
     found = state.get(f"model.{last.key}.{kernel}")
     if found is None or found.dim() != 4:

@@ -68,7 +68,7 @@ def _se(_: PickledObject, state: Tensors) -> Options:
 
 
 def _eca(_: PickledObject, state: Tensors) -> Options:
-    return {"k_size": state["conv.weight"].shape[-1]}
+    return {"k_size": state["conv.weight"].shape[-1], "bias": "conv.bias" in state}
 
 
 def _ema(module: PickledObject, _: Tensors) -> Options:
@@ -96,14 +96,23 @@ def _bam(_: PickledObject, state: Tensors) -> Options:
 
 def _cbam(_: PickledObject, state: Tensors) -> Options:
     spatial = state.get("spatial_attention.conv.weight")
-    return {
-        "reduction": _ratio(state, "channel_attention.fc1.weight"),
+    found: Options = {
         "no_spatial": spatial is None,
         "kernel_size": None if spatial is None else spatial.shape[-1],
     }
+    if "channel_attention.fc.weight" in state:
+        return {**found, "formula": "ultralytics"}
+    norm = spatial is None or "spatial_attention.bn.weight" in state
+    return {
+        **found,
+        "reduction": _ratio(state, "channel_attention.fc1.weight"),
+        "formula": "paper" if norm else "plain",
+        "bias": "channel_attention.fc1.bias" in state,
+        "conv_bias": "spatial_attention.conv.bias" in state,
+    }
 
 
-def _gam(_: PickledObject, state: Tensors) -> Options:
+def _gam(module: PickledObject, state: Tensors) -> Options:
     print(
         "warning: GAM: the file does not say whether its channel branch ends in a sigmoid; this"
         " project assumes that it does"
@@ -136,6 +145,16 @@ def _acmix(module: PickledObject, state: Tensors) -> Options:
     return {"out_channels": state["conv1.weight"].shape[0], **found}
 
 
+def _sk_attention(_: PickledObject, state: Tensors) -> Options:
+    kernels = [
+        state[f"convs.{number}.conv.weight"].shape[-1]
+        for number in range(sum(key.endswith("conv.weight") for key in state))
+    ]
+    width, channels = state["fc.weight"].shape[:2]
+    group = channels // state["convs.0.conv.weight"].shape[1]
+    return {"kernels": kernels, "group": group, "reduction": channels, "L": width}
+
+
 def _lska(module: PickledObject, state: Tensors) -> Options:
     sides = (state["conv0h.weight"].shape[-1], state["conv_spatial_h.weight"].shape[-1])
     known = _attribute(module, "k_size")
@@ -158,4 +177,5 @@ READERS: Mapping[str, Callable[[PickledObject, Tensors], Options]] = {
     "GlobalContext": _context,
     "ACmix": _acmix,
     "LSKA": _lska,
+    "SKAttention": _sk_attention,
 }
