@@ -177,6 +177,11 @@ class Bottleneck(Residual):
         self.cv2 = Conv(hidden, outputs, 3, groups=groups)
         self.residual = bool(shortcut) and inputs == outputs
 
+    def resized(self, expansion: float) -> Bottleneck:
+        """A new bottleneck that differs only in the channels between its convolutions."""
+        inputs, groups = self.cv1.conv.in_channels, self.cv2.conv.groups
+        return type(self)(inputs, self.outputs, self.residual, groups, expansion)
+
     def forward(self, x: Tensor) -> Tensor:
         """[B, inputs, H, W] -> [B, outputs, H, W]."""
         y = self.attend(self.cv2(self.cv1(x)))
@@ -188,6 +193,8 @@ class C3(nn.Module):
 
     It has three convolutions besides those of the bottlenecks.
     """
+
+    merge = "cv3"  # the convolution that reads the concatenation; models/graph/inside.py asks
 
     def __init__(
         self,
@@ -230,6 +237,8 @@ class SPPF(nn.Module):
         act: of the first convolution, as in Conv; None for the one of the program that wrote the
             row: rows that state `pools` are of Ultralytics' later releases, which have none.
     """
+
+    merge = "cv2"
 
     def __init__(
         self,

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from models.activations import SiLU, make_activation
 from models.attention import ATTENTION
 from models.common import Conv, share_activation
-from models.graph.attend import build_attention_row, collect_warnings, fill_bottlenecks
+from models.graph.attend import build_attention_row, collect_warnings, fill_inside
 from models.graph.build import blame, build_row, find_layer, finish_row, unknown_module
 from models.graph.read import KEYS, read_graph
 from models.graph.structure import Graph, unread_rows
@@ -63,7 +63,7 @@ def parse_model(graph: Graph, seed: int) -> tuple[nn.Sequential, list[str]]:
                 else:
                     raise unknown_module(row.module)
                 warnings += built.warnings
-            warnings += fill_bottlenecks(graph, row, built.copies, seed)
+            warnings += fill_inside(graph, row, built, incoming, seed)
         widths.append(built.width)
         network.add_module(row.key, finish_row(row, built))
     warnings += [

@@ -8,7 +8,7 @@ options by position, in an order that a class declares for its own name and for 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from torch import nn
 
@@ -49,7 +49,7 @@ def read_list(
     if hasattr(kind, "from_list"):
         return kind.from_list(list(values), channels, scaled), ""
     declared, outputs, rest = _split_counts(kind, values, channels, scaled)
-    order = _choose_order(kind, name, len(rest))
+    order = choose_order(kind, name, len(rest))
     if len(rest) > len(order):
         raise ValueError(
             f"takes at most {len(order)} options ({', '.join(filter(None, order))}) after an"
@@ -57,9 +57,7 @@ def read_list(
         )
     pairs = zip(order, rest, strict=False)
     arguments = {option: value for option, value in pairs if option != IGNORED}
-    for option, value in getattr(kind, "list_defaults", {}).items():
-        if channels % value == 0:
-            arguments.setdefault(option, value)
+    arguments = {**usual_options(kind, channels), **arguments}
     if declared is None:
         return arguments, ""
     if "out_channels" in options(kind):
@@ -68,6 +66,12 @@ def read_list(
     return arguments, (
         "" if fits else f"declares {declared} channels but gets {channels}; the real number is used"
     )
+
+
+def usual_options(kind: type[nn.Module], channels: int) -> dict[str, object]:
+    """The options that public files leave out, with the values that their authors mean."""
+    usual: Mapping[str, int] = getattr(kind, "list_defaults", {})
+    return {option: value for option, value in usual.items() if channels % value == 0}
 
 
 def _split_counts(
@@ -107,8 +111,11 @@ def _counts(channels: int, scaled: Callable[[int], int], values: list[object]) -
     return {channels, *(math.ceil(channels * usual / width / 8) * 8 for usual in widths)}
 
 
-def _choose_order(kind: type[nn.Module], name: str, length: int) -> Sequence[str]:
-    """The options that a list of `length` values gives by position."""
+def choose_order(kind: type[nn.Module], name: str, length: int) -> Sequence[str]:
+    """The options that a list of `length` values gives by position.
+
+    name is that of the module as the row writes it, "" where it says nothing about the order.
+    """
     by_name: dict[str, tuple[str, ...]] = getattr(kind, "orders_of_names", {})
     if name in by_name:
         return by_name[name]

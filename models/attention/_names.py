@@ -13,7 +13,13 @@ SHORTEST = 5  # letters of a name in which one wrong letter still shows what was
 
 
 def same_meaning(word: str, blocks: Iterable[str], attention: Iterable[str]) -> str:
-    """Return "; did you mean X?" for a known name that must be what was meant, or nothing.
+    """Return "; did you mean X?" for the known name that must be what was meant, or nothing."""
+    found = name_meant(word, blocks, attention)
+    return f"; did you mean {found}?" if found else ""
+
+
+def name_meant(word: str, blocks: Iterable[str], attention: Iterable[str]) -> str:
+    """Return the known name that must be what was meant.
 
     It differs from word in capitals, underscores, or the word Attention; or by two letters that
     changed places; or by one small letter of a long name.
@@ -24,13 +30,13 @@ def same_meaning(word: str, blocks: Iterable[str], attention: Iterable[str]) -> 
         attention: known names of attention modules.
 
     Returns:
-        The end of an error's sentence, or "".
+        The name, or "".
     """
     known = [*((name, _plain) for name in blocks), *((name, _stem) for name in attention)]
     for is_same in (_equal, _is_slip):
         for name, short in known:
             if is_same(short(word), short(name)):
-                return f"; did you mean {name}?"
+                return name
     return ""
 
 

@@ -57,6 +57,8 @@ class SPP(nn.Module):
     He et al., ECCV 2014. `kernel` has the sides of the pools, which must be odd.
     """
 
+    merge = "cv2"
+
     def __init__(self, inputs: int, outputs: int, kernel: tuple[int, ...] = (5, 9, 13)) -> None:
         super().__init__()
         half = inputs // 2
@@ -141,6 +143,8 @@ class BottleneckCSP(nn.Module):
 
     Wang et al., CVPRW 2020.
     """
+
+    merge = "cv4"
 
     def __init__(
         self,

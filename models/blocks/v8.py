@@ -27,6 +27,8 @@ class C2(nn.Module):
     The head of YOLOv8's P6 graph uses it.
     """
 
+    merge = "cv2"
+
     def __init__(
         self,
         inputs: int,
@@ -57,6 +59,8 @@ class C2f(nn.Module):
     The outputs of all links are concatenated with the halves. Unlike C3's, the shortcut is off
     unless the row turns it on.
     """
+
+    merge = "cv2"
 
     def __init__(
         self,
@@ -185,6 +189,8 @@ class PSABlock(nn.Module):
 
 class C2PSA(nn.Module):
     """Two halves of the channels, the second through attention blocks of 64 channels per head."""
+
+    merge = "cv2"
 
     def __init__(self, inputs: int, outputs: int, repeats: int = 1, expansion: float = 0.5) -> None:
         super().__init__()

@@ -1,23 +1,22 @@
-"""Attention in a graph: rows of it, and attention inside the bottlenecks of other rows.
+"""Attention in a graph: rows of it, and attention inside the blocks of other rows.
 
-models/attention makes the modules themselves. Here their arguments are read, and suspicious ones
-become warnings that name file and row.
+models/attention makes the modules themselves, and models/graph/inside.py knows the places inside a
+block. Here arguments are read, and suspicious ones become warnings that name file and row.
 """
 
 from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
-from models import common
 from models.attention import ATTENTION, ATTENTION_INITS, build_attention
-from models.attention._arguments import read_list
+from models.attention._arguments import read_list, usual_options
 from models.graph.build import BuiltRow, argument_of
+from models.graph.inside import DEFAULT_PLACE, SETTINGS, resize_bottlenecks, spots_of
+from models.graph.layers import layer_named
 from models.graph.meanings import complete_list
 from models.graph.structure import Graph, Row
 from models.graph.values import shorten
@@ -79,8 +78,10 @@ def attention_options(graph: Graph, row: Row, channels: int) -> tuple[dict[str, 
     return found, notes
 
 
-def fill_bottlenecks(graph: Graph, row: Row, copies: list[nn.Module], seed: int) -> list[str]:
-    """Build the attention that a row requests inside its bottlenecks.
+def fill_inside(
+    graph: Graph, row: Row, built: BuiltRow, incoming: Sequence[int], seed: int
+) -> list[str]:
+    """Build the attention that a row requests inside its block.
 
     Each module draws its weights from a stream of its own, named by its state-dict key, so that
     all other modules start with the same weights with and without it.
@@ -88,45 +89,44 @@ def fill_bottlenecks(graph: Graph, row: Row, copies: list[nn.Module], seed: int)
     Args:
         graph: the graph of the row.
         row: the row, which need not request any.
-        copies: its modules, which are filled in place.
+        built: its modules, which are filled in place.
+        incoming: channels of each map that it reads.
         seed: of the initial weights.
 
     Returns:
         Warnings.
 
     Raises:
-        UserError: The row has no bottlenecks, or the attention changes the number of channels.
+        UserError: The block has no such place, or the attention changes the number of channels.
     """
     if row.inside is None:
         return []
-    module: nn.Module = copies[0] if len(copies) == 1 else nn.ModuleList(copies)
-    blocks = bottlenecks_of(module)
-    if not blocks:
-        raise UserError(
-            f"inside: {row.module} has no bottlenecks; put the attention into a row of its own"
-        )
+    if not takes_inside(row.module):
+        raise UserError(f"inside: {row.module} takes none; put the attention into a row of its own")
     notes: list[str] = []
-    found = {name: graph.interpret(value) for name, value in row.inside.items() if name != "inside"}
-    kind = str(row.inside["inside"])
+    given = {name: graph.interpret(value) for name, value in row.inside.items()}
+    kind, place = str(given["inside"]), str(given.get("place", DEFAULT_PLACE))
+    found = {name: value for name, value in given.items() if name not in SETTINGS}
     options: dict[str, Any] = {"init": graph.attention_init, **found}
-    for name, block in blocks:
-        key = ".".join(filter(None, ("model", row.key, name, "attention")))
-        with torch_stream(seed, key), collect_warnings(graph, row, notes):
-            block.attention = build_attention(kind, block.outputs, **options)
-        if getattr(block.attention, "out_channels", block.outputs) != block.outputs:
-            raise UserError(
-                "inside: must keep the number of channels in a bottleneck; leave out_channels out"
-            )
+    for number, block in enumerate(built.copies):
+        if "bottleneck" in given:
+            resize_bottlenecks(block, given["bottleneck"])
+        copy = [str(number)] if len(built.copies) > 1 else []
+        for spot in spots_of(block, place, incoming[0], built.width):
+            key = ".".join(["model", row.key, *copy, spot.key])
+            usual = usual_options(ATTENTION[kind], spot.width) if row.alias else {}
+            with torch_stream(seed, key), collect_warnings(graph, row, notes):
+                attention = build_attention(kind, spot.width, **{**usual, **options})
+            if getattr(attention, "out_channels", spot.width) != spot.width:
+                raise UserError("inside: must keep the number of channels; leave out_channels out")
+            spot.put(attention)
     return list(dict.fromkeys(notes))
 
 
-def bottlenecks_of(module: nn.Module) -> list[tuple[str, common.Residual]]:
-    """(name, block) of every bottleneck in a module, itself included."""
-    return [
-        (name, block)
-        for name, block in module.named_modules()
-        if isinstance(block, common.Residual)
-    ]
+def takes_inside(module: str) -> bool:
+    """Whether a row of this name has a block that attention can go into."""
+    layer = layer_named(module)
+    return layer is not None and layer.rule == "stack"
 
 
 @contextlib.contextmanager

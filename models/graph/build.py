@@ -17,6 +17,7 @@ from torch import nn
 from models.activations import make_activation
 from models.attention import ATTENTION
 from models.attention._names import same_meaning
+from models.graph.block_names import suggest_inside
 from models.graph.info import RowInfo, attach
 from models.graph.layers import JOIN_RULES, LAYERS, BuildRule, Layer, layer_named
 from models.graph.structure import Graph, Row
@@ -73,7 +74,8 @@ class BuiltRow:
 @contextlib.contextmanager
 def blame(graph: Graph, row: Row) -> Iterator[None]:
     """Turn an error inside the block into a UserError that names the file and the row."""
-    where = f"{graph.file}: row {row.index}: {shorten(row.module)} {shorten(row.arguments)}"
+    name = shorten(row.alias or row.module)
+    where = f"{graph.file}: row {row.index}: {name} {shorten(row.arguments)}"
     try:
         yield
     except UserError as error:
@@ -120,7 +122,7 @@ def unknown_module(name: str) -> UserError:
             f"there is no module of this name; for {module} in each bottleneck of a block write"
             f" the block's own name, such as C3, and {{inside: {module}}} at the end of its list"
         )
-    hint = same_meaning(name, LAYERS, ATTENTION)
+    hint = same_meaning(name, LAYERS, ATTENTION) or suggest_inside(name)
     known = "; see LAYERS in models/graph/layers.py and models/attention/"
     return UserError(f"there is no module of this name{hint or known}")
 

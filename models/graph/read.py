@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from models.attention import ATTENTION_INITS
-from models.graph.rows import read_rows
+from models.graph.rows import name_notes, read_rows
 from models.graph.scales import MULTIPLES, has_scales, read_scale
 from models.graph.structure import AnchorLevels, Graph
 from models.graph.values import MOST, Values, is_number, is_whole, shorten
@@ -90,7 +90,8 @@ def read_graph(content: Mapping[str, Any]) -> Graph:
     )
     # Rows are read last: the trial run of a block needs the factors of the graph.
     rows, steps = read_rows(graph, content, scale.depth)
-    return replace(graph, rows=rows, steps=steps)
+    warnings = (*graph.warnings, *name_notes(file, rows))
+    return replace(graph, rows=rows, steps=steps, warnings=warnings)
 
 
 def _not_done(file: str, content: Mapping[str, Any]) -> Iterator[str]:

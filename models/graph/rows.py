@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from itertools import count
 
 from models.attention import ATTENTION
+from models.graph.block_names import BlockName, expand_block, read_block_name
+from models.graph.inside import DEFAULT_PLACE, PLACES
 from models.graph.layers import layer_named
 from models.graph.stages import Step, stride_after, to_numbers
 from models.graph.structure import Graph, Row
 from models.graph.trial import stride_factor
-from models.graph.values import MOST, Arguments, check_argument, is_whole, shorten
+from models.graph.values import MOST, Arguments, Note, check_argument, is_whole, shorten
 from utils.errors import UserError
 
 MOST_ROWS = 1000  # of backbone or head
@@ -28,7 +30,9 @@ class WrittenRow:
         repeats: `number`.
         module: name of the block.
         arguments: a list without the mapping `inside`, or for attention a mapping.
-        inside: that mapping, which names attention for each bottleneck.
+        inside: that mapping, which names attention inside the block.
+        alias: the name as written if it joins a block and attention, such as C3SE, else "".
+        note: what such a name is taken for.
     """
 
     source: WrittenSource
@@ -36,6 +40,8 @@ class WrittenRow:
     module: str
     arguments: Arguments
     inside: dict[str, object] | None
+    alias: str = ""
+    note: str = ""
 
 
 def check_row(where: str, row: object) -> WrittenRow:
@@ -59,11 +65,35 @@ def check_row(where: str, row: object) -> WrittenRow:
         raise UserError(f"{where}: number {shorten(repeats)}: must be a whole number, 1 or more")
     if not isinstance(module, str):
         raise UserError(f"{where}: module {shorten(module)}: must be a name such as Conv")
-    arguments, inside = split_inside(written)
+    name = read_block_name(module)
+    arguments, inside = split_inside(_expand(where, name, written) if name else written)
     _check_arguments(where, arguments)
     if inside is not None:
         _check_inside(where, inside)
-    return WrittenRow(source, repeats, module, arguments, inside)
+    if name is None:
+        return WrittenRow(source, repeats, module, arguments, inside)
+    note = name.note(inside) if inside and not _states_place(written) else ""
+    return WrittenRow(source, repeats, name.base, arguments, inside, module, note)
+
+
+def _expand(where: str, name: BlockName, written: Arguments) -> Arguments:
+    """The arguments of a row whose name joins a block and attention, as the block's row has them.
+
+    Anything but a list is left as it is; building the row refuses it.
+    """
+    try:
+        return expand_block(name, written) if isinstance(written, list) else written
+    except UserError as error:
+        raise UserError(f"{where}: {name.written} {error}") from None
+
+
+def _states_place(written: Arguments) -> bool:
+    return bool(written) and isinstance(written, list) and "place" in _trailing(written)
+
+
+def _trailing(written: list[object]) -> dict[str, object]:
+    last = written[-1]
+    return last if isinstance(last, dict) else {}
 
 
 def _check_arguments(where: str, arguments: object) -> None:
@@ -81,7 +111,7 @@ def _check_arguments(where: str, arguments: object) -> None:
 
 
 def split_inside(arguments: Arguments) -> tuple[Arguments, dict[str, object] | None]:
-    """Split off the trailing mapping {inside: SimAM, …}, the attention of each bottleneck.
+    """Split off the trailing mapping {inside: SimAM, …}, the attention inside the block.
 
     Returns the other arguments, and the mapping or None.
     """
@@ -100,6 +130,9 @@ def _check_inside(where: str, inside: dict[str, object]) -> None:
             " arguments"
         )
         raise UserError(f"{where}: {shorten(inside)}: {remedy}")
+    place = inside.get("place", DEFAULT_PLACE)
+    if place not in tuple(PLACES):
+        raise UserError(f"{where}: place: {shorten(place)}: must be one of {', '.join(PLACES)}")
     for value in inside.values():
         check_argument(where, value)
 
@@ -143,6 +176,8 @@ def read_rows(
             arguments=written.arguments,
             key=key,
             inside=written.inside,
+            alias=written.alias,
+            note=written.note,
         )
         rows.append(row)
         # Each repeat is a module, so a small file could otherwise build a network of any size.
@@ -161,6 +196,18 @@ def _followed(row: Row) -> int:
     """Position among a row's inputs of the map whose size its output has."""
     layer = layer_named(row.module)
     return min(layer.follows, len(row.inputs) - 1) if layer else 0
+
+
+def name_notes(file: str, rows: Sequence[Row]) -> list[Note]:
+    """What names such as C3SE were taken for, each once with the numbers of its rows."""
+    found: dict[str, list[int]] = {}
+    for row in rows:
+        if row.note:
+            found.setdefault(row.note, []).append(row.index)
+    return [
+        Note(f"{file}: row{'s' if len(indices) > 1 else ''} {', '.join(map(str, indices))}: {note}")
+        for note, indices in found.items()
+    ]
 
 
 def _part(file: str, content: Mapping[str, object], part: str) -> list[object]:

@@ -188,14 +188,14 @@ def known_places(sites: Sequence[Site]) -> str:
 def _plan_inside(plan: _Plan, graph: Graph, row: int, request: Request) -> None:
     """Add attention inside a row to the plan.
 
-    Raises UserError if the row has some already: a bottleneck has room for one module.
+    Raises UserError if the row has some already: there is room for one module.
     """
     inside = graph.rows[row].inside or {}
     present = plan.inside[row].module if row in plan.inside else inside.get("inside")
     if present:
         raise UserError(
             f"--attention {shorten(request.text)}: {graph.file}: row {row},"
-            f" {graph.rows[row].module}, has {present} in its bottlenecks, and there is room for"
+            f" {graph.rows[row].module}, has {present} inside it already, and there is room for"
             " one; take one of them out"
         )
     plan.inside[row] = request

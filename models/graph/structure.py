@@ -29,10 +29,12 @@ class Row:
         source: `from` as written, names replaced by the numbers of their rows.
         inputs: numbers of the rows that it reads, -1 for the image.
         repeats: `number` after the depth factor.
-        module: name of its block, as written.
+        module: name of its block.
         arguments: a list, or for attention a mapping.
         key: the row's part of the state-dict keys.
-        inside: the trailing mapping of the list, which names attention for each bottleneck.
+        inside: the trailing mapping of the list, which names attention inside the block.
+        alias: the name as written where models/graph/block_names.py reads it as module and inside.
+        note: what it says about that.
     """
 
     index: int
@@ -43,6 +45,8 @@ class Row:
     arguments: Arguments
     key: str
     inside: Mapping[str, object] | None = None
+    alias: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

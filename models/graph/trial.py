@@ -12,9 +12,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from models.graph.attend import bottlenecks_of, build_attention_row
+from models.graph.attend import build_attention_row
 from models.graph.build import BAD_ARGUMENTS, build_row, row_arguments, stack_width
 from models.graph.factors import repeated
+from models.graph.inside import bottlenecks_of
 from models.graph.layers import factor_of, is_join, layer_named
 from models.graph.shape_mode import ShapeMode
 from models.graph.structure import Graph, Row

@@ -100,10 +100,12 @@ def block_arguments(graph: Graph, context: LintContext) -> Iterator[LintFinding]
             slot = "switch after the channels, True or False"
         else:
             continue
-        what = f"{name} {shorten(given)}: {given[1]} is read as the {slot}"
+        what = f"{row.alias or name} {shorten(given)}: {given[1]} is read as the {slot}"
         # [64, 128, …] has both counts, so the first is removed. In [128, 3, …] the second was a
         # number of repeats, which has its own column.
         better = given[1:] if given[1] >= SMALLEST_COUNT else [given[0], *given[2:]]
+        if row.inside:
+            better = [*better, dict(row.inside)]
         fix = Fix("args", row.index, 0, better)
         yield context.finding(row.index, "arguments", what, shorten(better), fix)
 

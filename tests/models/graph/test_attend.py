@@ -13,7 +13,7 @@ from models.blocks.ghost import GhostBottleneck
 from models.blocks.rare import CrossConv
 from models.blocks.v8 import WideBottleneck
 from models.common import Bottleneck, Residual
-from models.graph.attend import bottlenecks_of
+from models.graph.inside import bottlenecks_of
 from models.graph.load import load_graph
 from models.graph.sites import insert
 from models.yolo import DetectionModel

@@ -364,7 +364,7 @@ def test_there_is_room_for_one_module_in_a_bottleneck() -> None:
         (content, ["SE@inside.C3", "CBAM@inside C3"]),
         (insert(content, "SE@inside.C3"), "CBAM@inside.C3"),
     ):
-        with pytest.raises(UserError, match="row 2, C3, has SE in its bottlenecks"):
+        with pytest.raises(UserError, match="row 2, C3, has SE inside it already"):
             insert(graph, specs)
 
 
