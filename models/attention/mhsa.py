@@ -132,7 +132,7 @@ class MHSA(nn.Module):
         return out.transpose(2, 3).reshape(x.shape)
 
     def tokens(self, maps: Tensor) -> Tensor:
-        """[B, C, H, W] -> [B, heads, H * W, d], contiguous, or fused attention would not be used."""
+        """[B, C, H, W] -> [B, heads, H * W, d], contiguous as fused attention wants it."""
         batch, channels, height, width = maps.shape
         heads = maps.reshape(batch, self.heads, channels // self.heads, height * width)
         return heads.transpose(2, 3).contiguous()
