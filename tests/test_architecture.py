@@ -53,6 +53,7 @@ SYS_PATH_ALLOWED = {
 YAML_ROWS = {
     "models/common.py",
     "models/blocks/rare.py",
+    "models/blocks/transformer.py",
     "models/blocks/v8.py",
 }  # parameters are YAML arguments
 MAX_FUNCTION_LINES, MAX_PARAMETERS, MAX_FILE_LINES = 60, 6, 300

@@ -25,17 +25,14 @@ Verdict: not yet measured.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.attention._checks import check_count, choose_divisor, is_count
+from models.attention._checks import check_count, choose_divisor
 from models.attention._registry import register
 
 USUAL_HEADS = 4
-SMALLEST_WIDTH = 32  # a lone number from here on in a list counts channels rather than heads
 CODES = (False, True, "relative")
 
 
@@ -55,6 +52,9 @@ class MHSA(nn.Module):
             of position.
     """
 
+    tutorial_order = ("heads", "pos_emb")
+    other_orders = (("width", "height", "heads"), ("width", "height", "heads", "pos_emb"))
+    usual_values = (8, 10, 14, 16, 20, 40)  # heads, or sides of maps
     dead_parameters = ("key.bias",)
 
     def __init__(
@@ -85,34 +85,6 @@ class MHSA(nn.Module):
         elif pos_emb:
             self.rel_h_weight = nn.Parameter(torch.randn(1, self.heads, depth, 1, height))
             self.rel_w_weight = nn.Parameter(torch.randn(1, self.heads, depth, width, 1))
-
-    @classmethod
-    def from_list(
-        cls, values: list[object], channels: int, scaled: Callable[[int], int]
-    ) -> dict[str, object]:
-        """Read a YAML list as the tutorials' classes do.
-
-        Args:
-            values: `[heads, pos_emb]` or `[width, height, heads, pos_emb]`, or the beginning of
-                either, after an optional channel count.
-            channels: of the incoming map.
-            scaled: from a channel count in YAML to the one at the graph's width.
-
-        Returns:
-            Keyword arguments of the class.
-
-        Raises:
-            ValueError: the list has more values.
-        """
-        first = values[0] if values else None
-        if isinstance(first, int) and is_count(first):
-            is_lone = len(values) == 1 and first >= SMALLEST_WIDTH
-            values = values[is_lone or channels in (first, scaled(first)) :]
-        is_short = len(values) < 2 or isinstance(values[1], (bool, str))
-        order = ("heads", "pos_emb") if is_short else ("width", "height", "heads", "pos_emb")
-        if len(values) > len(order):
-            raise ValueError(f"takes at most {', '.join(order)} after an optional channel count")
-        return dict(zip(order, values, strict=False))
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, C, H, W] in the type of x.

@@ -22,7 +22,7 @@ from torch import nn
 from models import common
 from models.activations import ACTIVATIONS
 from models.attention import ATTENTION, options
-from models.blocks import ghost, rare, v8
+from models.blocks import ghost, rare, transformer, v8
 from models.graph.values import Arguments, as_number, is_number, is_whole
 from models.heads.anchor_based import Detect
 
@@ -133,6 +133,7 @@ LAYERS: Mapping[str, Layer] = MappingProxyType(
         **_stacks(_keeps, common.C3, rare.C3TR, ghost.C3Ghost, rare.C3x, repeats=True),
         **_stacks(_keeps, rare.BottleneckCSP, v8.C2, v8.C2f, v8.C3k, v8.C3k2, repeats=True),
         **_stacks(_keeps, v8.C2PSA, repeats=True),
+        **_stacks(_keeps, transformer.BoT3, transformer.CoT3, repeats=True),
         "SPPF": Layer(common.SPPF, "stack", factor=_keeps, place="sppf"),
         "SPP": Layer(rare.SPP, "stack", factor=_keeps, place="sppf"),
         "nn.ConvTranspose2d": Layer(nn.ConvTranspose2d, "stack", factor=_grows(2, 1)),

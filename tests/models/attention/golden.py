@@ -86,8 +86,9 @@ class Golden:
     def __init__(self, name: str) -> None:
         self.values = np.load(FOLDER / f"{name}.npz")
         self.tolerances = TOLERANCES
-        # What counts as the largest gradient of a parameter, where that is not 1 or more.
-        self.gradient_floors: dict[str, float] = {}
+        # For gradients that cancel: the least that counts as the largest value of "gradx", or of
+        # a parameter's gradient.
+        self.floors: dict[str, float] = {}
         self.meta = json.loads(str(self.values["meta"]))
 
     def entries(self, variant: str, size: str = "") -> dict[str, Any]:
@@ -152,8 +153,7 @@ class Golden:
             assert "/gradp/" in key or "/buf/" in key, f"{key} is not in the file"
             return
         # Biases before a norm have no gradient but rounding.
-        least = self.gradient_floors.get(key.rpartition("/")[2], 1.0)
-        floor = least if "/gradp/" in key else 1e-3
+        floor = self.floors.get(key.rpartition("/")[2], 1.0 if "/gradp/" in key else 1e-3)
         if key in self.values:
             expected = self.values[key]
             values = (

@@ -15,7 +15,7 @@ from tests.models.attention.golden import Golden, assert_same_gradients, draws
 GOLDEN = Golden("cot")
 # The bias before a batch norm over the two images has no gradient. What rounding leaves of it is
 # measured by the gradient of the weight beside it; a plain listing leaves as much.
-GOLDEN.gradient_floors["se.0.bias"] = 44.0
+GOLDEN.floors["se.0.bias"] = 44.0
 LAYOUTS = pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 
 

@@ -70,10 +70,11 @@ def test_default_groups(channels: int, groups: int) -> None:
     assert SGE(channels).groups == groups
 
 
-def test_lists_of_tutorials() -> None:
-    assert read_list(SGE, [256], 256, int) == ({}, "")
-    assert read_list(SGE, [256, 16], 256, int) == ({"groups": 16}, "")
-    assert read_list(SGE, [4], 256, int) == ({"groups": 4}, "")
+@pytest.mark.parametrize(
+    ("values", "groups"), [([], 8), ([256], 8), ([256, 16], 16), ([4], 4), ([8], 8), ([8, 0.5], 8)]
+)
+def test_lists_of_tutorials(values: list[Any], groups: int) -> None:
+    assert read_list(SGE, values, 256, int) == ({"groups": groups}, "")
 
 
 @pytest.mark.parametrize("groups", [0, 5, 64, 8.0, "8", True])
