@@ -57,6 +57,7 @@ YAML_ROWS = {
     "models/blocks/pyramid.py",
     "models/blocks/rare.py",
     "models/blocks/reparam.py",
+    "models/blocks/transformer.py",
     "models/blocks/v8.py",
     "models/blocks/v10.py",
     "models/blocks/v12.py",

@@ -24,8 +24,8 @@ def fast_context(x: Tensor, mask: nn.Conv2d) -> Tensor:
 
     Positions are weighted by the softmax of mask(x), where mask is a 1x1 convolution to one map.
     """
-    assert mask.bias is not None
-    return _Attend.apply(x, mask.weight.to(x.dtype), mask.bias.to(x.dtype))
+    bias = mask.weight.new_zeros(1) if mask.bias is None else mask.bias
+    return _Attend.apply(x, mask.weight.to(x.dtype), bias.to(x.dtype))
 
 
 def _weighted(maps: Tensor, weights: Tensor) -> Tensor:
