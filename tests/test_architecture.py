@@ -214,6 +214,7 @@ def test_an_attention_file_is_complete_in_itself(name):
     own = (
         "models.attention._registry",
         "models.attention._checks",
+        "models.attention._maps",
         "models.attention._numerics",
         "models.attention.fast",
     )
