@@ -51,6 +51,7 @@ SYS_PATH_ALLOWED = {
     "benchmarks/train_throughput.py",
 }  # also run as scripts
 YAML_ROWS = {
+    "models/attention/dattention.py",
     "models/common.py",
     "models/blocks/rare.py",
     "models/blocks/v8.py",
