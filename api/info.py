@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 
 from models.costs.profile import RowCost, count_costs, gigaflops, whole_size
+from models.graph.info import row_info
 from models.yolo import DetectionModel
 
 
@@ -23,5 +24,5 @@ def sizes_of(model: DetectionModel, costs: list[RowCost]) -> tuple[int, int, int
 
 def print_rows(model: DetectionModel) -> None:
     """Print the number, sources, parameter count and type of each row of the graph."""
-    for row in model.model:
-        print(f"{row.i:>3} {row.f!s:>18} {row.np:>11,}  {row.type}")
+    for info in map(row_info, model.model):
+        print(f"{info.index:>3} {info.source!s:>18} {info.parameters:>11,}  {info.module}")

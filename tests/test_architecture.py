@@ -52,6 +52,7 @@ SYS_PATH_ALLOWED = {
 }  # also run as scripts
 YAML_ROWS = {
     "models/attention/irmb.py",
+    "models/attention/dattention.py",
     "models/common.py",
     "models/blocks/mobile.py",
     "models/blocks/pyramid.py",
@@ -221,6 +222,7 @@ def test_an_attention_file_is_complete_in_itself(name):
     own = (
         "models.attention._registry",
         "models.attention._checks",
+        "models.attention._maps",
         "models.attention._numerics",
         "models.attention.fast",
         "models.common.Conv",  # whose batch norm is folded, and whose activation is the graph's

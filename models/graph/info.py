@@ -38,11 +38,14 @@ def attach(module: nn.Module, info: RowInfo) -> nn.Module:
     """Give a row's module its RowInfo. Returns the module.
 
     `i`, `f`, `type` and `np` are the names by which scripts written for YOLOv5 read four of the
-    entries. Nothing here reads them. None of this is in state dicts.
+    entries. Nothing here reads them. None of this is in state dicts. A module with a layer of such
+    a name, as FocalModulation has an `f`, keeps its layer.
     """
     aliases = {"i": info.index, "f": info.source, "type": info.module, "np": info.parameters}
+    layers = dict(module.named_children())
     for name, value in {"info": info, **aliases}.items():
-        setattr(module, name, value)
+        if name not in layers:
+            setattr(module, name, value)
     return module
 
 

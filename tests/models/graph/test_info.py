@@ -43,3 +43,11 @@ def test_infos_are_copied_with_the_model_and_are_no_state() -> None:
     twin = copy.deepcopy(model)
     assert [row_info(row) for row in twin.model] == [row_info(row) for row in model.model]
     assert not [key for key in model.state_dict() if "info" in key]
+
+
+def test_a_layer_of_such_a_name_stays() -> None:
+    with torch.device("meta"):
+        model = DetectionModel(insert(load_graph("models/yolov5n.yaml"), "FocalModulation@neck.P3"))
+    row = model.model[18]
+    assert isinstance(row.f, torch.nn.Linear)
+    assert (row.i, row_info(row).source) == (18, -1)
