@@ -96,8 +96,9 @@ def new_object(kind: object, arguments: object) -> PickledObject:
 def rebuild_tensor(_: CopyBudget, arguments: CallArguments) -> object:
     """(storage, offset, size, strides, requires_grad, hooks): a view [size] of the storage.
 
-    All of it must lie inside the storage, with no more values than the storage has, so that a small
-    file cannot stand for a large tensor.
+    All of it must lie inside the storage. A view that repeats values, such as the grids that YOLOv5
+    keeps beside its weights, becomes an object without behaviour, so that a small file cannot stand
+    for a large tensor.
     """
     match arguments[:4]:
         case (Tensor() as storage, int(offset), tuple(size), tuple(stride)) if are_sizes(
@@ -111,13 +112,15 @@ def rebuild_tensor(_: CopyBudget, arguments: CallArguments) -> object:
     # below.
     last = offset + sum((side - 1) * step for side, step in zip(size, stride, strict=False))
     fits = storage.dim() == 1 and len(size) == len(stride) and offset >= 0
-    if not fits or (count and (last >= storage.numel() or count > storage.numel())):
+    if not fits or (count and last >= storage.numel()):
         raise Refused(
             f"has a tensor {list(size)} that lies outside of its storage of {storage.numel()}"
             " values"
         )
     if not count:
         return torch.empty(size, dtype=storage.dtype)
+    if count > storage.numel():
+        return PickledObject("torch.Tensor", {})
     return storage.as_strided(size, stride, offset)
 
 
@@ -212,6 +215,14 @@ def reconstructed(_: CopyBudget, arguments: CallArguments) -> object:
     return NotImplemented
 
 
+def bound_method(_: CopyBudget, arguments: CallArguments) -> object:
+    """(object, name) of getattr: fused models keep the method that replaces `forward`."""
+    match arguments:
+        case (PickledObject(), str(name)) if name.isidentifier():
+            return PickledObject("builtins.method", {"name": name})
+    return NotImplemented
+
+
 def partial(_: CopyBudget, arguments: CallArguments) -> object:
     """(function,) of functools.partial: an object without behaviour; its state comes later."""
     match arguments:
@@ -255,6 +266,7 @@ BUILDERS: Mapping[str, Rebuild] = MappingProxyType(
         },
         "_codecs.encode": encoded,
         PARTIAL: partial,
+        **{f"{module}.getattr": bound_method for module in BUILTINS},
         "numpy.dtype": dtype,
         **{f"{module}.scalar": scalar for module in NUMPY_MODULES},
         **{f"{module}._reconstruct": array for module in NUMPY_MODULES},

@@ -7,12 +7,13 @@ models/weights/upstream/graph.py uses read_arguments().
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from torch import Tensor
 
 from models.graph.values import is_number, is_whole
 from models.weights.pickles.objects import PickledObject
+from models.weights.upstream.tree import class_name_of, members
 
 Tensors = Mapping[str, Tensor]
 Options = dict[str, object]
@@ -113,13 +114,27 @@ def _cbam(_: PickledObject, state: Tensors) -> Options:
 
 
 def _gam(module: PickledObject, state: Tensors) -> Options:
-    print(
-        "warning: GAM: the file does not say whether its channel branch ends in a sigmoid; this"
-        " project assumes that it does"
-    )
     first = state["spatial_attention.0.weight"]
     grouped = first.shape[1] < state["channel_attention.2.weight"].shape[0]
-    return {"rate": _ratio(state, "channel_attention.0.weight"), "group": grouped}
+    modes = [_text(conv.get("padding_mode")) for conv in _convolutions(module)]
+    return {
+        "rate": _ratio(state, "channel_attention.0.weight"),
+        "group": grouped,
+        "padding_mode": modes[0] if modes else None,
+    }
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _convolutions(module: PickledObject) -> Iterator[PickledObject]:
+    """The convolutions of a module, down to those in a container."""
+    for child in members(module, "_modules").values():
+        if class_name_of(child) == "Conv2d" and isinstance(child, PickledObject):
+            yield child
+        elif class_name_of(child) == "Sequential" and isinstance(child, PickledObject):
+            yield from _convolutions(child)
 
 
 def _double(_: PickledObject, state: Tensors) -> Options:

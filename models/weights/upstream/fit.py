@@ -82,14 +82,13 @@ def _fit_row(row: Row, ours: nn.Module, tree: Tree) -> dict[str, Tensor]:
         if key not in UNUSED and not key.startswith(ONE_TO_ONE)
     }
     expected = ours.state_dict()
-    theirs |= _norms_of_fused(theirs, expected)
+    theirs = in_our_form(theirs, expected)
     for key, value in expected.items():
         if key not in theirs:
             raise UserError(
                 f"{where}: {key} {list(value.shape)}: is not in the file, so it is another"
                 f" {row.module}"
             )
-        theirs[key] = as_shaped(theirs[key], value)
         _check_tensor(f"{where}: {key}", theirs[key], value)
     for key, value in theirs.items():
         if key not in expected:
@@ -100,21 +99,31 @@ def _fit_row(row: Row, ours: nn.Module, tree: Tree) -> dict[str, Tensor]:
     return {f"model.{row.key}.{key}": theirs[key].clone() for key in expected}
 
 
-def _norms_of_fused(theirs: dict[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The batch norms that a fused row lacks, which only add the bias of the convolution.
+def in_our_form(theirs: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors as our modules have them, where another form computes the same.
 
-    A program that fuses a model for inference folds each batch norm into the convolution before it,
-    which then has a bias that our convolution has not. Such biases are taken out of `theirs`.
+    Weights of linear layers and 1x1 convolutions get our shape. A program that fuses a model for
+    inference folds each batch norm into the convolution before it; there a batch norm that only
+    adds the bias of that convolution comes back.
+
+    Args:
+        theirs: tensors by our keys.
+        expected: the tensors of our module, of which shapes and keys count.
+
+    Returns:
+        A new dictionary.
     """
-    found: dict[str, Tensor] = {}
+    found = {
+        key: as_shaped(value, expected[key]) if key in expected else value
+        for key, value in theirs.items()
+    }
     for key in expected:
         stem = key.removesuffix("running_var")
         bias = f"{stem.removesuffix('bn.')}conv.bias"
-        if not key.endswith("bn.running_var") or key in theirs or bias in expected:
+        is_folded = bias in theirs and bias not in expected and key not in theirs
+        if not key.endswith("bn.running_var") or not is_folded:
             continue
-        if bias not in theirs:
-            continue
-        shift = theirs.pop(bias).float()
+        shift = found.pop(bias).float()
         ones = torch.ones_like(shift)
         found |= {
             f"{stem}weight": (ones + NORM_EPSILON).sqrt(),

@@ -49,6 +49,11 @@ def attention_of(
     state = tree.of_row(number)
     form = find_form(under(state, prefix), known)
     if form is None:
+        if known[:1] == ("GAM",):
+            print(
+                "note: GAM: the file does not say whether its channel branch ends in a sigmoid;"
+                " this project assumes that it does"
+            )
         return (known[0] if known else ""), {}
     tree.rename(number, _translated(form, state, prefix), _paths(form, state, prefix))
     return form.module, dict(form.options)

@@ -23,7 +23,7 @@ MAX_MEMBER_NAME = 100  # characters
 MAX_OPTIONS, MAX_OPTION_LEVELS, MAX_OPTION_TEXT = 50_000, 8, 2000
 NORM_EPSILON = 1e-3  # in both families
 ATTRIBUTES: dict[type[nn.Module], tuple[str, ...]] = {
-    nn.Conv2d: ("stride", "padding", "dilation", "groups"),
+    nn.Conv2d: ("stride", "padding", "dilation", "groups", "padding_mode"),
     nn.MaxPool2d: ("kernel_size", "stride", "padding"),
     nn.Upsample: ("scale_factor", "mode"),
 }
