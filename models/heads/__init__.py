@@ -7,6 +7,8 @@ V8_FORMS with its class for graphs without anchors.
 
 from collections.abc import Mapping
 
+from torch import nn
+
 from models.heads.anchor_based import Detect
 from models.heads.anchor_free import DetectV8
 from models.heads.asff import ASFFDetect, ASFFDetectV8
@@ -15,4 +17,4 @@ from utils.families import V5, V8
 Head = Detect | DetectV8
 HEADS = (Detect, DetectV8)
 HEAD_OF_FAMILY: Mapping[str, type[Head]] = {V5.name: Detect, V8.name: DetectV8}
-V8_FORMS: Mapping[type[Head], type[Head]] = {ASFFDetect: ASFFDetectV8}
+V8_FORMS: Mapping[type[nn.Module], type[Head]] = {ASFFDetect: ASFFDetectV8}

@@ -29,5 +29,5 @@ def test_a_graph_trains_with_it_and_a_graph_without_anchors_refuses_it() -> None
     assert model.eval()(torch.rand(1, 3, 64, 64))[0].isfinite().all()
     content = load_graph("yolov8n.yaml")
     content["head"][-1][2] = "IDetect"
-    with pytest.raises(UserError, match="IDetect .*not for a graph that has none; write Detect"):
+    with pytest.raises(UserError, match=r"IDetect .*not for a graph that has none; write Detect"):
         DetectionModel(content)
