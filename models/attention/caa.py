@@ -52,7 +52,7 @@ def _strip(channels: int, height: int, width: int) -> nn.Sequential:
     return strip
 
 
-@register("ContextAnchorAttention", "CAA_Attention", "CAAttention")
+@register("ContextAnchorAttention", "CAA_Attention")
 class CAA(nn.Module):
     """Scales every value by a gate from its surroundings.
 

@@ -23,7 +23,7 @@ from models.attention._registry import register
 from models.attention.fast.gates import pool, scale
 
 
-@register("ESE", "eSEModule", "eSE_Module", "EffectiveSE", "EffectiveSEModule", "EffectiveSELayer")
+@register("ESE", "eSEModule", "EffectiveSE", "EffectiveSEModule", "EffectiveSELayer")
 class eSE(nn.Module):
     """Scales each channel by a gate from 0 to 1.
 

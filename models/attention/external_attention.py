@@ -38,7 +38,7 @@ from models.attention._registry import register
 EPSILON, SMALLEST_SUM = 1e-9, 1e-30
 
 
-@register("External_attention", "External_Attention", "ExternalAttn")
+@register("External_attention", "External_Attention")
 class ExternalAttention(nn.Module):
     """Rewrites every position from S memories.
 

@@ -117,7 +117,7 @@ class SEAM(nn.Module):
         return _amplify(x, self.fc, pool(self.DCovN(x)))
 
 
-@register("MultiSEAMAttention")
+@register()
 class MultiSEAM(nn.Module):
     """Amplifies channels by 1 to e, from patches of three sizes.
 
