@@ -84,9 +84,8 @@ class _ChannelGate(nn.Module):
 
     def forward(self, y: Tensor) -> Tensor:
         """[B, C, H, W] -> factors between 0 and 2, [B, C, 1, 1]."""
-        pooled = torch.cat((pool(y), y.amax((2, 3), keepdim=True)))  # [2 B, C, 1, 1]
-        mean, largest = self.fc2(self.fc1(pooled).relu()).sigmoid().chunk(2)
-        return mean + largest
+        both = torch.cat((pool(y), y.amax((2, 3), keepdim=True)), 3)  # [B, C, 1, 2]
+        return self.fc2(self.fc1(both).relu()).sigmoid().sum(3, keepdim=True)
 
 
 def _depthwise(channels: int, height: int, width: int) -> nn.Conv2d:
