@@ -20,7 +20,7 @@ ChannelAttention is also a name for the first half of CBAM, which is `CBAM: {no_
 here.
 
 Cost: 1.25 C^2 + 1.25 C + 1 parameters for positions, 82,241 at 256 channels, and M^2 weights per
-image; 1 parameter for channels, and C^2 weights.
+image, which are not kept for backward; 1 parameter for channels, and C^2 weights.
 Verdict: not yet measured.
 """
 
@@ -53,12 +53,22 @@ class PositionAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, C, H, W] in the type of x."""
         q, k, v = (
-            conv(x).flatten(2).transpose(1, 2)[:, None]  # [B, 1, M, C / 8 or C]
+            _tokens(conv(x), x.shape[1])  # [B, 1, M, C]
             for conv in (self.query_conv, self.key_conv, self.value_conv)
         )
         found = nn.functional.scaled_dot_product_attention(q, k, v, scale=1.0)
         found = found.squeeze(1).transpose(1, 2).unflatten(2, x.shape[2:])  # [B, C, H, W]
         return x + (self.gamma * found).to(x.dtype)
+
+
+def _tokens(maps: Tensor, width: int) -> Tensor:
+    """[B, c, H, W] -> [B, 1, M, width], contiguous, with zeros as further channels.
+
+    The fused kernels that never store M x M weights want as many channels in q and k as in v.
+    Zeros change no product.
+    """
+    tokens = maps.flatten(2).transpose(1, 2)  # [B, M, c]
+    return nn.functional.pad(tokens, (0, width - tokens.shape[2])).contiguous()[:, None]
 
 
 @register("CAM_Module")
