@@ -98,4 +98,4 @@ def unlikeness(pixels: Tensor) -> Tensor:
     # Autocast would round the products, whose differences decide. It does not know device meta.
     with torch.autocast("cpu" if pixels.is_meta else pixels.device.type, enabled=False):
         pixels = pixels.to(wide(pixels.dtype))
-        return -pixels @ pixels.transpose(1, 2)
+        return -(pixels @ pixels.transpose(1, 2))
