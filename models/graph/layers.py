@@ -219,6 +219,12 @@ def is_join(module: str, *, of_one_size: bool = False) -> bool:
     return not (of_one_size and getattr(layer.kind, "joins_sizes", False))
 
 
+def is_sum(module: str) -> bool:
+    """Whether rows of this name join maps that must have equal channels."""
+    layer = layer_named(module)
+    return is_join(module) and getattr(layer.kind if layer else None, "equal_channels", False)
+
+
 def factor_of(module: str, arguments: Arguments, repeats: int = 1) -> float:
     """How many times fewer cells per side a row's output has than its input, from its text alone.
 
