@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from models.attention import ATTENTION_INITS
+from models.graph.constants import insert_constants
 from models.graph.rows import read_rows
 from models.graph.scales import MULTIPLES, choose_scale, find_graph, read_scale
 from models.graph.structure import AnchorLevels, Graph
@@ -60,7 +61,8 @@ def load_graph(path: str | Path, scale: str = "") -> GraphDict:
     """
     file = find_graph(path).resolve()
     name = file.relative_to(ROOT) if file.is_relative_to(ROOT) else file
-    return choose_scale({**load_yaml(file), "yaml_file": str(name)}, scale, path)
+    content = insert_constants(load_yaml(file), KEYS)
+    return choose_scale({**content, "yaml_file": str(name)}, scale, path)
 
 
 def read_graph(content: Mapping[str, Any]) -> Graph:
