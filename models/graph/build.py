@@ -21,6 +21,7 @@ from models.graph.layers import JOIN_RULES, LAYERS, BuildRule, Layer, layer_name
 from models.graph.structure import Graph, Row
 from models.graph.values import MOST, is_whole, shorten
 from models.heads import HEAD_OF_FAMILY
+from models.heads.anchor_based import Detect
 from utils.errors import UserError
 
 # Errors that blocks raise when a row's arguments do not suit them: their constructors get the
@@ -214,6 +215,8 @@ def _build_norm(graph: Graph, row: Row, layer: Layer, incoming: Sequence[int]) -
 def _build_head(graph: Graph, row: Row, layer: Layer, incoming: Sequence[int]) -> BuiltRow:
     given = row_arguments(graph, row)
     kind = HEAD_OF_FAMILY[graph.family.name] if row.module == "Detect" else layer.kind
+    if issubclass(kind, Detect) and not graph.family.has_anchors:
+        raise UserError("is a head with anchors; add `anchors`, or write Detect for one without")
     if graph.family.has_anchors:
         args = _anchor_arguments(graph, row, given, incoming)
     else:

@@ -45,6 +45,7 @@ from models.blocks import (
 from models.graph.factors import Factor, area, grows, keeps, pools, repeated, shrinks, side_of
 from models.graph.values import Arguments, is_whole
 from models.heads.anchor_based import Detect
+from models.heads.implicit import IDetect
 
 BuildRule = Literal["stack", "concat", "fuse", "fuse to", "keep", "same", "norm", "head"]
 JOIN_RULES = ("concat", "fuse", "fuse to")  # of rows that read a list of maps and give one
@@ -192,6 +193,7 @@ LAYERS: Mapping[str, Layer] = MappingProxyType(
         **_fuses(scales.SDI, "SDI"),
         **_fuses(scales.Fusion, "Fusion"),
         "Detect": Layer(Detect, "head"),
+        "IDetect": Layer(IDetect, "head"),
     }
 )
 

@@ -11,6 +11,7 @@ from models.graph.layers import is_join, is_sum, layer_named
 from models.graph.structure import Graph, Row, readers_of
 from models.graph.values import is_whole
 
+UPSAMPLING = ("nn.Upsample", "torch.nn.Upsample", "CARAFE", "DySample", "Dy_Sample")
 SPREAD = ("space_to_depth", "SPD", "ReOrg", "Contract")  # rows that turn patches into channels
 
 
@@ -23,7 +24,8 @@ def feeds_spread(graph: Graph, index: int) -> bool:
 def fitting_end(graph: Graph, reader: Row, source: int, end: int) -> int:
     """The last row of a stage that a join can have meant.
 
-    A sum cannot read a map of other channels. Joins of several sizes read the levels of the
+    A sum cannot read a map of other channels. In YOLOv7's necks a stage ends before the convolution
+    that prepares the map for upsampling. Joins of several sizes read the levels of the
     backbone, some before the end of their stage, but pass no attention there.
 
     Args:
@@ -42,7 +44,22 @@ def fitting_end(graph: Graph, reader: Row, source: int, end: int) -> int:
     if is_join(reader.module) and not is_join(reader.module, of_one_size=True):
         others = (row for row in stage if graph.rows[row].module not in ATTENTION)
         return next(others, end + 1) - 1
-    return end
+    return end - 1 if end > source and _is_lateral(graph, end) else end
+
+
+def _is_lateral(graph: Graph, index: int) -> bool:
+    """Whether a row only prepares a map for upsampling, in a neck such as YOLOv7's.
+
+    There skip connections start before that convolution. In YOLOv5's necks they start behind it;
+    the max pool MP tells the two apart.
+    """
+    readers = readers_of(graph, index)
+    only_up = bool(readers) and all(row.module in UPSAMPLING for row in readers)
+    return (
+        only_up
+        and graph.rows[index].module == "Conv"
+        and any(row.module == "MP" for row in graph.rows)
+    )
 
 
 def _width(graph: Graph, index: int) -> int | None:

@@ -56,3 +56,16 @@ def test_joins_of_several_sizes_read_levels_of_the_backbone() -> None:
     content["backbone"][9] = [-1, 1, "SimAM", []]
     (warning,) = DetectionModel(content).warnings
     assert "ScalSeq from [4, 6, 8]: reads row 8, C3" in warning
+
+
+def test_in_yolov7s_neck_skips_start_before_the_lateral_convolution() -> None:
+    """MP and its convolution stand for the convolution of stride 2, as in YOLOv7's backbone."""
+    content = load_graph("models/yolov5n.yaml")
+    content["head"][12][0] = [-1, 9]  # row 22: SPPF rather than the Conv behind it
+    (warning,) = DetectionModel(content).warnings
+    assert "Concat from [-1, 9]: reads row 9, SPPF, whose stage goes on to row 10" in warning
+    content["head"][8] = [-1, 1, "MP", []]  # row 18, stride 2 again
+    assert DetectionModel(content).warnings == []
+    content["head"][1] = [-1, 1, "nn.ConvTranspose2d", [512, 4, 2, 1]]
+    (warning,) = DetectionModel(content).warnings
+    assert "reads row 9, SPPF" in warning
