@@ -119,6 +119,12 @@ def _fuses(
     return {name: Layer(kind, "fuse", factor=keeps, counted=other) for name in names}
 
 
+_DYSAMPLE = Layer(
+    upsample.DySample,
+    "same",
+    factor=grows(0, 2),
+    counted=Layer(upsample.CountedDySample, "same", factor=grows(1, 2)),
+)
 LAYERS: Mapping[str, Layer] = MappingProxyType(
     {
         **_stacks(shrinks(2, 1), common.Conv, common.DWConv, ghost.GhostConv, rare.MixConv2d),
@@ -177,7 +183,7 @@ LAYERS: Mapping[str, Layer] = MappingProxyType(
             factor=grows(3, 2),
             counted=Layer(upsample.ProjectedCARAFE, "stack", factor=grows(2, 2)),
         ),
-        **_sames(grows(0, 2), upsample.DySample, "DySample", "Dy_Sample"),
+        **dict.fromkeys(("DySample", "Dy_Sample"), _DYSAMPLE),
         **_sames(lambda args: shrinks(1, 1)(args) / 2, upsample.EUCB, "EUCB"),
         "Concat": Layer(common.Concat, "concat", factor=keeps),
         **_fuses(fuse.Add, "Add", "ADD"),
