@@ -37,7 +37,7 @@ from engine.evaluation.tasks import (
     study_sizes,
     task_labels,
 )
-from models.graph.read import load_graph
+from models.graph.load import load_graph
 from models.weights.ensemble import load_models
 from models.weights.load import newest_best, read_weights
 from models.yolo import DetectionModel

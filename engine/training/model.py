@@ -10,7 +10,8 @@ from typing import Any
 from data.index import DatasetIndex
 from engine.training.autoanchor import check_anchors
 from models.attention import ATTENTION
-from models.graph.read import load_graph, read_graph
+from models.graph.load import load_graph
+from models.graph.read import read_graph
 from models.graph.sites import insert
 from models.weights.load import read_weights
 from models.weights.transfer import transfer
@@ -96,7 +97,12 @@ def read_source(
     source = read_weights(find_file(weights)) if weights else None
     if cfg:
         graph = load_graph(cfg, scale)
-        return graph, with_graph(source, graph, weights) if source is not None else None
+        if source is None or source.graph:
+            return graph, source
+        # A state dict shows which form of its attention was trained, which the file does not.
+        source = with_graph(source, graph, weights)
+        rows = {part: source.graph[part] for part in ("backbone", "head")}
+        return {**graph, **rows}, source
     if source is None:
         raise UserError(
             "--cfg: give a model such as models/yolov5s.yaml or yolov8n.yaml, or --weights to go on"

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from models.graph.constants import insert_constants
-from models.graph.read import KEYS, load_graph
+from models.graph.load import load_graph
+from models.graph.read import KEYS
 from models.lint.fix import lint
 from models.yolo import DetectionModel
 from utils.files import save_yaml

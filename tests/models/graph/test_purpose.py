@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from models.graph.read import load_graph
+from models.graph.load import load_graph
 from models.yolo import DetectionModel
 
 

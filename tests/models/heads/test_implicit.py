@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from models.graph.read import load_graph
+from models.graph.load import load_graph
 from models.heads.implicit import IDetect
 from models.losses import build_loss
 from models.yolo import DetectionModel
