@@ -126,6 +126,12 @@ def _fuses(
     return {name: Layer(kind, "fuse", factor=keeps, counted=other) for name in names}
 
 
+_DYSAMPLE = Layer(
+    upsample.DySample,
+    "same",
+    factor=grows(0, 2),
+    counted=Layer(upsample.CountedDySample, "same", factor=grows(1, 2)),
+)
 LAYERS: Mapping[str, Layer] = MappingProxyType(
     {
         **_stacks(shrinks(2, 1), common.Conv, common.DWConv, ghost.GhostConv, rare.MixConv2d),
@@ -188,7 +194,7 @@ LAYERS: Mapping[str, Layer] = MappingProxyType(
             factor=grows(3, 2),
             counted=Layer(upsample.ProjectedCARAFE, "stack", factor=grows(2, 2)),
         ),
-        **_sames(grows(0, 2), upsample.DySample, "DySample", "Dy_Sample"),
+        **dict.fromkeys(("DySample", "Dy_Sample"), _DYSAMPLE),
         **_sames(lambda args: shrinks(1, 1)(args) / 2, upsample.EUCB, "EUCB"),
         "Concat": Layer(common.Concat, "concat", factor=keeps),
         **_fuses(fuse.Add, "Add", "ADD"),
@@ -232,6 +238,12 @@ def is_join(module: str, *, of_one_size: bool = False) -> bool:
     if layer is None or layer.rule not in JOIN_RULES:
         return False
     return not (of_one_size and getattr(layer.kind, "joins_sizes", False))
+
+
+def is_sum(module: str) -> bool:
+    """Whether rows of this name join maps that must have equal channels."""
+    layer = layer_named(module)
+    return is_join(module) and getattr(layer.kind if layer else None, "equal_channels", False)
 
 
 def factor_of(module: str, arguments: Arguments, repeats: int = 1) -> float:
