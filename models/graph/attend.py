@@ -18,6 +18,7 @@ from models import common
 from models.attention import ATTENTION, ATTENTION_INITS, build_attention
 from models.attention._arguments import read_list
 from models.graph.build import BuiltRow, argument_of
+from models.graph.own import measured_width
 from models.graph.structure import Graph, Row
 from models.graph.values import shorten
 from utils.errors import UserError
@@ -41,7 +42,7 @@ def build_attention_row(graph: Graph, row: Row, incoming: list[int]) -> BuiltRow
     channels = incoming[0]
     options, notes = _options(graph, row, channels)
     copies = [build_attention(row.module, channels, **options) for _ in range(row.repeats)]
-    width = getattr(copies[0], "out_channels", channels)
+    width = measured_width(graph, row, copies[0], channels)
     if width != channels and len(copies) > 1:
         raise UserError(
             f"number {row.repeats}: must be 1 where the number of channels changes, {channels} to"
@@ -98,7 +99,7 @@ def fill_bottlenecks(graph: Graph, row: Row, copies: list[nn.Module], seed: int)
         key = ".".join(filter(None, ("model", row.key, name, "attention")))
         with torch_stream(seed, key), collect_warnings(graph, row, notes):
             block.attention = build_attention(kind, block.outputs, **options)
-        if getattr(block.attention, "out_channels", block.outputs) != block.outputs:
+        if measured_width(graph, row, block.attention, block.outputs) != block.outputs:
             raise UserError(
                 "inside: must keep the number of channels in a bottleneck; leave out_channels out"
             )

@@ -21,6 +21,8 @@ from models.graph.layers import LAYERS, BuildRule, Layer, layer_named
 from models.graph.structure import Graph, Row
 from models.graph.values import MOST, is_whole, shorten
 from models.heads import HEAD_OF_FAMILY
+from models.own.adapter import own_kind
+from models.own.registry import own_named
 from utils.errors import UserError
 
 # Errors that blocks raise when a row's arguments do not suit them: their constructors get the
@@ -77,6 +79,10 @@ def find_layer(graph: Graph, row: Row) -> Layer | None:
     layer = layer_named(row.module)
     if layer is None and row.module not in ATTENTION:
         return None
+    own = own_named(row.module)
+    if own and row is not graph.rows[-1] and (layer or isinstance(row.source, list)):
+        # A person's class says itself what it reads: one map or a list.
+        return layer or Layer(own_kind(own), "own")
     rule = layer.rule if layer else ""
     takes_list = rule in ("concat", "head")
     if takes_list != isinstance(row.source, list):
@@ -94,7 +100,10 @@ def find_layer(graph: Graph, row: Row) -> Layer | None:
 def unknown_module(name: str) -> UserError:
     """The error for a row whose module is neither in LAYERS nor attention."""
     hint = closest(name, [*LAYERS, *ATTENTION])
-    known = "; see LAYERS in models/graph/layers.py and models/attention/"
+    known = (
+        "; see LAYERS in models/graph/layers.py and models/attention/, or give --modules with the"
+        " file of your own class"
+    )
     return UserError(f"there is no module of this name{hint or known}")
 
 

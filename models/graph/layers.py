@@ -25,8 +25,11 @@ from models.attention import ATTENTION, options
 from models.blocks import ghost, rare, v8
 from models.graph.values import Arguments, as_number, is_number, is_whole
 from models.heads.anchor_based import Detect
+from models.own.adapter import own_kind
+from models.own.convention import convention_of
+from models.own.registry import own_named
 
-BuildRule = Literal["stack", "concat", "keep", "norm", "head"]
+BuildRule = Literal["stack", "concat", "keep", "norm", "head", "own"]
 Gain = Callable[[int, Sequence[object]], int]
 Factor = Callable[[Sequence[object]], float]
 LARGEST_STEP, MOST_STEPS = 4096, 16  # factors beyond them leave no cell of any image
@@ -41,7 +44,8 @@ class Layer:
         rule: how the module is built from the row, and what its output channels are. "stack" takes
             (c1, c2, …) and gives c2 channels; "concat" gives the sum of its inputs' channels;
             "keep" takes the arguments as they are and keeps the channels; "norm" takes the number
-            of channels and keeps it; "head" is the last row.
+            of channels and keeps it; "head" is the last row; "own" is a class of a person's file
+            (models/graph/own.py).
         repeats: whether a stack's third argument is the number of repeats. Other modules are built
             as many times as the row says, one after the other.
         gain: output channels of a "keep" row, from its input channels and its arguments.
@@ -160,7 +164,14 @@ LAYERS: Mapping[str, Layer] = MappingProxyType(
 
 
 def layer_named(module: str) -> Layer | None:
-    """The entry of a module's name as rows write it, `torch.nn.X` for nn.X too, or None."""
+    """The entry of a module's name as rows write it, `torch.nn.X` for nn.X too, or None.
+
+    A class of a person's own file comes before an entry of LAYERS.
+    """
+    own = own_named(module)
+    if own is not None:
+        is_attention = convention_of(own).is_attention
+        return None if is_attention else Layer(own_kind(own), "own", convention_of(own).repeats)
     return LAYERS.get(module.removeprefix("torch."))
 
 

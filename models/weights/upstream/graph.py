@@ -17,6 +17,7 @@ from models.graph.layers import layer_named
 from models.graph.read import KEYS, MOST_CLASSES
 from models.graph.rows import MOST_ROWS
 from models.graph.values import is_whole, shorten
+from models.own.registry import own_named
 from models.weights.pickles.objects import PickledObject
 from models.weights.upstream.attention import read_arguments
 from models.weights.upstream.tree import (
@@ -78,6 +79,8 @@ def _read_row(number: int, row: object, module: object, tree: Tree) -> object:
         state = {
             key.removeprefix("0."): value for key, value in state.items() if key.startswith("0.")
         }
+    if own_named(row[2]):  # its class is the fork's, so the row means here what it means there
+        return row
     kind = class_name_of(module)
     attention = next((name for name in (kind, row[2]) if name in ATTENTION), None)
     if attention and isinstance(module, PickledObject):
