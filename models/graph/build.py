@@ -100,11 +100,9 @@ def find_layer(graph: Graph, row: Row) -> Layer | None:
 def unknown_module(name: str) -> UserError:
     """The error for a row whose module is neither in LAYERS nor attention."""
     hint = closest(name, [*LAYERS, *ATTENTION])
-    known = (
-        "; see LAYERS in models/graph/layers.py and models/attention/, or give --modules with the"
-        " file of your own class"
-    )
-    return UserError(f"there is no module of this name{hint or known}")
+    known = "; see LAYERS in models/graph/layers.py and models/attention/"
+    own = "; a class of your own comes with --modules FILE.py"
+    return UserError(f"there is no module of this name{hint or known}{own}")
 
 
 def row_arguments(graph: Graph, row: Row) -> list[object]:

@@ -39,9 +39,7 @@ class _Given:
     init: object
 
 
-def build_own_row(
-    graph: Graph, row: Row, layer: Layer, incoming: Sequence[int]
-) -> BuiltRow:
+def build_own_row(graph: Graph, row: Row, layer: Layer, incoming: Sequence[int]) -> BuiltRow:
     """The modules of a row of an own class.
 
     Args:
@@ -164,9 +162,7 @@ def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= SMALLEST_COUNT
 
 
-def measured_width(
-    graph: Graph, row: Row, module: nn.Module, channels: int
-) -> int:
+def measured_width(graph: Graph, row: Row, module: nn.Module, channels: int) -> int:
     """Channels that attention gives for a map of `channels`.
 
     A person's class is run for it; a class of ours has them as `out_channels` where they change.

@@ -7,8 +7,7 @@ measured before anything is allocated: code that cannot run there runs on small 
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, ClassVar, TypeAlias
 
@@ -106,9 +105,7 @@ def class_body(own: OwnClass) -> dict[str, Any]:
     return {"own": own, "__module__": own.file.path.stem, "__doc__": own.person.__doc__}
 
 
-def construct(
-    own: OwnClass, args: Sequence[object], options: Mapping[str, object]
-) -> nn.Module:
+def construct(own: OwnClass, args: Sequence[object], options: Mapping[str, object]) -> nn.Module:
     """Call the person's constructor; on the meta device, or else on the CPU and then move it there.
 
     Raises UserError, naming file, class, arguments and signature, for whatever it raises.
@@ -186,5 +183,3 @@ def output_shape(
         module = own_kind(own)(*args, **options).eval()
         out: Tensor = module(maps if as_list else maps[0])
     return out.shape
-
-

@@ -15,30 +15,30 @@ from functools import cache
 from typing import Literal
 
 from models.own.adapter import output_shape
-from models.own.registry import OwnClass
+from models.own.registry import OwnClass, say
 from utils.errors import UserError
 
 Style = Literal["none", "first", "both"]
-# Names in use for the channels of the incoming map, of the output, and for the repeats, without
-# underscores.
-INCOMING = frozenset(
+# Names in use for the channels of the incoming map and of the output, without underscores.
+INCOMING_NAMES = (
     "c c1 cin inc inch inchan inchans inchannel inchannels inputchannel inputchannels channelin"
     " channelsin ch chin chn channel channels numchannel numchannels nchannels nc dim dims indim"
     " indims inputdim dmodel embeddim inp inplane inplanes infeature infeatures feature features"
     " nfeat nfeats numfeat numfeats nf infilters filters gatechannel gatechannels inputs insize"
-    " inputsize".split()
+    " inputsize"
 )
-OUTGOING = frozenset(
+OUTGOING_NAMES = (
     "c2 cout out outc outch outchan outchans outchannel outchannels outputchannel outputchannels"
     " channelout channelsout chout dimout outdim outdims outputdim oup ouc outp outplane outplanes"
-    " planes outfeature outfeatures outfilters outputs".split()
+    " planes outfeature outfeatures outfilters outputs"
 )
+INCOMING, OUTGOING = frozenset(INCOMING_NAMES.split()), frozenset(OUTGOING_NAMES.split())
 REPEATS = frozenset({"n", "repeats", "number"})
 CHANNELS, OTHER, SIDE = 64, 32, 32  # of the maps on which a class is tried
 SAID = {
-    "none": "its constructor takes no channels, only a row's arguments",
-    "first": "its constructor gets the channels of the map, then a row's arguments",
-    "both": "its constructor gets the channels in and out, a row's first argument being those out",
+    "none": "takes no channels, only a row's arguments",
+    "first": "takes the map's channels, then a row's arguments",
+    "both": "takes channels in and out, and a row's first argument is those out",
 }
 
 
@@ -66,9 +66,9 @@ class Convention:
     @property
     def text(self) -> str:
         """One sentence for the person, with what it follows from."""
-        extra = ", and its third the row's number" if self.repeats else ""
-        kind = "used as attention" if self.is_attention else "used as a block"
-        return f"{SAID[self.style]}{extra} ({self.source}); {kind}"
+        extra = ", its number the third" if self.repeats else ""
+        kind = "attention" if self.is_attention else "a block"
+        return f"{SAID[self.style]}{extra} ({self.source}); rows of it are {kind}"
 
 
 @cache
@@ -80,10 +80,9 @@ def convention_of(own: OwnClass) -> Convention:
     return Convention(style, repeats, style != "both" and _keeps(own, style), source)
 
 
-@cache
 def announce(own: OwnClass) -> None:
     """Print the convention of a class, once."""
-    print(f"{own.file.name}: {own.name}{own.signature}: {convention_of(own).text}")
+    say(f"{own.file.name}: {own.name}{own.signature}: {convention_of(own).text}")
 
 
 def _plain(parameter: inspect.Parameter) -> str:
@@ -92,17 +91,17 @@ def _plain(parameter: inspect.Parameter) -> str:
 
 def _style(own: OwnClass) -> tuple[Style, str]:
     """The style, and what it was told by."""
-    named = "by the names of its parameters"
+    named = "told by its parameters"
     parameters = own.parameters
     if not parameters:
-        return "none", "it has no parameters"
+        return "none", "it has none"
     first = parameters[0]
     if _plain(first) in INCOMING:
         both = len(parameters) > 1 and _plain(parameters[1]) in OUTGOING
         return "both" if both else "first", named
     if not _may_count(first):
         return "none", named
-    return _tried(own), "by a trial on a small map"
+    return _tried(own), "told by a trial"
 
 
 def _may_count(parameter: inspect.Parameter) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from torch import nn
@@ -51,6 +52,12 @@ def own_named(name: str) -> OwnClass | None:
     return OWN.get(name)
 
 
+@cache
+def say(line: str) -> None:
+    """Print a line once in this process: graphs are read and built several times."""
+    print(line)
+
+
 def use(paths: Iterable[str | Path], ours: Container[str] = ()) -> list[str]:
     """Import files, and let rows name their classes from now on.
 
@@ -90,7 +97,6 @@ def _shadowed(own: OwnClass, ours: Container[str]) -> list[str]:
     return [f"{own.file.name}: its {own.name} takes the place of {whose} {own.name} in every row"]
 
 
-
 def require(where: str | Path, entries: Iterable[object]) -> list[str]:
     """Check that the own classes of a checkpoint are there.
 
@@ -105,7 +111,7 @@ def require(where: str | Path, entries: Iterable[object]) -> list[str]:
         UserError: A class was not given by --modules, or an entry is not as we write it.
     """
     warnings = []
-    for file, sha256, names in map(_checked, entries):
+    for file, sha256, names in (_checked(where, entry) for entry in entries):
         missing = [name for name in names if own_named(name) is None]
         if missing:
             raise UserError(
@@ -122,11 +128,14 @@ def require(where: str | Path, entries: Iterable[object]) -> list[str]:
     return warnings
 
 
-def _checked(entry: object) -> tuple[str, str, list[str]]:
+def _checked(where: str | Path, entry: object) -> tuple[str, str, list[str]]:
     """(file, SHA-256, class names) of a checkpoint's entry. Raises UserError for another form."""
-    if isinstance(entry, dict):
-        file, sha256, names = (entry.get(key) for key in ("file", "sha256", "classes"))
-        if isinstance(file, str) and isinstance(sha256, str) and isinstance(names, list):
-            if names and all(isinstance(one, str) and one.isprintable() for one in (*names, file)):
-                return Path(file).name, sha256, names
-    raise UserError("modules: is not as this project writes it; take another checkpoint")
+    content = entry if isinstance(entry, dict) else {}
+    file, sha256, names = (content.get(key) for key in ("file", "sha256", "classes"))
+    if isinstance(sha256, str) and isinstance(names, list) and names:
+        words = [word for word in (file, *names) if isinstance(word, str) and word.isprintable()]
+        if len(words) == 1 + len(names):
+            return Path(words[0]).name, sha256, words[1:]
+    raise UserError(
+        f"{where}: its modules is not as this project writes it; take another checkpoint"
+    )
