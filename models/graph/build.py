@@ -22,7 +22,7 @@ from models.graph.structure import Graph, Row
 from models.graph.values import MOST, is_whole, shorten
 from models.heads import HEAD_OF_FAMILY
 from models.own.adapter import own_kind
-from models.own.registry import own_named
+from models.own.registry import OWN, own_named
 from utils.errors import UserError
 
 # Errors that blocks raise when a row's arguments do not suit them: their constructors get the
@@ -80,12 +80,12 @@ def find_layer(graph: Graph, row: Row) -> Layer | None:
     if layer is None and row.module not in ATTENTION:
         return None
     own = own_named(row.module)
-    if own and row is not graph.rows[-1] and (layer or isinstance(row.source, list)):
+    if own and row is not graph.rows[-1]:
         # A person's class says itself what it reads: one map or a list.
-        return layer or Layer(own_kind(own), "own")
+        return layer or (Layer(own_kind(own), "own") if isinstance(row.source, list) else None)
     rule = layer.rule if layer else ""
     takes_list = rule in ("concat", "head")
-    if takes_list != isinstance(row.source, list):
+    if takes_list != isinstance(row.source, list) and not own:
         wanted = "a list of rows, such as [-1, 6]" if takes_list else "one row, such as -1"
         raise UserError(f"from {row.source}: takes {wanted}")
     if takes_list and row.repeats != 1:
@@ -99,9 +99,9 @@ def find_layer(graph: Graph, row: Row) -> Layer | None:
 
 def unknown_module(name: str) -> UserError:
     """The error for a row whose module is neither in LAYERS nor attention."""
-    hint = closest(name, [*LAYERS, *ATTENTION])
+    hint = closest(name, [*LAYERS, *ATTENTION, *OWN])
     known = "; see LAYERS in models/graph/layers.py and models/attention/"
-    own = "; a class of your own comes with --modules FILE.py"
+    own = "; or give the file with your own class as --modules"
     return UserError(f"there is no module of this name{hint or known}{own}")
 
 

@@ -67,7 +67,7 @@ class Convention:
     def text(self) -> str:
         """One sentence for the person, with what it follows from."""
         extra = ", its number the third" if self.repeats else ""
-        kind = "attention" if self.is_attention else "a block"
+        kind = "attention" if self.is_attention else "blocks"
         return f"{SAID[self.style]}{extra} ({self.source}); rows of it are {kind}"
 
 

@@ -118,12 +118,11 @@ def require(where: str | Path, entries: Iterable[object]) -> list[str]:
                 f"{where}: its graph uses {', '.join(missing)} of {file}, which a checkpoint names"
                 f" but does not hold; add --modules {file}"
             )
-        now = {OWN[name].file.sha256: OWN[name].file.name for name in names}
-        if set(now) != {sha256}:
-            given = next(name for digest, name in now.items() if digest != sha256)
+        now = {OWN[name].file.sha256 for name in names} - {sha256}
+        if now:
             warnings.append(
-                f"{where}: was trained with another {file} (SHA-256 {sha256[:12]}…) than the"
-                f" {given} that was given; if results differ, give that file"
+                f"{where}: {file} has changed since the training (SHA-256 {sha256[:12]}…, now"
+                f" {min(now)[:12]}…), so outputs may differ"
             )
     return warnings
 

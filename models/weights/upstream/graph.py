@@ -90,7 +90,7 @@ def _read_row(number: int, row: object, module: object, tree: Tree) -> object:
         whole = module.kind if isinstance(module, PickledObject) else module
         raise UserError(
             f"row {number}: {shorten(row[2])} ({shorten(whole)}): is not a module of this project;"
-            " add it as CONTRIBUTING.md shows, or use a graph without it"
+            " give the file with its class as --modules, or add it as CONTRIBUTING.md shows"
         )
     if kind != row[2].rpartition(".")[2]:
         raise UserError(
