@@ -17,8 +17,8 @@ from pathlib import Path
 from torch import nn
 
 from api.hub_model import AutoShape
+from models.graph.load import load_graph
 from models.graph.own_files import use_modules
-from models.graph.read import load_graph
 from models.weights.load import load_model, read_weights
 from models.weights.transfer import transfer
 from models.weights.upstream.adopt import with_graph

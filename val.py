@@ -37,8 +37,8 @@ from engine.evaluation.tasks import (
     study_sizes,
     task_labels,
 )
+from models.graph.load import load_graph
 from models.graph.own_files import use_modules
-from models.graph.read import load_graph
 from models.weights.ensemble import load_models
 from models.weights.load import newest_best, read_weights
 from models.yolo import DetectionModel

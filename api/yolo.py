@@ -38,10 +38,10 @@ from engine.inference.outputs import Outputs, conclude
 from engine.inference.settings import USUAL_SIZE, DetectConfig
 from engine.training.plan import plan
 from models.costs.profile import summary
+from models.graph.load import load_graph
 from models.graph.own_files import use_modules
-from models.graph.read import load_graph
 from models.graph.sites import insert
-from models.lint.advice import warnings_of
+from models.lint.advice import remarks_on
 from models.weights.load import from_checkpoint
 from models.yolo import DetectionModel
 from train import train
@@ -100,8 +100,8 @@ class YOLO(UnsupportedCalls):
             self.cfg = str(model)
             self.model = DetectionModel(insert(load_graph(self.cfg, scale), self.attention))
             self._trained_at, self._data = 0, ""
-            for warning in warnings_of(self.model):
-                print(f"warning: {warning}")
+            for line in remarks_on(self.model):
+                print(line)
         else:
             self._take(str(model), self.attention)
         if verbose:

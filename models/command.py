@@ -14,14 +14,15 @@ import torch
 
 from models.costs.profile import RowCost, count_costs, kept_by_rows, summary, time_rows, whole_size
 from models.graph.info import row_info
+from models.graph.load import load_graph
 from models.graph.own_files import use_modules
-from models.graph.read import load_graph, read_graph
-from models.graph.scales import title
+from models.graph.read import read_graph
+from models.graph.scales import has_scales, title
 from models.graph.sites import insert, sites_table
 from models.graph.structure import unread_rows
 from models.graph.values import GraphDict
 from models.graph.write import write_graph
-from models.lint.advice import warnings_of
+from models.lint.advice import remarks_on
 from models.lint.command import run_lint
 from models.yolo import DetectionModel
 from utils.cli import build, flag, read_flags
@@ -129,7 +130,7 @@ def report_graph(config: BuildConfig) -> None:
         print(verdict(model))
     except UserError:
         # The warnings may explain the error, so they are printed before it.
-        print(*(f"warning: {warning}" for warning in warnings_of(model)), sep="\n")
+        print(*remarks_on(model), sep="\n")
         raise
 
 
@@ -144,7 +145,7 @@ def report_all(config: BuildConfig) -> None:
     for file in files:
         try:
             content = load_graph(file)
-            if "scales" in content:
+            if has_scales(content):
                 # Without a scale, read_graph would warn of the missing choice for each file.
                 content["scale"] = (
                     config.scale or content.get("scale") or next(iter(content["scales"] or ()), "")
@@ -175,9 +176,7 @@ def verdict(model: DetectionModel) -> str:
             row.module,
             "no other row reads this row; read it, or remove it and adjust the rows after it",
         )
-    return "\n".join(
-        ["verdict: the graph is sound", *(f"warning: {warning}" for warning in warnings_of(model))]
-    )
+    return "\n".join(["verdict: the graph is sound", *remarks_on(model)])
 
 
 def row_lines(model: DetectionModel, costs: list[RowCost]) -> Iterator[str]:

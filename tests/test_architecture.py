@@ -217,7 +217,16 @@ def test_an_attention_file_is_complete_in_itself(name):
         "models.attention._numerics",
         "models.attention.fast",
     )
-    allowed = ("torch", "math", "warnings", "__future__", "typing", "collections.abc", *own)
+    standard = (
+        "math",
+        "warnings",
+        "__future__",
+        "types",
+        "typing",
+        "collections.abc",
+        "dataclasses",
+    )
+    allowed = ("torch", *standard, *own)
     for module, node in imported(TREES[name]):
         assert module.startswith(allowed), f"{name}:{node.lineno} imports {module}"
 

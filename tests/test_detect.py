@@ -321,7 +321,7 @@ def test_every_flag_of_yolov5_is_there_or_refused():
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory) -> Path:
     """A yolov5n of two classes with random weights, saved as train.py would."""
-    from models.graph.read import load_graph
+    from models.graph.load import load_graph
     from models.yolo import DetectionModel
     from utils.checkpoint import Checkpoint, lean, save
 

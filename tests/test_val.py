@@ -12,7 +12,7 @@ import pytest
 
 import val
 from engine.evaluation.tasks import STUDY_SIZES, eval_settings, task_labels
-from models.graph.read import load_graph
+from models.graph.load import load_graph
 from models.yolo import DetectionModel
 from utils import checkpoint as checkpoints
 from utils.errors import UserError

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 import yaml
 
-from models.graph.read import load_graph
+from models.graph.load import load_graph
 from models.yolo import DetectionModel
 
 GRAPH = {

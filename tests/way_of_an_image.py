@@ -26,7 +26,7 @@ from data.dataset import DatasetSettings
 from data.loader import build_loader
 from data.scanning.load import load_dataset
 from engine.evaluation.evaluate import EvalSettings, evaluate
-from models.graph.read import load_graph
+from models.graph.load import load_graph
 from models.losses import build_loss
 from models.yolo import DetectionModel
 from utils.files import ROOT

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from benchmarks.behaviour.sandbox import ROOT, graph_files, hash_tensors
-from models.graph.read import load_graph
+from models.graph.load import load_graph
 from models.yolo import DetectionModel
 
 LARGEST = 8_000_000  # parameters

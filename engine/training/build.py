@@ -24,7 +24,7 @@ from engine.training.model import fit_anchors, freeze, make_model
 from engine.training.optim import Schedule, choose_optimizer, make_optimizer
 from engine.training.run import Progress, Run, Setup, Splits, TrainingState, restore
 from engine.training.sparsity import Sparsity
-from models.lint.advice import warnings_of
+from models.lint.advice import remarks_on
 from models.losses import build_loss
 from models.yolo import DetectionModel
 from utils import __version__
@@ -102,8 +102,9 @@ def announce(setup: Setup, model: DetectionModel) -> None:
         print(f"{split}: {index.report.table()}")
         if index.report.entries:
             index.report.write(setup.folder / f"data_{split}_report.csv")
-    for warning in (*warnings_of(model), *setup.hyp.doubts(model.family)):
-        print(f"warning: {warning}")
+    doubts = (f"warning: {doubt}" for doubt in setup.hyp.doubts(model.family))
+    for line in (*remarks_on(model), *doubts):
+        print(line)
     dtype = choose_dtype(setup.device, setup.config.precision)
     print(describe_device(setup.device), str(dtype).removeprefix("torch."), sep=", ")
     about = read_dataset_yaml(setup.config.data).about

@@ -10,7 +10,8 @@ from typing import Any
 from data.index import DatasetIndex
 from engine.training.autoanchor import check_anchors
 from models.attention import ATTENTION
-from models.graph.read import load_graph, read_graph
+from models.graph.load import load_graph
+from models.graph.read import read_graph
 from models.graph.sites import insert
 from models.weights.load import read_weights
 from models.weights.transfer import transfer

@@ -14,6 +14,7 @@ import pkgutil
 from torch import nn
 
 from models.attention._identity import start_as_identity
+from models.attention._names import same_meaning
 from models.attention._registry import ATTENTION, options
 from utils.errors import UserError
 
@@ -48,7 +49,7 @@ def build_attention(
         UserError: the name or an argument does not exist, or the module refuses a value.
     """
     if name not in ATTENTION:
-        raise UserError(f"{name}: no such attention module{closest(name, names())}")
+        raise UserError(f"{name}: no such attention module{same_meaning(name, (), names())}")
     kind = ATTENTION[name]
     for argument in arguments:
         if argument not in options(kind):

@@ -43,6 +43,7 @@ class AttentionTable(MutableMapping[str, type[nn.Module]]):
         return sum(1 for _ in self)
 
 
+IGNORED = ""  # in an order: a place of YAML lists that this project's class does not need
 ATTENTION = AttentionTable()
 Kind = TypeVar("Kind", bound=type[nn.Module])
 
@@ -70,10 +71,18 @@ def check_contract(kind: type[nn.Module]) -> None:
     """Raise TypeError unless the class fulfils the contract.
 
     It needs `__init__(self, channels, *, …)`, whose options have defaults, and `forward(self, x)`.
-    A class may list in `tutorial_order` the options that lists in YAML give by position, and in
-    `usual_values` which numbers mean the first of them although they are large enough for a
-    channel count; or have a class method `from_list(values, channels, scaled)` that reads such a
-    list as a whole.
+    What lists in YAML mean, a class says by optional attributes:
+
+    tutorial_order     the options that such a list gives by position
+    other_orders       orders for lists of just that many values
+    orders_of_names    orders for some of its names
+    usual_values       numbers that mean the first option although they are large enough for a
+                       channel count
+    list_defaults      options that such lists leave out, with the value that their authors mean;
+                       it counts where it divides the channels
+    from_list          a class method (values, channels, scaled) that reads a list as a whole
+
+    Orders may have IGNORED in place of an option.
     """
     # The graph knows the number of channels, so it is the only argument without a default.
     _, *parameters = inspect.signature(kind.__init__).parameters.values()
@@ -92,11 +101,22 @@ def check_contract(kind: type[nn.Module]) -> None:
             )
     if len(inspect.signature(kind.forward).parameters) != 2:
         raise TypeError(f"{kind.__name__}.forward must take (self, x)")
-    unknown = set(getattr(kind, "tutorial_order", ())) - set(options(kind))
+    unknown = _options_in_orders(kind) - {IGNORED, *options(kind)}
     if unknown:
         raise TypeError(
-            f"{kind.__name__}.tutorial_order: __init__ does not take {', '.join(sorted(unknown))}"
+            f"{kind.__name__}: its orders of arguments have {', '.join(sorted(unknown))}, which"
+            " __init__ does not take"
         )
+
+
+def _options_in_orders(kind: type[nn.Module]) -> set[str]:
+    orders = [
+        getattr(kind, "tutorial_order", ()),
+        *getattr(kind, "other_orders", ()),
+        *getattr(kind, "orders_of_names", {}).values(),
+        getattr(kind, "list_defaults", {}),
+    ]
+    return {option for order in orders for option in order}
 
 
 def options(kind: type[nn.Module]) -> list[str]:

@@ -24,7 +24,7 @@ q . e and q . (bias of k) are the same for all n, and softmax drops them, so tha
 once, before the windows. conv_p.bias and conv2.bias have no influence on attention (the latter has
 on the convolution); gradients of conv_p.bias are zero but for rounding. There is no dep_conv.bias,
 as in the state dict of the authors' code. Its kernel_conv and dilation work for one value only, 3
-and 1, and are not options here.
+and 1.
 
 The windows below cost kernel_att^2 copies of maps. fast/acmix.py computes the same in tiles, and
 runs on every device.
@@ -56,13 +56,15 @@ class ACmix(nn.Module):
         kernel_att: side of the attention's window in positions, odd, 3 to 31.
         head: number of heads, a divisor of out_channels; None means 4 or, if 4 is no divisor, the
             largest one below.
+        kernel_conv: 3, the only side for which the authors' code works; lists in YAML give it.
         stride: 1, or 2 to halve the map.
 
     Raises:
         ValueError: An option has another value.
     """
 
-    tutorial_order = ("kernel_att", "head")
+    tutorial_order = ("kernel_att", "head", "kernel_conv", "stride")
+    usual_values = (9, 11, 13)
     dead_parameters = ("conv_p.bias",)
 
     def __init__(
@@ -72,6 +74,7 @@ class ACmix(nn.Module):
         out_channels: int | None = None,
         kernel_att: int = 7,
         head: int | None = None,
+        kernel_conv: int = 3,
         stride: int = 1,
     ) -> None:
         super().__init__()
@@ -81,6 +84,8 @@ class ACmix(nn.Module):
                 f"kernel_att={kernel_att}: must be odd, from 3 to {LARGEST_WINDOW}, such as 7; it"
                 " is the side of a window, not a channel count"
             )
+        if kernel_conv != 3:
+            raise ValueError(f"kernel_conv={kernel_conv!r}: must be 3")
         if check_count("stride", stride) > 2:
             raise ValueError(f"stride={stride}: must be 1 or 2")
         self.head = choose_divisor("head", head, width, 4, f"the {width} output channels")

@@ -84,7 +84,8 @@ class BAM(nn.Module):
             not a whole number from 1 on, or combine is neither of the two.
     """
 
-    tutorial_order = ("reduction",)
+    tutorial_order = ("reduction", "dilation")
+    usual_values = (8, 16, 32)
 
     def __init__(
         self, channels: int, *, reduction: int = 16, dilation: int = 4, combine: str = "mul"

@@ -31,7 +31,7 @@ from models.attention.fast.coord_attention import fast_coord_attention
 SMALLEST_HIDDEN = 8
 
 
-@register("CoordAtt", "CA", "CoordAtt_Attention", "CoordinateAttention")
+@register("CoordAtt", "CA", "CABlock", "CoordAtt_Attention", "CoordinateAttention")
 class CoordAttention(nn.Module):
     """Scales rows and columns of every channel.
 
@@ -40,6 +40,7 @@ class CoordAttention(nn.Module):
     """
 
     tutorial_order = ("reduction",)
+    usual_values = (8, 16, 32, 64)
 
     def __init__(self, channels: int, *, reduction: int = 32) -> None:
         super().__init__()

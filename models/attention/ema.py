@@ -24,6 +24,8 @@ Verdict: not yet measured.
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 from torch import Tensor, nn
 
 from models.attention._checks import choose_divisor
@@ -43,6 +45,8 @@ class EMA(nn.Module):
     """
 
     tutorial_order = ("factor",)
+    usual_values = (8, 16, 32, 64)
+    list_defaults = MappingProxyType({"factor": 8})  # of most public copies
 
     def __init__(self, channels: int, *, factor: int | None = None) -> None:
         super().__init__()

@@ -53,6 +53,7 @@ class GAM(nn.Module):
     """
 
     tutorial_order = ("rate",)
+    other_orders = (("group", "rate"),)
 
     def __init__(
         self, channels: int, *, rate: int = 4, channel_sigmoid: bool = True, group: bool = False

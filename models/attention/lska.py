@@ -46,6 +46,7 @@ class LSKA(nn.Module):
     """
 
     tutorial_order = ("k_size",)
+    usual_values = (11, 23, 35, 41, 53)
 
     def __init__(self, channels: int, *, k_size: int = 7) -> None:
         super().__init__()

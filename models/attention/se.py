@@ -16,10 +16,12 @@ Verdict: not yet measured.
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 from torch import Tensor, nn
 
 from models.attention._checks import check_count, check_flag
-from models.attention._registry import register
+from models.attention._registry import IGNORED, register
 from models.attention.fast.gates import pool, scale
 
 
@@ -37,6 +39,9 @@ class SE(nn.Module):
     """
 
     tutorial_order = ("reduction", "bias")
+    # SEBlock's second argument chooses 1x1 convolutions for the linear layers, which is the same.
+    orders_of_names = MappingProxyType({"SEBlock": ("reduction", IGNORED)})
+    usual_values = (8, 16, 32)
 
     def __init__(self, channels: int, *, reduction: int = 16, bias: bool = False) -> None:
         super().__init__()

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from models.attention._checks import choose_divisor
 from models.attention._numerics import wide
-from models.attention._registry import register
+from models.attention._registry import IGNORED, register
 from models.attention.fast import use_fast
 from models.attention.fast.shuffle_attention import fast_shuffle_attention
 
@@ -44,6 +44,8 @@ class ShuffleAttention(nn.Module):
     """
 
     tutorial_order = ("groups",)
+    other_orders = ((IGNORED, "groups"),)  # the first is a reduction that no formula reads
+    usual_values = (8, 16, 32, 64)
 
     def __init__(self, channels: int, *, groups: int | None = None) -> None:
         super().__init__()

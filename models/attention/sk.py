@@ -32,7 +32,7 @@ USUAL_PATH_GROUPS = 32
 LEAST = 32  # values in z, the paper's L
 
 
-@register("SKAttention", "SKLayer", "SelectiveKernel")
+@register("SKLayer", "SelectiveKernel")
 class SK(nn.Module):
     """Mixes two convolutions of different reach, in proportions that each channel chooses.
 
@@ -49,6 +49,7 @@ class SK(nn.Module):
     """
 
     tutorial_order = ("reduction", "groups")
+    usual_values = (8, 16, 32)
 
     def __init__(
         self,

@@ -33,7 +33,7 @@ from models.attention.fast import use_fast
 from models.attention.fast.triplet_attention import fast_triplet_attention
 
 
-@register("TripletAtt", "Triplet")
+@register("TripletAtt", "Triplet", "TripleAttention")
 class TripletAttention(nn.Module):
     """Scales the map by the mean of its gates.
 

@@ -18,6 +18,7 @@ from models import common
 from models.attention import ATTENTION, ATTENTION_INITS, build_attention
 from models.attention._arguments import read_list
 from models.graph.build import BuiltRow, argument_of
+from models.graph.meanings import complete_list
 from models.graph.own import measured_width
 from models.graph.structure import Graph, Row
 from models.graph.values import shorten
@@ -40,7 +41,7 @@ def build_attention_row(graph: Graph, row: Row, incoming: list[int]) -> BuiltRow
         UserError: The module refuses an argument, or changes the channels and is repeated.
     """
     channels = incoming[0]
-    options, notes = _options(graph, row, channels)
+    options, notes = attention_options(graph, row, channels)
     copies = [build_attention(row.module, channels, **options) for _ in range(row.repeats)]
     width = measured_width(graph, row, copies[0], channels)
     if width != channels and len(copies) > 1:
@@ -51,15 +52,29 @@ def build_attention_row(graph: Graph, row: Row, incoming: list[int]) -> BuiltRow
     return BuiltRow(copies, width, [channels, options], notes)
 
 
-def _options(graph: Graph, row: Row, channels: int) -> tuple[dict[str, Any], list[str]]:
-    """Keyword arguments of an attention row, and a warning about channels that it misstates."""
-    notes: list[str] = []
+def attention_options(graph: Graph, row: Row, channels: int) -> tuple[dict[str, Any], list[str]]:
+    """Keyword arguments of an attention row.
+
+    Args:
+        graph: the graph of the row.
+        row: an attention row.
+        channels: of the map that it reads.
+
+    Returns:
+        The arguments; and a warning about channels that the row misstates, and notes.
+
+    Raises:
+        ValueError: The module does not take such a list.
+    """
+    kind, notes = ATTENTION[row.module], list[str]()
     if isinstance(row.arguments, dict):
         found = {key: graph.interpret(value) for key, value in row.arguments.items()}
     else:
         given = [argument_of(graph, value) for value in row.arguments]
-        found, note = read_list(ATTENTION[row.module], given, channels, graph.scaled)
-        notes = [_warning(graph, row, f"{shorten(given)}: {note}")] if note else []
+        found, fault = read_list(kind, given, channels, graph.scaled, row.module)
+        notes = [_warning(graph, row, f"{shorten(given)}: {fault}")] if fault else []
+        found, said = complete_list(graph, row, given, found)
+        notes += said
     if graph.attention_init != ATTENTION_INITS[0]:
         found = {"init": graph.attention_init, **found}
     return found, notes

@@ -15,7 +15,8 @@ from types import MappingProxyType
 from torch import nn
 
 from models.activations import make_activation
-from models.attention import ATTENTION, closest
+from models.attention import ATTENTION
+from models.attention._names import same_meaning
 from models.graph.info import RowInfo, attach
 from models.graph.layers import LAYERS, BuildRule, Layer, layer_named
 from models.graph.structure import Graph, Row
@@ -37,6 +38,19 @@ BAD_ARGUMENTS = (
     AttributeError,
 )
 DEEP_SCALES = ("m", "l", "x")  # of YOLO11, whose C3k2 rows are built of C3k at these scales
+
+OTHER_TASKS = MappingProxyType(
+    {
+        "Segment": "segmentation",
+        "YOLOESegment": "segmentation",
+        "Pose": "keypoints",
+        "OBB": "rotated boxes",
+        "Classify": "classification",
+        "WorldDetect": "detection by words",
+        "YOLOEDetect": "detection by words",
+        "RTDETRDecoder": "detection by a transformer",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +113,20 @@ def find_layer(graph: Graph, row: Row) -> Layer | None:
 
 def unknown_module(name: str) -> UserError:
     """The error for a row whose module is neither in LAYERS nor attention."""
-    hint = closest(name, [*LAYERS, *ATTENTION, *OWN])
+    if name in OTHER_TASKS:
+        return UserError(
+            f"is the head of another task ({OTHER_TASKS[name]}), but this project detects boxes;"
+            " end the graph with Detect"
+        )
+    block, _, module = name.rpartition("_")
+    if block and module in ATTENTION:
+        return UserError(
+            f"there is no module of this name; for {module} in each bottleneck of a block write"
+            f" the block's own name, such as C3, and {{inside: {module}}} at the end of its list"
+        )
+    hint = same_meaning(name, [*LAYERS, *OWN], ATTENTION)
     known = "; see LAYERS in models/graph/layers.py and models/attention/"
-    own = "; or give the file with your own class as --modules"
+    own = "; a class of your own needs --modules FILE.py"
     return UserError(f"there is no module of this name{hint or known}{own}")
 
 

@@ -1,26 +1,24 @@
 """Read a model YAML: check every value, resolve every reference, give every row its key.
 
-The dictionary comes from a file (load_graph) or from a checkpoint. read_graph makes a Graph of it
-(models/graph/structure.py), on whose types parse_model in models/yolo.py may rely. One format
-serves two families: v5 has anchors, v8 has none. Nothing in the YAML is evaluated: names are looked
-up in tables.
+The dictionary comes from a file (models/graph/load.py) or from a checkpoint. read_graph makes a
+Graph of it (models/graph/structure.py), on whose types parse_model in models/yolo.py may rely. One
+format serves two families: v5 has anchors, v8 has none. Nothing in the YAML is evaluated: names are
+looked up in tables.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from models.attention import ATTENTION_INITS
 from models.graph.rows import read_rows
-from models.graph.scales import MULTIPLES, choose_scale, find_graph, read_scale
+from models.graph.scales import MULTIPLES, has_scales, read_scale
 from models.graph.structure import AnchorLevels, Graph
-from models.graph.values import MOST, GraphDict, Values, is_number, is_whole, shorten
+from models.graph.values import MOST, Values, is_number, is_whole, shorten
 from utils.errors import UserError
 from utils.families import Family, family_of
-from utils.files import ROOT, load_yaml
 
 # Every graph needs these keys, and graphs with anchors need ANCHOR_KEYS too.
 ALWAYS = ("nc", "backbone", "head")
@@ -44,25 +42,6 @@ MOST_CLASSES, MOST_BINS, MOST_ANCHORS = 100_000, 256, 100
 BRANCHES = ("dense", "depthwise")  # convolutions of a v8 head's class branch
 
 
-def load_graph(path: str | Path, scale: str = "") -> GraphDict:
-    """Read a graph's YAML file.
-
-    Args:
-        path: of the file, looked for below models/ too. yolov8s_X.yaml may stand for a file
-            yolov8_X.yaml at scale s.
-        scale: the entry of the graph's `scales` to use; "" takes the one in the file's name.
-
-    Returns:
-        The dictionary, whose `yaml_file` is the name that errors give.
-
-    Raises:
-        UserError: The file is missing, is not a YAML mapping, or has no scales to choose from.
-    """
-    file = find_graph(path).resolve()
-    name = file.relative_to(ROOT) if file.is_relative_to(ROOT) else file
-    return choose_scale({**load_yaml(file), "yaml_file": str(name)}, scale, path)
-
-
 def read_graph(content: Mapping[str, Any]) -> Graph:
     """Check a graph's dictionary and resolve it.
 
@@ -77,6 +56,11 @@ def read_graph(content: Mapping[str, Any]) -> Graph:
                 f"{file}: {key}: is missing; add a line `{key}: …`, see models/{family.example}"
             )
     whole, real = Values(file, content).whole, Values(file, content).real
+    if isinstance(content.get("neck"), list):
+        raise UserError(
+            f"{file}: neck: is a third list of rows; move them to the start of head, which leaves"
+            " all row numbers as they are"
+        )
     scale = read_scale(file, content)
     unknown = [key for key in content if key not in KEYS or key in unread]
     graph = Graph(
@@ -110,7 +94,7 @@ def read_graph(content: Mapping[str, Any]) -> Graph:
 def _required(content: Mapping[str, Any], family: Family) -> tuple[str, ...]:
     if not family.has_anchors:
         return ALWAYS
-    return (*ALWAYS, "anchors") if "scales" in content else (*ALWAYS, *ANCHOR_KEYS)
+    return (*ALWAYS, "anchors") if has_scales(content) else (*ALWAYS, *ANCHOR_KEYS)
 
 
 def _activation(file: str, content: Mapping[str, object]) -> str | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from models.attention import ATTENTION, ATTENTION_INITS, closest, options
+from models.attention import ATTENTION, ATTENTION_INITS, options
+from models.attention._names import same_meaning
 from models.graph.values import as_number, shorten
 from models.own.attention import options_of
 from models.own.registry import own_named
@@ -55,7 +56,7 @@ def read_request(text: str, init: str = "") -> Request:
         )
     if name not in ATTENTION and not own_named(name):
         raise UserError(
-            f"{where}: {name}: no such attention module{closest(name, sorted(ATTENTION))}"
+            f"{where}: {name}: no such attention module{same_meaning(name, (), sorted(ATTENTION))}"
         )
     arguments = _read_arguments(where, name, listed)
     if init:

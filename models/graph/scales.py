@@ -83,7 +83,7 @@ def choose_scale(content: Mapping[str, object], asked: str, path: str | Path) ->
     Raises:
         UserError: A scale was asked for and the graph has none to choose from.
     """
-    if "scales" not in content:
+    if not has_scales(content):
         if asked:
             raise UserError(
                 f"--scale {asked}: {content['yaml_file']} has no `scales` to choose from; leave"
@@ -94,13 +94,22 @@ def choose_scale(content: Mapping[str, object], asked: str, path: str | Path) ->
     return {**content, "scale": scale} if scale else dict(content)
 
 
+def has_scales(content: Mapping[str, object]) -> bool:
+    """Whether a graph has `scales`. Some files keep the key without a value beside
+    depth_multiple and width_multiple, which count then.
+    """
+    if content.get("scales") in (None, {}, []):
+        return "scales" in content and not any(key in content for key in MULTIPLES)
+    return True
+
+
 def read_scale(file: str, content: Mapping[str, object]) -> Scale:
     """The depth and width factors of a graph.
 
     Where there are `scales`, depth_multiple and width_multiple do nothing, as in YOLOv8. Raises
     UserError for malformed factors and for a scale that does not exist.
     """
-    if "scales" not in content:
+    if not has_scales(content):
         depth, width = (Values(file, content).real(key, MOST_FACTOR, 1.0) for key in MULTIPLES)
         return Scale("", depth, width)
     scales = content["scales"]

@@ -1,6 +1,6 @@
 """Named places of a graph, and the insertion of attention modules there.
 
-Graphs are dictionaries as load_graph (models/graph/read.py) returns them. An insertion adjusts
+Graphs are dictionaries as load_graph (models/graph/load.py) returns them. An insertion adjusts
 every `from`. models/graph/stages.py defines the names of stages. There are also:
 
     neck, neck.P4      behind each of the stages that the head reads, or behind one of them. Every

@@ -20,6 +20,12 @@ GraphDict: TypeAlias = dict[str, Any]
 Arguments: TypeAlias = list[Any] | dict[str, Any]
 
 
+class Note(str):
+    """A line about what a row was taken for, where public files differ. It is not a warning."""
+
+    __slots__ = ()
+
+
 def shorten(value: object) -> str:
     """The value on one line of at most 120 characters, for errors and tables."""
     limited = reprlib.Repr()

@@ -99,7 +99,8 @@ def passing(graph: Graph) -> Iterator[Slip]:
     """Rows that read the map that attention above them reads, instead of the attention's.
 
     The attention then acts on some of the paths only. That is intended where nothing but the head
-    reads the attention, and where several attention rows stand side by side.
+    reads the attention, where several attention rows stand side by side, and where a branch names
+    the plain map by its number while a later row joins the attention's.
     """
     for row in graph.rows:
         if row.module not in ATTENTION:
@@ -109,8 +110,15 @@ def passing(graph: Graph) -> Iterator[Slip]:
         for reader in readers_of(graph, source) if source >= 0 else ():
             beside = reader.module in ATTENTION or row.index in reader.inputs
             aside = reader is not graph.rows[-1] and is_aside(graph, row.index, ATTENTION)
-            if reader.index > row.index and not beside and not aside:
+            branch = isinstance(reader.source, int) and _is_joined(graph, row)
+            if reader.index > row.index and not (beside or aside or branch):
                 yield Slip(reader, reader.inputs.index(source), source, row.index)
+
+
+def _is_joined(graph: Graph, row: Row) -> bool:
+    """Whether a row that joins maps, other than the head, reads this one."""
+    readers = readers_of(graph, row.index)
+    return any(isinstance(one.source, list) for one in readers if one is not graph.rows[-1])
 
 
 def unlike(graph: Graph, sizes: MapSizes) -> Iterator[Slip]:
@@ -214,9 +222,13 @@ def in_order(graph: Graph, sizes: MapSizes, rows: Sequence[int]) -> bool:
 
 
 def _last_of_each_size(graph: Graph, sizes: MapSizes) -> list[int]:
-    """The last row of each size, fine before coarse, for as many sizes as the head has levels."""
+    """The last row of each size, fine before coarse, for as many sizes as the head has levels.
+
+    Rows of the backbone are no levels: a head that repeats one has nothing else to offer.
+    """
     last: dict[tuple[int, int], int] = {}
-    for row in reversed(range(len(graph.rows) - 1)):
+    neck = [step.index for step in graph.steps[:-1] if not step.in_backbone]
+    for row in reversed(neck):
         if len(last) < len(graph.rows[-1].inputs):
             last.setdefault(sizes[row], row)
     return sorted(last.values(), key=lambda row: -sizes[row][0])

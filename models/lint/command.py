@@ -12,11 +12,13 @@ from pathlib import Path
 
 import yaml
 
+from models.lint.document import Document
 from models.lint.finding import Fix
 from models.lint.fix import LintedFile, lint_file
-from models.lint.text import Document
 from utils.errors import UserError
 from utils.files import atomic_write
+
+MOST_NAMED = 6  # references that the summary of a file names
 
 
 def run_lint(paths: Sequence[str], *, scale: str = "", fix: bool = False, out: str = "") -> int:
@@ -52,12 +54,32 @@ def run_lint(paths: Sequence[str], *, scale: str = "", fix: bool = False, out: s
             continue
         lines = [str(finding) for finding in linted.findings] or [f"{path}: nothing found"]
         print(*lines, sep="\n")
+        if linted.findings:
+            print(summary_line(linted))
         found += len(linted.findings)
         if fix and linted.findings:
             write_fixed(linted, out)
     if unreadable:
         raise UserError(f"--lint: {unreadable} of {len(paths)} files cannot be read; see above")
     return 1 if found else 0
+
+
+def summary_line(linted: LintedFile) -> str:
+    """One line about a file that can be pasted into an issue of the project it came from."""
+    findings = linted.findings
+    named = []
+    for finding in findings:
+        fix = finding.fix
+        if fix and fix.part == "from":
+            row = linted.document.rows[fix.row].value
+            name, source = row[2].value, row[0].value
+            old = source[int(fix.position)].value if isinstance(source, list) else source
+            named.append(f"row {fix.row} ({name}) reads {old} instead of {fix.value}")
+    wiring = f": {', '.join(named[:MOST_NAMED])}" if named else ""
+    more = f", and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
+    count = f"{len(findings)} finding{'s' * (len(findings) > 1)}"
+    part = f", {len(named)} of them in what rows read{wiring}{more}" if named else ""
+    return f"summary: {linted.document.path.name}: {count}{part} (python models/yolo.py --lint)"
 
 
 def write_fixed(linted: LintedFile, out: str = "") -> Path | None:

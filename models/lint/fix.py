@@ -15,12 +15,14 @@ from typing import NamedTuple
 
 import torch
 
-from models.graph.read import load_graph, read_graph
+from models.graph.load import load_graph
+from models.graph.read import read_graph
 from models.graph.scales import find_graph
 from models.graph.walk import PROBE, measure_strides
+from models.lint.document import Document, read_document
 from models.lint.finding import LintContext, LintFinding, apply_fixes
 from models.lint.rules import apply_rules
-from models.lint.text import Document, TextContext, apply_text_rules, read_document
+from models.lint.text import TextContext, apply_text_rules
 from models.yolo import check_size, parse_model
 from utils.errors import UserError
 

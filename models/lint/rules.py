@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from types import MappingProxyType
 
 from models.graph.read import BIN_KEYS, KEYS
-from models.graph.scales import MULTIPLES
+from models.graph.scales import MULTIPLES, has_scales
 from models.graph.values import shorten
 from models.lint.argument_rules import ARGUMENT_RULES
 from models.lint.finding import Fix, LintContext, LintFinding
@@ -27,11 +27,13 @@ EXPLAINED_BY = {"error": ("size", "shift", "arguments"), "twice": ("levels",)}
 def unused_keys(context: LintContext) -> Iterator[LintFinding]:
     """Keys at the top of the file that nothing reads."""
     for key, value in context.content.items():
+        if key == "neck" and isinstance(value, list):
+            continue  # it stops the graph, and that error says what to do
         if key not in KEYS:
             yield _unknown_key(context, key)
         elif key in _unread_bin_keys(context):
             yield context.finding(-1, "key", f"`{key}`: a head with anchors does not read this key")
-        elif key in MULTIPLES and "scales" in context.content:
+        elif key in MULTIPLES and has_scales(context.content):
             what = f"`{key}`: {shorten(value)}: has no effect beside scales"
             meant = "one of scales, chosen by the name of the file"
             yield context.finding(-1, "scale", what, meant, Fix("key", -1, key, None))

@@ -1,21 +1,19 @@
-"""The text of a graph's file: lines of findings, edits in place, and rules about the text itself.
+"""The rules about the text of a graph's file: its comments, its keys, its name.
 
-models/lint/fix.py takes line numbers and the findings of text_rules from here, and
-models/lint/command.py writes corrected files with Document.edited.
+models/lint/fix.py applies them.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-import yaml
-
-from models.graph.scales import LETTER, MODEL_VERSION, MULTIPLES, guess_scale
+from models.graph.scales import LETTER, MODEL_VERSION, MULTIPLES, guess_scale, has_scales
 from models.graph.values import as_number, shorten
+from models.lint.document import Document
 from models.lint.finding import Fix, LintContext, LintFinding
 
 # The number of a row at the start of its comment: "# 7", "# 7-P4/16", "# layer 7: neck".
@@ -25,6 +23,8 @@ ROW_COMMENT = re.compile(
 )
 STRIDE_COMMENT = re.compile(r"\bP(\d)\s*/\s*(\d+)\b")  # "P4/16": level and stride
 LEVEL_COMMENT = re.compile(r"#\s*\d+\s*-\s*P(\d)\b(?!\s*/)")  # "# 7-P4": a level alone
+LONE_NUMBER = re.compile(r"#+\s*(\d{1,3})\s*$")  # a row's number, or the side of its map
+USUAL_SIDES = (640, 416, 512, 320, 608, 1280, 1024)  # of images for which files state map sizes
 V5_FACTORS = {  # depth and width of YOLOv5's sizes
     "n": (0.33, 0.25),
     "s": (0.33, 0.5),
@@ -32,93 +32,6 @@ V5_FACTORS = {  # depth and width of YOLOv5's sizes
     "l": (1.0, 1.0),
     "x": (1.33, 1.25),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """A file's text with the positions of its parts.
-
-    Attributes:
-        path: the file.
-        text: all of it.
-        keys: YAML nodes of the top-level keys and their values. A key may occur twice.
-        rows: YAML nodes of the rows, backbone and head.
-    """
-
-    path: Path
-    text: str
-    keys: tuple[tuple[yaml.Node, yaml.Node], ...]
-    rows: tuple[yaml.Node, ...]
-
-    def line_of(self, finding: LintFinding) -> int:
-        """The line that a finding is about, from 1."""
-        if 0 <= finding.row < len(self.rows):
-            return int(self.rows[finding.row].start_mark.line) + 1
-        named = re.match(r"`?([^`:]+)`?:", finding.what)
-        wanted = finding.fix.position if finding.fix else named[1] if named else ""
-        lines = [key.start_mark.line + 1 for key, _ in self.keys if key.value == str(wanted)]
-        return lines[-1] if lines else 1
-
-    def comment_of(self, row: int) -> re.Match[str] | None:
-        """The match, with group 1 the comment after a row on its last line, or None."""
-        node = self.rows[row]
-        if not isinstance(node, yaml.SequenceNode) or not node.flow_style:
-            return None
-        behind = re.compile(r"[\s,\]]*?(#[^\r\n]*)").match(self.text, node.end_mark.index)
-        same_line = behind and "\n" not in self.text[node.end_mark.index : behind.start(1)]
-        return behind if same_line else None
-
-    def edited(self, fixes: Iterable[Fix]) -> str:
-        """The text with fixes made in place; everything else is unchanged."""
-        spans = {self.span(fix) for fix in fixes if fix.part != "name"}
-        text = self.text
-        for start, end, new in sorted(spans, reverse=True):  # so that earlier positions stay valid
-            text = text[:start] + new + text[end:]
-        return text
-
-    def span(self, fix: Fix) -> tuple[int, int, str]:
-        """Start and end of the text that a fix replaces, and the new text."""
-        if fix.part == "comment":
-            comment = self.comment_of(fix.row)
-            assert comment
-            return (comment.start(1), comment.end(1), str(fix.value))
-        if fix.part == "key":
-            return self._key_span(fix)
-        part: yaml.Node = self.rows[fix.row].value[0 if fix.part == "from" else 3]
-        if fix.part == "from" and isinstance(part, yaml.SequenceNode):
-            part = part.value[int(fix.position)]
-        flow = yaml.safe_dump(fix.value, default_flow_style=True, width=10**6)
-        # PyYAML ends a document that is a bare number with a line of three dots.
-        return (part.start_mark.index, _end(part), flow.removesuffix("...\n").strip())
-
-    def _key_span(self, fix: Fix) -> tuple[int, int, str]:
-        """The span of a key's name if it is renamed, else of all its lines."""
-        found = [pair for pair in self.keys if pair[0].value == str(fix.position)]
-        if not found:  # a merge (<<) brought the key in; `corrected` sees that nothing changed
-            return (0, 0, "")
-        key, value = found[-1]
-        if fix.value is not None:
-            return (key.start_mark.index, key.end_mark.index, str(fix.value))
-        after = self.text.find("\n", _end(value))
-        return (key.start_mark.index, len(self.text) if after < 0 else after + 1, "")
-
-
-def _end(node: yaml.Node) -> int:
-    """The index after a node's text, without the space and comments that PyYAML adds to blocks."""
-    if isinstance(node, yaml.SequenceNode) and not node.flow_style and node.value:
-        return _end(node.value[-1])
-    return int(node.end_mark.index)
-
-
-def read_document(path: Path) -> Document:
-    """The text of a graph's file, which load_yaml has already read without an error."""
-    text = path.read_bytes().decode("utf-8-sig", errors="ignore")
-    root = yaml.compose(text, Loader=yaml.SafeLoader)
-    keys = tuple(root.value) if isinstance(root, yaml.MappingNode) else ()
-    last = {key.value: value for key, value in keys}
-    parts = [last[name] for name in ("backbone", "head") if name in last]
-    lists = [part.value for part in parts if isinstance(part, yaml.SequenceNode)]
-    return Document(path, text, keys, tuple(row for rows in lists for row in rows))
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +54,10 @@ class TextContext:
 def wrong_comments(context: TextContext) -> Iterator[LintFinding]:
     """Comments that name another row than theirs, or another level or stride than the map has."""
     # Sizes are those of the fixed graph: a graph that stops has no sizes for its later rows.
+    of_maps = _map_size_comments(context)
     for row in range(len(context.document.rows)):
         comment = context.document.comment_of(row)
-        if comment is None:
+        if comment is None or row in of_maps:
             continue
         text, faults = _check_number(comment[1], row)
         if row < len(context.graph.sizes):
@@ -154,6 +68,29 @@ def wrong_comments(context: TextContext) -> Iterator[LintFinding]:
             what = f"the comment says {' and '.join(faults)}"
             fix = Fix("comment", row, 0, text)
             yield context.graph.finding(row, "comment", what, shorten(text), fix)
+
+
+def _map_size_comments(context: TextContext) -> set[int]:
+    """Rows whose comment is the side of their map, such as `# 40`, and not the row's number.
+
+    All of these hold for images of one side, and at least half of the numbers that stand alone do.
+    """
+    sizes, numbers = context.graph.sizes, dict[int, int]()
+    for row in range(min(len(sizes), len(context.document.rows))):
+        comment = context.document.comment_of(row)
+        lone = LONE_NUMBER.fullmatch(comment[1]) if comment else None
+        if lone:
+            numbers[row] = int(lone[1])
+    found = [
+        {
+            row
+            for row, number in numbers.items()
+            if number * context.graph.side == side * sizes[row][0]
+        }
+        for side in USUAL_SIDES
+    ]
+    most = max(found, key=len)
+    return most if 2 * len(most) >= len(numbers) else set()
 
 
 def _check_number(text: str, row: int) -> tuple[str, list[str]]:
@@ -190,7 +127,7 @@ def double_keys(context: TextContext) -> Iterator[LintFinding]:
     seen: dict[str, int] = {}
     for key, _ in context.document.keys:
         line = key.start_mark.line + 1
-        reported = key.value in MULTIPLES and "scales" in context.content  # by unused_keys
+        reported = key.value in MULTIPLES and has_scales(context.content)  # by unused_keys
         if key.value in seen and not reported:
             what = (
                 f"`{key.value}`: stands twice; only this one counts, not the one in line"

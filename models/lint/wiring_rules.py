@@ -99,6 +99,8 @@ def level_order(graph: Graph, context: LintContext) -> Iterator[LintFinding]:
     """Two levels of the head at one stride, or levels in another order than their anchors."""
     for slip in wiring.levels(graph, context.sizes):
         why = "the levels do not get coarser one by one, as their anchors do"
+        if slip.meant < 0:
+            why += ", and the rows before the head have no other level to offer"
         yield _finding(graph, slip, "levels", why)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from models.graph.read import load_graph
+from models.graph.load import load_graph
 from models.graph.sites import insert
 from models.own.registry import require, say
 from models.weights.pickles.reader import read_foreign

@@ -19,7 +19,7 @@ from api.results import Results
 from api.yolo import YOLO
 from engine.inference.detector import predict
 from engine.inference.settings import DetectConfig
-from models.graph.read import load_graph
+from models.graph.load import load_graph
 from tests.api.conftest import NAMES
 from tests.tiny import write_graph
 from utils import checkpoint as checkpoints

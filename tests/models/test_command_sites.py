@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from models.command import main
-from models.graph.read import load_graph
+from models.graph.load import load_graph
 from models.graph.sites import insert
 from utils.errors import UserError, run_main
 

@@ -17,7 +17,7 @@ from torch import nn
 
 from models.command import main
 from models.graph.info import row_info
-from models.graph.read import load_graph
+from models.graph.load import load_graph
 from models.lint.advice import warnings_of
 from models.yolo import DetectionModel
 from tests.models.fill import ARTICLE, GOLDEN, fill, image, indexed

@@ -15,7 +15,7 @@ from torch import nn
 from models.command import main
 from models.costs.profile import count_costs, gigaflops
 from models.graph.info import row_info
-from models.graph.read import load_graph
+from models.graph.load import load_graph
 from models.heads.anchor_free import DetectV8
 from models.weights.ensemble import Ensemble
 from models.yolo import DetectionModel

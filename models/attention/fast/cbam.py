@@ -19,27 +19,33 @@ from torch.autograd.function import once_differentiable
 from models.attention._numerics import wide
 from models.attention.fast._blocks import split_together
 from models.attention.fast._context import GradientContext
-from models.attention.fast.gates import scale, scale_twice
+from models.attention.fast.gates import pool, scale, scale_twice
 
-PairGate = Callable[[Tensor, Tensor], Tensor]
+Gate = Callable[..., Tensor]
 
 
-def fast_cbam(x: Tensor, channel_gate: PairGate, spatial_gate: PairGate | None) -> Tensor:
-    """Compute CBAM of x.
+def fast_cbam(
+    x: Tensor, channel_gate: Gate, spatial_gate: Gate | None, reads_max: bool = True
+) -> Tensor:
+    """Compute CBAM of x, without the residual of some forms.
 
     Args:
         x: [B, C, H, W].
         channel_gate: from mean and maximum over the map, [B, C] each, to [B, C, 1, 1].
         spatial_gate: from maximum and mean over channels, [B, 1, H, W] each, to [B, 1, H, W]; None
             leaves the spatial gate out.
+        reads_max: whether channel_gate takes the maximum. If not, it takes the mean alone.
 
     Returns:
         A map of the shape and type of x.
     """
     if not torch.is_grad_enabled():
-        return _infer(x, channel_gate, spatial_gate)
-    x, mean, largest = _PoolMap.apply(x)
-    channel = channel_gate(mean, largest).to(x.dtype)
+        return _infer(x, channel_gate, spatial_gate, reads_max)
+    if reads_max:
+        x, mean, largest = _PoolMap.apply(x)
+        channel = channel_gate(mean, largest).to(x.dtype)
+    else:
+        channel = channel_gate(pool(x)).to(x.dtype)
     if spatial_gate is None:
         return scale(x, channel)
     x, largest, mean = _PoolChannels.apply(x, channel)
@@ -55,9 +61,10 @@ def _sum_of_channels(x: Tensor) -> Tensor:
     return x.sum(1, keepdim=True)
 
 
-def _infer(x: Tensor, channel_gate: PairGate, spatial_gate: PairGate | None) -> Tensor:
+def _infer(x: Tensor, channel_gate: Gate, spatial_gate: Gate | None, reads_max: bool) -> Tensor:
     """The plain formula, in which y becomes the output in place."""
-    channel = channel_gate(x.mean((2, 3), dtype=wide(x.dtype)), x.amax((2, 3)))
+    mean = x.mean((2, 3), dtype=wide(x.dtype))
+    channel = channel_gate(mean, x.amax((2, 3))) if reads_max else channel_gate(mean)
     y = x * channel.to(x.dtype)
     if spatial_gate is None:
         return y

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from models.graph.read import load_graph
+from models.graph.load import load_graph
 from models.yolo import DetectionModel
 from utils.nms import NMSSettings, non_max_suppression
 

@@ -11,7 +11,7 @@ import torch
 
 from engine.export.upstream import save_upstream
 from export import main
-from models.graph.read import load_graph
+from models.graph.load import load_graph
 from models.weights.load import read_weights
 from models.weights.transfer import transfer
 from models.weights.upstream.adopt import with_graph

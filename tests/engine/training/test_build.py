@@ -18,7 +18,7 @@ from engine.training.model import freeze, read_source
 from engine.training.optim import make_optimizer
 from engine.training.run import Progress, TrainingState, save_last
 from engine.training.sparsity import Sparsity
-from models.graph.read import load_graph
+from models.graph.load import load_graph
 from models.losses import build_loss
 from models.yolo import DetectionModel
 from tests.models.fill import GOLDEN_V8, fill, image, indexed

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from torch import Tensor, nn
 
 from models.attention import build_attention, names
 from models.attention._arguments import read_list
-from models.attention._registry import ATTENTION, check_contract, register
+from models.attention._registry import ATTENTION, IGNORED, check_contract, register
 from models.attention.simam import SimAM
 from utils.errors import UserError
 
@@ -36,6 +36,18 @@ class Widening(nn.Module):
         return x
 
 
+class Grouped(Kernel):
+    """Stands for modules whose first option has values as large as a channel count."""
+
+    tutorial_order = ("groups", "shuffle")
+    other_orders = ((IGNORED, "groups", "shuffle"),)
+    usual_values = (8, 16, 128)
+    list_defaults: ClassVar[dict[str, int]] = {"groups": 4}
+
+    def __init__(self, channels: int, *, groups: int = 1, shuffle: bool = True) -> None:
+        super().__init__(channels)
+
+
 def halved(channels: int) -> int:
     return channels // 2
 
@@ -57,6 +69,15 @@ def halved(channels: int) -> int:
         (Widening, [512, 512], {"out_channels": 256}, False),
         (Widening, [128, 1], {"out_channels": 64, "heads": 1}, False),
         (Widening, [1], {"heads": 1}, False),
+        (Widening, [512, 128, 2], {"out_channels": 64, "heads": 2}, False),
+        (Widening, [256, 128, 2], {"out_channels": 128, "heads": 2}, False),
+        (Grouped, [8], {"groups": 8}, False),
+        (Grouped, [512, 8], {"groups": 8}, False),
+        (Grouped, [256, 8], {"groups": 8}, False),
+        (Grouped, [8, True], {"groups": 8, "shuffle": True}, False),
+        (Grouped, [64], {"groups": 4}, True),
+        (Grouped, [128], {"groups": 4}, True),
+        (Grouped, [16, 8, False], {"groups": 8, "shuffle": False}, False),
     ],
 )
 def test_lists_mean_what_their_authors_meant(

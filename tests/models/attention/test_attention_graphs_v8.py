@@ -9,7 +9,7 @@ import copy
 import pytest
 import torch
 
-from models.graph.read import load_graph
+from models.graph.load import load_graph
 from models.losses import build_loss
 from models.yolo import DetectionModel
 from utils.config import Hyperparameters

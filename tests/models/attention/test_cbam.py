@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.attention._arguments import read_list
 from models.attention.cbam import CBAM
@@ -23,14 +23,16 @@ def listing(module: CBAM, x: Tensor) -> Tensor:
     """The formula written down once more, one operation at a time."""
     channel, spatial = module.channel_attention, module.spatial_attention
     pooled = (x.mean((2, 3)), x.amax((2, 3)))
-    y = (
-        x
-        * sum(channel.fc2(channel.fc1(each).relu()) for each in pooled).sigmoid()[:, :, None, None]
-    )
+    if module.formula == "ultralytics":
+        logits = channel.fc(pooled[0])
+    else:
+        logits = sum(channel.fc2(channel.fc1(each).relu()) for each in pooled)
+    y = x * logits.sigmoid()[:, :, None, None]
     if spatial is None:
         return y
-    maps = torch.stack((y.amax(1), y.mean(1)), 1)
-    return y * spatial.bn(spatial.conv(maps)).sigmoid()
+    logits = spatial.conv(torch.stack((y.amax(1), y.mean(1)), 1))
+    y = y * (spatial.bn(logits) if module.formula == "paper" else logits).sigmoid()
+    return x + y if module.formula == "external" else y
 
 
 @pytest.mark.parametrize("size", ["20x20", "7x13", "1x1"])
@@ -42,9 +44,42 @@ def test_golden_channel_gate_alone() -> None:
     GOLDEN.check(CBAM(32, reduction=8, no_spatial=True), "no_spatial", "7x13")
 
 
+class CopiedSpatialGate(nn.Module):
+    """As the gates of copies, which join [mean, max] and have other names."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.add_module(name, nn.Conv2d(2, 1, 7, padding=3, bias=False))
+
+    def forward(self, largest: Tensor, mean: Tensor) -> Tensor:
+        (conv,) = self.children()
+        return conv(torch.cat((mean, largest), 1)).sigmoid()
+
+
+@pytest.mark.parametrize(
+    ("formula", "variant", "name"),
+    [("plain", "yolo_conv", "conv1"), ("ultralytics", "ultralytics", "cv1")],
+)
+def test_golden_forms_of_copies(formula: str, variant: str, name: str) -> None:
+    module = CBAM(32, formula=formula)
+    module.spatial_attention = CopiedSpatialGate(name)  # type: ignore[assignment]
+    GOLDEN.check(module, variant, "7x13")
+
+
 @pytest.mark.parametrize("memory_format", LAYOUTS)
 @pytest.mark.parametrize(
-    "options", [{}, {"kernel_size": 3}, {"no_spatial": True}, {"reduction": 2, "kernel_size": 1}]
+    "options",
+    [
+        {},
+        {"kernel_size": 3},
+        {"no_spatial": True},
+        {"reduction": 2, "kernel_size": 1},
+        {"formula": "plain"},
+        {"formula": "ultralytics"},
+        {"formula": "ultralytics", "no_spatial": True},
+        {"formula": "external", "reduction": 2},
+    ],
+    ids=str,
 )
 def test_gradients(options: dict[str, Any], memory_format: torch.memory_format) -> None:
     module = CBAM(6, **options).double()
@@ -112,13 +147,14 @@ def test_the_input_is_all_that_is_kept_of_its_size() -> None:
 def test_batch_norm_of_the_spatial_gate_is_slow() -> None:
     gate = CBAM(8).spatial_attention
     assert gate is not None
+    assert gate.bn is not None
     assert gate.bn.momentum == 0.01
     assert CBAM(8, no_spatial=True).spatial_attention is None
 
 
 def test_few_channels_and_a_single_value() -> None:
     module, x = CBAM(4), draws(5, 1, 4, 1, 1)
-    assert module.channel_attention.fc1.out_features == 1
+    assert module.get_parameter("channel_attention.fc1.weight").shape == (1, 4)
     module.get_buffer("spatial_attention.bn.running_mean").fill_(3.0)
     torch.testing.assert_close(module(x), module.eval()(x))
 
@@ -143,3 +179,12 @@ def test_list_spellings() -> None:
     assert read_list(CBAM, [7], 64, int) == ({"kernel_size": 7}, "")
     assert read_list(CBAM, [64, 3], 64, int) == ({"kernel_size": 3}, "")
     assert read_list(CBAM, [64, 64], 64, int) == ({}, "")
+    for values in ([64, 16, 49], [16, 49]):
+        expected = {"reduction": 16, "kernel_size": 49}
+        assert read_list(CBAM, values, 64, int) == (expected, "")
+    assert read_list(CBAM, [1], 64, int, "CBAMBlock") == ({"reduction": 1}, "")
+
+
+def test_an_unknown_formula() -> None:
+    with pytest.raises(ValueError, match="formula='other': must be one of paper, plain"):
+        CBAM(8, formula="other")

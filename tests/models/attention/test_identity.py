@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from models.attention import build_attention
 from models.attention._identity import start_as_identity
 from models.attention._registry import ATTENTION
-from models.graph.read import load_graph
+from models.graph.load import load_graph
 from models.yolo import DetectionModel
 from tests.tiny import GRAPH
 from utils.errors import UserError

@@ -18,7 +18,7 @@ from models.costs.profile import (
     time_rows,
     whole_size,
 )
-from models.graph.read import load_graph
+from models.graph.load import load_graph
 from models.yolo import DetectionModel
 from utils.errors import run_main
 

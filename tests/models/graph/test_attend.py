@@ -14,7 +14,7 @@ from models.blocks.rare import CrossConv
 from models.blocks.v8 import WideBottleneck
 from models.common import Bottleneck, Residual
 from models.graph.attend import bottlenecks_of
-from models.graph.read import load_graph
+from models.graph.load import load_graph
 from models.graph.sites import insert
 from models.yolo import DetectionModel
 from tests.models.graph.test_sites import narrow, plain_run, rows_of, run_with

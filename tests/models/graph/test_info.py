@@ -7,7 +7,7 @@ import copy
 import torch
 
 from models.graph.info import row_info
-from models.graph.read import load_graph
+from models.graph.load import load_graph
 from models.graph.sites import insert
 from models.yolo import DetectionModel
 

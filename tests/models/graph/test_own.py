@@ -11,8 +11,9 @@ import torch
 import yaml
 
 from models.costs.profile import count_costs
+from models.graph.load import load_graph
 from models.graph.own_files import use_modules
-from models.graph.read import load_graph, read_graph
+from models.graph.read import read_graph
 from models.graph.sites import find_sites, insert
 from models.lint.fix import lint_content
 from models.weights.align import align_graphs
@@ -214,8 +215,8 @@ def test_lint_finds_wiring_and_no_arguments(classes: Path) -> None:
             r"row 2: Down \[128\]: my_classes.py: Down\(\[64, 64\], 32\): Type",
         ),
         (
-            [-1, 1, "Blck", [128]],
-            r"row 2: .*did you mean Block\?; or give the file with your own",
+            [-1, 1, "Bolck", [128]],
+            r"row 2: .*there is no module of this name.*; a class of your own needs --modules FILE.py$",
         ),
     ],
 )

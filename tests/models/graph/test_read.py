@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from models.graph.read import load_graph, read_graph
+from models.graph.load import load_graph
+from models.graph.read import read_graph
 from models.graph.structure import unread_rows
 from models.graph.values import as_number, shorten
 from utils.errors import UserError

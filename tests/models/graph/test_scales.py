@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from models.graph.read import load_graph, read_graph
+from models.graph.load import load_graph
+from models.graph.read import read_graph
 from models.graph.scales import find_graph, guess_scale, read_scale, title
 from tests.models.fill import GOLDEN_V8
 from utils.errors import UserError
@@ -100,6 +101,12 @@ def test_without_scales_the_multiples_count() -> None:
     scale = read_scale("g.yaml", {"width_multiple": 0.5})
     assert (scale.name, scale.depth, scale.width) == ("", 1.0, 0.5)
     assert read_graph(content()).scaled(4096) == 4096
+
+
+@pytest.mark.parametrize("empty", [None, {}])
+def test_empty_scales_leave_the_multiples_in_force(empty: Any) -> None:
+    graph = read_graph(content(scales=empty, depth_multiple=0.33, width_multiple=0.25))
+    assert (graph.width, graph.warnings) == (0.25, ())
 
 
 def test_a_graph_with_anchors_may_have_scales() -> None:

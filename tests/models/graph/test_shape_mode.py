@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from models.graph.read import load_graph
+from models.graph.load import load_graph
 from models.graph.shape_mode import LightMode, ShapeMode
 from models.yolo import DetectionModel
 

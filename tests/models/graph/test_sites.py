@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from models.attention import ATTENTION
-from models.graph.read import load_graph, read_graph
+from models.graph.load import load_graph
+from models.graph.read import read_graph
 from models.graph.sites import (
     Site,
     find_sites,

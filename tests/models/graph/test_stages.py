@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from models.graph.read import load_graph, read_graph
+from models.graph.load import load_graph
+from models.graph.read import read_graph
 from models.graph.stages import level_of, name_places, neck_source
 from models.graph.walk import PROBE, measure_strides
 from models.yolo import parse_model

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from models.common import Bottleneck, Conv
 from models.graph import layers
 from models.graph.layers import LAYERS, Layer, factor_of
-from models.graph.read import load_graph, read_graph
+from models.graph.load import load_graph
+from models.graph.read import read_graph
 from models.graph.sites import find_sites, insert, sites_table
 from models.graph.trial import has_bottlenecks, stride_factor
 from models.yolo import DetectionModel

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from models.graph.read import load_graph, read_graph
+from models.graph.load import load_graph
+from models.graph.read import read_graph
 from models.graph.walk import measure_strides, saved_rows
 from models.yolo import DetectionModel, parse_model
 

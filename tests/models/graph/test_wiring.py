@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from models.command import main
-from models.graph.read import load_graph, read_graph
+from models.graph.load import load_graph
+from models.graph.read import read_graph
 from models.graph.wiring import stage_end
 from models.lint.advice import warnings_of
 from models.yolo import DetectionModel

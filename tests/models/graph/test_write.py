@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from models.graph.read import load_graph
+from models.graph.load import load_graph
 from models.graph.sites import insert
 from models.graph.write import flow, graph_text, write_graph
 from tests.models.graph.test_stages import SHIPPED

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from models.graph.read import load_graph
+from models.graph.load import load_graph
 from models.lint.argument_rules import block_arguments
 from models.lint.fix import lint_content, try_out
 

@@ -10,9 +10,7 @@ import yaml
 
 from models.command import main
 from models.lint.command import run_lint
-from models.lint.finding import Fix
 from models.lint.fix import lint
-from models.lint.text import read_document
 from tests.models.lint.test_rules import FOLDER, LEFT
 from utils.errors import UserError, run_main
 from utils.files import ROOT
@@ -67,6 +65,8 @@ def test_what_is_printed(shared: Path, capsys: pytest.CaptureFixture[str]) -> No
         " DoubleAttentionLayer, came in; meant: row 7, C2f [shift]" in lines
     )
     assert lines[-1] == "models/yolov8s_CBAM.yaml: nothing found"
+    assert lines[-2].startswith(f"summary: {shared.name}: ")
+    assert "row 12 (Concat) reads 6 instead of 7" in lines[-2]
     assert run_main(main, ["--lint", "models/yolov8s_CBAM.yaml"]) == 0
 
 
@@ -165,24 +165,19 @@ def test_a_graph_that_cannot_be_built_is_a_finding(
     )
     (tmp_path / "yolov8n.yaml").write_text(text)
     assert run_main(main, ["--lint", str(tmp_path / "yolov8n.yaml")]) == 1
-    assert "yolov8n.yaml:20: row 9: SPPQ" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "yolov8n.yaml:20: row 9: SPPQ" in printed
+    assert "summary: yolov8n.yaml: 1 finding (python models/yolo.py --lint)" in printed
 
 
-def test_edits_of_the_text(tmp_path: Path) -> None:
-    file = tmp_path / "a.yaml"
-    file.write_text(
-        "nc: 80  # classes\nold: 3\nbackbone:\n  - [-1, 1, Conv, [8, 3]] # 0\nhead: [[[0], 1,"
-        " Detect, [nc]]]"
-    )
-    document = read_document(file)
-    fixes = [
-        Fix("key", -1, "old", None),
-        Fix("from", 1, 0, -1),
-        Fix("args", 0, 0, [8, 3, 2]),
-        Fix("key", -1, "nc", "x"),
-    ]
-    assert (
-        document.edited(fixes)
-        == "x: 80  # classes\nbackbone:\n  - [-1, 1, Conv, [8, 3, 2]] # 0\nhead: [[[-1], 1, Detect,"
-        " [nc]]]"
-    )
+def test_a_neck_of_its_own_is_moved_into_the_head(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (ROOT / "models" / "yolov8.yaml").read_text()
+    neck = text.replace("head:", "neck:").replace("  - [[15, 18, 21]", "head:\n  - [[15, 18, 21]")
+    (tmp_path / "yolov8n.yaml").write_text(neck)
+    assert run_main(main, ["--lint", str(tmp_path / "yolov8n.yaml")]) == 1
+    printed = capsys.readouterr().out
+    assert "neck: is a third list of rows; move them to the start of head" in printed
+    assert "nothing reads this key" not in printed
+    assert run_main(main, ["--cfg", str(tmp_path / "yolov8n.yaml")]) == 2

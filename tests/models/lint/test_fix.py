@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from models.graph.read import load_graph, read_graph
+from models.graph.load import load_graph
+from models.graph.read import read_graph
 from models.lint.fix import fix_graph, lint_content
 from tests.models.lint.test_rules import FOLDER
 

@@ -12,7 +12,8 @@ import torch
 from models.attention import ATTENTION
 from models.graph.info import row_info
 from models.graph.layers import LAYERS
-from models.graph.read import load_graph, read_graph
+from models.graph.load import load_graph
+from models.graph.read import read_graph
 from models.lint.fix import lint_content
 from models.yolo import DetectionModel
 from utils.errors import UserError

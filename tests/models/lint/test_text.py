@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from models.lint.fix import lint
+from utils.files import ROOT
 
 SMALL = """nc: 1
 scales: {n: [0.33, 0.25, 1024], s: [0.33, 0.5, 1024]}
@@ -58,3 +60,25 @@ def test_names_that_seem_to_choose_a_scale(name: str, meant: str, tmp_path: Path
 def test_which_comments_contradict_a_row(comment: str, wrong: bool, tmp_path: Path) -> None:
     (tmp_path / "yolov8n.yaml").write_text(SMALL.replace("# here", comment))
     assert [finding.rule for finding in lint(tmp_path / "yolov8n.yaml")] == ["comment"] * wrong
+
+
+def with_comments(numbers: dict[int, int]) -> str:
+    """YOLOv8's graph, each row with the number given for it as its only comment, or with none."""
+    text = (ROOT / "models" / "yolov8.yaml").read_text()
+
+    def comment(row: re.Match[str]) -> str:
+        number = numbers.get(int(row[1]))
+        return "" if number is None else f" # {number}"
+
+    return re.sub(r" # (\d+)(:.*)?$", comment, text, flags=re.MULTILINE)
+
+
+def test_sizes_of_maps_in_comments_are_no_numbers_of_rows(tmp_path: Path) -> None:
+    file, sides = tmp_path / "yolov8n.yaml", {0: 320, 1: 160, 2: 160, 3: 80, 9: 20, 12: 40}
+    for numbers, faulty in (
+        (sides, []),
+        ({**sides, 4: 4, 6: 6, 7: 8}, [7]),  # 8 is no size of that map
+        ({row: row + 1 for row in sides}, sorted(sides)),
+    ):
+        file.write_text(with_comments(numbers))
+        assert [finding.row for finding in lint(file)] == faulty

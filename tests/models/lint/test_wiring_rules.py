@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from models.graph.read import load_graph, read_graph
+from models.graph.load import load_graph
+from models.graph.read import read_graph
 from models.graph.wiring import dead_branches
 from models.lint.fix import lint_content, try_out
 from models.lint.wiring_rules import no_gradient
@@ -51,3 +52,36 @@ def test_rows_without_gradient_are_those_that_training_does_not_change() -> None
     found = no_gradient(graph, try_out(content))
     assert [finding.row for finding in found] == dead_branches(graph)
     assert 25 not in {source for row in graph.rows for source in row.inputs}
+
+
+def test_a_branch_that_names_the_plain_map_by_number_is_meant() -> None:
+    """A lateral branch of row 9 beside attention whose map a later Concat joins."""
+    plain = load_graph("yolov8n.yaml")
+    head = [
+        [9, 1, "SimAM", []],  # 10
+        [9, 1, "Conv", [1024]],  # 11: the branch
+        [[-1, 10], 1, "Concat", [1]],  # 12
+        [-1, 1, "Conv", [1024]],  # 13
+        *plain["head"][:3],  # 14 to 16
+        *plain["head"][3:6],  # 17 to 19
+        [-1, 1, "Conv", [256, 3, 2]],
+        [[-1, 16], 1, "Concat", [1]],
+        plain["head"][8],  # 22
+        [-1, 1, "Conv", [512, 3, 2]],
+        [[-1, 13], 1, "Concat", [1]],
+        plain["head"][11],  # 25
+        [[19, 22, 25], 1, "Detect", ["nc"]],
+    ]
+    assert lint_content({**plain, "head": head}) == []
+    head[2][0] = [-1, 9]  # now no row joins the attention's map, and the branch passes it by
+    assert {finding.rule for finding in lint_content({**plain, "head": head})} >= {"unread"}
+
+
+def test_a_head_that_repeats_a_level_and_has_no_other_is_left() -> None:
+    plain = load_graph("yolov8n.yaml")
+    head = [*plain["head"][:9], [-1, 1, "C2f", [512]], [[15, 18, 19], 1, "Detect", ["nc"]]]
+    found = lint_content({**plain, "head": head})
+    levels = [finding for finding in found if finding.rule == "levels"]
+    assert levels
+    assert all(finding.fix is None for finding in levels)
+    assert all("no other level to offer" in finding.what for finding in levels)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.graph.read import load_graph
+from models.graph.load import load_graph
 from models.weights.load import from_checkpoint, load_model
 from models.yolo import DetectionModel
 from tests.tiny import write_graph

@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from models.attention import ATTENTION
-from models.graph.read import load_graph, read_graph
+from models.graph.load import load_graph
+from models.graph.read import read_graph
 from models.graph.sites import find_sites, insert
 from models.weights.align import affinity, align_graphs, find_places
 from models.weights.report import TransferReport

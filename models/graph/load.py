@@ -1,0 +1,74 @@
+"""Load the dictionary of a graph from its YAML file.
+
+A name such as yolov5m_CPCA.yaml needs no file: if there is none, and yolov5m.yaml and the attention
+module CPCA exist, it stands for that graph with the module in its neck.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from models.attention import ATTENTION
+from models.graph.scales import choose_scale, find_graph
+from models.graph.sites import insert
+from models.graph.values import GraphDict
+from utils.errors import UserError
+from utils.files import ROOT, load_yaml
+
+
+def load_graph(path: str | Path, scale: str = "") -> GraphDict:
+    """Read a graph's YAML file.
+
+    Args:
+        path: of the file, looked for below models/ too. yolov8s_X.yaml may stand for a file
+            yolov8_X.yaml at scale s, and for yolov8.yaml at scale s with the attention X in its
+            neck.
+        scale: the entry of the graph's `scales` to use; "" takes the one in the file's name.
+
+    Returns:
+        The dictionary, whose `yaml_file` is the name that errors give.
+
+    Raises:
+        UserError: The file is missing, is not a YAML mapping, or has no scales to choose from.
+    """
+    try:
+        file = find_graph(path).resolve()
+    except UserError:
+        base = split_name(path)
+        if base is None:
+            raise
+        file, module = base
+        print(f"note: {path} has no file of its own; it is {file.name} with {module}@neck")
+        return insert(_read(file, scale, path), f"{module}@neck")
+    return _read(file, scale, path)
+
+
+def _read(file: Path, scale: str, path: str | Path) -> GraphDict:
+    name = file.relative_to(ROOT) if file.is_relative_to(ROOT) else file
+    return choose_scale({**load_yaml(file), "yaml_file": str(name)}, scale, path)
+
+
+def split_name(path: str | Path) -> tuple[Path, str] | None:
+    """The base graph's file and the attention module that a name is made of.
+
+    Returns None if there is no such graph or no such module.
+    """
+    stem = Path(path).stem  # such as yolov5m_CPCA or yolov8m-p6_GAM_Attention
+    for separator in re.finditer("[_-]", stem):
+        module = _module_named(stem[separator.end() :])
+        try:
+            if module:
+                base = find_graph(Path(path).with_name(f"{stem[: separator.start()]}.yaml"))
+                return base.resolve(), module
+        except UserError:  # another separator may fit
+            continue
+    return None
+
+
+def _module_named(text: str) -> str:
+    """The attention module of this name, in capitals or not; "" if there is none."""
+    if text in ATTENTION:
+        return text
+    same = [name for name in ATTENTION if name.lower() == text.lower()]
+    return same[0] if len({ATTENTION[name] for name in same}) == 1 else ""
