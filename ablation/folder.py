@@ -178,7 +178,7 @@ def hash_inputs(config: StudyConfig) -> dict[str, str]:
     ]
     hashes["recipe"] = _short_hash(repr(chosen).encode())
     if config.modules:
-        files = b"".join(Path(file).read_bytes() for file in config.modules)
+        files = b"".join(Path(file).expanduser().read_bytes() for file in config.modules)
         hashes["modules"] = _short_hash(files)
     if config.weights:
         hashes["weights"] = _short_hash(find_file(config.weights).read_bytes())

@@ -168,7 +168,7 @@ def cell_flags(config: StudyConfig, cell: Cell, slot: Slot) -> list[str]:
     # The folder exists already, since the engine's log is in it.
     flags += ["--exist-ok", "--noplots"]
     # One word for each file, which cell.py can find again for --resume.
-    flags += [f"--modules={Path(file).absolute()}" for file in config.modules]
+    flags += [f"--modules={Path(file).expanduser().absolute()}" for file in config.modules]
     if cell.arm.attention:
         flags += ["--attention-init", cell.arm.init, "--attention", *cell.arm.attention]
     return flags + shlex.split(config.train)

@@ -216,7 +216,7 @@ def test_lint_finds_wiring_and_no_arguments(classes: Path) -> None:
         ),
         (
             [-1, 1, "Bolck", [128]],
-            r"row 2: .*there is no module of this name.*; a class of your own needs --modules FILE.py$",
+            r"row 2: .*no module of this name.*; a class of your own needs --modules FILE.py$",
         ),
     ],
 )
