@@ -151,7 +151,10 @@ def test_a_changed_file_is_said_and_loads(
 
 
 def test_an_interrupted_run_goes_on(
-    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """With the file given again, whose path may be another one, weights end bit-identical."""
     original, calls = train.check_loss, []
@@ -165,12 +168,17 @@ def test_an_interrupted_run_goes_on(
     monkeypatch.setattr(train, "check_loss", kill_at)
     with pytest.raises(SystemExit):
         train_own(trained, "cut", "--epochs", "2")
+    command_again = f"last.pt --modules {trained / 'my_classes.py'}"
+    assert f"continue with: python train.py --resume {trained}" in (out := capsys.readouterr().out)
+    assert command_again in out
+    assert f"--lint {trained / 'own.yaml'} --modules {trained / 'my_classes.py'}" in out
     monkeypatch.setattr(train, "check_loss", original)
     last = trained / "cut" / "weights" / "last.pt"
     forget()
     moved = tmp_path / "moved.py"
     moved.write_text(CLASSES)
     train.main(["--resume", str(last), "--modules", str(moved)])
+    assert f"best.pt --modules {moved} --imgsz 64" in capsys.readouterr().out
     checkpoint = checkpoints.read(last)
     whole = checkpoints.read(trained / "run" / "weights" / "last.pt")
     assert all(torch.equal(checkpoint.state[key], whole.state[key]) for key in whole.state)

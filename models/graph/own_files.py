@@ -21,5 +21,5 @@ def use_modules(paths: str | Path | Iterable[str | Path]) -> tuple[str, ...]:
     """
     files = (paths,) if isinstance(paths, (str, Path)) else tuple(paths)
     for line in use(files, {*LAYERS, *ATTENTION.library}):
-        say(line)
+        say(f"note: {line}")
     return tuple(map(str, files))

@@ -7,6 +7,7 @@ measured before anything is allocated: code that cannot run there runs on small 
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, ClassVar, TypeAlias
@@ -148,16 +149,25 @@ def fault(own: OwnClass, what: str, error: BaseException, call: str = "") -> Use
 
 def used_files(network: nn.Module) -> list[dict[str, object]]:
     """For a checkpoint: the files whose classes a network has, with their SHA-256 and the names."""
-    owns = {one.own.name: one.own for one in network.modules() if isinstance(one, OwnModule)}
-    files = dict.fromkeys(own.file for own in owns.values())
+    owns = _owns(network)
     return [
         {
             "file": file.name,
             "sha256": file.sha256,
-            "classes": sorted(name for name, own in owns.items() if own.file == file),
+            "classes": sorted({own.name for own in owns if own.file == file}),
         }
-        for file in files
+        for file in dict.fromkeys(own.file for own in owns)
     ]
+
+
+def modules_flag(network: nn.Module) -> str:
+    """` --modules FILE.py` for commands that are to load a network, "" if it has no own classes."""
+    paths = dict.fromkeys(str(own.file.path) for own in _owns(network))
+    return f" --modules {shlex.join(paths)}" if paths else ""
+
+
+def _owns(network: nn.Module) -> list[OwnClass]:
+    return [one.own for one in network.modules() if isinstance(one, OwnModule)]
 
 
 def output_shape(

@@ -82,7 +82,7 @@ def convention_of(own: OwnClass) -> Convention:
 
 def announce(own: OwnClass) -> None:
     """Print the convention of a class, once."""
-    say(f"{own.file.name}: {own.name}{own.signature}: {convention_of(own).text}")
+    say(f"note: {own.file.name}: {own.name}{own.signature}: {convention_of(own).text}")
 
 
 def _plain(parameter: inspect.Parameter) -> str:

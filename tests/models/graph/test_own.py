@@ -245,3 +245,20 @@ def test_a_graph_imports_nothing(tmp_path: Path, classes: Path) -> None:
         with pytest.raises(UserError):
             DetectionModel(load_graph(path))
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_norm_that_the_person_uses_is_not_folded(tmp_path: Path) -> None:
+    path = tmp_path / "one.py"
+    path.write_text(
+        "from torch import nn\nfrom models.common import Conv\nclass MyConv(Conv):\n"
+        "    def forward(self, x):\n        return self.bn(self.conv(x))\n"
+        "class One(nn.Module):\n    def __init__(self, c1, c2):\n        super().__init__()\n"
+        "        self.a, self.b = MyConv(c1, c2), Conv(c2, c2)\n"
+        "    def forward(self, x):\n        return self.b(self.a(x))\n"
+    )
+    use_modules(path)
+    model = DetectionModel(graph_of([-1, 1, "One", [256]])).eval()
+    x = torch.rand(1, 3, 64, 64)
+    before = model(x)[0]
+    torch.testing.assert_close(model.fuse()(x)[0], before, rtol=1e-4, atol=1e-3)
+    assert (model.model[2].a.bn is None, model.model[2].b.bn is None) == (False, True)

@@ -20,8 +20,8 @@ def test_paths_and_what_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert use_modules(files[0]) == (str(files[0]),)
     assert use_modules([str(path) for path in files]) == tuple(map(str, files))
     assert capsys.readouterr().out == (
-        "a.py: its SimAM takes the place of this project's SimAM in every row\n"
-        "b.py: its Conv takes the place of this project's Conv in every row\n"
+        "note: a.py: its SimAM takes the place of this project's SimAM in every row\n"
+        "note: b.py: its Conv takes the place of this project's Conv in every row\n"
     )
     assert set(OWN) == {"SimAM", "New", "Conv"}
     assert use_modules(()) == ()

@@ -89,6 +89,7 @@ def test_one_line_says_what_was_taken(write: Write, capsys: pytest.CaptureFixtur
     announce(OWN["Mine"])
     announce(OWN["Mine"])
     assert capsys.readouterr().out == (
-        "my_attention.py: Mine(c1, c2, n=1): takes channels in and out, and a row's first argument"
-        " is those out, its number the third (told by its parameters); rows of it are blocks\n"
+        "note: my_attention.py: Mine(c1, c2, n=1): takes channels in and out, and a row's first"
+        " argument is those out, its number the third (told by its parameters); rows of it are"
+        " blocks\n"
     )
