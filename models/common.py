@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from models.activations import SiLU
+from models.spelling import short_names
 
 Sides = int | tuple[int, int] | list[int]  # one number for both, or (height, width)
 
@@ -53,6 +54,7 @@ class Conv(nn.Module):
             for none, or a module.
     """
 
+    @short_names
     def __init__(
         self,
         inputs: int,
@@ -118,6 +120,7 @@ class DWConv(Conv):
     Unlike Conv's, its fifth argument is the dilation.
     """
 
+    @short_names
     def __init__(
         self,
         inputs: int,
@@ -163,6 +166,7 @@ class Bottleneck(Residual):
 
     first_kernel = 1
 
+    @short_names
     def __init__(
         self,
         inputs: int,
@@ -189,6 +193,7 @@ class C3(nn.Module):
     It has three convolutions besides those of the bottlenecks.
     """
 
+    @short_names
     def __init__(
         self,
         inputs: int,
@@ -222,6 +227,7 @@ class SPPF(nn.Module):
     The results equal pools of sides k, 2k-1 and 3k-2.
     """
 
+    @short_names
     def __init__(self, inputs: int, outputs: int, kernel: int = 5) -> None:
         super().__init__()
         self.cv1 = Conv(inputs, inputs // 2)

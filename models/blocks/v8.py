@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from models.common import C3, Bottleneck, Conv
+from models.spelling import short_names
 
 
 class WideBottleneck(Bottleneck):
@@ -27,6 +28,7 @@ class C2(nn.Module):
     The head of YOLOv8's P6 graph uses it.
     """
 
+    @short_names
     def __init__(
         self,
         inputs: int,
@@ -58,6 +60,7 @@ class C2f(nn.Module):
     unless the row turns it on.
     """
 
+    @short_names
     def __init__(
         self,
         inputs: int,
@@ -103,6 +106,7 @@ class C3k2(C2f):
     Shortcuts are on unless the row turns them off.
     """
 
+    @short_names
     def __init__(
         self,
         inputs: int,
@@ -176,6 +180,7 @@ class PSABlock(nn.Module):
 class C2PSA(nn.Module):
     """Two halves of the channels, the second through attention blocks of 64 channels per head."""
 
+    @short_names
     def __init__(self, inputs: int, outputs: int, repeats: int = 1, expansion: float = 0.5) -> None:
         super().__init__()
         if inputs != outputs:
