@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import signal
 from dataclasses import replace
@@ -19,10 +20,14 @@ import train
 import val
 from api import YOLO
 from models import command
+from models.graph.own_files import use_modules
 from models.own.registry import OWN, say
 from models.weights.load import load_model
+from models.yolo import DetectionModel
+from tests import own_classes
 from tests.own_classes import CLASSES, write_classes, write_own_graph
 from tests.tiny import run_flags, write_data
+from tests.upstream_files import upstream_file
 from utils import checkpoint as checkpoints
 from utils.errors import UserError, run_main
 
@@ -271,3 +276,18 @@ def test_from_python(trained: Path, best: str, classes: str, tmp_path: Path) -> 
     assert YOLO(best, modules=[classes], attention="Mine@neck").names == {0: "bright", 1: "dark"}
     forget()
     assert hubconf.custom(best, modules=classes, device="cpu").names == {0: "bright", 1: "dark"}
+
+
+def test_a_checkpoint_of_the_original_program(tmp_path: Path) -> None:
+    """A pickled model of a fork loads with the file of its classes, which alone is imported."""
+    path, file = tmp_path / "fork.pt", tmp_path / "forks.py"
+    file.write_text(CLASSES.replace("nn.ReLU()", "nn.SiLU()"))
+    use_modules(file)
+    model = DetectionModel(copy.deepcopy(own_classes.GRAPH), names=["a", "b"]).eval()
+    path.write_bytes(upstream_file(model))
+    images = torch.rand(1, 3, 64, 64)
+    expected = model.half().float()(images)[0]
+    assert torch.equal(load_model(path, fuse=False)(images)[0], expected)
+    forget()
+    with pytest.raises(UserError, match=r"row 2: Block \(models.common.Block\): .*as --modules"):
+        load_model(path)

@@ -97,7 +97,12 @@ def read_source(
     source = read_weights(find_file(weights)) if weights else None
     if cfg:
         graph = load_graph(cfg, scale)
-        return graph, with_graph(source, graph, weights) if source is not None else None
+        if source is None or source.graph:
+            return graph, source
+        # A state dict shows which form of its attention was trained, which the file does not.
+        source = with_graph(source, graph, weights)
+        rows = {part: source.graph[part] for part in ("backbone", "head")}
+        return {**graph, **rows}, source
     if source is None:
         raise UserError(
             "--cfg: give a model such as models/yolov5s.yaml or yolov8n.yaml, or --weights to go on"

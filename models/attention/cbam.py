@@ -123,6 +123,8 @@ class CBAM(nn.Module):
         kernel_size: side of the spatial gate's convolution in positions, odd.
         no_spatial: whether to omit the spatial gate.
         formula: "paper", "plain", "ultralytics" or "external", as explained above.
+        bias: whether the two linear layers have biases; None for what the formula says.
+        conv_bias: whether the convolution has a bias; None for what the formula says.
 
     Raises:
         ValueError: reduction is not a whole number from 1 up to the channels (or 16), kernel_size
@@ -142,6 +144,8 @@ class CBAM(nn.Module):
         kernel_size: int = 7,
         no_spatial: bool = False,
         formula: str = "paper",
+        bias: bool | None = None,
+        conv_bias: bool | None = None,
     ) -> None:
         super().__init__()
         check_reduction("reduction", reduction, channels, 16)
@@ -153,10 +157,13 @@ class CBAM(nn.Module):
         self.formula, self.residual, self.reads_max = formula, form.residual, form.reads_max
         hidden = max(1, channels // reduction)
         self.channel_attention = (
-            _ChannelGate(channels, hidden, form.bias) if form.reads_max else _MeanGate(channels)
+            _ChannelGate(channels, hidden, _choose("bias", bias, form.bias))
+            if form.reads_max
+            else _MeanGate(channels)
         )
+        has_bias = _choose("conv_bias", conv_bias, form.conv_bias)
         self.spatial_attention = (
-            None if no_spatial else _SpatialGate(kernel_size, form.norm, form.conv_bias)
+            None if no_spatial else _SpatialGate(kernel_size, form.norm, has_bias)
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -180,3 +187,7 @@ class CBAM(nn.Module):
 
     def extra_repr(self) -> str:
         return f"formula={self.formula}"
+
+
+def _choose(name: str, given: bool | None, usual: bool) -> bool:
+    return usual if given is None else check_flag(name, given)

@@ -23,7 +23,7 @@ import warnings
 
 from torch import Tensor, nn
 
-from models.attention._checks import is_count
+from models.attention._checks import check_flag, is_count
 from models.attention._registry import register
 from models.attention.fast.gates import pool, scale
 
@@ -34,14 +34,21 @@ from models.attention.fast.gates import pool, scale
 class ECA(nn.Module):
     """Scales each channel by a gate between 0 and 1.
 
-    k_size is the number of taps of the convolution, which is odd; None means the paper's rule for
-    the number of channels. Raises ValueError for an even k_size, and warns of one whose outer taps
-    never meet a channel.
+    Args:
+        channels: C, of the map.
+        k_size: number of taps of the convolution, which is odd; None means the paper's rule for
+            the number of channels.
+        bias: whether the convolution has a bias, as in some copies.
+
+    Raises:
+        ValueError: k_size is even or no whole number, or bias is not true or false.
+
+    Warns of a k_size whose outer taps never meet a channel.
     """
 
     tutorial_order = ("k_size",)
 
-    def __init__(self, channels: int, *, k_size: int | None = None) -> None:
+    def __init__(self, channels: int, *, k_size: int | None = None, bias: bool = False) -> None:
         super().__init__()
         k_size = adaptive_size(channels) if k_size is None else k_size
         if not is_count(k_size) or k_size % 2 == 0:
@@ -52,7 +59,7 @@ class ECA(nn.Module):
                 f" one; write k_size: {adaptive_size(channels)}",
                 stacklevel=2,
             )
-        self.conv = nn.Conv1d(1, 1, k_size, padding=k_size // 2, bias=False)
+        self.conv = nn.Conv1d(1, 1, k_size, padding=k_size // 2, bias=check_flag("bias", bias))
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, C, H, W] in the type of x."""

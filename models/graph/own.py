@@ -8,7 +8,7 @@ small maps.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +18,8 @@ from models.attention._identity import start_as_identity
 from models.graph.build import BuiltRow, argument_of, row_arguments, stack_width
 from models.graph.layers import Layer, repeated
 from models.graph.structure import Graph, Row
-from models.own.adapter import OwnModule, output_shape
+from models.graph.values import Note
+from models.own.adapter import OwnModule, call_text, output_shape
 from models.own.attention import SMALLEST_COUNT, options_of, without_counts
 from models.own.convention import CHANNELS, announce, convention_of
 from models.own.registry import OwnClass
@@ -59,7 +60,8 @@ def build_own_row(graph: Graph, row: Row, layer: Layer, incoming: Sequence[int])
     given = _read(graph, row, own)
     sides = _sides(graph, row)
     shapes = [(1, *shape) for shape in zip(incoming, sides, sides, strict=True)]
-    args, (_, width, *_) = _choose(graph, row, own, shapes, given)
+    calls = list(_calls(graph, row, own, incoming, given))
+    args, (_, width, *_) = _choose(row, own, calls, shapes, given)
     count = 1 if layer.repeats else row.repeats
     if count > 1 and width != incoming[0]:
         raise UserError(
@@ -70,7 +72,18 @@ def build_own_row(graph: Graph, row: Row, layer: Layer, incoming: Sequence[int])
     if given.init == "identity":
         copies = [start_as_identity(copy) for copy in copies]
     shown = [*args, given.options] if given.options else args
-    return BuiltRow(copies, width, shown)
+    notes = list[str]()
+    if args != calls[0] and not isinstance(row.source, list):
+        notes.append(_note(own, calls[0], args))
+    return BuiltRow(copies, width, shown, notes)
+
+
+def _note(own: OwnClass, usual: list[object], args: list[object]) -> Note:
+    """What was taken where the usual meaning of a row does not run."""
+    return Note(
+        f"{own.file.name}: {own.name}{call_text(args, {})} is taken, since"
+        f" {own.name}{call_text(usual, {})} does not run"
+    )
 
 
 def _own_of(kind: type[nn.Module]) -> OwnClass:
@@ -95,14 +108,18 @@ def _read(graph: Graph, row: Row, own: OwnClass) -> _Given:
 
 
 def _choose(
-    graph: Graph, row: Row, own: OwnClass, shapes: Sequence[Shape], given: _Given
+    row: Row,
+    own: OwnClass,
+    calls: Iterable[list[object]],
+    shapes: Sequence[Shape],
+    given: _Given,
 ) -> tuple[list[object], torch.Size]:
     """The arguments of the first call that runs on maps of these shapes, and the output's shape.
 
     Raises the UserError of the first call if none runs.
     """
     first_error = None
-    for args in _calls(graph, row, own, [shape[1] for shape in shapes], given):
+    for args in calls:
         try:
             as_list = isinstance(row.source, list)
             return args, output_shape(own, args, given.options, shapes, as_list)
@@ -123,22 +140,27 @@ def _sides(graph: Graph, row: Row) -> list[int]:
 def _calls(
     graph: Graph, row: Row, own: OwnClass, incoming: Sequence[int], given: _Given
 ) -> Iterator[list[object]]:
-    """Arguments of the constructor; several where a row reads a list of maps."""
-    convention = convention_of(own)
+    """Arguments of the constructor, the likeliest first."""
+    convention, channels = convention_of(own), incoming[0]
+    repeats = [row.repeats] * convention.repeats
     if convention.style == "both":
-        out, rest = _outputs(graph, own, incoming[0], given.values)
-        rest = [out, *[row.repeats] * convention.repeats, *rest]
+        out, others = _outputs(graph, own, channels, given.values)
+        rest = [out, *repeats, *others]
     else:
-        rest = without_counts(options_of(own), given.values, incoming[0], graph.scaled)
+        rest = without_counts(options_of(own), given.values, channels, graph.scaled)
     if not isinstance(row.source, list):
-        yield rest if convention.style == "none" else [incoming[0], *rest]
+        yield rest if convention.style == "none" else [channels, *rest]
+        if convention.style == "both" and given.values:
+            # Some parsers do not scale a row, and some give no channels out in attention's.
+            yield [channels, given.values[0], *repeats, *given.values[1:]]
+            yield [channels, channels, *repeats, *given.values]
         return
     # Fusion classes take the list of all channels, or one number: of each map, or of their
     # concatenation.
     if convention.style == "none":
         yield rest
-    for channels in (list(incoming), incoming[0], sum(incoming)):
-        yield [channels, *rest]
+    for inputs in (list(incoming), channels, sum(incoming)):
+        yield [inputs, *rest]
 
 
 def _outputs(
@@ -189,13 +211,14 @@ def own_factor(graph: Graph, row: Row, own: OwnClass, strides: Sequence[float]) 
     if any(math.isnan(one) for one in strides):
         strides = [1.0] * len(strides)
     ratios = [max(strides) / one for one in strides]
-    heights = list[int]()
+    incoming, heights = [CHANNELS] * len(ratios), list[int]()
     try:
         given = _read(graph, row, own)
         for side in FACTOR_SIDES:
             sides = [int(side * ratio) for ratio in ratios]
             shapes = [(1, CHANNELS, one, one) for one in sides]
-            heights.append(_choose(graph, row, own, shapes, given)[1][2])
+            calls = _calls(graph, row, own, incoming, given)
+            heights.append(_choose(row, own, calls, shapes, given)[1][2])
     except UserError:  # building the whole graph reports it, with the real maps
         return math.nan
     gained = heights[1] - heights[0]

@@ -88,8 +88,6 @@ def _run(where: str, file: OwnFile, content: bytes) -> ModuleType:
         del sys.modules[name]
         remedy = "correct the file"
         if isinstance(attempt.error, ImportError):
-            remedy = (
-                "the file may import installed packages and this project, such as models.common"
-            )
+            remedy = "only installed packages and this project, as models.common, can be imported"
         raise UserError(f"{where}: {in_words(attempt.error, file.path)}; {remedy}")
     return module

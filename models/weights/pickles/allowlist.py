@@ -1,13 +1,16 @@
 """The Allowlist: the names that a saved model may use, and their substitutes.
 
 Tensors, plain containers, numbers of numpy and paths are rebuilt by functions of ours
-(models/weights/pickles/builders.py). Classes of the programs whose models we read become
-PickledObjects: a name and attributes, without behaviour. Any other name is refused.
+(models/weights/pickles/builders.py). Classes of YOLO programs, and of the scripts and packages from
+which forks take their modules, become PickledObjects: a name and attributes, without behaviour.
+Nothing is imported for them. Names of Python itself, of numpy, and of torch outside torch.nn have
+no place in a saved model beyond those of BUILDERS, and are refused.
 """
 
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from typing import TypeGuard
 
@@ -16,7 +19,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.weights.pickles.builders import BUILDERS, INERT, STORAGES, are_sizes, new_object
+from models.weights.pickles.builders import (
+    BUILDERS,
+    INERT,
+    PARTIAL,
+    STORAGES,
+    are_sizes,
+    new_object,
+    set_partial,
+)
 from models.weights.pickles.checks import Refused, printable_text
 from models.weights.pickles.objects import (
     CopyBudget,
@@ -26,8 +37,8 @@ from models.weights.pickles.objects import (
     PickledObject,
 )
 
-# Python modules whose classes a saved model may name, with all modules below them.
-MODEL_PACKAGES = ("models", "ultralytics", "torch.nn", "utils", "yolov5")
+# Packages whose names are refused; those of models may be any other, such as cbam or timm.
+REFUSED_PACKAGES = frozenset({*sys.stdlib_module_names, "torch", "numpy", "pip", "setuptools"})
 MAX_NAME = 200  # characters
 ReadStorage = Callable[[str, torch.dtype, int], Tensor]
 
@@ -44,9 +55,9 @@ class Allowlist:
         self.budget = CopyBudget()
 
     def find(self, module: str, name: str) -> PickledName:
-        """The name, if it is known or below one of MODEL_PACKAGES; otherwise raises Refused."""
+        """The name, if it is known or may be that of a model's class; otherwise raises Refused."""
         text = f"{module}.{name}"
-        if text in BUILDERS or text in STORAGES or text in INERT or _is_of_family(module, name):
+        if text in BUILDERS or text in STORAGES or text in INERT or _is_of_model(module, name):
             return PickledName(text)
         raise Refused(
             f"names {printable_text(text)}, which no saved model needs; nothing of it was run"
@@ -65,7 +76,7 @@ class Allowlist:
         return made
 
     def new(self, kind: object, arguments: object) -> PickledObject:
-        """An object of a class below MODEL_PACKAGES. Raises Refused for any other name."""
+        """An object of a model's class. Raises Refused for any other name."""
         return new_object(kind, arguments)
 
     def build(self, target: object, state: object) -> None:
@@ -74,7 +85,9 @@ class Allowlist:
         Raises Refused for anything else. An object takes a state once, so that no later part of the
         file can change an object after a check.
         """
-        if type(target) is PickledObject and target.state is None and _is_state(state):
+        if type(target) is PickledObject and target.kind == PARTIAL:
+            set_partial(target, state)
+        elif type(target) is PickledObject and target.state is None and _is_state(state):
             target.state = state
         elif type(target) is dict and _is_state(state) and set(state) <= {"_metadata"}:
             pass  # state_dict() attaches version numbers, which nothing here needs
@@ -109,15 +122,16 @@ class Allowlist:
         raise Refused("has an array of numpy that is not of plain numbers")
 
 
-def _is_of_family(module: str, name: str) -> bool:
-    """Whether a name is one of MODEL_PACKAGES or below one, and is an ordinary dotted name."""
-    text = f"{module}.{name}"
-    below = module in MODEL_PACKAGES or module.startswith(
-        tuple(f"{family}." for family in MODEL_PACKAGES)
-    )
+def _is_of_model(module: str, name: str) -> bool:
+    """Whether a name may be that of a model's class: ordinary, and of no package of REFUSED."""
     parts = [*module.split("."), name]  # name may have no dots: protocol 4 would follow attributes
     is_plain = all(part.isascii() and part.isidentifier() for part in parts)
-    return below and len(text) <= MAX_NAME and is_plain
+    is_layer = module == "torch.nn" or module.startswith("torch.nn.")
+    return (
+        is_plain
+        and len(f"{module}.{name}") <= MAX_NAME
+        and (is_layer or parts[0] not in REFUSED_PACKAGES)
+    )
 
 
 def _is_state(state: object) -> TypeGuard[dict[str, object]]:

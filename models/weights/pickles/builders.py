@@ -63,6 +63,7 @@ INERT = frozenset(
     }
 )
 NUMBER_CODES = frozenset({"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"})
+PARTIAL = "functools.partial"
 MAX_DIMENSIONS = 8
 MAX_SIDE = 2**40  # of a tensor or array; products of it are compared with what the file holds
 MAX_PARTS = 100  # of a path
@@ -95,8 +96,9 @@ def new_object(kind: object, arguments: object) -> PickledObject:
 def rebuild_tensor(_: CopyBudget, arguments: CallArguments) -> object:
     """(storage, offset, size, strides, requires_grad, hooks): a view [size] of the storage.
 
-    All of it must lie inside the storage, with no more values than the storage has, so that a small
-    file cannot stand for a large tensor.
+    All of it must lie inside the storage. A view that repeats values, such as the grids that YOLOv5
+    keeps beside its weights, becomes an object without behaviour, so that a small file cannot stand
+    for a large tensor.
     """
     match arguments[:4]:
         case (Tensor() as storage, int(offset), tuple(size), tuple(stride)) if are_sizes(
@@ -110,13 +112,15 @@ def rebuild_tensor(_: CopyBudget, arguments: CallArguments) -> object:
     # below.
     last = offset + sum((side - 1) * step for side, step in zip(size, stride, strict=False))
     fits = storage.dim() == 1 and len(size) == len(stride) and offset >= 0
-    if not fits or (count and (last >= storage.numel() or count > storage.numel())):
+    if not fits or (count and last >= storage.numel()):
         raise Refused(
             f"has a tensor {list(size)} that lies outside of its storage of {storage.numel()}"
             " values"
         )
     if not count:
         return torch.empty(size, dtype=storage.dtype)
+    if count > storage.numel():
+        return PickledObject("torch.Tensor", {})
     return storage.as_strided(size, stride, offset)
 
 
@@ -211,6 +215,39 @@ def reconstructed(_: CopyBudget, arguments: CallArguments) -> object:
     return NotImplemented
 
 
+def bound_method(_: CopyBudget, arguments: CallArguments) -> object:
+    """(object, name) of getattr: fused models keep the method that replaces `forward`."""
+    match arguments:
+        case (PickledObject(), str(name)) if name.isidentifier():
+            return PickledObject("builtins.method", {"name": name})
+    return NotImplemented
+
+
+def partial(_: CopyBudget, arguments: CallArguments) -> object:
+    """(function,) of functools.partial: an object without behaviour; its state comes later."""
+    match arguments:
+        case (PickledName(),):
+            return PickledObject(PARTIAL)
+    return NotImplemented
+
+
+def set_partial(target: PickledObject, state: object) -> None:
+    """Give a functools.partial its state, (function, arguments, keywords, attributes), once.
+
+    Raises Refused for another state.
+    """
+    match state:
+        case (PickledName() as function, tuple(), dict() as keywords, None | dict()) if (
+            target.state is None and all(type(key) is str for key in keywords)
+        ):
+            target.state = {
+                "func": function.text,
+                **{f"keyword_{key}": value for key, value in keywords.items()},
+            }
+        case _:
+            raise Refused(f"gives a {PARTIAL} a state that it never has")
+
+
 NUMPY_MODULES = ("numpy.core.multiarray", "numpy._core.multiarray")  # before and since numpy 2
 PATH_CLASSES = ("Path", "PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")
 BUILTINS = ("builtins", "__builtin__")  # of Python 3 and of the protocols that Python 2 reads
@@ -228,6 +265,8 @@ BUILDERS: Mapping[str, Rebuild] = MappingProxyType(
             for kind in PATH_CLASSES
         },
         "_codecs.encode": encoded,
+        PARTIAL: partial,
+        **{f"{module}.getattr": bound_method for module in BUILTINS},
         "numpy.dtype": dtype,
         **{f"{module}.scalar": scalar for module in NUMPY_MODULES},
         **{f"{module}._reconstruct": array for module in NUMPY_MODULES},

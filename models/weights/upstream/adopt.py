@@ -12,16 +12,19 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from models.graph.read import read_graph
 from models.graph.values import shorten
 from models.weights.pickles.objects import PickledObject
 from models.weights.pickles.reader import ForeignFile
-from models.weights.upstream.fit import fit_state
+from models.weights.upstream.fit import fit_state, in_our_form
 from models.weights.upstream.graph import read_foreign_graph
 from models.weights.upstream.recipe import read_recipe
+from models.weights.upstream.rows import fit_graph
 from models.weights.upstream.tree import class_name_of, members, plain_value, read_tree
+from models.yolo import parse_model
 from utils.checkpoint import Checkpoint, check_shared
 from utils.errors import UserError
 
@@ -127,6 +130,11 @@ def with_graph(
     # without attention, where both ways of counting agree.
     if str(last.index) in rows and all(row.isdigit() for row in rows):
         state = {_renamed(key, keys): value for key, value in state.items()}
+    graph, state = fit_graph(graph, checked.rows, state)
+    with torch.device("meta"):
+        skeleton, _ = parse_model(read_graph(graph), 0)
+    expected = {f"model.{key}": value for key, value in skeleton.state_dict().items()}
+    state = in_our_form(state, expected)
     kernel = checked.family.class_kernel
     found = state.get(f"model.{last.key}.{kernel}")
     if found is None or found.dim() != 4:

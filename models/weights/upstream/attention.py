@@ -7,12 +7,13 @@ models/weights/upstream/graph.py uses read_arguments().
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from torch import Tensor
 
 from models.graph.values import is_number, is_whole
 from models.weights.pickles.objects import PickledObject
+from models.weights.upstream.tree import class_name_of, members
 
 Tensors = Mapping[str, Tensor]
 Options = dict[str, object]
@@ -68,7 +69,7 @@ def _se(_: PickledObject, state: Tensors) -> Options:
 
 
 def _eca(_: PickledObject, state: Tensors) -> Options:
-    return {"k_size": state["conv.weight"].shape[-1]}
+    return {"k_size": state["conv.weight"].shape[-1], "bias": "conv.bias" in state}
 
 
 def _ema(module: PickledObject, _: Tensors) -> Options:
@@ -96,21 +97,44 @@ def _bam(_: PickledObject, state: Tensors) -> Options:
 
 def _cbam(_: PickledObject, state: Tensors) -> Options:
     spatial = state.get("spatial_attention.conv.weight")
-    return {
-        "reduction": _ratio(state, "channel_attention.fc1.weight"),
+    found: Options = {
         "no_spatial": spatial is None,
         "kernel_size": None if spatial is None else spatial.shape[-1],
     }
+    if "channel_attention.fc.weight" in state:
+        return {**found, "formula": "ultralytics"}
+    norm = spatial is None or "spatial_attention.bn.weight" in state
+    return {
+        **found,
+        "reduction": _ratio(state, "channel_attention.fc1.weight"),
+        "formula": "paper" if norm else "plain",
+        "bias": "channel_attention.fc1.bias" in state,
+        "conv_bias": "spatial_attention.conv.bias" in state,
+    }
 
 
-def _gam(_: PickledObject, state: Tensors) -> Options:
-    print(
-        "warning: GAM: the file does not say whether its channel branch ends in a sigmoid; this"
-        " project assumes that it does"
-    )
+def _gam(module: PickledObject, state: Tensors) -> Options:
     first = state["spatial_attention.0.weight"]
     grouped = first.shape[1] < state["channel_attention.2.weight"].shape[0]
-    return {"rate": _ratio(state, "channel_attention.0.weight"), "group": grouped}
+    modes = [_text(conv.get("padding_mode")) for conv in _convolutions(module)]
+    return {
+        "rate": _ratio(state, "channel_attention.0.weight"),
+        "group": grouped,
+        "padding_mode": modes[0] if modes else None,
+    }
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _convolutions(module: PickledObject) -> Iterator[PickledObject]:
+    """The convolutions of a module, down to those in a container."""
+    for child in members(module, "_modules").values():
+        if class_name_of(child) == "Conv2d" and isinstance(child, PickledObject):
+            yield child
+        elif class_name_of(child) == "Sequential" and isinstance(child, PickledObject):
+            yield from _convolutions(child)
 
 
 def _double(_: PickledObject, state: Tensors) -> Options:
@@ -136,6 +160,16 @@ def _acmix(module: PickledObject, state: Tensors) -> Options:
     return {"out_channels": state["conv1.weight"].shape[0], **found}
 
 
+def _sk_attention(_: PickledObject, state: Tensors) -> Options:
+    kernels = [
+        state[f"convs.{number}.conv.weight"].shape[-1]
+        for number in range(sum(key.endswith("conv.weight") for key in state))
+    ]
+    width, channels = state["fc.weight"].shape[:2]
+    group = channels // state["convs.0.conv.weight"].shape[1]
+    return {"kernels": kernels, "group": group, "reduction": channels, "L": width}
+
+
 def _lska(module: PickledObject, state: Tensors) -> Options:
     sides = (state["conv0h.weight"].shape[-1], state["conv_spatial_h.weight"].shape[-1])
     known = _attribute(module, "k_size")
@@ -158,4 +192,5 @@ READERS: Mapping[str, Callable[[PickledObject, Tensors], Options]] = {
     "GlobalContext": _context,
     "ACmix": _acmix,
     "LSKA": _lska,
+    "SKAttention": _sk_attention,
 }

@@ -6,6 +6,8 @@ have is an error that names it; no weight is ever dropped.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
@@ -15,7 +17,13 @@ from models.graph.values import shorten
 from models.graph.walk import measure_strides
 from models.weights.pickles.objects import PickledObject
 from models.weights.upstream.graph import strides_of
-from models.weights.upstream.tree import Tree, activation_text, check_attributes, members
+from models.weights.upstream.tree import (
+    NORM_EPSILON,
+    Tree,
+    activation_text,
+    check_attributes,
+    members,
+)
 from models.yolo import parse_model
 from utils.errors import UserError
 
@@ -44,7 +52,7 @@ def fit_state(graph: Graph, tree: Tree) -> dict[str, Tensor]:
     for row, ours in zip(graph.rows, skeleton, strict=True):
         state |= _fit_row(row, ours, tree)
         for path, module in ours.named_modules():
-            theirs = tree.modules.get(f"model.{row.index}.{path}" if path else f"model.{row.index}")
+            theirs = tree.module_at(f"model.{row.index}.{path}" if path else f"model.{row.index}")
             if theirs is not None:
                 where = f"row {row.index}: {row.module}{f'.{path}' if path else ''}"
                 check_attributes(where, module, theirs)
@@ -69,6 +77,7 @@ def _fit_row(row: Row, ours: nn.Module, tree: Tree) -> dict[str, Tensor]:
     where = f"row {row.index}: {row.module}"
     theirs = {key: value for key, value in tree.of_row(row.index).items() if key not in UNUSED}
     expected = ours.state_dict()
+    theirs = in_our_form(theirs, expected)
     for key, value in expected.items():
         if key not in theirs:
             raise UserError(
@@ -83,6 +92,51 @@ def _fit_row(row: Row, ours: nn.Module, tree: Tree) -> dict[str, Tensor]:
                 f" {row.module}"
             )
     return {f"model.{row.key}.{key}": theirs[key].clone() for key in expected}
+
+
+def in_our_form(theirs: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors as our modules have them, where another form computes the same.
+
+    Weights of linear layers and 1x1 convolutions get our shape. A program that fuses a model for
+    inference folds each batch norm into the convolution before it; there a batch norm that only
+    adds the bias of that convolution comes back.
+
+    Args:
+        theirs: tensors by our keys.
+        expected: the tensors of our module, of which shapes and keys count.
+
+    Returns:
+        A new dictionary.
+    """
+    found = {
+        key: as_shaped(value, expected[key]) if key in expected else value
+        for key, value in theirs.items()
+    }
+    for key in expected:
+        stem = key.removesuffix("running_var")
+        bias = f"{stem.removesuffix('bn.')}conv.bias"
+        is_folded = bias in theirs and bias not in expected and key not in theirs
+        if not key.endswith("bn.running_var") or not is_folded:
+            continue
+        shift = found.pop(bias).float()
+        ones = torch.ones_like(shift)
+        found |= {
+            f"{stem}weight": (ones + NORM_EPSILON).sqrt(),
+            f"{stem}bias": shift,
+            f"{stem}running_mean": torch.zeros_like(shift),
+            f"{stem}running_var": ones,
+            f"{stem}num_batches_tracked": torch.zeros((), dtype=torch.int64),
+        }
+    return found
+
+
+def as_shaped(found: Tensor, ours: Tensor) -> Tensor:
+    """A linear layer's weight as that of a 1x1 convolution or the reverse, which compute the same.
+
+    Any other tensor is returned as it is.
+    """
+    same = found.shape[:2] == ours.shape[:2] and found.numel() == ours.numel()
+    return found.reshape(ours.shape) if same and {found.dim(), ours.dim()} == {2, 4} else found
 
 
 def _check_tensor(where: str, found: Tensor, ours: Tensor) -> None:

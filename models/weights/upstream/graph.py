@@ -12,7 +12,6 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from models.attention import ATTENTION
 from models.graph.layers import layer_named
 from models.graph.read import KEYS, MOST_CLASSES
 from models.graph.rows import MOST_ROWS
@@ -20,6 +19,7 @@ from models.graph.values import is_whole, shorten
 from models.own.registry import own_named
 from models.weights.pickles.objects import PickledObject
 from models.weights.upstream.attention import read_arguments
+from models.weights.upstream.rows import attention_of, under
 from models.weights.upstream.tree import (
     Tree,
     activation_text,
@@ -73,28 +73,27 @@ def _read_row(number: int, row: object, module: object, tree: Tree) -> object:
     """A row of the YAML under our name of its module, attention with the instance's arguments."""
     if not isinstance(row, list) or len(row) != 4 or not isinstance(row[2], str):
         return row  # reading the graph will report it
-    state = tree.of_row(number)
-    if isinstance(module, PickledObject) and class_name_of(module) == "Sequential":  # repeated
-        module = members(module, "_modules").get("0")
-        state = {
-            key.removeprefix("0."): value for key, value in state.items() if key.startswith("0.")
-        }
     if own_named(row[2]):  # its class is the fork's, so the row means here what it means there
         return row
-    kind = class_name_of(module)
-    attention = next((name for name in (kind, row[2]) if name in ATTENTION), None)
-    if attention and isinstance(module, PickledObject):
-        name = ATTENTION[attention].__name__
-        return [row[0], row[1], name, read_arguments(name, module, state, row[3])]
-    if not attention and layer_named(row[2]) is None:
-        whole = module.kind if isinstance(module, PickledObject) else module
+    inner, prefix = module, ""
+    if isinstance(module, PickledObject) and class_name_of(module) == "Sequential":  # repeated
+        inner, prefix = members(module, "_modules").get("0"), "0."
+    kind = class_name_of(inner)
+    name, given = attention_of(tree, number, prefix, (kind, row[2]))
+    if name and isinstance(inner, PickledObject):
+        state = under(tree.of_row(number), prefix)
+        found = read_arguments(name, inner, state, row[3])
+        return [row[0], row[1], name, {**found, **given} if isinstance(found, dict) else found]
+    if not name and layer_named(row[2]) is None:
+        whole = inner.kind if isinstance(inner, PickledObject) else inner
         raise UserError(
-            f"row {number}: {shorten(row[2])} ({shorten(whole)}): is not a module of this project;"
-            " give the file with its class as --modules, or add it as CONTRIBUTING.md shows"
+            f"row {number}: {shorten(row[2])} ({shorten(whole)}): is not a module of this project,"
+            " nor has it the tensors of one; give the file with its class as --modules, or a state"
+            " dict saved in its own program with --cfg"
         )
     if kind != row[2].rpartition(".")[2]:
         raise UserError(
-            f"row {number}: {shorten(row[2])}: but the model has {shorten(kind or module)} there"
+            f"row {number}: {shorten(row[2])}: but the model has {shorten(kind or inner)} there"
         )
     return row
 

@@ -6,7 +6,7 @@ models/weights/upstream/adopt.py makes a checkpoint of ours from the tree.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from torch import Tensor, nn
@@ -23,7 +23,7 @@ MAX_MEMBER_NAME = 100  # characters
 MAX_OPTIONS, MAX_OPTION_LEVELS, MAX_OPTION_TEXT = 50_000, 8, 2000
 NORM_EPSILON = 1e-3  # in both families
 ATTRIBUTES: dict[type[nn.Module], tuple[str, ...]] = {
-    nn.Conv2d: ("stride", "padding", "dilation", "groups"),
+    nn.Conv2d: ("stride", "padding", "dilation", "groups", "padding_mode"),
     nn.MaxPool2d: ("kernel_size", "stride", "padding"),
     nn.Upsample: ("scale_factor", "mode"),
 }
@@ -37,11 +37,14 @@ class Tree:
         root: the network itself.
         modules: module by path, such as model.0.conv; the root has the path "".
         state: tensor by state-dict key.
+        renamed: path of a module in the file, by the path that it has in our graph, where they
+            differ.
     """
 
     root: PickledObject
     modules: dict[str, PickledObject] = field(default_factory=dict)
     state: dict[str, Tensor] = field(default_factory=dict)
+    renamed: dict[str, str] = field(default_factory=dict)
     _by_row: dict[str, dict[str, Tensor]] = field(default_factory=dict)
 
     def of_row(self, number: int) -> dict[str, Tensor]:
@@ -52,6 +55,24 @@ class Tree:
                 row, _, rest = rest.partition(".")
                 self._by_row.setdefault(row if model == "model" else "", {})[rest] = value
         return self._by_row.get(str(number), {})
+
+    def rename(self, number: int, state: dict[str, Tensor], paths: Mapping[str, str]) -> None:
+        """Give a row's tensors other keys.
+
+        Args:
+            number: of the row.
+            state: all of its tensors, by their keys below model.NUMBER.
+            paths: of modules in the file, below model.NUMBER, by their new paths.
+        """
+        self.of_row(number)
+        self._by_row[str(number)] = state
+        self.renamed |= {
+            f"model.{number}.{ours}": f"model.{number}.{one}" for ours, one in paths.items()
+        }
+
+    def module_at(self, path: str) -> PickledObject | None:
+        """The module of the file that has this path in our graph, or None."""
+        return self.modules.get(self.renamed.get(path, path))
 
     def rows(self) -> list[object]:
         """The modules of the rows. Raises UserError if the network is not a YOLO detector."""

@@ -86,3 +86,23 @@ def test_impossible_values(options: dict[str, Any], message: str | None) -> None
         return
     with pytest.raises(ValueError, match=message):
         GAM(24, **options)
+
+
+def test_borders_may_repeat_the_edge() -> None:
+    module, x = GAM(8, padding_mode="replicate").eval(), draws(3, 1, 8, 5, 6)
+    plain = GAM(8).eval()
+    plain.load_state_dict(module.state_dict())
+    conv1, norm1, relu, conv2, norm2 = module.spatial_attention
+    channel = module.channel_attention(x.movedim(1, 3)).movedim(3, 1)
+    y = x * channel.sigmoid()
+
+    def edged(conv: torch.nn.Module, maps: torch.Tensor) -> torch.Tensor:
+        assert isinstance(conv, torch.nn.Conv2d)
+        padded = torch.nn.functional.pad(maps, (3, 3, 3, 3), mode="replicate")
+        return torch.nn.functional.conv2d(padded, conv.weight, conv.bias)
+
+    last = norm2(edged(conv2, relu(norm1(edged(conv1, y)))))
+    torch.testing.assert_close(module(x), y * last.sigmoid())
+    assert not torch.allclose(module(x), plain(x))
+    with pytest.raises(ValueError, match="padding_mode='reflect': must be zeros or replicate"):
+        GAM(8, padding_mode="reflect")  # type: ignore[arg-type]

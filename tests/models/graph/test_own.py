@@ -15,6 +15,7 @@ from models.graph.load import load_graph
 from models.graph.own_files import use_modules
 from models.graph.read import read_graph
 from models.graph.sites import find_sites, insert
+from models.graph.values import Note
 from models.lint.fix import lint_content
 from models.weights.align import align_graphs
 from models.yolo import DetectionModel
@@ -96,6 +97,32 @@ def test_channels_follow_the_width(classes: Path, width: float) -> None:
     block = built([-1, 1, "Block", [128]], width)
     assert block.cv.weight.shape[:2] == (128 * width, 256 * width)
     assert built([-1, 1, "Mine", [256, 8]], width).fc[2].weight.shape[0] == 256 * width
+
+
+@pytest.mark.parametrize(
+    ("values", "taken"),
+    [([256], "(64, 64)"), ([64], "(64, 64)"), ([4], "(64, 64, 4)"), ([64, 4], "(64, 64, 4)")],
+)
+def test_rows_of_other_parsers(tmp_path: Path, values: list[int], taken: str) -> None:
+    """Attention of channels in and out, its row scaled, unscaled, or with options only."""
+    own_file(
+        tmp_path,
+        "self.c, self.ratio = nn.Conv2d(inp, oup, 1), ratio",
+        "x * self.c(x).sigmoid()",
+        ", inp, oup, ratio=32",
+    )
+    model = DetectionModel(graph_of([-1, 1, "One", values]))
+    assert model.model[2].own_call[0] == numbers_of(taken)
+    notes = [str(note) for note in model.warnings if isinstance(note, Note)]
+    if values == [256]:
+        assert notes == []
+    else:
+        assert len(notes) == 1
+        assert notes[0].startswith(f"one.py: One{taken} is taken, since One(64, ")
+
+
+def numbers_of(text: str) -> tuple[int, ...]:
+    return tuple(int(word) for word in text.strip("()").split(","))
 
 
 def test_output_channels_and_stride_are_measured(tmp_path: Path) -> None:

@@ -29,6 +29,13 @@ def allowed() -> Allowlist:
         ("collections", "OrderedDict"),
         ("torch", "FloatStorage"),
         ("argparse", "Namespace"),
+        ("cbam", "CBAM"),
+        ("nets.attention.se", "SE"),
+        ("__main__", "Mine"),
+        ("einops.layers.torch", "Rearrange"),
+        ("timm.layers.drop", "DropPath"),
+        ("torchvision.ops.misc", "ConvNormActivation"),
+        ("mmcv.cnn.bricks", "ConvModule"),
     ],
 )
 def test_known_names_and_families(allowed: Allowlist, module: str, name: str) -> None:
@@ -39,8 +46,15 @@ def test_known_names_and_families(allowed: Allowlist, module: str, name: str) ->
     ("module", "name"),
     [
         ("os", "system"),
-        ("modelsx", "Conv"),
+        ("posix", "system"),
+        ("builtins", "eval"),
+        ("numpy.f2py", "run_main"),
         ("torch", "load"),
+        ("torch.hub", "load"),
+        ("torch._dynamo", "reset"),
+        ("torch.nnx", "Conv2d"),
+        ("pip", "main"),
+        ("", "Conv"),
         ("models.common", "Conv.forward.__globals__"),
         ("models..common", "Conv"),
         ("models.common", "Cönv"),
@@ -90,3 +104,24 @@ def test_storages(allowed: Allowlist) -> None:
     for other in (("module", *identity[1:]), (*identity[:4], -1), "storage"):
         with pytest.raises(Refused, match="not a tensor's storage"):
             allowed.fetch(other)
+
+
+def test_a_partial_is_an_inert_object_with_keywords(allowed: Allowlist) -> None:
+    function = PickledName("torch.nn.modules.normalization.LayerNorm")
+    made = allowed.call(PickledName("functools.partial"), (function,))
+    assert isinstance(made, PickledObject)
+    allowed.build(made, (function, (), {"eps": 1e-6}, None))
+    assert made.get("func") == function.text
+    assert made.get("keyword_eps") == 1e-6
+    for state in ((function, (), {}, None), {"a": 1}, (print, (), {}, None)):
+        with pytest.raises(Refused, match=r"functools\.partial a state"):
+            allowed.build(made, state)
+    for arguments in ((), (print,), (function, 1)):
+        with pytest.raises(Refused, match=r"functools\.partial with arguments"):
+            allowed.call(PickledName("functools.partial"), arguments)
+
+
+def test_calls_of_other_packages_are_refused(allowed: Allowlist) -> None:
+    for name in ("cloudpickle.loads", "cbam.CBAM"):
+        with pytest.raises(Refused, match="with arguments"):
+            allowed.call(allowed.find(*name.split(".")), ("x",))

@@ -16,7 +16,7 @@ from models.weights.pickles.builders import (
     rebuild_tensor,
 )
 from models.weights.pickles.checks import Refused
-from models.weights.pickles.objects import MAX_COPIED, CopyBudget
+from models.weights.pickles.objects import MAX_COPIED, CopyBudget, PickledName, PickledObject
 
 
 def test_a_tensor_is_a_view_of_its_storage() -> None:
@@ -34,7 +34,6 @@ def test_a_tensor_is_a_view_of_its_storage() -> None:
         (0, (13,), (1,)),
         (1, (12,), (1,)),
         (-1, (2,), (1,)),
-        (0, (3, 5), (0, 1)),  # more values than the storage has, although all lie inside
         (0, (2, 2), (1,)),
     ],
 )
@@ -43,6 +42,27 @@ def test_a_tensor_outside_of_its_storage_is_refused(
 ) -> None:
     with pytest.raises(Refused, match="outside of its storage of 12 values"):
         rebuild_tensor(CopyBudget(), (torch.arange(12.0), offset, size, stride, False, {}))
+
+
+def test_a_view_that_repeats_values_is_no_tensor() -> None:
+    """YOLOv5 keeps such grids; a small file must not stand for a large tensor."""
+    for size, stride in (((3, 5), (0, 1)), ((2**39,), (0,))):
+        found = rebuild_tensor(CopyBudget(), (torch.arange(12.0), 0, size, stride, False, {}))
+        assert isinstance(found, PickledObject)
+
+
+def test_bound_methods_are_inert_and_nothing_else_is_fetched() -> None:
+    conv = PickledObject("models.common.Conv", {})
+    found: Any = BUILDERS["builtins.getattr"](CopyBudget(), (conv, "forward_fuse"))
+    assert (found.kind, found.get("name")) == ("builtins.method", "forward_fuse")
+    for arguments in (
+        (PickledName("os"), "system"),
+        (conv, 1),
+        (conv,),
+        (conv, "a.b"),
+        (print, "x"),
+    ):
+        assert BUILDERS["__builtin__.getattr"](CopyBudget(), arguments) is NotImplemented
 
 
 @pytest.mark.parametrize("size", [(1,) * 9, (2**40,), (1.0,), (True,)])

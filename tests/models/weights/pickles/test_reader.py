@@ -201,7 +201,7 @@ def sizes() -> Iterator[Case]:
         ("offset", b"QJ\0\0\0\0", b"QJ\1\0\0\0"),
         ("negative offset", b"QJ\0\0\0\0", b"QJ\xff\xff\xff\xff"),
         ("shape", shape + stride, b"(J\xff\xff\0\0t" + stride),
-        ("expanded", shape + stride, b"(J\xff\xff\xff\x7ft(J\0\0\0\0t"),
+        ("expanded beyond", shape + stride, b"(J\xff\xff\xff\x7ft(J\1\0\0\0t"),
         ("negative stride", shape + stride, shape + b"(J\xff\xff\xff\xfft"),
     ):
         assert old in code

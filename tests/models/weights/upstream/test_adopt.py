@@ -110,7 +110,7 @@ def test_arguments_from_shapes(
     content["model"].state["yaml"]["backbone"] = [*rows[:4], [-1, 1, name, [64]], rows[5]]
     path = put(tmp_path / "best.pt", content)
     checkpoint = read_weights(path)
-    assert ("warning: GAM: the file does not say" in capsys.readouterr().out) == (name == "GAM")
+    assert ("note: GAM: the file does not say" in capsys.readouterr().out) == (name == "GAM")
     assert list(from_checkpoint(checkpoint).state_dict()) == list(model.state_dict())
 
 

@@ -1,0 +1,68 @@
+"""Attention rows of foreign networks: translated in the tree, and in graphs for state dicts."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from models.graph.read import read_graph
+from models.weights.pickles.objects import PickledObject
+from models.weights.upstream.rows import attention_of, fit_graph, under
+from models.weights.upstream.tree import Tree
+from tests.tiny import GRAPH
+
+
+def tree_with(state: dict[str, Tensor]) -> Tree:
+    tree = Tree(PickledObject("models.yolo.Model", {}))
+    tree.state = {f"model.4.{key}": value for key, value in state.items()}
+    return tree
+
+
+def gates(prefix: str = "") -> dict[str, Tensor]:
+    return {
+        f"{prefix}l1.weight": torch.ones(2, 16),
+        f"{prefix}l2.weight": torch.full((16, 2), 2.0),
+    }
+
+
+def test_a_row_gets_our_keys_and_remembers_its_modules() -> None:
+    tree = tree_with(gates())
+    assert attention_of(tree, 4, "", ("Gate", "Whatever")) == ("SE", {})
+    assert set(tree.of_row(4)) == {"fc.0.weight", "fc.2.weight"}
+    assert tree.of_row(4)["fc.2.weight"].shape == (16, 2)
+    assert tree.renamed == {"model.4.fc.0": "model.4.l1", "model.4.fc.2": "model.4.l2"}
+
+
+def test_all_copies_of_a_repeated_row_are_translated() -> None:
+    tree = tree_with({**gates("0."), **gates("1.")})
+    assert attention_of(tree, 4, "0.", ("SE",)) == ("SE", {})
+    assert set(tree.of_row(4)) == {f"{n}.fc.{m}.weight" for n in (0, 1) for m in (0, 2)}
+
+
+def test_tensors_decide_over_the_name_and_the_name_without_tensors() -> None:
+    assert attention_of(tree_with(gates()), 4, "", ("CBAM",)) == ("SE", {})
+    assert attention_of(tree_with({}), 4, "", ("Other", "SimAM")) == ("SimAM", {})
+    assert attention_of(tree_with({}), 4, "", ("Other",)) == ("", {})
+
+
+def test_gam_says_what_is_assumed(capsys: pytest.CaptureFixture[str]) -> None:
+    attention_of(tree_with({}), 4, "", ("GAM",))
+    assert "assumes that it does" in capsys.readouterr().out
+
+
+def test_a_graph_takes_the_arguments_of_its_state_dict() -> None:
+    graph: dict[str, Any] = {**copy.deepcopy(GRAPH), "yaml_file": "tiny"}
+    graph["backbone"][4] = [-1, 1, "SEAttention", [16]]
+    rows = read_graph(graph).rows
+    state = {f"model.{rows[4].key}.{key}": value for key, value in gates().items()}
+    other = {"model.0.conv.weight": torch.zeros(1)}
+    fitted, found = fit_graph(graph, rows, {**state, **other})
+    assert fitted["backbone"][4] == [-1, 1, "SE", {"reduction": 8, "bias": False}]
+    assert graph["backbone"][4] == [-1, 1, "SEAttention", [16]]
+    assert under(found, f"model.{rows[4].key}.").keys() == {"fc.0.weight", "fc.2.weight"}
+    assert found["model.0.conv.weight"] is other["model.0.conv.weight"]
+    assert len(found) == 3
