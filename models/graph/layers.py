@@ -52,8 +52,11 @@ from models.heads.anchor_based import Detect
 from models.heads.anchor_free import DetectV10
 from models.heads.asff import ASFFDetect
 from models.heads.implicit import IDetect
+from models.own.adapter import own_kind
+from models.own.convention import convention_of
+from models.own.registry import own_named
 
-BuildRule = Literal["stack", "concat", "fuse", "fuse to", "keep", "same", "norm", "head"]
+BuildRule = Literal["stack", "concat", "fuse", "fuse to", "keep", "same", "norm", "head", "own"]
 JOIN_RULES = ("concat", "fuse", "fuse to")  # of rows that read a list of maps and give one
 ASFF_NAMES = ("ASFF_Detect", "Detect_ASFF", "ASFFDetect", "DetectASFF", "ASFFHead", "Detect_asff")
 SMALLEST_WIDTH = 16  # smaller numbers are kernels, factors or dimensions, not channel counts
@@ -72,8 +75,8 @@ class Layer:
             c2, …), and both give the module's `out_channels`; "keep" takes the arguments as they
             are and keeps the channels; "same" takes (c1, *arguments) and gives the module's
             `out_channels`, or c1 if it has none; "norm" takes the number of channels and keeps it;
-            "head" is the last row. A row that joins maps reads maps of one size, unless its
-            class has `joins_sizes = True`.
+            "head" is the last row; "own" is a class of a person's file (models/graph/own.py). A
+            row that joins maps reads maps of one size, unless its class has `joins_sizes = True`.
         repeats: whether a stack's third argument is the number of repeats. Other modules are built
             as many times as the row says, one after the other.
         gain: output channels of a "keep" row, from its input channels and its arguments.
@@ -220,8 +223,13 @@ LAYERS: Mapping[str, Layer] = MappingProxyType(
 def layer_named(module: str, arguments: Arguments | None = None) -> Layer | None:
     """The entry of a module's name as rows write it, `torch.nn.X` for nn.X too, or None.
 
-    The arguments of the row decide where the entry has another one for channel counts.
+    A class of a person's own file comes before an entry of LAYERS. The arguments of the row decide
+    where the entry has another one for channel counts.
     """
+    own = own_named(module)
+    if own is not None:
+        is_attention = convention_of(own).is_attention
+        return None if is_attention else Layer(own_kind(own), "own", convention_of(own).repeats)
     layer = LAYERS.get(module.removeprefix("torch."))
     if layer and layer.counted and arguments and isinstance(arguments, list):
         first = arguments[0]

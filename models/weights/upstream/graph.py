@@ -16,6 +16,7 @@ from models.graph.layers import layer_named
 from models.graph.read import KEYS, MOST_CLASSES
 from models.graph.rows import MOST_ROWS
 from models.graph.values import is_whole, shorten
+from models.own.registry import own_named
 from models.weights.pickles.objects import PickledObject
 from models.weights.upstream.attention import read_arguments
 from models.weights.upstream.rows import attention_of, under
@@ -73,6 +74,8 @@ def _read_row(number: int, row: object, module: object, tree: Tree) -> object:
     """A row of the YAML under our name of its module, attention with the instance's arguments."""
     if not isinstance(row, list) or len(row) != 4 or not isinstance(row[2], str):
         return row  # reading the graph will report it
+    if own_named(row[2]):  # its class is the fork's, so the row means here what it means there
+        return row
     inner, prefix = module, ""
     if isinstance(module, PickledObject) and class_name_of(module) == "Sequential":  # repeated
         inner, prefix = members(module, "_modules").get("0"), "0."
@@ -86,8 +89,8 @@ def _read_row(number: int, row: object, module: object, tree: Tree) -> object:
         whole = inner.kind if isinstance(inner, PickledObject) else inner
         raise UserError(
             f"row {number}: {shorten(row[2])} ({shorten(whole)}): is not a module of this project,"
-            " nor has it the tensors of one; save its state dict in its own program, and give that"
-            " file here with --cfg and, for its class, --modules"
+            " nor has it the tensors of one; give the file with its class as --modules, or a state"
+            " dict saved in its own program with --cfg"
         )
     if kind != row[2].rpartition(".")[2]:
         raise UserError(

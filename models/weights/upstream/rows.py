@@ -15,6 +15,7 @@ from torch import Tensor
 
 from models.attention import ATTENTION
 from models.graph.structure import Row
+from models.own.registry import own_named
 from models.weights.pickles.objects import PickledObject
 from models.weights.upstream.attention import read_arguments
 from models.weights.upstream.forms import KeyForm, find_form
@@ -99,7 +100,8 @@ def fit_graph(
         start = f"model.{row.key}."
         found = under(state, start)
         prefix = "0." if row.repeats > 1 else ""
-        if row.module not in ATTENTION or not found:
+        # A person's own class already has the names of the file.
+        if row.module not in ATTENTION or own_named(row.module) or not found:
             continue
         name = ATTENTION[row.module].__name__
         form = find_form(under(found, prefix), (name,))

@@ -50,7 +50,5 @@ def test_a_graph_with_it_learns() -> None:
 def test_it_needs_anchors() -> None:
     graph = load_graph("models/yolov8n.yaml")
     graph["head"][-1][2] = "IDetect"
-    with pytest.raises(
-        UserError, match=r"IDetect .*: this head is not for a graph that has none"
-    ):
+    with pytest.raises(UserError, match=r"IDetect .*: this head is not for a graph that has none"):
         DetectionModel(graph)
