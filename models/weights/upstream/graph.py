@@ -8,6 +8,7 @@ read_foreign_graph().
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,6 +19,8 @@ from models.graph.rows import MOST_ROWS
 from models.graph.values import is_whole, shorten
 from models.weights.pickles.objects import PickledObject
 from models.weights.upstream.attention import read_arguments
+from models.weights.upstream.blocks import REMEDY, BlockFound, recognise_block
+from models.weights.upstream.plain import ForeignRow
 from models.weights.upstream.rows import attention_of, under
 from models.weights.upstream.tree import (
     Tree,
@@ -84,12 +87,15 @@ def _read_row(number: int, row: object, module: object, tree: Tree) -> object:
         state = under(tree.of_row(number), prefix)
         found = read_arguments(name, inner, state, row[3])
         return [row[0], row[1], name, {**found, **given} if isinstance(found, dict) else found]
+    found = None if name else _block_of(tree, number, module, row, kind)
+    if found:
+        tree.rename(number, found.state, found.paths)
+        return [row[0], row[1], found.base, found.arguments]
     if not name and layer_named(row[2]) is None:
         whole = inner.kind if isinstance(inner, PickledObject) else inner
         raise UserError(
             f"row {number}: {shorten(row[2])} ({shorten(whole)}): is not a module of this project,"
-            " nor has it the tensors of one; save its state dict in its own program, and give that"
-            " file here with --cfg and, for its class, --modules"
+            f" nor has it the tensors of one; {REMEDY}"
         )
     if kind != row[2].rpartition(".")[2]:
         raise UserError(
@@ -98,6 +104,23 @@ def _read_row(number: int, row: object, module: object, tree: Tree) -> object:
     if kind == "SPPF" and isinstance(inner, PickledObject) and isinstance(row[3], list):
         return [*row[:3], _sppf_arguments(inner, row[3])]
     return row
+
+
+def _block_of(
+    tree: Tree, number: int, module: object, row: list[Any], kind: str
+) -> BlockFound | None:
+    """A row that is a block with attention inside it, or None."""
+    if not isinstance(module, PickledObject) or not isinstance(row[3], list):
+        return None
+    start = f"model.{number}"
+    foreign = ForeignRow(
+        where=f"row {number}: {shorten(row[2])}",
+        classes=(kind, row[2]),
+        written=row[3],
+        state=tree.of_row(number),
+        module_at=lambda path: tree.modules.get(f"{start}.{path}" if path else start),
+    )
+    return recognise_block(foreign)
 
 
 def _sppf_arguments(module: PickledObject, written: list[object]) -> list[object]:

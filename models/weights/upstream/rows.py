@@ -17,7 +17,9 @@ from models.attention import ATTENTION
 from models.graph.structure import Row
 from models.weights.pickles.objects import PickledObject
 from models.weights.upstream.attention import read_arguments
+from models.weights.upstream.blocks import BlockFound, recognise_block
 from models.weights.upstream.forms import KeyForm, find_form
+from models.weights.upstream.plain import ForeignRow
 from models.weights.upstream.tree import Tree
 
 Tensors = Mapping[str, Tensor]
@@ -99,7 +101,13 @@ def fit_graph(
         start = f"model.{row.key}."
         found = under(state, start)
         prefix = "0." if row.repeats > 1 else ""
-        if row.module not in ATTENTION or not found:
+        if not found or row.module not in ATTENTION:
+            block = _block_of(row, written, found) if found else None
+            if block:
+                for key in found:
+                    del translated[start + key]
+                translated |= {start + key: value for key, value in block.state.items()}
+                written[2:] = [block.base, block.arguments]
             continue
         name = ATTENTION[row.module].__name__
         form = find_form(under(found, prefix), (name,))
@@ -112,6 +120,14 @@ def fit_graph(
         options = read_arguments(name, PickledObject(name, {}), under(found, prefix), written[3])
         written[2:] = [name, {**options, **given} if isinstance(options, dict) else options]
     return fitted, translated
+
+
+def _block_of(row: Row, written: list[Any], state: Tensors) -> BlockFound | None:
+    """A row that is a block with attention inside it, or None."""
+    if not isinstance(written[3], list):
+        return None
+    name = row.alias or row.module
+    return recognise_block(ForeignRow(f"row {row.index}: {name}", (name,), written[3], state))
 
 
 def _written_rows(graph: Mapping[str, object]) -> list[list[Any]]:
