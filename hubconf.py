@@ -93,3 +93,4 @@ def _entry(name: str) -> Callable[..., nn.Module]:
 yolov5n, yolov5s, yolov5m, yolov5l, yolov5x = (_entry(f"yolov5{size}") for size in "nsmlx")
 yolov8n, yolov8s, yolov8m, yolov8l, yolov8x = (_entry(f"yolov8{size}") for size in "nsmlx")
 yolo11n, yolo11s, yolo11m, yolo11l, yolo11x = (_entry(f"yolo11{size}") for size in "nsmlx")
+yolo12n, yolo12s, yolo12m, yolo12l, yolo12x = (_entry(f"yolo12{size}") for size in "nsmlx")

@@ -54,7 +54,8 @@ def test_named_models(weights, capsys):
 
 
 def test_entry_points():
-    names = {f"{kind}{size}" for kind in ("yolov5", "yolov8", "yolo11") for size in "nsmlx"}
+    kinds = ("yolov5", "yolov8", "yolo11", "yolo12")
+    names = {f"{kind}{size}" for kind in kinds for size in "nsmlx"}
     assert all("pretrained" in getattr(hubconf, name).__doc__ for name in names)
     assert hubconf.custom.__doc__
 

@@ -48,7 +48,7 @@ class _Conv(Conv):
         return self.act(x if self.bn is None else apply_batch_norm(self.bn, x))
 
 
-@register("AreaAttention", "A2Attn")
+@register("AreaAttention")
 class AAttn(nn.Module):
     """Self-attention within each of `area` equal bands of the map.
 
@@ -104,7 +104,7 @@ def _values(qkv: Tensor, heads: int) -> Tensor:
     return torch.cat([part[:, size // 3 * 2 :] for part in qkv.split(size, 1)], 1)
 
 
-@register("AreaBlock")
+@register()
 class ABlock(nn.Module):
     """Area attention, then two 1x1 convolutions, each added to its input.
 

@@ -131,8 +131,8 @@ class BiLevelRoutingAttention(nn.Module):
         q, k, v = apply_at_positions(self.qkv["qkv"], padded).chunk(3, 1)  # type: ignore[arg-type]
         windows = (self.cut(q), self.cut(k), self.cut(v))
         out = self.attend(*windows, self.route(padded))
-        out = like(self.join(out, padded), padded) + self.lepe(v)
-        return apply_at_positions(self.wo, out[:, :, :height, :width]).to(x.dtype)
+        out = (self.join(out, padded) + self.lepe(v))[:, :, :height, :width]
+        return apply_at_positions(self.wo, like(out, x)).to(x.dtype)
 
     def pad(self, x: Tensor) -> Tensor:
         """Add zeros on the right and at the bottom, until n_win divides both sides of the map."""

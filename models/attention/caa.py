@@ -1,7 +1,7 @@
 """CAA, context anchor attention: a gate for every value, from a mean of 7 x 7 and two long strips.
 
-Cai, Lai, Wang, Wang, Sun and Liao, "Poly Kernel Inception Network for Remote Sensing Detection",
-CVPR 2024, https://arxiv.org/abs/2403.06258, section 3.3. With depthwise convolutions over strips,
+Cai, Lai, Wang, Wang, Sun and Yao, "Poly Kernel Inception Network for Remote Sensing Detection",
+CVPR 2024, https://arxiv.org/abs/2403.06258. With depthwise convolutions over strips,
 
     z = layer1(mean of x over 7 x 7, stride 1, where positions outside count as 0)
     z = conv v x 1 of conv 1 x h of z
@@ -52,7 +52,7 @@ def _strip(channels: int, height: int, width: int) -> nn.Sequential:
     return strip
 
 
-@register("ContextAnchorAttention", "CAA_Attention", "CAAttention")
+@register("ContextAnchorAttention", "CAA_Attention")
 class CAA(nn.Module):
     """Scales every value by a gate from its surroundings.
 

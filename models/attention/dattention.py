@@ -223,10 +223,12 @@ class DAttention(nn.Module):
                 raise ValueError(f"q_size={self.q_size}: fixed_pe fits no map of {[*q.shape[2:]]}")
             return self.rpe_table[None].to(q.dtype)  # type: ignore[index]
         else:
-            table = self.rpe_table.unflatten(0, (self.groups, -1))  # type: ignore[union-attr, operator]
-            tables = table.expand(len(q), -1, -1, -1, -1).flatten(0, 1).to(places.dtype)
+            table = self.rpe_table
+            assert isinstance(table, Tensor)
+            tables = table.to(places.dtype).expand(q.shape[0], -1, -1, -1)
+            tables = tables.reshape(-1, self.heads // self.groups, *table.shape[1:])
             found = look_up(tables, apart(q, places) / 2)
-        return found.reshape(len(q), self.heads, *found.shape[2:]).to(q.dtype)
+        return found.reshape(q.shape[0], self.heads, *found.shape[2:]).to(q.dtype)
 
     def extra_repr(self) -> str:
         return f"n_heads={self.heads}, n_groups={self.groups}, position={self.position}"

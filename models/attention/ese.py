@@ -1,7 +1,7 @@
 """eSE: a weight for every channel, from the means of all channels through one layer.
 
 Lee and Park, "CenterMask: Real-Time Anchor-Free Instance Segmentation", CVPR 2020,
-https://arxiv.org/abs/1911.06667, section 3.2. With z the mean of each channel, the output is
+https://arxiv.org/abs/1911.06667. With z the mean of each channel, the output is
 x hard_sigmoid(W z + b), and hard_sigmoid(t) = relu6(t + 3) / 6. W is C x C: unlike SE there are no
 fewer hidden channels, which lose information. [B, C, H, W] keeps its shape.
 
@@ -23,7 +23,7 @@ from models.attention._registry import register
 from models.attention.fast.gates import pool, scale
 
 
-@register("ESE", "eSEModule", "eSE_Module", "EffectiveSE", "EffectiveSEModule", "EffectiveSELayer")
+@register("ESE", "eSEModule", "EffectiveSE", "EffectiveSEModule", "EffectiveSELayer")
 class eSE(nn.Module):
     """Scales each channel by a gate from 0 to 1.
 

@@ -1,8 +1,8 @@
 """ExternalAttention: every position is written anew from a few learned rows, the memories.
 
 Guo, Liu, Mu and Hu, "Beyond Self-attention: External Attention using Two Linear Layers for Visual
-Tasks", TPAMI 2022, https://arxiv.org/abs/2105.02358, sections 3.2 and 3.3 ("double
-normalisation"). With memories M_k, S x C, and M_v, C x S,
+Tasks", TPAMI 2022, https://arxiv.org/abs/2105.02358, with its "double normalisation". With memories
+M_k, S x C, and M_v, C x S,
 
     t = conv1x1(x)
     A = softmax of M_k t over positions;    A = A / (1e-9 + sum of A over the S rows)
@@ -38,7 +38,7 @@ from models.attention._registry import register
 EPSILON, SMALLEST_SUM = 1e-9, 1e-30
 
 
-@register("External_attention", "External_Attention", "ExternalAttn")
+@register("External_attention", "External_Attention")
 class ExternalAttention(nn.Module):
     """Rewrites every position from S memories.
 

@@ -1,8 +1,8 @@
 """iRMB, inverted residual mobile block: attention in spread windows, a depthwise convolution, x + …
 
 Zhang et al., "Rethinking Mobile Block for Efficient Attention-based Models", ICCV 2023,
-https://arxiv.org/abs/2301.01146, section 3.2 and equation 3. With t = BN(x), windows of w x w
-positions, and heads of dim_head channels of t,
+https://arxiv.org/abs/2301.01146. With t = BN(x), windows of w x w positions, and heads of dim_head
+channels of t,
 
     A = softmax(q . k / sqrt(dim_head)) in each window,    (q, k) = conv1x1(t)
     o = A act(conv1x1(t)), or with attn_pre  o = act(conv1x1(A t))

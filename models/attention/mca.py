@@ -19,8 +19,7 @@ Choices:
   that a flat map has a gradient.
 - Statistics over two axes come from those over one, whose means and variances add up exactly.
 
-Cost: 12 + k parameters. x alone is kept for backward, by the gates' products in eager mode on a
-CPU.
+Cost: 12 + k parameters. In eager mode on a CPU x alone is kept for backward (fast/mca.py).
 Verdict: not yet measured.
 """
 
@@ -34,7 +33,9 @@ from torch import Tensor, nn
 from models.attention._checks import check_flag
 from models.attention._numerics import wide
 from models.attention._registry import register
+from models.attention.fast import use_fast
 from models.attention.fast.gates import scale
+from models.attention.fast.mca import variance_and_mean
 
 SMALLEST_VARIANCE = 1e-12
 
@@ -52,7 +53,7 @@ class _Gate(nn.Module):
         return self.conv(z[:, None, None].to(self.conv.weight.dtype)).sigmoid()[:, 0, 0]
 
 
-@register("MCALayer", "MCA_Attention", "MCAttention")
+@register("MCALayer", "MCA_Attention")
 class MCA(nn.Module):
     """Scales every value by the mean of three gates.
 
@@ -72,8 +73,8 @@ class MCA(nn.Module):
         """[B, C, H, W] -> [B, C, H, W] in the type of x."""
         precise = x.to(wide(x.dtype))
         _, channels, height, width = x.shape
-        along_rows = torch.var_mean(precise, 3, correction=0)  # [B, C, H] each
-        along_columns = torch.var_mean(precise, 2, correction=0)  # [B, C, W] each
+        along_rows = _spread(precise, 3)  # [B, C, H] each
+        along_columns = _spread(precise, 2)  # [B, C, W] each
         rows = self.h_cw(*_merge(*along_rows, 1, channels * width))  # [B, H]
         columns = self.w_hc(*_merge(*along_columns, 1, channels * height))  # [B, W]
         position = rows[:, None, :, None] + columns[:, None, None]  # [B, 1, H, W]
@@ -82,6 +83,11 @@ class MCA(nn.Module):
         gate = self.c_hw(*_merge(*along_rows, 2, height * width))  # [B, C]
         # Two products, since the sum of both gates is a map, which backward would keep.
         return scale(x, position / 3) + scale(x, gate[:, :, None, None] / 3)
+
+
+def _spread(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """Variance and mean along dim, each of the shape of x, [B, C, H, W], without dim."""
+    return variance_and_mean(x, dim) if use_fast(x) else torch.var_mean(x, dim, correction=0)
 
 
 def _merge(variance: Tensor, mean: Tensor, dim: int, count: int) -> tuple[Tensor, Tensor]:

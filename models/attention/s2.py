@@ -38,6 +38,9 @@ from models.attention._maps import apply_at_positions, without_autocast
 from models.attention._numerics import wide
 from models.attention._registry import register
 
+# Sums over a large map make shares so small that a CPU multiplies maps by them at half speed.
+NEGLIGIBLE = 1e-20
+
 
 class _SplitAttention(nn.Module):
     def __init__(self, channels: int) -> None:
@@ -49,7 +52,8 @@ class _SplitAttention(nn.Module):
         """s, [B, C] in float32 or float64, -> g, [B, 3, C]: shares of the three parts."""
         hidden = F.gelu(F.linear(pooled, self.mlp1.weight.to(pooled.dtype)))
         logits = F.linear(hidden, self.mlp2.weight.to(pooled.dtype))
-        return logits.unflatten(1, (3, -1)).softmax(1)
+        shares = logits.unflatten(1, (3, -1)).softmax(1)
+        return shares * (shares > NEGLIGIBLE)
 
 
 @register("S2", "S2_Attention")

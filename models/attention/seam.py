@@ -1,7 +1,7 @@
 """SEAM and MultiSEAM: amplify channels by what separated convolutions see, for occluded objects.
 
 Yu, Huang, Chen, Su, Liu and Wang, "YOLO-FaceV2: A Scale and Occlusion Aware Face Detector", 2022,
-https://arxiv.org/abs/2208.02019, section 3.3. A unit is
+https://arxiv.org/abs/2208.02019. A unit is
 
     t -> BN(GELU(conv1x1(t + BN(GELU(depthwise 3x3(t))))))
     y = mean over the map of n units of x
@@ -117,7 +117,7 @@ class SEAM(nn.Module):
         return _amplify(x, self.fc, pool(self.DCovN(x)))
 
 
-@register("MultiSEAMAttention")
+@register()
 class MultiSEAM(nn.Module):
     """Amplifies channels by 1 to e, from patches of three sizes.
 

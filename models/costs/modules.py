@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 
 import torch
 from torch import Tensor, nn
@@ -96,7 +97,9 @@ def smallest_side(name: str, channels: int) -> int:
     for side in range(1, 9):
         x = torch.randn(1, channels, side, side, requires_grad=True)
         try:
-            out = module(x)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of maps too small to be useful
+                out = module(x)
             out.sum().backward()
         except (RuntimeError, ValueError):  # PyTorch raises these for a map that is too small
             continue

@@ -22,7 +22,7 @@ from models.graph.info import RowInfo, attach
 from models.graph.layers import JOIN_RULES, LAYERS, BuildRule, Layer, layer_named
 from models.graph.structure import Graph, Row
 from models.graph.values import MOST, is_whole, shorten
-from models.heads import HEAD_OF_FAMILY
+from models.heads import HEAD_OF_FAMILY, V8_FORMS
 from utils.errors import UserError
 
 # Errors that blocks raise when a row's arguments do not suit them: their constructors get the
@@ -246,12 +246,23 @@ def _build_norm(graph: Graph, row: Row, layer: Layer, incoming: Sequence[int]) -
 
 def _build_head(graph: Graph, row: Row, layer: Layer, incoming: Sequence[int]) -> BuiltRow:
     given = row_arguments(graph, row)
-    kind = HEAD_OF_FAMILY[graph.family.name] if row.module == "Detect" else layer.kind
+    kind = _head_of(graph, row, layer)
     if graph.family.has_anchors:
         args = _anchor_arguments(graph, row, given, incoming)
     else:
         args = _anchor_free_arguments(graph, given, incoming)
     return BuiltRow(_copies(kind, args), incoming[0], args)
+
+
+def _head_of(graph: Graph, row: Row, layer: Layer) -> type[nn.Module]:
+    """The class of a head row. Raises UserError for a head of the other family."""
+    if row.module == "Detect":
+        return HEAD_OF_FAMILY[graph.family.name]
+    kind = layer.kind if graph.family.has_anchors else V8_FORMS.get(layer.kind, layer.kind)
+    if getattr(kind, "family", graph.family) is not graph.family:
+        other = "has anchors" if graph.family.has_anchors else "has none"
+        raise UserError(f"this head is not for a graph that {other}; write Detect")
+    return kind
 
 
 def _anchor_free_arguments(

@@ -50,9 +50,12 @@ from models.graph.factors import Factor, area, grows, keeps, pools, repeated, sh
 from models.graph.values import Arguments, is_whole
 from models.heads.anchor_based import Detect
 from models.heads.anchor_free import DetectV10
+from models.heads.asff import ASFFDetect
+from models.heads.implicit import IDetect
 
 BuildRule = Literal["stack", "concat", "fuse", "fuse to", "keep", "same", "norm", "head"]
 JOIN_RULES = ("concat", "fuse", "fuse to")  # of rows that read a list of maps and give one
+ASFF_NAMES = ("ASFF_Detect", "Detect_ASFF", "ASFFDetect", "DetectASFF", "ASFFHead", "Detect_asff")
 SMALLEST_WIDTH = 16  # smaller numbers are kernels, factors or dimensions, not channel counts
 Gain = Callable[[int, Sequence[object]], int]
 
@@ -202,6 +205,8 @@ LAYERS: Mapping[str, Layer] = MappingProxyType(
         **_fuses(scales.Fusion, "Fusion"),
         "Detect": Layer(Detect, "head"),
         "v10Detect": Layer(DetectV10, "head"),
+        "IDetect": Layer(IDetect, "head"),
+        **{name: Layer(ASFFDetect, "head") for name in ASFF_NAMES},
     }
 )
 

@@ -104,8 +104,12 @@ class Detect(nn.Module):
         In eval mode it returns (decoded, raw maps), decoded as in decode(). A raw map is a view of
         the convolution's output, never a copy.
         """
-        raw = [self._split(conv(x)) for conv, x in zip(self.m, maps, strict=True)]
+        raw = [self._split(self.predict(level, x)) for level, x in enumerate(maps)]
         return raw if self.training else (decode(raw, self.anchors, self.stride), raw)
+
+    def predict(self, level: int, x: Tensor) -> Tensor:
+        """The convolution of a level: [B, C, H, W] -> [B, na * no, H, W]. Variants override it."""
+        return self.m[level](x)
 
     def _split(self, x: Tensor) -> Tensor:
         """[B, na * no, ny, nx] -> [B, na, ny, nx, no], without a copy in either memory format."""

@@ -45,8 +45,9 @@ def build_task_aligned_loss(
 ) -> TaskAlignedLoss:
     """Make the loss of a head without anchors; see models.losses.build_loss for the arguments.
 
-    The size of images does not matter to it. Raises UserError for an option that only the loss of
-    heads with anchors has, and for a head that predicts no distances.
+    The size of images does not matter to it. hyp.dfl is the gain of the third term, which is the
+    error of the distances for a head without bins. Raises UserError for an option that only the
+    loss of heads with anchors has, and for a head that predicts no distances.
     """
     for name, value in {"--label-smoothing": smoothing, "fl_gamma": hyp.fl_gamma}.items():
         check_setting(

@@ -112,3 +112,16 @@ def test_blocks_keep_channels_last() -> None:
         assert block.to(memory_format=torch.channels_last)(x).is_contiguous(
             memory_format=torch.channels_last
         )
+
+
+@torch.no_grad()
+def test_options_of_sppf() -> None:
+    """A row that states the number of pools has no activation after its first convolution."""
+    assert isinstance(SPPF(8, 8, 5).cv1.act, nn.SiLU)
+    assert isinstance(SPPF(8, 8, 5, 3).cv1.act, nn.Identity)
+    assert isinstance(SPPF(8, 8, 5, 3, False, True).cv1.act, nn.SiLU)
+    block, x = SPPF(8, 8, 5, 2, True).eval(), torch.randn(2, 8, 6, 10)
+    first = block.cv1(x)
+    pooled = [first, block.m(first), block.m(block.m(first))]
+    torch.testing.assert_close(block(x), x + block.cv2(torch.cat(pooled, 1)))
+    assert not SPPF(8, 16, 5, 2, True).residual

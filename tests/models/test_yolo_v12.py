@@ -16,10 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from models.graph.load import load_graph
+from models.losses import build_loss
 from models.yolo import DetectionModel
 from tests.models.fill import fill, image
 from utils.errors import UserError
 from utils.files import ROOT
+from utils.hyperparameters import Hyperparameters
 
 GOLDEN = ROOT / "tests" / "golden" / "yolo12"
 SIZES: dict[str, Any] = json.loads((GOLDEN / "sizes.json").read_text())["models"]
@@ -92,3 +94,22 @@ def test_a_block_that_adds_its_input_keeps_the_channels() -> None:
     graph["backbone"][6] = [-1, 4, "A2C2f", [256, True, 4]]
     with pytest.raises(UserError, match=r"row 6: A2C2f .*adds its input, but gets 512"):
         on_meta(graph)
+
+
+def test_every_weight_learns() -> None:
+    """At a sixteenth of the width, with a row of l, whose gamma learns.
+
+    The head is left out: levels without an object have no gradient in their box branch.
+    """
+    graph = {**load_graph("yolo12n.yaml"), "nc": 2, "scales": {"n": [0.5, 0.0625, 1024]}}
+    graph["backbone"][8] = [-1, 1, "A2C2f", [1024, True, 1, True]]
+    model = DetectionModel(graph).train()
+    loss = build_loss(model.spec, Hyperparameters(box=7.5), 64)
+    targets = torch.tensor([[0.0, 1, 8, 8, 40, 56], [1, 0, 20, 4, 60, 30]])
+    loss(model(image(7, 2, 3, 64, 64)), targets, (64, 64))[0].backward()
+    still = [
+        key
+        for key, value in model.named_parameters()
+        if not key.startswith("model.21.") and (value.grad is None or not value.grad.any())
+    ]
+    assert not still

@@ -21,7 +21,7 @@ from models.weights.pickles.objects import PickledObject
 from models.weights.pickles.reader import ForeignFile
 from models.weights.upstream.area import convert_tree, join_qkv
 from models.weights.upstream.fit import fit_state, in_our_form
-from models.weights.upstream.graph import read_foreign_graph
+from models.weights.upstream.graph import read_foreign_graph, without_one_to_one
 from models.weights.upstream.recipe import read_recipe
 from models.weights.upstream.rows import fit_graph
 from models.weights.upstream.tree import class_name_of, members, plain_value, read_tree
@@ -80,7 +80,7 @@ def _bare_state(content: object) -> dict[str, Tensor]:
                 raise UserError("has tensors without names")
             check_shared(values)
             copies = {_unwrapped(key): value.clone() for key, value in values.items()}
-            return join_qkv(copies, {})
+            return join_qkv(without_one_to_one("the state dict", copies), {})
     raise UserError(
         "holds neither a model nor a state dict; give a checkpoint of YOLOv5, YOLOv8 or this"
         " project"

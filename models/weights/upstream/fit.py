@@ -1,8 +1,8 @@
 """Give every tensor of a foreign network the key that it has in our graph.
 
 models/weights/upstream/adopt.py calls fit_state(). A key, shape or setting that our model does not
-have is an error that names it; no weight is dropped, except the one-to-one branches of a head,
-about which the reader of the graph warns.
+have is an error that names it; no weight is ever dropped here. The reader of the graph leaves out
+the one-to-one branches of a head, and says so.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from models.graph.structure import Graph, Row
 from models.graph.values import shorten
 from models.graph.walk import measure_strides
 from models.weights.pickles.objects import PickledObject
-from models.weights.upstream.graph import ONE_TO_ONE, strides_of
+from models.weights.upstream.graph import strides_of
 from models.weights.upstream.tree import (
     NORM_EPSILON,
     Tree,
@@ -76,11 +76,7 @@ def _check_strides(ours: list[float], tree: Tree) -> None:
 def _fit_row(row: Row, ours: nn.Module, tree: Tree) -> dict[str, Tensor]:
     """Copies of one row's tensors, each compared with ours."""
     where = f"row {row.index}: {row.module}"
-    theirs = {
-        key: value
-        for key, value in tree.of_row(row.index).items()
-        if key not in UNUSED and not key.startswith(ONE_TO_ONE)
-    }
+    theirs = {key: value for key, value in tree.of_row(row.index).items() if key not in UNUSED}
     expected = ours.state_dict()
     theirs = in_our_form(theirs, expected)
     for key, value in expected.items():

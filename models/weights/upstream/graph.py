@@ -7,7 +7,7 @@ read_foreign_graph().
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -32,8 +32,6 @@ from models.weights.upstream.tree import (
 from utils.errors import UserError
 
 HEAD_CLASSES = ("Detect", "v10Detect")
-# Branches of heads that are trained to need no suppression; the others of such a head are ours.
-ONE_TO_ONE = "one2one_"
 MAX_ANCHOR_VALUES = 10_000
 MAX_LEVELS = 20
 MAX_FILE_NAME = 100  # characters of the graph's name in errors
@@ -149,16 +147,26 @@ def _read_head(head: object, named: list[object], tree: Tree) -> Content:
         raise UserError(f"{where}: is not the head of a detector, the only one of this project")
     if not is_whole(count) or not 1 <= count <= MOST_CLASSES:
         raise UserError(f"{where}: nc: {shorten(count)}: is not a number of classes")
-    state = tree.of_row(number)
+    state = without_one_to_one(where, tree.of_row(number))
+    tree.rename(number, state, {})
     anchors = state.get("anchors")
     if isinstance(row, list) and len(row) == 4:
         row[3] = ["nc"] if anchors is None else ["nc", "anchors"]
     if anchors is not None:
         return {"nc": count, "anchors": _anchors_px(anchors, strides_of(head, where), where)}
-    if any(key.startswith(ONE_TO_ONE) for key in state):
-        print(f"warning: {where}: its one-to-one branches are left out; boxes need suppression")
     has_c3k2 = any(isinstance(one, list) and "C3k2" in one[2:3] for one in named)
     return {"nc": count, **_branches(where, state, count, has_c3k2)}
+
+
+def without_one_to_one(where: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors without those of a head's one-to-one branches; a line says what was left out.
+
+    Such a head is trained to need no suppression. Its other branches, one-to-many, are ours.
+    """
+    kept = {key: value for key, value in state.items() if "one2one_" not in key}
+    if len(kept) < len(state):
+        print(f"warning: {where}: its one-to-one branches are left out; boxes need suppression")
+    return kept
 
 
 def _anchors_px(anchors: Tensor, strides: list[float], where: str) -> list[list[float]]:

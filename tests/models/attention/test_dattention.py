@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from models.attention.dattention import (
     sample,
 )
 from tests.models.attention.golden import Golden, draws
+from tests.models.attention.test_registry_export import SIZES, check_in_onnxruntime, export
 
 GOLDEN = Golden("dattention")
 LAYOUTS = pytest.mark.parametrize(
@@ -183,6 +185,19 @@ def test_without_offsets_it_attends_to_means() -> None:
     )
     out = (q.T @ k / 2).softmax(1) @ v.T
     torch.testing.assert_close(module(x), module.proj_out(out.T.reshape(1, 4, 4, 6)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dynamo", [True, False], ids=["dynamo", "older exporter"])
+@pytest.mark.parametrize("position", ["rpe", "log_cpb", "no_off"])
+def test_onnx_for_any_size(position: str, dynamo: bool, tmp_path: Path) -> None:
+    """The default is exported in test_registry_export.py."""
+    pytest.importorskip("onnxscript")
+    torch.manual_seed(0)
+    module = DAttention(16, q_size=[9, 7], position=position, stride=2).eval()
+    options = {"dynamo": True} if dynamo else {"dynamo": False, "opset_version": 17}
+    export(module, tmp_path / "module.onnx", dynamic=True, **options)
+    check_in_onnxruntime(module, tmp_path / "module.onnx", SIZES)
 
 
 def test_sampling() -> None:

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from models.attention._arguments import read_list
+from models.attention.fast.mca import variance_and_mean
 from models.attention.mca import MCA, taps
 from tests.models.attention.golden import Golden, assert_same_gradients, draws
+from tests.models.attention.plain import force_plain
 
 LAYOUTS = pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 
@@ -39,7 +41,10 @@ def listing(module: MCA, x: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("size", ["20x20", "7x13"])
-def test_golden(size: str) -> None:
+@pytest.mark.parametrize("plain", [False, True])
+def test_golden(size: str, plain: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if plain:
+        force_plain(monkeypatch)
     Golden("mca").check(MCA(32), "official", size)
 
 
@@ -57,6 +62,18 @@ def test_values_and_gradients(
     x = draws(5, 3, 6, *size).double().contiguous(memory_format=layout).requires_grad_()
     torch.testing.assert_close(module(x), listing(module, x))
     assert_same_gradients(module, listing, x, layout)
+
+
+@LAYOUTS
+@pytest.mark.parametrize("dim", [2, 3])
+def test_variance_and_mean(
+    dim: int, layout: torch.memory_format, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.attention.fast._blocks.STEP", 2 * 3 * 4 * 5)  # two images, then one
+    x = 1000 + draws(5, 3, 3, 4, 5).double().contiguous(memory_format=layout)
+    x.requires_grad_()
+    torch.testing.assert_close(variance_and_mean(x, dim), torch.var_mean(x, dim, correction=0))
+    assert torch.autograd.gradcheck(lambda x: variance_and_mean(x, dim), (x,))
 
 
 @pytest.mark.parametrize("channels", [1, 2, 32])

@@ -30,8 +30,9 @@ from utils.checkpoint import Checkpoint
 from utils.errors import UserError
 from utils.files import ROOT
 
-SOME = ("models/yolov5n.yaml", "models/yolov8.yaml", "models/yolo11.yaml", "models/hub/yolov3.yaml",
-        "models/hub/yolov5-fpn.yaml", "models/yolov5s_CBAM.yaml")  # fmt: skip
+SOME = ("models/yolov5n.yaml", "models/yolov8.yaml", "models/yolo11.yaml", "models/yolo12.yaml",
+        "models/hub/yolov3.yaml", "models/hub/yolov5-fpn.yaml",
+        "models/yolov5s_CBAM.yaml")  # fmt: skip
 V5 = sorted(path.stem for path in (ROOT / "models").glob("yolov5s_*.yaml"))
 V8 = sorted(path.stem for path in (ROOT / "models").glob("yolov8_*.yaml"))
 

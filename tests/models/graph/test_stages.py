@@ -21,6 +21,7 @@ SOME = (
     "models/yolov5n.yaml",
     "models/yolov8.yaml",
     "models/yolo11.yaml",
+    "models/yolo12.yaml",
     "models/hub/yolov3-tiny.yaml",
     "models/hub/yolov5-p7.yaml",
     "models/hub/yolov5s-ghost.yaml",

@@ -394,3 +394,16 @@ def test_archives_that_are_not_a_model_are_one_line(tmp_path: Path) -> None:
             read_weights(put(tmp_path / f"{number}.pt", content))
     with pytest.raises(UserError, match=r"data\.pkl"):
         read_weights(put(tmp_path / "empty.pt", archive([("best/other", b"")])))
+
+
+def test_a_state_dict_with_one_to_one_branches_loads_without_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = fresh(FREE_GRAPH)
+    state = model.state_dict()
+    head = {key: value for key, value in state.items() if ".cv2." in key or ".cv3." in key}
+    extra = {key.replace(".cv", ".one2one_cv"): value + 0 for key, value in head.items()}
+    torch.save({**state, **extra}, tmp_path / "state.pt")
+    checkpoint = with_graph(read_weights(tmp_path / "state.pt"), FREE_GRAPH, "state.pt")
+    assert list(from_checkpoint(checkpoint).state_dict()) == list(state)
+    assert "the state dict: its one-to-one branches are left out" in capsys.readouterr().out
