@@ -81,7 +81,7 @@ def _fitting(
 ) -> Iterator[Identified]:
     """Those of the named modules that have just these tensors."""
     for name in names:
-        found = read_arguments(name, module, state, {})
+        found = read_arguments(name, module, state, {}, channels)
         options = {**(found if isinstance(found, dict) else {}), **(form.options if form else {})}
         if _has_tensors(name, options, channels, state):
             yield Identified(name, options, form)
