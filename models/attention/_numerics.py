@@ -1,5 +1,5 @@
-"""Numerical safeguards of several attention modules: the type of statistics, and batch norm of a
-single value.
+"""What the arithmetic of several attention modules shares: the type of statistics, batch norm of a
+single value, the cells of adaptive pooling, and long rows in float16.
 """
 
 from __future__ import annotations
@@ -30,3 +30,42 @@ def apply_batch_norm(norm: AnyBatchNorm, x: Tensor) -> Tensor:
             x, mean, variance, norm.weight, norm.bias, training=False, eps=norm.eps
         )
     return norm(x)
+
+
+def cells_of(x: Tensor, dim: int, cells: int) -> Tensor:
+    """Return which positions of x belong to which cell of adaptive pooling, 1 or 0, [cells, size].
+
+    As in PyTorch, position p of a size belongs to cell i of n if the intervals [p, p + 1) / size
+    and [i, i + 1) / n overlap, so a position may belong to several cells. The same table, read the
+    other way, says what adaptive pooling from n cells to `size` positions averages.
+
+    The table is computed from the shape, so that exporters can follow it for maps of any size.
+
+    Args:
+        x: of any shape; the table is on its device, and in the type of its statistics.
+        dim: of x, whose positions are meant.
+        cells: number of cells, which may exceed the positions.
+    """
+    size = x.shape[dim]
+    position = torch.arange(size, device=x.device)  # [size]
+    cell = torch.arange(cells, device=x.device)[:, None]  # [cells, 1]
+    overlap = ((position + 1) * cells > cell * size) & (position * cells < (cell + 1) * size)
+    return overlap.to(wide(x.dtype))
+
+
+def convolve_row(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    """Apply a depthwise convolution with a kernel of one long row, [B, C, H, W] -> [B, C, H, W].
+
+    Float16 on a CPU is computed in float32: on processors with AVX512-FP16, PyTorch 2.14 never
+    returns from a float16 kernel of more than 14 columns.
+    """
+    on_cpu = x.device.type == "cpu"
+    autocast = on_cpu and torch.is_autocast_enabled("cpu")
+    dtype = torch.get_autocast_dtype("cpu") if autocast else x.dtype
+    if not on_cpu or dtype != torch.float16:
+        return conv(x)
+    with torch.autocast("cpu", enabled=False):
+        weight = conv.weight.float()
+        bias = None if conv.bias is None else conv.bias.float()
+        out = nn.functional.conv2d(x.float(), weight, bias, 1, conv.padding, groups=conv.groups)
+    return out.to(dtype)

@@ -200,7 +200,7 @@ def _is_option(value: object, default: object) -> bool:
 
     Only a whole number in place of a switch or of a share is: anything else, the block refuses.
     """
-    takes_other = isinstance(default, bool | float)
+    takes_other = default is None or isinstance(default, bool | float)
     return takes_other and is_whole(value) and value in OPTION_SIZES
 
 

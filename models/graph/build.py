@@ -18,11 +18,11 @@ from models.activations import make_activation
 from models.attention import ATTENTION
 from models.attention._names import same_meaning
 from models.graph.block_names import suggest_inside
+from models.graph.head_row import head_arguments, head_class
 from models.graph.info import RowInfo, attach
 from models.graph.layers import JOIN_RULES, LAYERS, BuildRule, Layer, layer_named
 from models.graph.structure import Graph, Row
 from models.graph.values import MOST, is_whole, shorten
-from models.heads import HEAD_OF_FAMILY, V8_FORMS
 from utils.errors import UserError
 
 # Errors that blocks raise when a row's arguments do not suit them: their constructors get the
@@ -245,60 +245,8 @@ def _build_norm(graph: Graph, row: Row, layer: Layer, incoming: Sequence[int]) -
 
 
 def _build_head(graph: Graph, row: Row, layer: Layer, incoming: Sequence[int]) -> BuiltRow:
-    given = row_arguments(graph, row)
-    kind = _head_of(graph, row, layer)
-    if graph.family.has_anchors:
-        args = _anchor_arguments(graph, row, given, incoming)
-    else:
-        args = _anchor_free_arguments(graph, given, incoming)
-    return BuiltRow(_copies(kind, args), incoming[0], args)
-
-
-def _head_of(graph: Graph, row: Row, layer: Layer) -> type[nn.Module]:
-    """The class of a head row. Raises UserError for a head of the other family."""
-    if row.module == "Detect":
-        return HEAD_OF_FAMILY[graph.family.name]
-    kind = layer.kind if graph.family.has_anchors else V8_FORMS.get(layer.kind, layer.kind)
-    if getattr(kind, "family", graph.family) is not graph.family:
-        other = "has anchors" if graph.family.has_anchors else "has none"
-        raise UserError(f"this head is not for a graph that {other}; write Detect")
-    return kind
-
-
-def _anchor_free_arguments(
-    graph: Graph, given: list[object], incoming: Sequence[int]
-) -> list[object]:
-    """Arguments of a head without anchors. The row may only repeat the number of classes.
-
-    A C3k2 row anywhere makes the class branch depth-wise, by YOLOv8's rule, unless the graph says
-    otherwise.
-    """
-    if given != [graph.class_count]:
-        raise UserError(
-            "a head without anchors takes its classes from the top of the file; write [nc]"
-        )
-    is_depthwise = any(other.module == "C3k2" for other in graph.rows)
-    if graph.class_branch:
-        is_depthwise = graph.class_branch == "depthwise"
-    bins = (graph.reg_max, list(incoming), is_depthwise, graph.box_bias)
-    return [graph.class_count, *bins, graph.class_width]
-
-
-def _anchor_arguments(
-    graph: Graph, row: Row, given: list[object], incoming: Sequence[int]
-) -> list[object]:
-    """Arguments of a head with anchors. The row may only repeat classes and anchors."""
-    if len(given) != 2 or given[0] != graph.class_count or given[1] != "anchors":
-        raise UserError(
-            "the head takes its classes and anchors from the top of the file; write [nc, anchors], "
-            "or take out `anchors` for a head that has none"
-        )
-    if not isinstance(graph.anchors, int) and len(graph.anchors) != len(incoming):
-        raise UserError(
-            f"from {row.source}: reads {len(incoming)} maps, but anchors has {len(graph.anchors)}"
-            " levels; match them"
-        )
-    return [graph.class_count, graph.anchors_per_level, list(incoming)]
+    args = head_arguments(graph, row, row_arguments(graph, row), incoming)
+    return BuiltRow(_copies(head_class(graph, row, layer), args), incoming[0], args)
 
 
 Builder = Callable[[Graph, Row, Layer, Sequence[int]], BuiltRow]

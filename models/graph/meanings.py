@@ -50,7 +50,9 @@ def _cbam_formula(graph: Graph, found: Options) -> tuple[str, str]:
 
 
 def _defaults(row: Row, given: Sequence[object], found: Options) -> Iterator[str]:
-    """The words for each default of public files that applies."""
+    """The words for each default of public files that applies, and for a name with two meanings."""
+    if row.module == "ChannelAttention":
+        yield "ChannelAttention: taken as DANet's; the one of CBAM is CBAM, {no_spatial: true}"
     defaults: Options = getattr(ATTENTION[row.module], "list_defaults", {})
     for name, value in defaults.items():
         if found.get(name) == value and value not in given:

@@ -225,10 +225,11 @@ def in_order(graph: Graph, sizes: MapSizes, rows: Sequence[int]) -> bool:
 def _last_of_each_size(graph: Graph, sizes: MapSizes) -> list[int]:
     """The last row of each size, fine before coarse, for as many sizes as the head has levels.
 
-    Rows of the backbone are no levels: a head that repeats one has nothing else to offer.
+    Rows of the backbone are levels only where the head reads some of them.
     """
     last: dict[tuple[int, int], int] = {}
-    neck = [step.index for step in graph.steps[:-1] if not step.in_backbone]
+    has_backbone = any(graph.steps[source].in_backbone for source in graph.rows[-1].inputs)
+    neck = [step.index for step in graph.steps[:-1] if has_backbone or not step.in_backbone]
     for row in reversed(neck):
         if len(last) < len(graph.rows[-1].inputs):
             last.setdefault(sizes[row], row)

@@ -91,7 +91,7 @@ class ASFFDetect(Detect):
             self.add_module(f"l{fusion.level}_fusion", fusion)
 
     def forward(self, maps: list[Tensor]) -> list[Tensor] | tuple[Tensor, list[Tensor]]:
-        """As Detect, whose maps are finest first."""
+        """Feature maps [B, C_i, ny, nx], finest first, to what Detect gives."""
         return super().forward(_fused(self, maps))
 
 
@@ -106,5 +106,5 @@ class ASFFDetectV8(DetectV8):
             self.add_module(f"l{fusion.level}_fusion", fusion)
 
     def forward(self, maps: list[Tensor]) -> Any:
-        """As DetectV8, whose maps are finest first."""
+        """Feature maps [B, C_i, ny, nx], finest first, to what DetectV8 gives."""
         return super().forward(_fused(self, maps))

@@ -3,6 +3,9 @@
 PyTorch's own var_mean runs a slow one-pass recurrence for each row. The mean first and then the
 squares around it take a sixth of the time, and backward makes the differences again, so that x and
 the means alone are kept.
+
+Training is 2.0 to 2.5 times as fast as with a listing that permutes the map, inference 2.6 to 4
+times (one core of an Intel Xeon, float32).
 """
 
 from __future__ import annotations

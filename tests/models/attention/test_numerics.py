@@ -1,4 +1,4 @@
-"""The type of statistics, and batch norm of a single value."""
+"""The type of statistics, batch norm of one value, cells of adaptive pooling, and long rows."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.attention._numerics import apply_batch_norm, wide
+from models.attention._numerics import apply_batch_norm, cells_of, convolve_row, wide
 from tests.models.attention.golden import draws
 
 
@@ -34,3 +34,36 @@ def test_one_value_is_normalised_by_running_statistics() -> None:
     several = draws(12, 2, 3, 1, 1)
     torch.testing.assert_close(apply_batch_norm(norm.train(), several), nn.BatchNorm2d(3)(several))
     assert norm.num_batches_tracked == 1
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 7, 13, 20])
+@pytest.mark.parametrize("cells", [1, 3, 5, 7])
+def test_cells_are_those_of_adaptive_pooling(size: int, cells: int) -> None:
+    pool = nn.functional.adaptive_avg_pool1d
+    x = draws(13, 2, 3, size)
+    table = cells_of(x, 2, cells)
+    assert table.shape == (cells, size)
+    torch.testing.assert_close(x @ (table / table.sum(1, keepdim=True)).t(), pool(x, cells))
+    means = draws(14, 2, 3, cells)
+    torch.testing.assert_close(means @ (table / table.sum(0)), pool(means, size))
+
+
+def test_the_table_of_cells_has_the_type_of_statistics() -> None:
+    assert cells_of(torch.zeros(2, 3, dtype=torch.float16), 1, 2).dtype == torch.float32
+    assert cells_of(torch.zeros(2, 3, dtype=torch.float64), 0, 2).dtype == torch.float64
+    assert cells_of(torch.zeros(2, 3, device="meta"), 1, 2).device.type == "meta"
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_long_row_in_float16(bias: bool) -> None:
+    """Without the detour, this does not end on processors with AVX512-FP16."""
+    conv = nn.Conv2d(8, 8, (1, 21), padding=(0, 10), groups=8, bias=bias)
+    x = draws(15, 1, 8, 3, 40)
+    expected = conv(x)
+    with torch.autocast("cpu", torch.float16):
+        cast = convolve_row(conv, x)
+    halves = convolve_row(conv.half(), x.half())
+    for found in (cast, halves):
+        assert found.dtype == torch.float16
+        torch.testing.assert_close(found.float(), expected, rtol=1e-2, atol=1e-2)
+    torch.testing.assert_close(convolve_row(conv.float(), x), conv(x))

@@ -44,6 +44,10 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("GlobalContext", {"fusion": ["channel_add", "channel_mul"]}),
     ("TripletAttention", {}),
     ("TripletAttention", {"no_spatial": True}),
+    ("scSE", {}),
+    ("scSE", {"fuse": "add"}),
+    ("MCA", {}),
+    ("MCA", {"no_spatial": True}),
     ("ACmix", {}),
     ("ACmix", {"stride": 2, "kernel_att": 5, "out_channels": 24}),
 ]
