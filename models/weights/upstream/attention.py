@@ -7,6 +7,7 @@ models/weights/upstream/graph.py uses read_arguments().
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 
 from models.graph.values import is_whole
@@ -61,6 +62,11 @@ def _by_channels(name: str, state: Tensors, channels: int) -> Options:
         return {"factor": channels // state["conv1x1.weight"].shape[0]}
     if channels and name == "ShuffleAttention":
         return {"groups": channels // (2 * state["cweight"].shape[1])}
+    if channels and name == "MLCA":
+        # gamma and b of the authors' rule matter only for the number of taps.
+        taps = state["conv.weight"].shape[-1]
+        is_usual = taps == int(abs(math.log2(channels) + 1) / 2) | 1
+        return {} if is_usual else {"gamma": 1, "b": taps + 0.5 - math.log2(channels)}
     return {}
 
 

@@ -101,6 +101,8 @@ def options_of(form: KeyForm) -> dict[str, Any]:
         return {"no_spatial": not any(key.startswith("hw") for key in ours)}
     if form.module == "CBAM" and form.options["formula"] == "external":
         return {**form.options, "conv_bias": False}
+    if form.module == "ELA":
+        return {"kernel_size": 1, "groups": 1, "bias": True}
     return dict(form.options)
 
 
