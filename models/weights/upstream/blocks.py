@@ -17,8 +17,7 @@ from torch import Tensor
 from models.attention import ATTENTION
 from models.graph.inside import PLACES, SETTINGS, Spot
 from models.graph.layers import LAYERS
-from models.weights.pickles.objects import PickledObject
-from models.weights.upstream.identify import Identified, identify
+from models.weights.upstream.identify import UNKNOWN, Identified, identify
 from models.weights.upstream.plain import ForeignRow, Trial, bases_of, try_block
 from models.weights.upstream.tree import activation_text, class_name_of, members
 from utils.errors import UserError
@@ -173,7 +172,7 @@ def _identify(trial: Trial, guess: _Guess, plain: set[str], width: int) -> Ident
     module = row.module_at(path)
     classes = (row.name.attention if row.name else "", class_name_of(module))
     names = tuple(ATTENTION[name].__name__ for name in classes if name in ATTENTION)
-    return identify(parts[0], names, width, module or PickledObject("", {}))
+    return identify(parts[0], names, width, module or UNKNOWN)
 
 
 def _check_place(trial: Trial, guess: _Guess, found: Identified) -> None:

@@ -20,6 +20,7 @@ from models.weights.upstream.forms import KeyForm, find_form
 from utils.errors import UserError
 
 Tensors = Mapping[str, Tensor]
+UNKNOWN = PickledObject("", {})  # of which a file of tensors says nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +47,14 @@ class Identified:
 
 
 def identify(
-    state: Tensors, names: tuple[str, ...], channels: int, module: PickledObject
+    state: Tensors, names: tuple[str, ...], channels: int = 0, module: PickledObject = UNKNOWN
 ) -> Identified | None:
     """The attention module of some tensors.
 
     Args:
         state: the tensors, by their keys below the module.
         names: of our modules that it may be, tried first.
-        channels: of the map that it reads.
+        channels: of the map that it reads, 0 if they are not known.
         module: the foreign module, for options that no shape shows.
 
     Returns:
@@ -64,7 +65,8 @@ def identify(
         return None
     form = find_form(state, names)
     if form:
-        return next(_fitting(form.translate(state), (form.module,), channels, module, form), None)
+        ours = form.translate(state)
+        return next(_fitting(ours, (form.module,), channels, module, form), None)
     named = next(_fitting(state, names, channels, module), None)
     if named:
         return named
@@ -79,12 +81,17 @@ def _fitting(
     module: PickledObject,
     form: KeyForm | None = None,
 ) -> Iterator[Identified]:
-    """Those of the named modules that have just these tensors."""
+    """Those of the named modules that have just these tensors, each once."""
+    sizes = {size for value in state.values() for size in value.shape[:2] if size}
+    counts = [channels] if channels else sorted(sizes, reverse=True)
     for name in names:
-        found = read_arguments(name, module, state, {}, channels)
-        options = {**(found if isinstance(found, dict) else {}), **(form.options if form else {})}
-        if _has_tensors(name, options, channels, state):
-            yield Identified(name, options, form)
+        for count in counts:
+            found = read_arguments(name, module, state, {}, count)
+            read = found if isinstance(found, dict) else {}
+            options = {**read, **(form.options if form else {})}
+            if _has_tensors(name, options, count, state):
+                yield Identified(name, options, form)
+                break
 
 
 def _has_tensors(name: str, options: dict[str, Any], channels: int, state: Tensors) -> bool:

@@ -57,12 +57,13 @@ def test_gam_says_what_is_assumed(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_graph_takes_the_arguments_of_its_state_dict() -> None:
     graph: dict[str, Any] = {**copy.deepcopy(GRAPH), "yaml_file": "tiny"}
     graph["backbone"][4] = [-1, 1, "SEAttention", [16]]
-    rows = read_graph(graph).rows
+    checked = read_graph(graph)
+    rows = checked.rows
     state = {f"model.{rows[4].key}.{key}": value for key, value in gates().items()}
     other = {"model.0.conv.weight": torch.zeros(1)}
-    fitted, found = fit_graph(graph, rows, {**state, **other})
+    fitted, found = fit_graph(graph, checked, {**state, **other})
     assert fitted["backbone"][4] == [-1, 1, "SE", {"reduction": 8, "bias": False}]
     assert graph["backbone"][4] == [-1, 1, "SEAttention", [16]]
-    assert under(found, f"model.{rows[4].key}.").keys() == {"fc.0.weight", "fc.2.weight"}
+    assert under(found, "model.3_SE.").keys() == {"fc.0.weight", "fc.2.weight"}
     assert found["model.0.conv.weight"] is other["model.0.conv.weight"]
     assert len(found) == 3
