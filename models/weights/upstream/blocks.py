@@ -128,6 +128,9 @@ def _without_tensors(trial: Trial) -> BlockFound | None:
     children = members(block, "_modules").values() if block else ()
     if not row.place and any(ATTENTION.get(class_name_of(one)) is kind for one in children):
         settings["place"] = "concat"
+    elif not row.place and block is None:
+        words = PLACES[str(settings["place"])].words
+        print(f"note: {row.where}: {kind.__name__} has no tensors that tell where; taken {words}")
     return BlockFound(trial.base, [*trial.own, settings], dict(row.state))
 
 

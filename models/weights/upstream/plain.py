@@ -5,6 +5,7 @@ models/weights/upstream/blocks.py recognises attention among those other keys.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from inspect import signature
@@ -140,7 +141,8 @@ def try_block(row: ForeignRow, base: str) -> Trial | None:
             own[1:2] = ["m.0.m.0.cv1.conv.weight" in state]
         numbers = {key.split(".")[1] for key in state if key.startswith("m.")}
         repeats = [len(numbers)] if layer.repeats else []
-        with torch.device("meta"):
+        with torch.device("meta"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of tensors without elements
             block = layer.kind(*_widths(layer.kind, state), *repeats, *own[1:])
         share = _bottleneck_share(block, state)
         if share is not None:
