@@ -95,8 +95,13 @@ def recognise_block(row: ForeignRow) -> BlockFound | None:
     """
     if any(part in OWN_NAMES for key in row.state for part in key.split(".")):
         return None
-    trials = filter(None, (try_block(row, base) for base in bases_of(row)))
-    return next(filter(None, map(_recognise, trials)), None)
+    for trial in filter(None, (try_block(row, base) for base in bases_of(row))):
+        if trial.state.keys() == trial.plain_keys():
+            return _without_tensors(trial)
+        found = _recognise(trial)
+        if found:
+            return found
+    return None
 
 
 def _recognise(trial: Trial) -> BlockFound | None:
@@ -104,7 +109,7 @@ def _recognise(trial: Trial) -> BlockFound | None:
     plain = trial.plain_keys()
     extra, missing = trial.state.keys() - plain, plain - trial.state.keys()
     if not extra:
-        return None if missing else _without_tensors(trial)
+        return None
     for guess in _guesses(trial, extra, missing):
         spots = trial.spots(guess.place)
         if len(spots) != len(guess.starts) or not guess.explains(extra | missing):

@@ -86,8 +86,9 @@ def _fitting(
     counts = [channels] if channels else sorted(sizes, reverse=True)
     for name in names:
         for count in counts:
-            found = read_arguments(name, module, state, {}, count)
-            read = found if isinstance(found, dict) else {}
+            read = read_arguments(name, module, state, None, count)
+            if not isinstance(read, dict):  # it has other keys
+                break
             options = {**read, **(form.options if form else {})}
             if _has_tensors(name, options, count, state):
                 yield Identified(name, options, form)
