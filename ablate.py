@@ -29,6 +29,7 @@ from ablation.statistics.planning import baseline_seeds, futile
 from ablation.statistics.scores import noise
 from ablation.statistics.verdicts import compare_arms
 from ablation.study import PLAIN, Arm, Cell, make_arms, make_cells
+from models.graph.own_files import use_modules
 from utils.cli import read_flags
 from utils.errors import run_main
 from utils.signals import StopRequested
@@ -48,9 +49,9 @@ def main(argv: list[str] | None = None) -> StudyResult | None:
     Exits with 1 if some runs failed, and with 130 or 143 if it was stopped.
     """
     argv = join_train(sys.argv[1:] if argv is None else argv)
-    config = fill_in(
-        StudyConfig(**read_flags(StudyConfig, argv, "Does this attention help?", REFUSED))
-    )
+    config = StudyConfig(**read_flags(StudyConfig, argv, "Does this attention help?", REFUSED))
+    use_modules(config.modules)
+    config = fill_in(config)
     arms = make_arms(config)
     check_arms(config, arms)
     config = dataclasses.replace(

@@ -43,9 +43,11 @@ def load(config: DetectConfig) -> tuple[DetectorModel, DetectConfig, str]:
     checkpoint names, or "". Raises UserError for a file that cannot be used, and for class numbers
     that the model does not have.
     """
+    from models.graph.own_files import use_modules
     from models.weights.ensemble import load_models
     from models.weights.load import newest_best, read_weights
 
+    use_modules(config.modules)
     paths = [path for path in config.weights if path]
     if not paths:
         paths = [str(newest_best())]

@@ -26,6 +26,7 @@ from engine.export.model import ExportedModel
 from engine.export.settings import REFUSED_EXPORT_FLAGS, ExportConfig
 from engine.export.task import ExportTask
 from engine.export.upstream import save_upstream
+from models.graph.own_files import use_modules
 from models.weights.load import load_model, newest_best
 from models.yolo import DetectionModel
 from utils.cli import build, read_flags
@@ -100,6 +101,7 @@ def main(argv: list[str] | None = None) -> list[Path]:
     """
     given = read_flags(ExportConfig, argv, "Export a detector.", REFUSED_EXPORT_FLAGS)
     config = build(ExportConfig, given)
+    use_modules(config.modules)
     weights = config.weights or str(newest_best())
     model = load_model(weights, fuse=False)
     files = [save_upstream(model, weights, config.half)] if config.save_upstream else []

@@ -11,13 +11,14 @@ Nothing is downloaded: without a local checkpoint, weights are random.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from torch import nn
 
 from api.hub_model import AutoShape
 from models.graph.load import load_graph
+from models.graph.own_files import use_modules
 from models.weights.load import load_model, read_weights
 from models.weights.transfer import transfer
 from models.weights.upstream.adopt import with_graph
@@ -30,7 +31,11 @@ dependencies = ["torch", "torchvision", "numpy", "cv2", "yaml"]
 
 
 def custom(
-    path: str | Path, autoshape: bool = True, _verbose: bool = True, device: object = None
+    path: str | Path,
+    autoshape: bool = True,
+    _verbose: bool = True,
+    device: object = None,
+    modules: str | Sequence[str] = (),
 ) -> nn.Module:
     """Load the model of a local file.
 
@@ -39,10 +44,12 @@ def custom(
         autoshape: whether to accept images of any kind; False returns the bare network.
         _verbose: ignored; accepted because YOLOv5's scripts pass it.
         device: such as 0 or cpu; None chooses.
+        modules: Python files with the own classes of the model's graph; only these are imported.
 
     Raises:
         UserError: the file is missing or damaged, or the device does not exist.
     """
+    use_modules(modules)
     model = load_model(path, select_device("" if device is None else str(device)))
     return AutoShape(model) if autoshape else model
 

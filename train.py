@@ -40,6 +40,7 @@ from engine.training.run import (
     snapshot,
 )
 from engine.training.sampling import focused_image_weights
+from models.own.adapter import modules_flag
 from utils import checkpoint as checkpoints
 from utils.cli import read_flags
 from utils.config import REFUSED_TRAIN_FLAGS, TrainConfig
@@ -85,7 +86,7 @@ def train(run: Run) -> Metrics | None:
             save_last(run)
             print(
                 f"\nstopped in epoch {progress.epoch}; continue with: python train.py --resume"
-                f" {setup.last}"
+                f" {setup.last}{modules_flag(state.model)}"
             )
             sys.exit(request.status)
         finally:

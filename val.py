@@ -38,6 +38,7 @@ from engine.evaluation.tasks import (
     task_labels,
 )
 from models.graph.load import load_graph
+from models.graph.own_files import use_modules
 from models.weights.ensemble import load_models
 from models.weights.load import newest_best, read_weights
 from models.yolo import DetectionModel
@@ -177,6 +178,7 @@ def main(argv: list[str] | None = None) -> ValResult:
     given = read_flags(
         ValConfig, argv, "Score a detector on a labelled data set.", REFUSED_VAL_FLAGS
     )
+    use_modules(given.get("modules", ()))
     return validate(complete(given))
 
 

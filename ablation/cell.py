@@ -57,7 +57,10 @@ def choose_flags(folder: Path, flags: list[str]) -> list[str]:
     if (folder / "metrics.json").is_file():
         return []
     last = folder / "weights" / "last.pt"
-    return ["--resume", str(last)] if last.is_file() else flags
+    if not last.is_file():
+        return flags
+    # A run goes on with its own settings, but never imports a file that only its checkpoint names.
+    return ["--resume", str(last), *(word for word in flags if word.startswith("--modules="))]
 
 
 def main(argv: list[str]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from utils.cli import flag
 from utils.errors import UserError
+from utils.flags import shared
 
 AA_SEEDS = 1000  # distance between the seeds of an A/A arm and those of the baseline
 ARM_INITS = {"paper": ("paper",), "identity": ("identity",), "both": ("paper", "identity")}
@@ -34,6 +35,7 @@ class StudyConfig:
         kind=str,
         nargs="+",
     )
+    modules: tuple[str, ...] = shared("modules")
     at: tuple[str, ...] = flag(
         ["neck"], 'places, such as neck backbone.P5 "every C3"; a+b is both in one arm'
     )

@@ -32,6 +32,7 @@ from utils.files import ROOT, find_file, load_yaml, make_folder, save_yaml
 FREE = (
     "seeds",
     "baseline_seeds",
+    "modules",  # a file may move; its content is among the inputs
     "workers",
     "engine",
     "address",
@@ -176,6 +177,9 @@ def hash_inputs(config: StudyConfig) -> dict[str, str]:
         if getattr(part, item.name) != item.default
     ]
     hashes["recipe"] = _short_hash(repr(chosen).encode())
+    if config.modules:
+        files = b"".join(Path(file).expanduser().read_bytes() for file in config.modules)
+        hashes["modules"] = _short_hash(files)
     if config.weights:
         hashes["weights"] = _short_hash(find_file(config.weights).read_bytes())
     return hashes

@@ -174,7 +174,8 @@ def describe_gate(name: str, module: nn.Module, ratio: Tensor) -> GateStats:
         module: the module.
         ratio: samples [n] of its output / input; the figures are nan if there are none.
     """
-    kind, alpha = type(module).__name__, getattr(module, "alpha", None)
+    kind = type(module).__name__
+    alpha = getattr(module, "identity_alpha", getattr(module, "alpha", None))
     off = float(alpha.detach()) if isinstance(alpha, nn.Parameter) and alpha.dim() == 0 else None
     if not len(ratio):
         return GateStats(name, kind, math.nan, math.nan, None, None, off)

@@ -11,6 +11,7 @@ import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -32,6 +33,7 @@ OWN = (
     *SHARED,
     "attention",
     "attention_init",
+    "modules",
     "seed",
     "device",
     "workers",
@@ -165,6 +167,8 @@ def cell_flags(config: StudyConfig, cell: Cell, slot: Slot) -> list[str]:
     ]
     # The folder exists already, since the engine's log is in it.
     flags += ["--exist-ok", "--noplots"]
+    # One word for each file, which cell.py can find again for --resume.
+    flags += [f"--modules={Path(file).expanduser().absolute()}" for file in config.modules]
     if cell.arm.attention:
         flags += ["--attention-init", cell.arm.init, "--attention", *cell.arm.attention]
     return flags + shlex.split(config.train)

@@ -44,15 +44,18 @@ UNDERSTOOD: dict[str, tuple[object, ...]] = {  # keyword -> values that are acce
     "profile": (False,),
     "stream_buffer": (False,),
 }
+MODULES = "are imported when the model is made; write YOLO(…, modules='FILE.py')"
 RESERVED = {  # call -> fields that a keyword must not set, with the remedy
-    "val": {"weights": "are the model's own; write YOLO('FILE.pt').val()"},
+    "val": {"weights": "are the model's own; write YOLO('FILE.pt').val()", "modules": MODULES},
     "predict": {
         "weights": "are the model's own; write YOLO('FILE.pt').predict()",
         "data": "class names are the model's own; leave it out",
+        "modules": MODULES,
     },
     "export": {
         "weights": "are the model's own; write YOLO('FILE.pt').export()",
         "include": "is called format here, and takes one",
+        "modules": MODULES,
         "save_upstream": "has no call; use python export.py --save-upstream",
     },
 }

@@ -39,6 +39,7 @@ from engine.inference.settings import USUAL_SIZE, DetectConfig
 from engine.training.plan import plan
 from models.costs.profile import summary
 from models.graph.load import load_graph
+from models.graph.own_files import use_modules
 from models.graph.sites import insert
 from models.lint.advice import remarks_on
 from models.weights.load import from_checkpoint
@@ -57,8 +58,7 @@ class YOLO(UnsupportedCalls):
     """A detector and the file that it comes from.
 
     Attributes:
-        model: the network.
-        names: class number -> name.
+        model, names: the network; class number -> name.
         cfg, weights: the model YAML or the checkpoint, "" if there is none.
         save_dir: folder of the last run, None before the first.
         metrics: scores of the last evaluation, None before the first.
@@ -71,6 +71,7 @@ class YOLO(UnsupportedCalls):
         verbose: bool = False,
         scale: str = "",
         attention: str | Sequence[str] | None = (),
+        modules: str | Path | Sequence[str | Path] = (),
     ) -> None:
         """Build the network of a file.
 
@@ -81,12 +82,14 @@ class YOLO(UnsupportedCalls):
             scale: n, s, m, l or x, of a YAML that has several sizes; "" takes it from the name.
             attention: modules to insert into the graph, such as "SimAM@neck", or a list of such
                 (models/graph/sites.py); the weights of a checkpoint are kept.
+            modules: Python files with classes of your own for the graph (docs/own_modules.md).
 
         Raises:
             UserError: the file is missing, damaged or of an unknown kind.
         """
         if task not in ("detect", None):
             raise KeywordError(f"YOLO: task={task!r}: only detect is part of this project")
+        self._modules = {"modules": files} if (files := use_modules(modules)) else {}
         self.cfg = self.weights = ""
         self.scale, self.device = scale, ""
         self.attention = attention_texts(attention)
@@ -186,13 +189,10 @@ class YOLO(UnsupportedCalls):
         else:
             weights = self.weights if pretrained else ""
         if not self.cfg and not weights:
-            raise UserError(
-                "train: pretrained=False: this model is from a checkpoint; make it of its YAML"
-                " instead"
-            )
-        flags = {"cfg": self.cfg, "weights": weights, "scale": self.scale}
-        given = {name: value for name, value in flags.items() if value}
-        return {**given, "attention": attention} if attention else given
+            what = "pretrained=False: this model is from a checkpoint"
+            raise UserError(f"train: {what}; make it of its YAML instead")
+        flags = {"cfg": self.cfg, "weights": weights, "scale": self.scale, "attention": attention}
+        return {name: value for name, value in flags.items() if value} | self._modules
 
     def val(self, **options: object) -> DetMetrics:
         """Evaluate by val.py's flags: data, split, imgsz, batch, conf, iou, save_json, plots …

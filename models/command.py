@@ -15,6 +15,7 @@ import torch
 from models.costs.profile import RowCost, count_costs, kept_by_rows, summary, time_rows, whole_size
 from models.graph.info import row_info
 from models.graph.load import load_graph
+from models.graph.own_files import use_modules
 from models.graph.read import read_graph
 from models.graph.scales import has_scales, title
 from models.graph.sites import insert, sites_table
@@ -28,6 +29,7 @@ from utils.cli import build, flag, read_flags
 from utils.device import select_device
 from utils.errors import UserError, run_main
 from utils.files import ROOT
+from utils.flags import shared
 
 USUAL_GRAPH = "models/yolov5s.yaml"
 HEADER = (
@@ -51,6 +53,7 @@ class BuildConfig:
     attention: tuple[str, ...] = flag(
         (), "modules to insert, such as SimAM@neck CBAM@backbone.P5", kind=str, nargs="+"
     )
+    modules: tuple[str, ...] = shared("modules")
     out: str = flag("", "YAML file to write the graph to, with --attention inserted")
     sites: bool = flag(False, "list the places where --attention may insert modules, row by row")
     lint: tuple[str, ...] = flag(
@@ -216,6 +219,7 @@ def _name(model: DetectionModel) -> str:
 def main(argv: list[str] | None = None) -> int:
     """Run the command. Returns its exit status."""
     config = build(BuildConfig, read_flags(BuildConfig, argv, __doc__ or ""))
+    use_modules(config.modules)
     if config.lint:
         return run_lint(config.lint, scale=config.scale, fix=config.fix, out=config.out)
     if config.sites:

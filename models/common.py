@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from models.activations import SiLU
+from models.spelling import short_names
 
 Sides = int | tuple[int, int] | list[int]  # one number for both, or (height, width)
 
@@ -53,6 +54,7 @@ class Conv(nn.Module):
             for none, or a module.
     """
 
+    @short_names
     def __init__(
         self,
         inputs: int,
@@ -118,6 +120,7 @@ class DWConv(Conv):
     Unlike Conv's, its fifth argument is the dilation.
     """
 
+    @short_names
     def __init__(
         self,
         inputs: int,
@@ -163,6 +166,7 @@ class Bottleneck(Residual):
 
     first_kernel = 1
 
+    @short_names
     def __init__(
         self,
         inputs: int,
@@ -196,6 +200,7 @@ class C3(nn.Module):
 
     merge = "cv3"  # the convolution that reads the concatenation; models/graph/inside.py asks
 
+    @short_names
     def __init__(
         self,
         inputs: int,
@@ -240,6 +245,7 @@ class SPPF(nn.Module):
 
     merge = "cv2"
 
+    @short_names
     def __init__(
         self,
         inputs: int,

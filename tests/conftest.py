@@ -13,9 +13,12 @@ os.environ.setdefault(
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 import socket
+from collections.abc import Iterator
 
 import pytest
 import torch
+
+from models.own.registry import OWN, say
 
 torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
@@ -36,3 +39,11 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
         return connect(self, address)  # type: ignore[arg-type]
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture(autouse=True)
+def _no_own_classes() -> Iterator[None]:
+    """Forget a person's own classes after each test: they belong to the whole process."""
+    yield
+    OWN.clear()
+    say.cache_clear()

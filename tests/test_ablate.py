@@ -21,7 +21,9 @@ from ablation.config import StudyConfig
 from ablation.report.write import FILES
 from ablation.results import StudyResult, state
 from ablation.study import PLAIN, make_arms, make_cells
+from tests.own_classes import write_classes
 from tests.tiny import run_flags, write_data, write_graph
+from utils.checkpoint import read
 from utils.errors import run_main
 from utils.files import ROOT
 
@@ -196,6 +198,19 @@ def test_without_futility_all_cells_are_one_block():
     config = StudyConfig(seeds=2)
     cells = make_cells(config, make_arms(config))
     assert list(seed_blocks(config, cells)) == [cells]
+
+
+@pytest.mark.slow
+def test_own_classes_in_real_cells(command, tmp_path):
+    """Attention of a person's file is trained, timed and explained like ours."""
+    file = write_classes(tmp_path)
+    arms = ["--aa", "0", "--seeds", "1", "--epochs", "1", "--attention", "Mine@index 1"]
+    result = main(command(*arms, "--modules", str(file), "--attention-init", "identity"))
+    assert not result.failed
+    (cell,) = (tmp_path / "study" / "cells").glob("*Mine*")
+    assert read(cell / "weights" / "best.pt").modules[0]["classes"] == ["Mine"]
+    assert result.causes["Mine@index 1 identity"]
+    assert result.costs["Mine@index 1 identity"].parameters == 11370 + 149
 
 
 @pytest.mark.slow

@@ -61,6 +61,8 @@ class Checkpoint:
         scores: Name of a metric -> its value when the file was written.
         training: What the run needs to continue; None once it is finished.
         version: Version of the project that wrote the file; "" for files from before 0.9.
+        modules: The files of own classes that the graph uses, as used_files() of
+            models/own/adapter.py gives them: names and SHA-256, never code.
     """
 
     graph: dict[str, Any]
@@ -73,6 +75,7 @@ class Checkpoint:
     scores: dict[str, float] = field(default_factory=dict)
     training: TrainingContent | None = None
     version: str = ""
+    modules: list[dict[str, object]] = field(default_factory=list)
 
 
 def save(checkpoint: Checkpoint, path: Path, keep_previous: bool = False) -> None:
@@ -196,6 +199,7 @@ def _check_fields(path: Path, checkpoint: Checkpoint) -> None:
         "scores": dict,
         "training": (dict, type(None)),
         "version": str,
+        "modules": list,
     }
     wrong = [
         name for name, kind in kinds.items() if not isinstance(getattr(checkpoint, name), kind)

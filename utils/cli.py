@@ -21,7 +21,7 @@ def flag(default: object, help: str, **options: object) -> Any:
         default: The field's default. False makes a switch, and a list accepts several values.
         help: The flag's text in --help.
         options: kind (the type of a value; the default's own type if left out), aliases, nargs,
-            const, choices; flag=False keeps the field off the command line.
+            const, choices, action; flag=False keeps the field off the command line.
     """
     if isinstance(default, list):
         value = tuple(default)
@@ -60,7 +60,7 @@ def _add_field(parser: argparse.ArgumentParser, field: dataclasses.Field[object]
         field.default[0] if isinstance(field.default, tuple) and field.default else field.default
     )
     common["type"] = meta.get("kind", type(sample) if sample is not None else str)
-    for key in ("nargs", "const", "choices", "metavar"):
+    for key in ("nargs", "const", "choices", "metavar", "action"):
         if key in meta:
             common[key] = meta[key]
     parser.add_argument(*names_of(field), **common)

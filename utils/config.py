@@ -106,6 +106,7 @@ class TrainConfig:
         " output unchanged at first; '' takes the graph's setting",
         choices=("", "paper", "identity"),
     )
+    modules: tuple[str, ...] = shared("modules")
     sparsity: float = flag(
         0.0, "NAM: weight p of the penalty on its scale factors; the authors take 1e-4"
     )
@@ -253,6 +254,12 @@ def choose_config(
         UserError: A setting is unknown, or its value is impossible.
     """
     suggested = suggestions(defaults, family, origin)
+    check_setting(
+        "modules" not in suggested,
+        f"{origin}: modules",
+        suggested.get("modules"),
+        "no file may name code to import; give it as --modules",
+    )
     wanted = suggested.pop("hyp", {})
     # Built alone first, so that the error for a mistake in the data set's file names that file.
     build(TrainConfig, suggested, origin)

@@ -46,6 +46,14 @@ COMPUTE = {
     "workers": FlagEntry(8, "maximum number of loader processes; the cores limit it too"),
     "half": FlagEntry(False, "half precision (CUDA)"),
 }
+MODEL = {
+    "modules": FlagEntry(
+        (),
+        "Python files with classes of your own, which rows and --attention may then name; only"
+        " these files are imported",
+        {"kind": str, "nargs": "+", "action": "extend", "metavar": "FILE.py"},
+    ),
+}
 INFERENCE = {
     "conf_thres": FlagEntry(0.25, "lowest confidence of a detection", {"aliases": ("--conf",)}),
     "validation_iou": _overlap(validation=True),
@@ -61,7 +69,7 @@ INFERENCE = {
         {"choices": ("yolov5", "yolov8")},
     ),
 }
-SHARED_FLAGS = {**OUTPUT, **COMPUTE, **INFERENCE}
+SHARED_FLAGS = {**OUTPUT, **COMPUTE, **MODEL, **INFERENCE}
 
 
 def shared(name: str, default: object = None, **options: object) -> Any:

@@ -42,6 +42,7 @@ class ValConfig:
         "how the inserted modules start: identity changes no output",
         choices=("", "paper", "identity"),
     )
+    modules: tuple[str, ...] = shared("modules")
     data: str = flag("", "data set YAML; if left out the one the checkpoint was trained on")
     batch_size: int = flag(32, "images per batch", aliases=("--batch",))
     imgsz: int = flag(640, "longer side of the images, pixels", aliases=("--img", "--img-size"))

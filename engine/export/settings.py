@@ -24,6 +24,7 @@ class ExportConfig:
     """All flags of export.py. Raises UserError for an impossible value, with the flag's name."""
 
     weights: str = flag("", "checkpoint or model YAML; '' takes the best.pt trained last")
+    modules: tuple[str, ...] = shared("modules")
     include: tuple[str, ...] = flag(
         ["torchscript"], f"formats: {', '.join(sorted(EXPORTERS))}", aliases=("--format",)
     )

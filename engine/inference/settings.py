@@ -29,6 +29,7 @@ class DetectConfig:
         "`screen [n] [left top width height]`; '' takes the model's own validation images",
     )
     data: str = flag("", "data set YAML whose class names are used; '' takes the checkpoint's")
+    modules: tuple[str, ...] = shared("modules")
     imgsz: tuple[int, ...] = flag(
         [],
         "inference size: side, or height and width; if left out, that of the training",

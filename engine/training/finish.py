@@ -12,6 +12,7 @@ from engine.evaluation.evaluate import EvalSettings, evaluate
 from engine.training.logbook import StepTiming, write_metrics
 from engine.training.run import Run, lean_snapshot
 from engine.training.sparsity import Sparsity
+from models.own.adapter import modules_flag
 from models.weights.load import load_model
 from utils import checkpoint as checkpoints
 from utils.device import peak_memory_mb
@@ -71,7 +72,9 @@ def finish_run(run: Run, timing: StepTiming) -> Metrics | None:
         f"Best mAP50 {metrics.map50:.3f}, mAP50-95 {metrics.map:.3f}, epoch {progress.best_epoch}"
     )
     print(f"Results in {setup.folder}")
-    print(f"Use it: python detect.py --weights {best} --imgsz {setup.config.imgsz} --source IMAGES")
+    own = modules_flag(run.state.model)
+    size = setup.config.imgsz
+    print(f"Use it: python detect.py --weights {best}{own} --imgsz {size} --source IMAGES")
     return metrics
 
 

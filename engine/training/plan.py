@@ -10,11 +10,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 from data.dataset_yaml import read_dataset_yaml
 from engine.training.build import prepare_run
 from engine.training.model import read_source
 from engine.training.run import Run
+from models.graph.own_files import use_modules
+from models.weights.load import require_modules
 from utils import checkpoint as checkpoints
 from utils.checkpoint import Checkpoint
 from utils.cli import build
@@ -30,10 +33,13 @@ def plan(given: Mapping[str, object], changes: Mapping[str, object] | None = Non
     given maps fields of TrainConfig to values; changes are single hyperparameters that override
     those of the file.
     """
+    files = use_modules(cast(tuple[str, ...], given.get("modules", ())))
     resume = given.get("resume")
     if resume:
         config, hyp, checkpoint, folder = read_interrupted(str(resume))
-        ignored = sorted({*given, *(changes or {})} - {"resume"})
+        # The checkpoint holds the former paths, but only what the user gives now is imported.
+        config = dataclasses.replace(config, modules=files)
+        ignored = sorted({*given, *(changes or {})} - {"resume", "modules"})
         if ignored:
             print(f"--resume goes on with the run's own settings; ignored: {', '.join(ignored)}")
         return prepare_run(config, hyp, checkpoint, folder)
@@ -53,6 +59,7 @@ def read_interrupted(resume: str) -> tuple[TrainConfig, Hyperparameters, Checkpo
     """
     path = checkpoints.newest_last(Path("runs")) if resume == "newest" else find_file(resume)
     checkpoint = checkpoints.read_for_resume(path)
+    require_modules(checkpoint, path)
     # Checkpoints store lists where the configuration has tuples.
     values = {
         key: tuple(value) if isinstance(value, list) else value

@@ -23,6 +23,7 @@ from engine.training.ema import ModelEMA
 from engine.training.optim import Schedule
 from engine.training.sparsity import Sparsity
 from models.losses import Loss
+from models.own.adapter import used_files
 from models.yolo import DetectionModel
 from utils import checkpoint as checkpoints
 from utils.checkpoint import Checkpoint, TrainingContent
@@ -157,6 +158,7 @@ def lean_snapshot(run: Run) -> Checkpoint:
         data=str(setup.config.data),
         epoch=state.progress.epoch,
         scores=state.progress.scores,
+        modules=used_files(state.model),
     )
 
 

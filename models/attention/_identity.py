@@ -8,8 +8,12 @@ have one as soon as alpha has moved.
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
+
+from models.own.adapter import OwnModule
 
 
 def start_as_identity(module: nn.Module) -> nn.Module:
@@ -20,17 +24,21 @@ def start_as_identity(module: nn.Module) -> nn.Module:
     zero factors would give neither of them a gradient. Raises ValueError for one that changes the
     channels.
     """
-    if hasattr(module, "out_channels"):
+    # A person's class may have an attribute of this name that means something else.
+    if hasattr(module, "out_channels") and not isinstance(module, OwnModule):
         raise ValueError(
             "init: identity: impossible where the number of channels changes; use init: paper"
         )
     if not getattr(module, "starts_as_identity", False):
-        module.register_parameter("alpha", nn.Parameter(torch.zeros(())))
-        module.register_forward_hook(_blend)
+        name = "identity_alpha" if hasattr(module, "alpha") else "alpha"
+        module.register_parameter(name, nn.Parameter(torch.zeros(())))
+        module.register_forward_hook(partial(_blend, name=name))
     return module
 
 
-def _blend(module: nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> Tensor:
+def _blend(
+    module: nn.Module, inputs: tuple[Tensor, ...], out: Tensor, name: str = "alpha"
+) -> Tensor:
     """Mix the module's input and output, [B, C, H, W], by alpha, in the type of the input."""
     x = inputs[0]
     if out.shape != x.shape:
@@ -38,4 +46,4 @@ def _blend(module: nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> Tensor
             f"init: identity: the module turns {list(x.shape)} into {list(out.shape)}; use init:"
             " paper"
         )
-    return x + module.get_parameter("alpha").to(x.dtype) * (out - x)
+    return x + module.get_parameter(name).to(x.dtype) * (out - x)

@@ -6,13 +6,45 @@ The contract is checked when the file of a class is imported.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, MutableMapping
 from typing import TypeVar
 
 from torch import nn
 
+from models.own.attention import own_attention
+from models.own.registry import OWN, own_named
+
+
+class AttentionTable(MutableMapping[str, type[nn.Module]]):
+    """The classes that rows may name as attention: a person's own, then those of this folder."""
+
+    def __init__(self) -> None:
+        self.library: dict[str, type[nn.Module]] = {}
+
+    def __getitem__(self, name: str) -> type[nn.Module]:
+        if own_named(name) is None:
+            return self.library[name]
+        # A person's block of the same name hides attention of this folder.
+        found = own_attention(name)
+        if found is None:
+            raise KeyError(name)
+        return found
+
+    def __setitem__(self, name: str, kind: type[nn.Module]) -> None:
+        self.library[name] = kind
+
+    def __delitem__(self, name: str) -> None:
+        del self.library[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in {**self.library, **OWN} if name in self)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
 IGNORED = ""  # in an order: a place of YAML lists that this project's class does not need
-ATTENTION: dict[str, type[nn.Module]] = {}
+ATTENTION = AttentionTable()
 Kind = TypeVar("Kind", bound=type[nn.Module])
 
 

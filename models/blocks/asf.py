@@ -117,6 +117,8 @@ class ChannelPlaceSum(nn.Module):
     ignored.
     """
 
+    equal_channels = True
+
     def __init__(self, channels: Sequence[int], *unused: object) -> None:
         super().__init__()
         _check_count(channels, 2)

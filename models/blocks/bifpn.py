@@ -49,6 +49,8 @@ class BiFPNAdd(nn.Module):
     neither is scaled: the output has c2 / c1 times the channels of the inputs.
     """
 
+    equal_channels = True
+
     def __init__(self, channels: Sequence[int], c1: int | None = None, c2: int = 0) -> None:
         super().__init__()
         inputs = same_width(channels)
@@ -92,6 +94,8 @@ class BiFPNSum(nn.Module):
 
     Arguments of the row, which state numbers of maps or channels, are ignored.
     """
+
+    equal_channels = True
 
     def __init__(self, channels: Sequence[int], *unused: object) -> None:
         super().__init__()

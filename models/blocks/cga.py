@@ -50,6 +50,8 @@ class CGAFusion(nn.Module):
     Files in circulation write a channel count as argument, which is ignored.
     """
 
+    equal_channels = True
+
     def __init__(self, channels: Sequence[int], *unused: object) -> None:
         super().__init__()
         if len(channels) != 2:

@@ -30,6 +30,8 @@ class Add(nn.Module):
     changes the sum. They are ignored.
     """
 
+    equal_channels = True
+
     def __init__(self, channels: Sequence[int], *unused: object) -> None:
         super().__init__()
         self.out_channels = same_width(channels)

@@ -59,6 +59,8 @@ class Fusion(nn.Module):
     softmax over a convolution of all, "concat" the concatenation, "SDI" the product as in SDI.
     """
 
+    equal_channels = True
+
     def __init__(self, channels: Sequence[int], mode: str = "bifpn") -> None:
         super().__init__()
         if mode not in MODES:

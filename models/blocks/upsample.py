@@ -6,6 +6,8 @@ grow.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -137,6 +139,13 @@ class DySample(nn.Module):
         if self.spreads:
             predicted = F.pixel_unshuffle(predicted, self.scale)
         return predicted + self.init_pos
+
+
+class CountedDySample(DySample):
+    """`DySample` with a channel count before its options, which is that of the input."""
+
+    def __init__(self, inputs: int, count: int, *options: Any) -> None:
+        super().__init__(inputs, *options)
 
 
 def _own_places(scale: int, groups: int) -> Tensor:

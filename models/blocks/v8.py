@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from models.common import C3, Bottleneck, Conv
+from models.spelling import short_names
 
 
 class WideBottleneck(Bottleneck):
@@ -29,6 +30,7 @@ class C2(nn.Module):
 
     merge = "cv2"
 
+    @short_names
     def __init__(
         self,
         inputs: int,
@@ -62,6 +64,7 @@ class C2f(nn.Module):
 
     merge = "cv2"
 
+    @short_names
     def __init__(
         self,
         inputs: int,
@@ -109,6 +112,7 @@ class C3k2(C2f):
     unless the row turns them off.
     """
 
+    @short_names
     def __init__(
         self,
         inputs: int,
@@ -192,6 +196,7 @@ class C2PSA(nn.Module):
 
     merge = "cv2"
 
+    @short_names
     def __init__(self, inputs: int, outputs: int, repeats: int = 1, expansion: float = 0.5) -> None:
         super().__init__()
         if inputs != outputs:

@@ -18,6 +18,7 @@ from models.graph.build import BuiltRow, argument_of
 from models.graph.inside import DEFAULT_PLACE, SETTINGS, resize_bottlenecks, spots_of
 from models.graph.layers import layer_named
 from models.graph.meanings import complete_list
+from models.graph.own import measured_width
 from models.graph.structure import Graph, Row
 from models.graph.values import shorten
 from utils.errors import UserError
@@ -41,7 +42,7 @@ def build_attention_row(graph: Graph, row: Row, incoming: list[int]) -> BuiltRow
     channels = incoming[0]
     options, notes = attention_options(graph, row, channels)
     copies = [build_attention(row.module, channels, **options) for _ in range(row.repeats)]
-    width = getattr(copies[0], "out_channels", channels)
+    width = measured_width(graph, row, copies[0], channels)
     if width != channels and len(copies) > 1:
         raise UserError(
             f"number {row.repeats}: must be 1 where the number of channels changes, {channels} to"
@@ -117,7 +118,7 @@ def fill_inside(
             usual = usual_options(ATTENTION[kind], spot.width) if row.alias else {}
             with torch_stream(seed, key), collect_warnings(graph, row, notes):
                 attention = build_attention(kind, spot.width, **{**usual, **options})
-            if getattr(attention, "out_channels", spot.width) != spot.width:
+            if measured_width(graph, row, attention, spot.width) != spot.width:
                 raise UserError("inside: must keep the number of channels; leave out_channels out")
             spot.put(attention)
     return list(dict.fromkeys(notes))

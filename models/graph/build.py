@@ -23,6 +23,8 @@ from models.graph.info import RowInfo, attach
 from models.graph.layers import JOIN_RULES, LAYERS, BuildRule, Layer, layer_named
 from models.graph.structure import Graph, Row
 from models.graph.values import MOST, is_whole, shorten
+from models.own.adapter import own_kind
+from models.own.registry import OWN, own_named
 from utils.errors import UserError
 
 # Errors that blocks raise when a row's arguments do not suit them: their constructors get the
@@ -95,9 +97,13 @@ def find_layer(graph: Graph, row: Row) -> Layer | None:
     layer = layer_named(row.module, row.arguments)
     if layer is None and row.module not in ATTENTION:
         return None
+    own = own_named(row.module)
+    if own and row is not graph.rows[-1]:
+        # A person's class says itself what it reads: one map or a list.
+        return layer or (Layer(own_kind(own), "own") if isinstance(row.source, list) else None)
     rule = layer.rule if layer else ""
     takes_list = rule in (*JOIN_RULES, "head")
-    if takes_list != isinstance(row.source, list):
+    if takes_list != isinstance(row.source, list) and not own:
         wanted = "a list of rows, such as [-1, 6]" if takes_list else "one row, such as -1"
         raise UserError(f"from {row.source}: takes {wanted}")
     if takes_list and row.repeats != 1:
@@ -122,9 +128,10 @@ def unknown_module(name: str) -> UserError:
             f"there is no module of this name; for {module} in each bottleneck of a block write"
             f" the block's own name, such as C3, and {{inside: {module}}} at the end of its list"
         )
-    hint = same_meaning(name, LAYERS, ATTENTION) or suggest_inside(name)
+    hint = same_meaning(name, [*LAYERS, *OWN], ATTENTION) or suggest_inside(name)
     known = "; see LAYERS in models/graph/layers.py and models/attention/"
-    return UserError(f"there is no module of this name{hint or known}")
+    own = "; a class of your own needs --modules FILE.py"
+    return UserError(f"there is no module of this name{hint or known}{own}")
 
 
 def row_arguments(graph: Graph, row: Row) -> list[object]:

@@ -52,8 +52,11 @@ from models.heads.anchor_based import Detect
 from models.heads.anchor_free import DetectV10
 from models.heads.asff import ASFFDetect
 from models.heads.implicit import IDetect
+from models.own.adapter import own_kind
+from models.own.convention import convention_of
+from models.own.registry import own_named
 
-BuildRule = Literal["stack", "concat", "fuse", "fuse to", "keep", "same", "norm", "head"]
+BuildRule = Literal["stack", "concat", "fuse", "fuse to", "keep", "same", "norm", "head", "own"]
 JOIN_RULES = ("concat", "fuse", "fuse to")  # of rows that read a list of maps and give one
 ASFF_NAMES = ("ASFF_Detect", "Detect_ASFF", "ASFFDetect", "DetectASFF", "ASFFHead", "Detect_asff")
 SMALLEST_WIDTH = 16  # smaller numbers are kernels, factors or dimensions, not channel counts
@@ -72,8 +75,8 @@ class Layer:
             c2, …), and both give the module's `out_channels`; "keep" takes the arguments as they
             are and keeps the channels; "same" takes (c1, *arguments) and gives the module's
             `out_channels`, or c1 if it has none; "norm" takes the number of channels and keeps it;
-            "head" is the last row. A row that joins maps reads maps of one size, unless its
-            class has `joins_sizes = True`.
+            "head" is the last row; "own" is a class of a person's file (models/graph/own.py). A
+            row that joins maps reads maps of one size, unless its class has `joins_sizes = True`.
         repeats: whether a stack's third argument is the number of repeats. Other modules are built
             as many times as the row says, one after the other.
         gain: output channels of a "keep" row, from its input channels and its arguments.
@@ -126,6 +129,12 @@ def _fuses(
     return {name: Layer(kind, "fuse", factor=keeps, counted=other) for name in names}
 
 
+_DYSAMPLE = Layer(
+    upsample.DySample,
+    "same",
+    factor=grows(0, 2),
+    counted=Layer(upsample.CountedDySample, "same", factor=grows(1, 2)),
+)
 LAYERS: Mapping[str, Layer] = MappingProxyType(
     {
         **_stacks(shrinks(2, 1), common.Conv, common.DWConv, ghost.GhostConv, rare.MixConv2d),
@@ -188,7 +197,7 @@ LAYERS: Mapping[str, Layer] = MappingProxyType(
             factor=grows(3, 2),
             counted=Layer(upsample.ProjectedCARAFE, "stack", factor=grows(2, 2)),
         ),
-        **_sames(grows(0, 2), upsample.DySample, "DySample", "Dy_Sample"),
+        **dict.fromkeys(("DySample", "Dy_Sample"), _DYSAMPLE),
         **_sames(lambda args: shrinks(1, 1)(args) / 2, upsample.EUCB, "EUCB"),
         "Concat": Layer(common.Concat, "concat", factor=keeps),
         **_fuses(fuse.Add, "Add", "ADD"),
@@ -214,8 +223,13 @@ LAYERS: Mapping[str, Layer] = MappingProxyType(
 def layer_named(module: str, arguments: Arguments | None = None) -> Layer | None:
     """The entry of a module's name as rows write it, `torch.nn.X` for nn.X too, or None.
 
-    The arguments of the row decide where the entry has another one for channel counts.
+    A class of a person's own file comes before an entry of LAYERS. The arguments of the row decide
+    where the entry has another one for channel counts.
     """
+    own = own_named(module)
+    if own is not None:
+        is_attention = convention_of(own).is_attention
+        return None if is_attention else Layer(own_kind(own), "own", convention_of(own).repeats)
     layer = LAYERS.get(module.removeprefix("torch."))
     if layer and layer.counted and arguments and isinstance(arguments, list):
         first = arguments[0]
@@ -232,6 +246,12 @@ def is_join(module: str, *, of_one_size: bool = False) -> bool:
     if layer is None or layer.rule not in JOIN_RULES:
         return False
     return not (of_one_size and getattr(layer.kind, "joins_sizes", False))
+
+
+def is_sum(module: str) -> bool:
+    """Whether rows of this name join maps that must have equal channels."""
+    layer = layer_named(module)
+    return is_join(module) and getattr(layer.kind if layer else None, "equal_channels", False)
 
 
 def factor_of(module: str, arguments: Arguments, repeats: int = 1) -> float:

@@ -10,6 +10,8 @@ import re
 from pathlib import Path
 
 from models.attention import ATTENTION
+from models.graph.constants import insert_constants
+from models.graph.read import KEYS
 from models.graph.scales import choose_scale, find_graph
 from models.graph.sites import insert
 from models.graph.values import GraphDict
@@ -46,7 +48,8 @@ def load_graph(path: str | Path, scale: str = "") -> GraphDict:
 
 def _read(file: Path, scale: str, path: str | Path) -> GraphDict:
     name = file.relative_to(ROOT) if file.is_relative_to(ROOT) else file
-    return choose_scale({**load_yaml(file), "yaml_file": str(name)}, scale, path)
+    content = insert_constants(load_yaml(file), KEYS)
+    return choose_scale({**content, "yaml_file": str(name)}, scale, path)
 
 
 def split_name(path: str | Path) -> tuple[Path, str] | None:

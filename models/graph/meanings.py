@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from models.attention import ATTENTION
 from models.graph.structure import Graph, Row
 from models.graph.values import Note
+from models.own.registry import own_named
 
 Options = Mapping[str, object]
 
@@ -30,6 +31,8 @@ def complete_list(
     Returns:
         The complete keyword arguments, and notes on what was taken.
     """
+    if own_named(row.module):
+        return dict(found), []
     if row.module == "CBAM":
         formula, text = _cbam_formula(graph, found)
         return {**found, "formula": formula}, [Note(f"{graph.file}: CBAM: {text}")]

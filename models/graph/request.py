@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from models.attention import ATTENTION, ATTENTION_INITS, options
 from models.attention._names import same_meaning
 from models.graph.values import as_number, shorten
+from models.own.attention import options_of
+from models.own.registry import own_named
 from utils.errors import UserError
 
 SPELLED_CONSTANTS = {"true": True, "false": False, "none": None, "null": None}
@@ -52,7 +54,7 @@ def read_request(text: str, init: str = "") -> Request:
             f"{where}: write module@place, such as SimAM@neck or"
             " CBAM:reduction=8@backbone.P5+index.9"
         )
-    if name not in ATTENTION:
+    if name not in ATTENTION and not own_named(name):
         raise UserError(
             f"{where}: {name}: no such attention module{same_meaning(name, (), sorted(ATTENTION))}"
         )
@@ -70,7 +72,7 @@ def read_request(text: str, init: str = "") -> Request:
 def _read_arguments(where: str, name: str, listed: str) -> dict[str, object]:
     """The values of `argument=value,argument=value`, which the module called name takes."""
     arguments: dict[str, object] = {}
-    known = [*options(ATTENTION[name]), "init"]
+    known = [*_options(name), "init"]
     for part in filter(None, listed.split(",")):
         key, equals, value = (piece.strip() for piece in part.partition("="))
         if not equals or key not in known:
@@ -81,3 +83,9 @@ def _read_arguments(where: str, name: str, listed: str) -> dict[str, object]:
             raise UserError(f"{where}: {key}: is given twice; remove one of the two")
         arguments[key] = SPELLED_CONSTANTS.get(value.lower(), as_number(value))
     return arguments
+
+
+def _options(name: str) -> list[str]:
+    """What a module takes by name, a person's block too."""
+    own = own_named(name)
+    return [one.name for one in options_of(own)] if own else options(ATTENTION[name])

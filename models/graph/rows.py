@@ -14,6 +14,7 @@ from models.graph.stages import Step, stride_after, to_numbers
 from models.graph.structure import Graph, Row
 from models.graph.trial import stride_factor
 from models.graph.values import MOST, Arguments, Note, check_argument, is_whole, shorten
+from models.own.registry import own_named
 from utils.errors import UserError
 
 MOST_ROWS = 1000  # of backbone or head
@@ -164,10 +165,14 @@ def read_rows(
         where = f"{graph.file}: row {index}"
         written = check_row(where, given)
         attention = ATTENTION.get(written.module)
-        base += attention is None
+        own = own_named(written.module)
+        # An own class in a mapping is not told output channels, so it keeps those of its map.
+        keeps = attention is not None or (own is not None and isinstance(written.arguments, dict))
+        base += not keeps
         key = str(base)
-        if attention is not None:
-            key = _attention_key(base, attention.__name__, {row.key for row in rows})
+        if keeps:
+            name = attention.__name__ if attention is not None else written.module
+            key = _attention_key(base, name, {row.key for row in rows})
         source = to_numbers(where, written.source, steps)
         row = Row(
             index=index,
@@ -189,7 +194,8 @@ def read_rows(
                 f"{where}: number {written.repeats}: too many repeats; at most {MOST_REPEATS} in a"
                 " graph"
             )
-        stride = stride_after(steps, row.inputs, stride_factor(graph, row), _followed(row))
+        factor = stride_factor(graph, row, _strides(steps, row.inputs))
+        stride = stride_after(steps, row.inputs, factor, _followed(row))
         kinds = (index < len(backbone), attention is not None)
         steps.append(Step(index, row.module, row.inputs, stride, *kinds))
     return tuple(rows), tuple(steps)
@@ -211,6 +217,11 @@ def name_notes(file: str, rows: Sequence[Row]) -> list[Note]:
         Note(f"{file}: row{'s' if len(indices) > 1 else ''} {', '.join(map(str, indices))}: {note}")
         for note, indices in found.items()
     ]
+
+
+def _strides(steps: Sequence[Step], inputs: Sequence[int]) -> list[float]:
+    """Pixels per cell of each map that a row reads."""
+    return [steps[source].stride if source >= 0 else 1.0 for source in inputs]
 
 
 def _part(file: str, content: Mapping[str, object], part: str) -> list[object]:

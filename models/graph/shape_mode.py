@@ -180,6 +180,15 @@ SHAPE_RULES: dict[Operation, Callable[..., Answer]] = {
 IN_PLACE = frozenset({aten.silu_, aten.relu_, aten.leaky_relu_, aten.hardswish_})
 
 
+def _is_meta(value: object) -> bool:
+    """Whether a tensor, or the first of a list of them, has no values.
+
+    A person's class that cannot run without values runs on the CPU, within this mode too.
+    """
+    first = value[0] if isinstance(value, list) and value else value
+    return isinstance(first, Tensor) and first.is_meta
+
+
 class LightMode(TorchDispatchMode):
     """A dispatch mode that does not import PyTorch's compiler.
 
@@ -214,10 +223,6 @@ class ShapeMode(LightMode):
         answer: Answer = None
         if operation is aten.arange:
             answer = _arange(*args, **options)
-        elif (
-            operation in SHAPE_RULES
-            and set(options) <= {"memory_format"}
-            and isinstance(args[0], (Tensor, list))
-        ):
+        elif operation in SHAPE_RULES and set(options) <= {"memory_format"} and _is_meta(args[0]):
             answer = SHAPE_RULES[operation](*args)
         return func(*args, **options) if answer is None else answer

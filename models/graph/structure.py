@@ -140,3 +140,8 @@ def unread_rows(graph: Graph) -> list[Row]:
     """
     read = {source for row in graph.rows for source in row.inputs}
     return [row for row in graph.rows[:-1] if row.index not in read]
+
+
+def readers_of(graph: Graph, index: int) -> list[Row]:
+    """The rows that read this one."""
+    return [row for row in graph.rows if index in row.inputs]

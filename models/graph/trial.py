@@ -7,6 +7,7 @@ built as a whole. So a block that does not declare its factor is run by itself.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -17,8 +18,10 @@ from models.graph.build import BAD_ARGUMENTS, build_row, row_arguments, stack_wi
 from models.graph.factors import repeated
 from models.graph.inside import bottlenecks_of
 from models.graph.layers import factor_of, is_join, layer_named
+from models.graph.own import own_factor
 from models.graph.shape_mode import ShapeMode
 from models.graph.structure import Graph, Row
+from models.own.registry import own_named
 from utils.errors import UserError
 
 # Two images, so that the difference of the maps counts and padding cancels out: a window of 3
@@ -27,11 +30,15 @@ SIDES = (3360, 6720)
 CHANNELS = 64  # of the input, where the row does not give the output's
 
 
-def stride_factor(graph: Graph, row: Row) -> float:
+def stride_factor(graph: Graph, row: Row, strides: Sequence[float] = (1.0,)) -> float:
     """How many times fewer cells per side a row's output has than its input.
 
-    The row's arguments say it, or else a trial run shows it; nan if neither does.
+    The row's arguments say it, or else a trial run shows it; nan if neither does. Only classes of a
+    person's file need the strides of all maps that the row reads.
     """
+    own = own_named(row.module)
+    if own and (layer_named(row.module) or len(strides) > 1):
+        return own_factor(graph, row, own, strides)
     declared = factor_of(row.module, row.arguments, row.repeats)
     if not math.isnan(declared):
         return declared

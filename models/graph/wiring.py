@@ -14,7 +14,8 @@ from itertools import pairwise
 
 from models.attention import ATTENTION
 from models.graph.layers import is_join
-from models.graph.structure import Graph, MapSize, Row, unread_rows
+from models.graph.purpose import feeds_spread, fitting_end
+from models.graph.structure import Graph, MapSize, Row, readers_of, unread_rows
 
 MapSizes = Sequence[MapSize]  # of the rows that ran, by their numbers
 
@@ -58,7 +59,11 @@ def stage_end(graph: Graph, start: int, sizes: MapSizes, reader: Row | None = No
     while end >= 0 and end + 1 < min(last, len(sizes)) and sizes[end + 1] == sizes[start]:
         row = graph.rows[end + 1]
         continues = end in row.inputs and (len(row.inputs) == 1 or is_join(row.module))
-        if not continues or (reader not in (None, head) and is_aside(graph, row.index, ATTENTION)):
+        if (
+            not continues
+            or feeds_spread(graph, end + 1)
+            or (reader not in (None, head) and is_aside(graph, row.index, ATTENTION))
+        ):
             break
         end += 1
     return end
@@ -75,7 +80,7 @@ def early(graph: Graph, sizes: MapSizes) -> Iterator[Slip]:
     unfit = {(slip.reader.index, slip.position) for slip in unlike(graph, sizes)}
     for reader in graph.rows[: len(sizes) + 1]:
         for position, source in enumerate(reader.inputs if isinstance(reader.source, list) else ()):
-            end = stage_end(graph, source, sizes, reader)
+            end = fitting_end(graph, reader, source, stage_end(graph, source, sizes, reader))
             if end != source and end not in reader.inputs and (reader.index, position) not in unfit:
                 yield Slip(reader, position, source, end)
 
@@ -292,8 +297,3 @@ def is_aside(graph: Graph, index: int, attention: Container[str]) -> bool:
         and bool(readers)
         and all(row.index == head or is_aside(graph, row.index, attention) for row in readers)
     )
-
-
-def readers_of(graph: Graph, index: int) -> list[Row]:
-    """The rows that read this one."""
-    return [row for row in graph.rows if index in row.inputs]

@@ -1,9 +1,7 @@
-"""IDetect, YOLOv7's anchor head: learned constants before and after each level's convolution.
+"""IDetect, the anchor head of YOLOR and YOLOv7: learned values before and after each convolution.
 
-Wang, Yeh and Liao, "You Only Learn One Representation: Unified Network for Multiple Tasks", 2021,
-https://arxiv.org/abs/2105.04206, section 4: implicit knowledge z is added to the features and
-multiplied with the prediction. Both are the same for all images and positions, so that they fold
-into the convolution.
+Wang et al., "You Only Learn One Representation", arXiv 2105.04206: implicit knowledge, which does
+not depend on the image, is added to the features and multiplies the predictions.
 """
 
 from __future__ import annotations
@@ -15,25 +13,47 @@ from torch import Tensor, nn
 
 from models.heads.anchor_based import Detect
 
+SPREAD = 0.02  # standard deviation of the first values
+
 
 class Implicit(nn.Module):
-    """A learned number for each channel; it starts near `mean`."""
+    """One learned value for each channel, about `mean` at the start."""
 
     def __init__(self, channels: int, mean: float) -> None:
         super().__init__()
-        self.implicit = nn.Parameter(torch.empty(1, channels, 1, 1))
-        nn.init.normal_(self.implicit, mean=mean, std=0.02)
+        self.implicit = nn.Parameter(torch.empty(1, channels, 1, 1).normal_(mean, SPREAD))
+
+
+class ImplicitA(Implicit):
+    """Adds its value to each channel."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, 0.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] -> [B, C, H, W]."""
+        return x + self.implicit
+
+
+class ImplicitM(Implicit):
+    """Multiplies each channel by its value."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, 1.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] -> [B, C, H, W]."""
+        return x * self.implicit
 
 
 class IDetect(Detect):
-    """The anchor head with an addition before, and a factor after, each convolution."""
+    """Detect with ImplicitA before the convolution of each level and ImplicitM behind it."""
 
     def __init__(self, class_count: int, anchors: int, channels: Sequence[int]) -> None:
         super().__init__(class_count, anchors, channels)
-        self.ia = nn.ModuleList(Implicit(width, 0.0) for width in channels)
-        self.im = nn.ModuleList(Implicit(self.no * self.na, 1.0) for _ in channels)
+        self.ia = nn.ModuleList(ImplicitA(width) for width in channels)
+        self.im = nn.ModuleList(ImplicitM(self.no * self.na) for _ in channels)
 
     def predict(self, level: int, x: Tensor) -> Tensor:
-        """(conv(x + a)) * m of a level: [B, C, H, W] -> [B, na * no, H, W]."""
-        added, factor = (part[level].get_parameter("implicit") for part in (self.ia, self.im))
-        return super().predict(level, x + added.to(x.dtype)) * factor.to(x.dtype)
+        """[B, C_i, ny, nx] -> [B, na * no, ny, nx]."""
+        return self.im[level](self.m[level](self.ia[level](x)))

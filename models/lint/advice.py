@@ -9,6 +9,7 @@ from models.graph.values import Note
 from models.lint.finding import LintContext
 from models.lint.rules import apply_rules
 from models.lint.wiring_rules import WIRING_RULES
+from models.own.adapter import modules_flag
 from models.yolo import DetectionModel
 
 
@@ -34,4 +35,5 @@ def _pointer_to_lint(model: DetectionModel) -> Iterator[str]:
     count = len(apply_rules(context, WIRING_RULES, {}))
     if count:
         things = f"{count} thing{'s' * (count > 1)}"
-        yield f"{graph.file}: {things} in its wiring: see python models/yolo.py --lint {graph.file}"
+        command = f"python models/yolo.py --lint {graph.file}{modules_flag(model)}"
+        yield f"{graph.file}: {things} in its wiring: see {command}"

@@ -18,6 +18,7 @@ from models.graph.structure import Graph, Row
 from models.graph.values import Arguments, is_whole, shorten
 from models.lint.finding import Fix, LintContext, LintFinding
 from models.lint.wiring_rules import GraphRule
+from models.own.registry import own_named
 
 # An option of attention is a ratio, a kernel or a group count. A larger number than this one is a
 # channel count, unless the option is one of COUNTS.
@@ -29,7 +30,8 @@ LARGEST_KERNEL = 31
 def attention_arguments(graph: Graph, context: LintContext) -> Iterator[LintFinding]:
     """Channel counts among the options of attention, or counts that are not the real ones."""
     for row in graph.rows:
-        if row.module not in ATTENTION:
+        # Nothing is known about the usual values of a person's own class.
+        if row.module not in ATTENTION or own_named(row.module):
             continue
         what, better = _misplaced(graph, row)
         notes = _notes_of(row, context)

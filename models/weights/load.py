@@ -13,6 +13,7 @@ import torch
 
 from models.graph.load import load_graph
 from models.graph.sites import insert
+from models.own.registry import require, say
 from models.weights.pickles.reader import read_foreign
 from models.weights.transfer import transfer
 from models.weights.upstream.adopt import adopt
@@ -36,7 +37,20 @@ def read_weights(path: str | Path) -> checkpoints.Checkpoint:
             f"{path}: is an exported file, for its own runtime; give the checkpoint that it was"
             " exported from"
         )
-    return checkpoints.read(path) if checkpoints.is_ours(path) else adopt(read_foreign(path))
+    if not checkpoints.is_ours(path):
+        return adopt(read_foreign(path))
+    checkpoint = checkpoints.read(path)
+    require_modules(checkpoint, path)
+    return checkpoint
+
+
+def require_modules(checkpoint: checkpoints.Checkpoint, path: str | Path) -> None:
+    """Check that the own classes of a checkpoint were given, and say if their file has changed.
+
+    Raises UserError if one is missing.
+    """
+    for warning in require(path, checkpoint.modules):
+        say(f"warning: {warning}")
 
 
 def load_model(

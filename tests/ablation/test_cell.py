@@ -43,6 +43,13 @@ def test_the_folder_decides_how_a_cell_continues(folder):
         "--resume",
         str(folder / "weights" / "last.pt"),
     ]
+    # Files with own classes are given again, since a checkpoint does not bring them.
+    assert choose_flags(folder, ["--modules=/a.py", "--seed", "1", "--modules=/b.py"]) == [
+        "--resume",
+        str(folder / "weights" / "last.pt"),
+        "--modules=/a.py",
+        "--modules=/b.py",
+    ]
     (folder / "metrics.json").touch()
     assert choose_flags(folder, ["--seed", "1"]) == []
 

@@ -94,6 +94,17 @@ def test_another_graph_in_the_same_file_is_refused(make_config, tmp_path):
         start(make_config(cfg=str(graph)))
 
 
+def test_another_content_of_own_classes_is_refused(make_config, tmp_path):
+    first, second = tmp_path / "a.py", tmp_path / "b.py"
+    first.write_text("x = 1")
+    second.write_text("x = 1")
+    start(make_config(modules=(str(first),)))
+    start(make_config(modules=(str(second),)))  # a file may move
+    second.write_text("x = 2")
+    with pytest.raises(UserError, match=r"study.yaml: this study has modules '\w+', now it is"):
+        start(make_config(modules=(str(second),)))
+
+
 def test_other_data_are_refused(make_config, material, tmp_path):
     own = Path(shutil.copytree(Path(material["data"]).parent, tmp_path / "own"))
     content = load_yaml(own / "data.yaml")

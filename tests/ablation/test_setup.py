@@ -119,6 +119,16 @@ def test_train_py_reads_the_flags_of_a_cell(make_config):
     }
 
 
+def test_files_with_own_classes_reach_the_cells(make_config, tmp_path, monkeypatch):
+    config = make_config(modules=("a.py", str(tmp_path / "b.py")), attention=("Mine",))
+    cell = make_cells(config, make_arms(config))[0]
+    monkeypatch.chdir(tmp_path)
+    flags = read_flags(TrainConfig, cell_flags(config, cell, Slot("cpu", 0)), "")
+    assert flags["modules"] == (str(tmp_path / "a.py"), str(tmp_path / "b.py"))
+    with pytest.raises(UserError, match="--train: --modules differs from run to run or is a flag"):
+        read_train_flags("--modules a.py")
+
+
 def test_every_arm_is_built_at_the_start(make_config):
     pytest.importorskip("models.graph.sites")
     good = make_config(attention=("SimAM", "SE:reduction=4"), at=("index 2",))

@@ -28,8 +28,7 @@ HOLDERS = {"cv1.": "between", "cv2.": "branch", "cv3.": "between"}
 # Names of keys for which public blocks of one kind differ in the place.
 BEFORE_OR_AFTER, ANYWHERE, ON_INPUT = ("eca", "ema"), ("ema", "EMA"), ("eca",)
 REMEDY = (
-    "save its state dict in its own program, and give that file here with --cfg and, for its class,"
-    " --modules"
+    "give the file with its class as --modules, or a state dict saved in its own program with --cfg"
 )
 
 

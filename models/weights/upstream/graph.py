@@ -17,6 +17,7 @@ from models.graph.layers import layer_named
 from models.graph.read import KEYS, MOST_CLASSES
 from models.graph.rows import MOST_ROWS
 from models.graph.values import is_whole, shorten
+from models.own.registry import own_named
 from models.weights.pickles.objects import PickledObject
 from models.weights.upstream.attention import read_arguments
 from models.weights.upstream.blocks import REMEDY, recognise_block
@@ -77,6 +78,8 @@ def _read_row(number: int, row: object, module: object, tree: Tree) -> object:
     """A row of the YAML under our name of its module, attention with the instance's arguments."""
     if not isinstance(row, list) or len(row) != 4 or not isinstance(row[2], str):
         return row  # reading the graph will report it
+    if own_named(row[2]):  # its class is the fork's, so the row means here what it means there
+        return row
     inner, prefix = module, ""
     if isinstance(module, PickledObject) and class_name_of(module) == "Sequential":  # repeated
         inner, prefix = members(module, "_modules").get("0"), "0."

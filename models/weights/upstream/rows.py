@@ -22,6 +22,7 @@ from models.graph.layers import layer_named
 from models.graph.read import read_graph
 from models.graph.structure import Graph, Row
 from models.graph.values import shorten
+from models.own.registry import own_named
 from models.weights.upstream.attention import read_arguments
 from models.weights.upstream.blocks import REMEDY, recognise_block
 from models.weights.upstream.forms import KeyForm, find_form
@@ -122,7 +123,8 @@ def fit_graph(
     for row, written in zip(checked.rows, _written_rows(fitted), strict=True):
         start = f"model.{row.key}."
         by_row[start] = under(state, start)
-        if by_row[start]:
+        # A person's own class already has the names of the file.
+        if by_row[start] and not own_named(row.module):
             channels = widths.get(row.inputs[0], 0)
             given = _yaml_options(checked, row, channels)
             written[2:], by_row[start] = _fit_row(row, written, by_row[start], channels, given)

@@ -114,7 +114,8 @@ def test_eucb_repeats_pixels_then_convolves() -> None:
     [
         ("CARAFE", [], 16, 4), ("CARAFE", [3, 5], 16, 4), ("CARAFE", [3, 5, 64, 4], 16, 2),
         ("CARAFE", [32, 3, 2], 32, 4), ("DySample", [], 16, 4), ("DySample", [2, "lp"], 16, 4),
-        ("Dy_Sample", [2, "pl", 4, True], 16, 4), ("EUCB", [], 16, 4),
+        ("Dy_Sample", [2, "pl", 4, True], 16, 4), ("DySample", [512], 16, 4),
+        ("DySample", [512, 4, "lp"], 16, 2), ("EUCB", [], 16, 4),
     ],
 )  # fmt: skip
 def test_rows_that_upsample(name: str, given: list[Any], width: int, stride: int) -> None:

@@ -55,6 +55,27 @@ def test_rows_without_gradient_are_those_that_training_does_not_change() -> None
     assert 25 not in {source for row in graph.rows for source in row.inputs}
 
 
+@pytest.mark.parametrize("module", ["Concat", "Add"])
+@pytest.mark.parametrize(
+    ("row", "source", "rule", "meant"),
+    [(12, 6, "", None), (12, 5, "stage", 6), (22, 13, "size", None), (19, -1, "twice", None)],
+)
+def test_rows_that_join_maps_are_judged_like_a_concat(
+    module: str, row: int, source: int, rule: str, meant: int | None
+) -> None:
+    """All maps that yolov5's Concat rows join have equal channels, so Add can stand there."""
+    content = load_graph("models/yolov5n.yaml")
+    for index in (12, 16, 19, 22):
+        content["head"][index - 10][2] = module
+    plain = content["head"][row - 10]
+    content["head"][row - 10] = [[-1, source], *plain[1:]]
+    found = [(one.rule, one.fix.value if one.fix else None) for one in lint_content(content)]
+    if rule == "twice":  # the row that is read no longer leaves its old source with a reader
+        assert ("twice", None) in found
+    else:
+        assert found == ([(rule, meant)] if rule else [])
+
+
 def test_a_branch_that_names_the_plain_map_by_number_is_meant() -> None:
     """A lateral branch of row 9 beside attention whose map a later Concat joins."""
     plain = load_graph("yolov8n.yaml")
@@ -86,24 +107,3 @@ def test_a_head_that_repeats_a_level_and_has_no_other_is_left() -> None:
     assert levels
     assert all(finding.fix is None for finding in levels)
     assert all("no other level to offer" in finding.what for finding in levels)
-
-
-@pytest.mark.parametrize("module", ["Concat", "Add"])
-@pytest.mark.parametrize(
-    ("row", "source", "rule", "meant"),
-    [(12, 6, "", None), (12, 5, "stage", 6), (22, 13, "size", None), (19, -1, "twice", None)],
-)
-def test_rows_that_join_maps_are_judged_like_a_concat(
-    module: str, row: int, source: int, rule: str, meant: int | None
-) -> None:
-    """All maps that yolov5's Concat rows join have equal channels, so Add can stand there."""
-    content = load_graph("models/yolov5n.yaml")
-    for index in (12, 16, 19, 22):
-        content["head"][index - 10][2] = module
-    plain = content["head"][row - 10]
-    content["head"][row - 10] = [[-1, source], *plain[1:]]
-    found = [(one.rule, one.fix.value if one.fix else None) for one in lint_content(content)]
-    if rule == "twice":  # the row that is read no longer leaves its old source with a reader
-        assert ("twice", None) in found
-    else:
-        assert found == ([(rule, meant)] if rule else [])

@@ -1,0 +1,93 @@
+"""Import a person's file: the one that the command line names, and no other.
+
+The bytes that are hashed are the bytes that run. The file gets a private module name, so that it
+neither replaces another module nor can be imported by its name, and nothing is written beside it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from dataclasses import dataclass
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from torch import nn
+
+from models.own.guard import Attempt, in_words
+from utils.errors import UserError
+
+
+@dataclass(frozen=True)
+class OwnFile:
+    """A person's file as it was imported: its absolute path and the SHA-256 of its content."""
+
+    path: Path
+    sha256: str
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+
+class _BytesLoader(SourceFileLoader):
+    """Runs the bytes that were read already, without a cache of compiled code."""
+
+    def __init__(self, name: str, path: Path, content: bytes) -> None:
+        super().__init__(name, str(path))
+        self.content = content
+
+    def get_data(self, path: Any) -> bytes:
+        return self.content
+
+    def path_stats(self, path: Any) -> Any:
+        raise OSError("no time of change, so that no compiled code is read or written")
+
+
+def read_classes(path: str | Path) -> tuple[OwnFile, list[type[nn.Module]]]:
+    """Import a file and list the nn.Module classes that it defines, in their order.
+
+    Raises UserError, in one line, if the file is missing, cannot be imported or has no such class.
+    """
+    where, full = f"--modules {path}", Path(path).expanduser().absolute()
+    try:
+        content = full.read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"{where}: cannot be read ({error.strerror}); give a Python file with your classes"
+        ) from None
+    file = OwnFile(full, hashlib.sha256(content).hexdigest())
+    module = _run(where, file, content)
+    kinds = [
+        kind
+        for kind in vars(module).values()
+        if isinstance(kind, type)
+        and issubclass(kind, nn.Module)
+        and kind.__module__ == module.__name__
+    ]
+    if not kinds:
+        raise UserError(f"{where}: defines no class that derives from torch.nn.Module; add one")
+    return file, list(dict.fromkeys(kinds))
+
+
+def _run(where: str, file: OwnFile, content: bytes) -> ModuleType:
+    """Run the content as a module. Raises UserError for whatever the file raises."""
+    name = f"_own_{file.sha256[:12]}_{file.path.stem}"
+    loader = _BytesLoader(name, file.path, content)
+    spec = spec_from_file_location(name, str(file.path), loader=loader)
+    assert spec is not None
+    module = module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses and pickles look a class's module up there
+    attempt = Attempt()
+    with attempt:
+        loader.exec_module(module)
+    if attempt.error is not None:
+        del sys.modules[name]
+        remedy = "correct the file"
+        if isinstance(attempt.error, ImportError):
+            remedy = "only installed packages and this project, as models.common, can be imported"
+        raise UserError(f"{where}: {in_words(attempt.error, file.path)}; {remedy}")
+    return module
