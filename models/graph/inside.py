@@ -159,7 +159,9 @@ PLACES: Mapping[str, BlockPlace] = MappingProxyType(
     }
 )
 DEFAULT_PLACE = "branch"
-SETTINGS = ("inside", "place", "bottleneck")  # of the mapping; the rest are the attention's options
+# Of the mapping; the rest are the attention's options.
+SETTINGS = ("inside", "place", "bottleneck", "repeat")
+REPEATED = ("bottleneck", "block")  # of which the row's number counts copies, the first by default
 
 
 def places_of(block: nn.Module) -> list[str]:

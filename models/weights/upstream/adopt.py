@@ -133,9 +133,14 @@ def with_graph(
     # without attention, where both ways of counting agree.
     if str(last.index) in rows and all(row.isdigit() for row in rows):
         state = {_renamed(key, keys): value for key, value in state.items()}
-    graph, state = fit_graph(graph, checked.rows, state)
+    try:
+        graph, state = fit_graph(graph, checked, state)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
+    fitted = read_graph(graph)
+    last = fitted.rows[-1]
     with torch.device("meta"):
-        skeleton, _ = parse_model(read_graph(graph), 0)
+        skeleton, _ = parse_model(fitted, 0)
     expected = {f"model.{key}": value for key, value in skeleton.state_dict().items()}
     state = in_our_form(state, expected)
     kernel = checked.family.class_kernel
