@@ -114,9 +114,14 @@ class RFCBAMConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, inputs, H, W] -> [B, outputs, H/s, W/s]."""
-        features = self.generate(x).unflatten(1, (-1, self.kernel**2))  # [B, C, k^2, H/s, W/s]
+        features = self.generate(x)
+        batch, _, height, width = features.shape
+        side = self.kernel
+        features = features.unflatten(1, (-1, side**2))  # [B, C, k^2, H/s, W/s]
         pooled = torch.cat((features.amax(1), features.mean(1)), 1)  # [B, 2 k^2, H/s, W/s]
-        gate = self.get_weight(F.pixel_shuffle(pooled, self.kernel))  # [B, 1, k H/s, k W/s]
-        cells = F.pixel_unshuffle(gate, self.kernel)[:, None]  # [B, 1, k^2, H/s, W/s]
-        windows = features * cells * self.se(x)[:, :, None]
+        gate = self.get_weight(F.pixel_shuffle(pooled, side))  # [B, 1, k H/s, k W/s]
+        # Not pixel_unshuffle, which the older exporter of ONNX ties to one size of map.
+        cells = gate.reshape(batch, height, side, width, side).permute(0, 2, 4, 1, 3)
+        gates = cells.reshape(batch, 1, side**2, height, width)
+        windows = features * gates * self.se(x)[:, :, None]
         return _read_windows(self.conv, windows.flatten(1, 2))
