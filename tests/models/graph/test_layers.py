@@ -12,8 +12,9 @@ from torch import nn
 
 from models.graph import layers
 from models.graph.build import blame
+from models.graph.entries import Layer
 from models.graph.info import row_info
-from models.graph.layers import JOIN_RULES, LAYERS, Layer, factor_of, is_join
+from models.graph.layers import JOIN_RULES, LAYERS, factor_of, is_join
 from models.graph.read import read_graph
 from models.graph.stages import level_of
 from models.yolo import DetectionModel
