@@ -34,9 +34,14 @@ ARGUMENTS: dict[str, list[Any]] = {
     "SPPELAN": [16, 8],
     "MobileNet_Block": [16, 64],
     "SCDown": [16, 3, 2],
+    "IFM": [[10, 6]],
+    "InjectionMultiSum_Auto_pool": [16, [10, 6], 1],
+    "PyramidPoolAgg": [16, 1],
+    "TopBasicLayer": [16, [10, 6]],
 }
 WIDENING = {"space_to_depth": 64, "SPD": 64, "ReOrg": 64}  # channels that a row gives of 16
-MAPS = {"ScalSeq": 3, "Zoom_cat": 3}  # that a join reads, where it is not two
+# That a join reads, where it is not two.
+MAPS = {"ScalSeq": 3, "Zoom_cat": 3, "SimFusion_3in": 3, "SimFusion_4in": 4}
 
 
 def graph_with(*rows: list[Any]) -> dict[str, Any]:
