@@ -219,6 +219,7 @@ def _result(trial: Trial, guess: _Guess, spots: list[Spot], found: Identified) -
                 del rest[start + key]
             ours = f"{copy}{spot.key}."
             state |= {f"{ours}{key}": value for key, value in found.translate(part).items()}
+            paths[ours[:-1]] = f"{copy}{start}".removesuffix(".")
             layers = found.paths() or {
                 key.rpartition(".")[0]: key.rpartition(".")[0] for key in part
             }
