@@ -5,6 +5,7 @@ tests/golden/yolov5/fork_blocks.npz holds outputs of YOLOv5 with such blocks in 
 
 from __future__ import annotations
 
+import copy
 import json
 from typing import Any
 
@@ -16,12 +17,16 @@ from torch import Tensor, nn
 from models.attention import build_attention
 from models.blocks.v8 import C2f, C3k2
 from models.common import C3, SPPF, Bottleneck, Conv
+from models.graph.inside import PLACES
 from models.graph.read import read_graph
+from models.weights.load import from_checkpoint
 from models.weights.pickles.objects import PickledObject
 from models.weights.upstream.adopt import with_graph
 from models.weights.upstream.blocks import BlockFound, recognise_block
 from models.weights.upstream.plain import ForeignRow
+from models.yolo import DetectionModel
 from tests.models.weights.upstream.forks import check_outputs, written
+from tests.tiny import GRAPH
 from utils.checkpoint import Checkpoint
 from utils.errors import UserError
 from utils.files import ROOT
@@ -232,3 +237,19 @@ def test_a_state_dict_with_another_block_of_the_name_is_refused() -> None:
     state = {key.replace("m.1.l2", "m.1.l3"): value for key, value in state.items()}
     with pytest.raises(UserError, match=r"state.pt: row 4: C3SE: m.0.l1.weight has no"):
         with_graph(Checkpoint({}, {}, state), graph, "state.pt")
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("kind", ["SE", "EMA", "CBAM", "SimAM", "MHSA"])
+def test_a_state_dict_of_ours_keeps_its_graph_and_keys(
+    place: str, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    graph: dict[str, Any] = copy.deepcopy(GRAPH)
+    graph["backbone"][2] = [-1, 6, "C3", [64, {"inside": kind, "place": place}]]
+    model = DetectionModel(graph)
+    state = dict(model.state_dict())
+    found = with_graph(Checkpoint({}, {}, state), graph, "state.pt")
+    assert found.state.keys() == state.keys()
+    assert from_checkpoint(found).state_dict().keys() == state.keys()
+    assert read_graph(found.graph).rows[2].inside["place"] == place  # type: ignore[index]
+    assert "note" not in capsys.readouterr().out
