@@ -46,3 +46,10 @@ def test_position_codes_are_told_by_their_table(position: str, expected: dict[st
 def test_a_single_level_has_no_step_between_windows() -> None:
     state = build_attention("FocalModulation", 64, focal_level=1).state_dict()
     assert TOKEN_READERS["FocalModulation"](EMPTY, state)["focal_factor"] is None
+
+
+def test_the_name_of_a_class_where_nothing_else_tells() -> None:
+    state = build_attention("PolarizedSelfAttention", 64, form="paper").state_dict()
+    read = TOKEN_READERS["PolarizedSelfAttention"]
+    assert read(PickledObject("x.ParallelPolarizedSelfAttention", {}), state)["mode"] == "parallel"
+    assert read(PickledObject("x.SequentialPolarizedSelfAttention", {}), state)["mode"] is None
