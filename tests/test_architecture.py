@@ -55,6 +55,7 @@ YAML_ROWS = {
     "models/attention/dattention.py",
     "models/common.py",
     "models/blocks/mobile.py",
+    "models/blocks/omni.py",
     "models/blocks/pyramid.py",
     "models/blocks/rare.py",
     "models/blocks/reparam.py",

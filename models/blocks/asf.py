@@ -13,13 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.blocks.fuse import same_width
+from models.blocks.fuse import check_count, same_width
 from models.common import Conv
-
-
-def _check_count(channels: Sequence[int], wanted: int) -> None:
-    if len(channels) != wanted:
-        raise ValueError(f"reads {wanted} maps, not {len(channels)}")
 
 
 class ScalSeq(nn.Module):
@@ -34,7 +29,7 @@ class ScalSeq(nn.Module):
 
     def __init__(self, channels: Sequence[int], outputs: int) -> None:
         super().__init__()
-        _check_count(channels, 3)
+        check_count(channels, 3)
         first, second, third = channels
         self.conv0 = Conv(first, outputs) if first != outputs else None
         self.conv1, self.conv2 = Conv(second, outputs), Conv(third, outputs)
@@ -65,7 +60,7 @@ class ZoomCat(nn.Module):
 
     def __init__(self, channels: Sequence[int], *unused: object) -> None:
         super().__init__()
-        _check_count(channels, 3)
+        check_count(channels, 3)
         self.out_channels = sum(channels)
 
     def forward(self, maps: list[Tensor]) -> Tensor:
@@ -121,7 +116,7 @@ class ChannelPlaceSum(nn.Module):
 
     def __init__(self, channels: Sequence[int], *unused: object) -> None:
         super().__init__()
-        _check_count(channels, 2)
+        check_count(channels, 2)
         self.out_channels = same_width(channels)
         self.channel_att = _ChannelGate(self.out_channels)
         self.local_att = _PlaceGate(self.out_channels)

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.blocks.fuse import same_width
+from models.blocks.fuse import check_count, same_width
 
 
 class _Weights(nn.Module):
@@ -54,8 +54,7 @@ class CGAFusion(nn.Module):
 
     def __init__(self, channels: Sequence[int], *unused: object) -> None:
         super().__init__()
-        if len(channels) != 2:
-            raise ValueError(f"reads 2 maps, not {len(channels)}")
+        check_count(channels, 2)
         self.out_channels = same_width(channels)
         self.weights = _Weights(self.out_channels, 8)
         self.conv = nn.Conv2d(self.out_channels, self.out_channels, 1)

@@ -23,6 +23,12 @@ def same_width(channels: Sequence[int]) -> int:
     return channels[0]
 
 
+def check_count(channels: Sequence[int], wanted: int) -> None:
+    """Raise ValueError unless there are as many inputs as wanted."""
+    if len(channels) != wanted:
+        raise ValueError(f"reads {wanted} maps, not {len(channels)}")
+
+
 class Add(nn.Module):
     """The sum of maps of one shape.
 

@@ -18,9 +18,10 @@ from models.activations import make_activation
 from models.attention import ATTENTION
 from models.attention._names import same_meaning
 from models.graph.block_names import suggest_inside
+from models.graph.entries import BuildRule, Layer
 from models.graph.head_row import head_arguments, head_class
 from models.graph.info import RowInfo, attach
-from models.graph.layers import JOIN_RULES, LAYERS, BuildRule, Layer, layer_named
+from models.graph.layers import JOIN_RULES, LAYERS, layer_named
 from models.graph.structure import Graph, Row
 from models.graph.values import MOST, is_whole, shorten
 from models.own.adapter import own_kind

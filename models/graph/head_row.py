@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from models.graph.layers import Layer
+from models.graph.entries import Layer
 from models.graph.structure import Graph, Row
 from models.heads import HEAD_OF_FAMILY, V8_FORMS
 from utils.errors import UserError

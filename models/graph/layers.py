@@ -12,10 +12,8 @@ depend, is measured from the block itself (models/graph/trial.py).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Literal
 
 from torch import nn
 
@@ -31,22 +29,37 @@ from models.blocks import (
     fuse,
     gated,
     ghost,
+    gold,
     kernels,
+    linear_deform,
     mobile,
+    omni,
     pyramid,
     rare,
+    receptive,
     reparam,
     residual,
     scales,
     slim,
     swin,
+    topformer,
     transformer,
     upsample,
     v8,
     v10,
     v12,
 )
-from models.graph.factors import Factor, area, grows, keeps, pools, repeated, shrinks, side_of
+from models.graph.entries import (
+    SMALLEST_WIDTH,
+    Layer,
+    fuses,
+    halves,
+    keepers,
+    optional,
+    sames,
+    stacks,
+)
+from models.graph.factors import area, grows, keeps, pools, repeated, shrinks, side_of
 from models.graph.values import Arguments, is_whole
 from models.heads.anchor_based import Detect
 from models.heads.anchor_free import DetectV10
@@ -56,78 +69,8 @@ from models.own.adapter import own_kind
 from models.own.convention import convention_of
 from models.own.registry import own_named
 
-BuildRule = Literal["stack", "concat", "fuse", "fuse to", "keep", "same", "norm", "head", "own"]
 JOIN_RULES = ("concat", "fuse", "fuse to")  # of rows that read a list of maps and give one
 ASFF_NAMES = ("ASFF_Detect", "Detect_ASFF", "ASFFDetect", "DetectASFF", "ASFFHead", "Detect_asff")
-SMALLEST_WIDTH = 16  # smaller numbers are kernels, factors or dimensions, not channel counts
-Gain = Callable[[int, Sequence[object]], int]
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """The meaning of a module's name in a YAML.
-
-    Attributes:
-        kind: class of the module.
-        rule: how the module is built from the row, and what its output channels are. "stack" takes
-            (c1, c2, …) and gives c2 channels; "concat" gives the sum of its inputs' channels;
-            "fuse" takes (list of its inputs' channels, *arguments) and "fuse to" takes (that list,
-            c2, …), and both give the module's `out_channels`; "keep" takes the arguments as they
-            are and keeps the channels; "same" takes (c1, *arguments) and gives the module's
-            `out_channels`, or c1 if it has none; "norm" takes the number of channels and keeps it;
-            "head" is the last row; "own" is a class of a person's file (models/graph/own.py). A
-            row that joins maps reads maps of one size, unless its class has `joins_sizes = True`.
-        repeats: whether a stack's third argument is the number of repeats. Other modules are built
-            as many times as the row says, one after the other.
-        gain: output channels of a "keep" row, from its input channels and its arguments.
-        factor: how many times fewer cells per side the output has than the input, computed from
-            the row's arguments as they are written; nan if they do not determine it. It is
-            optional, because a trial run measures it too, only more slowly.
-        place: the name, among the places of a graph, of the backbone's last row of this kind.
-        follows: position in `from` of the map whose size the output has; see joins_sizes above.
-        counted: the entry for rows whose first argument is a channel count, SMALLEST_WIDTH or more,
-            where one name stands for two modules in the files of different authors.
-    """
-
-    kind: type[nn.Module]
-    rule: BuildRule
-    repeats: bool = False
-    gain: Gain = lambda channels, arguments: channels
-    factor: Factor | None = None
-    place: str = ""
-    follows: int = 0
-    counted: Layer | None = None
-
-
-def _stacks(factor: Factor, *kinds: type[nn.Module], repeats: bool = False) -> dict[str, Layer]:
-    return {kind.__name__: Layer(kind, "stack", repeats, factor=factor) for kind in kinds}
-
-
-def _keepers(factor: Factor, *kinds: type[nn.Module]) -> dict[str, Layer]:
-    return {f"nn.{kind.__name__}": Layer(kind, "keep", factor=factor) for kind in kinds}
-
-
-def _halves(arguments: Sequence[object]) -> float:
-    return 2.0
-
-
-def _optional(kind: type[nn.Module]) -> dict[str, Layer]:
-    """Rows that may state the channels, which the block keeps, or leave them out."""
-    counted = Layer(kind, "stack", factor=keeps)
-    return {kind.__name__: Layer(kind, "same", factor=keeps, counted=counted)}
-
-
-def _sames(factor: Factor, kind: type[nn.Module], *names: str) -> dict[str, Layer]:
-    return {name: Layer(kind, "same", factor=factor) for name in names}
-
-
-def _fuses(
-    kind: type[nn.Module], *names: str, counted: type[nn.Module] | None = None
-) -> dict[str, Layer]:
-    """Rows that join maps to one of the size of the first, under all the names in use."""
-    other = Layer(counted, "fuse", factor=keeps) if counted else None
-    return {name: Layer(kind, "fuse", factor=keeps, counted=other) for name in names}
-
 
 _DYSAMPLE = Layer(
     upsample.DySample,
@@ -137,27 +80,27 @@ _DYSAMPLE = Layer(
 )
 LAYERS: Mapping[str, Layer] = MappingProxyType(
     {
-        **_stacks(shrinks(2, 1), common.Conv, common.DWConv, ghost.GhostConv, rare.MixConv2d),
-        **_stacks(shrinks(2, 1), rare.CrossConv),
-        **_stacks(shrinks(1, 1), residual.ResBlock),
-        **_stacks(shrinks(2, 1, times=2), rare.Focus),
+        **stacks(shrinks(2, 1), common.Conv, common.DWConv, ghost.GhostConv, rare.MixConv2d),
+        **stacks(shrinks(2, 1), rare.CrossConv),
+        **stacks(shrinks(1, 1), residual.ResBlock),
+        **stacks(shrinks(2, 1, times=2), rare.Focus),
         # The block itself halves the map at stride 2 and ignores any other stride.
-        **_stacks(lambda args: 2.0 if shrinks(2, 1)(args) == 2 else 1.0, ghost.GhostBottleneck),
-        **_stacks(keeps, common.Bottleneck, rare.C3SPP),
-        **_stacks(grows(2, 1), rare.DWConvTranspose2d),
-        **_stacks(keeps, common.C3, rare.C3TR, ghost.C3Ghost, rare.C3x, repeats=True),
-        **_stacks(keeps, rare.BottleneckCSP, v8.C2, v8.C2f, v8.C3k, v8.C3k2, repeats=True),
-        **_stacks(keeps, v8.C2PSA, v10.C2fCIB, v12.A2C2f, repeats=True),
-        **_stacks(keeps, transformer.BoT3, transformer.CoT3, repeats=True),
-        **_stacks(keeps, v10.PSA),
-        **_stacks(shrinks(2, math.nan), v10.SCDown),
+        **stacks(lambda args: 2.0 if shrinks(2, 1)(args) == 2 else 1.0, ghost.GhostBottleneck),
+        **stacks(keeps, common.Bottleneck, rare.C3SPP),
+        **stacks(grows(2, 1), rare.DWConvTranspose2d),
+        **stacks(keeps, common.C3, rare.C3TR, ghost.C3Ghost, rare.C3x, repeats=True),
+        **stacks(keeps, rare.BottleneckCSP, v8.C2, v8.C2f, v8.C3k, v8.C3k2, repeats=True),
+        **stacks(keeps, v8.C2PSA, v10.C2fCIB, v12.A2C2f, repeats=True),
+        **stacks(keeps, transformer.BoT3, transformer.CoT3, repeats=True),
+        **stacks(keeps, v10.PSA),
+        **stacks(shrinks(2, math.nan), v10.SCDown),
         "SPPF": Layer(common.SPPF, "stack", factor=keeps, place="sppf"),
         "SPP": Layer(rare.SPP, "stack", factor=keeps, place="sppf"),
         "nn.Conv2d": Layer(nn.Conv2d, "stack", factor=shrinks(2, 1)),
         "nn.ConvTranspose2d": Layer(nn.ConvTranspose2d, "stack", factor=grows(2, 1)),
-        **_keepers(keeps, nn.ZeroPad2d, nn.ReflectionPad2d, nn.Dropout, nn.Dropout2d),
-        **_keepers(pools, nn.MaxPool2d, nn.AvgPool2d),
-        **_keepers(grows(1, math.nan), nn.Upsample),
+        **keepers(keeps, nn.ZeroPad2d, nn.ReflectionPad2d, nn.Dropout, nn.Dropout2d),
+        **keepers(pools, nn.MaxPool2d, nn.AvgPool2d),
+        **keepers(grows(1, math.nan), nn.Upsample),
         **{f"nn.{name}": Layer(kind, "keep", factor=keeps) for name, kind in ACTIVATIONS.items()},
         "nn.BatchNorm2d": Layer(nn.BatchNorm2d, "norm", factor=keeps),
         "Contract": Layer(
@@ -172,25 +115,28 @@ LAYERS: Mapping[str, Layer] = MappingProxyType(
             gain=lambda channels, arguments: channels // area(arguments),
             factor=grows(0, 2),
         ),
-        **_sames(_halves, downsample.SpaceToDepth, "space_to_depth", "SPD", "ReOrg"),
+        **sames(halves, downsample.SpaceToDepth, "space_to_depth", "SPD", "ReOrg"),
         "MP": Layer(downsample.MP, "keep", factor=shrinks(0, 2)),
-        **_stacks(_halves, downsample.SPDConv, downsample.V7DownSampling, downsample.ADown),
-        **_stacks(shrinks(2, 1), slim.GSConv, reparam.RepConv, reparam.RepVGGBlock),
-        **_stacks(keeps, slim.VoVGSCSP, slim.VoVGSCSPC, reparam.RCSOSA, repeats=True),
-        **_stacks(keeps, reparam.RepNCSPELAN4),
-        **_stacks(keeps, swin.C3STR, gated.C3HB, gated.CNeB, repeats=True),
-        **_stacks(shrinks(2, 1), kernels.SimConv, kernels.DSConv, kernels.CoordConv),
-        **_stacks(shrinks(2, 1), kernels.Involution, mobile.DepthSepConv),
+        **stacks(halves, downsample.SPDConv, downsample.V7DownSampling, downsample.ADown),
+        **stacks(shrinks(2, 1), slim.GSConv, reparam.RepConv, reparam.RepVGGBlock),
+        **stacks(keeps, slim.VoVGSCSP, slim.VoVGSCSPC, reparam.RCSOSA, repeats=True),
+        **stacks(keeps, reparam.RepNCSPELAN4),
+        **stacks(keeps, swin.C3STR, gated.C3HB, gated.CNeB, repeats=True),
+        **stacks(shrinks(2, 1), kernels.SimConv, kernels.DSConv, kernels.CoordConv),
+        **stacks(shrinks(2, 1), kernels.Involution, mobile.DepthSepConv),
+        **stacks(shrinks(2, 1), receptive.RFAConv, receptive.RFCBAMConv, linear_deform.LDConv),
+        **stacks(shrinks(2, 1), omni.ODConv, omni.ODConv2d),
+        "AKConv": Layer(linear_deform.LDConv, "stack", factor=shrinks(2, 1)),
         "conv_bn_hswish": Layer(mobile.HardswishConv, "stack", factor=shrinks(1, 1)),
         "MobileNet_Block": Layer(mobile.MobileNetBlock, "stack", factor=shrinks(3, 1)),
         "gnconv": Layer(gated.GnConv, "same", factor=keeps),
-        **_optional(gated.HorBlock),
-        **_optional(gated.ConvNextBlock),
-        **_stacks(keeps, csp.CSPStage, csp.BottleneckCSP2, repeats=True),
-        **_stacks(keeps, pyramid.SPPCSPC, pyramid.SPPFCSPC, pyramid.SPPCSP),
+        **optional(gated.HorBlock),
+        **optional(gated.ConvNextBlock),
+        **stacks(keeps, csp.CSPStage, csp.BottleneckCSP2, repeats=True),
+        **stacks(keeps, pyramid.SPPCSPC, pyramid.SPPFCSPC, pyramid.SPPCSP),
         "SPPCSPC_group": Layer(pyramid.GroupedSPPCSPC, "stack", factor=keeps),
-        **_stacks(keeps, pyramid.SPPELAN, pyramid.ASPP),
-        **_stacks(shrinks(1, 1), pyramid.BasicRFB),
+        **stacks(keeps, pyramid.SPPELAN, pyramid.ASPP),
+        **stacks(shrinks(1, 1), pyramid.BasicRFB),
         "CARAFE": Layer(
             upsample.CARAFE,
             "same",
@@ -198,20 +144,27 @@ LAYERS: Mapping[str, Layer] = MappingProxyType(
             counted=Layer(upsample.ProjectedCARAFE, "stack", factor=grows(2, 2)),
         ),
         **dict.fromkeys(("DySample", "Dy_Sample"), _DYSAMPLE),
-        **_sames(lambda args: shrinks(1, 1)(args) / 2, upsample.EUCB, "EUCB"),
+        **sames(lambda args: shrinks(1, 1)(args) / 2, upsample.EUCB, "EUCB"),
         "Concat": Layer(common.Concat, "concat", factor=keeps),
-        **_fuses(fuse.Add, "Add", "ADD"),
-        **_fuses(fuse.Multiply, "Multiply", "multiply"),
-        **_fuses(bifpn.BiFPNConcat, "BiFPN_Concat2", "BiFPN_Concat3"),
-        **_fuses(bifpn.BiFPNConcat, "Concat_BiFPN", "Concat_bifpn", counted=bifpn.WeightedSum),
-        **_fuses(bifpn.BiFPNAdd, "BiFPN_Add2", "BiFPN_Add3"),
-        **_fuses(bifpn.BiFPNSum, "Bi_FPN"),
+        **fuses(fuse.Add, "Add", "ADD"),
+        **fuses(fuse.Multiply, "Multiply", "multiply"),
+        **fuses(bifpn.BiFPNConcat, "BiFPN_Concat2", "BiFPN_Concat3"),
+        **fuses(bifpn.BiFPNConcat, "Concat_BiFPN", "Concat_bifpn", counted=bifpn.WeightedSum),
+        **fuses(bifpn.BiFPNAdd, "BiFPN_Add2", "BiFPN_Add3"),
+        **fuses(bifpn.BiFPNSum, "Bi_FPN"),
         "ScalSeq": Layer(asf.ScalSeq, "fuse to", factor=keeps),
         "Zoom_cat": Layer(asf.ZoomCat, "fuse", factor=keeps, follows=1),
-        **_fuses(asf.ChannelPlaceSum, "attention_model"),
-        **_fuses(cga.CGAFusion, "CGAFusion"),
-        **_fuses(scales.SDI, "SDI"),
-        **_fuses(scales.Fusion, "Fusion"),
+        **fuses(asf.ChannelPlaceSum, "attention_model"),
+        **fuses(cga.CGAFusion, "CGAFusion"),
+        "SimFusion_4in": Layer(gold.SimFusion4, "fuse", factor=keeps, follows=2),
+        "SimFusion_3in": Layer(gold.SimFusion3, "fuse to", factor=keeps, follows=1),
+        **sames(keeps, gold.IFM, "IFM"),
+        **fuses(gold.InjectionMultiSum, "InjectionMultiSum_Auto_pool"),
+        "PyramidPoolAgg": Layer(gold.PyramidPoolAgg, "fuse", factor=shrinks(1, 2), follows=2),
+        **sames(keeps, topformer.TopBasicLayer, "TopBasicLayer"),
+        "AdvPoolFusion": Layer(gold.AdvPoolFusion, "fuse", factor=keeps, follows=1),
+        **fuses(scales.SDI, "SDI"),
+        **fuses(scales.Fusion, "Fusion"),
         "Detect": Layer(Detect, "head"),
         "v10Detect": Layer(DetectV10, "head"),
         "IDetect": Layer(IDetect, "head"),

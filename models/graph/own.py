@@ -16,8 +16,8 @@ from torch import nn
 
 from models.attention._identity import start_as_identity
 from models.graph.build import BuiltRow, argument_of, row_arguments, stack_width
+from models.graph.entries import Layer
 from models.graph.factors import repeated
-from models.graph.layers import Layer
 from models.graph.structure import Graph, Row
 from models.graph.values import Note
 from models.own.adapter import OwnModule, call_text, output_shape

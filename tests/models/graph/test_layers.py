@@ -12,8 +12,9 @@ from torch import nn
 
 from models.graph import layers
 from models.graph.build import blame
+from models.graph.entries import Layer
 from models.graph.info import row_info
-from models.graph.layers import JOIN_RULES, LAYERS, Layer, factor_of, is_join
+from models.graph.layers import JOIN_RULES, LAYERS, factor_of, is_join
 from models.graph.read import read_graph
 from models.graph.stages import level_of
 from models.yolo import DetectionModel
@@ -33,9 +34,14 @@ ARGUMENTS: dict[str, list[Any]] = {
     "SPPELAN": [16, 8],
     "MobileNet_Block": [16, 64],
     "SCDown": [16, 3, 2],
+    "IFM": [[10, 6]],
+    "InjectionMultiSum_Auto_pool": [16, [10, 6], 1],
+    "PyramidPoolAgg": [16, 1],
+    "TopBasicLayer": [16, [10, 6]],
 }
 WIDENING = {"space_to_depth": 64, "SPD": 64, "ReOrg": 64}  # channels that a row gives of 16
-MAPS = {"ScalSeq": 3, "Zoom_cat": 3}  # that a join reads, where it is not two
+# That a join reads, where it is not two.
+MAPS = {"ScalSeq": 3, "Zoom_cat": 3, "SimFusion_3in": 3, "SimFusion_4in": 4}
 
 
 def graph_with(*rows: list[Any]) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from models.common import Bottleneck, Conv
 from models.graph import layers
-from models.graph.layers import LAYERS, Layer, factor_of, is_join
+from models.graph.entries import Layer
+from models.graph.layers import LAYERS, factor_of, is_join
 from models.graph.load import load_graph
 from models.graph.read import read_graph
 from models.graph.sites import find_sites, insert, sites_table
