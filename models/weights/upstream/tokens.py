@@ -138,16 +138,16 @@ def _deformable(module: PickledObject, state: Tensors) -> Options:
 def _position(module: PickledObject, state: Tensors) -> Options:
     """The position code of deformable attention, and the size of map that a table needs."""
     if flag(module, "no_off"):
-        return {"position": "no_off"}
+        return {"no_off": True}
     if "rpe_table.0.weight" in state:
-        return {"position": "log_cpb"}
+        return {"dwc_pe": False, "log_cpb": True}
     table = state.get("rpe_table")
     if table is None:
-        return {"position": "dwc_pe" if "rpe_table.weight" in state else "none"}
+        return {"use_pe": "rpe_table.weight" in state}
     height, width = attribute(module, "q_h"), attribute(module, "q_w")
     if flag(module, "fixed_pe"):
-        return {"position": "fixed_pe", "q_size": [height, width]}
-    return {"position": "rpe", "q_size": [(side + 1) // 2 for side in table.shape[1:]]}
+        return {"dwc_pe": False, "fixed_pe": True, "q_size": [height, width]}
+    return {"dwc_pe": False, "q_size": [(side + 1) // 2 for side in table.shape[1:]]}
 
 
 TOKEN_READERS: Mapping[str, Reader] = {

@@ -5,6 +5,8 @@ test_attention.py builds every module again from its tensors.
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -28,19 +30,19 @@ def test_attributes_under_the_names_of_the_authors() -> None:
 
 
 @pytest.mark.parametrize(
-    ("position", "expected"),
+    "options",
     [
-        ("rpe", {"position": "rpe", "q_size": [5, 4]}),
-        ("log_cpb", {"position": "log_cpb"}),
-        ("dwc_pe", {"position": "dwc_pe"}),
-        ("none", {"position": "none"}),
+        {"dwc_pe": False, "q_size": [5, 4]},
+        {"dwc_pe": False, "log_cpb": True},
+        {"use_pe": True},
+        {"use_pe": False},
     ],
 )
-def test_position_codes_are_told_by_their_table(position: str, expected: dict[str, object]) -> None:
-    size = {"q_size": expected["q_size"]} if "q_size" in expected else {}
-    state = build_attention("DAttention", 64, position=position, **size).state_dict()
+def test_position_codes_are_told_by_their_table(options: dict[str, Any]) -> None:
+    state = build_attention("DAttention", 64, **options).state_dict()
     found = TOKEN_READERS["DAttention"](EMPTY, state)
-    assert {key: found[key] for key in ("position", "q_size") if key in found} == expected
+    names = ("use_pe", "dwc_pe", "log_cpb", "q_size")
+    assert {key: found[key] for key in names if key in found} == options
 
 
 def test_a_single_level_has_no_step_between_windows() -> None:
