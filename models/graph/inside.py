@@ -9,6 +9,9 @@
     input      before the block
     output     behind the block, for a Conv after its activation
 
+The row's number counts bottlenecks, as in the plain block. Some public parsers repeat the whole
+block instead, one after the other, and `repeat: block` does the same.
+
 Attention never renames the tensors of the block, so weights of the plain block fit; `replace`
 alone removes those of what it replaces. Its own tensors are named after the module that it belongs
 to: `m.0.attention.*` on a bottleneck's branch, and elsewhere `output_attention.*` or

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from models.graph.values import is_whole
 from models.weights.pickles.objects import PickledObject
 from models.weights.upstream.gates import GATE_READERS
+from models.weights.upstream.rarer import RARER_READERS
 from models.weights.upstream.reading import Options, Reader, Tensors, attribute, ratio, text
 from models.weights.upstream.tokens import TOKEN_READERS
 from models.weights.upstream.tree import class_name_of, members
@@ -208,4 +209,5 @@ READERS: Mapping[str, Reader] = {
     "SK": _sk,
     **GATE_READERS,
     **TOKEN_READERS,
+    **RARER_READERS,
 }

@@ -15,9 +15,10 @@ from typing import Any
 from torch import Tensor
 
 from models.attention import ATTENTION
+from models.graph.block_names import TRIAL_WIDTH
 from models.graph.inside import PLACES, SETTINGS, Spot
 from models.graph.layers import LAYERS
-from models.weights.upstream.identify import UNKNOWN, Identified, identify
+from models.weights.upstream.identify import UNKNOWN, Identified, has_tensors, identify
 from models.weights.upstream.plain import ForeignRow, Trial, bases_of, try_block
 from models.weights.upstream.tree import activation_text, class_name_of, members
 from utils.errors import UserError
@@ -126,7 +127,7 @@ def _without_tensors(trial: Trial) -> BlockFound | None:
     if not row.name or row.name.base != trial.base:
         return None
     kind, settings = ATTENTION[row.name.attention], dict(trial.settings)
-    if list(kind(8).parameters()):
+    if not has_tensors(kind.__name__, {}, TRIAL_WIDTH, {}):  # it has some, which are not here
         return None
     block = row.module_at(row.copies[0].removesuffix("."))
     children = members(block, "_modules").values() if block else ()
@@ -219,6 +220,7 @@ def _result(trial: Trial, guess: _Guess, spots: list[Spot], found: Identified) -
                 del rest[start + key]
             ours = f"{copy}{spot.key}."
             state |= {f"{ours}{key}": value for key, value in found.translate(part).items()}
+            paths[ours[:-1]] = f"{copy}{start}".removesuffix(".")
             layers = found.paths() or {
                 key.rpartition(".")[0]: key.rpartition(".")[0] for key in part
             }

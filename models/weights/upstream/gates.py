@@ -17,6 +17,7 @@ from models.weights.upstream.reading import (
     Options,
     Reader,
     Tensors,
+    activation_of,
     attribute,
     child,
     count_of,
@@ -25,7 +26,6 @@ from models.weights.upstream.reading import (
     side_of,
     text,
 )
-from models.weights.upstream.tree import class_name_of
 from utils.errors import UserError
 
 COUNTS = (1, 2, 4, 8, 16, 32)
@@ -37,8 +37,7 @@ def _sge(_: PickledObject, state: Tensors) -> Options:
 
 
 def _parnet(module: PickledObject, _: Tensors) -> Options:
-    found = class_name_of(child(module, "nonlinearity")).lower()
-    return {"activation": found if found in ("silu", "relu") else None}
+    return {"activation": activation_of(module, ("silu", "relu"))}
 
 
 def _epsa(module: PickledObject, state: Tensors) -> Options:

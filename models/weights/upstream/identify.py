@@ -90,12 +90,12 @@ def _fitting(
             if not isinstance(read, dict):  # it has other keys
                 break
             options = {**read, **(form.options if form else {})}
-            if _has_tensors(name, options, count, state):
+            if has_tensors(name, options, count, state):
                 yield Identified(name, options, form)
                 break
 
 
-def _has_tensors(name: str, options: dict[str, Any], channels: int, state: Tensors) -> bool:
+def has_tensors(name: str, options: dict[str, Any], channels: int, state: Tensors) -> bool:
     """Whether our module has just these tensors. A 1x1 kernel may lack its two sides."""
     try:
         with torch.device("meta"), warnings.catch_warnings():

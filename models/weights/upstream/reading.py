@@ -8,7 +8,7 @@ from torch import Tensor
 
 from models.graph.values import is_number
 from models.weights.pickles.objects import PickledObject
-from models.weights.upstream.tree import members
+from models.weights.upstream.tree import class_name_of, members
 
 Tensors = Mapping[str, Tensor]
 Options = dict[str, object]
@@ -41,6 +41,12 @@ def child(module: PickledObject, name: str) -> PickledObject:
     """The module of this name below another, an empty one if there is none."""
     found = members(module, "_modules").get(name)
     return found if isinstance(found, PickledObject) else PickledObject("", {})
+
+
+def activation_of(module: PickledObject, known: tuple[str, ...]) -> str | None:
+    """The first child that is one of the known activations, by its name in small letters."""
+    kinds = (class_name_of(one).lower() for one in members(module, "_modules").values())
+    return next((kind for kind in kinds if kind in known), None)
 
 
 def side_of(state: Tensors, key: str) -> int:

@@ -23,10 +23,11 @@ from models.graph.read import read_graph
 from models.graph.structure import Graph, Row
 from models.graph.values import shorten
 from models.own.registry import own_named
+from models.weights.pickles.objects import PickledObject
 from models.weights.upstream.attention import read_arguments
 from models.weights.upstream.blocks import REMEDY, recognise_block
 from models.weights.upstream.forms import KeyForm, find_form
-from models.weights.upstream.identify import UNKNOWN, identify
+from models.weights.upstream.identify import identify
 from models.weights.upstream.plain import ForeignRow
 from models.weights.upstream.tree import Tree
 from models.yolo import parse_model
@@ -180,13 +181,13 @@ def _fit_row(
         block = recognise_block(ForeignRow(where, (name,), written[3], state))
         if block:
             return [block.base, block.arguments], block.state
-    prefix = "0." if row.repeats > 1 else ""
+    prefix, module = "0." if row.repeats > 1 else "", PickledObject(name, {})
     own = under(state, prefix)
     if row.module in ATTENTION:
         kind = ATTENTION[row.module].__name__
-        found = identify(own, (kind,), channels)
+        found = identify(own, (kind,), channels, module)
     elif layer_named(row.module) is None:
-        found = identify(own, (), channels)
+        found = identify(own, (), channels, module)
         kind = found.name if found else ""
     else:
         return written[2:], state
@@ -196,7 +197,7 @@ def _fit_row(
     if form:
         state = _translated(form, state, prefix)
     name = found.name if found else form.module if form else kind
-    read = read_arguments(name, UNKNOWN, under(state, prefix), written[3], channels)
+    read = read_arguments(name, module, under(state, prefix), written[3], channels)
     if not isinstance(read, dict):
         return [name, read], state
     kept = given if name == kind else {}

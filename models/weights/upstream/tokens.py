@@ -13,6 +13,7 @@ from models.weights.upstream.reading import (
     Options,
     Reader,
     Tensors,
+    activation_of,
     attribute,
     child,
     count_of,
@@ -38,9 +39,10 @@ def _cot(_: PickledObject, state: Tensors) -> Options:
     return {"kernel_size": side_of(state, "key_embed.0.weight")}
 
 
-def _polarized(_: PickledObject, state: Tensors) -> Options:
-    if "ch_wq.weight" in state:
-        return {"form": "paper"}
+def _polarized(module: PickledObject, state: Tensors) -> Options:
+    if "ch_wq.weight" in state:  # only the names of the classes tell the two of this form apart
+        is_parallel = class_name_of(module).startswith("Parallel")
+        return {"form": "paper", "mode": "parallel" if is_parallel else None}
     return {"form": "code", "mode": "parallel" if "conv_up.weight" in state else "sequential"}
 
 
@@ -50,14 +52,13 @@ def _criss_cross(module: PickledObject, _: Tensors) -> Options:
 
 def _irmb(module: PickledObject, state: Tensors) -> Options:
     inside, channels = state["v.conv.weight"].shape[:2]
-    act = class_name_of(child(child(module, "v"), "act")).lower()
     return {
         "exp_ratio": inside / channels,
         "window": attribute(module, "window", "window_size"),
         "dim_head": attribute(module, "dim_head"),
         "dw_ks": side_of(state, "conv_local.conv.weight"),
         "attn_pre": flag(module, "attn_pre"),
-        "act": act if act in ("relu", "silu", "gelu") else None,
+        "act": activation_of(child(module, "v"), ("relu", "silu", "gelu")),
         "attn": "qk.conv.weight" in state,
     }
 
@@ -137,16 +138,16 @@ def _deformable(module: PickledObject, state: Tensors) -> Options:
 def _position(module: PickledObject, state: Tensors) -> Options:
     """The position code of deformable attention, and the size of map that a table needs."""
     if flag(module, "no_off"):
-        return {"position": "no_off"}
+        return {"no_off": True}
     if "rpe_table.0.weight" in state:
-        return {"position": "log_cpb"}
+        return {"dwc_pe": False, "log_cpb": True}
     table = state.get("rpe_table")
     if table is None:
-        return {"position": "dwc_pe" if "rpe_table.weight" in state else "none"}
+        return {"use_pe": "rpe_table.weight" in state}
     height, width = attribute(module, "q_h"), attribute(module, "q_w")
     if flag(module, "fixed_pe"):
-        return {"position": "fixed_pe", "q_size": [height, width]}
-    return {"position": "rpe", "q_size": [(side + 1) // 2 for side in table.shape[1:]]}
+        return {"dwc_pe": False, "fixed_pe": True, "q_size": [height, width]}
+    return {"dwc_pe": False, "q_size": [(side + 1) // 2 for side in table.shape[1:]]}
 
 
 TOKEN_READERS: Mapping[str, Reader] = {

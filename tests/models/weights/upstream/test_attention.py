@@ -94,11 +94,25 @@ CASES: dict[str, list[dict[str, Any]]] = {
     ],
     "DAttention": [
         {"n_heads": 4, "n_groups": 2, "ksize": 5, "offset_range_factor": 2},
-        {"position": "rpe", "q_size": [6, 5]},
-        {"position": "fixed_pe", "q_size": [6, 5]},
-        {"position": "log_cpb"},
-        {"position": "no_off", "stride": 2},
+        {"dwc_pe": False, "q_size": [6, 5]},
+        {"dwc_pe": False, "fixed_pe": True, "q_size": [6, 5]},
+        {"dwc_pe": False, "log_cpb": True},
+        {"no_off": True, "stride": 2},
+        {"use_pe": False},
     ],
+    "CAFMAttention": [{"num_heads": 4, "bias": True, "residual": True}],
+    "ContextAggregation": [{"reduction": 2}],
+    "DeformableLKA": [{}],
+    "MultiDilatelocalAttention": [{"num_heads": 4, "dilation": [1, 2], "qkv_bias": True}],
+    "HSFPNChannelAttention": [{"ratio": 8, "flag": False}],
+    "LocalWindowAttention": [
+        {"key_dim": 8, "num_heads": 2, "window_resolution": 3, "kernels": [3, 5]}
+    ],
+    "MLLAttention": [{"num_heads": 4, "qkv_bias": False}],
+    "SCSA": [{"head_num": 4, "window_size": 3, "group_kernel_sizes": [3, 3, 5, 5]}],
+    "SELayerV2": [{"reduction": 16}],
+    "SHSA": [{"qk_dim": 8, "pdim": 20}],
+    "SOCA": [{"reduction": 4}],
 }
 # What no shape shows, as the foreign module has it.
 ATTRIBUTES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
@@ -125,10 +139,13 @@ ATTRIBUTES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "ABlock": lambda options: {"_modules": {"attn": PickledObject("x", options)}},
     "DAttention": lambda options: {
         **options,
-        "no_off": options.get("position") == "no_off",
-        "fixed_pe": options.get("position") == "fixed_pe",
         **dict(zip(("q_h", "q_w"), options.get("q_size", ()), strict=False)),
     },
+    "CAFMAttention": lambda options: options,
+    "MultiDilatelocalAttention": lambda options: options,
+    "HSFPNChannelAttention": lambda options: options,
+    "MLLAttention": lambda options: options,
+    "SCSA": lambda options: options,
 }
 
 

@@ -5,6 +5,7 @@ tests/golden/yolov5/fork_blocks.npz holds outputs of YOLOv5 with such blocks in 
 
 from __future__ import annotations
 
+import copy
 import json
 from typing import Any
 
@@ -16,11 +17,17 @@ from torch import Tensor, nn
 from models.attention import build_attention
 from models.blocks.v8 import C2f, C3k2
 from models.common import C3, SPPF, Bottleneck, Conv
+from models.graph.inside import PLACES
 from models.graph.read import read_graph
+from models.weights.load import from_checkpoint
 from models.weights.pickles.objects import PickledObject
+from models.weights.upstream.adopt import with_graph
 from models.weights.upstream.blocks import BlockFound, recognise_block
 from models.weights.upstream.plain import ForeignRow
+from models.yolo import DetectionModel
 from tests.models.weights.upstream.forks import check_outputs, written
+from tests.tiny import GRAPH
+from utils.checkpoint import Checkpoint
 from utils.errors import UserError
 from utils.files import ROOT
 
@@ -138,6 +145,15 @@ def test_links_of_c3k2_are_told_by_their_keys() -> None:
     assert "m.0.m.1.attention.fc.0.weight" in found.state
 
 
+def test_a_row_that_is_a_bottleneck() -> None:
+    extra = {"ema": build_attention("EMA", 32, factor=8)}
+    found = recognise_block(row(Bottleneck(32, 32), extra, "Bottleneck_EMA"))
+    settings = {"inside": "EMA", "place": "branch", "factor": 8}
+    assert recognised(found) == ("Bottleneck", [32, settings])
+    assert found is not None
+    assert "attention.conv1x1.weight" in found.state
+
+
 def test_all_copies_of_a_repeated_block_get_our_keys() -> None:
     state = row(C3(32, 32), {"m.0.se": build_attention("SE", 16)}).state
     both = {f"{copy}.{key}": one for copy in (0, 1) for key, one in state.items()}
@@ -214,3 +230,26 @@ def test_the_row_that_is_found_reads_as_a_graph() -> None:
     graph["backbone"][4][2:] = [base, arguments]
     assert read_graph(graph).rows[4].inside == arguments[-1]
     assert torch.equal(found.state["0.m.0.cv1.conv.weight"], own["0.m.0.cv1.conv.weight"])  # type: ignore[union-attr]
+
+
+def test_a_state_dict_with_another_block_of_the_name_is_refused() -> None:
+    graph, state = written(CASES["c3se"])
+    state = {key.replace("m.1.l2", "m.1.l3"): value for key, value in state.items()}
+    with pytest.raises(UserError, match=r"state.pt: row 4: C3SE: m.0.l1.weight has no"):
+        with_graph(Checkpoint({}, {}, state), graph, "state.pt")
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("kind", ["SE", "EMA", "CBAM", "SimAM", "MHSA"])
+def test_a_state_dict_of_ours_keeps_its_graph_and_keys(
+    place: str, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    graph: dict[str, Any] = copy.deepcopy(GRAPH)
+    graph["backbone"][2] = [-1, 6, "C3", [64, {"inside": kind, "place": place}]]
+    model = DetectionModel(graph)
+    state = dict(model.state_dict())
+    found = with_graph(Checkpoint({}, {}, state), graph, "state.pt")
+    assert found.state.keys() == state.keys()
+    assert from_checkpoint(found).state_dict().keys() == state.keys()
+    assert read_graph(found.graph).rows[2].inside["place"] == place  # type: ignore[index]
+    assert "note" not in capsys.readouterr().out

@@ -111,6 +111,15 @@ def test_a_block_with_attention_inside_comes_back() -> None:
     assert tree.renamed["model.2.m.1.attention.fc.0"] == "model.2.m.1.se.fc.0"
 
 
+def test_a_gate_with_another_activation_is_refused() -> None:
+    tree, _ = with_block({"inside": "SE"}, "C3SE", "se")
+    gate: Any = tree.modules["model.2.m.0.se"].get("_modules")
+    gate["act"] = PickledObject("torch.nn.SiLU", {})
+    graph = read_graph(read_foreign_graph(tree))
+    with pytest.raises(UserError, match=r"row 2: C3.m.0.attention: activations is \['SiLU'\]"):
+        fit_state(graph, tree)
+
+
 def test_a_block_that_is_not_known_is_named_with_the_remedy() -> None:
     tree, _ = with_block({"inside": "SE"}, "C3SE", "se")
     tree.state["model.2.m.0.se.other.weight"] = torch.zeros(3, 5)

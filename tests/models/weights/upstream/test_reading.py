@@ -5,7 +5,16 @@ from __future__ import annotations
 import torch
 
 from models.weights.pickles.objects import PickledObject
-from models.weights.upstream.reading import attribute, child, count_of, flag, ratio, side_of, text
+from models.weights.upstream.reading import (
+    activation_of,
+    attribute,
+    child,
+    count_of,
+    flag,
+    ratio,
+    side_of,
+    text,
+)
 
 
 def test_attributes_of_the_right_type_only() -> None:
@@ -18,6 +27,9 @@ def test_attributes_of_the_right_type_only() -> None:
     assert (text(module.get("a")), text(4)) == ("8", None)
     assert child(module, "inner") is inner
     assert attribute(child(module, "missing"), "heads") is None
+    act = PickledObject("z", {"_modules": {"any": PickledObject("torch.nn.SiLU", {})}})
+    assert activation_of(act, ("relu", "silu")) == "silu"
+    assert activation_of(act, ("relu",)) is None
 
 
 def test_shapes() -> None:

@@ -5,6 +5,8 @@ test_attention.py builds every module again from its tensors.
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -28,21 +30,28 @@ def test_attributes_under_the_names_of_the_authors() -> None:
 
 
 @pytest.mark.parametrize(
-    ("position", "expected"),
+    "options",
     [
-        ("rpe", {"position": "rpe", "q_size": [5, 4]}),
-        ("log_cpb", {"position": "log_cpb"}),
-        ("dwc_pe", {"position": "dwc_pe"}),
-        ("none", {"position": "none"}),
+        {"dwc_pe": False, "q_size": [5, 4]},
+        {"dwc_pe": False, "log_cpb": True},
+        {"use_pe": True},
+        {"use_pe": False},
     ],
 )
-def test_position_codes_are_told_by_their_table(position: str, expected: dict[str, object]) -> None:
-    size = {"q_size": expected["q_size"]} if "q_size" in expected else {}
-    state = build_attention("DAttention", 64, position=position, **size).state_dict()
+def test_position_codes_are_told_by_their_table(options: dict[str, Any]) -> None:
+    state = build_attention("DAttention", 64, **options).state_dict()
     found = TOKEN_READERS["DAttention"](EMPTY, state)
-    assert {key: found[key] for key in ("position", "q_size") if key in found} == expected
+    names = ("use_pe", "dwc_pe", "log_cpb", "q_size")
+    assert {key: found[key] for key in names if key in found} == options
 
 
 def test_a_single_level_has_no_step_between_windows() -> None:
     state = build_attention("FocalModulation", 64, focal_level=1).state_dict()
     assert TOKEN_READERS["FocalModulation"](EMPTY, state)["focal_factor"] is None
+
+
+def test_the_name_of_a_class_where_nothing_else_tells() -> None:
+    state = build_attention("PolarizedSelfAttention", 64, form="paper").state_dict()
+    read = TOKEN_READERS["PolarizedSelfAttention"]
+    assert read(PickledObject("x.ParallelPolarizedSelfAttention", {}), state)["mode"] == "parallel"
+    assert read(PickledObject("x.SequentialPolarizedSelfAttention", {}), state)["mode"] is None
