@@ -22,7 +22,7 @@ def hat(places: Tensor, length: int) -> Tensor:
     return (1 - (places[..., None] - cells).abs()).clamp(min=0)
 
 
-def deformed(module: Any, x: Tensor) -> Tensor:
+def deformed(module: Any, x: Tensor, dilation: int) -> Tensor:
     """A deformable convolution as sums of all cells, weighted by how near they are."""
     height, width = x.shape[2:]
     offsets, weight = module.offset_net(x), module.deform_conv.weight
@@ -31,8 +31,8 @@ def deformed(module: Any, x: Tensor) -> Tensor:
     total = torch.zeros_like(x)
     for tap in range(side**2):
         step = (tap // side - side // 2, tap % side - side // 2)
-        down = rows[:, None] + step[0] * module.dilation + offsets[:, 2 * tap]
-        across = columns + step[1] * module.dilation + offsets[:, 2 * tap + 1]
+        down = rows[:, None] + step[0] * dilation + offsets[:, 2 * tap]
+        across = columns + step[1] * dilation + offsets[:, 2 * tap + 1]
         near = torch.einsum("bchw,byxh,byxw->bcyx", x, hat(down, height), hat(across, width))
         total = total + near * weight[:, 0, tap // side, tap % side][:, None, None]
     return total
@@ -41,7 +41,7 @@ def deformed(module: Any, x: Tensor) -> Tensor:
 def listing(module: DeformableLKA, x: Tensor) -> Tensor:
     unit, u = module.spatial_gating_unit, module.proj_1(x)
     u = u * (1 + torch.erf(u / 2**0.5)) / 2
-    z = deformed(unit.conv_spatial, deformed(unit.conv0, u))
+    z = deformed(unit.conv_spatial, deformed(unit.conv0, u, 1), 3)
     return x + module.proj_2(u * unit.conv1(z))
 
 
