@@ -182,19 +182,8 @@ def test_what_was_built_is_built_again(name: str, options: dict[str, Any]) -> No
     assert torch.equal(again(x), module(x))
 
 
-# Modules whose arguments a row's list gives, as it does where no reader is: the names and options of
-# public copies are not known well enough to read them off tensors.
-BY_LIST = {
-    *("CAFMAttention", "ContextAggregation", "DeformableLKA", "HSFPNChannelAttention", "SCSA"),
-    *("LocalWindowAttention", "MLLAttention", "MultiDilatelocalAttention", "SELayerV2", "SHSA"),
-    "SOCA",
-}
-
-
-def test_every_other_attention_module_has_a_reader() -> None:
-    assert set(CASES) == set(READERS)
-    assert set(READERS) | BY_LIST == {kind.__name__ for kind in ATTENTION.values()}
-    assert not set(READERS) & BY_LIST
+def test_every_attention_module_has_a_reader() -> None:
+    assert set(CASES) == set(READERS) == {kind.__name__ for kind in ATTENTION.values()}
 
 
 def test_attributes_of_the_instance_and_the_row_where_nothing_tells() -> None:
