@@ -21,7 +21,7 @@ Choices:
 - The defaults, ReLU among them, are those of the authors' class and of its copies in YOLO. Their
   own network has attn_pre, GELU, kernels of 5 and other norms in its last stages.
 - dim_head is 64 in the class, and fails unless it divides C. Here None means 64, or the largest
-  divisor of C below it.
+  divisor of C below it, with a warning.
 - Both batch norms have eps 1e-6. A graph of YOLO sets 1e-3, as the copies do.
 - In a list of arguments in YAML, a channel count says what the input has, as in public rows.
 
@@ -32,6 +32,8 @@ Verdict: not yet measured.
 
 from __future__ import annotations
 
+import warnings
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -40,6 +42,7 @@ from models.attention._numerics import apply_batch_norm
 from models.attention._registry import register
 
 EPSILON = 1e-6
+USUAL_HEAD_CHANNELS = 64
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU}
 
 
@@ -73,6 +76,8 @@ class _Depthwise(nn.Module):
 @register("IRMB")
 class iRMB(nn.Module):
     """Adds attention in windows and a depthwise convolution to x.
+
+    It warns if 64 does not divide the channels and dim_head is not given.
 
     Args:
         channels: C, of the map.
@@ -121,9 +126,7 @@ class iRMB(nn.Module):
         self.adds_input = width == channels and stride == 1
         self.window = check_count("window", window, 7)
         self.attn_pre = check_flag("attn_pre", attn_pre)
-        self.heads = channels // choose_divisor(
-            "dim_head", dim_head, channels, 64, f"the {channels} channels"
-        )
+        self.heads = channels // _head_channels(dim_head, channels)
         inside, bias = _inside(channels, exp_ratio, self.heads), check_flag("qkv_bias", qkv_bias)
         has_norm = check_flag("norm_in", norm_in)
         self.norm = nn.BatchNorm2d(channels, eps=EPSILON) if has_norm else None
@@ -189,6 +192,19 @@ class iRMB(nn.Module):
 def _project(layer: _Layer, tokens: Tensor) -> Tensor:
     """A 1x1 convolution of [N, positions, inputs] -> [N, positions, outputs]."""
     return F.linear(tokens, layer.conv.weight[:, :, 0, 0], layer.conv.bias)
+
+
+def _head_channels(dim_head: int | None, channels: int) -> int:
+    """Return the channels of a head. Raises ValueError unless they divide those of the map."""
+    what = f"the {channels} channels"
+    found = choose_divisor("dim_head", dim_head, channels, USUAL_HEAD_CHANNELS, what)
+    if dim_head is None and found != USUAL_HEAD_CHANNELS:
+        warnings.warn(
+            f"iRMB: heads of {USUAL_HEAD_CHANNELS} channels do not divide {what}; dim_head is"
+            f" {found}",
+            stacklevel=3,
+        )
+    return found
 
 
 def _inside(channels: int, exp_ratio: float, heads: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import pytest
@@ -115,10 +116,16 @@ def test_windows_are_spread_over_the_map() -> None:
     assert not bool(seen[4, 0::2].logical_not().any())
 
 
-@pytest.mark.parametrize(("channels", "heads"), [(256, 4), (64, 1), (32, 1), (96, 2), (100, 2)])
-def test_heads_by_default(channels: int, heads: int) -> None:
-    with torch.device("meta"):
+@pytest.mark.parametrize(
+    ("channels", "heads", "warned"),
+    [(256, 4, ""), (64, 1, ""), (32, 1, "32"), (96, 2, "48"), (100, 2, "50")],
+)
+def test_heads_by_default(channels: int, heads: int, warned: str) -> None:
+    with warnings.catch_warnings(record=True) as said, torch.device("meta"):
+        warnings.simplefilter("always")
         assert iRMB(channels).heads == heads
+        iRMB(channels, dim_head=channels // heads)
+    assert [str(one.message).rpartition(" ")[2] for one in said] == [warned] * bool(warned)
 
 
 @pytest.mark.parametrize(("stride", "size"), [(1, (9, 8)), (2, (5, 4))])
