@@ -7,6 +7,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+LONGEST_ROW = 14  # columns of a kernel that PyTorch computes in half precision on every CPU
 AnyBatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.SyncBatchNorm
 
 
@@ -54,20 +55,23 @@ def cells_of(x: Tensor, dim: int, cells: int) -> Tensor:
 
 
 def convolve_row(conv: nn.Conv2d, x: Tensor) -> Tensor:
-    """Apply a depthwise convolution with a kernel of one long row, [B, C, H, W] -> [B, C, H, W].
+    """Apply a depthwise convolution whose kernel may have long rows, [B, C, H, W] -> [B, C, H, W].
 
-    Float16 on a CPU is computed in float32: on processors with AVX512-FP16, PyTorch 2.14 never
-    returns from a float16 kernel of more than 14 columns.
+    Half precision on a CPU is computed in float32: on processors with AVX512-FP16, PyTorch 2.14
+    never returns from a depthwise kernel of more than 14 columns in float16, nor from one in
+    bfloat16 on channels-last maps.
     """
     on_cpu = x.device.type == "cpu"
     autocast = on_cpu and torch.is_autocast_enabled("cpu")
     dtype = torch.get_autocast_dtype("cpu") if autocast else x.dtype
-    if not on_cpu or dtype != torch.float16:
+    if not on_cpu or dtype.itemsize != 2 or conv.kernel_size[1] <= LONGEST_ROW:
         return conv(x)
     with torch.autocast("cpu", enabled=False):
         weight = conv.weight.float()
         bias = None if conv.bias is None else conv.bias.float()
-        out = nn.functional.conv2d(x.float(), weight, bias, 1, conv.padding, groups=conv.groups)
+        out = nn.functional.conv2d(
+            x.float(), weight, bias, conv.stride, conv.padding, conv.dilation, conv.groups
+        )
     return out.to(dtype)
 
 

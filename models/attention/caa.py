@@ -27,7 +27,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from models.attention._checks import check_flag, check_odd
-from models.attention._numerics import apply_batch_norm
+from models.attention._numerics import apply_batch_norm, convolve_row
 from models.attention._registry import register
 from models.attention.fast.gates import scale
 
@@ -44,12 +44,15 @@ class _Layer(nn.Module):
         return z if self.bn is None else nn.functional.silu(apply_batch_norm(self.bn, z))
 
 
-def _strip(channels: int, height: int, width: int) -> nn.Sequential:
-    padding = (height // 2, width // 2)
-    conv = nn.Conv2d(channels, channels, (height, width), padding=padding, groups=channels)
-    strip = nn.Sequential()
-    strip.add_module("conv", conv)  # published weights have this name
-    return strip
+class _Strip(nn.Module):
+    def __init__(self, channels: int, height: int, width: int) -> None:
+        super().__init__()
+        padding = (height // 2, width // 2)
+        self.conv = nn.Conv2d(channels, channels, (height, width), 1, padding, groups=channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] -> [B, C, H, W]."""
+        return convolve_row(self.conv, x)
 
 
 @register("ContextAnchorAttention", "CAA_Attention")
@@ -84,8 +87,8 @@ class CAA(nn.Module):
         check_flag("linear", linear)
         self.avg_pool = nn.AvgPool2d(7, 1, 3)
         self.conv1 = _Layer(channels, linear)
-        self.h_conv = _strip(channels, 1, check_odd("h_kernel", h_kernel))
-        self.v_conv = _strip(channels, check_odd("v_kernel", v_kernel), 1)
+        self.h_conv = _Strip(channels, 1, check_odd("h_kernel", h_kernel))
+        self.v_conv = _Strip(channels, check_odd("v_kernel", v_kernel), 1)
         self.conv2 = _Layer(channels, linear)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -34,6 +34,7 @@ from torch import Tensor, nn
 from models.attention._checks import check_count
 from models.attention._numerics import apply_batch_norm, wide
 from models.attention._registry import register
+from models.attention.fast._blocks import like
 
 EPSILON, SMALLEST_SUM = 1e-9, 1e-30
 
@@ -80,7 +81,8 @@ class ExternalAttention(nn.Module):
         if self.mode == "core":
             attention = _softmax(F.conv2d(x, _filters(self.mk.weight)))
             attention = attention / attention.sum(1, keepdim=True).clamp_min(SMALLEST_SUM)
-            return F.conv2d(attention.to(x.dtype), _filters(self.mv.weight)).to(x.dtype)
+            out = F.conv2d(attention.to(x.dtype), _filters(self.mv.weight)).to(x.dtype)
+            return like(out, x)
         keys, values = self.folded()
         attention = _softmax(F.conv2d(x, *keys))  # [B, S, H, W]
         attention = attention / (attention.sum(1, keepdim=True) + EPSILON)

@@ -29,8 +29,18 @@ from torch import Tensor, nn
 
 from models.attention._checks import check_count, check_flag, check_odd
 from models.attention._maps import apply_at_positions
-from models.attention._numerics import wide
+from models.attention._numerics import convolve_row, wide
 from models.attention._registry import register
+
+
+class _Level(nn.Sequential):
+    """A depthwise convolution and its activation."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] -> [B, C, H, W]."""
+        convolution, activation = self
+        assert isinstance(convolution, nn.Conv2d)
+        return activation(convolve_row(convolution, x))
 
 
 @register("Focal_Modulation")
@@ -104,4 +114,4 @@ def level_layer(channels: int, side: int) -> nn.Sequential:
     convolution = nn.Conv2d(
         channels, channels, side, padding=side // 2, groups=channels, bias=False
     )
-    return nn.Sequential(convolution, nn.GELU())
+    return _Level(convolution, nn.GELU())

@@ -38,7 +38,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.attention._checks import check_count, check_flag, check_odd, choose_divisor
-from models.attention._numerics import apply_batch_norm
+from models.attention._numerics import apply_batch_norm, convolve_row
 from models.attention._registry import register
 
 EPSILON = 1e-6
@@ -70,7 +70,7 @@ class _Depthwise(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, channels, H, W] -> the same shape, or H and W halved and rounded up."""
-        return apply_batch_norm(self.norm, self.conv(x))
+        return apply_batch_norm(self.norm, convolve_row(self.conv, x))
 
 
 @register("IRMB")

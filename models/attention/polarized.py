@@ -19,8 +19,7 @@ paper's has the names and layers of YOLO's public code.
 Choices: F of the code is two convolutions with layer norm and ReLU between them (sequential) or one
 convolution (parallel), that of the copies one convolution and layer norm. Layer norm of one hidden
 value is a constant, so that there are 4 below 16 channels. In the copies, ch_wq.bias has no
-gradient.
-This is neither PSA of YOLOv10 nor that of EPSANet.
+gradient. This is neither PSA of YOLOv10 nor that of EPSANet.
 
 Sums over positions are taken of x before W, which is linear, so that only W_v of the code's
 sequential form is computed for the whole map.

@@ -85,3 +85,11 @@ def test_lists_and_cost() -> None:
 def test_impossible_values(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=f"{next(iter(options))}="):
         ExternalAttention(8, **options)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_the_core_keeps_channels_last(dtype: torch.dtype) -> None:
+    x = draws(5, 2, 16, 8, 8).to(dtype, memory_format=torch.channels_last)
+    out = ExternalAttention(16, mode="core").to(dtype)(x)
+    assert out.dtype == dtype
+    assert out.is_contiguous(memory_format=torch.channels_last)

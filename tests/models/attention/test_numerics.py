@@ -67,3 +67,17 @@ def test_a_long_row_in_float16(bias: bool) -> None:
         assert found.dtype == torch.float16
         torch.testing.assert_close(found.float(), expected, rtol=1e-2, atol=1e-2)
     torch.testing.assert_close(convolve_row(conv.float(), x), conv(x))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_long_rows_in_half_precision_return(
+    dtype: torch.dtype, layout: torch.memory_format
+) -> None:
+    """Where PyTorch's own kernel never returns, this test would not either."""
+    conv = nn.Conv2d(16, 16, 15, 2, 7, groups=16)
+    x = draws(15, 1, 16, 80, 80).to(dtype, memory_format=layout)
+    out = convolve_row(conv.to(dtype), x)
+    assert out.dtype == dtype
+    expected = conv.float()(x.float())
+    torch.testing.assert_close(out.float(), expected, rtol=1e-2, atol=1e-2)
