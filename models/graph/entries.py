@@ -59,6 +59,11 @@ def stacks(factor: Factor, *kinds: type[nn.Module], repeats: bool = False) -> di
     return {kind.__name__: Layer(kind, "stack", repeats, factor=factor) for kind in kinds}
 
 
+def stacks_as(factor: Factor, kind: type[nn.Module], *names: str) -> dict[str, Layer]:
+    """Rows of the rule "stack" under all the names in use."""
+    return {name: Layer(kind, "stack", factor=factor) for name in names}
+
+
 def keepers(factor: Factor, *kinds: type[nn.Module]) -> dict[str, Layer]:
     """Rows of PyTorch's own modules that keep the channels, under names such as nn.Dropout."""
     return {f"nn.{kind.__name__}": Layer(kind, "keep", factor=factor) for kind in kinds}
@@ -67,6 +72,11 @@ def keepers(factor: Factor, *kinds: type[nn.Module]) -> dict[str, Layer]:
 def halves(arguments: Sequence[object]) -> float:
     """The factor of a layer whose output always has half as many cells per side."""
     return 2.0
+
+
+def quarters(arguments: Sequence[object]) -> float:
+    """The factor of a layer whose output always has a quarter of the cells per side."""
+    return 4.0
 
 
 def optional(kind: type[nn.Module]) -> dict[str, Layer]:
