@@ -46,7 +46,7 @@ class PatchMerging(nn.Module):
 
 
 class _Layer(SwinTransformerLayer):
-    """A layer with GELU, whose map is filled up to whole windows behind the norm as in the paper."""
+    """A layer with GELU; its map is filled up to whole windows behind the norm as in the paper."""
 
     def __init__(self, channels: int, heads: int, side: int, shift: int) -> None:
         super().__init__(channels, heads, side, shift)

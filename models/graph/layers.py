@@ -142,6 +142,7 @@ LAYERS: Mapping[str, Layer] = MappingProxyType(
         **optional(gated.HorBlock),
         **optional(gated.ConvNextBlock),
         **stacks(keeps, csp.CSPStage, csp.BottleneckCSP2, repeats=True),
+        **stacks(keeps, csp.ResCSPB, csp.ResCSPC, csp.ResXCSPB, csp.ResXCSPC, repeats=True),
         **stacks(keeps, pyramid.SPPCSPC, pyramid.SPPFCSPC, pyramid.SPPCSP),
         "SPPCSPC_group": Layer(pyramid.GroupedSPPCSPC, "stack", factor=keeps),
         **stacks(keeps, pyramid.SPPELAN, pyramid.ASPP),

@@ -36,6 +36,8 @@ ARGUMENTS: dict[str, list[Any]] = {
     "MobileNetV3": [16, 64],
     "MobileNetV3_InvertedResidual": [16, 64],
     "PatchEmbed": [16, 2],
+    "ResXCSPB": [16, True, 2],
+    "ResXCSPC": [16, True, 2],
     "MobileViTBlock": [16, 24, 1],
     "SwinStage": [16, 2, 2, 7],
     "SCDown": [16, 3, 2],
