@@ -79,10 +79,10 @@ def quarters(arguments: Sequence[object]) -> float:
     return 4.0
 
 
-def optional(kind: type[nn.Module]) -> dict[str, Layer]:
+def optional(kind: type[nn.Module], factor: Factor = keeps) -> dict[str, Layer]:
     """Rows that may state the channels, which the block keeps, or leave them out."""
-    counted = Layer(kind, "stack", factor=keeps)
-    return {kind.__name__: Layer(kind, "same", factor=keeps, counted=counted)}
+    counted = Layer(kind, "stack", factor=factor)
+    return {kind.__name__: Layer(kind, "same", factor=factor, counted=counted)}
 
 
 def sames(factor: Factor, kind: type[nn.Module], *names: str) -> dict[str, Layer]:
