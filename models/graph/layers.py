@@ -2,7 +2,7 @@
 
 To add a block, write its class in models/blocks/ and give it one entry here:
 
-    "RepBlock": Layer(rare.RepBlock, "stack", repeats=True)
+    "RepBlock": Layer(reparam.RepBlock, "stack", repeats=True)
 
 Everything else follows from the entry and the class. models/graph/build.py builds the rows by their
 rule. Whether a block shrinks the map and whether it has bottlenecks, on which the names of places
@@ -69,6 +69,7 @@ from models.graph.values import Arguments, is_whole
 from models.heads.anchor_based import Detect
 from models.heads.anchor_free import DetectV10
 from models.heads.asff import ASFFDetect
+from models.heads.decoupled import DecoupledDetect
 from models.heads.implicit import IDetect
 from models.own.adapter import own_kind
 from models.own.convention import convention_of
@@ -130,6 +131,7 @@ LAYERS: Mapping[str, Layer] = MappingProxyType(
         **stacks(shrinks(2, 1), slim.GSConv, reparam.RepConv, reparam.RepVGGBlock),
         **stacks(keeps, slim.VoVGSCSP, slim.VoVGSCSPC, reparam.RCSOSA, repeats=True),
         **stacks(keeps, reparam.RepNCSPELAN4),
+        **stacks(keeps, reparam.RepBlock, repeats=True),
         **stacks(keeps, swin.C3STR, gated.C3HB, gated.CNeB, repeats=True),
         **stacks(shrinks(2, 1), kernels.SimConv, kernels.DSConv, kernels.CoordConv),
         **stacks(shrinks(2, 1), dynamic.AKConv, dynamic.ODConv),
@@ -185,6 +187,7 @@ LAYERS: Mapping[str, Layer] = MappingProxyType(
         "Detect": Layer(Detect, "head"),
         "v10Detect": Layer(DetectV10, "head"),
         "IDetect": Layer(IDetect, "head"),
+        "Decoupled_Detect": Layer(DecoupledDetect, "head"),
         **{name: Layer(ASFFDetect, "head") for name in ASFF_NAMES},
     }
 )
