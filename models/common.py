@@ -54,6 +54,9 @@ class Conv(nn.Module):
             for none, or a module.
     """
 
+    default_act = SiLU()  # classes of forks that derive from this one read it
+    own_activation = False
+
     @short_names
     def __init__(
         self,
@@ -83,6 +86,10 @@ class Conv(nn.Module):
         """[B, inputs, H, W] -> [B, outputs, H', W']."""
         x = self.conv(x)
         return self.act(x if self.bn is None else self.bn(x))
+
+    def forward_fuse(self, x: Tensor) -> Tensor:
+        """[B, inputs, H, W] -> [B, outputs, H', W'] without the batch norm, for classes of forks."""
+        return self.act(self.conv(x))
 
     def fuse(self) -> None:
         """Fold the batch norm into the convolution. Outputs in eval mode stay the same."""
@@ -179,7 +186,7 @@ class Bottleneck(Residual):
         hidden = int(outputs * expansion)
         self.cv1 = Conv(inputs, hidden, self.first_kernel)
         self.cv2 = Conv(hidden, outputs, 3, groups=groups)
-        self.residual = bool(shortcut) and inputs == outputs
+        self.add = self.residual = bool(shortcut) and inputs == outputs
 
     def resized(self, expansion: float) -> Bottleneck:
         """A new bottleneck that differs only in the channels between its convolutions."""

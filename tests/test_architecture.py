@@ -57,6 +57,7 @@ YAML_ROWS = {
     "models/blocks/efficient.py",
     "models/blocks/mobile.py",
     "models/blocks/mobilevit.py",
+    "models/blocks/omni.py",
     "models/blocks/pyramid.py",
     "models/blocks/rare.py",
     "models/blocks/reparam.py",

@@ -60,7 +60,7 @@ def read_list(
     arguments = {**usual_options(kind, channels), **arguments}
     if declared is None:
         return arguments, ""
-    if "out_channels" in options(kind):
+    if _counts_outputs(kind):
         return {"out_channels": outputs, **arguments}, ""
     fits = channels in (declared, scaled(declared))
     return arguments, (
@@ -89,12 +89,17 @@ def _split_counts(
     second = declared_count(rest[1]) if len(rest) > 1 else None
     # Different counts are those of input and output only in a list that repeats a whole constructor
     # call. The second of two is more often a count in the place of another option.
-    differ = "out_channels" in options(kind) and len(rest) > 2
+    differ = _counts_outputs(kind) and len(rest) > 2
     has_both = second is not None and (second == first or (differ and not _is_usual(kind, second)))
     last = second if has_both and second is not None else first
     # A list of both counts repeats a constructor call, whose counts no parser scales.
     is_literal = has_both and channels == first != scaled(first)
     return first, last if is_literal else scaled(last), rest[2:] if has_both else rest[1:]
+
+
+def _counts_outputs(kind: type[nn.Module]) -> bool:
+    """Whether a channel count in a list is that of the output rather than of the input."""
+    return "out_channels" in options(kind) and not getattr(kind, "keeps_channels", False)
 
 
 def _is_usual(kind: type[nn.Module], value: int) -> bool:

@@ -69,3 +69,23 @@ def convolve_row(conv: nn.Conv2d, x: Tensor) -> Tensor:
         bias = None if conv.bias is None else conv.bias.float()
         out = nn.functional.conv2d(x.float(), weight, bias, 1, conv.padding, groups=conv.groups)
     return out.to(dtype)
+
+
+def apply_wide_batch_norm(norm: AnyBatchNorm, x: Tensor) -> Tensor:
+    """Batch norm of maps, [B, C, H, W]; one whose weights have half precision gives float32.
+
+    Products of normalised maps would lose a hundredth where each is rounded to bfloat16.
+    """
+    if norm.weight.itemsize > 2 or norm.running_mean is None or norm.running_var is None:
+        return apply_batch_norm(norm, x)
+    mean, variance, weight, bias = (
+        one.float() for one in (norm.running_mean, norm.running_var, norm.weight, norm.bias)
+    )
+    has_variance = norm.training and x.numel() > x.shape[1]
+    momentum = norm.momentum or 0.0
+    x = nn.functional.batch_norm(
+        x.float(), mean, variance, weight, bias, has_variance, momentum, norm.eps
+    )
+    norm.running_mean.copy_(mean)
+    norm.running_var.copy_(variance)
+    return x

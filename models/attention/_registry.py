@@ -80,6 +80,8 @@ def check_contract(kind: type[nn.Module]) -> None:
                        channel count
     list_defaults      options that such lists leave out, with the value that their authors mean;
                        it counts where it divides the channels
+    keeps_channels     true if the channel count of such lists is that of the input, for a class
+                       that could change it
     from_list          a class method (values, channels, scaled) that reads a list as a whole
 
     Orders may have IGNORED in place of an option.

@@ -38,7 +38,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.attention._checks import check_odd
-from models.attention._numerics import AnyBatchNorm, apply_batch_norm, wide
+from models.attention._numerics import AnyBatchNorm, apply_wide_batch_norm, wide
 from models.attention._registry import register
 
 KEY_GROUPS = 4
@@ -73,7 +73,7 @@ def _run(layers: nn.Sequential, x: Tensor) -> Tensor:
     """Layers one after the other, [B, C, H, W] -> maps, safe for batch norms of a single value."""
     for layer in layers:
         if isinstance(layer, AnyBatchNorm):
-            x = _normalise(layer, x)
+            x = apply_wide_batch_norm(layer, x)
         else:
             x = layer(_fit(x, layer.weight) if isinstance(layer, nn.Conv2d) else x)
     return x
@@ -82,24 +82,6 @@ def _run(layers: nn.Sequential, x: Tensor) -> Tensor:
 def _fit(x: Tensor, weight: Tensor) -> Tensor:
     """Return x in the type of the weight if that has half precision. Autocast converts the rest."""
     return x.to(weight.dtype) if weight.itemsize == 2 else x
-
-
-def _normalise(norm: AnyBatchNorm, x: Tensor) -> Tensor:
-    """Batch norm of maps, [B, C, H, W]; one whose weights have half precision gives float32.
-
-    Products of normalised maps would lose a hundredth where each is rounded to bfloat16.
-    """
-    if norm.weight.itemsize > 2 or norm.running_mean is None or norm.running_var is None:
-        return apply_batch_norm(norm, x)
-    mean, variance, weight, bias = (
-        one.float() for one in (norm.running_mean, norm.running_var, norm.weight, norm.bias)
-    )
-    has_variance = norm.training and x.numel() > x.shape[1]
-    momentum = norm.momentum or 0.0
-    x = F.batch_norm(x.float(), mean, variance, weight, bias, has_variance, momentum, norm.eps)
-    norm.running_mean.copy_(mean)
-    norm.running_var.copy_(variance)
-    return x
 
 
 def _mean(first: Tensor, second: Tensor) -> Tensor:
@@ -141,7 +123,7 @@ class CoT(nn.Module):
         static = _run(self.key_embed, x)  # [B, C, H, W]
         weights = _run(self.embed, torch.cat((x, static), 1))  # [B, m * k^2, H, W]
         summed = self.sum_neighbours(_run(self.conv1x1, x), weights)  # [B, C, H, W], y
-        dynamic = F.silu(_normalise(self.bn, summed))
+        dynamic = F.silu(apply_wide_batch_norm(self.bn, summed))
         votes = _run(self.se, _mean(dynamic, static).to(x.dtype))
         votes = votes.unflatten(1, (-1, 2))  # [B, C, 2, 1, 1]
         # The softmax of two numbers is the sigmoid of their difference, and b is 1 - a.

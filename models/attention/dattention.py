@@ -26,26 +26,20 @@ Verdict: not yet measured.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.attention._checks import check_count, choose_divisor, is_count
+from models.attention._checks import check_count, check_flag, choose_divisor, is_count
 from models.attention._numerics import wide
 from models.attention._registry import register
 from models.attention.fast._blocks import like
 
-POSITIONS = ("dwc_pe", "rpe", "fixed_pe", "log_cpb", "none", "no_off")
+WITHOUT_TABLE = ("none", "no_off")
 USUAL_HEADS, USUAL_GROUPS, HIDDEN = 8, 4, 32
 OFFSET_LAYERS = ("0.weight", "0.bias", "1.norm.weight", "1.norm.bias", "3.weight")
-# What lists in YAML give by position: the options, and flags in place of `position`.
-FLAGS = ("use_pe", "dwc_pe", "no_off", "fixed_pe")
-LIST_ORDER = (
-    *("q_size", "n_heads", "n_groups", "stride", "offset_range_factor"),
-    *(*FLAGS, "ksize", "log_cpb"),
-)
 
 
 class _ChannelNorm(nn.Module):
@@ -64,18 +58,21 @@ class DAttention(nn.Module):
 
     Args:
         channels: C, of the map.
-        q_size: height and width of the map, which the tables of rpe and fixed_pe need; with rpe,
-            maps of another size stretch the table.
+        q_size: height and width of the map, which the tables of positions need; maps of another
+            size stretch that of relative positions.
         n_heads: a divisor of the channels; None means 8, or the largest divisor below it.
         n_groups: groups of heads with places of their own; None means 4, or the largest divisor of
             the heads below it.
         stride: of the grid of places.
         offset_range_factor: how far places move, in steps of their grid; see above for negatives.
-        position: "dwc_pe", a depthwise 3x3 convolution of q, "rpe", a table by relative position,
-            "fixed_pe", a table of all pairs, "log_cpb", two layers on the logarithm of the relative
-            position, or "none". "no_off": neither a position nor offsets; keys are means of cells
-            of stride x stride, and conv_offset has no gradient.
+        use_pe: whether there is a position: the first of the next three that is set, or else a
+            table by relative position.
+        dwc_pe: a depthwise 3x3 convolution of q.
+        no_off: neither offsets nor a position; keys are means of cells of stride x stride, and
+            conv_offset has no gradient.
+        fixed_pe: a table of all pairs of query and key.
         ksize: side in positions of the convolution of the offsets.
+        log_cpb: two layers on the logarithm of the relative position.
 
     Raises:
         ValueError: An option has another value, or a table has no q_size.
@@ -92,10 +89,16 @@ class DAttention(nn.Module):
         n_groups: int | None = None,
         stride: int = 1,
         offset_range_factor: float = 4,
-        position: str = "dwc_pe",
+        use_pe: bool = True,
+        dwc_pe: bool = True,
+        no_off: bool = False,
+        fixed_pe: bool = False,
         ksize: int = 3,
+        log_cpb: bool = False,
     ) -> None:
         super().__init__()
+        kinds = {"dwc_pe": dwc_pe, "fixed_pe": fixed_pe, "log_cpb": log_cpb}
+        self.position = position = choose_position(use_pe, no_off, kinds)
         what = f"the {channels} channels"
         self.heads = choose_divisor("n_heads", n_heads, channels, USUAL_HEADS, what)
         what = f"the {self.heads} heads"
@@ -105,9 +108,7 @@ class DAttention(nn.Module):
             offset_range_factor, int | float
         ):
             raise ValueError(f"offset_range_factor={offset_range_factor!r}: must be a number")
-        if position not in POSITIONS:
-            raise ValueError(f"position={position!r}: must be one of {', '.join(POSITIONS)}")
-        self.q_size, self.position = check_size(q_size, position), position
+        self.q_size = check_size(q_size, position)
         check_count("ksize", ksize)
         self.conv_offset = offset_layers(channels // self.groups, ksize, stride)
         layers = (nn.Conv2d(channels, channels, 1) for _ in range(4))
@@ -119,33 +120,6 @@ class DAttention(nn.Module):
             unused = tuple(f"conv_offset.{layer}" for layer in OFFSET_LAYERS)
             self.dead_parameters = (*self.dead_parameters, *unused)
 
-    @classmethod
-    def from_list(
-        cls, values: list[object], channels: int, scaled: Callable[[int], int]
-    ) -> dict[str, object]:
-        """Read a YAML list, `[]`, `[C]`, `[[H, W]]` or the arguments of the authors' class.
-
-        Args:
-            values: q_size, n_heads, n_groups, stride, offset_range_factor, use_pe, dwc_pe, no_off,
-                fixed_pe, ksize and log_cpb, after an optional channel count.
-            channels: of the incoming map.
-            scaled: from a channel count in YAML to the one at the graph's width.
-
-        Returns:
-            Keyword arguments of the class.
-
-        Raises:
-            ValueError: the list has more values.
-        """
-        rest = list(values)
-        while rest and is_count(rest[0]):  # channels, since q_size is a list
-            rest = rest[1:]
-        if len(rest) > len(LIST_ORDER):
-            raise ValueError(f"takes at most {len(LIST_ORDER)} options ({', '.join(LIST_ORDER)})")
-        found = dict(zip(LIST_ORDER, rest, strict=False))
-        flags = {key: found.pop(key) for key in (*FLAGS, "log_cpb") if key in found}
-        return {**found, "position": position_of(flags)} if flags else found
-
     def make_table(self, channels: int, ksize: int) -> nn.Module | nn.Parameter | None:
         """Return the parameters of the position, which all have one name in the authors' code."""
         if self.position == "dwc_pe":
@@ -153,7 +127,7 @@ class DAttention(nn.Module):
         if self.position == "log_cpb":
             last = nn.Linear(HIDDEN, self.heads // self.groups, bias=False)
             return nn.Sequential(nn.Linear(2, HIDDEN), nn.ReLU(), last)
-        if self.q_size is None:
+        if self.position in WITHOUT_TABLE or self.q_size is None:
             return None
         height, width = self.q_size
         if self.position == "rpe":
@@ -273,19 +247,18 @@ def apart(q: Tensor, places: Tensor) -> Tensor:
     return grid.flatten(0, 1)[None, :, None] - places.flatten(1, 2)[:, None]
 
 
-def position_of(flags: dict[str, object]) -> str:
-    """Return the position that the flags of the authors' class mean; use_pe and dwc_pe are on by
-    default in the copies for YOLO, the others off.
+def choose_position(use_pe: bool, no_off: bool, kinds: dict[str, bool]) -> str:
+    """Return the name of the position that the flags mean, "rpe" for the table by relative
+    position, "none", or "no_off". Raises ValueError for a flag that is not true or false.
+
+    kinds: the flags of the other positions, the first of which prevails.
     """
-    if flags.get("no_off", False):
-        return "no_off"
-    if not flags.get("use_pe", True):
-        return "none"
-    if flags.get("dwc_pe", True):
-        return "dwc_pe"
-    if flags.get("fixed_pe", False):
-        return "fixed_pe"
-    return "log_cpb" if flags.get("log_cpb", False) else "rpe"
+    flags = {"use_pe": use_pe, "no_off": no_off, **kinds}
+    for name, value in flags.items():
+        check_flag(name, value)
+    if no_off or not use_pe:
+        return "no_off" if no_off else "none"
+    return next((name for name, value in kinds.items() if value), "rpe")
 
 
 def check_size(value: object, position: str) -> tuple[int, int] | None:

@@ -17,8 +17,9 @@ gate is almost 0.5 everywhere. The code's form is the default, since its weights
 paper's has the names and layers of YOLO's public code.
 
 Choices: F of the code is two convolutions with layer norm and ReLU between them (sequential) or one
-convolution (parallel), that of the copies one convolution and layer norm. Layer norm of few hidden
-values is nearly a constant, so that C / 8 is at least 4. In the copies, ch_wq.bias has no gradient.
+convolution (parallel), that of the copies one convolution and layer norm. Layer norm of one hidden
+value is a constant, so that there are 4 below 16 channels. In the copies, ch_wq.bias has no
+gradient.
 This is neither PSA of YOLOv10 nor that of EPSANet.
 
 Sums over positions are taken of x before W, which is linear, so that only W_v of the code's
@@ -41,7 +42,7 @@ from models.attention.fast.gates import pool, scale
 from models.attention.fast.global_context import fast_context
 
 MODES, FORMS = ("sequential", "parallel"), ("code", "paper")
-REDUCTION, FEWEST = 8, 4  # hidden channels: a share of all, and their least number
+REDUCTION, FEW = 8, 4  # hidden channels: a share of all, and their number where that is 1 or 0
 
 
 @register()
@@ -112,7 +113,7 @@ def _raise_channels(half: int, channels: int, mode: str) -> nn.Module:
     """The F of the authors' code, [B, C / 2, 1, 1] -> [B, C, 1, 1]."""
     if mode == "parallel":
         return nn.Conv2d(half, channels, 1, bias=False)
-    hidden = max(channels // REDUCTION, FEWEST)
+    hidden = channels // REDUCTION if channels >= 2 * REDUCTION else FEW
     return nn.Sequential(
         nn.Conv2d(half, hidden, 1),
         nn.LayerNorm([hidden, 1, 1]),

@@ -16,9 +16,9 @@ Choices where code and paper differ, and among copies:
   start at 0 and biases at 1, so that a new module returns 0.73 x; in YOLO's public code biases
   start at 0. Here it is as in the authors' code, but a map of one position is divided by 1
   instead of 0.
-- The paper has 64 groups in networks of 256 channels and more, which leaves 4 channels in each at
-  least. A group of one channel agrees with itself, so the default is 64 or the largest divisor of
-  the channels below it that leaves groups of 4; in lists of YAML it is 8, as in the copies.
+- The authors' code has 64 groups by default, and fails unless that divides the channels. Here the
+  default is then the largest divisor below it that leaves groups of 4, since a group of one channel
+  only agrees with itself. In lists of YAML it is 8, as in the copies.
 
 Cost: 2 parameters for each group.
 Verdict: not yet measured.
@@ -44,9 +44,9 @@ SMALLEST_DEVIATION = 1e-5
 class SGE(nn.Module):
     """Scales the positions of each group of channels.
 
-    groups is their number; None means 64 or, if 64 is no divisor of the channels or leaves fewer
-    than 4 in a group, the largest divisor below that does neither. Raises ValueError for a number
-    that does not divide the channels.
+    groups is their number; None means 64 or, if 64 does not divide the channels, the largest
+    divisor below it that leaves 4 in a group. Raises ValueError for a number that does not divide
+    the channels.
     """
 
     tutorial_order = ("groups",)
@@ -56,7 +56,8 @@ class SGE(nn.Module):
 
     def __init__(self, channels: int, *, groups: int | None = None) -> None:
         super().__init__()
-        usual = max(1, min(USUAL_GROUPS, channels // LEAST_MEMBERS))
+        fewer = max(1, min(USUAL_GROUPS, channels // LEAST_MEMBERS))
+        usual = fewer if channels % USUAL_GROUPS else USUAL_GROUPS
         self.groups = choose_divisor("groups", groups, channels, usual, f"the {channels} channels")
         self.weight = nn.Parameter(torch.zeros(1, self.groups, 1, 1))
         self.bias = nn.Parameter(torch.ones(1, self.groups, 1, 1))

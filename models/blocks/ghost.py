@@ -10,11 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from models.common import C3, Conv, DWConv, Residual, Sides
+from models.spelling import short_names
 
 
 class GhostConv(nn.Module):
     """Half of the channels by a convolution, the rest from those by a 5x5 depth-wise one."""
 
+    @short_names
     def __init__(
         self,
         inputs: int,
@@ -41,6 +43,7 @@ class GhostBottleneck(Residual):
     At stride 2 a depth-wise convolution between them halves the map. Any other stride is ignored.
     """
 
+    @short_names
     def __init__(self, inputs: int, outputs: int, kernel: Sides = 3, stride: int = 1) -> None:
         super().__init__(outputs)
         half = outputs // 2

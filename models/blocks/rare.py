@@ -15,11 +15,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.common import C3, Bottleneck, Conv, Residual, Sides
+from models.spelling import short_names
 
 
 class CrossConv(Residual):
     """A 1xk convolution followed by a kx1 one."""
 
+    @short_names
     def __init__(
         self,
         inputs: int,
@@ -59,6 +61,7 @@ class SPP(nn.Module):
 
     merge = "cv2"
 
+    @short_names
     def __init__(self, inputs: int, outputs: int, kernel: tuple[int, ...] = (5, 9, 13)) -> None:
         super().__init__()
         half = inputs // 2
@@ -75,6 +78,7 @@ class SPP(nn.Module):
 class C3SPP(C3):
     """C3 whose inner part is one SPP with pools of sides `kernel`."""
 
+    @short_names
     def __init__(
         self,
         inputs: int,
@@ -146,6 +150,7 @@ class BottleneckCSP(nn.Module):
 
     merge = "cv4"
 
+    @short_names
     def __init__(
         self,
         inputs: int,
@@ -180,6 +185,7 @@ class MixConv2d(nn.Module):
     have about the same number of weights.
     """
 
+    @short_names
     def __init__(
         self,
         inputs: int,
@@ -211,6 +217,7 @@ class Focus(nn.Module):
     It was the stem of YOLOv5 before v6.
     """
 
+    @short_names
     def __init__(
         self,
         inputs: int,
@@ -234,6 +241,7 @@ class Focus(nn.Module):
 class DWConvTranspose2d(nn.ConvTranspose2d):
     """Depth-wise transposed convolution; p1 and p2 are PyTorch's padding and output_padding."""
 
+    @short_names
     def __init__(
         self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1, p1: int = 0, p2: int = 0
     ) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from models.activations import SiLU
 from models.common import C3, Conv, Residual, autopad
+from models.spelling import short_names
 
 
 def _conv_norm(inputs: int, outputs: int, kernel: int, stride: int, groups: int) -> nn.Sequential:
@@ -34,6 +35,7 @@ class RepConv(nn.Module):
         act: True for SiLU, False for none, or a module.
     """
 
+    @short_names
     def __init__(
         self,
         inputs: int,

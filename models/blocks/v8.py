@@ -41,7 +41,7 @@ class C2(nn.Module):
         expansion: float = 0.5,
     ) -> None:
         super().__init__()
-        hidden = int(outputs * expansion)
+        self.c = hidden = int(outputs * expansion)
         self.cv1 = Conv(inputs, 2 * hidden)
         self.cv2 = Conv(2 * hidden, outputs)
         blocks = (
@@ -75,7 +75,7 @@ class C2f(nn.Module):
         expansion: float = 0.5,
     ) -> None:
         super().__init__()
-        self.hidden = int(outputs * expansion)
+        self.c = self.hidden = int(outputs * expansion)
         self.cv1 = Conv(inputs, 2 * self.hidden)
         self.cv2 = Conv((2 + repeats) * self.hidden, outputs)
         self.m = nn.ModuleList(self.make_inner(shortcut, groups) for _ in range(repeats))
@@ -203,7 +203,7 @@ class C2PSA(nn.Module):
             raise ValueError(
                 f"keeps the number of channels, but gets {inputs} and should give {outputs}"
             )
-        self.hidden = int(inputs * expansion)
+        self.c = self.hidden = int(inputs * expansion)
         self.cv1 = Conv(inputs, 2 * self.hidden)
         self.cv2 = Conv(2 * self.hidden, outputs)
         self.m = nn.Sequential(

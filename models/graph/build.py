@@ -176,14 +176,16 @@ def _build_stack(graph: Graph, row: Row, layer: Layer, incoming: Sequence[int]) 
     """A block of (c1, c2, …) or (c1, c2, repeats, …), its output channels at the graph's width."""
     given = row_arguments(graph, row)
     width = stack_width(graph, given)
-    inner = [row.repeats] if layer.repeats else []
+    count = 1 if (row.inside or {}).get("repeat") == "block" else row.repeats
+    inner = [count] if layer.repeats else []
     args = [incoming[0], width, *inner, *given[1:]]
     # The rows of YOLO11's and YOLO12's YAML are those of their small scales.
     if row.module == "C3k2" and graph.scale in DEEP_SCALES:
         args = [*args[:3], True, *args[4:]]
     if row.module == "A2C2f" and graph.scale in LARGE_SCALES:
         args += LARGE_A2C2F[len(args) - 3 :]
-    return BuiltRow(_copies(layer.kind, args, 1 if inner else row.repeats), width, args)
+    copies = row.repeats // count if inner else row.repeats
+    return BuiltRow(_copies(layer.kind, args, copies), width, args)
 
 
 def stack_width(graph: Graph, args: Sequence[object]) -> int:

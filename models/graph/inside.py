@@ -9,6 +9,9 @@
     input      before the block
     output     behind the block, for a Conv after its activation
 
+The row's number counts bottlenecks, as in the plain block. Some public parsers repeat the whole
+block instead, one after the other, and `repeat: block` does the same.
+
 Attention never renames the tensors of the block, so weights of the plain block fit; `replace`
 alone removes those of what it replaces. Its own tensors are named after the module that it belongs
 to: `m.0.attention.*` on a bottleneck's branch, and elsewhere `output_attention.*` or
@@ -159,7 +162,9 @@ PLACES: Mapping[str, BlockPlace] = MappingProxyType(
     }
 )
 DEFAULT_PLACE = "branch"
-SETTINGS = ("inside", "place", "bottleneck")  # of the mapping; the rest are the attention's options
+# Of the mapping; the rest are the attention's options.
+SETTINGS = ("inside", "place", "bottleneck", "repeat")
+REPEATED = ("bottleneck", "block")  # of which the row's number counts copies, the first by default
 
 
 def places_of(block: nn.Module) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from models.attention import ATTENTION
+from models.forks.names import PublicNames
 from models.graph.layers import LAYERS
 from models.own.registry import say, use
 
@@ -20,6 +21,7 @@ def use_modules(paths: str | Path | Iterable[str | Path]) -> tuple[str, ...]:
     classes.
     """
     files = (paths,) if isinstance(paths, (str, Path)) else tuple(paths)
-    for line in use(files, {*LAYERS, *ATTENTION.library}):
+    names = PublicNames({name: layer.kind for name, layer in LAYERS.items()})
+    for line in use(files, {*LAYERS, *ATTENTION.library}, names):
         say(f"note: {line}")
     return tuple(map(str, files))

@@ -8,7 +8,7 @@ from itertools import count
 
 from models.attention import ATTENTION
 from models.graph.block_names import BlockName, expand_block, read_block_name
-from models.graph.inside import DEFAULT_PLACE, PLACES
+from models.graph.inside import DEFAULT_PLACE, PLACES, REPEATED
 from models.graph.layers import layer_named
 from models.graph.stages import Step, stride_after, to_numbers
 from models.graph.structure import Graph, Row
@@ -134,6 +134,9 @@ def _check_inside(where: str, inside: dict[str, object]) -> None:
     place = inside.get("place", DEFAULT_PLACE)
     if place not in tuple(PLACES):
         raise UserError(f"{where}: place: {shorten(place)}: must be one of {', '.join(PLACES)}")
+    repeat = inside.get("repeat", REPEATED[0])
+    if repeat not in REPEATED:
+        raise UserError(f"{where}: repeat: {shorten(repeat)}: must be {' or '.join(REPEATED)}")
     for value in inside.values():
         check_argument(where, value)
 

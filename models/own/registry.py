@@ -14,6 +14,7 @@ from pathlib import Path
 
 from torch import nn
 
+from models.own.imports import Names
 from models.own.source import OwnFile, read_classes
 from utils.errors import UserError
 
@@ -58,12 +59,15 @@ def say(line: str) -> None:
     print(line)
 
 
-def use(paths: Iterable[str | Path], ours: Container[str] = ()) -> list[str]:
+def use(
+    paths: Iterable[str | Path], ours: Container[str] = (), names: Names | None = None
+) -> list[str]:
     """Import files, and let rows name their classes from now on.
 
     Args:
         paths: of the files, as the command line names them.
         ours: names of this project's modules.
+        names: what imports from other programs mean; None for nothing.
 
     Returns:
         A line for each class that takes the place of another, and for each that must not.
@@ -73,7 +77,7 @@ def use(paths: Iterable[str | Path], ours: Container[str] = ()) -> list[str]:
     """
     notes: list[str] = []
     for path in paths:
-        file, kinds = read_classes(path)
+        file, kinds = read_classes(path, names)
         if any(own.file == file for own in OWN.values()):
             continue  # imported already, and models of its classes may exist
         for kind in kinds:

@@ -6,6 +6,7 @@ neither replaces another module nor can be imported by its name, and nothing is 
 
 from __future__ import annotations
 
+import builtins
 import hashlib
 import sys
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from typing import Any
 from torch import nn
 
 from models.own.guard import Attempt, in_words
+from models.own.imports import Names, NoNames, import_for
 from utils.errors import UserError
 
 
@@ -47,10 +49,20 @@ class _BytesLoader(SourceFileLoader):
         raise OSError("no time of change, so that no compiled code is read or written")
 
 
-def read_classes(path: str | Path) -> tuple[OwnFile, list[type[nn.Module]]]:
+def read_classes(
+    path: str | Path, names: Names | None = None
+) -> tuple[OwnFile, list[type[nn.Module]]]:
     """Import a file and list the nn.Module classes that it defines, in their order.
 
-    Raises UserError, in one line, if the file is missing, cannot be imported or has no such class.
+    Args:
+        path: of the file.
+        names: what its imports from other programs mean; None for nothing.
+
+    Returns:
+        The file and its classes.
+
+    Raises:
+        UserError: In one line, if the file is missing, cannot be imported or has no such class.
     """
     where, full = f"--modules {path}", Path(path).expanduser().absolute()
     try:
@@ -60,7 +72,7 @@ def read_classes(path: str | Path) -> tuple[OwnFile, list[type[nn.Module]]]:
             f"{where}: cannot be read ({error.strerror}); give a Python file with your classes"
         ) from None
     file = OwnFile(full, hashlib.sha256(content).hexdigest())
-    module = _run(where, file, content)
+    module = _run(where, file, content, names or NoNames())
     kinds = [
         kind
         for kind in vars(module).values()
@@ -73,21 +85,22 @@ def read_classes(path: str | Path) -> tuple[OwnFile, list[type[nn.Module]]]:
     return file, list(dict.fromkeys(kinds))
 
 
-def _run(where: str, file: OwnFile, content: bytes) -> ModuleType:
+def _run(where: str, file: OwnFile, content: bytes, names: Names) -> ModuleType:
     """Run the content as a module. Raises UserError for whatever the file raises."""
-    name = f"_own_{file.sha256[:12]}_{file.path.stem}"
+    digest = hashlib.sha256(f"{file.path}{file.sha256}".encode()).hexdigest()
+    name = f"_own_{digest[:12]}_{file.path.stem}"
+    if name in sys.modules:  # it ran already, and its classes must stay the same objects
+        return sys.modules[name]
     loader = _BytesLoader(name, file.path, content)
     spec = spec_from_file_location(name, str(file.path), loader=loader)
     assert spec is not None
     module = module_from_spec(spec)
+    vars(module)["__builtins__"] = {**vars(builtins), "__import__": import_for(names, content)}
     sys.modules[name] = module  # dataclasses and pickles look a class's module up there
     attempt = Attempt()
     with attempt:
         loader.exec_module(module)
     if attempt.error is not None:
         del sys.modules[name]
-        remedy = "correct the file"
-        if isinstance(attempt.error, ImportError):
-            remedy = "only installed packages and this project, as models.common, can be imported"
-        raise UserError(f"{where}: {in_words(attempt.error, file.path)}; {remedy}")
+        raise UserError(f"{where}: {in_words(attempt.error, file.path)}; correct the file")
     return module

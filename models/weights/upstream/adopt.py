@@ -15,11 +15,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from models.attention import ATTENTION
 from models.graph.read import read_graph
+from models.graph.structure import Graph
 from models.graph.values import shorten
 from models.weights.pickles.objects import PickledObject
 from models.weights.pickles.reader import ForeignFile
 from models.weights.upstream.area import convert_tree, join_qkv
+from models.weights.upstream.blocks import REMEDY
 from models.weights.upstream.fit import fit_state, in_our_form
 from models.weights.upstream.graph import read_foreign_graph, without_one_to_one
 from models.weights.upstream.recipe import read_recipe
@@ -133,11 +136,17 @@ def with_graph(
     # without attention, where both ways of counting agree.
     if str(last.index) in rows and all(row.isdigit() for row in rows):
         state = {_renamed(key, keys): value for key, value in state.items()}
-    graph, state = fit_graph(graph, checked.rows, state)
+    try:
+        graph, state = fit_graph(graph, checked, state)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
+    fitted = read_graph(graph)
+    last = fitted.rows[-1]
     with torch.device("meta"):
-        skeleton, _ = parse_model(read_graph(graph), 0)
+        skeleton, _ = parse_model(fitted, 0)
     expected = {f"model.{key}": value for key, value in skeleton.state_dict().items()}
     state = in_our_form(state, expected)
+    _check_attention(where, fitted, expected, state)
     kernel = checked.family.class_kernel
     found = state.get(f"model.{last.key}.{kernel}")
     if found is None or found.dim() != 4:
@@ -148,6 +157,25 @@ def with_graph(
     count = found.shape[0] // checked.anchors_per_level - checked.family.class_offset
     names = {number: str(number) for number in range(count)}
     return replace(checkpoint, graph={**graph, "nc": count}, names=names, state=state)
+
+
+def _check_attention(
+    where: str | Path, graph: Graph, expected: Mapping[str, Tensor], state: Mapping[str, Tensor]
+) -> None:
+    """Raise UserError for a row that has other attention than our graph would have there."""
+    for row in graph.rows:
+        if row.inside is None and row.module not in ATTENTION:
+            continue
+        start = f"model.{row.key}."
+        ours, theirs = (
+            {key for key in keys if key.startswith(start)} for keys in (expected, state)
+        )
+        if ours - theirs and theirs - ours:
+            key = min(theirs - ours).removeprefix(start)
+            raise UserError(
+                f"{where}: row {row.index}: {row.alias or row.module}: {shorten(key)} has no place"
+                f" in this project's module of the name; {REMEDY}"
+            )
 
 
 def _renamed(key: str, rows: Mapping[str, str]) -> str:

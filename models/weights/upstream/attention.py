@@ -7,16 +7,17 @@ models/weights/upstream/graph.py uses read_arguments().
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping
 
-from torch import Tensor
-
-from models.graph.values import is_number, is_whole
+from models.graph.values import is_whole
 from models.weights.pickles.objects import PickledObject
+from models.weights.upstream.gates import GATE_READERS
+from models.weights.upstream.rarer import RARER_READERS
+from models.weights.upstream.reading import Options, Reader, Tensors, attribute, ratio, text
+from models.weights.upstream.tokens import TOKEN_READERS
 from models.weights.upstream.tree import class_name_of, members
 
-Tensors = Mapping[str, Tensor]
-Options = dict[str, object]
 LSKA_SIZES = {  # sides of the two long kernels -> k_size
     (3, 3): 7,
     (3, 5): 11,
@@ -27,7 +28,9 @@ LSKA_SIZES = {  # sides of the two long kernels -> k_size
 }
 
 
-def read_arguments(name: str, module: PickledObject, state: Tensors, written: object) -> object:
+def read_arguments(
+    name: str, module: PickledObject, state: Tensors, written: object, channels: int = 0
+) -> object:
     """The arguments with which our module is built like a foreign one.
 
     Args:
@@ -35,6 +38,7 @@ def read_arguments(name: str, module: PickledObject, state: Tensors, written: ob
         module: the foreign module.
         state: its tensors, by their keys below it.
         written: the row's arguments in the fork's YAML.
+        channels: of the map that it reads, 0 if they are not known.
 
     Returns:
         Keyword arguments, or `written` if neither attributes nor shapes tell them.
@@ -43,29 +47,36 @@ def read_arguments(name: str, module: PickledObject, state: Tensors, written: ob
     if reader is None:
         return written
     try:
-        found = reader(module, state)
-    except (KeyError, IndexError, ZeroDivisionError):
+        found = {**_by_channels(name, state, channels), **_present(reader(module, state))}
+    except (LookupError, ValueError, ZeroDivisionError):
         return written  # weights of another form; comparing them with ours will report it
-    return {key: value for key, value in found.items() if value is not None}
+    return found
 
 
-def _attribute(module: PickledObject, *names: str) -> object:
-    """The first of the attributes that is a number, else None."""
-    return next((module.get(name) for name in names if is_number(module.get(name))), None)
+def _present(options: Options) -> Options:
+    return {key: value for key, value in options.items() if value is not None}
 
 
-def _ratio(state: Tensors, key: str) -> int:
-    """Inputs over outputs of a layer that reduces the channels."""
-    outputs, inputs = state[key].shape[:2]
-    return max(inputs // outputs, 1)
+def _by_channels(name: str, state: Tensors, channels: int) -> Options:
+    """Options that shapes show only together with the number of channels."""
+    if channels and name == "EMA":
+        return {"factor": channels // state["conv1x1.weight"].shape[0]}
+    if channels and name == "ShuffleAttention":
+        return {"groups": channels // (2 * state["cweight"].shape[1])}
+    if channels and name == "MLCA":
+        # gamma and b of the authors' rule matter only for the number of taps.
+        taps = state["conv.weight"].shape[-1]
+        is_usual = taps == int(abs(math.log2(channels) + 1) / 2) | 1
+        return {} if is_usual else {"gamma": 1, "b": taps + 0.5 - math.log2(channels)}
+    return {}
 
 
 def _simam(module: PickledObject, _: Tensors) -> Options:
-    return {"e_lambda": _attribute(module, "e_lambda")}
+    return {"e_lambda": attribute(module, "e_lambda")}
 
 
 def _se(_: PickledObject, state: Tensors) -> Options:
-    return {"reduction": _ratio(state, "fc.0.weight"), "bias": "fc.0.bias" in state}
+    return {"reduction": ratio(state, "fc.0.weight"), "bias": "fc.0.bias" in state}
 
 
 def _eca(_: PickledObject, state: Tensors) -> Options:
@@ -73,11 +84,11 @@ def _eca(_: PickledObject, state: Tensors) -> Options:
 
 
 def _ema(module: PickledObject, _: Tensors) -> Options:
-    return {"factor": _attribute(module, "groups", "factor")}
+    return {"factor": attribute(module, "groups", "factor")}
 
 
 def _coordinate(_: PickledObject, state: Tensors) -> Options:
-    return {"reduction": _ratio(state, "conv1.weight")}
+    return {"reduction": ratio(state, "conv1.weight")}
 
 
 def _triplet(_: PickledObject, state: Tensors) -> Options:
@@ -92,7 +103,7 @@ def _nam(_: PickledObject, __: Tensors) -> Options:
 
 
 def _bam(_: PickledObject, state: Tensors) -> Options:
-    return {"reduction": _ratio(state, "spatial_att.conv_reduce.weight")}
+    return {"reduction": ratio(state, "spatial_att.conv_reduce.weight")}
 
 
 def _cbam(_: PickledObject, state: Tensors) -> Options:
@@ -106,7 +117,7 @@ def _cbam(_: PickledObject, state: Tensors) -> Options:
     norm = spatial is None or "spatial_attention.bn.weight" in state
     return {
         **found,
-        "reduction": _ratio(state, "channel_attention.fc1.weight"),
+        "reduction": ratio(state, "channel_attention.fc1.weight"),
         "formula": "paper" if norm else "plain",
         "bias": "channel_attention.fc1.bias" in state,
         "conv_bias": "spatial_attention.conv.bias" in state,
@@ -116,16 +127,12 @@ def _cbam(_: PickledObject, state: Tensors) -> Options:
 def _gam(module: PickledObject, state: Tensors) -> Options:
     first = state["spatial_attention.0.weight"]
     grouped = first.shape[1] < state["channel_attention.2.weight"].shape[0]
-    modes = [_text(conv.get("padding_mode")) for conv in _convolutions(module)]
+    modes = [text(conv.get("padding_mode")) for conv in _convolutions(module)]
     return {
-        "rate": _ratio(state, "channel_attention.0.weight"),
+        "rate": ratio(state, "channel_attention.0.weight"),
         "group": grouped,
         "padding_mode": modes[0] if modes else None,
     }
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
 
 
 def _convolutions(module: PickledObject) -> Iterator[PickledObject]:
@@ -144,7 +151,7 @@ def _double(_: PickledObject, state: Tensors) -> Options:
 
 
 def _shuffle(module: PickledObject, _: Tensors) -> Options:
-    return {"groups": _attribute(module, "groups", "G", "group")}
+    return {"groups": attribute(module, "groups", "G", "group")}
 
 
 def _context(_: PickledObject, state: Tensors) -> Options:
@@ -156,7 +163,7 @@ def _context(_: PickledObject, state: Tensors) -> Options:
 
 def _acmix(module: PickledObject, state: Tensors) -> Options:
     # The number of heads and the kernel do not show in the shapes.
-    found = {name: _attribute(module, name) for name in ("kernel_att", "head", "stride")}
+    found = {name: attribute(module, name) for name in ("kernel_att", "head", "stride")}
     return {"out_channels": state["conv1.weight"].shape[0], **found}
 
 
@@ -170,13 +177,19 @@ def _sk_attention(_: PickledObject, state: Tensors) -> Options:
     return {"kernels": kernels, "group": group, "reduction": channels, "L": width}
 
 
+def _sk(_: PickledObject, state: Tensors) -> Options:
+    path = state["paths.0.conv.weight"]
+    groups = path.shape[0] // path.shape[1]
+    return {"groups": groups, "rd_channels": state["attn.fc_reduce.weight"].shape[0]}
+
+
 def _lska(module: PickledObject, state: Tensors) -> Options:
     sides = (state["conv0h.weight"].shape[-1], state["conv_spatial_h.weight"].shape[-1])
-    known = _attribute(module, "k_size")
+    known = attribute(module, "k_size")
     return {"k_size": known if is_whole(known) else LSKA_SIZES.get(sides)}
 
 
-READERS: Mapping[str, Callable[[PickledObject, Tensors], Options]] = {
+READERS: Mapping[str, Reader] = {
     "SimAM": _simam,
     "SE": _se,
     "ECA": _eca,
@@ -193,4 +206,8 @@ READERS: Mapping[str, Callable[[PickledObject, Tensors], Options]] = {
     "ACmix": _acmix,
     "LSKA": _lska,
     "SKAttention": _sk_attention,
+    "SK": _sk,
+    **GATE_READERS,
+    **TOKEN_READERS,
+    **RARER_READERS,
 }

@@ -176,6 +176,26 @@ def _bam() -> Iterator[KeyForm]:
     yield KeyForm("BAM", {**layers(parts, LAYER), **layers(norms, NORM)})
 
 
+def _caa() -> Iterator[KeyForm]:
+    """The form of CAA's copies, whose strips are convolutions themselves."""
+    strips = {"h_conv": "h_conv.conv", "v_conv": "v_conv.conv"}
+    pairs = {name: name for name in ("conv1.conv", "conv2.conv")}
+    norms = {name: name for name in ("conv1.bn", "conv2.bn")}
+    yield KeyForm("CAA", {**layers(strips, LAYER), **layers(pairs), **layers(norms, NORM)})
+
+
+def _ela() -> Iterator[KeyForm]:
+    """ELA with a dense convolution of one tap, in one container with the norm."""
+    pairs = {"conv1x1.0": "conv", "conv1x1.1": "gn"}
+    yield KeyForm("ELA", layers(pairs, LAYER))
+
+
+def _scse() -> Iterator[KeyForm]:
+    """The form of segmentation libraries, which add both products."""
+    pairs = {"cSE.1": "cSE.fc1", "cSE.3": "cSE.fc2", "sSE.0": "sSE.conv"}
+    yield KeyForm("scSE", layers(pairs, LAYER), options={"fuse": "add"})
+
+
 FORMS: Mapping[str, tuple[KeyForm, ...]] = MappingProxyType(
     {
         "CBAM": tuple(_cbam()),
@@ -183,6 +203,9 @@ FORMS: Mapping[str, tuple[KeyForm, ...]] = MappingProxyType(
         "GAM": tuple(_gam()),
         "TripletAttention": tuple(_triplet()),
         "BAM": tuple(_bam()),
+        "CAA": tuple(_caa()),
+        "ELA": tuple(_ela()),
+        "scSE": tuple(_scse()),
     }
 )
 

@@ -8,6 +8,7 @@ read_foreign_graph().
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,7 +20,10 @@ from models.graph.values import is_whole, shorten
 from models.own.registry import own_named
 from models.weights.pickles.objects import PickledObject
 from models.weights.upstream.attention import read_arguments
-from models.weights.upstream.rows import attention_of, under
+from models.weights.upstream.blocks import REMEDY, recognise_block
+from models.weights.upstream.identify import identify
+from models.weights.upstream.plain import ForeignRow
+from models.weights.upstream.rows import UNKNOWN_MODULE, attention_of, under
 from models.weights.upstream.tree import (
     Tree,
     activation_text,
@@ -81,16 +85,21 @@ def _read_row(number: int, row: object, module: object, tree: Tree) -> object:
         inner, prefix = members(module, "_modules").get("0"), "0."
     kind = class_name_of(inner)
     name, given = attention_of(tree, number, prefix, (kind, row[2]))
-    if name and isinstance(inner, PickledObject):
+    block = None if name else _read_block(tree, number, row, inner)
+    if block:
+        return block
+    if isinstance(inner, PickledObject):
         state = under(tree.of_row(number), prefix)
-        found = read_arguments(name, inner, state, row[3])
-        return [row[0], row[1], name, {**found, **given} if isinstance(found, dict) else found]
+        if not name and layer_named(row[2]) is None:
+            known = identify(state, (), 0, inner)
+            name = known.name if known else ""
+        if name:
+            found = read_arguments(name, inner, state, row[3])
+            return [row[0], row[1], name, {**found, **given} if isinstance(found, dict) else found]
     if not name and layer_named(row[2]) is None:
         whole = inner.kind if isinstance(inner, PickledObject) else inner
         raise UserError(
-            f"row {number}: {shorten(row[2])} ({shorten(whole)}): is not a module of this project,"
-            " nor has it the tensors of one; give the file with its class as --modules, or a state"
-            " dict saved in its own program with --cfg"
+            f"row {number}: {shorten(row[2])} ({shorten(whole)}): {UNKNOWN_MODULE}; {REMEDY}"
         )
     if kind != row[2].rpartition(".")[2]:
         raise UserError(
@@ -99,6 +108,30 @@ def _read_row(number: int, row: object, module: object, tree: Tree) -> object:
     if kind == "SPPF" and isinstance(inner, PickledObject) and isinstance(row[3], list):
         return [*row[:3], _sppf_arguments(inner, row[3])]
     return row
+
+
+def _read_block(tree: Tree, number: int, row: list[Any], module: object) -> list[object] | None:
+    """A row that is a block with attention inside it, or None; its tensors get our keys.
+
+    The module is that of the row or, if it is repeated, of its first copy.
+    """
+    if not isinstance(module, PickledObject) or not isinstance(row[3], list):
+        return None
+    start = f"model.{number}"
+    foreign = ForeignRow(
+        where=f"row {number}: {shorten(row[2])}",
+        classes=(class_name_of(module), row[2]),
+        written=row[3],
+        state=tree.of_row(number),
+        module_at=lambda path: tree.modules.get(f"{start}.{path}" if path else start),
+    )
+    found = recognise_block(foreign)
+    if found is None:
+        return None
+    tree.rename(number, found.state, found.paths)
+    *own, attention = found.arguments
+    own = _sppf_arguments(module, own) if found.base == "SPPF" else own
+    return [row[0], row[1], found.base, [*own, attention]]
 
 
 def _sppf_arguments(module: PickledObject, written: list[object]) -> list[object]:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
+from models.activations import ACTIVATIONS
+from models.attention.se import SE
 from models.common import Bottleneck, Conv
 from models.graph.values import is_number, is_whole, shorten
 from models.weights.pickles.objects import PickledArray, PickledObject
@@ -221,9 +223,23 @@ def _attributes(ours: nn.Module, theirs: PickledObject) -> Iterator[tuple[str, o
         yield "eps", NORM_EPSILON, theirs.get("eps", NORM_EPSILON)
     if isinstance(ours, Bottleneck):
         yield "add", ours.residual, theirs.get("add", ours.residual)
+    if isinstance(ours, SE):
+        yield "activations", [], sorted(_activations(theirs) - {"ReLU", "Sigmoid", "Identity"})
     if isinstance(ours, Conv) and not ours.own_activation:
         act = members(theirs, "_modules").get("act")
         yield "act", type(ours.act).__name__, class_name_of(act)
+
+
+def _activations(module: PickledObject) -> set[str]:
+    """Activations that are modules of their own in a module, or in a sequence of it."""
+    found = set[str]()
+    for child in members(module, "_modules").values():
+        name = class_name_of(child)
+        if isinstance(child, PickledObject) and name == "Sequential":
+            found |= _activations(child)
+        elif name in ACTIVATIONS:
+            found.add(name)
+    return found
 
 
 def _pair(value: object) -> object:

@@ -36,6 +36,12 @@ class Widening(nn.Module):
         return x
 
 
+class Keeping(Widening):
+    """Stands for modules that may change it, although public lists give that of the input."""
+
+    keeps_channels = True
+
+
 class Grouped(Kernel):
     """Stands for modules whose first option has values as large as a channel count."""
 
@@ -71,6 +77,8 @@ def halved(channels: int) -> int:
         (Widening, [1], {"heads": 1}, False),
         (Widening, [512, 128, 2], {"out_channels": 64, "heads": 2}, False),
         (Widening, [256, 128, 2], {"out_channels": 128, "heads": 2}, False),
+        (Keeping, [512], {}, False),
+        (Keeping, [128, 1], {"heads": 1}, True),
         (Grouped, [8], {"groups": 8}, False),
         (Grouped, [512, 8], {"groups": 8}, False),
         (Grouped, [256, 8], {"groups": 8}, False),

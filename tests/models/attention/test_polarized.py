@@ -119,3 +119,9 @@ def test_lists_of_tutorials() -> None:
 def test_impossible_values(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=f"{next(iter(options))}="):
         PolarizedSelfAttention(8, **options)
+
+
+@pytest.mark.parametrize(("channels", "hidden"), [(8, 4), (15, 4), (16, 2), (24, 3), (64, 8)])
+def test_hidden_channels(channels: int, hidden: int) -> None:
+    state = PolarizedSelfAttention(channels).state_dict()
+    assert state["conv_up.0.weight"].shape[0] == hidden

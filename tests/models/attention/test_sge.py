@@ -64,7 +64,8 @@ def test_a_new_module_scales_all_alike() -> None:
 
 
 @pytest.mark.parametrize(
-    ("channels", "groups"), [(512, 64), (256, 64), (64, 16), (100, 25), (8, 2), (7, 1), (3, 1)]
+    ("channels", "groups"),
+    [(512, 64), (256, 64), (64, 64), (48, 12), (100, 25), (8, 2), (7, 1), (3, 1)],
 )
 def test_default_groups(channels: int, groups: int) -> None:
     assert SGE(channels).groups == groups

@@ -345,3 +345,16 @@ def test_the_default_bottleneck_is_that_of_the_plain_block() -> None:
 
 def test_a_conv_keeps_its_class() -> None:
     assert type(attended("Conv", "output")) is Conv
+
+
+def test_a_row_may_repeat_its_whole_block_instead_of_the_bottlenecks() -> None:
+    settings = {"inside": "SE", "repeat": "block"}
+    network, _ = parse_model(read_graph(graph_of([-1, 3, "C3", [16, settings]])), 0)
+    assert isinstance(network[1], nn.Sequential)
+    assert [len(block.m) for block in network[1]] == [1, 1, 1]
+    assert "1.2.m.0.attention.fc.0.weight" in network.state_dict()
+    usual, _ = parse_model(read_graph(graph_of([-1, 3, "C3", [16, {"inside": "SE"}]])), 0)
+    assert len(usual[1].m) == 3
+    wrong = {"inside": "SE", "repeat": "all"}
+    with pytest.raises(UserError, match="repeat: all: must be bottleneck or block"):
+        read_graph(graph_of([-1, 3, "C3", [16, wrong]]))

@@ -1,14 +1,12 @@
 """Forms of forks' tensors: each is found again, and computes what the original program computes.
 
 tests/golden/yolov5/fork_attention.npz holds outputs of YOLOv5 with modules of the public forms in
-its graph. Weights are drawn from their keys.
+its graph, one of them of an unknown class.
 """
 
 from __future__ import annotations
 
-import copy
 import json
-import zlib
 from typing import Any
 
 import numpy as np
@@ -17,57 +15,18 @@ import torch
 from torch import Tensor
 
 from models.attention import build_attention
-from models.weights.load import from_checkpoint
-from models.weights.upstream.adopt import with_graph
 from models.weights.upstream.forms import FORMS, KeyForm, find_form
-from utils.checkpoint import Checkpoint
+from tests.models.weights.upstream.forks import check_outputs, written
 from utils.files import ROOT
 
 FILE = np.load(ROOT / "tests" / "golden" / "yolov5" / "fork_attention.npz")
 CASES: dict[str, Any] = json.loads(str(FILE["meta"]))
 
 
-def drawn(key: str, shape: list[int]) -> Tensor:
-    value = np.random.Generator(np.random.PCG64(zlib.crc32(key.encode()))).standard_normal(shape)
-    value = value * 0.1
-    kind = key.rpartition(".")[2]
-    if kind == "num_batches_tracked":
-        return torch.zeros(shape, dtype=torch.int64)
-    if kind == "running_var":
-        value = abs(value) + 0.5
-    elif len(shape) > 1:
-        value = value * 1.4
-    elif kind == "weight":
-        value = 1 + value
-    return torch.from_numpy(np.asarray(value, dtype=np.float32))
-
-
-def written(name: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The graph and the state dict of a case; a class of a name of its own becomes CBAM."""
-    graph, shapes = copy.deepcopy(CASES[name]["graph"]), CASES[name]["shapes"]
-    graph["backbone"][4][2] = graph["backbone"][4][2].replace("MyCBAM", "CBAM")
-    state = {key: drawn(key, shape) for key, shape in shapes.items()}
-    (anchors,) = (key for key in state if key.endswith("anchors"))
-    strides = torch.tensor([8.0, 16.0])
-    pixels = torch.tensor(graph["anchors"], dtype=torch.float32).view(2, -1, 2)
-    state[anchors] = pixels / strides.view(-1, 1, 1)
-    return graph, state
-
-
 @pytest.mark.parametrize("name", CASES)
 def test_a_state_dict_of_the_original_program_gives_its_outputs(name: str) -> None:
-    graph, state = written(name)
-    checkpoint = with_graph(Checkpoint({}, {}, state), graph, "state.pt")
-    model = from_checkpoint(checkpoint).eval().double()
-    generator = np.random.Generator(np.random.PCG64(7))
-    x = torch.from_numpy(generator.random((1, 3, 64, 64), dtype=np.float32))
-    with torch.no_grad():
-        found = model(x.double())[0]
-    expected = torch.from_numpy(FILE[name])
-    assert float(expected[..., 4:].std()) > 0.05
-    # Pixels of boxes count as shares of the image.
-    unit = torch.tensor([64.0] * 4 + [1.0] * 4)
-    torch.testing.assert_close(found.float() / unit, expected / unit, rtol=1e-6, atol=1e-6)
+    graph, state = written(CASES[name])
+    check_outputs(graph, state, FILE[name])
 
 
 def as_theirs(form: KeyForm, state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -101,6 +60,8 @@ def options_of(form: KeyForm) -> dict[str, Any]:
         return {"no_spatial": not any(key.startswith("hw") for key in ours)}
     if form.module == "CBAM" and form.options["formula"] == "external":
         return {**form.options, "conv_bias": False}
+    if form.module == "ELA":
+        return {"kernel_size": 1, "groups": 1, "bias": True}
     return dict(form.options)
 
 

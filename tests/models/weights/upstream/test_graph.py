@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -69,6 +70,74 @@ def test_attention_without_an_instance_is_an_error() -> None:
     rows["4"] = None
     with pytest.raises(UserError, match="row 4: SimAM: but the model has None there"):
         read_foreign_graph(tree)
+
+
+def with_block(settings: dict[str, Any], name: str, module: str) -> tuple[Tree, DetectionModel]:
+    """The network of a fork with attention inside row 2's block, under names of the fork.
+
+    Args:
+        settings: of the attention, as our graph has them.
+        name: of the fork's class.
+        module: name of the attention in each bottleneck.
+
+    Returns:
+        The fork's network, and ours.
+    """
+    graph: dict[str, Any] = copy.deepcopy(GRAPH)
+    graph["backbone"][2] = [-1, 6, "C3", [64, settings]]
+    model = DetectionModel(graph)
+    rows = as_object(model.model, rows=True)
+    block: Any = rows.get("_modules")["2"]  # type: ignore[index]
+    block.kind = f"models.common.{name}"
+    for bottleneck in block.state["_modules"]["m"].state["_modules"].values():
+        children = bottleneck.state["_modules"]
+        children[module] = children.pop("attention")
+    head: Any = rows.get("_modules")
+    head[str(len(model.model) - 1)].state |= {"nc": 2, "stride": model.stride}
+    graph["backbone"][2] = [-1, 6, name, [64]]
+    graph["yaml_file"] = "fork.yaml"
+    state = {"yaml": graph, "stride": model.stride, "_modules": {"model": rows}}
+    return read_tree(PickledObject("models.yolo.Model", state)), model
+
+
+def test_a_block_with_attention_inside_comes_back() -> None:
+    settings = {"inside": "SE", "place": "branch", "reduction": 8, "bias": False}
+    tree, model = with_block(settings, "C3SE", "se")
+    graph = read_foreign_graph(tree)
+    assert graph["backbone"][2] == [-1, 6, "C3", [64, settings]]  # type: ignore[index]
+    state, expected = fit_state(read_graph(graph), tree), model.state_dict()
+    assert state.keys() == expected.keys()
+    assert all(torch.equal(state[key], value) for key, value in expected.items())
+    assert tree.renamed["model.2.m.1.attention.fc.0"] == "model.2.m.1.se.fc.0"
+
+
+def test_a_gate_with_another_activation_is_refused() -> None:
+    tree, _ = with_block({"inside": "SE"}, "C3SE", "se")
+    gate: Any = tree.modules["model.2.m.0.se"].get("_modules")
+    gate["act"] = PickledObject("torch.nn.SiLU", {})
+    graph = read_graph(read_foreign_graph(tree))
+    with pytest.raises(UserError, match=r"row 2: C3.m.0.attention: activations is \['SiLU'\]"):
+        fit_state(graph, tree)
+
+
+def test_a_block_that_is_not_known_is_named_with_the_remedy() -> None:
+    tree, _ = with_block({"inside": "SE"}, "C3SE", "se")
+    tree.state["model.2.m.0.se.other.weight"] = torch.zeros(3, 5)
+    remedy = r"row 2: C3SE \(models.common.C3SE\): is not a module .* --modules, .* --cfg"
+    with pytest.raises(UserError, match=remedy):
+        read_foreign_graph(tree)
+
+
+def test_attention_of_an_unknown_class_is_known_by_its_tensors() -> None:
+    graph: dict[str, Any] = copy.deepcopy(GRAPH)
+    graph["backbone"][4] = [-1, 1, "CoordAttention", {"reduction": 2}]
+    tree = tree_of(graph)
+    rows: Any = tree.modules["model"].get("_modules")
+    rows["4"].kind = "nets.own.MyGate"
+    written: Any = tree.root.get("yaml")
+    written["backbone"][4] = [-1, 1, "MyGate", [16]]
+    found: Any = read_foreign_graph(tree)["backbone"]
+    assert found[4] == [-1, 1, "CoordAttention", {"reduction": 2}]
 
 
 def test_strides_are_needed() -> None:
