@@ -56,6 +56,7 @@ YAML_ROWS = {
     "models/common.py",
     "models/blocks/efficient.py",
     "models/blocks/mobile.py",
+    "models/blocks/mobileone.py",
     "models/blocks/mobilevit.py",
     "models/blocks/omni.py",
     "models/blocks/pyramid.py",
