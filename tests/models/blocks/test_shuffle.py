@@ -55,7 +55,7 @@ def test_channels_of_both_branches_alternate(stride: int) -> None:
 @pytest.mark.parametrize(("ratio", "stride", "outputs"), [(6, 1, 8), (6, 2, 8), (1, 1, 6)])
 def test_mobilenetv2s_bottleneck(ratio: int, stride: int, outputs: int) -> None:
     block = ready(shuffle.InvertedResidual(8, outputs, stride, ratio))
-    x = torch.randn(2, 8, 6, 6)
+    x = 20 * torch.randn(2, 8, 6, 6)  # beyond the 6 of ReLU6
     acts = [F.relu6, F.relu6, keep] if ratio > 1 else [F.relu6, keep]
     y = steps(x, block.conv, stride, *acts)
     y = y + x if stride == 1 and outputs == 8 else y
