@@ -52,7 +52,7 @@ class _ChannelNorm(nn.Module):
         return self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2).to(x.dtype)
 
 
-@register("DAttentionBaseline")
+@register("DAttentionBaseline", "DAT")
 class DAttention(nn.Module):
     """Replaces each position by a mixture of places that it chose.
 
