@@ -1,9 +1,11 @@
-"""Blocks that halve the map and keep what the pixels held: SPDConv, ADown, YOLOv7's transition.
+"""Blocks that halve the map: SPDConv, YOLOv7's transition, ADown, CGNet's block, LAE.
 
 As in models/common.py, inputs and outputs are channels.
 """
 
 from __future__ import annotations
+
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -86,3 +88,65 @@ class ADown(nn.Module):
         first, second = F.avg_pool2d(x, 2, 1).chunk(2, dim=1)
         pooled = F.max_pool2d(second, 3, 2, 1)
         return torch.cat((self.cv1(first), self.cv2(pooled)), dim=1)
+
+
+class ContextGuidedDown(nn.Module):
+    """`ContextGuidedBlock_Down` (Wu et al., CGNet, IEEE Transactions on Image Processing 2021).
+
+    After a 3x3 convolution of stride 2, a depth-wise convolution of each cell's neighbours and a
+    dilated one of its surroundings are joined and normed, with PReLU; a 1x1 convolution halves
+    their channels, which a gate from the means of the map then weighs (section III-A).
+
+    Args:
+        inputs: channels.
+        outputs: channels.
+        dilation: of the second depth-wise convolution.
+        reduction: how many times fewer hidden channels the gate has than outputs.
+    """
+
+    def __init__(self, inputs: int, outputs: int, dilation: int = 2, reduction: int = 16) -> None:
+        super().__init__()
+        deep = partial(nn.Conv2d, outputs, outputs, 3, groups=outputs, bias=False)
+        hidden = max(outputs // reduction, 1)
+        self.conv1x1 = Conv(inputs, outputs, 3, 2)
+        self.F_loc, self.F_sur = deep(padding=1), deep(padding=dilation, dilation=dilation)
+        self.bn, self.act = nn.BatchNorm2d(2 * outputs, eps=1e-3), nn.PReLU(2 * outputs)
+        self.reduce = Conv(2 * outputs, outputs)
+        self.F_glo = nn.Sequential(
+            nn.Linear(outputs, hidden), nn.ReLU(), nn.Linear(hidden, outputs), nn.Sigmoid()
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, inputs, H, W] -> [B, outputs, H/2, W/2], rounded up."""
+        x = self.conv1x1(x)
+        both = torch.cat((self.F_loc(x), self.F_sur(x)), dim=1)
+        x = self.reduce(self.act(self.bn(both)))
+        return x * self.F_glo(x.mean((2, 3)))[:, :, None, None]
+
+
+class LAE(nn.Module):
+    """Lightweight adaptive extraction (Yu et al., LSM-YOLO, arXiv 2408.14087).
+
+    A grouped 3x3 convolution of stride 2 gives four maps, whose mean with weights by a softmax
+    remains. The four logits of a cell are those of a 1x1 convolution of 3x3 means, taken from the
+    same place of each quarter of the map. Channels are kept; rows may state them.
+
+    Args:
+        inputs: channels.
+        outputs: the same number, or 0.
+        group: channels of a group of the convolution.
+    """
+
+    def __init__(self, inputs: int, outputs: int = 0, group: int = 16) -> None:
+        super().__init__()
+        if outputs not in (0, inputs):
+            raise ValueError(f"keeps the channels, but gets {inputs} and should give {outputs}")
+        self.attention = nn.Sequential(nn.AvgPool2d(3, 1, 1), Conv(inputs, inputs))
+        self.ds_conv = Conv(inputs, 4 * inputs, 3, 2, groups=max(inputs // group, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] -> [B, C, H/2, W/2], rounded up; the last cells repeat in an odd map."""
+        logits = F.pad(self.attention(x), (0, x.shape[3] % 2, 0, x.shape[2] % 2), mode="replicate")
+        quarters = [part for half in logits.chunk(2, 2) for part in half.chunk(2, 3)]
+        shares = torch.stack(quarters, dim=1).softmax(1)
+        return (self.ds_conv(x).unflatten(1, (4, -1)) * shares).sum(1)

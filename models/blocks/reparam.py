@@ -72,6 +72,19 @@ class RepVGGBlock(RepConv):
         super().__init__(inputs, outputs, kernel, stride, padding, act=nn.ReLU())
 
 
+class RepBlock(nn.Module):
+    """A chain of RepVGG blocks; the first changes the channels (Li et al., YOLOv6, 2022)."""
+
+    def __init__(self, inputs: int, outputs: int, repeats: int = 1) -> None:
+        super().__init__()
+        self.conv1 = RepVGGBlock(inputs, outputs)
+        self.block = nn.Sequential(*(RepVGGBlock(outputs, outputs) for _ in range(repeats - 1)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, inputs, H, W] -> [B, outputs, H, W]."""
+        return self.block(self.conv1(x))
+
+
 class RepConvN(nn.Module):
     """RepVGG's convolution under YOLOv9's names, `conv1` and `conv2`, without the norm alone."""
 

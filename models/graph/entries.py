@@ -59,6 +59,11 @@ def stacks(factor: Factor, *kinds: type[nn.Module], repeats: bool = False) -> di
     return {kind.__name__: Layer(kind, "stack", repeats, factor=factor) for kind in kinds}
 
 
+def stacks_as(factor: Factor, kind: type[nn.Module], *names: str) -> dict[str, Layer]:
+    """Rows of the rule "stack" under all the names in use."""
+    return {name: Layer(kind, "stack", factor=factor) for name in names}
+
+
 def keepers(factor: Factor, *kinds: type[nn.Module]) -> dict[str, Layer]:
     """Rows of PyTorch's own modules that keep the channels, under names such as nn.Dropout."""
     return {f"nn.{kind.__name__}": Layer(kind, "keep", factor=factor) for kind in kinds}
@@ -69,10 +74,15 @@ def halves(arguments: Sequence[object]) -> float:
     return 2.0
 
 
-def optional(kind: type[nn.Module]) -> dict[str, Layer]:
+def quarters(arguments: Sequence[object]) -> float:
+    """The factor of a layer whose output always has a quarter of the cells per side."""
+    return 4.0
+
+
+def optional(kind: type[nn.Module], factor: Factor = keeps) -> dict[str, Layer]:
     """Rows that may state the channels, which the block keeps, or leave them out."""
-    counted = Layer(kind, "stack", factor=keeps)
-    return {kind.__name__: Layer(kind, "same", factor=keeps, counted=counted)}
+    counted = Layer(kind, "stack", factor=factor)
+    return {kind.__name__: Layer(kind, "same", factor=factor, counted=counted)}
 
 
 def sames(factor: Factor, kind: type[nn.Module], *names: str) -> dict[str, Layer]:

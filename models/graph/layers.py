@@ -2,7 +2,7 @@
 
 To add a block, write its class in models/blocks/ and give it one entry here:
 
-    "RepBlock": Layer(rare.RepBlock, "stack", repeats=True)
+    "RepBlock": Layer(reparam.RepBlock, "stack", repeats=True)
 
 Everything else follows from the entry and the class. models/graph/build.py builds the rows by their
 rule. Whether a block shrinks the map and whether it has bottlenecks, on which the names of places
@@ -26,6 +26,7 @@ from models.blocks import (
     cga,
     csp,
     downsample,
+    efficient,
     fuse,
     gated,
     ghost,
@@ -33,6 +34,8 @@ from models.blocks import (
     kernels,
     linear_deform,
     mobile,
+    mobileone,
+    mobilevit,
     omni,
     pyramid,
     rare,
@@ -40,14 +43,17 @@ from models.blocks import (
     reparam,
     residual,
     scales,
+    shuffle,
     slim,
     swin,
+    swin_stage,
     topformer,
     transformer,
     upsample,
     v8,
     v10,
     v12,
+    vanilla,
 )
 from models.graph.entries import (
     SMALLEST_WIDTH,
@@ -56,14 +62,17 @@ from models.graph.entries import (
     halves,
     keepers,
     optional,
+    quarters,
     sames,
     stacks,
+    stacks_as,
 )
 from models.graph.factors import area, grows, keeps, pools, repeated, shrinks, side_of
 from models.graph.values import Arguments, is_whole
 from models.heads.anchor_based import Detect
 from models.heads.anchor_free import DetectV10
 from models.heads.asff import ASFFDetect
+from models.heads.decoupled import DecoupledDetect
 from models.heads.implicit import IDetect
 from models.own.adapter import own_kind
 from models.own.convention import convention_of
@@ -103,6 +112,7 @@ LAYERS: Mapping[str, Layer] = MappingProxyType(
         **keepers(grows(1, math.nan), nn.Upsample),
         **{f"nn.{name}": Layer(kind, "keep", factor=keeps) for name, kind in ACTIVATIONS.items()},
         "nn.BatchNorm2d": Layer(nn.BatchNorm2d, "norm", factor=keeps),
+        "LayerNorm": Layer(gated.ChannelNorm, "norm", factor=keeps),
         "Contract": Layer(
             rare.Contract,
             "keep",
@@ -117,10 +127,14 @@ LAYERS: Mapping[str, Layer] = MappingProxyType(
         ),
         **sames(halves, downsample.SpaceToDepth, "space_to_depth", "SPD", "ReOrg"),
         "MP": Layer(downsample.MP, "keep", factor=shrinks(0, 2)),
+        **stacks_as(halves, downsample.ContextGuidedDown, "ContextGuidedBlock_Down"),
+        **optional(downsample.LAE, halves),
+        **stacks_as(shrinks(2, 2), vanilla.VanillaBlock, "vanillanetBlock"),
         **stacks(halves, downsample.SPDConv, downsample.V7DownSampling, downsample.ADown),
         **stacks(shrinks(2, 1), slim.GSConv, reparam.RepConv, reparam.RepVGGBlock),
         **stacks(keeps, slim.VoVGSCSP, slim.VoVGSCSPC, reparam.RCSOSA, repeats=True),
         **stacks(keeps, reparam.RepNCSPELAN4),
+        **stacks(keeps, reparam.RepBlock, repeats=True),
         **stacks(keeps, swin.C3STR, gated.C3HB, gated.CNeB, repeats=True),
         **stacks(shrinks(2, 1), kernels.SimConv, kernels.DSConv, kernels.CoordConv),
         **stacks(shrinks(2, 1), kernels.Involution, mobile.DepthSepConv),
@@ -128,11 +142,21 @@ LAYERS: Mapping[str, Layer] = MappingProxyType(
         **stacks(shrinks(2, 1), omni.ODConv, omni.ODConv2d),
         "AKConv": Layer(linear_deform.LDConv, "stack", factor=shrinks(2, 1)),
         "conv_bn_hswish": Layer(mobile.HardswishConv, "stack", factor=shrinks(1, 1)),
-        "MobileNet_Block": Layer(mobile.MobileNetBlock, "stack", factor=shrinks(3, 1)),
+        **stacks_as(shrinks(3, 1), mobile.MobileNetBlock, "MobileNet_Block", "MobileNetV3"),
+        **stacks_as(shrinks(3, 1), mobile.MobileNetBlock, "MobileNetV3_InvertedResidual"),
+        **stacks_as(quarters, shuffle.ConvMaxPool, "conv_bn_relu_maxpool", "Conv_maxpool"),
+        **stacks_as(shrinks(1, 1), shuffle.ShuffleBlock, "Shuffle_Block", "ShuffleNetV2"),
+        **stacks(shrinks(1, 1), shuffle.InvertedResidual, mobilevit.MV2Block),
+        **stacks(shrinks(2, 1), efficient.MBConv, efficient.FusedMBConv, mobileone.MobileOneBlock),
+        "stem": Layer(efficient.EfficientStem, "stack", factor=shrinks(2, 1)),
+        **stacks(keeps, mobilevit.MobileViTBlock, swin_stage.SwinStage),
+        **stacks(shrinks(1, 4), swin_stage.PatchEmbed),
+        **stacks(halves, swin_stage.PatchMerging),
         "gnconv": Layer(gated.GnConv, "same", factor=keeps),
         **optional(gated.HorBlock),
         **optional(gated.ConvNextBlock),
         **stacks(keeps, csp.CSPStage, csp.BottleneckCSP2, repeats=True),
+        **stacks(keeps, csp.ResCSPB, csp.ResCSPC, csp.ResXCSPB, csp.ResXCSPC, repeats=True),
         **stacks(keeps, pyramid.SPPCSPC, pyramid.SPPFCSPC, pyramid.SPPCSP),
         "SPPCSPC_group": Layer(pyramid.GroupedSPPCSPC, "stack", factor=keeps),
         **stacks(keeps, pyramid.SPPELAN, pyramid.ASPP),
@@ -168,6 +192,7 @@ LAYERS: Mapping[str, Layer] = MappingProxyType(
         "Detect": Layer(Detect, "head"),
         "v10Detect": Layer(DetectV10, "head"),
         "IDetect": Layer(IDetect, "head"),
+        "Decoupled_Detect": Layer(DecoupledDetect, "head"),
         **{name: Layer(ASFFDetect, "head") for name in ASFF_NAMES},
     }
 )

@@ -12,6 +12,8 @@ from models.blocks import downsample
 from models.graph.info import row_info
 from models.graph.read import read_graph
 from models.yolo import DetectionModel
+from tests.models.blocks.contract import check_block
+from tests.models.blocks.test_reparam import randomize
 from tests.models.graph.test_layers import graph_with
 
 
@@ -63,11 +65,60 @@ def test_adown_takes_means_then_a_convolution_and_a_pool() -> None:
     torch.testing.assert_close(found[:, 3:], block.cv2(pooled))
 
 
+@pytest.mark.parametrize("dilation", [2, 3])
+def test_cgnets_block_sees_neighbours_surroundings_and_all(dilation: int) -> None:
+    block = downsample.ContextGuidedDown(3, 6, dilation, 2).eval()
+    randomize(block)
+    nn.init.normal_(block.act.weight)
+    x = block.conv1x1(torch.randn(2, 3, 9, 12))
+    assert x.shape == (2, 6, 5, 6)
+    near = nn.functional.conv2d(x, block.F_loc.weight, None, 1, 1, 1, 6)
+    far = nn.functional.conv2d(x, block.F_sur.weight, None, 1, dilation, dilation, 6)
+    norm, y = block.bn, torch.cat((near, far), 1)
+    y = (y - norm.running_mean.view(-1, 1, 1)) / (norm.running_var + 1e-3).sqrt().view(-1, 1, 1)
+    y = y * norm.weight.view(-1, 1, 1) + norm.bias.view(-1, 1, 1)
+    y = block.reduce(torch.where(y > 0, y, block.act.weight.view(-1, 1, 1) * y))
+    first, _, second, _ = block.F_glo
+    assert first.out_features == 3
+    gate = second(first(y.flatten(2).mean(2)).clamp(min=0)).sigmoid()
+    block.conv1x1 = nn.Identity()
+    torch.testing.assert_close(block(x), y * gate[..., None, None], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(4, 6), (5, 3)])
+def test_lae_weighs_four_maps_by_the_quarters_of_a_mean(size: tuple[int, int]) -> None:
+    block = downsample.LAE(8, 8, 4).eval()
+    randomize(block)
+    assert block.ds_conv.conv.groups == 2
+    x = torch.randn(2, 8, *size)
+    border = nn.functional.pad(x, [1] * 4)
+    means = border.unfold(2, 3, 1).unfold(3, 3, 1).sum((4, 5)) / 9
+    logits, maps = block.attention[1](means), block.ds_conv(x)
+    height, width = maps.shape[2:]
+    for row in range(height):
+        for column in range(width):
+            rows = [min(row + half * height, size[0] - 1) for half in (0, 1)]
+            columns = [min(column + half * width, size[1] - 1) for half in (0, 1)]
+            cells = torch.stack([logits[:, :, r, c] for r in rows for c in columns], 1).exp()
+            four = maps[:, :, row, column].view(2, 4, 8)
+            expected = (cells / cells.sum(1, keepdim=True) * four).sum(1)
+            found = block(x)[:, :, row, column]
+            torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_contract() -> None:
+    check_block(downsample.ContextGuidedDown(3, 6), 3)
+    check_block(downsample.LAE(8), 8)
+    with pytest.raises(ValueError, match="gets 8 and should give 6"):
+        downsample.LAE(8, 6)
+
+
 @pytest.mark.parametrize(
     ("name", "given", "width", "stride"),
     [
         ("space_to_depth", [1], 64, 16), ("SPD", [], 64, 16), ("ReOrg", [], 64, 16),
         ("SPDConv", [32], 32, 16), ("MP", [], 16, 16), ("MP", [4], 16, 32),
+        ("ContextGuidedBlock_Down", [32], 32, 16), ("LAE", [], 16, 16), ("LAE", [16], 16, 16),
         ("V7DownSampling", [32], 32, 16), ("ADown", [32], 32, 16),
     ],
 )  # fmt: skip

@@ -82,3 +82,13 @@ def test_rows_of_gated_blocks(name: str, given: list[Any]) -> None:
     model = DetectionModel(graph_with([-1, 2, name, given])).eval()
     assert row_info(model.model[1]).width == 16
     assert torch.isfinite(model(torch.rand(1, 3, 64, 64))[0]).all()
+
+
+def test_a_row_of_layer_norm() -> None:
+    """Whatever its arguments, it norms the channels of each cell."""
+    model = DetectionModel(graph_with([-1, 1, "LayerNorm", [96, 1e-6, "channels_first"]])).eval()
+    norm, x = model.model[1], torch.randn(2, 16, 3, 4)
+    torch.nn.init.normal_(norm.weight)
+    y = (x - x.mean(1, keepdim=True)) / (x.var(1, unbiased=False, keepdim=True) + 1e-6).sqrt()
+    expected = y * norm.weight.view(-1, 1, 1) + norm.bias.view(-1, 1, 1)
+    torch.testing.assert_close(norm(x), expected, rtol=1e-4, atol=1e-5)

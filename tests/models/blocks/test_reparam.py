@@ -56,6 +56,20 @@ def test_other_kernels_are_refused() -> None:
         reparam.RepConv(4, 4, 5)
 
 
+def test_a_rep_block_is_a_chain() -> None:
+    model = DetectionModel(graph_with([-1, 3, "RepBlock", [24]])).eval()
+    block, x = model.model[1], torch.randn(2, 16, 5, 5)
+    assert row_info(block).width == 24
+    assert len(block.block) == 2
+    randomize(block)
+    y = x
+    for rep in (block.conv1, *block.block):
+        alone = rep.rbr_identity(y) if y.shape[1] == 24 else 0
+        y = (rep.rbr_dense(y) + rep.rbr_1x1(y) + alone).clamp(min=0)
+    torch.testing.assert_close(block(x), y)
+    assert len(reparam.RepBlock(4, 4).block) == 0
+
+
 def test_gelan_concatenates_each_step() -> None:
     block = reparam.RepNCSPELAN4(6, 10, 8, 5, 2).eval()
     x = torch.randn(2, 6, 5, 5)

@@ -21,7 +21,8 @@ def test_each_form_names_its_rule_and_factor() -> None:
     }
     assert entries.keepers(keeps, nn.Dropout)["nn.Dropout"].rule == "keep"
     assert set(entries.sames(keeps, Wide, "a", "b")) == {"a", "b"}
-    assert entries.halves(["anything"]) == 2
+    assert entries.stacks_as(keeps, Wide, "a", "b")["b"] == Layer(Wide, "stack", factor=keeps)
+    assert (entries.halves(["anything"]), entries.quarters([])) == (2, 4)
 
 
 def test_forms_with_two_meanings_know_both() -> None:

@@ -33,6 +33,13 @@ ARGUMENTS: dict[str, list[Any]] = {
     "RepNCSPELAN4": [16, 8, 8],
     "SPPELAN": [16, 8],
     "MobileNet_Block": [16, 64],
+    "MobileNetV3": [16, 64],
+    "MobileNetV3_InvertedResidual": [16, 64],
+    "PatchEmbed": [16, 2],
+    "ResXCSPB": [16, True, 2],
+    "ResXCSPC": [16, True, 2],
+    "MobileViTBlock": [16, 24, 1],
+    "SwinStage": [16, 2, 2, 7],
     "SCDown": [16, 3, 2],
     "IFM": [[10, 6]],
     "InjectionMultiSum_Auto_pool": [16, [10, 6], 1],
@@ -40,6 +47,7 @@ ARGUMENTS: dict[str, list[Any]] = {
     "TopBasicLayer": [16, [10, 6]],
 }
 WIDENING = {"space_to_depth": 64, "SPD": 64, "ReOrg": 64}  # channels that a row gives of 16
+QUARTERS = ("conv_bn_relu_maxpool", "Conv_maxpool")  # two would leave no cell of the image
 # That a join reads, where it is not two.
 MAPS = {"ScalSeq": 3, "Zoom_cat": 3, "SimFusion_3in": 3, "SimFusion_4in": 4}
 
@@ -67,7 +75,7 @@ JOINS = [name for name in LAYERS if is_join(name)]
 @pytest.mark.parametrize("name", SINGLE)
 def test_every_module_works_as_a_row(name: str) -> None:
     width = WIDENING.get(name, 16)
-    repeats = 2 if width == 16 else 1
+    repeats = 1 if width != 16 or name in QUARTERS else 2
     model = DetectionModel(graph_with([-1, repeats, name, arguments(name)])).eval()
     assert row_info(model.model[1]).width == width
     cells = (64 / model.head.strides[0]) ** 2  # Focus halves the map
