@@ -14,8 +14,9 @@ from pathlib import Path
 
 from torch import nn
 
-from models.own.imports import Names
+from models.own.imports import Names, NoNames
 from models.own.source import OwnFile, read_classes
+from models.own.together import NamesOfFiles
 from utils.errors import UserError
 
 KEPT = ("Detect",)  # the loss and the decoding belong to these classes
@@ -75,9 +76,10 @@ def use(
     Raises:
         UserError: A file is missing, faulty or without classes.
     """
-    notes: list[str] = []
-    for path in paths:
-        file, kinds = read_classes(path, names)
+    notes, files = list[str](), list(paths)
+    together = NamesOfFiles(files, names or NoNames())
+    for path in files:
+        file, kinds = read_classes(path, together)
         if any(own.file == file for own in OWN.values()):
             continue  # imported already, and models of its classes may exist
         for kind in kinds:
