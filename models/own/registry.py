@@ -19,6 +19,7 @@ from models.own.source import OwnFile, read_classes
 from models.own.together import NamesOfFiles
 from utils.errors import UserError
 
+VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 KEPT = ("Detect",)  # the loss and the decoding belong to these classes
 
 
@@ -36,14 +37,25 @@ class OwnClass:
     @property
     def parameters(self) -> list[inspect.Parameter]:
         """Parameters of the constructor without self, *args and **kwargs."""
-        _, *rest = inspect.signature(self.person.__init__).parameters.values()
-        return [one for one in rest if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
+        return [one for one in self._constructor if one.kind not in VARIABLE]
+
+    @property
+    def _constructor(self) -> list[inspect.Parameter]:
+        """Its parameters without self: those of a base class where it passes on (*args, **kwargs)."""
+        found = [_parameters_of(kind) for kind in self.person.__mro__ if "__init__" in vars(kind)]
+        named = [all_ for all_ in found if any(one.kind not in VARIABLE for one in all_)]
+        passes_on = {one.kind for one in found[0]} == set(VARIABLE)
+        return named[0] if passes_on and named else found[0]
 
     @property
     def signature(self) -> str:
         """What the constructor takes, such as `(dim, heads=8)`."""
-        _, *rest = inspect.signature(self.person.__init__).parameters.values()
-        return str(inspect.Signature(rest))
+        return str(inspect.Signature(self._constructor))
+
+
+def _parameters_of(kind: type) -> list[inspect.Parameter]:
+    _, *rest = inspect.signature(vars(kind)["__init__"]).parameters.values()
+    return rest
 
 
 OWN: dict[str, OwnClass] = {}
