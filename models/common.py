@@ -88,7 +88,7 @@ class Conv(nn.Module):
         return self.act(x if self.bn is None else self.bn(x))
 
     def forward_fuse(self, x: Tensor) -> Tensor:
-        """[B, inputs, H, W] -> [B, outputs, H', W'] without the batch norm, for classes of forks."""
+        """[B, inputs, H, W] -> [B, outputs, H', W'] without the norm, for classes of forks."""
         return self.act(self.conv(x))
 
     def fuse(self) -> None:

@@ -161,4 +161,3 @@ def window_reverse(windows: Tensor, window_size: int, H: int, W: int) -> Tensor:
     rows, columns = H // window_size, W // window_size
     blocks = windows.unflatten(0, (-1, rows, columns))
     return blocks.transpose(2, 3).flatten(3, 4).flatten(1, 2)
-

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from models import common
-from models.attention import ATTENTION, options
+from models.attention import ATTENTION
 from models.attention._arguments import read_list
 from models.blocks import ghost, rare, reparam, v8, v10
 from models.forks import blocks, functions, layers, rearrange, toolkits

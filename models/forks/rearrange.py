@@ -55,7 +55,9 @@ def _spread(groups: Groups, names: tuple[str, ...]) -> Groups:
         if group == (REST,):
             found += [(name,) for name in names]
         else:
-            found.append(tuple(one for axis in group for one in (names if axis == REST else [axis])))
+            found.append(
+                tuple(one for axis in group for one in (names if axis == REST else [axis]))
+            )
     return tuple(found)
 
 

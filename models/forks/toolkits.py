@@ -30,9 +30,9 @@ CONVS: Mapping[str, type[nn.Module]] = MappingProxyType(
     {"Conv": nn.Conv2d, "Conv1d": nn.Conv1d, "Conv2d": nn.Conv2d, "Conv3d": nn.Conv3d}
 )
 CONV_OPTIONS = (
-    "stride padding dilation groups bias conv_cfg norm_cfg act_cfg inplace with_spectral_norm"
-    " padding_mode order"
-).split()
+    *("stride", "padding", "dilation", "groups", "bias", "conv_cfg", "norm_cfg", "act_cfg"),
+    *("inplace", "with_spectral_norm", "padding_mode", "order"),
+)
 
 
 def _split(cfg: Settings) -> tuple[str, dict[str, Any]]:

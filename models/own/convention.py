@@ -23,9 +23,9 @@ Style = Literal["none", "first", "both"]
 INCOMING_NAMES = (
     "c c1 cin inc inch inchan inchans inchannel inchannels inputchannel inputchannels channelin"
     " channelsin ch chin chn channel channels numchannel numchannels nchannels nc dim dims indim"
-    " indims inputdim dmodel embeddim inp inplane inplanes inplace inplaces infeature infeatures feature features"
-    " nfeat nfeats numfeat numfeats nf infilters filters gatechannel gatechannels inputs insize"
-    " inputsize"
+    " indims inputdim dmodel embeddim inp inplane inplanes inplaces infeature infeatures feature"
+    " features nfeat nfeats numfeat numfeats nf infilters filters gatechannel gatechannels inputs"
+    " insize inputsize"
 )
 OUTGOING_NAMES = (
     "c2 cout out outc outch outchan outchans outchannel outchannels outputchannel outputchannels"

@@ -41,7 +41,10 @@ class OwnClass:
 
     @property
     def _constructor(self) -> list[inspect.Parameter]:
-        """Its parameters without self: those of a base class where it passes on (*args, **kwargs)."""
+        """Its parameters without self.
+
+        A constructor that passes on (*args, **kwargs) has those of its base class.
+        """
         found = [_parameters_of(kind) for kind in self.person.__mro__ if "__init__" in vars(kind)]
         named = [all_ for all_ in found if any(one.kind not in VARIABLE for one in all_)]
         passes_on = {one.kind for one in found[0]} == set(VARIABLE)
