@@ -11,6 +11,7 @@ from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -61,6 +62,12 @@ def _parameters_of(kind: type) -> list[inspect.Parameter]:
     return rest
 
 
+@cache
+def own_class(person: Any, file: OwnFile) -> OwnClass:
+    """The one OwnClass of a class of a file, so that copies of a module have the same type."""
+    return OwnClass(person, file)
+
+
 OWN: dict[str, OwnClass] = {}
 
 
@@ -97,8 +104,9 @@ def use(
         file, kinds = read_classes(path, together)
         if any(own.file == file for own in OWN.values()):
             continue  # imported already, and models of its classes may exist
+        kind: Any
         for kind in kinds:
-            own = OwnClass(kind, file)
+            own = own_class(kind, file)
             if own.name in KEPT:
                 notes.append(f"{file.name}: {own.name} is not used: the head stays this project's")
                 continue
