@@ -73,8 +73,10 @@ def test_a_yolo_program_that_is_installed_is_not_imported(
         (tmp_path / "site" / name / "__init__.py").write_text(text)
     monkeypatch.syspath_prepend(tmp_path / "site")
     imports = "from ultralytics import Conv\nfrom einops import rearrange"
-    module = mine(write, imports, "self.found = rearrange\n        self.cv = Conv(c1, c2)")(4, 8)
-    del sys.modules["einops"]
+    try:
+        module = mine(write, imports, "self.found = rearrange; self.cv = Conv(c1, c2)")(4, 8)
+    finally:
+        sys.modules.pop("einops", None)
     assert module.found == "installed"
     assert "ultralytics" not in sys.modules
 
