@@ -28,7 +28,8 @@ def test_bottlenecks() -> None:
     v5 = blocks.WideForkBottleneck(64, 64, True, 1, 0.25)
     assert [one.conv.kernel_size for one in (v5.cv1, v5.cv2)] == [(1, 1), (3, 3)]
     assert v5.cv1.conv.out_channels == 16
-    wide.add = False
+    plain = blocks.WideForkBottleneck(64, 64, shortcut=False).eval()
+    torch.testing.assert_close(plain(X), plain.cv2(plain.cv1(X)))
     assert blocks.ForkC3k(64, 64, 2, k=5).m[1].cv2.conv.kernel_size == (5, 5)  # type: ignore[union-attr, index, operator]
 
 
