@@ -66,10 +66,11 @@ class Conv(nn.Module):
         stride: Sides = 1,
         padding: Sides | None = None,
         groups: int = 1,
-        dilation: int = 1,
+        dilation: int | nn.Module = 1,
         act: bool | nn.Module = True,
     ) -> None:
         super().__init__()
+        dilation, act = _dilation_and_act(dilation, act)
         sizes: dict[str, Any] = {
             "kernel_size": kernel,
             "stride": stride,
@@ -88,7 +89,7 @@ class Conv(nn.Module):
         return self.act(x if self.bn is None else self.bn(x))
 
     def forward_fuse(self, x: Tensor) -> Tensor:
-        """[B, inputs, H, W] -> [B, outputs, H', W'] without the batch norm, for classes of forks."""
+        """[B, inputs, H, W] -> [B, outputs, H', W'] without the norm, for classes of forks."""
         return self.act(self.conv(x))
 
     def fuse(self) -> None:
@@ -96,6 +97,11 @@ class Conv(nn.Module):
         if self.bn is not None:
             self.conv = fuse_conv_bn(self.conv, self.bn)
             self.bn = None
+
+
+def _dilation_and_act(dilation: Any, act: Any) -> tuple[int, bool | nn.Module]:
+    """Both; before YOLOv5's release 7.0 the activation stood in the place of the dilation."""
+    return (1, dilation) if isinstance(dilation, (bool, nn.Module)) else (dilation, act)
 
 
 def fuse_conv_bn(conv: nn.Conv2d, bn: nn.BatchNorm2d) -> nn.Conv2d:
@@ -134,9 +140,10 @@ class DWConv(Conv):
         outputs: int,
         kernel: Sides = 1,
         stride: Sides = 1,
-        dilation: int = 1,
+        dilation: int | nn.Module = 1,
         act: bool | nn.Module = True,
     ) -> None:
+        dilation, act = _dilation_and_act(dilation, act)
         super().__init__(
             inputs,
             outputs,

@@ -29,7 +29,7 @@ from models.graph.build import blame, build_row, find_layer, finish_row, unknown
 from models.graph.own import build_own_row
 from models.graph.read import KEYS, read_graph
 from models.graph.structure import Graph, unread_rows
-from models.graph.walk import Call, measure_strides, run_row, saved_rows, walk
+from models.graph.walk import PROBE, Call, measure_strides, run_row, saved_rows, walk
 from models.graph.wiring import passed_by
 from models.heads import HEADS, Head
 from models.heads.anchor_based import Detect, Levels
@@ -79,7 +79,8 @@ def parse_model(graph: Graph, seed: int) -> tuple[nn.Sequential, list[str]]:
 
 def check_size(network: nn.Module, graph: Graph) -> None:
     """Raise UserError for more than MOST_PARAMETERS parameters, which must be a mistake."""
-    size = sum(parameter.numel() for parameter in network.parameters())
+    known = (one for one in network.parameters() if not nn.parameter.is_lazy(one))
+    size = sum(parameter.numel() for parameter in known)
     if size > MOST_PARAMETERS:
         raise UserError(
             f"{graph.file}: {size:,} parameters: are too many; lower width_multiple or channel"
@@ -155,6 +156,9 @@ class DetectionModel(nn.Module):
         self.map_sizes = measured.sizes
         self.model = parse_model(checked, seed)[0]
         self.save = saved_rows(self.model)
+        is_open = any(map(nn.parameter.is_lazy, self.model.parameters()))
+        if is_open or skeleton.state_dict().keys() != self.model.state_dict().keys():
+            self._settle(checked, seed)
         # Checkpoints store the graph, so that they need no YAML file to be loaded.
         self.graph = {key: copy.deepcopy(value) for key, value in content.items() if key in KEYS}
         if checked.scale:
@@ -162,6 +166,12 @@ class DetectionModel(nn.Module):
         self.names = _class_names(names, checked)
         _reset_norms(self, checked.family)
         self.head.set_strides(measured.strides, _anchor_levels(checked, len(measured.strides)))
+
+    def _settle(self, graph: Graph, seed: int) -> None:
+        """Run the network once: a person's class may make its layers at that time."""
+        with torch.no_grad(), torch_stream(seed, "first run"):
+            walk(self.model[:-1].eval(), self.save, torch.zeros(1, graph.channels, PROBE, PROBE))
+        self.model.train()
 
     @property
     def head(self) -> Head:

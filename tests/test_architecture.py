@@ -66,6 +66,7 @@ YAML_ROWS = {
     "models/blocks/v8.py",
     "models/blocks/v10.py",
     "models/blocks/v12.py",
+    "models/forks/blocks.py",
 }  # parameters are YAML arguments
 MAX_FUNCTION_LINES, MAX_PARAMETERS, MAX_FILE_LINES = 60, 6, 300
 

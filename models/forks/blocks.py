@@ -19,6 +19,8 @@ from models.common import Bottleneck, Conv, Sides
 from models.heads.anchor_free import DFL
 from models.spelling import short_names
 
+A2C2F_OPTIONS = ("a2", "area", "residual", "mlp_ratio", "e", "g", "shortcut")
+
 
 class WideForkBottleneck(Bottleneck):
     """Bottleneck of YOLOv8: the sides of both kernels stand before the expansion."""
@@ -131,12 +133,11 @@ class ForkA2C2f(A2C2f):
     Both concern links that are no attention, and these files leave them at 1 and True.
     """
 
-    def __init__(self, c1: int, c2: int, n: int = 1, *options: Any, **named: Any) -> None:
-        e = named.pop("e", 0.5)
-        named = {name: value for name, value in named.items() if name not in ("g", "shortcut")}
-        if len(options) > 4:
-            e = options[4]
-        super().__init__(c1, c2, n, *options[:4], expansion=e, **named)
+    def __init__(self, c1: int, c2: int, n: int = 1, *values: Any, **named: Any) -> None:
+        options = dict(zip(A2C2F_OPTIONS, values, strict=False)) | named
+        options["expansion"] = options.pop("e", 0.5)
+        known = {name: options[name] for name in options if name not in ("g", "shortcut")}
+        super().__init__(c1, c2, n, **known)
 
 
 class ForkChannelGate(nn.Module):
@@ -186,8 +187,8 @@ class PaperCBAM(CBAM):
     def __init__(self, c1: int, *options: int) -> None:
         # (c1, c2, …) repeats the channels.
         rest = list(options[1:] if options[:1] == (c1,) else options)
-        named = ("kernel_size",) if len(rest) == 1 and rest[0] % 2 else ("reduction", "kernel_size")
-        super().__init__(c1, **dict(zip(named, rest, strict=False)))
+        kernel = rest.pop() if len(rest) == 2 or (rest and rest[0] % 2) else 7
+        super().__init__(c1, reduction=rest[0] if rest else 16, kernel_size=kernel)
 
 
 class ForkDFL(DFL):

@@ -42,12 +42,11 @@ def make_anchors(
     centres, steps = [], []
     for x, stride in zip(feats, strides, strict=False):
         height, width = x.shape[2:]
-        options = {"device": x.device, "dtype": x.dtype}
-        rows = torch.arange(height, **options) + grid_cell_offset
-        columns = torch.arange(width, **options) + grid_cell_offset
+        rows = torch.arange(height, device=x.device).to(x.dtype) + grid_cell_offset
+        columns = torch.arange(width, device=x.device).to(x.dtype) + grid_cell_offset
         y, x_centre = torch.meshgrid(rows, columns, indexing="ij")
         centres.append(torch.stack((x_centre, y), -1).view(-1, 2))
-        steps.append(torch.full((height * width, 1), float(stride), **options))
+        steps.append(x.new_full((height * width, 1), float(stride)))
     return torch.cat(centres), torch.cat(steps)
 
 

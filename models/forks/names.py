@@ -127,7 +127,7 @@ class PublicNames:
         if package in OURS and (found := _of_this_project(module, name)) is not None:
             return found
         # ultralytics.nn is a package, not torch.nn.
-        return None if module == "ultralytics" else self._table(module).get(name)
+        return None if (module, name) == ("ultralytics", "nn") else self._table(module).get(name)
 
     def all_of(self, module: str) -> list[str]:
         """The names that a star import of the module gives."""

@@ -29,7 +29,10 @@ ACTS = {"Swish": nn.SiLU, "HSwish": nn.Hardswish, "HSigmoid": nn.Hardsigmoid}
 CONVS: Mapping[str, type[nn.Module]] = MappingProxyType(
     {"Conv": nn.Conv2d, "Conv1d": nn.Conv1d, "Conv2d": nn.Conv2d, "Conv3d": nn.Conv3d}
 )
-PADS = {"zero": nn.ZeroPad2d, "reflect": nn.ReflectionPad2d, "replicate": nn.ReplicationPad2d}
+CONV_OPTIONS = (
+    *("stride", "padding", "dilation", "groups", "bias", "conv_cfg", "norm_cfg", "act_cfg"),
+    *("inplace", "with_spectral_norm", "padding_mode", "order"),
+)
 
 
 def _split(cfg: Settings) -> tuple[str, dict[str, Any]]:
@@ -114,12 +117,16 @@ class ConvModule(nn.Module):
     Args:
         in_channels, out_channels: channels.
         kernel_size: side.
-        options: stride, padding, dilation, groups and bias ("auto": only without a norm) of the
-            convolution; norm_cfg and conv_cfg, none by default; act_cfg, ReLU by default; order.
+        values, options: stride, padding, dilation, groups and bias ("auto": only without a norm)
+            of the convolution; conv_cfg and norm_cfg, none by default; act_cfg, ReLU by default;
+            inplace, with_spectral_norm, padding_mode and order. This is mmcv's order too.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: Any, **options: Any):
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: Any, *values: Any, **options: Any
+    ) -> None:
         super().__init__()
+        options = {**dict(zip(CONV_OPTIONS, values, strict=False)), **options}
         norm_cfg, act_cfg = options.get("norm_cfg"), options.get("act_cfg", {"type": "ReLU"})
         bias = options.get("bias", "auto")
         sizes = {
@@ -163,7 +170,9 @@ class ConvModule(nn.Module):
 class DepthwiseSeparableConvModule(nn.Module):
     """A depth-wise ConvModule, then one of 1x1."""
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: Any, **options: Any):
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: Any, **options: Any
+    ) -> None:
         super().__init__()
         point = {key: options[key] for key in ("norm_cfg", "act_cfg") if key in options}
         self.depthwise_conv = ConvModule(
@@ -179,9 +188,9 @@ class DepthwiseSeparableConvModule(nn.Module):
 class Registrar:
     """Stands for a registry such as MODELS: its decorator leaves a class as it is."""
 
-    def register_module(self, *ignored: Any, **options: Any) -> Callable[[Kind], Kind]:
-        """A decorator without an effect."""
-        return unchanged
+    def register_module(self, *given: Any, **options: Any) -> Any:
+        """A decorator without an effect, with or without brackets."""
+        return given[0] if given and isinstance(given[0], type) else unchanged
 
 
 def unchanged(kind: Kind) -> Kind:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from models.activations import make_activation
 from models.attention import ATTENTION
@@ -289,7 +290,7 @@ def finish_row(row: Row, built: BuiltRow) -> nn.Module:
         width=built.width,
         kind=kind,
         module=kind.__name__ if is_attention else f"{kind.__module__}.{kind.__name__}",
-        parameters=sum(parameter.numel() for parameter in module.parameters()),
+        parameters=sum(one.numel() for one in module.parameters() if not is_lazy(one)),
         repeats=row.repeats,
         arguments=shorten(shown),
     )

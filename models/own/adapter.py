@@ -8,7 +8,7 @@ measured before anything is allocated: code that cannot run there runs on small 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, ClassVar, TypeAlias
 
@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import _disable_current_modes
 
 from models.own.guard import Attempt, in_words
-from models.own.registry import OwnClass
+from models.own.registry import OwnClass, own_class
+from models.own.source import OwnFile
 from utils.errors import UserError
 
 Maps: TypeAlias = Tensor | list[Tensor]  # what a row reads
@@ -29,11 +30,13 @@ class OwnModule(nn.Module):
 
     Attributes:
         own: the person's class and its file.
+        made_by: the function that makes the class of it.
         joins_sizes: rows of own classes may read maps of several sizes.
         own_call: the arguments that the person's constructor got.
     """
 
     own: ClassVar[OwnClass]
+    made_by: ClassVar[Any]
     joins_sizes = True
     own_call: tuple[tuple[object, ...], dict[str, object]]
 
@@ -79,6 +82,10 @@ class OwnModule(nn.Module):
         with _disable_current_modes(), torch.random.fork_rng(devices=[]), torch.device("cpu"):
             return type(self).of_call(*self.own_call).eval()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The class was made at run time, so pickles and copies name what it was made from.
+        return _empty, (self.made_by, self.own.person, self.own.file), vars(self)
+
     @classmethod
     def of_call(cls, args: Sequence[object], options: Mapping[str, object]) -> OwnModule:
         """A module whose person's constructor gets exactly these arguments."""
@@ -98,12 +105,19 @@ class OwnModule(nn.Module):
 @cache
 def own_kind(own: OwnClass) -> type[OwnModule]:
     """The class that rows build, with the constructor's own arguments."""
-    return type(own.name, (OwnModule, own.person), class_body(own))
+    return type(own.name, (OwnModule, own.person), class_body(own, own_kind))
 
 
-def class_body(own: OwnClass) -> dict[str, Any]:
+def class_body(own: OwnClass, made_by: Callable[[OwnClass], type[OwnModule]]) -> dict[str, Any]:
     """What the subclass of a person's class says about itself."""
-    return {"own": own, "__module__": own.file.path.stem, "__doc__": own.person.__doc__}
+    names = {"__module__": own.file.path.stem, "__doc__": own.person.__doc__}
+    return {"own": own, "made_by": staticmethod(made_by), **names}
+
+
+def _empty(make: Callable[[OwnClass], type[OwnModule]], person: Any, file: OwnFile) -> OwnModule:
+    """A module of a pickle or copy, before it gets its attributes."""
+    kind = make(own_class(person, file))
+    return kind.__new__(kind)
 
 
 def construct(own: OwnClass, args: Sequence[object], options: Mapping[str, object]) -> nn.Module:

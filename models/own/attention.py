@@ -35,7 +35,7 @@ def attention_kind(own: OwnClass) -> type[OwnModule]:
         OwnModule.__init__(self, *[channels] * takes_channels, **options)
 
     build.__signature__ = _signature(own)  # type: ignore[attr-defined]
-    body: dict[str, Any] = {**class_body(own), "__init__": build}
+    body: dict[str, Any] = {**class_body(own, attention_kind), "__init__": build}
     if not hasattr(own.person, "from_list"):
         body["from_list"] = classmethod(_from_list)
     return type(own.name, (OwnModule, own.person), body)

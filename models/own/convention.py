@@ -23,14 +23,14 @@ Style = Literal["none", "first", "both"]
 INCOMING_NAMES = (
     "c c1 cin inc inch inchan inchans inchannel inchannels inputchannel inputchannels channelin"
     " channelsin ch chin chn channel channels numchannel numchannels nchannels nc dim dims indim"
-    " indims inputdim dmodel embeddim inp inplane inplanes infeature infeatures feature features"
-    " nfeat nfeats numfeat numfeats nf infilters filters gatechannel gatechannels inputs insize"
-    " inputsize"
+    " indims inputdim dmodel embeddim inp inplane inplanes inplaces infeature infeatures feature"
+    " features nfeat nfeats numfeat numfeats nf infilters filters gatechannel gatechannels inputs"
+    " insize inputsize"
 )
 OUTGOING_NAMES = (
     "c2 cout out outc outch outchan outchans outchannel outchannels outputchannel outputchannels"
     " channelout channelsout chout dimout outdim outdims outputdim oup ouc outp outplane outplanes"
-    " planes outfeature outfeatures outfilters outputs"
+    " planes places outfeature outfeatures outfilters outputs"
 )
 INCOMING, OUTGOING = frozenset(INCOMING_NAMES.split()), frozenset(OUTGOING_NAMES.split())
 REPEATS = frozenset({"n", "repeats", "number"})

@@ -2,9 +2,10 @@
 
 The file gets an `import` of its own, which Python asks for every import statement of that file,
 those inside its functions too. sys.modules, sys.path and the imports of all other files stay as
-they are. Relative imports and those of YOLO programs get names of this project; packages that are
-installed are imported; for those that are not, there are small stand-ins of ours. Whatever cannot be
-had is an error only where it is used: many files hold dozens of classes, of which rows need one.
+they are. Relative imports and those of YOLO programs get names of this project. Other packages are
+imported if they are installed; for some that are not, there are small stand-ins of ours. Whatever
+cannot be had is an error only where it is used: many files hold dozens of classes, of which a graph
+needs one.
 """
 
 from __future__ import annotations

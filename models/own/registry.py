@@ -11,13 +11,16 @@ from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
-from models.own.imports import Names
+from models.own.imports import Names, NoNames
 from models.own.source import OwnFile, read_classes
+from models.own.together import NamesOfFiles
 from utils.errors import UserError
 
+VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 KEPT = ("Detect",)  # the loss and the decoding belong to these classes
 
 
@@ -35,14 +38,34 @@ class OwnClass:
     @property
     def parameters(self) -> list[inspect.Parameter]:
         """Parameters of the constructor without self, *args and **kwargs."""
-        _, *rest = inspect.signature(self.person.__init__).parameters.values()
-        return [one for one in rest if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
+        return [one for one in self._constructor if one.kind not in VARIABLE]
+
+    @property
+    def _constructor(self) -> list[inspect.Parameter]:
+        """Its parameters without self.
+
+        A constructor that passes on (*args, **kwargs) has those of its base class.
+        """
+        found = [_parameters_of(kind) for kind in self.person.__mro__ if "__init__" in vars(kind)]
+        named = [all_ for all_ in found if any(one.kind not in VARIABLE for one in all_)]
+        passes_on = {one.kind for one in found[0]} == set(VARIABLE)
+        return named[0] if passes_on and named else found[0]
 
     @property
     def signature(self) -> str:
         """What the constructor takes, such as `(dim, heads=8)`."""
-        _, *rest = inspect.signature(self.person.__init__).parameters.values()
-        return str(inspect.Signature(rest))
+        return str(inspect.Signature(self._constructor))
+
+
+def _parameters_of(kind: type) -> list[inspect.Parameter]:
+    _, *rest = inspect.signature(vars(kind)["__init__"]).parameters.values()
+    return rest
+
+
+@cache
+def own_class(person: Any, file: OwnFile) -> OwnClass:
+    """The one OwnClass of a class of a file, so that copies of a module have the same type."""
+    return OwnClass(person, file)
 
 
 OWN: dict[str, OwnClass] = {}
@@ -75,13 +98,15 @@ def use(
     Raises:
         UserError: A file is missing, faulty or without classes.
     """
-    notes: list[str] = []
-    for path in paths:
-        file, kinds = read_classes(path, names)
+    notes, files = list[str](), list(paths)
+    together = NamesOfFiles(files, names or NoNames())
+    for path in files:
+        file, kinds = read_classes(path, together)
         if any(own.file == file for own in OWN.values()):
             continue  # imported already, and models of its classes may exist
+        kind: Any
         for kind in kinds:
-            own = OwnClass(kind, file)
+            own = own_class(kind, file)
             if own.name in KEPT:
                 notes.append(f"{file.name}: {own.name} is not used: the head stays this project's")
                 continue

@@ -64,15 +64,7 @@ def read_classes(
     Raises:
         UserError: In one line, if the file is missing, cannot be imported or has no such class.
     """
-    where, full = f"--modules {path}", Path(path).expanduser().absolute()
-    try:
-        content = full.read_bytes()
-    except OSError as error:
-        raise UserError(
-            f"{where}: cannot be read ({error.strerror}); give a Python file with your classes"
-        ) from None
-    file = OwnFile(full, hashlib.sha256(content).hexdigest())
-    module = _run(where, file, content, names or NoNames())
+    file, module = run_file(path, names or NoNames())
     kinds = [
         kind
         for kind in vars(module).values()
@@ -81,8 +73,23 @@ def read_classes(
         and kind.__module__ == module.__name__
     ]
     if not kinds:
-        raise UserError(f"{where}: defines no class that derives from torch.nn.Module; add one")
+        raise UserError(
+            f"--modules {path}: defines no class that derives from torch.nn.Module; add one"
+        )
     return file, list(dict.fromkeys(kinds))
+
+
+def run_file(path: str | Path, names: Names) -> tuple[OwnFile, ModuleType]:
+    """The file and its module, which is run once. Raises UserError, in one line."""
+    where, full = f"--modules {path}", Path(path).expanduser().absolute()
+    try:
+        content = full.read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"{where}: cannot be read ({error.strerror}); give a Python file with your classes"
+        ) from None
+    file = OwnFile(full, hashlib.sha256(content).hexdigest())
+    return file, _run(where, file, content, names)
 
 
 def _run(where: str, file: OwnFile, content: bytes, names: Names) -> ModuleType:

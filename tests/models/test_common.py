@@ -125,3 +125,11 @@ def test_options_of_sppf() -> None:
     pooled = [first, block.m(first), block.m(block.m(first))]
     torch.testing.assert_close(block(x), x + block.cv2(torch.cat(pooled, 1)))
     assert not SPPF(8, 16, 5, 2, True).residual
+
+
+@pytest.mark.parametrize("act", [False, True, nn.ReLU()])
+def test_the_activation_may_stand_where_older_files_have_it(act: bool | nn.Module) -> None:
+    for conv in (Conv(4, 4, 3, 1, None, 1, act), DWConv(4, 4, 3, 1, act)):  # type: ignore[arg-type]
+        assert conv.conv.dilation == (1, 1)
+        assert type(conv.act) is type(Conv(4, 4, act=act).act)
+    assert Conv(4, 4, 3, 1, None, 1, 2, False).conv.dilation == (2, 2)
