@@ -96,7 +96,8 @@ class RepConvN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, inputs, H, W] -> [B, outputs, H, W]."""
-        return self.act(self.conv1(x) + self.conv2(x))
+        wide, narrow = (path(x) for path in (self.conv1, self.conv2))
+        return self.act(wide + narrow)
 
 
 class RepBottleneck(Residual):
@@ -130,10 +131,9 @@ class RepNCSPELAN4(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, c3: int, c4: int, n: int = 1) -> None:
         super().__init__()
-        self.cv1 = Conv(inputs, c3)
-        self.cv2 = nn.Sequential(RepCSP(c3 // 2, c4, n), Conv(c4, c4, 3))
-        self.cv3 = nn.Sequential(RepCSP(c4, c4, n), Conv(c4, c4, 3))
-        self.cv4 = Conv(c3 + 2 * c4, outputs)
+        steps = [nn.Sequential(RepCSP(width, c4, n), Conv(c4, c4, 3)) for width in (c3 // 2, c4)]
+        self.cv1, self.cv4 = Conv(inputs, c3), Conv(c3 + 2 * c4, outputs)
+        self.cv2, self.cv3 = steps
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, inputs, H, W] -> [B, outputs, H, W]; c3 is even."""

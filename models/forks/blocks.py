@@ -6,6 +6,7 @@ like. State-dict keys are those of models/blocks/v8.py, from which these derive.
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from models.common import Bottleneck, Conv, Sides
 from models.heads.anchor_free import DFL
 from models.spelling import short_names
 
+PSA_BLOCK_OPTIONS = MappingProxyType({"attn_ratio": 0.5, "num_heads": 4, "shortcut": True})
 A2C2F_OPTIONS = ("a2", "area", "residual", "mlp_ratio", "e", "g", "shortcut")
 
 
@@ -97,17 +99,21 @@ class ForkAttention(v8.Attention):
 class ForkPSABlock(v8.PSABlock):
     """Attention, then two 1x1 convolutions, each with a residual unless shortcut is off."""
 
-    def __init__(
-        self, c: int, attn_ratio: float = 0.5, num_heads: int = 4, shortcut: bool = True
-    ) -> None:
+    def __init__(self, c: int, *values: Any, **named: Any) -> None:
+        options = {
+            **PSA_BLOCK_OPTIONS,
+            **dict(zip(PSA_BLOCK_OPTIONS, values, strict=False)),
+            **named,
+        }
         super().__init__(c, 1)
-        self.attn = ForkAttention(c, num_heads, attn_ratio)
-        self.add = shortcut
+        self.add = options["shortcut"]
+        self.attn = ForkAttention(c, options["num_heads"], options["attn_ratio"])
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, C, H, W]."""
-        x = x + self.attn(x) if self.add else self.attn(x)
-        return x + self.ffn(x) if self.add else self.ffn(x)
+        for step in (self.attn, self.ffn):
+            x = step(x) if not self.add else x + step(x)
+        return x
 
 
 class ForkAAttn(AAttn):
@@ -145,13 +151,13 @@ class ForkChannelGate(nn.Module):
 
     def __init__(self, channels: int, *ignored: object) -> None:
         super().__init__()
+        self.fc, self.act = nn.Conv2d(channels, channels, 1), nn.Sigmoid()
         self.pool = nn.AdaptiveAvgPool2d(1)
-        self.fc = nn.Conv2d(channels, channels, 1)
-        self.act = nn.Sigmoid()
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, C, H, W]."""
-        return x * self.act(self.fc(self.pool(x)))
+        gate = self.fc(self.pool(x))
+        return self.act(gate) * x
 
 
 class ForkSpatialGate(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from typing import Any
 
 import pytest
@@ -222,6 +223,13 @@ def test_shipped_graphs_differ_in_the_module_only(name: str) -> None:
         assert DetectionModel(graph).warnings == []
 
 
+@functools.cache
+def plain_shapes() -> dict[str, torch.Size]:
+    with torch.device("meta"):
+        state = DetectionModel(load_graph("yolov5s.yaml")).state_dict()
+    return {key: value.shape for key, value in state.items()}
+
+
 @pytest.mark.parametrize("name", CLASSES)
 def test_each_module_in_the_neck(name: str) -> None:
     """It trains a step, and every tensor of a plain yolov5s fits."""
@@ -230,7 +238,9 @@ def test_each_module_in_the_neck(name: str) -> None:
     model = DetectionModel(
         {**graph, "width_multiple": 0.125, "depth_multiple": 0.33}, class_count=2
     )
-    assert not [one for one in model.warnings if not isinstance(one, Note)]
+    # In 32 channels iRMB has smaller heads than its paper, and says so.
+    said = [one for one in model.warnings if not isinstance(one, Note)]
+    assert not [one for one in said if "heads of 64 channels do not divide" not in one]
     raw = model.train()(torch.rand(2, 3, 64, 64))
     total, _ = build_loss(model.spec, Hyperparameters(), 64)(
         raw, torch.tensor([[0, 1, 5.0, 5, 40, 40]]), (64, 64)
@@ -244,10 +254,10 @@ def test_each_module_in_the_neck(name: str) -> None:
     alive = {key for key, value in model.model.named_parameters() if value.grad is not None}
     assert {key for key, _ in model.model.named_parameters()} - alive <= dead
     with torch.device("meta"):
-        whole, plain = DetectionModel(graph), DetectionModel(load_graph("yolov5s.yaml"))
+        whole = DetectionModel(graph)
     shapes = {key: value.shape for key, value in whole.state_dict().items()}
-    assert all(shapes[key] == value.shape for key, value in plain.state_dict().items())
-    assert len(plain.state_dict()) == 349
+    assert all(shapes[key] == shape for key, shape in plain_shapes().items())
+    assert len(plain_shapes()) == 349
 
 
 def test_every_tensor_is_transferred() -> None:
