@@ -12,11 +12,13 @@ from pathlib import Path
 import torch
 
 from models.graph.load import load_graph
+from models.graph.read import read_graph
 from models.graph.sites import insert
 from models.own.registry import require, say
 from models.weights.pickles.reader import read_foreign
 from models.weights.transfer import transfer
 from models.weights.upstream.adopt import adopt
+from models.weights.upstream.rows import fit_graph
 from models.yolo import DetectionModel
 from utils import checkpoint as checkpoints
 from utils.errors import UserError
@@ -116,14 +118,23 @@ def from_checkpoint(
         model = DetectionModel(graph, class_count=len(names), names=names)
         print(transfer(model, checkpoint).line(where))
         return model
+    state = {
+        key: value.float() if value.is_floating_point() else value
+        for key, value in checkpoint.state.items()
+    }
     model = DetectionModel(checkpoint.graph, class_count=len(names), names=names)
-    state = checkpoint.state.items()
     try:
-        model.load_state_dict(
-            {key: value.float() if value.is_floating_point() else value for key, value in state}
-        )
+        model.load_state_dict(state)
+        return model
     except RuntimeError as error:
         reason = str(error).splitlines()[1].strip()  # the first line only names the class
+    # A row such as `CBAM, []` may have meant another form when the file was written; its tensors
+    # show which.
+    try:
+        graph, fitted = fit_graph(checkpoint.graph, read_graph(checkpoint.graph), state)
+        model = DetectionModel(graph, class_count=len(names), names=names)
+        model.load_state_dict(fitted)
+    except (RuntimeError, UserError):
         raise UserError(
             f"{where}: its weights do not fit its own graph ({reason}); take another checkpoint"
         ) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -69,3 +70,26 @@ def test_an_exported_file_is_named_as_such(tmp_path: Path, suffix: str) -> None:
     path.write_bytes(b"exported")
     with pytest.raises(UserError, match=r"is an exported file, .* give the checkpoint"):
         load_model(path)
+
+
+@pytest.mark.parametrize(
+    ("file", "row", "meant"),
+    [
+        ("yolov8n_CBAM.yaml", ["CBAM", []], {"formula": "paper"}),
+        ("yolov5n_EMA.yaml", ["EMA", []], {"factor": 32}),
+    ],
+)
+def test_rows_that_meant_another_form_are_read_from_their_tensors(
+    file: str, row: list[Any], meant: dict[str, Any]
+) -> None:
+    """Lists without options mean what public files mean only since version 0.9.0."""
+    graph, written = load_graph(file), load_graph(file)
+    for content, arguments in ((graph, meant), (written, row[1])):
+        for one in content["head"]:
+            if one[2] == row[0]:
+                one[3] = arguments
+    model = DetectionModel(graph, class_count=2)
+    content = {**model.graph, "head": written["head"]}
+    again = from_checkpoint(Checkpoint(content, model.names, model.state_dict()))
+    image = torch.rand(1, 3, 64, 64)
+    assert torch.equal(again.eval()(image)[0], model.eval()(image)[0])
