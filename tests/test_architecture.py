@@ -229,6 +229,7 @@ def test_an_attention_file_is_complete_in_itself(name):
         "models.attention._checks",
         "models.attention._maps",
         "models.attention._numerics",
+        "models.attention._visual",
         "models.attention.fast",
         "models.common.Conv",  # whose batch norm is folded, and whose activation is the graph's
     )

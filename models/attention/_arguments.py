@@ -55,9 +55,7 @@ def read_list(
             f"takes at most {len(order)} options ({', '.join(filter(None, order))}) after an"
             f" optional channel count; {rest} may belong to another module of this name"
         )
-    pairs = zip(order, rest, strict=False)
-    arguments = {option: value for option, value in pairs if option != IGNORED}
-    arguments = {**usual_options(kind, channels), **arguments}
+    arguments = {**usual_options(kind, channels), **by_position(order, rest)}
     if declared is None:
         return arguments, ""
     if _counts_outputs(kind):
@@ -66,6 +64,12 @@ def read_list(
     return arguments, (
         "" if fits else f"declares {declared} channels but gets {channels}; the real number is used"
     )
+
+
+def by_position(order: Sequence[str], values: Sequence[object]) -> dict[str, object]:
+    """The keyword arguments that values give in the order of options, without ignored ones."""
+    pairs = zip(order, values, strict=False)
+    return {option: value for option, value in pairs if option != IGNORED}
 
 
 def usual_options(kind: type[nn.Module], channels: int) -> dict[str, object]:

@@ -22,12 +22,12 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from models.attention._checks import check_flag
 from models.attention._registry import register
+from models.attention._visual import VisualAttention
 
 
 @register("LargeKernelAttention", "LKAttention")
-class LKA(nn.Module):
+class LKA(VisualAttention):
     """Replaces each position by a product of itself and its surroundings.
 
     wrapped says whether 1x1 convolutions surround that and the input is added. Raises ValueError
@@ -35,21 +35,13 @@ class LKA(nn.Module):
     """
 
     def __init__(self, channels: int, *, wrapped: bool = False) -> None:
-        super().__init__()
-        self.wrapped = check_flag("wrapped", wrapped)
-        if wrapped:
-            self.proj_1 = nn.Conv2d(channels, channels, 1)
-            self.spatial_gating_unit = LKA(channels)
-            self.proj_2 = nn.Conv2d(channels, channels, 1)
-            return
+        super().__init__(channels, wrapped)
+
+    def make_layers(self, channels: int) -> None:
         self.conv0 = nn.Conv2d(channels, channels, 5, padding=2, groups=channels)
         self.conv_spatial = nn.Conv2d(channels, channels, 7, padding=9, dilation=3, groups=channels)
         self.conv1 = nn.Conv2d(channels, channels, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] -> [B, C, H, W] in the type of x."""
-        if self.wrapped:
-            inner = nn.functional.gelu(self.proj_1(x))  # [B, C, H, W]
-            return x + self.proj_2(self.spatial_gating_unit(inner)).to(x.dtype)
-        a = self.conv1(self.conv_spatial(self.conv0(x)))  # [B, C, H, W]
-        return x * a.to(x.dtype)
+    def surroundings(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] -> the same shape."""
+        return self.conv1(self.conv_spatial(self.conv0(x)))

@@ -24,13 +24,13 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from models.attention._checks import check_flag
 from models.attention._numerics import convolve_row
 from models.attention._registry import register
+from models.attention._visual import VisualAttention
 
 
 @register("MSCAAttention", "SegNext_Attention", "SegNextAttention")
-class MSCA(nn.Module):
+class MSCA(VisualAttention):
     """Replaces each position by a product of itself and its surroundings.
 
     wrapped says whether 1x1 convolutions surround that and the input is added. Raises ValueError
@@ -38,29 +38,22 @@ class MSCA(nn.Module):
     """
 
     def __init__(self, channels: int, *, wrapped: bool = False) -> None:
-        super().__init__()
-        self.wrapped = check_flag("wrapped", wrapped)
-        if wrapped:
-            self.proj_1 = nn.Conv2d(channels, channels, 1)
-            self.spatial_gating_unit = MSCA(channels)
-            self.proj_2 = nn.Conv2d(channels, channels, 1)
-            return
+        super().__init__(channels, wrapped)
+
+    def make_layers(self, channels: int) -> None:
         self.conv0 = _depthwise(channels, 5, 5)
         self.conv0_1, self.conv0_2 = _depthwise(channels, 1, 7), _depthwise(channels, 7, 1)
         self.conv1_1, self.conv1_2 = _depthwise(channels, 1, 11), _depthwise(channels, 11, 1)
         self.conv2_1, self.conv2_2 = _depthwise(channels, 1, 21), _depthwise(channels, 21, 1)
         self.conv3 = nn.Conv2d(channels, channels, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] -> [B, C, H, W] in the type of x."""
-        if self.wrapped:
-            inner = nn.functional.gelu(self.proj_1(x))  # [B, C, H, W]
-            return x + self.proj_2(self.spatial_gating_unit(inner)).to(x.dtype)
+    def surroundings(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] -> the same shape."""
         z = self.conv0(x)  # [B, C, H, W], as all below
         a = z + self.conv0_2(self.conv0_1(z))
         a = a + self.conv1_2(self.conv1_1(z))
         a = a + self.conv2_2(convolve_row(self.conv2_1, z))
-        return x * self.conv3(a).to(x.dtype)
+        return self.conv3(a)
 
 
 def _depthwise(channels: int, height: int, width: int) -> nn.Conv2d:

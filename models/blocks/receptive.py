@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.attention.se import SE
 from models.common import Conv
 
 
@@ -70,23 +71,6 @@ class RFAConv(nn.Module):
         return _read_windows(self.conv, self.generate_feature(x) * weights)
 
 
-class _ChannelGate(nn.Module):
-    """Squeeze and excitation: a gate for each channel, [B, C, H, W] -> [B, C, 1, 1]."""
-
-    def __init__(self, channels: int, reduction: int = 16) -> None:
-        super().__init__()
-        hidden = max(channels // reduction, 1)
-        self.fc = nn.Sequential(
-            nn.Linear(channels, hidden, bias=False),
-            nn.ReLU(),
-            nn.Linear(hidden, channels, bias=False),
-            nn.Sigmoid(),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.fc(x.mean((2, 3)))[:, :, None, None]
-
-
 class RFCBAMConv(nn.Module):
     """A convolution whose windows have CBAM's two gates: of each channel and of each cell.
 
@@ -109,7 +93,7 @@ class RFCBAMConv(nn.Module):
         self.kernel = kernel
         self.generate = _features(inputs, kernel, stride)
         self.get_weight = nn.Sequential(nn.Conv2d(2, 1, 3, padding=1, bias=False), nn.Sigmoid())
-        self.se = _ChannelGate(inputs)
+        self.se = SE(inputs)  # of which only the gate is used
         self.conv = Conv(inputs, outputs, kernel, kernel, 0)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -123,5 +107,6 @@ class RFCBAMConv(nn.Module):
         # Not pixel_unshuffle, which the older exporter of ONNX ties to one size of map.
         cells = gate.reshape(batch, height, side, width, side).permute(0, 2, 4, 1, 3)
         gates = cells.reshape(batch, 1, side**2, height, width)
-        windows = features * gates * self.se(x)[:, :, None]
+        channel = self.se.fc(x.mean((2, 3)))[:, :, None, None, None]  # [B, C, 1, 1, 1]
+        windows = features * gates * channel
         return _read_windows(self.conv, windows.flatten(1, 2))

@@ -21,9 +21,8 @@ from typing import Any
 import torch
 
 from models.attention import ATTENTION
-from models.attention._arguments import choose_order
+from models.attention._arguments import by_position, choose_order
 from models.attention._names import name_meant
-from models.attention._registry import IGNORED
 from models.graph.inside import PLACES, places_of
 from models.graph.layers import LAYERS, layer_named
 from models.graph.values import is_whole, shorten
@@ -176,8 +175,7 @@ def expand_block(name: BlockName, written: list[Any]) -> list[object]:
             f"{shorten(values)}: {name.base} takes {shorten(own)} of it and {name.attention} at"
             f" most {len(order)} more ({', '.join(filter(None, order))})"
         )
-    pairs = zip(order, rest, strict=False)
-    taken = {option: value for option, value in pairs if option != IGNORED}
+    taken = by_position(order, rest)
     return [*own, {**name.settings, **taken, **given, "inside": name.attention}]
 
 
