@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.files import atomic_write
+from utils.text import csv_cell, printable
 
 LEFT_OUT = "image left out"
 DROPPED = "row dropped"
@@ -111,7 +112,7 @@ class ScanReport:
             writer.writerow(("file", "row", "action", "reason"))
             for entry in self.entries:
                 text = (entry.file, entry.row or "", entry.action, entry.reason)
-                writer.writerow([_printable(value) for value in text])
+                writer.writerow([csv_cell(value) for value in text])
 
     def to_json(self) -> bytes:
         """The report as JSON for the cache."""
@@ -128,13 +129,8 @@ class ScanReport:
         return cls(**{**content, "origin": origin})
 
 
-def _printable(value: object) -> str:
-    """Text that can be encoded; file names may hold bytes that are not valid UTF-8."""
-    return str(value).encode("utf-8", "backslashreplace").decode("utf-8")
-
-
 def _example(entry: Entry) -> str:
-    file = _printable(entry.file)
+    file = printable(entry.file)
     name = file if len(file) <= EXAMPLE_WIDTH else "…" + file[1 - EXAMPLE_WIDTH :]
     row = f" row {entry.row}" if entry.row else ""
-    return name + row + (f": {_printable(entry.detail)}" if entry.detail else "")
+    return name + row + (f": {printable(entry.detail)}" if entry.detail else "")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
+from utils.text import printable
+
 
 class UserError(Exception):
     """Something that the user can fix.
@@ -34,7 +36,7 @@ def run_main(main: Callable[[list[str] | None], object], argv: list[str] | None 
     try:
         status = main(argv)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(error)}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader of our output has ended, as in `... | head`
         # Python would report the failed flush of stdout there when it exits.

@@ -256,6 +256,8 @@ class Metrics:
         coco: Every figure of COCO's protocol, such as coco["AP"].
         details: Curves and other arrays; == ignores them.
         protocol: "yolov5" or "yolov8", see engine/evaluation/metrics.py.
+        notes: Sentences on what a reader of these figures must know, such as images that could not
+            be read.
     """
 
     images: int
@@ -273,6 +275,7 @@ class Metrics:
     coco: dict[str, float] = field(default_factory=dict)
     details: EvaluationDetails = field(default_factory=EvaluationDetails, compare=False, repr=False)
     protocol: str = "yolov5"
+    notes: tuple[str, ...] = ()
 
     @property
     def fitness(self) -> float:

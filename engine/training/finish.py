@@ -59,11 +59,13 @@ def finish_run(run: Run, timing: StepTiming) -> Metrics | None:
     # A run that never validated has no best.pt.
     best = setup.best if setup.best.exists() else setup.last
     metrics = score_best(run, best)
+    notes = list(dict.fromkeys((*progress.notes, *metrics.notes)))
     figures = {
         "epoch": progress.best_epoch,
         "epochs": progress.epoch,
         "train_images": len(setup.data[0]),
         "memory_mb": peak_memory_mb(setup.device),
+        "notes": notes,
     }
     write_metrics(setup.folder, metrics, figures)
     checkpoints.save(lean_snapshot(run), setup.last)  # from here on there is nothing to resume
@@ -71,6 +73,8 @@ def finish_run(run: Run, timing: StepTiming) -> Metrics | None:
     print(
         f"Best mAP50 {metrics.map50:.3f}, mAP50-95 {metrics.map:.3f}, epoch {progress.best_epoch}"
     )
+    for note in notes:
+        print(f"note: {note}")
     print(f"Results in {setup.folder}")
     own = modules_flag(run.state.model)
     size = setup.config.imgsz

@@ -81,6 +81,7 @@ class Progress:
         loss_sums: Sums of the loss's terms over this epoch's batches.
         class_ap: AP of each class in the last validation.
         scores: The last validation's scores by name.
+        notes: Sentences on what a reader of the results must know; add_note() adds them.
     """
 
     epoch: int = 0
@@ -91,6 +92,13 @@ class Progress:
     loss_sums: list[float] = field(default_factory=list)
     class_ap: list[float] = field(default_factory=list)
     scores: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def add_note(self, sentence: str) -> None:
+        """Print a sentence, and keep it for the final lines and metrics.json; once each."""
+        if sentence not in self.notes:
+            self.notes.append(sentence)
+            print(f"note: {sentence}")
 
 
 @dataclass(frozen=True)
