@@ -26,7 +26,8 @@ from data.scanning.load import load_dataset
 from engine.training.model import read_source
 from utils.device import describe_device
 from utils.errors import UserError
-from utils.files import ROOT, find_file, load_yaml, make_folder, save_yaml
+from utils.files import ROOT, find_file, make_folder, save_yaml
+from utils.yaml_file import load_yaml
 
 # Settings that may differ from start to start: where the cells run, and how many there are.
 FREE = (

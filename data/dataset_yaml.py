@@ -31,7 +31,8 @@ from typing import Any
 from data.dataset_info import TASKS, DatasetInfo, SplitSource
 from data.formats import DATASET_FORMATS
 from utils.errors import UserError
-from utils.files import ROOT, find_file, load_yaml
+from utils.files import ROOT, find_file
+from utils.yaml_file import load_yaml
 
 LOGGER = logging.getLogger(__name__)
 

@@ -22,7 +22,8 @@ from models.graph.values import MOST
 from models.weights.pickles import builders, checks, machine, reader
 from models.weights.upstream import tree
 from models.yolo import MOST_PARAMETERS
-from utils.files import ROOT, load_yaml
+from utils.files import ROOT
+from utils.yaml_file import load_yaml
 
 YAMLS = sorted(path for folder in ("data", "models") for path in (ROOT / folder).rglob("*.yaml"))
 PACKAGES = ("utils", "models", "data", "engine", "api", "ablation")

@@ -23,8 +23,9 @@ from tests.tiny import run_flags, write_data, write_free_graph, write_graph
 from utils import __version__
 from utils.checkpoint import previous_of, read
 from utils.errors import UserError, run_main
-from utils.files import load_yaml, read_results
+from utils.files import read_results
 from utils.structures import EvaluationDetails, Metrics
+from utils.yaml_file import load_yaml
 
 ROOT = Path(__file__).parents[1]
 

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from utils.cli import build, flag
 from utils.errors import UserError, check_setting
 from utils.families import FAMILIES, Family
-from utils.files import find_file, load_yaml
+from utils.files import find_file
 from utils.flags import shared
 from utils.hyperparameters import Hyperparameters
+from utils.yaml_file import load_yaml
 
 __all__ = [
     "REFUSED_TRAIN_FLAGS",

@@ -1,4 +1,4 @@
-"""Files: reading YAML and results.csv, atomic writes, and folders of runs."""
+"""Files: atomic writes, results.csv, and folders of runs."""
 
 from __future__ import annotations
 
@@ -15,40 +15,6 @@ import yaml
 from utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
-
-
-def load_yaml(path: str | Path) -> dict[str, Any]:
-    """Read a YAML mapping with the safe loader; nothing in it is evaluated.
-
-    Bytes that are not UTF-8 are dropped, since in practice they occur in comments only. Raises
-    UserError with the file and line if it is missing, not YAML, or not a mapping.
-    """
-    path = Path(path)
-    try:
-        # utf-8-sig also drops the byte order mark that some editors write.
-        text = path.read_bytes().decode("utf-8-sig", errors="ignore")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); check the path") from None
-    try:
-        content = yaml.safe_load(text)
-    except yaml.reader.ReaderError:
-        raise UserError(
-            f"{path}: is a binary file and not YAML; a checkpoint is given as --weights"
-        ) from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark else str(path)
-        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise UserError(f"{where}: not valid YAML ({problem}); fix that line") from None
-    except (RecursionError, ValueError) as error:
-        raise UserError(
-            f"{path}: not valid YAML ({str(error).splitlines()[0]}); fix that value"
-        ) from None
-    if not isinstance(content, dict):
-        raise UserError(
-            f"{path}: holds {type(content).__name__}, but a mapping of `key: value` lines is needed"
-        )
-    return content
 
 
 @contextlib.contextmanager

@@ -15,7 +15,8 @@ from typing import Any
 
 from utils.errors import UserError, check_setting
 from utils.families import Family
-from utils.files import find_file, load_yaml
+from utils.files import find_file
+from utils.yaml_file import load_yaml
 
 NOMINAL_BATCH = 64  # the batch size that learning rates and weight decay refer to
 

@@ -16,7 +16,8 @@ from models.graph.scales import choose_scale, find_graph
 from models.graph.sites import insert
 from models.graph.values import GraphDict
 from utils.errors import UserError
-from utils.files import ROOT, load_yaml
+from utils.files import ROOT
+from utils.yaml_file import load_yaml
 
 
 def load_graph(path: str | Path, scale: str = "") -> GraphDict:

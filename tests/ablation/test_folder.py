@@ -13,7 +13,7 @@ from ablation import folder as study_folder
 from ablation.folder import locked, open_study, provenance
 from tests.tiny import GRAPH
 from utils.errors import UserError
-from utils.files import load_yaml
+from utils.yaml_file import load_yaml
 
 
 def test_two_programs_cannot_work_on_one_study(tmp_path):

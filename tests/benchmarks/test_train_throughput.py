@@ -8,7 +8,8 @@ from types import ModuleType
 
 import pytest
 
-from utils.files import ROOT, load_yaml
+from utils.files import ROOT
+from utils.yaml_file import load_yaml
 
 PROGRAM = """
 import pathlib, sys, time

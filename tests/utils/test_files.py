@@ -1,6 +1,4 @@
-"""Files: a write is whole or absent at every point of failure, run folders never collide, YAML is
-read safely.
-"""
+"""Files: a write is whole or absent at every point of failure, run folders never collide."""
 
 from __future__ import annotations
 
@@ -16,7 +14,8 @@ import pytest
 
 from utils import files
 from utils.errors import UserError
-from utils.files import ROOT, atomic_write, find_file, load_yaml, next_folder, save_yaml
+from utils.files import ROOT, atomic_write, find_file, next_folder, save_yaml
+from utils.yaml_file import load_yaml
 
 
 def refuse(*_: object, **__: object) -> None:
@@ -161,37 +160,6 @@ def test_yaml_round_trip_keeps_order(tmp_path):
         ("apple", [1, 2]),
         ("größe", "ä"),
     ]
-
-
-@pytest.mark.parametrize("content", [b"\xef\xbb\xbfnc: 3\n", b"nc: 3\r\n", b"nc: 3  # \xe9t\xe9\n"])
-def test_yaml_survives_bom_line_ends_and_latin_comments(tmp_path, content):
-    (tmp_path / "a.yaml").write_bytes(content)
-    assert load_yaml(tmp_path / "a.yaml") == {"nc": 3}
-
-
-@pytest.mark.parametrize(("text", "message"), [
-    ("nc: [1, 2\nnames: x\n", r"a\.yaml:2: not valid YAML"),
-    ("- 1\n- 2\n", "holds list, but a mapping"),
-    ("", "holds NoneType, but a mapping"),
-    ("a: !!python/object/apply:os.system ['true']\n", r"a\.yaml:1: not valid YAML"),
-    ("nc: 3\n\tnames: x\n", r"a\.yaml:2: not valid YAML"),
-    ("PK\x03\x04", r"a\.yaml: is a binary file and not YAML; a checkpoint is given as --weights"),
-    ("[" * 5000, "not valid YAML"),
-    ("day: 2024-13-45\n", "not valid YAML"),
-    ("a: *missing\n", r"a\.yaml:1: not valid YAML"),
-])  # fmt: skip
-def test_bad_yaml_is_one_line_that_names_the_place(tmp_path, text, message):
-    (tmp_path / "a.yaml").write_text(text)
-    with pytest.raises(UserError, match=message) as caught:
-        load_yaml(tmp_path / "a.yaml")
-    assert "\n" not in str(caught.value)
-
-
-def test_yaml_that_cannot_be_read_is_a_users_mistake(tmp_path):
-    with pytest.raises(UserError, match=r"absent\.yaml: cannot be read \(No such file"):
-        load_yaml(tmp_path / "absent.yaml")
-    with pytest.raises(UserError, match="cannot be read"):
-        load_yaml(tmp_path)
 
 
 def test_find_file_looks_beside_us_then_in_the_project(tmp_path, monkeypatch):

@@ -17,7 +17,8 @@ import pytest
 from data.synthetic import shapes
 from data.synthetic.scenes import CLASSES
 from utils.errors import UserError
-from utils.files import ROOT, load_yaml
+from utils.files import ROOT
+from utils.yaml_file import load_yaml
 
 
 def make(root: Path, **options: int) -> Path:

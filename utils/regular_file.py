@@ -1,0 +1,86 @@
+"""Reading small files whose content is text: settings, graphs, scores of runs.
+
+A path that a stranger gives may be a named pipe, which makes a reader wait for ever, or a device
+such as /dev/zero, which never ends. Text may be saved as UTF-16, as Windows does as "Unicode".
+"""
+
+from __future__ import annotations
+
+import codecs
+import os
+import stat
+from pathlib import Path
+
+from utils.errors import UserError
+from utils.text import printable
+
+MOST_BYTES = 10_000_000  # a data set's YAML with 100,000 classes has 3,000,000
+BYTE_ORDER_MARKS = (  # UTF-32 comes first, since its mark begins with that of UTF-16
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+KINDS = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFDIR: "a folder",
+}
+
+
+def read_limited(path: str | Path, most: int = MOST_BYTES) -> bytes:
+    """The bytes of a regular file, or of one that a link names.
+
+    Raises UserError if it is missing, of another kind, or has more than `most` bytes.
+    """
+    shown = printable(path)
+    try:
+        # Without O_NONBLOCK, opening a named pipe waits for a writer. Windows has no such flag.
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        with open(handle, "rb") as file:
+            kind = stat.S_IFMT(os.fstat(handle).st_mode)
+            if kind != stat.S_IFREG:
+                raise UserError(f"{shown}: is {KINDS.get(kind, 'no regular file')}; name a file")
+            data = file.read(most + 1)
+    except IsADirectoryError:  # which open() raises for any folder
+        raise UserError(f"{shown}: is a folder; name a file in it") from None
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{shown}: cannot be read ({reason}); check the path") from None
+    if len(data) > most:
+        raise UserError(
+            f"{shown}: is larger than {most // 1_000_000} MB, which no such file is; check the path"
+        )
+    return data
+
+
+def decode_text(data: bytes) -> tuple[str, str]:
+    """The text of a file in UTF-8, UTF-16 or UTF-32, with or without a byte order mark.
+
+    Returns:
+        The text without the bytes that belong to no character, and the same with a replacement
+        sign for each of them. The two are equal if there are none.
+    """
+    for mark, encoding in BYTE_ORDER_MARKS:
+        if data.startswith(mark):
+            return _both(data[len(mark) :], encoding)
+    return _both(data, _without_mark(data[:4]))
+
+
+def _both(data: bytes, encoding: str) -> tuple[str, str]:
+    return data.decode(encoding, "ignore"), data.decode(encoding, "replace")
+
+
+def _without_mark(start: bytes) -> str:
+    """The encoding that the zero bytes of the first characters show, as YAML 1.2 tells it."""
+    zeros = [byte == 0 for byte in start]
+    if zeros == [False, True, True, True]:
+        return "utf-32-le"
+    if zeros == [True, True, True, False]:
+        return "utf-32-be"
+    if zeros == [False, True, False, True]:
+        return "utf-16-le"
+    return "utf-16-be" if zeros == [True, False, True, False] else "utf-8"
