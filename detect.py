@@ -59,7 +59,7 @@ def load(config: DetectConfig) -> tuple[DetectorModel, DetectConfig, str]:
         (int(trained.config.get("imgsz", USUAL_SIZE)),) if trained else (USUAL_SIZE,)
     )
     if config.data:
-        model.names = names_from(config.data, len(model.names))
+        model.names = names_from(config.data, model.names, ", ".join(paths))
     config.check_classes("--classes ", model.names)
     if config.half and device.type != "cuda":
         print(f"--half needs CUDA; continuing in float32 on {device.type}")
@@ -67,16 +67,27 @@ def load(config: DetectConfig) -> tuple[DetectorModel, DetectConfig, str]:
     return model, dataclasses.replace(config, imgsz=imgsz), trained.data if trained else ""
 
 
-def names_from(data: str, count: int) -> dict[int, str]:
-    """The class names of a data set YAML, which must have as many classes as the model."""
+def names_from(data: str, known: dict[int, str], weights: str) -> dict[int, str]:
+    """The class names of a data set YAML for a model whose own names are `known`.
+
+    Raises UserError if they are not as many, or name a class of the model at another number.
+    """
     from data.dataset_yaml import read_dataset_yaml
+    from models.weights.classes import compare_classes
 
     names = read_dataset_yaml(data).names
-    if len(names) != count:
+    if len(names) != len(known):
         raise UserError(
-            f"--data {data}: names {len(names)} classes, but the model has {count}; leave"
+            f"--data {data}: names {len(names)} classes, but the model has {len(known)}; leave"
             " --data out"
         )
+    order, note = compare_classes(known, names, (weights, f"--data {data}"))
+    if order != tuple(range(len(names))):
+        raise UserError(
+            f"--data {data}: has the classes of {weights} in another order; leave --data out"
+        )
+    if note:
+        print(f"note: {note}")
     return names
 
 

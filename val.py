@@ -19,9 +19,10 @@ import dataclasses
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
+from torch import nn
 
 from data.dataset_yaml import read_dataset_yaml
 from data.index import DatasetIndex
@@ -39,6 +40,7 @@ from engine.evaluation.tasks import (
 )
 from models.graph.load import load_graph
 from models.graph.own_files import use_modules
+from models.weights.classes import Renumbered, compare_classes
 from models.weights.ensemble import load_models
 from models.weights.load import newest_best, read_weights
 from models.yolo import DetectionModel
@@ -54,23 +56,35 @@ from utils.structures import Metrics
 ValResult = Metrics | dict[str, Metrics] | dict[str, list[StudyRow]]
 
 
-def check_classes(model: DetectorModel, index: DatasetIndex, config: ValConfig) -> None:
-    """Check that model and data set have equally many classes, unless --single-cls is given.
+def check_classes(
+    model: DetectorModel, index: DatasetIndex, config: ValConfig
+) -> tuple[DetectorModel, tuple[str, ...]]:
+    """Check that the classes of model and data set are the same, unless --single-cls is given.
 
     Args:
         model: The model to score.
         index: The labelled images.
         config: The flags, for the names of the files in the message.
 
+    Returns:
+        The model, with the class numbers of the data set, and notes on names that differ.
+
     Raises:
-        UserError: The numbers differ.
+        UserError: The numbers of classes differ, or a class has another number.
     """
+    if config.single_cls:
+        return model, ()
     known, wanted = len(model.names), len(index.names)
-    if known != wanted and not config.single_cls:
+    if known != wanted:
         raise UserError(
             f"{config.data}: has {wanted} classes, but {', '.join(config.weights)} has {known}; "
             "give the --data it was trained on, or --single-cls"
         )
+    where = (", ".join(config.weights), config.data)
+    order, note = compare_classes(model.names, index.names, where)
+    if order != tuple(range(wanted)):
+        model = Renumbered(cast(nn.Module, model), order, index.names).eval()
+    return model, (note,) if note else ()
 
 
 def complete(given: dict[str, Any]) -> ValConfig:
@@ -129,16 +143,17 @@ def make_tasks(config: ValConfig, models: Sequence[DetectorModel]) -> list[Valid
     """Make a task per model: load the data set, check the classes and make the run's folder."""
     split = config.task if config.task in SPLITS else "val"
     index = load_dataset(config.data, split, single_cls=config.single_cls)
-    for model in models:
-        check_classes(model, index, config)
+    checked = [check_classes(model, index, config) for model in models]
+    for note in dict.fromkeys(note for _, notes in checked for note in notes):
+        print(f"note: {note}")
     print(f"{split}: {index.report.table()}")
     folder = next_folder(config.project, config.name, config.exist_ok)
     if index.report.entries:
         index.report.write(folder / "data_report.csv")
     labels = task_labels(config.weights[: len(models)])
     return [
-        ValidationTask(config, model, label, index, folder)
-        for model, label in zip(models, labels, strict=True)
+        ValidationTask(config, model, label, index, folder, notes)
+        for (model, notes), label in zip(checked, labels, strict=True)
     ]
 
 

@@ -26,7 +26,9 @@ from ablation.study import PLAIN, Arm
 from models.costs.profile import count_costs, gigaflops, whole_size
 from models.yolo import DetectionModel
 from utils.device import finish_queue, select_device
+from utils.errors import UserError
 from utils.files import atomic_write
+from utils.regular_file import read_limited
 
 GraphRows = Mapping[str, Any]
 
@@ -81,9 +83,9 @@ def fingerprint(graph: GraphRows, imgsz: int, device: torch.device) -> str:
 def read_kept(path: Path | None) -> dict[str, Costs]:
     """Earlier measurements by fingerprint, or {} if the file is missing or not readable."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8")) if path else []
+        content = json.loads(read_limited(path)) if path else []
         return {entry["of"]: Costs(**entry["costs"]) for entry in content}
-    except (OSError, ValueError, TypeError, KeyError):
+    except (UserError, ValueError, TypeError, KeyError, RecursionError):
         return {}  # The costs are measured again.
 
 

@@ -5,12 +5,13 @@ A damaged file is an error that names the file, so that it is never taken for a 
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from models.graph.values import is_number
 from utils.errors import UserError
 from utils.files import read_results
+from utils.json_file import load_json
+from utils.text import shown
 
 CLASS_KEYS = {"class_id", "name", "ap"}
 REMEDY = "delete the folder, and the run is repeated"
@@ -26,7 +27,7 @@ def read_metrics(path: Path) -> dict[str, object]:
         # A score is null where no image of the split has a label.
         share = finite_number(score)
         if score is not None and (share is None or not 0 <= share <= 1):
-            raise UserError(f"{path}: {name}: {score!r}: must be between 0 and 1; {REMEDY}")
+            raise UserError(f"{path}: {name}: {shown(score)}: must be between 0 and 1; {REMEDY}")
     rows = content.get("classes") or []
     if not isinstance(rows, list) or any(
         not isinstance(row, dict) or not row.keys() >= CLASS_KEYS for row in rows
@@ -54,7 +55,7 @@ def read_timing(path: Path) -> dict[str, float]:
     for name, value in read_json(path).items():
         number = finite_number(value)
         if number is None:
-            raise UserError(f"{path}: {name}: {value!r}: must be a number; {REMEDY}")
+            raise UserError(f"{path}: {name}: {shown(value)}: must be a number; {REMEDY}")
         timing[name] = number
     return timing
 
@@ -66,12 +67,4 @@ def finite_number(value: object) -> float | None:
 
 def read_json(path: Path) -> dict[str, object]:
     """Read a JSON mapping, or return {} if it is missing. Raises UserError if it is damaged."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); {REMEDY}") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: is not a mapping; {REMEDY}")
-    return content
+    return load_json(path, REMEDY) if path.exists() else {}

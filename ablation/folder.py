@@ -27,6 +27,7 @@ from engine.training.model import read_source
 from utils.device import describe_device
 from utils.errors import UserError
 from utils.files import ROOT, find_file, make_folder, save_yaml
+from utils.text import shown
 from utils.yaml_file import load_yaml
 
 # Settings that may differ from start to start: where the cells run, and how many there are.
@@ -125,7 +126,8 @@ def open_study(config: StudyConfig) -> StudyFile:
             " comparable"
         )
     # Keys that a later version may have added are kept.
-    save_yaml(path, {**content, **{key: former[key] for key in sorted(former.keys() - content)}})
+    others = sorted(former.keys() - content, key=str)
+    save_yaml(path, {**content, **{key: former[key] for key in others}})
     return content
 
 
@@ -140,7 +142,7 @@ def _history(path: Path, key: str, former: Mapping[str, object], now: Started) -
     kept: list[Started] = list(values) if isinstance(values, list) else []
     if not kept or any(type(value) is not type(now) for value in kept):
         raise UserError(
-            f"{path}: {key}: {values!r}: must list those of all starts; restore it, or choose"
+            f"{path}: {key}: {shown(values)}: must list those of all starts; restore it, or choose"
             " another --name"
         )
     if kept[-1] != now:
@@ -154,8 +156,8 @@ def _refuse_changes(path: Path, former: object, now: Mapping[str, object]) -> No
     for key, value in now.items():
         if known.get(key) != value:
             raise UserError(
-                f"{path}: this study has {key} {known.get(key)!r}, now it is {value!r}; give what"
-                " it was started with, or choose another --name"
+                f"{path}: this study has {key} {shown(known.get(key))}, now it is {shown(value)};"
+                " give what it was started with, or choose another --name"
             )
 
 

@@ -15,6 +15,7 @@ from ablation.config import StudyConfig
 from ablation.files import REMEDY, finite_number, read_curve, read_json, read_metrics, read_timing
 from ablation.study import Arm, Cell
 from utils.errors import UserError
+from utils.text import shown
 
 if TYPE_CHECKING:
     from ablation.statistics.scores import Noise
@@ -133,7 +134,8 @@ def is_due(cell: Cell) -> bool:
         attempts = read_json(cell.folder / "failed.json").get("attempts", 1)
         if not isinstance(attempts, int):
             raise UserError(
-                f"{cell.folder / 'failed.json'}: attempts: {attempts!r}: must be a number; {REMEDY}"
+                f"{cell.folder / 'failed.json'}: attempts: {shown(attempts)}: must be a"
+                f" number; {REMEDY}"
             )
         return attempts < MAX_ATTEMPTS
     return now != "done"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.errors import UserError
+from utils.text import shown
 
 Keywords = dict[str, Any]  # values are checked where the configuration is built
 
@@ -77,7 +78,8 @@ def attention_texts(attention: object) -> tuple[str, ...]:
     texts = (attention,) if isinstance(attention, str) else () if attention is None else attention
     if not isinstance(texts, (list, tuple)) or not all(isinstance(one, str) for one in texts):
         raise KeywordError(
-            f"YOLO: attention={attention!r}: must be text such as 'SimAM@neck', or a list of such"
+            f"YOLO: attention={shown(attention)}: must be text such as 'SimAM@neck', or a list"
+            " of such"
         )
     return tuple(texts)
 
@@ -111,7 +113,7 @@ def read_keywords(
         if value is None:
             continue
         if name in reserved:
-            raise KeywordError(f"{call}: {name}={value!r}: {reserved[name]}")
+            raise KeywordError(f"{call}: {name}={shown(value)}: {reserved[name]}")
         # `scale` is a size (text) of TrainConfig and a gain (number) of the augmentation.
         if name in more and not (field in fields and isinstance(value, str)):
             others[name] = value
@@ -131,10 +133,10 @@ def _spellings(fields: Collection[str]) -> list[str]:
 
 def _unknown(name: str, value: object, call: str, known: Collection[str]) -> str:
     if name in UNDERSTOOD:
-        return f"{call}: {name}={value!r}: is not part of this project; leave it out"
+        return f"{call}: {name}={shown(value)}: is not part of this project; leave it out"
     near = difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.6)
     hint = f"did you mean {', '.join(near)}?" if near else f"known are {', '.join(sorted(known))}"
-    return f"{call}: {name}={value!r}: no such keyword; {hint}"
+    return f"{call}: {name}={shown(value)}: no such keyword; {hint}"
 
 
 def _fit(field: dataclasses.Field[object], value: object, where: str) -> object:
@@ -161,5 +163,7 @@ def _fit(field: dataclasses.Field[object], value: object, where: str) -> object:
     choices = field.metadata.get("choices")
     for one in value if isinstance(value, tuple) else (value,):
         if choices and one not in choices:
-            raise KeywordError(f"{where}={one!r}: must be one of {', '.join(map(str, choices))}")
+            raise KeywordError(
+                f"{where}={shown(one)}: must be one of {', '.join(map(str, choices))}"
+            )
     return value

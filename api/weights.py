@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from models.weights.classes import is_unnamed
 from models.weights.load import read_weights
-from models.weights.transfer import is_unnamed, transfer
+from models.weights.transfer import transfer
 from models.weights.upstream.adopt import with_graph
 from models.yolo import DetectionModel
 from utils.checkpoint import Checkpoint

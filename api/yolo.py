@@ -211,7 +211,7 @@ class YOLO(UnsupportedCalls):
             given.setdefault("imgsz", self._trained_at)
         metrics = val.validate_split(val.complete(given), self._ready())
         self.save_dir = metrics.details.save_dir
-        self.metrics = DetMetrics(metrics, self.names, self.save_dir)
+        self.metrics = DetMetrics(metrics, metrics.details.names, self.save_dir)
         return self.metrics
 
     def __call__(

@@ -6,12 +6,14 @@ data/dataset_yaml.py reads it, and the formats in data/formats turn its entries 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from utils.errors import UserError
+from utils.text import shown
 
 TASKS = ("train", "val", "test")
 
@@ -55,7 +57,7 @@ class DatasetInfo:
     def sources(self, task: str) -> tuple[SplitSource, ...]:
         """The entries of a split. Raises UserError if the YAML has none."""
         if task not in TASKS:
-            raise UserError(f"task {task!r} is unknown; use {', '.join(TASKS)}")
+            raise UserError(f"task {shown(task)} is unknown; use {', '.join(TASKS)}")
         found: tuple[SplitSource, ...] = getattr(self, task)
         if not found:
             raise UserError(f"{self.path}: no `{task}:`; add the folder of its images")
@@ -85,9 +87,8 @@ class DatasetInfo:
         place = self.find(*preferred, entry)
         if place is None:
             looked = ", ".join(map(str, self._places((*preferred, entry))))
-            raise UserError(
-                f"{self.path}: {entry} does not exist (looked at {looked}); correct the path"
-            )
+            there = "is a path of Windows" if is_of_windows(entry) else "does not exist"
+            raise UserError(f"{self.path}: {entry} {there} (looked at {looked}); correct the path")
         return place
 
     def _places(self, entries: tuple[str, ...]) -> Iterator[Path]:
@@ -96,7 +97,10 @@ class DatasetInfo:
         Exported data sets often hold a YAML whose paths begin with one `../` too many.
         """
         variants = [
-            variant for entry in entries for variant in dict.fromkeys((entry, _inside(entry)))
+            variant
+            for entry in entries
+            for written in (entry, as_local(entry))
+            for variant in (written, _inside(written))
         ]
         places = (Path(os.path.normpath(base / text)) for text in variants for base in self.bases)
         return iter(dict.fromkeys(places))
@@ -104,3 +108,13 @@ class DatasetInfo:
 
 def _inside(entry: str) -> str:
     return entry.removeprefix("../")
+
+
+def as_local(entry: str) -> str:
+    """A path as written on Windows with backslashes, for this system."""
+    return entry if os.sep == "\\" else entry.replace("\\", "/")
+
+
+def is_of_windows(entry: str) -> bool:
+    """Whether a path has a drive's letter, which other systems do not know."""
+    return os.sep != "\\" and re.match(r"[A-Za-z]:[\\/]", entry) is not None

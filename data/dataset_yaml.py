@@ -28,10 +28,12 @@ import os
 from pathlib import Path
 from typing import Any
 
-from data.dataset_info import TASKS, DatasetInfo, SplitSource
+from data.class_names import read_names
+from data.dataset_info import TASKS, DatasetInfo, SplitSource, as_local
 from data.formats import DATASET_FORMATS
 from utils.errors import UserError
 from utils.files import ROOT, find_file
+from utils.text import shown
 from utils.yaml_file import load_yaml
 
 LOGGER = logging.getLogger(__name__)
@@ -51,16 +53,16 @@ def read_dataset_yaml(path: str | Path) -> DatasetInfo:
     if content.get("download"):
         LOGGER.warning("%s: `download:` is ignored, nothing is ever downloaded", file)
     bases = _bases(file, content.get("path"))
-    splits = {task: _read_sources(file, task, content.get(task)) for task in TASKS}
+    splits = {task: _read_sources(file, task, _entry(file, content, task)) for task in TASKS}
     return DatasetInfo(
         file,
         next((base for base in bases if os.path.exists(base)), bases[0]),
         bases,
-        _read_names(file, content),
+        read_names(file, content),
         **splits,
         format=_read_format(file, content),
-        generator=str(content.get("generate") or ""),
-        about=" ".join(str(content.get("about") or "").split()),
+        generator=_read_text(file, content, "generate"),
+        about=" ".join(_read_text(file, content, "about").split()),
         suggested=_read_defaults(file, content),
     )
 
@@ -69,8 +71,32 @@ def _bases(file: Path, path: object) -> tuple[Path, ...]:
     if path is not None and not isinstance(path, str):
         raise UserError(f"{file}: path: {_short(path)} is not text; give the data set's folder")
     folders = (ROOT, Path(os.path.realpath(file)).parent)
-    inner = Path(path or "").expanduser()
+    inner = Path(as_local(path or ""))
+    try:
+        inner = inner.expanduser()
+    except RuntimeError:
+        raise UserError(
+            f"{file}: path: {_short(path)} names a user without a home here; give the whole path"
+        ) from None
     return tuple(dict.fromkeys(Path(os.path.normpath(folder / inner)) for folder in folders))
+
+
+def _entry(file: Path, content: dict[str, Any], task: str) -> object:
+    """The entry of a split. Exported data sets have `valid:` or `validation:` instead of `val:`."""
+    value = content.get(task)
+    if value is None and task == "val":
+        for other in ("valid", "validation"):
+            if content.get(other) is not None:
+                LOGGER.warning("%s: `%s:` is taken for `val:`", file, other)
+                return content[other]
+    return value
+
+
+def _read_text(file: Path, content: dict[str, Any], key: str) -> str:
+    value = content.get(key) or ""
+    if not isinstance(value, str):
+        raise UserError(f"{file}: {key}: {_short(value)} is not text; put it in quotes")
+    return value
 
 
 def _read_format(file: Path, content: dict[str, Any]) -> str:
@@ -91,33 +117,6 @@ def _read_defaults(file: Path, content: dict[str, Any]) -> dict[str, Any]:
             " {imgsz: 320}`"
         )
     return suggested
-
-
-def _read_names(file: Path, content: dict[str, Any]) -> dict[int, str]:
-    names = content.get("names")
-    if isinstance(names, list):
-        names = dict(enumerate(names))
-    if not isinstance(names, dict) or not names:
-        raise UserError(f"{file}: no `names:`; list the classes, e.g. `names: [cat, dog]`")
-    if set(names) != set(range(len(names))) or any(isinstance(key, bool) for key in names):
-        raise UserError(
-            f"{file}: names: the keys {str(list(names))[:60]} must be 0 to {len(names) - 1}, each"
-            " once"
-        )
-    for key, name in names.items():
-        # YAML reads the bare words no, off and null as values, so these names need quotes.
-        is_plain = isinstance(name, (str, int, float)) and not isinstance(name, bool)
-        if not is_plain or not str(name).strip():
-            raise UserError(
-                f"{file}: names: class {key} is {_short(name)} to YAML; put the name in quotes"
-            )
-    count = content.get("nc", len(names))
-    if count != len(names):
-        raise UserError(
-            f"{file}: nc: {_short(count)}, but names lists {len(names)} classes; correct one, or"
-            " remove nc"
-        )
-    return {key: str(names[key]).strip() for key in sorted(names)}
 
 
 def _read_sources(file: Path, task: str, value: object) -> tuple[SplitSource, ...]:
@@ -147,5 +146,5 @@ def _short(value: object) -> str:
     Containers are named by their kind only, since YAML aliases can nest them to any length.
     """
     if value is None or isinstance(value, (str, int, float)):
-        return repr(value)[:60]
+        return shown(value, 60)
     return f"a {type(value).__name__}"

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from utils.text import shown
+
 
 class SiLU(nn.SiLU):
     """x * sigmoid(x).
@@ -72,6 +74,6 @@ def _literal(text: str) -> float:
         value = None
     if not isinstance(value, (int, float)) or not math.isfinite(value):
         raise ValueError(
-            f"{text!r} is not a number; an activation takes numbers, as in nn.LeakyReLU(0.1)"
+            f"{shown(text)} is not a number; an activation takes numbers, as in nn.LeakyReLU(0.1)"
         )
     return value

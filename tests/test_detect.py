@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 import detect
-from detect import main
+from detect import main, names_from
 from engine.inference import outputs
 from engine.inference.detector import Detector, predict
 from engine.inference.settings import DetectConfig
@@ -411,6 +411,19 @@ def test_real_mistakes(checkpoint, tmp_path, monkeypatch):
     crops = {folder.name for folder in (tmp_path / "runs" / "detect").glob("*/crops/*")}
     assert crops
     assert crops <= {"rot", "blau"}
+
+
+def test_names_of_a_data_set_in_another_order_are_refused_and_renamed_ones_said(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    known = {0: "red", 1: "blue"}
+    (tmp_path / "d.yaml").write_text("names: [blue, red]\n")
+    with pytest.raises(UserError, match=r"d\.yaml: has the classes of m\.pt in another order"):
+        names_from("d.yaml", known, "m.pt")
+    (tmp_path / "d.yaml").write_text("names: [rot, blau]\n")
+    assert names_from("d.yaml", known, "m.pt") == {0: "rot", 1: "blau"}
+    assert "note: 2 of 2 class names differ, such as class 0: rot in" in capsys.readouterr().out
 
 
 def test_detector_is_quick_to_prepare(model):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,10 +15,13 @@ import val
 from engine.evaluation.tasks import STUDY_SIZES, eval_settings, task_labels
 from models.graph.load import load_graph
 from models.yolo import DetectionModel
+from tests.tiny import lively, write_graph
 from utils import checkpoint as checkpoints
 from utils.errors import UserError
 from utils.families import V5
 from utils.files import ROOT, save_yaml
+from utils.structures import Metrics
+from utils.yaml_file import load_yaml
 
 
 @pytest.fixture(scope="module")
@@ -306,3 +310,67 @@ def test_an_inserted_identity_scores_the_same(
 def test_attention_init_alone_is_refused(data: Path, weights: Path) -> None:
     with pytest.raises(UserError, match="--attention-init identity: needs --attention, whose"):
         val.main(["--weights", str(weights), "--data", str(data), "--attention-init", "identity"])
+
+
+def other_names(data: Path, folder: Path, names: list[str], swap: bool = False) -> Path:
+    """A copy of a data set under other class names, with the numbers 0 and 1 of labels swapped."""
+    content = load_yaml(data)
+    shutil.copytree(content["path"], folder / "set")
+    for file in (folder / "set/labels/val").glob("*.txt") if swap else ():
+        number, *box = file.read_text().split(" ")
+        file.write_text(" ".join([str(1 - int(number)), *box]))
+    path = folder / "other.yaml"
+    save_yaml(path, {**content, "path": str(folder / "set"), "names": names})
+    return path
+
+
+@pytest.fixture(scope="module")
+def lively_weights(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network that finds something in every image, both classes with other scores."""
+    folder = tmp_path_factory.mktemp("lively")
+    names = {0: "red", 1: "green"}
+    model = lively(write_graph(folder), names)
+    path = folder / "best.pt"
+    checkpoints.save(
+        checkpoints.Checkpoint(model.graph, names, model.state_dict(), data=str(data)), path
+    )
+    return path
+
+
+def score(weights: Path, data: Path, folder: Path) -> Metrics:
+    flags = ["--weights", str(weights), "--data", str(data), "--project", str(folder)]
+    found = val.main([*flags, "--device", "cpu", "--workers", "0", "--noplots"])
+    assert isinstance(found, Metrics)
+    return found
+
+
+def test_a_data_set_with_the_classes_in_another_order_scores_the_same(
+    data: Path, lively_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = score(lively_weights, data, tmp_path)
+    other = other_names(data, tmp_path, ["Green", "red"], swap=True)
+    found = score(lively_weights, other, tmp_path)
+    note = f"{other} has the classes of {lively_weights} in another order; they match by name"
+    assert known.notes == ()
+    assert found.notes == (note,)
+    assert f"note: {note}" in capsys.readouterr().out
+    by_name = [{row.name.lower(): (row.instances, row.ap50, row.ap) for row in one.classes}
+               for one in (known, found)]  # fmt: skip
+    assert by_name[0] == by_name[1]
+    assert by_name[0]["red"] != by_name[0]["green"]
+
+
+def test_renamed_classes_are_scored_by_number_with_a_note(
+    data: Path, lively_weights: Path, tmp_path: Path
+) -> None:
+    other = other_names(data, tmp_path, ["red", "blue"])
+    (note,) = score(lively_weights, other, tmp_path).notes
+    assert note.startswith("1 of 2 class names differ, such as class 1: blue in")
+
+
+def test_a_class_under_another_number_is_refused(
+    data: Path, lively_weights: Path, tmp_path: Path
+) -> None:
+    other = other_names(data, tmp_path, ["green", "blue"])
+    with pytest.raises(UserError, match="class 0 is green, which is class 1 in"):
+        score(lively_weights, other, tmp_path)

@@ -10,6 +10,7 @@ from typing import Any, NoReturn, TypeVar
 
 from utils import __version__
 from utils.errors import UserError
+from utils.text import printable, shown
 
 T = TypeVar("T")
 
@@ -126,14 +127,16 @@ def build(kind: type[T], values: Mapping[str, object], origin: str = "") -> T:
     where = f"{origin}: " if origin else ""
     for name, value in values.items():
         if name not in known:
-            raise UserError(f"{where}{name}: no such setting; known are {', '.join(known)}")
+            raise UserError(
+                f"{where}{printable(name, 60)}: no such setting; known are {', '.join(known)}"
+            )
         default: object = known[name].default
         # An int is fine where a float is wanted. A field whose default is None takes any value.
         fits = type(value) is type(default) or (type(default) is float and type(value) is int)
         if not fits and default is not None:
             raise UserError(
-                f"{where}{name}: {value!r} is {type(value).__name__}, {type(default).__name__} is"
-                " needed"
+                f"{where}{name}: {shown(value)} is {type(value).__name__}, {type(default).__name__}"
+                " is needed"
             )
         if not (isinstance(default, tuple) and isinstance(value, tuple)):
             continue
@@ -141,6 +144,7 @@ def build(kind: type[T], values: Mapping[str, object], origin: str = "") -> T:
             wanted = known[name].metadata.get("kind", type(default[0]) if default else type(part))
             if not isinstance(part, Integral if wanted is int else wanted):
                 raise UserError(
-                    f"{where}{name}: {part!r} is {type(part).__name__}, {wanted.__name__} is needed"
+                    f"{where}{name}: {shown(part)} is {type(part).__name__}, {wanted.__name__} is"
+                    " needed"
                 )
     return kind(**values)

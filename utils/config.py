@@ -18,6 +18,7 @@ from utils.families import FAMILIES, Family
 from utils.files import find_file
 from utils.flags import shared
 from utils.hyperparameters import Hyperparameters
+from utils.text import shown
 from utils.yaml_file import load_yaml
 
 __all__ = [
@@ -235,7 +236,8 @@ def _section(defaults: Mapping[str, object], name: str, origin: str) -> Mapping[
     section = defaults.get(name) or {}
     if not isinstance(section, dict):
         raise UserError(
-            f"{origin}: {name}: {section!r} is not a mapping; write e.g. `{name}: {{epochs: 50}}`"
+            f"{origin}: {name}: {shown(section)} is not a mapping; write e.g. `{name}:"
+            " {epochs: 50}`"
         )
     return section
 
@@ -287,7 +289,7 @@ def choose_hyp(file: str, suggested: object, origin: str, family: Family) -> Hyp
         return Hyperparameters.from_mapping({**standard, **load_yaml(found)}, str(found))
     if not isinstance(suggested, dict):
         raise UserError(
-            f"{origin}: {suggested!r} is neither a file nor a mapping; write e.g. `hyp: {{mosaic:"
-            " 0.5}`"
+            f"{origin}: {shown(suggested)} is neither a file nor a mapping; write e.g. `hyp:"
+            " {mosaic: 0.5}`"
         )
     return Hyperparameters.from_mapping({**standard, **suggested}, origin)

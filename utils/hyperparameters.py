@@ -16,6 +16,7 @@ from typing import Any
 from utils.errors import UserError, check_setting
 from utils.families import Family
 from utils.files import find_file
+from utils.text import printable, shown
 from utils.yaml_file import load_yaml
 
 NOMINAL_BATCH = 64  # the batch size that learning rates and weight decay refer to
@@ -73,7 +74,7 @@ class Hyperparameters:
                 and not isinstance(value, bool)
                 and math.isfinite(value)
             )
-            check_setting(is_number, field.name, repr(value), "must be a finite number")
+            check_setting(is_number, field.name, shown(value), "must be a finite number")
             check_setting(value >= 0, field.name, value, "must not be negative")
         for name in ("flipud", "fliplr", "mosaic", "mosaic9", "mixup", "copy_paste", "translate"):
             check_setting(
@@ -110,9 +111,8 @@ class Hyperparameters:
         known = {field.name for field in dataclasses.fields(cls)}
         for key in values:
             if key not in known:
-                raise UserError(
-                    f"{origin}: {key}: no such hyperparameter; known are {', '.join(sorted(known))}"
-                )
+                unknown, listed = printable(key, 60), ", ".join(sorted(known))
+                raise UserError(f"{origin}: {unknown}: no such hyperparameter; known are {listed}")
         try:
             return cls(**{key: _number(value) for key, value in values.items()})
         except UserError as error:

@@ -231,6 +231,7 @@ class EvaluationDetails:
         class_ap: [nc] AP at IoU .5:.95; a class without labels has the mean of the others.
         input_shape: (batch, channels, height, width) of the last batch.
         save_dir: Folder of charts and files; None if nothing was written.
+        names: Class number -> name, as scored.
     """
 
     curves: ClassCurves = field(default_factory=ClassCurves.empty)
@@ -238,6 +239,7 @@ class EvaluationDetails:
     class_ap: np.ndarray = field(default_factory=lambda: np.zeros(0))
     input_shape: tuple[int, ...] = (0, 3, 0, 0)
     save_dir: Path | None = None
+    names: dict[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from yaml.constructor import ConstructorError
 from utils.text import REPLACEMENT, printable, shown
 
 MOST_NODES = 400_000  # values and keys, with aliases written out; 100,000 named classes are 200,000
+LONG_TEXT = 100  # characters of text that count as one more value
 MOST_DEPTH = 100  # levels of lists and mappings
 
 
@@ -64,14 +65,16 @@ def check_size(events: Iterator[yaml.Event], may_replace: bool = True) -> None:
             nodes, depth = sizes.get(str(event.anchor), (1, 0))
             total += nodes
         elif isinstance(event, yaml.NodeEvent):
-            total += 1
-            if not may_replace and isinstance(event, yaml.ScalarEvent):
-                _refuse_replaced(event)
+            if isinstance(event, yaml.ScalarEvent):
+                nodes += len(event.value) // LONG_TEXT
+                if not may_replace:
+                    _refuse_replaced(event)
+            total += nodes
             if isinstance(event, yaml.CollectionStartEvent):
                 levels.append(_Open(event.anchor))
                 nodes = 0
             elif event.anchor:
-                sizes[event.anchor] = 1, 0
+                sizes[event.anchor] = nodes, 0
         else:
             continue
         if nodes:

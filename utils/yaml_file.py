@@ -40,6 +40,9 @@ class DoubledKey:
     lines: tuple[int, int]
     agree: bool
 
+    def __str__(self) -> str:
+        return f"`{self.name}` stands in lines {self.lines[0]} and {self.lines[1]}"
+
 
 class _Constructor(SafeConstructor):
     """PyYAML's safe constructor, with every fault an error that has a line."""
@@ -141,8 +144,7 @@ def refuse_doubled(file: YamlFile) -> None:
     for key in file.doubled:
         if not key.agree:
             raise UserError(
-                f"{printable(file.path)}:{key.lines[1]}: `{key.name}` stands in line"
-                f" {key.lines[0]} too, with another value; remove one of the two"
+                f"{printable(file.path)}:{key.lines[1]}: {key}, with values that differ; remove one"
             )
 
 
@@ -160,7 +162,8 @@ def read_yaml(path: str | Path) -> YamlFile:
         where = f"{shown_path}:{mark.line + 1}" if mark else shown_path
         problem = printable(getattr(error, "problem", None) or str(error).splitlines()[0])
         if not isinstance(error, OutOfBounds):
-            problem = f"not valid YAML ({problem}); fix that line"
+            windows = "write / in paths, or single quotes" if "unknown escape" in problem else ""
+            problem = f"not valid YAML ({problem}); {windows or 'fix that line'}"
         raise UserError(f"{where}: {problem}") from None
     if not isinstance(content, dict):
         raise UserError(

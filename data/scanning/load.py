@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data.class_names import repeated_names
 from data.dataset_info import DatasetInfo
 from data.dataset_yaml import read_dataset_yaml
 from data.formats import list_split
@@ -69,7 +70,8 @@ def load_split(info: DatasetInfo, task: str, single_cls: bool = False) -> Datase
     else:
         _check_classes(index, info, kind)
     _check_usable(index, info, task, split)
-    return index
+    shared = "" if single_cls else repeated_names(info.names)
+    return _add_note(index, shared) if shared else index
 
 
 def _note_small(index: DatasetIndex, imgsz: int) -> DatasetIndex:
@@ -83,6 +85,10 @@ def _note_small(index: DatasetIndex, imgsz: int) -> DatasetIndex:
         f"{small:,} of {len(sides):,} objects have a side below {MIN_VISIBLE_PX} pixels at --imgsz"
         f" {imgsz}"
     )
+    return _add_note(index, note)
+
+
+def _add_note(index: DatasetIndex, note: str) -> DatasetIndex:
     return replace(index, report=replace(index.report, notes=(*index.report.notes, note)))
 
 

@@ -28,6 +28,7 @@ from data.synthetic.scenes import (
     draw_scene,
 )
 from utils.errors import UserError
+from utils.regular_file import read_limited
 from utils.seeds import stream
 
 SHAPES_VERSION = 3  # increase it whenever the images change, so that older folders are replaced
@@ -96,8 +97,8 @@ def _manifest(seed: int, train: int, val: int) -> dict[str, Any]:
 def _read_manifest(root: Path) -> dict[str, Any]:
     """The manifest in root, or {} if none can be read."""
     try:
-        content = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        content = json.loads(read_limited(root / MANIFEST))
+    except (UserError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 

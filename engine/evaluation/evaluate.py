@@ -197,7 +197,10 @@ class Evaluator:
             losses=tuple((self.losses / max(self.batches, 1)).tolist()),
             speed_ms={stage: total / images * 1000 for stage, total in self.seconds.items()},
             details=dataclasses.replace(
-                metrics.details, input_shape=self.input_shape, save_dir=self.settings.save_dir
+                metrics.details,
+                input_shape=self.input_shape,
+                save_dir=self.settings.save_dir,
+                names=names,
             ),
         )
 

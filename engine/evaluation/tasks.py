@@ -40,6 +40,7 @@ class ValidationTask:
         label: The name of the weights in tables and files.
         index: The labelled images.
         folder: The run's folder.
+        notes: What a reader of the scores must know about classes.
     """
 
     config: ValConfig
@@ -47,6 +48,7 @@ class ValidationTask:
     label: str
     index: DatasetIndex
     folder: Path
+    notes: tuple[str, ...] = ()
 
 
 def make_loader(task: ValidationTask, imgsz: int, square: bool = False) -> Loader:
@@ -112,6 +114,7 @@ def score(task: ValidationTask) -> Metrics:
         names=dict(task.index.names),
     )
     metrics = evaluate(task.model, loader, settings)
+    metrics = dataclasses.replace(metrics, notes=(*metrics.notes, *task.notes))
     print_scores(metrics, settings)
     return metrics
 

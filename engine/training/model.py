@@ -13,6 +13,7 @@ from models.attention import ATTENTION
 from models.graph.load import load_graph
 from models.graph.read import read_graph
 from models.graph.sites import insert
+from models.weights.classes import compare_classes
 from models.weights.load import read_weights
 from models.weights.transfer import transfer
 from models.weights.upstream.adopt import with_graph
@@ -45,6 +46,7 @@ def make_model(
                 f"{config.data}: has {len(data.names)} classes, but the interrupted run had "
                 f"{len(resumed.names)}; put the names back, or start anew with --weights"
             )
+        _check_order(resumed, data, config)
         return DetectionModel(
             resumed.graph, class_count=len(data.names), names=data.names, seed=config.seed
         )
@@ -59,9 +61,26 @@ def make_model(
         exclude = ("anchors",) if config.cfg or hyp.anchors else ()
         report = transfer(model, source, exclude)
         print(report.line(config.weights))
+        if report.classes == tuple(range(len(data.names))):  # otherwise they match by name
+            note = compare_classes(source.names, data.names, (config.weights, config.data)).note
+            if note:
+                print(f"note: {note}")
         if report.fresh or config.verbose:
             print(report.table(everything=config.verbose))
     return model
+
+
+def _check_order(resumed: Checkpoint, data: DatasetIndex, config: TrainConfig) -> None:
+    """Say if classes of an interrupted run were renamed; raise UserError if their order changed."""
+    where = ("the interrupted run", config.data)
+    agreed = compare_classes(resumed.names, data.names, where)
+    if agreed.order != tuple(range(len(data.names))):
+        raise UserError(
+            f"{config.data}: has the classes of the interrupted run in another order; put the"
+            " names back, or start anew with --weights"
+        )
+    if agreed.note:
+        print(f"note: {agreed.note}")
 
 
 def with_attention(graph: dict[str, Any], config: TrainConfig) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from models.attention._identity import start_as_identity
 from models.attention._names import same_meaning
 from models.attention._registry import ATTENTION, options
 from utils.errors import UserError
+from utils.text import printable, shown
 
 ATTENTION_INITS = ("paper", "identity")
 
@@ -57,12 +58,12 @@ def build_attention(
             hint = closest(argument, options(kind))
             raise UserError(f"{argument}: {name} has no such argument; it takes {known}{hint}")
     if init not in ATTENTION_INITS:
-        raise UserError(f"init: {init!r}: must be {' or '.join(ATTENTION_INITS)}")
+        raise UserError(f"init: {shown(init)}: must be {' or '.join(ATTENTION_INITS)}")
     try:
         module = kind(channels, **arguments)
         return start_as_identity(module) if init == "identity" else module
     except (TypeError, ValueError) as error:
-        raise UserError(str(error)) from error
+        raise UserError(printable(error, 300)) from error
 
 
 def closest(word: str, known: list[str]) -> str:

@@ -15,9 +15,10 @@ from models.graph.read import KEYS
 from models.graph.scales import choose_scale, find_graph
 from models.graph.sites import insert
 from models.graph.values import GraphDict
+from models.own.registry import say
 from utils.errors import UserError
 from utils.files import ROOT
-from utils.yaml_file import load_yaml
+from utils.yaml_file import read_yaml
 
 
 def load_graph(path: str | Path, scale: str = "") -> GraphDict:
@@ -49,7 +50,12 @@ def load_graph(path: str | Path, scale: str = "") -> GraphDict:
 
 def _read(file: Path, scale: str, path: str | Path) -> GraphDict:
     name = file.relative_to(ROOT) if file.is_relative_to(ROOT) else file
-    content = insert_constants(load_yaml(file), KEYS)
+    found = read_yaml(file)
+    for key in found.doubled:
+        # Shared files have such keys, and what they were trained with elsewhere is the second one.
+        if not key.agree:
+            say(f"warning: {name}: {key}, with values that differ; the second one counts")
+    content = insert_constants(found.content, KEYS)
     return choose_scale({**content, "yaml_file": str(name)}, scale, path)
 
 

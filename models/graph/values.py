@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 import re
-import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeGuard
 
 from utils.errors import UserError
+from utils.text import printable, shown
 
 MOST = 65536  # of any channel count, size or argument: anything larger is a typing error
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-MOST_TEXT = 60  # characters of one value in an error
+MOST_SHOWN = 120  # characters of one value in an error
 
 # A graph as YAML or a checkpoint stores it. Its values have any type until read_graph checks them.
 GraphDict: TypeAlias = dict[str, Any]
@@ -28,13 +28,8 @@ class Note(str):
 
 def shorten(value: object) -> str:
     """The value on one line of at most 120 characters, for errors and tables."""
-    limited = reprlib.Repr()
-    limited.maxstring = limited.maxother = MOST_TEXT
-    # Aliases let a small YAML file hold a list that is exponentially long when written out. The
-    # limits bound the time as well as the text.
-    limited.maxlevel, limited.maxlist = 4, 8
-    text = " ".join((value if isinstance(value, str) else limited.repr(value)).split())
-    return text if len(text) <= 120 else text[:117] + "..."
+    text = value[: 2 * MOST_SHOWN] if isinstance(value, str) else shown(value, MOST_SHOWN)
+    return printable(" ".join(text.split()), MOST_SHOWN)
 
 
 def is_whole(value: object) -> TypeGuard[int]:

@@ -125,7 +125,7 @@ def corrected(
     wanted = {key: value for key, value in fixed.items() if key not in ("yaml_file", "scale")}
     try:
         found = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):
         found = None
     if isinstance(found, dict):
         found.pop("scale", None)  # load_graph sets it by the file's name

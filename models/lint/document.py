@@ -14,6 +14,7 @@ from pathlib import Path
 import yaml
 
 from models.lint.finding import Fix, LintFinding
+from utils.yaml_file import DoubledKey, compose_yaml, read_yaml
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +26,14 @@ class Document:
         text: all of it.
         keys: YAML nodes of the top-level keys and their values. A key may occur twice.
         rows: YAML nodes of the rows, backbone and head.
+        doubled: keys that stand twice in one mapping, at any level.
     """
 
     path: Path
     text: str
     keys: tuple[tuple[yaml.Node, yaml.Node], ...]
     rows: tuple[yaml.Node, ...]
+    doubled: tuple[DoubledKey, ...] = ()
 
     def line_of(self, finding: LintFinding) -> int:
         """The line that a finding is about, from 1."""
@@ -94,10 +97,11 @@ def _end(node: yaml.Node) -> int:
 
 def read_document(path: Path) -> Document:
     """The text of a graph's file, which load_yaml has already read without an error."""
-    text = path.read_bytes().decode("utf-8-sig", errors="ignore")
-    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    found = read_yaml(path)
+    root = compose_yaml(found.text)
     keys = tuple(root.value) if isinstance(root, yaml.MappingNode) else ()
     last = {key.value: value for key, value in keys}
     parts = [last[name] for name in ("backbone", "head") if name in last]
     lists = [part.value for part in parts if isinstance(part, yaml.SequenceNode)]
-    return Document(path, text, keys, tuple(row for rows in lists for row in rows))
+    rows = tuple(row for rows in lists for row in rows)
+    return Document(path, found.text, keys, rows, found.doubled)

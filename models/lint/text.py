@@ -123,18 +123,13 @@ def _check_stride(text: str, stride: int) -> tuple[str, list[str]]:
 
 
 def double_keys(context: TextContext) -> Iterator[LintFinding]:
-    """Keys that occur twice at the top of the file; YAML takes the last one."""
-    seen: dict[str, int] = {}
-    for key, _ in context.document.keys:
-        line = key.start_mark.line + 1
-        reported = key.value in MULTIPLES and has_scales(context.content)  # by unused_keys
-        if key.value in seen and not reported:
-            what = (
-                f"`{key.value}`: stands twice; only this one counts, not the one in line"
-                f" {seen[key.value]}"
-            )
-            yield LintFinding(context.graph.file, line, -1, "key", what, "one of them")
-        seen[key.value] = line
+    """Keys that stand twice in one mapping, of which YAML takes the last one."""
+    for key in context.document.doubled:
+        if key.name in MULTIPLES and has_scales(context.content):  # reported by unused_keys
+            continue
+        first, second = key.lines
+        what = f"`{key.name}`: stands twice; only this one counts, not the one in line {first}"
+        yield LintFinding(context.graph.file, second, -1, "key", what, "one of them")
 
 
 def unheard_scale(context: TextContext) -> Iterator[LintFinding]:

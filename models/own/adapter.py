@@ -20,6 +20,7 @@ from models.own.guard import Attempt, in_words
 from models.own.registry import OwnClass, own_class
 from models.own.source import OwnFile
 from utils.errors import UserError
+from utils.text import shown
 
 Maps: TypeAlias = Tensor | list[Tensor]  # what a row reads
 LONGEST_CALL = 120  # characters
@@ -140,8 +141,8 @@ def construct(own: OwnClass, args: Sequence[object], options: Mapping[str, objec
 
 def call_text(args: Sequence[object], options: Mapping[str, object]) -> str:
     """Arguments as a call shows them, such as `(64, heads=8)`."""
-    shown = [*map(repr, args), *(f"{name}={value!r}" for name, value in options.items())]
-    text = ", ".join(shown)
+    named = (f"{name}={shown(value)}" for name, value in options.items())
+    text = ", ".join([*map(shown, args), *named])
     return f"({text[:LONGEST_CALL]}{'…' if len(text) > LONGEST_CALL else ''})"
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from models.weights.classes import compare_classes
 from models.weights.load import load_model
 from models.yolo import DetectionModel
 from utils.errors import UserError
@@ -36,11 +37,14 @@ class Ensemble(nn.Module):
             (member.stride for member in members), key=lambda stride: float(stride.max())
         )
         for member, file in zip(members, files, strict=True):
-            if member.names != self.names:
+            if len(member.names) != len(self.names):
                 raise UserError(
                     f"--weights {file}: has other classes than {files[0]}; an ensemble needs the"
                     " same ones"
                 )
+            agreed = compare_classes(member.names, self.names, (f"--weights {file}", files[0]))
+            if agreed.note:
+                raise UserError(f"{agreed.note}, but an ensemble needs the same classes")
             if member.family != self.family:
                 raise UserError(
                     f"--weights {file}: has another kind of head than {files[0]}, one with anchors"

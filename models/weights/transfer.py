@@ -18,6 +18,7 @@ from models.common import Conv
 from models.graph.read import read_graph
 from models.graph.structure import Graph
 from models.weights.align import RowPlace, align_places, find_places
+from models.weights.classes import match_classes
 from models.weights.report import TensorOutcome, TransferReport
 from models.yolo import DetectionModel
 from utils.checkpoint import Checkpoint
@@ -204,33 +205,6 @@ class _RowPair:
             if other is not None:
                 mixed[:, box + number] = theirs[:, box + other]
         return mixed.flatten(0, 1)
-
-
-def match_classes(source: Mapping[int, str], target: Mapping[int, str]) -> list[int | None]:
-    """For each class of the target its number in the source, or None.
-
-    Classes match by name, ignoring case. They match by number if all names are equal. They also do
-    if both sides have equally many classes and either share no name, as after renaming, or one side
-    has only numbers as names.
-    """
-    theirs, mine = (
-        [str(names[number]).strip().casefold() for number in sorted(names)]
-        for names in (source, target)
-    )
-    # Reversed, so that the first of several equal names counts.
-    numbers = {name: number for number, name in reversed(list(enumerate(theirs)))}
-    # Names such as "0" do not identify a class, so they match neither words nor each other.
-    are_numbers = is_unnamed(source) or is_unnamed(target)
-    if mine == theirs or (
-        len(mine) == len(theirs) and (are_numbers or not set(mine) & set(theirs))
-    ):
-        return list(range(len(mine)))
-    return [None if are_numbers else numbers.get(name) for name in mine]
-
-
-def is_unnamed(names: Mapping[int, str]) -> bool:
-    """Whether the names of the classes are just their numbers, the default."""
-    return all(str(number) == str(name) for number, name in names.items())
 
 
 def upstream_keys(graph: Graph, keys: Iterable[str]) -> dict[str, str]:

@@ -86,8 +86,18 @@ LAUGHS = "a: &a [x, x]\nb: &b [*a, *a]\n" + "".join(
         ("names: [cat]\npath: [a]\n", "path: a list is not text"),
         ("names: [cat]\nformat: csv\n", "format: 'csv' is unknown; use yolo, voc, coco"),
         ("names: [cat]\ndefaults: 320\n", "defaults: 320 is not a mapping"),
-        (LAUGHS + "names: *k\n", "class 0 is a list to YAML"),
-        (LAUGHS + "names: [cat]\ntrain: *k\n", "train: a list is not a path"),
+        (LAUGHS + "names: *k\n", "stands for more than 400,000 values"),
+        ("names: [[cat]]\n", "class 0 is a list to YAML"),
+        ("names: [cat]\ntrain: [[a]]\n", "train: a list is not a path"),
+        ("names: cat\n", "names: 'cat' is no list"),
+        ("names:\n", "no `names:`"),
+        ("names: {}\nnc: 2\n", "no `names:`"),
+        ("names: {0: a, '0': b}\n", "must be 0 to 1, each once"),
+        ("names: {true: a}\n", "must be 0 to 0"),
+        ("names: [2020-01-01]\n", "class 0 is a date to YAML; put the name in quotes"),
+        ("names: [cat]\nnc: true\n", "nc: True, but names lists 1"),
+        ("names: [cat]\npath: ~nosuchuser/x\n", "names a user without a home here"),
+        ("names: [cat]\ngenerate: [a]\n", "generate: a list is not text"),
     ],
 )
 def test_refused_in_one_line(tmp_path: Path, text: str, message: str) -> None:
@@ -119,3 +129,32 @@ def test_shipped_yamls(
     assert info.bases[0].parent == Path(os.path.normpath(ROOT / ".." / "datasets"))
     assert info.train
     assert info.val
+
+
+@pytest.mark.parametrize("text", [
+    "names: {'1': dog, '0': cat}\nnc: '2'\n",
+    "names: {0: cat, '1': dog}\nnc:\n",
+])  # fmt: skip
+def test_quoted_class_numbers_are_numbers(tmp_path: Path, text: str) -> None:
+    assert read_dataset_yaml(_write(tmp_path, text)).names == {0: "cat", 1: "dog"}
+
+
+def test_a_yaml_with_nc_alone_gets_numbered_names_and_a_line(tmp_path: Path, caplog) -> None:
+    assert read_dataset_yaml(_write(tmp_path, "nc: 2\n")).names == {0: "class_0", 1: "class_1"}
+    assert "the classes are class_0 to class_1" in caplog.text
+
+
+@pytest.mark.parametrize("key", ["valid", "validation"])
+def test_a_validation_split_under_another_key_is_taken_with_a_line(tmp_path, caplog, key) -> None:
+    info = read_dataset_yaml(_write(tmp_path, f"train: a\n{key}: b\nnames: [cat]\n"))
+    assert [source.images for source in info.sources("val")] == ["b"]
+    assert f"`{key}:` is taken for `val:`" in caplog.text
+
+
+def test_backslashes_of_windows_are_read_and_a_drive_is_named(tmp_path: Path) -> None:
+    (tmp_path / "set/images/val").mkdir(parents=True)
+    text = "path: .\\set\ntrain: ..\\images\\val\nval: C:\\set\\images\nnames: [cat]\n"
+    info = read_dataset_yaml(_write(tmp_path, text))
+    assert info.locate(info.sources("train")[0].images) == tmp_path / "set/images/val"
+    with pytest.raises(UserError, match="is a path of Windows"):
+        info.locate(info.sources("val")[0].images)

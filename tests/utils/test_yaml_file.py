@@ -61,12 +61,12 @@ def refusal(folder, text: str) -> str:
     "names:\n  0: a\n  00: b\n",
 ])  # fmt: skip
 def test_a_key_that_stands_twice_with_two_values_is_refused_with_both_lines(tmp_path, text):
-    assert "too, with another value; remove one of the two" in refusal(tmp_path, text)
+    assert "with values that differ; remove one" in refusal(tmp_path, text)
 
 
 def test_both_lines_of_a_doubled_key_are_named(tmp_path):
     assert refusal(tmp_path, "a: 1\nb: 2\na: 3\n") == (
-        "/a.yaml:3: `a` stands in line 1 too, with another value; remove one of the two"
+        "/a.yaml:3: `a` stands in lines 1 and 3, with values that differ; remove one"
     )
 
 
@@ -106,6 +106,7 @@ def test_a_name_that_holds_a_replacement_sign_itself_is_read(tmp_path):
     ("a: !!map abc", "expected a mapping node"),
     ("? [a, b]\n: 1", "unhashable key"),
     ("a: 1\n---\nb: 2", "another document"),
+    ('path: "C:\\data"', "write / in paths, or single quotes"),
     ("a: 1\nb: \"\x07\"", "a.yaml:2: not valid YAML (it has the control character"),
 ])  # fmt: skip
 def test_a_value_that_cannot_be_built_is_one_line_with_its_row(tmp_path, text, message):

@@ -42,6 +42,17 @@ def test_other_classes_are_refused():
         Ensemble([Member(1, NAMES), Member(2, {0: "a"})], ["a.pt", "b.pt"])
 
 
+@pytest.mark.parametrize("names", [{0: "b", 1: "a"}, {0: "a", 1: "c"}])
+def test_classes_in_another_order_or_renamed_are_refused_in_an_ensemble(names):
+    with pytest.raises(UserError, match="an ensemble needs the same classes"):
+        Ensemble([Member(1, NAMES), Member(2, names)], ["a.pt", "b.pt"])
+
+
+def test_other_spellings_of_the_same_classes_are_pooled():
+    model = Ensemble([Member(1, {0: "hot dog"}), Member(2, {0: "Hot-Dog"})], ["a.pt", "b.pt"])
+    assert model.names == {0: "hot dog"}
+
+
 def test_one_file_is_not_an_ensemble(monkeypatch):
     monkeypatch.setattr(ensemble, "load_model", lambda file, device, **_: Member(1, NAMES))
     assert isinstance(load_models(["a.pt"], torch.device("cpu")), Member)

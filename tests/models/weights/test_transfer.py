@@ -17,8 +17,9 @@ from models.graph.load import load_graph
 from models.graph.read import read_graph
 from models.graph.sites import find_sites, insert
 from models.weights.align import affinity, align_graphs, find_places
+from models.weights.classes import match_classes
 from models.weights.report import TransferReport
-from models.weights.transfer import count_by_name, match_classes, transfer, upstream_keys
+from models.weights.transfer import count_by_name, transfer, upstream_keys
 from models.yolo import DetectionModel
 from tests.models.fill import GOLDEN, fill, image, indexed
 from tests.tiny import FREE_GRAPH, GRAPH
