@@ -101,7 +101,7 @@ def open_study(config: StudyConfig) -> StudyFile:
     a warning.
     """
     path = config.folder / "study.yaml"
-    former = load_yaml(path) if path.is_file() else {}
+    former = load_yaml(path) if path.exists() else {}
     settings, inputs = study_settings(config), hash_inputs(config)
     if former:
         _refuse_changes(path, former.get("settings"), settings)

@@ -145,4 +145,6 @@ def find_file(name: str | Path, *folders: str) -> Path:
         )
     if Path(name).is_dir():
         raise UserError(f"{name}: is a folder; name a file in it")
+    if Path(name).exists():
+        raise UserError(f"{name}: is a pipe or a device; name a regular file")
     raise UserError(f"{name}: no such file; check the path")

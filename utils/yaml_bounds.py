@@ -14,7 +14,7 @@ from yaml.constructor import ConstructorError
 
 from utils.text import REPLACEMENT, printable, shown
 
-MOST_NODES = 400_000  # values and keys, with aliases written out; 100,000 named classes are 200,000
+MOST_NODES = 250_000  # values and keys, with aliases written out; 100,000 named classes are 200,000
 LONG_TEXT = 100  # characters of text that count as one more value
 MOST_DEPTH = 100  # levels of lists and mappings
 

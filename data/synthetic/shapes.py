@@ -28,7 +28,7 @@ from data.synthetic.scenes import (
     draw_scene,
 )
 from utils.errors import UserError
-from utils.regular_file import read_limited
+from utils.json_file import load_json
 from utils.seeds import stream
 
 SHAPES_VERSION = 3  # increase it whenever the images change, so that older folders are replaced
@@ -97,10 +97,9 @@ def _manifest(seed: int, train: int, val: int) -> dict[str, Any]:
 def _read_manifest(root: Path) -> dict[str, Any]:
     """The manifest in root, or {} if none can be read."""
     try:
-        content = json.loads(read_limited(root / MANIFEST))
-    except (UserError, ValueError, RecursionError):
+        return load_json(root / MANIFEST, "")
+    except UserError:
         return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _is_current(root: Path, manifest: dict[str, Any]) -> bool:

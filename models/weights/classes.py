@@ -136,6 +136,9 @@ class Renumbered(nn.Module):
         self.columns = torch.tensor([*range(first), *(first + number for number in order)])
 
     def forward(self, x: Tensor, augment: bool = False) -> tuple[Tensor, list[Tensor] | None]:
-        """The detector's result, with the columns of the scores in the new order."""
+        """[B, 3, H, W] in 0..1 -> ([B, N, box_columns + nc], the raw maps) of the detector.
+
+        The columns of the scores are in the new order.
+        """
         decoded, raw = self.model(x, augment=augment)
         return decoded.index_select(2, self.columns.to(decoded.device)), raw
