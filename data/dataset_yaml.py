@@ -37,6 +37,7 @@ from utils.text import shown
 from utils.yaml_file import load_yaml
 
 LOGGER = logging.getLogger(__name__)
+LONGEST_PATH = 4096  # characters, as Linux has it
 
 
 def read_dataset_yaml(path: str | Path) -> DatasetInfo:
@@ -68,8 +69,8 @@ def read_dataset_yaml(path: str | Path) -> DatasetInfo:
 
 
 def _bases(file: Path, path: object) -> tuple[Path, ...]:
-    if path is not None and not isinstance(path, str):
-        raise UserError(f"{file}: path: {_short(path)} is not text; give the data set's folder")
+    if path is not None and not (isinstance(path, str) and len(path) <= LONGEST_PATH):
+        raise UserError(f"{file}: path: {_short(path)} is no path; give the data set's folder")
     folders = (ROOT, Path(os.path.realpath(file)).parent)
     inner = Path(as_local(path or ""))
     try:
@@ -127,7 +128,7 @@ def _read_sources(file: Path, task: str, value: object) -> tuple[SplitSource, ..
 
 
 def _read_source(file: Path, task: str, item: object) -> SplitSource:
-    if isinstance(item, str) and item.strip():
+    if isinstance(item, str) and item.strip() and len(item) <= LONGEST_PATH:
         suffixes = [end for kind in DATASET_FORMATS.values() for end in kind.annotation_suffixes]
         if item.lower().endswith(tuple(suffixes)):
             return SplitSource(annotations=item)

@@ -29,6 +29,7 @@ from models.graph.build import blame, build_row, find_layer, finish_row, unknown
 from models.graph.own import build_own_row
 from models.graph.read import KEYS, read_graph
 from models.graph.structure import Graph, unread_rows
+from models.graph.values import shorten
 from models.graph.walk import PROBE, Call, measure_strides, run_row, saved_rows, walk
 from models.graph.wiring import passed_by
 from models.heads import HEADS, Head
@@ -93,7 +94,7 @@ def _activation(graph: Graph) -> nn.Module:
     try:
         return make_activation(graph.activation) if graph.activation else SiLU()
     except ValueError as error:
-        raise UserError(f"{graph.file}: activation: {graph.activation}: {error}") from None
+        raise UserError(f"{graph.file}: activation: {shorten(graph.activation)}: {error}") from None
 
 
 class DetectionModel(nn.Module):

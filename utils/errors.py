@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 from utils.text import printable
 
+LONGEST_LINE = 2000  # characters of an error; a value of a file may have millions
+
 
 class UserError(Exception):
     """Something that the user can fix.
@@ -36,7 +38,7 @@ def run_main(main: Callable[[list[str] | None], object], argv: list[str] | None 
     try:
         status = main(argv)
     except UserError as error:
-        print(f"error: {printable(error)}", file=sys.stderr)
+        print(f"error: {printable(error, LONGEST_LINE)}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader of our output has ended, as in `... | head`
         # Python would report the failed flush of stdout there when it exits.

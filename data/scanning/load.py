@@ -19,6 +19,7 @@ from data.scanning.cache import cache_path, read_cache, state_of, write_cache
 from data.scanning.scan import scan
 from utils.errors import UserError
 from utils.structures import Sample
+from utils.text import printable
 
 MIN_VISIBLE_PX = 3  # objects with a shorter side than this are hardly learnt
 
@@ -95,7 +96,8 @@ def _add_note(index: DatasetIndex, note: str) -> DatasetIndex:
 def _generate(info: DatasetInfo) -> None:
     if info.generator != "shapes":
         raise UserError(
-            f"{info.path}: generate: {info.generator} is unknown; the only generator is `shapes`"
+            f"{info.path}: generate: {printable(info.generator, 60)} is unknown; the only generator"
+            " is `shapes`"
         )
     from data.synthetic.shapes import generate
 

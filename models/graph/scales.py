@@ -125,7 +125,7 @@ def read_scale(file: str, content: Mapping[str, object]) -> Scale:
         for key in MULTIPLES
         if key in content
     ]
-    name, known = content.get("scale"), ", ".join(scales)
+    name, known = content.get("scale"), shorten(", ".join(scales))
     if name in (None, ""):
         name = next(iter(scales))
         warnings += [

@@ -15,8 +15,9 @@ import yaml
 from models.lint.document import Document
 from models.lint.finding import Fix
 from models.lint.fix import LintedFile, lint_file
-from utils.errors import UserError
+from utils.errors import LONGEST_LINE, UserError
 from utils.files import atomic_write
+from utils.text import printable
 
 MOST_NAMED = 6  # references that the summary of a file names
 
@@ -49,7 +50,7 @@ def run_lint(paths: Sequence[str], *, scale: str = "", fix: bool = False, out: s
         try:
             linted = lint_file(path, scale)
         except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {printable(error, LONGEST_LINE)}", file=sys.stderr)
             unreadable += 1
             continue
         lines = [str(finding) for finding in linted.findings] or [f"{path}: nothing found"]

@@ -83,7 +83,7 @@ LAUGHS = "a: &a [x, x]\nb: &b [*a, *a]\n" + "".join(
         ("names: [yes, no]\n", "class 0 is True to YAML; put the name in quotes"),
         ("names: [cat, ]\ntrain: 3\n", "train: 3 is not a path"),
         ("names: [cat]\ntrain: {folder: a}\n", "train: a dict is not a path"),
-        ("names: [cat]\npath: [a]\n", "path: a list is not text"),
+        ("names: [cat]\npath: [a]\n", "path: a list is no path"),
         ("names: [cat]\nformat: csv\n", "format: 'csv' is unknown; use yolo, voc, coco"),
         ("names: [cat]\ndefaults: 320\n", "defaults: 320 is not a mapping"),
         (LAUGHS + "names: *k\n", "stands for more than 250,000 values"),

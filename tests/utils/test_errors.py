@@ -62,3 +62,8 @@ def test_a_reader_that_goes_away_is_no_failure():
     assert child.stderr is not None
     assert b"Traceback" not in child.stderr.read()
     child.stderr.close()
+
+
+def test_a_value_of_a_million_characters_is_cut(capsys):
+    assert run_main(raising(UserError("x: " + "y" * 10**6)), []) == 2
+    assert len(capsys.readouterr().err) < 2100
