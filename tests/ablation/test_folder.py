@@ -85,6 +85,18 @@ def test_a_history_that_was_edited_is_named(make_config, key, value):
         start(make_config())
 
 
+def test_a_named_pipe_or_a_doubled_key_as_study_file_is_refused(make_config):
+    path = make_config().folder / "study.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.mkfifo(path)
+    with pytest.raises(UserError, match=r"study\.yaml: is a named pipe"):
+        start(make_config())
+    path.unlink()
+    path.write_text("seeds: [5]\nseeds: [6]\n")
+    with pytest.raises(UserError, match=r"study\.yaml:2: `seeds` stands in lines 1 and 2"):
+        start(make_config())
+
+
 def test_another_graph_in_the_same_file_is_refused(make_config, tmp_path):
     graph = tmp_path / "graph.yaml"
     graph.write_text(yaml.safe_dump(GRAPH))

@@ -10,6 +10,7 @@ from models.graph.load import load_graph, split_name
 from models.graph.sites import insert
 from models.yolo import DetectionModel
 from utils.errors import UserError
+from utils.files import ROOT
 
 
 @pytest.mark.parametrize(
@@ -48,3 +49,15 @@ def test_other_names_are_missing_files(name: str, tmp_path: Path) -> None:
     assert split_name(name) is None
     with pytest.raises(UserError, match="no such file"):
         load_graph(tmp_path / name)
+
+
+def test_a_key_of_a_graph_that_stands_twice_is_said_with_both_lines(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (ROOT / "models/yolov5n.yaml").read_text()
+    (tmp_path / "twice.yaml").write_text(f"nc: 3\nbackbone: 1\n{text}\nnc: 4\n")
+    assert load_graph(tmp_path / "twice.yaml")["nc"] == 4
+    said = capsys.readouterr().out
+    assert "twice.yaml: `nc` stands in lines 1 and " in said
+    assert "`backbone` stands in lines 2 and " in said
+    assert "with values that differ; the second one counts" in said

@@ -82,3 +82,19 @@ def test_sizes_of_maps_in_comments_are_no_numbers_of_rows(tmp_path: Path) -> Non
     ):
         file.write_text(with_comments(numbers))
         assert [finding.row for finding in lint(file)] == faulty
+
+
+def test_a_key_that_stands_twice_is_found_at_every_level(tmp_path: Path) -> None:
+    text = SMALL.replace("nc: 1\n", "nc: 1\nnc: 2\n")
+    text = text.replace(
+        "[16, 3, 2]] # here",
+        "[16, 3, 2]]\n  - [-1, 1, SimAM, {e_lambda: 1.0e-4, e_lambda: 1.0e-5}]",
+    )
+    text = text.replace("[[2, 3], 1", "[[3, 4], 1")
+    (tmp_path / "mine.yaml").write_text(text)
+    found = [finding for finding in lint(tmp_path / "mine.yaml") if finding.rule == "key"]
+    assert [(one.line, one.what.partition(":")[0]) for one in found] == [
+        (2, "`nc`"),
+        (8, "`e_lambda`"),
+    ]
+    assert "not the one in line 1" in found[0].what
