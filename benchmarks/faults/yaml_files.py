@@ -207,13 +207,16 @@ def main(argv: list[str] | None = None) -> int:
             if flags.verbose:
                 print(f"{title}: {call.how} {call.seconds:.1f} s: {call.text[:200]}")
         rows.append(count_calls("YAML bombs", calls))
+        print(f"{len(calls)} bombs done", flush=True)
         for kind in READERS:
+            (root / "warm.yaml").write_text(sound[kind])
+            READERS[kind](str(root / "warm.yaml"))  # so that no child imports anything
             equal = run_damage(kind, -1, _new(root, kind), sound[kind])
             folder = root / kind
             calls = [run_damage(kind, n, folder, sound[kind]) for n in range(flags.damaged)]
             for number, call in enumerate(calls):
                 _say(f"damaged {kind} {number}", call)
-            rows.append(count_calls(f"damaged {kind}", [equal, *calls][1:], equal.text))
+            rows.append(count_calls(f"damaged {kind}", calls, equal.text))
     print(text_table(("file", *COLUMNS), rows))
     return int(any(sum(map(int, map(str, row[-3:]))) for row in rows))
 

@@ -25,6 +25,7 @@ from tests.tiny import write_graph
 from utils import checkpoint as checkpoints
 from utils.config import Hyperparameters, TrainConfig
 from utils.errors import UserError
+from utils.yaml_file import load_yaml
 
 QUICK = {"imgsz": 64, "batch": 4, "device": "cpu", "workers": 0, "plots": False}
 
@@ -333,3 +334,16 @@ def test_verbose_prints_rows_and_costs(graph: Path, capsys: pytest.CaptureFixtur
     assert "models.common.Conv" in shown
     YOLO(graph)
     assert "GFLOPs" not in capsys.readouterr().out
+
+
+def test_val_names_classes_as_the_data_set_does(weights, folder, tmp_path):
+    content = load_yaml(folder / "data.yaml")
+    names = [NAMES[1], NAMES[0]]
+    (tmp_path / "other.yaml").write_text(
+        yaml.safe_dump({**content, "path": str(folder), "names": names})
+    )
+    model = YOLO(weights)
+    result = model.val(data=tmp_path / "other.yaml", batch=2, device="cpu", workers=0, plots=False)
+    assert result.names == dict(enumerate(names))
+    assert model.names == {0: NAMES[0], 1: NAMES[1]}
+    assert "in another order; they match by name" in result.metrics.notes[0]
