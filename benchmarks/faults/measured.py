@@ -68,17 +68,20 @@ def _run(call: Callable[[], object], report: int) -> None:
     before = _memory("VmRSS")
     limit = int(_memory("VmSize") * 2**20) + MOST_MEMORY
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    start = time.process_time()
-    how, text = _outcome(call)
-    figures = {
-        "how": how,
-        "text": text,
-        "seconds": time.process_time() - start,
-        "megabytes": max(_memory("VmHWM") - before, 0.0),
-    }
-    with open(report, "w", encoding="utf-8", closefd=False) as file:
-        json.dump(figures, file)
-    os._exit(0)
+    start, how, text = time.process_time(), "traceback", ""
+    # Whatever the call raises ends here: in this process, the callers of the parent must not go on.
+    try:
+        how, text = _outcome(call)
+    finally:
+        figures = {
+            "how": how,
+            "text": text or traceback.format_exc(),
+            "seconds": time.process_time() - start,
+            "megabytes": max(_memory("VmHWM") - before, 0.0),
+        }
+        with open(report, "w", encoding="utf-8", closefd=False) as file:
+            json.dump(figures, file)
+        os._exit(0)
 
 
 def _outcome(call: Callable[[], object]) -> tuple[str, str]:
@@ -88,8 +91,6 @@ def _outcome(call: Callable[[], object]) -> tuple[str, str]:
         return "refused", str(error)
     except SystemExit as error:
         return ("refused" if error.code == 2 else "read"), f"exit status {error.code}"
-    except BaseException:
-        return "traceback", traceback.format_exc()
 
 
 def _memory(name: str) -> float:

@@ -16,7 +16,6 @@ from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
-import cv2
 import numpy as np
 import torch
 
@@ -51,6 +50,8 @@ Program = Callable[[str], object]
 
 def sound_files(folder: Path) -> dict[str, str]:
     """A small data set in the folder, and the text of a sound YAML of each kind."""
+    import cv2
+
     for kind in ("images", "labels"):
         (folder / kind).mkdir()
     for number in range(4):
