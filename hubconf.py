@@ -11,11 +11,17 @@ Nothing is downloaded: without a local checkpoint, weights are random.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from torch import nn
 
+if "api" in sys.modules:  # the program may have its own; then ours stands beside it
+    _own = sys.modules["api"]
+    _own.__path__ = [*getattr(_own, "__path__", ()), str(Path(__file__).resolve().parent / "api")]
+
+import api.packages  # noqa: F401  # lets the rest be found beside a program's own `utils`
 from api.hub_model import AutoShape
 from models.graph.load import load_graph
 from models.graph.own_files import use_modules

@@ -27,13 +27,13 @@ from engine.training.sparsity import Sparsity
 from models.lint.advice import remarks_on
 from models.losses import build_loss
 from models.yolo import DetectionModel
-from utils import __version__
 from utils.checkpoint import Checkpoint
 from utils.config import TrainConfig
 from utils.device import choose_dtype, describe_device, fit_batch_size, select_device
 from utils.files import make_folder, next_folder, save_yaml
 from utils.hyperparameters import Hyperparameters
 from utils.sizes import side_step, whole_side
+from utils.version import __version__
 
 
 def prepare_run(
