@@ -26,7 +26,7 @@ LAYERS = {  # folder or program -> what it may import beside itself: only what i
     "hubconf": {*BELOW_DOORS, "api"},
     "ablation": BELOW_DOORS,
     "ablate": {*BELOW_DOORS, "ablation"},
-    "benchmarks": {*BELOW_DOORS, "ablation"},
+    "benchmarks": {*BELOW_DOORS, "ablation", "api"},
 }
 PACKAGES = ("utils", "models", "data", "engine", "api", "ablation")
 HEAVY = {

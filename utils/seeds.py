@@ -7,6 +7,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from hashlib import blake2b
+from typing import Any
 
 import numpy as np
 
@@ -44,10 +45,21 @@ def torch_stream(*key: int | str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def caught_warnings() -> Iterator[list[warnings.WarningMessage]]:
-    """Yield the list of all warnings raised within the block; nothing is printed.
+    """Yield the list of all warnings that this thread raises within the block, and print none.
 
-    Threads take turns: catch_warnings() alone could leave one thread's filters to all for ever.
+    Threads take turns, since catch_warnings() alone could leave one thread's filters to all.
+    Warnings of threads that do other work meanwhile are shown as ever.
     """
-    with PROCESS_STATE, warnings.catch_warnings(record=True) as caught:
+    caught: list[warnings.WarningMessage] = []
+    with PROCESS_STATE, warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
+        owner, show = threading.get_ident(), warnings.showwarning
+
+        def record(*message: Any) -> None:
+            if threading.get_ident() == owner:
+                caught.append(warnings.WarningMessage(*message))
+            else:
+                show(*message)
+
+        warnings.showwarning = record  # type: ignore[assignment]
         yield caught
