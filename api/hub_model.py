@@ -77,7 +77,7 @@ class AutoShape(nn.Module):
             source.close()
         if not found:
             raise UserError(_reason(source))
-        return HubResults([Results(one) for one in found], detector.shape)
+        return HubResults([Results(one) for one in found], detector.shape, detector.channels)
 
     def _settings(self, size: int | tuple[int, int], augment: bool) -> DetectConfig:
         """The settings of detect.py that correspond to the attributes."""

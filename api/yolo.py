@@ -251,7 +251,7 @@ class YOLO(UnsupportedCalls):
             folder = config.new_folder()
             self.save_dir = folder or self.save_dir
             detector = Detector(self._ready(config.device), config)
-            stack.callback(console.close, detector.shape)
+            stack.callback(console.close, detector.shape, detector.channels)
             outputs = stack.enter_context(contextlib.closing(Outputs(config, folder)))
             for frame in frames:
                 found = detector(frame)

@@ -147,13 +147,15 @@ def from_array(image: np.ndarray, rgb: bool = False) -> np.ndarray:
 
 
 def from_tensor(batch: Tensor) -> list[np.ndarray]:
-    """[B, 3, H, W] or [3, H, W] float RGB in 0..1 -> B images [H, W, 3] uint8 BGR.
+    """[B, C, H, W] or [C, H, W] float in 0..1 -> B images [H, W, 3] uint8 BGR.
+
+    C is 3, RGB, or 1, grey.
 
     Raises UserError for another shape, type or range.
     """
     if batch.ndim == 3:
         batch = batch[None]
-    if batch.ndim != 4 or batch.shape[1] != 3 or not batch.numel():
+    if batch.ndim != 4 or batch.shape[1] not in (1, 3) or not batch.numel():
         raise UserError(
             f"source: the tensor is {list(batch.shape)}, but [B, 3, H, W] or [3, H, W] is needed"
         )
@@ -165,4 +167,4 @@ def from_tensor(batch: Tensor) -> list[np.ndarray]:
     rounded = (
         (batch.detach().float().clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
     )
-    return [np.ascontiguousarray(image[..., ::-1]) for image in rounded]
+    return [from_array(image, rgb=True) for image in rounded]

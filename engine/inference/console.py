@@ -125,14 +125,14 @@ class Console:
             print(line_of(self._last))
         self._bar = self._last = None
 
-    def close(self, shape: tuple[int, int]) -> None:
+    def close(self, shape: tuple[int, int], channels: int = 3) -> None:
         """Print the mean times for a network input of shape (height, width) in pixels."""
         self._end_video()
         if self.frames:
             before, model, after = (total / self.frames * 1e3 for total in self.seconds)
             print(
                 f"Speed: {before:.1f}ms pre-process, {model:.1f}ms inference, {after:.1f}ms NMS per"
-                f" image at shape (1, 3, {shape[0]}, {shape[1]})"
+                f" image at shape (1, {channels}, {shape[0]}, {shape[1]})"
             )
 
 
@@ -142,7 +142,7 @@ class SilentConsole(Console):
     def show(self, found: Found) -> None:
         self.frames += 1
 
-    def close(self, shape: tuple[int, int]) -> None:
+    def close(self, shape: tuple[int, int], channels: int = 3) -> None:
         """Print no times."""
 
 

@@ -48,8 +48,18 @@ def load_graph(path: str | Path, scale: str = "") -> GraphDict:
 
 def _read(file: Path, scale: str, path: str | Path) -> GraphDict:
     name = file.relative_to(ROOT) if file.is_relative_to(ROOT) else file
-    content = insert_constants(load_yaml(file), KEYS)
+    content = insert_constants(_with_short_channels(str(name), load_yaml(file)), KEYS)
     return choose_scale({**content, "yaml_file": str(name)}, scale, path)
+
+
+def _with_short_channels(name: str, content: GraphDict) -> GraphDict:
+    """The content with `ch`, as YOLOv5 calls it, in place of Ultralytics' `channels`."""
+    if "channels" not in content:
+        return content
+    short = {"ch" if key == "channels" else key: value for key, value in content.items()}
+    if content.get("ch", content["channels"]) != content["channels"]:
+        raise UserError(f"{name}: ch and channels: differ, but mean the same; remove one of them")
+    return short
 
 
 def split_name(path: str | Path) -> tuple[Path, str] | None:
