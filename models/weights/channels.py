@@ -6,7 +6,37 @@ gives the same map for one channel, and a third of a kernel for each of three.
 
 from __future__ import annotations
 
-from torch import Tensor
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from models.graph.read import read_graph
+from models.yolo import parse_model
+from utils.checkpoint import Checkpoint
+
+
+def with_channels_of(checkpoint: Checkpoint, channels: int) -> Checkpoint:
+    """A checkpoint as if its model had this number of input channels, where one of both is grey.
+
+    Otherwise the checkpoint itself. Raises UserError if its graph cannot run.
+    """
+    if 1 not in (channels, theirs := read_graph(checkpoint.graph).channels) or theirs == channels:
+        return checkpoint
+    graph = {**checkpoint.graph, "ch": channels}
+    with torch.device("meta"):
+        network, _ = parse_model(read_graph(graph), seed=0)
+    wanted = {
+        f"model.{key}": value.shape
+        for key, value in network.state_dict().items()
+        if not nn.parameter.is_lazy(value)
+    }
+    state = {}
+    for key, value in checkpoint.state.items():
+        fitted = fit_channels(value, channels) if wanted.get(key) != value.shape else None
+        is_right = fitted is not None and fitted.shape == wanted.get(key)
+        state[key] = fitted if fitted is not None and is_right else value
+    return replace(checkpoint, graph=graph, state=state)
 
 
 def fit_channels(value: Tensor, channels: int) -> Tensor | None:

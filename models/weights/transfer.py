@@ -18,7 +18,7 @@ from models.common import Conv
 from models.graph.read import read_graph
 from models.graph.structure import Graph
 from models.weights.align import RowPlace, align_places, find_places
-from models.weights.channels import fit_channels
+from models.weights.channels import with_channels_of
 from models.weights.report import TensorOutcome, TransferReport
 from models.yolo import DetectionModel
 from utils.checkpoint import Checkpoint
@@ -51,6 +51,7 @@ def transfer(
         UserError: The checkpoint's graph cannot run, or the model is fused.
     """
     _check_unfused(model)
+    checkpoint = with_channels_of(checkpoint, model.channels)
     graphs = (read_graph(checkpoint.graph), read_graph(model.graph))
     theirs_all, mine_all = (find_places(graph) for graph in graphs)
     classes = match_classes(checkpoint.names, model.names)
@@ -164,19 +165,9 @@ class _RowPair:
             return (value, TensorOutcome(*where)) if is_same else kept
         if self._has_classes(key) and self.classes != list(range(self.graphs[0].class_count)):
             return self._copy_classes(where, own, value)
-        if value.shape != own.shape and self._reads_image():
-            fitted = fit_channels(value, self.graphs[1].channels)
-            value = value if fitted is None else fitted
         if value.shape != own.shape:
             return None, TensorOutcome(*where, OTHER_SHAPE)
         return value, TensorOutcome(*where)
-
-    def _reads_image(self) -> bool:
-        """Whether both rows read the image itself, which may be grey on one side only."""
-        if self.theirs is None:
-            return False
-        rows = (self.graphs[0].rows[self.theirs.index], self.graphs[1].rows[self.mine.index])
-        return all(row.inputs == (-1,) for row in rows)
 
     def _has_classes(self, key: str) -> bool:
         """Whether a tensor of the model has an entry for each class."""
