@@ -97,6 +97,7 @@ def detect(config: DetectConfig) -> Path | None:
         folder = config.new_folder()
         detector, console = Detector(model, config), Console()
         stack.callback(console.close, detector.shape, detector.channels)
+        console.say(detector.size_note)
         outputs = stack.enter_context(contextlib.closing(Outputs(config, folder)))
         for frame in source:
             found = detector(frame)

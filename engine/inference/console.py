@@ -18,6 +18,7 @@ import torch
 from engine.drawing.draw import draw_boxes
 from engine.inference.writers import class_name
 from utils.structures import Detections, Frame
+from utils.terminal import has_errors
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -97,6 +98,11 @@ class Console:
     _bar: tqdm[NoReturn] | None = None
     _last: Found | None = None
 
+    def say(self, sentence: str) -> None:
+        """Print a sentence, unless it is empty."""
+        if sentence:
+            print(sentence)
+
     def show(self, found: Found) -> None:
         """Print a line, or move the bar of the video."""
         self.frames += 1
@@ -115,8 +121,9 @@ class Console:
     def _new_bar(self, frame: Frame) -> tqdm[NoReturn]:
         from tqdm import tqdm
 
+        hidden = None if has_errors() else True  # None hides it unless stderr is a terminal
         text = f"video {frame.item}/{frame.items} {Path(frame.path).name}"
-        return tqdm(desc=text, total=frame.total or None, unit="frame", disable=None, leave=False)
+        return tqdm(desc=text, total=frame.total or None, unit="frame", disable=hidden, leave=False)
 
     def _end_video(self) -> None:
         """Replace the bar by a permanent line, that of the last frame."""
@@ -138,6 +145,9 @@ class Console:
 
 class SilentConsole(Console):
     """Counts frames and prints nothing."""
+
+    def say(self, sentence: str) -> None:
+        """Print nothing."""
 
     def show(self, found: Found) -> None:
         self.frames += 1

@@ -24,6 +24,7 @@ from engine.inference.console import Found
 from engine.inference.settings import USUAL_SIZE, DetectConfig
 from utils.boxes import to_original
 from utils.device import autocast
+from utils.errors import UserError
 from utils.nms import load_operator, non_max_suppression
 from utils.sizes import side_step, whole_side
 from utils.structures import Detections, Frame
@@ -47,7 +48,20 @@ class Detector:
         sides = config.imgsz or (USUAL_SIZE,)
         self.shape = (whole_side(sides[0], self.stride), whole_side(sides[-1], self.stride))
 
+    @property
+    def size_note(self) -> str:
+        """What the user must know if the input has another size than asked for, else ""."""
+        wanted = self.config.imgsz or self.shape
+        if (wanted[0], wanted[-1]) == self.shape:
+            return ""
+        return (
+            f"--imgsz {'x'.join(map(str, wanted))} is not a multiple of the stride {self.stride}:"
+            f" taking {self.shape[0]}x{self.shape[1]}"
+        )
+
     def __call__(self, frame: Frame) -> Found:
+        if self.model.training:
+            raise UserError("the network is in training mode; call its eval() before it predicts")
         started = synchronised_time(self.device)
         x, gain, pad = self._prepare(frame.image)
         prepared = synchronised_time(self.device)
