@@ -34,9 +34,9 @@ def test_training_in_a_thread_without_a_console(graph, folder, monkeypatch):
     def work() -> None:
         done.append(YOLO(graph).train(data=folder / "data.yaml", epochs=1, **QUICK))
 
-    thread = threading.Thread(target=work)
+    thread = threading.Thread(target=work, daemon=True)
     thread.start()
-    thread.join()
+    thread.join(60)
     assert len(done) == 1
 
 
