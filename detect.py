@@ -107,7 +107,8 @@ def detect(config: DetectConfig) -> Path | None:
         source = given if given is not None else usual_source(data)
         folder = config.new_folder()
         detector, console = Detector(model, config), Console()
-        stack.callback(console.close, detector.shape)
+        stack.callback(console.close, detector.shape, detector.channels)
+        console.say(detector.size_note)
         outputs = stack.enter_context(contextlib.closing(Outputs(config, folder)))
         for frame in source:
             found = detector(frame)

@@ -81,7 +81,7 @@ def make_task(model: DetectionModel, config: ExportConfig, path: Path) -> Export
     # has at least two images, since the tracer would treat a batch size of 1 as a constant.
     any_batch = config.dynamic and not config.nms
     batch = max(config.batch_size, 2) if any_batch else config.batch_size
-    images = torch.zeros(batch, 3, height, width, device=device)
+    images = torch.zeros(batch, model.channels, height, width, device=device)
     if config.half:
         exported, images = exported.half(), images.half()
     metadata = {

@@ -11,14 +11,21 @@ Nothing is downloaded: without a local checkpoint, weights are random.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from torch import nn
 
+if "api" in sys.modules:  # the program may have its own; then ours stands beside it
+    _own = sys.modules["api"]
+    _own.__path__ = [*getattr(_own, "__path__", ()), str(Path(__file__).resolve().parent / "api")]
+
+import api.packages  # noqa: F401  # lets the rest be found beside a program's own `utils`
 from api.hub_model import AutoShape
 from models.graph.load import load_graph
 from models.graph.own_files import use_modules
+from models.weights.channels import channels_line
 from models.weights.load import load_model, read_weights
 from models.weights.transfer import transfer
 from models.weights.upstream.adopt import with_graph
@@ -74,6 +81,8 @@ def _entry(name: str) -> Callable[..., nn.Module]:
         model = DetectionModel(graph, channels=channels, class_count=count, names=names)
         if source:
             print(f"{name}: {transfer(model, source).line(str(path))}")
+            if line := channels_line(source.graph.get("ch", 3), model.channels):
+                print(f"{name}: {line}")
         elif pretrained:
             print(
                 f"{name}: random weights, nothing is downloaded; give pretrained='FILE.pt', or use"

@@ -48,6 +48,7 @@ from utils.device import autocast, memory_text
 from utils.errors import run_main
 from utils.signals import StopRequested, StopSignal
 from utils.structures import Metrics
+from utils.terminal import has_errors
 
 
 def train(run: Run) -> Metrics | None:
@@ -112,7 +113,8 @@ def train_epoch(run: Run, stop: StopSignal, timing: StepTiming) -> None:
     start_epoch(setup, state)
     if setup.world.is_main:
         print("\n" + train_header(setup.loss.names))
-    bar = tqdm(loader, total=len(loader), initial=progress.batch, disable=not setup.world.is_main,
+    is_shown = setup.world.is_main and has_errors()
+    bar = tqdm(loader, total=len(loader), initial=progress.batch, disable=not is_shown,
                dynamic_ncols=True)  # fmt: skip
     mark = time.perf_counter()
     for batch in bar:

@@ -95,9 +95,8 @@ def measure_attention(best: Path) -> Health | None:
         return None
     hyp = Hyperparameters.from_mapping(checkpoint.hyp, str(best))
     imgsz = int(checkpoint.config["imgsz"])
-    batch = read_batch(
-        checkpoint.data or str(checkpoint.config["data"]), imgsz, int(max(model.head.strides)), hyp
-    )
+    data = checkpoint.data or str(checkpoint.config["data"])
+    batch = read_batch(data, imgsz, int(max(model.head.strides)), hyp, model.channels)
     images = batch.images.float() / 255
     with record_ratios(modules) as seen, torch.no_grad():
         model.eval()(images)
@@ -115,7 +114,9 @@ def attention_of(model: nn.Module) -> dict[str, nn.Module]:
     return {name: module for name, module in model.named_modules() if type(module) in kinds}
 
 
-def read_batch(data: str, imgsz: int, stride: int, hyp: Hyperparameters) -> Batch:
+def read_batch(
+    data: str, imgsz: int, stride: int, hyp: Hyperparameters, channels: int = 3
+) -> Batch:
     """A few validation images, evenly spread over the split, without augmentation.
 
     Args:
@@ -123,10 +124,14 @@ def read_batch(data: str, imgsz: int, stride: int, hyp: Hyperparameters) -> Batc
         imgsz: side of the images, pixels.
         stride: largest stride of the network, pixels.
         hyp: hyperparameters of its training.
+        channels: of the network's input.
+
+    Returns:
+        The batch.
     """
     index = load_dataset(data, "val")
     chosen = np.unique(np.linspace(0, len(index) - 1, IMAGES).round().astype(int))
-    settings = DatasetSettings(imgsz=imgsz, stride=stride, hyp=hyp, batch_size=IMAGES)
+    settings = DatasetSettings(imgsz, hyp, batch_size=IMAGES, stride=stride, channels=channels)
     return next(iter(build_loader(index.subset(chosen), settings)))
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from utils.boxes import normalise_boxes, xyxy_to_xywh
 
-BOX_COLUMNS = 6
+BOX_COLUMNS, TRACKED_COLUMNS = 6, 7
 BoxData = TypeVar("BoxData", Tensor, np.ndarray)
 
 
@@ -19,16 +19,22 @@ class Boxes(Generic[BoxData]):
 
     Attributes:
         data: [N, 6] x1, y1, x2, y2 in pixels of the original image, confidence, class; a tensor or
-            an array.
+            an array. A tracker of the user may give [N, 7], with its number before the confidence.
         orig_shape: (height, width) of that image, pixels.
+        is_track: whether there are numbers of a tracker.
     """
 
-    id = None  # scripts ask for it, but objects are not tracked
-    is_track = False
-
     def __init__(self, data: BoxData, orig_shape: tuple[int, int]) -> None:
-        self.data: BoxData = data.reshape(-1, BOX_COLUMNS)
+        if data.ndim == 1:
+            data = data.reshape(-1, data.shape[0] or BOX_COLUMNS)
+        if data.ndim != 2 or data.shape[1] not in (BOX_COLUMNS, TRACKED_COLUMNS):
+            raise ValueError(
+                f"boxes are {list(data.shape)}, but [N, 6] (x1, y1, x2, y2, confidence, class) or"
+                " [N, 7] with a track number before the confidence is needed"
+            )
+        self.data: BoxData = data
         self.orig_shape = orig_shape
+        self.is_track: bool = data.shape[1] == TRACKED_COLUMNS
 
     def __len__(self) -> int:
         return len(self.data)
@@ -70,12 +76,17 @@ class Boxes(Generic[BoxData]):
     @property
     def conf(self) -> BoxData:
         """[N] confidences in 0..1, descending."""
-        return self.data[:, 4]
+        return self.data[:, -2]
 
     @property
     def cls(self) -> BoxData:
         """[N] class numbers, as floats."""
-        return self.data[:, 5]
+        return self.data[:, -1]
+
+    @property
+    def id(self) -> BoxData | None:
+        """[N] numbers of a tracker of the user; None without."""
+        return self.data[:, -3] if self.is_track else None
 
     def tensor(self) -> Tensor:
         """data as a tensor on the CPU."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from torch import nn
@@ -11,6 +11,7 @@ from torch import nn
 from api.hub_results import HubResults
 from api.results import Results
 from data.sources.memory import open_any
+from engine.inference.console import Found
 from engine.inference.detector import Detector
 from engine.inference.settings import USUAL_SIZE, DetectConfig
 from models.yolo import DetectionModel
@@ -43,7 +44,7 @@ class AutoShape(nn.Module):
         multi_label: whether a box may have several classes.
         agnostic: whether boxes of different classes suppress each other.
         amp: whether to compute in half precision (CUDA).
-        names: class number -> name.
+        names: class number -> name, or a list of names.
     """
 
     def __init__(self, model: DetectionModel) -> None:
@@ -53,6 +54,13 @@ class AutoShape(nn.Module):
         self.conf, self.iou, self.max_det = 0.25, model.family.detection_iou, 1000
         self.classes: Sequence[int] | None = None
         self.multi_label = self.agnostic = self.amp = False
+
+    def train(self, mode: bool = True) -> AutoShape:
+        """Stay in evaluation mode, the only one in which a detector predicts.
+
+        To train the network itself, load it with autoshape=False.
+        """
+        return super().train(False)
 
     def forward(
         self, ims: object, size: int | tuple[int, int] = USUAL_SIZE, augment: bool = False
@@ -77,7 +85,8 @@ class AutoShape(nn.Module):
             source.close()
         if not found:
             raise UserError(_reason(source))
-        return HubResults([Results(one) for one in found], detector.shape)
+        results = [Results(with_names(one, self.names)) for one in found]
+        return HubResults(results, detector.shape, detector.channels)
 
     def _settings(self, size: int | tuple[int, int], augment: bool) -> DetectConfig:
         """The settings of detect.py that correspond to the attributes."""
@@ -94,6 +103,13 @@ class AutoShape(nn.Module):
                 "classes": tuple(self.classes or ()),
             },
         )
+
+
+def with_names(found: Found, names: Mapping[int, str] | Sequence[str]) -> Found:
+    """What was found, with the class names that a caller has set: by number, or a list."""
+    by_number = dict(names) if isinstance(names, Mapping) else dict(enumerate(names))
+    kept = dataclasses.replace(found.detections, names=by_number)
+    return dataclasses.replace(found, detections=kept)
 
 
 def _reason(source: Source) -> str:

@@ -41,10 +41,12 @@ class HubResults:
         files: names of the images.
         names: class number -> name.
         t: milliseconds per image of preprocess, inference and postprocess.
-        s: (n, 3, height, width) of the network's input.
+        s: (n, channels, height, width) of the network's input.
     """
 
-    def __init__(self, results: Sequence[Results], shape: tuple[int, int] = (0, 0)) -> None:
+    def __init__(
+        self, results: Sequence[Results], shape: tuple[int, int] = (0, 0), channels: int = 3
+    ) -> None:
         self.results, self.names, self.n = list(results), results[0].names, len(results)
         # YOLOv5's hub models show RGB; the rest of the project works in BGR.
         self.ims = [np.ascontiguousarray(result.orig_img[..., ::-1]) for result in results]
@@ -62,7 +64,7 @@ class HubResults:
         ]
         stages = zip(*(result.speed.values() for result in results), strict=True)
         self.t = tuple(sum(times) / self.n for times in stages)
-        self.s = (self.n, 3, *shape)
+        self.s = (self.n, channels, *shape)
 
     def __len__(self) -> int:
         return self.n
@@ -88,7 +90,8 @@ class HubResults:
 
     def tolist(self) -> list[HubResults]:
         """HubResults of each image."""
-        return [HubResults([result], (self.s[2], self.s[3])) for result in self.results]
+        _, channels, *shape = self.s
+        return [HubResults([result], (shape[0], shape[1]), channels) for result in self.results]
 
     def pandas(self) -> HubTables:
         """The same boxes as tables."""

@@ -9,21 +9,34 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 import torch
 
-from api.boxes import AnyBoxes, Boxes
-from engine.inference.console import Found, Viewer, annotated, count_text, why_no_window
+from api.boxes import AnyBoxes, BoxData, Boxes
+from api.keywords import KeywordError
+from api.plotting import plot_found, plot_options, to_pillow
+from engine.inference.console import Found, Viewer, count_text, why_no_window
 from engine.inference.writers import CropWriter, class_name, label_lines, write_image
 from utils.files import atomic_write, make_folder
 from utils.structures import Detections
+from utils.text import csv_cell
 
-# One box of Results.summary(). A class statement could not have a field called `class`.
-BoxSummary = TypedDict(
-    "BoxSummary", {"name": str, "class": int, "confidence": float, "box": dict[str, float]}
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+SUMMARY_COLUMNS = ("name", "class", "confidence", "box")
+# A class statement could not have a field called `class`.
+_BoxValues = TypedDict(
+    "_BoxValues", {"name": str, "class": int, "confidence": float, "box": dict[str, float]}
 )
+
+
+class BoxSummary(_BoxValues, total=False):
+    """One box of Results.summary(), with a number if a tracker of the user gave it one."""
+
+    track_id: int
 
 
 class Results:
@@ -37,7 +50,10 @@ class Results:
         path: path or address of the image.
         speed: milliseconds of preprocess, inference and postprocess.
         save_dir: folder that predict() wrote into; None if it wrote nothing.
+        masks, probs, keypoints, obb: None, since models of this project give boxes only.
     """
+
+    masks = probs = keypoints = obb = None
 
     def __init__(
         self, found: Found, save_dir: Path | None = None, boxes: AnyBoxes | None = None
@@ -75,9 +91,13 @@ class Results:
     @property
     def found(self) -> Found:
         """The frame with the detections that are still in boxes."""
-        data = self.boxes.tensor()
+        boxes = self.boxes.cpu().to("cpu")
         kept = replace(
-            self._found.detections, boxes=data[:, :4], scores=data[:, 4], classes=data[:, 5].long()
+            self._found.detections,
+            boxes=boxes.xyxy,
+            scores=boxes.conf,
+            classes=boxes.cls.long(),
+            names=self.names,
         )
         return replace(self._found, detections=kept)
 
@@ -99,43 +119,63 @@ class Results:
         """Move the boxes to another device or type, as torch.Tensor.to does."""
         return self._with_boxes(self.boxes.to(*args, **options))
 
-    def plot(
-        self,
-        conf: bool = True,
-        line_width: int | None = None,
-        labels: bool = True,
-        boxes: bool = True,
-    ) -> np.ndarray:
+    def new(self) -> Results:
+        """The same image without boxes."""
+        return self._with_boxes(self.boxes[:0])
+
+    def update(self, boxes: BoxData | None = None, **others: object) -> None:
+        """Replace the boxes by data [N, 6], or [N, 7] with the numbers of a tracker.
+
+        Raises KeywordError for masks, probs, obb and keypoints, which there are none of.
+        """
+        if given := [name for name, value in others.items() if value is not None]:
+            raise KeywordError(f"update: {', '.join(given)}: results have boxes only")
+        if boxes is not None:
+            self.boxes = Boxes(boxes, self.orig_shape)
+
+    def plot(self, *arguments: Any, **options: Any) -> Any:
         """Draw the detections into a copy of the image.
 
         Args:
-            conf: whether labels include the confidence.
-            line_width: width in pixels; None chooses it by the size of the image.
-            labels: whether boxes have labels.
-            boxes: whether to draw anything at all.
+            arguments, options: conf, line_width, font_size, pil, img, labels, boxes, color_mode …
+                as api.plotting.PlotOptions lists them, in Ultralytics' order.
 
         Returns:
-            [H, W, 3] uint8 BGR.
-        """
-        if not boxes:
-            return self.orig_img.copy()
-        return annotated(self.found, line_width or 0, labels, conf)
+            [H, W, 3] uint8 BGR, or a Pillow image with pil=True.
 
-    def show(self, **options: Any) -> None:
-        """Show plot(**options) in a window for a second; print why if no window is possible."""
+        Raises:
+            KeywordError: a keyword is unknown or has an impossible value.
+        """
+        wanted = plot_options(*arguments, **options)
+        drawn = plot_found(self.found, wanted)
+        if wanted.show:
+            self._view(drawn)
+        if wanted.save:
+            self._write(drawn, wanted.filename)
+        return to_pillow(drawn) if wanted.pil else drawn
+
+    def show(self, *arguments: Any, **options: Any) -> None:
+        """Show plot(…) in a window for a second; print why if no window is possible."""
+        self._view(plot_found(self.found, plot_options(*arguments, **options)))
+
+    def _view(self, drawn: np.ndarray) -> None:
         reason = why_no_window()
         if reason:
             print(f"show: {reason}; use save() instead")
             return
         viewer = Viewer()
-        viewer(self._found.frame, self.plot(**options))
+        viewer(self._found.frame, drawn)
         viewer.close()
 
-    def save(self, filename: str | Path | None = None, **options: Any) -> str:
-        """Write plot(**options) in the format of the file's suffix, and return its name."""
+    def save(self, filename: str | Path | None = None, *arguments: Any, **options: Any) -> str:
+        """Write plot(…) in the format of the file's suffix, and return its name."""
+        drawn = plot_found(self.found, plot_options(*arguments, **options))
+        return self._write(drawn, filename)
+
+    def _write(self, drawn: np.ndarray, filename: str | Path | None) -> str:
         path = Path(filename or f"results_{self._found.frame.name}.jpg")
         make_folder(path.parent)
-        write_image(path, self.plot(**options))
+        write_image(path, drawn)
         return str(path)
 
     def save_txt(self, txt_file: str | Path, save_conf: bool = False) -> str:
@@ -162,9 +202,8 @@ class Results:
 
         With normalize, corners are shares of the image's sides instead of pixels.
         """
-        found = self.detections
-        rows = (self.boxes.xyxyn if normalize else self.boxes.xyxy).tolist()
-        return [
+        found, boxes = self.detections, self.boxes.xyxyn if normalize else self.boxes.xyxy
+        rows: list[BoxSummary] = [
             {
                 "name": class_name(found, class_id),
                 "class": class_id,
@@ -175,13 +214,31 @@ class Results:
                 },
             }
             for class_id, score, box in zip(
-                found.classes.tolist(), found.scores.tolist(), rows, strict=True
+                found.classes.tolist(), found.scores.tolist(), boxes.tolist(), strict=True
             )
         ]
+        numbers = () if self.boxes.id is None else self.boxes.id.tolist()
+        for row, number in zip(rows, numbers, strict=False):
+            row["track_id"] = int(number)
+        return rows
 
     def to_json(self, normalize: bool = False, decimals: int = 5) -> str:
         """summary() as JSON."""
         return json.dumps(self.summary(normalize, decimals), indent=2, ensure_ascii=False)
+
+    tojson = to_json
+
+    def to_df(self, normalize: bool = False, decimals: int = 5) -> DataFrame:
+        """summary() as a pandas.DataFrame with the columns name, class, confidence and box."""
+        from pandas import DataFrame
+
+        rows = self.summary(normalize, decimals)
+        return DataFrame(rows, columns=[*(rows[0] if rows else SUMMARY_COLUMNS)])
+
+    def to_csv(self, normalize: bool = False, decimals: int = 5) -> str:
+        """to_df() as CSV text; a name that a spreadsheet would take for a formula is quoted."""
+        table = self.to_df(normalize, decimals)
+        return str(table.assign(name=table["name"].map(csv_cell)).to_csv())
 
     def verbose(self) -> str:
         """The number of boxes of each class: '1 red, 2 greens, ', or '(no detections), '."""

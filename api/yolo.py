@@ -169,25 +169,24 @@ class YOLO(UnsupportedCalls):
             inserted = (*self.attention, *given.pop("attention", ()))
             given = {**self._start(pretrained, inserted), **given}
         run = plan(given, changes)
+        self.save_dir = run.setup.folder
         try:
             metrics = train(run)
         except SystemExit:  # raised by train.py after Ctrl-C or SIGTERM, when the run is saved
-            raise KeyboardInterrupt from None
+            saved = f"the run is saved; train(resume='{run.setup.last}') goes on with it"
+            raise KeyboardInterrupt(saved) from None
         if metrics is None:
             raise UserError(
                 "train: only the main process of several has a result; use train.py with torchrun"
             )
-        self.save_dir = run.setup.folder
         self._take(str(run.setup.best if run.setup.best.exists() else run.setup.last))
         self.metrics = DetMetrics(metrics, self.names, run.setup.folder)
         return self.metrics
 
     def _start(self, pretrained: bool | str | Path, attention: tuple[str, ...]) -> Keywords:
         """The flags that name the graph and weights with which a training starts."""
-        if isinstance(pretrained, (str, Path)):
-            weights = str(pretrained)
-        else:
-            weights = self.weights if pretrained else ""
+        own = self.weights if pretrained else ""
+        weights = str(pretrained) if isinstance(pretrained, (str, Path)) else own
         if not self.cfg and not weights:
             what = "pretrained=False: this model is from a checkpoint"
             raise UserError(f"train: {what}; make it of its YAML instead")
@@ -251,7 +250,8 @@ class YOLO(UnsupportedCalls):
             folder = config.new_folder()
             self.save_dir = folder or self.save_dir
             detector = Detector(self._ready(config.device), config)
-            stack.callback(console.close, detector.shape)
+            stack.callback(console.close, detector.shape, detector.channels)
+            console.say(detector.size_note)
             outputs = stack.enter_context(contextlib.closing(Outputs(config, folder)))
             for frame in frames:
                 found = detector(frame)

@@ -7,7 +7,7 @@ data/compose.py and data/mix.py; data/loader.py makes batches of the items.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +24,7 @@ from data.geometry import (
     rect_shapes,
     resized_size,
 )
+from data.grey import COLOUR, ONE_GREY
 from data.image_header import ImageError
 from data.index import DatasetIndex
 from data.labelled import LabelledImage, Labels, Result
@@ -50,6 +51,7 @@ class DatasetSettings:
         seed: Seed of all draws.
         cache: Where decoded images are kept: auto, ram, disk or no.
         copies: Number of processes that each hold a cache.
+        channels: Of the items: 3 for RGB, or 1 for grey, which leaves the colour transform out.
     """
 
     imgsz: int
@@ -62,6 +64,7 @@ class DatasetSettings:
     seed: int = 0
     cache: str = "no"
     copies: int = 1
+    channels: int = COLOUR
 
 
 class ItemKey(NamedTuple):
@@ -134,7 +137,8 @@ class DetectionDataset:
     def __init__(self, index: DatasetIndex, settings: DatasetSettings) -> None:
         self.index, self.settings = index, settings
         self.failures: dict[str, str] = {}
-        images = ImageList(index, settings.imgsz, smooth=not settings.augment)
+        self._is_grey = settings.channels == ONE_GREY
+        images = ImageList(index, settings.imgsz, not settings.augment, self._is_grey)
         self.pixels = open_pixels(images, settings.cache, settings.copies)
         if settings.rect:
             grid = (settings.imgsz, settings.stride, settings.pad)
@@ -161,8 +165,10 @@ class DetectionDataset:
         image, boxes, classes = (
             self._mixed(recipe) if recipe.mosaics else self._single(key.number, recipe)
         )
-        boxes = apply_finish(image, boxes, recipe.finish)
-        return Item(image.transpose(2, 0, 1), boxes, classes, key.number, sample.size)
+        finish = replace(recipe.finish, hsv=(1.0, 1.0, 1.0)) if self._is_grey else recipe.finish
+        boxes = apply_finish(image, boxes, finish)
+        pixels = image.transpose(2, 0, 1)[: self.settings.channels]
+        return Item(pixels, boxes, classes, key.number, sample.size)
 
     def frame(self, i: int) -> Size:
         """(height, width) of item i, pixels."""
@@ -213,7 +219,7 @@ class DetectionDataset:
         gain = (size[1] / sample.size[1] * plan.ratio[0], size[0] / sample.size[0] * plan.ratio[1])
         shift = np.array(plan.pad * 2, np.float32)
         boxes = clip_boxes(labels.boxes * np.array(plan.ratio * 2, np.float32) + shift, plan.size)
-        pixels = paste_letterbox(image.pixels, plan).transpose(2, 0, 1)
+        pixels = paste_letterbox(image.pixels, plan).transpose(2, 0, 1)[: self.settings.channels]
         return Item(pixels, boxes, labels.classes, i, sample.size, gain, plan.pad)
 
 

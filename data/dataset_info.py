@@ -40,6 +40,7 @@ class DatasetInfo:
         generator: The value of `generate`, or "".
         about: A sentence for the user, or "".
         suggested: The mapping `defaults`.
+        channels: 3 for colour, 1 for grey, 0 if the YAML does not say.
     """
 
     path: Path
@@ -53,6 +54,7 @@ class DatasetInfo:
     generator: str = ""
     about: str = ""
     suggested: dict[str, Any] = field(default_factory=dict)
+    channels: int = 0
 
     def sources(self, task: str) -> tuple[SplitSource, ...]:
         """The entries of a split. Raises UserError if the YAML has none."""

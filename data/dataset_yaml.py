@@ -11,6 +11,7 @@
                                 # hyperparameters; graphs without anchors prefer those in `v8: {…}`
                                 # and take no other hyp
     about: Blood cells, 364     # optional: a sentence that train.py prints at the start
+    channels: 1                 # optional: grey images, for which the model gets one input channel
     generate: shapes            # optional: the data set that the project draws itself in `path`
 
 VOC: `train: trainval` means ImageSets/Main/trainval.txt below `path`, and `VOC2012/trainval` the
@@ -31,6 +32,7 @@ from typing import Any
 from data.class_names import read_names
 from data.dataset_info import TASKS, DatasetInfo, SplitSource, as_local
 from data.formats import DATASET_FORMATS
+from data.grey import check_channels
 from utils.errors import UserError
 from utils.files import ROOT, find_file
 from utils.text import shown
@@ -65,6 +67,7 @@ def read_dataset_yaml(path: str | Path) -> DatasetInfo:
         generator=_read_text(file, content, "generate"),
         about=" ".join(_read_text(file, content, "about").split()),
         suggested=_read_defaults(file, content),
+        channels=_read_channels(file, content.get("channels")),
     )
 
 
@@ -108,6 +111,15 @@ def _read_format(file: Path, content: dict[str, Any]) -> str:
             " remove it"
         )
     return kind
+
+
+def _read_channels(file: Path, value: object) -> int:
+    """The number of channels, as Ultralytics' grey data sets give it; 0 if there is none."""
+    if value is None:
+        return 0
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise UserError(f"{file}: channels: {_short(value)}: must be 3 (colour) or 1 (grey)")
+    return check_channels(value, f"{file}: channels")
 
 
 def _read_defaults(file: Path, content: dict[str, Any]) -> dict[str, Any]:

@@ -73,7 +73,7 @@ class RawBatch(NamedTuple):
     """A batch on its way between processes.
 
     Attributes:
-        images: [B, H, W, 3] uint8, a tensor in shared memory, or an array for a pipe.
+        images: [B, H, W, 3 or 1] uint8, a tensor in shared memory, or an array for a pipe.
         targets: [T, 6] float32, as in utils.structures.Batch.
         rows: The facts of each item that a Batch holds.
         failures: (path, reason) of images that were not read.

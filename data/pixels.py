@@ -20,6 +20,7 @@ import numpy as np
 
 from data.augment import resize
 from data.geometry import resized_size
+from data.grey import grey_image
 from data.image_header import ImageError
 from data.images import read_image
 from data.index import DatasetIndex
@@ -34,12 +35,13 @@ class ImageList:
     """The images of an index, resized so that the long side has imgsz pixels.
 
     With smooth=True shrinking averages areas, as YOLOv5 does without augmentation; otherwise every
-    resize is bilinear.
+    resize is bilinear. With grey=True the three channels are equal.
     """
 
     index: DatasetIndex
     imgsz: int
     smooth: bool
+    grey: bool = False
 
     def read(self, i: int) -> np.ndarray:
         """Decode and resize image i to [h, w, 3] uint8 RGB.
@@ -54,6 +56,8 @@ class ImageList:
             found = f"{image.shape[1]}x{image.shape[0]}"
             raise ImageError("image changed", f"is {found}, was {size[1]}x{size[0]} when indexed")
         target = resized_size(size, self.imgsz)
+        if self.grey:
+            image = grey_image(image)
         resized = resize(image, target, self.smooth and max(target) < max(size))
         return cv2.cvtColor(resized, cv2.COLOR_BGR2RGB)
 
@@ -66,7 +70,8 @@ class ImageList:
 
     def key(self) -> str:
         """A hash that changes with the path, length or time of any image, and with the resize."""
-        digest = blake2b(f"{self.imgsz} {self.smooth} RGB".encode(), digest_size=16)
+        kind = "grey" if self.grey else "RGB"
+        digest = blake2b(f"{self.imgsz} {self.smooth} {kind}".encode(), digest_size=16)
         for i in range(len(self.index)):
             path = self.index.path(i)
             digest.update(f"\0{path}\0{_file_state(path)}".encode(errors="surrogateescape"))

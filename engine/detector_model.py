@@ -9,6 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from data.grey import check_channels
 from utils.device import finish_queue
 from utils.families import Family
 
@@ -25,6 +26,7 @@ class DetectorModel(Protocol):
         training: Whether the model is in training mode.
         family: The family of the graph, which says whether decoded rows have an objectness.
         stride: [levels] pixels per cell.
+        channels: Of the images, 3 for colour and 1 for grey.
     """
 
     names: dict[int, str]
@@ -35,6 +37,9 @@ class DetectorModel(Protocol):
 
     @property
     def stride(self) -> Tensor: ...
+
+    @property
+    def channels(self) -> int: ...
 
     def parameters(self) -> Iterator[nn.Parameter]: ...
 
@@ -48,6 +53,11 @@ class DetectorModel(Protocol):
 def device_of(model: DetectorModel) -> torch.device:
     """The device of the model's weights; the CPU if it has none."""
     return next((value.device for value in model.parameters()), torch.device("cpu"))
+
+
+def image_channels(model: DetectorModel) -> int:
+    """Channels of the images for a model. Raises UserError unless images can have that many."""
+    return check_channels(model.channels, "the model's number of input channels (ch)")
 
 
 def synchronised_time(device: torch.device) -> float:

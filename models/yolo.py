@@ -187,6 +187,11 @@ class DetectionModel(nn.Module):
         return self.head.family
 
     @property
+    def channels(self) -> int:
+        """Of the images: 3 for colour, 1 for grey."""
+        return int(self.graph["ch"])
+
+    @property
     def spec(self) -> HeadSpec:
         """The head's figures that losses and decoders need, with the anchors now in use."""
         return self.head.spec

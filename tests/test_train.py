@@ -20,11 +20,11 @@ import val
 from engine.training import finish
 from engine.training.run import Run, save_last
 from tests.tiny import run_flags, write_data, write_free_graph, write_graph
-from utils import __version__
 from utils.checkpoint import previous_of, read
 from utils.errors import UserError, run_main
 from utils.files import read_results
 from utils.structures import EvaluationDetails, Metrics
+from utils.version import __version__
 from utils.yaml_file import load_yaml
 
 ROOT = Path(__file__).parents[1]

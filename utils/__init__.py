@@ -3,4 +3,4 @@
 Nothing here imports models or data.
 """
 
-__version__ = "0.9.0"
+from utils.version import __version__ as __version__

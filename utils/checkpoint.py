@@ -18,9 +18,9 @@ from typing import Any, TypedDict
 
 import torch
 
-from utils import __version__
 from utils.errors import UserError
 from utils.files import atomic_write
+from utils.version import __version__
 
 FORMAT = "attention-yolo-1"
 ARCHIVE_ERRORS = (  # what zipfile raises for an archive that is damaged, or forged to mislead it

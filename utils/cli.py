@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from numbers import Integral
 from typing import Any, NoReturn, TypeVar
 
-from utils import __version__
 from utils.errors import UserError
 from utils.text import printable, shown
+from utils.version import __version__
 
 T = TypeVar("T")
 

@@ -128,13 +128,13 @@ def fit_batch_size(
     """
     if device.type != "cuda":
         return 16
-    probe = copy.deepcopy(model).train()
+    probe, channels = copy.deepcopy(model).train(), getattr(model, "channels", 3)
     free, peaks = torch.cuda.mem_get_info(device)[0], {}
     for size in (1, 2, 4, 8, 16):
         torch.cuda.reset_peak_memory_stats(device)
         try:
             with autocast(device, precision):
-                raw = probe(torch.zeros(size, 3, imgsz, imgsz, device=device))
+                raw = probe(torch.zeros(size, channels, imgsz, imgsz, device=device))
             # The memory of a loss is small beside that of the maps, so any scalar of them will do.
             torch.stack([level.float().mean() for level in raw]).sum().backward()
         except torch.cuda.OutOfMemoryError:

@@ -40,7 +40,7 @@ class Item:
     """One image ready for collation.
 
     Attributes:
-        image: [3, H, W] uint8 RGB.
+        image: [3, H, W] uint8 RGB, or [1, H, W] grey.
         boxes: [N, 4] float32 xyxy, pixels of the image.
         classes: [N] int64.
         index: The image's number in the index.
@@ -63,7 +63,7 @@ class Batch:
     """Images and their targets, as the loader yields them.
 
     Attributes:
-        images: [B, 3, H, W] uint8 RGB.
+        images: [B, 3, H, W] uint8 RGB, or [B, 1, H, W] grey.
         targets: [T, 6] float32, columns image_index (0..B-1), class, x1, y1, x2, y2 in pixels of
             the images.
         indices: [B] numbers in the index.

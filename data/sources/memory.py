@@ -115,6 +115,8 @@ def _from_pillow(image: Image.Image) -> np.ndarray:
             f"source: the Pillow image has mode {image.mode}, whose range is not known; scale to"
             " 0..255 and .convert('L')"
         )
+    if not image.width * image.height:
+        raise UserError(f"source: the Pillow image is {image.width}x{image.height}, so it is empty")
     upright = ImageOps.exif_transpose(image)
     if image.mode.startswith("I;16"):  # convert() would make everything above 255 white
         return from_array((np.asarray(upright) >> 8).astype(np.uint8))
@@ -126,18 +128,17 @@ def from_array(image: np.ndarray, rgb: bool = False) -> np.ndarray:
 
     Raises UserError for another type or shape.
     """
+    if not image.size:
+        raise UserError(f"source: the array is {list(image.shape)}, so it is empty")
     if image.dtype != np.uint8:
-        remedy = (
-            "multiply by 255 and use .astype('uint8')"
-            if image.dtype.kind == "f"
-            else "use .astype('uint8')"
+        raise UserError(
+            f"source: the array is {image.dtype}, but uint8 0..255 is needed; {_remedy(image)}"
         )
-        raise UserError(f"source: the array is {image.dtype}, but uint8 0..255 is needed; {remedy}")
     if image.ndim == 3 and image.shape[2] not in (1, 3, 4) and image.shape[0] in (1, 3):
         image = image.transpose(1, 2, 0)
     if image.ndim == 2:
         image = image[..., None]
-    if image.ndim != 3 or image.shape[2] not in (1, 3, 4) or not image.size:
+    if image.ndim != 3 or image.shape[2] not in (1, 3, 4):
         raise UserError(
             f"source: the array is {list(image.shape)}, but [H, W, 3] is needed; pass batches as"
             " a list"
@@ -146,23 +147,38 @@ def from_array(image: np.ndarray, rgb: bool = False) -> np.ndarray:
     return np.ascontiguousarray(colours[..., ::-1] if rgb else colours)
 
 
+def _remedy(image: np.ndarray) -> str:
+    """How an array of another type becomes uint8 0..255, by its type and largest value."""
+    kind, cast = image.dtype.kind, "use .astype('uint8')"
+    if kind not in "biuf":
+        return "its values are no brightness"
+    largest = float(np.nanmax(image)) if not np.isnan(image).all() else 0.0
+    if kind == "b" or (kind == "f" and largest <= 1):
+        return f"multiply by 255 and {cast}"
+    return (
+        cast if largest < 256 else f"divide by {256 if largest < 65536 else largest:g} and {cast}"
+    )
+
+
 def from_tensor(batch: Tensor) -> list[np.ndarray]:
-    """[B, 3, H, W] or [3, H, W] float RGB in 0..1 -> B images [H, W, 3] uint8 BGR.
+    """[B, C, H, W] or [C, H, W] float in 0..1 -> B images [H, W, 3] uint8 BGR.
+
+    C is 3, RGB, or 1, grey.
 
     Raises UserError for another shape, type or range.
     """
+    batch = batch.detach()
     if batch.ndim == 3:
         batch = batch[None]
-    if batch.ndim != 4 or batch.shape[1] != 3 or not batch.numel():
+    if batch.ndim != 4 or batch.shape[1] not in (1, 3) or not batch.numel():
         raise UserError(
             f"source: the tensor is {list(batch.shape)}, but [B, 3, H, W] or [3, H, W] is needed"
+            + ("; use .permute(0, 3, 1, 2)" if batch.ndim == 4 and batch.shape[3] in (1, 3) else "")
         )
     if not batch.is_floating_point() or not 0 <= float(batch.min()) <= float(batch.max()) <= 1.001:
         raise UserError(
             f"source: the tensor is {batch.dtype}, {batch.min().item():g} to"
             f" {batch.max().item():g}, but floats in 0..1 are needed; divide by 255"
         )
-    rounded = (
-        (batch.detach().float().clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
-    )
-    return [np.ascontiguousarray(image[..., ::-1]) for image in rounded]
+    rounded = (batch.float().clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+    return [from_array(image, rgb=True) for image in rounded]

@@ -135,6 +135,7 @@ def draw_boxes(
     texts: Sequence[str],
     classes: Sequence[int] | np.ndarray,
     line_width: int | None = None,
+    text_height: float = 0.0,
 ) -> np.ndarray:
     """Draw boxes and their labels into a copy of an image.
 
@@ -148,6 +149,7 @@ def draw_boxes(
         texts: N labels, "" for none.
         classes: [N] class numbers, which choose the colours.
         line_width: Pixels; None or 0 derives it from the image size. Text scales with it.
+        text_height: Pixels; 0 derives it from the line width.
 
     Returns:
         [H, W, 3] uint8 BGR.
@@ -158,9 +160,8 @@ def draw_boxes(
     height, width = canvas.shape[:2]
     boxes = np.asarray(boxes, dtype=np.float32).reshape(-1, 4)
     line = line_width or automatic_width(height, width)
-    text_height = max(
-        SMALLEST_TEXT, TEXT_PER_LINE * (line_width or (height + width) / 2 * LINE_SHARE)
-    )
+    line_or_share = line_width or (height + width) / 2 * LINE_SHARE
+    text_height = max(SMALLEST_TEXT, text_height or TEXT_PER_LINE * line_or_share)
     colours = [colour_of(class_id) for class_id in classes]
     limits = np.array([width - 1, height - 1, width - 1, height - 1], dtype=np.float32)
     # OpenCV takes integers only, and a diverged model may give NaN or infinity.

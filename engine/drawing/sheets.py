@@ -129,7 +129,7 @@ def draw_tile(
     """Scale an image and draw its boxes.
 
     Args:
-        image: [3, H, W] uint8 RGB.
+        image: [3, H, W] uint8 RGB, or [1, H, W] grey.
         overlay: The boxes, in pixels of the image.
         names: Class number -> name.
         size: (height, width) of the tile in pixels.
@@ -139,7 +139,8 @@ def draw_tile(
     """
     import cv2
 
-    tile = np.ascontiguousarray(image.transpose(1, 2, 0)[..., ::-1])
+    colours = np.broadcast_to(image, (3, *image.shape[1:]))
+    tile = np.ascontiguousarray(colours.transpose(1, 2, 0)[..., ::-1])
     # INTER_AREA averages pixels when shrinking, but does not interpolate when enlarging.
     method = cv2.INTER_AREA if size[0] < tile.shape[0] else cv2.INTER_LINEAR
     factors = np.array([size[1] / tile.shape[1], size[0] / tile.shape[0]] * 2)

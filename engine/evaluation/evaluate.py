@@ -26,6 +26,7 @@ from utils.families import Family
 from utils.nms import NMSSettings, load_operator, non_max_suppression
 from utils.structures import Batch, Metrics
 from utils.tables import val_header, val_table
+from utils.terminal import is_terminal
 
 DRAWN_BATCHES = 3
 STAGES = ("preprocess", "inference", "nms")
@@ -235,10 +236,10 @@ def with_progress_bar(loader: Iterable[Batch], quiet: bool) -> Iterator[Batch]:
     """
     from tqdm import tqdm
 
-    shown = sys.stderr.isatty() and not quiet
+    shown = is_terminal(sys.stderr) and not quiet
     # The bar goes to stderr with the heading as its description. Print the heading to stdout too,
     # unless both streams are terminals.
-    if not quiet and not (shown and sys.stdout.isatty()):
+    if not quiet and not (shown and is_terminal(sys.stdout)):
         print(val_header())
     yield from tqdm(
         loader, desc=val_header(), disable=not shown, bar_format="{l_bar}{bar:10}{r_bar}"

@@ -9,10 +9,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from data.dataset import DatasetSettings
+from data.dataset_yaml import read_dataset_yaml
+from data.grey import channel_notes
 from data.index import DatasetIndex
 from data.loader import Loader, build_loader
 from data.workers import choose_workers
-from engine.detector_model import DetectorModel, device_of
+from engine.detector_model import DetectorModel, device_of, image_channels
 from engine.evaluation.evaluate import EvalSettings, evaluate
 from engine.evaluation.predictions import file_stems
 from engine.evaluation.settings import ValConfig
@@ -69,6 +71,7 @@ def make_loader(task: ValidationTask, imgsz: int, square: bool = False) -> Loade
     settings = DatasetSettings(
         imgsz=fitting, stride=stride, augment=False, hyp=Hyperparameters(), rect=not square,
         batch_size=task.config.batch_size, pad=0.0 if square else 0.5, seed=0, cache="no",
+        channels=image_channels(task.model),
     )  # fmt: skip
     device = device_of(task.model).type
     workers = choose_workers(task.config.workers, device, task.config.batch_size)
@@ -113,8 +116,12 @@ def score(task: ValidationTask) -> Metrics:
         coco_categories=is_coco(task.index),
         names=dict(task.index.names),
     )
+    wanted = read_dataset_yaml(config.data).channels
+    notes = channel_notes(image_channels(task.model), wanted, config.data)
+    for note in notes:
+        print(f"note: {note}")
     metrics = evaluate(task.model, loader, settings)
-    metrics = dataclasses.replace(metrics, notes=(*metrics.notes, *task.notes))
+    metrics = dataclasses.replace(metrics, notes=(*metrics.notes, *task.notes, *notes))
     print_scores(metrics, settings)
     return metrics
 

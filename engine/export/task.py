@@ -12,6 +12,7 @@ from pathlib import Path
 from torch import Tensor
 
 from engine.export.model import ExportedModel
+from utils.seeds import PROCESS_STATE
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def silenced() -> Iterator[None]:
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        with warnings.catch_warnings():
+        with PROCESS_STATE, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:

@@ -18,6 +18,7 @@ import torch
 from engine.drawing.draw import draw_boxes
 from engine.inference.writers import class_name
 from utils.structures import Detections, Frame
+from utils.terminal import has_errors
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -97,6 +98,11 @@ class Console:
     _bar: tqdm[NoReturn] | None = None
     _last: Found | None = None
 
+    def say(self, sentence: str) -> None:
+        """Print a sentence, unless it is empty."""
+        if sentence:
+            print(sentence)
+
     def show(self, found: Found) -> None:
         """Print a line, or move the bar of the video."""
         self.frames += 1
@@ -115,8 +121,9 @@ class Console:
     def _new_bar(self, frame: Frame) -> tqdm[NoReturn]:
         from tqdm import tqdm
 
+        hidden = None if has_errors() else True  # None hides it unless stderr is a terminal
         text = f"video {frame.item}/{frame.items} {Path(frame.path).name}"
-        return tqdm(desc=text, total=frame.total or None, unit="frame", disable=None, leave=False)
+        return tqdm(desc=text, total=frame.total or None, unit="frame", disable=hidden, leave=False)
 
     def _end_video(self) -> None:
         """Replace the bar by a permanent line, that of the last frame."""
@@ -125,24 +132,27 @@ class Console:
             print(line_of(self._last))
         self._bar = self._last = None
 
-    def close(self, shape: tuple[int, int]) -> None:
+    def close(self, shape: tuple[int, int], channels: int = 3) -> None:
         """Print the mean times for a network input of shape (height, width) in pixels."""
         self._end_video()
         if self.frames:
             before, model, after = (total / self.frames * 1e3 for total in self.seconds)
             print(
                 f"Speed: {before:.1f}ms pre-process, {model:.1f}ms inference, {after:.1f}ms NMS per"
-                f" image at shape (1, 3, {shape[0]}, {shape[1]})"
+                f" image at shape (1, {channels}, {shape[0]}, {shape[1]})"
             )
 
 
 class SilentConsole(Console):
     """Counts frames and prints nothing."""
 
+    def say(self, sentence: str) -> None:
+        """Print nothing."""
+
     def show(self, found: Found) -> None:
         self.frames += 1
 
-    def close(self, shape: tuple[int, int]) -> None:
+    def close(self, shape: tuple[int, int], channels: int = 3) -> None:
         """Print no times."""
 
 

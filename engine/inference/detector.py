@@ -17,12 +17,14 @@ import torch
 from torch import Tensor
 
 from data.augment import letterbox
+from data.grey import ONE_GREY, grey_image
 from data.sources.open import open_source
-from engine.detector_model import DetectorModel, device_of, synchronised_time
+from engine.detector_model import DetectorModel, device_of, image_channels, synchronised_time
 from engine.inference.console import Found
 from engine.inference.settings import USUAL_SIZE, DetectConfig
 from utils.boxes import to_original
 from utils.device import autocast
+from utils.errors import UserError
 from utils.nms import load_operator, non_max_suppression
 from utils.sizes import side_step, whole_side
 from utils.structures import Detections, Frame
@@ -34,18 +36,32 @@ class Detector:
     Attributes:
         stride: The sides of the network's input are multiples of it, pixels.
         shape: (height, width) that a frame is scaled to fit into, pixels.
+        channels: Of the network's input.
     """
 
     def __init__(self, model: DetectorModel, config: DetectConfig) -> None:
         # The import takes seconds, which would be counted as the first image's time.
         load_operator()
         self.model, self.config = model, config
-        self.device = device_of(model)
+        self.device, self.channels = device_of(model), image_channels(model)
         self.stride = side_step(model.stride)
         sides = config.imgsz or (USUAL_SIZE,)
         self.shape = (whole_side(sides[0], self.stride), whole_side(sides[-1], self.stride))
 
+    @property
+    def size_note(self) -> str:
+        """What the user must know if the input has another size than asked for, else ""."""
+        wanted = self.config.imgsz or self.shape
+        if (wanted[0], wanted[-1]) == self.shape:
+            return ""
+        return (
+            f"--imgsz {'x'.join(map(str, wanted))} is not a multiple of the stride {self.stride}:"
+            f" taking {self.shape[0]}x{self.shape[1]}"
+        )
+
     def __call__(self, frame: Frame) -> Found:
+        if self.model.training:
+            raise UserError("the network is in training mode; call its eval() before it predicts")
         started = synchronised_time(self.device)
         x, gain, pad = self._prepare(frame.image)
         prepared = synchronised_time(self.device)
@@ -65,13 +81,16 @@ class Detector:
     def _prepare(
         self, image: np.ndarray
     ) -> tuple[Tensor, tuple[float, float], tuple[float, float]]:
-        """Turn [H, W, 3] uint8 BGR into [1, 3, h, w] float 0..1 RGB, gain (x, y) and pad (x, y).
+        """Turn [H, W, 3] uint8 BGR into [1, C, h, w] float 0..1, gain (x, y) and pad (x, y).
 
-        The border is the narrowest that makes both sides multiples of the stride.
+        C is 3, RGB, or 1 for a grey model. The border is the narrowest that makes both sides
+        multiples of the stride.
         """
+        if self.channels == ONE_GREY:
+            image = grey_image(image)
         boxed, plan = letterbox(image, self.shape, auto=True, stride=self.stride)
         # torch cannot read an array with negative strides, as reversed channels have.
-        pixels = np.ascontiguousarray(boxed[..., ::-1].transpose(2, 0, 1))
+        pixels = np.ascontiguousarray(boxed[..., ::-1].transpose(2, 0, 1)[: self.channels])
         return torch.from_numpy(pixels).to(self.device)[None].float() / 255, plan.ratio, plan.pad
 
 

@@ -14,6 +14,7 @@ from utils.flags import shared
 from utils.nms import NMSSettings
 
 USUAL_SIZE = 640
+LONGEST_SIDE = 2**15  # pixels; OpenCV resizes no larger image
 
 
 @dataclass(frozen=True)
@@ -64,9 +65,10 @@ class DetectConfig:
     vid_stride: int = flag(1, "search only every n-th frame of videos and streams")
 
     def __post_init__(self) -> None:
-        if len(self.imgsz) > 2 or any(side < 32 for side in self.imgsz):
+        if len(self.imgsz) > 2 or any(not 32 <= side <= LONGEST_SIDE for side in self.imgsz):
             raise UserError(
                 f"--imgsz={self.imgsz}: takes a side, or height and width, of at least 32 pixels"
+                f" and at most {LONGEST_SIDE}"
             )
         if self.vid_stride < 1:
             raise UserError(f"--vid-stride={self.vid_stride}: must be at least 1")

@@ -15,9 +15,11 @@ from torch import nn
 
 from data.dataset import DatasetSettings
 from data.dataset_yaml import read_dataset_yaml
+from data.grey import channel_notes
 from data.loader import Loader, build_loader
 from data.scanning.load import load_dataset
 from data.workers import choose_workers
+from engine.detector_model import image_channels
 from engine.training import dist
 from engine.training.ema import ModelEMA
 from engine.training.model import fit_anchors, freeze, make_model
@@ -27,13 +29,13 @@ from engine.training.sparsity import Sparsity
 from models.lint.advice import remarks_on
 from models.losses import build_loss
 from models.yolo import DetectionModel
-from utils import __version__
 from utils.checkpoint import Checkpoint
 from utils.config import TrainConfig
 from utils.device import choose_dtype, describe_device, fit_batch_size, select_device
 from utils.files import make_folder, next_folder, save_yaml
 from utils.hyperparameters import Hyperparameters
 from utils.sizes import side_step, whole_side
+from utils.version import __version__
 
 
 def prepare_run(
@@ -90,6 +92,9 @@ def prepare_run(
     if resumed is not None:
         state = restore(setup, state, resumed)
     if world.is_main:
+        wanted = read_dataset_yaml(config.data).channels
+        for note in channel_notes(model.channels, wanted, config.data):
+            state.progress.add_note(note)
         announce(setup, model)
     return Run(setup, state)
 
@@ -185,6 +190,7 @@ def make_loaders(
         seed=config.seed,
         cache=config.cache,
         copies=world.size,
+        channels=image_channels(model),
     )
     loader = build_loader(
         data[0],

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from data.dataset_yaml import read_dataset_yaml
+from data.grey import COLOUR
 from data.index import DatasetIndex
 from engine.training.autoanchor import check_anchors
 from models.attention import ATTENTION
 from models.graph.load import load_graph
 from models.graph.read import read_graph
 from models.graph.sites import insert
+from models.weights.channels import channels_line
 from models.weights.classes import compare_classes
 from models.weights.load import read_weights
 from models.weights.transfer import transfer
@@ -51,7 +54,7 @@ def make_model(
             resumed.graph, class_count=len(data.names), names=data.names, seed=config.seed
         )
     graph, source = read_source(config.cfg, config.weights, config.scale)
-    graph = with_attention(graph, config)
+    graph = with_attention(with_channels(graph, config), config)
     anchors = (round(hyp.anchors) or None) if family_of(graph).has_anchors else None
     model = DetectionModel(
         graph, class_count=len(data.names), anchors=anchors, names=data.names, seed=config.seed
@@ -65,6 +68,8 @@ def make_model(
             note = compare_classes(source.names, data.names, (config.weights, config.data)).note
             if note:
                 print(f"note: {note}")
+        if line := channels_line(source.graph.get("ch", COLOUR), model.channels):
+            print(line)
         if report.fresh or config.verbose:
             print(report.table(everything=config.verbose))
     return model
@@ -81,6 +86,21 @@ def _check_order(resumed: Checkpoint, data: DatasetIndex, config: TrainConfig) -
         )
     if agreed.note:
         print(f"note: {agreed.note}")
+
+
+def with_channels(graph: dict[str, Any], config: TrainConfig) -> dict[str, Any]:
+    """The graph with the number of input channels that the data set's YAML asks for, if any.
+
+    Raises UserError if the graph's own YAML has another one.
+    """
+    wanted = read_dataset_yaml(config.data).channels
+    own = graph.get("ch") if config.cfg else None
+    if wanted and own not in (None, wanted):
+        raise UserError(
+            f"{graph['yaml_file']}: ch: {own}: but {config.data} has channels: {wanted}; make them"
+            " equal, or leave one of them out"
+        )
+    return {**graph, "ch": wanted} if wanted else graph
 
 
 def with_attention(graph: dict[str, Any], config: TrainConfig) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from utils.cli import build, flag, read_flags
 from utils.device import describe_device, select_device
 from utils.errors import UserError, run_main
 from utils.tables import fit
+from utils.terminal import is_terminal
 
 # No round of timing begins after TIMING_SECONDS, and there are at most ROUNDS rounds.
 TIMING_SECONDS, ROUNDS = 80.0, 15
@@ -118,7 +119,7 @@ def make_candidates(
 
 def show_progress(text: str) -> None:
     """Overwrite one line of a terminal; do nothing if the output is not a terminal."""
-    if sys.stderr.isatty():
+    if is_terminal(sys.stderr):
         print(f"\r{fit(text, 60)}", end="", file=sys.stderr, flush=True)
 
 
@@ -199,7 +200,7 @@ def main(argv: list[str] | None = None) -> None:
         show_progress(f"counting: {each.name}")
         rows.append(cells(each, x))
     show_progress("")
-    if sys.stderr.isatty():
+    if is_terminal(sys.stderr):
         print("\r", end="", file=sys.stderr)
     print(aligned(GLANCE_HEADERS, rows), "", GLANCE_LEGEND, *refused, sep="\n")
     rounds = sorted({len(each.train_ms) for each in candidates})

@@ -7,7 +7,6 @@ block. Here arguments are read, and suspicious ones become warnings that name fi
 from __future__ import annotations
 
 import contextlib
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from models.graph.own import measured_width
 from models.graph.structure import Graph, Row
 from models.graph.values import shorten
 from utils.errors import UserError
-from utils.seeds import torch_stream
+from utils.seeds import caught_warnings, torch_stream
 
 
 def build_attention_row(graph: Graph, row: Row, incoming: list[int]) -> BuiltRow:
@@ -133,8 +132,7 @@ def takes_inside(module: str) -> bool:
 @contextlib.contextmanager
 def collect_warnings(graph: Graph, row: Row, notes: list[str]) -> Iterator[None]:
     """Append the warnings of attention modules to notes, with the file and the row."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
+    with caught_warnings() as caught:
         yield
     # Warnings of PyTorch are caught too. They are dropped, since a graph cannot do anything about
     # them.

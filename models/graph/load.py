@@ -55,8 +55,18 @@ def _read(file: Path, scale: str, path: str | Path) -> GraphDict:
         # Shared files have such keys, and what they were trained with elsewhere is the second one.
         if not key.agree:
             say(f"warning: {name}: {key}, with values that differ; the second one counts")
-    content = insert_constants(found.content, KEYS)
+    content = insert_constants(_with_short_channels(str(name), found.content), KEYS)
     return choose_scale({**content, "yaml_file": str(name)}, scale, path)
+
+
+def _with_short_channels(name: str, content: GraphDict) -> GraphDict:
+    """The content with `ch`, as YOLOv5 calls it, in place of Ultralytics' `channels`."""
+    if "channels" not in content:
+        return content
+    short = {"ch" if key == "channels" else key: value for key, value in content.items()}
+    if content.get("ch", content["channels"]) != content["channels"]:
+        raise UserError(f"{name}: ch and channels: differ, but mean the same; remove one of them")
+    return short
 
 
 def split_name(path: str | Path) -> tuple[Path, str] | None:

@@ -112,8 +112,8 @@ class DetectV8(nn.Module):
         return self
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> DetectV8:
-        """Move the head, and clear the cached reference points of the former device."""
-        self._points.clear()
+        """Move the head, and forget the cached reference points of the former device."""
+        self._points = {}
         return super()._apply(fn, recurse)
 
     def set_strides(self, strides: Sequence[float], pixels: Levels = ()) -> None:
@@ -164,14 +164,16 @@ class DetectV8(nn.Module):
 
     def _reference(self, sizes: GridSizes, device: torch.device) -> tuple[Tensor, Tensor]:
         """reference_points() for maps of these sizes, cached for the next image of that size."""
-        key = (sizes, device)
-        if key not in self._points:
-            if len(self._points) >= MOST_SIZES:
-                self._points.clear()
+        key, cached = (sizes, device), self._points
+        found = cached.get(key)
+        if found is None:
             # Tensors made in inference mode could not be used for a later pass outside of it.
             with torch.inference_mode(False):
-                self._points[key] = reference_points(sizes, self.strides, device)
-        return self._points[key]
+                found = reference_points(sizes, self.strides, device)
+            # Threads may share the head, so a dictionary that others read is never changed.
+            kept = cached if len(cached) < MOST_SIZES else {}
+            self._points = {**kept, key: found}
+        return found
 
 
 class DetectV10(DetectV8):

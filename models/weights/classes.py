@@ -121,17 +121,19 @@ class Renumbered(nn.Module):
     """A detector that gives its classes the numbers of another list of the same names.
 
     Attributes:
-        names, family, stride: as those of a detector.
+        names, family, stride, channels: as those of a detector.
     """
 
     family: Family
     stride: Tensor
+    channels: int
 
     def __init__(self, model: nn.Module, order: Sequence[int], names: Mapping[int, str]) -> None:
         """Wrap a detector; order has, for each class of names, its number in the detector."""
         super().__init__()
         self.model, self.names = model, dict(names)
         self.family, self.stride = cast(Family, model.family), cast(Tensor, model.stride)
+        self.channels = cast(int, model.channels)
         first = self.family.box_columns
         self.columns = torch.tensor([*range(first), *(first + number for number in order)])
 

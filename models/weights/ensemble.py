@@ -21,6 +21,7 @@ class Ensemble(nn.Module):
         names: of the classes, by number.
         family: that of each member (utils/families.py).
         stride: pixels per cell of each level, of the member with the coarsest level.
+        channels: of the images.
     """
 
     def __init__(self, members: Sequence[DetectionModel], files: Sequence[str]) -> None:
@@ -32,7 +33,7 @@ class Ensemble(nn.Module):
         super().__init__()
         self.members = nn.ModuleList(members)
         self.names = members[0].names
-        self.family = members[0].family
+        self.family, self.channels = members[0].family, members[0].channels
         self.stride = max(
             (member.stride for member in members), key=lambda stride: float(stride.max())
         )
@@ -45,6 +46,11 @@ class Ensemble(nn.Module):
             agreed = compare_classes(member.names, self.names, (f"--weights {file}", files[0]))
             if agreed.note:
                 raise UserError(f"{agreed.note}, but an ensemble needs the same classes")
+            if member.channels != self.channels:
+                raise UserError(
+                    f"--weights {file}: has {member.channels} input channels and {files[0]}"
+                    f" {self.channels}; an ensemble needs the same number"
+                )
             if member.family != self.family:
                 raise UserError(
                     f"--weights {file}: has another kind of head than {files[0]}, one with anchors"

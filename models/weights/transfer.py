@@ -18,6 +18,7 @@ from models.common import Conv
 from models.graph.read import read_graph
 from models.graph.structure import Graph
 from models.weights.align import RowPlace, align_places, find_places
+from models.weights.channels import with_channels_of
 from models.weights.classes import match_classes
 from models.weights.report import TensorOutcome, TransferReport
 from models.yolo import DetectionModel
@@ -51,6 +52,7 @@ def transfer(
         UserError: The checkpoint's graph cannot run, or the model is fused.
     """
     _check_unfused(model)
+    checkpoint = with_channels_of(checkpoint, model.channels)
     graphs = (read_graph(checkpoint.graph), read_graph(model.graph))
     theirs_all, mine_all = (find_places(graph) for graph in graphs)
     classes = match_classes(checkpoint.names, model.names)

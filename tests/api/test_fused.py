@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+import threading
+
 import torch
 
 from api.fused import FusedCopy
@@ -32,3 +36,35 @@ def test_predictions_follow_the_weights(weights, folder):
             value *= 0.5
     after = model(source, conf=0.3, verbose=False)[0].boxes.data
     assert before.shape != after.shape or not torch.equal(before, after)
+
+
+def test_first_calls_in_parallel_make_one_copy(graph):
+    model, copies, device = YOLO(graph).model, FusedCopy(), torch.device("cpu")
+    start, found = threading.Barrier(8), []
+
+    def call() -> None:
+        start.wait()
+        found.append(copies.of(model, device))
+
+    threads = [threading.Thread(target=call) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 8
+    assert len(set(map(id, found))) == 1
+
+
+def test_models_made_in_inference_mode_predict_outside_of_it(graph, folder):
+    source = folder / "images" / "val" / "001.png"
+    with torch.inference_mode():
+        model = YOLO(graph)
+        inside = model(source, imgsz=64, verbose=False)[0].boxes.data
+    assert torch.equal(model(source, imgsz=64, verbose=False)[0].boxes.data, inside)
+
+
+def test_a_model_that_was_called_can_be_copied_and_pickled(graph, folder):
+    model, source = YOLO(graph), folder / "images" / "val" / "001.png"
+    answer = model(source, imgsz=64, verbose=False)[0].boxes.data
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert torch.equal(other(source, imgsz=64, verbose=False)[0].boxes.data, answer)

@@ -69,3 +69,31 @@ def test_all_sources_are_rgb(weights):
 def test_impossible_sizes_are_one_line(weights, size, words):
     with pytest.raises(UserError, match=words):
         hubconf.custom(weights)(np.zeros((8, 8, 3), np.uint8), size=size)
+
+
+def test_names_that_are_set_are_the_names_of_the_results(weights):
+    model = hubconf.custom(weights)
+    model.conf = 0.05
+    model.names = ["one", "two"]
+    found = model(noise_image(), size=64)
+    assert found.names == {0: "one", 1: "two"}
+    assert set(found.pandas().xyxy[0]["name"]) <= {"one", "two"}
+    assert found.n == 1
+    assert "one" in str(found) or "two" in str(found)
+
+
+def test_a_hub_model_stays_in_evaluation_mode(weights):
+    model = hubconf.custom(weights)
+    model.conf = 0.05
+    before = model(noise_image(), size=64).xyxy[0]
+    assert model.train() is model
+    assert not model.model.training
+    assert torch.equal(model(noise_image(), size=64).xyxy[0], before)
+    model.model.train()
+    with pytest.raises(UserError, match=r"in training mode; call its eval\(\)"):
+        model(noise_image(), size=64)
+
+
+def test_a_size_that_no_image_can_have_is_one_line(weights):
+    with pytest.raises(UserError, match="at least 32 pixels and at most 32768"):
+        hubconf.custom(weights)(noise_image(), size=10**9)

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from api import results as module
+from api.keywords import KeywordError
 from api.results import Results
 from engine.inference.console import Found
 from utils.structures import Detections, Frame
@@ -95,3 +96,48 @@ def test_no_window_is_one_line(result, monkeypatch, capsys):
     monkeypatch.setattr(module, "why_no_window", lambda: "there is no display here")
     result.show()
     assert capsys.readouterr().out == "show: there is no display here; use save() instead\n"
+
+
+def test_what_other_tasks_have_is_none(result):
+    """Programs ask for them before they use them, such as supervision's from_ultralytics."""
+    assert [result.masks, result.probs, result.keypoints, result.obb, result.boxes.id] == [None] * 5
+    assert result.boxes.is_track is False
+
+
+def test_tables(result):
+    table = result.to_df()
+    assert list(table.columns) == ["name", "class", "confidence", "box"]
+    assert table["name"].tolist() == ["green", "red"]
+    assert result.to_csv().splitlines()[1].startswith("0,green,1,0.9,")
+    assert list(result.new().to_df().columns) == list(table.columns)
+    assert result.tojson() == result.to_json()
+
+
+def test_a_class_name_is_no_formula_in_a_csv(result):
+    result.names = {0: "red", 1: "=cmd|' /C calc'!A0"}
+    assert ",'=cmd" in result.to_csv()
+    assert result.to_df()["name"][0] == result.names[1]
+
+
+def test_a_tracker_may_write_its_numbers_back(result):
+    rows = torch.tensor([[10.0, 20.0, 50.0, 40.0, 7.0, 0.9, 1.0]])
+    result.update(boxes=rows)
+    assert (result.boxes.id.tolist(), result.boxes.cls.tolist()) == ([7], [1])
+    assert result.boxes.is_track
+    assert result.summary()[0]["track_id"] == 7
+    assert (result.verbose(), len(result)) == ("1 green, ", 1)
+    assert result[0].boxes.id.tolist() == [7]
+    result.plot()
+
+
+def test_an_update_with_what_there_is_none_of_is_refused(result):
+    with pytest.raises(KeywordError, match="update: masks: results have boxes only"):
+        result.update(masks=torch.zeros(1, 2, 2))
+    with pytest.raises(ValueError, match=r"boxes are \[2, 4\], but \[N, 6\]"):
+        result.update(boxes=torch.zeros(2, 4))
+
+
+def test_new_is_the_same_image_without_boxes(result):
+    new = result.new()
+    assert (len(new), new.path, new.names) == (0, result.path, result.names)
+    assert new.orig_img is result.orig_img

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import torch
 
-from utils import __version__
 from utils import checkpoint as checkpoints
 from utils.checkpoint import Checkpoint
 from utils.errors import UserError
+from utils.version import __version__
 
 
 def example(value: float = 1.0, training: dict[str, object] | None = None) -> Checkpoint:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from utils import __version__
 from utils.cli import build, flag, names_of, read_flags
 from utils.errors import UserError
+from utils.version import __version__
 
 
 @dataclass(frozen=True)

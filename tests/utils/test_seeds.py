@@ -5,12 +5,16 @@ was.
 from __future__ import annotations
 
 import itertools
+import sys
+import threading
+import warnings
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 
-from utils.seeds import key_bytes, stream, torch_stream
+from utils.seeds import caught_warnings, key_bytes, stream, torch_stream
 
 
 def test_equal_keys_draw_alike_whatever_was_drawn_before():
@@ -68,3 +72,57 @@ def test_torch_stream_restores_after_an_error():
         torch.rand(2)
         raise ZeroDivisionError
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_threads_that_seed_torch_take_turns():
+    """Torch has one generator for all threads, from which each would draw the others' numbers."""
+    drawn: list[torch.Tensor] = []
+
+    def draw() -> None:
+        for _ in range(20):
+            with torch_stream("a"):
+                drawn.append(torch.cat([torch.rand(1) for _ in range(1000)]))
+
+    in_threads(draw)
+    assert len(drawn) == 80
+    with torch_stream("a"):
+        alone = torch.cat([torch.rand(1) for _ in range(1000)])
+    assert all(torch.equal(one, alone) for one in drawn)
+
+
+def test_threads_that_catch_warnings_leave_the_filters_as_they_were():
+    before, show, counts = list(warnings.filters), warnings.showwarning, []
+
+    def catch() -> None:
+        for _ in range(100):
+            with caught_warnings() as caught:
+                warnings.warn("one", stacklevel=1)
+            counts.append(len(caught))
+
+    in_threads(catch)
+    assert counts == [1] * 400
+    assert (warnings.filters, warnings.showwarning) == (before, show)
+
+
+def test_a_warning_of_another_thread_is_not_taken_for_an_own_one():
+    def catch_while_another_thread_warns() -> list[warnings.WarningMessage]:
+        with caught_warnings() as caught:
+            other = threading.Thread(target=warnings.warn, args=("other",))
+            other.start()
+            other.join()
+        return caught
+
+    with pytest.warns(UserWarning, match="other"):
+        assert catch_while_another_thread_warns() == []
+
+
+def in_threads(work: Callable[[], None]) -> None:
+    """Run work in four threads that are switched as often as Python can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    sys.setswitchinterval(before)

@@ -5,7 +5,6 @@ models/weights/upstream/blocks.py asks for the tensors that a block has more tha
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,7 @@ from models.weights.pickles.objects import PickledObject
 from models.weights.upstream.attention import READERS, read_arguments
 from models.weights.upstream.forms import KeyForm, find_form
 from utils.errors import UserError
+from utils.seeds import caught_warnings
 
 Tensors = Mapping[str, Tensor]
 UNKNOWN = PickledObject("", {})  # of which a file of tensors says nothing
@@ -98,8 +98,7 @@ def _fitting(
 def has_tensors(name: str, options: dict[str, Any], channels: int, state: Tensors) -> bool:
     """Whether our module has just these tensors. A 1x1 kernel may lack its two sides."""
     try:
-        with torch.device("meta"), warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)
+        with torch.device("meta"), caught_warnings():
             ours = build_attention(name, channels, **options).state_dict()
     except UserError:
         return False

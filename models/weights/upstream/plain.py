@@ -5,7 +5,6 @@ models/weights/upstream/blocks.py recognises attention among those other keys.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from inspect import signature
@@ -20,6 +19,7 @@ from models.graph.inside import PLACES, Spot, bottlenecks_of, resize_bottlenecks
 from models.graph.layers import LAYERS
 from models.weights.pickles.objects import PickledObject
 from utils.errors import UserError
+from utils.seeds import caught_warnings
 
 Tensors = Mapping[str, Tensor]
 # The parts of a row whose keys it must have, by the block that it may be if no name tells.
@@ -141,8 +141,7 @@ def try_block(row: ForeignRow, base: str) -> Trial | None:
             own[1:2] = ["m.0.m.0.cv1.conv.weight" in state]
         numbers = {key.split(".")[1] for key in state if key.startswith("m.")}
         repeats = [len(numbers)] if layer.repeats else []
-        with torch.device("meta"), warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # of tensors without elements
+        with torch.device("meta"), caught_warnings():  # PyTorch warns of tensors without elements
             block = layer.kind(*_widths(layer.kind, state), *repeats, *own[1:])
         share = _bottleneck_share(block, state)
         if share is not None:

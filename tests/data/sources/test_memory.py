@@ -97,7 +97,18 @@ def test_unreadable_files_in_lists_are_skipped(folder, capsys):
         (True, "bool is not an image"),
         (np.zeros((4, 4, 3)), "the array is float64"),
         (np.zeros((2, 4, 4, 3), np.uint8), "pass batches as a list"),
-        (np.zeros((0, 4, 3), np.uint8), "is needed"),
+        (np.zeros((0, 4, 3), np.uint8), "the array is [0, 4, 3], so it is empty"),
+        (np.zeros(0), "is empty"),
+        (Image.new("RGB", (0, 4)), "the Pillow image is 0x4, so it is empty"),
+        (np.full((4, 4, 3), 0.5), "multiply by 255"),
+        (np.full((4, 4, 3), 200.0), "needed; use .astype('uint8')"),
+        (np.full((4, 4, 3), 60000, np.uint16), "divide by 256"),
+        (np.full((4, 4, 3), 70000), "divide by 70000"),
+        (np.ones((4, 4, 3), bool), "the array is bool, but uint8 0..255 is needed; multiply by"),
+        (np.full((4, 4, 3), np.nan), "multiply by 255"),
+        (np.ones((4, 4), complex), "its values are no brightness"),
+        (np.array([[None]]), "its values are no brightness"),
+        (torch.rand(4, 6, 3), "use .permute(0, 3, 1, 2)"),
         (torch.rand(4, 4), "[B, 3, H, W]"),
         (torch.rand(1, 3, 4, 4) * 255, "divide by 255"),
         (torch.zeros(1, 3, 4, 4, dtype=torch.uint8), "divide by 255"),
@@ -128,3 +139,21 @@ def test_a_tensor_with_nan_is_refused() -> None:
     image[0, 0, 0, 0] = torch.nan
     with pytest.raises(UserError, match="divide by 255"):
         open_any(image)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "CMYK", "1", "YCbCr", "HSV"])
+def test_pillow_images_of_every_mode_become_colour(mode: str) -> None:
+    (frame,) = open_any(Image.new("RGB", (9, 8), (255, 255, 255)).convert(mode))
+    assert frame.image.shape == (8, 9, 3)
+    assert frame.image.min() > 250
+
+
+def test_grey_tensors_become_colour() -> None:
+    (frame,) = open_any(torch.full((1, 1, 8, 9), 0.5))
+    assert frame.image.shape == (8, 9, 3)
+    assert (frame.image == 128).all()
+
+
+def test_a_tensor_that_learns_is_read_without_a_warning(recwarn) -> None:
+    assert len(list(open_any(torch.rand(1, 3, 8, 8, requires_grad=True)))) == 1
+    assert not recwarn.list

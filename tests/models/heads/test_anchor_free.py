@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import copy
 import math
+import sys
+import threading
 
 import pytest
 import torch
@@ -160,3 +162,42 @@ def test_moves_between_devices() -> None:
     found = there([x.cuda() for x in inputs])[0].cpu()
     torch.testing.assert_close(found, detect(inputs)[0], rtol=1e-3, atol=1e-2)
     torch.testing.assert_close(there.cpu()(inputs)[0], detect(inputs)[0])
+
+
+def test_threads_that_share_a_head_get_the_cells_of_their_own_sizes() -> None:
+    head = DetectV8(2, 4, (8, 8))
+    head.set_strides((8, 16))
+    sizes = [((rows + 1, 3), (2, 2)) for rows in range(30)]
+    expected = [reference_points(one, (8, 16), torch.device("cpu")) for one in sizes]
+    wrong: list[object] = []
+
+    def work(first: int) -> None:
+        for step in range(200):
+            number = (first * 11 + step * 7) % len(sizes)
+            try:
+                found = head._reference(sizes[number], torch.device("cpu"))
+            except KeyError as error:
+                wrong.append(error)
+                return
+            if not torch.equal(found[0], expected[number][0]):
+                wrong.append(number)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    sys.setswitchinterval(before)
+    assert wrong == []
+
+
+def test_a_cache_that_others_read_is_never_changed() -> None:
+    head = DetectV8(2, 4, (8, 8))
+    head.set_strides((8, 16))
+    for rows in range(20):
+        before = head._points
+        kept = dict(before)
+        head._reference(((rows + 1, 3), (2, 2)), torch.device("cpu"))
+        assert before == kept

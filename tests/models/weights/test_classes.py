@@ -64,7 +64,7 @@ def test_renumbered_scores_follow_the_names(family):
     class Model(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.family, self.stride = family, torch.tensor([8.0])
+            self.family, self.stride, self.channels = family, torch.tensor([8.0]), 3
 
         def forward(self, x, augment=False):
             return torch.arange(2.0 * (family.box_columns + 3)).view(1, 2, -1), [x]

@@ -14,6 +14,7 @@ from utils.families import V5
 
 class Member(nn.Module):
     family = V5
+    channels = 3
 
     def __init__(self, value: float, names: dict[int, str], stride: int = 32) -> None:
         super().__init__()
@@ -57,3 +58,10 @@ def test_one_file_is_not_an_ensemble(monkeypatch):
     monkeypatch.setattr(ensemble, "load_model", lambda file, device, **_: Member(1, NAMES))
     assert isinstance(load_models(["a.pt"], torch.device("cpu")), Member)
     assert isinstance(load_models(["a.pt", "b.pt"], torch.device("cpu")), Ensemble)
+
+
+def test_other_input_channels_are_refused():
+    grey = Member(2, NAMES)
+    grey.channels = 1
+    with pytest.raises(UserError, match=r"b\.pt: has 1 input channels and a\.pt 3"):
+        Ensemble([Member(1, NAMES), grey], ["a.pt", "b.pt"])
