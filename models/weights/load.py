@@ -15,7 +15,6 @@ from models.graph.load import load_graph
 from models.graph.read import read_graph
 from models.graph.sites import insert
 from models.own.registry import require, say
-from models.weights.pickles.reader import read_foreign
 from models.weights.transfer import transfer
 from models.weights.upstream.adopt import adopt
 from models.weights.upstream.rows import fit_graph
@@ -23,8 +22,7 @@ from models.yolo import DetectionModel
 from utils import checkpoint as checkpoints
 from utils.errors import UserError
 from utils.files import find_file
-
-EXPORTED = (".onnx", ".torchscript", ".engine", ".tflite", ".pb", ".mlmodel", ".mlpackage")
+from utils.pickles.reader import read_saved
 
 
 def read_weights(path: str | Path) -> checkpoints.Checkpoint:
@@ -34,14 +32,10 @@ def read_weights(path: str | Path) -> checkpoints.Checkpoint:
     models/weights/upstream/adopt.py adds one. Raises UserError for a file that is missing, damaged,
     or holds anything else. Nothing in a file is ever run.
     """
-    if Path(path).suffix in EXPORTED:
-        raise UserError(
-            f"{path}: is an exported file, for its own runtime; give the checkpoint that it was"
-            " exported from"
-        )
-    if not checkpoints.is_ours(path):
-        return adopt(read_foreign(path))
-    checkpoint = checkpoints.read(path)
+    saved = read_saved(path)
+    if not checkpoints.is_ours(saved.content):
+        return adopt(saved)
+    checkpoint = checkpoints.unpack(saved)
     require_modules(checkpoint, path)
     return checkpoint
 

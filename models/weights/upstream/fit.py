@@ -16,7 +16,6 @@ from models.common import Conv
 from models.graph.structure import Graph, Row
 from models.graph.values import shorten
 from models.graph.walk import measure_strides
-from models.weights.pickles.objects import PickledObject
 from models.weights.upstream.graph import strides_of
 from models.weights.upstream.tree import (
     NORM_EPSILON,
@@ -27,6 +26,7 @@ from models.weights.upstream.tree import (
 )
 from models.yolo import parse_model
 from utils.errors import UserError
+from utils.pickles.objects import PickledObject
 
 UNUSED = ("anchor_grid",)  # tensors of old heads that are computed from others
 

@@ -18,7 +18,6 @@ from models.graph.read import KEYS, MOST_CLASSES
 from models.graph.rows import MOST_ROWS
 from models.graph.values import is_whole, shorten
 from models.own.registry import own_named
-from models.weights.pickles.objects import PickledObject
 from models.weights.upstream.attention import read_arguments
 from models.weights.upstream.blocks import REMEDY, recognise_block
 from models.weights.upstream.identify import identify
@@ -32,6 +31,7 @@ from models.weights.upstream.tree import (
     plain_value,
 )
 from utils.errors import UserError
+from utils.pickles.objects import PickledObject
 
 HEAD_CLASSES = ("Detect", "v10Detect")
 MAX_ANCHOR_VALUES = 10_000

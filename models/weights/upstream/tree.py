@@ -1,6 +1,6 @@
 """A foreign network as a tree: modules by path, tensors by key, and attributes beside the weights.
 
-models/weights/pickles/reader.py has read the objects and tensors.
+utils/pickles/reader.py has read the objects and tensors.
 models/weights/upstream/adopt.py makes a checkpoint of ours from the tree.
 """
 
@@ -15,9 +15,9 @@ from models.activations import ACTIVATIONS
 from models.attention.se import SE
 from models.common import Bottleneck, Conv
 from models.graph.values import is_number, is_whole, shorten
-from models.weights.pickles.objects import PickledArray, PickledObject
 from utils.checkpoint import check_shared
 from utils.errors import UserError
+from utils.pickles.objects import PickledArray, PickledObject
 
 MAX_MEMBERS = 200_000  # modules, parameters and buffers
 MAX_MODULE_LEVELS = 30  # modules within modules

@@ -17,8 +17,6 @@ import pytest
 import torch
 
 from models.weights.load import read_weights
-from models.weights.pickles.objects import PickledArray, PickledObject
-from models.weights.pickles.reader import read_foreign
 from tests.pickles import (
     Name,
     Raw,
@@ -33,6 +31,8 @@ from tests.pickles import (
     wrapped,
 )
 from utils.errors import UserError
+from utils.pickles.objects import PickledArray, PickledObject
+from utils.pickles.reader import read_saved
 
 CANARY = "canary"  # file that a payload would leave in the working folder
 COMMAND = f"touch {CANARY}"
@@ -346,7 +346,7 @@ def test_malicious_files_are_refused_and_do_nothing(
     with pytest.raises(UserError, match=str(path)):
         read_weights(path)
     with pytest.raises(UserError) as caught:  # the reader itself refuses it, not a later step
-        read_foreign(path)
+        read_saved(path)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 500
     assert [file.name for file in tmp_path.iterdir()] == ["best.pt"]
@@ -363,7 +363,7 @@ def test_malicious_files_are_refused_and_do_nothing(
 
 def read(path: Path, thing: Any) -> Any:
     path.write_bytes(saved(thing))
-    return read_foreign(path).content
+    return read_saved(path).content
 
 
 def test_plain_values_and_tensors_are_read_unchanged(tmp_path: Path) -> None:
@@ -399,7 +399,7 @@ def test_what_torch_writes_is_read_as_torch_reads_it(tmp_path: Path) -> None:
         "device": torch.device("cuda", 1),
     }
     torch.save(things, tmp_path / "b.pt")
-    found = read_foreign(tmp_path / "b.pt").content
+    found = read_saved(tmp_path / "b.pt").content
     for key in ("view", "turned", "flag", "parameter", "brain"):
         assert torch.equal(found[key], things[key]), key
         assert found[key].dtype == things[key].dtype
@@ -420,7 +420,7 @@ def test_numbers_of_numpy_paths_and_options(tmp_path: Path) -> None:
     }
     for protocol in (2, 4):
         torch.save(things, tmp_path / "c.pt", pickle_protocol=protocol)
-        found = read_foreign(tmp_path / "c.pt").content
+        found = read_saved(tmp_path / "c.pt").content
         assert found["best"] == 0.25
         assert isinstance(found["counts"], PickledArray)
         assert found["counts"].values.tolist() == [[0, 1, 2], [3, 4, 5]]
@@ -451,20 +451,20 @@ def test_the_byte_order_is_respected(tmp_path: Path) -> None:
     path.write_bytes(
         archive([("best/data.pkl", code), ("best/byteorder", b"big"), ("best/data/0", swapped)])
     )
-    assert torch.equal(read_foreign(path).content, torch.tensor([1.5, -3.0]))
+    assert torch.equal(read_saved(path).content, torch.tensor([1.5, -3.0]))
 
 
 def test_a_missing_file_is_an_error_of_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be read"):
-        read_foreign(tmp_path / "none.pt")
+        read_saved(tmp_path / "none.pt")
 
 
 def test_a_refusal_names_what_was_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "evil.pt"
     path.write_bytes(run(value(call("os", "system", COMMAND))))
     with pytest.raises(UserError, match=r"evil.pt: names os.system, .*nothing of it was run"):
-        read_foreign(path)
+        read_saved(path)
     path.write_bytes(run(value(Raw(name("o\x1b[31ms", "system")))))
     with pytest.raises(UserError) as caught:
-        read_foreign(path)
+        read_saved(path)
     assert str(caught.value).isprintable()  # nor can a file write escape sequences to a terminal
