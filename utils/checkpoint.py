@@ -199,7 +199,7 @@ def check_values(state: Mapping[str, torch.Tensor]) -> None:
     A network with such a weight finds nothing, and no other line would say why.
     """
     for key, value in state.items():
-        # A sum is finite only if all its values are, and takes a tenth of the time; it may overflow.
+        # A sum is finite only if all its values are, and takes a tenth of the time.
         if not math.isfinite(value.sum()) and not bool(torch.isfinite(value).all()):
             wrong = "values that are not finite"
         elif key.endswith("running_var") and bool((value < 0).any()):

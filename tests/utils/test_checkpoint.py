@@ -195,7 +195,7 @@ def test_tensors_that_stand_for_more_than_the_file_holds_are_refused(tmp_path: P
     checkpoints.save(
         replace(example(), state={"a": torch.ones(1).expand(1 << 20)}), tmp_path / "wide.pt"
     )
-    with pytest.raises(UserError, match=r"wide.pt: has a PickledObject, where a plain value"):
+    with pytest.raises(UserError, match=r"wide.pt: has a tensor that repeats its values"):
         checkpoints.read(tmp_path / "wide.pt")
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from utils.pickles.checks import Refused, printable_text
 from utils.pickles.objects import (
+    REPEATING,
     Budget,
     PickledArray,
     PickledDtype,
@@ -121,7 +122,7 @@ def rebuild_tensor(_: Budget, arguments: CallArguments) -> object:
     if not count:
         return torch.empty(size, dtype=storage.dtype)
     if count > storage.numel():
-        return PickledObject("torch.Tensor", {})
+        return PickledObject(REPEATING, {})
     return storage.as_strided(size, stride, offset)
 
 

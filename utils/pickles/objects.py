@@ -13,6 +13,7 @@ from utils.pickles.checks import Refused, as_key
 
 MAX_STEPS = 2**21  # values and bytes that are copied, or walked more than once, all together
 TUPLE_KEY_STEPS = 2**11  # that a tuple costs as a key
+REPEATING = "torch.Tensor"  # kind of the object in place of a tensor that repeats its values
 AnySized = TypeVar("AnySized", bound=Sized)
 
 

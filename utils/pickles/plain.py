@@ -10,6 +10,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from utils.pickles.checks import MAX_NESTING, Refused
+from utils.pickles.objects import REPEATING, PickledObject
 
 MAX_SIZE = 2**22  # of all values together: each counts VALUE_SIZE, and text its characters
 VALUE_SIZE = 8
@@ -38,4 +39,6 @@ def _copied(value: object, left: list[int], level: int) -> object:
         return [_copied(part, left, level + 1) for part in value]
     if type(value) is tuple:
         return tuple(_copied(part, left, level + 1) for part in value)
+    if isinstance(value, PickledObject) and value.kind == REPEATING:
+        raise Refused("has a tensor that repeats its values, which no trained detector does")
     raise Refused(f"has a {type(value).__name__}, where a plain value is needed")
