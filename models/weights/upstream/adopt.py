@@ -25,7 +25,7 @@ from models.weights.upstream.fit import fit_state, in_our_form
 from models.weights.upstream.graph import read_foreign_graph, without_one_to_one
 from models.weights.upstream.recipe import read_recipe
 from models.weights.upstream.rows import fit_graph
-from models.weights.upstream.tree import class_name_of, members, plain_value, read_tree
+from models.weights.upstream.tree import Tree, class_name_of, members, plain_value, read_tree
 from models.yolo import parse_model
 from utils.checkpoint import Checkpoint, check_shared, check_values
 from utils.errors import UserError
@@ -52,6 +52,12 @@ def adopt(foreign: SavedFile) -> Checkpoint:
         names = _read_names(network, checked.class_count)
         state = fit_state(checked, tree)
         check_values(state)
+        if _is_fused(tree):
+            print(
+                f"note: {foreign.path}: was fused for inference: its batch norms are folded into"
+                " its convolutions; boxes are the same, but training from it starts without the"
+                " statistics that the model had"
+            )
         config, hyp = read_recipe(foreign.content, network)
         return Checkpoint(graph, names, state, config=config, hyp=hyp)
     except UserError as error:
@@ -71,6 +77,11 @@ def _find_network(content: object) -> PickledObject | None:
     if isinstance(content, PickledObject) and class_name_of(content) in WRAPPERS:
         content = members(content, "_modules").get("module")
     return content if isinstance(content, PickledObject) else None
+
+
+def _is_fused(tree: Tree) -> bool:
+    """Whether a network has no batch norm behind a convolution, as after .fuse()."""
+    return not any(key.endswith("bn.running_var") for key in tree.state)
 
 
 def _bare_state(content: object) -> dict[str, Tensor]:
