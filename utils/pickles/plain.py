@@ -13,7 +13,7 @@ from utils.pickles.checks import MAX_NESTING, Refused
 from utils.pickles.objects import REPEATING, PickledObject
 
 MAX_SIZE = 2**22  # of all values together: each counts VALUE_SIZE, and text its characters
-VALUE_SIZE = 8
+VALUE_SIZE = 16
 
 
 def unshared(root: object) -> object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import struct
 import tarfile
@@ -468,3 +469,78 @@ def test_a_refusal_names_what_was_asked_for(tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         read_saved(path)
     assert str(caught.value).isprintable()  # nor can a file write escape sequences to a terminal
+
+
+def refusal(path: Path, content: bytes, seconds: float = 5) -> str:
+    path.write_bytes(content)
+    start = time.process_time()
+    with pytest.raises(UserError) as caught:
+        read_saved(path)
+    assert time.process_time() - start < seconds
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_large_dictionary_as_the_state_of_many_records_is_refused_in_time(tmp_path: Path) -> None:
+    """Each record would have it walked once more: 40,000 records times 100,000 keys."""
+    keys = b"".join(b"\x8c\x06" + b"%06x" % number + b"N" for number in range(100_000))
+    shared = b"}r\xff\xff\0\0(" + keys + b"u0"
+    records = b"](" + b"cmodels.a\nB\n)\x81j\xff\xff\0\0b" * 40_000 + b"e"
+    assert "looks at them again" in refusal(tmp_path / "quad.pt", run(shared + records))
+
+
+def test_a_state_that_few_records_share_is_read(tmp_path: Path) -> None:
+    shared = b"}q\x05" + text("a") + b"K\x01s0"
+    path = tmp_path / "few.pt"
+    path.write_bytes(run(shared + b"](" + b"cmodels.a\nB\n)\x81h\x05b" * 5 + b"e"))
+    content: Any = read_saved(path).content
+    assert [one.get("a") for one in content] == [1] * 5
+
+
+def test_many_tuples_as_keys_are_refused_and_a_few_are_read(tmp_path: Path) -> None:
+    def pairs(count: int) -> bytes:
+        numbers = (b"J" + struct.pack("<i", number) for number in range(count))
+        return run(b"}(" + b"".join(number * 2 + b"\x86N" for number in numbers) + b"u")
+
+    refusal(tmp_path / "many.pt", pairs(50_000))
+    path = tmp_path / "few.pt"
+    path.write_bytes(pairs(100))
+    assert len(read_saved(path).content) == 100  # type: ignore[arg-type]
+
+
+def test_a_long_text_that_is_copied_often_is_refused_before_it_is_copied(tmp_path: Path) -> None:
+    long = text("a" * 10**6) + b"q\x050"
+    joined = b"cpathlib\nPath\n(" + b"h\x05" * 90 + b"tR"
+    assert "copies more than" in refusal(tmp_path / "path.pt", run(long + joined))
+    method = b"cbuiltins\ngetattr\ncmodels.a\nB\n)\x81h\x05\x86R"
+    assert "getattr" in refusal(tmp_path / "method.pt", run(long + method))
+
+
+def test_a_list_of_entries_that_would_fill_the_memory_is_not_read(tmp_path: Path) -> None:
+    entries = [(f"best/data/{number}", b"") for number in range(70_000)]
+    content = archive([("best/data.pkl", b"\x80\x02N."), *entries])
+    assert "has a list of entries of" in refusal(tmp_path / "wide.pt", content)
+
+
+def test_a_named_pipe_a_device_and_a_folder_are_refused_at_once(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.pt"
+    os.mkfifo(pipe)
+    for path, words in ((pipe, "named pipe"), (tmp_path, "a folder"), ("/dev/zero", "a device")):
+        with pytest.raises(UserError, match=words):
+            read_saved(path)
+
+
+def test_a_file_that_is_cut_while_it_is_read_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "cut.pt"
+    torch.save({"a": torch.ones(1 << 18)}, path)
+    opened = zipfile.ZipFile.open
+
+    def cut(archive: Any, *arguments: Any) -> Any:
+        os.truncate(path, 1 << 19)
+        return opened(archive, *arguments)
+
+    monkeypatch.setattr(zipfile.ZipFile, "open", cut)
+    with pytest.raises(UserError, match=r"cut.pt: is damaged"):
+        read_saved(path)
