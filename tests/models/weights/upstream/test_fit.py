@@ -18,7 +18,7 @@ from models.weights.upstream.graph import read_foreign_graph
 from models.yolo import DetectionModel
 from tests.models.weights.upstream.test_graph import tree_of
 from tests.pickles import Thing, saved
-from tests.tiny import GRAPH
+from tests.tiny import FREE_GRAPH, GRAPH
 from tests.upstream_files import content_of
 from utils.errors import UserError
 
@@ -89,22 +89,31 @@ def fused_like_ultralytics(content: dict[str, Any]) -> dict[str, Any]:
     return content
 
 
-@pytest.mark.parametrize(
-    "name", ["yolov5n.yaml", "yolov8n.yaml", "yolo11n.yaml", "yolo12n.yaml", "yolov10n.yaml"]
-)
+LARGE_KERNEL = {  # YOLOv10's block with a RepVGGDW
+    **FREE_GRAPH,
+    "backbone": [
+        [-1, 1, "C2fCIB", [64, True, True]] if row[2] == "C2f" else row
+        for row in FREE_GRAPH["backbone"]
+    ],
+}
+
+
+@pytest.mark.parametrize("name", ["yolov5n.yaml", "yolov8n.yaml", "yolo12n.yaml", "YOLOv10's"])
 def test_a_fused_checkpoint_is_read_and_computes_the_same(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    model = DetectionModel(load_graph(name), class_count=2)
+    graph = load_graph(name) if name.endswith(".yaml") else LARGE_KERNEL
+    model = DetectionModel(graph, class_count=2)
     disturb_norms(model)
+    model.half().float()  # as the file has it
     path = tmp_path / "fused.pt"
     path.write_bytes(saved(fused_like_ultralytics(content_of(model))))
     found = load_model(path, fuse=False)
     assert "was fused for inference" in capsys.readouterr().out
-    image = torch.rand(1, 3, 64, 64)
+    image = torch.rand(1, 3, 64, 64, dtype=torch.float64)
     with torch.no_grad():
-        expected, boxes = model.eval()(image)[0], found(image)[0]
-    torch.testing.assert_close(boxes, expected, rtol=1e-5, atol=1e-4)  # of boxes in pixels
+        expected, boxes = model.double().eval()(image)[0], found.double()(image)[0]
+    torch.testing.assert_close(boxes, expected, rtol=1e-5, atol=1e-5)
 
 
 def disturb_norms(model: DetectionModel) -> None:
