@@ -17,7 +17,7 @@ from models.graph.read import read_graph
 from models.graph.sites import insert
 from models.weights.channels import channels_line
 from models.weights.classes import compare_classes
-from models.weights.load import read_weights
+from models.weights.load import check_holds, most_parameters, read_weights
 from models.weights.transfer import transfer
 from models.weights.upstream.adopt import with_graph
 from models.yolo import DetectionModel
@@ -51,7 +51,11 @@ def make_model(
             )
         _check_order(resumed, data, config)
         return DetectionModel(
-            resumed.graph, class_count=len(data.names), names=data.names, seed=config.seed
+            resumed.graph,
+            class_count=len(data.names),
+            names=data.names,
+            seed=config.seed,
+            held=most_parameters(resumed),
         )
     graph, source = read_source(config.cfg, config.weights, config.scale)
     graph = with_attention(with_channels(graph, config), config)
@@ -157,6 +161,7 @@ def read_source(
             f"--weights {weights}: holds tensors without a graph; give the graph that they belong"
             " to as --cfg"
         )
+    check_holds(source)
     return source.graph, source
 
 

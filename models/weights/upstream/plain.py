@@ -17,8 +17,8 @@ from models.graph.block_names import BlockName, expand_block, read_block_name
 from models.graph.build import BAD_ARGUMENTS
 from models.graph.inside import PLACES, Spot, bottlenecks_of, resize_bottlenecks
 from models.graph.layers import LAYERS
-from models.weights.pickles.objects import PickledObject
 from utils.errors import UserError
+from utils.pickles.objects import PickledObject
 from utils.seeds import caught_warnings
 
 Tensors = Mapping[str, Tensor]
