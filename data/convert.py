@@ -19,6 +19,9 @@ from pathlib import Path
 if __name__ == "__main__":
     # Python looks up a script's imports in its own folder, but the project's root is one up.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
+    from utils.endings import expect_signals
+
+    expect_signals()  # before the other imports, which take seconds
 
 import numpy as np
 

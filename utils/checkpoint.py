@@ -21,6 +21,8 @@ import torch
 from utils import __version__
 from utils.errors import UserError
 from utils.files import atomic_write
+from utils.text import printable
+from utils.writing import temporary_beside
 
 FORMAT = "attention-yolo-1"
 ARCHIVE_ERRORS = (  # what zipfile raises for an archive that is damaged, or forged to mislead it
@@ -105,8 +107,7 @@ def previous_of(path: Path) -> Path:
 
 def _link_previous(path: Path) -> None:
     """Give the present file a second name, so that a complete file exists at every instant."""
-    spare = path.with_name(f".{path.stem}.previous-{os.getpid()}")
-    spare.unlink(missing_ok=True)
+    spare = temporary_beside(path)
     try:
         os.link(path, spare)
     except OSError:  # a file system without hard links keeps one generation only
@@ -290,7 +291,7 @@ def read_for_resume(path: Path) -> Checkpoint:
     except UserError as error:
         if not previous_of(path).exists():
             raise
-        print(f"{error}; going on from {previous_of(path)}")
+        print(f"{printable(error)}; going on from {previous_of(path)}")
         checkpoint = read(previous_of(path))
     if checkpoint.training is None:
         raise UserError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import errno
 import math
 import os
 from collections.abc import Iterator, Mapping
@@ -13,6 +14,8 @@ from typing import IO, Any
 import yaml
 
 from utils.errors import UserError
+from utils.text import printable
+from utils.writing import OutputError, sweep, synced_file, temporary_beside
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -56,24 +59,22 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
     """Open a temporary file beside path; on success sync it and rename it to path.
 
     After a crash at any instant, path has either its old or its complete new content. Raises
-    UserError if the disk is full or read-only; the old file is then intact.
+    OutputError, a UserError, if the disk is full or read-only; the old file is then intact.
     """
     path = Path(path)
-    # It is in the same folder, since a rename is atomic within a file system only.
-    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
-    encoding = None if "b" in mode else "utf-8"
+    temporary = temporary_beside(path)
     try:
-        with open(temporary, mode, encoding=encoding) as file:
+        with synced_file(temporary, mode) as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
         os.replace(temporary, path)
         _sync_folder(path.parent)
     except OSError as error:
-        problem = f"cannot be written ({error.strerror})"
-        raise UserError(f"{path}: {problem}; free some space or choose another place") from None
+        raise OutputError(path, error) from None
     finally:
-        temporary.unlink(missing_ok=True)
+        # Where a folder has vanished or become read-only, this fails too, and the line above says
+        # why.
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -122,9 +123,7 @@ def make_folder(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(
-            f"{folder}: cannot be made ({error.strerror}); choose another place"
-        ) from None
+        raise OutputError(folder, error, "made") from None
     return folder
 
 
@@ -145,13 +144,15 @@ def next_folder(project: str | Path, name: str, exist_ok: bool = False) -> Path:
     while True:
         try:
             folder.mkdir(parents=True, exist_ok=exist_ok)
+            sweep(folder, depth=2)
             return folder
         except FileExistsError:
             folder = Path(project) / f"{name}{number}"
             number += 1
-        except OSError as error:
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
             raise UserError(
-                f"{folder}: cannot be made ({error.strerror}); choose another --project"
+                f"{folder}: cannot be made ({reason}); choose another --project"
             ) from None
 
 
@@ -163,6 +164,7 @@ def find_file(name: str | Path, *folders: str) -> Path:
     """
     if not str(name).strip():
         raise UserError("a file is needed, but its name is empty; give a path")
+    check_path(name)
     for candidate in (Path(name), ROOT / name):
         if candidate.is_file():
             return candidate
@@ -180,3 +182,27 @@ def find_file(name: str | Path, *folders: str) -> Path:
     if Path(name).is_dir():
         raise UserError(f"{name}: is a folder; name a file in it")
     raise UserError(f"{name}: no such file; check the path")
+
+
+def check_path(path: str | Path, origin: str = "") -> None:
+    """Raise UserError for a path that no file can have, with origin in front of it."""
+    try:
+        os.lstat(path)
+    except ValueError:  # a NUL, or half of a surrogate pair
+        raise UserError(f"{origin}{printable(path, 80)}: is not a path; check its signs") from None
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR):
+            shown = printable(path, 80)
+            raise UserError(
+                f"{origin}{shown}: cannot be read ({error.strerror}); check the path"
+            ) from None
+
+
+def expand_user(path: str | Path, origin: str = "") -> Path:
+    """A path with `~` and `~user` replaced. Raises UserError, with origin in front, if it fails."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise UserError(
+            f"{origin}{printable(path, 80)}: there is no such user; write the whole path"
+        ) from None

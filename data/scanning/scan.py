@@ -16,6 +16,7 @@ from data.formats.labels import ImageLabels, LabelError
 from data.image_header import ImageError
 from data.images import check_image
 from data.report import KEPT_AS_IS, LEFT_OUT, Entry, ScanReport
+from utils.text import printable
 
 CHUNK = 64  # images that a thread takes at a time
 MAX_THREADS = 8
@@ -75,7 +76,7 @@ def scan(opened: OpenedSplit, title: str) -> tuple[list[ScannedImage], ScanRepor
     threads = min(MAX_THREADS, 2 * (os.cpu_count() or 1))
     with (
         ThreadPoolExecutor(threads) as pool,
-        tqdm(total=len(paths), desc=title, disable=None, leave=False) as bar,
+        tqdm(total=len(paths), desc=printable(title), disable=None, leave=False) as bar,
     ):
         for chunk in pool.map(work, starts):
             scanned += chunk

@@ -20,6 +20,7 @@ import numpy as np
 
 from data.sources.names import hide_password, result_names
 from utils.errors import UserError
+from utils.streams import print_anywhere
 from utils.structures import Frame
 
 USUAL_FPS = 30.0  # assumed for a stream that reports no frame rate, or an impossible one
@@ -139,7 +140,7 @@ class LiveSource:
     """Several streams at once: a frame from each in turn, until all have ended."""
 
     def __init__(
-        self, places: list[str], vid_stride: int = 1, warn: Callable[[str], None] = print
+        self, places: list[str], vid_stride: int = 1, warn: Callable[[str], None] = print_anywhere
     ) -> None:
         self.places, self.warn = places, warn
         self.items = len(places)
@@ -260,7 +261,7 @@ def fetch(url: str) -> bytes:
             content = answer.read(LARGEST_DOWNLOAD + 1)
     except urllib.error.URLError as error:
         raise OSError(f"cannot be fetched ({error.reason})") from None
-    except http.client.HTTPException as error:
+    except (http.client.HTTPException, ValueError) as error:  # their text may quote the address
         raise OSError(f"cannot be fetched ({type(error).__name__})") from None
     if len(content) > LARGEST_DOWNLOAD:
         raise OSError(f"is larger than {LARGEST_DOWNLOAD >> 20} MiB")

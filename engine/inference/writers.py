@@ -7,10 +7,11 @@ atomically; a video gets its name when it is complete.
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import errno
 import io
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,8 @@ from utils.boxes import normalise_boxes
 from utils.errors import UserError
 from utils.files import atomic_write, make_folder
 from utils.structures import Detections, Frame
+from utils.text import csv_cell, file_name
+from utils.writing import OutputError, temporary_beside
 
 CSV_HEADER = ("Image Name", "Prediction", "Confidence")
 CROP_GAIN, CROP_PAD, CROP_QUALITY = 1.02, 10, 95
@@ -107,16 +110,18 @@ class TableWriter:
             table.writerow(CSV_HEADER)
         for class_id, score, _ in _ascending(detections):
             table.writerow(
-                (Path(frame.path).name, class_name(detections, class_id), f"{score:.2f}")
+                (
+                    csv_cell(Path(frame.path).name),
+                    csv_cell(class_name(detections, class_id)),
+                    f"{score:.2f}",
+                )
             )
         try:
             # An atomic write would copy the whole file for each image, hours of a stream.
             with open(self.path, "a", encoding="utf-8", newline="") as file:
                 file.write(text.getvalue())
         except OSError as error:
-            raise UserError(
-                f"{self.path}: cannot be written ({error.strerror}); free some space"
-            ) from None
+            raise OutputError(self.path, error) from None
 
 
 def crop(image: np.ndarray, box: np.ndarray) -> np.ndarray:
@@ -140,19 +145,20 @@ def write_image(path: Path, image: np.ndarray, quality: int = CROP_QUALITY) -> N
         quality: JPEG quality, 0 to 100.
 
     Raises:
-        UserError: OpenCV cannot encode the image.
+        OutputError: OpenCV cannot encode the image, or the file cannot be written.
     """
     import cv2
 
     # cv2.imwrite() fails for non-ASCII names on Windows, so OpenCV only encodes here.
     lossy = path.suffix in (".jpg", ".jpeg")
-    good, content = cv2.imencode(
-        path.suffix, image, [cv2.IMWRITE_JPEG_QUALITY, quality] if lossy else []
-    )
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality] if lossy else []
+    try:
+        good, content = cv2.imencode(path.suffix.lower(), image, options)
+    except cv2.error:  # for example, WebP takes no more than 16383 pixels
+        good = False
     if not good:
-        raise UserError(
-            f"{path}: OpenCV cannot encode this image; convert the source to JPEG or PNG"
-        )
+        reason = "OpenCV cannot encode an image of this size in this format"
+        raise OutputError(path, OSError(errno.EINVAL, reason))
     with atomic_write(path) as file:
         file.write(content.tobytes())
 
@@ -185,7 +191,7 @@ class CropWriter:
 def _folder_name(text: str) -> str:
     """A class name as one part of a path."""
     # Names come from a checkpoint of unknown origin: "../x" must not leave the folder.
-    return re.sub(r'[\x00-\x1f<>:"/\\|?*]', "_", text).strip(" .") or "_"
+    return file_name(text)
 
 
 @dataclass
@@ -215,8 +221,9 @@ class ImageWriter:
 
     def close(self) -> None:
         """Complete the videos, so that they can be played even after Ctrl-C."""
-        while self._videos:
-            self._videos.popitem()[1].close()
+        with contextlib.ExitStack() as stack:  # closes all, even if one fails
+            while self._videos:
+                stack.callback(self._videos.popitem()[1].close)
 
 
 class VideoFile:
@@ -238,13 +245,13 @@ class VideoFile:
         self.path, self.size = path, size
         self.fps = fps if 0.1 <= fps <= 1000 else 30.0
         # The suffix stays .mp4, since OpenCV chooses the container by it.
-        self._temporary = path.with_name(f".{path.stem}.tmp-{os.getpid()}.mp4")
+        self._temporary = temporary_beside(path, ".mp4")
         self._writer = cv2.VideoWriter(
             str(self._temporary), cv2.VideoWriter.fourcc(*"mp4v"), self.fps, size
         )
         self._number = 0
         if not self._writer.isOpened():
-            self._temporary.unlink(missing_ok=True)
+            self._remove()
             raise UserError(
                 f"{path}: OpenCV cannot write this video; free some space, or use --nosave with"
                 " --save-txt"
@@ -267,13 +274,23 @@ class VideoFile:
         """Complete the file and give it its name. Raises UserError if the disk is full."""
         self._writer.release()
         try:
-            # OpenCV reports no error when a write fails, so the size of the file is checked.
-            if self._temporary.stat().st_size == 0:
-                raise UserError(f"{self.path}: OpenCV wrote nothing; is the disk full?")
+            # OpenCV reports no error when a write fails, but then the file cannot be read.
+            if not self._can_be_read():
+                raise OutputError(self.path, OSError(errno.ENOSPC, "OpenCV wrote no whole video"))
             os.replace(self._temporary, self.path)
         except OSError as error:
-            raise UserError(
-                f"{self.path}: cannot be written ({error.strerror}); free some space"
-            ) from None
+            raise OutputError(self.path, error) from None
         finally:
+            self._remove()
+
+    def _can_be_read(self) -> bool:
+        import cv2
+
+        video = cv2.VideoCapture(str(self._temporary))
+        count = video.get(cv2.CAP_PROP_FRAME_COUNT)
+        video.release()
+        return count > 0
+
+    def _remove(self) -> None:
+        with contextlib.suppress(OSError):
             self._temporary.unlink(missing_ok=True)
