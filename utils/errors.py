@@ -50,8 +50,9 @@ def run_main(main: Callable[[list[str] | None], object], argv: list[str] | None 
     try:
         with signals_as_exceptions():
             status = _status_of(main, argv)
-            for stream in (sys.stdout, sys.stderr):
-                stream.flush()
+            lost = lost_stream()
+            if lost:  # a library may have ignored it
+                raise lost[1]
     except StopRequested as request:
         status = request.status
         say(ENDINGS.get(status, "stopped"))

@@ -16,6 +16,24 @@ OBEYED = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u2028-\u2
 SAME_WIDTH = "same-width"  # the name of our rule for signs that a stream's encoding lacks
 
 
+class _Mouth:
+    """The write() of a stream: it shows signs that a terminal would obey, and keeps its failure.
+
+    Line breaks and tabulators stay, and so does the return of a progress bar.
+    """
+
+    def __init__(self, write: Callable[[str], int]) -> None:
+        self._write = write
+        self.failure: OSError | None = None
+
+    def write(self, text: str) -> int:
+        try:
+            return self._write(OBEYED.sub(lambda found: printable(found[0]), text))
+        except OSError as error:
+            self.failure = error
+            raise
+
+
 def open_streams() -> None:
     """Let every text be printed on any terminal, line by line, and replace closed streams.
 
@@ -33,17 +51,9 @@ def open_streams() -> None:
     for stream, original in ((sys.stdout, sys.__stdout__), (sys.stderr, sys.__stderr__)):
         if isinstance(stream, io.TextIOWrapper):
             if stream is original:
-                stream.write = _harmless(stream.write)  # type: ignore[method-assign]
+                stream.write = _Mouth(stream.write).write  # type: ignore[method-assign]
             # Each line appears at once in `| tee log`, and a reader that has ended is noticed.
             stream.reconfigure(errors=SAME_WIDTH, line_buffering=True)
-
-
-def _harmless(write: Callable[[str], int]) -> Callable[[str], int]:
-    """A write() that shows signs which a terminal would obey, wherever a text comes from.
-
-    Line breaks and tabulators stay, and so does the return of a progress bar.
-    """
-    return lambda text: write(OBEYED.sub(lambda found: printable(found[0]), text))
 
 
 def _replace(error: UnicodeError) -> tuple[str, int]:
@@ -57,10 +67,13 @@ def _replace(error: UnicodeError) -> tuple[str, int]:
 
 
 def lost_stream() -> tuple[str, OSError] | None:
-    """The name of an output stream that cannot be written, and why; None if both can."""
+    """The name of an output stream that could not be written, and why; None if both could."""
     for name, stream in (("standard output", sys.stdout), ("standard error", sys.stderr)):
+        mouth = getattr(stream.write, "__self__", None)
+        if isinstance(mouth, _Mouth) and mouth.failure is not None:
+            return name, mouth.failure
         try:
-            stream.flush()  # fails again, since what could not be written is still there
+            stream.flush()
         except OSError as error:
             return name, error
     return None

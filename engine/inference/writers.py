@@ -29,6 +29,7 @@ CSV_HEADER = ("Image Name", "Prediction", "Confidence")
 CROP_GAIN, CROP_PAD, CROP_QUALITY = 1.02, 10, 95
 # OpenCV can write these formats; images with another suffix become .jpg.
 KEPT_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+LONGEST_STEM = 240  # bytes of a crop's name; file systems take 255 with number and suffix
 LONGEST_GAP = 5.0  # seconds of a stalled stream to fill by repeating a frame, at most
 
 
@@ -177,14 +178,16 @@ class CropWriter:
     def __call__(self, frame: Frame, detections: Detections) -> None:
         for class_id, _, box in _ascending(detections):
             folder = make_folder(self.folder / _folder_name(class_name(detections, class_id)))
-            write_image(self._free(folder / frame.name), crop(frame.image, box))
+            # Room is left for the number and the suffix.
+            stem = file_name(frame.name, limit=LONGEST_STEM)
+            write_image(self._free(folder / stem), crop(frame.image, box))
             self.written += 1
 
     def _free(self, stem: Path) -> Path:
         while True:
             number = self._counts[stem] = self._counts.get(stem, 0) + 1
             path = stem.with_name(f"{stem.name}{number if number > 1 else ''}.jpg")
-            if not path.exists():
+            if not os.path.lexists(path):
                 return path
 
 
