@@ -11,11 +11,6 @@ import sys
 import time
 from typing import cast
 
-if __name__ == "__main__":  # before the other imports, which take seconds
-    from utils.endings import expect_signals
-
-    expect_signals()
-
 import torch
 from tqdm import tqdm
 

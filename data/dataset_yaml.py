@@ -31,7 +31,7 @@ from typing import Any
 from data.dataset_info import TASKS, DatasetInfo, SplitSource
 from data.formats import DATASET_FORMATS
 from utils.errors import UserError
-from utils.files import ROOT, find_file, load_yaml
+from utils.files import ROOT, check_path, expand_user, find_file, load_yaml
 
 LOGGER = logging.getLogger(__name__)
 
@@ -41,6 +41,7 @@ def read_dataset_yaml(path: str | Path) -> DatasetInfo:
 
     Raises UserError for a mistake, naming file, key, value and remedy.
     """
+    check_path(path)
     if Path(path).is_dir():
         raise UserError(
             f"{path}: is a folder, but --data takes a dataset YAML; see data/coco128.yaml for one"
@@ -68,7 +69,8 @@ def _bases(file: Path, path: object) -> tuple[Path, ...]:
     if path is not None and not isinstance(path, str):
         raise UserError(f"{file}: path: {_short(path)} is not text; give the data set's folder")
     folders = (ROOT, Path(os.path.realpath(file)).parent)
-    inner = Path(path or "").expanduser()
+    inner = expand_user(path or "", f"{file}: path: ")
+    check_path(inner, f"{file}: path: ")
     return tuple(dict.fromkeys(Path(os.path.normpath(folder / inner)) for folder in folders))
 
 

@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import NoReturn
 
+from utils.output import say
 from utils.signals import StopRequested
-from utils.streams import say
 
-BROKEN_PIPE = 128 + 13  # by its number, since Windows has no SIGPIPE
+PIPE_STATUS = 128 + 13  # by its number, since Windows has no SIGPIPE
 ENDINGS = {
     128 + 1: "stopped: the terminal was closed",
     128 + 2: "interrupted",

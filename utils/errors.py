@@ -10,9 +10,9 @@ import os
 import sys
 from collections.abc import Callable
 
-from utils.endings import BROKEN_PIPE, ENDINGS, signals_as_exceptions
+from utils.endings import ENDINGS, PIPE_STATUS, signals_as_exceptions
+from utils.output import drop_output, lost_stream, open_streams, say
 from utils.signals import StopRequested
-from utils.streams import drop_output, lost_stream, open_streams, say
 from utils.text import printable, without_secrets
 
 # What a disk reports while it is written, without the name of the file.
@@ -51,7 +51,7 @@ def run_main(main: Callable[[list[str] | None], object], argv: list[str] | None 
         with signals_as_exceptions():
             status = _status_of(main, argv)
             lost = lost_stream()
-            if lost:  # a library may have ignored it
+            if lost and status == 0:  # a library may have ignored it
                 raise lost[1]
     except StopRequested as request:
         status = request.status
@@ -83,7 +83,7 @@ def _fault(error: OSError) -> int:
     """Say what failed, and return the exit status; an error that may be a bug is raised again."""
     lost = lost_stream()
     if isinstance(lost[1] if lost else error, BrokenPipeError):
-        return BROKEN_PIPE
+        return PIPE_STATUS
     if lost:
         say(f"error: {lost[0]}: cannot be written ({lost[1].strerror})")
     elif error.filename is not None:

@@ -18,6 +18,7 @@ import numpy as np
 
 from utils.errors import UserError
 from utils.files import ROOT, atomic_write
+from utils.writing import sweep
 
 CACHE_VERSION = 1  # increase it whenever the arrays or the rules of reading change
 DIGEST_BYTES = 32
@@ -49,6 +50,7 @@ def state_of(files: Iterable[str], *settings: str) -> str:
 
 def read_cache(path: Path, state: str) -> tuple[dict[str, np.ndarray] | None, str]:
     """Return (arrays, "") of a cache with this state, or (None, the reason why it is not used)."""
+    sweep(path.parent)
     try:
         content = path.read_bytes()
     except FileNotFoundError:

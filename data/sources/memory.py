@@ -17,7 +17,7 @@ from torch import Tensor
 from data.sources.names import result_names
 from data.sources.open import FileSource, Source, expand, open_source
 from utils.errors import UserError
-from utils.streams import print_anywhere
+from utils.output import print_anywhere
 from utils.structures import Frame
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ from data.sources.names import (
 )
 from utils.errors import UserError
 from utils.files import ROOT, check_path
-from utils.streams import print_anywhere
+from utils.output import print_anywhere
 from utils.structures import Frame
 from utils.text import printable
 

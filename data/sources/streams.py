@@ -20,7 +20,7 @@ import numpy as np
 
 from data.sources.names import hide_password, result_names
 from utils.errors import UserError
-from utils.streams import print_anywhere
+from utils.output import print_anywhere
 from utils.structures import Frame
 
 USUAL_FPS = 30.0  # assumed for a stream that reports no frame rate, or an impossible one

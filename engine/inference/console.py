@@ -17,7 +17,7 @@ import torch
 
 from engine.drawing.draw import draw_boxes
 from engine.inference.writers import class_name
-from utils.streams import print_anywhere
+from utils.output import print_anywhere
 from utils.structures import Detections, Frame
 from utils.text import printable
 

@@ -10,7 +10,7 @@ from engine.inference.console import Console, Found, Viewer, annotated, why_no_w
 from engine.inference.settings import DetectConfig
 from engine.inference.writers import CropWriter, ImageWriter, LabelWriter, TableWriter
 from utils.errors import UserError
-from utils.streams import print_anywhere
+from utils.output import print_anywhere
 from utils.structures import Detections, Frame
 from utils.text import printable
 from utils.writing import Unwritten
