@@ -7,6 +7,7 @@ import csv
 import errno
 import math
 import os
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -154,6 +155,23 @@ def next_folder(project: str | Path, name: str, exist_ok: bool = False) -> Path:
             raise UserError(
                 f"{folder}: cannot be made ({reason}); choose another --project"
             ) from None
+
+
+@contextlib.contextmanager
+def plain_path(path: str | Path) -> Iterator[str]:
+    """A path that a library takes as UTF-8 text: the path itself, or a link for the block.
+
+    OpenCV crashes on a name with other bytes. What is opened in the block stays open after it.
+    """
+    with contextlib.ExitStack() as stack:
+        place, suffix = str(path), Path(path).suffix
+        try:
+            place.encode()
+        except UnicodeEncodeError:
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            place = os.path.join(folder, f"link{suffix if suffix.isascii() else ''}")
+            os.symlink(Path(path).absolute(), place)
+        yield place
 
 
 def find_file(name: str | Path, *folders: str) -> Path:

@@ -124,7 +124,9 @@ def public_url(url: str) -> str:
     before, sets, _ = path.partition("=")
     if sets:
         path = before.rpartition("/")[0] + "/…"
-    return f"{scheme}{mark}{authority.rpartition('@')[2]}{path}"
+    # After a forgotten host, what looks like a port is a password.
+    host = re.sub(r":(?!\d*$)[^\]]*$", "", authority.rpartition("@")[2])
+    return f"{scheme}{mark}{host}{path}"
 
 
 def without_secrets(text: str) -> str:

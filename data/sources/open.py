@@ -109,7 +109,9 @@ class FileSource:
     def _video(self, path: str, place: FramePlace) -> Iterator[Frame]:
         import cv2
 
-        capture = cv2.VideoCapture(path)
+        from data.sources.streams import open_capture
+
+        capture = open_capture(path)
         try:
             fps = capture.get(cv2.CAP_PROP_FPS) / self.vid_stride
             recorded = max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))

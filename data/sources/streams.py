@@ -18,8 +18,9 @@ from typing import Protocol
 
 import numpy as np
 
-from data.sources.names import hide_password, result_names
+from data.sources.names import hide_password, is_url, result_names
 from utils.errors import UserError
+from utils.files import plain_path
 from utils.output import print_anywhere
 from utils.structures import Frame
 
@@ -43,10 +44,16 @@ class Capture(Protocol):
     def release(self) -> None: ...
 
 
-def _open_capture(place: str) -> Capture:
+def open_capture(place: str) -> Capture:
+    """Open a camera, URL or file."""
     import cv2
 
-    return cv2.VideoCapture(int(place) if place.isdecimal() else place)
+    if place.isdecimal():
+        return cv2.VideoCapture(int(place))
+    if is_url(place):
+        return cv2.VideoCapture(place)
+    with plain_path(place) as path:
+        return cv2.VideoCapture(path)
 
 
 def plausible_fps(fps: float) -> float:
@@ -66,7 +73,7 @@ class StreamReader:
         import cv2
 
         self.place, self.vid_stride = place, vid_stride
-        self._capture = _open_capture(place)
+        self._capture = open_capture(place)
         if not self._capture.isOpened():
             raise UserError(
                 f"--source {hide_password(place)}: cannot be opened; check its address, and that"
@@ -132,7 +139,7 @@ class StreamReader:
         self._capture.release()
         if self._stop.wait(PAUSE):
             return False
-        self._capture = _open_capture(self.place)
+        self._capture = open_capture(self.place)
         return True
 
 
