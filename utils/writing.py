@@ -72,7 +72,8 @@ class Unwritten:
         if count:
             more = f"; and {count - MOST_NAMED} more" if count > MOST_NAMED else ""
             named = "; ".join(self.messages[:MOST_NAMED])
-            raise UserError(f"{count} files are missing, all others are written: {named}{more}")
+            files = "file is" if count == 1 else "files are"
+            raise UserError(f"{count} {files} missing, all others are written: {named}{more}")
 
 
 class _Disk(io.FileIO):
