@@ -56,14 +56,14 @@ def open_streams() -> None:
             stream.reconfigure(errors=SAME_WIDTH, line_buffering=True)
 
 
-def _replace(error: UnicodeError) -> tuple[str, int]:
+def _replace(error: UnicodeError) -> tuple[str | bytes, int]:
     """Signs that take as many columns as those that the encoding lacks, so that tables align."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    is_unicode = error.encoding.lower().startswith("utf")
-    sign = REPLACEMENT if is_unicode else "?"
-    lacking = error.object[error.start : error.end]
-    return "".join(sign * display_width(one) for one in lacking), error.end
+    # UTF-8 lacks only halves of surrogate pairs; its encoder takes other signs as bytes.
+    is_utf8 = error.encoding.lower().replace("_", "-") in ("utf-8", "utf8")
+    sign: str | bytes = REPLACEMENT.encode() if is_utf8 else "?"
+    return sign * display_width(error.object[error.start : error.end]), error.end
 
 
 def lost_stream() -> tuple[str, OSError] | None:

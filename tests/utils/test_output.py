@@ -20,6 +20,7 @@ from utils.text import display_width, printable
 def main(argv):
     for name in ("数据", "car", "é\\u0301", "\\udcb3x"):
         print(printable(name) + " " * (6 - display_width(printable(name))) + "|")
+    print("raw \\udcb3|")
     print("\\x1b[31mred\\u202e\\ttab")
     sys.stderr.write("\\rbar")
     return 0
@@ -44,10 +45,11 @@ def test_a_terminal_of_any_encoding_shows_an_aligned_table(encoding):
     child = run(PYTHONIOENCODING=encoding)
     assert child.returncode == 0
     assert child.stderr == b"\rbar"
-    *table, last = child.stdout.decode(encoding).splitlines()
+    *table, raw, last = child.stdout.decode(encoding).splitlines()
     can_show = encoding in ("utf-8", "gbk")
     assert table[0] == ("数据  |" if can_show else "????  |")
     assert {display_width(line) for line in table} == {7}
+    assert raw == ("raw \N{REPLACEMENT CHARACTER}|" if encoding == "utf-8" else "raw ?|")
     assert last == "\\x1b[31mred\\u202e\ttab"
 
 
