@@ -63,6 +63,7 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
     OutputError, a UserError, if the disk is full or read-only; the old file is then intact.
     """
     path = Path(path)
+    _check_signs(path)
     temporary = temporary_beside(path)
     try:
         with synced_file(temporary, mode) as file:
@@ -121,6 +122,7 @@ def _as_number(cell: str) -> float:
 
 def make_folder(folder: Path) -> Path:
     """Make a folder and those above it, unless they exist. Raises UserError if that fails."""
+    _check_signs(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -140,6 +142,7 @@ def next_folder(project: str | Path, name: str, exist_ok: bool = False) -> Path:
         UserError: The folder cannot be made.
     """
     folder = Path(project) / name
+    _check_signs(folder)
     number = 2
     # mkdir itself is the test, since another run may make the same folder at this moment.
     while True:
@@ -150,10 +153,9 @@ def next_folder(project: str | Path, name: str, exist_ok: bool = False) -> Path:
         except FileExistsError:
             folder = Path(project) / f"{name}{number}"
             number += 1
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
+        except OSError as error:
             raise UserError(
-                f"{folder}: cannot be made ({reason}); choose another --project"
+                f"{folder}: cannot be made ({error.strerror}); choose another --project"
             ) from None
 
 
@@ -204,16 +206,25 @@ def find_file(name: str | Path, *folders: str) -> Path:
 
 def check_path(path: str | Path, origin: str = "") -> None:
     """Raise UserError for a path that no file can have, with origin in front of it."""
+    _check_signs(path, origin)
     try:
         os.lstat(path)
-    except ValueError:  # a NUL, or half of a surrogate pair
-        raise UserError(f"{origin}{printable(path, 80)}: is not a path; check its signs") from None
     except OSError as error:
         if error.errno not in (errno.ENOENT, errno.ENOTDIR):
             shown = printable(path, 80)
             raise UserError(
                 f"{origin}{shown}: cannot be read ({error.strerror}); check the path"
             ) from None
+
+
+def _check_signs(path: str | Path, origin: str = "") -> None:
+    """Raise UserError for a NUL, and for a sign that the system's encoding of names lacks."""
+    try:
+        if b"\0" not in os.fsencode(path):
+            return
+    except UnicodeEncodeError:
+        pass
+    raise UserError(f"{origin}{printable(path, 80)}: is not a path; check its signs")
 
 
 def expand_user(path: str | Path, origin: str = "") -> Path:

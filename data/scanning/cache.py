@@ -36,7 +36,9 @@ def cache_path(identity: str) -> Path:
 
 def state_of(files: Iterable[str], *settings: str) -> str:
     """A hash that changes with a setting, and when a file is added, removed or rewritten."""
-    state = hashlib.sha256("\0".join((str(CACHE_VERSION), *settings)).encode())
+    state = hashlib.sha256(
+        "\0".join((str(CACHE_VERSION), *settings)).encode(errors="surrogatepass")
+    )
     for path in files:
         try:
             status = os.stat(path)

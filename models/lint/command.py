@@ -50,6 +50,8 @@ def run_lint(paths: Sequence[str], *, scale: str = "", fix: bool = False, out: s
         try:
             linted = lint_file(path, scale)
         except UserError as error:
+            if len(paths) == 1:
+                raise
             print(f"error: {printable(error)}", file=sys.stderr)
             unreadable += 1
             continue
