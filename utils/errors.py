@@ -81,6 +81,12 @@ def _status_of(main: Callable[[list[str] | None], object], argv: list[str] | Non
 
 def _fault(error: OSError) -> int:
     """Say what failed, and return the exit status; an error that may be a bug is raised again."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, StopRequested):
+        cause = cause.__context__
+    if isinstance(cause, StopRequested):  # the last lines could not be printed on the way out
+        say(ENDINGS.get(cause.status, "stopped"))
+        return cause.status
     lost = lost_stream()
     if isinstance(lost[1] if lost else error, BrokenPipeError):
         return PIPE_STATUS

@@ -64,8 +64,8 @@ class VideoFile:
         """Complete the file and give it its name. Raises UserError if the disk is full."""
         self._writer.release()
         try:
-            # OpenCV reports no error when a write fails, but then the file cannot be read.
-            if not self._can_be_read():
+            # OpenCV reports no error when a write fails, but then the file lacks its index.
+            if not is_whole_mp4(self._temporary):
                 raise OutputError(self.path, OSError(errno.ENOSPC, "OpenCV wrote no whole video"))
             os.replace(self._temporary, self.path)
         except OSError as error:
@@ -73,15 +73,26 @@ class VideoFile:
         finally:
             self._remove()
 
-    def _can_be_read(self) -> bool:
-        import cv2
-
-        with plain_path(self._temporary) as place:
-            video = cv2.VideoCapture(place)
-        count = video.get(cv2.CAP_PROP_FRAME_COUNT)
-        video.release()
-        return count > 0
-
     def _remove(self) -> None:
         with contextlib.suppress(OSError):
             self._temporary.unlink(missing_ok=True)
+
+
+def is_whole_mp4(path: Path) -> bool:
+    """Whether an MP4 file has its index, the box `moov`, which is written last.
+
+    ISO/IEC 14496-12, 4.2: a box begins with its size and its kind, of four bytes each; a size of 1
+    is followed by one of eight bytes.
+    """
+    end = path.stat().st_size
+    with open(path, "rb") as file:
+        while (start := file.tell()) < end:
+            head = file.read(16)
+            size, kind = int.from_bytes(head[:4], "big"), head[4:8]
+            size = int.from_bytes(head[8:16], "big") if size == 1 else size
+            if kind == b"moov":
+                return start + size <= end
+            if size < 8:
+                break
+            file.seek(start + size)
+    return False
