@@ -15,6 +15,11 @@ import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 
+if __name__ == "__main__":  # before the other imports, which take seconds
+    from utils.endings import expect_signals
+
+    expect_signals()
+
 from ablation import folder as study_folder
 from ablation.board import Board
 from ablation.causes import explain_arm

@@ -14,6 +14,11 @@ import dataclasses
 import sys
 from pathlib import Path
 
+if __name__ == "__main__":  # before the other imports, which take seconds
+    from utils.endings import expect_signals
+
+    expect_signals()
+
 from data.sources.open import open_source, usual_source
 from engine.detector_model import DetectorModel
 from engine.inference.console import Console

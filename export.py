@@ -19,6 +19,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+if __name__ == "__main__":  # before the other imports, which take seconds
+    from utils.endings import expect_signals
+
+    expect_signals()
+
 import torch
 
 from engine.export.formats import EXPORTERS

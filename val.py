@@ -21,6 +21,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+if __name__ == "__main__":  # before the other imports, which take seconds
+    from utils.endings import expect_signals
+
+    expect_signals()
+
 import torch
 from torch import nn
 

@@ -10,6 +10,7 @@ from ablation.files import finite_number, read_json
 from ablation.results import state
 from ablation.study import Cell
 from utils.files import read_results
+from utils.text import printable
 
 if TYPE_CHECKING:
     from typing import NoReturn
@@ -58,7 +59,7 @@ class Board:
         )
 
     def failed(self, cell: Cell, reason: str) -> None:
-        self.say(f"{cell.name} failed, the others continue: {reason}")
+        self.say(f"{cell.name} failed, the others continue: {printable(reason)}")
 
     def look(self, running: Iterable[Cell]) -> None:
         """Advance the bar by the epochs of the running cells, at most every LOOK_INTERVAL."""

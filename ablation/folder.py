@@ -26,7 +26,7 @@ from data.scanning.load import load_dataset
 from engine.training.model import read_source
 from utils.device import describe_device
 from utils.errors import UserError
-from utils.files import ROOT, find_file, make_folder, save_yaml
+from utils.files import ROOT, expand_user, find_file, make_folder, save_yaml
 from utils.text import shown
 from utils.yaml_file import load_yaml
 
@@ -181,7 +181,7 @@ def hash_inputs(config: StudyConfig) -> dict[str, str]:
     ]
     hashes["recipe"] = _short_hash(repr(chosen).encode())
     if config.modules:
-        files = b"".join(Path(file).expanduser().read_bytes() for file in config.modules)
+        files = b"".join(expand_user(file, "--modules ").read_bytes() for file in config.modules)
         hashes["modules"] = _short_hash(files)
     if config.weights:
         hashes["weights"] = _short_hash(find_file(config.weights).read_bytes())

@@ -106,4 +106,4 @@ def note_failure(cell: Cell, status: int, reason: str) -> None:
         "log": str(cell.folder / LOG),
     }
     with atomic_write(path, "w") as file:
-        json.dump(content, file, indent=2)
+        json.dump(content, file, indent=2, ensure_ascii=False)

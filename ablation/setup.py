@@ -11,7 +11,6 @@ import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,6 +24,7 @@ from utils.cli import names_of, read_flags
 from utils.config import REFUSED_TRAIN_FLAGS, Hyperparameters, TrainConfig, choose_config
 from utils.errors import UserError
 from utils.families import family_of
+from utils.files import expand_user
 
 # Flags that ablate.py and train.py have in common, with the same meaning.
 SHARED = ("data", "cfg", "weights", "scale", "epochs", "imgsz", "batch_size")
@@ -168,7 +168,7 @@ def cell_flags(config: StudyConfig, cell: Cell, slot: Slot) -> list[str]:
     # The folder exists already, since the engine's log is in it.
     flags += ["--exist-ok", "--noplots"]
     # One word for each file, which cell.py can find again for --resume.
-    flags += [f"--modules={Path(file).expanduser().absolute()}" for file in config.modules]
+    flags += [f"--modules={expand_user(file, '--modules ').absolute()}" for file in config.modules]
     if cell.arm.attention:
         flags += ["--attention-init", cell.arm.init, "--attention", *cell.arm.attention]
     return flags + shlex.split(config.train)

@@ -19,6 +19,9 @@ from pathlib import Path
 if __name__ == "__main__":
     # Python looks up a script's imports in its own folder, but the project's root is one up.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
+    from utils.endings import expect_signals
+
+    expect_signals()  # before the other imports, which take seconds
 
 import numpy as np
 
@@ -33,6 +36,7 @@ from utils.cli import build, flag, read_flags
 from utils.errors import UserError, run_main
 from utils.files import atomic_write, make_folder, save_yaml
 from utils.structures import Sample
+from utils.writing import OWN_REASONS, OutputError, Unwritten
 
 
 @dataclass(frozen=True)
@@ -72,17 +76,19 @@ def convert(config: ConvertConfig) -> Path:
     out = Path(config.out)
     _make_folder(out, config.exist_ok)
     entries: list[Entry] = []
+    messages: list[str] = []
     splits = [task for task in TASKS if getattr(info, task)]
     for task in splits:
         index = load_split(info, task)
         print(f"{task}: {index.report.table()}")
-        write_split(index, out, task, config.copy)
+        messages += write_split(index, out, task, config.copy).messages
         entries += index.report.entries
     ScanReport(entries=tuple(entries)).write(out / "report.csv")
     paths = {task: f"images/{task}" for task in splits}
     yaml = out / "data.yaml"
     save_yaml(yaml, {"path": str(out.resolve()), **paths, "names": info.names})
     print(f"done: python train.py --data {yaml}")
+    Unwritten(messages).report()
     return yaml
 
 
@@ -113,7 +119,7 @@ def _make_folder(out: Path, exist_ok: bool) -> None:
         raise UserError(f"{out}: cannot be made ({error.strerror}); choose another --out") from None
 
 
-def write_split(index: DatasetIndex, out: Path, task: str, copy: bool = False) -> None:
+def write_split(index: DatasetIndex, out: Path, task: str, copy: bool = False) -> Unwritten:
     """Write a label file for each image, and put the image where YOLO's rule expects it.
 
     Args:
@@ -121,19 +127,25 @@ def write_split(index: DatasetIndex, out: Path, task: str, copy: bool = False) -
         out: The folder that gets images/ and labels/.
         task: The name of the split, and of its folder in both.
         copy: Copy the images instead of linking to them.
+
+    Returns:
+        The files that could not be written for a reason of their own.
     """
     images, labels = out / "images" / task, out / "labels" / task
     make_folder(images)
     make_folder(labels)
     taken: dict[str, int] = {}
+    unwritten = Unwritten()
     for sample in index:
         image = Path(sample.path)
         count = taken[image.stem] = taken.get(image.stem, 0) + 1
         # Another folder may hold an image of the same name.
         stem = image.stem if count == 1 else f"{image.stem}~{count}"
-        with atomic_write(labels / f"{stem}.txt", "w") as file:
-            file.write(label_text(sample))
-        _place_image(image, images / f"{stem}{image.suffix}", copy)
+        with unwritten.allowed():
+            with atomic_write(labels / f"{stem}.txt", "w") as file:
+                file.write(label_text(sample))
+            _place_image(image, images / f"{stem}{image.suffix}", copy)
+    return unwritten
 
 
 def label_text(sample: Sample) -> str:
@@ -177,17 +189,22 @@ def _place_image(image: Path, place: Path, copy: bool) -> None:
             raise UserError(
                 f"{place}: exists already, and is not the same as {image}; choose another --out"
             )
-        if copy:
-            shutil.copyfile(image, place)
-            return
-        try:
-            place.symlink_to(image.absolute())
-        except OSError:  # a file system, or a Windows account, without symbolic links
-            shutil.copyfile(image, place)
+        if copy or not _is_linked(image, place):
+            with atomic_write(place) as file, open(image, "rb") as source:
+                shutil.copyfileobj(source, file)
     except OSError as error:
-        raise UserError(
-            f"{place}: cannot be written ({error.strerror}); choose another --out"
-        ) from None
+        raise OutputError(place, error) from None
+
+
+def _is_linked(image: Path, place: Path) -> bool:
+    """Make a symbolic link; False on a file system, or for a Windows account, without them."""
+    try:
+        place.symlink_to(image.absolute())
+    except OSError as error:
+        if error.errno in OWN_REASONS:
+            raise
+        return False
+    return True
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -34,7 +34,7 @@ from data.dataset_info import TASKS, DatasetInfo, SplitSource, as_local
 from data.formats import DATASET_FORMATS
 from data.grey import check_channels
 from utils.errors import UserError
-from utils.files import ROOT, find_file
+from utils.files import ROOT, check_path, expand_user, find_file
 from utils.text import shown
 from utils.yaml_file import load_yaml
 
@@ -47,6 +47,7 @@ def read_dataset_yaml(path: str | Path) -> DatasetInfo:
 
     Raises UserError for a mistake, naming file, key, value and remedy.
     """
+    check_path(path)
     if Path(path).is_dir():
         raise UserError(
             f"{path}: is a folder, but --data takes a dataset YAML; see data/coco128.yaml for one"
@@ -75,13 +76,8 @@ def _bases(file: Path, path: object) -> tuple[Path, ...]:
     if path is not None and not (isinstance(path, str) and len(path) <= LONGEST_PATH):
         raise UserError(f"{file}: path: {_short(path)} is no path; give the data set's folder")
     folders = (ROOT, Path(os.path.realpath(file)).parent)
-    inner = Path(as_local(path or ""))
-    try:
-        inner = inner.expanduser()
-    except RuntimeError:
-        raise UserError(
-            f"{file}: path: {_short(path)} names a user without a home here; give the whole path"
-        ) from None
+    inner = expand_user(as_local(path or ""), f"{file}: path: ")
+    check_path(inner, f"{file}: path: ")
     return tuple(dict.fromkeys(Path(os.path.normpath(folder / inner)) for folder in folders))
 
 

@@ -81,7 +81,7 @@ class ScanReport:
             f"{self.corrupt:,} images left out",
             f"{self.rows_dropped:,} rows dropped",
         ]
-        return "\n".join([f"{', '.join(parts)} [{self.origin}]", *self.notes])
+        return "\n".join([f"{', '.join(parts)} [{self.origin}]", *map(printable, self.notes)])
 
     def table(self) -> str:
         """The summary, and a row for each kind of entry with its first example."""
@@ -93,7 +93,7 @@ class ScanReport:
             first.setdefault((entry.action, entry.kind), entry)
         rows = [("what", "count", "why", "for example")]
         rows += [
-            (*key[:1], f"{count:,}", key[1], _example(first[key]))
+            (*key[:1], f"{count:,}", printable(key[1]), _example(first[key]))
             for key, count in counts.most_common()
         ]
         widths = [max(len(row[column]) for row in rows) for column in range(3)]

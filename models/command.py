@@ -30,6 +30,7 @@ from utils.device import select_device
 from utils.errors import UserError, run_main
 from utils.files import ROOT
 from utils.flags import shared
+from utils.text import printable
 
 USUAL_GRAPH = "models/yolov5s.yaml"
 HEADER = (
@@ -161,7 +162,7 @@ def report_all(config: BuildConfig) -> None:
         except UserError as error:
             # One unsound graph must not hide the state of the others.
             bad += 1
-            print(f"{file.relative_to(ROOT)!s:42}not sound: {error}")
+            print(f"{file.relative_to(ROOT)!s:42}not sound: {printable(error)}")
     print(f"{len(files) - bad} of {len(files)} graphs are sound")
     if bad:
         raise UserError(f"{bad} graphs are not sound; see the lines above")

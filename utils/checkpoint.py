@@ -22,9 +22,10 @@ from utils.files import atomic_write
 from utils.pickles.checks import Refused
 from utils.pickles.plain import unshared
 from utils.pickles.reader import SavedFile, read_saved
-from utils.text import shown
+from utils.text import printable, shown
 from utils.typed import first_misfit
 from utils.version import __version__
+from utils.writing import temporary_beside
 
 FORMAT = "attention-yolo-1"
 
@@ -100,8 +101,7 @@ def previous_of(path: Path) -> Path:
 
 def _link_previous(path: Path) -> None:
     """Give the present file a second name, so that a complete file exists at every instant."""
-    spare = path.with_name(f".{path.stem}.previous-{os.getpid()}")
-    spare.unlink(missing_ok=True)
+    spare = temporary_beside(path)
     try:
         os.link(path, spare)
     except OSError:  # a file system without hard links keeps one generation only
@@ -230,7 +230,7 @@ def read_for_resume(path: Path) -> Checkpoint:
     except UserError as error:
         if not previous_of(path).exists():
             raise
-        print(f"{error}; going on from {previous_of(path)}")
+        print(f"{printable(error)}; going on from {previous_of(path)}")
         checkpoint = read(previous_of(path))
     if checkpoint.training is None:
         raise UserError(

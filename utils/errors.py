@@ -1,11 +1,22 @@
-"""A user's mistake is one line and exit status 2; any other error is a bug, with its traceback."""
+"""A user's mistake is one line and exit status 2; any other error is a bug, with its traceback.
+
+A fault of the environment, such as a full disk, counts as a mistake that the user can fix.
+"""
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from collections.abc import Callable
 
-from utils.text import printable
+from utils.endings import ENDINGS, PIPE_STATUS, signals_as_exceptions
+from utils.output import drop_output, lost_stream, open_streams, say
+from utils.signals import StopRequested
+from utils.text import printable, without_secrets
+
+# What a disk reports while it is written, without the name of the file.
+DISK_FAULTS = (errno.ENOSPC, errno.EROFS, errno.EFBIG, errno.EIO, getattr(errno, "EDQUOT", 0))
 
 LONGEST_LINE = 2000  # characters of an error; a value of a file may have millions
 
@@ -33,18 +44,61 @@ def check_setting(condition: bool, name: str, value: object, remedy: str) -> Non
 def run_main(main: Callable[[list[str] | None], object], argv: list[str] | None = None) -> int:
     """Call main(argv) and return the exit status: the int that main returns, else 0.
 
-    The status is 2 after a UserError, and 130 after Ctrl-C.
+    The status is 2 after a UserError, and after a fault of a file or of our own output. It is 129
+    if the terminal was closed, 130 after Ctrl-C, 141 if the reader of our output has ended, and 143
+    after SIGTERM.
     """
+    open_streams()
+    try:
+        with signals_as_exceptions():
+            status = _status_of(main, argv)
+            lost = lost_stream()
+            if lost and status == 0:  # a library may have ignored it
+                raise lost[1]
+    except StopRequested as request:
+        status = request.status
+        say(ENDINGS.get(status, "stopped"))
+    except OSError as error:
+        status = _fault(error)
+    drop_output()
+    return status
+
+
+def _status_of(main: Callable[[list[str] | None], object], argv: list[str] | None) -> int:
     try:
         status = main(argv)
     except UserError as error:
-        print(f"error: {printable(error, LONGEST_LINE)}", file=sys.stderr)
+        print(f"error: {without_secrets(printable(error, LONGEST_LINE))}", file=sys.stderr)
         return 2
-    except BrokenPipeError:  # the reader of our output has ended, as in `... | head`
-        # Python would report the failed flush of stdout there when it exits.
-        sys.stderr.close()
-        return 0
+    except SystemExit as end:
+        status = end.code
+        if isinstance(status, str):
+            print(status, file=sys.stderr)
+            return 1
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        print(ENDINGS[130], file=sys.stderr)
         return 130
     return status if isinstance(status, int) else 0
+
+
+def _fault(error: OSError) -> int:
+    """Say what failed, and return the exit status; an error that may be a bug is raised again."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, StopRequested):
+        cause = cause.__context__
+    if isinstance(cause, StopRequested):  # the last lines could not be printed on the way out
+        say(ENDINGS.get(cause.status, "stopped"))
+        return cause.status
+    lost = lost_stream()
+    if isinstance(lost[1] if lost else error, BrokenPipeError):
+        return PIPE_STATUS
+    if lost:
+        say(f"error: {lost[0]}: cannot be written ({lost[1].strerror})")
+    elif error.filename is not None:
+        path = printable(os.fsdecode(error.filename), 300)
+        say(f"error: {without_secrets(path)}: {error.strerror}; check this path")
+    elif error.errno in DISK_FAULTS:
+        say(f"error: {error.strerror}; free some space, or choose another place")
+    else:
+        raise error
+    return 2

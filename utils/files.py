@@ -8,6 +8,7 @@ import errno
 import math
 import os
 import stat
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -15,6 +16,8 @@ from typing import IO, Any
 import yaml
 
 from utils.errors import UserError
+from utils.text import printable
+from utils.writing import OutputError, sweep, synced_file, temporary_beside
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -44,24 +47,23 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
     """Open a temporary file beside path; on success sync it and rename it to path.
 
     After a crash at any instant, path has either its old or its complete new content. Raises
-    UserError if the disk is full or read-only; the old file is then intact.
+    OutputError, a UserError, if the disk is full or read-only; the old file is then intact.
     """
     path = Path(path)
-    # It is in the same folder, since a rename is atomic within a file system only.
-    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
-    encoding = None if "b" in mode else "utf-8"
+    _check_signs(path)
+    temporary = temporary_beside(path)
     try:
-        with open(temporary, mode, encoding=encoding) as file:
+        with synced_file(temporary, mode) as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
         os.replace(temporary, path)
         _sync_folder(path.parent)
     except OSError as error:
-        problem = f"cannot be written ({error.strerror})"
-        raise UserError(f"{path}: {problem}; free some space or choose another place") from None
+        raise OutputError(path, error) from None
     finally:
-        temporary.unlink(missing_ok=True)
+        # Where a folder has vanished or become read-only, this fails too, and the line above says
+        # why.
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -107,12 +109,11 @@ def _as_number(cell: str) -> float:
 
 def make_folder(folder: Path) -> Path:
     """Make a folder and those above it, unless they exist. Raises UserError if that fails."""
+    _check_signs(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(
-            f"{folder}: cannot be made ({error.strerror}); choose another place"
-        ) from None
+        raise OutputError(folder, error, "made") from None
     return folder
 
 
@@ -128,11 +129,13 @@ def next_folder(project: str | Path, name: str, exist_ok: bool = False) -> Path:
         UserError: The folder cannot be made.
     """
     folder = Path(project) / name
+    _check_signs(folder)
     number = 2
     # mkdir itself is the test, since another run may make the same folder at this moment.
     while True:
         try:
             folder.mkdir(parents=True, exist_ok=exist_ok)
+            sweep(folder, depth=2)
             return folder
         except FileExistsError:
             folder = Path(project) / f"{name}{number}"
@@ -143,6 +146,23 @@ def next_folder(project: str | Path, name: str, exist_ok: bool = False) -> Path:
             ) from None
 
 
+@contextlib.contextmanager
+def plain_path(path: str | Path) -> Iterator[str]:
+    """A path that a library takes as UTF-8 text: the path itself, or a link for the block.
+
+    OpenCV crashes on a name with other bytes. What is opened in the block stays open after it.
+    """
+    with contextlib.ExitStack() as stack:
+        place, suffix = str(path), Path(path).suffix
+        try:
+            place.encode()
+        except UnicodeEncodeError:
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            place = os.path.join(folder, f"link{suffix if suffix.isascii() else ''}")
+            os.symlink(Path(path).absolute(), place)
+        yield place
+
+
 def find_file(name: str | Path, *folders: str) -> Path:
     """Find a file: at the path name, or there below the project's root, or by its name in folders.
 
@@ -151,6 +171,7 @@ def find_file(name: str | Path, *folders: str) -> Path:
     """
     if not str(name).strip():
         raise UserError("a file is needed, but its name is empty; give a path")
+    check_path(name)
     for candidate in (Path(name), ROOT / name):
         if _is_file(candidate):
             return candidate
@@ -180,3 +201,36 @@ def _is_file(path: Path) -> bool:
         return path.is_file()
     except OSError as error:  # a folder on the way may not be searched, or the name is too long
         raise UserError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+
+
+def check_path(path: str | Path, origin: str = "") -> None:
+    """Raise UserError for a path that no file can have, with origin in front of it."""
+    _check_signs(path, origin)
+    try:
+        os.lstat(path)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR):
+            shown = printable(path, 80)
+            raise UserError(
+                f"{origin}{shown}: cannot be read ({error.strerror}); check the path"
+            ) from None
+
+
+def _check_signs(path: str | Path, origin: str = "") -> None:
+    """Raise UserError for a NUL, and for a sign that the system's encoding of names lacks."""
+    try:
+        if b"\0" not in os.fsencode(path):
+            return
+    except UnicodeEncodeError:
+        pass
+    raise UserError(f"{origin}{printable(path, 80)}: is not a path; check its signs")
+
+
+def expand_user(path: str | Path, origin: str = "") -> Path:
+    """A path with `~` and `~user` replaced. Raises UserError, with origin in front, if it fails."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise UserError(
+            f"{origin}{printable(path, 80)}: there is no such user; write the whole path"
+        ) from None

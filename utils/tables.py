@@ -5,24 +5,13 @@ They are for people: no program reads them back.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 
 from utils.structures import Metrics
+from utils.text import display_width, printable
 
 VAL_COLUMNS = ("Class", "Images", "Instances", "P", "R", "mAP50", "mAP50-95")
 SPEED_STAGES = {"preprocess": "pre-process", "inference": "inference", "nms": "NMS"}
-
-
-def display_width(text: str) -> int:
-    """Number of columns that a text takes in a terminal.
-
-    Wide characters (Chinese, Japanese, Korean) take two columns, combining ones none.
-    """
-    return sum(
-        0 if unicodedata.combining(sign) else 2 if unicodedata.east_asian_width(sign) in "WF" else 1
-        for sign in text
-    )
 
 
 def fit(text: str, width: int, align: str = "<") -> str:
@@ -58,7 +47,7 @@ def val_row(name: str, images: int, instances: int, scores: Sequence[float]) -> 
     """
     counts = f"{images:11d}{instances:11d}"
     return (
-        fit(cut_to_width(name, 21), 22, ">")
+        fit(cut_to_width(printable(name), 21), 22, ">")
         + counts
         + "".join(f"{score:11.3g}" for score in scores)
     )
@@ -143,7 +132,7 @@ def _cell(value: object) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     # A line break within a cell would break the table.
-    return "" if value is None else " ".join(str(value).split())
+    return "" if value is None else printable(" ".join(str(value).split()))
 
 
 def format_seconds(seconds: float) -> str:

@@ -6,11 +6,22 @@ a line of output, marks that turn the direction of writing, or bytes that are no
 
 from __future__ import annotations
 
+import os
+import re
 import reprlib
 import unicodedata
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 JOINERS = "\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}"  # several scripts and emoji need them
+URL = re.compile(r"[a-z][a-z0-9+.-]*://\S*|\b(?:rtsps?|rtmps?|https?):\S+", re.IGNORECASE)
+# Signs that a file system may refuse or a terminal obeys. Bytes that are not UTF-8 may stay, since
+# the name of a file may hold them.
+UNSAFE = re.compile(
+    r'[\x00-\x1f\x7f-\x9f<>:"/\\|?*\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udc7f\udd00-\udfff]'
+)
+RESERVED = {"con", "prn", "aux", "nul"}.union(
+    f"{kind}{n}" for kind in ("com", "lpt") for n in "123456789"
+)
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -82,3 +93,58 @@ def csv_cell(value: object) -> str:
     text = printable(value)
     is_number = isinstance(value, (int, float))
     return f"'{text}" if text.startswith(FORMULA_STARTS) and not is_number else text
+
+
+def display_width(text: str) -> int:
+    """Number of columns that a text takes in a terminal.
+
+    Wide characters (Chinese, Japanese, Korean) take two columns, combining ones none.
+    """
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(sign) else 2 if unicodedata.east_asian_width(sign) in "WF" else 1
+        for sign in text
+    )
+
+
+def public_url(url: str) -> str:
+    """A URL as scheme://host/path, without what may be a secret.
+
+    User name, password, query and fragment are left out, and so is the part of a path that sets a
+    value, as in `/user=admin&password=…`. After a password with an unquoted slash or question mark
+    nobody can tell where the host begins, so that only the scheme is shown.
+    """
+    scheme, mark, rest = re.split("(:/*)", url, maxsplit=1)
+    authority = re.split(r"[/?#\\]", rest, maxsplit=1)[0]
+    path = rest[len(authority) :]
+    if "@" in path:
+        return f"{scheme}{mark}…"
+    path = re.split("[?#]", path, maxsplit=1)[0]
+    before, sets, _ = path.partition("=")
+    if sets:
+        path = before.rpartition("/")[0] + "/…"
+    # After a forgotten host, what looks like a port is a password.
+    host = re.sub(r":(?!\d*$)[^\]]*$", "", authority.rpartition("@")[2])
+    return f"{scheme}{mark}{host}{path}"
+
+
+def without_secrets(text: str) -> str:
+    """A text with every URL in it as public_url() shows it."""
+    return URL.sub(lambda found: public_url(found[0]), text) if ":" in text else text
+
+
+def file_name(text: str, fallback: str = "_", limit: int = 200) -> str:
+    """A stranger's text as one part of a path on every system, which names no other folder.
+
+    Args:
+        text: For example the name of a class, or an address.
+        fallback: What stands for a text without any usable sign.
+        limit: Bytes from which on the text is cut; 0 for no limit.
+    """
+    name = UNSAFE.sub("_", text).strip(" .")
+    content = os.fsencode(name)
+    if limit and len(content) > limit:
+        name = content[:limit].decode("utf-8", errors="ignore")
+    is_reserved = name.partition(".")[0].strip().casefold() in RESERVED
+    return (f"_{name}" if is_reserved else name) or fallback

@@ -12,6 +12,7 @@ from ablation.report.sentences import overview, sentence
 from ablation.report.summary import SIZES, Line, seconds_of
 from ablation.study import PLAIN
 from utils.tables import text_table
+from utils.text import csv_cell, printable
 
 if TYPE_CHECKING:
     from ablation.results import StudyResult
@@ -44,7 +45,9 @@ def terminal(study: StudyResult, lines: Sequence[Line]) -> str:
         for line in lines
         if line.name != PLAIN
     ]
-    failed = [f"failed: {name}: {reason}" for name, reason in study.failed.items()]
+    failed = [
+        f"failed: {printable(name)}: {printable(reason)}" for name, reason in study.failed.items()
+    ]
     return "\n".join([table, "", overview(lines, len(study.failed)), *said, *failed])
 
 
@@ -97,11 +100,19 @@ def cells_csv(study: StudyResult) -> str:
         values = [cell.metric(key) for key in keys]
         shown = ["" if value is None else f"{value:.10g}" for value in (*values, seconds)]
         writer.writerow(
-            [cell.arm, cell.seed, cell.train_seed, "done", *shown, cell.folder.name, ""]
+            [
+                csv_cell(cell.arm),
+                cell.seed,
+                cell.train_seed,
+                "done",
+                *shown,
+                csv_cell(cell.folder.name),
+                "",
+            ]
         )
     for name, reason in study.failed.items():
         # The name is that of the arm, in which " seed " may occur too, and " seed N".
         arm, _, seed = name.rpartition(" seed ")
         blanks = [""] * (len(keys) + 2)
-        writer.writerow([arm, "", seed, "failed", *blanks, reason])
+        writer.writerow([csv_cell(arm), "", seed, "failed", *blanks, csv_cell(reason)])
     return file.getvalue()

@@ -18,6 +18,7 @@ import numpy as np
 
 from utils.errors import UserError
 from utils.files import ROOT, atomic_write
+from utils.writing import sweep
 
 CACHE_VERSION = 1  # increase it whenever the arrays or the rules of reading change
 DIGEST_BYTES = 32
@@ -35,7 +36,9 @@ def cache_path(identity: str) -> Path:
 
 def state_of(files: Iterable[str], *settings: str) -> str:
     """A hash that changes with a setting, and when a file is added, removed or rewritten."""
-    state = hashlib.sha256("\0".join((str(CACHE_VERSION), *settings)).encode())
+    state = hashlib.sha256(
+        "\0".join((str(CACHE_VERSION), *settings)).encode(errors="surrogatepass")
+    )
     for path in files:
         try:
             status = os.stat(path)
@@ -49,6 +52,7 @@ def state_of(files: Iterable[str], *settings: str) -> str:
 
 def read_cache(path: Path, state: str) -> tuple[dict[str, np.ndarray] | None, str]:
     """Return (arrays, "") of a cache with this state, or (None, the reason why it is not used)."""
+    sweep(path.parent)
     try:
         content = path.read_bytes()
     except FileNotFoundError:

@@ -17,6 +17,7 @@ from data.image_header import ImageError
 from data.images import check_image
 from data.report import KEPT_AS_IS, LEFT_OUT, Entry, ScanReport
 from utils.terminal import has_errors
+from utils.text import printable
 
 CHUNK = 64  # images that a thread takes at a time
 MAX_THREADS = 8
@@ -77,7 +78,7 @@ def scan(opened: OpenedSplit, title: str) -> tuple[list[ScannedImage], ScanRepor
     hidden = None if has_errors() else True  # None hides it unless stderr is a terminal
     with (
         ThreadPoolExecutor(threads) as pool,
-        tqdm(total=len(paths), desc=title, disable=hidden, leave=False) as bar,
+        tqdm(total=len(paths), desc=printable(title), disable=hidden, leave=False) as bar,
     ):
         for chunk in pool.map(work, starts):
             scanned += chunk

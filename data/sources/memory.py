@@ -17,6 +17,7 @@ from torch import Tensor
 from data.sources.names import result_names
 from data.sources.open import FileSource, Source, expand, open_source
 from utils.errors import UserError
+from utils.output import print_anywhere
 from utils.structures import Frame
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class MixedSource:
 
     parts: Sequence[str | np.ndarray]
     vid_stride: int = 1
-    warn: Callable[[str], None] = print
+    warn: Callable[[str], None] = print_anywhere
     skipped: list[tuple[str, str]] = field(default_factory=list)
 
     @property

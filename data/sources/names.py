@@ -12,11 +12,16 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from data.image_header import SUFFIXES
+from utils.errors import UserError
+from utils.text import file_name, public_url
 
 IMAGE_SUFFIXES = frozenset(f".{suffix}" for suffix in SUFFIXES)
 VIDEO_SUFFIXES = frozenset(
     (".asf", ".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".wmv")
 )
+
+STREAM_SCHEMES = ("rtsp", "rtsps", "rtmp", "http", "https")
+VIDEO_SITES = ("youtube.com", "youtu.be")
 
 
 def is_url(text: str) -> bool:
@@ -31,22 +36,43 @@ def is_video(path: str) -> bool:
 
 def suffix_of(path: str) -> str:
     """The suffix with its dot, in lower case; for a URL, that of its path."""
-    return Path(urlsplit(path).path if is_url(path) else path).suffix.lower()
+    place = public_url(path).partition("://")[2].partition("/")[2] if is_url(path) else path
+    return Path(place).suffix.lower()
 
 
 def hide_password(path: str) -> str:
-    """A path or URL without user name and password, so that it can be printed."""
-    return re.sub(r"(?<=://)[^/@]*@", "", path)
+    """A path, or a URL without password and other secrets, so that it can be printed."""
+    return public_url(path) if is_url(path) else path
+
+
+def check_url(url: str) -> None:
+    """Raise UserError for a URL that is neither a stream nor a file of the web."""
+    try:
+        parts = urlsplit(url)
+        scheme, host = parts.scheme.lower(), (parts.hostname or "").lower()
+    except ValueError:  # such as a bracket without its partner
+        scheme = host = ""
+    if scheme == "file":
+        raise UserError(f"--source {hide_password(url)}: give the plain path, without file://")
+    if scheme not in STREAM_SCHEMES or not host:
+        raise UserError(
+            f"--source {hide_password(url)}: is not a URL of {', '.join(STREAM_SCHEMES)}"
+        )
+    if any(host == site or host.endswith("." + site) for site in VIDEO_SITES):
+        raise UserError(
+            f"--source {hide_password(url)}: is a web page, not a video; save the video with yt-dlp"
+            " and give its file"
+        )
 
 
 def result_name(path: str) -> str:
     """The stem of the results of a path or URL, safe as part of a file name."""
-    place = urlsplit(hide_password(path))
-    if is_url(path) and suffix_of(path) not in IMAGE_SUFFIXES | VIDEO_SUFFIXES:
-        text = f"{place.netloc}{place.path}"
-    else:
-        text = Path(unquote(place.path) if is_url(path) else path).stem
-    return re.sub(r'[\x00-\x1f<>:"/\\|?*]', "_", text).strip(" .") or "source"
+    if not is_url(path):
+        return file_name(Path(path).stem, "source", limit=0)
+    place = public_url(path).partition("://")[2]
+    if suffix_of(path) in IMAGE_SUFFIXES | VIDEO_SUFFIXES:
+        place = Path(unquote(place)).stem
+    return file_name(place, "source")
 
 
 def result_names(paths: Sequence[str]) -> list[str]:

@@ -18,6 +18,7 @@ from data.images import decode_image, read_image
 from data.sources.names import (
     IMAGE_SUFFIXES,
     VIDEO_SUFFIXES,
+    check_url,
     hide_password,
     is_url,
     is_video,
@@ -25,14 +26,14 @@ from data.sources.names import (
     suffix_of,
 )
 from utils.errors import UserError
-from utils.files import ROOT
+from utils.files import ROOT, check_path
+from utils.output import print_anywhere
 from utils.structures import Frame
+from utils.text import printable
 
 if TYPE_CHECKING:
     from data.sources.streams import LiveSource
 
-STREAM_SCHEMES = ("rtsp", "rtsps", "rtmp", "http", "https")
-VIDEO_SITES = ("youtube.com", "youtu.be")
 MOST_SHOWN = 100  # validation images that a run without --source takes
 
 
@@ -69,7 +70,7 @@ class FileSource:
 
     paths: Sequence[str]
     vid_stride: int = 1
-    warn: Callable[[str], None] = print
+    warn: Callable[[str], None] = print_anywhere
     skipped: list[tuple[str, str]] = field(default_factory=list)
 
     @property
@@ -93,7 +94,7 @@ class FileSource:
 
     def _skip(self, path: str, reason: str) -> None:
         self.skipped.append((hide_password(path), reason))
-        self.warn(f"skipped {hide_password(path)}: {reason}")
+        self.warn(f"skipped {printable(hide_password(path))}: {printable(reason)}")
 
     def _image(self, path: str, place: FramePlace) -> Iterator[Frame]:
         from data.sources.streams import fetch
@@ -108,7 +109,9 @@ class FileSource:
     def _video(self, path: str, place: FramePlace) -> Iterator[Frame]:
         import cv2
 
-        capture = cv2.VideoCapture(path)
+        from data.sources.streams import open_capture
+
+        capture = open_capture(path)
         try:
             fps = capture.get(cv2.CAP_PROP_FPS) / self.vid_stride
             recorded = max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
@@ -127,12 +130,14 @@ class FileSource:
             self._skip(path, "no frame of this video can be decoded")
         elif number < 0.9 * total - 2:  # containers often claim a frame or two too many
             self.warn(
-                f"{hide_password(path)}: ends after {number} of {total} frames, it is damaged or"
-                " cut short"
+                f"{printable(hide_password(path))}: ends after {number} of {total} frames, it is"
+                " damaged or cut short"
             )
 
 
-def open_source(text: str, vid_stride: int = 1, warn: Callable[[str], None] = print) -> Source:
+def open_source(
+    text: str, vid_stride: int = 1, warn: Callable[[str], None] = print_anywhere
+) -> Source:
     """Open the source that --source names.
 
     Args:
@@ -166,41 +171,28 @@ def _open_live(
 ) -> LiveSource:
     from data.sources.streams import LiveSource
 
+    origin = hide_password(origin)
     if not places:
         raise UserError(
             f"--source {origin}: names no stream; write one URL or camera number per line"
         )
     for place in places:
         if is_url(place):
-            _check_url(place)
-        elif not place.isdecimal() and not Path(place).is_file():
-            raise UserError(f"--source {origin}: {place} is not a URL, camera number or file")
+            check_url(place)
+        elif not place.isdecimal():
+            check_path(place, f"--source {origin}: ")
+            if not Path(place).is_file():
+                raise UserError(f"--source {origin}: {place} is not a URL, camera number or file")
     return LiveSource(places, vid_stride, warn)
 
 
 def _is_media_url(url: str) -> bool:
     """Whether a URL names an image or video file rather than a live stream."""
-    _check_url(url)
+    check_url(url)
     return (
         urlsplit(url).scheme.lower() in ("http", "https")
         and suffix_of(url) in IMAGE_SUFFIXES | VIDEO_SUFFIXES
     )
-
-
-def _check_url(url: str) -> None:
-    parts = urlsplit(url)
-    scheme, host = parts.scheme.lower(), (parts.hostname or "").lower()
-    if scheme == "file":
-        raise UserError(f"--source {url}: give the plain path, without file://")
-    if scheme not in STREAM_SCHEMES or not host:
-        raise UserError(
-            f"--source {hide_password(url)}: is not a URL of {', '.join(STREAM_SCHEMES)}"
-        )
-    if any(host == site or host.endswith("." + site) for site in VIDEO_SITES):
-        raise UserError(
-            f"--source {url}: is a web page, not a video; save the video with yt-dlp and give its"
-            " file"
-        )
 
 
 def expand(text: str) -> list[str]:
@@ -211,6 +203,7 @@ def expand(text: str) -> list[str]:
         raise UserError(
             "--source: is empty; give an image, video, folder, list, camera number or URL"
         )
+    check_path(text, "--source ")
     path = Path(text)
     try:
         if path.is_dir():
@@ -272,6 +265,7 @@ def _read_list(path: Path) -> list[str]:
                 )
             found.append(line)
             continue
+        check_path(line, f"{path}:{number}: ")
         beside = str(path.parent / line)
         there = Path(line).exists() or glob.glob(line, recursive=True)
         try:

@@ -18,8 +18,10 @@ from typing import Protocol
 
 import numpy as np
 
-from data.sources.names import hide_password, result_names
+from data.sources.names import hide_password, is_url, result_names
 from utils.errors import UserError
+from utils.files import plain_path
+from utils.output import print_anywhere
 from utils.structures import Frame
 
 USUAL_FPS = 30.0  # assumed for a stream that reports no frame rate, or an impossible one
@@ -42,10 +44,16 @@ class Capture(Protocol):
     def release(self) -> None: ...
 
 
-def _open_capture(place: str) -> Capture:
+def open_capture(place: str) -> Capture:
+    """Open a camera, URL or file."""
     import cv2
 
-    return cv2.VideoCapture(int(place) if place.isdecimal() else place)
+    if place.isdecimal():
+        return cv2.VideoCapture(int(place))
+    if is_url(place):
+        return cv2.VideoCapture(place)
+    with plain_path(place) as path:
+        return cv2.VideoCapture(path)
 
 
 def plausible_fps(fps: float) -> float:
@@ -65,7 +73,7 @@ class StreamReader:
         import cv2
 
         self.place, self.vid_stride = place, vid_stride
-        self._capture = _open_capture(place)
+        self._capture = open_capture(place)
         if not self._capture.isOpened():
             raise UserError(
                 f"--source {hide_password(place)}: cannot be opened; check its address, and that"
@@ -131,7 +139,7 @@ class StreamReader:
         self._capture.release()
         if self._stop.wait(PAUSE):
             return False
-        self._capture = _open_capture(self.place)
+        self._capture = open_capture(self.place)
         return True
 
 
@@ -139,7 +147,7 @@ class LiveSource:
     """Several streams at once: a frame from each in turn, until all have ended."""
 
     def __init__(
-        self, places: list[str], vid_stride: int = 1, warn: Callable[[str], None] = print
+        self, places: list[str], vid_stride: int = 1, warn: Callable[[str], None] = print_anywhere
     ) -> None:
         self.places, self.warn = places, warn
         self.items = len(places)
@@ -260,7 +268,7 @@ def fetch(url: str) -> bytes:
             content = answer.read(LARGEST_DOWNLOAD + 1)
     except urllib.error.URLError as error:
         raise OSError(f"cannot be fetched ({error.reason})") from None
-    except http.client.HTTPException as error:
+    except (http.client.HTTPException, ValueError) as error:  # their text may quote the address
         raise OSError(f"cannot be fetched ({type(error).__name__})") from None
     if len(content) > LARGEST_DOWNLOAD:
         raise OSError(f"is larger than {LARGEST_DOWNLOAD >> 20} MiB")

@@ -10,7 +10,7 @@ import dataclasses
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -27,6 +27,7 @@ from utils.nms import NMSSettings, load_operator, non_max_suppression
 from utils.structures import Batch, Metrics
 from utils.tables import val_header, val_table
 from utils.terminal import is_terminal
+from utils.writing import Unwritten
 
 DRAWN_BATCHES = 3
 STAGES = ("preprocess", "inference", "nms")
@@ -56,6 +57,7 @@ class EvalSettings:
         save_conf: Add the confidence to the rows of labels/*.txt.
         json_name: File for all detections in COCO's result format, "" for none.
         coco_categories: Use the category numbers of COCO's own files in that file.
+        unwritten: Collects the label files that cannot be written for a reason of their own.
         names: Class number -> name; None takes the model's own.
     """
 
@@ -79,6 +81,7 @@ class EvalSettings:
     json_name: str = ""
     coco_categories: bool = False
     names: dict[int, str] | None = None
+    unwritten: Unwritten = field(default_factory=Unwritten)
 
     def suppression(self, family: Family) -> NMSSettings:
         """The settings of suppression for a model of this family."""
@@ -120,7 +123,11 @@ def evaluate(model: DetectorModel, loader: Iterable[Batch], settings: EvalSettin
         print(val_table(metrics, settings.verbose))
     if settings.save_dir:
         files = ResultFiles(
-            settings.save_txt, settings.save_conf, settings.json_name, settings.coco_categories
+            settings.save_txt,
+            settings.save_conf,
+            settings.json_name,
+            settings.coco_categories,
+            unwritten=settings.unwritten,
         )
         files.write(settings.save_dir, paths, evaluator.evaluation.detections, evaluator.sizes)
         if settings.plots:

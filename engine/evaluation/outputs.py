@@ -7,7 +7,7 @@ latter is imported only when something is drawn.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ from engine.evaluation.predictions import (
 )
 from utils.files import make_folder
 from utils.structures import Batch, Metrics
+from utils.writing import Unwritten
 
 
 @dataclass(frozen=True)
@@ -35,12 +36,14 @@ class ResultFiles:
         json_name: File for all detections in COCO's result format, "" for none.
         coco_categories: Use the category numbers of COCO's own files in that file instead of class
             numbers.
+        unwritten: Collects the files that cannot be written for a reason of their own.
     """
 
     labels: bool = False
     confidences: bool = False
     json_name: str = ""
     coco_categories: bool = False
+    unwritten: Unwritten = field(default_factory=Unwritten)
 
     def write(
         self,
@@ -62,7 +65,8 @@ class ResultFiles:
         if self.labels:
             label_folder = make_folder(folder / "labels")
             for stem, rows, size in zip(stems, detections, sizes, strict=True):
-                save_labels(label_folder / f"{stem}.txt", rows, size, self.confidences)
+                with self.unwritten.allowed():
+                    save_labels(label_folder / f"{stem}.txt", rows, size, self.confidences)
         if self.json_name:
             categories = COCO_CATEGORIES if self.coco_categories else None
             records = [

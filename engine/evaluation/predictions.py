@@ -6,6 +6,7 @@ evaluate.py passes boxes in pixels of the original images, which become labels/*
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -74,7 +75,8 @@ def save_labels(path: Path, rows: np.ndarray, size: tuple[int, int], with_score:
     """
     # YOLO marks an image without objects by having no file.
     if not len(rows):
-        path.unlink(missing_ok=True)  # an earlier run into the same folder may have left one
+        with contextlib.suppress(OSError):  # no file can have a name that is too long
+            path.unlink(missing_ok=True)  # an earlier run into the same folder may have left one
         return
     with atomic_write(path, "w") as file:
         file.writelines(line + "\n" for line in prediction_lines(rows, size, with_score))
@@ -113,4 +115,4 @@ def coco_records(
 def save_json(path: Path, records: list[CocoResult]) -> None:
     """Write the detections of all images into one file."""
     with atomic_write(path, "w") as file:
-        json.dump(records, file)
+        json.dump(records, file, ensure_ascii=False)

@@ -24,6 +24,7 @@ from utils.hyperparameters import Hyperparameters
 from utils.sizes import whole_side
 from utils.structures import Metrics
 from utils.tables import area_line, speed_line, text_table
+from utils.text import file_name
 
 STUDY_SIZES = range(256, 1536 + 1, 128)  # pixels
 MANY_CLASSES = 50  # from here on the table has a row for each class only with --verbose
@@ -97,7 +98,10 @@ def eval_settings(config: ValConfig) -> EvalSettings:
 
 
 def score(task: ValidationTask) -> Metrics:
-    """--task train, val or test: print the table, and write charts and files of one evaluation."""
+    """--task train, val or test: print the table, and write charts and files of one evaluation.
+
+    Raises UserError after the last line if some label files could not be written.
+    """
     config, loader = task.config, make_loader(task, task.config.imgsz)
     measures_area = find_spec("faster_coco_eval") is not None
     # The check comes before the evaluation, which may take an hour.
@@ -110,7 +114,7 @@ def score(task: ValidationTask) -> Metrics:
     settings = dataclasses.replace(
         eval_settings(config),
         save_dir=task.folder,
-        json_name=f"{task.label}_predictions.json" if writes_json else "",
+        json_name=f"{file_name(task.label)}_predictions.json" if writes_json else "",
         verbose=config.verbose or len(task.index.names) < MANY_CLASSES,
         area=measures_area,
         coco_categories=is_coco(task.index),
@@ -123,6 +127,7 @@ def score(task: ValidationTask) -> Metrics:
     metrics = evaluate(task.model, loader, settings)
     metrics = dataclasses.replace(metrics, notes=(*metrics.notes, *task.notes, *notes))
     print_scores(metrics, settings)
+    settings.unwritten.report()
     return metrics
 
 
@@ -181,7 +186,7 @@ def study_sizes(task: ValidationTask, sizes: Sequence[int]) -> list[StudyRow]:
         values = (*scores, *metrics.speed_ms.values())
         lines.append("".join(f"{value:>10.4g} " for value in values).rstrip() + "\n")
         rows.append((float(imgsz), sum(metrics.speed_ms.values()), metrics.map, metrics.map50))
-    name = f"study_{Path(task.config.data).stem}_{task.label}.txt"
+    name = file_name(f"study_{Path(task.config.data).stem}_{task.label}") + ".txt"
     with atomic_write(task.folder / name, "w") as file:
         file.writelines(lines)
     return rows

@@ -17,8 +17,10 @@ import torch
 
 from engine.drawing.draw import draw_boxes
 from engine.inference.writers import class_name
+from utils.output import print_anywhere
 from utils.structures import Detections, Frame
 from utils.terminal import has_errors
+from utils.text import printable
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -45,7 +47,7 @@ def count_text(detections: Detections) -> str:
     """Count the detections of each class: '1 red, 2 greens, ', or '(no detections), '."""
     counts = torch.bincount(detections.classes).tolist()
     parts = [
-        f"{count} {class_name(detections, class_id)}{'s' if count > 1 else ''}, "
+        f"{count} {printable(class_name(detections, class_id))}{'s' if count > 1 else ''}, "
         for class_id, count in enumerate(counts)
         if count
     ]
@@ -58,7 +60,7 @@ def line_of(found: Found) -> str:
     is_stream = frame.kind == "stream"
     where = f"{frame.item - 1}: " if is_stream else f"{frame.kind} {frame.item}/{frame.items} "
     where += f"({frame.number}/{frame.total}) " if frame.kind == "video" else ""
-    where += "" if is_stream else f"{frame.path}: "
+    where += "" if is_stream else f"{printable(frame.path)}: "
     return f"{where}{height}x{width} {count_text(found.detections)}{found.times[1] * 1e3:.1f}ms"
 
 
@@ -111,7 +113,7 @@ class Console:
         if self._last and self._last.frame.name != found.frame.name:
             self._end_video()
         if found.frame.kind != "video":
-            print(line_of(found))
+            print_anywhere(line_of(found))
             return
         bar = self._bar = self._bar or self._new_bar(found.frame)
         bar.set_postfix_str(count_text(found.detections).rstrip(", "), refresh=False)
@@ -122,14 +124,14 @@ class Console:
         from tqdm import tqdm
 
         hidden = None if has_errors() else True  # None hides it unless stderr is a terminal
-        text = f"video {frame.item}/{frame.items} {Path(frame.path).name}"
+        text = f"video {frame.item}/{frame.items} {printable(Path(frame.path).name)}"
         return tqdm(desc=text, total=frame.total or None, unit="frame", disable=hidden, leave=False)
 
     def _end_video(self) -> None:
         """Replace the bar by a permanent line, that of the last frame."""
         if self._bar is not None and self._last is not None:
             self._bar.close()
-            print(line_of(self._last))
+            print_anywhere(line_of(self._last))
         self._bar = self._last = None
 
     def close(self, shape: tuple[int, int], channels: int = 3) -> None:
@@ -187,7 +189,7 @@ class Viewer:
         """
         import cv2
 
-        title = frame.path if frame.kind == "stream" else "detections (q ends)"
+        title = printable(frame.path) if frame.kind == "stream" else "detections (q ends)"
         # Images and videos share one window; each stream has its own, so that several can be
         # watched at once.
         if not self.shown or frame.kind == "stream":

@@ -10,7 +10,10 @@ from engine.inference.console import Console, Found, Viewer, annotated, why_no_w
 from engine.inference.settings import DetectConfig
 from engine.inference.writers import CropWriter, ImageWriter, LabelWriter, TableWriter
 from utils.errors import UserError
+from utils.output import print_anywhere
 from utils.structures import Detections, Frame
+from utils.text import printable
+from utils.writing import Unwritten
 
 
 class Outputs:
@@ -18,6 +21,7 @@ class Outputs:
 
     def __init__(self, config: DetectConfig, folder: Path | None) -> None:
         self.config, self.folder = config, folder
+        self.unwritten = Unwritten()
         self.labels: LabelWriter | None = None
         self.images: ImageWriter | None = None
         self._writers: list[Callable[[Frame, Detections], None]] = []
@@ -45,7 +49,8 @@ class Outputs:
     def __call__(self, found: Found) -> bool:
         """Write and show one frame; return False if the user wants to stop."""
         for write in self._writers:
-            write(found.frame, found.detections)
+            with self.unwritten.allowed():
+                write(found.frame, found.detections)
         config = self.config
         # Drawing takes time, so nothing is drawn if nobody will see it.
         if self.images is None and self._viewer is None:
@@ -54,14 +59,17 @@ class Outputs:
             found, config.line_thickness, not config.hide_labels, not config.hide_conf
         )
         if self.images is not None:
-            self.images(found.frame, drawn)
+            with self.unwritten.allowed():
+                self.images(found.frame, drawn)
         return self._viewer(found.frame, drawn) if self._viewer else True
 
     def close(self) -> None:
         """Finish the videos and close the windows."""
-        for part in (self.images, self._viewer):
-            if part is not None:
-                part.close()
+        with self.unwritten.allowed():
+            if self.images is not None:
+                self.images.close()
+        if self._viewer is not None:
+            self._viewer.close()
 
 
 def conclude(source: Source, console: Console, outputs: Outputs) -> None:
@@ -73,15 +81,17 @@ def conclude(source: Source, console: Console, outputs: Outputs) -> None:
         outputs: The run's outputs.
 
     Raises:
-        UserError: Nothing of the source could be read.
+        UserError: Nothing of the source could be read, or some results could not be written.
     """
     if source.skipped:
-        names = ", ".join(path for path, _ in source.skipped)
-        print(f"{len(source.skipped)} of {source.items} could not be read: {names}")
+        names = ", ".join(printable(path) for path, _ in source.skipped)
+        print_anywhere(f"{len(source.skipped)} of {source.items} could not be read: {names}")
     if not console.frames:
         path, reason = source.skipped[0] if source.skipped else ("the source", "it gave no frame")
+        path = printable(path)
         raise UserError(f"--source: nothing could be read; {path}: {reason}")
     if outputs.folder is not None:
         print(f"Results saved to {outputs.folder}")
     if outputs.labels is not None and outputs.folder is not None:
         print(f"{outputs.labels.written} labels saved to {outputs.folder / 'labels'}")
+    outputs.unwritten.report()

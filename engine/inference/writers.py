@@ -7,26 +7,29 @@ atomically; a video gets its name when it is complete.
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import errno
 import io
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from engine.inference.video_file import VideoFile
 from utils.boxes import normalise_boxes
-from utils.errors import UserError
 from utils.files import atomic_write, make_folder
 from utils.structures import Detections, Frame
+from utils.text import csv_cell, file_name
+from utils.writing import OutputError
 
 CSV_HEADER = ("Image Name", "Prediction", "Confidence")
 CROP_GAIN, CROP_PAD, CROP_QUALITY = 1.02, 10, 95
 # OpenCV can write these formats; images with another suffix become .jpg.
 KEPT_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-LONGEST_GAP = 5.0  # seconds of a stalled stream to fill by repeating a frame, at most
+LONGEST_STEM = 240  # bytes of a crop's name; file systems take 255 with number and suffix
 
 
 def result_stem(frame: Frame) -> str:
@@ -107,16 +110,18 @@ class TableWriter:
             table.writerow(CSV_HEADER)
         for class_id, score, _ in _ascending(detections):
             table.writerow(
-                (Path(frame.path).name, class_name(detections, class_id), f"{score:.2f}")
+                (
+                    csv_cell(Path(frame.path).name),
+                    csv_cell(class_name(detections, class_id)),
+                    f"{score:.2f}",
+                )
             )
         try:
             # An atomic write would copy the whole file for each image, hours of a stream.
             with open(self.path, "a", encoding="utf-8", newline="") as file:
                 file.write(text.getvalue())
         except OSError as error:
-            raise UserError(
-                f"{self.path}: cannot be written ({error.strerror}); free some space"
-            ) from None
+            raise OutputError(self.path, error) from None
 
 
 def crop(image: np.ndarray, box: np.ndarray) -> np.ndarray:
@@ -140,19 +145,20 @@ def write_image(path: Path, image: np.ndarray, quality: int = CROP_QUALITY) -> N
         quality: JPEG quality, 0 to 100.
 
     Raises:
-        UserError: OpenCV cannot encode the image.
+        OutputError: OpenCV cannot encode the image, or the file cannot be written.
     """
     import cv2
 
     # cv2.imwrite() fails for non-ASCII names on Windows, so OpenCV only encodes here.
     lossy = path.suffix in (".jpg", ".jpeg")
-    good, content = cv2.imencode(
-        path.suffix, image, [cv2.IMWRITE_JPEG_QUALITY, quality] if lossy else []
-    )
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality] if lossy else []
+    try:
+        good, content = cv2.imencode(path.suffix.lower(), image, options)
+    except cv2.error:  # for example, WebP takes no more than 16383 pixels
+        good = False
     if not good:
-        raise UserError(
-            f"{path}: OpenCV cannot encode this image; convert the source to JPEG or PNG"
-        )
+        reason = "OpenCV cannot encode an image of this size in this format"
+        raise OutputError(path, OSError(errno.EINVAL, reason))
     with atomic_write(path) as file:
         file.write(content.tobytes())
 
@@ -171,21 +177,23 @@ class CropWriter:
     def __call__(self, frame: Frame, detections: Detections) -> None:
         for class_id, _, box in _ascending(detections):
             folder = make_folder(self.folder / _folder_name(class_name(detections, class_id)))
-            write_image(self._free(folder / frame.name), crop(frame.image, box))
+            # Room is left for the number and the suffix.
+            stem = file_name(frame.name, limit=LONGEST_STEM)
+            write_image(self._free(folder / stem), crop(frame.image, box))
             self.written += 1
 
     def _free(self, stem: Path) -> Path:
         while True:
             number = self._counts[stem] = self._counts.get(stem, 0) + 1
             path = stem.with_name(f"{stem.name}{number if number > 1 else ''}.jpg")
-            if not path.exists():
+            if not os.path.lexists(path):
                 return path
 
 
 def _folder_name(text: str) -> str:
     """A class name as one part of a path."""
     # Names come from a checkpoint of unknown origin: "../x" must not leave the folder.
-    return re.sub(r'[\x00-\x1f<>:"/\\|?*]', "_", text).strip(" .") or "_"
+    return file_name(text)
 
 
 @dataclass
@@ -215,65 +223,6 @@ class ImageWriter:
 
     def close(self) -> None:
         """Complete the videos, so that they can be played even after Ctrl-C."""
-        while self._videos:
-            self._videos.popitem()[1].close()
-
-
-class VideoFile:
-    """An .mp4 file (codec mp4v) that gets its name when it is complete."""
-
-    def __init__(self, path: Path, fps: float, size: tuple[int, int]) -> None:
-        """Open the file.
-
-        Args:
-            path: Path of the complete file.
-            fps: Frames per second; an impossible value becomes 30, since some cameras report 0.
-            size: (width, height) of the frames in pixels.
-
-        Raises:
-            UserError: OpenCV cannot write this video.
-        """
-        import cv2
-
-        self.path, self.size = path, size
-        self.fps = fps if 0.1 <= fps <= 1000 else 30.0
-        # The suffix stays .mp4, since OpenCV chooses the container by it.
-        self._temporary = path.with_name(f".{path.stem}.tmp-{os.getpid()}.mp4")
-        self._writer = cv2.VideoWriter(
-            str(self._temporary), cv2.VideoWriter.fourcc(*"mp4v"), self.fps, size
-        )
-        self._number = 0
-        if not self._writer.isOpened():
-            self._temporary.unlink(missing_ok=True)
-            raise UserError(
-                f"{path}: OpenCV cannot write this video; free some space, or use --nosave with"
-                " --save-txt"
-            )
-
-    def add(self, image: np.ndarray, number: int) -> None:
-        """Append a frame [H, W, 3] uint8 BGR with its number in the video or stream."""
-        import cv2
-
-        if (image.shape[1], image.shape[0]) != self.size:  # a camera may change its mode
-            image = cv2.resize(image, self.size)
-        # A frame is repeated for those that a stream dropped before it; otherwise the video would
-        # play too fast.
-        missing = number - self._number - 1 if self._number else 0
-        for _ in range(1 + min(max(0, missing), int(self.fps * LONGEST_GAP))):
-            self._writer.write(image)
-        self._number = number
-
-    def close(self) -> None:
-        """Complete the file and give it its name. Raises UserError if the disk is full."""
-        self._writer.release()
-        try:
-            # OpenCV reports no error when a write fails, so the size of the file is checked.
-            if self._temporary.stat().st_size == 0:
-                raise UserError(f"{self.path}: OpenCV wrote nothing; is the disk full?")
-            os.replace(self._temporary, self.path)
-        except OSError as error:
-            raise UserError(
-                f"{self.path}: cannot be written ({error.strerror}); free some space"
-            ) from None
-        finally:
-            self._temporary.unlink(missing_ok=True)
+        with contextlib.ExitStack() as stack:  # closes all, even if one fails
+            while self._videos:
+                stack.callback(self._videos.popitem()[1].close)

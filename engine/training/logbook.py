@@ -195,7 +195,7 @@ def write_metrics(folder: Path, metrics: Metrics, more: Mapping[str, object]) ->
     content = {name: getattr(metrics, name) for name in names}
     content["classes"] = [dataclasses.asdict(row) for row in metrics.classes]
     with atomic_write(folder / "metrics.json", "w") as file:
-        json.dump(_plain({**content, **more}), file, indent=2, allow_nan=False)
+        json.dump(_plain({**content, **more}), file, indent=2, allow_nan=False, ensure_ascii=False)
 
 
 def _plain(value: object) -> object:

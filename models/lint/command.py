@@ -17,7 +17,7 @@ from models.lint.finding import Fix
 from models.lint.fix import LintedFile, lint_file
 from utils.errors import LONGEST_LINE, UserError
 from utils.files import atomic_write
-from utils.text import printable
+from utils.text import file_name, printable
 
 MOST_NAMED = 6  # references that the summary of a file names
 
@@ -50,10 +50,12 @@ def run_lint(paths: Sequence[str], *, scale: str = "", fix: bool = False, out: s
         try:
             linted = lint_file(path, scale)
         except UserError as error:
+            if len(paths) == 1:
+                raise
             print(f"error: {printable(error, LONGEST_LINE)}", file=sys.stderr)
             unreadable += 1
             continue
-        lines = [str(finding) for finding in linted.findings] or [f"{path}: nothing found"]
+        lines = [printable(finding) for finding in linted.findings] or [f"{path}: nothing found"]
         print(*lines, sep="\n")
         if linted.findings:
             print(summary_line(linted))
@@ -153,7 +155,9 @@ def free_name(path: Path, fixes: Sequence[Fix], text: str) -> Path:
     stem = next((str(fix.value) for fix in fixes if fix.part == "name"), path.stem)
     number = 1
     while True:
-        target = path.with_name(f"{stem}_fixed{number if number > 1 else ''}{path.suffix}")
+        target = path.with_name(
+            f"{file_name(stem, limit=0)}_fixed{number if number > 1 else ''}{path.suffix}"
+        )
         if not target.exists() or target.read_bytes() == text.encode():
             return target
         number += 1

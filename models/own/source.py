@@ -21,6 +21,7 @@ from torch import nn
 from models.own.guard import Attempt, in_words
 from models.own.imports import Names, NoNames, import_for
 from utils.errors import UserError
+from utils.files import check_path, expand_user
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,8 @@ def read_classes(
 
 def run_file(path: str | Path, names: Names) -> tuple[OwnFile, ModuleType]:
     """The file and its module, which is run once. Raises UserError, in one line."""
-    where, full = f"--modules {path}", Path(path).expanduser().absolute()
+    where, full = f"--modules {path}", expand_user(path, "--modules ").absolute()
+    check_path(full, "--modules ")
     try:
         content = full.read_bytes()
     except OSError as error:

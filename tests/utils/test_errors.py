@@ -44,7 +44,7 @@ def test_our_own_fault_keeps_its_traceback():
         run_main(raising(ZeroDivisionError()), [])
 
 
-def test_a_reader_that_goes_away_is_no_failure():
+def test_a_reader_that_goes_away_has_the_shells_status():
     program = "\n".join(
         [
             "import sys",
@@ -58,9 +58,9 @@ def test_a_reader_that_goes_away_is_no_failure():
     assert child.stdout is not None
     child.stdout.readline()
     child.stdout.close()
-    assert child.wait(60) == 0
+    assert child.wait(60) == 141
     assert child.stderr is not None
-    assert b"Traceback" not in child.stderr.read()
+    assert child.stderr.read() == b""
     child.stderr.close()
 
 

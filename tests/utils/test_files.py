@@ -49,7 +49,7 @@ def test_every_failing_step_leaves_the_old_file(tmp_path, monkeypatch, step):
     target = tmp_path / "best.pt"
     target.write_bytes(b"old")
     if step == "open":
-        monkeypatch.setattr("builtins.open", refuse)
+        monkeypatch.setattr("utils.writing._Disk.__init__", refuse)
     elif step != "write":
         monkeypatch.setattr(files.os, step, refuse)
     message = r"best\.pt: cannot be written \(No space left on device\).*another place"

@@ -52,7 +52,7 @@ def hurry(monkeypatch):
 @pytest.fixture
 def use(monkeypatch):
     """use(opener) makes streams open what opener returns for a place."""
-    return lambda opener: monkeypatch.setattr(streams, "_open_capture", opener)
+    return lambda opener: monkeypatch.setattr(streams, "open_capture", opener)
 
 
 def test_only_the_newest_frame_is_kept(use):

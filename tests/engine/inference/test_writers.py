@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
+from engine.inference.video_file import VideoFile
 from engine.inference.writers import (
     CropWriter,
     ImageWriter,
     LabelWriter,
     TableWriter,
-    VideoFile,
     crop,
     label_lines,
     write_image,
