@@ -57,9 +57,13 @@ class Ended:
     limit: str = ""
 
     @property
-    def has_traceback(self) -> bool:
-        # The launcher of several processes logs tracebacks of its own, behind a prefix.
-        return bool(re.search(r"^Traceback \(most recent", f"{self.out}\n{self.err}", re.M))
+    def exception(self) -> str:
+        """The last line of a traceback; "" if there is none."""
+        # The launcher of several processes logs tracebacks of its own, behind another prefix.
+        text = re.sub(r"^\[rank\d+\]: ", "", f"{self.out}\n{self.err}", flags=re.M)
+        _, found, trace = text.partition("\nTraceback (most recent call last)")
+        ends = [line for line in trace.splitlines()[1:] if re.match(r"[A-Za-z]", line)]
+        return ends[0] if ends else found.strip()
 
     @property
     def messages(self) -> list[str]:
@@ -103,7 +107,7 @@ class Child:
             Path("/proc/self/clear_refs").write_text("5")  # resets the peak
         self._memory[0] = _resident("self", "VmRSS")
         try:
-            sys.exit(run_main(lambda _: function()))
+            sys.exit(_flushed(run_main(lambda _: function())))
         finally:
             self._memory[1] = _resident("self", "VmHWM")
 
@@ -136,6 +140,19 @@ class Child:
         ]
         status = 128 - code if code < 0 else code
         return Ended(status, *texts, time.monotonic() - self.started, peak / 1e6, limit)
+
+
+def _flushed(status: int) -> int:
+    """The status after the last flush of standard output: Python makes it 120 if that fails."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        print(f"Exception ignored while flushing sys.stdout: {error}", file=sys.stderr)
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+        return 120
+    except ValueError:  # the program has closed it
+        pass
+    return status
 
 
 def _resident(process: int | str, field: str) -> int:
@@ -233,6 +250,23 @@ def run_campaign(campaign: Campaign, count: int, argv: Sequence[str] | None = No
     print("\n" + text_table(headers, [[row[name] for name in headers] for row in rows]))
     print(f"took {format_seconds(time.monotonic() - start)}")
     return int(not all(row["held"] for row in rows))
+
+
+def tally(cases: Sequence[Sequence[str]], kinds: Sequence[str]) -> Row:
+    """Count cases by their faults, which are texts that begin with their kind and a colon.
+
+    Args:
+        cases: The faults of each case.
+        kinds: The kinds that are counted.
+
+    Returns:
+        The number of cases that have a fault of each kind, and whether there is none of any kind.
+    """
+    counts = {
+        kind: sum(any(fault.startswith(f"{kind}:") for fault in case) for case in cases)
+        for kind in kinds
+    }
+    return {**counts, "held": not any(cases)}
 
 
 def count_texts(texts: Sequence[str]) -> list[str]:

@@ -34,6 +34,7 @@ from benchmarks.faults.common import (
     scratch_folder,
     spread,
     survivors,
+    tally,
 )
 from benchmarks.faults.compare import leftovers, unlike
 from benchmarks.faults.stage import SETTINGS, Place, make_place, warm_up, write_stage
@@ -41,6 +42,7 @@ from benchmarks.faults.victim import WRITES, Instant, arm, count_calls, send_sel
 
 COUNT = 200
 MOST_KILLS = 3
+KINDS = ("different", "left over", "refused", "traceback", "hung", "left running")
 PATIENCE_S = 60  # for a run, which takes less than a second
 
 
@@ -88,9 +90,8 @@ class Course:
 
     def note(self, ended: Ended, is_killed: bool) -> None:
         """Note what must not occur in any process, killed or not."""
-        if ended.has_traceback:
-            last = [line for line in ended.messages if not line.startswith((" ", "["))][-1:]
-            self.faults.append(f"traceback: {' '.join(last)[:150]}")
+        if ended.exception:
+            self.faults.append(f"traceback: {ended.exception[:150]}")
         if ended.limit:
             self.faults.append(f"hung: beyond {PATIENCE_S} s after {self.kills} kills")
         if not is_killed and ended.status:
@@ -212,22 +213,13 @@ def campaign(count: int, seed: int, jobs: int, at_write: int | None = None) -> l
 
 
 def _row(setting: str, courses: Sequence[Course]) -> Row:
-    def having(kind: str) -> int:
-        return sum(any(text.startswith(kind) for text in one.faults) for one in courses)
-
     return {
         "setting": setting,
         "trainings": len(courses),
         "kills": sum(one.kills for one in courses),
         "resumed": sum(one.resumed for one in courses),
         "anew": sum(one.anew for one in courses),
-        "identical": len(courses) - having("different"),
-        "left over": having("left over"),
-        "refused": having("refused"),
-        "tracebacks": having("traceback"),
-        "hung": having("hung"),
-        "left running": having("left running"),
-        "held": not any(one.faults for one in courses),
+        **tally([one.faults for one in courses], KINDS),
     }
 
 
