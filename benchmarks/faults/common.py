@@ -125,21 +125,22 @@ class Child:
         """Wait for its end, and kill its group if it takes more seconds or megabytes than these."""
         limit, peak = "", 0
         while not self.ended_within(POLL_S):
-            peak = max(peak, _resident(self.pid, "VmHWM") - self._memory[0])
+            start = self._memory[0]  # 0 until its peak has been reset
+            peak = max(peak, _resident(self.pid, "VmHWM") - start) if start else 0
             if time.monotonic() - self.started > seconds:
                 limit = "time"
-            elif self._memory[0] and peak > megabytes * 1e6:
+            elif peak > megabytes * 1e6:
                 limit = "memory"
             if limit:
                 self.kill(group=True)
         code = self._process.exitcode or 0
         peak = max(peak, self._memory[1] - self._memory[0])
-        texts = [
+        out, err = (
             path.read_text("utf-8", errors="replace") if path.is_file() else ""
             for path in self.files
-        ]
+        )
         status = 128 - code if code < 0 else code
-        return Ended(status, *texts, time.monotonic() - self.started, peak / 1e6, limit)
+        return Ended(status, out, err, time.monotonic() - self.started, peak / 1e6, limit)
 
 
 def _flushed(status: int) -> int:
