@@ -58,12 +58,12 @@ class Ended:
 
     @property
     def exception(self) -> str:
-        """The last line of a traceback; "" if there is none."""
+        """The last line of the tracebacks; "" if there is none."""
         # The launcher of several processes logs tracebacks of its own, behind another prefix.
         text = re.sub(r"^\[rank\d+\]: ", "", f"{self.out}\n{self.err}", flags=re.M)
         _, found, trace = text.partition("\nTraceback (most recent call last)")
-        ends = [line for line in trace.splitlines()[1:] if re.match(r"[A-Za-z]", line)]
-        return ends[0] if ends else found.strip()
+        ends = re.findall(r"^[\w.]+(?:Error|Exception|Interrupt|Requested)\b.*", trace, re.M)
+        return ends[-1] if ends else found.strip()
 
     @property
     def messages(self) -> list[str]:
@@ -148,7 +148,7 @@ def _flushed(status: int) -> int:
     try:
         sys.stdout.flush()
     except OSError as error:
-        print(f"Exception ignored while flushing sys.stdout: {error}", file=sys.stderr)
+        os.write(2, f"Exception ignored while flushing sys.stdout: {error}\n".encode())
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
         return 120
     except ValueError:  # the program has closed it
@@ -193,9 +193,15 @@ def scratch_folder(parent: Path | None = None) -> Iterator[Path]:
 
 def spread(function: Callable[[_T], _R], tasks: Sequence[_T], jobs: int) -> Iterator[_R]:
     """Yield the results for all tasks as they come, from this number of processes."""
+    # No tqdm bar, since its lock would be shared with forked programs, which may be killed with it.
+    start = time.monotonic()
     with ProcessPoolExecutor(max(jobs, 1), FORK, initializer=adopt_orphans) as pool:
-        for future in as_completed([pool.submit(function, task) for task in tasks]):
+        futures = [pool.submit(function, task) for task in tasks]
+        for done, future in enumerate(as_completed(futures), start=1):
             yield future.result()
+            took = format_seconds(time.monotonic() - start)
+            print(f"\r{done} of {len(tasks)}, {took}  ", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
 
 
 def adopt_orphans() -> None:

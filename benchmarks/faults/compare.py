@@ -16,8 +16,14 @@ ABSENT = "(not there)"
 
 
 def unlike(reference: Path, run: Path) -> list[str]:
-    """What differs between the folders of two runs, as FILE or FILE: KEY."""
+    """What differs between the folders of two runs, as FILE or FILE: KEY.
+
+    Raises FileNotFoundError if the reference lacks a file, since then nothing is compared.
+    """
     found = []
+    for name in (*EXACT, *CHECKPOINTS, "metrics.json"):
+        if not (reference / name).is_file():
+            raise FileNotFoundError(f"{reference / name}: the reference has not ended well")
     for name in EXACT:
         pair = [_bytes(folder / name) for folder in (reference, run)]
         if pair[0] != pair[1]:

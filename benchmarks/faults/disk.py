@@ -21,8 +21,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tqdm import tqdm
-
 from benchmarks.faults.common import (
     Ended,
     Row,
@@ -125,7 +123,7 @@ def try_fault(fault: DiskFault) -> tuple[str, list[str]]:
         end = place.finish(PATIENCE_S)
         if end.status and "finished" not in end.err:
             wrong.append(f"different: refused to resume: {' '.join(end.messages[-1:])}")
-        different = unlike(fault.reference.folder / "run", place.folder / "run")
+        different = unlike(fault.reference.run, place.run)
         wrong += [f"different: {', '.join(different[:3])}"] * bool(different)
         wrong += [f"left over: {name}" for name in leftovers(place.folder)]
         left = survivors(8)
@@ -198,7 +196,7 @@ def campaign(count: int, seed: int, jobs: int) -> list[Row]:
     with scratch_folder() as stage:
         write_stage(stage)
         faults = faults_of(stage, count)
-        found = list(tqdm(spread(try_fault, faults, jobs), total=len(faults), dynamic_ncols=True))
+        found = list(spread(try_fault, faults, jobs))
     for line in count_texts([text for _, texts in found for text in texts]):
         print(line)
     cases = {kind: [texts for one, texts in found if one == kind] for kind, _ in found}

@@ -22,8 +22,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from tqdm import tqdm
-
 from benchmarks.faults.common import (
     Child,
     Ended,
@@ -38,7 +36,7 @@ from benchmarks.faults.common import (
 )
 from benchmarks.faults.compare import leftovers, unlike
 from benchmarks.faults.stage import SETTINGS, Place, make_place, warm_up, write_stage
-from benchmarks.faults.victim import WRITES, Instant, arm, count_calls, send_self
+from benchmarks.faults.victim import WRITES, Instant, arm, count_calls, strike_self
 
 COUNT = 200
 MOST_KILLS = 3
@@ -108,9 +106,11 @@ def make_reference(stage: Path, setting: str) -> Reference:
         first.start(first.words(), partial(count_calls, WRITES, record)).wait(PATIENCE_S),
         second.start(second.words()).wait(PATIENCE_S),
     ]
-    different = unlike(first.folder, second.folder)
-    if different or any(end.status for end in ends):
-        raise RuntimeError(f"{setting}: no reference: {different} {ends[0].err} {ends[1].err}")
+    if any(end.status for end in ends):
+        raise RuntimeError(f"{setting}: no reference: {ends[0].err} {ends[1].err}")
+    different = unlike(first.run, second.run)
+    if different:
+        raise RuntimeError(f"{setting}: two references differ: {different}")
     names = record.read_text().split()
     instants = [
         Instant(name, call + 1, phase)
@@ -136,7 +136,7 @@ def try_one(trial: Trial) -> Course:
     if "finished" not in ended.err:  # else the last kill came after the end
         _count_start(course, place)
         course.note(ended, is_killed=False)
-    different = unlike(trial.reference.place.folder, place.folder)
+    different = unlike(trial.reference.place.run, place.run)
     course.faults += [f"different: {', '.join(different[:3])}"] * bool(different)
     course.faults += [f"left over: {_without_numbers(name)}" for name in leftovers(place.folder)]
     left = survivors(8)
@@ -160,7 +160,7 @@ def _strike(trial: Trial, place: Place, draw: random.Random) -> tuple[Ended, boo
     words = place.next_words()
     if trial.at_write:
         instant = draw.choice(trial.reference.instants)
-        child = place.start(words, partial(arm, instant, partial(send_self, "KILL")))
+        child = place.start(words, partial(arm, instant, partial(strike_self, "KILL")))
         ended = child.wait(PATIENCE_S)
         return ended, ended.status == 128 + signal.SIGKILL
     child = place.start(words)
@@ -205,8 +205,7 @@ def campaign(count: int, seed: int, jobs: int, at_write: int | None = None) -> l
             Trial(stage, references[number % len(references)], number >= count, seed, number)
             for number in range(count + writes)
         ]
-        bar = tqdm(spread(try_one, trials, jobs), total=len(trials), dynamic_ncols=True)
-        courses = list(bar)
+        courses = list(spread(try_one, trials, jobs))
     for line in count_texts([f"{one.setting}: {text}" for one in courses for text in one.faults]):
         print(line)
     return [_row(name, [one for one in courses if one.setting == name]) for name in SETTINGS]

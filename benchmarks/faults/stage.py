@@ -60,6 +60,7 @@ IMPORTED_LATE = (
 def warm_up() -> None:
     """Import what a run imports, and compute with one thread, without starting any."""
     os.environ.update(OMP_NUM_THREADS="1", MPLBACKEND="Agg", COLUMNS="100")
+    os.environ.pop("PYTHONUNBUFFERED", None)  # it changes when a broken pipe is noticed
     torch.set_num_threads(1)
     for name in IMPORTED_LATE:
         importlib.import_module(name)
@@ -106,8 +107,12 @@ class Place:
     more: tuple[str, ...] = ("--noplots",)
 
     @property
+    def run(self) -> Path:
+        return self.folder / "run"
+
+    @property
     def last(self) -> Path:
-        return self.folder / "run" / "weights" / "last.pt"
+        return self.run / "weights" / "last.pt"
 
     def words(self) -> list[str]:
         """The arguments that start the training anew."""

@@ -22,7 +22,6 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 from benchmarks.faults.common import (
     Child,
@@ -37,7 +36,7 @@ from benchmarks.faults.common import (
 )
 from benchmarks.faults.compare import leftovers, unlike
 from benchmarks.faults.stage import Place, make_place, warm_up, write_stage
-from benchmarks.faults.victim import Instant, arm, count_calls
+from benchmarks.faults.victim import Instant, arm, count_calls, strike_self
 from utils.files import ROOT
 
 COUNT = 20  # points for each signal
@@ -67,7 +66,6 @@ POINTS = (  # how the signal is sent, and when: seconds after the start, or an i
     ("group", f"{BATCH}:9"),
     ("group", "train.evaluate:2"),
 )
-SILENT = ("real", "data.scanning")  # before anything can be continued, no words are needed
 PATIENCE_S = 60
 
 
@@ -86,30 +84,6 @@ class Stop:
         return f"{self.name} {self.how} at {self.when} ({self.setting})"
 
 
-def strike_self(name: str, how: str) -> None:
-    """Send this process a signal, twice, or to its group; PIPE closes the readers of its output."""
-    if name == "PIPE":
-        for number in (1, 2) if how == "twice" else (1,):
-            close_reader(number)
-        return
-    number = signal.Signals[f"SIG{name}"]
-    if how == "group":
-        os.killpg(0, number)
-        return
-    os.kill(os.getpid(), number)
-    if how == "twice":
-        time.sleep(0.001)
-        os.kill(os.getpid(), number)
-
-
-def close_reader(descriptor: int) -> None:
-    """Make an output of this process a pipe that nobody reads."""
-    reader, writer = os.pipe()
-    os.close(reader)
-    os.dup2(writer, descriptor)
-    os.close(writer)
-
-
 def stop_one(stop: Stop) -> list[str]:
     """Train, stop, continue; return the faults."""
     place = make_place(stop.stage, stop.setting)
@@ -117,7 +91,7 @@ def stop_one(stop: Stop) -> list[str]:
     batches.touch()
     ended = _stopped_really(stop, place) if stop.how == "real" else _stopped(stop, place, batches)
     faults = said_wrong(stop, ended)
-    if stop.when.startswith(SILENT) is False and stop.how != "real" and not place.last.exists():
+    if not (_is_early(stop) or place.last.exists()):
         faults.append("lost: nothing to resume")
     done = len(batches.read_text().split())
     if place.last.exists() and position(place.last) < done - 1:
@@ -125,7 +99,7 @@ def stop_one(stop: Stop) -> list[str]:
     end = place.finish(PATIENCE_S)
     if end.status and "finished" not in end.err:
         faults.append(f"different: refused to resume: {' '.join(end.messages[-1:])}")
-    different = unlike(stop.reference, place.folder / "run")
+    different = unlike(stop.reference, place.run)
     faults += [f"different: {', '.join(different[:3])}"] * bool(different)
     faults += [f"left over: {name}" for name in leftovers(place.folder)]
     left = survivors(8)
@@ -140,23 +114,29 @@ def _stopped(stop: Stop, place: Place, batches: Path) -> Ended:
         count_calls((BATCH,), batches)
         arm(Instant.parse(stop.when), partial(strike_self, stop.name, stop.how))
 
-    return place.start(place.words(), prepare).wait(PATIENCE_S)
+    if stop.name != "PIPE":
+        return place.start(place.words(), prepare).wait(PATIENCE_S)
+    # Python's own end flushes standard output, so this is no matter for a forked process.
+    flags = ["--at", stop.when, "--send", "PIPE", "--how", stop.how, "--count", BATCH, str(batches)]
+    words = ["-m", "benchmarks.faults.victim", *flags, "--", *place.words()]
+    return Child(partial(_become, place, words), place.logs).wait(PATIENCE_S)
+
+
+def _become(place: Place, words: Sequence[str], output: int = 1) -> None:
+    """Let this process go on as Python with these arguments, in the place of a training."""
+    os.chdir(place.folder)
+    os.dup2(output, 1)
+    os.environ.update(YOLO_CACHE_DIR=str(place.folder / "cache"), PYTHONPATH=str(ROOT))
+    os.execv(sys.executable, [sys.executable, *words])
 
 
 def _stopped_really(stop: Stop, place: Place) -> Ended:
     """Start python train.py, and stop it some seconds later; PIPE as `| head -1` does."""
-    words = [sys.executable, str(ROOT / "train.py"), *place.words()]
     reader, writer = os.pipe()
-
-    def program() -> None:
-        os.chdir(place.folder)
-        os.close(reader)
-        os.environ["YOLO_CACHE_DIR"] = str(place.folder / "cache")
-        if stop.name == "PIPE":
-            os.dup2(writer, 1)
-        os.execv(words[0], words)
-
-    child = Child(program, place.logs)
+    os.set_inheritable(writer, stop.name == "PIPE")
+    words = [str(ROOT / "train.py"), *place.words()]
+    output = writer if stop.name == "PIPE" else 1
+    child = Child(partial(_become, place, words, output), place.logs)
     os.close(writer)
     if stop.name == "PIPE":
         os.read(reader, 1)
@@ -180,11 +160,16 @@ def said_wrong(stop: Stop, ended: Ended) -> list[str]:
     lines = [*ended.out.splitlines()[-1:], *ended.messages]
     saying = [line for line in lines if "--resume" in line or "interrupted" in line]
     is_deaf = stop.name == "PIPE" and stop.how == "twice"
-    if not saying and not (stop.how == "real" or stop.when.startswith(SILENT) or is_deaf):
+    if not (saying or _is_early(stop) or is_deaf):
         faults.append("words: none on how to go on")
     if len(ended.messages) > 1:
         faults.append(f"words: {len(ended.messages)} lines, {' | '.join(ended.messages)[:200]}")
     return faults
+
+
+def _is_early(stop: Stop) -> bool:
+    """Whether it comes before there is anything to continue."""
+    return stop.how == "real" or stop.when.startswith("data.scanning")
 
 
 def position(last: Path) -> int:
@@ -215,13 +200,13 @@ def campaign(count: int, seed: int, jobs: int) -> list[Row]:
             place.finish()
         chosen = [(seed + i * len(POINTS) // count) % len(POINTS) for i in range(count)]
         stops = [
-            Stop(stage, references[kind].folder / "run", settings[kind], name, how, when)
+            Stop(stage, references[kind].run, settings[kind], name, how, when)
             for name in SIGNALS
             for number in chosen
             for how, when in POINTS[number : number + 1]
             for kind in [1 if how == "group" else number % 2]
         ]
-        found = list(tqdm(spread(_named, stops, jobs), total=len(stops), dynamic_ncols=True))
+        found = list(spread(_named, stops, jobs))
     for line in count_texts([fault for _, faults in found for fault in faults]):
         print(line)
     return [

@@ -13,9 +13,11 @@ import importlib
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -96,9 +98,34 @@ def count_calls(functions: tuple[str, ...], record: Path) -> None:
         _wrap(name, lambda *_, name=name: note(name), lambda: None)
 
 
-def send_self(name: str) -> None:
-    """Send this process a signal, by its name without SIG."""
-    os.kill(os.getpid(), signal.Signals[f"SIG{name}"])
+def strike_self(name: str, how: str = "once") -> None:
+    """Send this process a signal; PIPE takes the reader of its standard output away instead.
+
+    Args:
+        name: The signal's name without SIG.
+        how: "once"; "twice" within 2 ms; to the process "group", as a terminal does. "twice" PIPE
+            takes the reader of standard error away, too.
+    """
+    if name == "PIPE":
+        for number in (1, 2) if how == "twice" else (1,):
+            close_reader(number)
+        return
+    number = signal.Signals[f"SIG{name}"]
+    if how == "group":
+        os.killpg(0, number)
+        return
+    os.kill(os.getpid(), number)
+    if how == "twice":
+        time.sleep(0.001)
+        os.kill(os.getpid(), number)
+
+
+def close_reader(descriptor: int) -> None:
+    """Make an output of this process a pipe that nobody reads."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    os.dup2(writer, descriptor)
+    os.close(writer)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -106,9 +133,13 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--at", type=Instant.parse, required=True)
     parser.add_argument("--send", default="KILL")
+    parser.add_argument("--how", default="once", choices=("once", "twice", "group"))
+    parser.add_argument("--count", nargs=2, metavar=("FUNCTION", "FILE"), help="record its calls")
     parser.add_argument("words", nargs="*")
     flags = parser.parse_args(argv)
-    arm(flags.at, lambda: send_self(flags.send))
+    if flags.count:
+        count_calls((flags.count[0],), Path(flags.count[1]))
+    arm(flags.at, partial(strike_self, flags.send, flags.how))
     return run_main(train.main, flags.words)
 
 

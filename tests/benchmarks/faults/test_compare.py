@@ -61,3 +61,10 @@ def test_leftovers_are_found_and_results_are_not(tmp_path):
     for name in ("weights/last.pt", "results.csv", ".last.pt.tmp-3", "weights/last.previous.pt"):
         (tmp_path / name).touch()
     assert leftovers(tmp_path) == [".last.pt.tmp-3", "weights/last.previous.pt"]
+
+
+def test_nothing_is_compared_with_a_reference_that_lacks_a_file(runs):
+    (runs[0] / "weights" / "last.pt").unlink()
+    (runs[1] / "weights" / "last.pt").unlink()
+    with pytest.raises(FileNotFoundError, match="reference"):
+        unlike(*runs)

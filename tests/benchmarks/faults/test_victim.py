@@ -7,7 +7,7 @@ import os
 import pytest
 
 from benchmarks.faults.common import measured
-from benchmarks.faults.victim import Instant, arm, count_calls, send_self
+from benchmarks.faults.victim import Instant, arm, count_calls, strike_self
 from utils.files import atomic_write
 
 
@@ -15,7 +15,7 @@ def struck_at(text: str, tmp_path):
     """Write three files and let SIGKILL strike at an instant."""
 
     def program() -> None:
-        arm(Instant.parse(text), lambda: send_self("KILL"))
+        arm(Instant.parse(text), lambda: strike_self("KILL"))
         for name in "abc":
             with atomic_write(tmp_path / name) as file:
                 file.write(name.encode() * 1000)
