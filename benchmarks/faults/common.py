@@ -66,6 +66,11 @@ class Ended:
         return ends[-1] if ends else found.strip()
 
     @property
+    def is_finished(self) -> bool:
+        """Whether train.py refused to continue a run since it has come to its end already."""
+        return self.status == 2 and "the run is finished" in self.err
+
+    @property
     def messages(self) -> list[str]:
         """The lines on standard error, without progress bars."""
         lines = (line.strip() for line in re.split(r"[\r\n]+", self.err))

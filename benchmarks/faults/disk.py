@@ -121,7 +121,7 @@ def try_fault(fault: DiskFault) -> tuple[str, list[str]]:
         wrong = ended_wrong(ended)
         remount(place.folder, f"rw,size={PLENTY}")
         end = place.finish(PATIENCE_S)
-        if end.status and "finished" not in end.err:
+        if end.status and not end.is_finished:
             wrong.append(f"different: refused to resume: {' '.join(end.messages[-1:])}")
         different = unlike(fault.reference.run, place.run)
         wrong += [f"different: {', '.join(different[:3])}"] * bool(different)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -89,10 +90,10 @@ class Course:
     def note(self, ended: Ended, is_killed: bool) -> None:
         """Note what must not occur in any process, killed or not."""
         if ended.exception:
-            self.faults.append(f"traceback: {ended.exception[:150]}")
+            self.faults.append(f"traceback: {_without_numbers(ended.exception)[:150]}")
         if ended.limit:
             self.faults.append(f"hung: beyond {PATIENCE_S} s after {self.kills} kills")
-        if not is_killed and ended.status:
+        if not is_killed and ended.status and not ended.is_finished:
             said = " ".join(ended.messages[-1:])[:200]
             self.faults.append(f"refused: status {ended.status}, {said}")
 
@@ -133,7 +134,7 @@ def try_one(trial: Trial) -> Course:
         if not is_killed:
             break
     ended = place.finish(PATIENCE_S)
-    if "finished" not in ended.err:  # else the last kill came after the end
+    if not ended.is_finished:  # else the last kill came after the end
         _count_start(course, place)
         course.note(ended, is_killed=False)
     different = unlike(trial.reference.place.run, place.run)
@@ -152,7 +153,7 @@ def _count_start(course: Course, place: Place) -> None:
 
 
 def _without_numbers(name: str) -> str:
-    return "".join("#" if sign.isdigit() else sign for sign in name)
+    return re.sub(r"(?:[0-9a-f]*\d)+", "#", name)
 
 
 def _strike(trial: Trial, place: Place, draw: random.Random) -> tuple[Ended, bool]:

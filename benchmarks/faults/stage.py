@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Callable
@@ -166,6 +167,10 @@ def _train_in_two(words: list[str], prepare: Callable[[], object] | None, logs: 
     """What `torchrun --nproc_per_node 2 train.py` does, its processes forked and not started."""
 
     def rank() -> None:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+            # Those of the launcher, which a process that is started would not inherit.
+            default = number == signal.SIGINT and signal.default_int_handler
+            signal.signal(number, default or signal.SIG_DFL)
         (logs / f"rank{os.environ['RANK']}").write_text(str(os.getpid()))
         if prepare and os.environ["RANK"] == "0":
             prepare()

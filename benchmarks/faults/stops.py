@@ -97,7 +97,7 @@ def stop_one(stop: Stop) -> list[str]:
     if place.last.exists() and position(place.last) < done - 1:
         faults.append(f"lost: {done - position(place.last)} batches")
     end = place.finish(PATIENCE_S)
-    if end.status and "finished" not in end.err:
+    if end.status and not end.is_finished:
         faults.append(f"different: refused to resume: {' '.join(end.messages[-1:])}")
     different = unlike(stop.reference, place.run)
     faults += [f"different: {', '.join(different[:3])}"] * bool(different)
