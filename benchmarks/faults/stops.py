@@ -111,8 +111,8 @@ def _stopped(stop: Stop, place: Place, batches: Path) -> Ended:
     """Train until the stop strikes at its instant."""
 
     def prepare() -> None:
-        count_calls((BATCH,), batches)
         arm(Instant.parse(stop.when), partial(strike_self, stop.name, stop.how))
+        count_calls((BATCH,), batches)  # last, so that the batch of a stop is counted before it
 
     if stop.name != "PIPE":
         return place.start(place.words(), prepare).wait(PATIENCE_S)

@@ -137,9 +137,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--count", nargs=2, metavar=("FUNCTION", "FILE"), help="record its calls")
     parser.add_argument("words", nargs="*")
     flags = parser.parse_args(argv)
+    arm(flags.at, partial(strike_self, flags.send, flags.how))
     if flags.count:
         count_calls((flags.count[0],), Path(flags.count[1]))
-    arm(flags.at, partial(strike_self, flags.send, flags.how))
     return run_main(train.main, flags.words)
 
 

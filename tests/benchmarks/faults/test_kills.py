@@ -60,7 +60,7 @@ def test_a_row_that_differs_and_a_leftover_are_faults(trial, monkeypatch):
         return Ended(0, "", "", 0.1)
 
     faults = outcome(trial, monkeypatch, finish).faults
-    assert faults == ["different: results.csv", "left over: run/.best.pt.tmp-##"]
+    assert faults == ["different: results.csv", "left over: run/.best.pt.tmp-#"]
 
 
 def test_a_refusal_to_resume_is_a_fault_unless_the_run_has_finished(trial, monkeypatch):
