@@ -175,8 +175,11 @@ def read_yaml(path: str | Path) -> YamlFile:
 
 def compose_yaml(text: str) -> yaml.Node | None:
     """The nodes of a text that read_yaml has read without an error."""
-    loader = _PlainLoader if len(text) <= SMALL else _QuickLoader
-    root: yaml.Node | None = yaml.compose(text, Loader=loader)
+    root: yaml.Node | None
+    try:
+        root = yaml.compose(text, Loader=_QuickLoader)
+    except yaml.YAMLError:  # read_yaml has taken it from the other parser then
+        root = yaml.compose(text, Loader=_PlainLoader)
     return root
 
 

@@ -131,3 +131,13 @@ def test_both_parsers_give_the_same_content_and_lines(monkeypatch, tmp_path):
     for one in quick:
         assert one.content == read_yaml(one.path).content == yaml.safe_load(one.text)
         assert compose_yaml(one.text) is not None
+
+
+def test_nodes_come_from_the_parser_that_has_read_the_text(tmp_path):
+    text = "a: [1, 3?|, 2]\n"  # which libyaml reads and PyYAML's own parser does not
+    (tmp_path / "a.yaml").write_text(text)
+    try:
+        read_yaml(tmp_path / "a.yaml")
+    except UserError:  # without libyaml
+        return
+    assert compose_yaml(text) is not None
