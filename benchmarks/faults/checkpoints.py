@@ -12,11 +12,9 @@ import argparse
 import hashlib
 import os
 import random
-import resource
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -167,15 +165,6 @@ def _parts_of(value: object) -> Iterator[bytes]:
         yield repr(value).encode()
 
 
-def timed_call(call: Callable[[], object]) -> MeasuredCall:
-    """measured_call(), whose seconds are those of the processor: other programs do not count."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    found = measured_call(call)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return replace(found, seconds=seconds)
-
-
 def judge_call(call: MeasuredCall, expected: str = "") -> list[str]:
     """The columns of the table in which a call counts; expected is the text of an equal load."""
     columns = {"refused": "refused", "read": "loaded equal"}
@@ -211,7 +200,7 @@ def try_forged(count: int, folder: Path) -> Counter[str]:
 def _try_one(file: ForgedFile, folder: Path) -> list[str]:
     path = folder / "forged.pt"
     path.write_bytes(file.content)
-    call = timed_call(lambda: use_forged(path))
+    call = measured_call(lambda: use_forged(path))
     columns = judge_call(call)
     if columns != ["refused"]:
         figures = f"{call.seconds:.1f} s, {call.megabytes:.0f} MB"
@@ -229,7 +218,7 @@ def try_damaged(name: str, content: bytes, count: int, folder: Path) -> Counter[
         draw, data = random.Random(f"{name} {number}"), bytearray(content)
         DAMAGES[number % len(DAMAGES)](data, draw)
         path.write_bytes(data)
-        call = timed_call(lambda: fingerprint(path))
+        call = measured_call(lambda: fingerprint(path))
         columns = judge_call(call, expected)
         if columns not in (["refused"], ["loaded equal"]):
             print(f"{name} {number}: {columns}: {call.text[-300:]}")
