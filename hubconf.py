@@ -71,7 +71,7 @@ def _entry(name: str) -> Callable[..., nn.Module]:
         count = classes or (len(source.names) if source else None)
         names = source.names if source and len(source.names) == count else None
         graph = load_graph(f"{name}.yaml")
-        model = DetectionModel(graph, channels=channels, class_count=count, names=names)
+        model = DetectionModel({"ch": channels, **graph}, class_count=count, names=names)
         if source:
             print(f"{name}: {transfer(model, source).line(str(path))}")
         elif pretrained:

@@ -77,8 +77,12 @@ def parse_model(graph: Graph, seed: int) -> tuple[nn.Sequential, list[str]]:
     return network, warnings
 
 
-def check_size(network: nn.Module, graph: Graph) -> None:
-    """Raise UserError for more than MOST_PARAMETERS parameters, which must be a mistake."""
+def check_size(network: nn.Module, graph: Graph, held: int = MOST_PARAMETERS) -> None:
+    """Raise UserError for more parameters than MOST_PARAMETERS, which must be a mistake.
+
+    held is a smaller number where the weights come from a checkpoint: a small file may describe a
+    graph of any size.
+    """
     known = (one for one in network.parameters() if not nn.parameter.is_lazy(one))
     size = sum(parameter.numel() for parameter in known)
     if size > MOST_PARAMETERS:
@@ -86,6 +90,8 @@ def check_size(network: nn.Module, graph: Graph) -> None:
             f"{graph.file}: {size:,} parameters: are too many; lower width_multiple or channel"
             " counts"
         )
+    if size > held:
+        raise UserError(f"{graph.file}: {size:,} parameters: are more than its checkpoint holds")
 
 
 def _activation(graph: Graph) -> nn.Module:
@@ -101,14 +107,14 @@ class DetectionModel(nn.Module):
 
     Args:
         graph: the graph's dictionary, as load_graph returns it.
-        channels: of the images, where the graph has no `ch`.
         class_count: replaces the graph's `nc`.
         anchors: replace the graph's: levels of w, h, w, h … in pixels, or a number per level.
         seed: of the initial weights.
         names: of the classes.
+        held: the most parameters that it may have.
 
     Raises:
-        UserError: The graph cannot run.
+        UserError: The graph cannot run, or is too large.
 
     Attributes:
         model: the rows, a module each.
@@ -124,11 +130,11 @@ class DetectionModel(nn.Module):
         self,
         graph: Mapping[str, Any],
         *,
-        channels: int = 3,
         class_count: int | None = None,
         anchors: Any = None,
         seed: int = 0,
         names: Mapping[int, str] | Sequence[str] | None = None,
+        held: int = MOST_PARAMETERS,
     ) -> None:
         super().__init__()
         overrides = {
@@ -137,7 +143,7 @@ class DetectionModel(nn.Module):
             "anchors": round(anchors) if isinstance(anchors, float) else anchors,
         }
         content = {
-            "ch": channels,
+            "ch": 3,
             **graph,
             **{key: value for key, value in overrides.items() if value is not None},
         }
@@ -150,7 +156,7 @@ class DetectionModel(nn.Module):
         # before anything large is allocated.
         with torch.device("meta"):
             skeleton, self.warnings = parse_model(checked, seed)
-        check_size(skeleton, checked)
+        check_size(skeleton, checked, held)
         measured = measure_strides(skeleton, checked)
         self.warnings += passed_by(checked, measured.sizes)
         self.map_sizes = measured.sizes

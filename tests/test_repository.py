@@ -19,10 +19,10 @@ from models.graph import rows
 from models.graph.read import MOST_CLASSES
 from models.graph.scales import find_graph
 from models.graph.values import MOST
-from models.weights.pickles import builders, checks, machine, reader
 from models.weights.upstream import tree
 from models.yolo import MOST_PARAMETERS
 from utils.files import ROOT, load_yaml
+from utils.pickles import builders, checks, machine, reader
 
 YAMLS = sorted(path for folder in ("data", "models") for path in (ROOT / folder).rglob("*.yaml"))
 PACKAGES = ("utils", "models", "data", "engine", "api", "ablation")

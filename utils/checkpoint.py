@@ -8,30 +8,25 @@ what inference needs: the averaged weights in half precision (vectors stay float
 
 from __future__ import annotations
 
+import math
 import os
-import pickle
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, TypedDict, get_type_hints
 
 import torch
 
 from utils import __version__
 from utils.errors import UserError
 from utils.files import atomic_write
+from utils.pickles.checks import Refused
+from utils.pickles.plain import unshared
+from utils.pickles.reader import SavedFile, read_saved
+from utils.text import shown
+from utils.typed import first_misfit
 
 FORMAT = "attention-yolo-1"
-ARCHIVE_ERRORS = (  # what zipfile raises for an archive that is damaged, or forged to mislead it
-    zipfile.BadZipFile,
-    NotImplementedError,
-    RuntimeError,
-    ValueError,
-    EOFError,
-    KeyError,
-    OverflowError,
-)
 
 
 class TrainingContent(TypedDict):
@@ -127,51 +122,37 @@ def _halved(value: torch.Tensor) -> torch.Tensor:
     return half if bool(torch.isfinite(half).all()) else value.clone()
 
 
-def is_ours(path: str | Path) -> bool:
-    """Whether a file claims to be of this project; only read() checks whether that is true."""
-    try:
-        # The format is the first entry of the pickle, so its first bytes are enough.
-        with zipfile.ZipFile(path) as archive, archive.open(f"{_stem(archive)}data.pkl") as file:
-            return FORMAT.encode() in file.read(512)
-    except (OSError, *ARCHIVE_ERRORS):
-        return False
-
-
-def _stem(archive: zipfile.ZipFile) -> str:
-    """The one folder of an archive, as torch.save names it after the file."""
-    return archive.namelist()[0].partition("/")[0] + "/" if archive.namelist() else ""
+def is_ours(content: object) -> bool:
+    """Whether the content of a file claims to be of this project; only unpack() checks that."""
+    return isinstance(content, dict) and content.get("format") == FORMAT
 
 
 def read(path: str | Path) -> Checkpoint:
     """Read a checkpoint of this project.
 
-    Raises UserError if the file is missing, damaged (even in a single bit), or a pickle of another
-    program. Such pickles may run code when they are loaded, so they are always refused.
+    Raises UserError if the file is missing, damaged (even in a single bit), or of another program.
     """
-    path = Path(path)
-    _verify(path)
+    saved = read_saved(path)
+    if not is_ours(saved.content):
+        raise UserError(
+            f"{path}: is not a checkpoint of this project; train one with train.py, or give it as"
+            " --weights, which also takes YOLOv5's and YOLOv8's"
+        )
+    return unpack(saved)
+
+
+def unpack(saved: SavedFile) -> Checkpoint:
+    """The checkpoint that a file of this project holds, as is_ours() tells.
+
+    Raises UserError for a field whose type or content save() does not write: the format entry
+    alone proves nothing, since anybody can write it into a file.
+    """
+    path = saved.path
     try:
-        # weights_only restricts the unpickler to tensors and plain values: no code is run.
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise UserError(
-            f"{path}: holds more than tensors and text ({_culprit(error)}), which is never loaded; "
-            "give a checkpoint of this project; only --weights also takes YOLOv5's and YOLOv8's"
-        ) from None
-    except (
-        RuntimeError,
-        EOFError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        IndexError,
-    ) as error:
-        raise UserError(
-            f"{path}: is damaged ({str(error).splitlines()[0][:80]}); take an older checkpoint"
-        ) from None
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise UserError(f"{path}: is not a checkpoint of this project; train one with train.py")
+        content = unshared(saved.content)
+    except Refused as error:
+        raise UserError(f"{path}: {error}; take another checkpoint") from None
+    assert isinstance(content, dict)
     content.pop("format")
     try:
         checkpoint = Checkpoint(**content)
@@ -183,43 +164,21 @@ def read(path: str | Path) -> Checkpoint:
     return checkpoint
 
 
-def _check_fields(path: Path, checkpoint: Checkpoint) -> None:
-    """Raise UserError for a field whose type or content save() does not write.
-
-    The format entry alone proves nothing, since anybody can write it into a file.
-    """
-    kinds: dict[str, type | tuple[type, ...]] = {
-        "graph": dict,
-        "names": dict,
-        "state": dict,
-        "config": dict,
-        "hyp": dict,
-        "data": str,
-        "epoch": int,
-        "scores": dict,
-        "training": (dict, type(None)),
-        "version": str,
-        "modules": list,
-    }
-    wrong = [
-        name for name, kind in kinds.items() if not isinstance(getattr(checkpoint, name), kind)
-    ]
-    if not wrong:
-        names, state = checkpoint.names, checkpoint.state
-        if set(names) != set(range(len(names))) or not all(
-            isinstance(name, str) for name in names.values()
-        ):
-            wrong = ["names"]
-        elif not all(
-            isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in state.items()
-        ):
-            wrong = ["state"]
+def _check_fields(path: str, checkpoint: Checkpoint) -> None:
+    """Raise UserError for a field whose type or content save() does not write."""
+    # What `training` holds is compared with the run when that is restored.
+    hints = {**get_type_hints(Checkpoint), "training": dict | None}
+    wrong = first_misfit(vars(checkpoint), hints)
+    names = checkpoint.names
+    if not wrong and set(names) != set(range(len(names))):
+        wrong = "names"
     if wrong:
         raise UserError(
-            f"{path}: its {wrong[0]} is not as this project writes it; take another checkpoint"
+            f"{path}: its {wrong} is not as this project writes it; take another checkpoint"
         )
     try:
         check_shared(checkpoint.state)
+        check_values(checkpoint.state)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
 
@@ -234,42 +193,23 @@ def check_shared(state: Mapping[str, torch.Tensor]) -> None:
         raise UserError("has tensors that share their values, which no trained detector does")
 
 
-def _verify(path: Path) -> None:
-    """Check the archive's checksums, so that a flipped bit is an error and not a wrong weight.
+def check_values(state: Mapping[str, torch.Tensor]) -> None:
+    """Raise UserError for weights with which no box can be right: not finite, or variances below 0.
 
-    Compressed entries are refused first: torch.save writes none, and a small file could expand to
-    any size.
+    A network with such a weight finds nothing, and no other line would say why.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            entries = archive.infolist()
-            is_plain = all(
-                entry.compress_type == zipfile.ZIP_STORED and entry.compress_size == entry.file_size
-                for entry in entries
-            )
-            if not is_plain or sum(entry.file_size for entry in entries) > path.stat().st_size:
-                raise UserError(
-                    f"{path}: has compressed entries, which this project does not write; take"
-                    " another one"
-                )
-            broken = archive.testzip()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); check --weights") from None
-    except ARCHIVE_ERRORS as error:
+    for key, value in state.items():
+        # A sum is finite only if all its values are, and takes a tenth of the time.
+        if not math.isfinite(value.sum()) and not bool(torch.isfinite(value).all()):
+            wrong = "values that are not finite"
+        elif key.endswith("running_var") and bool((value < 0).any()):
+            wrong = "variances below 0"
+        else:
+            continue
         raise UserError(
-            f"{path}: is damaged or not a checkpoint ({error}); take an older one"
-        ) from None
-    if broken:
-        raise UserError(f"{path}: is damaged at {broken}; take an older checkpoint")
-
-
-def _culprit(error: Exception) -> str:
-    """The name that the safe reader objected to, from its long message."""
-    text = str(error)
-    for mark in ("GLOBAL ", "Unsupported global: ", "Unsupported class "):
-        if mark in text:
-            return text.split(mark, 1)[1].split()[0].strip(".,`'")
-    return text.splitlines()[0][:80]
+            f"{shown(key)} has {wrong}, so that no result could be right; take an earlier"
+            " checkpoint"
+        )
 
 
 def newest_last(folder: Path) -> Path:

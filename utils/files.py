@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import errno
 import math
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -49,6 +51,26 @@ def load_yaml(path: str | Path) -> dict[str, Any]:
             f"{path}: holds {type(content).__name__}, but a mapping of `key: value` lines is needed"
         )
     return content
+
+
+def open_regular(path: str | Path) -> IO[bytes]:
+    """Open a file for reading. Raises OSError, also for anything but a regular file.
+
+    Reading a named pipe or a device may wait, or go on, for ever.
+    """
+    # O_NONBLOCK: to open a pipe would wait for its writer. It does not change regular files.
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    mode = os.fstat(handle).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, f"is {_kind(mode)}, where a file is needed", str(path))
+    return os.fdopen(handle, "rb")
+
+
+def _kind(mode: int) -> str:
+    """What a path that is not a regular file is, with its article."""
+    kinds = ((stat.S_ISDIR, "folder"), (stat.S_ISFIFO, "named pipe"), (stat.S_ISSOCK, "socket"))
+    return f"a {next((name for test, name in kinds if test(mode)), 'device')}"
 
 
 @contextlib.contextmanager
@@ -164,7 +186,7 @@ def find_file(name: str | Path, *folders: str) -> Path:
     if not str(name).strip():
         raise UserError("a file is needed, but its name is empty; give a path")
     for candidate in (Path(name), ROOT / name):
-        if candidate.is_file():
+        if _is_file(candidate):
             return candidate
     pattern = Path(name).name or str(name)
     # Names are compared, since rglob(pattern) would take [ and * for wildcards.
@@ -177,6 +199,18 @@ def find_file(name: str | Path, *folders: str) -> Path:
             f"{name}: several files have this name ({', '.join(map(str, found))}); give the whole"
             " path"
         )
-    if Path(name).is_dir():
-        raise UserError(f"{name}: is a folder; name a file in it")
+    if Path(name).exists():
+        what = _kind(Path(name).stat().st_mode)
+        remedy = "name a file in it" if what == "a folder" else "give a regular file"
+        raise UserError(f"{name}: is {what}; {remedy}")
+    if Path(name).is_symlink():
+        raise UserError(f"{name}: is a link that leads to no file; check where it points")
     raise UserError(f"{name}: no such file; check the path")
+
+
+def _is_file(path: Path) -> bool:
+    """Whether a path leads to a regular file. Raises UserError if that cannot be found out."""
+    try:
+        return path.is_file()
+    except OSError as error:  # a folder on the way may not be searched, or the name is too long
+        raise UserError(f"{path}: cannot be read ({error.strerror}); check the path") from None

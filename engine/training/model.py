@@ -13,7 +13,7 @@ from models.attention import ATTENTION
 from models.graph.load import load_graph
 from models.graph.read import read_graph
 from models.graph.sites import insert
-from models.weights.load import read_weights
+from models.weights.load import check_holds, most_parameters, read_weights
 from models.weights.transfer import transfer
 from models.weights.upstream.adopt import with_graph
 from models.yolo import DetectionModel
@@ -46,7 +46,11 @@ def make_model(
                 f"{len(resumed.names)}; put the names back, or start anew with --weights"
             )
         return DetectionModel(
-            resumed.graph, class_count=len(data.names), names=data.names, seed=config.seed
+            resumed.graph,
+            class_count=len(data.names),
+            names=data.names,
+            seed=config.seed,
+            held=most_parameters(resumed),
         )
     graph, source = read_source(config.cfg, config.weights, config.scale)
     graph = with_attention(graph, config)
@@ -118,6 +122,7 @@ def read_source(
             f"--weights {weights}: holds tensors without a graph; give the graph that they belong"
             " to as --cfg"
         )
+    check_holds(source)
     return source.graph, source
 
 

@@ -10,21 +10,23 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from models.graph.load import load_graph
 from models.graph.read import read_graph
 from models.graph.sites import insert
 from models.own.registry import require, say
-from models.weights.pickles.reader import read_foreign
 from models.weights.transfer import transfer
 from models.weights.upstream.adopt import adopt
 from models.weights.upstream.rows import fit_graph
-from models.yolo import DetectionModel
+from models.yolo import DetectionModel, check_size, parse_model
 from utils import checkpoint as checkpoints
 from utils.errors import UserError
 from utils.files import find_file
+from utils.pickles.reader import read_saved
+from utils.text import printable
 
-EXPORTED = (".onnx", ".torchscript", ".engine", ".tflite", ".pb", ".mlmodel", ".mlpackage")
+SMALL_MODEL = 10**6  # parameters that any checkpoint may have
 
 
 def read_weights(path: str | Path) -> checkpoints.Checkpoint:
@@ -34,14 +36,10 @@ def read_weights(path: str | Path) -> checkpoints.Checkpoint:
     models/weights/upstream/adopt.py adds one. Raises UserError for a file that is missing, damaged,
     or holds anything else. Nothing in a file is ever run.
     """
-    if Path(path).suffix in EXPORTED:
-        raise UserError(
-            f"{path}: is an exported file, for its own runtime; give the checkpoint that it was"
-            " exported from"
-        )
-    if not checkpoints.is_ours(path):
-        return adopt(read_foreign(path))
-    checkpoint = checkpoints.read(path)
+    saved = read_saved(path)
+    if not checkpoints.is_ours(saved.content):
+        return adopt(saved)
+    checkpoint = checkpoints.unpack(saved)
     require_modules(checkpoint, path)
     return checkpoint
 
@@ -122,23 +120,51 @@ def from_checkpoint(
         key: value.float() if value.is_floating_point() else value
         for key, value in checkpoint.state.items()
     }
-    model = DetectionModel(checkpoint.graph, class_count=len(names), names=names)
+    held = most_parameters(checkpoint)
+    model = DetectionModel(checkpoint.graph, class_count=len(names), names=names, held=held)
     try:
-        model.load_state_dict(state)
+        _load(model, state)
         return model
     except RuntimeError as error:
-        reason = str(error).splitlines()[1].strip()  # the first line only names the class
+        # The first line of torch's own message only names the class.
+        reason = printable(str(error).splitlines()[-1].strip(), 120)
     # A row such as `CBAM, []` may have meant another form when the file was written; its tensors
     # show which.
     try:
         graph, fitted = fit_graph(checkpoint.graph, read_graph(checkpoint.graph), state)
-        model = DetectionModel(graph, class_count=len(names), names=names)
-        model.load_state_dict(fitted)
+        model = DetectionModel(graph, class_count=len(names), names=names, held=held)
+        _load(model, fitted)
     except (RuntimeError, UserError):
         raise UserError(
             f"{where}: its weights do not fit its own graph ({reason}); take another checkpoint"
         ) from None
     return model
+
+
+def _load(model: DetectionModel, state: dict[str, Tensor]) -> None:
+    """Load a state dict. Raises RuntimeError if keys, shapes or kinds of numbers differ."""
+    for key, own in model.state_dict().items():
+        if key in state and state[key].is_floating_point() != own.is_floating_point():
+            raise RuntimeError(f"{key} is {state[key].dtype}, where {own.dtype} is needed")
+    model.load_state_dict(state)
+
+
+def most_parameters(checkpoint: checkpoints.Checkpoint) -> int:
+    """The most parameters that the graph of a checkpoint may have, by the values in the file.
+
+    A row that meant another form when the file was written has other numbers, hence the factor.
+    """
+    return 2 * sum(value.numel() for value in checkpoint.state.values()) + SMALL_MODEL
+
+
+def check_holds(checkpoint: checkpoints.Checkpoint) -> None:
+    """Raise UserError if a checkpoint's graph is much larger than the weights that it holds.
+
+    Only sizes are computed; nothing is allocated.
+    """
+    graph = read_graph(checkpoint.graph)
+    with torch.device("meta"):
+        check_size(parse_model(graph, 0)[0], graph, most_parameters(checkpoint))
 
 
 def newest_best() -> Path:

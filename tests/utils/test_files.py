@@ -16,7 +16,15 @@ import pytest
 
 from utils import files
 from utils.errors import UserError
-from utils.files import ROOT, atomic_write, find_file, load_yaml, next_folder, save_yaml
+from utils.files import (
+    ROOT,
+    atomic_write,
+    find_file,
+    load_yaml,
+    next_folder,
+    open_regular,
+    save_yaml,
+)
 
 
 def refuse(*_: object, **__: object) -> None:
@@ -213,3 +221,27 @@ def test_find_file_refuses_none_and_several(tmp_path, monkeypatch):
         (tmp_path / folder / "x.yaml").write_text("")
     with pytest.raises(UserError, match=r"several files have this name .*a.*b"):
         find_file("x.yaml", "models")
+
+
+def test_a_path_that_is_no_regular_file_is_called_what_it_is(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.pt")
+    (tmp_path / "one.pt").symlink_to("two.pt")
+    (tmp_path / "two.pt").symlink_to("one.pt")
+    for name, words in {
+        tmp_path / "pipe.pt": "is a named pipe; give a regular file",
+        tmp_path / "one.pt": "is a link that leads to no file",
+        tmp_path: "is a folder; name a file in it",
+        Path("/dev/zero"): "is a device; give a regular file",
+        tmp_path / ("x" * 300): "cannot be read",
+    }.items():
+        with pytest.raises(UserError, match=words):
+            find_file(name)
+
+
+def test_a_regular_file_is_opened_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abc")
+    with open_regular(tmp_path / "a") as file:
+        assert file.read() == b"abc"
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="is a named pipe, where a file is needed"):
+        open_regular(tmp_path / "pipe")

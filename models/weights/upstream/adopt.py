@@ -1,6 +1,6 @@
 """Convert a checkpoint of YOLOv5, YOLOv8 or a fork of them into one of ours.
 
-models/weights/pickles/reader.py has read the file without running anything in it. Here its network
+utils/pickles/reader.py has read the file without running anything in it. Here its network
 becomes a tree (tree.py), the network's own YAML becomes our graph (graph.py), and every tensor must
 have a place in our model of that graph (fit.py). A file of tensors alone has no graph; with_graph
 adds one.
@@ -19,23 +19,23 @@ from models.attention import ATTENTION
 from models.graph.read import read_graph
 from models.graph.structure import Graph
 from models.graph.values import shorten
-from models.weights.pickles.objects import PickledObject
-from models.weights.pickles.reader import ForeignFile
 from models.weights.upstream.area import convert_tree, join_qkv
 from models.weights.upstream.blocks import REMEDY
 from models.weights.upstream.fit import fit_state, in_our_form
 from models.weights.upstream.graph import read_foreign_graph, without_one_to_one
 from models.weights.upstream.recipe import read_recipe
 from models.weights.upstream.rows import fit_graph
-from models.weights.upstream.tree import class_name_of, members, plain_value, read_tree
+from models.weights.upstream.tree import Tree, class_name_of, members, plain_value, read_tree
 from models.yolo import parse_model
-from utils.checkpoint import Checkpoint, check_shared
+from utils.checkpoint import Checkpoint, check_shared, check_values
 from utils.errors import UserError
+from utils.pickles.objects import PickledObject
+from utils.pickles.reader import SavedFile
 
 WRAPPERS = ("DataParallel", "DistributedDataParallel")
 
 
-def adopt(foreign: ForeignFile) -> Checkpoint:
+def adopt(foreign: SavedFile) -> Checkpoint:
     """Convert a checkpoint of another program: its averaged weights, if it has them, in our keys.
 
     A bare state dict gives a checkpoint without a graph. Raises UserError, naming file, row, key
@@ -51,6 +51,13 @@ def adopt(foreign: ForeignFile) -> Checkpoint:
         checked = read_graph(graph)
         names = _read_names(network, checked.class_count)
         state = fit_state(checked, tree)
+        check_values(state)
+        if _is_fused(tree):
+            print(
+                f"note: {foreign.path}: was fused for inference: its batch norms are folded into"
+                " its convolutions; boxes are the same, but training from it starts without the"
+                " statistics that the model had"
+            )
         config, hyp = read_recipe(foreign.content, network)
         return Checkpoint(graph, names, state, config=config, hyp=hyp)
     except UserError as error:
@@ -72,6 +79,11 @@ def _find_network(content: object) -> PickledObject | None:
     return content if isinstance(content, PickledObject) else None
 
 
+def _is_fused(tree: Tree) -> bool:
+    """Whether a network has no batch norm behind a convolution, as after .fuse()."""
+    return not any(key.endswith("bn.running_var") for key in tree.state)
+
+
 def _bare_state(content: object) -> dict[str, Tensor]:
     """Copies of a state dict, at the top or one level below. Raises UserError for anything else."""
     content = content if isinstance(content, dict) else {}
@@ -82,6 +94,7 @@ def _bare_state(content: object) -> dict[str, Tensor]:
             if not all(isinstance(key, str) for key in values):
                 raise UserError("has tensors without names")
             check_shared(values)
+            check_values(values)
             copies = {_unwrapped(key): value.clone() for key, value in values.items()}
             return join_qkv(without_one_to_one("the state dict", copies), {})
     raise UserError(

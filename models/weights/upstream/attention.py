@@ -11,12 +11,12 @@ import math
 from collections.abc import Iterator, Mapping
 
 from models.graph.values import is_whole
-from models.weights.pickles.objects import PickledObject
 from models.weights.upstream.gates import GATE_READERS
 from models.weights.upstream.rarer import RARER_READERS
 from models.weights.upstream.reading import Options, Reader, Tensors, attribute, ratio, text
 from models.weights.upstream.tokens import TOKEN_READERS
 from models.weights.upstream.tree import class_name_of, members
+from utils.pickles.objects import PickledObject
 
 LSKA_SIZES = {  # sides of the two long kernels -> k_size
     (3, 3): 7,

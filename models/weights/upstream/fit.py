@@ -16,17 +16,18 @@ from models.common import Conv
 from models.graph.structure import Graph, Row
 from models.graph.values import shorten
 from models.graph.walk import measure_strides
-from models.weights.pickles.objects import PickledObject
 from models.weights.upstream.graph import strides_of
 from models.weights.upstream.tree import (
     NORM_EPSILON,
     Tree,
     activation_text,
     check_attributes,
+    class_name_of,
     members,
 )
 from models.yolo import parse_model
 from utils.errors import UserError
+from utils.pickles.objects import PickledObject
 
 UNUSED = ("anchor_grid",)  # tensors of old heads that are computed from others
 
@@ -55,6 +56,8 @@ def fit_state(graph: Graph, tree: Tree) -> dict[str, Tensor]:
         for path, module in ours.named_modules():
             theirs = tree.module_at(f"model.{row.index}.{path}" if path else f"model.{row.index}")
             if theirs is not None:
+                if _is_fused_sum(module, theirs):
+                    module = module.get_submodule("conv")
                 where = f"row {row.index}: {row.module}{f'.{path}' if path else ''}"
                 check_attributes(where, module, theirs)
                 _check_activation(row, graph, module, theirs)
@@ -62,6 +65,12 @@ def fit_state(graph: Graph, tree: Tree) -> dict[str, Tensor]:
         if not key.startswith("model."):
             raise UserError(f"{shorten(key)} {list(value.shape)}: belongs to no row")
     return state
+
+
+def _is_fused_sum(ours: nn.Module, theirs: PickledObject) -> bool:
+    """Whether the file has a bare convolution for a Conv without activation, a part of a sum."""
+    is_bare = isinstance(ours, Conv) and isinstance(ours.act, nn.Identity)
+    return is_bare and class_name_of(theirs) == "Conv2d"
 
 
 def _check_strides(ours: list[float], tree: Tree) -> None:
@@ -109,17 +118,13 @@ def in_our_form(theirs: Mapping[str, Tensor], expected: Mapping[str, Tensor]) ->
     Returns:
         A new dictionary.
     """
+    theirs = _with_parts_of_sums(theirs, expected)
     found = {
         key: as_shaped(value, expected[key]) if key in expected else value
         for key, value in theirs.items()
     }
-    for key in expected:
-        stem = key.removesuffix("running_var")
-        bias = f"{stem.removesuffix('bn.')}conv.bias"
-        is_folded = bias in theirs and bias not in expected and key not in theirs
-        if not key.endswith("bn.running_var") or not is_folded:
-            continue
-        shift = found.pop(bias).float()
+    for stem in folded_norms(theirs, expected):
+        shift = found.pop(f"{stem.removesuffix('bn.')}conv.bias").float()
         ones = torch.ones_like(shift)
         found |= {
             f"{stem}weight": (ones + NORM_EPSILON).sqrt(),
@@ -127,6 +132,42 @@ def in_our_form(theirs: Mapping[str, Tensor], expected: Mapping[str, Tensor]) ->
             f"{stem}running_mean": torch.zeros_like(shift),
             f"{stem}running_var": ones,
             f"{stem}num_batches_tracked": torch.zeros((), dtype=torch.int64),
+        }
+    return found
+
+
+def folded_norms(theirs: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
+    """What the keys begin with of our batch norms that are folded into a convolution there."""
+    found = []
+    for key in expected:
+        stem = key.removesuffix("running_var")
+        bias = f"{stem.removesuffix('bn.')}conv.bias"
+        is_folded = bias in theirs and bias not in expected and key not in theirs
+        if key.endswith("bn.running_var") and is_folded:
+            found.append(stem)
+    return found
+
+
+def _with_parts_of_sums(
+    theirs: Mapping[str, Tensor], expected: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """Tensors in which a sum of two convolutions that was fused into one has both parts again.
+
+    RepVGGDW adds a 7x7 and a 3x3 convolution; the first gets the whole kernel, the second zeros.
+    """
+    found = dict(theirs)
+    for key in expected:
+        stem = key.removesuffix("conv1.conv.weight")
+        kernel, bias = f"{stem}conv.weight", f"{stem}conv.bias"
+        is_sum = f"{stem}conv.conv.weight" in expected and kernel in theirs and bias in theirs
+        if not key.endswith("conv1.conv.weight") or not is_sum or key in theirs:
+            continue
+        whole, shift = found.pop(kernel), found.pop(bias)
+        found |= {
+            f"{stem}conv.conv.weight": whole,
+            f"{stem}conv.conv.bias": shift,
+            key: torch.zeros(expected[key].shape, dtype=whole.dtype),
+            f"{stem}conv1.conv.bias": torch.zeros_like(shift),
         }
     return found
 

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from models.attention import build_attention
-from models.weights.pickles.objects import PickledObject
 from models.weights.upstream.reading import (
     Options,
     Reader,
@@ -27,6 +26,7 @@ from models.weights.upstream.reading import (
     text,
 )
 from utils.errors import UserError
+from utils.pickles.objects import PickledObject
 
 COUNTS = (1, 2, 4, 8, 16, 32)
 FREQUENCIES = tuple(f"{kind}{count}" for kind in ("top", "low", "bot") for count in COUNTS)

@@ -15,10 +15,8 @@ from torch import Tensor
 
 from models.graph.layers import layer_named
 from models.graph.read import KEYS, MOST_CLASSES
-from models.graph.rows import MOST_ROWS
 from models.graph.values import is_whole, shorten
 from models.own.registry import own_named
-from models.weights.pickles.objects import PickledObject
 from models.weights.upstream.attention import read_arguments
 from models.weights.upstream.blocks import REMEDY, recognise_block
 from models.weights.upstream.identify import identify
@@ -32,10 +30,12 @@ from models.weights.upstream.tree import (
     plain_value,
 )
 from utils.errors import UserError
+from utils.pickles.objects import PickledObject
 
 HEAD_CLASSES = ("Detect", "v10Detect")
 MAX_ANCHOR_VALUES = 10_000
 MAX_LEVELS = 20
+MAX_ROWS = 300  # of a model; those that are known have less than 100, and each takes milliseconds
 MAX_FILE_NAME = 100  # characters of the graph's name in errors
 Content = dict[str, object]
 
@@ -53,8 +53,11 @@ def read_foreign_graph(tree: Tree) -> Content:
     graph["ch"] = written.get("ch") or written.get("channels") or 3
     graph["yaml_file"] = str(written.get("yaml_file") or "its graph")[-MAX_FILE_NAME:]
     both = [*backbone, *head]
-    if len(both) != len(rows) or len(rows) > 2 * MOST_ROWS:
-        raise UserError(f"its graph has {len(both)} rows, but its model {len(rows)}")
+    if len(both) != len(rows) or len(rows) > MAX_ROWS:
+        raise UserError(
+            f"its graph has {len(both)} rows and its model {len(rows)}; they must be as many, and"
+            f" at most {MAX_ROWS}"
+        )
     pairs = enumerate(zip(both, rows, strict=True))
     named = [_read_row(number, row, module, tree) for number, (row, module) in pairs]
     last = _read_head(rows[-1], named, tree)

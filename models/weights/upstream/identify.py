@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from models.attention import build_attention
-from models.weights.pickles.objects import PickledObject
 from models.weights.upstream.attention import READERS, read_arguments
 from models.weights.upstream.forms import KeyForm, find_form
 from utils.errors import UserError
+from utils.pickles.objects import PickledObject
 
 Tensors = Mapping[str, Tensor]
 UNKNOWN = PickledObject("", {})  # of which a file of tensors says nothing

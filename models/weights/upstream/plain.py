@@ -18,8 +18,8 @@ from models.graph.block_names import BlockName, expand_block, read_block_name
 from models.graph.build import BAD_ARGUMENTS
 from models.graph.inside import PLACES, Spot, bottlenecks_of, resize_bottlenecks
 from models.graph.layers import LAYERS
-from models.weights.pickles.objects import PickledObject
 from utils.errors import UserError
+from utils.pickles.objects import PickledObject
 
 Tensors = Mapping[str, Tensor]
 # The parts of a row whose keys it must have, by the block that it may be if no name tells.

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from models.weights.pickles.objects import PickledObject
 from models.weights.upstream.reading import (
     Options,
     Reader,
@@ -20,6 +19,7 @@ from models.weights.upstream.reading import (
     ratio,
     side_of,
 )
+from utils.pickles.objects import PickledObject
 
 
 def _cafm(module: PickledObject, state: Tensors) -> Options:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from torch import Tensor
 
 from models.graph.values import is_number
-from models.weights.pickles.objects import PickledObject
 from models.weights.upstream.tree import class_name_of, members
+from utils.pickles.objects import PickledObject
 
 Tensors = Mapping[str, Tensor]
 Options = dict[str, object]

@@ -9,11 +9,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Collection
 
-from models.weights.pickles.objects import PickledObject
 from models.weights.upstream.tree import plain_value
 from utils.cli import build
 from utils.config import Hyperparameters, TrainConfig
 from utils.errors import UserError
+from utils.pickles.objects import PickledObject
 
 OPTIONS = (
     "epochs",

@@ -23,7 +23,6 @@ from models.graph.read import read_graph
 from models.graph.structure import Graph, Row
 from models.graph.values import shorten
 from models.own.registry import own_named
-from models.weights.pickles.objects import PickledObject
 from models.weights.upstream.attention import read_arguments
 from models.weights.upstream.blocks import REMEDY, recognise_block
 from models.weights.upstream.forms import KeyForm, find_form
@@ -32,6 +31,7 @@ from models.weights.upstream.plain import ForeignRow
 from models.weights.upstream.tree import Tree
 from models.yolo import parse_model
 from utils.errors import UserError
+from utils.pickles.objects import PickledObject
 
 Tensors = Mapping[str, Tensor]
 UNKNOWN_MODULE = "is not a module of this project, nor has it the tensors of one"

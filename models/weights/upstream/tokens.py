@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from models.weights.pickles.objects import PickledObject
 from models.weights.upstream.reading import (
     Options,
     Reader,
@@ -22,6 +21,7 @@ from models.weights.upstream.reading import (
     text,
 )
 from models.weights.upstream.tree import class_name_of
+from utils.pickles.objects import PickledObject
 
 
 def _mhsa(module: PickledObject, state: Tensors) -> Options:

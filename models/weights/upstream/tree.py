@@ -1,6 +1,6 @@
 """A foreign network as a tree: modules by path, tensors by key, and attributes beside the weights.
 
-models/weights/pickles/reader.py has read the objects and tensors.
+utils/pickles/reader.py has read the objects and tensors.
 models/weights/upstream/adopt.py makes a checkpoint of ours from the tree.
 """
 
@@ -15,13 +15,14 @@ from models.activations import ACTIVATIONS
 from models.attention.se import SE
 from models.common import Bottleneck, Conv
 from models.graph.values import is_number, is_whole, shorten
-from models.weights.pickles.objects import PickledArray, PickledObject
 from utils.checkpoint import check_shared
 from utils.errors import UserError
+from utils.pickles.objects import PickledArray, PickledObject
 
 MAX_MEMBERS = 200_000  # modules, parameters and buffers
 MAX_MODULE_LEVELS = 30  # modules within modules
 MAX_MEMBER_NAME = 100  # characters
+MAX_PATHS = 2**24  # characters of all paths together
 MAX_OPTIONS, MAX_OPTION_LEVELS, MAX_OPTION_TEXT = 50_000, 8, 2000
 NORM_EPSILON = 1e-3  # in both families
 ATTRIBUTES: dict[type[nn.Module], tuple[str, ...]] = {
@@ -90,14 +91,15 @@ class Tree:
 
 def read_tree(root: PickledObject) -> Tree:
     """Follow _modules from the root. Raises UserError if that is not a network."""
-    tree, count = Tree(root), 0
+    tree, count, length = Tree(root), 0, 0
     for path, module in _walk(root, "", 0):
         count += 1 + sum(
             len(members(module, kind)) for kind in ("_modules", "_parameters", "_buffers")
         )
         # A module may occur at many paths: 25 levels of two references each are 2 ** 25 paths.
-        if count > MAX_MEMBERS:
-            raise UserError(f"has more than {MAX_MEMBERS:,} modules and tensors")
+        length += len(path) * len(members(module, "_parameters")) + len(path)
+        if count > MAX_MEMBERS or length > MAX_PATHS:
+            raise UserError(f"has more than {MAX_MEMBERS:,} modules and tensors, or long names")
         tree.modules[path] = module
         tree.state |= dict(_tensors(module, path))
     check_shared(tree.state)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from models.graph.load import load_graph
-from models.weights.load import from_checkpoint, load_model
+from models.weights.load import check_holds, from_checkpoint, load_model
 from models.yolo import DetectionModel
 from tests.tiny import write_graph
 from utils import checkpoint as checkpoints
@@ -93,3 +93,35 @@ def test_rows_that_meant_another_form_are_read_from_their_tensors(
     again = from_checkpoint(Checkpoint(content, model.names, model.state_dict()))
     image = torch.rand(1, 3, 64, 64)
     assert torch.equal(again.eval()(image)[0], model.eval()(image)[0])
+
+
+@pytest.mark.parametrize("change", [{"width_multiple": 24.0}, {"nc": 90_000}])
+def test_a_graph_that_is_much_larger_than_its_file_is_refused_before_it_is_built(
+    tmp_path: Path, change: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, path = written(tmp_path)
+    graph = {**model.graph, **change}
+    names = {number: str(number) for number in range(int(graph["nc"]))}
+    content = Checkpoint(graph, names, model.state_dict())
+    checkpoints.save(content, path)
+    monkeypatch.setattr(DetectionModel, "head", property(lambda _: pytest.fail("was built")))
+    with pytest.raises(UserError, match="are more than its checkpoint holds"):
+        load_model(path)
+    with pytest.raises(UserError, match="are more than its checkpoint holds"):
+        check_holds(content)
+
+
+def test_whole_numbers_as_weights_are_refused(tmp_path: Path) -> None:
+    model, _ = written(tmp_path)
+    key = "model.0.conv.weight"
+    state = {**model.state_dict(), key: model.state_dict()[key].long()}
+    with pytest.raises(UserError, match=rf"{key} is torch.int64, where torch.float32 is needed"):
+        from_checkpoint(Checkpoint(model.graph, model.names, state))
+
+
+def test_many_missing_weights_are_still_one_short_line(tmp_path: Path) -> None:
+    model, _ = written(tmp_path)
+    with pytest.raises(UserError, match="weights do not fit") as caught:
+        from_checkpoint(Checkpoint(model.graph, model.names, {}))
+    assert len(str(caught.value)) < 400
+    assert "\n" not in str(caught.value)

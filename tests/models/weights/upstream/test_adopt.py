@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from models.weights.load import from_checkpoint, load_model, read_weights
-from models.weights.pickles.reader import read_foreign
 from models.weights.upstream.adopt import adopt, with_graph
 from models.yolo import DetectionModel
 from tests.pickles import Name, Thing, archive, program, saved, wrapped
 from tests.tiny import FREE_GRAPH, GRAPH
 from tests.upstream_files import content_of, upstream_file
 from utils.errors import UserError
+from utils.pickles.reader import read_saved
 
 EXAMPLES = Path(
     os.environ.get("GOLDEN_CHECKPOINTS", "nowhere")
@@ -323,7 +323,7 @@ def test_a_state_dict_needs_its_graph(tmp_path: Path) -> None:
 @pytest.mark.skipif(not EXAMPLES.is_dir(), reason="needs GOLDEN_CHECKPOINTS")
 @pytest.mark.parametrize("name", ["yolov5n_bccd", "yolov5n_SimAM_bccd", "yolov8n_bccd"])
 def test_the_given_examples_load_whole(name: str) -> None:
-    checkpoint = adopt(read_foreign(EXAMPLES / f"{name}.pt"))
+    checkpoint = adopt(read_saved(EXAMPLES / f"{name}.pt"))
     assert len(checkpoint.state) == (355 if name.startswith("yolov8") else 349)
     assert checkpoint.config["imgsz"] == 320
     model = from_checkpoint(checkpoint)

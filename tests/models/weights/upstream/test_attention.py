@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from models.attention import ATTENTION, build_attention
-from models.weights.pickles.objects import PickledObject
 from models.weights.upstream.attention import READERS, read_arguments
+from utils.pickles.objects import PickledObject
 
 # Options other than the defaults, of modules for 64 channels.
 CASES: dict[str, list[dict[str, Any]]] = {

@@ -20,7 +20,6 @@ from models.common import C3, SPPF, Bottleneck, Conv
 from models.graph.inside import PLACES
 from models.graph.read import read_graph
 from models.weights.load import from_checkpoint
-from models.weights.pickles.objects import PickledObject
 from models.weights.upstream.adopt import with_graph
 from models.weights.upstream.blocks import BlockFound, recognise_block
 from models.weights.upstream.plain import ForeignRow
@@ -30,6 +29,7 @@ from tests.tiny import GRAPH
 from utils.checkpoint import Checkpoint
 from utils.errors import UserError
 from utils.files import ROOT
+from utils.pickles.objects import PickledObject
 
 FILE = np.load(ROOT / "tests" / "golden" / "yolov5" / "fork_blocks.npz")
 CASES: dict[str, Any] = json.loads(str(FILE["meta"]))

@@ -8,8 +8,8 @@ from __future__ import annotations
 import torch
 
 from models.attention import build_attention
-from models.weights.pickles.objects import PickledObject
 from models.weights.upstream.gates import GATE_READERS
+from utils.pickles.objects import PickledObject
 
 EMPTY = PickledObject("x", {})
 

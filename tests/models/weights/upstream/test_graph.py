@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from models.graph.read import read_graph
-from models.weights.pickles.objects import PickledObject
 from models.weights.upstream.fit import fit_state
 from models.weights.upstream.graph import read_foreign_graph, strides_of
 from models.weights.upstream.tree import Tree, read_tree
 from models.yolo import DetectionModel
 from tests.tiny import FREE_GRAPH, GRAPH
 from utils.errors import UserError
+from utils.pickles.objects import PickledObject
 
 graphs = pytest.mark.parametrize("graph", [GRAPH, FREE_GRAPH], ids=["v5", "v8"])
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from models.attention import build_attention
-from models.weights.pickles.objects import PickledObject
 from models.weights.upstream.identify import identify
+from utils.pickles.objects import PickledObject
 
 # Modules whose tensors no other has, if the class is unknown.
 ALONE = [

@@ -6,8 +6,8 @@ test_attention.py builds every module again from its tensors.
 from __future__ import annotations
 
 from models.attention import build_attention
-from models.weights.pickles.objects import PickledObject
 from models.weights.upstream.rarer import RARER_READERS
+from utils.pickles.objects import PickledObject
 
 
 def test_attributes_under_the_names_of_the_authors() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 
-from models.weights.pickles.objects import PickledObject
 from models.weights.upstream.reading import (
     activation_of,
     attribute,
@@ -15,6 +14,7 @@ from models.weights.upstream.reading import (
     side_of,
     text,
 )
+from utils.pickles.objects import PickledObject
 
 
 def test_attributes_of_the_right_type_only() -> None:

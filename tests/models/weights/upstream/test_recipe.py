@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from models.weights.pickles.objects import PickledObject
 from models.weights.upstream.recipe import read_recipe
+from utils.pickles.objects import PickledObject
 
 
 def test_values_that_our_programs_refuse_are_dropped() -> None:

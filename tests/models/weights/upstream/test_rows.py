@@ -12,11 +12,11 @@ from torch import Tensor
 from models.attention import build_attention
 from models.common import C3
 from models.graph.read import read_graph
-from models.weights.pickles.objects import PickledObject
 from models.weights.upstream.rows import attention_of, fit_graph, under
 from models.weights.upstream.tree import Tree
 from tests.tiny import GRAPH
 from utils.errors import UserError
+from utils.pickles.objects import PickledObject
 
 
 def tree_with(state: dict[str, Tensor]) -> Tree:

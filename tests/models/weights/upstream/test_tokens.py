@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from models.attention import build_attention
-from models.weights.pickles.objects import PickledObject
 from models.weights.upstream.tokens import TOKEN_READERS
+from utils.pickles.objects import PickledObject
 
 EMPTY = PickledObject("x", {})
 

@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import nn
 
-from models.weights.pickles.objects import PickledArray, PickledObject
 from models.weights.upstream.tree import (
     activation_text,
     check_attributes,
@@ -16,6 +15,7 @@ from models.weights.upstream.tree import (
     read_tree,
 )
 from utils.errors import UserError
+from utils.pickles.objects import PickledArray, PickledObject
 
 
 def test_keys_come_in_the_order_of_state_dicts() -> None:

@@ -1,66 +1,99 @@
-"""Read checkpoints that other programs wrote with torch.save, without running anything in them.
+"""Read files of torch.save, this project's own and those of others, without running anything.
 
 Such files are pickles, which may name any function and have it called when they are loaded. Here
 machine.py interprets their instructions, and allowlist.py knows the few names that a model needs.
-The project reads foreign files in no other way, and no flag turns this off. models/weights/load.py
-calls read_foreign(), and models/weights/upstream/adopt.py makes a model of the result.
+The project reads checkpoints in no other way, and no flag turns this off. utils/checkpoint.py takes
+its own content from the result; models/weights/upstream/adopt.py makes a model of that of others.
 """
 
 from __future__ import annotations
 
 import re
+import struct
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from models.weights.pickles.allowlist import Allowlist
-from models.weights.pickles.checks import Refused, printable_text
-from models.weights.pickles.machine import Machine
-from utils.checkpoint import ARCHIVE_ERRORS
 from utils.errors import UserError
+from utils.files import open_regular
+from utils.pickles.allowlist import Allowlist
+from utils.pickles.checks import Refused, printable_text
+from utils.pickles.forms import START, other_form
+from utils.pickles.machine import Machine
+from utils.pickles.objects import Budget
 
 MAX_ENTRIES = 50_000  # of an archive
+MAX_DIRECTORY = 2**22  # bytes of the list of its entries; zipfile makes an object of each first
 MAX_WORD = 64  # bytes of an entry that holds one word, such as the byte order
+PIECE = 2**16  # bytes that are read at once
 ENTRY = re.compile(r"data\.pkl|byteorder|version|\.[a-z_]+|\.data/serialization_id|data/\d{1,9}")
+ARCHIVE_ERRORS = (  # what zipfile raises for an archive that is damaged, or forged to mislead it
+    zipfile.BadZipFile,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+    EOFError,
+    KeyError,
+    OverflowError,
+    struct.error,
+    MemoryError,
+)
 
 
 @dataclass(frozen=True, slots=True)
-class ForeignFile:
-    """The content of a file of another program.
+class SavedFile:
+    """The content of a file of torch.save.
 
     Attributes:
         path: the file.
-        content: plain values, Tensors, and the values of models/weights/pickles/objects.py.
+        content: plain values, Tensors, and the values of utils/pickles/objects.py.
     """
 
     path: str
     content: object
 
 
-def read_foreign(path: str | Path) -> ForeignFile:
-    """Read a checkpoint of another program.
+def read_saved(path: str | Path) -> SavedFile:
+    """Read a checkpoint.
 
     Raises UserError, in one line, if it is missing, damaged, of a form that cannot be read safely,
     or names anything but tensors, plain values and the classes of models.
     """
     with _opened(Path(path)) as archive:
-        allowed = Allowlist(archive.storage)
-        return ForeignFile(str(path), Machine(allowed).run(archive.read("data.pkl")))
+        budget = Budget()
+        machine = Machine(Allowlist(archive.storage, budget), budget)
+        content = machine.run(archive.read("data.pkl"))
+        archive.check_rest()
+        return SavedFile(str(path), content)
+
+
+class _Directory(FileIO):
+    """A file of which zipfile reads the list of entries, but none that would fill the memory."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """At most size bytes. Raises Refused for more than MAX_DIRECTORY at once."""
+        wanted = MAX_DIRECTORY if size is None or size < 0 else size  # the rest is a short comment
+        if wanted > MAX_DIRECTORY:
+            raise Refused(f"has a list of entries of {wanted:,} bytes")
+        return super().read(wanted) or b""
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Archive]:
     """The file's archive. An error from reading it inside the block becomes a UserError."""
     try:
-        with path.open("rb") as file:
-            _check_form(file.read(512))
-            with zipfile.ZipFile(file) as archive:
+        with open_regular(path) as file:
+            form = other_form(path.name, file.read(START))
+            if form:
+                raise UserError(f"{path}: {form}")
+            with zipfile.ZipFile(_Directory(file.fileno(), closefd=False)) as archive:
                 yield Archive(archive, path.stat().st_size)
     except Refused as error:
         raise UserError(
@@ -70,23 +103,10 @@ def _opened(path: Path) -> Iterator[Archive]:
         reason = error.strerror or printable_text(str(error))
         raise UserError(f"{path}: cannot be read ({reason}); check --weights") from None
     except ARCHIVE_ERRORS as error:
-        reason = printable_text(str(error))
+        reason = printable_text(str(error)) or type(error).__name__
         raise UserError(
-            f"{path}: is damaged or not a checkpoint ({reason}); get the file again"
+            f"{path}: is damaged or not a checkpoint ({reason}); take another copy of it"
         ) from None
-
-
-def _check_form(start: bytes) -> None:
-    """Refuse the older forms of torch.save by name. Raises Refused."""
-    again = "open it where it was made and save it again with torch.save of torch 1.6 or later"
-    if start[257:262] == b"ustar":
-        raise Refused(f"is a tar file, as torch 0.1 wrote them, which is not read; {again}")
-    if not start.startswith(b"PK\x03\x04"):
-        if start[:1] == b"\x80":
-            raise Refused(
-                f"is a bare pickle, as torch before 1.6 wrote them, which is not read; {again}"
-            )
-        raise Refused("is not a file of torch.save")
 
 
 class Archive:
@@ -101,6 +121,7 @@ class Archive:
         self.archive = archive
         self.entries = _entries(archive, length)
         self.storages: dict[str, Tensor] = {}  # those that were read already
+        self.seen = set[str]()  # entries that were read
         order = self.read("byteorder", MAX_WORD) if "byteorder" in self.entries else b"little"
         if order not in (b"little", b"big"):
             raise Refused("has a byte order that is neither little nor big")
@@ -116,7 +137,26 @@ class Archive:
             raise Refused(f"has no {printable_text(name)}, so torch.save did not write it")
         if most is not None and entry.file_size > most:
             raise Refused(f"has {entry.file_size:,} bytes in {name}, where one word is needed")
-        return self.archive.read(entry)
+        return bytes(self._content(name))
+
+    def check_rest(self) -> None:
+        """Read the short entries that nothing has referred to, for their checksums."""
+        for name, entry in self.entries.items():
+            if name not in self.seen and entry.file_size <= PIECE:
+                self._content(name)
+
+    def _content(self, name: str) -> bytearray:
+        """The bytes of an entry, in pieces, so that no second copy of it is in memory."""
+        self.seen.add(name)
+        entry = self.entries[name]
+        content, done = bytearray(entry.file_size), 0
+        with self.archive.open(entry) as file:
+            while piece := file.read(PIECE):
+                content[done : done + len(piece)] = piece
+                done += len(piece)
+        if done != entry.file_size:
+            raise EOFError(f"ends within {name}")
+        return content
 
     def storage(self, key: str, kind: torch.dtype, count: int) -> Tensor:
         """The values of a storage, the entry data/KEY.
@@ -138,17 +178,17 @@ class Archive:
                 held = "nothing" if entry is None else f"{entry.file_size:,} bytes"
                 declared = f"{printable_text(str(count))} values in data/{printable_text(key)}"
                 raise Refused(f"declares {declared}, which holds {held}")
-            self.storages[key] = self._values(self.read(f"data/{key}"), kind)
+            self.storages[key] = self._values(self._content(f"data/{key}"), kind)
         values = self.storages[key]
         if values.dtype != kind or values.numel() != count:
             raise Refused(f"declares data/{printable_text(key)} in two ways")
         return values
 
-    def _values(self, content: bytes, kind: torch.dtype) -> Tensor:
+    def _values(self, content: bytearray, kind: torch.dtype) -> Tensor:
         """Bytes as values of a type, in this machine's byte order."""
         if not content:  # torch.frombuffer does not take an empty buffer
             return torch.empty(0, dtype=kind)
-        raw = torch.frombuffer(bytearray(content), dtype=torch.uint8)
+        raw = torch.frombuffer(content, dtype=torch.uint8)
         if self.swapped:
             raw = raw.view(-1, kind.itemsize).flip(1).flatten()
         # A byte other than 0 and 1 is not a valid bool, and computing with one is undefined.

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sized
+from collections.abc import Hashable, Sized
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.weights.pickles.checks import Refused
+from utils.pickles.checks import Refused, as_key
 
-MAX_COPIED = 2**21  # values and bytes that calls copy, all together
+MAX_STEPS = 2**21  # values and bytes that are copied, or walked more than once, all together
+TUPLE_KEY_STEPS = 2**11  # that a tuple costs as a key
+REPEATING = "torch.Tensor"  # kind of the object in place of a tensor that repeats its values
 AnySized = TypeVar("AnySized", bound=Sized)
 
 
@@ -66,19 +68,33 @@ class PickledArray:
     values: NDArray[np.generic] | None = None
 
 
-class CopyBudget:
-    """Limits the values that calls copy, all together.
+class Budget:
+    """Limits what is looked at or copied again, all together, while one file is read.
 
-    A file may refer to a value that it has once any number of times, and each call copies it, so a
-    small file could take any amount of memory.
+    A file may refer to a value that it has once any number of times. Each copy or walk of it costs
+    again, so a small file could take any amount of memory or time.
     """
 
     def __init__(self) -> None:
-        self.copied = 0
+        self.spent = 0
+
+    def count(self, steps: int) -> None:
+        """Count steps. Raises Refused beyond MAX_STEPS."""
+        self.spent += steps
+        if self.spent > MAX_STEPS:
+            raise Refused(f"copies more than {MAX_STEPS:,} values, or looks at them again")
 
     def spend(self, values: AnySized) -> AnySized:
-        """Return values that are about to be copied. Raises Refused beyond MAX_COPIED."""
-        self.copied += len(values) + 1
-        if self.copied > MAX_COPIED:
-            raise Refused(f"copies more than {MAX_COPIED:,} values")
+        """Return values that are about to be copied or walked. Raises Refused beyond MAX_STEPS."""
+        self.count(len(values) + 1)
         return values
+
+    def key(self, value: object) -> Hashable:
+        """A value that may be a key of a dict or set. Raises Refused for any other, as as_key().
+
+        Python's hash of a tuple is known, so a file could hold many that collide, and each would be
+        compared with all others. Saved models have hardly any such keys.
+        """
+        if type(value) is tuple:
+            self.count(TUPLE_KEY_STEPS)
+        return as_key(value)

@@ -56,8 +56,9 @@ def check_nesting(root: object) -> None:
 
 
 def _parts(value: object) -> list[object]:
-    """The containers directly in a value; the state of a PickledObject is one too."""
-    inner = getattr(value, "state", value)
+    """The containers directly in a value; the state of a PickledObject is one."""
+    # The state is a level of its own: many objects may share it, and it is walked once.
+    inner = [value.state] if hasattr(value, "state") else value
     if type(inner) is dict:
         inner = list(inner.values())
     if type(inner) is not list and type(inner) is not tuple:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import struct
 import tarfile
@@ -17,8 +18,6 @@ import pytest
 import torch
 
 from models.weights.load import read_weights
-from models.weights.pickles.objects import PickledArray, PickledObject
-from models.weights.pickles.reader import read_foreign
 from tests.pickles import (
     Name,
     Raw,
@@ -33,6 +32,8 @@ from tests.pickles import (
     wrapped,
 )
 from utils.errors import UserError
+from utils.pickles.objects import PickledArray, PickledObject
+from utils.pickles.reader import read_saved
 
 CANARY = "canary"  # file that a payload would leave in the working folder
 COMMAND = f"touch {CANARY}"
@@ -346,7 +347,7 @@ def test_malicious_files_are_refused_and_do_nothing(
     with pytest.raises(UserError, match=str(path)):
         read_weights(path)
     with pytest.raises(UserError) as caught:  # the reader itself refuses it, not a later step
-        read_foreign(path)
+        read_saved(path)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 500
     assert [file.name for file in tmp_path.iterdir()] == ["best.pt"]
@@ -363,7 +364,7 @@ def test_malicious_files_are_refused_and_do_nothing(
 
 def read(path: Path, thing: Any) -> Any:
     path.write_bytes(saved(thing))
-    return read_foreign(path).content
+    return read_saved(path).content
 
 
 def test_plain_values_and_tensors_are_read_unchanged(tmp_path: Path) -> None:
@@ -399,7 +400,7 @@ def test_what_torch_writes_is_read_as_torch_reads_it(tmp_path: Path) -> None:
         "device": torch.device("cuda", 1),
     }
     torch.save(things, tmp_path / "b.pt")
-    found = read_foreign(tmp_path / "b.pt").content
+    found = read_saved(tmp_path / "b.pt").content
     for key in ("view", "turned", "flag", "parameter", "brain"):
         assert torch.equal(found[key], things[key]), key
         assert found[key].dtype == things[key].dtype
@@ -420,7 +421,7 @@ def test_numbers_of_numpy_paths_and_options(tmp_path: Path) -> None:
     }
     for protocol in (2, 4):
         torch.save(things, tmp_path / "c.pt", pickle_protocol=protocol)
-        found = read_foreign(tmp_path / "c.pt").content
+        found = read_saved(tmp_path / "c.pt").content
         assert found["best"] == 0.25
         assert isinstance(found["counts"], PickledArray)
         assert found["counts"].values.tolist() == [[0, 1, 2], [3, 4, 5]]
@@ -451,20 +452,95 @@ def test_the_byte_order_is_respected(tmp_path: Path) -> None:
     path.write_bytes(
         archive([("best/data.pkl", code), ("best/byteorder", b"big"), ("best/data/0", swapped)])
     )
-    assert torch.equal(read_foreign(path).content, torch.tensor([1.5, -3.0]))
+    assert torch.equal(read_saved(path).content, torch.tensor([1.5, -3.0]))
 
 
 def test_a_missing_file_is_an_error_of_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be read"):
-        read_foreign(tmp_path / "none.pt")
+        read_saved(tmp_path / "none.pt")
 
 
 def test_a_refusal_names_what_was_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "evil.pt"
     path.write_bytes(run(value(call("os", "system", COMMAND))))
     with pytest.raises(UserError, match=r"evil.pt: names os.system, .*nothing of it was run"):
-        read_foreign(path)
+        read_saved(path)
     path.write_bytes(run(value(Raw(name("o\x1b[31ms", "system")))))
     with pytest.raises(UserError) as caught:
-        read_foreign(path)
+        read_saved(path)
     assert str(caught.value).isprintable()  # nor can a file write escape sequences to a terminal
+
+
+def refusal(path: Path, content: bytes, seconds: float = 5) -> str:
+    path.write_bytes(content)
+    start = time.process_time()
+    with pytest.raises(UserError) as caught:
+        read_saved(path)
+    assert time.process_time() - start < seconds
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_large_dictionary_as_the_state_of_many_records_is_refused_in_time(tmp_path: Path) -> None:
+    """Each record would have it walked once more: 40,000 records times 100,000 keys."""
+    keys = b"".join(b"\x8c\x06" + b"%06x" % number + b"N" for number in range(100_000))
+    shared = b"}r\xff\xff\0\0(" + keys + b"u0"
+    records = b"](" + b"cmodels.a\nB\n)\x81j\xff\xff\0\0b" * 40_000 + b"e"
+    assert "looks at them again" in refusal(tmp_path / "quad.pt", run(shared + records))
+
+
+def test_a_state_that_few_records_share_is_read(tmp_path: Path) -> None:
+    shared = b"}q\x05" + text("a") + b"K\x01s0"
+    path = tmp_path / "few.pt"
+    path.write_bytes(run(shared + b"](" + b"cmodels.a\nB\n)\x81h\x05b" * 5 + b"e"))
+    content: Any = read_saved(path).content
+    assert [one.get("a") for one in content] == [1] * 5
+
+
+def test_many_tuples_as_keys_are_refused_and_a_few_are_read(tmp_path: Path) -> None:
+    def pairs(count: int) -> bytes:
+        numbers = (b"J" + struct.pack("<i", number) for number in range(count))
+        return run(b"}(" + b"".join(number * 2 + b"\x86N" for number in numbers) + b"u")
+
+    refusal(tmp_path / "many.pt", pairs(50_000))
+    path = tmp_path / "few.pt"
+    path.write_bytes(pairs(100))
+    assert len(read_saved(path).content) == 100  # type: ignore[arg-type]
+
+
+def test_a_long_text_that_is_copied_often_is_refused_before_it_is_copied(tmp_path: Path) -> None:
+    long = text("a" * 10**6) + b"q\x050"
+    joined = b"cpathlib\nPath\n(" + b"h\x05" * 90 + b"tR"
+    assert "copies more than" in refusal(tmp_path / "path.pt", run(long + joined))
+    method = b"cbuiltins\ngetattr\ncmodels.a\nB\n)\x81h\x05\x86R"
+    assert "getattr" in refusal(tmp_path / "method.pt", run(long + method))
+
+
+def test_a_list_of_entries_that_would_fill_the_memory_is_not_read(tmp_path: Path) -> None:
+    entries = [(f"best/data/{number}", b"") for number in range(70_000)]
+    content = archive([("best/data.pkl", b"\x80\x02N."), *entries])
+    assert "has a list of entries of" in refusal(tmp_path / "wide.pt", content)
+
+
+def test_a_named_pipe_a_device_and_a_folder_are_refused_at_once(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.pt"
+    os.mkfifo(pipe)
+    for path, words in ((pipe, "named pipe"), (tmp_path, "a folder"), ("/dev/zero", "a device")):
+        with pytest.raises(UserError, match=words):
+            read_saved(path)
+
+
+def test_a_file_that_is_cut_while_it_is_read_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "cut.pt"
+    torch.save({"a": torch.ones(1 << 18)}, path)
+    opened = zipfile.ZipFile.open
+
+    def cut(archive: Any, *arguments: Any) -> Any:
+        os.truncate(path, 1 << 19)
+        return opened(archive, *arguments)
+
+    monkeypatch.setattr(zipfile.ZipFile, "open", cut)
+    with pytest.raises(UserError, match=r"cut.pt: is damaged"):
+        read_saved(path)

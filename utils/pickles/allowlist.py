@@ -1,7 +1,7 @@
 """The Allowlist: the names that a saved model may use, and their substitutes.
 
 Tensors, plain containers, numbers of numpy and paths are rebuilt by functions of ours
-(models/weights/pickles/builders.py). Classes of YOLO programs, and of the scripts and packages from
+(utils/pickles/builders.py). Classes of YOLO programs, and of the scripts and packages from
 which forks take their modules, become PickledObjects: a name and attributes, without behaviour.
 Nothing is imported for them. Names of Python itself, of numpy, and of torch outside torch.nn have
 no place in a saved model beyond those of BUILDERS, and are refused.
@@ -19,18 +19,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.weights.pickles.builders import (
+from utils.pickles.builders import (
     BUILDERS,
     INERT,
+    MAX_NAME,
     PARTIAL,
     STORAGES,
     are_sizes,
     new_object,
     set_partial,
 )
-from models.weights.pickles.checks import Refused, printable_text
-from models.weights.pickles.objects import (
-    CopyBudget,
+from utils.pickles.checks import Refused, printable_text
+from utils.pickles.objects import (
+    Budget,
     PickledArray,
     PickledDtype,
     PickledName,
@@ -39,20 +40,19 @@ from models.weights.pickles.objects import (
 
 # Packages whose names are refused; those of models may be any other, such as cbam or timm.
 REFUSED_PACKAGES = frozenset({*sys.stdlib_module_names, "torch", "numpy", "pip", "setuptools"})
-MAX_NAME = 200  # characters
 ReadStorage = Callable[[str, torch.dtype, int], Tensor]
 
 
 class Allowlist:
-    """The Meanings (models/weights/pickles/machine.py) of a saved model's names.
+    """The Meanings (utils/pickles/machine.py) of a saved model's names.
 
     read_storage takes the key, type and number of values of a storage and returns them [N], from
-    the archive around the pickle.
+    the archive around the pickle. The budget is that of the file.
     """
 
-    def __init__(self, read_storage: ReadStorage) -> None:
+    def __init__(self, read_storage: ReadStorage, budget: Budget) -> None:
         self.read_storage = read_storage
-        self.budget = CopyBudget()
+        self.budget = budget
 
     def find(self, module: str, name: str) -> PickledName:
         """The name, if it is known or may be that of a model's class; otherwise raises Refused."""
@@ -86,10 +86,10 @@ class Allowlist:
         file can change an object after a check.
         """
         if type(target) is PickledObject and target.kind == PARTIAL:
-            set_partial(target, state)
-        elif type(target) is PickledObject and target.state is None and _is_state(state):
+            set_partial(self.budget, target, state)
+        elif type(target) is PickledObject and target.state is None and self._is_state(state):
             target.state = state
-        elif type(target) is dict and _is_state(state) and set(state) <= {"_metadata"}:
+        elif type(target) is dict and self._is_state(state) and set(state) <= {"_metadata"}:
             pass  # state_dict() attaches version numbers, which nothing here needs
         elif (
             type(target) is PickledDtype
@@ -112,6 +112,10 @@ class Allowlist:
                 return self.read_storage(key, STORAGES[text], count)
         raise Refused("refers to something outside of it that is not a tensor's storage")
 
+    def _is_state(self, state: object) -> TypeGuard[dict[str, object]]:
+        # Many objects may have the same dictionary as their state, so each walk of it counts.
+        return type(state) is dict and all(type(key) is str for key in self.budget.spend(state))
+
     def _array(self, state: object) -> NDArray[np.generic]:
         match state:
             case (int(), tuple(shape), PickledDtype() as kind, bool(fortran), bytes(content)) if (
@@ -132,7 +136,3 @@ def _is_of_model(module: str, name: str) -> bool:
         and len(f"{module}.{name}") <= MAX_NAME
         and (is_layer or parts[0] not in REFUSED_PACKAGES)
     )
-
-
-def _is_state(state: object) -> TypeGuard[dict[str, object]]:
-    return type(state) is dict and all(type(key) is str for key in state)

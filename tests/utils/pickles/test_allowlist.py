@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.weights.pickles.allowlist import Allowlist
-from models.weights.pickles.checks import Refused
-from models.weights.pickles.objects import PickledArray, PickledDtype, PickledName, PickledObject
+from utils.pickles.allowlist import Allowlist
+from utils.pickles.checks import Refused
+from utils.pickles.objects import Budget, PickledArray, PickledDtype, PickledName, PickledObject
 
 
 def storage(key: str, kind: torch.dtype, count: int) -> Tensor:
@@ -17,7 +17,7 @@ def storage(key: str, kind: torch.dtype, count: int) -> Tensor:
 
 @pytest.fixture
 def allowed() -> Allowlist:
-    return Allowlist(storage)
+    return Allowlist(storage, Budget())
 
 
 @pytest.mark.parametrize(

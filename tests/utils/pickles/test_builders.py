@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from models.weights.pickles.builders import (
+from utils.pickles.builders import (
     BUILDERS,
     INERT,
     STORAGES,
@@ -15,16 +15,16 @@ from models.weights.pickles.builders import (
     make_set,
     rebuild_tensor,
 )
-from models.weights.pickles.checks import Refused
-from models.weights.pickles.objects import MAX_COPIED, CopyBudget, PickledName, PickledObject
+from utils.pickles.checks import Refused
+from utils.pickles.objects import MAX_STEPS, Budget, PickledName, PickledObject
 
 
 def test_a_tensor_is_a_view_of_its_storage() -> None:
     storage = torch.arange(12.0)
-    found: Any = rebuild_tensor(CopyBudget(), (storage, 1, (2, 3), (6, 2), False, {}))
+    found: Any = rebuild_tensor(Budget(), (storage, 1, (2, 3), (6, 2), False, {}))
     assert found.tolist() == [[1, 3, 5], [7, 9, 11]]
     assert found.data_ptr() == storage[1:].data_ptr()
-    empty: Any = rebuild_tensor(CopyBudget(), (storage, 0, (0, 3), (3, 1), False, {}))
+    empty: Any = rebuild_tensor(Budget(), (storage, 0, (0, 3), (3, 1), False, {}))
     assert empty.shape == (0, 3)
 
 
@@ -41,19 +41,19 @@ def test_a_tensor_outside_of_its_storage_is_refused(
     offset: int, size: tuple[int, ...], stride: tuple[int, ...]
 ) -> None:
     with pytest.raises(Refused, match="outside of its storage of 12 values"):
-        rebuild_tensor(CopyBudget(), (torch.arange(12.0), offset, size, stride, False, {}))
+        rebuild_tensor(Budget(), (torch.arange(12.0), offset, size, stride, False, {}))
 
 
 def test_a_view_that_repeats_values_is_no_tensor() -> None:
     """YOLOv5 keeps such grids; a small file must not stand for a large tensor."""
     for size, stride in (((3, 5), (0, 1)), ((2**39,), (0,))):
-        found = rebuild_tensor(CopyBudget(), (torch.arange(12.0), 0, size, stride, False, {}))
+        found = rebuild_tensor(Budget(), (torch.arange(12.0), 0, size, stride, False, {}))
         assert isinstance(found, PickledObject)
 
 
 def test_bound_methods_are_inert_and_nothing_else_is_fetched() -> None:
     conv = PickledObject("models.common.Conv", {})
-    found: Any = BUILDERS["builtins.getattr"](CopyBudget(), (conv, "forward_fuse"))
+    found: Any = BUILDERS["builtins.getattr"](Budget(), (conv, "forward_fuse"))
     assert (found.kind, found.get("name")) == ("builtins.method", "forward_fuse")
     for arguments in (
         (PickledName("os"), "system"),
@@ -62,26 +62,26 @@ def test_bound_methods_are_inert_and_nothing_else_is_fetched() -> None:
         (conv, "a.b"),
         (print, "x"),
     ):
-        assert BUILDERS["__builtin__.getattr"](CopyBudget(), arguments) is NotImplemented
+        assert BUILDERS["__builtin__.getattr"](Budget(), arguments) is NotImplemented
 
 
 @pytest.mark.parametrize("size", [(1,) * 9, (2**40,), (1.0,), (True,)])
 def test_unusual_sizes_are_not_taken(size: tuple[Any, ...]) -> None:
     arguments = (torch.arange(12.0), 0, size, (1,) * len(size), False, {})
-    assert rebuild_tensor(CopyBudget(), arguments) is NotImplemented
+    assert rebuild_tensor(Budget(), arguments) is NotImplemented
 
 
 def test_copies_are_limited_over_all_calls() -> None:
-    budget, values = CopyBudget(), list(range(1000))
+    budget, values = Budget(), list(range(1000))
     with pytest.raises(Refused, match="copies more than"):
-        for _ in range(MAX_COPIED // 1000):
+        for _ in range(MAX_STEPS // 1000):
             assert make_set(budget, (values,)) == set(values)
 
 
 def test_paths_become_text() -> None:
-    assert joined("/")(CopyBudget(), ("runs", "exp")) == "runs/exp"
-    assert joined("/")(CopyBudget(), ("runs", b"exp")) is NotImplemented
-    assert joined("/")(CopyBudget(), ("a",) * 101) is NotImplemented
+    assert joined("/")(Budget(), ("runs", "exp")) == "runs/exp"
+    assert joined("/")(Budget(), ("runs", b"exp")) is NotImplemented
+    assert joined("/")(Budget(), ("a",) * 101) is NotImplemented
 
 
 def test_no_name_has_two_meanings() -> None:

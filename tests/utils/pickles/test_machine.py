@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from models.weights.pickles.checks import Refused, printable_text
-from models.weights.pickles.machine import Machine
+from utils.pickles.checks import Refused, printable_text
+from utils.pickles.machine import Machine
+from utils.pickles.objects import Budget
 
 THINGS = [
     None,
@@ -47,7 +48,7 @@ class Nothing:
 
 
 def follow(program: bytes) -> Any:
-    return Machine(Nothing()).run(program)
+    return Machine(Nothing(), Budget()).run(program)
 
 
 @pytest.mark.parametrize("protocol", range(6))

@@ -2,8 +2,8 @@
 
 A pickle is a program for a small stack machine. This machine knows only the instructions that saved
 models need. It hands names, calls and states to a Meanings object; the one that is used is the
-Allowlist (models/weights/pickles/allowlist.py). Instructions, bytes, open marks and nesting are
-limited. models/weights/pickles/reader.py reads files with it.
+Allowlist (utils/pickles/allowlist.py). Instructions, bytes, open marks and nesting are
+limited. utils/pickles/reader.py reads files with it.
 
 The usual way would be a subclass of pickle.Unpickler with its own find_class(). But find_class()
 only decides which names may be imported. The unpickler then imports and calls them itself: REDUCE
@@ -22,7 +22,8 @@ from collections.abc import Callable, Hashable
 from types import MappingProxyType
 from typing import Protocol, TypeVar
 
-from models.weights.pickles.checks import Refused, as_key, check_nesting, printable_text
+from utils.pickles.checks import Refused, check_nesting, printable_text
+from utils.pickles.objects import Budget
 
 MAX_BYTES = 2**24  # of a pickle without its tensors; those of YOLO models have 0.1 to 1 million
 MAX_INSTRUCTIONS = 500_000  # a yolov5x6 has 0.1 million, twice that in a checkpoint of training
@@ -86,8 +87,9 @@ class Meanings(Protocol):
 class Machine:
     """The stack, marks and memo of one pickle. run() is called once."""
 
-    def __init__(self, meanings: Meanings) -> None:
+    def __init__(self, meanings: Meanings, budget: Budget) -> None:
         self.meanings = meanings
+        self.budget = budget
         self.stack: list[object] = []
         self.below: list[list[object]] = []  # the stack under each open mark
         self.memo: dict[object, object] = {}
@@ -109,8 +111,8 @@ class Machine:
             "TUPLE2": lambda _: self._tuple(2),
             "TUPLE3": lambda _: self._tuple(3),
             "LIST": lambda _: self._push(self._pop_marked()),
-            "DICT": lambda _: self._push(_pairs(self._pop_marked())),
-            "FROZENSET": lambda _: self._push(frozenset(map(as_key, self._pop_marked()))),
+            "DICT": lambda _: self._push(self._pairs(self._pop_marked())),
+            "FROZENSET": lambda _: self._push(frozenset(map(self.budget.key, self._pop_marked()))),
             "APPEND": lambda _: self._extend([self._pop()]),
             "APPENDS": lambda _: self._extend(self._pop_marked()),
             "SETITEM": lambda _: self._update([self._pop(), self._pop()][::-1]),
@@ -214,10 +216,10 @@ class Machine:
         self._container(list).extend(values)
 
     def _update(self, values: list[object]) -> None:
-        self._container(dict).update(_pairs(values))
+        self._container(dict).update(self._pairs(values))
 
     def _add(self, values: list[object]) -> None:
-        self._container(set).update(map(as_key, values))
+        self._container(set).update(map(self.budget.key, values))
 
     def _container(self, kind: type[Container]) -> Container:
         """The container on top of the stack.
@@ -251,8 +253,8 @@ class Machine:
         state = self._pop()
         self.meanings.build(self._top(), state)
 
-
-def _pairs(values: list[object]) -> dict[Hashable, object]:
-    if len(values) % 2:
-        raise Refused("has a key without a value")
-    return {as_key(key): value for key, value in zip(values[::2], values[1::2], strict=True)}
+    def _pairs(self, values: list[object]) -> dict[Hashable, object]:
+        if len(values) % 2:
+            raise Refused("has a key without a value")
+        keys = map(self.budget.key, values[::2])
+        return dict(zip(keys, values[1::2], strict=True))

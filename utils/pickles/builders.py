@@ -2,7 +2,7 @@
 
 Each takes the arguments that the file gives. It checks them itself and returns the value, or
 NotImplemented for arguments that the original function never has in a saved model.
-models/weights/pickles/allowlist.py calls them.
+utils/pickles/allowlist.py calls them.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from typing import TypeGuard
 import torch
 from torch import Tensor
 
-from models.weights.pickles.checks import Refused, as_key, printable_text
-from models.weights.pickles.objects import (
-    CopyBudget,
+from utils.pickles.checks import Refused, printable_text
+from utils.pickles.objects import (
+    REPEATING,
+    Budget,
     PickledArray,
     PickledDtype,
     PickledName,
@@ -67,8 +68,9 @@ PARTIAL = "functools.partial"
 MAX_DIMENSIONS = 8
 MAX_SIDE = 2**40  # of a tensor or array; products of it are compared with what the file holds
 MAX_PARTS = 100  # of a path
+MAX_NAME = 200  # characters
 CallArguments = tuple[object, ...]
-Rebuild = Callable[[CopyBudget, CallArguments], object]
+Rebuild = Callable[[Budget, CallArguments], object]
 
 
 def are_sizes(values: tuple[object, ...]) -> TypeGuard[tuple[int, ...]]:
@@ -93,7 +95,7 @@ def new_object(kind: object, arguments: object) -> PickledObject:
     return PickledObject(kind.text)
 
 
-def rebuild_tensor(_: CopyBudget, arguments: CallArguments) -> object:
+def rebuild_tensor(_: Budget, arguments: CallArguments) -> object:
     """(storage, offset, size, strides, requires_grad, hooks): a view [size] of the storage.
 
     All of it must lie inside the storage. A view that repeats values, such as the grids that YOLOv5
@@ -120,17 +122,17 @@ def rebuild_tensor(_: CopyBudget, arguments: CallArguments) -> object:
     if not count:
         return torch.empty(size, dtype=storage.dtype)
     if count > storage.numel():
-        return PickledObject("torch.Tensor", {})
+        return PickledObject(REPEATING, {})
     return storage.as_strided(size, stride, offset)
 
 
-def rebuild_parameter(_: CopyBudget, arguments: CallArguments) -> object:
+def rebuild_parameter(_: Budget, arguments: CallArguments) -> object:
     """(tensor, requires_grad, hooks): the tensor."""
     is_tensor = len(arguments) == 3 and isinstance(arguments[0], Tensor)
     return arguments[0] if is_tensor else NotImplemented
 
 
-def ordered_dict(budget: CopyBudget, arguments: CallArguments) -> object:
+def ordered_dict(budget: Budget, arguments: CallArguments) -> object:
     """() or a list of pairs: a dict, which keeps its order too."""
     match arguments:
         case ():
@@ -138,21 +140,21 @@ def ordered_dict(budget: CopyBudget, arguments: CallArguments) -> object:
         case (list(pairs),) if all(
             type(pair) in (list, tuple) and len(pair) == 2 for pair in budget.spend(pairs)
         ):
-            return {as_key(key): value for key, value in pairs}
+            return {budget.key(key): value for key, value in pairs}
     return NotImplemented
 
 
-def make_set(budget: CopyBudget, arguments: CallArguments) -> object:
+def make_set(budget: Budget, arguments: CallArguments) -> object:
     """() or a list of keys: a set."""
     match arguments:
         case ():
             return set()
         case (list(values),):
-            return {as_key(value) for value in budget.spend(values)}
+            return {budget.key(value) for value in budget.spend(values)}
     return NotImplemented
 
 
-def torch_size(_: CopyBudget, arguments: CallArguments) -> object:
+def torch_size(_: Budget, arguments: CallArguments) -> object:
     """torch.Size of a tuple: the tuple."""
     match arguments:
         case (tuple(values),) if are_sizes(values):
@@ -163,15 +165,15 @@ def torch_size(_: CopyBudget, arguments: CallArguments) -> object:
 def joined(separator: str) -> Rebuild:
     """A builder that writes the parts of a path or device as one text."""
 
-    def build(budget: CopyBudget, arguments: CallArguments) -> object:
-        if not all(type(part) in (str, int) for part in arguments) or len(arguments) > MAX_PARTS:
+    def build(budget: Budget, arguments: CallArguments) -> object:
+        if len(arguments) > MAX_PARTS or not all(type(part) in (str, int) for part in arguments):
             return NotImplemented
-        return budget.spend(separator.join(map(str, arguments)))
+        return separator.join(budget.spend(str(part)) for part in arguments)
 
     return build
 
 
-def encoded(budget: CopyBudget, arguments: CallArguments) -> object:
+def encoded(budget: Budget, arguments: CallArguments) -> object:
     """(text, latin1): bytes, as protocol 2 writes them."""
     match arguments:
         case (str(text), "latin1" | "latin-1"):
@@ -179,7 +181,7 @@ def encoded(budget: CopyBudget, arguments: CallArguments) -> object:
     return NotImplemented
 
 
-def dtype(_: CopyBudget, arguments: CallArguments) -> object:
+def dtype(_: Budget, arguments: CallArguments) -> object:
     """(code, align, copy) of numpy.dtype."""
     match arguments:
         case (str(code), bool() | int(), bool() | int()):
@@ -190,7 +192,7 @@ def dtype(_: CopyBudget, arguments: CallArguments) -> object:
     return NotImplemented
 
 
-def scalar(_: CopyBudget, arguments: CallArguments) -> object:
+def scalar(_: Budget, arguments: CallArguments) -> object:
     """(dtype, bytes): a plain number."""
     match arguments:
         case (PickledDtype() as kind, bytes(content)):
@@ -199,7 +201,7 @@ def scalar(_: CopyBudget, arguments: CallArguments) -> object:
     return NotImplemented
 
 
-def array(_: CopyBudget, arguments: CallArguments) -> object:
+def array(_: Budget, arguments: CallArguments) -> object:
     """(numpy.ndarray, (0,), b'b'): an array that is still to be filled."""
     match arguments:
         case (PickledName("numpy.ndarray"), (0,), b"b"):
@@ -207,7 +209,7 @@ def array(_: CopyBudget, arguments: CallArguments) -> object:
     return NotImplemented
 
 
-def reconstructed(_: CopyBudget, arguments: CallArguments) -> object:
+def reconstructed(_: Budget, arguments: CallArguments) -> object:
     """(class, object, None), as protocols 0 and 1 make objects."""
     match arguments:
         case (PickledName() as kind, PickledName("builtins.object" | "__builtin__.object"), None):
@@ -215,15 +217,15 @@ def reconstructed(_: CopyBudget, arguments: CallArguments) -> object:
     return NotImplemented
 
 
-def bound_method(_: CopyBudget, arguments: CallArguments) -> object:
+def bound_method(_: Budget, arguments: CallArguments) -> object:
     """(object, name) of getattr: fused models keep the method that replaces `forward`."""
     match arguments:
-        case (PickledObject(), str(name)) if name.isidentifier():
+        case (PickledObject(), str(name)) if len(name) <= MAX_NAME and name.isidentifier():
             return PickledObject("builtins.method", {"name": name})
     return NotImplemented
 
 
-def partial(_: CopyBudget, arguments: CallArguments) -> object:
+def partial(_: Budget, arguments: CallArguments) -> object:
     """(function,) of functools.partial: an object without behaviour; its state comes later."""
     match arguments:
         case (PickledName(),):
@@ -231,14 +233,14 @@ def partial(_: CopyBudget, arguments: CallArguments) -> object:
     return NotImplemented
 
 
-def set_partial(target: PickledObject, state: object) -> None:
+def set_partial(budget: Budget, target: PickledObject, state: object) -> None:
     """Give a functools.partial its state, (function, arguments, keywords, attributes), once.
 
     Raises Refused for another state.
     """
     match state:
         case (PickledName() as function, tuple(), dict() as keywords, None | dict()) if (
-            target.state is None and all(type(key) is str for key in keywords)
+            target.state is None and all(type(key) is str for key in budget.spend(keywords))
         ):
             target.state = {
                 "func": function.text,
