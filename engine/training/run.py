@@ -21,6 +21,7 @@ from engine.training import dist
 from engine.training.diagnose import first_bad_tensor
 from engine.training.ema import ModelEMA
 from engine.training.optim import Schedule
+from engine.training.saved_state import check_saved
 from engine.training.sparsity import Sparsity
 from models.losses import Loss
 from models.own.adapter import used_files
@@ -196,9 +197,14 @@ def restore(setup: Setup, state: TrainingState, resumed: Checkpoint) -> Training
 
     Returns:
         The same objects, with the saved progress.
+
+    Raises:
+        UserError: The checkpoint does not hold what this run needs.
     """
     saved = resumed.training
     assert saved is not None, "checkpoint.read_for_resume() refuses a finished run"
+    lengths = {"loss_sums": len(setup.loss.names), "class_ap": state.model.spec.class_count}
+    check_saved(resumed, state.model, state.optimizer, state.scaler, Progress, lengths)
     if saved["data_digests"] != [index.digest for index in setup.data]:
         print(
             "the data set has changed since the run was interrupted: the run continues, but its"
@@ -225,7 +231,12 @@ def random_state(device: torch.device) -> dict[str, torch.Tensor]:
 
 
 def set_random_state(state: dict[str, torch.Tensor], device: torch.device) -> None:
-    """Restore the states that random_state() returned."""
-    torch.set_rng_state(state["cpu"])
-    if device.type == "cuda" and "cuda" in state:
-        torch.cuda.set_rng_state(state["cuda"], device)
+    """Restore the states that random_state() returned. Raises UserError for an invalid one."""
+    try:
+        torch.set_rng_state(state["cpu"])
+        if device.type == "cuda" and "cuda" in state:
+            torch.cuda.set_rng_state(state["cuda"], device)
+    except (RuntimeError, TypeError):
+        raise UserError(
+            "--resume: the random state in the checkpoint is not one of torch; start a new run"
+        ) from None
