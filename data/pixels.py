@@ -192,10 +192,14 @@ def _reserve_files(pixels: Path, filled: Path, lengths: tuple[int, int]) -> None
 
 
 def _make_file(path: Path, length: int) -> None:
-    with open(path, "wb") as file:
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(file.fileno(), 0, length)
-        file.truncate(length)
+    try:
+        with open(path, "wb") as file:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, length)
+            file.truncate(length)
+    except OSError:
+        path.unlink(missing_ok=True)  # it may have taken all the space that was left
+        raise
 
 
 def _boot_name() -> str:

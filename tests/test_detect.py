@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -199,6 +201,40 @@ def test_unreadable_images_do_not_stop_the_rest(model, tmp_path, capsys):
     out = capsys.readouterr().out
     assert "skipped " in out
     assert f"1 of 2 could not be read: {tmp_path / 'b.jpg'}" in out
+
+
+@pytest.mark.parametrize("length", [248, 251])
+def test_a_long_name_is_written_under_save_txt(model, tmp_path, length):
+    (tmp_path / "a.png").rename(tmp_path / ("x" * length + ".png"))
+    flags = ["--source", str(tmp_path), "--save-txt", "--save-crop", "--project", str(tmp_path)]
+    assert run_main(main, flags) == 0
+    assert (tmp_path / "exp/labels" / ("x" * length + ".txt")).is_file()
+    assert len(list((tmp_path / "exp/crops").rglob("x*.jpg"))) == 3
+
+
+def test_a_picture_whose_result_cannot_be_written_is_named_and_the_others_go_on(
+    model, tmp_path, capsys
+):
+    shutil.copyfile(tmp_path / "a.png", tmp_path / "b.png")
+    (tmp_path / "exp/labels/a.txt").mkdir(parents=True)  # in the way
+    flags = ["--source", str(tmp_path), "--save-txt", "--project", str(tmp_path), "--exist-ok"]
+    assert run_main(main, flags) == 2
+    captured = capsys.readouterr()
+    assert (tmp_path / "exp/labels/b.txt").is_file()
+    assert "Results saved to" in captured.out
+    assert captured.err.startswith("error: 1 file is missing, all others are written: ")
+    assert "a.txt: cannot be written (Is a directory)" in captured.err
+    assert captured.err.count("\n") == 1
+
+
+def test_a_name_that_is_not_utf8_is_printed_and_the_others_go_on(model, tmp_path, capsys):
+    for name in (b"\xb3\xb5.png", b"a\n\x1b[31m.png"):
+        shutil.copyfile(tmp_path / "a.png", os.fsencode(tmp_path) + b"/" + name)
+    assert run_main(main, ["--source", str(tmp_path), "--nosave"]) == 0
+    out = capsys.readouterr().out
+    assert "\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}.png: 96x192 1 red, 2 greens" in out
+    assert "/a\\n\\x1b[31m.png: 96x192" in out
+    assert out.count("96x192") == 3
 
 
 def test_nothing_readable_is_a_mistake(model, tmp_path, capsys):

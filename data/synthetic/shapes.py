@@ -163,7 +163,7 @@ def _write_all(folder: Path, manifest: dict[str, Any]) -> None:
         image, classes, boxes = draw_scene(stream("shapes", manifest["seed"], split, number))
         (folder / "images" / split / f"{number:05}.jpg").write_bytes(encode(image))
         (folder / "labels" / split / f"{number:05}.txt").write_text(
-            label_rows(classes, boxes, image.shape[:2])
+            label_rows(classes, boxes, image.shape[:2]), encoding="utf-8"
         )
 
     # Threads are enough, since OpenCV and numpy release the interpreter's lock.

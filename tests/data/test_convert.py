@@ -13,7 +13,7 @@ import pytest
 
 from data.convert import label_text, main
 from data.scanning.load import load_dataset
-from utils.errors import UserError
+from utils.errors import UserError, run_main
 from utils.files import ROOT
 from utils.structures import Sample
 
@@ -154,3 +154,19 @@ def test_polygons_stay_polygons_and_boxes_beside_them_become_corners() -> None:
     assert [float(value) for value in second.split()] == pytest.approx(
         [0, 0, 0, 0.5, 0, 0.5, 0.4, 0, 0.4]
     )
+
+
+@pytest.mark.parametrize("flags", [[], ["--copy"]])
+def test_a_file_that_cannot_be_written_is_named_and_the_others_go_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: list[str]
+) -> None:
+    source, out = _voc_set(tmp_path / "voc"), tmp_path / "out"
+    (out / "labels/train/p0.txt").mkdir(parents=True)  # in the way
+    words = ["--source", str(source), "--out", str(out), "--exist-ok", *flags]
+    assert run_main(main, words) == 2
+    assert (out / "labels/train/p1.txt").is_file()
+    assert (out / "images/train/p1.jpg").is_file()
+    assert (out / "data.yaml").is_file()
+    error = capsys.readouterr().err
+    assert "1 file is missing, all others are written: " in error
+    assert "p0.txt: cannot be written (Is a directory)" in error

@@ -11,6 +11,7 @@ import pytest
 
 from utils.errors import UserError, run_main
 from utils.files import ROOT
+from utils.signals import StopRequested
 
 
 def raising(error: BaseException):
@@ -37,6 +38,38 @@ def test_a_users_mistake_is_one_line_on_stderr(capsys):
 def test_interrupt_has_the_shells_status(capsys):
     assert run_main(raising(KeyboardInterrupt()), []) == 130
     assert capsys.readouterr().err == "interrupted\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (PermissionError(13, "Permission denied", "a\x1b.txt"), r"a\x1b.txt: Permission denied"),
+        (OSError(28, "No space left on device"), "No space left on device; free some space"),
+        (UserError("rtsp://u:S3CRET@h/x?S3CRET: is gone"), "rtsp://h/x"),
+    ],
+)
+def test_a_fault_of_the_environment_is_one_line(capsys, error, line):
+    assert run_main(raising(error), []) == 2
+    captured = capsys.readouterr().err
+    assert captured.startswith(f"error: {line}")
+    assert captured.count("\n") == 1
+    assert "S3CRET" not in captured
+
+
+def test_a_signal_is_not_hidden_by_an_output_that_is_gone(capsys):
+    def main(argv: list[str] | None) -> None:
+        try:
+            raise StopRequested(129)
+        finally:
+            raise OSError(5, "Input/output error")
+
+    assert run_main(main, []) == 129
+    assert capsys.readouterr().err == "stopped: the terminal was closed\n"
+
+
+def test_an_error_of_the_system_without_a_file_keeps_its_traceback():
+    with pytest.raises(OSError, match="Invalid argument"):
+        run_main(raising(OSError(22, "Invalid argument")), [])
 
 
 def test_our_own_fault_keeps_its_traceback():

@@ -17,9 +17,13 @@ from utils.errors import UserError
 from utils.files import (
     ROOT,
     atomic_write,
+    check_path,
+    expand_user,
     find_file,
+    make_folder,
     next_folder,
     open_regular,
+    plain_path,
     save_yaml,
 )
 from utils.yaml_file import load_yaml
@@ -218,3 +222,43 @@ def test_a_regular_file_is_opened_and_nothing_else(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(OSError, match="is a named pipe, where a file is needed"):
         open_regular(tmp_path / "pipe")
+
+
+IMPOSSIBLE = ["nul\0x", "\ud800"]
+
+
+@pytest.mark.parametrize("name", IMPOSSIBLE)
+def test_a_path_that_no_file_can_have_is_a_users_mistake(tmp_path, name):
+    def write(path: Path) -> None:
+        with atomic_write(path):
+            pass
+
+    for use in (find_file, check_path, lambda p: next_folder(tmp_path, p), write, make_folder):
+        with pytest.raises(UserError, match="is not a path; check its signs"):
+            use(tmp_path / name)
+
+
+def test_a_name_that_is_too_long_is_a_users_mistake(tmp_path):
+    for use in (find_file, check_path, lambda p: next_folder(tmp_path, p), make_folder):
+        for name in ("x" * 256, "a/" * 2100 + "x"):
+            with pytest.raises(UserError, match="File name too long"):
+                use(tmp_path / name)
+
+
+def test_an_unknown_user_is_a_users_mistake():
+    with pytest.raises(UserError, match=r"^path: ~nosuchuser/x: there is no such user"):
+        expand_user("~nosuchuser/x", "path: ")
+    assert expand_user("~") == Path.home()
+    assert expand_user("a/~b") == Path("a/~b")
+
+
+def test_a_library_gets_a_name_that_is_text(tmp_path):
+    strange = tmp_path / "\udcb3.mp4"
+    strange.write_bytes(b"content")
+    with plain_path(strange) as path:
+        assert path.isascii()
+        assert path.endswith(".mp4")
+        assert Path(path).read_bytes() == b"content"
+    assert not os.path.lexists(path)
+    with plain_path(tmp_path / "é.mp4") as path:
+        assert path == str(tmp_path / "é.mp4")

@@ -120,3 +120,9 @@ def test_text_table_without_rows_and_with_line_breaks() -> None:
 )
 def test_lengths_of_time_are_readable(seconds: float, text: str) -> None:
     assert format_seconds(seconds) == text
+
+
+def test_names_of_strangers_cannot_leave_their_row():
+    name = "\x1b[31mred\nall 1 1"
+    assert val_row(name, 1, 1, (0.0,) * 4).startswith("  \\x1b[31mred\\nall 1 1 ")
+    assert text_table(("a",), [("x\x1b[2J\u202ey",)]).splitlines()[-1] == "x\\x1b[2J\\u202ey"

@@ -6,7 +6,15 @@ import time
 
 import pytest
 
-from utils.text import csv_cell, printable, shown
+from utils.text import (
+    csv_cell,
+    display_width,
+    file_name,
+    printable,
+    public_url,
+    shown,
+    without_secrets,
+)
 
 
 @pytest.mark.parametrize(
@@ -53,3 +61,64 @@ def test_a_cell_is_never_a_formula(text):
 
 def test_numbers_and_plain_text_stay_in_a_cell():
     assert [csv_cell(value) for value in (-1.5, 3, "a-b")] == ["-1.5", "3", "a-b"]
+
+
+SECRET = "S3CRET"
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        (f"rtsp://user:{SECRET}@host:554/live?token={SECRET}#{SECRET}", "rtsp://host:554/live"),
+        (f"RTSPS://u:{SECRET}@host/x", "RTSPS://host/x"),
+        (f"http://u:{SECRET}@[::1]:80/a.jpg", "http://[::1]:80/a.jpg"),
+        (f"http://host/a.jpg?{SECRET}", "http://host/a.jpg"),
+        (f"http://host?{SECRET}", "http://host"),
+        (f"rtsp://u:{SECRET}/x@host/live", "rtsp://…"),  # an unquoted slash in a password
+        (f"rtsp://u:1?{SECRET}@host/live", "rtsp://…"),
+        (f"rtsp://u:{SECRET}@x{SECRET}@host/live", "rtsp://host/live"),
+        (f"http://user:{SECRET}/live", "http://user/live"),  # the host was forgotten
+        (f"rtsp://host/user=a&password={SECRET}&stream=0.sdp", "rtsp://host/…"),
+        (f"rtsp:/u:{SECRET}@host/x", "rtsp:/host/x"),  # a slash was forgotten
+        ("https://host/a/b.mp4", "https://host/a/b.mp4"),
+    ],
+)
+def test_no_secret_of_a_url_is_shown(url, expected):
+    assert public_url(url) == expected
+    message = without_secrets(f"--source {url}: cannot be opened; check it")
+    assert SECRET not in message
+    assert message.startswith("--source ")
+
+
+def test_text_without_urls_stays():
+    for text in ("a.yaml:3: names: wrong", "C:/x@y/z.jpg: no such file", "a@b/c.jpg", ""):
+        assert without_secrets(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("车辆 é", "车辆 é"),
+        ("../../x", "_.._x"),
+        ("", "_"),
+        ("..", "_"),
+        ("a/b\\c:d", "a_b_c_d"),
+        ("a\n\x1b[31m\u202e", "a__[31m_"),
+        ("CON", "_CON"),
+        ("nul.txt", "_nul.txt"),
+        ("console", "console"),
+        ("\ud800x", "_x"),
+        ("\udcb3x", "\udcb3x"),  # a byte of another file's name
+    ],
+)
+def test_a_strangers_text_is_one_harmless_part_of_a_path(text, name):
+    assert file_name(text) == name
+
+
+def test_a_long_name_is_cut_between_signs():
+    assert file_name("数" * 100) == "数" * 66
+    assert file_name("x" * 300, limit=0) == "x" * 300
+
+
+def test_wide_and_combining_signs_have_their_width():
+    assert [display_width(text) for text in ("abc", "数据", "e\u0301", "\udcb3")] == [3, 4, 1, 1]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.scanning.cache import cache_folder, state_of
+from data.scanning.cache import cache_folder, read_cache, state_of
 from data.scanning.load import load_dataset
 
 GOOD_ROW = "0 .5 .5 .2 .2\n"
@@ -77,3 +77,13 @@ def test_an_edit_of_equal_length_with_its_time_set_back_is_noticed(tmp_path: Pat
     os.utime(label, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert label.stat().st_mtime_ns == status.st_mtime_ns
     assert state_of([str(label)]) != before
+
+
+def test_class_names_with_any_signs_have_a_state():
+    assert state_of((), "\ud800") != state_of((), "\udcb3")
+
+
+def test_leftovers_of_killed_writes_are_removed_when_the_cache_is_read(tmp_path):
+    (tmp_path / ".labels.cache.tmp-999999999").write_bytes(b"half")
+    read_cache(tmp_path / "labels.cache", "state")
+    assert list(tmp_path.iterdir()) == []

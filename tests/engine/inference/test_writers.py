@@ -19,6 +19,7 @@ from engine.inference.writers import (
 )
 from utils.errors import UserError
 from utils.structures import Detections, Frame
+from utils.writing import OutputError
 
 SIZE = (50, 100)  # height, width
 
@@ -132,6 +133,27 @@ def test_a_class_name_cannot_leave_its_folder(tmp_path, name):
     files = [file for file in tmp_path.rglob("*") if file.is_file()]
     assert files
     assert all(file.parent.parent == tmp_path / "run" / "crops" for file in files)
+
+
+def test_no_cell_of_the_table_is_a_formula(tmp_path):
+    named = detections(names={0: "@SUM(A1)", 1: "two\nlines"})
+    TableWriter(tmp_path / "p.csv")(frame(path="x/=cmd|y.jpg"), named)
+    rows = (tmp_path / "p.csv").read_text(encoding="utf-8").splitlines()
+    assert rows[1:] == ["'=cmd|y.jpg,two\\nlines,0.46", "'=cmd|y.jpg,'@SUM(A1),0.90"]
+
+
+@pytest.mark.parametrize("name", ["CON", "x" * 3000, "\ud800", "a\x1b[31m"])
+def test_a_folder_of_crops_is_one_that_every_system_takes(tmp_path, name):
+    CropWriter(tmp_path)(frame("x" * 255), detections(names={0: name, 1: name}))
+    (folder,) = tmp_path.iterdir()
+    assert folder.name not in ("CON", name)
+    assert len(list(folder.glob("x*.jpg"))) == 2
+
+
+def test_an_image_that_a_format_cannot_hold_is_an_error_of_its_own(tmp_path):
+    with pytest.raises(OutputError, match="cannot encode an image of this size") as caught:
+        write_image(tmp_path / "a.webp", np.zeros((2, 20_000, 3), np.uint8))
+    assert caught.value.is_own
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,40 @@
+"""Videos that cannot be completed are named; the rest is tested with the other writers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from engine.inference.video_file import VideoFile, is_whole_mp4
+from utils.writing import OutputError
+
+IMAGE = np.zeros((48, 64, 3), np.uint8)
+
+
+def test_a_video_cut_short_by_a_full_disk_is_named_and_removed(tmp_path):
+    video = VideoFile(tmp_path / "a.mp4", 10, (64, 48))
+    video.add(IMAGE, 1)
+    video._writer.release()
+    (part,) = tmp_path.iterdir()
+    content = part.read_bytes()
+    assert is_whole_mp4(part)
+    part.write_bytes(content[: len(content) // 2])
+    assert not is_whole_mp4(part)
+    with pytest.raises(OutputError, match=r"a\.mp4: cannot be written \(OpenCV wrote no whole"):
+        video.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 40, b"\0\0\0\x08ftyp", b"\0\0\0\x63moov1234"])
+def test_other_files_are_no_whole_videos(tmp_path, content):
+    (tmp_path / "x.mp4").write_bytes(content)
+    assert not is_whole_mp4(tmp_path / "x.mp4")
+
+
+def test_a_video_in_a_folder_whose_name_is_not_utf8(tmp_path):
+    folder = tmp_path / "\udcb3"
+    folder.mkdir()
+    video = VideoFile(folder / "\udcb5.mp4", 10, (64, 48))
+    video.add(IMAGE, 1)
+    video.close()
+    assert is_whole_mp4(folder / "\udcb5.mp4")
