@@ -181,12 +181,6 @@ def test_find_file_looks_beside_us_then_in_the_project(tmp_path, monkeypatch):
     assert find_file("hyp.VOC.yaml", "data/hyps") == Path("hyp.VOC.yaml")
 
 
-def test_find_file_says_that_a_named_pipe_is_none(tmp_path):
-    os.mkfifo(tmp_path / "pipe.yaml")
-    with pytest.raises(UserError, match=r"pipe\.yaml: is a pipe or a device"):
-        find_file(tmp_path / "pipe.yaml", "data")
-
-
 def test_find_file_refuses_none_and_several(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "ROOT", tmp_path)
     with pytest.raises(UserError, match="is a folder; name a file in it"):
