@@ -34,7 +34,13 @@ ARCHIVE_ERRORS = (  # what zipfile raises for an archive that is damaged, or for
 )
 
 
-class TrainingContent(TypedDict):
+class _LaterContent(TypedDict, total=False):
+    """What checkpoints of earlier versions do not have."""
+
+    circumstances: dict[str, str]  # engine/training/circumstances.py: threads, torch, device …
+
+
+class TrainingContent(_LaterContent):
     """What a run needs to continue, as engine/training/run.py saves and restores it."""
 
     model: dict[str, torch.Tensor]  # raw weights, before averaging
@@ -270,30 +276,3 @@ def _culprit(error: Exception) -> str:
         if mark in text:
             return text.split(mark, 1)[1].split()[0].strip(".,`'")
     return text.splitlines()[0][:80]
-
-
-def newest_last(folder: Path) -> Path:
-    """The last.pt written most recently below folder. Raises UserError if there is none."""
-    found = sorted(folder.rglob("last.pt"), key=lambda file: file.stat().st_mtime)
-    if not found:
-        raise UserError(
-            f"--resume: no last.pt below {folder}; give its path if --project was another one,"
-            " or start a new run"
-        )
-    return found[-1]
-
-
-def read_for_resume(path: Path) -> Checkpoint:
-    """Read last.pt; if it is damaged, print why and read the former file that save() kept."""
-    try:
-        checkpoint = read(path)
-    except UserError as error:
-        if not previous_of(path).exists():
-            raise
-        print(f"{error}; going on from {previous_of(path)}")
-        checkpoint = read(previous_of(path))
-    if checkpoint.training is None:
-        raise UserError(
-            f"--resume {path}: the run is finished; start a new one from it with --weights {path}"
-        )
-    return checkpoint

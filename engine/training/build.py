@@ -19,7 +19,9 @@ from data.loader import Loader, build_loader
 from data.scanning.load import load_dataset
 from data.workers import choose_workers
 from engine.training import dist
+from engine.training.circumstances import keep_threads
 from engine.training.ema import ModelEMA
+from engine.training.lock import FolderLock
 from engine.training.model import fit_anchors, freeze, make_model
 from engine.training.optim import Schedule, choose_optimizer, make_optimizer
 from engine.training.run import Progress, Run, Setup, Splits, TrainingState, restore
@@ -41,6 +43,7 @@ def prepare_run(
     hyp: Hyperparameters,
     resumed: Checkpoint | None = None,
     folder: Path | None = None,
+    lock: FolderLock | None = None,
 ) -> Run:
     """Build a run from its configuration, or restore an interrupted one.
 
@@ -48,16 +51,12 @@ def prepare_run(
         config, hyp: The flags and hyperparameters.
         resumed: The checkpoint of an interrupted run.
         folder: That run's folder; None makes a new one.
+        lock: The lock of that folder; a new one is locked here.
 
     Raises:
         UserError: Anything that the user has to fix: data, model, flags, device.
     """
-    world = dist.start(config.device)
-    device = select_device(dist.own_device(world, config.device))
-    dist.refuse_alone(world, config)
-    torch.manual_seed(config.seed)  # for draws inside layers; all else has keyed streams
-    if device.type == "cuda":
-        torch.use_deterministic_algorithms(True, warn_only=True)
+    world, device = start_process(config, resumed)
     data = load_data(config, world)
     model = (
         make_model(config, hyp, data[0], resumed).to(device).to(memory_format=torch.channels_last)
@@ -74,16 +73,19 @@ def prepare_run(
     scaler = torch.amp.GradScaler(
         device.type, enabled=choose_dtype(device, config.precision) == torch.float16
     )
+    if folder is None:
+        folder, lock = make_run_folder(config, world)
     setup = Setup(
         config,
         hyp,
-        folder or make_run_folder(config, world),
+        folder,
         world,
         device,
         data,
         loaders,
         build_loss(model.spec, hyp, config.imgsz, config.label_smoothing),
         Schedule(config, hyp, len(loaders[0]), model.family),
+        lock,
     )
     network, sparsity = wrap(model, config, world, device), Sparsity(model, config.sparsity)
     state = TrainingState(model, network, ModelEMA(model), optimizer, scaler, sparsity, Progress())
@@ -92,6 +94,22 @@ def prepare_run(
     if world.is_main:
         announce(setup, model)
     return Run(setup, state)
+
+
+def start_process(
+    config: TrainConfig, resumed: Checkpoint | None
+) -> tuple[dist.World, torch.device]:
+    """Join the other processes, choose the device, and seed and fix what the bits depend on."""
+    world = dist.start(config.device)
+    device = select_device(dist.own_device(world, config.device))
+    dist.refuse_alone(world, config)
+    said = keep_threads(resumed)
+    if said:
+        print(said)
+    torch.manual_seed(config.seed)  # for draws inside layers; all else has keyed streams
+    if device.type == "cuda":
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    return world, device
 
 
 def announce(setup: Setup, model: DetectionModel) -> None:
@@ -224,13 +242,18 @@ def wrap(
     return cast(nn.Module, torch.compile(network)) if config.compile else network
 
 
-def make_run_folder(config: TrainConfig, world: dist.World) -> Path:
-    """Make the folder project/name, numbered if it exists; it is the same for every process."""
-    folder = None
+def make_run_folder(config: TrainConfig, world: dist.World) -> tuple[Path, FolderLock | None]:
+    """Make the folder project/name, numbered if it exists, and lock it.
+
+    The folder is the same for every process; only the main one, which writes, has the lock. Raises
+    UserError if another program trains in the folder.
+    """
+    folder = lock = None
     if world.is_main:
         name = Path(config.cfg).stem if config.name == "cfg" else config.name
         folder = next_folder(config.project, name, config.exist_ok)
+        lock = FolderLock(folder)
         make_folder(folder / "weights")
     shared_folder = dist.broadcast(world, folder)
     assert shared_folder is not None
-    return shared_folder
+    return shared_folder, lock

@@ -5,6 +5,7 @@ train.py calls these in each epoch and at the end; they print lines and write to
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -13,6 +14,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from engine.training.run import Progress, Setup
+from utils.device import memory_text
 from utils.files import atomic_write, read_results
 from utils.structures import Metrics
 from utils.tables import format_seconds
@@ -52,6 +55,21 @@ def train_row(
     means = "".join(f"{value:>{_cell_width(f'{name}_loss')}.4g}" for name, value in losses.items())
     width = CELL_WIDTH
     return f"{epoch:>{width}}{memory:>{width}}{means}{instances:>{width}.4g}{size:>{width}.4g}"
+
+
+def progress_row(setup: Setup, progress: Progress, instances: int, size: int) -> str:
+    """The line below train_header, with the mean of each loss term over the epoch so far.
+
+    Args:
+        setup: The fixed part of the run.
+        progress: The position of the run, after the last batch.
+        instances: Number of labels in the last batch.
+        size: Width of that batch's images, pixels.
+    """
+    means = (value / max(progress.batch, 1) for value in progress.loss_sums)
+    losses = dict(zip(setup.loss.names, means, strict=True))
+    epoch = f"{progress.epoch}/{setup.config.epochs - 1}"
+    return train_row(epoch, memory_text(setup.device), losses, instances, size)
 
 
 def _cell_width(name: str) -> int:
@@ -120,10 +138,18 @@ class ResultsLog:
                     ",".join(f"{row.get(name, math.nan):>20.5g}" for name in self.names) + "\n"
                 )
 
+    def lost_epochs(self, before: int) -> str:
+        """The numbers of the epochs before this one that have no row, a few of many; "" if none."""
+        present = {row.get("epoch") for row in self.rows}
+        lost = [str(epoch) for epoch in range(before) if epoch not in present]
+        return ", ".join(lost if len(lost) < 6 else [*lost[:4], "…", lost[-1]])
+
     def close(self) -> None:
         """Close TensorBoard's file."""
         if self._board:
-            self._board.close()
+            # If its disk is full, add() has said so.
+            with contextlib.suppress(OSError):
+                self._board.close()
 
 
 class TensorBoardWriter(Protocol):

@@ -16,6 +16,7 @@ from engine.training.dist import World
 from engine.training.ema import ModelEMA
 from engine.training.model import freeze, read_source
 from engine.training.optim import make_optimizer
+from engine.training.patience import should_stop
 from engine.training.run import Progress, TrainingState, save_last
 from engine.training.sparsity import Sparsity
 from models.graph.load import load_graph
@@ -186,9 +187,9 @@ def test_only_the_process_that_knows_the_fitness_stops_early(
     """Best in epoch 4 and a patience of 3: after epoch 7 it is over, but not for those who never
     validate.
     """
-    progress = Progress(epoch=epoch, best_epoch=4)
+    progress = Progress(epoch=epoch, best_epoch=4, best_fitness=0.1)
     config = TrainConfig(epochs=300, patience=3, noval=noval)
-    assert train.should_stop(config, World(rank, 2), progress) is stops
+    assert should_stop(config, World(rank, 2), progress) is stops
 
 
 def golden_targets(golden: dict, height: int, width: int) -> torch.Tensor:
