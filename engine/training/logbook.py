@@ -95,7 +95,8 @@ class ResultsLog:
                 since they will be written again.
         """
         self.path, self.names = folder / "results.csv", tuple(names)
-        self.rows = [row for row in read_results(self.path) if row.get("epoch", 0) < keep_before]
+        wanted = range(keep_before)
+        self.rows = [row for row in read_results(self.path) if row.get("epoch") in wanted]
         self._board = _tensorboard(folder, keep_before)
 
     def add(
