@@ -111,6 +111,8 @@ def safe_ending(keeper: Keeper) -> Iterator[None]:
             status = request.status if isinstance(request, StopRequested) else stop.status or 130
             line = keeper.how_to_go_on(is_saved)
             if stop.cause and status == 2:
+                if has_failed(sys.stderr):  # where an error is printed
+                    say_where_possible(f"error: {stop.cause}; {line}")
                 raise UserError(f"{stop.cause}; {line}") from None
             if world.is_main:
                 say_where_possible(f"\n{stop.cause}; {line}" if stop.cause else f"\n{line}")

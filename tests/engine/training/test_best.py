@@ -1,4 +1,4 @@
-"""A finished run can be finished whatever happened to its best.pt, and says what it was scored by."""
+"""A run can be finished whatever happened to its best.pt, and says what it was scored by."""
 
 from __future__ import annotations
 

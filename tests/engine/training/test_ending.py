@@ -46,8 +46,7 @@ def start(flags: list[str], folder: Path) -> tuple[int, Path]:
     try:
         return run_main(train.main, [*flags, "--project", str(folder)]), last
     except SystemExit as end:
-        assert isinstance(end.code, int)
-        return end.code, last
+        return int(end.code or 0), last
 
 
 def check_resumed(last: Path, whole: Path) -> None:
