@@ -32,7 +32,7 @@ from engine.training.inputs import change_scale, to_device
 from engine.training.logbook import (
     ResultsLog,
     StepTiming,
-    columns,
+    open_log,
     progress_row,
     time_to_come,
     train_header,
@@ -56,7 +56,7 @@ from utils.device import autocast
 from utils.errors import run_main
 from utils.signals import StopRequested, StopSignal, ignore_signals
 from utils.streams import guarded_output
-from utils.structures import Metrics
+from utils.structures import Batch, Metrics
 
 
 def train(run: Run) -> Metrics | None:
@@ -114,17 +114,6 @@ def learn(keeper: Keeper) -> Metrics | None:
             log.close()
 
 
-def open_log(run: Run) -> ResultsLog:
-    """Open results.csv and TensorBoard's files; a note says which rows a resumed run has lost."""
-    setup, progress = run.setup, run.state.progress
-    names = columns(setup.loss.names, run.state.sparsity.columns())
-    log = ResultsLog(setup.folder, names, progress.epoch)
-    lost = log.lost_epochs(progress.epoch)
-    if lost:
-        progress.add_note(f"results.csv was damaged: it lacks the rows of epochs {lost}")
-    return log
-
-
 def train_epoch(keeper: Keeper, timing: StepTiming) -> None:
     """Train on the remaining batches of the current epoch.
 
@@ -135,50 +124,67 @@ def train_epoch(keeper: Keeper, timing: StepTiming) -> None:
 
     Raises:
         StopRequested: A signal arrived in any process.
-        UserError: The loss or a gradient is not finite.
+        UserError: The loss or a gradient is not finite, or no batch could be read.
     """
     setup, state, stop = keeper.run.setup, keeper.run.state, keeper.stop
-    config, progress, loader = setup.config, state.progress, setup.loaders[0]
+    progress, loader = state.progress, setup.loaders[0]
     start_epoch(setup, state)
     if setup.world.is_main:
         print("\n" + train_header(setup.loss.names))
-    bar = tqdm(loader, total=len(loader), initial=progress.batch, disable=not setup.world.is_main,
-               dynamic_ncols=True)  # fmt: skip
-    mark = time.perf_counter()
-    for batch in bar:
-        mark = timing.add("loader", mark)  # the time since the last batch, spent waiting
-        if is_drawn(setup, progress):
-            draw_train_batch(setup.folder, progress.batch, batch, state.model.names)
+    with tqdm(loader, total=len(loader), initial=progress.batch, disable=not setup.world.is_main,
+              dynamic_ncols=True) as bar:  # fmt: skip
+        mark = time.perf_counter()
+        for batch in bar:
+            timing.add("loader", mark)  # the time since the last batch, spent waiting
+            if is_drawn(setup, progress):
+                draw_train_batch(setup.folder, progress.batch, batch, state.model.names)
+            with keeper.batch():
+                size = train_batch(keeper.run, batch, timing)
             mark = time.perf_counter()
-        with keeper.batch():
-            iteration = progress.epoch * len(loader) + progress.batch
-            place = BatchPlace(progress.epoch, progress.batch, batch.paths, setup.last)
-            rates = setup.schedule.rates(iteration)
-            apply_rates(state.optimizer, rates)
-            images, targets = to_device(batch, setup.device)
-            if config.multi_scale:
-                images, targets = change_scale(images, targets, keeper.run, iteration)
-            with autocast(setup.device, config.precision):
-                raw = state.network(images)
-            total, terms = setup.loss(raw, targets, (images.shape[2], images.shape[3]))
-            check_loss(total, state.model, images, place)
-            mark = timing.add("forward", mark)
-            # DistributedDataParallel averages gradients over processes, but the loss is a sum over
-            # images; the factor turns their mean back into a sum.
-            state.scaler.scale(total * setup.world.size).backward()
-            mark = timing.add("backward", mark)
-            if iteration - progress.last_step >= rates.accumulate:
-                step(state, place)
-                progress.last_step = iteration
-            progress.batch += 1
-            progress.loss_sums = [
-                a + b for a, b in zip(progress.loss_sums, terms.tolist(), strict=True)
-            ]
-            mark = timing.add("optimizer", mark, images=len(batch.paths))
-        bar.set_description_str(progress_row(setup, progress, len(batch.targets), images.shape[-1]))
-        if dist.any_true(setup.world, bool(stop.status), setup.device):
-            bar.close()
-            raise StopRequested(stop.status or 143)
+            bar.set_description_str(progress_row(setup, progress, len(batch.targets), size))
+            if dist.any_true(setup.world, bool(stop.status), setup.device):
+                raise StopRequested(stop.status or 143)
+
+
+def train_batch(run: Run, batch: Batch, timing: StepTiming) -> int:
+    """Train on one batch, and advance the run's position.
+
+    Args:
+        run: The run, whose state is changed in place.
+        batch: The images and targets of this process.
+        timing: Collects the seconds of each part but the loader's.
+
+    Returns:
+        Width of the images as they were trained, pixels.
+
+    Raises:
+        UserError: The loss or a gradient is not finite.
+    """
+    setup, state, progress = run.setup, run.state, run.state.progress
+    mark = time.perf_counter()
+    iteration = progress.epoch * len(setup.loaders[0]) + progress.batch
+    place = BatchPlace(progress.epoch, progress.batch, batch.paths, setup.last)
+    rates = setup.schedule.rates(iteration)
+    apply_rates(state.optimizer, rates)
+    images, targets = to_device(batch, setup.device)
+    if setup.config.multi_scale:
+        images, targets = change_scale(images, targets, run, iteration)
+    with autocast(setup.device, setup.config.precision):
+        raw = state.network(images)
+    total, terms = setup.loss(raw, targets, (images.shape[2], images.shape[3]))
+    check_loss(total, state.model, images, place)
+    mark = timing.add("forward", mark)
+    # DistributedDataParallel averages gradients over processes, but the loss is a sum over
+    # images; the factor turns their mean back into a sum.
+    state.scaler.scale(total * setup.world.size).backward()
+    mark = timing.add("backward", mark)
+    if iteration - progress.last_step >= rates.accumulate:
+        step(state, place)
+        progress.last_step = iteration
+    progress.batch += 1
+    progress.loss_sums = [a + b for a, b in zip(progress.loss_sums, terms.tolist(), strict=True)]
+    timing.add("optimizer", mark, images=len(batch.paths))
+    return images.shape[-1]
 
 
 def is_drawn(setup: Setup, progress: Progress) -> bool:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from engine.training.run import Progress, Setup
+from engine.training.run import Progress, Run, Setup
 from utils.device import memory_text
 from utils.files import atomic_write, read_results
 from utils.structures import Metrics
@@ -151,6 +151,17 @@ class ResultsLog:
             # If its disk is full, add() has said so.
             with contextlib.suppress(OSError):
                 self._board.close()
+
+
+def open_log(run: Run) -> ResultsLog:
+    """Open results.csv and TensorBoard's files; a note says which rows a resumed run has lost."""
+    setup, progress = run.setup, run.state.progress
+    names = columns(setup.loss.names, run.state.sparsity.columns())
+    log = ResultsLog(setup.folder, names, progress.epoch)
+    lost = log.lost_epochs(progress.epoch)
+    if lost:
+        progress.add_note(f"results.csv was damaged: it lacks the rows of epochs {lost}")
+    return log
 
 
 class TensorBoardWriter(Protocol):
