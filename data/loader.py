@@ -23,6 +23,7 @@ from data.dataset import DatasetSettings, DetectionDataset, ItemKey
 from data.index import DatasetIndex
 from data.order import Order, Share, batch_count
 from data.workers import (
+    forget_deaths,
     hold_interrupts,
     limit_opencv,
     next_or_none,
@@ -117,6 +118,7 @@ class Loader:
         self.failures: dict[str, str] = {}
         self._plan = _Plan(dataset, options)
         limit_opencv()
+        forget_deaths()
         self._batches = DataLoader(
             _BatchReader(dataset, through_pipe=not self._fits_shared_memory()),
             sampler=self._plan,

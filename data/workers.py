@@ -9,6 +9,7 @@ import contextlib
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 from typing import TypeVar
@@ -16,6 +17,7 @@ from typing import TypeVar
 from utils.errors import UserError
 
 _T = TypeVar("_T")
+DEATH_REPORT = 1.0  # seconds that the system may take to report the death of a worker
 
 
 def choose_workers(requested: int, device_type: str, batch_size: int) -> int:
@@ -69,11 +71,19 @@ def note_deaths() -> None:
             signal.signal(signal.SIGCHLD, DeathNote(handler))
 
 
-def _noted_death() -> str:
-    """What a DeathNote holds; it is empty afterwards."""
+def forget_deaths() -> None:
+    """Forget deaths that were noted before; they were those of another loader's workers."""
+    _noted_death()
+
+
+def _noted_death(wait: float = 0.0) -> str:
+    """What a DeathNote holds, at most `wait` seconds from now; it is empty afterwards."""
     handler = signal.getsignal(signal.SIGCHLD) if hasattr(signal, "SIGCHLD") else None
     if not isinstance(handler, DeathNote):
         return ""
+    deadline = time.monotonic() + wait
+    while not handler.cause and time.monotonic() < deadline:
+        time.sleep(0.01)  # a connection may break before the system reports the death
     cause, handler.cause = handler.cause, ""
     return cause
 
@@ -89,7 +99,7 @@ def next_or_none(batches: Iterator[_T]) -> _T | None:
         if not cause:
             return batch
     except (ConnectionError, EOFError, FileNotFoundError):  # it ended while sending a batch
-        cause = _noted_death() or "a DataLoader worker ended"
+        cause = _noted_death(DEATH_REPORT) or "a DataLoader worker ended"
     except (MemoryError, OSError) as error:
         cause = f"a batch could not be read ({_last_line(error) or type(error).__name__})"
     except _WORKER_ERRORS as error:

@@ -1,7 +1,7 @@
 """Signals as a request to stop, so that a run is saved before it ends.
 
-Ctrl-C (SIGINT), SIGTERM and SIGHUP (the terminal was closed) are such requests. The exit status,
-128 plus the signal's number, tells which signal it was.
+Ctrl-C (SIGINT), SIGTERM and SIGHUP (the terminal was closed) ask for that. The exit status, 128
+plus the signal's number, tells which signal it was.
 """
 
 from __future__ import annotations

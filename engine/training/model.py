@@ -24,6 +24,7 @@ from utils.families import family_of
 from utils.files import find_file
 from utils.hyperparameters import Hyperparameters
 from utils.seeds import stream
+from utils.text import printable
 
 
 def make_model(
@@ -45,6 +46,7 @@ def make_model(
                 f"{config.data}: has {len(data.names)} classes, but the interrupted run had "
                 f"{len(resumed.names)}; put the names back, or start anew with --weights"
             )
+        refuse_reordered(resumed.names, data.names, config.data)
         return DetectionModel(
             resumed.graph, class_count=len(data.names), names=data.names, seed=config.seed
         )
@@ -62,6 +64,24 @@ def make_model(
         if report.fresh or config.verbose:
             print(report.table(everything=config.verbose))
     return model
+
+
+def refuse_reordered(before: dict[int, str], now: dict[int, str], origin: str) -> None:
+    """Raise UserError if the same class names have other numbers than in the interrupted run.
+
+    Args:
+        before: Class number -> name of the interrupted run.
+        now: The same of the data set.
+        origin: The data set's YAML, for the error.
+    """
+    changed = [number for number, name in before.items() if now.get(number) != name]
+    if changed and sorted(before.values()) == sorted(now.values()):
+        number = changed[0]
+        raise UserError(
+            f"{origin}: class {number} is {printable(now[number], 60)}, but was"
+            f" {printable(before[number], 60)} in the interrupted run: put the names back in that"
+            " order, or start anew with --weights"
+        )
 
 
 def with_attention(graph: dict[str, Any], config: TrainConfig) -> dict[str, Any]:

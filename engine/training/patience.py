@@ -29,9 +29,10 @@ def waited(progress: Progress) -> int:
 def note_early_stop(config: TrainConfig, progress: Progress) -> None:
     """Say that a run has ended before its last epoch, and how to change that."""
     if progress.epoch < config.epochs:
+        number, best = waited(progress), progress.best_epoch
         progress.add_note(
             f"stopped early after epoch {progress.epoch - 1} of {config.epochs - 1}: the fitness"
-            f" has not risen for {waited(progress)} epochs, since epoch {progress.best_epoch};"
+            f" has not risen for {number} epoch{'' if number == 1 else 's'}, since epoch {best};"
             f" --patience {config.patience} is the number of epochs to wait, 0 never stops early"
         )
 

@@ -48,10 +48,13 @@ def plan(given: Mapping[str, object], changes: Mapping[str, object] | None = Non
 def continue_run(interrupted: Interrupted, modules: tuple[str, ...]) -> Run:
     """Restore an interrupted run, and say which one and what about it has changed."""
     config, hyp, checkpoint, folder, lock, notes = interrupted
+    position = checkpoint.training["progress"] if checkpoint.training else {}
+    if lock is not None:  # the main process
+        epoch, batch = position.get("epoch"), position.get("batch")
+        print(f"resuming {folder} at epoch {epoch}, batch {batch}, with its own settings")
     # The checkpoint holds the former paths, but only what the user gives now is imported.
     run = prepare_run(dataclasses.replace(config, modules=modules), hyp, checkpoint, folder, lock)
     progress = run.state.progress
-    print(f"resuming {folder} at epoch {progress.epoch}, batch {progress.batch}")
     for note in notes:
         progress.add_note(note)
     if run.setup.world.is_main:

@@ -34,6 +34,7 @@ from utils import checkpoint as checkpoints
 from utils.checkpoint import Checkpoint, TrainingContent
 from utils.config import TrainConfig
 from utils.hyperparameters import Hyperparameters
+from utils.text import printable
 
 Splits = tuple[DatasetIndex, DatasetIndex]  # training, validation
 
@@ -244,6 +245,13 @@ def restore(setup: Setup, state: TrainingState, resumed: Checkpoint) -> Training
             "the data set has changed since the run was interrupted: the run continues, but its"
             " results will differ"
         )
+    for number, name in setup.data[0].names.items():
+        if resumed.names.get(number) != name:
+            former = printable(resumed.names.get(number), 60)
+            progress.add_note(
+                f"class {number} is called {printable(name, 60)} since the run was resumed, before"
+                f" {former}"
+            )
     changes = resumed_under(setup.circumstances, saved_circumstances(resumed))
     if changes:
         progress.add_note(changes)

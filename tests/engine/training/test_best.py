@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-import train
 from engine.training.best import check_best, choose_best
 from engine.training.build import prepare_run
 from engine.training.run import Run, lean_snapshot
@@ -70,17 +69,3 @@ def test_a_run_on_images_without_labels_has_no_best_and_misses_none(tmp_path: Pa
     run.state.progress.scores = {"fitness": float("nan")}
     assert choose_best(run).path == run.setup.last
     assert run.state.progress.notes == []
-
-
-def test_a_run_whose_best_is_lost_ends_well_and_says_so_in_its_last_lines(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run = make_run(tmp_path)
-    run.setup.best.unlink()
-    run.state.progress.epoch = 9  # only the final scoring is left
-    assert train.train(run) is not None
-    said = capsys.readouterr().out
-    assert "Last mAP50" in said
-    assert said.count("best.pt: cannot be read") == 2  # where it was noticed, and at the end
-    assert f"--weights {run.setup.last}" in said
-    assert "best.pt: cannot be read" in (run.setup.folder / "metrics.json").read_text()

@@ -171,6 +171,23 @@ def test_a_run_whose_data_lost_a_class_does_not_resume(
         prepare_run(changed, run.setup.hyp, read(run.setup.last), run.setup.folder)
 
 
+def test_other_class_names_at_a_resume_are_refused_or_named(
+    material: dict[str, str], tmp_path: Path
+) -> None:
+    run = prepare_run(config(material, tmp_path), Hyperparameters())
+    save_last(run)
+    data, text = tmp_path / "renamed.yaml", Path(material["data"]).read_text()
+    changed = config({**material, "data": str(data)}, tmp_path)
+    data.write_text(text.replace("- bright\n- dark", "- dark\n- bright"))
+    with pytest.raises(UserError, match="class 0 is dark, but was bright in the interrupted run"):
+        prepare_run(changed, run.setup.hyp, read(run.setup.last), run.setup.folder)
+    data.write_text(text.replace("- dark", "- black"))
+    again = prepare_run(changed, run.setup.hyp, read(run.setup.last), run.setup.folder)
+    assert again.state.progress.notes[-1] == (
+        "class 1 is called black since the run was resumed, before dark"
+    )
+
+
 @pytest.mark.parametrize(
     ("epoch", "rank", "noval", "stops"),
     [
