@@ -28,7 +28,15 @@ from ablation.costs import add_training, measure_costs
 from ablation.engines import ENGINES
 from ablation.estimate import estimate_seconds, measure_pace
 from ablation.report.write import write_report
-from ablation.results import StudyResult, is_due, read_cells, read_failures, read_scores, state
+from ablation.results import (
+    StudyResult,
+    is_due,
+    read_cells,
+    read_failures,
+    read_scores,
+    set_damaged_aside,
+    state,
+)
 from ablation.setup import check_arms, fill_in, make_slots
 from ablation.statistics.planning import baseline_seeds, futile
 from ablation.statistics.scores import noise
@@ -103,9 +111,10 @@ def run_cells(config: StudyConfig, cells: Sequence[Cell]) -> dict[str, str]:
     """Run the cells that are not done yet, seed by seed if --futility is given.
 
     Returns {"stopped": names of arms that were stopped for futility}, or {} if there are none.
-    Raises UserError for a finished cell that is damaged.
+    A finished cell that is damaged is run again.
     """
-    read_cells(cells)  # A damaged cell is reported before days are spent on the others.
+    for sentence in set_damaged_aside(cells):
+        print(sentence)
     hopeless: set[str] = set()
     controls = [cell.arm.name for cell in cells if cell.arm.is_aa]
     board = Board(len(cells), sum(state(cell) == "done" for cell in cells), config.epochs)

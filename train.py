@@ -8,6 +8,14 @@ run, run.py defines and saves it, and finish.py scores the result through engine
 from __future__ import annotations
 
 import sys
+
+if __name__ == "__main__":  # the imports below take seconds, in which a signal may arrive
+    from utils.signals import exit_at_signals
+    from utils.streams import open_missing_streams
+
+    open_missing_streams()
+    exit_at_signals()
+
 import time
 from typing import cast
 
@@ -18,17 +26,19 @@ from engine.detector_model import DetectorModel
 from engine.evaluation.evaluate import EvalSettings, evaluate
 from engine.training import dist
 from engine.training.diagnose import BatchPlace, check_loss, first_bad_gradient
+from engine.training.ending import Keeper, quiet_writers, safe_ending
 from engine.training.finish import DRAWN_TRAIN_BATCHES, draw_labels, draw_train_batch, finish_run
 from engine.training.inputs import change_scale, to_device
 from engine.training.logbook import (
     ResultsLog,
     StepTiming,
-    columns,
+    open_log,
+    progress_row,
     time_to_come,
     train_header,
-    train_row,
 )
 from engine.training.optim import MAX_GRADIENT_NORM, apply_rates
+from engine.training.patience import note_early_stop, should_stop
 from engine.training.plan import plan
 from engine.training.run import (
     Progress,
@@ -36,120 +46,147 @@ from engine.training.run import (
     Setup,
     TrainingState,
     lean_snapshot,
-    save_last,
-    snapshot,
+    save_start,
 )
 from engine.training.sampling import focused_image_weights
-from models.own.adapter import modules_flag
 from utils import checkpoint as checkpoints
 from utils.cli import read_flags
 from utils.config import REFUSED_TRAIN_FLAGS, TrainConfig
-from utils.device import autocast, memory_text
+from utils.device import autocast
 from utils.errors import run_main
-from utils.signals import StopRequested, StopSignal
-from utils.structures import Metrics
+from utils.signals import StopRequested, StopSignal, ignore_signals
+from utils.streams import guarded_output
+from utils.structures import Batch, Metrics
 from utils.terminal import has_errors
 
 
 def train(run: Run) -> Metrics | None:
     """Train to the last epoch, or until the fitness stops rising; return the best one's metrics.
 
-    After a signal the state is saved, and the program ends with exit status 130 (Ctrl-C) or 143
-    (SIGTERM); --resume continues from there. Processes other than the main one return None.
+    If the run ends before that, its state is saved where possible, and one line names the command
+    that continues it. After a signal the exit status is 128 plus its number, as for Ctrl-C 130.
+    Processes other than the main one return None.
     """
-    setup, state = run.setup, run.state
+    with StopSignal(pipes=True) as stop, guarded_output(stop.request):
+        keeper = Keeper(run, stop)
+        try:
+            with safe_ending(keeper), quiet_writers():
+                metrics = learn(keeper)
+        finally:
+            dist.stop(run.setup.world)
+            if run.setup.lock is not None:
+                run.setup.lock.close()
+        if stop.cause:  # the run is finished, but nobody could read its last lines
+            sys.exit(stop.status)
+    return metrics
+
+
+def learn(keeper: Keeper) -> Metrics | None:
+    """Train and validate epoch by epoch, and finish the run."""
+    run, setup, state = keeper.run, keeper.run.setup, keeper.run.state
     config, world, progress = setup.config, setup.world, state.progress
+    save_start(run)
     if world.is_main and not config.noplots:
         draw_labels(setup.folder, setup.data[0])
-    names = columns(setup.loss.names, state.sparsity.columns())
-    log = ResultsLog(setup.folder, names, progress.epoch) if world.is_main else None
+    log = open_log(run) if world.is_main else None
     timing, first, start = StepTiming(), progress.epoch, time.monotonic()
     done = dist.any_true(world, should_stop(config, world, progress), setup.device)
-    with StopSignal() as stop:
-        try:
-            while not done:
-                train_epoch(run, stop, timing)
-                with stop.anywhere():
-                    metrics = validate_epoch(run)
-                if log is not None:
-                    write_epoch(run, log, metrics)
-                progress.epoch, progress.batch = progress.epoch + 1, 0
-                keep_epoch(run)
-                if world.is_main and first + 1 == progress.epoch < config.epochs:
-                    print(time_to_come(time.monotonic() - start, config.epochs - progress.epoch))
-                with stop.anywhere():
-                    done = dist.any_true(world, should_stop(config, world, progress), setup.device)
-                if not (config.nosave or done):  # finish_run() writes the last one itself
-                    save_last(run)
-            with stop.anywhere():
-                return finish_run(run, timing)
-        except StopRequested as request:
-            save_last(run)
-            print(
-                f"\nstopped in epoch {progress.epoch}; continue with: python train.py --resume"
-                f" {setup.last}{modules_flag(state.model)}"
-            )
-            sys.exit(request.status)
-        finally:
+    try:
+        while not done:
+            train_epoch(keeper, timing)
+            metrics = validate_epoch(keeper)
             if log is not None:
-                log.close()
-            dist.stop(world)
+                write_epoch(run, log, metrics)
+            with keeper.batch():
+                progress.epoch, progress.batch = progress.epoch + 1, 0
+            keeper.save_period()
+            if world.is_main and first + 1 == progress.epoch < config.epochs:
+                print(time_to_come(time.monotonic() - start, config.epochs - progress.epoch))
+            with keeper.anywhere():
+                done = dist.any_true(world, should_stop(config, world, progress), setup.device)
+            if not (config.nosave or done):  # finish_run() writes the last one itself
+                keeper.save()
+        if world.is_main:
+            note_early_stop(config, progress)
+        with keeper.anywhere():
+            return finish_run(run, timing)
+    finally:
+        if log is not None:
+            log.close()
 
 
-def train_epoch(run: Run, stop: StopSignal, timing: StepTiming) -> None:
+def train_epoch(keeper: Keeper, timing: StepTiming) -> None:
     """Train on the remaining batches of the current epoch.
 
     Args:
-        run: The run, whose state is changed in place.
-        stop: The signals received so far, checked after each batch.
+        keeper: The run, whose state is changed in place, and the signals received so far, which
+            are looked at after each batch.
         timing: Collects the seconds of each part of an iteration.
 
     Raises:
         StopRequested: A signal arrived in any process.
-        UserError: The loss or a gradient is not finite.
+        UserError: The loss or a gradient is not finite, or no batch could be read.
     """
-    setup, state = run.setup, run.state
-    config, progress, loader = setup.config, state.progress, setup.loaders[0]
+    setup, state, stop = keeper.run.setup, keeper.run.state, keeper.stop
+    progress, loader = state.progress, setup.loaders[0]
     start_epoch(setup, state)
     if setup.world.is_main:
         print("\n" + train_header(setup.loss.names))
     is_shown = setup.world.is_main and has_errors()
-    bar = tqdm(loader, total=len(loader), initial=progress.batch, disable=not is_shown,
-               dynamic_ncols=True)  # fmt: skip
-    mark = time.perf_counter()
-    for batch in bar:
-        mark = timing.add("loader", mark)  # the time since the last batch, spent waiting
-        if is_drawn(setup, progress):
-            draw_train_batch(setup.folder, progress.batch, batch, state.model.names)
+    with tqdm(loader, total=len(loader), initial=progress.batch, disable=not is_shown,
+              dynamic_ncols=True) as bar:  # fmt: skip
+        mark = time.perf_counter()
+        for batch in bar:
+            timing.add("loader", mark)  # the time since the last batch, spent waiting
+            if is_drawn(setup, progress):
+                draw_train_batch(setup.folder, progress.batch, batch, state.model.names)
+            with keeper.batch():
+                size = train_batch(keeper.run, batch, timing)
             mark = time.perf_counter()
-        iteration = progress.epoch * len(loader) + progress.batch
-        place = BatchPlace(progress.epoch, progress.batch, batch.paths, setup.last)
-        rates = setup.schedule.rates(iteration)
-        apply_rates(state.optimizer, rates)
-        images, targets = to_device(batch, setup.device)
-        if config.multi_scale:
-            images, targets = change_scale(images, targets, run, iteration)
-        with autocast(setup.device, config.precision):
-            raw = state.network(images)
-        total, terms = setup.loss(raw, targets, (images.shape[2], images.shape[3]))
-        check_loss(total, state.model, images, place)
-        mark = timing.add("forward", mark)
-        # DistributedDataParallel averages gradients over processes, but the loss is a sum over
-        # images; the factor turns their mean back into a sum.
-        state.scaler.scale(total * setup.world.size).backward()
-        mark = timing.add("backward", mark)
-        if iteration - progress.last_step >= rates.accumulate:
-            step(state, place)
-            progress.last_step = iteration
-        progress.batch += 1
-        progress.loss_sums = [
-            a + b for a, b in zip(progress.loss_sums, terms.tolist(), strict=True)
-        ]
-        mark = timing.add("optimizer", mark, images=len(batch.paths))
-        bar.set_description_str(progress_row(setup, progress, len(batch.targets), images.shape[-1]))
-        if dist.any_true(setup.world, bool(stop.status), setup.device):
-            bar.close()
-            raise StopRequested(stop.status or 143)
+            bar.set_description_str(progress_row(setup, progress, len(batch.targets), size))
+            if dist.any_true(setup.world, bool(stop.status), setup.device):
+                raise StopRequested(stop.status or 143)
+
+
+def train_batch(run: Run, batch: Batch, timing: StepTiming) -> int:
+    """Train on one batch, and advance the run's position.
+
+    Args:
+        run: The run, whose state is changed in place.
+        batch: The images and targets of this process.
+        timing: Collects the seconds of each part but the loader's.
+
+    Returns:
+        Width of the images as they were trained, pixels.
+
+    Raises:
+        UserError: The loss or a gradient is not finite.
+    """
+    setup, state, progress = run.setup, run.state, run.state.progress
+    mark = time.perf_counter()
+    iteration = progress.epoch * len(setup.loaders[0]) + progress.batch
+    place = BatchPlace(progress.epoch, progress.batch, batch.paths, setup.last)
+    rates = setup.schedule.rates(iteration)
+    apply_rates(state.optimizer, rates)
+    images, targets = to_device(batch, setup.device)
+    if setup.config.multi_scale:
+        images, targets = change_scale(images, targets, run, iteration)
+    with autocast(setup.device, setup.config.precision):
+        raw = state.network(images)
+    total, terms = setup.loss(raw, targets, (images.shape[2], images.shape[3]))
+    check_loss(total, state.model, images, place)
+    mark = timing.add("forward", mark)
+    # DistributedDataParallel averages gradients over processes, but the loss is a sum over
+    # images; the factor turns their mean back into a sum.
+    state.scaler.scale(total * setup.world.size).backward()
+    mark = timing.add("backward", mark)
+    if iteration - progress.last_step >= rates.accumulate:
+        step(state, place)
+        progress.last_step = iteration
+    progress.batch += 1
+    progress.loss_sums = [a + b for a, b in zip(progress.loss_sums, terms.tolist(), strict=True)]
+    timing.add("optimizer", mark, images=len(batch.paths))
+    return images.shape[-1]
 
 
 def is_drawn(setup: Setup, progress: Progress) -> bool:
@@ -194,39 +231,13 @@ def step(state: TrainingState, place: BatchPlace) -> None:
     state.ema.update(state.model)
 
 
-def progress_row(setup: Setup, progress: Progress, instances: int, size: int) -> str:
-    """The line below train_header, with the mean of each loss term over the epoch so far.
-
-    Args:
-        setup: The fixed part of the run.
-        progress: The position of the run, after the last batch.
-        instances: Number of labels in the last batch.
-        size: Width of that batch's images, pixels.
-    """
-    means = (value / max(progress.batch, 1) for value in progress.loss_sums)
-    losses = dict(zip(setup.loss.names, means, strict=True))
-    epoch = f"{progress.epoch}/{setup.config.epochs - 1}"
-    return train_row(epoch, memory_text(setup.device), losses, instances, size)
-
-
-def should_stop(config: TrainConfig, world: dist.World, progress: Progress) -> bool:
-    """Whether training is over: no epoch is left, or --patience epochs brought no better fitness.
-
-    Only the main process knows the fitness, so only it may stop early. Without validations no
-    process does.
-    """
-    if progress.epoch >= config.epochs:
-        return True
-    waited = progress.epoch - 1 - progress.best_epoch
-    return world.is_main and not config.noval and config.patience > 0 and waited >= config.patience
-
-
-def validate_epoch(run: Run) -> Metrics | None:
+def validate_epoch(keeper: Keeper) -> Metrics | None:
     """Score the averaged weights, and save them as best.pt if they are the best so far.
 
     Returns None if this epoch is not validated; under --noval only the last epoch is.
     """
-    setup, config, progress = run.setup, run.setup.config, run.state.progress
+    run, setup = keeper.run, keeper.run.setup
+    config, progress = setup.config, run.state.progress
     is_last = progress.epoch + 1 >= config.epochs
     if setup.loaders[1] is None or (config.noval and not is_last):
         return None
@@ -238,18 +249,20 @@ def validate_epoch(run: Run) -> Metrics | None:
         save_dir=setup.folder,
         sheets=int(not config.noplots),
     )
-    metrics = evaluate(cast(DetectorModel, run.state.ema.module), setup.loaders[1], settings)
+    with keeper.anywhere():
+        metrics = evaluate(cast(DetectorModel, run.state.ema.module), setup.loaders[1], settings)
     progress.class_ap = [float(value) for value in metrics.details.class_ap]
     progress.scores = {
         "mAP_0.5": metrics.map50,
         "mAP_0.5:0.95": metrics.map,
         "fitness": metrics.fitness,
     }
-    if metrics.fitness > progress.best_fitness:
-        progress.best_epoch = progress.epoch
     if metrics.fitness >= progress.best_fitness:  # at a tie best.pt is the later one, as in YOLOv5
-        progress.best_fitness = metrics.fitness
-        checkpoints.save(lean_snapshot(run), setup.best)
+        with keeper.stop.saving():
+            checkpoints.save(lean_snapshot(run), setup.best)
+    # best.pt comes first: a run that ends here validates this epoch again, and finds the same.
+    if metrics.fitness > progress.best_fitness:
+        progress.best_fitness, progress.best_epoch = metrics.fitness, progress.epoch
     return metrics
 
 
@@ -272,17 +285,15 @@ def write_epoch(run: Run, log: ResultsLog, metrics: Metrics | None) -> None:
     log.add(trained, metrics, [group["lr"] for group in state.optimizer.param_groups])
 
 
-def keep_epoch(run: Run) -> None:
-    """Write a separate whole checkpoint of the epoch just ended, every --save-period epochs."""
-    epoch, period = run.state.progress.epoch - 1, run.setup.config.save_period
-    if period > 0 and epoch % period == 0 and run.setup.world.is_main:
-        checkpoints.save(snapshot(run), run.setup.folder / "weights" / f"epoch{epoch}.pt")
-
-
 def main(argv: list[str] | None = None) -> Metrics | None:
     """Read the flags, complete them from the data set and the defaults, and train."""
-    return train(plan(read_flags(TrainConfig, argv, "Train a detector.", REFUSED_TRAIN_FLAGS)))
+    given = read_flags(TrainConfig, argv, "Train a detector.", REFUSED_TRAIN_FLAGS)
+    with guarded_output():
+        return train(plan(given))
 
 
 if __name__ == "__main__":
-    sys.exit(run_main(main))
+    try:
+        sys.exit(run_main(main))
+    finally:
+        ignore_signals()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from ablation.board import Board
 from ablation.config import StudyConfig
 from ablation.job import LOG, CellJob, describe_end, launch, make_job, note_failure
-from ablation.results import state
+from ablation.results import set_damaged_aside, state
 from ablation.setup import Slot
 from ablation.study import Cell
 from utils.errors import UserError
@@ -172,8 +172,10 @@ def collect(reference: ray.ObjectRef, cell: Cell, board: Board) -> None:
         last = str(error).strip().splitlines()[-1]
         status, reason, files = -1, f"{type(error).__name__}: {last}", {}
     write_missing(cell, files)
+    damage = set_damaged_aside([cell])
     if state(cell) == "done":
         board.done(cell)
     else:
+        reason = damage[0] if damage else reason
         note_failure(cell, status, reason)
         board.failed(cell, reason)

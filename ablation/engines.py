@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from ablation.board import Board
 from ablation.config import StudyConfig
 from ablation.job import describe_end, launch, make_job, note_failure
-from ablation.results import state
+from ablation.results import set_damaged_aside, state
 from ablation.setup import Slot, make_slots
 from ablation.study import Cell
 from utils.errors import UserError
@@ -31,10 +31,11 @@ def record_end(cell: Cell, status: int, board: Board) -> None:
         board: receives the event.
     """
     # metrics.json decides, and not the exit status, since it is the last file of a run.
+    damage = set_damaged_aside([cell])
     if state(cell) == "done":
         board.done(cell)
         return
-    reason = describe_end(cell.folder, status)
+    reason = damage[0] if damage else describe_end(cell.folder, status)
     note_failure(cell, status, reason)
     board.failed(cell, reason)
 

@@ -20,6 +20,7 @@ from ablation.config import StudyConfig
 from ablation.results import Costs
 from ablation.setup import Slot, make_slots, read_train_flags, shared_flags
 from ablation.study import Cell
+from engine.training.ending import Keeper
 from engine.training.logbook import StepTiming
 from engine.training.plan import plan
 from train import train_epoch
@@ -93,7 +94,7 @@ def measure_pace(config: StudyConfig, slot: Slot) -> Pace:
             timing = StepTiming()
             with contextlib.suppress(StopRequested), contextlib.redirect_stderr(io.StringIO()):
                 stop = Countdown(timing, warm_up, MEASURED)
-                train_epoch(run, stop, timing)  # type: ignore[arg-type]
+                train_epoch(Keeper(run, stop), timing)  # type: ignore[arg-type]
     finally:
         torch.set_num_threads(threads)
     seconds = {part: value / max(timing.images, 1) for part, value in timing.seconds.items()}

@@ -9,17 +9,17 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from ablation.config import StudyConfig
-from ablation.files import finite_number, read_json
+from ablation.results import count_attempts
 from ablation.setup import Slot, cell_flags
 from ablation.study import Cell
 from utils.files import ROOT, atomic_write, make_folder
+from utils.signals import signal_name
 
 CELL, TRAIN = Path(__file__).with_name("cell.py"), ROOT / "train.py"
 LOG = "train.log"
@@ -85,7 +85,7 @@ def describe_end(folder: Path, status: int) -> str:
         text = f"no {LOG}: {error.strerror}"
     # A progress bar writes \r, and its last state counts as a line.
     lines = [line.strip() for line in re.split(r"[\r\n]+", text) if line.strip()]
-    how = f"exit status {status}" if status >= 0 else f"killed by {signal.Signals(-status).name}"
+    how = f"exit status {status}" if status >= 0 else f"killed by {signal_name(-status)}"
     return f"{how}: {lines[-1] if lines else 'nothing was printed'}"
 
 
@@ -98,11 +98,10 @@ def note_failure(cell: Cell, status: int, reason: str) -> None:
         reason: why it failed, in one line.
     """
     path = make_folder(cell.folder) / "failed.json"
-    attempts = finite_number(read_json(path).get("attempts")) or 0
     content = {
         "reason": reason,
         "status": status,
-        "attempts": int(attempts) + 1,
+        "attempts": count_attempts(cell.folder) + 1,
         "log": str(cell.folder / LOG),
     }
     with atomic_write(path, "w") as file:

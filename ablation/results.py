@@ -6,6 +6,7 @@ continue, and a report can be made again, from its folder alone.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,6 @@ from ablation.config import StudyConfig
 from ablation.files import REMEDY, finite_number, read_curve, read_json, read_metrics, read_timing
 from ablation.study import Arm, Cell
 from utils.errors import UserError
-from utils.text import shown
 
 if TYPE_CHECKING:
     from ablation.statistics.scores import Noise
@@ -131,14 +131,21 @@ def is_due(cell: Cell) -> bool:
     """Whether a cell must be run: it is not done, and has failed fewer than MAX_ATTEMPTS times."""
     now = state(cell)
     if now == "failed":
-        attempts = read_json(cell.folder / "failed.json").get("attempts", 1)
-        if not isinstance(attempts, int):
-            raise UserError(
-                f"{cell.folder / 'failed.json'}: attempts: {shown(attempts)}: must be a"
-                f" number; {REMEDY}"
-            )
-        return attempts < MAX_ATTEMPTS
+        return (count_attempts(cell.folder) or 1) < MAX_ATTEMPTS
     return now != "done"
+
+
+def read_failure(folder: Path) -> dict[str, object]:
+    """The content of failed.json; {} if it is missing or damaged, which must not end a study."""
+    try:
+        return read_json(folder / "failed.json")
+    except UserError:
+        return {}
+
+
+def count_attempts(folder: Path) -> int:
+    """How often a cell has failed, by its failed.json; 0 if that is not known."""
+    return int(finite_number(read_failure(folder).get("attempts")) or 0)
 
 
 def read_cells(cells: Iterable[Cell]) -> list[CellResult]:
@@ -158,6 +165,25 @@ def read_cells(cells: Iterable[Cell]) -> list[CellResult]:
     ]
 
 
+def set_damaged_aside(cells: Iterable[Cell]) -> list[str]:
+    """Move the folders of finished cells with damaged files aside, so that their runs are repeated.
+
+    Nothing is deleted. Returns a sentence for each, which names the damage and the new place.
+    """
+    said = []
+    for cell in cells:
+        try:
+            read_cells([cell])
+        except UserError as error:
+            numbers = (f".damaged{number or ''}" for number in itertools.count())
+            places = (cell.folder.with_name(cell.folder.name + end) for end in numbers)
+            aside = next(place for place in places if not place.exists())
+            cell.folder.rename(aside)
+            cause = str(error).removesuffix(f"; {REMEDY}")
+            said.append(f"{cell.name} is run again: {cause}; its former folder is now {aside}")
+    return said
+
+
 def read_scores(cells: Iterable[Cell]) -> dict[str, dict[int, float]]:
     """mAP50-95 in 0..1 of the finished cells, by arm and by the seed of the training."""
     # The seed of the training, since that of the comparison is the baseline's in A/A arms.
@@ -170,7 +196,7 @@ def read_scores(cells: Iterable[Cell]) -> dict[str, dict[int, float]]:
 def read_failures(cells: Iterable[Cell]) -> dict[str, str]:
     """Why each failed cell failed, by the cell's name."""
     return {
-        cell.name: str(read_json(cell.folder / "failed.json").get("reason", "unknown"))
+        cell.name: str(read_failure(cell.folder).get("reason", "unknown"))
         for cell in cells
         if state(cell) == "failed"
     }

@@ -22,7 +22,14 @@ from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 from data.dataset import DatasetSettings, DetectionDataset, ItemKey
 from data.index import DatasetIndex
 from data.order import Order, Share, batch_count
-from data.workers import hold_interrupts, limit_opencv, next_or_none, start_worker
+from data.workers import (
+    forget_deaths,
+    hold_interrupts,
+    limit_opencv,
+    next_or_none,
+    note_deaths,
+    start_worker,
+)
 from utils.structures import Batch, Item
 
 _T = TypeVar("_T")
@@ -111,6 +118,7 @@ class Loader:
         self.failures: dict[str, str] = {}
         self._plan = _Plan(dataset, options)
         limit_opencv()
+        forget_deaths()
         self._batches = DataLoader(
             _BatchReader(dataset, through_pipe=not self._fits_shared_memory()),
             sampler=self._plan,
@@ -143,6 +151,7 @@ class Loader:
     def __iter__(self) -> Iterator[Batch]:
         with hold_interrupts():
             batches = iter(self._batches)
+            note_deaths()
         while (raw := next_or_none(batches)) is not None:
             yield self._finish(raw)
 

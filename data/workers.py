@@ -9,13 +9,15 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from types import TracebackType
+import time
+from collections.abc import Callable, Iterator
+from types import FrameType, TracebackType
 from typing import TypeVar
 
 from utils.errors import UserError
 
 _T = TypeVar("_T")
+DEATH_REPORT = 1.0  # seconds that the system may take to report the death of a worker
 
 
 def choose_workers(requested: int, device_type: str, batch_size: int) -> int:
@@ -41,19 +43,101 @@ def choose_workers(requested: int, device_type: str, batch_size: int) -> int:
     return min(requested, useful, batch_size if batch_size > 1 else 0)
 
 
+class DeathNote:
+    """A handler of SIGCHLD that notes which worker process died, and of what.
+
+    torch's own handler raises an error wherever the main process happens to be, such as in the
+    middle of an optimizer step. This one keeps the error until the next batch is asked for.
+    """
+
+    def __init__(self, handler: Callable[[int, FrameType | None], object]) -> None:
+        self.cause = ""
+        self._handler = handler
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        try:
+            self._handler(number, frame)
+        except RuntimeError as error:
+            self.cause = self.cause or _first_line(error)
+
+
+def note_deaths() -> None:
+    """Let a DeathNote take the place of torch's handler; call it after workers were started."""
+    if not hasattr(signal, "SIGCHLD"):  # Windows
+        return
+    handler = signal.getsignal(signal.SIGCHLD)
+    if callable(handler) and not isinstance(handler, DeathNote):
+        with contextlib.suppress(ValueError):  # in another thread than the main one
+            signal.signal(signal.SIGCHLD, DeathNote(handler))
+
+
+def forget_deaths() -> None:
+    """Forget deaths that were noted before; they were those of another loader's workers."""
+    _noted_death()
+
+
+def _noted_death(wait: float = 0.0) -> str:
+    """What a DeathNote holds, at most `wait` seconds from now; it is empty afterwards."""
+    handler = signal.getsignal(signal.SIGCHLD) if hasattr(signal, "SIGCHLD") else None
+    if not isinstance(handler, DeathNote):
+        return ""
+    deadline = time.monotonic() + wait
+    while not handler.cause and time.monotonic() < deadline:
+        time.sleep(0.01)  # a connection may break before the system reports the death
+    cause, handler.cause = handler.cause, ""
+    return cause
+
+
 def next_or_none(batches: Iterator[_T]) -> _T | None:
-    """The next batch, None at the end. Raises UserError if a worker process has died."""
+    """The next batch, None at the end.
+
+    Raises UserError if a worker process has died, or if memory or files ran out in it.
+    """
     try:
-        return next(batches, None)
+        batch = next(batches, None)
+        cause = _noted_death()
+        if not cause:
+            return batch
     except (ConnectionError, EOFError, FileNotFoundError):  # it ended while sending a batch
-        cause = "a DataLoader worker ended"
-    except RuntimeError as error:
+        cause = _noted_death(DEATH_REPORT) or "a DataLoader worker ended"
+    except (MemoryError, OSError) as error:
+        cause = f"a batch could not be read ({_last_line(error) or type(error).__name__})"
+    except _WORKER_ERRORS as error:
         if "DataLoader worker" not in str(error):
             raise
-        cause = str(error).splitlines()[0].rstrip(".")
+        cause = _noted_death() or _worker_error(error)
     raise UserError(
         f"{cause}: memory may be short; try --workers 0, a smaller --batch-size or --cache no"
     )
+
+
+# What code that reads images can raise; torch raises it again in the main process, with a text that
+# names the worker.
+_WORKER_ERRORS = (
+    RuntimeError,
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    AttributeError,
+    AssertionError,
+)
+
+
+def _worker_error(error: BaseException) -> str:
+    """One line on an error of a worker: the worker's number, the error's kind and its text."""
+    first = _first_line(error)
+    if not first.startswith("Caught "):
+        return first
+    return f"{first.removeprefix('Caught ')} raised {_last_line(error)}"
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].strip().rstrip(".")
+
+
+def _last_line(error: BaseException) -> str:
+    return next((line for line in reversed(str(error).splitlines()) if line.strip()), "").strip()
 
 
 def limit_opencv() -> None:

@@ -134,12 +134,18 @@ def test_a_study_whose_baseline_failed_has_no_verdicts(command, pretend, monkeyp
     assert (seen[0].verdicts, seen[0].noise) == ([], None)
 
 
-def test_a_damaged_cell_is_reported_before_anything_is_trained(command, pretend, tmp_path, capsys):
+def test_a_damaged_cell_is_run_again_and_named(command, pretend, tmp_path, capsys):
+    """Its folder is kept aside, and no other finished run is repeated."""
     main(command("--seeds", "1"))
-    (tmp_path / "study" / "cells" / "plain_seed0" / "metrics.json").write_text("{")
-    assert run_main(main, command("--seeds", "2")) == 2
-    assert "metrics.json: cannot be read" in capsys.readouterr().err
-    assert (tmp_path / "trace").read_text().count("\n") == 2
+    folder = tmp_path / "study" / "cells" / "plain_seed0"
+    (folder / "metrics.json").write_text("{")
+    capsys.readouterr()
+    assert main(command("--seeds", "1")) is not None
+    said = capsys.readouterr().out
+    assert "plain seed 0 is run again: " in said
+    assert "metrics.json: cannot be read" in said
+    assert f"its former folder is now {folder}.damaged" in said
+    assert (tmp_path / "trace").read_text().count("\n") == 3
 
 
 def test_the_dry_run_lists_arms_and_time_and_trains_nothing(command, tmp_path, capsys, monkeypatch):

@@ -17,7 +17,7 @@ import torch
 import detect
 import train
 import val
-from engine.training import finish
+from engine.training import ending, finish
 from engine.training.run import Run, save_last
 from tests.tiny import run_flags, write_data, write_free_graph, write_graph
 from utils.checkpoint import previous_of, read
@@ -120,13 +120,13 @@ def test_a_run_stopped_while_it_is_scored_is_not_finished(
     import signal
 
     whole = run(material, tmp_path / "a", "--epochs", "2", "--noplots")
-    score = finish.load_model
+    score = finish.from_checkpoint
 
-    def interrupted(*arguments):
+    def interrupted(*arguments, **options):
         os.kill(os.getpid(), signal.SIGTERM)
-        return score(*arguments)
+        return score(*arguments, **options)
 
-    monkeypatch.setattr(finish, "load_model", interrupted)
+    monkeypatch.setattr(finish, "from_checkpoint", interrupted)
     with pytest.raises(SystemExit):
         run(material, tmp_path / "b", "--epochs", "2", "--noplots")
     folder = tmp_path / "b" / "run"
@@ -235,10 +235,10 @@ def test_a_run_resumed_from_the_last_epoch_equals_undisturbed(
         original(run)
         raise MemoryError
 
-    monkeypatch.setattr(train, "save_last", save_and_die)
+    monkeypatch.setattr(ending, "save_last", save_and_die)
     with pytest.raises(MemoryError):
         run(material, tmp_path / "cut", *flags)
-    monkeypatch.setattr(train, "save_last", original)
+    monkeypatch.setattr(ending, "save_last", original)
     last = tmp_path / "cut" / "run" / "weights" / "last.pt"
     train.main(["--resume", str(last)])
     ours, theirs = weights(last), weights(whole / "weights" / "last.pt")
@@ -256,7 +256,7 @@ def test_a_loss_that_is_no_number_is_named_and_the_last_good_checkpoint_kept(
         original(run)
         run.state.model.model[2].cv1.conv.weight.data[0] = float("nan")
 
-    monkeypatch.setattr(train, "save_last", poison)
+    monkeypatch.setattr(ending, "save_last", poison)
     with pytest.raises(
         UserError, match=r"epoch 1, batch 0 .*model\.2\.cv1\.conv\.weight.*last\.pt.*lr0"
     ):

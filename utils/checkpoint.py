@@ -22,7 +22,7 @@ from utils.files import atomic_write
 from utils.pickles.checks import Refused
 from utils.pickles.plain import unshared
 from utils.pickles.reader import SavedFile, read_saved
-from utils.text import printable, shown
+from utils.text import shown
 from utils.typed import first_misfit
 from utils.version import __version__
 from utils.writing import temporary_beside
@@ -30,7 +30,13 @@ from utils.writing import temporary_beside
 FORMAT = "attention-yolo-1"
 
 
-class TrainingContent(TypedDict):
+class _LaterContent(TypedDict, total=False):
+    """What checkpoints of earlier versions do not have."""
+
+    circumstances: dict[str, str]  # engine/training/circumstances.py: threads, torch, device …
+
+
+class TrainingContent(_LaterContent):
     """What a run needs to continue, as engine/training/run.py saves and restores it."""
 
     model: dict[str, torch.Tensor]  # raw weights, before averaging
@@ -210,30 +216,3 @@ def check_values(state: Mapping[str, torch.Tensor]) -> None:
             f"{shown(key)} has {wrong}, so that no result could be right; take an earlier"
             " checkpoint"
         )
-
-
-def newest_last(folder: Path) -> Path:
-    """The last.pt written most recently below folder. Raises UserError if there is none."""
-    found = sorted(folder.rglob("last.pt"), key=lambda file: file.stat().st_mtime)
-    if not found:
-        raise UserError(
-            f"--resume: no last.pt below {folder}; give its path if --project was another one,"
-            " or start a new run"
-        )
-    return found[-1]
-
-
-def read_for_resume(path: Path) -> Checkpoint:
-    """Read last.pt; if it is damaged, print why and read the former file that save() kept."""
-    try:
-        checkpoint = read(path)
-    except UserError as error:
-        if not previous_of(path).exists():
-            raise
-        print(f"{printable(error)}; going on from {previous_of(path)}")
-        checkpoint = read(previous_of(path))
-    if checkpoint.training is None:
-        raise UserError(
-            f"--resume {path}: the run is finished; start a new one from it with --weights {path}"
-        )
-    return checkpoint

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from collections.abc import Mapping
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, NoReturn, TypeVar
 
 from utils.errors import UserError
@@ -142,7 +142,7 @@ def build(kind: type[T], values: Mapping[str, object], origin: str = "") -> T:
             continue
         for part in value:
             wanted = known[name].metadata.get("kind", type(default[0]) if default else type(part))
-            if not isinstance(part, Integral if wanted is int else wanted):
+            if not isinstance(part, {int: Integral, float: Real}.get(wanted, wanted)):
                 raise UserError(
                     f"{where}{name}: {shown(part)} is {type(part).__name__}, {wanted.__name__} is"
                     " needed"

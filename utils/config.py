@@ -147,7 +147,10 @@ class TrainConfig:
             self.close_mosaic >= 0, "--close-mosaic", self.close_mosaic, "must not be negative"
         )
         check_setting(
-            min(self.freeze) >= 0, "--freeze", self.freeze, "takes row numbers, 0 or above"
+            min(self.freeze, default=0) >= 0,
+            "--freeze",
+            self.freeze,
+            "takes row numbers, 0 or above",
         )
         check_setting(
             0 <= self.sparsity < math.inf, "--sparsity", self.sparsity, "must be 0 or more"

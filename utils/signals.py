@@ -1,15 +1,22 @@
-"""Ctrl-C and SIGTERM as a request to stop, so that a run is saved before it ends.
+"""Signals as a request to stop, so that a run is saved before it ends.
 
-The exit status, 128 plus the signal's number, tells which signal it was.
+Ctrl-C (SIGINT), SIGTERM and SIGHUP (the terminal was closed) ask for that. The exit status, 128
+plus the signal's number, tells which signal it was.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from types import FrameType
+
+GRACE = 1.0  # seconds in which further signals are taken for the same request as the first
+BROKEN_PIPE = 141  # 128 + SIGPIPE, the exit status of a program whose reader has ended
 
 
 class StopRequested(BaseException):
@@ -23,21 +30,30 @@ class StopRequested(BaseException):
 
 
 class StopSignal:
-    """A context that turns SIGINT and SIGTERM into a request to stop.
+    """A context that turns SIGINT, SIGTERM and SIGHUP into a request to stop.
 
     check() raises StopRequested if a signal has arrived. Within `with anywhere():` it is raised as
-    soon as one arrives. A second signal raises KeyboardInterrupt at once.
+    soon as one arrives. Within `with saving():` signals are only noted. A further signal raises
+    KeyboardInterrupt at once, but not within GRACE seconds of the first, since torchrun and
+    impatient fingers send several.
+
+    Attributes:
+        status: The exit status that was asked for; 0 if no signal has arrived.
+        cause: Why, if it was not a signal; see request().
     """
 
-    def __init__(self) -> None:
-        self.status = 0
-        self._immediate = False
+    def __init__(self, pipes: bool = False) -> None:
+        """Make the context; pipes says whether SIGPIPE is a request to stop, too."""
+        self.status, self.cause = 0, ""
+        self._numbers = [*_stopping_signals(), *([signal.SIGPIPE] if pipes and _HAS_PIPE else [])]
+        self._asked_at = 0.0
+        self._immediate = self._saving = False
         self._former: dict[int, object] = {}
 
     def __enter__(self) -> StopSignal:
         # Python allows handlers in the main thread only; elsewhere signals keep their meaning.
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in self._numbers:
                 self._former[number] = signal.signal(number, self._receive)
         return self
 
@@ -45,12 +61,22 @@ class StopSignal:
         for number, handler in self._former.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
 
+    def request(self, status: int, cause: str = "") -> None:
+        """Note a request to stop, unless there is one; check() raises it."""
+        if not self.status:
+            self.status, self.cause, self._asked_at = status, cause, time.monotonic()
+
     def _receive(self, number: int, _frame: FrameType | None) -> None:
-        again, self.status = self.status != 0, 128 + number
-        if again:
-            raise KeyboardInterrupt
+        again = self.status != 0
+        self.request(128 + number)
+        # A broken pipe says nothing about the moment: the loop may be in the middle of a batch.
+        if self._saving or number == BROKEN_PIPE - 128:
+            return
         if self._immediate:
+            self._immediate = False  # a second signal must not interrupt what the first one started
             raise StopRequested(self.status)
+        if again and time.monotonic() - self._asked_at > GRACE:
+            raise KeyboardInterrupt
 
     def check(self) -> None:
         """Raise StopRequested if a signal has arrived."""
@@ -66,3 +92,58 @@ class StopSignal:
             yield
         finally:
             self._immediate = False
+
+    @contextlib.contextmanager
+    def saving(self) -> Iterator[None]:
+        """Within the block, signals are noted and interrupt nothing."""
+        before, self._saving = self._saving, True
+        try:
+            yield
+        finally:
+            self._saving = before
+
+
+_HAS_PIPE = hasattr(signal, "SIGPIPE")  # Windows has neither SIGPIPE nor SIGHUP
+
+
+def _stopping_signals() -> list[signal.Signals]:
+    """The signals that ask a program to stop. nohup lets programs ignore SIGHUP, which is kept."""
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    return numbers
+
+
+def exit_at_signals() -> None:
+    """Let these signals end a program in one line while it starts and has nothing to save yet.
+
+    It must be called before slow imports, which Ctrl-C would otherwise end in a traceback.
+    """
+    # Other processes of torchrun keep the default, which ends them even while they wait for peers.
+    if os.environ.get("RANK", "0") == "0":
+        for number in _stopping_signals():
+            signal.signal(number, _exit_at_once)
+
+
+def _exit_at_once(number: int, _frame: FrameType | None) -> None:
+    # The buffers may be in use, and the terminal may be gone.
+    with contextlib.suppress(OSError, RuntimeError, ValueError, AttributeError):
+        sys.stdout.flush()
+    with contextlib.suppress(OSError):
+        os.write(2, f"stopped by {signal.Signals(number).name} before anything began\n".encode())
+    # An exception could be lost in an import, and would wait for threads that read images.
+    os._exit(128 + number)
+
+
+def ignore_signals() -> None:
+    """Ignore these signals while the interpreter shuts down, which nothing should interrupt."""
+    for number in _stopping_signals():
+        signal.signal(number, signal.SIG_IGN)
+
+
+def signal_name(number: int) -> str:
+    """The name of a signal; real-time signals have numbers only."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

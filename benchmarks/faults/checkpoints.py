@@ -23,11 +23,12 @@ import torch
 from benchmarks.faults.forged_files import ForgedFile, forged_files, small_checkpoint, written
 from benchmarks.faults.measured import MeasuredCall, measured_call
 from engine.training.optim import make_optimizer
+from engine.training.resume import read_for_resume
 from engine.training.run import Progress
 from engine.training.saved_state import check_saved
 from models.weights.load import from_checkpoint, load_model, read_weights
 from models.yolo import DetectionModel
-from utils.checkpoint import Checkpoint, lean, read, read_for_resume
+from utils.checkpoint import Checkpoint, lean, read
 from utils.config import TrainConfig
 from utils.hyperparameters import Hyperparameters
 from utils.tables import text_table
@@ -130,7 +131,7 @@ def use_forged(path: Path) -> str:
 
 def restored(path: Path) -> str:
     """Restore the model and the optimizer of a run, as --resume does."""
-    checkpoint = read_for_resume(path)
+    checkpoint, _ = read_for_resume(path)
     model = from_checkpoint(checkpoint, where=path)
     optimizer = make_optimizer(model, TrainConfig(optimizer="SGD"), Hyperparameters())
     scaler = torch.amp.GradScaler("cpu", enabled=False)

@@ -21,7 +21,9 @@ from data.scanning.load import load_dataset
 from data.workers import choose_workers
 from engine.detector_model import image_channels
 from engine.training import dist
+from engine.training.circumstances import keep_threads
 from engine.training.ema import ModelEMA
+from engine.training.lock import FolderLock
 from engine.training.model import fit_anchors, freeze, make_model
 from engine.training.optim import Schedule, choose_optimizer, make_optimizer
 from engine.training.run import Progress, Run, Setup, Splits, TrainingState, restore
@@ -43,6 +45,7 @@ def prepare_run(
     hyp: Hyperparameters,
     resumed: Checkpoint | None = None,
     folder: Path | None = None,
+    lock: FolderLock | None = None,
 ) -> Run:
     """Build a run from its configuration, or restore an interrupted one.
 
@@ -50,21 +53,16 @@ def prepare_run(
         config, hyp: The flags and hyperparameters.
         resumed: The checkpoint of an interrupted run.
         folder: That run's folder; None makes a new one.
+        lock: The lock of that folder; a new one is locked here.
 
     Raises:
         UserError: Anything that the user has to fix: data, model, flags, device.
     """
-    world = dist.start(config.device)
-    device = select_device(dist.own_device(world, config.device))
-    dist.refuse_alone(world, config)
-    torch.manual_seed(config.seed)  # for draws inside layers; all else has keyed streams
-    if device.type == "cuda":
-        torch.use_deterministic_algorithms(True, warn_only=True)
+    world, device = start_process(config, resumed)
     data = load_data(config, world)
-    model = (
-        make_model(config, hyp, data[0], resumed).to(device).to(memory_format=torch.channels_last)
-    )
-    config = fit_config(config, model, device)
+    model, notes = make_model(config, hyp, data[0], resumed)
+    model = model.to(device).to(memory_format=torch.channels_last)
+    asked, config = config, fit_config(config, model, device)
     config, hyp, chosen = choose_optimizer(config, hyp, len(data[0]), model.spec.class_count)
     if chosen and world.is_main:
         print(chosen)
@@ -76,16 +74,19 @@ def prepare_run(
     scaler = torch.amp.GradScaler(
         device.type, enabled=choose_dtype(device, config.precision) == torch.float16
     )
+    if folder is None:
+        folder, lock = make_run_folder(config, world)
     setup = Setup(
         config,
         hyp,
-        folder or make_run_folder(config, world),
+        folder,
         world,
         device,
         data,
         loaders,
         build_loss(model.spec, hyp, config.imgsz, config.label_smoothing),
         Schedule(config, hyp, len(loaders[0]), model.family),
+        lock,
     )
     network, sparsity = wrap(model, config, world, device), Sparsity(model, config.sparsity)
     state = TrainingState(model, network, ModelEMA(model), optimizer, scaler, sparsity, Progress())
@@ -93,10 +94,27 @@ def prepare_run(
         state = restore(setup, state, resumed)
     if world.is_main:
         wanted = read_dataset_yaml(config.data).channels
-        for note in channel_notes(model.channels, wanted, config.data):
+        notes += [*channel_notes(model.channels, wanted, config.data), *size_notes(asked, config)]
+        for note in notes:
             state.progress.add_note(note)
         announce(setup, model)
     return Run(setup, state)
+
+
+def start_process(
+    config: TrainConfig, resumed: Checkpoint | None
+) -> tuple[dist.World, torch.device]:
+    """Join the other processes, choose the device, and seed and fix what the bits depend on."""
+    world = dist.start(config.device)
+    device = select_device(dist.own_device(world, config.device))
+    dist.refuse_alone(world, config)
+    said = keep_threads(resumed)
+    if said:
+        print(said)
+    torch.manual_seed(config.seed)  # for draws inside layers; all else has keyed streams
+    if device.type == "cuda":
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    return world, device
 
 
 def announce(setup: Setup, model: DetectionModel) -> None:
@@ -152,14 +170,22 @@ def fit_config(config: TrainConfig, model: DetectionModel, device: torch.device)
     """
     stride = side_step(model.stride)
     size = max(whole_side(config.imgsz, stride), 2 * stride)
-    if size != config.imgsz:
-        print(f"--imgsz {config.imgsz} is not a multiple of the stride {stride}, using {size}")
     batch = (
         fit_batch_size(model, size, device, config.precision)
         if config.batch_size == -1
         else config.batch_size
     )
     return dataclasses.replace(config, imgsz=size, batch_size=batch)
+
+
+def size_notes(asked: TrainConfig, config: TrainConfig) -> list[str]:
+    """What a reader must know of the image size, if it is not the one that was asked for."""
+    if asked.imgsz == config.imgsz:
+        return []
+    return [
+        f"--imgsz {asked.imgsz} is not a multiple of the model's stride; images have"
+        f" {config.imgsz} pixels"
+    ]
 
 
 def make_loaders(
@@ -230,13 +256,18 @@ def wrap(
     return cast(nn.Module, torch.compile(network)) if config.compile else network
 
 
-def make_run_folder(config: TrainConfig, world: dist.World) -> Path:
-    """Make the folder project/name, numbered if it exists; it is the same for every process."""
-    folder = None
+def make_run_folder(config: TrainConfig, world: dist.World) -> tuple[Path, FolderLock | None]:
+    """Make the folder project/name, numbered if it exists, and lock it.
+
+    The folder is the same for every process; only the main one, which writes, has the lock. Raises
+    UserError if another program trains in the folder.
+    """
+    folder = lock = None
     if world.is_main:
         name = Path(config.cfg).stem if config.name == "cfg" else config.name
         folder = next_folder(config.project, name, config.exist_ok)
+        lock = FolderLock(folder)
         make_folder(folder / "weights")
     shared_folder = dist.broadcast(world, folder)
     assert shared_folder is not None
-    return shared_folder
+    return shared_folder, lock

@@ -14,6 +14,10 @@ from utils.errors import UserError
 SHOWN_PATHS = 3  # paths of a batch that an error lists
 
 
+class NotFiniteError(UserError):
+    """A loss, a gradient or a weight is not finite; such a state is never saved."""
+
+
 @dataclass(frozen=True)
 class BatchPlace:
     """The batch at which a run stands, for errors.
@@ -21,7 +25,7 @@ class BatchPlace:
     Attributes:
         epoch, batch: Numbers, counted from 0.
         paths: Paths of the batch's images.
-        last: Path of the run's last checkpoint, which may not exist yet.
+        last: Path of the run's last checkpoint, which does not exist under --nosave.
     """
 
     epoch: int
@@ -29,16 +33,17 @@ class BatchPlace:
     paths: tuple[str, ...]
     last: Path
 
-    def error(self, cause: str) -> UserError:
+    def error(self, cause: str) -> NotFiniteError:
         """An error whose one line names the place, the cause, and the remedy."""
         names = ", ".join(Path(path).name for path in self.paths[:SHOWN_PATHS])
         more = ", …" if len(self.paths) > SHOWN_PATHS else ""
+        # The checkpoint that is written before the first epoch has learnt nothing.
         kept = (
             f"the last good checkpoint is {self.last}"
-            if self.last.exists()
-            else "no checkpoint was written yet"
+            if self.epoch and self.last.exists()
+            else "no epoch was completed, so start again"
         )
-        return UserError(
+        return NotFiniteError(
             f"epoch {self.epoch}, batch {self.batch} ({names}{more}): {cause}; {kept}; lower lr0 in"
             " --hyp, or use --precision fp32"
         )
@@ -54,7 +59,7 @@ def check_loss(total: Tensor, model: nn.Module, images: Tensor, place: BatchPlac
         place: The batch, for the error.
 
     Raises:
-        UserError: The loss is not finite; the message names the first layer that is not.
+        NotFiniteError: The loss is not finite; the message names the first layer that is not.
     """
     if not torch.isfinite(total):
         cause = explain_non_finite(model, images)

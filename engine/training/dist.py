@@ -5,6 +5,7 @@ With a single process nothing is communicated, and values are returned unchanged
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from dataclasses import dataclass
@@ -65,7 +66,8 @@ def start(device: str = "") -> World:
 def stop(world: World) -> None:
     """Leave the group, if there is one."""
     if world.size > 1 and dist.is_initialized():
-        dist.destroy_process_group()
+        with contextlib.suppress(RuntimeError):  # the others may have ended
+            dist.destroy_process_group()
 
 
 def own_device(world: World, wanted: str) -> str:
@@ -126,6 +128,14 @@ def any_true(world: World, value: bool, device: torch.device) -> bool:
     flag = torch.tensor(float(value), device=device)
     dist.all_reduce(flag, op=dist.ReduceOp.MAX)
     return bool(flag.item())
+
+
+def is_lost_peer(error: BaseException) -> bool:
+    """Whether an error of torch says that another process of the group has ended."""
+    # gloo's own errors have no type of their own, but name its source files.
+    return isinstance(error, dist.DistError) or (
+        isinstance(error, RuntimeError) and "gloo" in str(error)
+    )
 
 
 def broadcast(world: World, value: SharedValue) -> SharedValue:

@@ -9,11 +9,13 @@ import numpy as np
 
 from data.index import DatasetIndex
 from engine.evaluation.evaluate import EvalSettings, evaluate
+from engine.training.best import Chosen, choose_best
 from engine.training.logbook import StepTiming, write_metrics
+from engine.training.patience import note_no_fitness
 from engine.training.run import Run, lean_snapshot
 from engine.training.sparsity import Sparsity
 from models.own.adapter import modules_flag
-from models.weights.load import load_model
+from models.weights.load import from_checkpoint
 from utils import checkpoint as checkpoints
 from utils.device import peak_memory_mb
 from utils.files import read_results
@@ -56,12 +58,12 @@ def finish_run(run: Run, timing: StepTiming) -> Metrics | None:
     if not setup.world.is_main:
         return None
     timing.write(setup.folder)
-    # A run that never validated has no best.pt.
-    best = setup.best if setup.best.exists() else setup.last
-    metrics = score_best(run, best)
+    note_no_fitness(progress)
+    chosen = choose_best(run)
+    metrics = score_best(run, chosen)
     notes = list(dict.fromkeys((*progress.notes, *metrics.notes)))
     figures = {
-        "epoch": progress.best_epoch,
+        "epoch": chosen.epoch,
         "epochs": progress.epoch,
         "train_images": len(setup.data[0]),
         "memory_mb": peak_memory_mb(setup.device),
@@ -70,19 +72,18 @@ def finish_run(run: Run, timing: StepTiming) -> Metrics | None:
     write_metrics(setup.folder, metrics, figures)
     checkpoints.save(lean_snapshot(run), setup.last)  # from here on there is nothing to resume
     checkpoints.previous_of(setup.last).unlink(missing_ok=True)
-    print(
-        f"Best mAP50 {metrics.map50:.3f}, mAP50-95 {metrics.map:.3f}, epoch {progress.best_epoch}"
-    )
+    which = "Best" if chosen.path == setup.best else "Last"
+    print(f"{which} mAP50 {metrics.map50:.3f}, mAP50-95 {metrics.map:.3f}, epoch {chosen.epoch}")
     for note in notes:
         print(f"note: {note}")
     print(f"Results in {setup.folder}")
     own = modules_flag(run.state.model)
     size = setup.config.imgsz
-    print(f"Use it: python detect.py --weights {best}{own} --imgsz {size} --source IMAGES")
+    print(f"Use it: python detect.py --weights {chosen.path}{own} --imgsz {size} --source IMAGES")
     return metrics
 
 
-def score_best(run: Run, best: Path) -> Metrics:
+def score_best(run: Run, chosen: Chosen) -> Metrics:
     """Evaluate a checkpoint of the run by class and size, and draw the charts of the whole run."""
     from engine.drawing.results import plot_results
 
@@ -90,8 +91,9 @@ def score_best(run: Run, best: Path) -> Metrics:
     if not config.noplots:
         rows = read_results(setup.folder / "results.csv")
         plot_results(setup.folder / "results.png", rows, config.protocol)
-    print(f"\nValidating {best}")
-    model = load_model(best, setup.device)
+    print(f"\nValidating {chosen.path}")
+    model = from_checkpoint(chosen.checkpoint, where=chosen.path)
+    model = model.to(setup.device).float().eval().fuse()
     area = find_spec("faster_coco_eval") is not None
     settings = EvalSettings(
         verbose=True,

@@ -5,6 +5,7 @@ train.py calls these in each epoch and at the end; they print lines and write to
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -13,6 +14,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from engine.training.run import Progress, Run, Setup
+from utils.device import memory_text
 from utils.files import atomic_write, read_results
 from utils.structures import Metrics
 from utils.tables import format_seconds
@@ -54,6 +57,21 @@ def train_row(
     return f"{epoch:>{width}}{memory:>{width}}{means}{instances:>{width}.4g}{size:>{width}.4g}"
 
 
+def progress_row(setup: Setup, progress: Progress, instances: int, size: int) -> str:
+    """The line below train_header, with the mean of each loss term over the epoch so far.
+
+    Args:
+        setup: The fixed part of the run.
+        progress: The position of the run, after the last batch.
+        instances: Number of labels in the last batch.
+        size: Width of that batch's images, pixels.
+    """
+    means = (value / max(progress.batch, 1) for value in progress.loss_sums)
+    losses = dict(zip(setup.loss.names, means, strict=True))
+    epoch = f"{progress.epoch}/{setup.config.epochs - 1}"
+    return train_row(epoch, memory_text(setup.device), losses, instances, size)
+
+
 def _cell_width(name: str) -> int:
     return max(CELL_WIDTH, len(name) + 1)
 
@@ -77,7 +95,8 @@ class ResultsLog:
                 since they will be written again.
         """
         self.path, self.names = folder / "results.csv", tuple(names)
-        self.rows = [row for row in read_results(self.path) if row.get("epoch", 0) < keep_before]
+        wanted = range(keep_before)
+        self.rows = [row for row in read_results(self.path) if row.get("epoch") in wanted]
         self._board = _tensorboard(folder, keep_before)
 
     def add(
@@ -120,10 +139,29 @@ class ResultsLog:
                     ",".join(f"{row.get(name, math.nan):>20.5g}" for name in self.names) + "\n"
                 )
 
+    def lost_epochs(self, before: int) -> str:
+        """The numbers of the epochs before this one that have no row, a few of many; "" if none."""
+        present = {row.get("epoch") for row in self.rows}
+        lost = [str(epoch) for epoch in range(before) if epoch not in present]
+        return ", ".join(lost if len(lost) < 6 else [*lost[:4], "…", lost[-1]])
+
     def close(self) -> None:
         """Close TensorBoard's file."""
         if self._board:
-            self._board.close()
+            # If its disk is full, add() has said so.
+            with contextlib.suppress(OSError):
+                self._board.close()
+
+
+def open_log(run: Run) -> ResultsLog:
+    """Open results.csv and TensorBoard's files; a note says which rows a resumed run has lost."""
+    setup, progress = run.setup, run.state.progress
+    names = columns(setup.loss.names, run.state.sparsity.columns())
+    log = ResultsLog(setup.folder, names, progress.epoch)
+    lost = log.lost_epochs(progress.epoch)
+    if lost:
+        progress.add_note(f"results.csv was damaged: it lacks the rows of epochs {lost}")
+    return log
 
 
 class TensorBoardWriter(Protocol):

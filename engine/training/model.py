@@ -32,13 +32,16 @@ from utils.seeds import stream
 
 def make_model(
     config: TrainConfig, hyp: Hyperparameters, data: DatasetIndex, resumed: Checkpoint | None
-) -> DetectionModel:
+) -> tuple[DetectionModel, list[str]]:
     """Build the graph of --cfg, or of --weights, and copy pretrained weights into it.
 
     Args:
         config, hyp: The graph, the weights, and the number of anchors.
         data: The training split, whose classes the model gets.
         resumed: The checkpoint of an interrupted run, whose graph is used instead.
+
+    Returns:
+        The model, and sentences on how the classes of the data differ from those of the weights.
 
     Raises:
         UserError: The graph, the weights or the data do not fit together.
@@ -49,20 +52,21 @@ def make_model(
                 f"{config.data}: has {len(data.names)} classes, but the interrupted run had "
                 f"{len(resumed.names)}; put the names back, or start anew with --weights"
             )
-        _check_order(resumed, data, config)
-        return DetectionModel(
+        model = DetectionModel(
             resumed.graph,
             class_count=len(data.names),
             names=data.names,
             seed=config.seed,
             held=most_parameters(resumed),
         )
+        return model, _renamed(resumed, data, config)
     graph, source = read_source(config.cfg, config.weights, config.scale)
     graph = with_attention(with_channels(graph, config), config)
     anchors = (round(hyp.anchors) or None) if family_of(graph).has_anchors else None
     model = DetectionModel(
         graph, class_count=len(data.names), anchors=anchors, names=data.names, seed=config.seed
     )
+    notes = []
     if source is not None:
         # Anchors that belong to another graph, or whose number differs, do not fit this head.
         exclude = ("anchors",) if config.cfg or hyp.anchors else ()
@@ -70,17 +74,16 @@ def make_model(
         print(report.line(config.weights))
         if report.classes == tuple(range(len(data.names))):  # otherwise they match by name
             note = compare_classes(source.names, data.names, (config.weights, config.data)).note
-            if note:
-                print(f"note: {note}")
+            notes += [note] if note else []
         if line := channels_line(source.graph.get("ch", COLOUR), model.channels):
             print(line)
         if report.fresh or config.verbose:
             print(report.table(everything=config.verbose))
-    return model
+    return model, notes
 
 
-def _check_order(resumed: Checkpoint, data: DatasetIndex, config: TrainConfig) -> None:
-    """Say if classes of an interrupted run were renamed; raise UserError if their order changed."""
+def _renamed(resumed: Checkpoint, data: DatasetIndex, config: TrainConfig) -> list[str]:
+    """Which classes were renamed since a run was interrupted; UserError if their order changed."""
     where = ("the interrupted run", config.data)
     agreed = compare_classes(resumed.names, data.names, where)
     if agreed.order != tuple(range(len(data.names))):
@@ -88,8 +91,7 @@ def _check_order(resumed: Checkpoint, data: DatasetIndex, config: TrainConfig) -
             f"{config.data}: has the classes of the interrupted run in another order; put the"
             " names back, or start anew with --weights"
         )
-    if agreed.note:
-        print(f"note: {agreed.note}")
+    return [agreed.note] if agreed.note else []
 
 
 def with_channels(graph: dict[str, Any], config: TrainConfig) -> dict[str, Any]:

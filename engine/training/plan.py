@@ -9,21 +9,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from pathlib import Path
 from typing import cast
 
 from data.dataset_yaml import read_dataset_yaml
+from engine.training.best import check_best
 from engine.training.build import prepare_run
 from engine.training.model import read_source
+from engine.training.resume import Interrupted, read_interrupted
 from engine.training.run import Run
 from models.graph.own_files import use_modules
-from models.weights.load import require_modules
-from utils import checkpoint as checkpoints
-from utils.checkpoint import Checkpoint
-from utils.cli import build
 from utils.config import TrainConfig, choose_config
 from utils.families import family_of
-from utils.files import find_file
 from utils.hyperparameters import Hyperparameters
 
 
@@ -36,13 +32,10 @@ def plan(given: Mapping[str, object], changes: Mapping[str, object] | None = Non
     files = use_modules(cast(tuple[str, ...], given.get("modules", ())))
     resume = given.get("resume")
     if resume:
-        config, hyp, checkpoint, folder = read_interrupted(str(resume))
-        # The checkpoint holds the former paths, but only what the user gives now is imported.
-        config = dataclasses.replace(config, modules=files)
         ignored = sorted({*given, *(changes or {})} - {"resume", "modules"})
         if ignored:
             print(f"--resume goes on with the run's own settings; ignored: {', '.join(ignored)}")
-        return prepare_run(config, hyp, checkpoint, folder)
+        return continue_run(read_interrupted(str(resume)), files)
     info = read_dataset_yaml(str(given.get("data", TrainConfig.data)))
     wanted = {**info.suggested, **given}
     graph, _ = read_source(*(str(wanted.get(name, "")) for name in ("cfg", "weights", "scale")))
@@ -52,23 +45,18 @@ def plan(given: Mapping[str, object], changes: Mapping[str, object] | None = Non
     return prepare_run(config, hyp)
 
 
-def read_interrupted(resume: str) -> tuple[TrainConfig, Hyperparameters, Checkpoint, Path]:
-    """Read the configuration, hyperparameters, checkpoint and folder of an interrupted run.
-
-    resume is the path of its last.pt; "newest" finds the last.pt written last.
-    """
-    path = checkpoints.newest_last(Path("runs")) if resume == "newest" else find_file(resume)
-    checkpoint = checkpoints.read_for_resume(path)
-    require_modules(checkpoint, path)
-    # Checkpoints store lists where the configuration has tuples.
-    values = {
-        key: tuple(value) if isinstance(value, list) else value
-        for key, value in checkpoint.config.items()
-    }
-    config = build(TrainConfig, values)
-    return (
-        config,
-        Hyperparameters.from_mapping(checkpoint.hyp, str(path)),
-        checkpoint,
-        path.parent.parent,
-    )
+def continue_run(interrupted: Interrupted, modules: tuple[str, ...]) -> Run:
+    """Restore an interrupted run, and say which one and what about it has changed."""
+    config, hyp, checkpoint, folder, lock, notes = interrupted
+    position = checkpoint.training["progress"] if checkpoint.training else {}
+    if lock is not None:  # the main process
+        epoch, batch = position.get("epoch"), position.get("batch")
+        print(f"resuming {folder} at epoch {epoch}, batch {batch}, with its own settings")
+    # The checkpoint holds the former paths, but only what the user gives now is imported.
+    run = prepare_run(dataclasses.replace(config, modules=modules), hyp, checkpoint, folder, lock)
+    progress = run.state.progress
+    for note in notes:
+        progress.add_note(note)
+    if run.setup.world.is_main:
+        check_best(run)
+    return run

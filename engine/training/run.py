@@ -1,9 +1,8 @@
 """A training run: its fixed setup, the state that training changes, and how that state is saved.
 
 build.py makes a Run, or restores one from a Checkpoint; train.py saves it after each epoch and when
-it is interrupted. A resumed run ends with the same weights bit for bit if the number of threads,
-the kind of processor and the torch version are the same. Otherwise sums are computed in another
-order, and training amplifies the difference.
+it is interrupted. A resumed run ends with the same weights bit for bit if its circumstances are the
+same (circumstances.py), and says so if they are not.
 """
 
 from __future__ import annotations
@@ -18,8 +17,14 @@ from torch import nn
 from data.index import DatasetIndex
 from data.loader import Loader
 from engine.training import dist
-from engine.training.diagnose import first_bad_tensor
+from engine.training.circumstances import (
+    circumstances,
+    resumed_under,
+    saved_circumstances,
+)
+from engine.training.diagnose import NotFiniteError, first_bad_tensor
 from engine.training.ema import ModelEMA
+from engine.training.lock import FolderLock
 from engine.training.optim import Schedule
 from engine.training.saved_state import check_saved
 from engine.training.sparsity import Sparsity
@@ -48,6 +53,7 @@ class Setup:
         loaders: Batches of both splits; only the main process has those of validation.
         loss: The loss, computed from the head's raw maps.
         schedule: The rates of each iteration.
+        lock: Keeps other programs out of the folder; None in processes that write nothing.
     """
 
     config: TrainConfig
@@ -59,6 +65,12 @@ class Setup:
     loaders: tuple[Loader, Loader | None]
     loss: Loss
     schedule: Schedule
+    lock: FolderLock | None = None
+
+    @property
+    def circumstances(self) -> dict[str, str]:
+        """What the bits of the run depend on besides its settings."""
+        return circumstances(self.device, self.world.size, self.config.precision)
 
     @property
     def last(self) -> Path:
@@ -149,6 +161,7 @@ def snapshot(run: Run) -> Checkpoint:
         "gradients": gradients if progress.batch else {},
         "random": random_state(run.setup.device),
         "data_digests": [index.digest for index in run.setup.data],
+        "circumstances": run.setup.circumstances,
     }
     return dataclasses.replace(
         lean_snapshot(run), state=state.ema.module.state_dict(), training=training
@@ -174,17 +187,35 @@ def lean_snapshot(run: Run) -> Checkpoint:
 def save_last(run: Run) -> None:
     """Write last.pt, and keep the previous one beside it.
 
-    Raises UserError if a weight is not finite; such a model is never saved.
+    Raises NotFiniteError if a weight is not finite; such a model is never saved.
     """
     if not run.setup.world.is_main:
         return
     bad = first_bad_tensor(run.state.model)
     if bad:
-        raise UserError(
-            f"epoch {run.state.progress.epoch}: {bad} is not finite, so nothing was saved;"
-            f" {run.setup.last} is the last good checkpoint: go on from it with a lower lr0"
+        last, epoch = run.setup.last, run.state.progress.epoch
+        # The checkpoint that is written before the first epoch has learnt nothing.
+        kept = (
+            f"{last} is the last good checkpoint: start from it with --weights and a lower lr0"
+            if epoch > 1 and last.exists()
+            else "start again with a lower lr0"
         )
+        raise NotFiniteError(f"epoch {epoch}: {bad} is not finite, so nothing was saved; {kept}")
     checkpoints.save(snapshot(run), run.setup.last, keep_previous=True)
+
+
+def save_start(run: Run) -> None:
+    """Write last.pt before the first batch, so that a run killed in its first epoch can go on.
+
+    With --exist-ok the folder may hold a former run, of which nothing may be taken for this one.
+    """
+    setup, progress = run.setup, run.state.progress
+    if not setup.world.is_main or progress.epoch or progress.batch:
+        return
+    (setup.folder / "metrics.json").unlink(missing_ok=True)
+    checkpoints.previous_of(setup.last).unlink(missing_ok=True)
+    if not setup.config.nosave:
+        checkpoints.save(snapshot(run), setup.last)
 
 
 def restore(setup: Setup, state: TrainingState, resumed: Checkpoint) -> TrainingState:
@@ -202,14 +233,9 @@ def restore(setup: Setup, state: TrainingState, resumed: Checkpoint) -> Training
         UserError: The checkpoint does not hold what this run needs.
     """
     saved = resumed.training
-    assert saved is not None, "checkpoint.read_for_resume() refuses a finished run"
+    assert saved is not None, "resume.read_for_resume() refuses a finished run"
     lengths = {"loss_sums": len(setup.loss.names), "class_ap": state.model.spec.class_count}
     check_saved(resumed, state.model, state.optimizer, state.scaler, Progress, lengths)
-    if saved["data_digests"] != [index.digest for index in setup.data]:
-        print(
-            "the data set has changed since the run was interrupted: the run continues, but its"
-            " results will differ"
-        )
     state.model.load_state_dict(saved["model"])
     state.ema.load(resumed.state, saved["updates"])
     state.optimizer.load_state_dict(saved["optimizer"])
@@ -219,7 +245,16 @@ def restore(setup: Setup, state: TrainingState, resumed: Checkpoint) -> Training
         if key in saved["gradients"]:
             parameter.grad = saved["gradients"][key].to(parameter.device)
     set_random_state(saved["random"], setup.device)
-    return dataclasses.replace(state, progress=Progress(**saved["progress"]))
+    progress = Progress(**saved["progress"])
+    if saved["data_digests"] != [index.digest for index in setup.data]:
+        progress.add_note(
+            "the data set has changed since the run was interrupted: the run continues, but its"
+            " results will differ"
+        )
+    changes = resumed_under(setup.circumstances, saved_circumstances(resumed))
+    if changes:
+        progress.add_note(changes)
+    return dataclasses.replace(state, progress=progress)
 
 
 def random_state(device: torch.device) -> dict[str, torch.Tensor]:

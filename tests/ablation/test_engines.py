@@ -155,6 +155,7 @@ def test_killed_at_any_moment_and_started_again_it_ends_the_same(
             "exit status 1: RuntimeError: out of memory",
         ),
         (b"", -signal.SIGKILL, "killed by SIGKILL: nothing was printed"),
+        (b"", -40, "killed by signal 40: nothing was printed"),  # a real-time signal has no name
         (b"x" * 50_000 + b"\n\xff last", 1, "exit status 1: \ufffd last"),
         (None, 1, "exit status 1: no train.log: No such file or directory"),
     ],

@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 from ablation.config import StudyConfig
-from ablation.results import is_due, read_cells, read_failures, read_scores, state
+from ablation.results import (
+    count_attempts,
+    is_due,
+    read_cells,
+    read_failures,
+    read_scores,
+    set_damaged_aside,
+    state,
+)
 from ablation.study import Cell, make_arms, make_cells
 from utils.errors import UserError
 
@@ -73,9 +81,25 @@ def test_a_damaged_file_is_named(cell):
         read_cells([cell])
 
 
-def test_damaged_attempts_are_named(cell):
+def test_a_damaged_record_of_failures_does_not_end_a_study(cell):
     touch(cell.folder / "failed.json", {"attempts": "x"})
-    with pytest.raises(
-        UserError, match=r"failed.json: attempts: 'x': must be a number; delete the folder"
-    ):
-        is_due(cell)
+    assert is_due(cell)
+    (cell.folder / "failed.json").write_bytes(b"\xff{")
+    assert is_due(cell)
+    assert read_failures([cell]) == {"plain seed 0": "unknown"}
+    assert count_attempts(cell.folder) == 0
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "results.csv", "timing.json"])
+def test_a_finished_cell_with_a_damaged_file_is_set_aside(cell, name):
+    for number in range(2):
+        touch(cell.folder / "metrics.json", {"map": 0.25})
+        (cell.folder / "results.csv").write_text("epoch\n0\n")
+        assert set_damaged_aside([cell]) == []
+        (cell.folder / name).write_bytes(b"")
+        (said,) = set_damaged_aside([cell])
+        aside = cell.folder.with_name(cell.folder.name + f".damaged{number or ''}")
+        assert (state(cell), (aside / name).exists()) == ("new", True)
+        assert said.startswith("plain seed 0 is run again: ")
+        assert said.endswith(f"; its former folder is now {aside}")
+        assert "delete the folder" not in said

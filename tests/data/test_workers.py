@@ -5,8 +5,11 @@ import signal
 import subprocess
 import sys
 
+import pytest
+
 from data import workers
-from data.workers import choose_workers
+from data.workers import choose_workers, forget_deaths, next_or_none, note_deaths
+from utils.errors import UserError
 from utils.files import ROOT
 
 INTERRUPTED = """
@@ -55,6 +58,59 @@ def test_workers_keep_quiet_of_hangups_only(capfd):
     assert capfd.readouterr().err == ""
     workers._report_error(ValueError, ValueError("torn"), None)
     assert "torn" in capfd.readouterr().err
+
+
+def raising(error):
+    yield from ()
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            ValueError(
+                "Caught ValueError in DataLoader worker process 1.\nOriginal Traceback (most recent"
+                ' call last):\n  File "x.py", line 1, in read\nValueError: an odd image\n'
+            ),
+            "ValueError in DataLoader worker process 1 raised ValueError: an odd image: ",
+        ),
+        (
+            RuntimeError("DataLoader worker (pid(s) 7) exited unexpectedly"),
+            r"\(pid\(s\) 7\) exited",
+        ),
+        (ConnectionResetError(), "a DataLoader worker ended"),
+        (MemoryError(), r"could not be read \(MemoryError\)"),
+        (OSError(24, "Too many open files"), r"could not be read \(.*Too many open files\)"),
+    ],
+)
+def test_a_worker_that_raises_or_ends_is_one_line(error, words):
+    with pytest.raises(UserError, match=words) as caught:
+        next_or_none(raising(error))
+    assert "\n" not in str(caught.value)
+
+
+def test_an_error_in_the_main_process_keeps_its_traceback():
+    with pytest.raises(ValueError, match="a bug"):
+        next_or_none(raising(ValueError("a bug")))
+
+
+def test_a_death_is_told_at_the_next_batch_and_not_in_the_middle_of_one():
+    def handler(number, frame):
+        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")
+
+    former = signal.signal(signal.SIGCHLD, handler)
+    try:
+        note_deaths()
+        os.kill(os.getpid(), signal.SIGCHLD)
+        with pytest.raises(UserError, match=r"worker \(pid 7\) is killed by signal: Killed: "):
+            next_or_none(iter([1]))
+        assert next_or_none(iter([1])) == 1
+        os.kill(os.getpid(), signal.SIGCHLD)
+        forget_deaths()  # a new loader has other workers
+        assert next_or_none(iter([1])) == 1
+    finally:
+        signal.signal(signal.SIGCHLD, former)
 
 
 def test_choose_workers(monkeypatch):

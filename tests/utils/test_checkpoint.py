@@ -114,24 +114,6 @@ def test_a_failing_disk_leaves_the_old_checkpoint(
     assert os.listdir(tmp_path) == ["last.pt"]
 
 
-def test_resume_falls_back_to_the_generation_before(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = tmp_path / "last.pt"
-    checkpoints.save(example(1.0, training={}), path, keep_previous=True)
-    checkpoints.save(example(2.0, training={}), path, keep_previous=True)
-    assert checkpoints.read_for_resume(path).state["model.0.conv.weight"].max() == 2.0
-    path.write_bytes(path.read_bytes()[:1000])
-    assert checkpoints.read_for_resume(path).state["model.0.conv.weight"].max() == 1.0
-    assert "damaged" in capsys.readouterr().out
-
-
-def test_a_finished_run_says_so(tmp_path: Path) -> None:
-    checkpoints.save(example(), tmp_path / "last.pt")
-    with pytest.raises(UserError, match="finished"):
-        checkpoints.read_for_resume(tmp_path / "last.pt")
-
-
 class Bomb:
     """A pickle that would touch a file when loaded."""
 
@@ -208,8 +190,6 @@ def test_missing_and_foreign_files_are_one_line(tmp_path: Path) -> None:
         checkpoints.read(tmp_path / "foreign.pt")
     with pytest.raises(UserError, match="cannot be read"):
         checkpoints.read(tmp_path / "none.pt")
-    with pytest.raises(UserError, match=r"no last\.pt"):
-        checkpoints.newest_last(tmp_path)
 
 
 def own_program(**fields: bytes) -> bytes:

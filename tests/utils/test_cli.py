@@ -130,3 +130,13 @@ def test_values_within_a_list_must_be_of_its_kind(values: dict[str, object], tol
     with pytest.raises(UserError, match=told):
         build(Lists, values)
     assert build(Lists, {"imgsz": (np.int64(64),), "words": ("a",)}).words == ("a",)
+
+
+def test_whole_numbers_are_fine_in_a_list_of_floats() -> None:
+    @dataclass(frozen=True)
+    class Sample:
+        gains: tuple[float, ...] = flag([0.5], "gains")
+
+    assert build(Sample, {"gains": (1, 2.5)}).gains == (1, 2.5)
+    with pytest.raises(UserError, match=r"gains: '1' is str, float is needed"):
+        build(Sample, {"gains": ("1",)})

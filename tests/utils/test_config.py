@@ -132,7 +132,8 @@ def test_accumulation_and_weight_decay(batch, nominal, steps, decay):
 
 
 @pytest.mark.parametrize(
-    ("given", "rows"), [((0,), ()), ((3,), (0, 1, 2)), ((0, 1), (0, 1)), ((5, 7, 9), (5, 7, 9))]
+    ("given", "rows"),
+    [((), ()), ((0,), ()), ((3,), (0, 1, 2)), ((0, 1), (0, 1)), ((5, 7, 9), (5, 7, 9))],
 )
 def test_freeze_takes_a_count_or_numbers(given, rows):
     assert TrainConfig(freeze=given).frozen_rows() == rows

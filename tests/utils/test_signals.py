@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
-from utils.signals import StopRequested, StopSignal
+from utils import signals
+from utils.files import ROOT
+from utils.signals import StopRequested, StopSignal, signal_name
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -27,9 +31,64 @@ def test_anywhere_raises_at_once_and_handlers_are_put_back() -> None:
     assert signal.getsignal(signal.SIGTERM) is former
 
 
-def test_a_second_signal_is_not_waited_out() -> None:
+def test_a_second_signal_is_waited_out_only_if_it_comes_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two quick Ctrl-C are one request; a third after a while does not wait for a batch."""
+    clock = [0.0]
+    monkeypatch.setattr(signals.time, "monotonic", lambda: clock[0])
     with StopSignal() as stop:
         os.kill(os.getpid(), signal.SIGINT)
+        clock[0] = 0.002
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.status == 130
+        clock[0] = 1.5
+        with stop.saving():
+            os.kill(os.getpid(), signal.SIGTERM)
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
         assert stop.status == 130
+
+
+def test_a_second_signal_does_not_interrupt_what_the_first_one_started() -> None:
+    with StopSignal() as stop, pytest.raises(StopRequested), stop.anywhere():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_closed_terminal_and_a_broken_pipe_are_requests_too() -> None:
+    with StopSignal(pipes=True) as stop, stop.anywhere():
+        os.kill(os.getpid(), signal.SIGPIPE)  # says nothing about the moment, so it waits
+        assert stop.status == 141
+    with StopSignal() as stop:
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert stop.status == 129
+
+
+def test_nohup_keeps_its_meaning() -> None:
+    former = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with StopSignal() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert stop.status == 0
+    finally:
+        signal.signal(signal.SIGHUP, former)
+
+
+def test_signals_without_a_name_have_their_number() -> None:
+    assert signal_name(9) == "SIGKILL"
+    assert signal_name(40) == "signal 40"
+
+
+def test_a_signal_during_the_start_ends_it_in_one_line() -> None:
+    code = (
+        "from utils.signals import exit_at_signals; import os, signal; exit_at_signals();"
+        " os.kill(os.getpid(), signal.SIGTERM); print('went on')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (143, "")
+    assert done.stderr == "stopped by SIGTERM before anything began\n"

@@ -16,6 +16,7 @@ from engine.training.dist import World
 from engine.training.ema import ModelEMA
 from engine.training.model import freeze, read_source
 from engine.training.optim import make_optimizer
+from engine.training.patience import should_stop
 from engine.training.run import Progress, TrainingState, save_last
 from engine.training.sparsity import Sparsity
 from models.graph.load import load_graph
@@ -170,6 +171,23 @@ def test_a_run_whose_data_lost_a_class_does_not_resume(
         prepare_run(changed, run.setup.hyp, read(run.setup.last), run.setup.folder)
 
 
+def test_other_class_names_at_a_resume_are_refused_or_named(
+    material: dict[str, str], tmp_path: Path
+) -> None:
+    run = prepare_run(config(material, tmp_path), Hyperparameters())
+    save_last(run)
+    data, text = tmp_path / "renamed.yaml", Path(material["data"]).read_text()
+    changed = config({**material, "data": str(data)}, tmp_path)
+    data.write_text(text.replace("- bright\n- dark", "- dark\n- bright"))
+    with pytest.raises(UserError, match="class 0 is dark, but was bright in the interrupted run"):
+        prepare_run(changed, run.setup.hyp, read(run.setup.last), run.setup.folder)
+    data.write_text(text.replace("- dark", "- black"))
+    again = prepare_run(changed, run.setup.hyp, read(run.setup.last), run.setup.folder)
+    assert again.state.progress.notes[-1] == (
+        "class 1 is called black since the run was resumed, before dark"
+    )
+
+
 @pytest.mark.parametrize(
     ("epoch", "rank", "noval", "stops"),
     [
@@ -186,9 +204,9 @@ def test_only_the_process_that_knows_the_fitness_stops_early(
     """Best in epoch 4 and a patience of 3: after epoch 7 it is over, but not for those who never
     validate.
     """
-    progress = Progress(epoch=epoch, best_epoch=4)
+    progress = Progress(epoch=epoch, best_epoch=4, best_fitness=0.1)
     config = TrainConfig(epochs=300, patience=3, noval=noval)
-    assert train.should_stop(config, World(rank, 2), progress) is stops
+    assert should_stop(config, World(rank, 2), progress) is stops
 
 
 def golden_targets(golden: dict, height: int, width: int) -> torch.Tensor:

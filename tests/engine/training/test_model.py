@@ -26,7 +26,9 @@ def checkpoint(names: list[str]) -> Checkpoint:
     return Checkpoint(model.graph, numbered, model.state_dict())
 
 
-def make(names: list[str], resumed: Checkpoint | None, **flags: str) -> DetectionModel:
+def make(
+    names: list[str], resumed: Checkpoint | None, **flags: str
+) -> tuple[DetectionModel, list[str]]:
     config = TrainConfig(data="my.yaml", **flags)
     index = SimpleNamespace(names=dict(enumerate(names)))
     return make_model(config, Hyperparameters(), index, resumed)
@@ -37,25 +39,23 @@ def test_classes_in_another_order_do_not_resume():
         make(["dog", "cat"], checkpoint(["cat", "dog"]))
 
 
-def test_renamed_classes_resume_with_a_note(capsys):
-    assert make(["cat", "wolf"], checkpoint(["cat", "dog"])).names == {0: "cat", 1: "wolf"}
-    assert "note: 1 of 2 class names differ, such as class 1: wolf" in capsys.readouterr().out
+def test_renamed_classes_resume_with_a_note():
+    model, notes = make(["cat", "wolf"], checkpoint(["cat", "dog"]))
+    assert model.names == {0: "cat", 1: "wolf"}
+    assert "1 of 2 class names differ, such as class 1: wolf" in notes[0]
 
 
 @pytest.mark.parametrize(("names", "said"), [
-    (["wolf", "cow"], "note: 2 of 2 class names differ, such as class 0: wolf in my.yaml"),
+    (["wolf", "cow"], "2 of 2 class names differ, such as class 0: wolf in my.yaml"),
     (["dog", "cat"], ""),  # whose scores are copied class by class
     (["Cat", "dog"], ""),
 ])  # fmt: skip
-def test_weights_of_renamed_classes_are_said_at_the_start(
-    tmp_path, monkeypatch, capsys, names, said
-):
+def test_weights_of_renamed_classes_are_said_at_the_start(tmp_path, monkeypatch, names, said):
     monkeypatch.chdir(tmp_path)
     Path("my.yaml").write_text("train: images\nval: images\nnames: [cat, dog]\n")
     save(checkpoint(["cat", "dog"]), tmp_path / "best.pt")
-    make(names, None, weights=str(tmp_path / "best.pt"))
-    found = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note:")]
-    assert [line[: len(said)] for line in found] == ([said] if said else [])
+    _, notes = make(names, None, weights=str(tmp_path / "best.pt"))
+    assert [note[: len(said)] for note in notes] == ([said] if said else [])
 
 
 @pytest.fixture

@@ -1,0 +1,165 @@
+"""How a run ends before its time: its state is saved if it can be, and one line says how to go on.
+
+A state can be saved between two batches only. In the middle of one, part of the weights or of the
+gradients belongs to the next state, and the last checkpoint is what is left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import sys
+import threading
+from collections.abc import Iterator
+
+from engine.training.diagnose import NotFiniteError
+from engine.training.dist import is_lost_peer
+from engine.training.run import Run, save_last, snapshot
+from models.own.adapter import modules_flag
+from utils import checkpoint as checkpoints
+from utils.errors import UserError
+from utils.signals import StopRequested, StopSignal
+from utils.streams import has_failed
+
+# What writing a checkpoint or a chart raises; torch reports a full disk as RuntimeError.
+WRITE_ERRORS = (UserError, OSError, RuntimeError)
+
+
+class Keeper:
+    """Saves a run, and knows whether its state is that between two batches.
+
+    Attributes:
+        run: The run.
+        stop: The signals received so far.
+        is_whole: Whether the state can be saved.
+    """
+
+    def __init__(self, run: Run, stop: StopSignal) -> None:
+        self.run, self.stop, self.is_whole = run, stop, True
+
+    @contextlib.contextmanager
+    def batch(self) -> Iterator[None]:
+        """The block in which a batch changes the state; it stays torn if the block fails."""
+        self.is_whole = False
+        yield
+        self.is_whole = True
+
+    @contextlib.contextmanager
+    def anywhere(self) -> Iterator[None]:
+        """In the block a signal stops the run at once; only the main process is worth waiting for.
+
+        The others would leave the main process waiting for them.
+        """
+        if not self.run.setup.world.is_main:
+            yield
+            return
+        with self.stop.anywhere():
+            yield
+
+    def save(self) -> None:
+        """Write last.pt, which no signal interrupts."""
+        with self.stop.saving():
+            save_last(self.run)
+
+    def save_period(self) -> None:
+        """Write a separate whole checkpoint of the epoch just ended, every --save-period epochs."""
+        setup = self.run.setup
+        epoch, period = self.run.state.progress.epoch - 1, setup.config.save_period
+        if period > 0 and epoch % period == 0 and setup.world.is_main:
+            with self.stop.saving():
+                path = setup.folder / "weights" / f"epoch{epoch}.pt"
+                checkpoints.save(snapshot(self.run), path)
+
+    def save_if_whole(self) -> bool:
+        """Write last.pt if the state can be saved and the disk takes it; return whether it did."""
+        if not self.is_whole:
+            return False
+        try:
+            self.save()
+        except WRITE_ERRORS:
+            return False
+        return True
+
+    def how_to_go_on(self, is_saved: bool) -> str:
+        """Which checkpoint there is, and the command that continues from it."""
+        last, progress = self.run.setup.last, self.run.state.progress
+        command = (
+            f"continue with: python train.py --resume {shlex.quote(str(last))}"
+            f"{modules_flag(self.run.state.model)}"
+        )
+        if is_saved:
+            return f"stopped in epoch {progress.epoch}, batch {progress.batch}; {command}"
+        if not last.exists():
+            return f"stopped in epoch {progress.epoch}; no checkpoint was written, so start again"
+        return f"stopped in epoch {progress.epoch}; {last} is the last good checkpoint; {command}"
+
+
+@contextlib.contextmanager
+def safe_ending(keeper: Keeper) -> Iterator[None]:
+    """Run the block, in which a run is trained, and save the run if it ends before its time.
+
+    Raises:
+        SystemExit: A signal or a closed output ended the run; the status is the usual one.
+        UserError: Anything else that is no bug: a full disk, a worker or a process that died.
+    """
+    stop, world = keeper.stop, keeper.run.setup.world
+    try:
+        yield
+    except (StopRequested, KeyboardInterrupt) as request:
+        with stop.saving():
+            is_saved = keeper.save_if_whole()
+            status = request.status if isinstance(request, StopRequested) else stop.status or 130
+            line = keeper.how_to_go_on(is_saved)
+            if stop.cause and status == 2:
+                if has_failed(sys.stderr):  # where an error is printed
+                    say_where_possible(f"error: {stop.cause}; {line}")
+                raise UserError(f"{stop.cause}; {line}") from None
+            if world.is_main:
+                say_where_possible(f"\n{stop.cause}; {line}" if stop.cause else f"\n{line}")
+        sys.exit(status)
+    except NotFiniteError:  # such a state is never saved, and the error says what to do
+        raise
+    except WRITE_ERRORS as error:
+        if isinstance(error, RuntimeError) and not is_lost_peer(error):
+            raise
+        if is_lost_peer(error) and stop.status:  # the peer has got the same signal
+            keeper.save_if_whole()
+            sys.exit(stop.status)
+        cause = _one_line(error)
+        raise UserError(f"{cause}; {keeper.how_to_go_on(keeper.save_if_whole())}") from None
+
+
+def _one_line(error: BaseException) -> str:
+    if is_lost_peer(error):
+        return "another process of this training has ended"
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}cannot be written ({error.strerror})"
+    return str(error)
+
+
+@contextlib.contextmanager
+def quiet_writers() -> Iterator[None]:
+    """In the block, threads that cannot write print no traceback.
+
+    TensorBoard writes in a thread, and the main one gets its error at the next call.
+    """
+    former = threading.excepthook
+
+    def report(arguments: threading.ExceptHookArgs) -> None:
+        if not isinstance(arguments.exc_value, OSError):
+            former(arguments)
+
+    threading.excepthook = report
+    try:
+        yield
+    finally:
+        threading.excepthook = former
+
+
+def say_where_possible(line: str) -> None:
+    """Print a line to stdout, to stderr if stdout has failed, else nowhere."""
+    if not has_failed(sys.stdout):
+        print(line)
+    if has_failed(sys.stdout) and not has_failed(sys.stderr):
+        print(line.strip(), file=sys.stderr)
