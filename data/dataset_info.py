@@ -38,6 +38,7 @@ class DatasetInfo:
         generator: The value of `generate`, or "".
         about: A sentence for the user, or "".
         suggested: The mapping `defaults`.
+        difficult, crowd: What becomes of objects with these marks, see data/formats/marks.py.
     """
 
     path: Path
@@ -51,6 +52,8 @@ class DatasetInfo:
     generator: str = ""
     about: str = ""
     suggested: dict[str, Any] = field(default_factory=dict)
+    difficult: str = "ignore"
+    crowd: str = "ignore"
 
     def sources(self, task: str) -> tuple[SplitSource, ...]:
         """The entries of a split. Raises UserError if the YAML has none."""

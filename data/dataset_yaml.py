@@ -11,6 +11,8 @@
                                 # hyperparameters; graphs without anchors prefer those in `v8: {…}`
                                 # and take no other hyp
     about: Blood cells, 364     # optional: a sentence that train.py prints at the start
+    difficult: ignore           # optional, VOC: or object, drop; see data/formats/marks.py
+    crowd: ignore               # optional, COCO: or drop
     generate: shapes            # optional: the data set that the project draws itself in `path`
 
 VOC: `train: trainval` means ImageSets/Main/trainval.txt below `path`, and `VOC2012/trainval` the
@@ -30,6 +32,7 @@ from typing import Any
 
 from data.dataset_info import TASKS, DatasetInfo, SplitSource
 from data.formats import DATASET_FORMATS
+from data.formats.marks import read_choice
 from utils.errors import UserError
 from utils.files import ROOT, find_file, load_yaml
 
@@ -61,6 +64,8 @@ def read_dataset_yaml(path: str | Path) -> DatasetInfo:
         generator=str(content.get("generate") or ""),
         about=" ".join(str(content.get("about") or "").split()),
         suggested=_read_defaults(file, content),
+        difficult=read_choice(file, "difficult", content.get("difficult")),
+        crowd=read_choice(file, "crowd", content.get("crowd")),
     )
 
 

@@ -97,7 +97,8 @@ def _generate(info: DatasetInfo) -> None:
 
 
 def _load_cached(info: DatasetInfo, task: str, kind: DatasetFormat, split: Split) -> DatasetIndex:
-    state = state_of(split.stamped, kind.name, *info.names.values())
+    choices = (info.difficult, info.crowd)
+    state = state_of(split.stamped, kind.name, *choices, *info.names.values())
     file = cache_path(f"{info.path} {task} {kind.name}")
     arrays, why = read_cache(file, state)
     if arrays is not None:
@@ -115,7 +116,12 @@ def _scan_index(info: DatasetInfo, title: str, opened: OpenedSplit) -> DatasetIn
     images, report = scan(opened, title)
     samples = [
         Sample(
-            image.path, image.size, image.labels.boxes, image.labels.classes, image.labels.segments
+            image.path,
+            image.size,
+            image.labels.boxes,
+            image.labels.classes,
+            image.labels.segments,
+            image.labels.ignored,
         )
         for image in images
         if image.size is not None and image.labels is not None

@@ -26,7 +26,10 @@ CocoRecord = dict[str, object]  # one entry of a list in COCO's files
 
 
 def evaluate_coco(
-    detections: Sequence[np.ndarray], labels: Sequence[np.ndarray], class_count: int
+    detections: Sequence[np.ndarray],
+    labels: Sequence[np.ndarray],
+    class_count: int,
+    unscored: Sequence[np.ndarray] = (),
 ) -> dict[str, float]:
     """Score images by COCO's protocol.
 
@@ -36,6 +39,8 @@ def evaluate_coco(
         detections: Per image [n, 6] corners in pixels, score, class.
         labels: Per image [m, 5] class, corners in the same pixels.
         class_count: Number of classes.
+        unscored: Per image [k, 6] class, corners, 1 for a crowd: objects that are not scored. This
+            protocol knows crowds only, so VOC's difficult objects are taken for crowds.
 
     Returns:
         FIGURES -> value in 0..1, NaN where no label has that size.
@@ -44,6 +49,8 @@ def evaluate_coco(
         UserError: The package faster-coco-eval is not installed.
     """
     annotations = [row for number, rows in enumerate(labels) for row in _annotations(number, rows)]
+    for number, rows in enumerate(unscored):
+        annotations += [{**row, "iscrowd": 1} for row in _annotations(number, rows)]
     for number, annotation in enumerate(annotations, start=1):  # id 0 would mean "unmatched"
         annotation["id"] = number
     truth: CocoRecord = {

@@ -185,7 +185,8 @@ class Evaluator:
             # Only YOLOv8's rule compares boxes before they are clipped to the image.
             compared = (detections, labels) if self.evaluation.protocol == "yolov8" else None
             known = torch.cat((labels[:, :1], to_original(labels[:, 1:], *place)), 1)
-            self.evaluation.add(to_original(detections, *place), known, compared)
+            unscored = batch.ignored[batch.ignored[:, 0] == number, 1:]
+            self.evaluation.add(to_original(detections, *place), known, compared, unscored)
             self.sizes.append(batch.original_sizes[number])
 
     def metrics(self, names: dict[int, str]) -> Metrics:

@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 import pytest
 
-from data.formats.coco import CocoReader, join_parts, read_coco
+from data.formats.coco import CocoReader
+from data.formats.coco_json import join_parts, read_coco
 from data.formats.labels import LabelError
 from utils.errors import UserError
 
@@ -53,9 +54,10 @@ def test_boxes_classes_by_name_and_what_is_dropped(tmp_path: Path) -> None:
     assert [(entry.row, entry.kind.split()[0]) for entry in labels.entries] == [
         (3, "box"),
         (4, "class"),
+        (5, "crowd"),
     ]
+    np.testing.assert_allclose(labels.ignored, [[0, 5, 5, 14, 14, 1]])
     assert [(entry.row, entry.kind.split()[0]) for entry in file.entries] == [
-        (5, "crowd,"),
         (6, "annotation"),
         (7, "annotation"),
     ]
