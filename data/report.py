@@ -19,6 +19,7 @@ from utils.text import csv_cell, printable
 LEFT_OUT = "image left out"
 DROPPED = "row dropped"
 KEPT_AS_IS = "kept"
+SIZES_DIFFER = "image sizes differ"  # an annotation states another size than the image has
 IGNORED = "object ignored"  # neither learnt nor scored
 EXAMPLE_WIDTH = 60  # characters of a path in the table; the CSV file has the whole path
 

@@ -20,7 +20,7 @@ from data.formats.files import walk_files
 from data.formats.format import DatasetFormat, OpenedSplit, Split, first_annotations
 from data.formats.labels import ImageLabels, LabelError, LabelledObject, clip_objects
 from data.formats.marks import IGNORE, apply_choice
-from data.report import KEPT_AS_IS, Entry
+from data.report import KEPT_AS_IS, SIZES_DIFFER, Entry
 from utils.errors import UserError
 from utils.text import printable, shown
 
@@ -96,9 +96,10 @@ def find_images(folder: Path, file: CocoFile, known: set[str], entries: list[Ent
         path = os.path.normpath(folder / image.name)
         if path not in known and not os.path.exists(path):
             slashed = image.name.replace("\\", "/")
+            same = os.path.normpath(folder / slashed)
             last = os.path.normpath(folder / slashed.split("?")[0].rpartition("/")[2])
-            path = next((p for p in (os.path.normpath(folder / slashed), last) if p in known), path)
-            if path == last and path in known:
+            path = next((place for place in (same, last) if place in known), path)
+            if path == last != same:
                 kind, detail = "image found by the last part of its name", printable(image.name, 80)
                 entries.append(Entry(file.path, row, KEPT_AS_IS, kind, detail))
         paths.append(path)
@@ -166,7 +167,7 @@ def _size_oddity(image: CocoImage, size: tuple[int, int], path: str) -> list[Ent
         f"{printable(image.name, 40)}: {shown(stated[1], 12)}x{shown(stated[0], 12)} in the JSON"
         f" file, {size[1]}x{size[0]} in the image"
     )
-    return [Entry(path, 0, KEPT_AS_IS, "image sizes differ", detail)]
+    return [Entry(path, 0, KEPT_AS_IS, SIZES_DIFFER, detail)]
 
 
 def _to_object(row: int, item: Annotation, categories: dict[CocoKey, str]) -> LabelledObject:

@@ -26,7 +26,7 @@ from data.formats.labels import (
 )
 from data.formats.marks import IGNORE, apply_choice
 from data.formats.xml_files import parse_xml
-from data.report import KEPT_AS_IS, Entry
+from data.report import KEPT_AS_IS, SIZES_DIFFER, Entry
 from utils.errors import UserError
 from utils.text import printable
 
@@ -189,7 +189,7 @@ def _size_oddity(root: Element, size: tuple[int, int], path: str) -> list[Entry]
     detail = (
         f"{stated[1][:12]}x{stated[0][:12]} in the label file, {size[1]}x{size[0]} in the image"
     )
-    return [Entry(path, 0, KEPT_AS_IS, "image sizes differ", detail)]
+    return [Entry(path, 0, KEPT_AS_IS, SIZES_DIFFER, detail)]
 
 
 def _is_set(text: str | None) -> bool:

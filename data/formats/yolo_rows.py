@@ -19,6 +19,7 @@ from utils.text import printable
 
 MAX_ROWS = 100_000
 TOLERANCE = 0.01  # of the image's side, as in Ultralytics' check
+BOX_AMONG_POLYGONS = "box among polygons, read as two points"
 COLUMNS = ("class", "x", "y", "width", "height")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+")
 
@@ -140,7 +141,7 @@ def _polygon(row: int, values: np.ndarray, note: Note) -> np.ndarray:
         " (rows of keypoints are not read)",
     )
     if len(values) == 5:
-        note(row, "box among polygons, read as two points", "as in YOLOv5; write its corners")
+        note(row, BOX_AMONG_POLYGONS, "as in YOLOv5; write its corners")
     return values[1:].reshape(-1, 2)
 
 

@@ -69,7 +69,13 @@ def load_split(info: DatasetInfo, task: str, single_cls: bool = False) -> Datase
     else:
         _check_classes(index, info, kind)
     _check_usable(index, info, task, split)
-    return index
+    if index.report.found:
+        return index
+    note = (
+        f"{task}: none of {index.report.total} images has a label file, so all count as"
+        f" background; {_rule_of(split)}"
+    )
+    return replace(index, report=replace(index.report, notes=(*index.report.notes, note)))
 
 
 def _note_small(index: DatasetIndex, imgsz: int) -> DatasetIndex:
@@ -143,6 +149,10 @@ def _check_classes(index: DatasetIndex, info: DatasetInfo, kind: DatasetFormat) 
     )
 
 
+def _rule_of(split: Split) -> str:
+    return f"{split.rule}, e.g. {split.example}" if split.example else split.rule
+
+
 def _check_usable(index: DatasetIndex, info: DatasetInfo, task: str, split: Split) -> None:
     """Raise UserError if no image or no label is left."""
     report = index.report
@@ -150,10 +160,10 @@ def _check_usable(index: DatasetIndex, info: DatasetInfo, task: str, split: Spli
         first = next(iter(report.entries), None)
         why = f"; the first, {first.file}: {first.reason}" if first else ""
         raise UserError(f"{info.path}: {task}: none of {report.total} images can be used{why}")
-    if not report.found:
-        rule = f"{split.rule}, e.g. {split.example}" if split.example else split.rule
+    if not report.found and task == "train":
         raise UserError(
-            f"{info.path}: {task}: none of {report.total} images has a label file; {rule}"
+            f"{info.path}: {task}: none of {report.total} images has a label file;"
+            f" {_rule_of(split)}"
         )
     unknown = [entry.kind for entry in report.entries if entry.kind.startswith(UNKNOWN_CLASS)]
     strange = sorted({kind.removeprefix(UNKNOWN_CLASS) for kind in unknown})

@@ -11,11 +11,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from utils.boxes import box_area
 from utils.errors import UserError
+from utils.text import shown
 
 FIGURES = (
     *("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large"),
@@ -84,10 +86,42 @@ def score_json(predictions: str | Path, annotations: str | Path) -> dict[str, fl
     unknown = sorted({row["image_id"] for row in results} - known, key=str)
     if unknown:
         raise UserError(
-            f"{predictions}: image_id {unknown[0]!r} is not in {annotations}; score against the"
-            " same images"
+            f"{predictions}: image_id {shown(unknown[0])} is not in {annotations}; score against"
+            " the same images"
         )
     return _score({"info": {}, **truth}, results)
+
+
+def score_file(predictions: Path, truth: Mapping[str, Any]) -> dict[str, float]:
+    """Score a COCO results file that was just written, against the content of annotations.
+
+    Ids may be texts, which COCO's programs do not take; here all are numbered in their own order.
+
+    Args:
+        predictions: The file.
+        truth: Images, categories, and annotations with all of COCO's keys.
+    """
+    images, categories = (_numbered(truth[name]) for name in ("images", "categories"))
+
+    def renamed(row: Mapping[str, Any]) -> CocoRecord:
+        image, category = images[row["image_id"]], categories[row["category_id"]]
+        return {**row, "image_id": image, "category_id": category}
+
+    results = _read_json(predictions)
+    assert isinstance(results, list)
+    plain = {
+        "info": {},
+        "images": [{"id": number} for number in images.values()],
+        "categories": [{"id": number, "name": str(number)} for number in categories.values()],
+        "annotations": [renamed(row) for row in truth["annotations"]],
+    }
+    return _score(plain, [renamed(row) for row in results])
+
+
+def _numbered(entries: Sequence[Mapping[str, Any]]) -> dict[int | str, int]:
+    """Id -> its place among the ids, numbers first."""
+    keys = sorted((entry["id"] for entry in entries), key=lambda key: (isinstance(key, str), key))
+    return {key: number for number, key in enumerate(keys, 1)}
 
 
 def _is_result(row: object) -> bool:

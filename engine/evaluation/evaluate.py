@@ -16,8 +16,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from data.formats.coco_ids import CocoIds
 from engine.detector_model import DetectorModel, device_of, synchronised_time
 from engine.evaluation.metrics import Evaluation
+from engine.evaluation.notes import result_notes, settings_notes
 from engine.evaluation.outputs import ResultFiles, draw_validation_batch, plot_metrics
 from models.losses import Loss
 from utils.boxes import to_original
@@ -55,6 +57,7 @@ class EvalSettings:
         save_conf: Add the confidence to the rows of labels/*.txt.
         json_name: File for all detections in COCO's result format, "" for none.
         coco_categories: Use the category numbers of COCO's own files in that file.
+        ids: The ids of a COCO JSON data set, which that file uses.
         names: Class number -> name; None takes the model's own.
     """
 
@@ -77,6 +80,7 @@ class EvalSettings:
     save_conf: bool = False
     json_name: str = ""
     coco_categories: bool = False
+    ids: CocoIds | None = None
     names: dict[int, str] | None = None
 
     def suppression(self, family: Family) -> NMSSettings:
@@ -119,7 +123,11 @@ def evaluate(model: DetectorModel, loader: Iterable[Batch], settings: EvalSettin
         print(val_table(metrics, settings.verbose))
     if settings.save_dir:
         files = ResultFiles(
-            settings.save_txt, settings.save_conf, settings.json_name, settings.coco_categories
+            settings.save_txt,
+            settings.save_conf,
+            settings.json_name,
+            settings.coco_categories,
+            settings.ids,
         )
         files.write(settings.save_dir, paths, evaluator.evaluation.detections, evaluator.sizes)
         if settings.plots:
@@ -193,8 +201,13 @@ class Evaluator:
         """The scores of all batches so far, with mean losses and milliseconds per image."""
         metrics = self.evaluation.result(names, coco=self.settings.area)
         images = max(self.evaluation.images, 1)
+        settings = self.settings
+        notes = settings_notes(settings.conf, settings.single_cls)
+        labelled = (row.class_id for row in metrics.classes)
+        notes += result_notes(self.evaluation.detections, labelled, names, settings.max_det)
         return dataclasses.replace(
             metrics,
+            notes=tuple(notes),
             losses=tuple((self.losses / max(self.batches, 1)).tolist()),
             speed_ms={stage: total / images * 1000 for stage, total in self.seconds.items()},
             details=dataclasses.replace(

@@ -225,14 +225,12 @@ class Evaluation:
         labelled = np.concatenate([rows[:, 0] for rows in self.labels] or [np.zeros(0)])
         ignored = np.concatenate([*self.ignored, np.zeros((0, len(IOU_THRESHOLDS)), bool)])
         curves = ap_per_class(correct, found[:, 4], found[:, 5], labelled, self.protocol, ignored)
-        coco_figures = {}
+        metrics = summarise_curves(curves, self.labels, names)
         if coco:
             from engine.evaluation.coco import evaluate_coco
 
-            coco_figures = evaluate_coco(
-                self.detections, self.labels, self.class_count, self.unscored
-            )
-        metrics = summarise_curves(curves, self.labels, names, coco_figures)
+            figures = evaluate_coco(self.detections, self.labels, self.class_count, self.unscored)
+            metrics = with_coco(metrics, figures)
         class_ap = fill_classes(curves, metrics.map, self.class_count)
         details = EvaluationDetails(curves, self.confusion.matrix, class_ap)
         return replace(metrics, protocol=self.protocol, details=details)
@@ -242,7 +240,6 @@ def summarise_curves(
     curves: ClassCurves,
     labels: list[np.ndarray],
     names: dict[int, str],
-    coco: dict[str, float] | None = None,
 ) -> Metrics:
     """Reduce the curves to the scores at the best confidence.
 
@@ -250,9 +247,7 @@ def summarise_curves(
         curves: Curves of the classes that have labels.
         labels: Per image [m, 5] class, corners.
         names: Class number -> name.
-        coco: Figures of COCO's protocol, if they were computed.
     """
-    coco = coco or {}
     ap = curves.mean_ap
     rows = tuple(
         ClassMetrics(
@@ -267,7 +262,6 @@ def summarise_curves(
         )
         for row, number in enumerate(curves.classes)
     )
-    nan = float("nan")
     return Metrics(
         images=len(labels),
         instances=int(curves.instances.sum()),
@@ -276,10 +270,17 @@ def summarise_curves(
         map50=_mean(curves.ap[:, 0]),
         map=_mean(ap),
         classes=rows,
-        ap_small=coco.get("AP_small", nan),
-        ap_medium=coco.get("AP_medium", nan),
-        ap_large=coco.get("AP_large", nan),
-        coco=coco,
+    )
+
+
+def with_coco(metrics: Metrics, figures: dict[str, float]) -> Metrics:
+    """The same scores with the figures of COCO's protocol, of which none may be missing."""
+    return replace(
+        metrics,
+        coco=figures,
+        ap_small=figures["AP_small"],
+        ap_medium=figures["AP_medium"],
+        ap_large=figures["AP_large"],
     )
 
 

@@ -13,11 +13,13 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from data.formats.coco_ids import CocoIds
 from engine.evaluation.metrics import CONFIDENCES
 from engine.evaluation.predictions import (
     COCO_CATEGORIES,
     coco_records,
     file_stems,
+    image_ids,
     save_json,
     save_labels,
 )
@@ -35,12 +37,14 @@ class ResultFiles:
         json_name: File for all detections in COCO's result format, "" for none.
         coco_categories: Use the category numbers of COCO's own files in that file instead of class
             numbers.
+        ids: The ids of images and classes to use instead of both.
     """
 
     labels: bool = False
     confidences: bool = False
     json_name: str = ""
     coco_categories: bool = False
+    ids: CocoIds | None = None
 
     def write(
         self,
@@ -64,11 +68,13 @@ class ResultFiles:
             for stem, rows, size in zip(stems, detections, sizes, strict=True):
                 save_labels(label_folder / f"{stem}.txt", rows, size, self.confidences)
         if self.json_name:
-            categories = COCO_CATEGORIES if self.coco_categories else None
+            keys = self.ids.images if self.ids else image_ids(stems)
+            numbers = COCO_CATEGORIES if self.coco_categories else None
+            categories = self.ids.categories if self.ids else numbers
             records = [
                 record
-                for stem, rows in zip(stems, detections, strict=True)
-                for record in coco_records(rows, stem, categories)
+                for key, rows in zip(keys, detections, strict=True)
+                for record in coco_records(rows, key, categories)
             ]
             save_json(folder / self.json_name, records)
 

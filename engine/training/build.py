@@ -18,6 +18,7 @@ from data.dataset_yaml import read_dataset_yaml
 from data.loader import Loader, build_loader
 from data.scanning.load import load_dataset
 from data.workers import choose_workers
+from engine.evaluation.notes import training_notes
 from engine.training import dist
 from engine.training.ema import ModelEMA
 from engine.training.model import fit_anchors, freeze, make_model
@@ -91,6 +92,8 @@ def prepare_run(
         state = restore(setup, state, resumed)
     if world.is_main:
         announce(setup, model)
+        for note in training_notes(*data):
+            state.progress.add_note(note)
     return Run(setup, state)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -9,7 +10,9 @@ import numpy as np
 
 from data.index import DatasetIndex
 from engine.evaluation.evaluate import EvalSettings, evaluate
-from engine.training.logbook import StepTiming, write_metrics
+from engine.evaluation.metrics_file import write_metrics
+from engine.evaluation.notes import data_notes
+from engine.training.logbook import StepTiming
 from engine.training.run import Run, lean_snapshot
 from engine.training.sparsity import Sparsity
 from models.own.adapter import modules_flag
@@ -102,6 +105,8 @@ def score_best(run: Run, best: Path) -> Metrics:
         single_cls=config.single_cls,
     )
     metrics = evaluate(model, setup.loaders[1] or (), settings)
+    notes = (*data_notes(setup.data[1], "val"), *metrics.notes)
+    metrics = dataclasses.replace(metrics, notes=notes)
     if area:
         print(area_line(metrics))
     weight = run.state.sparsity.weight
