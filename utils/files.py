@@ -100,8 +100,12 @@ def read_results(path: Path) -> list[dict[str, float]]:
     """
     if not path.is_file():
         return []
-    with open(path, encoding="utf-8", newline="") as file:
-        lines = [[cell.strip() for cell in line] for line in csv.reader(file) if line]
+    # A damaged file gives the rows that can be read; columns with other names are never looked up.
+    with open(path, encoding="utf-8", errors="replace", newline="") as file:
+        try:
+            lines = [[cell.strip() for cell in line] for line in csv.reader(file) if line]
+        except csv.Error:
+            return []
     names = lines[0] if lines else []
     return [
         dict(zip(names, map(_as_number, line), strict=True))

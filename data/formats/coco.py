@@ -172,9 +172,9 @@ def _size_oddity(image: CocoImage, size: tuple[int, int], path: str) -> list[Ent
 
 def _to_object(row: int, item: Annotation, categories: dict[CocoKey, str]) -> LabelledObject:
     x, y, width, height = box_numbers(row, item.bbox)
-    name = f"category_id {shown(item.category_id, 40)}"
-    if is_key(item.category_id):
-        name = categories.get(item.category_id, name)
+    name = categories.get(item.category_id) if is_key(item.category_id) else None
+    if name is None:
+        name = f"category_id {shown(item.category_id, 40)}"
     mark = "crowd" if item.crowd else ""
     return LabelledObject(row, name, (x, y, x + width, y + height), item.segment, mark)
 

@@ -17,7 +17,7 @@ import numpy as np
 from data.formats.labels import LabelError
 from utils.text import printable
 
-MAX_ROWS = 100_000
+MAX_ROWS, MAX_ROW_LENGTH = 100_000, 2**21
 TOLERANCE = 0.01  # of the image's side, as in Ultralytics' check
 BOX_AMONG_POLYGONS = "box among polygons, read as two points"
 COLUMNS = ("class", "x", "y", "width", "height")
@@ -92,12 +92,14 @@ def _require(condition: bool, row: int, kind: str, detail: str) -> None:
 def _read_values(text: str) -> list[tuple[int, np.ndarray]]:
     """The values of every row that is not blank, float32, with the row's number."""
     parsed = []
+    many = text.count("\n") > MAX_ROWS or text.count("\r") > MAX_ROWS
+    _require(not many, 0, "label file too large", f"more than {MAX_ROWS:,} rows")
     for number, line in enumerate(text.splitlines(), 1):
+        _require(len(line) <= MAX_ROW_LENGTH, number, "row too long", f"{len(line):,} signs")
         words = line.split()
         if not words:
             continue
         parsed.append((number, _parse_numbers(number, words)))
-        _require(len(parsed) <= MAX_ROWS, 0, "label file too large", f"more than {MAX_ROWS:,} rows")
     return parsed
 
 

@@ -18,6 +18,7 @@ from data.scanning.cache import cache_path, read_cache, state_of, write_cache
 from data.scanning.scan import scan
 from utils.errors import UserError
 from utils.structures import Sample
+from utils.text import printable
 
 MIN_VISIBLE_PX = 3  # objects with a shorter side than this are hardly learnt
 
@@ -144,13 +145,13 @@ def _check_classes(index: DatasetIndex, info: DatasetInfo, kind: DatasetFormat) 
     number = int(np.searchsorted(index.offsets, beyond[0], side="right")) - 1
     file, row, value = kind.find_class(index.path(number), count)
     raise UserError(
-        f"{file}: row {row}: class {value}, but {info.path} lists {count} names (0 to {count - 1});"
+        f"{printable(file)}: row {row}: class {value}, but {info.path} lists {count} names (0 to {count - 1});"
         " correct the row, or add the class to names"
     )
 
 
 def _rule_of(split: Split) -> str:
-    return f"{split.rule}, e.g. {split.example}" if split.example else split.rule
+    return f"{split.rule}, e.g. {printable(split.example)}" if split.example else split.rule
 
 
 def _check_usable(index: DatasetIndex, info: DatasetInfo, task: str, split: Split) -> None:
@@ -158,7 +159,7 @@ def _check_usable(index: DatasetIndex, info: DatasetInfo, task: str, split: Spli
     report = index.report
     if not len(index):
         first = next(iter(report.entries), None)
-        why = f"; the first, {first.file}: {first.reason}" if first else ""
+        why = f"; the first, {printable(first.file)}: {printable(first.reason)}" if first else ""
         raise UserError(f"{info.path}: {task}: none of {report.total} images can be used{why}")
     if not report.found and task == "train":
         raise UserError(
