@@ -145,8 +145,8 @@ def _check_classes(index: DatasetIndex, info: DatasetInfo, kind: DatasetFormat) 
     number = int(np.searchsorted(index.offsets, beyond[0], side="right")) - 1
     file, row, value = kind.find_class(index.path(number), count)
     raise UserError(
-        f"{printable(file)}: row {row}: class {value}, but {info.path} lists {count} names (0 to {count - 1});"
-        " correct the row, or add the class to names"
+        f"{printable(file)}: row {row}: class {value}, but {info.path} lists {count} names (0 to"
+        f" {count - 1}); correct the row, or add the class to names"
     )
 
 
