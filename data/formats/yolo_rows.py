@@ -58,9 +58,11 @@ def parse_rows(data: bytes) -> Rows:
     if not parsed:
         return Rows(np.zeros((0, 5), np.float32), (), ())
     numbers = tuple(number for number, _ in parsed)
-    _clip_edges(parsed, note)
     segments: tuple[np.ndarray, ...] = ()
     if any(len(values) > 6 for _, values in parsed):
+        everything = np.concatenate([values[1:] for _, values in parsed])
+        if not _inside(everything):
+            _clip_edges([(number, values[1:]) for number, values in parsed], note)
         segments = tuple(_polygon(number, values, note) for number, values in parsed)
         boxes = [_enclosing_box(segment) for segment in segments]
         table = np.array(
@@ -70,6 +72,8 @@ def parse_rows(data: bytes) -> Rows:
         for number, values in parsed:
             _require(len(values) == 5, number, "wrong number of values", _count_remedy(len(values)))
         table = np.stack([values for _, values in parsed])
+        if not _inside(table[:, 1:]):
+            _clip_edges(list(zip(numbers, table[:, 1:], strict=True)), note)
     _check_ranges(table, numbers)
     return _without_repeats(Rows(table, segments, numbers, tuple(oddities)))
 
@@ -95,7 +99,8 @@ def _read_values(text: str) -> list[tuple[int, np.ndarray]]:
     many = text.count("\n") > MAX_ROWS or text.count("\r") > MAX_ROWS
     _require(not many, 0, "label file too large", f"more than {MAX_ROWS:,} rows")
     for number, line in enumerate(text.splitlines(), 1):
-        _require(len(line) <= MAX_ROW_LENGTH, number, "row too long", f"{len(line):,} signs")
+        if len(line) > MAX_ROW_LENGTH:
+            raise LabelError(number, "row too long", f"{len(line):,} signs")
         words = line.split()
         if not words:
             continue
@@ -153,13 +158,16 @@ def _enclosing_box(segment: np.ndarray) -> np.ndarray:
     return np.concatenate(((low + high) / 2, high - low))
 
 
-def _clip_edges(parsed: Sequence[tuple[int, np.ndarray]], note: Note) -> None:
-    """Move values that are up to TOLERANCE beyond 0 or 1 to these, in place."""
-    everything = np.concatenate([values[1:] for _, values in parsed])
-    if not len(everything) or (everything.min() >= 0 and everything.max() <= 1):
-        return
-    for row, values in parsed:
-        shares = values[1:]
+def _inside(shares: np.ndarray) -> bool:
+    return bool(shares.min() >= 0 and shares.max() <= 1)
+
+
+def _clip_edges(rows: Sequence[tuple[int, np.ndarray]], note: Note) -> None:
+    """Move values that are up to TOLERANCE beyond 0 or 1 to these, in place.
+
+    rows holds row numbers and the row's values without its class.
+    """
+    for row, shares in rows:
         beyond = np.maximum(shares - 1, -shares)
         if (beyond > 0).any() and (beyond <= np.float32(TOLERANCE)).all():
             note(row, "value just outside 0..1, clipped", f"{shares[beyond.argmax()]:.9g}")
@@ -168,10 +176,10 @@ def _clip_edges(parsed: Sequence[tuple[int, np.ndarray]], note: Note) -> None:
 
 def _check_ranges(table: np.ndarray, numbers: tuple[int, ...]) -> None:
     """Raise LabelError for the first NaN, negative value or coordinate above 1."""
+    if table.min() >= 0 and table[:, 1:].max() <= 1:
+        return
     wrong = ~(table >= 0)  # the negation also finds NaN
     wrong[:, 1:] |= ~(table[:, 1:] <= 1)
-    if not wrong.any():
-        return
     row, column = np.argwhere(wrong)[0]
     value, name = table[row, column], COLUMNS[column]
     if np.isnan(value):

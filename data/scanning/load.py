@@ -160,7 +160,10 @@ def _check_usable(index: DatasetIndex, info: DatasetInfo, task: str, split: Spli
     if not len(index):
         first = next(iter(report.entries), None)
         why = f"; the first, {printable(first.file)}: {printable(first.reason)}" if first else ""
-        raise UserError(f"{info.path}: {task}: none of {report.total} images can be used{why}")
+        notes = "".join(f"; {note}" for note in report.notes)
+        raise UserError(
+            f"{info.path}: {task}: none of {report.total} images can be used{why}{notes}"
+        )
     if not report.found and task == "train":
         raise UserError(
             f"{info.path}: {task}: none of {report.total} images has a label file;"

@@ -98,6 +98,15 @@ def test_the_note_on_missing_images_is_in_the_report(make: Callable[..., Path]) 
     assert (again.origin, again.notes) == ("from the cache", report.notes)
 
 
+def test_a_list_of_missing_images_alone_says_where_they_were_looked_up(
+    make: Callable[..., Path],
+) -> None:
+    yaml = make({"a": None}, train="list.txt")
+    (yaml.parent / "set" / "list.txt").write_text("train/images/a.png\n")
+    with pytest.raises(UserError, match=r"none of 1 images can be used.*\(looked up in "):
+        load_dataset(yaml, "train")
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 def test_a_named_pipe_instead_of_a_list_or_label_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "l.txt")
