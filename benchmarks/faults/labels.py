@@ -3,7 +3,7 @@
     python -m benchmarks.faults.labels --files 1000
 
 Every file is a valid one in which bytes, words or lines were changed at random, or one of a few
-that are made to cost much. Each is read in a process of its own, whose memory is measured.
+that are made to cost much. A process of its own reads them, whose time and memory are measured.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import sys
 import tempfile
 import time
-import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from data.scanning.load import load_dataset
@@ -175,64 +175,77 @@ def damage(text: bytes, rng: np.random.Generator) -> bytes:
     return text
 
 
-def try_file(kind: str, content: bytes, base: float) -> Outcome:
-    """Read one file in a process of its own.
+def try_files(kind: str, contents: Sequence[bytes]) -> list[Outcome]:
+    """Read damaged files of a kind one after the other, in a process that a failure may end.
 
     Args:
         kind: A key of KINDS.
-        content: The bytes of the file.
-        base: Memory of such a process before it reads anything, MB.
+        contents: The bytes of each file.
     """
+    outcomes: list[Outcome] = []
+    while len(outcomes) < len(contents):
+        with tempfile.TemporaryDirectory() as name:
+            rest, record = contents[len(outcomes) :], Path(name) / "outcomes"
+            process = get_context("fork").Process(target=_read_all, args=(kind, rest, record))
+            start = time.perf_counter()
+            process.start()
+            process.join()
+            lines = record.read_text().split("\n")[:-1] if record.exists() else []
+        outcomes += [_outcome_of(line) for line in lines]
+        if process.exitcode:  # its traceback has been printed
+            outcomes.append(Outcome(FAILED, time.perf_counter() - start, 0))
+    return outcomes
+
+
+def _outcome_of(line: str) -> Outcome:
+    verdict, seconds, megabytes = line.split()
+    return Outcome(verdict, float(seconds), float(megabytes))
+
+
+def _read_all(kind: str, contents: Sequence[bytes], record: Path) -> None:
+    """Read the files, and add a line about each to the record; only UserError is caught."""
+    import cv2
+
     place, _, read = KINDS[kind]
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    base = highest_memory()
+    for number, content in enumerate(contents):
+        folder = record.parent / str(number)
+        os.environ["YOLO_CACHE_DIR"] = str(folder / "cache")
         (folder / place).parent.mkdir(parents=True, exist_ok=True)
         (folder / place).write_bytes(content)
         (folder / "images").mkdir(exist_ok=True)
         cv2.imwrite(str(folder / "images" / "a.png"), np.full((*SIZE, 3), 90, np.uint8))
         start = time.perf_counter()
-        verdict, megabytes = in_child(lambda: read(folder), folder / "cache")
+        verdict = read_one(read, folder)
         seconds = time.perf_counter() - start
-    return Outcome(verdict, seconds, megabytes - base)
+        with open(record, "a") as file:
+            file.write(f"{verdict} {seconds} {highest_memory() - base}\n")
 
 
-def in_child(work: Callable[[], object], cache: Path) -> tuple[str, float]:
-    """Run in a forked process: the verdict, and the highest memory of the process in MB."""
-    child = os.fork()
-    if not child:
-        code = 2
-        try:
-            os.environ["YOLO_CACHE_DIR"] = str(cache)
-            work()
-            code = 0
-        except UserError as error:
-            code = 1 if "\n" not in str(error) and str(error).isprintable() else 3
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            sys.stderr.flush()
-            os._exit(code)
-    _, status, usage = os.wait4(child, 0)
-    code = os.waitstatus_to_exitcode(status)
-    return {0: READ, 1: REFUSED}.get(code, FAILED), usage.ru_maxrss / 1024
+def read_one(read: Callable[[Path], object], folder: Path) -> str:
+    """READ, REFUSED in a printable line, or FAILED."""
+    try:
+        read(folder)
+    except UserError as error:
+        return REFUSED if str(error).isprintable() else FAILED
+    return READ
+
+
+def highest_memory() -> float:
+    """The most memory that this process has had so far, MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def run(kinds: Sequence[str], files: int, seed: int = 0, costly: bool = True) -> bool:
     """Try that many damaged files of each kind, print a table, and return whether all held."""
-    _, base = in_child(lambda: None, Path("."))
-    print(
-        f"{'kind':<10}{'files':>7}{'read':>7}{'refused':>9}{'failed':>8}{'max s':>8}{'max MB':>8}"
-    )
+    print(f"{'kind':<10}{'files':>7}{'read':>7}{'refused':>9}{'failed':>8}{'max s':>8}{'MB':>8}")
     good = True
     for kind in kinds:
         text = KINDS[kind][1]().encode()
-        outcomes = [
-            try_file(kind, damage(text, np.random.default_rng([seed, number])), base)
-            for number in range(files)
-        ]
+        damaged = [damage(text, np.random.default_rng([seed, number])) for number in range(files)]
+        outcomes = try_files(kind, damaged)
         for content in costly_files().get(kind, []) if costly else ():
-            _, base_with_it = in_child(lambda: None, Path("."))
-            outcomes.append(try_file(kind, content, base_with_it))
+            outcomes += try_files(kind, [content])
         counts = Counter(outcome.verdict for outcome in outcomes)
         seconds = max(outcome.seconds for outcome in outcomes)
         megabytes = max(outcome.megabytes for outcome in outcomes)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.faults.labels import FAILED, KINDS, READ, REFUSED, Outcome, damage, in_child, run
+from benchmarks.faults.labels import FAILED, KINDS, READ, REFUSED, Outcome, damage, run, try_files
 from utils.errors import UserError
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -28,14 +28,20 @@ def test_costly_label_files_are_bounded() -> None:
     assert run(list(KINDS), 100)
 
 
-def test_a_traceback_and_a_message_of_two_lines_count_as_failures(tmp_path: Path) -> None:
-    def say(text: str) -> None:
-        raise UserError(text)
+def test_a_traceback_and_a_message_of_two_lines_count_as_failures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def say(folder: Path) -> None:
+        text = (folder / "list.txt").read_text()
+        if text == "crash":
+            raise KeyError(text)
+        if text:
+            raise UserError(text)
 
-    assert in_child(lambda: None, tmp_path)[0] == READ
-    assert in_child(lambda: say("one line"), tmp_path)[0] == REFUSED
-    assert in_child(lambda: say("two\nlines"), tmp_path)[0] == FAILED
-    assert in_child(lambda: 1 // 0, tmp_path)[0] == FAILED
+    monkeypatch.setitem(KINDS, "list", ("list.txt", KINDS["list"][1], say))
+    outcomes = try_files("list", [b"", b"one line", b"crash", b"two\nlines", b""])
+    verdicts = [outcome.verdict for outcome in outcomes]
+    assert verdicts == [READ, REFUSED, FAILED, FAILED, READ]
     assert not Outcome(READ, 6, 1).holds
     assert not Outcome(READ, 1, 400).holds
 
