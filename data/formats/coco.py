@@ -20,6 +20,7 @@ from data.formats.files import walk_files
 from data.formats.format import DatasetFormat, OpenedSplit, Split, first_annotations
 from data.formats.labels import ImageLabels, LabelError, LabelledObject, clip_objects
 from data.formats.marks import IGNORE, apply_choice
+from data.formats.spelling import accent_forms
 from data.report import KEPT_AS_IS, SIZES_DIFFER, Entry
 from utils.errors import UserError
 from utils.text import printable, shown
@@ -98,7 +99,8 @@ def find_images(folder: Path, file: CocoFile, known: set[str], entries: list[Ent
             slashed = image.name.replace("\\", "/")
             same = os.path.normpath(folder / slashed)
             last = os.path.normpath(folder / slashed.split("?")[0].rpartition("/")[2])
-            path = next((place for place in (same, last) if place in known), path)
+            places = (same, *accent_forms(same), last)
+            path = next((place for place in places if place in known), path)
             if path == last != same:
                 kind, detail = "image found by the last part of its name", printable(image.name, 80)
                 entries.append(Entry(file.path, row, KEPT_AS_IS, kind, detail))

@@ -17,6 +17,7 @@ from utils.text import printable, shown
 
 CocoKey = int | str  # an id of an image or a category
 CROWD = (1, "1")
+LONGEST_PATH = 4096  # signs; no system opens a longer one
 
 
 class Annotation(NamedTuple):
@@ -97,7 +98,7 @@ def _read_images(path: Path, items: list[object]) -> tuple[list[CocoImage], dict
     for row, item in enumerate(items, 1):
         fields = item if isinstance(item, dict) else {}
         key, name = fields.get("id"), fields.get("file_name")
-        if not is_key(key) or not isinstance(name, str):
+        if not is_key(key) or not isinstance(name, str) or len(name) > LONGEST_PATH:
             raise UserError(
                 f"{path}: images entry {row} needs an `id` and a `file_name`; correct that entry"
             )

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from data.formats.files import is_image, read_rows
+from data.formats.spelling import accent_forms
 from data.report import KEPT_AS_IS, LEFT_OUT, Entry
 from utils.text import printable
 
@@ -82,9 +83,10 @@ def find_listed(text: str, bases: Sequence[Path], own: Path) -> tuple[str, bool]
     """The first place of a listed path that exists, else the first one; and whether it exists."""
     order = (own, *bases) if text.startswith(("./", ".\\")) else bases
     spellings = [text, text.replace("\\", "/")] if "\\" in text else [text]
+    spellings += accent_forms(spellings[-1])
     places = (os.path.normpath(base / spelling) for spelling in spellings for base in order)
     found = next((place for place in places if os.path.exists(place)), "")
-    return (found, True) if found else (os.path.normpath(order[0] / spellings[-1]), False)
+    return (found, True) if found else (os.path.normpath(order[0] / text.replace("\\", "/")), False)
 
 
 def _unquoted(line: str) -> str:

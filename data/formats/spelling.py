@@ -40,6 +40,13 @@ def find_spellings(paths: Sequence[str]) -> tuple[list[str], tuple[Entry, ...]]:
     return found, tuple(entries)
 
 
+def accent_forms(text: str) -> list[str]:
+    """The forms in which systems write letters with accents, unless there are none."""
+    if text.isascii():
+        return []
+    return [unicodedata.normalize("NFC", text), unicodedata.normalize("NFD", text)]
+
+
 def _other_spelling(folder: str, name: str, listings: Listing) -> str:
     """The one file that this name means if case and accents' form are ignored, or ""."""
     place = folder if os.path.isdir(folder) else _other_folder(folder, listings)

@@ -25,6 +25,7 @@ from data.formats.labels import (
     read_label_file,
 )
 from data.formats.marks import IGNORE, apply_choice
+from data.formats.spelling import find_spellings
 from data.formats.xml_files import parse_xml
 from data.report import KEPT_AS_IS, SIZES_DIFFER, Entry
 from utils.errors import UserError
@@ -83,10 +84,11 @@ def _annotations_of(images: Path) -> Path:
 
 def _list(info: DatasetInfo, sources: Sequence[SplitSource]) -> Split:
     pairs = sorted(pair for source in sources for pair in _pairs_of(info, source))
-    images, labels = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    images = [pair[0] for pair in pairs]
+    labels, spelled = find_spellings([pair[1] for pair in pairs])
     reader = VocReader(labels, info.class_numbers(), info.difficult)
     example = labels[0] if labels else ""
-    return Split([*images, *labels], lambda: OpenedSplit(images, reader), _RULE, example)
+    return Split([*images, *labels], lambda: OpenedSplit(images, reader, spelled), _RULE, example)
 
 
 def _pairs_of(info: DatasetInfo, source: SplitSource) -> list[tuple[str, str]]:

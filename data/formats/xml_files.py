@@ -9,7 +9,7 @@ from xml.parsers import expat
 from data.formats.labels import LabelError
 from utils.text import printable
 
-MAX_TAGS = 500_000  # a tree of so many elements takes some 100 MB
+MAX_TAGS = 200_000  # a tree of so many elements takes some 50 MB
 _DECLARED = re.compile(rb"<\?xml[^>]{0,100}encoding\s*=\s*[\"']([A-Za-z0-9._-]{1,20})[\"']")
 # expat knows no encoding with several bytes per sign but Unicode's own; Python decodes these.
 EAST_ASIAN = (

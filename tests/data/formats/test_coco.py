@@ -116,6 +116,8 @@ def test_a_wrong_box_costs_its_image_only(tmp_path: Path, box: Any) -> None:
         ({"images": None}, "no list `images`"),
         ({"images": [{"id": 1}]}, "images entry 1 needs"),
         ({"images": [{"id": [1], "file_name": "a"}]}, "images entry 1 needs"),
+        ({"images": [{"id": 1, "file_name": "a/" * 9000}]}, "images entry 1 needs"),
+        ({"images": [{"id": True, "file_name": "a"}]}, "images entry 1 needs"),
         ({"images": [{"id": 1, "file_name": "a"}] * 2}, "share their id"),
         ({"categories": [{"name": "cat"}]}, "categories entry 1 needs"),
     ],

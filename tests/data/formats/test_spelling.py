@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -50,3 +52,21 @@ def test_labels_of_another_case_are_read_and_named(tmp_path: Path, paint) -> Non
     index = load_dataset(tmp_path / "d.yaml", "train")
     assert index.classes.tolist() == [1]
     assert [entry.kind for entry in index.report.entries] == ["label file spelled otherwise"]
+
+
+def test_images_of_another_form_of_accents_are_found_in_lists_json_and_voc(
+    tmp_path: Path, paint: Callable[[Path], None]
+) -> None:
+    paint(tmp_path / "JPEGImages" / f"{DECOMPOSED}.jpg")
+    (tmp_path / "list.txt").write_text("JPEGImages/café.jpg\n")
+    image = {"id": 1, "file_name": "café.jpg"}
+    content = {"images": [image], "annotations": [], "categories": [{"id": 1, "name": "a"}]}
+    (tmp_path / "JPEGImages" / "x.json").write_text(json.dumps(content))
+    (tmp_path / "Annotations").mkdir()
+    (tmp_path / "Annotations" / "CAFÉ.XML").write_text("<annotation/>")
+    for entry in ("list.txt", "JPEGImages/x.json", "JPEGImages"):
+        yaml = f"path: {tmp_path}\ntrain: x\nval: {entry}\nnames: [a]\n"
+        (tmp_path / "d.yaml").write_text(yaml)
+        index = load_dataset(tmp_path / "d.yaml", "val")
+        assert (len(index), index.report.corrupt) == (1, 0)
+    assert index.report.found == 1
