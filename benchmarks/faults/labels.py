@@ -39,7 +39,7 @@ READ, REFUSED, FAILED = "read", "refused", "failed"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a damaged file: READ, REFUSED or FAILED, and its cost in seconds of a core and MB."""
+    """What became of a damaged file: READ, REFUSED or FAILED; seconds of a core, and MB."""
 
     verdict: str
     seconds: float
