@@ -31,10 +31,9 @@ def data_notes(index: DatasetIndex, split: str) -> list[str]:
     if report.rows_dropped:
         notes.append(f"{split}: {report.rows_dropped:,} label rows were dropped")
     for kind, count in report.ignored.items():
-        notes.append(
-            f"{split}: {count:,} {kind} objects were not learnt and are not scored; detections on"
-            " them count neither as true nor as false"
-        )
+        learnt = "were not learnt"
+        scored = "are not scored; detections on them count neither as true nor as false"
+        notes.append(f"{split}: {count:,} {kind} objects {learnt if split == 'train' else scored}")
     kinds = Counter(entry.kind for entry in report.entries)
     if kinds[BOX_AMONG_POLYGONS]:
         notes.append(

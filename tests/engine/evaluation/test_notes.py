@@ -44,7 +44,7 @@ def test_images_left_out_and_rows_dropped_and_objects_ignored_are_counted() -> N
     for part in (
         "val: 3 of 5 images were left out",
         "val: 1 label rows were dropped",
-        "val: 12 difficult objects were not learnt and are not scored",
+        "val: 12 difficult objects are not scored; detections on them count neither",
         "1 label rows of 5 values in files with polygons",
     ):
         assert part in notes
