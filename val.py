@@ -33,7 +33,8 @@ from data.dataset_yaml import read_dataset_yaml
 from data.index import DatasetIndex
 from data.scanning.load import load_dataset
 from engine.detector_model import DetectorModel
-from engine.evaluation.settings import CONF_OF_MAP, REFUSED_VAL_FLAGS, SPLITS, ValConfig
+from engine.evaluation.notes import CONF_OF_MAP
+from engine.evaluation.settings import REFUSED_VAL_FLAGS, SPLITS, ValConfig
 from engine.evaluation.tasks import (
     STUDY_SIZES,
     StudyRow,
@@ -157,7 +158,7 @@ def make_tasks(config: ValConfig, models: Sequence[DetectorModel]) -> list[Valid
         index.report.write(folder / "data_report.csv")
     labels = task_labels(config.weights[: len(models)])
     return [
-        ValidationTask(config, model, label, index, folder, notes)
+        ValidationTask(config, model, label, index, folder, notes, split)
         for (model, notes), label in zip(checked, labels, strict=True)
     ]
 

@@ -41,6 +41,7 @@ class DatasetInfo:
         about: A sentence for the user, or "".
         suggested: The mapping `defaults`.
         channels: 3 for colour, 1 for grey, 0 if the YAML does not say.
+        difficult, crowd: What becomes of objects with these marks, see data/formats/marks.py.
     """
 
     path: Path
@@ -55,6 +56,8 @@ class DatasetInfo:
     about: str = ""
     suggested: dict[str, Any] = field(default_factory=dict)
     channels: int = 0
+    difficult: str = "ignore"
+    crowd: str = "ignore"
 
     def sources(self, task: str) -> tuple[SplitSource, ...]:
         """The entries of a split. Raises UserError if the YAML has none."""

@@ -12,6 +12,8 @@
                                 # and take no other hyp
     about: Blood cells, 364     # optional: a sentence that train.py prints at the start
     channels: 1                 # optional: grey images, for which the model gets one input channel
+    difficult: ignore           # optional, VOC: or object, drop; see data/formats/marks.py
+    crowd: ignore               # optional, COCO: or drop
     generate: shapes            # optional: the data set that the project draws itself in `path`
 
 VOC: `train: trainval` means ImageSets/Main/trainval.txt below `path`, and `VOC2012/trainval` the
@@ -32,6 +34,7 @@ from typing import Any
 from data.class_names import read_names
 from data.dataset_info import TASKS, DatasetInfo, SplitSource, as_local
 from data.formats import DATASET_FORMATS
+from data.formats.marks import read_choice
 from data.grey import check_channels
 from utils.errors import UserError
 from utils.files import ROOT, check_path, expand_user, find_file
@@ -69,6 +72,8 @@ def read_dataset_yaml(path: str | Path) -> DatasetInfo:
         about=" ".join(_read_text(file, content, "about").split()),
         suggested=_read_defaults(file, content),
         channels=_read_channels(file, content.get("channels")),
+        difficult=read_choice(file, "difficult", content.get("difficult")),
+        crowd=read_choice(file, "crowd", content.get("crowd")),
     )
 
 

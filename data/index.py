@@ -23,6 +23,7 @@ SINGLE_CLASS = {0: "item"}
 _NO_BOXES = np.zeros((0, 4), np.float32)
 _NO_CLASSES = np.zeros(0, np.int64)
 _NO_POINTS = np.zeros((0, 2), np.float32)
+_NO_IGNORED = np.zeros((0, 6), np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +42,9 @@ class DatasetIndex:
         point_offsets: [M+1] int64; points point_offsets[k]:point_offsets[k+1] are the polygon of
             box k, none if it has only the box.
         report: The findings of the scan.
+        ignored: [K, 6] float32, objects that are neither learnt nor scored, such as VOC's difficult
+            ones: class, xyxy in pixels of the original image, and 1 for a crowd.
+        ignored_images: [K] int64, the image of each, ascending.
     """
 
     names: dict[int, str]
@@ -53,6 +57,8 @@ class DatasetIndex:
     points: np.ndarray
     point_offsets: np.ndarray
     report: ScanReport = field(default_factory=ScanReport)
+    ignored: np.ndarray = field(default_factory=lambda: _NO_IGNORED)
+    ignored_images: np.ndarray = field(default_factory=lambda: _NO_CLASSES)
 
     @classmethod
     def pack(
@@ -87,6 +93,8 @@ class DatasetIndex:
             np.concatenate([_NO_POINTS, *segments]).astype(np.float32, copy=False),
             _offsets(map(len, segments)),
             report or ScanReport(total=len(samples), found=len(samples)),
+            np.concatenate([_NO_IGNORED, *(sample.ignored for sample in samples)]),
+            np.arange(len(samples)).repeat([len(sample.ignored) for sample in samples]),
         )
 
     def __len__(self) -> int:
@@ -102,8 +110,9 @@ class DatasetIndex:
         segments = tuple(self.points[a:b] for a, b in pairwise(ends)) if np.ptp(ends) else ()
         height, width = self.sizes[number].tolist()
         return Sample(
-            self.path(number), (height, width), self.boxes[rows], self.classes[rows], segments
-        )
+            self.path(number), (height, width), self.boxes[rows], self.classes[rows], segments,
+            self.ignored_of(number),
+        )  # fmt: skip
 
     def __iter__(self) -> Iterator[Sample]:
         return (self[number] for number in range(len(self)))
@@ -113,11 +122,18 @@ class DatasetIndex:
         part = slice(*self.path_offsets[number : number + 2])
         return os.fsdecode(self.path_bytes[part].tobytes())
 
+    def ignored_of(self, number: int) -> np.ndarray:
+        """The rows of `ignored` that belong to image `number`."""
+        first, end = np.searchsorted(self.ignored_images, (number, number + 1))
+        return self.ignored[first:end]
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 of names, paths, sizes and labels, by which runs compare their data."""
         state = hashlib.sha256(repr(self.names).encode())
         for name, array in self.arrays().items():
+            if name.startswith("ignored") and not len(array):
+                continue  # so that sets without such objects keep the digests of older runs
             state.update(name.encode() + str(array.shape).encode())
             state.update(np.ascontiguousarray(array).tobytes())
         return state.hexdigest()
@@ -134,7 +150,9 @@ class DatasetIndex:
     def as_single_class(self) -> DatasetIndex:
         """An index in which every object has class 0; a single class keeps its name."""
         names = self.names if len(self.names) == 1 else SINGLE_CLASS
-        return replace(self, names=names, classes=np.zeros_like(self.classes))
+        ignored = self.ignored.copy()
+        ignored[:, 0] = 0
+        return replace(self, names=names, classes=np.zeros_like(self.classes), ignored=ignored)
 
 
 def _offsets(lengths: Iterable[int]) -> np.ndarray:

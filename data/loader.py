@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -164,7 +164,16 @@ class Loader:
         paths = tuple(self.dataset.index.path(i) for i in indices)
         # permute() only changes the view: NCHW over NHWC memory is channels-last without a copy.
         images = torch.as_tensor(raw.images).permute(0, 3, 1, 2)
-        return Batch(images, torch.from_numpy(raw.targets), indices, paths, sizes, gains, pads)
+        targets, ignored = torch.from_numpy(raw.targets), self._ignored_of(indices)
+        return Batch(images, targets, indices, paths, sizes, gains, pads, ignored)
+
+    def _ignored_of(self, indices: Sequence[int]) -> torch.Tensor:
+        """Batch.ignored of these images; they are looked up here, so no worker sends them."""
+        index = self.dataset.index
+        if self.dataset.settings.augment or not len(index.ignored):
+            return torch.zeros(0, 7)
+        rows = [np.insert(index.ignored_of(i), 0, at, axis=1) for at, i in enumerate(indices)]
+        return torch.from_numpy(np.concatenate(rows))
 
     def _worker_options(self) -> WorkerOptions:
         if not self.options.workers:

@@ -19,6 +19,8 @@ from utils.text import csv_cell, printable
 LEFT_OUT = "image left out"
 DROPPED = "row dropped"
 KEPT_AS_IS = "kept"
+SIZES_DIFFER = "image sizes differ"  # an annotation states another size than the image has
+IGNORED = "object ignored"  # neither learnt nor scored
 EXAMPLE_WIDTH = 60  # characters of a path in the table; the CSV file has the whole path
 
 
@@ -29,7 +31,7 @@ class Entry:
     Attributes:
         file: The image or label file.
         row: Row of the label file, from 1; 0 is the file as a whole.
-        action: LEFT_OUT, DROPPED or KEPT_AS_IS.
+        action: LEFT_OUT, DROPPED, KEPT_AS_IS or IGNORED.
         kind: The kind of finding, with the same text for all of a kind.
         detail: The facts of this entry.
     """
@@ -72,6 +74,11 @@ class ScanReport:
     def rows_dropped(self) -> int:
         return sum(entry.action == DROPPED for entry in self.entries)
 
+    @property
+    def ignored(self) -> dict[str, int]:
+        """How many objects of each kind are neither learnt nor scored."""
+        return dict(Counter(entry.kind for entry in self.entries if entry.action == IGNORED))
+
     def summary(self) -> str:
         """A line of counts, and the notes below it."""
         parts = [
@@ -80,6 +87,7 @@ class ScanReport:
             f"{self.missing:,} without one (background)",
             f"{self.corrupt:,} images left out",
             f"{self.rows_dropped:,} rows dropped",
+            *(f"{count:,} {kind} objects: not scored" for kind, count in self.ignored.items()),
         ]
         return "\n".join([f"{', '.join(parts)} [{self.origin}]", *map(printable, self.notes)])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -374,3 +375,58 @@ def test_a_class_under_another_number_is_refused(
     other = other_names(data, tmp_path, ["green", "blue"])
     with pytest.raises(UserError, match="class 0 is green, which is class 1 in"):
         score(lively_weights, other, tmp_path)
+
+
+def test_a_background_set_is_scored_and_its_notes_stand_at_the_end_and_in_metrics_json(
+    data: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = data.parent / "images" / "val"
+    (tmp_path / "images").mkdir()
+    for number in (0, 1):
+        shutil.copy(images / f"{number}.png", tmp_path / "images" / f"no_{number}.png")
+    content = {"path": str(tmp_path), "train": "images", "val": "images", "names": ["red", "green"]}
+    save_yaml(tmp_path / "d.yaml", content)
+    flags = ["--img", "64", "--device", "cpu", "--workers", "0", "--noplots", "--save-json"]
+    flags += ["--conf-thres", "0.002", "--project", str(tmp_path / "out")]
+    metrics = val.main(["--weights", str(weights), "--data", str(tmp_path / "d.yaml"), *flags])
+    assert isinstance(metrics, Metrics)
+    assert (metrics.map, metrics.instances) == (0, 0)
+    said = capsys.readouterr().out
+    assert "val: none of 2 images has a label file, so all count as background" in said
+    notes = [line.removeprefix("note: ") for line in said.splitlines() if line.startswith("note: ")]
+    content = json.loads((tmp_path / "out" / "exp" / "metrics.json").read_text())
+    assert content["notes"] == notes == list(metrics.notes)
+    for part in ("no label file was found", "is above 0.001", "no object is labelled"):
+        assert any(part in note for note in notes)
+    assert any("image_id is a text" in note for note in notes)
+    assert said.splitlines()[-1].startswith("Results saved to")
+
+
+def test_a_coco_json_set_is_scored_from_the_file_that_is_written(
+    data: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(data.parent / "images" / "val" / "0.png", tmp_path / "front.png")
+    box = {"id": 1, "image_id": 41, "category_id": 7, "bbox": [10, 10, 30, 30], "area": 5}
+    (tmp_path / "x.json").write_text(
+        json.dumps(
+            {
+                "images": [{"id": 41, "file_name": "front.png"}],
+                "categories": [{"id": 7, "name": "green"}],
+                "annotations": [{**box, "iscrowd": 0}],
+            }
+        )
+    )
+    content = {"path": str(tmp_path), "train": "x.json", "val": "x.json", "names": ["red", "green"]}
+    save_yaml(tmp_path / "d.yaml", content)
+    flags = ["--img", "64", "--device", "cpu", "--workers", "0", "--noplots", "--save-json"]
+    flags += ["--weights", str(weights), "--project", str(tmp_path / "out"), "--conf", "0.00001"]
+    metrics = val.main(["--data", str(tmp_path / "d.yaml"), *flags])
+    assert isinstance(metrics, Metrics)
+    results = json.loads((tmp_path / "out" / "exp" / "best_predictions.json").read_text())
+    assert {(row["image_id"], row["category_id"]) for row in results} == {(41, 7)}
+    assert metrics.ap_small >= 0, "the area of the JSON file makes the object small"
+    assert np.isnan(metrics.ap_medium)
+    assert any(
+        note.endswith("no category of the data set's JSON file: red") for note in metrics.notes
+    )
+    assert "COCO's protocol on" in capsys.readouterr().out

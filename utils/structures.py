@@ -26,6 +26,8 @@ class Sample:
         boxes: [N, 4] float32 xyxy, pixels of the original image.
         classes: [N] int64.
         segments: N polygons [P, 2] float32 in the same pixels, or () if there are none.
+        ignored: [K, 6] float32, objects that are neither learnt nor scored: class, xyxy in the same
+            pixels, and 1 for a crowd.
     """
 
     path: str
@@ -33,6 +35,7 @@ class Sample:
     boxes: np.ndarray
     classes: np.ndarray
     segments: tuple[np.ndarray, ...] = ()
+    ignored: np.ndarray = field(default_factory=lambda: np.zeros((0, 6), np.float32))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,9 @@ class Batch:
         paths: B strings.
         original_sizes: B pairs (height, width).
         gains, pads: B pairs (x, y) as in Item.
+        ignored: [K, 7] float32, objects that are neither learnt nor scored: image_index (0..B-1),
+            class, xyxy in pixels of the original images, and 1 for a crowd. Augmented batches have
+            none.
     """
 
     images: torch.Tensor
@@ -79,6 +85,7 @@ class Batch:
     original_sizes: tuple[tuple[int, int], ...]
     gains: tuple[tuple[float, float], ...]
     pads: tuple[tuple[float, float], ...]
+    ignored: torch.Tensor = field(default_factory=lambda: torch.zeros(0, 7), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

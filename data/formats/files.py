@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from data.image_header import SUFFIXES, UNREAD_SUFFIXES
+from data.regular import open_regular
 from data.report import LEFT_OUT, Entry
 from utils.errors import UserError
 
@@ -50,12 +52,51 @@ def _suffix(path: str) -> str:
     return os.path.splitext(path)[1][1:].lower()
 
 
-def read_lines(file: Path) -> list[str]:
-    """The lines of a list of images without blank ones. Raises UserError unless it is UTF-8."""
+def is_image(path: str) -> bool:
+    """Whether a path has the suffix of an image, of a format that is read or not."""
+    return _suffix(path) in SUFFIXES or _suffix(path) in UNREAD_SUFFIXES
+
+
+class FileTooLargeError(Exception):
+    """A file of more bytes than its reader takes; size is their number."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self.size = size
+
+
+def read_bytes(path: str | Path, limit: int = 0) -> bytes:
+    """The content of a regular file.
+
+    Raises OSError, ValueError for a path with a zero byte, and FileTooLargeError if the file has
+    more than limit bytes (0 for no limit).
+    """
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if limit and size > limit:
+            raise FileTooLargeError(size)
+        return file.read()
+
+
+def read_rows(file: Path) -> list[tuple[int, str]]:
+    """The lines of a list without blank ones, each with its number from 1.
+
+    Raises UserError unless the list is UTF-8, or UTF-16 with a byte order mark.
+    """
     try:
-        text = file.read_bytes().decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        data = read_bytes(file)
+        wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        text = data.decode("utf-16" if wide else "utf-8-sig")
+    except (OSError, ValueError) as error:
         raise UserError(
             f"{file}: cannot be read as a UTF-8 list of images ({error}); check the file"
         ) from None
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    # splitlines() would also split at signs that a file name may hold.
+    rows = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    lines = ((number, line.strip()) for number, line in enumerate(rows, 1))
+    return [(number, line) for number, line in lines if line]
+
+
+def read_lines(file: Path) -> list[str]:
+    """The lines that read_rows() gives, without their numbers."""
+    return [line for _, line in read_rows(file)]

@@ -2,8 +2,8 @@
 
 VOC counts pixels from 1, and a box includes its last pixel. So xmin and ymin lose 1 while xmax and
 ymax stay, and a box over the whole image becomes (0, 0, width, height). Boxes are clipped to the
-image, and those without an area left are dropped. Objects marked difficult are kept. Documents that
-declare entities are refused before any entity is expanded.
+image, and those without an area left are dropped. data/formats/marks.py says what becomes of
+objects that are marked difficult.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from xml.etree.ElementTree import Element, TreeBuilder
-from xml.parsers import expat
+from xml.etree.ElementTree import Element
 
 from data.dataset_info import TASKS, DatasetInfo, SplitSource
 from data.formats.files import read_lines, select_images, walk_files
@@ -25,18 +24,27 @@ from data.formats.labels import (
     clip_objects,
     read_label_file,
 )
-from data.report import KEPT_AS_IS, Entry
+from data.formats.marks import IGNORE, apply_choice
+from data.formats.spelling import find_spellings
+from data.formats.xml_files import parse_xml
+from data.report import KEPT_AS_IS, SIZES_DIFFER, Entry
 from utils.errors import UserError
+from utils.text import printable
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _RULE = "labels are looked up in Annotations/, under an image's name with the suffix .xml"
 
 
 class VocReader:
-    """Reads the XML file of each image; names maps class names to numbers."""
+    """Reads the XML file of each image.
 
-    def __init__(self, xml_paths: Sequence[str], names: dict[str, int]) -> None:
-        self.xml_paths, self.names = xml_paths, names
+    names maps class names to numbers; difficult says what becomes of difficult objects.
+    """
+
+    def __init__(
+        self, xml_paths: Sequence[str], names: dict[str, int], difficult: str = IGNORE
+    ) -> None:
+        self.xml_paths, self.names, self.difficult = xml_paths, names, difficult
 
     def read(self, number: int, size: tuple[int, int]) -> ImageLabels:
         """Labels of image `number`, whose (height, width) is `size`. Raises LabelError."""
@@ -46,8 +54,12 @@ class VocReader:
             return ImageLabels(there=False)
         root = parse_xml(data)
         objects = [_read_object(row, item) for row, item in enumerate(root.iter("object"), 1)]
+        if not objects and root.tag.lower() != "annotation":
+            raise LabelError(0, "not VOC's XML", f"it holds <{printable(root.tag, 30)}>")
+        objects, dropped = apply_choice(objects, self.difficult, path)
         labels = clip_objects(objects, size, self.names, path)
-        return replace(labels, entries=(*_size_oddity(root, size, path), *labels.entries))
+        oddities = _size_oddity(root, size, path)
+        return replace(labels, entries=(*oddities, *dropped, *labels.entries))
 
 
 def _detect(info: DatasetInfo, sources: Sequence[SplitSource]) -> bool:
@@ -72,10 +84,11 @@ def _annotations_of(images: Path) -> Path:
 
 def _list(info: DatasetInfo, sources: Sequence[SplitSource]) -> Split:
     pairs = sorted(pair for source in sources for pair in _pairs_of(info, source))
-    images, labels = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-    reader = VocReader(labels, info.class_numbers())
+    images = [pair[0] for pair in pairs]
+    labels, spelled = find_spellings([pair[1] for pair in pairs])
+    reader = VocReader(labels, info.class_numbers(), info.difficult)
     example = labels[0] if labels else ""
-    return Split([*images, *labels], lambda: OpenedSplit(images, reader), _RULE, example)
+    return Split([*images, *labels], lambda: OpenedSplit(images, reader, spelled), _RULE, example)
 
 
 def _pairs_of(info: DatasetInfo, source: SplitSource) -> list[tuple[str, str]]:
@@ -145,32 +158,11 @@ VOC_FORMAT = DatasetFormat(
 )
 
 
-def parse_xml(data: bytes) -> Element:
-    """The root element. Raises LabelError for broken XML and for a document type declaration."""
-    # ElementTree's own parser expands entities, a few bytes of which can fill the memory. Here
-    # expat calls a handler that stops at the document type declaration.
-    builder, parser = TreeBuilder(), expat.ParserCreate()
-    parser.StartElementHandler, parser.EndElementHandler = builder.start, builder.end
-    parser.CharacterDataHandler = builder.data
-    parser.StartDoctypeDeclHandler = _refuse_doctype
-    try:
-        parser.Parse(data, True)
-        return builder.close()
-    except (expat.ExpatError, ValueError, LookupError) as error:  # the latter: unknown encodings
-        raise LabelError(getattr(error, "lineno", 0), "not valid XML", str(error)) from None
-
-
-def _refuse_doctype(name: str, *_: object) -> None:
-    raise LabelError(
-        0,
-        "XML with a document type",
-        f"<!DOCTYPE {name[:20]}>; entities are not expanded, remove it",
-    )
-
-
 def _read_object(row: int, item: Element) -> LabelledObject:
     """Read an <object>, and let its pixels count from 0. Raises LabelError."""
     corners = []
+    if item.find("bndbox") is None:
+        raise LabelError(row, "object without <bndbox>", f"object {row}")
     for tag in CORNERS:
         text = item.findtext(f"bndbox/{tag}") or ""
         try:
@@ -184,7 +176,9 @@ def _read_object(row: int, item: Element) -> LabelledObject:
                 row, "value is not finite", f"<{tag}> {text.strip()[:40]} of object {row}"
             )
     x1, y1, x2, y2 = corners
-    return LabelledObject(row, (item.findtext("name") or "").strip(), (x1 - 1, y1 - 1, x2, y2))
+    name = (item.findtext("name") or "").strip()
+    mark = "difficult" if _is_set(item.findtext("difficult")) else ""
+    return LabelledObject(row, name, (x1 - 1, y1 - 1, x2, y2), mark=mark)
 
 
 def _size_oddity(root: Element, size: tuple[int, int], path: str) -> list[Entry]:
@@ -197,4 +191,8 @@ def _size_oddity(root: Element, size: tuple[int, int], path: str) -> list[Entry]
     detail = (
         f"{stated[1][:12]}x{stated[0][:12]} in the label file, {size[1]}x{size[0]} in the image"
     )
-    return [Entry(path, 0, KEPT_AS_IS, "image sizes differ", detail)]
+    return [Entry(path, 0, KEPT_AS_IS, SIZES_DIFFER, detail)]
+
+
+def _is_set(text: str | None) -> bool:
+    return (text or "").strip().lower() in ("1", "true", "yes")

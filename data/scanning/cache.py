@@ -20,7 +20,7 @@ from utils.errors import UserError
 from utils.files import ROOT, atomic_write
 from utils.writing import sweep
 
-CACHE_VERSION = 1  # increase it whenever the arrays or the rules of reading change
+CACHE_VERSION = 2  # increase it whenever the arrays or the rules of reading change
 DIGEST_BYTES = 32
 
 

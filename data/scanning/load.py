@@ -72,7 +72,14 @@ def load_split(info: DatasetInfo, task: str, single_cls: bool = False) -> Datase
         _check_classes(index, info, kind)
     _check_usable(index, info, task, split)
     shared = "" if single_cls else repeated_names(info.names)
-    return _add_note(index, shared) if shared else index
+    index = _add_note(index, shared) if shared else index
+    if index.report.found:
+        return index
+    return _add_note(
+        index,
+        f"{task}: none of {index.report.total} images has a label file, so all count as"
+        f" background; {_rule_of(split)}",
+    )
 
 
 def _note_small(index: DatasetIndex, imgsz: int) -> DatasetIndex:
@@ -105,7 +112,8 @@ def _generate(info: DatasetInfo) -> None:
 
 
 def _load_cached(info: DatasetInfo, task: str, kind: DatasetFormat, split: Split) -> DatasetIndex:
-    state = state_of(split.stamped, kind.name, *info.names.values())
+    choices = (info.difficult, info.crowd)
+    state = state_of(split.stamped, kind.name, *choices, *info.names.values())
     file = cache_path(f"{info.path} {task} {kind.name}")
     arrays, why = read_cache(file, state)
     if arrays is not None:
@@ -123,7 +131,12 @@ def _scan_index(info: DatasetInfo, title: str, opened: OpenedSplit) -> DatasetIn
     images, report = scan(opened, title)
     samples = [
         Sample(
-            image.path, image.size, image.labels.boxes, image.labels.classes, image.labels.segments
+            image.path,
+            image.size,
+            image.labels.boxes,
+            image.labels.classes,
+            image.labels.segments,
+            image.labels.ignored,
         )
         for image in images
         if image.size is not None and image.labels is not None
@@ -140,9 +153,13 @@ def _check_classes(index: DatasetIndex, info: DatasetInfo, kind: DatasetFormat) 
     number = int(np.searchsorted(index.offsets, beyond[0], side="right")) - 1
     file, row, value = kind.find_class(index.path(number), count)
     raise UserError(
-        f"{file}: row {row}: class {value}, but {info.path} lists {count} names (0 to {count - 1});"
-        " correct the row, or add the class to names"
+        f"{printable(file)}: row {row}: class {value}, but {info.path} lists {count} names (0 to"
+        f" {count - 1}); correct the row, or add the class to names"
     )
+
+
+def _rule_of(split: Split) -> str:
+    return f"{split.rule}, e.g. {printable(split.example)}" if split.example else split.rule
 
 
 def _check_usable(index: DatasetIndex, info: DatasetInfo, task: str, split: Split) -> None:
@@ -150,12 +167,15 @@ def _check_usable(index: DatasetIndex, info: DatasetInfo, task: str, split: Spli
     report = index.report
     if not len(index):
         first = next(iter(report.entries), None)
-        why = f"; the first, {first.file}: {first.reason}" if first else ""
-        raise UserError(f"{info.path}: {task}: none of {report.total} images can be used{why}")
-    if not report.found:
-        rule = f"{split.rule}, e.g. {split.example}" if split.example else split.rule
+        why = f"; the first, {printable(first.file)}: {printable(first.reason)}" if first else ""
+        notes = "".join(f"; {note}" for note in report.notes)
         raise UserError(
-            f"{info.path}: {task}: none of {report.total} images has a label file; {rule}"
+            f"{info.path}: {task}: none of {report.total} images can be used{why}{notes}"
+        )
+    if not report.found and task == "train":
+        raise UserError(
+            f"{info.path}: {task}: none of {report.total} images has a label file;"
+            f" {_rule_of(split)}"
         )
     unknown = [entry.kind for entry in report.entries if entry.kind.startswith(UNKNOWN_CLASS)]
     strange = sorted({kind.removeprefix(UNKNOWN_CLASS) for kind in unknown})

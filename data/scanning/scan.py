@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from data.formats.format import LabelReader, OpenedSplit
 from data.formats.labels import ImageLabels, LabelError
@@ -83,7 +83,7 @@ def scan(opened: OpenedSplit, title: str) -> tuple[list[ScannedImage], ScanRepor
         for chunk in pool.map(work, starts):
             scanned += chunk
             bar.update(len(chunk))
-    return scanned, _count(scanned, opened.entries)
+    return scanned, replace(_count(scanned, opened.entries), notes=opened.notes)
 
 
 def _count(images: Sequence[ScannedImage], entries: tuple[Entry, ...]) -> ScanReport:

@@ -11,11 +11,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from utils.boxes import box_area
 from utils.errors import UserError
+from utils.text import shown
 
 FIGURES = (
     *("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large"),
@@ -26,7 +28,10 @@ CocoRecord = dict[str, object]  # one entry of a list in COCO's files
 
 
 def evaluate_coco(
-    detections: Sequence[np.ndarray], labels: Sequence[np.ndarray], class_count: int
+    detections: Sequence[np.ndarray],
+    labels: Sequence[np.ndarray],
+    class_count: int,
+    unscored: Sequence[np.ndarray] = (),
 ) -> dict[str, float]:
     """Score images by COCO's protocol.
 
@@ -36,6 +41,8 @@ def evaluate_coco(
         detections: Per image [n, 6] corners in pixels, score, class.
         labels: Per image [m, 5] class, corners in the same pixels.
         class_count: Number of classes.
+        unscored: Per image [k, 6] class, corners, 1 for a crowd: objects that are not scored. This
+            protocol knows crowds only, so VOC's difficult objects are taken for crowds.
 
     Returns:
         FIGURES -> value in 0..1, NaN where no label has that size.
@@ -44,6 +51,8 @@ def evaluate_coco(
         UserError: The package faster-coco-eval is not installed.
     """
     annotations = [row for number, rows in enumerate(labels) for row in _annotations(number, rows)]
+    for number, rows in enumerate(unscored):
+        annotations += [{**row, "iscrowd": 1} for row in _annotations(number, rows)]
     for number, annotation in enumerate(annotations, start=1):  # id 0 would mean "unmatched"
         annotation["id"] = number
     truth: CocoRecord = {
@@ -77,10 +86,42 @@ def score_json(predictions: str | Path, annotations: str | Path) -> dict[str, fl
     unknown = sorted({row["image_id"] for row in results} - known, key=str)
     if unknown:
         raise UserError(
-            f"{predictions}: image_id {unknown[0]!r} is not in {annotations}; score against the"
-            " same images"
+            f"{predictions}: image_id {shown(unknown[0])} is not in {annotations}; score against"
+            " the same images"
         )
     return _score({"info": {}, **truth}, results)
+
+
+def score_file(predictions: Path, truth: Mapping[str, Any]) -> dict[str, float]:
+    """Score a COCO results file that was just written, against the content of annotations.
+
+    Ids may be texts, which COCO's programs do not take; here all are numbered in their own order.
+
+    Args:
+        predictions: The file.
+        truth: Images, categories, and annotations with all of COCO's keys.
+    """
+    images, categories = (_numbered(truth[name]) for name in ("images", "categories"))
+
+    def renamed(row: Mapping[str, Any]) -> CocoRecord:
+        image, category = images[row["image_id"]], categories[row["category_id"]]
+        return {**row, "image_id": image, "category_id": category}
+
+    results = _read_json(predictions)
+    assert isinstance(results, list)
+    plain = {
+        "info": {},
+        "images": [{"id": number} for number in images.values()],
+        "categories": [{"id": number, "name": str(number)} for number in categories.values()],
+        "annotations": [renamed(row) for row in truth["annotations"]],
+    }
+    return _score(plain, [renamed(row) for row in results])
+
+
+def _numbered(entries: Sequence[Mapping[str, Any]]) -> dict[int | str, int]:
+    """Id -> its place among the ids, numbers first."""
+    keys = sorted((entry["id"] for entry in entries), key=lambda key: (isinstance(key, str), key))
+    return {key: number for number, key in enumerate(keys, 1)}
 
 
 def _is_result(row: object) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from engine.evaluation.unscored import find_unscored
 from utils.boxes import box_iou
 
 
@@ -33,7 +34,12 @@ class ConfusionMatrix:
         self.protocol = protocol
         self.matrix = np.zeros((class_count + 1, class_count + 1))
 
-    def add(self, detections: torch.Tensor, labels: torch.Tensor) -> None:
+    def add(
+        self,
+        detections: torch.Tensor,
+        labels: torch.Tensor,
+        unscored: torch.Tensor | None = None,
+    ) -> None:
         """Count one image.
 
         Detections and labels are paired by overlap regardless of class; YOLOv8's protocol pairs
@@ -43,11 +49,18 @@ class ConfusionMatrix:
         Args:
             detections: [n, 6] corners, score, class.
             labels: [m, 5] class, corners in the same pixels.
+            unscored: [k, 6] class, corners, 1 for a crowd: objects of any class on which unmatched
+                detections are not counted.
         """
         if not len(labels):
             return
         background = self.class_count
         detections = detections[detections[:, 4] > self.conf]
+        ignored = np.zeros(len(detections), bool)
+        if unscored is not None and len(unscored):
+            relation = find_unscored(detections, labels, unscored, any_class=True)
+            detections = detections[~(relation.taken & (relation.reach > self.iou))]
+            ignored = find_unscored(detections, labels, unscored, any_class=True).reach > self.iou
         labelled = labels[:, 0].long().cpu().numpy()
         predicted = detections[:, 5].long().cpu().numpy()
         overlap = box_iou(labels[:, 1:5], detections[:, :4]).cpu().numpy()
@@ -58,9 +71,9 @@ class ConfusionMatrix:
         np.add.at(self.matrix, (predicted[detection], labelled[label]), 1)
         self.matrix[background] += np.bincount(np.delete(labelled, label), minlength=background + 1)
         if len(label):
-            self.matrix[:, background] += np.bincount(
-                np.delete(predicted, detection), minlength=background + 1
-            )
+            wrong = ~ignored
+            wrong[detection] = False
+            self.matrix[:, background] += np.bincount(predicted[wrong], minlength=background + 1)
 
     def pair(self, overlap: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Pair labels with detections by their IoU [m, n].

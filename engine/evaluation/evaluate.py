@@ -16,8 +16,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from data.formats.coco_ids import CocoIds
 from engine.detector_model import DetectorModel, device_of, synchronised_time
 from engine.evaluation.metrics import Evaluation
+from engine.evaluation.notes import result_notes, settings_notes
 from engine.evaluation.outputs import ResultFiles, draw_validation_batch, plot_metrics
 from models.losses import Loss
 from utils.boxes import to_original
@@ -58,6 +60,7 @@ class EvalSettings:
         json_name: File for all detections in COCO's result format, "" for none.
         coco_categories: Use the category numbers of COCO's own files in that file.
         unwritten: Collects the label files that cannot be written for a reason of their own.
+        ids: The ids of a COCO JSON data set, which that file uses.
         names: Class number -> name; None takes the model's own.
     """
 
@@ -80,6 +83,7 @@ class EvalSettings:
     save_conf: bool = False
     json_name: str = ""
     coco_categories: bool = False
+    ids: CocoIds | None = None
     names: dict[int, str] | None = None
     unwritten: Unwritten = field(default_factory=Unwritten)
 
@@ -127,6 +131,7 @@ def evaluate(model: DetectorModel, loader: Iterable[Batch], settings: EvalSettin
             settings.save_conf,
             settings.json_name,
             settings.coco_categories,
+            ids=settings.ids,
             unwritten=settings.unwritten,
         )
         files.write(settings.save_dir, paths, evaluator.evaluation.detections, evaluator.sizes)
@@ -193,15 +198,21 @@ class Evaluator:
             # Only YOLOv8's rule compares boxes before they are clipped to the image.
             compared = (detections, labels) if self.evaluation.protocol == "yolov8" else None
             known = torch.cat((labels[:, :1], to_original(labels[:, 1:], *place)), 1)
-            self.evaluation.add(to_original(detections, *place), known, compared)
+            unscored = batch.ignored[batch.ignored[:, 0] == number, 1:]
+            self.evaluation.add(to_original(detections, *place), known, compared, unscored)
             self.sizes.append(batch.original_sizes[number])
 
     def metrics(self, names: dict[int, str]) -> Metrics:
         """The scores of all batches so far, with mean losses and milliseconds per image."""
         metrics = self.evaluation.result(names, coco=self.settings.area)
         images = max(self.evaluation.images, 1)
+        settings = self.settings
+        notes = settings_notes(settings.conf, settings.single_cls)
+        labelled = (row.class_id for row in metrics.classes)
+        notes += result_notes(self.evaluation.detections, labelled, names, settings.max_det)
         return dataclasses.replace(
             metrics,
+            notes=tuple(notes),
             losses=tuple((self.losses / max(self.batches, 1)).tolist()),
             speed_ms={stage: total / images * 1000 for stage, total in self.seconds.items()},
             details=dataclasses.replace(

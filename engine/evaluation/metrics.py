@@ -10,75 +10,19 @@ engine/evaluation/coco.py.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from engine.evaluation.confusion import ConfusionMatrix
-from utils.boxes import box_iou
+from engine.evaluation.matching import IOU_THRESHOLDS, match_predictions
+from engine.evaluation.unscored import find_unscored
 from utils.structures import ClassCurves, ClassMetrics, EvaluationDetails, Metrics
 
-IOU_THRESHOLDS = torch.linspace(0.5, 0.95, 10)
 CONFIDENCES = np.linspace(0, 1, 1000)  # the x axis of the curves
 RECALLS = np.linspace(0, 1, 101)  # the recalls at which precision is sampled for AP
 TINY = 1e-16  # avoids division by zero; the value is YOLOv5's
-
-
-def match_predictions(
-    detections: torch.Tensor,
-    labels: torch.Tensor,
-    ious: torch.Tensor = IOU_THRESHOLDS,
-    protocol: str = "yolov5",
-) -> np.ndarray:
-    """Decide which detections are correct at each of K IoU thresholds.
-
-    By YOLOv5's rule each detection competes for one label only: the one of its class with the
-    highest IoU (the first of equals). Of several detections that compete for a label, the one with
-    the highest score is correct, not the one that overlaps it most. By YOLOv8's rule each detection
-    in turn takes, of the labels that are still free, the one that it overlaps most.
-
-    Args:
-        detections: [n, 6] corners in pixels, score, class, by descending score.
-        labels: [m, 5] class, corners in the same pixels.
-        ious: [K] thresholds, ascending.
-        protocol: "yolov5" or "yolov8".
-
-    Returns:
-        [n, K] bool, True where a detection is correct.
-    """
-    correct = np.zeros((len(detections), len(ious)), dtype=bool)
-    if not len(detections) or not len(labels):
-        return correct
-    overlap = box_iou(labels[:, 1:5], detections[:, :4])
-    # Pairs of different classes must never match, so their overlap counts as none.
-    overlap = torch.where(labels[:, :1] == detections[:, 5], overlap, overlap.new_zeros(()))
-    if protocol == "yolov8":
-        return match_in_turn(overlap.cpu().numpy().T, ious.cpu().numpy())
-    # The label is chosen once, before any threshold: the best one, even if another is still free.
-    best, label = (column.cpu().numpy() for column in overlap.max(0))
-    for number, threshold in enumerate(ious.cpu().numpy()):
-        reaching = np.flatnonzero(best >= threshold)
-        # np.unique gives the first occurrence of each label. Rows are sorted by score, so the
-        # detection with the highest score gets the label.
-        _, first = np.unique(label[reaching], return_index=True)
-        correct[reaching[first], number] = True
-    return correct
-
-
-def match_in_turn(overlap: np.ndarray, ious: np.ndarray) -> np.ndarray:
-    """Match by YOLOv8's rule: each detection takes the free label that it overlaps most.
-
-    overlap holds the IoU [n, m] of detections, by descending score, with labels (0 if the classes
-    differ), and ious the [K] thresholds. Returns [n, K] bool, True where a detection is correct.
-    """
-    correct = np.zeros((len(overlap), len(ious)), dtype=bool)
-    taken = np.zeros((len(ious), overlap.shape[1]), dtype=bool)
-    for number in np.flatnonzero(overlap.max(1) >= ious.min()):
-        offered = np.where(taken, -1, overlap[number])
-        best = offered.argmax(1)
-        reaching = np.flatnonzero(offered.max(1) >= ious)
-        correct[number, reaching] = taken[reaching, best[reaching]] = True
-    return correct
 
 
 def compute_ap(recall: np.ndarray, precision: np.ndarray, protocol: str = "yolov5") -> float:
@@ -94,6 +38,8 @@ def compute_ap(recall: np.ndarray, precision: np.ndarray, protocol: str = "yolov
     Returns:
         The area in 0..1.
     """
+    if not len(recall):
+        return 0.0
     line = np.interp(RECALLS, *envelope(recall, precision, protocol))
     return float(((line[1:] + line[:-1]) / 2 * np.diff(RECALLS)).sum())
 
@@ -121,6 +67,34 @@ def envelope(
     return points, np.maximum.accumulate(heights[::-1])[::-1]
 
 
+class ScoreLine(NamedTuple):
+    """Recall and precision of a class [n] along descending scores, and which detections count."""
+
+    rows: np.ndarray | slice
+    recall: np.ndarray
+    precision: np.ndarray
+
+
+def along_scores(correct: np.ndarray, labels: int, counted: np.ndarray | None) -> list[ScoreLine]:
+    """Recall and precision of a class at each of K thresholds.
+
+    Args:
+        correct: [n, K] bool, by descending score.
+        labels: The number of labels of the class.
+        counted: [n, K] bool, which detections count; None for all.
+    """
+    hits = correct.cumsum(0)
+    recall = hits / (labels + TINY)
+    if counted is None:
+        precision = hits / np.arange(1, len(hits) + 1)[:, None]
+        every = slice(None)
+        return [ScoreLine(every, recall[:, k], precision[:, k]) for k in range(hits.shape[1])]
+    precision = hits / np.maximum(counted.cumsum(0), 1)
+    return [
+        ScoreLine(rows, recall[rows, k], precision[rows, k]) for k, rows in enumerate(counted.T)
+    ]
+
+
 def moving_mean(curve: np.ndarray, share: float = 0.1) -> np.ndarray:
     """Smooth [n] values by a moving mean over about share * n of them, with repeated ends."""
     reach = round(len(curve) * share / 2)
@@ -134,6 +108,7 @@ def ap_per_class(
     predicted: np.ndarray,
     labelled: np.ndarray,
     protocol: str = "yolov5",
+    ignored: np.ndarray | None = None,
 ) -> ClassCurves:
     """Compute the curves and AP of every class that has labels.
 
@@ -143,6 +118,7 @@ def ap_per_class(
         predicted: [n] classes of the detections.
         labelled: [m] classes of the labels.
         protocol: "yolov5" or "yolov8".
+        ignored: [n, K] bool, detections that do not count at a threshold.
 
     Returns:
         The curves, zeros for a class without detections; without any label all arrays are empty.
@@ -150,6 +126,7 @@ def ap_per_class(
     # A stable sort keeps equal scores in the order of images, so that AP does not depend on chance.
     order = np.argsort(-scores, kind="stable")
     correct, scores, predicted = correct[order], scores[order], predicted[order]
+    counted = None if ignored is None or not ignored.any() else ~ignored[order]
     classes, instances = np.unique(labelled, return_counts=True)
     shape = (len(classes), len(CONFIDENCES))
     ap = np.zeros((len(classes), correct.shape[1]))
@@ -158,15 +135,16 @@ def ap_per_class(
         mine = predicted == number
         if not mine.any():
             continue
-        hits = correct[mine].cumsum(0)
-        recall = hits / (count + TINY)
-        precision = hits / np.arange(1, len(hits) + 1)[:, None]
-        falling = -scores[mine]  # np.interp needs an ascending axis
+        lines = along_scores(correct[mine], count, None if counted is None else counted[mine])
+        ap[row] = [compute_ap(line.recall, line.precision, protocol) for line in lines]
+        first = lines[0]
+        falling = -scores[mine][first.rows]  # np.interp needs an ascending axis
+        if not len(falling):
+            continue
         # Above the highest score nothing is detected: recall is 0, and precision 1 by convention.
-        recall_curve[row] = np.interp(-CONFIDENCES, falling, recall[:, 0], left=0)
-        precision_curve[row] = np.interp(-CONFIDENCES, falling, precision[:, 0], left=1)
-        ap[row] = [compute_ap(recall[:, k], precision[:, k], protocol) for k in range(ap.shape[1])]
-        pr_curve[row] = np.interp(CONFIDENCES, *envelope(recall[:, 0], precision[:, 0], protocol))
+        recall_curve[row] = np.interp(-CONFIDENCES, falling, first.recall, left=0)
+        precision_curve[row] = np.interp(-CONFIDENCES, falling, first.precision, left=1)
+        pr_curve[row] = np.interp(CONFIDENCES, *envelope(first.recall, first.precision, protocol))
     f1_curve = 2 * precision_curve * recall_curve / (precision_curve + recall_curve + TINY)
     # The mean is smoothed first, since a single peak of a jagged curve would choose the confidence
     # by chance.
@@ -180,8 +158,8 @@ def ap_per_class(
 class Evaluation:
     """Collects images, then gives Metrics. Boxes are in pixels of the original images.
 
-    detections and labels hold [n, 6] and [m, 5] per image, which COCO's protocol needs too, and
-    correct holds [n, 10] bool per image. protocol is "yolov5" or "yolov8".
+    detections, labels and unscored hold [n, 6], [m, 5] and [k, 6] per image, which COCO's protocol
+    needs too; correct and ignored hold [n, 10] bool per image. protocol is "yolov5" or "yolov8".
     """
 
     class_count: int
@@ -190,6 +168,8 @@ class Evaluation:
     detections: list[np.ndarray] = field(default_factory=list)
     labels: list[np.ndarray] = field(default_factory=list)
     correct: list[np.ndarray] = field(default_factory=list)
+    unscored: list[np.ndarray] = field(default_factory=list)
+    ignored: list[np.ndarray] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.confusion = ConfusionMatrix(self.class_count, protocol=self.protocol)
@@ -204,6 +184,7 @@ class Evaluation:
         detections: torch.Tensor,
         labels: torch.Tensor,
         compared: tuple[torch.Tensor, torch.Tensor] | None = None,
+        unscored: torch.Tensor | None = None,
     ) -> None:
         """Add one image.
 
@@ -211,14 +192,24 @@ class Evaluation:
             detections: [n, 6] corners, score, class, by descending score.
             labels: [m, 5] class, corners.
             compared: The same detections and labels in other pixels, in which they are matched.
+            unscored: [k, 6] class, corners, 1 for a crowd: objects that are not scored.
         """
         detections = detections.detach().to("cpu", torch.float32)
         labels = labels.detach().to("cpu", torch.float32)
         found, known = compared or (detections, labels)
-        self.correct.append(
-            match_predictions(found.detach().cpu().float(), known.cpu(), protocol=self.protocol)
-        )
-        self.confusion.add(detections, labels)
+        found = found.detach().cpu().float()
+        if unscored is None or not len(unscored):
+            correct = match_predictions(found, known.cpu(), protocol=self.protocol)
+            self.ignored.append(np.zeros_like(correct))
+        else:
+            relation = find_unscored(detections, labels, unscored)
+            found = found.clone()
+            found[torch.from_numpy(relation.taken), 5] = -1  # no label has this class
+            correct = match_predictions(found, known.cpu(), protocol=self.protocol)
+            self.ignored.append(relation.ignored(correct, IOU_THRESHOLDS.numpy()))
+        self.correct.append(correct)
+        self.unscored.append(np.zeros((0, 6)) if unscored is None else unscored.numpy().copy())
+        self.confusion.add(detections, labels, unscored)
         # A copy, since the caller may reuse the memory of a batch.
         self.detections.append(detections.numpy().copy())
         self.labels.append(labels.numpy().copy())
@@ -232,13 +223,14 @@ class Evaluation:
         found = np.concatenate([*self.detections, np.zeros((0, 6), np.float32)])
         correct = np.concatenate([*self.correct, np.zeros((0, len(IOU_THRESHOLDS)), bool)])
         labelled = np.concatenate([rows[:, 0] for rows in self.labels] or [np.zeros(0)])
-        curves = ap_per_class(correct, found[:, 4], found[:, 5], labelled, self.protocol)
-        coco_figures = {}
+        ignored = np.concatenate([*self.ignored, np.zeros((0, len(IOU_THRESHOLDS)), bool)])
+        curves = ap_per_class(correct, found[:, 4], found[:, 5], labelled, self.protocol, ignored)
+        metrics = summarise_curves(curves, self.labels, names)
         if coco:
             from engine.evaluation.coco import evaluate_coco
 
-            coco_figures = evaluate_coco(self.detections, self.labels, self.class_count)
-        metrics = summarise_curves(curves, self.labels, names, coco_figures)
+            figures = evaluate_coco(self.detections, self.labels, self.class_count, self.unscored)
+            metrics = with_coco(metrics, figures)
         class_ap = fill_classes(curves, metrics.map, self.class_count)
         details = EvaluationDetails(curves, self.confusion.matrix, class_ap)
         return replace(metrics, protocol=self.protocol, details=details)
@@ -248,7 +240,6 @@ def summarise_curves(
     curves: ClassCurves,
     labels: list[np.ndarray],
     names: dict[int, str],
-    coco: dict[str, float] | None = None,
 ) -> Metrics:
     """Reduce the curves to the scores at the best confidence.
 
@@ -256,9 +247,7 @@ def summarise_curves(
         curves: Curves of the classes that have labels.
         labels: Per image [m, 5] class, corners.
         names: Class number -> name.
-        coco: Figures of COCO's protocol, if they were computed.
     """
-    coco = coco or {}
     ap = curves.mean_ap
     rows = tuple(
         ClassMetrics(
@@ -273,7 +262,6 @@ def summarise_curves(
         )
         for row, number in enumerate(curves.classes)
     )
-    nan = float("nan")
     return Metrics(
         images=len(labels),
         instances=int(curves.instances.sum()),
@@ -282,10 +270,17 @@ def summarise_curves(
         map50=_mean(curves.ap[:, 0]),
         map=_mean(ap),
         classes=rows,
-        ap_small=coco.get("AP_small", nan),
-        ap_medium=coco.get("AP_medium", nan),
-        ap_large=coco.get("AP_large", nan),
-        coco=coco,
+    )
+
+
+def with_coco(metrics: Metrics, figures: dict[str, float]) -> Metrics:
+    """The same scores with the figures of COCO's protocol, of which none may be missing."""
+    return replace(
+        metrics,
+        coco=figures,
+        ap_small=figures["AP_small"],
+        ap_medium=figures["AP_medium"],
+        ap_large=figures["AP_large"],
     )
 
 

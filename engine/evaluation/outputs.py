@@ -13,11 +13,13 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from data.formats.coco_ids import CocoIds
 from engine.evaluation.metrics import CONFIDENCES
 from engine.evaluation.predictions import (
     COCO_CATEGORIES,
     coco_records,
     file_stems,
+    image_ids,
     save_json,
     save_labels,
 )
@@ -37,6 +39,7 @@ class ResultFiles:
         coco_categories: Use the category numbers of COCO's own files in that file instead of class
             numbers.
         unwritten: Collects the files that cannot be written for a reason of their own.
+        ids: The ids of images and classes to use instead of both.
     """
 
     labels: bool = False
@@ -44,6 +47,7 @@ class ResultFiles:
     json_name: str = ""
     coco_categories: bool = False
     unwritten: Unwritten = field(default_factory=Unwritten)
+    ids: CocoIds | None = None
 
     def write(
         self,
@@ -68,11 +72,13 @@ class ResultFiles:
                 with self.unwritten.allowed():
                     save_labels(label_folder / f"{stem}.txt", rows, size, self.confidences)
         if self.json_name:
-            categories = COCO_CATEGORIES if self.coco_categories else None
+            keys = self.ids.images if self.ids else image_ids(stems)
+            numbers = COCO_CATEGORIES if self.coco_categories else None
+            categories = self.ids.categories if self.ids else numbers
             records = [
                 record
-                for stem, rows in zip(stems, detections, strict=True)
-                for record in coco_records(rows, stem, categories)
+                for key, rows in zip(keys, detections, strict=True)
+                for record in coco_records(rows, key, categories)
             ]
             save_json(folder / self.json_name, records)
 

@@ -26,7 +26,7 @@ class CocoResult(TypedDict):
     """A detection in COCO's result format; bbox is left, top, width, height in pixels."""
 
     image_id: int | str
-    category_id: int
+    category_id: int | str
     bbox: list[float]
     score: float
 
@@ -88,27 +88,36 @@ def image_id(stem: str) -> int | str:
     return int(stem) if stem.isdecimal() and stem.isascii() else stem
 
 
+def image_ids(stems: Sequence[str]) -> list[int | str]:
+    """The image_id() of each stem; the stems themselves if two of them are one number."""
+    numbers = [image_id(stem) for stem in stems]
+    return numbers if len(set(numbers)) == len(numbers) else list(stems)
+
+
 def coco_records(
-    rows: np.ndarray, stem: str, categories: Sequence[int] | None = None
+    rows: np.ndarray, image: int | str, categories: Sequence[int | str | None] | None = None
 ) -> list[CocoResult]:
     """Convert the detections of an image to COCO's result format.
 
     Args:
         rows: [n, 6] corners in pixels, confidence, class.
-        stem: Stem of the image's file name.
-        categories: Class number -> category number; None keeps the class numbers.
+        image: The image's id.
+        categories: Class number -> category id; None keeps the class numbers. Detections of a class
+            whose category is None are left out.
     """
+    known = [(row, int(row[5]) if categories is None else categories[int(row[5])]) for row in rows]
     return [
         {
-            "image_id": image_id(stem),
-            "category_id": int(row[5]) if categories is None else categories[int(row[5])],
+            "image_id": image,
+            "category_id": category,
             "bbox": [
                 round(float(value), 3)
                 for value in (row[0], row[1], row[2] - row[0], row[3] - row[1])
             ],
             "score": round(float(row[4]), 5),
         }
-        for row in rows
+        for row, category in known
+        if category is not None
     ]
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from engine.evaluation.notes import CONF_OF_MAP
 from utils.cli import flag
 from utils.errors import UserError, check_setting
 from utils.families import V8
 from utils.flags import shared
 from utils.nms import NMSSettings
 
-# A higher threshold cuts off the ends of the precision-recall curves, which lowers mAP.
-CONF_OF_MAP = 0.001
 SPLITS = ("train", "val", "test")
 REFUSED_VAL_FLAGS = {
     "--dnn": (

@@ -10,13 +10,18 @@ from pathlib import Path
 
 from data.dataset import DatasetSettings
 from data.dataset_yaml import read_dataset_yaml
+from data.formats.coco_ids import find_ids
 from data.grey import channel_notes
 from data.index import DatasetIndex
 from data.loader import Loader, build_loader
 from data.workers import choose_workers
 from engine.detector_model import DetectorModel, device_of, image_channels
+from engine.evaluation.coco import score_file
 from engine.evaluation.evaluate import EvalSettings, evaluate
-from engine.evaluation.predictions import file_stems
+from engine.evaluation.metrics import with_coco
+from engine.evaluation.metrics_file import write_metrics
+from engine.evaluation.notes import data_notes, id_notes, size_notes
+from engine.evaluation.predictions import file_stems, image_ids
 from engine.evaluation.settings import ValConfig
 from utils.errors import UserError
 from utils.files import atomic_write
@@ -44,6 +49,7 @@ class ValidationTask:
         index: The labelled images.
         folder: The run's folder.
         notes: What a reader of the scores must know about classes.
+        split: The name of the split.
     """
 
     config: ValConfig
@@ -52,6 +58,7 @@ class ValidationTask:
     index: DatasetIndex
     folder: Path
     notes: tuple[str, ...] = ()
+    split: str = "val"
 
 
 def make_loader(task: ValidationTask, imgsz: int, square: bool = False) -> Loader:
@@ -67,8 +74,6 @@ def make_loader(task: ValidationTask, imgsz: int, square: bool = False) -> Loade
     """
     stride = int(task.model.stride.max())
     fitting = whole_side(imgsz, stride)
-    if fitting != imgsz:
-        print(f"--imgsz {imgsz} is not a multiple of the stride {stride}: taking {fitting}")
     settings = DatasetSettings(
         imgsz=fitting, stride=stride, augment=False, hyp=Hyperparameters(), rect=not square,
         batch_size=task.config.batch_size, pad=0.0 if square else 0.5, seed=0, cache="no",
@@ -111,24 +116,50 @@ def score(task: ValidationTask) -> Metrics:
         )
     # As in YOLOv5, COCO's own data set gets the JSON file even without --save-json.
     writes_json = config.save_json or config.data.endswith("coco.yaml")
+    info = read_dataset_yaml(config.data)
+    ids = find_ids(info, task.split, task.index) if writes_json else None
     settings = dataclasses.replace(
         eval_settings(config),
         save_dir=task.folder,
         json_name=f"{file_name(task.label)}_predictions.json" if writes_json else "",
         verbose=config.verbose or len(task.index.names) < MANY_CLASSES,
-        area=measures_area,
+        area=measures_area and ids is None,
         coco_categories=is_coco(task.index),
+        ids=ids,
         names=dict(task.index.names),
     )
-    wanted = read_dataset_yaml(config.data).channels
-    notes = channel_notes(image_channels(task.model), wanted, config.data)
+    notes = (
+        *size_notes(config.imgsz, whole_side(config.imgsz, int(task.model.stride.max()))),
+        *channel_notes(image_channels(task.model), info.channels, config.data),
+    )
     for note in notes:
         print(f"note: {note}")
     metrics = evaluate(task.model, loader, settings)
-    metrics = dataclasses.replace(metrics, notes=(*metrics.notes, *task.notes, *notes))
+    if ids is not None and measures_area:
+        metrics = with_coco(metrics, score_file(task.folder / settings.json_name, ids.truth))
+    notes = (
+        *data_notes(task.index, task.split),
+        *metrics.notes,
+        *_id_notes(task.index, settings),
+        *task.notes,
+        *notes,
+    )
+    metrics = dataclasses.replace(metrics, notes=notes)
     print_scores(metrics, settings)
+    write_metrics(task.folder, metrics, {"weights": list(config.weights), "data": config.data})
     settings.unwritten.report()
     return metrics
+
+
+def _id_notes(index: DatasetIndex, settings: EvalSettings) -> list[str]:
+    """Sentences on the ids in the JSON file of the detections, if it was written."""
+    if not settings.json_name:
+        return []
+    paths = [index.path(number) for number in range(len(index))]
+    keys = settings.ids.images if settings.ids else image_ids(file_stems(paths))
+    categories = settings.ids.categories if settings.ids else range(len(index.names))
+    names = zip(index.names.values(), categories, strict=True)
+    return id_notes(settings.json_name, keys, [name for name, key in names if key is None])
 
 
 def print_scores(metrics: Metrics, settings: EvalSettings) -> None:
@@ -139,9 +170,7 @@ def print_scores(metrics: Metrics, settings: EvalSettings) -> None:
             " recall is low"
         )
     print(
-        area_line(metrics)
-        if settings.area
-        else "AP by size of object: pip install faster-coco-eval"
+        area_line(metrics) if metrics.coco else "AP by size of object: pip install faster-coco-eval"
     )
     print(speed_line(metrics.speed_ms, metrics.details.input_shape))
     folder = settings.save_dir or Path()
@@ -150,6 +179,8 @@ def print_scores(metrics: Metrics, settings: EvalSettings) -> None:
         rows = [(name, round(value, 4)) for name, value in metrics.coco.items()]
         print(text_table(("figure", "value"), rows))
     labels = f", detections to {folder / 'labels'}" if settings.save_txt else ""
+    for note in metrics.notes:
+        print(f"note: {note}")
     print(f"Results saved to {folder}{labels}")
 
 

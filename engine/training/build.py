@@ -20,6 +20,7 @@ from data.loader import Loader, build_loader
 from data.scanning.load import load_dataset
 from data.workers import choose_workers
 from engine.detector_model import image_channels
+from engine.evaluation.notes import size_notes, training_notes
 from engine.training import dist
 from engine.training.circumstances import keep_threads
 from engine.training.ema import ModelEMA
@@ -94,10 +95,15 @@ def prepare_run(
         state = restore(setup, state, resumed)
     if world.is_main:
         wanted = read_dataset_yaml(config.data).channels
-        notes += [*channel_notes(model.channels, wanted, config.data), *size_notes(asked, config)]
+        notes += [
+            *channel_notes(model.channels, wanted, config.data),
+            *size_notes(asked.imgsz, config.imgsz),
+        ]
         for note in notes:
             state.progress.add_note(note)
         announce(setup, model)
+        for note in training_notes(*data):
+            state.progress.add_note(note)
     return Run(setup, state)
 
 
@@ -176,16 +182,6 @@ def fit_config(config: TrainConfig, model: DetectionModel, device: torch.device)
         else config.batch_size
     )
     return dataclasses.replace(config, imgsz=size, batch_size=batch)
-
-
-def size_notes(asked: TrainConfig, config: TrainConfig) -> list[str]:
-    """What a reader must know of the image size, if it is not the one that was asked for."""
-    if asked.imgsz == config.imgsz:
-        return []
-    return [
-        f"--imgsz {asked.imgsz} is not a multiple of the model's stride; images have"
-        f" {config.imgsz} pixels"
-    ]
 
 
 def make_loaders(

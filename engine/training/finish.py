@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -9,8 +10,10 @@ import numpy as np
 
 from data.index import DatasetIndex
 from engine.evaluation.evaluate import EvalSettings, evaluate
+from engine.evaluation.metrics_file import write_metrics
+from engine.evaluation.notes import data_notes
 from engine.training.best import Chosen, choose_best
-from engine.training.logbook import StepTiming, write_metrics
+from engine.training.logbook import StepTiming
 from engine.training.patience import note_no_fitness
 from engine.training.run import Run, lean_snapshot
 from engine.training.sparsity import Sparsity
@@ -104,6 +107,8 @@ def score_best(run: Run, chosen: Chosen) -> Metrics:
         single_cls=config.single_cls,
     )
     metrics = evaluate(model, setup.loaders[1] or (), settings)
+    notes = (*data_notes(setup.data[1], "val"), *metrics.notes)
+    metrics = dataclasses.replace(metrics, notes=notes)
     if area:
         print(area_line(metrics))
     weight = run.state.sparsity.weight

@@ -6,7 +6,6 @@ train.py calls these in each epoch and at the end; they print lines and write to
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import math
 import time
@@ -207,41 +206,3 @@ class StepTiming:
         per_image = {part: total / max(self.images, 1) for part, total in self.seconds.items()}
         with atomic_write(folder / "timing.json", "w") as file:
             json.dump({**per_image, "images": self.images}, file, indent=2)
-
-
-def write_metrics(folder: Path, metrics: Metrics, more: Mapping[str, object]) -> None:
-    """Write metrics.json: scores of a run's best checkpoint, overall, by class and by size.
-
-    Args:
-        folder: The run's folder.
-        metrics: The scores; NaN becomes null.
-        more: Further entries.
-    """
-    names = (
-        "images",
-        "instances",
-        "precision",
-        "recall",
-        "map50",
-        "map",
-        "ap_small",
-        "ap_medium",
-        "ap_large",
-        "protocol",
-        "speed_ms",
-    )
-    content = {name: getattr(metrics, name) for name in names}
-    content["classes"] = [dataclasses.asdict(row) for row in metrics.classes]
-    with atomic_write(folder / "metrics.json", "w") as file:
-        json.dump(_plain({**content, **more}), file, indent=2, allow_nan=False, ensure_ascii=False)
-
-
-def _plain(value: object) -> object:
-    """Convert a value to plain mappings, lists and numbers; NaN and infinity become None."""
-    if isinstance(value, dict):
-        return {str(key): _plain(part) for key, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(part) for part in value]
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else None
-    return value.item() if hasattr(value, "item") else value

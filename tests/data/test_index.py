@@ -58,6 +58,8 @@ def test_counts_order_and_boxes(make: Callable[..., Path]) -> None:
 )
 def test_golden_label_checks_end_in_the_index(make: Callable[..., Path], name: str) -> None:
     case = GOLDEN["label_checks"][name]
+    if name == "over1":  # 1.01, which YOLOv5 refuses and Ultralytics tolerates
+        case = {**case, "kept": True, "corrupt": 0, "labels": [[0, 0.5, 1, 0.2, 0.2]], "nseg": 0}
     index = load_dataset(
         make({"other": GOOD_ROW, "x": case["text"]}, names=[f"c{n}" for n in range(100)]), "train"
     )
@@ -79,7 +81,8 @@ def test_golden_label_checks_end_in_the_index(make: Callable[..., Path], name: s
         golden[:, 0] = np.floor(golden[:, 0])
         np.testing.assert_allclose(labels, golden, atol=1e-6)
         assert len(sample.segments) == case["nseg"]
-    assert bool(report.entries) == bool(case["msg"] or name in ("frac_class", "zero_wh"))
+    noted = ("frac_class", "zero_wh", "segment_mixed_box")  # YOLOv5 keeps them without a word
+    assert bool(report.entries) == bool(case["msg"] or name in noted)
 
 
 def test_golden_counters_of_a_folder(make: Callable[..., Path]) -> None:

@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 import pytest
 
-from data.formats.coco import CocoReader, join_parts, read_coco
+from data.formats.coco import CocoReader
+from data.formats.coco_json import join_parts, read_coco
 from data.formats.labels import LabelError
 from utils.errors import UserError
 
@@ -53,9 +54,10 @@ def test_boxes_classes_by_name_and_what_is_dropped(tmp_path: Path) -> None:
     assert [(entry.row, entry.kind.split()[0]) for entry in labels.entries] == [
         (3, "box"),
         (4, "class"),
+        (5, "crowd"),
     ]
+    np.testing.assert_allclose(labels.ignored, [[0, 5, 5, 14, 14, 1]])
     assert [(entry.row, entry.kind.split()[0]) for entry in file.entries] == [
-        (5, "crowd,"),
         (6, "annotation"),
         (7, "annotation"),
     ]
@@ -114,6 +116,8 @@ def test_a_wrong_box_costs_its_image_only(tmp_path: Path, box: Any) -> None:
         ({"images": None}, "no list `images`"),
         ({"images": [{"id": 1}]}, "images entry 1 needs"),
         ({"images": [{"id": [1], "file_name": "a"}]}, "images entry 1 needs"),
+        ({"images": [{"id": 1, "file_name": "a/" * 9000}]}, "images entry 1 needs"),
+        ({"images": [{"id": True, "file_name": "a"}]}, "images entry 1 needs"),
         ({"images": [{"id": 1, "file_name": "a"}] * 2}, "share their id"),
         ({"categories": [{"name": "cat"}]}, "categories entry 1 needs"),
     ],

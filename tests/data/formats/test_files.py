@@ -34,7 +34,9 @@ def test_images_are_sorted_and_other_kinds_noted() -> None:
 def test_lines_of_a_list(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_bytes(b"\xef\xbb\xbfa.jpg\r\n\r\n  b c.jpg \n")
     assert read_lines(tmp_path / "list.txt") == ["a.jpg", "b c.jpg"]
-    (tmp_path / "wide.txt").write_bytes("a.jpg".encode("utf-16"))
-    for name in ("wide.txt", "none.txt"):
+    (tmp_path / "wide.txt").write_bytes("ä.jpg".encode("utf-16"))
+    assert read_lines(tmp_path / "wide.txt") == ["ä.jpg"]
+    (tmp_path / "latin.txt").write_bytes(b"\xe4.jpg")
+    for name in ("latin.txt", "none.txt"):
         with pytest.raises(UserError, match=f"{name}: cannot be read as a UTF-8 list"):
             read_lines(tmp_path / name)

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from data.formats.labels import LabelError
-from data.formats.voc import VocReader, parse_xml
+from data.formats.voc import VocReader
+from data.formats.xml_files import parse_xml
 from data.report import DROPPED, KEPT_AS_IS
 
 
 def _voc(*objects: tuple[str, str, str, str, str], size: tuple[int, int] = (100, 200)) -> str:
     rows = "".join(
-        f"<object><name>{name}</name><difficult>1</difficult><bndbox>"
+        f"<object><name>{name}</name><difficult>0</difficult><bndbox>"
         f"<xmin>{a}</xmin><ymin>{b}</ymin><xmax>{c}</xmax><ymax>{d}</ymax></bndbox></object>"
         for name, a, b, c, d in objects
     )

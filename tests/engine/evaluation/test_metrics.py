@@ -11,12 +11,11 @@ import pytest
 import torch
 
 from engine.evaluation.confusion import ConfusionMatrix
+from engine.evaluation.matching import match_in_turn, match_predictions
 from engine.evaluation.metrics import (
     Evaluation,
     ap_per_class,
     compute_ap,
-    match_in_turn,
-    match_predictions,
     moving_mean,
 )
 from utils.structures import ClassCurves, Metrics

@@ -13,6 +13,7 @@ from engine.evaluation.predictions import (
     coco_records,
     file_stems,
     image_id,
+    image_ids,
     prediction_lines,
     save_json,
     save_labels,
@@ -49,12 +50,17 @@ def test_image_id(stem: str, number: int | str) -> None:
 
 def test_coco_records_are_rounded_left_top_width_height(tmp_path: Path) -> None:
     rows = np.array([[1.23456, 2, 11.23456, 5, 0.1234567, 1]])
-    records = coco_records(rows, "000042")
+    records = coco_records(rows, image_id("000042"))
     assert records == [
         {"image_id": 42, "category_id": 1, "bbox": [1.235, 2.0, 10.0, 3.0], "score": 0.12346}
     ]
     save_json(tmp_path / "p.json", records)
     assert json.loads((tmp_path / "p.json").read_text()) == records
+
+
+def test_stems_that_are_one_number_stay_texts() -> None:
+    assert image_ids(["7", "0012", "a"]) == [7, 12, "a"]
+    assert image_ids(["7", "12", "0012"]) == ["7", "12", "0012"]
 
 
 def test_coco_category_numbers() -> None:

@@ -1,0 +1,140 @@
+"""Sentences on what changes the meaning of an evaluation's figures; Metrics.notes holds them.
+
+What is ordinary is not said: the report of the scan lists every file and row.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from data.formats.yolo_rows import BOX_AMONG_POLYGONS
+from data.index import DatasetIndex
+from data.report import SIZES_DIFFER
+from utils.text import printable
+
+CONF_OF_MAP = 0.001  # a higher threshold cuts off the ends of the curves, which lowers mAP
+CONF_OF_FALSE = 0.25  # detect.py's threshold, at which false detections are counted
+SHOWN_CLASSES = 5
+
+
+def data_notes(index: DatasetIndex, split: str) -> list[str]:
+    """Sentences on images and rows that were left out or read otherwise than they may be meant.
+
+    split is the name of the split in the sentences, such as "val".
+    """
+    report, notes = index.report, []
+    if report.corrupt:
+        notes.append(f"{split}: {report.corrupt:,} of {report.total:,} images were left out")
+    if report.rows_dropped:
+        notes.append(f"{split}: {report.rows_dropped:,} label rows were dropped")
+    for kind, count in report.ignored.items():
+        learnt = "were not learnt"
+        scored = "are not scored; detections on them count neither as true nor as false"
+        notes.append(f"{split}: {count:,} {kind} objects {learnt if split == 'train' else scored}")
+    kinds = Counter(entry.kind for entry in report.entries)
+    if kinds[BOX_AMONG_POLYGONS]:
+        notes.append(
+            f"{split}: {kinds[BOX_AMONG_POLYGONS]:,} label rows of 5 values in files with polygons"
+            " were read as polygons of two points, as YOLOv5 reads them"
+        )
+    if kinds[SIZES_DIFFER]:
+        notes.append(
+            f"{split}: {kinds[SIZES_DIFFER]:,} images have another size than their annotations"
+            " state, so their boxes may be displaced"
+        )
+    if not report.found:
+        notes.append(f"{split}: no label file was found, so all images count as background")
+    return notes
+
+
+def training_notes(train: DatasetIndex, val: DatasetIndex) -> list[str]:
+    """The sentences on the training split, and one if it holds images of the validation split."""
+    notes = data_notes(train, "train")
+    known = {train.path(number) for number in range(len(train))}
+    shared = sum(val.path(number) in known for number in range(len(val)))
+    if shared:
+        notes.append(
+            f"{shared:,} of {len(val):,} validation images are training images too, so the scores"
+            " are higher than on new images"
+        )
+    return notes
+
+
+def settings_notes(conf: float, single_cls: bool) -> list[str]:
+    """Sentences on flags that change the meaning of mAP."""
+    notes = []
+    if conf > CONF_OF_MAP:
+        notes.append(
+            f"the confidence threshold {conf:g} is above {CONF_OF_MAP}: mAP is too low to be"
+            " compared"
+        )
+    if single_cls:
+        notes.append("all classes were scored as one (--single-cls)")
+    return notes
+
+
+def result_notes(
+    detections: Sequence[np.ndarray], labelled: Iterable[int], names: dict[int, str], max_det: int
+) -> list[str]:
+    """Sentences on what was found.
+
+    Args:
+        detections: Per image [n, 6] corners, score, class.
+        labelled: The classes that have labels.
+        names: Class number -> name.
+        max_det: The most detections of an image that suppression keeps.
+    """
+    notes = []
+    full = sum(len(rows) >= max_det for rows in detections)
+    if full:
+        notes.append(
+            f"{full:,} of {len(detections):,} images reached the limit of {max_det} detections, and"
+            " further ones were cut off"
+        )
+    there = set(labelled)
+    lacking = [name for number, name in names.items() if number not in there]
+    if there and lacking:
+        listed = ", ".join(printable(name, 40) for name in lacking[:SHOWN_CLASSES])
+        more = ", …" if len(lacking) > SHOWN_CLASSES else ""
+        notes.append(
+            f"{len(lacking):,} of {len(names):,} classes have no labelled object and are not part"
+            f" of the means: {listed}{more}"
+        )
+    if not there and detections:
+        counts = [int((rows[:, 4] > CONF_OF_FALSE).sum()) for rows in detections]
+        notes.append(
+            f"no object is labelled, so mAP is 0 by definition: {sum(counts):,} false detections"
+            f" above confidence {CONF_OF_FALSE}, on {sum(map(bool, counts)):,} of {len(counts):,}"
+            " images"
+        )
+    return notes
+
+
+def id_notes(file: str, images: Sequence[int | str], lacking: Sequence[str]) -> list[str]:
+    """Sentences on the ids in a COCO results file.
+
+    Args:
+        file: Its name.
+        images: The ids of the images.
+        lacking: Names of the classes that are no category of the data set's own JSON file.
+    """
+    notes = []
+    if any(isinstance(key, str) for key in images):
+        notes.append(f"{file}: image_id is a text; pycocotools takes numbers only")
+    if lacking:
+        listed = ", ".join(printable(name, 40) for name in lacking[:SHOWN_CLASSES])
+        notes.append(
+            f"{file}: holds no detections of classes that are no category of the data set's JSON"
+            f" file: {listed}"
+        )
+    return notes
+
+
+def size_notes(asked: int, used: int) -> list[str]:
+    """What a reader must know of --imgsz if the images have another size; both are in pixels."""
+    if asked == used:
+        return []
+    return [f"--imgsz {asked} does not suit the model's stride, so images have {used} pixels"]

@@ -1,0 +1,21 @@
+"""metrics.json: plain numbers, null for NaN, and the notes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from engine.evaluation.metrics_file import write_metrics
+from utils.structures import ClassMetrics, Metrics
+
+
+def test_scores_classes_and_notes_are_written(tmp_path: Path) -> None:
+    row = ClassMetrics(0, "red", 2, 3, 0.5, 0.25, 0.75, 0.125)
+    metrics = Metrics(4, 3, 0.5, 0.25, 0.75, 0.125, (row,), notes=("one", "two"))
+    write_metrics(tmp_path, metrics, {"data": "d.yaml"})
+    content = json.loads((tmp_path / "metrics.json").read_text())
+    assert (content["map"], content["ap_small"], content["data"]) == (0.125, None, "d.yaml")
+    assert content["classes"][0]["name"] == "red"
+    assert content["notes"] == ["one", "two"]
+    write_metrics(tmp_path, metrics, {"notes": ["three"]})
+    assert json.loads((tmp_path / "metrics.json").read_text())["notes"] == ["three"]

@@ -1,0 +1,105 @@
+"""What a reader of the figures is told: sentences that change their meaning, and no others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from data.formats.yolo_rows import BOX_AMONG_POLYGONS
+from data.index import DatasetIndex
+from data.report import DROPPED, IGNORED, KEPT_AS_IS, Entry, ScanReport
+from engine.evaluation.notes import (
+    data_notes,
+    id_notes,
+    result_notes,
+    settings_notes,
+    training_notes,
+)
+from utils.structures import Sample
+
+Make = Callable[..., DatasetIndex]
+
+
+def index_of(*paths: str, **report: object) -> DatasetIndex:
+    none = np.zeros((0, 4), np.float32), np.zeros(0, np.int64)
+    samples = [Sample(path, (10, 10), *none) for path in paths]
+    return DatasetIndex.pack(samples, {0: "a"}, ScanReport(**{"total": 5, "found": 5, **report}))
+
+
+def test_an_ordinary_set_has_no_notes() -> None:
+    assert data_notes(index_of("a"), "val") == []
+    assert settings_notes(0.001, False) == []
+    assert result_notes([np.zeros((3, 6))], [0], {0: "a"}, 300) == []
+    assert id_notes("p.json", [1, 2], []) == []
+
+
+def test_images_left_out_and_rows_dropped_and_objects_ignored_are_counted() -> None:
+    entries = [Entry("f", 1, DROPPED, "x"), Entry("f", 2, KEPT_AS_IS, BOX_AMONG_POLYGONS)]
+    entries += [Entry("f", row, IGNORED, "difficult") for row in range(12)]
+    notes = " | ".join(data_notes(index_of("a", corrupt=3, entries=tuple(entries)), "val"))
+    for part in (
+        "val: 3 of 5 images were left out",
+        "val: 1 label rows were dropped",
+        "val: 12 difficult objects are not scored; detections on them count neither",
+        "1 label rows of 5 values in files with polygons",
+    ):
+        assert part in notes
+
+
+def test_validation_images_that_are_trained_on_are_said() -> None:
+    (note,) = training_notes(index_of("a", "b", "c"), index_of("c", "d"))
+    assert note.startswith("1 of 2 validation images are training images too")
+    assert training_notes(index_of("a"), index_of("b")) == []
+
+
+def test_flags_that_change_map_are_said() -> None:
+    conf, single = settings_notes(0.25, True)
+    assert "0.25 is above 0.001: mAP is too low" in conf
+    assert "--single-cls" in single
+
+
+def test_cut_results_and_classes_without_labels_are_said() -> None:
+    found = [np.zeros((300, 6)), np.zeros((299, 6))]
+    full, lacking = result_notes(found, [0], dict(enumerate("abcdefgh")), 300)
+    assert full.startswith("1 of 2 images reached the limit of 300")
+    assert "7 of 8 classes have no labelled object" in lacking
+    assert lacking.endswith("b, c, d, e, f, …")
+
+
+def test_false_positives_of_background_images_are_counted() -> None:
+    rows = np.array([[0, 0, 9, 9, 0.9, 0], [0, 0, 9, 9, 0.3, 0], [0, 0, 9, 9, 0.2, 0]])
+    (note,) = result_notes([rows, rows[2:]], [], {0: "a"}, 300)
+    assert "2 false detections above confidence 0.25, on 1 of 2 images" in note
+
+
+def test_ids_that_pycocotools_does_not_take_are_said() -> None:
+    text, lacking = id_notes("p.json", [1, "a"], ["red"])
+    assert "image_id is a text" in text
+    assert lacking.endswith("red")
+
+
+@pytest.mark.parametrize("task", ["val", "test"])
+def test_a_background_set_without_label_files_is_accepted_and_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str
+) -> None:
+    from data.scanning.load import load_dataset
+    from utils.errors import UserError
+
+    monkeypatch.setenv("YOLO_CACHE_DIR", str(tmp_path / "cache"))
+    (tmp_path / "images").mkdir()
+    cv2.imwrite(str(tmp_path / "images" / "a.png"), np.zeros((20, 20, 3), np.uint8))
+    (tmp_path / "d.yaml").write_text(
+        f"path: {tmp_path}\ntrain: images\nval: images\ntest: images\nnames: [a]\n"
+    )
+    index = load_dataset(tmp_path / "d.yaml", task)
+    assert "none of 1 images has a label file" in index.report.summary()
+    assert f"e.g. {tmp_path / 'labels' / 'a.txt'}" in index.report.summary()
+    assert data_notes(index, task) == [
+        f"{task}: no label file was found, so all images count as background"
+    ]
+    with pytest.raises(UserError, match="none of 1 images has a label file"):
+        load_dataset(tmp_path / "d.yaml", "train")
