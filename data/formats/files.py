@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from data.image_header import SUFFIXES, UNREAD_SUFFIXES
+from data.image_formats import SUFFIXES, UNREAD_SUFFIXES, unread_remedy
 from data.report import LEFT_OUT, Entry
 from utils.errors import UserError
 
@@ -38,9 +38,10 @@ def select_images(files: Iterable[str]) -> list[str]:
 
 def note_unread(files: Iterable[str]) -> tuple[Entry, ...]:
     """Make an entry for each image whose format is not supported."""
-    remedy = "save it as JPEG or PNG"
     return tuple(
-        Entry(file, 0, LEFT_OUT, f"{_suffix(file).upper()} is not read", remedy)
+        Entry(
+            file, 0, LEFT_OUT, f"{_suffix(file).upper()} is not read", unread_remedy(_suffix(file))
+        )
         for file in sorted(files)
         if _suffix(file) in UNREAD_SUFFIXES
     )
