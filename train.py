@@ -14,6 +14,7 @@ from typing import cast
 import torch
 from tqdm import tqdm
 
+from data.workers import ReadingStopped
 from engine.detector_model import DetectorModel
 from engine.evaluation.evaluate import EvalSettings, evaluate
 from engine.training import dist
@@ -28,6 +29,7 @@ from engine.training.logbook import (
     train_header,
     train_row,
 )
+from engine.training.lost import note_lost_images, save_stopped, stop_if_lost
 from engine.training.optim import MAX_GRADIENT_NORM, apply_rates
 from engine.training.plan import plan
 from engine.training.run import (
@@ -68,6 +70,7 @@ def train(run: Run) -> Metrics | None:
         try:
             while not done:
                 train_epoch(run, stop, timing)
+                note_lost_images(run)
                 with stop.anywhere():
                     metrics = validate_epoch(run)
                 if log is not None:
@@ -89,6 +92,8 @@ def train(run: Run) -> Metrics | None:
                 f" {setup.last}{modules_flag(state.model)}"
             )
             sys.exit(request.status)
+        except ReadingStopped as error:
+            raise save_stopped(run, error) from None
         finally:
             if log is not None:
                 log.close()
@@ -105,6 +110,7 @@ def train_epoch(run: Run, stop: StopSignal, timing: StepTiming) -> None:
 
     Raises:
         StopRequested: A signal arrived in any process.
+        ReadingStopped: Too many images are missing, or a worker process has ended.
         UserError: The loss or a gradient is not finite.
     """
     setup, state = run.setup, run.state
@@ -145,8 +151,10 @@ def train_epoch(run: Run, stop: StopSignal, timing: StepTiming) -> None:
         ]
         mark = timing.add("optimizer", mark, images=len(batch.paths))
         bar.set_description_str(progress_row(setup, progress, len(batch.targets), images.shape[-1]))
-        if dist.any_true(setup.world, bool(stop.status), setup.device):
+        stops = bool(stop.status) or loader.lost.too_many
+        if dist.any_true(setup.world, stops, setup.device):
             bar.close()
+            stop_if_lost(setup)
             raise StopRequested(stop.status or 143)
 
 
@@ -237,6 +245,8 @@ def validate_epoch(run: Run) -> Metrics | None:
         sheets=int(not config.noplots),
     )
     metrics = evaluate(cast(DetectorModel, run.state.ema.module), setup.loaders[1], settings)
+    for note in metrics.notes:
+        progress.add_note(note)
     progress.class_ap = [float(value) for value in metrics.details.class_ap]
     progress.scores = {
         "mAP_0.5": metrics.map50,

@@ -86,6 +86,8 @@ class Header:
 
 def open_with_pillow(file: IO[bytes]) -> Image.Image:
     """Pillow's image of an open file, its pixels not decoded yet. Raises ImageError."""
+    from PIL import Image
+
     start = _start_of(file)
     kind = format_of(start)
     reader = pillow_reader(kind) if kind is not None and kind.module else None
@@ -97,6 +99,8 @@ def open_with_pillow(file: IO[bytes]) -> Image.Image:
         return reader(file, "")
     except BoundError as error:
         raise ImageError("header out of bounds", str(error)) from None
+    except Image.DecompressionBombError as error:  # Pillow's own bound, for WebP only
+        raise ImageError("too many pixels", f"{_first_line(error)} Cut it into tiles") from None
     except DAMAGE as error:
         raise ImageError("damaged header", _first_line(error)) from None
 

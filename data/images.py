@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -32,7 +33,7 @@ JPEG_END = b"\xff\xd9"
 MIN_SIDE = 10  # pixels; smaller images hold nothing to learn from
 # What a network share says for a moment while it reconnects, and how often and when to ask again.
 TRANSIENT = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EINTR, errno.EAGAIN)
-PAUSES = (0.2, 1.0)  # seconds
+PAUSES = (0.1, 0.3)  # seconds
 STRIPS = ((273, 279), (324, 325))  # TIFF's tags of places and lengths, of strips and of tiles
 BY_OPENCV = ("PPM", "PFM", "HDR", "SUN")  # Pillow does not read them, or only slowly
 RAW_PPM = (b"P4", b"P5", b"P6")
@@ -82,7 +83,8 @@ def _read_bytes(path: str | Path) -> bytes:
 
 def _unreadable(error: Exception, path: str | Path) -> ImageError:
     if isinstance(error, FileNotFoundError):
-        return ImageError("image missing", str(path))
+        is_link = os.path.islink(path)
+        return ImageError("image missing", "its link leads nowhere" if is_link else "no such file")
     return ImageError("image unreadable", getattr(error, "strerror", None) or str(error))
 
 

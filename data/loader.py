@@ -7,6 +7,7 @@ same pixels in the same order.
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -20,10 +21,19 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from data.dataset import DatasetSettings, DetectionDataset, ItemKey
+from data.failures import TOLD, LostImages
 from data.index import DatasetIndex
 from data.order import Order, Share, batch_count
-from data.workers import hold_interrupts, limit_opencv, next_or_none, start_worker
+from data.watchdog import WorkerWatch
+from data.workers import (
+    ReadingStopped,
+    hold_interrupts,
+    limit_opencv,
+    next_or_none,
+    start_worker,
+)
 from utils.structures import Batch, Item
+from utils.text import printable
 
 _T = TypeVar("_T")
 PREFETCH = 2  # batches that each worker reads ahead
@@ -77,12 +87,14 @@ class RawBatch(NamedTuple):
         targets: [T, 6] float32, as in utils.structures.Batch.
         rows: The facts of each item that a Batch holds.
         failures: (path, reason) of images that were not read.
+        read_count: Number of images that were.
     """
 
     images: torch.Tensor | np.ndarray
     targets: np.ndarray
     rows: tuple[ItemRow, ...]
     failures: tuple[tuple[str, str], ...]
+    read_count: int
 
 
 def build_loader(index: DatasetIndex, settings: DatasetSettings, **options: Any) -> Loader:
@@ -102,17 +114,19 @@ def build_loader(index: DatasetIndex, settings: DatasetSettings, **options: Any)
 class Loader:
     """Iterates over the Batches of the epoch that set_epoch chose.
 
-    failures maps the paths of images that could not be read so far to the reasons; each is printed
-    to stderr once. Iteration raises UserError when a worker process dies.
+    lost holds the images that could not be read. The first few are printed to stderr. Iteration
+    raises ReadingStopped when a worker process dies or hangs, and when too many images are missing;
+    among several processes, the loop must ask lost.too_many itself, since all must stop together.
     """
 
     def __init__(self, dataset: DetectionDataset, options: LoaderOptions) -> None:
         self.dataset, self.options = dataset, options
-        self.failures: dict[str, str] = {}
+        self.lost = LostImages(-(-len(dataset) // options.world))
         self._plan = _Plan(dataset, options)
+        self._watch, self._has_workers = WorkerWatch(options.workers), False
         limit_opencv()
         self._batches = DataLoader(
-            _BatchReader(dataset, through_pipe=not self._fits_shared_memory()),
+            _BatchReader(dataset, self._watch.rows, through_pipe=not self._fits_shared_memory()),
             sampler=self._plan,
             batch_size=None,
             collate_fn=_keep,
@@ -141,21 +155,51 @@ class Loader:
         self._plan.weights = weights
 
     def __iter__(self) -> Iterator[Batch]:
+        self.lost.start_epoch()
+        # The first iteration forks, which is better done before there is another thread. Later ones
+        # wait for the workers here, and are watched.
+        opened = None if self._has_workers else self._open()
+        self._has_workers = True
+        batches = self._raw_batches(opened)
+        with self._watch.watching(self.dataset.index.path):
+            while (raw := self._next(batches)) is not None:
+                yield self._finish(raw)
+
+    def _open(self) -> Iterator[RawBatch]:
         with hold_interrupts():
-            batches = iter(self._batches)
-        while (raw := next_or_none(batches)) is not None:
-            yield self._finish(raw)
+            return iter(self._batches)
+
+    def _raw_batches(self, opened: Iterator[RawBatch] | None) -> Iterator[RawBatch]:
+        yield from self._open() if opened is None else opened
+
+    def _next(self, batches: Iterator[RawBatch]) -> RawBatch | None:
+        self._watch.waiting = True
+        try:
+            return next_or_none(batches, self._watch)
+        finally:
+            self._watch.waiting = False
 
     def _finish(self, raw: RawBatch) -> Batch:
-        for path, reason in raw.failures:
-            if path not in self.failures:
-                print(f"{path}: {reason}; used as an empty grey image", file=sys.stderr)
-                self.failures[path] = reason
+        if raw.failures:
+            self._count_lost(raw)
         indices, sizes, gains, pads = zip(*raw.rows, strict=True)
         paths = tuple(self.dataset.index.path(i) for i in indices)
         # permute() only changes the view: NCHW over NHWC memory is channels-last without a copy.
         images = torch.as_tensor(raw.images).permute(0, 3, 1, 2)
-        return Batch(images, torch.from_numpy(raw.targets), indices, paths, sizes, gains, pads)
+        targets = torch.from_numpy(raw.targets)
+        return Batch(images, targets, indices, paths, sizes, gains, pads, raw.failures)
+
+    def _count_lost(self, raw: RawBatch) -> None:
+        """Print the first images that were not read; raise ReadingStopped if they are too many."""
+        before = len(self.lost.reasons)
+        for number, path in enumerate(
+            self.lost.add(raw.failures, raw.read_count, len(raw.rows)), before
+        ):
+            if number < TOLD:
+                told = f"{printable(path)}: {printable(self.lost.reasons[path])}"
+                print(f"{told}; used as an empty grey image", file=sys.stderr)
+        if self.lost.too_many and self.options.world == 1:
+            raise ReadingStopped(f"{self.lost.stop_reason()}; check the disk or network share")
 
     def _worker_options(self) -> WorkerOptions:
         if not self.options.workers:
@@ -207,8 +251,13 @@ class _Plan(Sampler[list[ItemKey]]):
 class _BatchReader(Dataset[RawBatch]):
     """The part of a loader that runs in worker processes: keys in, a batch out."""
 
-    def __init__(self, dataset: DetectionDataset, through_pipe: bool) -> None:
-        self.dataset, self.through_pipe = dataset, through_pipe
+    def __init__(self, dataset: DetectionDataset, watched: np.ndarray, through_pipe: bool) -> None:
+        self.dataset, self.watched, self.through_pipe = dataset, watched, through_pipe
+
+    def join(self, worker: int) -> None:
+        """Write from now on what this process reads into the row of this worker."""
+        self.dataset.watched = self.watched[worker]
+        self.dataset.watched[:2] = os.getpid(), 0
 
     def __getitem__(self, keys: list[ItemKey]) -> RawBatch:
         items = [self.dataset[key] for key in keys]
@@ -220,8 +269,10 @@ class _BatchReader(Dataset[RawBatch]):
             stacked = default_collate([torch.from_numpy(image) for image in images])
         rows = tuple(ItemRow(item.index, item.original_size, item.gain, item.pad) for item in items)
         failures = tuple(self.dataset.failures.items())
+        count, self.dataset.read_count = self.dataset.read_count, 0
         self.dataset.failures.clear()
-        return RawBatch(stacked, collate_targets(items), rows, failures)
+        self.dataset.watched[1] = 0
+        return RawBatch(stacked, collate_targets(items), rows, failures, count)
 
 
 def collate_targets(items: list[Item]) -> np.ndarray:

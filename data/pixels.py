@@ -53,7 +53,9 @@ class ImageList:
         image, size = read_image(sample.path), sample.size
         if image.shape[:2] != size:
             found = f"{image.shape[1]}x{image.shape[0]}"
-            raise ImageError("image changed", f"is {found}, was {size[1]}x{size[0]} when indexed")
+            raise ImageError(
+                "its size changed since the scan", f"is {found}, was {size[1]}x{size[0]}"
+            )
         target = resized_size(size, self.imgsz)
         resized = resize(image, target, self.smooth and max(target) < max(size))
         return cv2.cvtColor(resized, cv2.COLOR_BGR2RGB)

@@ -11,8 +11,11 @@ import signal
 import sys
 from collections.abc import Iterator
 from types import TracebackType
-from typing import TypeVar
+from typing import Protocol, TypeVar, cast
 
+from torch.utils.data import get_worker_info
+
+from data.watchdog import WorkerWatch
 from utils.errors import UserError
 
 _T = TypeVar("_T")
@@ -41,8 +44,24 @@ def choose_workers(requested: int, device_type: str, batch_size: int) -> int:
     return min(requested, useful, batch_size if batch_size > 1 else 0)
 
 
-def next_or_none(batches: Iterator[_T]) -> _T | None:
-    """The next batch, None at the end. Raises UserError if a worker process has died."""
+class Watched(Protocol):
+    """A data set that says what it reads, for data/watchdog.py."""
+
+    def join(self, worker: int) -> None:
+        """Begin to say it, as the worker with this number."""
+
+
+class ReadingStopped(UserError):
+    """The images cannot be read on; what was computed before is whole, and can be saved."""
+
+
+def next_or_none(batches: Iterator[_T], watch: WorkerWatch | None = None) -> _T | None:
+    """The next batch, None at the end. Raises ReadingStopped if a worker process has died.
+
+    Args:
+        batches: The iterator of torch's DataLoader.
+        watch: What ends workers that hang, and says why.
+    """
     try:
         return next(batches, None)
     except (ConnectionError, EOFError, FileNotFoundError):  # it ended while sending a batch
@@ -51,7 +70,9 @@ def next_or_none(batches: Iterator[_T]) -> _T | None:
         if "DataLoader worker" not in str(error):
             raise
         cause = str(error).splitlines()[0].rstrip(".")
-    raise UserError(
+    if watch and watch.verdict:
+        raise ReadingStopped(watch.verdict)
+    raise ReadingStopped(
         f"{cause}: memory may be short; try --workers 0, a smaller --batch-size or --cache no"
     )
 
@@ -92,6 +113,9 @@ def start_worker(worker: int) -> None:
         os.setsid()
     else:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+    info = get_worker_info()
+    if info is not None:
+        cast(Watched, info.dataset).join(worker)
 
 
 def _report_error(

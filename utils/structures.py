@@ -70,6 +70,7 @@ class Batch:
         paths: B strings.
         original_sizes: B pairs (height, width).
         gains, pads: B pairs (x, y) as in Item.
+        failures: (path, reason) of each image that could not be read for this batch.
     """
 
     images: torch.Tensor
@@ -79,6 +80,7 @@ class Batch:
     original_sizes: tuple[tuple[int, int], ...]
     gains: tuple[tuple[float, float], ...]
     pads: tuple[tuple[float, float], ...]
+    failures: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
