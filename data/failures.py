@@ -6,7 +6,7 @@ or a folder is moved, what would be learnt or scored is another data set than th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -72,6 +72,11 @@ class LostImages:
             f"{len(self._epoch):,} of {self.total:,} images cannot be read, more than"
             f" {MOST_LOST:.0%}; {where}"
         )
+
+    def forget(self, paths: Iterable[str]) -> None:
+        """Take back the newest images, those of a batch that is not used."""
+        for path in paths:
+            del self.reasons[path]
 
     def take_new(self) -> dict[str, str]:
         """The images that failed for the first time since the last call, with the reasons."""

@@ -192,14 +192,14 @@ class Loader:
     def _count_lost(self, raw: RawBatch) -> None:
         """Print the first images that were not read; raise ReadingStopped if they are too many."""
         before = len(self.lost.reasons)
-        for number, path in enumerate(
-            self.lost.add(raw.failures, raw.read_count, len(raw.rows)), before
-        ):
-            if number < TOLD:
-                told = f"{printable(path)}: {printable(self.lost.reasons[path])}"
-                print(f"{told}; used as an empty grey image", file=sys.stderr)
+        new = self.lost.add(raw.failures, raw.read_count, len(raw.rows))
+        for path in new[: max(TOLD - before, 0)]:
+            told = f"{printable(path)}: {printable(self.lost.reasons[path])}"
+            print(f"{told}; used as an empty grey image", file=sys.stderr)
         if self.lost.too_many and self.options.world == 1:
-            raise ReadingStopped(f"{self.lost.stop_reason()}; check the disk or network share")
+            reason = self.lost.stop_reason()
+            self.lost.forget(new)
+            raise ReadingStopped(f"{reason}; check the disk or network share")
 
     def _worker_options(self) -> WorkerOptions:
         if not self.options.workers:

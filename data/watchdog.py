@@ -35,7 +35,7 @@ class WorkerWatch:
     """
 
     def __init__(self, workers: int) -> None:
-        self.limit = _limit() if workers else 0.0
+        self.limit = time_limit() if workers else 0.0
         self.poll = min(POLL, self.limit)
         self.waiting, self.verdict = False, ""
         shared = mmap.mmap(-1, max(workers, 1) * 3 * 8)
@@ -95,7 +95,8 @@ class WorkerWatch:
         return ", ".join(told + more) or (f"{idle} read nothing" if idle else "not known")
 
 
-def _limit() -> float:
+def time_limit() -> float:
+    """Seconds without any progress after which to give up; 0 for never. Raises UserError."""
     text = os.environ.get(VARIABLE, "")
     try:
         limit = float(text) if text else USUAL_LIMIT

@@ -27,12 +27,14 @@ class LabelReader(Protocol):
 class OpenedSplit:
     """The images of a split and a reader of their labels.
 
-    images holds the paths in the order of the index, entries the findings of the listing.
+    images holds the paths in the order of the index, entries the findings of the listing, and notes
+    sentences on the files that are left out.
     """
 
     images: list[str]
     reader: LabelReader
     entries: tuple[Entry, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

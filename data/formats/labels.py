@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from data.geometry import box_corners
+from data.regular import open_regular
 from data.report import DROPPED, Entry
 
 MAX_LABEL_BYTES = 64 * 2**20
@@ -67,12 +68,14 @@ class LabelledObject:
 def read_label_file(path: str | Path) -> bytes | None:
     """The bytes of a label file, or None if there is none. Raises LabelError."""
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             size = os.fstat(file.fileno()).st_size
             if size > MAX_LABEL_BYTES:
                 raise LabelError(0, "label file too large", f"{size >> 20} MB")
             return file.read()
     except FileNotFoundError:
+        if os.path.islink(path):  # its labels are somewhere else, so that it is no background
+            raise LabelError(0, "label link is broken", os.readlink(path)) from None
         return None
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
         reason = getattr(error, "strerror", None) or str(error)

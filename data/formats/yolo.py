@@ -16,7 +16,15 @@ from pathlib import Path
 import numpy as np
 
 from data.dataset_info import DatasetInfo, SplitSource
-from data.formats.files import note_unread, read_lines, select_images, walk_files
+from data.formats.files import (
+    LeftOut,
+    note_unread,
+    other_files,
+    read_lines,
+    select_images,
+    unused_labels,
+    walk_files,
+)
 from data.formats.format import ClassRow, DatasetFormat, OpenedSplit, Split, unknown_row
 from data.formats.labels import ImageLabels, LabelError, read_label_file
 from data.report import DROPPED, KEPT_AS_IS, Entry
@@ -77,14 +85,19 @@ def _detect(info: DatasetInfo, sources: Sequence[SplitSource]) -> bool:
 
 def _list(info: DatasetInfo, sources: Sequence[SplitSource]) -> Split:
     files: list[str] = []
+    left_out, in_folders = LeftOut(), True
     for source in sources:
         place = info.locate(source.images)
-        files += walk_files(place) if place.is_dir() else _read_list(place, info)
+        in_folders = in_folders and place.is_dir()
+        files += walk_files(place, left_out) if place.is_dir() else _read_list(place, info)
     images, entries = select_images(files), note_unread(files)
     labels = [label_path(path) for path in images]
+    left_out.others += other_files(files, labels)
+    if in_folders:  # the labels of a list may belong to the images of another list
+        left_out.labels += unused_labels(labels, map(os.path.dirname, images))
     return Split(
-        [*images, *labels],
-        lambda: OpenedSplit(images, YoloReader(labels), entries),
+        [*images, *labels, *left_out.all()] if images else [],
+        lambda: OpenedSplit(images, YoloReader(labels), entries, left_out.notes()),
         _RULE,
         labels[0] if labels else "",
     )
@@ -114,7 +127,7 @@ def _find_class(image_path: str, class_count: int) -> ClassRow:
     """The first row of the image's label file whose class is class_count or more."""
     file = label_path(image_path)
     try:
-        rows = parse_rows(Path(file).read_bytes())
+        rows = parse_rows(read_label_file(file) or b"")
     except (OSError, LabelError):  # the file has changed since the scan
         return unknown_row(file, class_count)
     at = next((at for at, value in enumerate(rows.values[:, 0]) if value >= class_count), 0)

@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 
 from data.image_header import ImageError
 from data.images import decode_image, read_image
+from data.regular import open_regular
+from data.sources.listing import notes_on_folder, source_lines
 from data.sources.names import (
     IMAGE_SUFFIXES,
     VIDEO_SUFFIXES,
@@ -108,6 +110,12 @@ class FileSource:
     def _video(self, path: str, place: FramePlace) -> Iterator[Frame]:
         import cv2
 
+        try:
+            if not is_url(path):
+                open_regular(path).close()  # OpenCV would wait for a named pipe
+        except (OSError, ValueError) as error:
+            self._skip(path, getattr(error, "strerror", None) or str(error))
+            return
         capture = cv2.VideoCapture(path)
         try:
             fps = capture.get(cv2.CAP_PROP_FPS) / self.vid_stride
@@ -155,10 +163,14 @@ def open_source(text: str, vid_stride: int = 1, warn: Callable[[str], None] = pr
 
         return open_screen(words[1:])
     if text.lower().endswith(".streams"):
-        return _open_live([line for _, line in _lines(Path(text))], vid_stride, warn, text)
+        return _open_live([line for _, line in source_lines(Path(text))], vid_stride, warn, text)
     if text.isdecimal() or (is_url(text) and not _is_media_url(text)):
         return _open_live([text], vid_stride, warn, text)
-    return FileSource(expand(text), vid_stride, warn)
+    paths = expand(text)
+    if Path(text).is_dir():
+        for note in notes_on_folder(Path(text), paths):
+            warn(note)
+    return FileSource(paths, vid_stride, warn)
 
 
 def _open_live(
@@ -225,13 +237,16 @@ def expand(text: str) -> list[str]:
         ) from None
     if glob.has_magic(text):
         return _media(sorted(glob.glob(text, recursive=True)), text)
+    if path.exists():
+        raise UserError(f"--source {text}: is neither a file nor a folder; copy it to a file")
     raise UserError(f"--source {text}: no such file or folder; check the path")
 
 
 def _media(files: Iterable[str], origin: str) -> list[str]:
     """The files that are images or videos by their suffix. Raises UserError if none is."""
     known = IMAGE_SUFFIXES | VIDEO_SUFFIXES
-    found = [file for file in files if suffix_of(file) in known and Path(file).is_file()]
+    # What is no regular file stays, so that reading it says so.
+    found = [file for file in files if suffix_of(file) in known and not Path(file).is_dir()]
     if not found:
         raise UserError(
             f"--source {origin}: holds no image or video; known suffixes are"
@@ -240,30 +255,13 @@ def _media(files: Iterable[str], origin: str) -> list[str]:
     return found
 
 
-def _lines(path: Path) -> list[tuple[int, str]]:
-    """(number, text) of the lines of a list, without blank ones and `# comments`."""
-    try:
-        rows = path.read_text(encoding="utf-8-sig").splitlines()
-    except OSError as error:
-        raise UserError(
-            f"--source {path}: cannot be read ({error.strerror}); check the path"
-        ) from None
-    except UnicodeDecodeError:
-        raise UserError(f"--source {path}: is not UTF-8 text; save the list as UTF-8") from None
-    return [
-        (number, row.strip())
-        for number, row in enumerate(rows, 1)
-        if row.strip() and not row.startswith("# ")
-    ]
-
-
 def _read_list(path: Path) -> list[str]:
     """The files of a list, which holds a path, folder, glob or media URL per line.
 
     Relative paths are looked up in the working folder, then in the list's folder.
     """
     found: list[str] = []
-    for number, line in _lines(path):
+    for number, line in source_lines(path):
         if is_url(line):
             if not _is_media_url(line):
                 raise UserError(
