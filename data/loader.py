@@ -123,10 +123,10 @@ class Loader:
         self.dataset, self.options = dataset, options
         self.lost = LostImages(-(-len(dataset) // options.world))
         self._plan = _Plan(dataset, options)
-        self._watch, self._has_workers = WorkerWatch(options.workers), False
+        self.watch, self._has_workers = WorkerWatch(options.workers), False
         limit_opencv()
         self._batches = DataLoader(
-            _BatchReader(dataset, self._watch.rows, through_pipe=not self._fits_shared_memory()),
+            _BatchReader(dataset, self.watch.rows, through_pipe=not self._fits_shared_memory()),
             sampler=self._plan,
             batch_size=None,
             collate_fn=_keep,
@@ -161,7 +161,7 @@ class Loader:
         opened = None if self._has_workers else self._open()
         self._has_workers = True
         batches = self._raw_batches(opened)
-        with self._watch.watching(self.dataset.index.path):
+        with self.watch.watching(self.dataset.index.path):
             while (raw := self._next(batches)) is not None:
                 yield self._finish(raw)
 
@@ -173,11 +173,11 @@ class Loader:
         yield from self._open() if opened is None else opened
 
     def _next(self, batches: Iterator[RawBatch]) -> RawBatch | None:
-        self._watch.waiting = True
+        self.watch.waiting = True
         try:
-            return next_or_none(batches, self._watch)
+            return next_or_none(batches, self.watch)
         finally:
-            self._watch.waiting = False
+            self.watch.waiting = False
 
     def _finish(self, raw: RawBatch) -> Batch:
         if raw.failures:

@@ -17,7 +17,28 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
 
 @pytest.mark.parametrize(
     "suffix",
-    "bmp dib jpg jpeg jpe jp2 png webp pbm pgm ppm pnm pfm sr ras tif tiff hdr pic gif".split(),
+    [
+        "bmp",
+        "dib",
+        "jpg",
+        "jpeg",
+        "jpe",
+        "jp2",
+        "png",
+        "webp",
+        "pbm",
+        "pgm",
+        "ppm",
+        "pnm",
+        "pfm",
+        "sr",
+        "ras",
+        "tif",
+        "tiff",
+        "hdr",
+        "pic",
+        "gif",
+    ],
 )
 def test_what_opencv_decodes_is_read_with_its_pixels(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a.{suffix.upper()}"
