@@ -51,7 +51,7 @@ DAMAGE = (
     LookupError,
     TypeError,
     AttributeError,
-    NotImplementedError,
+    RuntimeError,
     MemoryError,
 )
 

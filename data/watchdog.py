@@ -6,6 +6,7 @@ error. Without a watch the main process would wait for it for ever.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import math
 import mmap
@@ -40,6 +41,8 @@ class WorkerWatch:
         self.waiting, self.verdict = False, ""
         shared = mmap.mmap(-1, max(workers, 1) * 3 * 8)
         self.rows = np.frombuffer(shared, dtype=np.int64).reshape(-1, 3)
+        if workers:  # this runs before the end of the process waits for its workers
+            atexit.register(_wake, self.rows)
 
     @contextlib.contextmanager
     def watching(self, path_of: Callable[[int], str]) -> Iterator[None]:
@@ -92,7 +95,15 @@ class WorkerWatch:
         told = [f"{pid} reads {printable(path_of(number))}" for pid, number in busy[:NAMED]]
         more = [f"{len(busy) - NAMED} others"] if len(busy) > NAMED else []
         idle = ", ".join(map(str, self._pids()))
-        return ", ".join(told + more) or (f"{idle} read nothing" if idle else "not known")
+        return ", ".join(told + more) or (f"{idle} do not answer" if idle else "not known")
+
+
+def _wake(rows: np.ndarray) -> None:
+    """Let workers that were stopped go on, since they would not end otherwise."""
+    for pid in rows[:, 0].tolist():
+        if pid and hasattr(signal, "SIGCONT"):
+            with contextlib.suppress(OSError):  # it has ended
+                os.kill(pid, signal.SIGCONT)
 
 
 def time_limit() -> float:

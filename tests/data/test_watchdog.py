@@ -1,5 +1,7 @@
 """The watch over worker processes: its limit, and what it says of them."""
 
+import atexit
+
 import pytest
 
 from data.watchdog import WorkerWatch
@@ -7,10 +9,11 @@ from utils.errors import UserError
 
 
 def test_the_image_of_each_worker_is_named(monkeypatch):
+    monkeypatch.setattr(atexit, "register", lambda *_: None)  # these are not our processes
     watch = WorkerWatch(3)
     assert watch.describe(str) == "not known"
     watch.rows[:, 0] = 11, 12, 13
-    assert watch.describe(str) == "11, 12, 13 read nothing"
+    assert watch.describe(str) == "11, 12, 13 do not answer"
     watch.rows[1, 1] = 8
     assert watch.describe(lambda number: f"{number}.jpg\x1b[31m") == r"12 reads 7.jpg\x1b[31m"
 
