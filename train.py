@@ -27,7 +27,7 @@ from engine.evaluation.evaluate import EvalSettings, evaluate
 from engine.training import dist
 from engine.training.diagnose import BatchPlace, check_loss, first_bad_gradient
 from engine.training.ending import Keeper, quiet_writers, safe_ending
-from engine.training.finish import DRAWN_TRAIN_BATCHES, draw_labels, draw_train_batch, finish_run
+from engine.training.finish import draw_labels, draw_train_batch, finish_run, is_drawn
 from engine.training.inputs import change_scale, to_device
 from engine.training.logbook import (
     ResultsLog,
@@ -37,11 +37,11 @@ from engine.training.logbook import (
     time_to_come,
     train_header,
 )
+from engine.training.lost import note_lost_images, stop_if_lost
 from engine.training.optim import MAX_GRADIENT_NORM, apply_rates
 from engine.training.patience import note_early_stop, should_stop
 from engine.training.plan import plan
 from engine.training.run import (
-    Progress,
     Run,
     Setup,
     TrainingState,
@@ -94,6 +94,7 @@ def learn(keeper: Keeper) -> Metrics | None:
     try:
         while not done:
             train_epoch(keeper, timing)
+            note_lost_images(run)
             metrics = validate_epoch(keeper)
             if log is not None:
                 write_epoch(run, log, metrics)
@@ -125,7 +126,8 @@ def train_epoch(keeper: Keeper, timing: StepTiming) -> None:
 
     Raises:
         StopRequested: A signal arrived in any process.
-        UserError: The loss or a gradient is not finite, or no batch could be read.
+        ReadingStopped: Too many images are missing, or a worker process has ended.
+        UserError: The loss or a gradient is not finite.
     """
     setup, state, stop = keeper.run.setup, keeper.run.state, keeper.stop
     progress, loader = state.progress, setup.loaders[0]
@@ -144,7 +146,9 @@ def train_epoch(keeper: Keeper, timing: StepTiming) -> None:
                 size = train_batch(keeper.run, batch, timing)
             mark = time.perf_counter()
             bar.set_description_str(progress_row(setup, progress, len(batch.targets), size))
-            if dist.any_true(setup.world, bool(stop.status), setup.device):
+            stops = bool(stop.status) or loader.lost.too_many
+            if dist.any_true(setup.world, stops, setup.device):
+                stop_if_lost(setup)
                 raise StopRequested(stop.status or 143)
 
 
@@ -187,12 +191,6 @@ def train_batch(run: Run, batch: Batch, timing: StepTiming) -> int:
     progress.loss_sums = [a + b for a, b in zip(progress.loss_sums, terms.tolist(), strict=True)]
     timing.add("optimizer", mark, images=len(batch.paths))
     return images.shape[-1]
-
-
-def is_drawn(setup: Setup, progress: Progress) -> bool:
-    """Whether to draw the current batch, one of the first of a run."""
-    is_early = progress.epoch == 0 and progress.batch < DRAWN_TRAIN_BATCHES
-    return is_early and setup.world.is_main and not setup.config.noplots
 
 
 def start_epoch(setup: Setup, state: TrainingState) -> None:

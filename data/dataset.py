@@ -130,13 +130,16 @@ def draw_recipe(
 class DetectionDataset:
     """The items of an index, made by its settings.
 
-    failures maps the paths of images that could not be read to the reason. Such an image is grey
-    and has no labels.
+    failures maps the paths of images that could not be read to the reason; read_count counts those
+    that could. An image that cannot be read is grey. It has no labels where it is learnt from, and
+    keeps them where it is scored, so that its objects are missed.
     """
 
     def __init__(self, index: DatasetIndex, settings: DatasetSettings) -> None:
         self.index, self.settings = index, settings
         self.failures: dict[str, str] = {}
+        self.read_count = 0
+        self.watched = np.zeros(3, np.int64)  # a row of data/watchdog.py in a worker process
         self._is_grey = settings.channels == ONE_GREY
         images = ImageList(index, settings.imgsz, not settings.augment, self._is_grey)
         self.pixels = open_pixels(images, settings.cache, settings.copies)
@@ -180,12 +183,17 @@ class DetectionDataset:
     def fetch(self, i: int) -> LabelledImage:
         """Image i, its long side imgsz, with its labels at that size."""
         sample = self.index[i]
+        self.watched[1] = i + 1
+        self.watched[2] += 1
         try:
             image = self.pixels[i]
         except (ImageError, OSError) as error:
             self.failures[sample.path] = str(error)
-            size = resized_size(sample.size, self.settings.imgsz)
-            return LabelledImage(_grey_image(size), _no_labels())
+            grey = _grey_image(resized_size(sample.size, self.settings.imgsz))
+            if self.settings.augment:
+                return LabelledImage(grey, _no_labels())
+            return LabelledImage(grey, _scale_labels(sample, grey.shape[:2]))
+        self.read_count += 1
         return LabelledImage(image, _scale_labels(sample, image.shape[:2]))
 
     def _mixed(self, recipe: Recipe) -> Result:

@@ -8,33 +8,38 @@ the pixels that are decoded later.
 from __future__ import annotations
 
 import io
+import re
 import struct
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
+from data.image_bounds import (
+    BoundError,
+    check_jpeg_markers,
+    check_pixels,
+    check_size,
+    check_tags,
+)
+from data.image_formats import (
+    FORMATS,
+    FROM_BYTES_ONLY,
+    ImageFormat,
+    foreign_kind,
+    format_of,
+    pillow_reader,
+)
+
 if TYPE_CHECKING:
     from PIL import Image
 
-SUFFIXES = frozenset(["bmp", "dng", "jpeg", "jpg", "mpo", "png", "tif", "tiff", "webp", "pfm"])
-UNREAD_SUFFIXES = frozenset(  # unsupported images, which are reported instead of ignored
-    ["gif", "heic", "heif", "avif", "jp2", "jxl", "psd", "svg", "ppm", "pgm", "tga"]
-)
-PILLOW_FORMATS = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")  # JPEG includes MPO, several in a file
-MAX_PIXELS_PER_BYTE = 2000  # a blank RGB image reaches at most 350 as PNG, 1000 as JPEG
 ORIENTATION_TAG, BITS_TAG, WIDTH_TAG, HEIGHT_TAG = 274, 258, 256, 257  # of EXIF and TIFF
 PNG_DEPTH_AT = 24  # offset of the byte with the bit depth
 SWAPPED = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
-SIGNATURES = (
-    (b"GIF8", "GIF"),
-    (b"%PDF", "PDF"),
-    (b"8BPS", "Photoshop"),
-    (b"<svg", "SVG"),
-    (b"<!DOC", "HTML"),
-    (b"<html", "HTML"),
-    (b"PK\x03\x04", "ZIP"),
-    (b"\xff\x0a", "JPEG XL"),
-    (b"\0\0\0\x0cjP", "JPEG 2000"),
-)
+SUFFIXES_OF = {kind.name: kind.suffixes for kind in FORMATS}
+TEXT_HEADER_BYTES = 4096  # of PFM and Radiance
+# The sizes in the two headers that Pillow does not read: (width, height) by name.
+PFM_SIZE = re.compile(rb"P[Ff]\s+(?P<w>\d{1,9})\s+(?P<h>\d{1,9})\s")
+HDR_SIZE = re.compile(rb"\n\n-Y (?P<h>\d{1,9}) \+X (?P<w>\d{1,9})\n")
 # The exceptions that Pillow's readers raise on damaged headers.
 DAMAGE = (
     OSError,
@@ -45,6 +50,8 @@ DAMAGE = (
     ArithmeticError,
     LookupError,
     TypeError,
+    AttributeError,
+    RuntimeError,
     MemoryError,
 )
 
@@ -66,7 +73,7 @@ class Header:
 
     Attributes:
         size: (height, width) as displayed, after EXIF rotation, pixels.
-        format: Pillow's name of the format.
+        format: Pillow's name of the format, or that in data/image_formats.py.
         orientation: EXIF's 1 to 8, where 1 is upright.
         oddities: Properties that the report lists, such as "CMYK".
     """
@@ -81,53 +88,76 @@ def open_with_pillow(file: IO[bytes]) -> Image.Image:
     """Pillow's image of an open file, its pixels not decoded yet. Raises ImageError."""
     from PIL import Image
 
-    file.seek(0)
-    start = file.read(64)
-    if not start:
-        raise ImageError("empty file", "0 bytes")
+    start = _start_of(file)
+    kind = format_of(start)
+    reader = pillow_reader(kind) if kind is not None and kind.module else None
+    if kind is None or reader is None:
+        raise ImageError(*foreign_kind(start))
     try:
+        _check_bounds(kind.name, file)
         file.seek(0)
-        return Image.open(file, formats=PILLOW_FORMATS)
-    except Image.DecompressionBombError:
-        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000
-        raise ImageError(
-            "too many pixels", f"its header claims more than {limit} megapixels"
-        ) from None
-    except Image.UnidentifiedImageError:
-        raise ImageError(_unknown_kind(start), "save it as JPEG or PNG") from None
+        return reader(file, "")
+    except BoundError as error:
+        raise ImageError("header out of bounds", str(error)) from None
+    except Image.DecompressionBombError as error:  # Pillow's own bound, for WebP only
+        raise ImageError("too many pixels", f"{_first_line(error)} Cut it into tiles") from None
     except DAMAGE as error:
-        raise ImageError("damaged header", str(error)) from None
-
-
-def _unknown_kind(start: bytes) -> str:
-    for signature, name in SIGNATURES:
-        if start.startswith(signature):
-            return f"{name} file, not a supported image"
-    if start[4:8] == b"ftyp":
-        return f"{start[8:12].decode('ascii', 'replace').upper()} file, not a supported image"
-    return "not an image, or damaged"
+        raise ImageError("damaged header", _first_line(error)) from None
 
 
 def read_header(file: IO[bytes]) -> Header:
     """The header of an open file. Raises ImageError."""
-    image = open_with_pillow(file)
-    orientation = _orientation(image)
+    start = _start_of(file)
+    kind = format_of(start)
     try:
+        if kind is not None and not kind.module:
+            return _text_header(kind, file)
+        image = open_with_pillow(file)
+        check_pixels(image, str(image.format), file.seek(0, io.SEEK_END), start)
+        orientation = _orientation(image)
         width, height = image.size
-        _refuse_bomb(width * height, file.seek(0, io.SEEK_END))
         if orientation in SWAPPED and not _is_turned_already(image):
             width, height = height, width
         return Header(
             (height, width), str(image.format), orientation, _oddities(image, orientation, file)
         )
+    except BoundError as error:
+        raise ImageError("too many pixels", str(error)) from None
     except DAMAGE as error:
-        raise ImageError("damaged header", str(error)) from None
+        raise ImageError("damaged header", _first_line(error)) from None
 
 
-def _refuse_bomb(pixels: int, length: int) -> None:
-    """Refuse a damaged or forged header that claims more pixels than its file could hold."""
-    if pixels > MAX_PIXELS_PER_BYTE * length:
-        raise ImageError("too many pixels", f"its header claims {pixels:,} for {length:,} bytes")
+def _start_of(file: IO[bytes]) -> bytes:
+    file.seek(0)
+    start = file.read(FROM_BYTES_ONLY)
+    if not start:
+        raise ImageError("empty file", "0 bytes")
+    return start
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
+def _check_bounds(kind: str, file: IO[bytes]) -> None:
+    """Refuse a header that would cost Pillow too much. Raises BoundError."""
+    if kind == "JPEG":
+        check_jpeg_markers(file)
+    elif kind == "TIFF":
+        check_tags(file)
+
+
+def _text_header(kind: ImageFormat, file: IO[bytes]) -> Header:
+    """The header of a PFM or Radiance file."""
+    file.seek(0)
+    pattern = PFM_SIZE if kind.name == "PFM" else HDR_SIZE
+    found = pattern.search(file.read(TEXT_HEADER_BYTES))
+    if found is None:
+        raise ImageError("damaged header", "it has no size")
+    width, height = int(found["w"]), int(found["h"])
+    check_size(width, height, kind.name, file.seek(0, io.SEEK_END))
+    wrong = () if _suffix_fits(kind.name, file) else ("wrong suffix",)
+    return Header((height, width), kind.name, 1, ("floating point", *wrong))
 
 
 def _orientation(image: Image.Image) -> int:
@@ -136,6 +166,8 @@ def _orientation(image: Image.Image) -> int:
     if image.format == "PNG" and "exif" not in image.info:
         return 1
     try:
+        exif = bytes(image.info.get("exif", b""))
+        check_tags(io.BytesIO(exif.removeprefix(b"Exif\0\0")))
         return int(image.getexif().get(ORIENTATION_TAG, 1))
     except DAMAGE:  # broken EXIF is no reason to refuse the pixels
         return 1
@@ -154,27 +186,29 @@ def _bit_depth(image: Image.Image, file: IO[bytes]) -> int:
     if image.format == "PNG":
         file.seek(PNG_DEPTH_AT)
         return file.read(1)[0]
-    return 8
+    return 16 if image.mode.startswith("I") else 8
 
 
 def _oddities(image: Image.Image, orientation: int, file: IO[bytes]) -> tuple[str, ...]:
+    many = image.format in ("PNG", "WEBP", "AVIF") and getattr(image, "n_frames", 1) > 1
     facts = {
         "EXIF-rotated": orientation in range(2, 9),
         "CMYK": image.mode == "CMYK",
         "16-bit": _bit_depth(image, file) > 8,
         "alpha": image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info,
         "palette": image.mode in ("P", "PA"),
-        "animated": image.format in ("PNG", "WEBP") and getattr(image, "n_frames", 1) > 1,
-        "wrong suffix": not _suffix_fits(image, file),
+        "animated": many or (image.format == "GIF" and _has_second_frame(image)),
+        "wrong suffix": not _suffix_fits(str(image.format), file),
     }
     return tuple(name for name, holds in facts.items() if holds)
 
 
-def _suffix_fits(image: Image.Image, file: IO[bytes]) -> bool:
+def _has_second_frame(image: Image.Image) -> bool:
+    """Whether a GIF names how it is repeated; its frames would all have to be read to count."""
+    return "loop" in image.info
+
+
+def _suffix_fits(kind: str, file: IO[bytes]) -> bool:
     name = getattr(file, "name", None)  # bytes from a stream have none
     suffix = str(name).rpartition(".")[2].lower()
-    usual = {"JPEG": "jpg jpeg mpo", "MPO": "mpo jpg jpeg", "TIFF": "tif tiff dng"}
-    return (
-        not isinstance(name, str)
-        or suffix in usual.get(str(image.format), str(image.format).lower()).split()
-    )
+    return not isinstance(name, str) or suffix in SUFFIXES_OF["JPEG" if kind == "MPO" else kind]

@@ -22,6 +22,16 @@ from utils.structures import Sample
 SINGLE_CLASS = {0: "item"}
 _NO_BOXES = np.zeros((0, 4), np.float32)
 _NO_CLASSES = np.zeros(0, np.int64)
+_FORMS: dict[str, tuple[type, tuple[int, ...]]] = {  # type and shape of a row of each array
+    "sizes": (np.int32, (2,)),
+    "boxes": (np.float32, (4,)),
+    "classes": (np.int64, ()),
+    "offsets": (np.int64, ()),
+    "path_bytes": (np.uint8, ()),
+    "path_offsets": (np.int64, ()),
+    "points": (np.float32, (2,)),
+    "point_offsets": (np.int64, ()),
+}
 _NO_POINTS = np.zeros((0, 2), np.float32)
 _NO_IGNORED = np.zeros((0, 6), np.float32)
 
@@ -97,6 +107,23 @@ class DatasetIndex:
             np.arange(len(samples)).repeat([len(sample.ignored) for sample in samples]),
         )
 
+    def check(self) -> None:
+        """Raise ValueError unless the arrays have their types and fit together."""
+        ends = (
+            (self.offsets, len(self.sizes), len(self.boxes)),
+            (self.path_offsets, len(self.sizes), len(self.path_bytes)),
+            (self.point_offsets, len(self.boxes), len(self.points)),
+        )
+        whole = all(
+            at.shape == (count + 1,) and at[0] == 0 and at[-1] == last and (np.diff(at) >= 0).all()
+            for at, count, last in ends
+        )
+        for name, (kind, tail) in _FORMS.items():
+            array = getattr(self, name)
+            whole = whole and array.dtype == kind and array.shape[1:] == tail and array.ndim > 0
+        if not whole or len(self.classes) != len(self.boxes) or (self.sizes <= 0).any():
+            raise ValueError("the arrays of the index do not fit together")
+
     def __len__(self) -> int:
         return len(self.sizes)
 
@@ -126,6 +153,13 @@ class DatasetIndex:
         """The rows of `ignored` that belong to image `number`."""
         first, end = np.searchsorted(self.ignored_images, (number, number + 1))
         return self.ignored[first:end]
+
+    def ignored_rows(self, numbers: Sequence[int]) -> np.ndarray:
+        """Batch.ignored [K, 7] for a batch of these images."""
+        if not len(self.ignored):
+            return np.zeros((0, 7), np.float32)
+        rows = [np.insert(self.ignored_of(i), 0, at, axis=1) for at, i in enumerate(numbers)]
+        return np.concatenate([np.zeros((0, 7), np.float32), *rows])
 
     @cached_property
     def digest(self) -> str:

@@ -7,9 +7,10 @@ same pixels in the same order.
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -20,17 +21,22 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from data.dataset import DatasetSettings, DetectionDataset, ItemKey
+from data.failures import TOLD, LostImages
 from data.index import DatasetIndex
 from data.order import Order, Share, batch_count
+from data.watchdog import WorkerWatch
 from data.workers import (
+    ReadingStopped,
     forget_deaths,
     hold_interrupts,
     limit_opencv,
     next_or_none,
     note_deaths,
+    start_method,
     start_worker,
 )
 from utils.structures import Batch, Item
+from utils.text import printable
 
 _T = TypeVar("_T")
 PREFETCH = 2  # batches that each worker reads ahead
@@ -84,12 +90,14 @@ class RawBatch(NamedTuple):
         targets: [T, 6] float32, as in utils.structures.Batch.
         rows: The facts of each item that a Batch holds.
         failures: (path, reason) of images that were not read.
+        read_count: Number of images that were.
     """
 
     images: torch.Tensor | np.ndarray
     targets: np.ndarray
     rows: tuple[ItemRow, ...]
     failures: tuple[tuple[str, str], ...]
+    read_count: int
 
 
 def build_loader(index: DatasetIndex, settings: DatasetSettings, **options: Any) -> Loader:
@@ -109,18 +117,20 @@ def build_loader(index: DatasetIndex, settings: DatasetSettings, **options: Any)
 class Loader:
     """Iterates over the Batches of the epoch that set_epoch chose.
 
-    failures maps the paths of images that could not be read so far to the reasons; each is printed
-    to stderr once. Iteration raises UserError when a worker process dies.
+    lost holds the images that could not be read. The first few are printed to stderr. Iteration
+    raises ReadingStopped when a worker process dies or hangs, and when too many images are missing;
+    among several processes, the loop must ask lost.too_many itself, since all must stop together.
     """
 
     def __init__(self, dataset: DetectionDataset, options: LoaderOptions) -> None:
         self.dataset, self.options = dataset, options
-        self.failures: dict[str, str] = {}
+        self.lost = LostImages(-(-len(dataset) // options.world))
         self._plan = _Plan(dataset, options)
+        self.watch, self._has_workers = WorkerWatch(options.workers), False
         limit_opencv()
         forget_deaths()
         self._batches = DataLoader(
-            _BatchReader(dataset, through_pipe=not self._fits_shared_memory()),
+            _BatchReader(dataset, self.watch.rows, through_pipe=not self._fits_shared_memory()),
             sampler=self._plan,
             batch_size=None,
             collate_fn=_keep,
@@ -149,31 +159,56 @@ class Loader:
         self._plan.weights = weights
 
     def __iter__(self) -> Iterator[Batch]:
+        self.lost.start_epoch()
+        # The first iteration forks, which is better done before there is another thread. Later ones
+        # wait for the workers here, and are watched.
+        opened = None if self._has_workers else self._open()
+        self._has_workers = True
+        batches = self._raw_batches(opened)
+        with self.watch.watching(self.dataset.index.path):
+            while (raw := self._next(batches)) is not None:
+                yield self._finish(raw)
+
+    def _open(self) -> Iterator[RawBatch]:
         with hold_interrupts():
             batches = iter(self._batches)
             note_deaths()
-        while (raw := next_or_none(batches)) is not None:
-            yield self._finish(raw)
+            return batches
+
+    def _raw_batches(self, opened: Iterator[RawBatch] | None) -> Iterator[RawBatch]:
+        yield from self._open() if opened is None else opened
+
+    def _next(self, batches: Iterator[RawBatch]) -> RawBatch | None:
+        self.watch.waiting = True
+        try:
+            return next_or_none(batches, self.watch)
+        finally:
+            self.watch.waiting = False
 
     def _finish(self, raw: RawBatch) -> Batch:
-        for path, reason in raw.failures:
-            if path not in self.failures:
-                print(f"{path}: {reason}; used as an empty grey image", file=sys.stderr)
-                self.failures[path] = reason
+        if raw.failures:
+            self._count_lost(raw)
         indices, sizes, gains, pads = zip(*raw.rows, strict=True)
         paths = tuple(self.dataset.index.path(i) for i in indices)
         # permute() only changes the view: NCHW over NHWC memory is channels-last without a copy.
         images = torch.as_tensor(raw.images).permute(0, 3, 1, 2)
-        targets, ignored = torch.from_numpy(raw.targets), self._ignored_of(indices)
-        return Batch(images, targets, indices, paths, sizes, gains, pads, ignored)
+        targets = torch.from_numpy(raw.targets)
+        # They are looked up here, so that no worker sends them.
+        scored = not self.dataset.settings.augment
+        ignored = torch.from_numpy(self.dataset.index.ignored_rows(indices if scored else ()))
+        return Batch(images, targets, indices, paths, sizes, gains, pads, ignored, raw.failures)
 
-    def _ignored_of(self, indices: Sequence[int]) -> torch.Tensor:
-        """Batch.ignored of these images; they are looked up here, so no worker sends them."""
-        index = self.dataset.index
-        if self.dataset.settings.augment or not len(index.ignored):
-            return torch.zeros(0, 7)
-        rows = [np.insert(index.ignored_of(i), 0, at, axis=1) for at, i in enumerate(indices)]
-        return torch.from_numpy(np.concatenate(rows))
+    def _count_lost(self, raw: RawBatch) -> None:
+        """Print the first images that were not read; raise ReadingStopped if they are too many."""
+        before = len(self.lost.reasons)
+        new = self.lost.add(raw.failures, raw.read_count, len(raw.rows))
+        for path in new[: max(TOLD - before, 0)]:
+            told = f"{printable(path)}: {printable(self.lost.reasons[path])}"
+            print(f"{told}; used as an empty grey image", file=sys.stderr)
+        if self.lost.too_many and self.options.world == 1:
+            reason = self.lost.stop_reason()
+            self.lost.forget(new)
+            raise ReadingStopped(f"{reason}; check the disk or network share")
 
     def _worker_options(self) -> WorkerOptions:
         if not self.options.workers:
@@ -183,7 +218,7 @@ class Loader:
             "persistent_workers": True,
             "prefetch_factor": PREFETCH,
             "worker_init_fn": start_worker,
-            "multiprocessing_context": _start_method(),
+            "multiprocessing_context": start_method(),
         }
 
     def _fits_shared_memory(self) -> bool:
@@ -225,8 +260,13 @@ class _Plan(Sampler[list[ItemKey]]):
 class _BatchReader(Dataset[RawBatch]):
     """The part of a loader that runs in worker processes: keys in, a batch out."""
 
-    def __init__(self, dataset: DetectionDataset, through_pipe: bool) -> None:
-        self.dataset, self.through_pipe = dataset, through_pipe
+    def __init__(self, dataset: DetectionDataset, watched: np.ndarray, through_pipe: bool) -> None:
+        self.dataset, self.watched, self.through_pipe = dataset, watched, through_pipe
+
+    def join(self, worker: int) -> None:
+        """Write from now on what this process reads into the row of this worker."""
+        self.dataset.watched = self.watched[worker]
+        self.dataset.watched[:2] = os.getpid(), 0
 
     def __getitem__(self, keys: list[ItemKey]) -> RawBatch:
         items = [self.dataset[key] for key in keys]
@@ -238,8 +278,10 @@ class _BatchReader(Dataset[RawBatch]):
             stacked = default_collate([torch.from_numpy(image) for image in images])
         rows = tuple(ItemRow(item.index, item.original_size, item.gain, item.pad) for item in items)
         failures = tuple(self.dataset.failures.items())
+        count, self.dataset.read_count = self.dataset.read_count, 0
         self.dataset.failures.clear()
-        return RawBatch(stacked, collate_targets(items), rows, failures)
+        self.dataset.watched[1] = 0
+        return RawBatch(stacked, collate_targets(items), rows, failures, count)
 
 
 def collate_targets(items: list[Item]) -> np.ndarray:
@@ -255,8 +297,3 @@ def collate_targets(items: list[Item]) -> np.ndarray:
 def _keep(batch: _T) -> _T:
     """The collate_fn of a DataLoader whose data set returns whole batches."""
     return batch
-
-
-def _start_method() -> str:
-    # Forked workers share the cache of images, but only on Linux is forking safe.
-    return "fork" if sys.platform == "linux" else "spawn"

@@ -24,6 +24,7 @@ from data.grey import grey_image
 from data.image_header import ImageError
 from data.images import read_image
 from data.index import DatasetIndex
+from data.memory import available_memory
 from data.scanning.cache import cache_folder
 
 CACHE_MEMORY_SHARE = 0.4  # of the free memory, for each of training and validation
@@ -54,7 +55,9 @@ class ImageList:
         image, size = read_image(sample.path), sample.size
         if image.shape[:2] != size:
             found = f"{image.shape[1]}x{image.shape[0]}"
-            raise ImageError("image changed", f"is {found}, was {size[1]}x{size[0]} when indexed")
+            raise ImageError(
+                "its size changed since the scan", f"is {found}, was {size[1]}x{size[0]}"
+            )
         target = resized_size(size, self.imgsz)
         if self.grey:
             image = grey_image(image)
@@ -235,33 +238,6 @@ def open_pixels(images: ImageList, cache: str, copies: int = 1) -> PixelSource:
     except OSError as error:
         _say(f"--cache {cache}: {error.strerror}; not caching")
         return PixelSource(images)
-
-
-def available_memory() -> int:
-    """Bytes available without swapping or reaching the container's limit; 0 if unknown."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        free = next(
-            int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")
-        )
-    except (OSError, StopIteration):
-        return 0
-    return min(free, _container_memory())
-
-
-def _container_memory() -> int:
-    """Bytes left under the limit of the control group (v2), or sys.maxsize without a limit."""
-    folder = Path("/sys/fs/cgroup")
-    try:
-        limit = (folder / "memory.max").read_text(encoding="ascii").strip()
-        lines = (folder / "memory.stat").read_text(encoding="ascii").splitlines()
-        fields = dict(line.split() for line in lines)
-        if limit == "max":
-            return sys.maxsize
-        # memory.current would count the page cache too, which the kernel frees on demand.
-        return max(int(limit) - int(fields["anon"]) - int(fields["shmem"]), 0)
-    except (OSError, ValueError, KeyError):
-        return sys.maxsize
 
 
 def _gb(count: float) -> str:

@@ -12,8 +12,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
-from typing import TypeVar
+from typing import Protocol, TypeVar, cast
 
+from torch.utils.data import get_worker_info
+
+from data.watchdog import WorkerWatch
 from utils.errors import UserError
 
 _T = TypeVar("_T")
@@ -41,6 +44,17 @@ def choose_workers(requested: int, device_type: str, batch_size: int) -> int:
     # idle, and more workers would only slow the network down.
     useful = max(cores // 4, 1) if device_type == "cpu" else cores
     return min(requested, useful, batch_size if batch_size > 1 else 0)
+
+
+class Watched(Protocol):
+    """A data set that says what it reads, for data/watchdog.py."""
+
+    def join(self, worker: int) -> None:
+        """Begin to say it, as the worker with this number."""
+
+
+class ReadingStopped(UserError):
+    """The images cannot be read on; what was computed before is whole, and can be saved."""
 
 
 class DeathNote:
@@ -88,10 +102,12 @@ def _noted_death(wait: float = 0.0) -> str:
     return cause
 
 
-def next_or_none(batches: Iterator[_T]) -> _T | None:
-    """The next batch, None at the end.
+def next_or_none(batches: Iterator[_T], watch: WorkerWatch | None = None) -> _T | None:
+    """The next batch, None at the end. Raises ReadingStopped if a worker process has died.
 
-    Raises UserError if a worker process has died, or if memory or files ran out in it.
+    Args:
+        batches: The iterator of torch's DataLoader.
+        watch: What ends workers that hang, and says why.
     """
     try:
         batch = next(batches, None)
@@ -106,7 +122,9 @@ def next_or_none(batches: Iterator[_T]) -> _T | None:
         if "DataLoader worker" not in str(error):
             raise
         cause = _noted_death() or _worker_error(error)
-    raise UserError(
+    if watch and watch.verdict:
+        raise ReadingStopped(watch.verdict)
+    raise ReadingStopped(
         f"{cause}: memory may be short; try --workers 0, a smaller --batch-size or --cache no"
     )
 
@@ -138,6 +156,12 @@ def _first_line(error: BaseException) -> str:
 
 def _last_line(error: BaseException) -> str:
     return next((line for line in reversed(str(error).splitlines()) if line.strip()), "").strip()
+
+
+def start_method() -> str:
+    """How torch makes worker processes: "fork" or "spawn"."""
+    # Forked workers share the cache of images, but only on Linux is forking safe.
+    return "fork" if sys.platform == "linux" else "spawn"
 
 
 def limit_opencv() -> None:
@@ -176,6 +200,9 @@ def start_worker(worker: int) -> None:
         os.setsid()
     else:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+    info = get_worker_info()
+    if info is not None:
+        cast(Watched, info.dataset).join(worker)
 
 
 def _report_error(

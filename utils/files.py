@@ -7,7 +7,6 @@ import csv
 import errno
 import math
 import os
-import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,30 +15,11 @@ from typing import IO, Any
 import yaml
 
 from utils.errors import UserError
+from utils.regular_file import kind_of
 from utils.text import printable
 from utils.writing import OutputError, sweep, synced_file, temporary_beside
 
 ROOT = Path(__file__).resolve().parent.parent
-
-
-def open_regular(path: str | Path) -> IO[bytes]:
-    """Open a file for reading. Raises OSError, also for anything but a regular file.
-
-    Reading a named pipe or a device may wait, or go on, for ever.
-    """
-    # O_NONBLOCK: to open a pipe would wait for its writer. It does not change regular files.
-    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    mode = os.fstat(handle).st_mode
-    if not stat.S_ISREG(mode):
-        os.close(handle)
-        raise OSError(errno.EINVAL, f"is {_kind(mode)}, where a file is needed", str(path))
-    return os.fdopen(handle, "rb")
-
-
-def _kind(mode: int) -> str:
-    """What a path that is not a regular file is, with its article."""
-    kinds = ((stat.S_ISDIR, "folder"), (stat.S_ISFIFO, "named pipe"), (stat.S_ISSOCK, "socket"))
-    return f"a {next((name for test, name in kinds if test(mode)), 'device')}"
 
 
 @contextlib.contextmanager
@@ -191,7 +171,7 @@ def find_file(name: str | Path, *folders: str) -> Path:
             " path"
         )
     if Path(name).exists():
-        what = _kind(Path(name).stat().st_mode)
+        what = kind_of(Path(name).stat().st_mode)
         remedy = "name a file in it" if what == "a folder" else "give a regular file"
         raise UserError(f"{name}: is {what}; {remedy}")
     if Path(name).is_symlink():

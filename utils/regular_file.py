@@ -1,4 +1,4 @@
-"""Reading small files whose content is text: settings, graphs, scores of runs.
+"""Files that are opened only if they are regular, and small ones whose content is text.
 
 A path that a stranger gives may be a named pipe, which makes a reader wait for ever, or a device
 such as /dev/zero, which never ends. Text may be saved as UTF-16, as Windows does as "Unicode".
@@ -7,9 +7,11 @@ such as /dev/zero, which never ends. Text may be saved as UTF-16, as Windows doe
 from __future__ import annotations
 
 import codecs
+import errno
 import os
 import stat
 from pathlib import Path
+from typing import IO
 
 from utils.errors import UserError
 from utils.text import printable
@@ -31,6 +33,41 @@ KINDS = {
 }
 
 
+def kind_of(mode: int) -> str:
+    """What a path with this st_mode is, with its article; "" for a regular file."""
+    kind = stat.S_IFMT(mode)
+    return "" if kind == stat.S_IFREG else KINDS.get(kind, "no regular file")
+
+
+def open_regular(path: str | Path) -> IO[bytes]:
+    """Open a regular file for reading, without waiting for anything.
+
+    Raises OSError for every other kind of file, and ValueError for a path with a zero byte.
+    """
+    # The state is asked before the file is opened, since opening a device may have an effect.
+    _check_regular(os.stat(path).st_mode, path)
+    file = open(path, "rb", opener=_open_without_waiting)  # noqa: SIM115
+    try:
+        _check_regular(os.fstat(file.fileno()).st_mode, path)  # it may have been replaced
+    except OSError:
+        file.close()
+        raise
+    return file
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    # Without this flag open() would wait for a writer if the path has become a pipe by now.
+    # Windows has no such flag.
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _check_regular(mode: int, path: str | Path) -> None:
+    kind = kind_of(mode)
+    if kind:
+        number = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
+        raise OSError(number, f"is {kind}, where a file is needed", str(path))
+
+
 def read_limited(path: str | Path, most: int = MOST_BYTES) -> bytes:
     """The bytes of a regular file, or of one that a link names.
 
@@ -38,17 +75,10 @@ def read_limited(path: str | Path, most: int = MOST_BYTES) -> bytes:
     """
     shown = printable(path)
     try:
-        # Without O_NONBLOCK, opening a named pipe waits for a writer. Windows has no such flag.
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-        with open(handle, "rb") as file:
-            kind = stat.S_IFMT(os.fstat(handle).st_mode)
-            if kind != stat.S_IFREG:
-                raise UserError(f"{shown}: is {KINDS.get(kind, 'no regular file')}; name a file")
+        with open_regular(path) as file:
             data = file.read(most + 1)
-    except IsADirectoryError:  # which open() raises for any folder
-        raise UserError(f"{shown}: is a folder; name a file in it") from None
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
-        reason = getattr(error, "strerror", None) or error
+        reason = getattr(error, "strerror", None) or str(error)
         raise UserError(f"{shown}: cannot be read ({reason}); check the path") from None
     if len(data) > most:
         raise UserError(

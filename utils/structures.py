@@ -76,6 +76,7 @@ class Batch:
         ignored: [K, 7] float32, objects that are neither learnt nor scored: image_index (0..B-1),
             class, xyxy in pixels of the original images, and 1 for a crowd. Augmented batches have
             none.
+        failures: (path, reason) of each image that could not be read for this batch.
     """
 
     images: torch.Tensor
@@ -86,6 +87,7 @@ class Batch:
     gains: tuple[tuple[float, float], ...]
     pads: tuple[tuple[float, float], ...]
     ignored: torch.Tensor = field(default_factory=lambda: torch.zeros(0, 7), compare=False)
+    failures: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from data.formats.coco import COCO_FORMAT
 from data.formats.format import DatasetFormat, Split
 from data.formats.voc import VOC_FORMAT
 from data.formats.yolo import YOLO_FORMAT
-from data.image_header import SUFFIXES
+from data.image_formats import SUFFIXES
 from utils.errors import UserError
 
 DATASET_FORMATS: dict[str, DatasetFormat] = {

@@ -5,6 +5,7 @@ Files of data/formats make ImageLabels; data/scanning checks and packs them.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,6 +74,8 @@ def read_label_file(path: str | Path) -> bytes | None:
     try:
         return read_bytes(path, MAX_LABEL_BYTES)
     except FileNotFoundError:
+        if os.path.islink(path):  # its labels are somewhere else, so that it is no background
+            raise LabelError(0, "label link is broken", os.readlink(path)) from None
         return None
     except FileTooLargeError as error:
         raise LabelError(0, "label file too large", f"{error.size >> 20} MB") from None

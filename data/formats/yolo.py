@@ -14,7 +14,14 @@ from pathlib import Path
 import numpy as np
 
 from data.dataset_info import DatasetInfo, SplitSource
-from data.formats.files import note_unread, select_images, walk_files
+from data.formats.files import (
+    LeftOut,
+    note_unread,
+    other_files,
+    select_images,
+    unused_labels,
+    walk_files,
+)
 from data.formats.format import ClassRow, DatasetFormat, OpenedSplit, Split, unknown_row
 from data.formats.labels import ImageLabels, LabelError, read_label_file
 from data.formats.lists import read_image_list
@@ -62,10 +69,11 @@ def _list(info: DatasetInfo, sources: Sequence[SplitSource]) -> Split:
     lists: list[str] = []
     entries: list[Entry] = []
     notes: tuple[str, ...] = ()
+    left_out = LeftOut()
     for source in sources:
         place = info.locate(source.images)
         if place.is_dir():
-            files += walk_files(place)
+            files += walk_files(place, left_out)
             continue
         bases = (info.root, _list_of(place, info).parent, ROOT, Path.cwd())
         listed = read_image_list(place, bases)
@@ -75,10 +83,13 @@ def _list(info: DatasetInfo, sources: Sequence[SplitSource]) -> Split:
         notes += listed.note(place, bases)
     images = select_images(files)
     labels, spelled = find_spellings([label_path(path) for path in images])
+    left_out.others += other_files(files, labels)
+    if not lists:  # the labels of a list may belong to the images of another list
+        left_out.labels += unused_labels(labels, map(os.path.dirname, images))
     found = (*entries, *note_unread(files), *spelled)
     return Split(
-        [*images, *labels, *lists] if images else [],
-        lambda: OpenedSplit(images, YoloReader(labels), found, notes),
+        [*images, *labels, *lists, *left_out.all()] if images else [],
+        lambda: OpenedSplit(images, YoloReader(labels), found, (*notes, *left_out.notes())),
         _RULE,
         labels[0] if labels else "",
     )
@@ -98,7 +109,7 @@ def _find_class(image_path: str, class_count: int) -> ClassRow:
     (file,), _ = find_spellings([label_path(image_path)])
     try:
         rows = parse_rows(read_label_file(file) or b"")
-    except LabelError:  # the file has changed since the scan
+    except (OSError, LabelError):  # the file has changed since the scan
         return unknown_row(file, class_count)
     at = next((at for at, value in enumerate(rows.values[:, 0]) if value >= class_count), None)
     if at is None:

@@ -10,6 +10,9 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import struct
+import zipfile
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -18,10 +21,25 @@ import numpy as np
 
 from utils.errors import UserError
 from utils.files import ROOT, atomic_write
+from utils.regular_file import open_regular
 from utils.writing import sweep
 
 CACHE_VERSION = 2  # increase it whenever the arrays or the rules of reading change
 DIGEST_BYTES = 32
+# What reading raises for a file with the right digest that this version did not write.
+NOT_OURS = (
+    ValueError,
+    LookupError,
+    TypeError,
+    EOFError,
+    OSError,
+    NotImplementedError,
+    MemoryError,
+    SyntaxError,
+    struct.error,
+    zlib.error,
+    zipfile.BadZipFile,
+)
 
 
 def cache_folder() -> Path:
@@ -54,18 +72,32 @@ def read_cache(path: Path, state: str) -> tuple[dict[str, np.ndarray] | None, st
     """Return (arrays, "") of a cache with this state, or (None, the reason why it is not used)."""
     sweep(path.parent)
     try:
-        content = path.read_bytes()
+        with open_regular(path) as file:
+            content = file.read()
     except FileNotFoundError:
         return None, ""
-    except OSError:
+    except (OSError, MemoryError):
         return None, "the cache cannot be read"
     if hashlib.sha256(content[DIGEST_BYTES:]).digest() != content[:DIGEST_BYTES]:
         return None, "the cache was damaged"
-    with np.load(io.BytesIO(content[DIGEST_BYTES:]), allow_pickle=False) as stored:
-        arrays = {name: stored[name] for name in stored.files}
-    if arrays.pop("state").tobytes().decode() != state:
-        return None, "files have changed since the cache was made"
+    try:
+        arrays = _unpack(content[DIGEST_BYTES:])
+        if arrays.pop("state").tobytes().decode("ascii", "replace") != state:
+            return None, "files have changed since the cache was made"
+    except NOT_OURS:
+        return None, "the cache is of another version"
     return arrays, ""
+
+
+def _unpack(content: bytes) -> dict[str, np.ndarray]:
+    """The arrays of an uncompressed .npz. Raises one of NOT_OURS."""
+    buffer = io.BytesIO(content)
+    with zipfile.ZipFile(buffer) as packed:
+        # Ours are not compressed, so that no member is longer than the file.
+        if sum(member.file_size for member in packed.infolist()) > len(content):
+            raise ValueError("compressed")
+    with np.load(buffer, allow_pickle=False) as stored:
+        return {name: stored[name] for name in stored.files}
 
 
 def write_cache(path: Path, state: str, arrays: dict[str, np.ndarray]) -> None:

@@ -13,9 +13,10 @@ from data.dataset_yaml import read_dataset_yaml
 from data.formats import list_split
 from data.formats.format import DatasetFormat, OpenedSplit, Split
 from data.formats.labels import UNKNOWN_CLASS
+from data.image_bounds import most_pixels
 from data.index import DatasetIndex
 from data.report import ScanReport
-from data.scanning.cache import cache_path, read_cache, state_of, write_cache
+from data.scanning.cache import NOT_OURS, cache_path, read_cache, state_of, write_cache
 from data.scanning.scan import scan
 from utils.errors import UserError
 from utils.structures import Sample
@@ -112,18 +113,28 @@ def _generate(info: DatasetInfo) -> None:
 
 
 def _load_cached(info: DatasetInfo, task: str, kind: DatasetFormat, split: Split) -> DatasetIndex:
-    choices = (info.difficult, info.crowd)
-    state = state_of(split.stamped, kind.name, *choices, *info.names.values())
+    settings = (kind.name, info.difficult, info.crowd, str(most_pixels()), *info.names.values())
+    state = state_of(split.stamped, *settings)
     file = cache_path(f"{info.path} {task} {kind.name}")
     arrays, why = read_cache(file, state)
     if arrays is not None:
-        report = ScanReport.from_json(arrays.pop("report").tobytes(), "from the cache")
-        return DatasetIndex(info.names, **arrays, report=report)
+        try:
+            return _index_of(arrays, info)
+        except NOT_OURS:
+            why = "the cache is of another version"
     index = _scan_index(info, f"{info.path.stem} {task}", split.open())
     if why:
         index = replace(index, report=replace(index.report, origin=f"scanned again: {why}"))
     packed = {**index.arrays(), "report": np.frombuffer(index.report.to_json(), np.uint8)}
     write_cache(file, state, packed)
+    return index
+
+
+def _index_of(arrays: dict[str, np.ndarray], info: DatasetInfo) -> DatasetIndex:
+    """The index of the arrays of a cache. Raises one of NOT_OURS if they do not fit together."""
+    report = ScanReport.from_json(arrays.pop("report").tobytes(), "from the cache")
+    index = DatasetIndex(info.names, **arrays, report=report)
+    index.check()
     return index
 
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from data.formats.format import LabelReader, OpenedSplit
 from data.formats.labels import ImageLabels, LabelError
 from data.image_header import ImageError
 from data.images import check_image
 from data.report import KEPT_AS_IS, LEFT_OUT, Entry, ScanReport
+from data.scanning.threads import FileThreads
 from utils.terminal import has_errors
 from utils.text import printable
 
@@ -61,32 +61,26 @@ def scan_image(path: str, number: int, reader: LabelReader) -> ScannedImage:
 
 
 def scan(opened: OpenedSplit, title: str) -> tuple[list[ScannedImage], ScanReport]:
-    """Scan every image of a split in its order, with a progress bar called title on a terminal."""
+    """Scan every image of a split in its order, with a progress bar called title on a terminal.
+
+    Raises UserError if a file is waited for in vain.
+    """
     from tqdm import tqdm
 
-    paths = opened.images
-    starts = range(0, len(paths), CHUNK)
-
-    def work(start: int) -> list[ScannedImage]:
-        return [
-            scan_image(path, start + at, opened.reader)
-            for at, path in enumerate(paths[start : start + CHUNK])
-        ]
+    def work(number: int, path: str) -> ScannedImage:
+        return scan_image(path, number, opened.reader)
 
     scanned: list[ScannedImage] = []
-    threads = min(MAX_THREADS, 2 * (os.cpu_count() or 1))
+    threads = FileThreads(work, opened.images, CHUNK)
     hidden = None if has_errors() else True  # None hides it unless stderr is a terminal
-    with (
-        ThreadPoolExecutor(threads) as pool,
-        tqdm(total=len(paths), desc=printable(title), disable=hidden, leave=False) as bar,
-    ):
-        for chunk in pool.map(work, starts):
+    with tqdm(total=len(opened.images), desc=printable(title), disable=hidden, leave=False) as bar:
+        for chunk in threads.results(min(MAX_THREADS, 2 * (os.cpu_count() or 1))):
             scanned += chunk
             bar.update(len(chunk))
-    return scanned, replace(_count(scanned, opened.entries), notes=opened.notes)
+    return scanned, _count(scanned, opened)
 
 
-def _count(images: Sequence[ScannedImage], entries: tuple[Entry, ...]) -> ScanReport:
+def _count(images: Sequence[ScannedImage], opened: OpenedSplit) -> ScanReport:
     read = [image.labels for image in images if image.labels is not None]
     return ScanReport(
         total=len(images),
@@ -94,7 +88,8 @@ def _count(images: Sequence[ScannedImage], entries: tuple[Entry, ...]) -> ScanRe
         missing=sum(not labels.there for labels in read),
         empty=sum(_is_empty(image) for image in images),
         corrupt=sum(image.size is None for image in images),
-        entries=(*entries, *(entry for image in images for entry in image.entries)),
+        entries=(*opened.entries, *(entry for image in images for entry in image.entries)),
+        notes=opened.notes,
     )
 
 

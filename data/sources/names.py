@@ -11,14 +11,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from data.image_header import SUFFIXES
+from data.image_formats import SUFFIXES
 from utils.errors import UserError
 from utils.text import file_name, public_url
 
-IMAGE_SUFFIXES = frozenset(f".{suffix}" for suffix in SUFFIXES)
 VIDEO_SUFFIXES = frozenset(
     (".asf", ".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".wmv")
 )
+# A GIF may be animated, so that it is read as a video.
+IMAGE_SUFFIXES = frozenset(f".{suffix}" for suffix in SUFFIXES) - VIDEO_SUFFIXES
 
 STREAM_SCHEMES = ("rtsp", "rtsps", "rtmp", "http", "https")
 VIDEO_SITES = ("youtube.com", "youtu.be")

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from data.image_header import ImageError
 from data.images import decode_image, read_image
+from data.sources.listing import notes_on_folder, source_lines
 from data.sources.names import (
     IMAGE_SUFFIXES,
     VIDEO_SUFFIXES,
@@ -28,6 +29,7 @@ from data.sources.names import (
 from utils.errors import UserError
 from utils.files import ROOT, check_path
 from utils.output import print_anywhere
+from utils.regular_file import open_regular
 from utils.structures import Frame
 from utils.text import printable
 
@@ -111,6 +113,12 @@ class FileSource:
 
         from data.sources.streams import open_capture
 
+        try:
+            if not is_url(path):
+                open_regular(path).close()  # OpenCV would wait for a named pipe
+        except (OSError, ValueError) as error:
+            self._skip(path, getattr(error, "strerror", None) or str(error))
+            return
         capture = open_capture(path)
         try:
             fps = capture.get(cv2.CAP_PROP_FPS) / self.vid_stride
@@ -160,10 +168,14 @@ def open_source(
 
         return open_screen(words[1:])
     if text.lower().endswith(".streams"):
-        return _open_live([line for _, line in _lines(Path(text))], vid_stride, warn, text)
+        return _open_live([line for _, line in source_lines(Path(text))], vid_stride, warn, text)
     if text.isdecimal() or (is_url(text) and not _is_media_url(text)):
         return _open_live([text], vid_stride, warn, text)
-    return FileSource(expand(text), vid_stride, warn)
+    paths = expand(text)
+    if Path(text).is_dir():
+        for note in notes_on_folder(Path(text), paths):
+            warn(note)
+    return FileSource(paths, vid_stride, warn)
 
 
 def _open_live(
@@ -218,13 +230,16 @@ def expand(text: str) -> list[str]:
         ) from None
     if glob.has_magic(text):
         return _media(sorted(glob.glob(text, recursive=True)), text)
+    if path.exists():
+        raise UserError(f"--source {text}: is neither a file nor a folder; copy it to a file")
     raise UserError(f"--source {text}: no such file or folder; check the path")
 
 
 def _media(files: Iterable[str], origin: str) -> list[str]:
     """The files that are images or videos by their suffix. Raises UserError if none is."""
     known = IMAGE_SUFFIXES | VIDEO_SUFFIXES
-    found = [file for file in files if suffix_of(file) in known and Path(file).is_file()]
+    # What is no regular file stays, so that reading it says so.
+    found = [file for file in files if suffix_of(file) in known and not Path(file).is_dir()]
     if not found:
         raise UserError(
             f"--source {origin}: holds no image or video; known suffixes are"
@@ -233,30 +248,13 @@ def _media(files: Iterable[str], origin: str) -> list[str]:
     return found
 
 
-def _lines(path: Path) -> list[tuple[int, str]]:
-    """(number, text) of the lines of a list, without blank ones and `# comments`."""
-    try:
-        rows = path.read_text(encoding="utf-8-sig").splitlines()
-    except OSError as error:
-        raise UserError(
-            f"--source {path}: cannot be read ({error.strerror}); check the path"
-        ) from None
-    except UnicodeDecodeError:
-        raise UserError(f"--source {path}: is not UTF-8 text; save the list as UTF-8") from None
-    return [
-        (number, row.strip())
-        for number, row in enumerate(rows, 1)
-        if row.strip() and not row.startswith("# ")
-    ]
-
-
 def _read_list(path: Path) -> list[str]:
     """The files of a list, which holds a path, folder, glob or media URL per line.
 
     Relative paths are looked up in the working folder, then in the list's folder.
     """
     found: list[str] = []
-    for number, line in _lines(path):
+    for number, line in source_lines(path):
         if is_url(line):
             if not _is_media_url(line):
                 raise UserError(

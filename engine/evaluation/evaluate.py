@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from data.failures import lost_sentence
 from data.formats.coco_ids import CocoIds
 from engine.detector_model import DetectorModel, device_of, synchronised_time
 from engine.evaluation.metrics import Evaluation
@@ -101,7 +102,8 @@ class EvalSettings:
 def evaluate(model: DetectorModel, loader: Iterable[Batch], settings: EvalSettings) -> Metrics:
     """Score a model on all images of a loader.
 
-    Boxes are compared in pixels of the original images.
+    Boxes are compared in pixels of the original images. An image that could not be read counts with
+    its labels, as one in which nothing was found, and a note says so.
 
     Args:
         model: The detector; its mode is set to evaluation, and restored at the end.
@@ -110,6 +112,9 @@ def evaluate(model: DetectorModel, loader: Iterable[Batch], settings: EvalSettin
 
     Returns:
         Scores, losses, times and details.
+
+    Raises:
+        UserError: More images cannot be read than a result may lack.
     """
     sheets = DRAWN_BATCHES if settings.plots else settings.sheets
     names = settings.class_names(model)
@@ -155,6 +160,7 @@ class Evaluator:
         self.batches = 0
         self.input_shape: tuple[int, ...] = (0, 3, 0, 0)
         self.sizes: list[tuple[int, int]] = []
+        self.lost: dict[str, str] = {}
 
     def detect(self, batch: Batch) -> list[Tensor]:
         """Find objects: per image [n, 6] corners in pixels of the batch, score, class."""
@@ -189,10 +195,13 @@ class Evaluator:
 
         YOLOv8's rule matches them in pixels of the batch, where boxes may extend beyond the image.
         """
+        self.lost.update(batch.failures)
         for number, (detections, labels) in enumerate(zip(found, labels_of(batch), strict=True)):
             place = (batch.gains[number], batch.pads[number], batch.original_sizes[number])
             # The clone protects the caller's tensor, since single_cls writes to the classes.
             detections = detections.float().cpu().clone()
+            if batch.paths[number] in self.lost:  # a grey square stands for it
+                detections = detections[:0]
             if self.settings.single_cls:
                 detections[:, 5] = 0
             # Only YOLOv8's rule compares boxes before they are clipped to the image.
@@ -212,7 +221,7 @@ class Evaluator:
         notes += result_notes(self.evaluation.detections, labelled, names, settings.max_det)
         return dataclasses.replace(
             metrics,
-            notes=tuple(notes),
+            notes=(*metrics.notes, *notes, *self._notes()),
             losses=tuple((self.losses / max(self.batches, 1)).tolist()),
             speed_ms={stage: total / images * 1000 for stage, total in self.seconds.items()},
             details=dataclasses.replace(
@@ -222,6 +231,11 @@ class Evaluator:
                 names=names,
             ),
         )
+
+    def _notes(self) -> list[str]:
+        consequence = "their objects count as missed"
+        what = "validation images"
+        return [lost_sentence(what, self.lost, consequence)] if self.lost else []
 
     def _add_time(self, stage: str, start: float) -> float:
         """Add the seconds since start to a stage; return the current time."""

@@ -163,7 +163,8 @@ def _id_notes(index: DatasetIndex, settings: EvalSettings) -> list[str]:
 
 
 def print_scores(metrics: Metrics, settings: EvalSettings) -> None:
-    """Print what follows the table: AP by object size, speed, COCO's figures, the folder."""
+    """Print what follows the table: notes, AP by object size, speed, COCO's figures, the folder."""
+    print_notes(metrics)
     if settings.protocol == "yolov8":
         print(
             "mAP by YOLOv8's protocol; do not compare it with YOLOv5's, which is higher where"
@@ -184,6 +185,12 @@ def print_scores(metrics: Metrics, settings: EvalSettings) -> None:
     print(f"Results saved to {folder}{labels}")
 
 
+def print_notes(metrics: Metrics) -> None:
+    """Print what a reader of the figures must know."""
+    for note in metrics.notes:
+        print(f"note: {note}")
+
+
 def is_coco(index: DatasetIndex) -> bool:
     """Whether these are COCO's own validation images, by their folder.
 
@@ -199,6 +206,7 @@ def measure_speed(task: ValidationTask) -> Metrics:
         eval_settings(task.config), conf=0.25, iou=task.model.family.detection_iou, plots=False
     )
     metrics = evaluate(task.model, loader, settings)
+    print_notes(metrics)
     print(f"{task.label}: {speed_line(metrics.speed_ms, metrics.details.input_shape)}")
     return metrics
 
@@ -213,6 +221,7 @@ def study_sizes(task: ValidationTask, sizes: Sequence[int]) -> list[StudyRow]:
     for imgsz in sizes:
         print(f"{task.label} at {imgsz} pixels")
         metrics = evaluate(task.model, make_loader(task, imgsz), settings)
+        print_notes(metrics)
         scores = (metrics.precision, metrics.recall, metrics.map50, metrics.map, *STUDY_LOSSES)
         values = (*scores, *metrics.speed_ms.values())
         lines.append("".join(f"{value:>10.4g} " for value in values).rstrip() + "\n")

@@ -145,3 +145,12 @@ def broadcast(world: World, value: SharedValue) -> SharedValue:
     holder = [value]
     dist.broadcast_object_list(holder, src=0)
     return holder[0]
+
+
+def gather(world: World, value: SharedValue) -> list[SharedValue]:
+    """The values of all processes in the order of their ranks, in every process."""
+    if world.size == 1:
+        return [value]
+    values: list[SharedValue] = [value] * world.size
+    dist.all_gather_object(values, value)
+    return values

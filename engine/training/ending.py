@@ -12,8 +12,10 @@ import sys
 import threading
 from collections.abc import Iterator
 
+from data.workers import ReadingStopped
 from engine.training.diagnose import NotFiniteError
 from engine.training.dist import is_lost_peer
+from engine.training.lost import note_lost_images
 from engine.training.run import Run, save_last, snapshot
 from models.own.adapter import modules_flag
 from utils import checkpoint as checkpoints
@@ -126,6 +128,8 @@ def safe_ending(keeper: Keeper) -> Iterator[None]:
             keeper.save_if_whole()
             sys.exit(stop.status)
         cause = _one_line(error)
+        if isinstance(error, ReadingStopped):
+            note_lost_images(keeper.run, together=False)
         raise UserError(f"{cause}; {keeper.how_to_go_on(keeper.save_if_whole())}") from None
 
 

@@ -15,7 +15,7 @@ from engine.evaluation.notes import data_notes
 from engine.training.best import Chosen, choose_best
 from engine.training.logbook import StepTiming
 from engine.training.patience import note_no_fitness
-from engine.training.run import Run, lean_snapshot
+from engine.training.run import Progress, Run, Setup, lean_snapshot
 from engine.training.sparsity import Sparsity
 from models.own.adapter import modules_flag
 from models.weights.load import from_checkpoint
@@ -36,6 +36,12 @@ def draw_labels(folder: Path, index: DatasetIndex) -> None:
     shares = share_boxes(index.boxes, sizes)
     plot_labels(folder, shares, index.classes, index.names)
     plot_correlogram(folder, shares)
+
+
+def is_drawn(setup: Setup, progress: Progress) -> bool:
+    """Whether to draw the current batch, one of the first of a run."""
+    is_early = progress.epoch == 0 and progress.batch < DRAWN_TRAIN_BATCHES
+    return is_early and setup.world.is_main and not setup.config.noplots
 
 
 def draw_train_batch(folder: Path, number: int, batch: Batch, names: dict[int, str]) -> None:

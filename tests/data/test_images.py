@@ -164,8 +164,14 @@ def _png_of(width: int, height: int) -> bytes:
         (b"no image at all, only text", "not an image"),
         (b"<html>404</html>", "HTML file"),
         (b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC file"),
-        (_png_of(40_000, 25_000), "too many pixels: its header claims more than 178 megapixels"),
-        (_png_of(9_000, 9_000), "too many pixels: its header claims 81,000,000 for"),
+        (
+            _png_of(40_000, 25_000),
+            "too many pixels: its header claims 40,000 x 25,000 pixels, which .* cannot hold",
+        ),
+        (
+            _png_of(9_000, 9_000),
+            "too many pixels: its header claims 9,000 x 9,000 pixels, which 65 bytes cannot",
+        ),
     ],
 )
 def test_refused_by_kind(tmp_path: Path, data: bytes, kind: str) -> None:
@@ -178,8 +184,7 @@ def test_refused_by_kind(tmp_path: Path, data: bytes, kind: str) -> None:
 
 def test_gif_named_jpg_missing_folder_and_small(tmp_path: Path) -> None:
     _save(tmp_path / "a.gif").rename(tmp_path / "a.jpg")
-    with pytest.raises(ImageError, match="GIF file"):
-        check_image(tmp_path / "a.jpg")
+    assert check_image(tmp_path / "a.jpg").oddities == ("palette", "wrong suffix")
     with pytest.raises(ImageError, match="image missing"):
         read_image(tmp_path / "none.jpg")
     (tmp_path / "folder.jpg").mkdir()

@@ -120,7 +120,10 @@ def test_each_wrong_file_is_named_and_the_rest_goes_on(
         ("empty.jpg", 0, LEFT_OUT),
         ("film.gif", 0, LEFT_OUT),
     ]
-    assert report.corrupt == 3
+    assert report.corrupt == 4
+    assert report.notes == (
+        "files in the image folders that are no images, left out: 1 (notes.md)",
+    )
     assert report.rows_dropped == 1
     table = report.table()
     assert "value above 1" in table

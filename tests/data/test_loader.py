@@ -5,13 +5,16 @@ import signal
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
 from data import loader as loader_module
 from data.dataset import DatasetSettings
+from data.index import DatasetIndex
 from data.loader import build_loader, collate_targets
+from data.workers import ReadingStopped
 from tests.data.image_files import write_images
 from utils.config import Hyperparameters
 from utils.errors import UserError
@@ -149,14 +152,89 @@ def test_the_global_generators_are_left_alone(index):
     assert np.array_equal(np.random.get_state()[1], numpy_state)
 
 
+def many(index):
+    """120 items of the ten images, so that one of them is less than one percent."""
+    return index.subset(list(range(10)) * 12)
+
+
 @pytest.mark.parametrize("workers", [0, 2])
-def test_unreadable_images_are_told_once(tmp_path, workers, capfd):
-    index = write_images(tmp_path)
+@pytest.mark.parametrize("cache", ["no", "ram"])
+def test_a_vanished_image_is_told_once_and_counted(tmp_path, workers, cache, capfd):
+    index = many(write_images(tmp_path))
     Path(index.path(3)).write_bytes(b"")
-    loader = build_loader(index, SETTINGS, workers=workers, shuffle=True)
-    assert len(read(loader, 0, 1, 2)) == 9
-    assert loader.failures == {index.path(3): "empty file: 0 bytes"}
+    settings = replace(SETTINGS, cache=cache)
+    loader = build_loader(index, settings, workers=workers, shuffle=True)
+    batches = read(loader, 0, 1)
+    assert len(batches) == 60
+    assert loader.lost.reasons == {index.path(3): "empty file: 0 bytes"}
+    assert {failure for batch in batches for failure in batch.failures} == {
+        (index.path(3), "empty file: 0 bytes")
+    }
     assert capfd.readouterr().err.count("empty file") == 1
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_more_than_a_percent_of_vanished_images_stops_the_epoch(tmp_path, workers):
+    index = many(write_images(tmp_path))
+    loader = build_loader(index, SETTINGS, workers=workers, shuffle=True)
+    read(loader, 0)
+    for number in (3, 5):
+        Path(index.path(number)).unlink()
+    with pytest.raises(ReadingStopped, match=r"2 of 120 images cannot be read.*image missing"):
+        read(loader, 1)
+
+
+def test_a_batch_without_any_readable_image_stops_the_epoch(tmp_path):
+    index = write_images(tmp_path)
+    Path(index.path(3)).unlink()
+    samples = [index[i % 3] for i in range(400)] + [index[3]] * 3
+    settings = DatasetSettings(64, batch_size=4)
+    loader = build_loader(DatasetIndex.pack(samples, index.names), settings)
+    with pytest.raises(ReadingStopped, match="none of the 3 images of a batch can be read"):
+        list(loader)
+
+
+def test_several_processes_stop_together_and_not_one_alone(tmp_path):
+    index = write_images(tmp_path)
+    for number in range(4):
+        Path(index.path(number)).unlink()
+    loader = build_loader(index, SETTINGS, shuffle=True, world=2)
+    assert len(read(loader, 0)) == len(loader)
+    assert loader.lost.too_many
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_image_whose_size_changed_since_the_scan_is_not_used(tmp_path, workers):
+    index = many(write_images(tmp_path))
+    cv2.imwrite(index.path(3), np.zeros((90, 90, 3), np.uint8))
+    loader = build_loader(index, SETTINGS, workers=workers, shuffle=True)
+    read(loader, 0)
+    (reason,) = loader.lost.reasons.values()
+    assert reason == "its size changed since the scan: is 90x90, was 150x100"
+
+
+def test_an_unreadable_image_keeps_its_labels_where_it_is_scored(tmp_path):
+    index = many(write_images(tmp_path))
+    before = sum(len(batch.targets) for batch in build_loader(index, VAL))
+    Path(index.path(3)).unlink()
+    batches = list(build_loader(index, VAL))
+    assert sum(len(batch.targets) for batch in batches) == before
+    assert any(batch.failures for batch in batches)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_stopped_worker_is_named_with_its_image(index, monkeypatch):
+    monkeypatch.setenv("YOLO_WORKER_TIMEOUT", "1")
+    loader = build_loader(index, SETTINGS, workers=2, shuffle=True)
+    read(loader, 0)
+    loader.set_epoch(1)
+    for process in (workers := loader._batches._iterator._workers):
+        os.kill(process.pid, signal.SIGSTOP)
+    with pytest.raises(ReadingStopped, match=r"no image was read for 1 seconds; worker processes"):
+        list(loader)
+    for process in workers:
+        process.join(5)
+        assert not process.is_alive()
 
 
 def test_small_shared_memory(index, monkeypatch):

@@ -22,7 +22,6 @@ from utils.files import (
     find_file,
     make_folder,
     next_folder,
-    open_regular,
     plain_path,
     save_yaml,
 )
@@ -207,15 +206,6 @@ def test_a_path_that_is_no_regular_file_is_called_what_it_is(tmp_path: Path) -> 
     }.items():
         with pytest.raises(UserError, match=words):
             find_file(name)
-
-
-def test_a_regular_file_is_opened_and_nothing_else(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(b"abc")
-    with open_regular(tmp_path / "a") as file:
-        assert file.read() == b"abc"
-    os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(OSError, match="is a named pipe, where a file is needed"):
-        open_regular(tmp_path / "pipe")
 
 
 IMPOSSIBLE = ["nul\0x", "\ud800"]

@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from utils.errors import UserError
-from utils.regular_file import decode_text, read_limited
+from utils.regular_file import decode_text, open_regular, read_limited
 
 
 def test_a_named_pipe_a_socket_a_device_and_links_to_them_are_refused_and_never_waited_for(
@@ -47,3 +47,29 @@ def test_text_is_decoded_with_and_without_a_byte_order_mark(encoding):
 
 def test_bytes_of_no_character_are_left_out_of_one_text_and_marked_in_the_other():
     assert decode_text(b"a\xe9b") == ("ab", "a\ufffdb")
+
+
+def test_a_pipe_a_device_a_socket_and_a_folder_are_named_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "s"))
+        for path, what in (
+            (tmp_path / "pipe.jpg", "named pipe"),
+            ("/dev/zero", "device"),
+            (tmp_path / "s", "socket"),
+            (tmp_path, "folder"),
+        ):
+            with pytest.raises(OSError, match=what):
+                open_regular(path)
+
+
+def test_a_file_and_a_link_to_it_are_opened_under_their_names(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"content")
+    (tmp_path / "b.txt").symlink_to("a.txt")
+    (tmp_path / "loop.txt").symlink_to("loop.txt")
+    for name in ("a.txt", "b.txt"):
+        with open_regular(tmp_path / name) as file:
+            assert file.read() == b"content"
+            assert str(file.name) == str(tmp_path / name)
+    with pytest.raises(OSError, match="symbolic links"):
+        open_regular(tmp_path / "loop.txt")

@@ -22,12 +22,12 @@ import torch
 from torch import Tensor
 
 from utils.errors import UserError
-from utils.files import open_regular
 from utils.pickles.allowlist import Allowlist
 from utils.pickles.checks import Refused, printable_text
 from utils.pickles.forms import START, other_form
 from utils.pickles.machine import Machine
 from utils.pickles.objects import Budget
+from utils.regular_file import open_regular
 
 MAX_ENTRIES = 50_000  # of an archive
 MAX_DIRECTORY = 2**22  # bytes of the list of its entries; zipfile makes an object of each first

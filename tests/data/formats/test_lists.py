@@ -10,10 +10,10 @@ import pytest
 
 from data.formats.files import read_bytes
 from data.formats.lists import read_image_list
-from data.regular import open_regular
 from data.report import KEPT_AS_IS, LEFT_OUT
 from data.scanning.load import load_dataset
 from utils.errors import UserError
+from utils.regular_file import open_regular
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -267,3 +268,18 @@ def test_boxes_may_be_matched_in_other_pixels_than_they_are_kept_in() -> None:
         evaluation.add(clipped, label, compared)
         assert bool(evaluation.correct[0].any()) is right
         assert evaluation.detections[0].tolist() == clipped.tolist()
+
+
+def test_an_unreadable_image_counts_its_objects_as_missed_and_is_noted() -> None:
+    batches = make_batches()
+    whole = evaluate(Oracle(batches), batches, EvalSettings(quiet=True))
+    failures = ((batches[0].paths[1], "image missing: no such file"),)
+    lost = [replace(batches[0], failures=failures), batches[1]]
+    metrics = evaluate(Oracle(lost), lost, EvalSettings(quiet=True))
+    assert metrics.instances == whole.instances
+    assert metrics.recall < whole.recall
+    assert whole.notes == ()
+    assert metrics.notes == (
+        "1 validation images could not be read (/set/images/1.jpg: image missing: no such file);"
+        " their objects count as missed",
+    )

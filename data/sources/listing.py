@@ -1,0 +1,61 @@
+"""The lines of a list given as --source, and what a folder holds besides what is read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from data.image_formats import UNREAD_SUFFIXES, unread_remedy
+from data.sources.names import suffix_of
+from utils.errors import UserError
+from utils.regular_file import open_regular
+from utils.text import printable
+
+NAMED = 3  # files that a sentence names
+
+
+def notes_on_folder(folder: Path, read: Sequence[str]) -> list[str]:
+    """Sentences on the files of a folder that are not read, with the count and the first names.
+
+    Args:
+        folder: The folder; its subfolders are not searched.
+        read: The files that are read.
+    """
+    known = set(read)
+    others = sorted(str(path) for path in folder.iterdir() if str(path) not in known)
+    hidden = [path for path in others if Path(path).name.startswith(".")]
+    folders = [path for path in others if Path(path).is_dir() and path not in hidden]
+    images = [path for path in others if suffix_of(path)[1:] in UNREAD_SUFFIXES]
+    told = {*hidden, *folders, *images}
+    rest = [path for path in others if path not in told]
+    remedy = unread_remedy(suffix_of(images[0])[1:]) if images else ""
+    kinds = (
+        (images, f"images that are not read, left out ({remedy})"),
+        (rest, "files that are no images or videos, left out"),
+        (hidden, "hidden files, left out"),
+        (folders, "subfolders, not searched (FOLDER/** searches them)"),
+    )
+    return [_sentence(what, paths) for paths, what in kinds if paths]
+
+
+def source_lines(path: Path) -> list[tuple[int, str]]:
+    """(number, text) of the lines of a list, without blank ones and `# comments`."""
+    try:
+        with open_regular(path) as file:
+            rows = file.read().decode("utf-8-sig").splitlines()
+    except OSError as error:
+        raise UserError(
+            f"--source {path}: cannot be read ({error.strerror}); check the path"
+        ) from None
+    except UnicodeDecodeError:
+        raise UserError(f"--source {path}: is not UTF-8 text; save the list as UTF-8") from None
+    return [
+        (number, row.strip())
+        for number, row in enumerate(rows, 1)
+        if row.strip() and not row.startswith("# ")
+    ]
+
+
+def _sentence(what: str, paths: Sequence[str]) -> str:
+    names = ", ".join(printable(Path(path).name, 60) for path in paths[:NAMED])
+    return f"{what}: {len(paths):,} ({names}{', …' if len(paths) > NAMED else ''})"
