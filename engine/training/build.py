@@ -93,18 +93,23 @@ def prepare_run(
     state = TrainingState(model, network, ModelEMA(model), optimizer, scaler, sparsity, Progress())
     if resumed is not None:
         state = restore(setup, state, resumed)
+    run = Run(setup, state)
     if world.is_main:
-        wanted = read_dataset_yaml(config.data).channels
-        notes += [
-            *channel_notes(model.channels, wanted, config.data),
-            *size_notes(asked.imgsz, config.imgsz),
-        ]
-        for note in notes:
-            state.progress.add_note(note)
         announce(setup, model)
-        for note in training_notes(*data):
+        for note in (*notes, *start_notes(run, asked.imgsz)):
             state.progress.add_note(note)
-    return Run(setup, state)
+    return run
+
+
+def start_notes(run: Run, imgsz: int) -> list[str]:
+    """What a reader of the results must know of the images; imgsz is the size asked for, pixels."""
+    config = run.setup.config
+    wanted = read_dataset_yaml(config.data).channels
+    return [
+        *channel_notes(run.state.model.channels, wanted, config.data),
+        *size_notes(imgsz, config.imgsz),
+        *training_notes(*run.setup.data),
+    ]
 
 
 def start_process(

@@ -96,7 +96,7 @@ LAUGHS = "a: &a [x, x]\nb: &b [*a, *a]\n" + "".join(
         ("names: {true: a}\n", "must be 0 to 0"),
         ("names: [2020-01-01]\n", "class 0 is a date to YAML; put the name in quotes"),
         ("names: [cat]\nnc: true\n", "nc: True, but names lists 1"),
-        ("names: [cat]\npath: ~nosuchuser/x\n", "names a user without a home here"),
+        ("names: [cat]\npath: ~nosuchuser/x\n", "there is no such user"),
         ("names: [cat]\ngenerate: [a]\n", "generate: a list is not text"),
     ],
 )

@@ -58,14 +58,14 @@ def test_any_number_of_workers(index, cache, monkeypatch, tmp_path):
 
 
 def test_spawned_workers(index, monkeypatch):
-    monkeypatch.setattr(loader_module, "_start_method", lambda: "spawn")
+    monkeypatch.setattr(loader_module, "start_method", lambda: "spawn")
     expected = read(build_loader(index, SETTINGS, shuffle=True), 0, 1)
     loader = build_loader(index, replace(SETTINGS, cache="ram"), workers=1, shuffle=True)
     assert_same(read(loader, 0, 1), expected)
 
 
 def test_forked_workers_fill_one_cache(index, monkeypatch):
-    monkeypatch.setattr(loader_module, "_start_method", lambda: "fork")
+    monkeypatch.setattr(loader_module, "start_method", lambda: "fork")
     loader = build_loader(index, replace(SETTINGS, cache="ram"), workers=2, shuffle=True)
     read(loader, 0)
     assert loader.dataset.pixels.filled_count == 10

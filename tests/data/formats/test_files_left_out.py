@@ -41,7 +41,7 @@ def test_a_named_pipe_among_the_images_is_left_out_and_named(make):
     os.symlink("nowhere.jpg", yaml.parent / "set" / "images" / "train" / "c.jpg")
     report = load_dataset(yaml, "train").report
     assert [(Path(entry.file).name, entry.reason) for entry in report.entries] == [
-        ("b.jpg", "image unreadable: is a named pipe and not a file"),
+        ("b.jpg", "image unreadable: is a named pipe, where a file is needed"),
         ("c.jpg", "image missing: its link leads nowhere"),
     ]
 
@@ -53,8 +53,8 @@ def test_a_named_pipe_and_a_folder_among_the_labels_leave_their_images_out(make)
     (labels / "c.txt").mkdir()
     report = load_dataset(yaml, "train").report
     assert [(Path(entry.file).name, entry.reason) for entry in report.entries] == [
-        ("b.png", "label: label file unreadable: is a named pipe and not a file"),
-        ("c.png", "label: label file unreadable: is a folder"),
+        ("b.png", "label: label file unreadable: is a named pipe, where a file is needed"),
+        ("c.png", "label: label file unreadable: is a folder, where a file is needed"),
     ]
 
 

@@ -103,6 +103,7 @@ def test_all_arms_of_a_comparison_start_alike(material: dict[str, str], tmp_path
 def test_snapshot_and_restore_are_inverse(material: dict[str, str], tmp_path: Path) -> None:
     run = prepare_run(config(material, tmp_path), Hyperparameters())
     run.state.progress.batch, run.state.progress.epoch = 1, 2
+    run.state.progress.loss_sums = [0.5, 1.0, 1.5]
     for parameter in run.state.model.parameters():
         parameter.grad = torch.full_like(parameter, 0.5)
     run.state.optimizer.step()
@@ -178,13 +179,11 @@ def test_other_class_names_at_a_resume_are_refused_or_named(
     data, text = tmp_path / "renamed.yaml", Path(material["data"]).read_text()
     changed = config({**material, "data": str(data)}, tmp_path)
     data.write_text(text.replace("- bright\n- dark", "- dark\n- bright"))
-    with pytest.raises(UserError, match="class 0 is dark, but was bright in the interrupted run"):
+    with pytest.raises(UserError, match="has the classes of the interrupted run in another order"):
         prepare_run(changed, run.setup.hyp, read(run.setup.last), run.setup.folder)
     data.write_text(text.replace("- dark", "- black"))
     again = prepare_run(changed, run.setup.hyp, read(run.setup.last), run.setup.folder)
-    assert again.state.progress.notes[-1] == (
-        "class 1 is called black since the run was resumed, before dark"
-    )
+    assert any("such as class 1: black" in note for note in again.state.progress.notes)
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def test_the_data_decides_over_a_checkpoint_whose_first_convolution_can_be_fitte
 
 
 def test_a_model_of_four_channels_is_refused_where_images_are_read(tmp_path):
-    model = DetectionModel(load_graph(write_graph(tmp_path)), channels=4)
+    model = DetectionModel({**load_graph(write_graph(tmp_path)), "ch": 4})
     with pytest.raises(UserError, match="input channels \\(ch\\): 4: images are read in colour"):
         Detector(model, DetectConfig())
 

@@ -18,7 +18,9 @@ from utils.errors import UserError
 @pytest.mark.parametrize(("theirs", "mine"), [(3, 1), (1, 3)])
 def test_a_grey_image_gives_the_same_boxes_after_a_transfer(tmp_path, write, theirs, mine):
     graph = load_graph(write(tmp_path))
-    source, target = (DetectionModel(graph, channels=count, seed=count) for count in (theirs, mine))
+    source, target = (
+        DetectionModel({**graph, "ch": count}, seed=count) for count in (theirs, mine)
+    )
     transfer(target, Checkpoint(source.graph, source.names, source.state_dict()))
     image = torch.rand(1, 1, 64, 64)
     boxes = [
