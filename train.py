@@ -10,11 +10,9 @@ from __future__ import annotations
 import sys
 
 if __name__ == "__main__":  # the imports below take seconds, in which a signal may arrive
-    from utils.signals import exit_at_signals
-    from utils.streams import open_missing_streams
+    from utils.endings import expect_signals
 
-    open_missing_streams()
-    exit_at_signals()
+    expect_signals()
 
 import time
 from typing import cast

@@ -16,7 +16,6 @@ from typing import NoReturn
 from utils.output import say
 from utils.signals import StopRequested
 
-PIPE_STATUS = 128 + 13  # by its number, since Windows has no SIGPIPE
 ENDINGS = {
     128 + 1: "stopped: the terminal was closed",
     128 + 2: "interrupted",
@@ -58,6 +57,10 @@ def _ending_signals() -> list[int]:
     """The signals that end a program, without those that nohup or a shell script let it ignore."""
     if threading.current_thread() is not threading.main_thread():
         return []  # Python allows handlers in the main thread only
+    if os.environ.get("RANK", "0") != "0":
+        # Other processes of torchrun keep the default, which ends them even while they wait for
+        # their peers.
+        return []
     names = ("SIGHUP", "SIGINT", "SIGTERM")  # Windows has no SIGHUP
     numbers = [int(getattr(signal, name)) for name in names if hasattr(signal, name)]
     return [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]

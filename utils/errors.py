@@ -10,9 +10,9 @@ import os
 import sys
 from collections.abc import Callable
 
-from utils.endings import ENDINGS, PIPE_STATUS, signals_as_exceptions
+from utils.endings import ENDINGS, signals_as_exceptions
 from utils.output import drop_output, lost_stream, open_streams, say
-from utils.signals import StopRequested
+from utils.signals import BROKEN_PIPE, StopRequested
 from utils.text import printable, without_secrets
 
 # What a disk reports while it is written, without the name of the file.
@@ -91,7 +91,7 @@ def _fault(error: OSError) -> int:
         return cause.status
     lost = lost_stream()
     if isinstance(lost[1] if lost else error, BrokenPipeError):
-        return PIPE_STATUS
+        return BROKEN_PIPE
     if lost:
         say(f"error: {lost[0]}: cannot be written ({lost[1].strerror})")
     elif error.filename is not None:

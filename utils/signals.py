@@ -7,9 +7,7 @@ plus the signal's number, tells which signal it was.
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -112,27 +110,6 @@ def _stopping_signals() -> list[signal.Signals]:
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
         numbers.append(signal.SIGHUP)
     return numbers
-
-
-def exit_at_signals() -> None:
-    """Let these signals end a program in one line while it starts and has nothing to save yet.
-
-    It must be called before slow imports, which Ctrl-C would otherwise end in a traceback.
-    """
-    # Other processes of torchrun keep the default, which ends them even while they wait for peers.
-    if os.environ.get("RANK", "0") == "0":
-        for number in _stopping_signals():
-            signal.signal(number, _exit_at_once)
-
-
-def _exit_at_once(number: int, _frame: FrameType | None) -> None:
-    # The buffers may be in use, and the terminal may be gone.
-    with contextlib.suppress(OSError, RuntimeError, ValueError, AttributeError):
-        sys.stdout.flush()
-    with contextlib.suppress(OSError):
-        os.write(2, f"stopped by {signal.Signals(number).name} before anything began\n".encode())
-    # An exception could be lost in an import, and would wait for threads that read images.
-    os._exit(128 + number)
 
 
 def ignore_signals() -> None:

@@ -97,18 +97,3 @@ def guarded_output(listener: Listener | None = None) -> Iterator[None]:
 def has_failed(stream: object) -> bool:
     """Whether a stream is closed or its writes have failed."""
     return stream is None or (isinstance(stream, GuardedStream) and stream.failure is not None)
-
-
-def open_missing_streams() -> None:
-    """Open standard streams that the caller has closed (`>&-`) on nowhere.
-
-    Otherwise the next file that is opened would get their number, and what a library prints would
-    be written into it.
-    """
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one
-            mode = "r" if number == 0 else "w"
-            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 
 import pytest
 
 from utils import signals
-from utils.files import ROOT
 from utils.signals import StopRequested, StopSignal, signal_name
 
 
@@ -80,15 +77,3 @@ def test_nohup_keeps_its_meaning() -> None:
 def test_signals_without_a_name_have_their_number() -> None:
     assert signal_name(9) == "SIGKILL"
     assert signal_name(40) == "signal 40"
-
-
-def test_a_signal_during_the_start_ends_it_in_one_line() -> None:
-    code = (
-        "from utils.signals import exit_at_signals; import os, signal; exit_at_signals();"
-        " os.kill(os.getpid(), signal.SIGTERM); print('went on')"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stdout) == (143, "")
-    assert done.stderr == "stopped by SIGTERM before anything began\n"
