@@ -138,6 +138,11 @@ def read_for_resume(path: Path) -> tuple[Checkpoint, tuple[str, ...]]:
             raise UserError(f"{error}; and {other}") from None
         notes = (f"{error}; resumed from {former}, which is the state before",)
     if checkpoint.training is None:
+        if path.name != LAST.name:
+            raise UserError(
+                f"--resume {path}: holds weights without the state of a run; give the"
+                f" {LAST.name} beside it, or start a new run from it with --weights {path}"
+            )
         raise UserError(
             f"--resume {path}: the run is finished; start a new one from it with --weights {path}"
         )
