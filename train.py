@@ -284,7 +284,7 @@ def write_epoch(run: Run, log: ResultsLog, metrics: Metrics | None) -> None:
 def main(argv: list[str] | None = None) -> Metrics | None:
     """Read the flags, complete them from the data set and the defaults, and train."""
     given = read_flags(TrainConfig, argv, "Train a detector.", REFUSED_TRAIN_FLAGS)
-    with guarded_output():
+    with guarded_output(), dist.peers_needed():
         return train(plan(given))
 
 

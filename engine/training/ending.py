@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from data.workers import ReadingStopped
 from engine.training.diagnose import NotFiniteError
-from engine.training.dist import is_lost_peer
+from engine.training.dist import LOST_PEER, is_lost_peer
 from engine.training.lost import note_lost_images
 from engine.training.run import Run, save_last, snapshot
 from models.own.adapter import modules_flag
@@ -135,7 +135,7 @@ def safe_ending(keeper: Keeper) -> Iterator[None]:
 
 def _one_line(error: BaseException) -> str:
     if is_lost_peer(error):
-        return "another process of this training has ended"
+        return LOST_PEER
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}cannot be written ({error.strerror})"
