@@ -135,6 +135,8 @@ def _index_of(arrays: dict[str, np.ndarray], info: DatasetInfo) -> DatasetIndex:
     """The index of the arrays of a cache. Raises one of NOT_OURS if they do not fit together."""
     report = ScanReport.from_json(arrays.pop("report").tobytes(), "from the cache")
     index = DatasetIndex(info.names, **arrays, report=report)
+    if arrays.keys() != index.arrays().keys():  # those with a default may be missing
+        raise ValueError("arrays are missing")
     index.check()
     return index
 
