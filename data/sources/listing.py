@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import glob
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +11,7 @@ from data.image_formats import UNREAD_SUFFIXES, unread_remedy
 from data.sources.names import suffix_of
 from utils.errors import UserError
 from utils.regular_file import open_regular
-from utils.text import printable
+from utils.text import printable, unquoted
 
 NAMED = 3  # files that a sentence names
 
@@ -39,10 +41,12 @@ def notes_on_folder(folder: Path, read: Sequence[str]) -> list[str]:
 
 
 def source_lines(path: Path) -> list[tuple[int, str]]:
-    """(number, text) of the lines of a list, without blank ones and `# comments`."""
+    """(number, text) of the lines of a list, without blank ones, `# comments` and quotes."""
     try:
         with open_regular(path) as file:
-            rows = file.read().decode("utf-8-sig").splitlines()
+            data = file.read()
+        wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        rows = data.decode("utf-16" if wide else "utf-8-sig").splitlines()
     except OSError as error:
         raise UserError(
             f"--source {path}: cannot be read ({error.strerror}); check the path"
@@ -50,10 +54,18 @@ def source_lines(path: Path) -> list[tuple[int, str]]:
     except UnicodeDecodeError:
         raise UserError(f"--source {path}: is not UTF-8 text; save the list as UTF-8") from None
     return [
-        (number, row.strip())
+        (number, unquoted(row.strip()))
         for number, row in enumerate(rows, 1)
         if row.strip() and not row.startswith("# ")
     ]
+
+
+def find_line(line: str, folder: Path) -> str:
+    """A line of a list as a path that exists; \\ stands for / where no file has that name."""
+    spellings = dict.fromkeys((line, line.replace("\\", "/")))
+    places = [place for text in spellings for place in (text, str(folder / text))]
+    there = (place for place in places if Path(place).exists() or glob.glob(place, recursive=True))
+    return next(there, places[1])
 
 
 def _sentence(what: str, paths: Sequence[str]) -> str:

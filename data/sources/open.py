@@ -7,15 +7,16 @@ streams, the screen) are in data/sources/streams.py.
 from __future__ import annotations
 
 import glob
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypedDict
 from urllib.parse import urlsplit
 
+from data.image_formats import UNREAD_SUFFIXES, unread_remedy
 from data.image_header import ImageError
 from data.images import decode_image, read_image
-from data.sources.listing import notes_on_folder, source_lines
+from data.sources.listing import find_line, notes_on_folder, source_lines
 from data.sources.names import (
     IMAGE_SUFFIXES,
     VIDEO_SUFFIXES,
@@ -235,11 +236,16 @@ def expand(text: str) -> list[str]:
     raise UserError(f"--source {text}: no such file or folder; check the path")
 
 
-def _media(files: Iterable[str], origin: str) -> list[str]:
+def _media(files: Sequence[str], origin: str) -> list[str]:
     """The files that are images or videos by their suffix. Raises UserError if none is."""
     known = IMAGE_SUFFIXES | VIDEO_SUFFIXES
     # What is no regular file stays, so that reading it says so.
     found = [file for file in files if suffix_of(file) in known and not Path(file).is_dir()]
+    unread = [suffix for file in files if (suffix := suffix_of(file)[1:]) in UNREAD_SUFFIXES]
+    if not found and unread:
+        raise UserError(
+            f"--source {origin}: {unread[0].upper()} is not read; {unread_remedy(unread[0])}"
+        )
     if not found:
         raise UserError(
             f"--source {origin}: holds no image or video; known suffixes are"
@@ -264,10 +270,8 @@ def _read_list(path: Path) -> list[str]:
             found.append(line)
             continue
         check_path(line, f"{path}:{number}: ")
-        beside = str(path.parent / line)
-        there = Path(line).exists() or glob.glob(line, recursive=True)
         try:
-            found.extend(expand(line if there else beside))
+            found.extend(expand(find_line(line, path.parent)))
         except UserError as error:
             raise UserError(f"{path}:{number}: {str(error).removeprefix('--source ')}") from None
     if not found:
