@@ -133,7 +133,10 @@ def _load_cached(info: DatasetInfo, task: str, kind: DatasetFormat, split: Split
 
 def _index_of(arrays: dict[str, np.ndarray], info: DatasetInfo) -> DatasetIndex:
     """The index of the arrays of a cache. Raises one of NOT_OURS if they do not fit together."""
-    report = ScanReport.from_json(arrays.pop("report").tobytes(), "from the cache")
+    packed = arrays.pop("report")
+    if packed.dtype != np.uint8 or packed.ndim != 1:
+        raise ValueError("the report is of another form")
+    report = ScanReport.from_json(packed.tobytes(), "from the cache")
     index = DatasetIndex(info.names, **arrays, report=report)
     if arrays.keys() != index.arrays().keys():  # those with a default may be missing
         raise ValueError("arrays are missing")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from utils.errors import UserError
 
-MAX_TRIALS = 2000  # modules built for one file, a millisecond each; known models need some dozens
+MAX_TRIALS = 1500  # modules built for one file, a millisecond each; known models need some dozens
 
 
 @dataclass(slots=True)

@@ -9,6 +9,7 @@ from models.attention import build_attention
 from models.graph.layers import LAYERS
 from models.weights.upstream import identify as identified
 from models.weights.upstream.attention import READERS
+from models.weights.upstream.blocks import recognise_block
 from models.weights.upstream.identify import identify
 from models.weights.upstream.plain import ForeignRow, try_block
 from models.weights.upstream.trials import Trials
@@ -30,7 +31,7 @@ def test_a_module_of_many_sizes_is_not_tried_without_end():
         for name in ("CoTAttention", "GAM", "LSK", "BAM", "TripletAttention", "MHSA"):
             state |= build_attention(name, 64).state_dict()
     with pytest.raises(UserError, match="too many modules"):
-        identify(state, (), trials=Trials(3))
+        identify(state, (), trials=Trials(4))
 
 
 def test_a_known_module_needs_few_trials_among_all_names():
@@ -45,6 +46,25 @@ def test_the_keys_of_a_module_without_options_do_not_depend_on_its_channels(name
     with torch.device("meta"), caught_warnings():
         keys = [set(build_attention(name, width).state_dict()) for width in (32, 64, 128, 512)]
     assert all(one == identified._usual_keys(name) for one in keys)
+    assert len(keys[0]) < 100
+
+
+def test_many_tensors_in_one_row_are_not_compared_with_every_form(monkeypatch):
+    def fail(*_):
+        raise AssertionError("the names were compared")
+
+    monkeypatch.setattr(identified, "find_form", fail)
+    value = torch.zeros(1)
+    deep = {f"a.b.c.d.e.t{number}": value for number in range(6000)}
+    assert identify(deep, ()) is None
+    block = LAYERS["C2f"].kind(8, 8, 1).state_dict()
+    assert recognise_block(ForeignRow("row 1", ("X",), [64], {**block, **deep})) is None
+
+
+def test_each_comparison_counts_even_if_no_module_is_built():
+    trials = Trials()
+    assert identify({"no.such.key": torch.zeros(7, 5)}, (), trials=trials) is None
+    assert trials.left < Trials().left
 
 
 def test_blocks_that_are_tried_count_too():
