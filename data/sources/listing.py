@@ -11,6 +11,7 @@ from utils.errors import UserError
 from utils.regular_file import open_regular
 from utils.text import printable
 
+MOST_LIST_BYTES = 50_000_000  # 500,000 paths of 100 bytes
 NAMED = 3  # files that a sentence names
 
 
@@ -42,13 +43,18 @@ def source_lines(path: Path) -> list[tuple[int, str]]:
     """(number, text) of the lines of a list, without blank ones and `# comments`."""
     try:
         with open_regular(path) as file:
-            rows = file.read().decode("utf-8-sig").splitlines()
-    except OSError as error:
-        raise UserError(
-            f"--source {path}: cannot be read ({error.strerror}); check the path"
-        ) from None
-    except UnicodeDecodeError:
-        raise UserError(f"--source {path}: is not UTF-8 text; save the list as UTF-8") from None
+            content = file.read(MOST_LIST_BYTES + 1)
+        if len(content) > MOST_LIST_BYTES:
+            raise UserError(
+                f"--source {path}: is larger than {MOST_LIST_BYTES // 1_000_000} MB, so it is no"
+                " list of paths; check it, or divide it"
+            )
+        rows = content.decode("utf-8-sig").splitlines()
+    except (OSError, ValueError) as error:
+        if isinstance(error, UnicodeDecodeError):
+            raise UserError(f"--source {path}: is not UTF-8 text; save the list as UTF-8") from None
+        reason = getattr(error, "strerror", None) or printable(error, 80)
+        raise UserError(f"--source {path}: cannot be read ({reason}); check the path") from None
     return [
         (number, row.strip())
         for number, row in enumerate(rows, 1)
