@@ -30,7 +30,6 @@ __all__ = [
     "choose_hyp",
     "suggestions",
 ]
-MOST_ROWS = 10_000  # of a graph
 NOT_HERE = "is not part of this project"
 
 
@@ -150,10 +149,10 @@ class TrainConfig:
             self.close_mosaic >= 0, "--close-mosaic", self.close_mosaic, "must not be negative"
         )
         check_setting(
-            all(0 <= row <= MOST_ROWS for row in self.freeze),
+            all(0 <= row <= 10_000 for row in self.freeze),
             "--freeze",
             self.freeze,
-            f"takes row numbers, 0 to {MOST_ROWS}",
+            "takes row numbers, 0 to 10000",
         )
         check_setting(
             0 <= self.sparsity < math.inf, "--sparsity", self.sparsity, "must be 0 or more"

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from utils.errors import UserError
 from utils.text import printable
 
-# Names that are looked at, some 3 s, and how many more for each file that is found; a large data set
-# has few others.
+# Names that are looked at, some 3 s, and how many more for each file that is found. A large data
+# set has few others.
 MOST_ENTRIES, PER_FILE = 200_000, 20
 
 

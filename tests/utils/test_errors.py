@@ -109,4 +109,5 @@ def test_a_value_of_a_million_characters_is_cut(capsys):
 def test_memory_that_there_is_not_is_one_line(capsys, allocate):
     assert run_main(lambda argv: allocate()) == 2
     line = capsys.readouterr().err
-    assert line.startswith("error: the memory is too small (") and line.count("\n") == 1
+    assert line.startswith("error: the memory is too small (")
+    assert line.count("\n") == 1
