@@ -24,7 +24,7 @@ from engine.detector_model import DetectorModel
 from engine.evaluation.evaluate import EvalSettings, evaluate
 from engine.training import dist
 from engine.training.diagnose import BatchPlace, check_loss, first_bad_gradient
-from engine.training.ending import Keeper, quiet_writers, safe_ending
+from engine.training.ending import Keeper, end_unread, quiet_writers, safe_ending
 from engine.training.finish import draw_labels, draw_train_batch, finish_run, is_drawn
 from engine.training.inputs import change_scale, to_device
 from engine.training.logbook import (
@@ -74,8 +74,7 @@ def train(run: Run) -> Metrics | None:
             dist.stop(run.setup.world)
             if run.setup.lock is not None:
                 run.setup.lock.close()
-        if stop.cause:  # the run is finished, but nobody could read its last lines
-            sys.exit(stop.status)
+        end_unread(keeper)
     return metrics
 
 
@@ -284,7 +283,7 @@ def write_epoch(run: Run, log: ResultsLog, metrics: Metrics | None) -> None:
 def main(argv: list[str] | None = None) -> Metrics | None:
     """Read the flags, complete them from the data set and the defaults, and train."""
     given = read_flags(TrainConfig, argv, "Train a detector.", REFUSED_TRAIN_FLAGS)
-    with guarded_output():
+    with guarded_output(), dist.peers_needed():
         return train(plan(given))
 
 

@@ -112,7 +112,12 @@ def _link_previous(path: Path) -> None:
         os.link(path, spare)
     except OSError:  # a file system without hard links keeps one generation only
         return
-    os.replace(spare, previous_of(path))
+    try:
+        os.replace(spare, previous_of(path))
+    finally:
+        # A rename does nothing if both names are those of one file already, which a kill before the
+        # end of the last save leaves.
+        spare.unlink(missing_ok=True)
 
 
 def lean(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

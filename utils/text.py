@@ -157,3 +157,9 @@ def file_name(text: str, fallback: str = "_", limit: int = 200) -> str:
         name = content[:limit].decode("utf-8", errors="ignore")
     is_reserved = name.partition(".")[0].strip().casefold() in RESERVED
     return (f"_{name}" if is_reserved else name) or fallback
+
+
+def unquoted(line: str) -> str:
+    """A line of a list without the quotes around it."""
+    quoted = len(line) > 1 and line[0] in "\"'" and line[-1] == line[0]
+    return line[1:-1].strip() if quoted else line

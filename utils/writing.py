@@ -179,6 +179,11 @@ def _runs(process: int) -> bool:
         return False
     except OSError:  # it belongs to another user
         return True
+    # A process that has ended keeps its number until its parent asks for its status, which the
+    # first process of a container may never do.
+    with contextlib.suppress(OSError):
+        state = Path(f"/proc/{process}/stat").read_text(errors="replace").rpartition(")")[2]
+        return state.split()[:1] != ["Z"]
     return True
 
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from engine.training.lock import LOCK_FILE
+
 EXACT = ("results.csv", "opt.yaml", "hyp.yaml")  # byte for byte
 CHECKPOINTS = ("weights/last.pt", "weights/best.pt")
 CLOCKS = ("speed_ms", "memory_mb")  # of metrics.json
@@ -68,8 +70,12 @@ def _content(path: Path) -> Any:
 
 
 def leftovers(folder: Path) -> list[str]:
-    """Files that an interrupted write leaves: hidden ones, temporary ones, former checkpoints."""
-    names = [path.relative_to(folder).as_posix() for path in folder.rglob("*")]
+    """Files that an interrupted write leaves: hidden ones, temporary ones, former checkpoints.
+
+    The file by which a run is locked stays in its folder.
+    """
+    paths = (path for path in folder.rglob("*") if path.name != LOCK_FILE)
+    names = [path.relative_to(folder).as_posix() for path in paths]
     return sorted(
         name
         for name in names

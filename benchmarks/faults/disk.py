@@ -34,6 +34,7 @@ from benchmarks.faults.common import (
 from benchmarks.faults.compare import leftovers, unlike
 from benchmarks.faults.stage import Place, make_place, warm_up, write_stage
 from benchmarks.faults.victim import Instant, arm
+from engine.training.lock import FolderLock
 from utils.errors import UserError, run_main
 
 COUNT = 30  # sizes
@@ -103,6 +104,12 @@ def hide_tensorboard() -> None:
     sys.modules["torch.utils.tensorboard"] = None  # type: ignore[assignment]
 
 
+def lock_nothing() -> None:
+    """Let this process open no file to lock a run's folder, for the same reason."""
+    for name in ("__init__", "close"):
+        setattr(FolderLock, name, lambda *_: None)
+
+
 def pages_of(folder: Path) -> int:
     """The pages that a run needs: those of its files, and of the largest one a second time."""
     sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
@@ -137,6 +144,7 @@ def _meet(fault: DiskFault, place: Place) -> Ended:
     def prepare() -> None:
         if fault.kind == "read-only":
             hide_tensorboard()
+            lock_nothing()
             arm(Instant.parse(fault.where), partial(remount, place.folder, "ro"))
 
     out = fault.where if fault.kind == "standard output" else None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from data.sources.listing import source_lines
+from data.image_formats import UNREAD_SUFFIXES, unread_remedy
+from data.sources.listing import find_line, source_lines
 from data.sources.names import (
     IMAGE_SUFFIXES,
     VIDEO_SUFFIXES,
@@ -56,7 +57,7 @@ def expand(text: str) -> list[str]:
             f"--source {text}: cannot be read ({error.strerror}); check the path"
         ) from None
     if glob.has_magic(text):
-        return _media(matching(text, _is_media, "--source "), text)
+        return _media(matching(text, _is_named, "--source "), text)
     if path.exists():
         raise UserError(f"--source {text}: is neither a file nor a folder; copy it to a file")
     raise UserError(f"--source {text}: no such file or folder; check the path")
@@ -66,11 +67,21 @@ def _is_media(path: str) -> bool:
     return suffix_of(path) in IMAGE_SUFFIXES or is_video(path)
 
 
-def _media(files: Iterable[str], origin: str) -> list[str]:
+def _is_named(path: str) -> bool:
+    """Whether a file of a folder or pattern is read, or is an image of another format."""
+    return _is_media(path) or suffix_of(path)[1:] in UNREAD_SUFFIXES
+
+
+def _media(files: Sequence[str], origin: str) -> list[str]:
     """The files that are images or videos by their suffix. Raises UserError if none is."""
     known = IMAGE_SUFFIXES | VIDEO_SUFFIXES
     # What is no regular file stays, so that reading it says so.
     found = [file for file in files if _is_media(file) and not Path(file).is_dir()]
+    unread = [suffix for file in files if (suffix := suffix_of(file)[1:]) in UNREAD_SUFFIXES]
+    if not found and unread:
+        raise UserError(
+            f"--source {origin}: {unread[0].upper()} is not read; {unread_remedy(unread[0])}"
+        )
     if not found:
         raise UserError(
             f"--source {origin}: holds no image or video; known suffixes are"
@@ -106,12 +117,11 @@ def _listed_url(line: str, where: str) -> list[str]:
 def _listed(line: str, path: Path, where: str) -> list[str]:
     """The files of a line of a list. Raises UserError, with where in front, if there are none."""
     check_path(line, where)
-    there = Path(line).exists() or (glob.has_magic(line) and matching(line, _is_media, where))
-    place = line if there else str(path.parent / line)
-    if Path(place).is_file() and Path(place).suffix.lower() == ".txt":
-        # A list may name itself, or others that name it.
-        raise UserError(f"{where}{printable(line, 200)}: is a list; write its lines here")
     try:
+        place = find_line(line, path.parent)
+        if Path(place).is_file() and Path(place).suffix.lower() == ".txt":
+            # A list may name itself, or others that name it.
+            raise UserError(f"{printable(line, 200)}: is a list; write its lines here")
         return expand(place)
     except UserError as error:
         raise UserError(f"{where}{str(error).removeprefix('--source ')}") from None

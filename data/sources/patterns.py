@@ -17,7 +17,7 @@ from utils.text import printable
 
 # Names that are looked at, some 3 s, and how many more for each file that is found. A large data
 # set has few others.
-MOST_ENTRIES, PER_FILE = 200_000, 20
+MOST_ENTRIES, PER_FILE = 200_000, 5
 
 
 @dataclass
@@ -108,7 +108,21 @@ def matching(pattern: str, wanted: Callable[[str], bool], origin: str = "") -> l
     Raises:
         UserError: Too many names must be looked at for the few that fit.
     """
-    drive, rest = os.path.splitdrive(pattern)
+    search, paths = _Search(pattern, origin), set[str]()
+    for path in _matches(search):
+        if wanted(path):
+            paths.add(path)
+            search.found = len(paths)
+    return sorted(paths)
+
+
+def has_match(pattern: str) -> bool:
+    """Whether a pattern stands for anything. Raises UserError as matching() does."""
+    return glob.has_magic(pattern) and any(True for _ in _matches(_Search(pattern, "")))
+
+
+def _matches(search: _Search) -> Iterator[str]:
+    drive, rest = os.path.splitdrive(search.pattern)
     start = drive + (os.sep if rest.startswith(("/", os.sep)) else "")
     parts = [part for part in rest.replace(os.sep, "/").split("/") if part]
     # Two `**` in a row say the same as one, and would look at everything twice.
@@ -117,9 +131,4 @@ def matching(pattern: str, wanted: Callable[[str], bool], origin: str = "") -> l
         for number, part in enumerate(parts)
         if not (part == "**" and number and parts[number - 1] == "**")
     ]
-    search, paths = _Search(pattern, origin), set[str]()
-    for path in search.walk(start, tuple(single)):
-        if wanted(path):
-            paths.add(path)
-            search.found = len(paths)
-    return sorted(paths)
+    return search.walk(start, tuple(single))

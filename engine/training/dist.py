@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
@@ -19,6 +20,7 @@ from utils.config import TrainConfig
 from utils.errors import UserError
 
 SharedValue = TypeVar("SharedValue")
+LOST_PEER = "another process of this training has ended"
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,20 @@ def is_lost_peer(error: BaseException) -> bool:
     return isinstance(error, dist.DistError) or (
         isinstance(error, RuntimeError) and "gloo" in str(error)
     )
+
+
+@contextlib.contextmanager
+def peers_needed() -> Iterator[None]:
+    """In the block, in which a run is prepared, the loss of a process is a UserError of one line.
+
+    From the first batch on, engine/training/ending.py treats it.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not is_lost_peer(error):
+            raise
+        raise UserError(f"{LOST_PEER} before the first batch; start the command again") from None
 
 
 def broadcast(world: World, value: SharedValue) -> SharedValue:

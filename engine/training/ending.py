@@ -11,16 +11,17 @@ import shlex
 import sys
 import threading
 from collections.abc import Iterator
+from typing import NoReturn
 
 from data.workers import ReadingStopped
 from engine.training.diagnose import NotFiniteError
-from engine.training.dist import is_lost_peer
+from engine.training.dist import LOST_PEER, is_lost_peer
 from engine.training.lost import note_lost_images
 from engine.training.run import Run, save_last, snapshot
 from models.own.adapter import modules_flag
 from utils import checkpoint as checkpoints
 from utils.errors import UserError
-from utils.signals import StopRequested, StopSignal
+from utils.signals import BROKEN_PIPE, StopRequested, StopSignal
 from utils.streams import has_failed
 
 # What writing a checkpoint or a chart raises; torch reports a full disk as RuntimeError.
@@ -112,13 +113,7 @@ def safe_ending(keeper: Keeper) -> Iterator[None]:
             is_saved = keeper.save_if_whole()
             status = request.status if isinstance(request, StopRequested) else stop.status or 130
             line = keeper.how_to_go_on(is_saved)
-            if stop.cause and status == 2:
-                if has_failed(sys.stderr):  # where an error is printed
-                    say_where_possible(f"error: {stop.cause}; {line}")
-                raise UserError(f"{stop.cause}; {line}") from None
-            if world.is_main:
-                say_where_possible(f"\n{stop.cause}; {line}" if stop.cause else f"\n{line}")
-        sys.exit(status)
+            _end(stop, status, line, world.is_main)
     except NotFiniteError:  # such a state is never saved, and the error says what to do
         raise
     except WRITE_ERRORS as error:
@@ -133,9 +128,39 @@ def safe_ending(keeper: Keeper) -> Iterator[None]:
         raise UserError(f"{cause}; {keeper.how_to_go_on(keeper.save_if_whole())}") from None
 
 
+def end_unread(keeper: Keeper) -> None:
+    """End a run that is finished, if an output failed meanwhile, so that its end was not read.
+
+    Raises SystemExit or UserError as safe_ending() does.
+    """
+    stop = keeper.stop
+    if stop.cause or stop.status == BROKEN_PIPE:
+        line = f"the run is finished, its results are in {keeper.run.setup.folder}"
+        _end(stop, stop.status, line, keeper.run.setup.world.is_main)
+
+
+def _end(stop: StopSignal, status: int, line: str, is_main: bool) -> NoReturn:
+    """End the program with a line and an exit status.
+
+    Args:
+        stop: Says why, if it was not a signal.
+        status: The exit status.
+        line: What the user must know; the main process prints it.
+        is_main: Whether this is the main process.
+    """
+    line = f"{stop.cause}; {line}" if stop.cause else line
+    if stop.cause and status == 2:
+        if has_failed(sys.stderr):  # where an error is printed
+            say_where_possible(f"error: {line}")
+        raise UserError(line) from None
+    if is_main:
+        say_where_possible(f"\n{line}")
+    sys.exit(status)
+
+
 def _one_line(error: BaseException) -> str:
     if is_lost_peer(error):
-        return "another process of this training has ended"
+        return LOST_PEER
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}cannot be written ({error.strerror})"

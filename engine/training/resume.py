@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +16,7 @@ from utils.config import TrainConfig
 from utils.errors import UserError
 from utils.files import find_file
 from utils.hyperparameters import Hyperparameters
+from utils.writing import sweep
 
 RUNS = Path("runs")
 LAST = Path("weights", "last.pt")
@@ -52,6 +54,8 @@ def read_interrupted(resume: str) -> Interrupted:
     folder = path.parent.parent
     # The other processes of torchrun write nothing.
     lock = FolderLock(folder) if os.environ.get("RANK", "0") == "0" else None
+    if lock is not None:
+        sweep(folder, depth=1)
     checkpoint, notes = read_for_resume(path)
     require_modules(checkpoint, path)
     # Checkpoints store lists where the configuration has tuples.
@@ -90,7 +94,7 @@ def newest_last(root: Path) -> Path:
     newest = found[-1][1]
     last = newest / LAST
     exists = last.exists() or previous_of(last).exists()
-    if exists and not (newest / "metrics.json").exists():
+    if exists and not _is_finished(newest):
         return last
     others = [folder for _, folder in reversed(found[:-1]) if _is_open(folder)]
     older = f"; an older one that is not finished: --resume {others[0] / LAST}" if others else ""
@@ -106,7 +110,13 @@ def _run_folders(root: Path) -> list[Path]:
 
 
 def _is_open(folder: Path) -> bool:
-    return (folder / LAST).exists() and not (folder / "metrics.json").exists()
+    return (folder / LAST).exists() and not _is_finished(folder)
+
+
+def _is_finished(folder: Path) -> bool:
+    # A finished run removes the former checkpoint last of all. If that was not reached, the resumed
+    # run only has to do so.
+    return (folder / "metrics.json").exists() and not previous_of(folder / LAST).exists()
 
 
 def start_time(folder: Path) -> float:
@@ -123,7 +133,7 @@ def read_for_resume(path: Path) -> tuple[Checkpoint, tuple[str, ...]]:
     """Read last.pt, or the former file that save() kept if it is damaged.
 
     Returns the checkpoint, and a sentence if it is the former one. Raises UserError if both are
-    damaged, or if the run is finished.
+    damaged, or if the run is finished; then the former file is removed.
     """
     notes: tuple[str, ...] = ()
     try:
@@ -138,7 +148,15 @@ def read_for_resume(path: Path) -> tuple[Checkpoint, tuple[str, ...]]:
             raise UserError(f"{error}; and {other}") from None
         notes = (f"{error}; resumed from {former}, which is the state before",)
     if checkpoint.training is None:
+        if not notes:  # last.pt itself is whole
+            _remove_former(path)
         raise UserError(
             f"--resume {path}: the run is finished; start a new one from it with --weights {path}"
         )
     return checkpoint, notes
+
+
+def _remove_former(path: Path) -> None:
+    """Remove the former file of a finished run, which was killed before it could do that itself."""
+    with contextlib.suppress(OSError):  # such as a read-only disk; the file is only in the way
+        previous_of(path).unlink(missing_ok=True)

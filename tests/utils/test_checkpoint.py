@@ -64,6 +64,17 @@ def test_the_version_that_wrote_a_file_is_in_it_and_older_files_have_none(tmp_pa
         checkpoints.read(path)
 
 
+def test_a_kill_between_the_link_to_the_former_file_and_the_new_one_leaves_nothing(
+    tmp_path: Path,
+) -> None:
+    """Both names then belong to one file, and a rename from one to the other does nothing."""
+    path = tmp_path / "last.pt"
+    checkpoints.save(example(), path)
+    os.link(path, checkpoints.previous_of(path))
+    checkpoints.save(example(), path, keep_previous=True)
+    assert sorted(os.listdir(tmp_path)) == ["last.previous.pt", "last.pt"]
+
+
 def test_lean_halves_kernels_keeps_vectors_and_what_does_not_fit() -> None:
     state = {
         "kernel": torch.full((2, 2), 0.1),

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -150,6 +151,17 @@ def test_a_file_that_no_process_can_still_be_writing_is_removed(tmp_path, monkey
     monkeypatch.setattr(writing.time, "time", lambda: now + 2 * writing.ABANDONED)
     sweep(tmp_path)
     assert not other.exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the state is read from /proc")
+def test_a_process_that_its_parent_has_not_asked_for_its_status_has_ended(tmp_path):
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    left = tmp_path / f".tmp-{writing._machine()}-{child.pid}-0a1b2c3d"
+    left.touch()
+    sweep(tmp_path)
+    assert not left.exists()
+    child.wait()
 
 
 def test_a_sweep_follows_no_links_and_goes_no_deeper_than_told(tmp_path):

@@ -180,7 +180,7 @@ def _identify(trial: Trial, guess: _Guess, plain: set[str], width: int) -> Ident
     module = row.module_at(path)
     classes = (row.name.attention if row.name else "", class_name_of(module))
     names = tuple(ATTENTION[name].__name__ for name in classes if name in ATTENTION)
-    return identify(parts[0], names, width, module or UNKNOWN)
+    return identify(parts[0], names, width, module or UNKNOWN, row.trials)
 
 
 def _check_place(trial: Trial, guess: _Guess, found: Identified) -> None:

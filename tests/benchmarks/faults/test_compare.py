@@ -58,7 +58,8 @@ def test_a_key_that_only_one_content_has_is_noticed():
 
 def test_leftovers_are_found_and_results_are_not(tmp_path):
     (tmp_path / "weights").mkdir()
-    for name in ("weights/last.pt", "results.csv", ".last.pt.tmp-3", "weights/last.previous.pt"):
+    for name in ("weights/last.pt", "results.csv", ".last.pt.tmp-3", "weights/last.previous.pt",
+        ".train.lock"):  # fmt: skip
         (tmp_path / name).touch()
     assert leftovers(tmp_path) == [".last.pt.tmp-3", "weights/last.previous.pt"]
 

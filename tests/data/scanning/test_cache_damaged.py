@@ -39,6 +39,11 @@ def _forge(content: bytes, name: str, array: np.ndarray | None) -> bytes:
         ("report", np.zeros(9, np.uint8)),
         ("report", np.frombuffer(b'{"entries": 3}', np.uint8)),
         ("state", None),
+        ("ignored", None),
+        ("ignored_images", None),
+        ("ignored_images", np.zeros((0, 1), np.int64)),
+        ("ignored_images", np.array([7])),
+        ("ignored", np.zeros((0, 6), np.complex128)),
     ],
 )
 def test_a_cache_with_other_arrays_is_scanned_again(make, name, array):

@@ -54,3 +54,12 @@ def test_several_processes_refuse_what_only_one_can_do() -> None:
     with pytest.raises(UserError, match="--image-weights"):
         dist.refuse_alone(world, TrainConfig(image_weights=True))
     dist.refuse_alone(dist.World(), TrainConfig(image_weights=True, batch_size=-1))
+
+
+def test_a_process_lost_before_the_first_batch_is_one_line() -> None:
+    lost = RuntimeError("[gloo/transport/tcp/pair.cc:554] Connection closed by peer [::1]:7")
+    for error in (lost, torch.distributed.DistStoreError("wait timeout")):
+        with pytest.raises(UserError, match="has ended before the first"), dist.peers_needed():
+            raise error
+    with pytest.raises(RuntimeError, match="a bug"), dist.peers_needed():
+        raise RuntimeError("a bug")

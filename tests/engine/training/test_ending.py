@@ -8,6 +8,8 @@ import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 import torch
@@ -15,6 +17,7 @@ import torch
 import train
 from engine.training import ending, finish, logbook
 from engine.training.build import prepare_run
+from engine.training.dist import World
 from engine.training.ending import quiet_writers
 from engine.training.run import Run
 from tests.tiny import run_flags, write_data, write_graph
@@ -23,6 +26,7 @@ from utils.config import TrainConfig
 from utils.errors import UserError, run_main
 from utils.files import read_results
 from utils.hyperparameters import Hyperparameters
+from utils.signals import StopSignal
 
 
 @pytest.fixture(scope="module")
@@ -270,3 +274,19 @@ def test_a_writer_in_a_thread_prints_no_traceback(monkeypatch: pytest.MonkeyPatc
             thread.start()
             thread.join()
     assert heard == [ValueError]
+
+
+@pytest.mark.parametrize("status", [2, 141])
+def test_a_finished_run_whose_last_lines_could_not_be_written_says_so_elsewhere(
+    status: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    setup = SimpleNamespace(folder=tmp_path, world=World())
+    stop = StopSignal()
+    keeper = ending.Keeper(cast(Run, SimpleNamespace(setup=setup)), stop)
+    ending.end_unread(keeper)  # nothing has failed
+    stop.request(status, "standard output cannot be written")
+    line = f"standard output cannot be written; the run is finished, its results are in {tmp_path}"
+    with pytest.raises(UserError if status == 2 else SystemExit) as caught:
+        ending.end_unread(keeper)
+    assert str(caught.value) == (line if status == 2 else "141")
+    assert (line in capsys.readouterr().out) == (status == 141)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,9 @@ import torch
 
 from engine.training.resume import newest_last, read_for_resume, read_interrupted
 from utils import checkpoint as checkpoints
-from utils.checkpoint import Checkpoint
+from utils.checkpoint import Checkpoint, previous_of
 from utils.errors import UserError
+from utils.writing import temporary_beside
 
 
 def example(value: float, training: dict | None) -> Checkpoint:
@@ -90,3 +92,31 @@ def test_a_missing_run_is_one_line(tmp_path: Path) -> None:
     for name in (tmp_path, tmp_path / "none.pt"):
         with pytest.raises(UserError, match=r"no such file"):
             read_interrupted(str(name))
+
+
+def test_what_kills_left_is_removed_when_the_run_is_resumed_or_has_been_finished(
+    tmp_path: Path,
+) -> None:
+    """A kill between the last two steps of a run leaves last.previous.pt, one in a write more."""
+    last = add_run(tmp_path, "exp", 1000, "metrics.json") / "weights" / "last.pt"
+    checkpoints.save(example(1.0, {}), last, keep_previous=True)
+    checkpoints.save(example(1.0, None), last, keep_previous=True)
+    child = subprocess.Popen(["true"])
+    child.wait()
+    abandoned = temporary_beside(last).name.replace(f"-{os.getpid()}-", f"-{child.pid}-")
+    last.with_name(abandoned).touch()
+    assert newest_last(tmp_path) == last
+    with pytest.raises(UserError, match="is finished"):
+        read_interrupted(str(last))
+    assert os.listdir(last.parent) == ["last.pt"]
+    with pytest.raises(UserError, match="is finished"):
+        newest_last(tmp_path)
+
+
+def test_the_only_undamaged_file_of_a_finished_run_is_kept(tmp_path: Path) -> None:
+    last = tmp_path / "last.pt"
+    last.touch()
+    checkpoints.save(example(1.0, None), previous_of(last))
+    with pytest.raises(UserError, match="is finished"):
+        read_for_resume(last)
+    assert previous_of(last).exists()
