@@ -82,7 +82,7 @@ def test_a_faulty_file_is_one_line(write: Write, text: str, said: str) -> None:
 def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"none.py: cannot be read \(No such file"):
         read_classes(tmp_path / "none.py")
-    with pytest.raises(UserError, match=r"cannot be read \(is a folder\)"):
+    with pytest.raises(UserError, match=r"cannot be read \(is a folder"):
         read_classes(tmp_path)
 
 
