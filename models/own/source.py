@@ -22,6 +22,7 @@ from models.own.guard import Attempt, in_words
 from models.own.imports import Names, NoNames, import_for
 from utils.errors import UserError
 from utils.files import check_path, expand_user
+from utils.regular_file import MOST_BYTES, open_regular
 
 
 @dataclass(frozen=True)
@@ -85,11 +86,14 @@ def run_file(path: str | Path, names: Names) -> tuple[OwnFile, ModuleType]:
     where, full = f"--modules {path}", expand_user(path, "--modules ").absolute()
     check_path(full, "--modules ")
     try:
-        content = full.read_bytes()
+        with open_regular(full) as source:
+            content = source.read(MOST_BYTES + 1)
     except OSError as error:
         raise UserError(
             f"{where}: cannot be read ({error.strerror}); give a Python file with your classes"
         ) from None
+    if len(content) > MOST_BYTES:
+        raise UserError(f"{where}: is larger than {MOST_BYTES // 1_000_000} MB; check the path")
     file = OwnFile(full, hashlib.sha256(content).hexdigest())
     return file, _run(where, file, content, names)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -81,5 +82,15 @@ def test_a_faulty_file_is_one_line(write: Write, text: str, said: str) -> None:
 def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"none.py: cannot be read \(No such file"):
         read_classes(tmp_path / "none.py")
-    with pytest.raises(UserError, match=r"cannot be read \(Is a directory\)"):
+    with pytest.raises(UserError, match=r"cannot be read \(is a folder"):
         read_classes(tmp_path)
+
+
+def test_a_pipe_a_device_and_a_file_of_gigabytes_are_refused(tmp_path: Path) -> None:
+    pipe, large = tmp_path / "pipe.py", tmp_path / "large.py"
+    os.mkfifo(pipe)
+    with open(large, "wb") as file:
+        file.truncate(10 << 30)
+    for path, said in ((pipe, "named pipe"), ("/dev/zero", "a device"), (large, "larger than")):
+        with pytest.raises(UserError, match=said):
+            read_classes(path)
