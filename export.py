@@ -76,8 +76,8 @@ def make_task(model: DetectionModel, config: ExportConfig, path: Path) -> Export
     height, width = (whole_side(side, stride) for side in (config.imgsz[0], config.imgsz[-1]))
     if (height, width) != (config.imgsz[0], config.imgsz[-1]):
         print(
-            f"--imgsz {config.imgsz}: is not a multiple of the stride {stride}, taking"
-            f" {height}x{width}"
+            f"--imgsz {'x'.join(map(str, config.imgsz))} is not a multiple of the stride {stride}:"
+            f" taking {height}x{width}"
         )
     device = select_device(config.device or "cpu")
     suppression = config.suppression(model.family) if config.nms else None

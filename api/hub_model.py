@@ -19,6 +19,7 @@ from utils.cli import build
 from utils.errors import UserError
 from utils.families import Family
 from utils.nms import NMSSettings
+from utils.output import print_anywhere
 
 if TYPE_CHECKING:
     from data.sources.open import Source
@@ -54,6 +55,7 @@ class AutoShape(nn.Module):
         self.conf, self.iou, self.max_det = 0.25, model.family.detection_iou, 1000
         self.classes: Sequence[int] | None = None
         self.multi_label = self.agnostic = self.amp = False
+        self._said: set[str] = set()
 
     def train(self, mode: bool = True) -> AutoShape:
         """Stay in evaluation mode, the only one in which a detector predicts.
@@ -79,6 +81,7 @@ class AutoShape(nn.Module):
         # Built for each call, since the attributes may have been set since the last one.
         config = self._settings(size, augment)
         source, detector = open_any(ims, rgb=True), Detector(self.model, config)
+        self._say_once(detector.size_note)
         try:
             found = [detector(frame) for frame in source]
         finally:
@@ -87,6 +90,12 @@ class AutoShape(nn.Module):
             raise UserError(_reason(source))
         results = [Results(with_names(one, self.names)) for one in found]
         return HubResults(results, detector.shape, detector.channels)
+
+    def _say_once(self, note: str) -> None:
+        """Print a note on the size of the input, unless it was printed before."""
+        if note and note not in self._said:
+            self._said.add(note)
+            print_anywhere(note.replace("--imgsz", "size"))
 
     def _settings(self, size: int | tuple[int, int], augment: bool) -> DetectConfig:
         """The settings of detect.py that correspond to the attributes."""

@@ -57,6 +57,7 @@ class DetMetrics:
         names: class number -> name.
         metrics: the same result as this project's own Metrics.
         save_dir: folder of charts and files.
+        notes: sentences on what a reader of the scores must know, such as images left out.
     """
 
     keys = ("metrics/precision(B)", "metrics/recall(B)", "metrics/mAP50(B)", "metrics/mAP50-95(B)")
@@ -68,7 +69,7 @@ class DetMetrics:
         self.box = BoxScores(metrics)
         self.maps, self.ap_class_index = self.box.maps, self.box.ap_class_index
         self.mean_results, self.class_result = self.box.mean_results, self.box.class_result
-        self.fitness = metrics.fitness
+        self.fitness, self.notes = metrics.fitness, metrics.notes
         stages = {"preprocess": "preprocess", "inference": "inference", "postprocess": "nms"}
         self.speed = {name: metrics.speed_ms.get(stage, 0.0) for name, stage in stages.items()}
         # The counts are already final, so they replace those of a new matrix.

@@ -41,6 +41,7 @@ class DatasetInfo:
         about: A sentence for the user, or "".
         suggested: The mapping `defaults`.
         channels: 3 for colour, 1 for grey, 0 if the YAML does not say.
+        keypoints: How many values of keypoints follow the box in a label row (`kpt_shape`).
         difficult, crowd: What becomes of objects with these marks, see data/formats/marks.py.
     """
 
@@ -56,6 +57,7 @@ class DatasetInfo:
     about: str = ""
     suggested: dict[str, Any] = field(default_factory=dict)
     channels: int = 0
+    keypoints: int = 0
     difficult: str = "ignore"
     crowd: str = "ignore"
 

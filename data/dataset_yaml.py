@@ -12,6 +12,7 @@
                                 # and take no other hyp
     about: Blood cells, 364     # optional: a sentence that train.py prints at the start
     channels: 1                 # optional: grey images, for which the model gets one input channel
+    kpt_shape: [17, 3]          # optional: label rows end with keypoints, which are not read
     difficult: ignore           # optional, VOC: or object, drop; see data/formats/marks.py
     crowd: ignore               # optional, COCO: or drop
     generate: shapes            # optional: the data set that the project draws itself in `path`
@@ -72,6 +73,7 @@ def read_dataset_yaml(path: str | Path) -> DatasetInfo:
         about=" ".join(_read_text(file, content, "about").split()),
         suggested=_read_defaults(file, content),
         channels=_read_channels(file, content.get("channels")),
+        keypoints=_read_keypoints(file, content.get("kpt_shape")),
         difficult=read_choice(file, "difficult", content.get("difficult")),
         crowd=read_choice(file, "crowd", content.get("crowd")),
     )
@@ -121,6 +123,16 @@ def _read_channels(file: Path, value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise UserError(f"{file}: channels: {_short(value)}: must be 3 (colour) or 1 (grey)")
     return check_channels(value, f"{file}: channels")
+
+
+def _read_keypoints(file: Path, value: object) -> int:
+    """The number of values that a pose data set's `kpt_shape`, [points, 2 or 3], adds to a row."""
+    if value is None:
+        return 0
+    shape = value if isinstance(value, list) and len(value) == 2 else [0, 0]
+    if not all(isinstance(part, int) and 0 < part < 10_000 for part in shape):
+        raise UserError(f"{file}: kpt_shape: {_short(value)}: must be [points, 2] or [points, 3]")
+    return int(shape[0] * shape[1])
 
 
 def _read_defaults(file: Path, content: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import os
 import struct
+from collections.abc import Iterator
 from functools import cache
 from typing import IO, TYPE_CHECKING
 
@@ -33,6 +34,12 @@ TIFF_RAW, TIFF_FAX, TIFF_JPEG = (1,), (2, 3, 4), (6, 7)
 TIFF_PACKED = {5: 1400, 8: 1032, 32946: 1032, 32773: 64}  # LZW, deflate, PackBits: bytes per byte
 PNG_BITS_AT, PNG_SAMPLES = 24, {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 MOST_JPEG_MARKERS, MOST_PNG_CHUNKS = 4000, 20_000
+JPEG_APP1, JPEG_SCAN, JPEG_END_MARK = 0xE1, 0xDA, 0xD9
+JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+JPEG_PROGRESSIVE = 2  # of every four frames
+MOST_JPEG_SCANS = 64  # encoders write about 10
+MOST_EXIF = 2**23  # bytes; a segment has 2**16, and more than one is rare
+PIECE = 2**20  # bytes that are read at once
 PNG_BYTES_PER_CHUNK = 256  # a PNG of more chunks must have this many bytes in each, on average
 TAG_SIZES = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 TAG_BYTES = 64 * 2**20  # bytes that all tags of an EXIF block may stand for together
@@ -162,22 +169,51 @@ def check_tags(file: IO[bytes]) -> None:
 
 
 def check_jpeg_markers(file: IO[bytes]) -> None:
-    """Refuse a JPEG whose header has too many segments or tags. Raises BoundError."""
-    at, exif = 2, b""
+    """Refuse a JPEG with too many segments, tags or scans. Raises BoundError."""
+    exif, components, in_parts = bytearray(), 0, False
+    for kind, length in _jpeg_segments(file):
+        start = file.read(6)
+        if kind == JPEG_APP1 and start == b"Exif\0\0":
+            exif += file.read(max(length - 8, 0))
+            if len(exif) > MOST_EXIF:
+                raise BoundError(f"its EXIF has more than {MOST_EXIF:,} bytes")
+        elif kind in JPEG_FRAMES and len(start) == 6:
+            components, in_parts = start[5], kind % 4 == JPEG_PROGRESSIVE
+        elif kind == JPEG_SCAN and (in_parts or start[:1] < bytes([components])):
+            _check_scans(file)
+    check_tags(io.BytesIO(exif))
+
+
+def _jpeg_segments(file: IO[bytes]) -> Iterator[tuple[int, int]]:
+    """The marker and the length of each segment up to the first scan, the file behind them."""
+    at = 2
     for _ in range(MOST_JPEG_MARKERS):
         file.seek(at)
-        segment = file.read(10)
-        if len(segment) < 4 or segment[0] != 0xFF or segment[1] in (0xDA, 0xD9):
+        segment = file.read(4)
+        if len(segment) < 4 or segment[0] != 0xFF or segment[1] == JPEG_END_MARK:
             return
         if segment[1] == 0xFF:  # a filling byte
             at += 1
             continue
-        length = int.from_bytes(segment[2:4], "big")
-        if segment[1] == 0xE1 and segment[4:10] == b"Exif\0\0":
-            exif += file.read(length - 8) if length > 8 else b""
-            check_tags(io.BytesIO(exif))
+        length = int.from_bytes(segment[2:], "big")
+        yield segment[1], length
+        if segment[1] == JPEG_SCAN:
+            return
         at += 2 + length
     raise BoundError(f"its header has more than {MOST_JPEG_MARKERS:,} segments")
+
+
+def _check_scans(file: IO[bytes]) -> None:
+    """Refuse a JPEG that is refined too often. Raises BoundError.
+
+    A scan of a few bytes may go through all pixels once more.
+    """
+    count, last = 1, b""
+    while piece := file.read(PIECE):
+        count += (last + piece).count(b"\xff\xda")
+        last = piece[-1:]
+        if count > MOST_JPEG_SCANS:
+            raise BoundError(f"it has more than {MOST_JPEG_SCANS} scans; save it again")
 
 
 def check_png_chunks(file: IO[bytes], length: int) -> bool:

@@ -18,8 +18,22 @@ if TYPE_CHECKING:
 
 SUFFIXES = frozenset(
     (
-        *("avif", "bmp", "dib", "dng", "exr", "gif", "hdr", "jp2", "jpe", "jpeg", "jpg", "mpo"),
-        *("pbm", "pfm", "pgm", "pic", "png", "pnm", "ppm", "pxm", "ras", "sr", "tif", "tiff"),
+        *("avif", "bmp", "dib", "dng", "exr", "gif", "hdr", "jfif", "jp2", "jpe", "jpeg", "jpg"),
+        *(
+            "mpo",
+            "pbm",
+            "pfm",
+            "pgm",
+            "pic",
+            "png",
+            "pnm",
+            "ppm",
+            "pxm",
+            "ras",
+            "sr",
+            "tif",
+            "tiff",
+        ),
         "webp",
     )
 )
@@ -47,7 +61,9 @@ class ImageFormat:
 
 
 FORMATS = (
-    ImageFormat("JPEG", ((0, b"\xff\xd8\xff"),), "JpegImagePlugin", ("jpg", "jpeg", "jpe", "mpo")),
+    ImageFormat(
+        "JPEG", ((0, b"\xff\xd8\xff"),), "JpegImagePlugin", ("jpg", "jpeg", "jpe", "jfif", "mpo")
+    ),
     ImageFormat("PNG", ((0, b"\x89PNG\r\n\x1a\n"),), "PngImagePlugin", ("png",)),
     ImageFormat(
         "TIFF",

@@ -31,6 +31,8 @@ _FORMS: dict[str, tuple[type, tuple[int, ...]]] = {  # type and shape of a row o
     "path_offsets": (np.int64, ()),
     "points": (np.float32, (2,)),
     "point_offsets": (np.int64, ()),
+    "ignored": (np.float32, (6,)),
+    "ignored_images": (np.int64, ()),
 }
 _NO_POINTS = np.zeros((0, 2), np.float32)
 _NO_IGNORED = np.zeros((0, 6), np.float32)
@@ -121,6 +123,9 @@ class DatasetIndex:
         for name, (kind, tail) in _FORMS.items():
             array = getattr(self, name)
             whole = whole and array.dtype == kind and array.shape[1:] == tail and array.ndim > 0
+        owners = self.ignored_images
+        whole = whole and len(owners) == len(self.ignored) and bool((np.diff(owners) >= 0).all())
+        whole = whole and not len(owners[(owners < 0) | (owners >= len(self.sizes))])
         if not whole or len(self.classes) != len(self.boxes) or (self.sizes <= 0).any():
             raise ValueError("the arrays of the index do not fit together")
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from utils.files import atomic_write
 from utils.text import csv_cell, printable
+from utils.typed import first_misfit
 
 LEFT_OUT = "image left out"
 DROPPED = "row dropped"
@@ -22,6 +23,9 @@ KEPT_AS_IS = "kept"
 SIZES_DIFFER = "image sizes differ"  # an annotation states another size than the image has
 IGNORED = "object ignored"  # neither learnt nor scored
 EXAMPLE_WIDTH = 60  # characters of a path in the table; the CSV file has the whole path
+COUNTS = ("total", "found", "missing", "empty", "corrupt")
+JSON_HINTS = {**dict.fromkeys(COUNTS, int), "entries": list[list[Any]], "notes": list[str]}
+ENTRY_TYPES = [str, int, str, str, str]  # of an entry's fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +134,16 @@ class ScanReport:
 
     @classmethod
     def from_json(cls, data: bytes, origin: str) -> ScanReport:
-        """The report that to_json wrote, with another origin."""
+        """The report that to_json wrote, with another origin. Raises ValueError for any other."""
         content: dict[str, Any] = json.loads(data)
+        if (
+            not isinstance(content, dict)
+            or first_misfit(content, JSON_HINTS)
+            or any(
+                [type(value) for value in values] != ENTRY_TYPES for values in content["entries"]
+            )
+        ):
+            raise ValueError("not a report")
         content["entries"] = tuple(Entry(*values) for values in content["entries"])
         content["notes"] = tuple(content["notes"])
         return cls(**{**content, "origin": origin})

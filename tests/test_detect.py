@@ -38,10 +38,11 @@ class ColourModel(nn.Module):
     Larger patches have a higher confidence.
     """
 
-    family = V5
+    family, channels = V5, 3
 
     def __init__(self) -> None:
         super().__init__()
+        self.eval()
         self.anything = nn.Parameter(torch.zeros(1))
         self.names, self.stride = NAMES, torch.tensor([8.0, 16.0, 32.0])
         self.seen: list[tuple[int, ...]] = []

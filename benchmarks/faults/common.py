@@ -47,6 +47,8 @@ class Ended:
         seconds: How long it ran.
         peak_mb: The most memory that it had beyond what it started with, MB.
         limit: "time" or "memory" if it was killed for that, else "".
+        busy_s: Processor time that it took, which other programs do not lengthen; 0 if it was
+            killed.
     """
 
     status: int
@@ -55,6 +57,7 @@ class Ended:
     seconds: float
     peak_mb: float = 0.0
     limit: str = ""
+    busy_s: float = 0.0
 
     @property
     def exception(self) -> str:
@@ -96,6 +99,7 @@ class Child:
         """
         self.files = [Path(out or logs / "out"), logs / "err"]
         self._memory = FORK.Array("q", 2)  # at the start, and the peak at the end, bytes
+        self._busy = FORK.Value("d", 0.0)  # processor time at the end, seconds
         self.started = time.monotonic()
         self._process = FORK.Process(target=self._run, args=(function,))
         self._process.start()
@@ -114,6 +118,7 @@ class Child:
         try:
             sys.exit(_flushed(run_main(lambda _: function())))
         finally:
+            self._busy.value = time.process_time()  # that of a fork starts at 0
             self._memory[1] = _resident("self", "VmHWM")
 
     def kill(self, number: int = signal.SIGKILL, group: bool = False) -> None:
@@ -145,7 +150,8 @@ class Child:
             for path in self.files
         )
         status = 128 - code if code < 0 else code
-        return Ended(status, out, err, time.monotonic() - self.started, peak / 1e6, limit)
+        seconds = time.monotonic() - self.started
+        return Ended(status, out, err, seconds, peak / 1e6, limit, self._busy.value)
 
 
 def _flushed(status: int) -> int:

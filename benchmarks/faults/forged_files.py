@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from benchmarks.faults.forged import archive, own, payloads, placed, saved
+from benchmarks.faults.forged_rows import rows_of_unknown_classes
 from models.graph.load import load_graph
 from models.yolo import DetectionModel
 from utils.checkpoint import FORMAT, Checkpoint
@@ -41,6 +42,8 @@ def forged_files(canary: str) -> Iterator[ForgedFile]:
         for place, program in placed(code):
             yield ForgedFile(construction, f"{label}, {place}", saved(program, bytes(16)))
     yield from _archives()
+    for label, content in rows_of_unknown_classes():
+        yield ForgedFile("rows of unknown classes", label, content)
     for label, checkpoint in _models():
         yield ForgedFile("model", label, written(checkpoint))
 

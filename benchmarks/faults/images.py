@@ -11,18 +11,16 @@ from __future__ import annotations
 import argparse
 import hashlib
 import io
-import multiprocessing
 import os
-import resource
 import sys
 import tempfile
-import time
 from collections import Counter
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.faults.measured import MeasuredCall, measured_call
 from data.image_header import ImageError
 from data.images import check_image, read_image
 from data.scanning.cache import DIGEST_BYTES
@@ -66,10 +64,6 @@ def damage(data: bytes, rng: np.random.Generator) -> bytes:
     return bytes(changed)
 
 
-def _peak() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-
-
 def _read(path: str) -> str:
     """Scan and decode one image; return what became of it."""
     outcomes = []
@@ -88,29 +82,15 @@ def _load(path: str) -> str:
     return f"{index.report.origin} {index.digest[:16]} {len(index.report.entries)}"
 
 
-def _run(work: Callable[[str], str], path: str, answers: multiprocessing.SimpleQueue[str]) -> None:
-    sys.stderr = io.StringIO()
-    before = _peak()
-    outcome = work(path)
-    answers.put(f"{outcome}|{_peak() - before}")
+def _breaks(call: MeasuredCall) -> bool:
+    """Whether a call failed, or took more than its bounds."""
+    return call.how != "read" or call.seconds > SECONDS or call.megabytes > MEGABYTES
 
 
-def measure(work: Callable[[str], str], path: Path) -> tuple[str, float, int]:
-    """Call work in a process of its own: the outcome, seconds, and megabytes that it took."""
-    context = multiprocessing.get_context("fork")
-    answers = context.SimpleQueue()
-    process = context.Process(target=_run, args=(work, str(path), answers))
-    start = time.monotonic()
-    process.start()
-    process.join(60)
-    seconds = time.monotonic() - start
-    if process.is_alive():
-        process.kill()
-        return "HANGS", seconds, 0
-    if process.exitcode or answers.empty():
-        return f"ENDS WITH {process.exitcode}", seconds, 0
-    outcome, _, megabytes = answers.get().partition("|")
-    return outcome, seconds, int(megabytes)
+def _say(name: str, call: MeasuredCall) -> None:
+    """Print a case that does not hold."""
+    figures = f"{call.seconds:.1f} s, {call.megabytes:.0f} MB"
+    print(f"{name}: {call.how}, {figures}: {call.text[-300:]}")
 
 
 def damaged_images(folder: Path, count: int) -> int:
@@ -120,11 +100,11 @@ def damaged_images(folder: Path, count: int) -> int:
         suffix = SUFFIXES[number % len(SUFFIXES)]
         path = folder / f"{number}.{suffix}"
         path.write_bytes(damage(whole[suffix], np.random.default_rng(number)))
-        outcome, seconds, megabytes = measure(_read, path)
-        outcomes[outcome] += 1
-        if outcome.isupper() or "ENDS" in outcome or seconds > SECONDS or megabytes > MEGABYTES:
+        call = measured_call(partial(_read, str(path)))
+        outcomes[call.text if call.how == "read" else call.how] += 1
+        if _breaks(call):
             faults += 1
-            print(f"{path.name}: {outcome}, {seconds:.1f} s, {megabytes} MB")
+            _say(path.name, call)
         path.unlink()
     print(f"{count} damaged images of {len(SUFFIXES)} formats: {dict(outcomes)}, {faults} faults")
     return faults
@@ -136,7 +116,8 @@ def _small_set(folder: Path) -> Path:
     labels.mkdir(parents=True)
     for number, (suffix, data) in enumerate(whole_images().items()):
         (images / f"{number}.{suffix}").write_bytes(data)
-        (labels / f"{number}.txt").write_text(f"{number % 2} .5 .5 .{number + 1} .4\n")
+        shape = ".1 .1 .4 .1 .4 .5" if number == 3 else f".5 .5 .{number + 1} .4"
+        (labels / f"{number}.txt").write_text(f"{number % 2} {shape}\n")
     (images / "empty.jpg").touch()
     path = folder / "data.yaml"
     entries = {"train": "images/train", "val": "images/train", "names": ["a", "b"]}
@@ -153,7 +134,7 @@ def _forge(content: bytes, rng: np.random.Generator) -> bytes:
     kind = rng.integers(5)
     if kind == 0:
         arrays[f"old_{name}"] = array
-    elif kind == 1:
+    elif kind == 1 and len(array):  # half of nothing would be the same cache
         arrays[name] = array[: len(array) // 2]
     elif kind == 2:
         arrays[name] = array.astype(np.complex128)
@@ -175,15 +156,15 @@ def damaged_caches(folder: Path, count: int) -> int:
         rng = np.random.default_rng(number)
         forged = _forge(content, rng) if number % 2 else damage(content, rng)
         cache.write_bytes(forged)
-        outcome, seconds, megabytes = measure(_load, path)
-        origin = outcome.rsplit(" ", 2)[0]
+        call = measured_call(partial(_load, str(path)))
+        origin = call.text.rsplit(" ", 2)[0] if call.how == "read" else call.how
         outcomes[origin] += 1
-        wrong = outcome.split()[-2:] != expected or (
+        wrong = call.text.split()[-2:] != expected or (
             origin == "from the cache" and forged != content
         )
-        if wrong or seconds > SECONDS or megabytes > MEGABYTES:
+        if wrong or _breaks(call):
             faults += 1
-            print(f"cache {number}: {outcome}, {seconds:.1f} s, {megabytes} MB")
+            _say(f"cache {number}", call)
     print(f"{count} damaged label caches: {dict(outcomes)}, {faults} faults")
     return faults
 

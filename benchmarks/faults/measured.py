@@ -1,26 +1,18 @@
-"""A call in a forked process: how it ended, how long it took, how much memory it needed.
+"""A call in a process of its own: what it gave, its processor time, and its memory.
 
 The parent has imported everything, so that a call costs milliseconds and its memory is its own.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import resource
-import signal
-import sys
-import tempfile
-import time
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
-from utils.errors import UserError
+from benchmarks.faults.common import Child, Ended, scratch_folder
 
-LONGEST = 60  # seconds after which a call that waits or computes is killed
-MOST_MEMORY = 2 * 2**30  # bytes beyond those of the parent at which allocations fail
+LONGEST = 60  # seconds on the clock after which a call that waits or computes is killed
+MOST_MEGABYTES = 2000  # beyond those of the parent, at which it is killed
+ERROR = "error: "  # what a refusal begins with
 
 
 @dataclass(frozen=True)
@@ -30,7 +22,7 @@ class MeasuredCall:
     Attributes:
         how: "read", "refused", "traceback" or "killed".
         text: what the call returned, the line of the error, or the traceback.
-        seconds: of the processor, since other programs may share it.
+        seconds: of the processor, since other programs may share it; on the clock if it was killed.
         megabytes: the largest memory in use, beyond that at the start.
     """
 
@@ -42,60 +34,33 @@ class MeasuredCall:
 
 def measured_call(call: Callable[[], object]) -> MeasuredCall:
     """Run a call in a process of its own and return how it ended."""
-    with tempfile.TemporaryFile("w+") as report:
-        sys.stdout.flush()
-        child = os.fork()
-        if not child:
-            _run(call, report.fileno())
-        start = time.monotonic()
-        _, status = os.waitpid(child, 0)
-        seconds = time.monotonic() - start
-        report.seek(0)
-        text = report.read()
-    if not text:
-        return MeasuredCall("killed", f"status {status}", seconds, 0.0)
-    return MeasuredCall(**json.loads(text))
+    with scratch_folder() as folder:
+        answer = folder / "answer"
+
+        def answered() -> None:
+            answer.write_text(str(call()), encoding="utf-8", errors="backslashreplace")
+
+        ended = Child(answered, folder).wait(LONGEST, MOST_MEGABYTES)
+        given = answer.read_text(encoding="utf-8") if answer.is_file() else ""
+    how, text = _told(ended, given)
+    return MeasuredCall(how, text, ended.busy_s or ended.seconds, ended.peak_mb)
 
 
-def _run(call: Callable[[], object], report: int) -> None:
-    """The child's part, which never returns."""
-    quiet = os.open(os.devnull, os.O_RDWR)
-    for stream in (0, 1, 2):
-        os.dup2(quiet, stream)
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.alarm(LONGEST)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak of memory starts anew
-    before = _memory("VmRSS")
-    limit = int(_memory("VmSize") * 2**20) + MOST_MEMORY
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    start, how, text = time.process_time(), "traceback", ""
-    # Whatever the call raises ends here: in this process, the callers of the parent must not go on.
-    try:
-        how, text = _outcome(call)
-    finally:
-        figures = {
-            "how": how,
-            "text": text or traceback.format_exc(),
-            "seconds": time.process_time() - start,
-            "megabytes": max(_memory("VmHWM") - before, 0.0),
-        }
-        with open(report, "w", encoding="utf-8", closefd=False) as file:
-            json.dump(figures, file)
-        os._exit(0)
+def _told(ended: Ended, given: str) -> tuple[str, str]:
+    """How a call ended, and the text that tells more."""
+    if ended.limit:
+        return "killed", f"beyond the limit of its {ended.limit}"
+    if ended.exception:
+        return "traceback", ended.err
+    if ended.status == 2:
+        return "refused", _refusal(ended.messages)
+    if ended.status > 2:
+        return "killed", f"status {ended.status}: {ended.err}"
+    return "read", given or f"exit status {ended.status}"
 
 
-def _outcome(call: Callable[[], object]) -> tuple[str, str]:
-    try:
-        return "read", str(call())
-    except UserError as error:
-        return "refused", str(error)
-    except SystemExit as error:
-        return ("refused" if error.code == 2 else "read"), f"exit status {error.code}"
-
-
-def _memory(name: str) -> float:
-    """A figure of /proc/self/status in MB."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{name}:"):
-            return int(line.split()[1]) / 1024
-    return 0.0
+def _refusal(messages: list[str]) -> str:
+    """The message from its first line on, without the notes and warnings before it."""
+    starts = [number for number, line in enumerate(messages) if line.startswith(ERROR)]
+    first = starts[0] if starts else len(messages) - 1
+    return "\n".join(messages[first:]).removeprefix(ERROR)

@@ -163,7 +163,9 @@ def read_files(info: DatasetInfo, sources: Sequence[SplitSource]) -> list[tuple[
 def _size_oddity(image: CocoImage, size: tuple[int, int], path: str) -> list[Entry]:
     """An entry if the JSON file states another size than that of the image."""
     stated = image.size
-    if not all(isinstance(side, (int, float)) for side in stated) or stated == size:
+    # Some programs write 0 where they do not know the size.
+    known = all(isinstance(side, (int, float)) and side > 0 for side in stated)
+    if not known or stated == size:
         return []
     detail = (
         f"{printable(image.name, 40)}: {shown(stated[1], 12)}x{shown(stated[0], 12)} in the JSON"

@@ -17,10 +17,9 @@ from pathlib import Path
 from data.formats.files import is_image, read_rows
 from data.formats.spelling import accent_forms
 from data.report import KEPT_AS_IS, LEFT_OUT, Entry
-from utils.text import printable
+from utils.text import printable, unquoted
 
 WINDOWS_PATH = re.compile(r"[A-Za-z]:[\\/]|\\\\")
-QUOTES = "\"'"
 
 
 @dataclass
@@ -61,7 +60,7 @@ def read_image_list(file: Path, bases: Sequence[Path]) -> ListedImages:
     """
     found = ListedImages()
     for row, line in read_rows(file):
-        text = _unquoted(line)
+        text = unquoted(line)
         place, exists = find_listed(text, bases, file.parent)
         if not exists and text.startswith("#"):
             continue  # a comment
@@ -87,11 +86,6 @@ def find_listed(text: str, bases: Sequence[Path], own: Path) -> tuple[str, bool]
     places = (os.path.normpath(base / spelling) for spelling in spellings for base in order)
     found = next((place for place in places if os.path.exists(place)), "")
     return (found, True) if found else (os.path.normpath(order[0] / text.replace("\\", "/")), False)
-
-
-def _unquoted(line: str) -> str:
-    quoted = len(line) > 1 and line[0] in QUOTES and line[-1] == line[0]
-    return line[1:-1].strip() if quoted else line
 
 
 def _repeated(file: Path, paths: Sequence[str]) -> list[Entry]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from xml.etree.ElementTree import Element
 
 from data.dataset_info import TASKS, DatasetInfo, SplitSource
-from data.formats.files import read_lines, select_images, walk_files
+from data.formats.files import is_image, read_lines, select_images, walk_files
 from data.formats.format import DatasetFormat, OpenedSplit, Split, first_annotations
 from data.formats.labels import (
     ImageLabels,
@@ -83,16 +83,22 @@ def _annotations_of(images: Path) -> Path:
 
 
 def _list(info: DatasetInfo, sources: Sequence[SplitSource]) -> Split:
-    pairs = sorted(pair for source in sources for pair in _pairs_of(info, source))
+    notes: list[str] = []
+    pairs = sorted(pair for source in sources for pair in _pairs_of(info, source, notes))
     images = [pair[0] for pair in pairs]
     labels, spelled = find_spellings([pair[1] for pair in pairs])
     reader = VocReader(labels, info.class_numbers(), info.difficult)
     example = labels[0] if labels else ""
-    return Split([*images, *labels], lambda: OpenedSplit(images, reader, spelled), _RULE, example)
+    return Split(
+        [*images, *labels],
+        lambda: OpenedSplit(images, reader, spelled, tuple(notes)),
+        _RULE,
+        example,
+    )
 
 
-def _pairs_of(info: DatasetInfo, source: SplitSource) -> list[tuple[str, str]]:
-    """(image, XML file) of every image of an entry."""
+def _pairs_of(info: DatasetInfo, source: SplitSource, notes: list[str]) -> list[tuple[str, str]]:
+    """(image, XML file) of every image of an entry; notes gets what is said of its list."""
     place = info.locate(source.images, _image_set(source.images))
     root = info.root if place.is_file() else place.parent
     if "ImageSets" in place.parts:
@@ -103,26 +109,39 @@ def _pairs_of(info: DatasetInfo, source: SplitSource) -> list[tuple[str, str]]:
             f"{info.path}: {named} is not a folder; VOC needs the XML files there, or"
             " `annotations:`"
         )
-    images = _images_of_list(place, root) if place.is_file() else select_images(walk_files(place))
+    if place.is_file():
+        images, without = _images_of_list(place, root)
+        notes += [without] if without else []
+    else:
+        images = select_images(walk_files(place))
     return [(path, str(named / f"{Path(path).stem}.xml")) for path in images]
 
 
-def _images_of_list(file: Path, root: Path) -> list[str]:
-    """The images whose names a file of ImageSets lists, one per line.
+def _images_of_list(file: Path, root: Path) -> tuple[list[str], str]:
+    """The images whose names a file of ImageSets lists, one per line, with a suffix or without.
 
     In the lists of a single class each name is followed by -1 (no such object), 0 (difficult) or 1.
+    Those with -1 are left out, which the sentence that comes second says; otherwise it is "".
     """
     folder = root / "JPEGImages"
     suffixes = {
         Path(path).stem: path for path in sorted(select_images(walk_files(folder)), reverse=True)
     }
-    names = []
+    images, without = [], []
     for line in read_lines(file):
         words = line.rsplit(maxsplit=1)
-        if len(words) == 2 and words[1] in ("-1", "0", "1"):
-            line = words[0] if words[1] != "-1" else ""
-        names.append(line)
-    return [suffixes.get(name, str(folder / f"{name}.jpg")) for name in names if name]
+        name = words[0] if len(words) == 2 and words[1] in ("-1", "0", "1") else line
+        if name != line and words[1] == "-1":
+            without.append(name)
+            continue
+        guess = folder / (name if is_image(name) else f"{name}.jpg")
+        images.append(suffixes.get(name) or suffixes.get(guess.stem) or str(guess))
+    if not without:
+        return images, ""
+    return images, (
+        f"{printable(file)}: {len(without):,} images with -1 behind their name, which means that"
+        f" they do not have the list's class, left out, such as {printable(without[0], 60)}"
+    )
 
 
 def _describe(source: Path, images: str) -> DatasetInfo | None:
@@ -186,7 +205,8 @@ def _size_oddity(root: Element, size: tuple[int, int], path: str) -> list[Entry]
         (root.findtext("size/height") or "").strip(),
         (root.findtext("size/width") or "").strip(),
     )
-    if not all(stated) or stated == (str(size[0]), str(size[1])):
+    # Some programs write 0 where they do not know the size.
+    if "0" in stated or not all(stated) or stated == (str(size[0]), str(size[1])):
         return []
     detail = (
         f"{stated[1][:12]}x{stated[0][:12]} in the label file, {size[1]}x{size[0]} in the image"

@@ -30,8 +30,10 @@ from data.formats.yolo_rows import Rows, parse_rows
 from data.report import DROPPED, KEPT_AS_IS, Entry
 from utils.errors import UserError
 from utils.files import ROOT
+from utils.text import printable
 
 MAX_CLASS = 2**31 - 1
+NO_AREA, CLASS_ROUNDED = "box without area", "class rounded down"
 _RULE = (
     "labels are looked up where the last /images/ of an image's path becomes /labels/ and its"
     " suffix .txt"
@@ -40,14 +42,14 @@ ARCHIVES = (".zip", ".gz", ".tar")
 
 
 class YoloReader:
-    """Reads the label file of each image."""
+    """Reads the label file of each image, whose rows end with this many values of keypoints."""
 
-    def __init__(self, label_paths: Sequence[str]) -> None:
-        self.label_paths = label_paths
+    def __init__(self, label_paths: Sequence[str], keypoints: int = 0) -> None:
+        self.label_paths, self.keypoints = label_paths, keypoints
 
     def read(self, number: int, size: tuple[int, int]) -> ImageLabels:
         """Labels of image `number`, whose (height, width) is `size`. Raises LabelError."""
-        return read_labels(self.label_paths[number], size)
+        return read_labels(self.label_paths[number], size, self.keypoints)
 
 
 def label_path(image_path: str) -> str:
@@ -86,13 +88,33 @@ def _list(info: DatasetInfo, sources: Sequence[SplitSource]) -> Split:
     left_out.others += other_files(files, labels)
     if not lists:  # the labels of a list may belong to the images of another list
         left_out.labels += unused_labels(labels, map(os.path.dirname, images))
-    found = (*entries, *note_unread(files), *spelled)
+    found = (*entries, *note_unread(files), *spelled, *_shared_labels(images, labels))
+    if info.keypoints:
+        notes += ("kpt_shape: keypoints are not read, only the boxes before them",)
     return Split(
         [*images, *labels, *lists, *left_out.all()] if images else [],
-        lambda: OpenedSplit(images, YoloReader(labels), found, (*notes, *left_out.notes())),
+        lambda: OpenedSplit(
+            images, YoloReader(labels, info.keypoints), found, (*notes, *left_out.notes())
+        ),
         _RULE,
         labels[0] if labels else "",
     )
+
+
+def _shared_labels(images: Sequence[str], labels: Sequence[str]) -> list[Entry]:
+    """An entry for each label file that several images have, such as a.jpg and a.png."""
+    if len(set(labels)) == len(set(images)):
+        return []
+    owners: dict[str, list[str]] = {}
+    for image, label in dict(zip(images, labels, strict=True)).items():
+        owners.setdefault(label, []).append(os.path.basename(image))
+    return [
+        Entry(
+            label, 0, KEPT_AS_IS, "label file of several images", printable(", ".join(names), 120)
+        )
+        for label, names in owners.items()
+        if len(names) > 1
+    ]
 
 
 def _list_of(file: Path, info: DatasetInfo) -> Path:
@@ -120,12 +142,24 @@ def _find_class(image_path: str, class_count: int) -> ClassRow:
 YOLO_FORMAT = DatasetFormat("yolo", _detect, _list, find_class=_find_class)
 
 
-def read_labels(path: str | Path, size: tuple[int, int]) -> ImageLabels:
-    """Labels of an image of size (height, width); no file means background. Raises LabelError."""
+def read_labels(path: str | Path, size: tuple[int, int], keypoints: int = 0) -> ImageLabels:
+    """Labels of an image; no file means background.
+
+    Args:
+        path: The label file.
+        size: (height, width) of the image, pixels.
+        keypoints: Number of values of keypoints at the end of a row.
+
+    Returns:
+        The labels in pixels.
+
+    Raises:
+        LabelError: The file breaks a rule.
+    """
     data = read_label_file(path)
     if data is None:
         return ImageLabels(there=False)
-    rows = parse_rows(data)
+    rows = parse_rows(data, keypoints)
     if not len(rows.values):
         return ImageLabels()
     return _to_pixels(rows, size, str(path))
@@ -146,9 +180,7 @@ def _oddities(rows: Rows, path: str) -> tuple[Entry, ...]:
     entries += [Entry(path, row, KEPT_AS_IS, kind, detail) for row, kind, detail in rows.oddities]
     classes, sides = rows.values[:, 0], rows.values[:, 3:5]
     for at in np.flatnonzero((sides <= 0).any(axis=1)):
-        entries.append(Entry(path, rows.numbers[at], KEPT_AS_IS, "box without area"))
+        entries.append(Entry(path, rows.numbers[at], KEPT_AS_IS, NO_AREA))
     for at in np.flatnonzero(classes != np.floor(classes)):
-        entries.append(
-            Entry(path, rows.numbers[at], KEPT_AS_IS, "class rounded down", f"{classes[at]:g}")
-        )
+        entries.append(Entry(path, rows.numbers[at], KEPT_AS_IS, CLASS_ROUNDED, f"{classes[at]:g}"))
     return tuple(entries)

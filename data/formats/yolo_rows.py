@@ -47,14 +47,17 @@ class Rows:
 Note = Callable[[int, str, str], None]  # gets a row number, a kind and a detail
 
 
-def parse_rows(data: bytes) -> Rows:
-    """Parse a label file. Raises LabelError."""
+def parse_rows(data: bytes, keypoints: int = 0) -> Rows:
+    """Parse a label file, whose rows may end with values of keypoints. Raises LabelError."""
     oddities: list[tuple[int, str, str]] = []
 
     def note(row: int, kind: str, detail: str = "") -> None:
         oddities.append((row, kind, detail))
 
     parsed = _read_values(_decode(data))
+    if keypoints:
+        whole = len(COLUMNS) + keypoints
+        parsed = [(row, values[:5] if len(values) == whole else values) for row, values in parsed]
     if not parsed:
         return Rows(np.zeros((0, 5), np.float32), (), ())
     numbers = tuple(number for number, _ in parsed)
@@ -145,7 +148,7 @@ def _polygon(row: int, values: np.ndarray, note: Note) -> np.ndarray:
         row,
         "polygon without pairs",
         f"{len(values) - 1} coordinates; x and y must come in pairs"
-        " (rows of keypoints are not read)",
+        " (for rows of keypoints the data set's YAML needs kpt_shape)",
     )
     if len(values) == 5:
         note(row, BOX_AMONG_POLYGONS, "as in YOLOv5; write its corners")

@@ -15,7 +15,7 @@ from data.formats.format import DatasetFormat, OpenedSplit, Split
 from data.formats.labels import UNKNOWN_CLASS
 from data.image_bounds import most_pixels
 from data.index import DatasetIndex
-from data.report import ScanReport
+from data.report import DROPPED, ScanReport
 from data.scanning.cache import NOT_OURS, cache_path, read_cache, state_of, write_cache
 from data.scanning.scan import scan
 from utils.errors import UserError
@@ -114,6 +114,7 @@ def _generate(info: DatasetInfo) -> None:
 
 def _load_cached(info: DatasetInfo, task: str, kind: DatasetFormat, split: Split) -> DatasetIndex:
     settings = (kind.name, info.difficult, info.crowd, str(most_pixels()), *info.names.values())
+    settings += (str(info.keypoints),) if info.keypoints else ()
     state = state_of(split.stamped, *settings)
     file = cache_path(f"{info.path} {task} {kind.name}")
     arrays, why = read_cache(file, state)
@@ -132,8 +133,13 @@ def _load_cached(info: DatasetInfo, task: str, kind: DatasetFormat, split: Split
 
 def _index_of(arrays: dict[str, np.ndarray], info: DatasetInfo) -> DatasetIndex:
     """The index of the arrays of a cache. Raises one of NOT_OURS if they do not fit together."""
-    report = ScanReport.from_json(arrays.pop("report").tobytes(), "from the cache")
+    packed = arrays.pop("report")
+    if packed.dtype != np.uint8 or packed.ndim != 1:
+        raise ValueError("the report is of another form")
+    report = ScanReport.from_json(packed.tobytes(), "from the cache")
     index = DatasetIndex(info.names, **arrays, report=report)
+    if arrays.keys() != index.arrays().keys():  # those with a default may be missing
+        raise ValueError("arrays are missing")
     index.check()
     return index
 
@@ -194,4 +200,11 @@ def _check_usable(index: DatasetIndex, info: DatasetInfo, task: str, split: Spli
         raise UserError(
             f"{info.path}: no label has a class that is in names; the label files"
             f" have{','.join(strange)[:200]}"
+        )
+    dropped = next((entry for entry in report.entries if entry.action == DROPPED), None)
+    if dropped and not len(index.classes) and not len(index.ignored):
+        row = f" row {dropped.row}" if dropped.row else ""
+        raise UserError(
+            f"{info.path}: {task}: none of {report.rows_dropped:,} label rows can be used; the"
+            f" first, {printable(dropped.file)}{row}: {printable(dropped.reason)}"
         )

@@ -216,9 +216,9 @@ class Evaluator:
         metrics = self.evaluation.result(names, coco=self.settings.area)
         images = max(self.evaluation.images, 1)
         settings = self.settings
-        notes = settings_notes(settings.conf, settings.single_cls)
-        labelled = (row.class_id for row in metrics.classes)
-        notes += result_notes(self.evaluation.detections, labelled, names, settings.max_det)
+        notes = settings_notes(settings.conf, settings.single_cls, settings.save_hybrid)
+        found, labels = self.evaluation.detections, self.evaluation.labels
+        notes += result_notes(found, labels, names, settings.max_det)
         return dataclasses.replace(
             metrics,
             notes=(*metrics.notes, *notes, *self._notes()),

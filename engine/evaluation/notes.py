@@ -6,18 +6,20 @@ What is ordinary is not said: the report of the scan lists every file and row.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
+from data.formats.yolo import CLASS_ROUNDED, NO_AREA
 from data.formats.yolo_rows import BOX_AMONG_POLYGONS
 from data.index import DatasetIndex
-from data.report import SIZES_DIFFER
+from data.report import DROPPED, LEFT_OUT, SIZES_DIFFER, ScanReport
 from utils.text import printable
 
 CONF_OF_MAP = 0.001  # a higher threshold cuts off the ends of the curves, which lowers mAP
 CONF_OF_FALSE = 0.25  # detect.py's threshold, at which false detections are counted
-SHOWN_CLASSES = 5
+USUAL_MAX_DET = 300  # detections of an image, the limit of both originals
+SHOWN_CLASSES, SHOWN_FILES = 5, 3
 
 
 def data_notes(index: DatasetIndex, split: str) -> list[str]:
@@ -25,11 +27,10 @@ def data_notes(index: DatasetIndex, split: str) -> list[str]:
 
     split is the name of the split in the sentences, such as "val".
     """
-    report, notes = index.report, []
-    if report.corrupt:
-        notes.append(f"{split}: {report.corrupt:,} of {report.total:,} images were left out")
-    if report.rows_dropped:
-        notes.append(f"{split}: {report.rows_dropped:,} label rows were dropped")
+    report, notes = (
+        index.report,
+        [*_lost_notes(index.report, split), *_repeated_images(index, split)],
+    )
     for kind, count in report.ignored.items():
         learnt = "were not learnt"
         scored = "are not scored; detections on them count neither as true nor as false"
@@ -45,9 +46,57 @@ def data_notes(index: DatasetIndex, split: str) -> list[str]:
             f"{split}: {kinds[SIZES_DIFFER]:,} images have another size than their annotations"
             " state, so their boxes may be displaced"
         )
+    if kinds[CLASS_ROUNDED]:
+        notes.append(
+            f"{split}: {kinds[CLASS_ROUNDED]:,} label rows have a class that is no whole number,"
+            " which was rounded down"
+        )
+    if kinds[NO_AREA]:
+        notes.append(
+            f"{split}: {kinds[NO_AREA]:,} objects have a box without area, which no detection can"
+            " match"
+        )
     if not report.found:
         notes.append(f"{split}: no label file was found, so all images count as background")
+    elif split == "train" and not len(index.classes):
+        notes.append("train: no label file holds an object, so only background can be learnt")
     return notes
+
+
+def _lost_notes(report: ScanReport, split: str) -> list[str]:
+    """Sentences that count, and name the first of, the images and the rows that are not used."""
+    notes = []
+    left = [entry for entry in report.entries if entry.action == LEFT_OUT]
+    # Images of a format that is not read are left out before they are counted.
+    count = max(len(left), report.corrupt)
+    if count:
+        total = report.total + count - report.corrupt
+        named = "; ".join(
+            f"{printable(entry.file)}: {printable(entry.reason, 120)}"
+            for entry in left[:SHOWN_FILES]
+        )
+        more = f"; and {count - SHOWN_FILES:,} more" if count > SHOWN_FILES else ""
+        notes.append(f"{split}: {count:,} of {total:,} images were left out ({named}{more})")
+    if report.rows_dropped:
+        dropped = Counter(entry.kind for entry in report.entries if entry.action == DROPPED)
+        kinds = ", ".join(
+            f"{number:,} {printable(kind)}" for kind, number in dropped.most_common(SHOWN_FILES)
+        )
+        more = ", …" if len(dropped) > SHOWN_FILES else ""
+        notes.append(f"{split}: {report.rows_dropped:,} label rows were dropped ({kinds}{more})")
+    return notes
+
+
+def _repeated_images(index: DatasetIndex, split: str) -> list[str]:
+    """A sentence on images that a split holds more than once."""
+    paths = Counter(index.path(number) for number in range(len(index)))
+    if len(paths) == len(index):
+        return []
+    first = next(path for path, count in paths.items() if count > 1)
+    return [
+        f"{split}: {sum(count > 1 for count in paths.values()):,} images are listed more than once"
+        f" and count each time, such as {printable(first)}"
+    ]
 
 
 def training_notes(train: DatasetIndex, val: DatasetIndex) -> list[str]:
@@ -63,7 +112,7 @@ def training_notes(train: DatasetIndex, val: DatasetIndex) -> list[str]:
     return notes
 
 
-def settings_notes(conf: float, single_cls: bool) -> list[str]:
+def settings_notes(conf: float, single_cls: bool, save_hybrid: bool = False) -> list[str]:
     """Sentences on flags that change the meaning of mAP."""
     notes = []
     if conf > CONF_OF_MAP:
@@ -73,28 +122,34 @@ def settings_notes(conf: float, single_cls: bool) -> list[str]:
         )
     if single_cls:
         notes.append("all classes were scored as one (--single-cls)")
+    if save_hybrid:
+        notes.append("the labels were scored among the detections (--save-hybrid): mAP is too high")
     return notes
 
 
 def result_notes(
-    detections: Sequence[np.ndarray], labelled: Iterable[int], names: dict[int, str], max_det: int
+    detections: Sequence[np.ndarray],
+    labels: Sequence[np.ndarray],
+    names: dict[int, str],
+    max_det: int,
 ) -> list[str]:
     """Sentences on what was found.
 
     Args:
         detections: Per image [n, 6] corners, score, class.
-        labelled: The classes that have labels.
+        labels: Per image [m, 5] class, corners.
         names: Class number -> name.
         max_det: The most detections of an image that suppression keeps.
     """
     notes = []
     full = sum(len(rows) >= max_det for rows in detections)
-    if full:
+    # Untrained classes fill up the usual limit with low scores, which changes no figure.
+    if full and (max_det < USUAL_MAX_DET or any(len(rows) > max_det for rows in labels)):
         notes.append(
             f"{full:,} of {len(detections):,} images reached the limit of {max_det} detections, and"
             " further ones were cut off"
         )
-    there = set(labelled)
+    there = {int(number) for rows in labels for number in np.unique(rows[:, 0])}
     lacking = [name for number, name in names.items() if number not in there]
     if there and lacking:
         listed = ", ".join(printable(name, 40) for name in lacking[:SHOWN_CLASSES])
@@ -137,4 +192,4 @@ def size_notes(asked: int, used: int) -> list[str]:
     """What a reader must know of --imgsz if the images have another size; both are in pixels."""
     if asked == used:
         return []
-    return [f"--imgsz {asked} does not suit the model's stride, so images have {used} pixels"]
+    return [f"--imgsz {asked} is not a size that the model takes, so images have {used} pixels"]

@@ -163,8 +163,7 @@ def _id_notes(index: DatasetIndex, settings: EvalSettings) -> list[str]:
 
 
 def print_scores(metrics: Metrics, settings: EvalSettings) -> None:
-    """Print what follows the table: notes, AP by object size, speed, COCO's figures, the folder."""
-    print_notes(metrics)
+    """Print what follows the table: AP by object size, speed, COCO's figures, notes, the folder."""
     if settings.protocol == "yolov8":
         print(
             "mAP by YOLOv8's protocol; do not compare it with YOLOv5's, which is higher where"
@@ -180,8 +179,7 @@ def print_scores(metrics: Metrics, settings: EvalSettings) -> None:
         rows = [(name, round(value, 4)) for name, value in metrics.coco.items()]
         print(text_table(("figure", "value"), rows))
     labels = f", detections to {folder / 'labels'}" if settings.save_txt else ""
-    for note in metrics.notes:
-        print(f"note: {note}")
+    print_notes(metrics)
     print(f"Results saved to {folder}{labels}")
 
 

@@ -29,6 +29,7 @@ from engine.training.model import fit_anchors, freeze, make_model
 from engine.training.optim import Schedule, choose_optimizer, make_optimizer
 from engine.training.run import Progress, Run, Setup, Splits, TrainingState, restore
 from engine.training.sparsity import Sparsity
+from models.graph.load import doubled_notes
 from models.lint.advice import remarks_on
 from models.losses import build_loss
 from models.yolo import DetectionModel
@@ -109,6 +110,7 @@ def start_notes(run: Run, imgsz: int) -> list[str]:
         *channel_notes(run.state.model.channels, wanted, config.data),
         *size_notes(imgsz, config.imgsz),
         *training_notes(*run.setup.data),
+        *(doubled_notes(config.cfg) if config.cfg else ()),
     ]
 
 

@@ -32,6 +32,8 @@ class ModelEMA:
         for parameter in self.module.parameters():
             parameter.requires_grad_(False)
         self._averages = _floating(self.module)
+        # The entries of the model that was averaged last; to list them takes as long as an update.
+        self._model, self._values = model, _floating(model)
 
     def decay(self, updates: int) -> float:
         """The decay after some updates; it rises from 0, so that early averages forget fast."""
@@ -39,11 +41,16 @@ class ModelEMA:
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
-        """Move the averages towards the model's current values."""
+        """Move the averages towards the model's current values.
+
+        A model's tensors are listed once, so that training must change them in place.
+        """
         self.updates += 1
+        if model is not self._model:
+            self._model, self._values = model, _floating(model)
         # One call for all tensors: a loop over hundreds of small ones would cost more than a step.
         weight = 1 - self.decay(self.updates)
-        torch._foreach_lerp_(self._averages, _floating(model), weight)
+        torch._foreach_lerp_(self._averages, self._values, weight)
 
     def load(self, state: dict[str, torch.Tensor], updates: int) -> None:
         """Restore the averages and the number of updates of a checkpoint."""

@@ -67,7 +67,7 @@ def finish_run(run: Run, timing: StepTiming) -> Metrics | None:
     if not setup.world.is_main:
         return None
     timing.write(setup.folder)
-    note_no_fitness(progress)
+    note_no_fitness(progress, len(setup.data[1].classes))
     chosen = choose_best(run)
     metrics = score_best(run, chosen)
     notes = list(dict.fromkeys((*progress.notes, *metrics.notes)))

@@ -37,9 +37,14 @@ def note_early_stop(config: TrainConfig, progress: Progress) -> None:
         )
 
 
-def note_no_fitness(progress: Progress) -> None:
-    """Say that no validation of a run found an object."""
-    if progress.scores and not progress.best_fitness > 0:
+def note_no_fitness(progress: Progress, labelled: int) -> None:
+    """Say that no validation of a run found an object; labelled is their number."""
+    if progress.scores and not labelled:
+        progress.add_note(
+            "the fitness is 0 in every epoch, since the validation images have no labelled object:"
+            " best.pt is that of the last epoch, and --patience ends no run"
+        )
+    elif progress.scores and not progress.best_fitness > 0:
         progress.add_note(
             "the fitness never rose above 0: no epoch found an object of the validation images;"
             " check the labels (labels.jpg, val_batch0_labels.jpg), or train longer"

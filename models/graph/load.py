@@ -18,7 +18,7 @@ from models.graph.values import GraphDict
 from models.own.registry import say
 from utils.errors import UserError
 from utils.files import ROOT
-from utils.yaml_file import read_yaml
+from utils.yaml_file import YamlFile, read_yaml
 
 
 def load_graph(path: str | Path, scale: str = "") -> GraphDict:
@@ -51,12 +51,32 @@ def load_graph(path: str | Path, scale: str = "") -> GraphDict:
 def _read(file: Path, scale: str, path: str | Path) -> GraphDict:
     name = file.relative_to(ROOT) if file.is_relative_to(ROOT) else file
     found = read_yaml(file)
-    for key in found.doubled:
-        # Shared files have such keys, and what they were trained with elsewhere is the second one.
-        if not key.agree:
-            say(f"warning: {name}: {key}, with values that differ; the second one counts")
+    for sentence in _doubled_in(file, found):
+        say(f"warning: {sentence}")
     content = insert_constants(_with_short_channels(str(name), found.content), KEYS)
     return choose_scale({**content, "yaml_file": str(name)}, scale, path)
+
+
+def doubled_notes(path: str | Path) -> list[str]:
+    """A sentence for each key that stands in a graph's file twice, with values that differ.
+
+    Files that cannot be read have none.
+    """
+    try:
+        file = find_graph(path).resolve()
+        return _doubled_in(file, read_yaml(file))
+    except UserError:
+        return []
+
+
+def _doubled_in(file: Path, found: YamlFile) -> list[str]:
+    name = file.relative_to(ROOT) if file.is_relative_to(ROOT) else file
+    # Shared files have such keys, and what they were trained with elsewhere is the second one.
+    return [
+        f"{name}: {key}, with values that differ; the second one counts"
+        for key in found.doubled
+        if not key.agree
+    ]
 
 
 def _with_short_channels(name: str, content: GraphDict) -> GraphDict:

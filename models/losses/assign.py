@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from models.losses.constants import constant
+
 # Own cell, then left, up, right, down: the (x, y) that is subtracted from a centre, in cells,
 # before it is truncated to whole numbers.
 SHIFTS = ((0.0, 0.0), (0.5, 0.0), (0.0, 0.5), (-0.5, 0.0), (0.0, -0.5))
@@ -102,9 +104,8 @@ def match_in_cells(
 
 def grid_sides(grids: list[tuple[int, int]], like: Tensor) -> Tensor:
     """L pairs (rows, columns) -> [L, 2] (columns, rows) as floats, to go with (x, y)."""
-    return torch.tensor(
-        [(columns, rows) for rows, columns in grids], dtype=torch.float32, device=like.device
-    )
+    sides = tuple((columns, rows) for rows, columns in grids)
+    return constant(sides, torch.float32, like.device)
 
 
 def to_cells(targets: Tensor, cells: Tensor, image_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
@@ -120,7 +121,7 @@ def to_cells(targets: Tensor, cells: Tensor, image_size: tuple[int, int]) -> tup
     """
     height, width = image_size
     low, high = targets[:, 2:4], targets[:, 4:6]
-    per_pixel = (cells / cells.new_tensor((width, height)))[:, None]
+    per_pixel = (cells / constant((width, height), cells.dtype, cells.device))[:, None]
     return (low + high) / 2 * per_pixel, (high - low) * per_pixel
 
 
@@ -155,5 +156,5 @@ def whole_cells(centre: Tensor, shift: Tensor, cells: Tensor) -> Tensor:
         shift: [N] indices into SHIFTS.
         cells: [N, 2] (columns, rows) of the grids.
     """
-    moved = (centre - centre.new_tensor(SHIFTS)[shift]).long()
+    moved = (centre - constant(SHIFTS, centre.dtype, centre.device)[shift]).long()
     return torch.minimum(moved.clamp_(min=0), cells.long() - 1)

@@ -128,17 +128,35 @@ def find_pairs(predictions: Predictions, targets: Tensor, small_side: float) -> 
     low, high = low - growth, high + growth
     present = targets[:, 2:6].sum(1, keepdim=True) > 0
     images, classes = targets[:, :2].long().unbind(1)
-    found, start = [], 0
+    inside = []
     for logits, stride in zip(predictions.logits, strides, strict=True):
         rows, columns = logits.shape[2:]
         across = between(low[:, :1], high[:, :1], columns, stride) & present
         down = between(low[:, 1:], high[:, 1:], rows, stride)
-        target, row, column = (down[:, :, None] & across[:, None, :]).nonzero(as_tuple=True)
-        image = images[target]
-        score = logits[image, classes[target], row, column].float().sigmoid()
-        found.append((target, image, row * columns + column + start, score))
-        start += rows * columns
-    return Pairs(*(torch.cat(column) for column in zip(*found, strict=True)))
+        inside.append((down[:, :, None] & across[:, None, :]).flatten(1))
+    # One search over all levels, since each makes the host wait for a GPU.
+    target, cell = torch.cat(inside, 1).nonzero(as_tuple=True)
+    image = images[target]
+    score = read_scores(predictions.logits, image, classes[target], cell)
+    return Pairs(target, image, cell, score.float().sigmoid())
+
+
+def read_scores(logits: list[Tensor], image: Tensor, label: Tensor, cell: Tensor) -> Tensor:
+    """The logits [K] of a class in cells that are numbered through all levels.
+
+    Args:
+        logits: Per level [B, nc, rows, columns].
+        image, label, cell: [K] int64.
+    """
+    score, start = logits[0].new_zeros(len(cell)), 0
+    for level in logits:
+        columns, size = level.shape[3], level.shape[2:].numel()
+        # Every level is read for all cells, which costs less than to ask a GPU how many it has.
+        place = (cell - start).clamp_(0, size - 1)
+        value = level[image, label, place // columns, place % columns]
+        score = torch.where((cell >= start) & (cell < start + size), value, score)
+        start += size
+    return score
 
 
 def between(low: Tensor, high: Tensor, count: int, stride: float) -> Tensor:

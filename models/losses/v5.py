@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.losses.assign import Matches, assign
+from models.losses.constants import constant
 from utils.boxes import bbox_ciou
 from utils.hyperparameters import Hyperparameters
 from utils.structures import HeadSpec
@@ -101,8 +102,8 @@ class AnchorLoss:
         targets = targets.to(raw[0].device, torch.float32)
         self.anchors = self.anchors.to(raw[0].device)
         matches = assign(targets, self.anchors, grids, image_size, self.settings.anchor_ratio)
-        owner, place = shared_cells(matches, raw)
-        parts = gather_rows(raw, matches, owner)
+        owner, place, counts = shared_cells(matches, raw)
+        parts = gather_rows(raw, matches, owner, counts)
         cells = torch.cat(parts)
         # Unlike that of cells[place], the gradient of an embedding adds up in the same order every
         # time, so that several threads give the same weights as one.
@@ -112,10 +113,11 @@ class AnchorLoss:
         iou = bbox_ciou(decode_boxes(rows, matches.anchor_size), matches.box)
         box = ((1 - iou) * share).sum()
         quality = self.cell_quality(iou.detach().clamp(min=0), owner, place)
-        obj = self.objectness(raw, cells[:, 4], quality, [len(part) for part in parts])
+        obj = self.objectness(raw, cells[:, 4], quality, counts)
         cls = self.classification(rows[:, 5:], matches.label, share)
 
-        terms = torch.stack((box, obj, cls)) * rows.new_tensor(self.settings.gains)
+        gains = constant(self.settings.gains, rows.dtype, rows.device)
+        terms = torch.stack((box, obj, cls)) * gains
         return terms.sum() * raw[0].shape[0], terms.detach()
 
     def cell_quality(self, iou: Tensor, owner: Tensor, place: Tensor) -> Tensor:
@@ -175,19 +177,31 @@ class AnchorLoss:
         return cross_entropy(logits, target, self.settings.obj_weight, self.settings.focal_gamma)
 
 
-def shared_cells(matches: Matches, raw: list[Tensor]) -> tuple[Tensor, Tensor]:
+def shared_cells(matches: Matches, raw: list[Tensor]) -> tuple[Tensor, Tensor, list[int]]:
     """Find out which of N matches share a cell (of an anchor, image and level).
 
     Returns:
         owner: [U] index of each cell's last match, with the cells in the order of levels.
         place: [N] index of each match's cell, 0..U-1.
+        counts: Number of cells of each level.
     """
+    number, order = cell_numbers(matches, raw).sort()
+    starts = torch.ones_like(number, dtype=torch.bool)
+    starts[1:] = number[1:] != number[:-1]
+    place = torch.empty_like(number).scatter_(0, order, starts.cumsum(0) - 1)
+    # The numbers of the cells on the host are the only thing for which it waits for the device.
+    counts: list[int] = (
+        (of_levels(matches.level[order], len(raw)) & starts[:, None]).sum(0).tolist()
+    )
     # A maximum is the same on every device and for any number of threads. If all matches wrote
     # their IoU to the cell instead, it would be undefined which of them stays.
-    _, place = cell_numbers(matches, raw).unique(return_inverse=True)
-    order = torch.arange(len(place), device=place.device)
-    count = int(place.max()) + 1 if len(place) else 0
-    return order.new_zeros(count).scatter_reduce_(0, place, order, "amax"), place
+    match = torch.arange(len(place), device=place.device)
+    return match.new_zeros(sum(counts)).scatter_reduce_(0, place, match, "amax"), place, counts
+
+
+def of_levels(level: Tensor, levels: int) -> Tensor:
+    """Whether each of N levels [N] is 0, 1, 2 …: bool [N, levels]."""
+    return level[:, None] == torch.arange(levels, device=level.device)
 
 
 def cell_numbers(matches: Matches, raw: list[Tensor]) -> Tensor:
@@ -198,14 +212,27 @@ def cell_numbers(matches: Matches, raw: list[Tensor]) -> Tensor:
         steps.append((anchors * rows * columns, rows * columns, columns, 1))
         total += images * anchors * rows * columns
     index = torch.stack((matches.image, matches.anchor, matches.row, matches.column), 1)
-    return index.new_tensor(starts)[matches.level] + (
-        index * index.new_tensor(steps)[matches.level]
-    ).sum(1)
+    first, step = (
+        constant(tuple(numbers), index.dtype, index.device)[matches.level]
+        for numbers in (starts, steps)
+    )
+    return first + (index * step).sum(1)
 
 
-def gather_rows(raw: list[Tensor], matches: Matches, owner: Tensor) -> list[Tensor]:
-    """The predictions of the matched cells, per level [U of the level, 5 + nc] float32 logits."""
-    counts = torch.bincount(matches.level[owner], minlength=len(raw)).tolist()
+def gather_rows(
+    raw: list[Tensor], matches: Matches, owner: Tensor, counts: list[int]
+) -> list[Tensor]:
+    """The predictions of the matched cells, per level [U of the level, 5 + nc] float32 logits.
+
+    Args:
+        raw: The maps.
+        matches: All matches.
+        owner: [U] the match that stands for each cell.
+        counts: Number of cells of each level.
+
+    Returns:
+        The rows of each level.
+    """
     columns = (matches.image, matches.anchor, matches.row, matches.column)
     indices = zip(*(column[owner].split(counts) for column in columns), strict=True)
     return [level[index].float() for level, index in zip(raw, indices, strict=True)]
@@ -216,7 +243,7 @@ def mean_weights(level: Tensor, levels: int) -> Tensor:
 
     level has the level of each match [N], and levels is the number of levels.
     """
-    return (1 / torch.bincount(level, minlength=levels).float())[level]
+    return (1 / of_levels(level, levels).sum(0).float())[level]
 
 
 def decode_boxes(rows: Tensor, anchor_size: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ Sources: CIoU, Zheng et al., arXiv 1911.08287; distribution focal loss, Li et al
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Protocol
 
 import torch
@@ -17,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from models.losses.constants import constant
 from models.losses.distances import (
     centres_of,
     distance_error,
@@ -97,11 +99,8 @@ class TaskAlignedLoss:
         background, positives = self.read(raw, targets, rows)
         cls = background - positives.agreement()
         box, distance = positives.regression()
-        terms = (
-            torch.stack((box, cls, distance))
-            / total_weight
-            * rows.weight.new_tensor(self.settings.gains)
-        )
+        gains = constant(self.settings.gains, rows.weight.dtype, rows.weight.device)
+        terms = torch.stack((box, cls, distance)) / total_weight * gains
         return terms.sum() * raw[0].shape[0], terms.detach()
 
     @torch.no_grad()
@@ -133,7 +132,8 @@ class TaskAlignedLoss:
             background = background + entropy
             picked.append(values)
             centre.append(torch.stack((column, row), 1) + 0.5)
-            size.append(centre[-1].new_tensor(level.shape[:1:-1]).expand_as(centre[-1]))
+            sides = constant(tuple(level.shape[:1:-1]), centre[-1].dtype, level.device)
+            size.append(sides.expand_as(centre[-1]))
             target.append(targets[rows.target[chosen]])
             wanted.append(target[-1][:, 2:6] / stride)
             share.append(rows.weight[chosen])
@@ -253,12 +253,17 @@ class ReadMap(torch.autograd.Function):
 
 def by_level(rows: Positives, maps: list[Tensor]) -> list[tuple[Tensor, Tensor, Tensor]]:
     """Sort the positives by level: their numbers, and rows and columns in its map, [P] each."""
+    sizes = [level.shape[2:].numel() for level in maps]
+    # Cells are numbered level by level, so the number of level starts that a cell has passed tells
+    # its level; rows without a weight come after all levels.
+    ends = constant(tuple(accumulate(sizes)), rows.cell.dtype, rows.cell.device)
+    level_of = torch.searchsorted(ends, rows.cell, right=True)
+    level_of = torch.where(rows.weight > 0, level_of, len(maps))
+    counts = (level_of[:, None] == torch.arange(len(maps), device=level_of.device)).sum(0).tolist()
+    chosen = level_of.sort(stable=True).indices[: sum(counts)]
     found, start = [], 0
-    for level in maps:
-        height, width = level.shape[2:]
-        inside = (rows.cell >= start) & (rows.cell < start + height * width) & (rows.weight > 0)
-        chosen = inside.nonzero()[:, 0]
-        cell = rows.cell[chosen] - start
-        found.append((chosen, cell // width, cell % width))
-        start += height * width
+    for level, size, part in zip(maps, sizes, chosen.split(counts), strict=True):
+        cell, width = rows.cell[part] - start, level.shape[3]
+        found.append((part, cell // width, cell % width))
+        start += size
     return found

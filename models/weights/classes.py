@@ -136,6 +136,7 @@ class Renumbered(nn.Module):
         self.channels = cast(int, model.channels)
         first = self.family.box_columns
         self.columns = torch.tensor([*range(first), *(first + number for number in order)])
+        self.train(model.training)  # a new module is in training mode
 
     def forward(self, x: Tensor, augment: bool = False) -> tuple[Tensor, list[Tensor] | None]:
         """[B, 3, H, W] in 0..1 -> ([B, N, box_columns + nc], the raw maps) of the detector.

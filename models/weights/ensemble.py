@@ -56,6 +56,7 @@ class Ensemble(nn.Module):
                     f"--weights {file}: has another kind of head than {files[0]}, one with anchors"
                     " and the other without; an ensemble needs the same kind"
                 )
+        self.eval()  # as its members are; a new module is in training mode
 
     def forward(self, x: Tensor, augment: bool = False) -> tuple[Tensor, None]:
         """[B, 3, H, W] in 0..1 -> ([B, N, 5 + nc] or, without objectness, [B, N, 4 + nc], None).

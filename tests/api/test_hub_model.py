@@ -97,3 +97,12 @@ def test_a_hub_model_stays_in_evaluation_mode(weights):
 def test_a_size_that_no_image_can_have_is_one_line(weights):
     with pytest.raises(UserError, match="at least 32 pixels and at most 32768"):
         hubconf.custom(weights)(noise_image(), size=10**9)
+
+
+def test_a_size_that_is_rounded_is_said_once(weights, capsys):
+    model = hubconf.custom(weights, device="cpu")
+    capsys.readouterr()
+    for _ in range(2):
+        model(noise_image(), size=70)
+    said = capsys.readouterr().out
+    assert said == "size 70 is not a multiple of the stride 32: taking 96x96\n"

@@ -49,6 +49,11 @@ def test_scores():
     assert result.fitness == result.metrics.fitness
 
 
+def test_scores_have_the_notes_of_the_evaluation():
+    metrics = replace(scores([], []).metrics, notes=("val: 1 of 2 images were left out",))
+    assert DetMetrics(metrics, {0: "a"}).notes == metrics.notes
+
+
 def test_scores_of_nothing():
     result = scores([], [])
     assert result.box.map75 == result.box.map == 0

@@ -18,11 +18,22 @@ from benchmarks.faults.checkpoints import (
     try_damaged,
     use_forged,
 )
-from benchmarks.faults.forged import payloads
+from benchmarks.faults.forged import payloads, placed
 from benchmarks.faults.forged_files import forged_files, small_checkpoint, written
+from benchmarks.faults.forged_rows import rows_of_unknown_classes
 from benchmarks.faults.measured import MeasuredCall
+from utils.errors import UserError
 
 
+def test_each_value_is_put_into_places_of_both_formats() -> None:
+    constructions = {(construction, label) for construction, label, _ in payloads("canary")}
+    places = {place for place, _ in placed(b"N")}
+    assert len(constructions) >= 70
+    assert len(places) >= 12
+    assert {place.split()[0] for place in places} == {"own", "foreign"}
+
+
+@pytest.mark.slow
 def test_there_are_many_distinct_files_of_many_constructions() -> None:
     digests, constructions = set(), set()
     for file in forged_files("canary"):
@@ -31,6 +42,15 @@ def test_there_are_many_distinct_files_of_many_constructions() -> None:
     assert len(digests) >= 300
     assert len(constructions) >= 40
     assert any(b"touch canary" in code for _, _, code in payloads("canary"))
+
+
+@pytest.mark.slow
+def test_rows_of_unknown_classes_are_read_until_too_many_were_tried(tmp_path: Path) -> None:
+    label, content = next(rows_of_unknown_classes())
+    (tmp_path / "forged.pt").write_bytes(content)
+    with pytest.raises(UserError, match="too many modules that no name tells"):
+        use_forged(tmp_path / "forged.pt")
+    assert label == "attention"
 
 
 def test_honest_files_are_read_and_each_damage_changes_them(tmp_path: Path) -> None:
@@ -76,5 +96,5 @@ def test_damaged_copies_are_refused_or_equal(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_campaign_holds(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--count", "100", "--damaged", "70"]) == 0
+    assert main(["--count", "60", "--damaged", "28"]) == 0
     assert "canary touched" in capsys.readouterr().out

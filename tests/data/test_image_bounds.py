@@ -84,6 +84,41 @@ def test_a_bomb_is_refused_from_its_header(name: str) -> None:
         decode_image(data)
 
 
+def _with_scans(jpeg: bytes, count: int) -> bytes:
+    """The JPEG with its last scan repeated."""
+    return jpeg[:-2] + jpeg[jpeg.rindex(b"\xff\xda") : -2] * count + jpeg[-2:]
+
+
+def _in_parts(jpeg: bytes) -> bytes:
+    """A JPEG of one scan as if that had only the first of its colours."""
+    at = jpeg.index(b"\xff\xda")
+    scan = b"\xff\xda" + struct.pack(">HBBBBBB", 8, 1, 1, 0, 0, 63, 0)
+    return jpeg[:at] + scan * 70 + jpeg[at:]
+
+
+def test_a_jpeg_that_is_refined_without_end_is_refused(tmp_path: Path) -> None:
+    baseline = cv2.imencode(".jpg", SMALL)[1].tobytes()
+    usual = cv2.imencode(".jpg", SMALL, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
+    (tmp_path / "a.jpg").write_bytes(_with_scans(usual, 70))
+    for data in (_with_scans(usual, 70), _in_parts(baseline)):
+        with pytest.raises(ImageError, match="more than 64 scans"):
+            decode_image(data)
+    with pytest.raises(ImageError, match="more than 64 scans"):
+        check_image(tmp_path / "a.jpg")
+    assert decode_image(usual).shape == decode_image(_with_scans(usual, 20)).shape == SMALL.shape
+    trailing = baseline + b"\xff\xda" * 100  # of a file with one scan, only that one is read
+    assert decode_image(trailing).shape == SMALL.shape
+
+
+def test_exif_of_many_segments_is_bounded() -> None:
+    jpeg = cv2.imencode(".jpg", SMALL)[1].tobytes()
+    block = b"Exif\0\0" + _tags(10, 65_527)
+    segment = b"\xff\xe1" + struct.pack(">H", len(block) + 2) + block
+    assert decode_image(jpeg[:2] + segment * 3 + jpeg[2:]).shape == SMALL.shape
+    with pytest.raises(ImageError, match="EXIF has more than"):
+        decode_image(jpeg[:2] + segment * 200 + jpeg[2:])
+
+
 def test_the_bound_is_opencvs_and_its_variable_raises_it(monkeypatch) -> None:
     with pytest.raises(BoundError, match="OPENCV_IO_MAX_IMAGE_PIXELS"):
         check_size(40_000, 30_000, "JPEG", 10**9)

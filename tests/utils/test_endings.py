@@ -66,7 +66,15 @@ def test_nohup_keeps_a_program_alive():
 
 @pytest.mark.parametrize(
     "program",
-    ["val.py", "detect.py", "export.py", "ablate.py", "models/yolo.py", "data/convert.py"],
+    [
+        "train.py",
+        "val.py",
+        "detect.py",
+        "export.py",
+        "ablate.py",
+        "models/yolo.py",
+        "data/convert.py",
+    ],
 )
 def test_programs_expect_signals_before_their_slow_imports(program):
     body = ast.parse((ROOT / program).read_text(encoding="utf-8")).body

@@ -210,13 +210,12 @@ def _entries(archive: zipfile.ZipFile, length: int) -> dict[str, zipfile.ZipInfo
             raise Refused(f"has {printable_text(name)} twice")
     folder = _folder(names)
     entries = {}
+    if any(name.removeprefix(folder).startswith(("code/", "constants.pkl")) for name in names):
+        raise Refused(
+            "is a TorchScript file, which holds code; give the checkpoint that it was exported from"
+        )
     for name, entry in zip(names, found, strict=True):
         inner = name.removeprefix(folder)
-        if inner.startswith("code/") or inner == "constants.pkl":
-            raise Refused(
-                "is a TorchScript file, which holds code; give the checkpoint that it was exported"
-                " from"
-            )
         if not name.startswith(folder) or not ENTRY.fullmatch(inner) or entry.filename != name:
             raise Refused(f"has an entry {printable_text(name)}, which torch.save does not write")
         if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size:

@@ -26,6 +26,7 @@ from utils.errors import UserError
 OWN_NAMES = ("output_attention", "input_attention")  # parts of our keys, never of a fork's
 # Attention that is part of a bottleneck's convolution: where it acts.
 HOLDERS = {"cv1.": "between", "cv2.": "branch", "cv3.": "between"}
+MOST_ROW_TENSORS = 5000  # of all copies of a block; those that are known have less than 1,000
 # Names of keys for which public blocks of one kind differ in the place.
 BEFORE_OR_AFTER, ANYWHERE, ON_INPUT = ("eca", "ema"), ("ema", "EMA"), ("eca",)
 REMEDY = (
@@ -93,7 +94,8 @@ def recognise_block(row: ForeignRow) -> BlockFound | None:
     Raises:
         UserError: The row has attention whose place or use its keys do not tell.
     """
-    if any(part in OWN_NAMES for key in row.state for part in key.split(".")):
+    is_ours = any(part in OWN_NAMES for key in row.state for part in key.split("."))
+    if is_ours or len(row.state) > MOST_ROW_TENSORS:
         return None
     for trial in filter(None, (try_block(row, base) for base in bases_of(row))):
         if trial.state.keys() == trial.plain_keys():
@@ -180,7 +182,7 @@ def _identify(trial: Trial, guess: _Guess, plain: set[str], width: int) -> Ident
     module = row.module_at(path)
     classes = (row.name.attention if row.name else "", class_name_of(module))
     names = tuple(ATTENTION[name].__name__ for name in classes if name in ATTENTION)
-    return identify(parts[0], names, width, module or UNKNOWN)
+    return identify(parts[0], names, width, module or UNKNOWN, row.trials)
 
 
 def _check_place(trial: Trial, guess: _Guess, found: Identified) -> None:

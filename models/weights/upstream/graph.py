@@ -94,7 +94,7 @@ def _read_row(number: int, row: object, module: object, tree: Tree) -> object:
     if isinstance(inner, PickledObject):
         state = under(tree.of_row(number), prefix)
         if not name and layer_named(row[2]) is None:
-            known = identify(state, (), 0, inner)
+            known = identify(state, (), 0, inner, tree.trials)
             name = known.name if known else ""
         if name:
             found = read_arguments(name, inner, state, row[3])
@@ -127,6 +127,7 @@ def _read_block(tree: Tree, number: int, row: list[Any], module: object) -> list
         written=row[3],
         state=tree.of_row(number),
         module_at=lambda path: tree.modules.get(f"{start}.{path}" if path else start),
+        trials=tree.trials,
     )
     found = recognise_block(foreign)
     if found is None:

@@ -6,7 +6,7 @@ models/weights/upstream/blocks.py recognises attention among those other keys.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from inspect import signature
 from typing import Any
 
@@ -17,6 +17,7 @@ from models.graph.block_names import BlockName, expand_block, read_block_name
 from models.graph.build import BAD_ARGUMENTS
 from models.graph.inside import PLACES, Spot, bottlenecks_of, resize_bottlenecks
 from models.graph.layers import LAYERS
+from models.weights.upstream.trials import Trials
 from utils.errors import UserError
 from utils.pickles.objects import PickledObject
 from utils.seeds import caught_warnings
@@ -42,6 +43,7 @@ class ForeignRow:
         state: its tensors, by their keys below the row.
         module_at: the module at a path below the row, "" for the row itself; None if a file of
             tensors has none.
+        trials: how many modules may still be built to recognise rows of the file.
     """
 
     where: str
@@ -49,6 +51,7 @@ class ForeignRow:
     written: list[Any]
     state: Tensors
     module_at: Callable[[str], PickledObject | None] = lambda path: None
+    trials: Trials = field(default_factory=Trials)
 
     @property
     def name(self) -> BlockName | None:
@@ -133,6 +136,7 @@ def bases_of(row: ForeignRow) -> list[str]:
 
 def try_block(row: ForeignRow, base: str) -> Trial | None:
     """The plain block of a row; None if its arguments or tensors are not of such a block."""
+    row.trials.count()
     layer, state = LAYERS[base], row.of_copy(row.copies[0])
     try:
         own, settings = _split(row, base)

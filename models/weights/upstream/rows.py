@@ -29,6 +29,7 @@ from models.weights.upstream.forms import KeyForm, find_form
 from models.weights.upstream.identify import identify
 from models.weights.upstream.plain import ForeignRow
 from models.weights.upstream.tree import Tree
+from models.weights.upstream.trials import Trials
 from models.yolo import parse_model
 from utils.errors import UserError
 from utils.pickles.objects import PickledObject
@@ -68,16 +69,16 @@ def attention_of(
                 "note: GAM: the file does not say whether its channel branch ends in a sigmoid;"
                 " this project assumes that it does"
             )
-        return _named(under(state, prefix), known), {}
+        return _named(under(state, prefix), known, tree.trials), {}
     tree.rename(number, _translated(form, state, prefix), _paths(form, state, prefix))
     return form.module, dict(form.options)
 
 
-def _named(state: Tensors, known: tuple[str, ...]) -> str:
+def _named(state: Tensors, known: tuple[str, ...], trials: Trials) -> str:
     """The module of tensors that have our keys: that of the name, unless just one other fits."""
     if not known:
         return ""
-    found = identify(state, known[:1])
+    found = identify(state, known[:1], trials=trials)
     return found.name if found else known[0]
 
 
@@ -119,7 +120,7 @@ def fit_graph(
     Raises:
         UserError: A row's module does not exist, and its tensors are of none that does.
     """
-    fitted, widths = copy.deepcopy(dict(graph)), _widths(checked)
+    fitted, widths, trials = copy.deepcopy(dict(graph)), _widths(checked), Trials()
     by_row: dict[str, dict[str, Tensor]] = {}
     for row, written in zip(checked.rows, _written_rows(fitted), strict=True):
         start = f"model.{row.key}."
@@ -128,7 +129,9 @@ def fit_graph(
         if by_row[start] and not own_named(row.module):
             channels = widths.get(row.inputs[0], 0)
             given = _yaml_options(checked, row, channels)
-            written[2:], by_row[start] = _fit_row(row, written, by_row[start], channels, given)
+            written[2:], by_row[start] = _fit_row(
+                row, written, by_row[start], channels, given, trials
+            )
     # A row of another module than the graph's may have another key.
     keys = [f"model.{row.key}." for row in read_graph(fitted).rows]
     renamed = {
@@ -164,7 +167,12 @@ def _yaml_options(graph: Graph, row: Row, channels: int) -> dict[str, object]:
 
 
 def _fit_row(
-    row: Row, written: list[Any], state: dict[str, Tensor], channels: int, given: dict[str, object]
+    row: Row,
+    written: list[Any],
+    state: dict[str, Tensor],
+    channels: int,
+    given: dict[str, object],
+    trials: Trials,
 ) -> tuple[list[object], dict[str, Tensor]]:
     """A row's module and arguments, and its tensors under our names.
 
@@ -174,20 +182,27 @@ def _fit_row(
         state: its tensors, by their keys below it.
         channels: of the map that it reads, 0 if they are not known.
         given: options of attention in the YAML, for what no tensor shows.
+        trials: those of the file.
+
+    Returns:
+        The module and its arguments, as in a row; and the tensors.
+
+    Raises:
+        UserError: The row's module does not exist, and its tensors are of none that does.
     """
     name = row.alias or row.module
     if row.module not in ATTENTION and isinstance(written[3], list):
         where = f"row {row.index}: {shorten(name)}"
-        block = recognise_block(ForeignRow(where, (name,), written[3], state))
+        block = recognise_block(ForeignRow(where, (name,), written[3], state, trials=trials))
         if block:
             return [block.base, block.arguments], block.state
     prefix, module = "0." if row.repeats > 1 else "", PickledObject(name, {})
     own = under(state, prefix)
     if row.module in ATTENTION:
         kind = ATTENTION[row.module].__name__
-        found = identify(own, (kind,), channels, module)
+        found = identify(own, (kind,), channels, module, trials)
     elif layer_named(row.module) is None:
-        found = identify(own, (), channels, module)
+        found = identify(own, (), channels, module, trials)
         kind = found.name if found else ""
     else:
         return written[2:], state

@@ -15,6 +15,7 @@ from models.activations import ACTIVATIONS
 from models.attention.se import SE
 from models.common import Bottleneck, Conv
 from models.graph.values import is_number, is_whole, shorten
+from models.weights.upstream.trials import Trials
 from utils.checkpoint import check_shared
 from utils.errors import UserError
 from utils.pickles.objects import PickledArray, PickledObject
@@ -42,12 +43,14 @@ class Tree:
         state: tensor by state-dict key.
         renamed: path of a module in the file, by the path that it has in our graph, where they
             differ.
+        trials: how many modules may still be built to recognise its rows.
     """
 
     root: PickledObject
     modules: dict[str, PickledObject] = field(default_factory=dict)
     state: dict[str, Tensor] = field(default_factory=dict)
     renamed: dict[str, str] = field(default_factory=dict)
+    trials: Trials = field(default_factory=Trials)
     _by_row: dict[str, dict[str, Tensor]] = field(default_factory=dict)
 
     def of_row(self, number: int) -> dict[str, Tensor]:

@@ -94,10 +94,19 @@ def test_progress_bars_are_no_messages():
     assert Ended(0, "", text, 0.0).messages == ["a"]
 
 
-def test_output_that_cannot_be_flushed_gives_the_status_of_python(tmp_path):
+def test_output_that_cannot_be_flushed_is_a_refusal_in_a_line(tmp_path):
     ended = Child(lambda: print("lost"), tmp_path, "/dev/full").wait(10)
-    assert ended.status == 120
+    assert ended.status == 2
     assert "No space left" in ended.err
+
+
+def test_processor_time_does_not_count_what_is_waited():
+    def work():
+        time.sleep(0.3)
+        print(sum(range(3_000_000)))
+
+    ended = measured(work, 10, 1000)
+    assert 0.01 < ended.busy_s < ended.seconds - 0.25
 
 
 def test_an_orphan_is_found_and_ended():

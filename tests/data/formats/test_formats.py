@@ -95,3 +95,10 @@ def test_coco_beside_or_named(
         assert [entry.kind for entry in index.report.entries] == ["image missing"]
     with pytest.raises(UserError, match="has no `annotations:`"):
         load_dataset(make({}, train="val2017", format="coco"), "train")
+    file = root / "annotations" / "instances_val2017.json"
+    file.write_text(json.dumps(content).replace('"image_id": 1', '"image_id": "1"'))
+    # Otherwise all images would be learnt as background.
+    with pytest.raises(
+        UserError, match=r"train: none of 1 label rows can be used; the first, .*row 1"
+    ):
+        load_dataset(make({}, train=short), "train")

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from data.dataset_info import DatasetInfo, SplitSource
 from data.formats.labels import LabelError
-from data.formats.voc import VocReader
+from data.formats.voc import VOC_FORMAT, VocReader
 from data.formats.xml_files import parse_xml
 from data.report import DROPPED, KEPT_AS_IS
 
@@ -72,3 +73,36 @@ def test_xml_with_entities_is_refused_in_any_encoding(text: str, encoding: str) 
 def test_damaged_xml_is_refused(data: bytes) -> None:
     with pytest.raises(LabelError, match="not valid XML"):
         parse_xml(data)
+
+
+def _voc_set(folder: Path, names: str, size: tuple[int, int] = (20, 20)) -> DatasetInfo:
+    """A VOC set of the images a and b, with this list."""
+    for part in ("Annotations", "JPEGImages", "ImageSets/Main"):
+        (folder / part).mkdir(parents=True)
+    for stem in "ab":
+        (folder / "JPEGImages" / f"{stem}.png").write_bytes(b"")
+        text = _voc(("cat", "1", "1", "9", "9"), size=size)
+        (folder / "Annotations" / f"{stem}.xml").write_text(text)
+    (folder / "ImageSets" / "Main" / "train.txt").write_text(names)
+    train = (SplitSource("train"),)
+    return DatasetInfo(folder / "d.yaml", folder, (folder,), {0: "cat"}, train=train, format="voc")
+
+
+def test_images_that_a_list_of_one_class_leaves_out_are_named(tmp_path: Path) -> None:
+    info = _voc_set(tmp_path, "a  1\nb -1\n")
+    opened = VOC_FORMAT.list_split(info, info.train).open()
+    assert [Path(path).name for path in opened.images] == ["a.png"]
+    (note,) = opened.notes
+    assert "train.txt: 1 images with -1 behind their name" in note
+    assert note.endswith("such as b")
+
+
+def test_names_with_a_suffix_are_found_in_a_list(tmp_path: Path) -> None:
+    info = _voc_set(tmp_path, "a.png\nb.jpg\n")
+    images = VOC_FORMAT.list_split(info, info.train).open().images
+    assert [Path(path).name for path in images] == ["a.png", "b.png"]
+
+
+def test_a_size_of_zero_means_that_it_is_not_known(tmp_path: Path) -> None:
+    info = _voc_set(tmp_path, "a\n", size=(0, 0))
+    assert not VOC_FORMAT.list_split(info, info.train).open().reader.read(0, (20, 20)).entries

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from data.dataset_info import DatasetInfo, SplitSource
 from data.formats.labels import LabelError
-from data.formats.yolo import label_path, read_labels
+from data.formats.yolo import YOLO_FORMAT, label_path, read_labels
 from data.formats.yolo_rows import parse_rows
 from data.report import DROPPED, KEPT_AS_IS
 
@@ -99,3 +100,20 @@ def test_missing_is_background_and_huge_class_fits(tmp_path: Path) -> None:
     (tmp_path / "folder.txt").mkdir()
     with pytest.raises(LabelError, match="unreadable"):
         read_labels(tmp_path / "folder.txt", (10, 10))
+
+
+def test_keypoints_behind_a_box_are_not_taken_for_a_polygon() -> None:
+    row = b"0 .5 .5 .2 .4 " + b".1 .1 1 " * 3
+    assert parse_rows(row[:-2] + b"1", 9).values.tolist() == parse_rows(row[:14]).values.tolist()
+    assert not parse_rows(row, 9).segments
+    with pytest.raises(LabelError, match="kpt_shape"):
+        parse_rows(row)
+
+
+def test_a_label_file_that_two_images_share_is_named(tmp_path: Path) -> None:
+    for name in ("a.jpg", "a.png", "b.png"):
+        (tmp_path / name).write_bytes(b"")
+    info = DatasetInfo(tmp_path, tmp_path, (tmp_path,), {0: "a"})
+    entries = YOLO_FORMAT.list_split(info, (SplitSource("."),)).open().entries
+    assert [entry.reason for entry in entries] == ["label file of several images: a.jpg, a.png"]
+    assert entries[0].file.endswith("a.txt")

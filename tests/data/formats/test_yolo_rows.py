@@ -56,7 +56,7 @@ def test_values_beyond_one_percent_are_refused(row: str) -> None:
         ("-1 .5 .5 .2 .2", "negative value: class -1"),
         ("0 inf .5 .2 .2", "above 1: x inf"),
         ("0 .5 .5 .2 .2 .9", "drop the confidence"),
-        ("0 " + ".5 " * 55, "rows of keypoints are not read"),
+        ("0 " + ".5 " * 55, "for rows of keypoints the data set's YAML needs kpt_shape"),
     ],
 )
 def test_a_refused_row_says_what_to_do(text: str, message: str) -> None:

@@ -13,6 +13,10 @@ import pytest
 from data.scanning.cache import DIGEST_BYTES, cache_folder
 from data.scanning.load import load_dataset
 
+REPORT = (
+    b'{"total": 7, "found": 2, "missing": 0, "empty": 0, "corrupt": 0, "origin": "",'
+    b' "entries": [[5]], "notes": []}'
+)
 ROW = "1 .5 .5 .2 .2\n"
 
 
@@ -38,7 +42,15 @@ def _forge(content: bytes, name: str, array: np.ndarray | None) -> bytes:
         ("path_offsets", np.array([0])),
         ("report", np.zeros(9, np.uint8)),
         ("report", np.frombuffer(b'{"entries": 3}', np.uint8)),
+        ("report", np.frombuffer(REPORT.replace(b"7", b'"7"'), np.uint8)),
+        ("report", np.frombuffer(REPORT.replace(b"[5]", b'["a"]'), np.uint8)),
+        ("report", np.frombuffer(REPORT.replace(b"[[5]]", b"[]"), np.uint8)[:, None]),
         ("state", None),
+        ("ignored", None),
+        ("ignored_images", None),
+        ("ignored_images", np.zeros((0, 1), np.int64)),
+        ("ignored_images", np.array([7])),
+        ("ignored", np.zeros((0, 6), np.complex128)),
     ],
 )
 def test_a_cache_with_other_arrays_is_scanned_again(make, name, array):

@@ -92,6 +92,19 @@ def test_list_of_paths(tmp_path, monkeypatch):
     assert [str(path) for path in open_source(str(tmp_path / "list.txt")).paths] == ["b.jpg"]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_list_from_windows_is_read(tmp_path, encoding):
+    write_image(tmp_path / "f" / "a.png")
+    (tmp_path / "l.txt").write_text('f\\a.png\r\n"f/a.png"\r\n', encoding=encoding, newline="")
+    assert paths_of(tmp_path / "l.txt") == ["a.png"] * 2
+
+
+def test_an_image_of_an_unread_format_says_how_to_convert_it(tmp_path):
+    (tmp_path / "a.heic").write_bytes(b"x")
+    with pytest.raises(UserError, match="HEIC is not read; save it as JPEG"):
+        open_source(str(tmp_path / "a.heic"))
+
+
 def test_list_names_the_row_that_is_wrong(tmp_path):
     write_image(tmp_path / "a.jpg")
     (tmp_path / "list.txt").write_text("a.jpg\nnone.jpg\n")
@@ -258,3 +271,8 @@ def test_without_a_source_the_validation_images_are_shown(tmp_path, monkeypatch,
     assert "2 of 3 validation images" in capsys.readouterr().out
     write_image(tmp_path / "data" / "images" / "x.png")
     assert [frame.name for frame in usual_source("")] == ["x"]
+
+
+def test_a_camera_of_impossible_number_is_refused() -> None:
+    with pytest.raises(UserError, match="is no camera"):
+        open_source("9" * 21)

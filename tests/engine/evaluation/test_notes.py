@@ -9,9 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
+from data.formats.yolo import CLASS_ROUNDED, NO_AREA
 from data.formats.yolo_rows import BOX_AMONG_POLYGONS
 from data.index import DatasetIndex
-from data.report import DROPPED, IGNORED, KEPT_AS_IS, Entry, ScanReport
+from data.report import DROPPED, IGNORED, KEPT_AS_IS, LEFT_OUT, Entry, ScanReport
 from engine.evaluation.notes import (
     data_notes,
     id_notes,
@@ -30,10 +31,13 @@ def index_of(*paths: str, **report: object) -> DatasetIndex:
     return DatasetIndex.pack(samples, {0: "a"}, ScanReport(**{"total": 5, "found": 5, **report}))
 
 
+LABEL = np.zeros((1, 5))
+
+
 def test_an_ordinary_set_has_no_notes() -> None:
     assert data_notes(index_of("a"), "val") == []
     assert settings_notes(0.001, False) == []
-    assert result_notes([np.zeros((3, 6))], [0], {0: "a"}, 300) == []
+    assert result_notes([np.zeros((3, 6))], [LABEL], {0: "a"}, 300) == []
     assert id_notes("p.json", [1, 2], []) == []
 
 
@@ -43,7 +47,7 @@ def test_images_left_out_and_rows_dropped_and_objects_ignored_are_counted() -> N
     notes = " | ".join(data_notes(index_of("a", corrupt=3, entries=tuple(entries)), "val"))
     for part in (
         "val: 3 of 5 images were left out",
-        "val: 1 label rows were dropped",
+        "val: 1 label rows were dropped (1 x)",
         "val: 12 difficult objects are not scored; detections on them count neither",
         "1 label rows of 5 values in files with polygons",
     ):
@@ -51,29 +55,64 @@ def test_images_left_out_and_rows_dropped_and_objects_ignored_are_counted() -> N
 
 
 def test_validation_images_that_are_trained_on_are_said() -> None:
-    (note,) = training_notes(index_of("a", "b", "c"), index_of("c", "d"))
+    *_, note = training_notes(index_of("a", "b", "c"), index_of("c", "d"))
     assert note.startswith("1 of 2 validation images are training images too")
-    assert training_notes(index_of("a"), index_of("b")) == []
+    assert len(training_notes(index_of("a"), index_of("b"))) == 1  # no objects
 
 
 def test_flags_that_change_map_are_said() -> None:
-    conf, single = settings_notes(0.25, True)
+    conf, single, hybrid = settings_notes(0.25, True, True)
+    assert "--save-hybrid" in hybrid
     assert "0.25 is above 0.001: mAP is too low" in conf
     assert "--single-cls" in single
 
 
 def test_cut_results_and_classes_without_labels_are_said() -> None:
-    found = [np.zeros((300, 6)), np.zeros((299, 6))]
-    full, lacking = result_notes(found, [0], dict(enumerate("abcdefgh")), 300)
-    assert full.startswith("1 of 2 images reached the limit of 300")
+    found = [np.zeros((100, 6)), np.zeros((99, 6))]
+    full, lacking = result_notes(found, [LABEL, LABEL], dict(enumerate("abcdefgh")), 100)
+    assert full.startswith("1 of 2 images reached the limit of 100")
     assert "7 of 8 classes have no labelled object" in lacking
     assert lacking.endswith("b, c, d, e, f, …")
 
 
 def test_false_positives_of_background_images_are_counted() -> None:
     rows = np.array([[0, 0, 9, 9, 0.9, 0], [0, 0, 9, 9, 0.3, 0], [0, 0, 9, 9, 0.2, 0]])
-    (note,) = result_notes([rows, rows[2:]], [], {0: "a"}, 300)
+    (note,) = result_notes([rows, rows[2:]], [LABEL[:0]] * 2, {0: "a"}, 300)
     assert "2 false detections above confidence 0.25, on 1 of 2 images" in note
+
+
+def test_the_usual_limit_of_detections_is_said_only_of_crowded_images() -> None:
+    found, crowd = [np.zeros((300, 6))], np.zeros((301, 5))
+    assert result_notes(found, [crowd[:300]], {0: "a"}, 300) == []
+    (note,) = result_notes(found, [crowd], {0: "a"}, 300)
+    assert note.startswith("1 of 1 images reached the limit of 300 detections")
+
+
+def test_images_left_out_are_named_in_the_notes() -> None:
+    entries = tuple(Entry(f"{name}.png", 0, LEFT_OUT, "empty file") for name in "abcde")
+    (note,) = data_notes(index_of("x", corrupt=4, entries=entries), "val")  # one is of no format
+    assert note == (
+        "val: 5 of 6 images were left out (a.png: empty file; b.png: empty file; c.png: empty file;"
+        " and 2 more)"
+    )
+
+
+def test_images_that_a_split_holds_twice_are_said() -> None:
+    (note,) = data_notes(index_of("a", "b", "a"), "val")
+    assert note == "val: 1 images are listed more than once and count each time, such as a"
+
+
+def test_classes_that_are_rounded_and_boxes_without_area_are_said() -> None:
+    entries = tuple(Entry("f", 1, KEPT_AS_IS, kind) for kind in (CLASS_ROUNDED, NO_AREA))
+    rounded, flat = data_notes(index_of("a", entries=entries), "val")
+    assert "1 label rows have a class that is no whole number" in rounded
+    assert "1 objects have a box without area" in flat
+
+
+def test_training_on_background_alone_is_said() -> None:
+    assert data_notes(index_of("a"), "train") == [
+        "train: no label file holds an object, so only background can be learnt"
+    ]
 
 
 def test_ids_that_pycocotools_does_not_take_are_said() -> None:

@@ -62,3 +62,17 @@ def test_load_puts_back_values_that_later_updates_go_on_from() -> None:
     ema.update(model)
     assert ema.updates == 8
     torch.testing.assert_close(ema.module.weight.data, torch.full((2, 2), 2.0))
+
+
+def test_tensors_are_listed_once_for_each_model(monkeypatch) -> None:
+    models = [nn.Linear(2, 2), nn.Linear(2, 2)]
+    ema = ModelEMA(models[0], decay=0.5, tau=1e-9)
+    listed = []
+    for model in models:
+        whole = model.state_dict
+        monkeypatch.setattr(model, "state_dict", lambda whole=whole: listed.append(1) or whole())
+    for model in (models[0], models[0], models[1], models[1]):
+        ema.update(model)
+    assert len(listed) == 1
+    mean = models[0].weight / 4 + models[1].weight * 3 / 4
+    torch.testing.assert_close(ema.module.weight, mean)

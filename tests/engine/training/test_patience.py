@@ -37,5 +37,11 @@ def test_an_early_stop_says_which_epoch_was_best_and_how_to_change_it(
 def test_a_run_whose_fitness_stayed_0_says_so() -> None:
     for scores, best, said in (({}, 0.0, 0), ({"fitness": 0.0}, 0.0, 1), ({"fitness": 0}, 0.1, 0)):
         progress = Progress(scores=scores, best_fitness=best)
-        note_no_fitness(progress)
+        note_no_fitness(progress, 3)
         assert len(progress.notes) == said
+
+
+def test_a_validation_set_without_objects_is_not_blamed_on_the_labels() -> None:
+    progress = Progress(scores={"fitness": 0.0})
+    note_no_fitness(progress, 0)
+    assert progress.notes[0].startswith("the fitness is 0 in every epoch, since the validation")

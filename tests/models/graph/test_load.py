@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from models.graph.load import load_graph, split_name
+from models.graph.load import doubled_notes, load_graph, split_name
 from models.graph.sites import insert
 from models.yolo import DetectionModel
 from utils.errors import UserError
@@ -59,5 +59,9 @@ def test_a_key_of_a_graph_that_stands_twice_is_said_with_both_lines(
     assert load_graph(tmp_path / "twice.yaml")["nc"] == 4
     said = capsys.readouterr().out
     assert "twice.yaml: `nc` stands in lines 1 and " in said
+    assert doubled_notes(tmp_path / "twice.yaml") == [
+        line.removeprefix("warning: ") for line in said.splitlines()
+    ]
+    assert doubled_notes("no_such_graph.yaml") == []
     assert "`backbone` stands in lines 2 and " in said
     assert "with values that differ; the second one counts" in said

@@ -1,0 +1,75 @@
+"""A training step, a validation and a detection on a simulated GPU: what they launch and wait for.
+
+The bounds are what was counted. They may be lowered, and are raised only with a reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+import train
+from engine.evaluation.evaluate import EvalSettings, evaluate
+from tests.simulated_cuda import COUNTS, CUDA, simulate, simulated_cuda
+from tests.tiny import lively, run_flags, write_data, write_free_graph, write_graph
+from utils.structures import Batch
+
+WAITS, COPIES = 5, 0  # of a training step
+OPERATIONS = {write_graph: 590, write_free_graph: 870}  # launches of a training step
+
+
+@pytest.mark.parametrize(
+    ("write", "capability"), [(write_graph, (8, 0)), (write_free_graph, (7, 0))]
+)  # bf16, and fp16 with a scaler
+def test_a_training_step_waits_seldom_and_launches_little(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    write: Callable[[Path], Path],
+    capability: tuple[int, int],
+) -> None:
+    steps: list[tuple[int, int, int]] = []
+    train_batch = train.train_batch
+
+    def counted(*arguments):
+        COUNTS.clear()
+        result = train_batch(*arguments)
+        steps.append((COUNTS.operations, COUNTS.waits.total(), COUNTS.copies.total()))
+        return result
+
+    monkeypatch.setattr(train, "train_batch", counted)
+    monkeypatch.setenv("YOLO_CACHE_DIR", str(tmp_path / "cache"))
+    flags = run_flags(write(tmp_path), write_data(tmp_path, train=12), "--epochs", "1", "--noplots")
+    flags[flags.index("cpu")] = "0"
+    with simulated_cuda(capability):
+        metrics = train.main([*flags, "--optimizer", "SGD", "--project", str(tmp_path / "runs")])
+    assert metrics is not None
+    assert metrics.images == 4
+    operations, waits, copies = (max(column) for column in zip(*steps[1:], strict=True))
+    assert (waits <= WAITS, copies <= COPIES, operations <= OPERATIONS[write]) == (True,) * 3, steps
+
+
+def test_a_validation_has_tensors_of_one_device_only(tmp_path: Path) -> None:
+    model = lively(write_graph(tmp_path), {0: "a", 1: "b"}).eval().fuse()
+    images = torch.randint(0, 255, (2, 3, 64, 64), dtype=torch.uint8)
+    targets = torch.tensor([[0, 0, 5, 5, 40, 40], [1, 1, 10, 10, 30, 50.0]])
+    places = ((64, 64),) * 2, ((1.0, 1.0),) * 2, ((0.0, 0.0),) * 2
+    batch = Batch(images, targets, (0, 1), ("a.jpg", "b.jpg"), *places)
+    expected = evaluate(model, [batch], EvalSettings(quiet=True))
+    with simulated_cuda():
+        found = evaluate(simulate(model), [batch], EvalSettings(quiet=True))
+    assert expected.map > 0
+    assert (found.map50, found.map, found.classes) == (
+        expected.map50,
+        expected.map,
+        expected.classes,
+    )
+
+
+def test_tensors_of_two_devices_do_not_meet() -> None:
+    with simulated_cuda():
+        x = torch.ones(3, device=CUDA)
+        with pytest.raises(RuntimeError, match="tensors of the device and of the CPU"):
+            x + torch.ones(3)
