@@ -21,6 +21,7 @@ from engine.training.run import Run, save_last, snapshot
 from models.own.adapter import modules_flag
 from utils import checkpoint as checkpoints
 from utils.errors import UserError
+from utils.output import say
 from utils.signals import BROKEN_PIPE, StopRequested, StopSignal
 from utils.streams import has_failed
 
@@ -75,7 +76,7 @@ class Keeper:
 
     def save_if_whole(self) -> bool:
         """Write last.pt if the state can be saved and the disk takes it; return whether it did."""
-        if not self.is_whole:
+        if not (self.is_whole and self.run.setup.world.is_main):
             return False
         try:
             self.save()
@@ -119,8 +120,14 @@ def safe_ending(keeper: Keeper) -> Iterator[None]:
     except WRITE_ERRORS as error:
         if isinstance(error, RuntimeError) and not is_lost_peer(error):
             raise
-        if is_lost_peer(error) and stop.status:  # the peer has got the same signal
-            keeper.save_if_whole()
+        if is_lost_peer(error) and not world.is_main:
+            say("")  # the main process may have been killed within its progress bar
+        if is_lost_peer(error) and stop.status:
+            # Either the peer has got the same signal, or torchrun has sent it since the peer died;
+            # so one of two says it, whichever process that was.
+            line = f"{LOST_PEER}; {keeper.how_to_go_on(keeper.save_if_whole())}"
+            if world.rank <= 1:
+                say(line)
             sys.exit(stop.status)
         cause = _one_line(error)
         if isinstance(error, ReadingStopped):

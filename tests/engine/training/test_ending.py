@@ -19,7 +19,7 @@ from engine.training import ending, finish, logbook
 from engine.training.build import prepare_run
 from engine.training.dist import World
 from engine.training.ending import quiet_writers
-from engine.training.run import Run
+from engine.training.run import Progress, Run
 from tests.tiny import run_flags, write_data, write_graph
 from utils.checkpoint import read
 from utils.config import TrainConfig
@@ -244,6 +244,24 @@ def test_a_lost_peer_is_one_line(
     monkeypatch.setattr(train, "check_loss", fail(RuntimeError("a bug")))
     with pytest.raises((RuntimeError, TypeError)):
         train.main([*flags, "--project", str(tmp_path)])
+
+
+@pytest.mark.parametrize("rank", [0, 1, 2])
+def test_a_process_that_torchrun_stops_since_another_was_killed_says_how_to_go_on(
+    rank: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    setup = SimpleNamespace(world=World(rank, 3, rank), last=tmp_path / "last.pt")
+    setup.last.touch()
+    state = SimpleNamespace(model=torch.nn.Identity(), progress=Progress(epoch=5))
+    keeper = ending.Keeper(cast(Run, SimpleNamespace(setup=setup, state=state)), StopSignal())
+    keeper.is_whole = rank > 0  # but only the main process can save it
+    keeper.stop.request(143)
+    with pytest.raises(SystemExit, match="143"), ending.safe_ending(keeper):
+        raise RuntimeError("[/x/gloo/transport/tcp/pair.cc:534] Connection closed by peer")
+    said = capsys.readouterr().err
+    assert ("has ended; stopped in epoch 5; " in said) == (rank < 2)
+    assert (f"the last good checkpoint; continue with: python train.py --resume {setup.last}\n"
+        in said) == (rank < 2)  # fmt: skip
 
 
 def test_damaged_results_are_a_note_and_no_traceback(
