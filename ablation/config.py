@@ -11,6 +11,7 @@ from utils.flags import shared
 
 AA_SEEDS = 1000  # distance between the seeds of an A/A arm and those of the baseline
 ARM_INITS = {"paper": ("paper",), "identity": ("identity",), "both": ("paper", "identity")}
+MAXIMA = {"aa": 1000, "slots": 1024, "cores_per_cell": 4096}
 MINIMA = {
     **dict.fromkeys(("seeds", "cores_per_cell"), 1),
     **dict.fromkeys(("first_seed", "baseline_seeds", "aa"), 0),
@@ -87,6 +88,11 @@ class StudyConfig:
             if getattr(self, name) < least:
                 raise UserError(
                     f"--{name.replace('_', '-')} {getattr(self, name)}: must be at least {least}"
+                )
+        for name, most in MAXIMA.items():
+            if getattr(self, name) > most:
+                raise UserError(
+                    f"--{name.replace('_', '-')} {getattr(self, name)}: must be at most {most}"
                 )
         if not 0 < self.delta < 100:
             raise UserError(f"--delta {self.delta}: must be above 0 and below 100 points of mAP")

@@ -76,6 +76,7 @@ def convert(config: ConvertConfig) -> Path:
     out = Path(config.out)
     _make_folder(out, config.exist_ok)
     entries: list[Entry] = []
+    marked = 0
     messages: list[str] = []
     splits = [task for task in TASKS if getattr(info, task)]
     for task in splits:
@@ -83,10 +84,17 @@ def convert(config: ConvertConfig) -> Path:
         print(f"{task}: {index.report.table()}")
         messages += write_split(index, out, task, config.copy).messages
         entries += index.report.entries
+        marked += len(index.ignored)
     ScanReport(entries=tuple(entries)).write(out / "report.csv")
     paths = {task: f"images/{task}" for task in splits}
     yaml = out / "data.yaml"
-    save_yaml(yaml, {"path": str(out.resolve()), **paths, "names": info.names})
+    channels = {"channels": info.channels} if info.channels else {}
+    save_yaml(yaml, {"path": str(out.resolve()), **paths, "names": info.names, **channels})
+    if marked:
+        print(
+            f"note: {marked:,} difficult objects or crowds are in no label file, since YOLO labels"
+            " cannot mark them: on the new set detections on them count as false"
+        )
     print(f"done: python train.py --data {yaml}")
     Unwritten(messages).report()
     return yaml

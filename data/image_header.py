@@ -23,6 +23,7 @@ from data.image_bounds import (
 from data.image_formats import (
     FORMATS,
     FROM_BYTES_ONLY,
+    JPEG_OR_PNG,
     ImageFormat,
     foreign_kind,
     format_of,
@@ -102,6 +103,8 @@ def open_with_pillow(file: IO[bytes]) -> Image.Image:
     except Image.DecompressionBombError as error:  # Pillow's own bound, for WebP only
         raise ImageError("too many pixels", f"{_first_line(error)} Cut it into tiles") from None
     except DAMAGE as error:
+        if str(error) == "unknown pixel mode":  # such as floating point in colour
+            raise ImageError("pixels of an unknown kind", JPEG_OR_PNG) from None
         raise ImageError("damaged header", _first_line(error)) from None
 
 

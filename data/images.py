@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 JPEG_END = b"\xff\xd9"
+USUAL_BYTES, MOST_BYTES_PER_PIXEL = 2**28, 32  # of a file; 32 are four numbers of 64 bits
 MIN_SIDE = 10  # pixels; smaller images hold nothing to learn from
 # What a network share says for a moment while it reconnects, and how often and when to ask again.
 TRANSIENT = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EINTR, errno.EAGAIN)
@@ -73,12 +74,26 @@ def _read_bytes(path: str | Path) -> bytes:
     for pause in (*PAUSES, None):
         try:
             with open_regular(path) as file:
+                if file.seek(0, io.SEEK_END) > USUAL_BYTES:
+                    _check_length(file)
+                file.seek(0)
                 return file.read()
         except (OSError, ValueError) as error:
             if pause is None or getattr(error, "errno", None) not in TRANSIENT:
                 raise _unreadable(error, path) from None
             time.sleep(pause)
     raise AssertionError("the last pause is None, so that the loop never ends here")
+
+
+def _check_length(file: IO[bytes]) -> None:
+    """Raise ImageError for a large file that is no image, or whose image needs no such length."""
+    length = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    height, width = read_header(file).size
+    if length > USUAL_BYTES + MOST_BYTES_PER_PIXEL * height * width:
+        raise ImageError(
+            "header out of bounds", f"{length:,} bytes for {width:,} x {height:,} pixels"
+        )
 
 
 def _unreadable(error: Exception, path: str | Path) -> ImageError:

@@ -13,6 +13,7 @@ from utils.text import printable, shown
 from utils.version import __version__
 
 T = TypeVar("T")
+MOST = 2**53  # whole numbers beyond it are exact in no float, and overflow in PyTorch and NumPy
 
 
 def flag(default: object, help: str, **options: object) -> Any:
@@ -60,11 +61,23 @@ def _add_field(parser: argparse.ArgumentParser, field: dataclasses.Field[object]
     sample = (
         field.default[0] if isinstance(field.default, tuple) and field.default else field.default
     )
-    common["type"] = meta.get("kind", type(sample) if sample is not None else str)
+    kind = meta.get("kind", type(sample) if sample is not None else str)
+    common["type"] = _whole if kind is int else kind
     for key in ("nargs", "const", "choices", "metavar", "action"):
         if key in meta:
             common[key] = meta[key]
     parser.add_argument(*names_of(field), **common)
+
+
+def _whole(text: str) -> int:
+    """A whole number that libraries can count with."""
+    try:
+        number = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{printable(text, 60)} is no whole number") from None
+    if abs(number) > MOST:
+        raise argparse.ArgumentTypeError(f"{printable(text, 60)} is too large a number")
+    return number
 
 
 class _Parser(argparse.ArgumentParser):

@@ -18,6 +18,7 @@ from utils.families import FAMILIES, Family
 from utils.files import find_file
 from utils.flags import shared
 from utils.hyperparameters import Hyperparameters
+from utils.sizes import LONGEST_SIDE
 from utils.text import shown
 from utils.yaml_file import load_yaml
 
@@ -129,7 +130,8 @@ class TrainConfig:
         check_setting(self.epochs >= 1, "--epochs", self.epochs, "must be at least 1")
         possible = self.batch_size >= 1 or self.batch_size == -1
         check_setting(possible, "--batch-size", self.batch_size, "must be 1 or more, or -1")
-        check_setting(self.imgsz >= 32, "--imgsz", self.imgsz, "must be at least 32 pixels")
+        possible = 32 <= self.imgsz <= LONGEST_SIDE
+        check_setting(possible, "--imgsz", self.imgsz, f"must be 32 to {LONGEST_SIDE} pixels")
         check_setting(self.workers >= 0, "--workers", self.workers, "must not be negative")
         check_setting(
             0 <= self.label_smoothing < 1,
@@ -147,10 +149,10 @@ class TrainConfig:
             self.close_mosaic >= 0, "--close-mosaic", self.close_mosaic, "must not be negative"
         )
         check_setting(
-            min(self.freeze, default=0) >= 0,
+            all(0 <= row <= 10_000 for row in self.freeze),
             "--freeze",
             self.freeze,
-            "takes row numbers, 0 or above",
+            "takes row numbers, 0 to 10000",
         )
         check_setting(
             0 <= self.sparsity < math.inf, "--sparsity", self.sparsity, "must be 0 or more"

@@ -78,7 +78,22 @@ def _status_of(main: Callable[[list[str] | None], object], argv: list[str] | Non
     except KeyboardInterrupt:
         print(ENDINGS[130], file=sys.stderr)
         return 130
+    except (MemoryError, RuntimeError) as error:
+        if not lacks_memory(error):
+            raise
+        reason = printable(str(error).partition("\n")[0] or "Python has none left", 300)
+        say(f"error: the memory is too small ({reason}); use a smaller --batch-size or --imgsz")
+        return 2
     return status if isinstance(status, int) else 0
+
+
+def lacks_memory(error: MemoryError | RuntimeError) -> bool:
+    """Whether an error says that more memory was asked for than there is."""
+    # PyTorch has a class for a GPU's memory, and only words for that of the processor. Its module
+    # takes seconds to import, so that the class is known by its name here.
+    words = ("can't allocate memory", "out of memory", "Storage size calculation overflowed")
+    is_named = type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError)
+    return is_named or any(word in str(error) for word in words)
 
 
 def _fault(error: OSError) -> int:

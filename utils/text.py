@@ -134,6 +134,15 @@ def without_secrets(text: str) -> str:
     return URL.sub(lambda found: public_url(found[0]), text) if ":" in text else text
 
 
+def _writable_sign(sign: str) -> str:
+    """A sign, or its number where the system's names of files have no such sign."""
+    try:
+        os.fsencode(sign)
+    except UnicodeEncodeError:
+        return f"u{ord(sign):04x}"
+    return sign
+
+
 def file_name(text: str, fallback: str = "_", limit: int = 200) -> str:
     """A stranger's text as one part of a path on every system, which names no other folder.
 
@@ -142,7 +151,7 @@ def file_name(text: str, fallback: str = "_", limit: int = 200) -> str:
         fallback: What stands for a text without any usable sign.
         limit: Bytes from which on the text is cut; 0 for no limit.
     """
-    name = UNSAFE.sub("_", text).strip(" .")
+    name = "".join(map(_writable_sign, UNSAFE.sub("_", text).strip(" .")))
     content = os.fsencode(name)
     if limit and len(content) > limit:
         name = content[:limit].decode("utf-8", errors="ignore")

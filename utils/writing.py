@@ -44,6 +44,8 @@ class OutputError(UserError):
         remedy = (
             "choose a shorter name"
             if error.errno == errno.ENAMETOOLONG
+            else "its folder does not exist; make it"
+            if error.errno == errno.ENOENT
             else "free some space or choose another place"
         )
         reason = error.strerror or printable(error, 80)

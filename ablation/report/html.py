@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from ablation.report import charts, sentences
 from ablation.report.html_tables import listed, main_table, part_table
 from ablation.report.page import html_figure, html_page, html_section
+from ablation.report.run_notes import run_notes
 from ablation.report.summary import (
     Line,
     by_arm,
@@ -69,6 +70,7 @@ def render(study: StudyResult, lines: Sequence[Line]) -> str:
         html_section("By class", part_table(study, lines, by_class)),
         html_section("Why did it drop, or not change?", causes(study, lines)),
         html_section("Runs that failed", listed(study.failed)),
+        html_section("Notes of the runs", listed(run_notes(study))),
         html_section("Settings", listed(settings(study))),
         html_section("Repeat it", repeat(study)),
         html_section("How to read this", "".join(f"<p>{escape(text)}</p>\n" for text in READING)),

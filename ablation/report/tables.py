@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ablation.report.columns import SHORT_TABLE, filled, show
+from ablation.report.run_notes import run_notes
 from ablation.report.sentences import overview, sentence
 from ablation.report.summary import SIZES, Line, seconds_of
 from ablation.study import PLAIN
@@ -48,7 +49,8 @@ def terminal(study: StudyResult, lines: Sequence[Line]) -> str:
     failed = [
         f"failed: {printable(name)}: {printable(reason)}" for name, reason in study.failed.items()
     ]
-    return "\n".join([table, "", overview(lines, len(study.failed)), *said, *failed])
+    notes = [f"note: {note} ({runs})" for note, runs in run_notes(study).items()]
+    return "\n".join([table, "", overview(lines, len(study.failed)), *said, *failed, *notes])
 
 
 def markdown_table(lines: Sequence[Line]) -> str:

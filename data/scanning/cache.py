@@ -24,8 +24,9 @@ from utils.files import ROOT, atomic_write
 from utils.regular_file import open_regular
 from utils.writing import sweep
 
-CACHE_VERSION = 2  # increase it whenever the arrays or the rules of reading change
+CACHE_VERSION = 3  # increase it whenever the arrays or the rules of reading change
 DIGEST_BYTES = 32
+FILES_CHANGED = "files have changed since the cache was made"
 # What reading raises for a file with the right digest that this version did not write.
 NOT_OURS = (
     ValueError,
@@ -83,7 +84,7 @@ def read_cache(path: Path, state: str) -> tuple[dict[str, np.ndarray] | None, st
     try:
         arrays = _unpack(content[DIGEST_BYTES:])
         if arrays.pop("state").tobytes().decode("ascii", "replace") != state:
-            return None, "files have changed since the cache was made"
+            return None, FILES_CHANGED
     except NOT_OURS:
         return None, "the cache is of another version"
     return arrays, ""

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import codecs
-import glob
 from collections.abc import Sequence
 from pathlib import Path
 
 from data.image_formats import UNREAD_SUFFIXES, unread_remedy
 from data.sources.names import suffix_of
+from data.sources.patterns import has_match
 from utils.errors import UserError
 from utils.regular_file import open_regular
 from utils.text import printable, unquoted
 
+MOST_LIST_BYTES = 50_000_000  # 500,000 paths of 100 bytes
 NAMED = 3  # files that a sentence names
 
 
@@ -44,15 +45,19 @@ def source_lines(path: Path) -> list[tuple[int, str]]:
     """(number, text) of the lines of a list, without blank ones, `# comments` and quotes."""
     try:
         with open_regular(path) as file:
-            data = file.read()
-        wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-        rows = data.decode("utf-16" if wide else "utf-8-sig").splitlines()
-    except OSError as error:
-        raise UserError(
-            f"--source {path}: cannot be read ({error.strerror}); check the path"
-        ) from None
-    except UnicodeDecodeError:
-        raise UserError(f"--source {path}: is not UTF-8 text; save the list as UTF-8") from None
+            content = file.read(MOST_LIST_BYTES + 1)
+        if len(content) > MOST_LIST_BYTES:
+            raise UserError(
+                f"--source {path}: is larger than {MOST_LIST_BYTES // 1_000_000} MB, so it is no"
+                " list of paths; check it, or divide it"
+            )
+        wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        rows = content.decode("utf-16" if wide else "utf-8-sig").splitlines()
+    except (OSError, ValueError) as error:
+        if isinstance(error, UnicodeDecodeError):
+            raise UserError(f"--source {path}: is not UTF-8 text; save the list as UTF-8") from None
+        reason = getattr(error, "strerror", None) or printable(error, 80)
+        raise UserError(f"--source {path}: cannot be read ({reason}); check the path") from None
     return [
         (number, unquoted(row.strip()))
         for number, row in enumerate(rows, 1)
@@ -64,7 +69,7 @@ def find_line(line: str, folder: Path) -> str:
     """A line of a list as a path that exists; \\ stands for / where no file has that name."""
     spellings = dict.fromkeys((line, line.replace("\\", "/")))
     places = [place for text in spellings for place in (text, str(folder / text))]
-    there = (place for place in places if Path(place).exists() or glob.glob(place, recursive=True))
+    there = (place for place in places if Path(place).exists() or has_match(place))
     return next(there, places[1])
 
 

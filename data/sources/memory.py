@@ -15,7 +15,8 @@ import numpy as np
 from torch import Tensor
 
 from data.sources.names import result_names
-from data.sources.open import FileSource, Source, expand, open_source
+from data.sources.open import FileSource, Source, open_source
+from data.sources.paths import expand
 from utils.errors import UserError
 from utils.output import print_anywhere
 from utils.structures import Frame

@@ -6,27 +6,22 @@ streams, the screen) are in data/sources/streams.py.
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypedDict
-from urllib.parse import urlsplit
 
-from data.image_formats import UNREAD_SUFFIXES, unread_remedy
 from data.image_header import ImageError
 from data.images import decode_image, read_image
-from data.sources.listing import find_line, notes_on_folder, source_lines
+from data.sources.listing import notes_on_folder, source_lines
 from data.sources.names import (
-    IMAGE_SUFFIXES,
-    VIDEO_SUFFIXES,
     check_url,
     hide_password,
     is_url,
     is_video,
     result_names,
-    suffix_of,
 )
+from data.sources.paths import expand, is_media_url
 from utils.errors import UserError
 from utils.files import ROOT, check_path
 from utils.output import print_anywhere
@@ -170,7 +165,7 @@ def open_source(
         return open_screen(words[1:])
     if text.lower().endswith(".streams"):
         return _open_live([line for _, line in source_lines(Path(text))], vid_stride, warn, text)
-    if text.isdecimal() or (is_url(text) and not _is_media_url(text)):
+    if text.isdecimal() or (is_url(text) and not is_media_url(text)):
         return _open_live([text], vid_stride, warn, text)
     paths = expand(text)
     if Path(text).is_dir():
@@ -199,86 +194,6 @@ def _open_live(
     return LiveSource(places, vid_stride, warn)
 
 
-def _is_media_url(url: str) -> bool:
-    """Whether a URL names an image or video file rather than a live stream."""
-    check_url(url)
-    return (
-        urlsplit(url).scheme.lower() in ("http", "https")
-        and suffix_of(url) in IMAGE_SUFFIXES | VIDEO_SUFFIXES
-    )
-
-
-def expand(text: str) -> list[str]:
-    """The image and video paths that text stands for. Raises UserError if there are none."""
-    if is_url(text):
-        return [text]
-    if not text:
-        raise UserError(
-            "--source: is empty; give an image, video, folder, list, camera number or URL"
-        )
-    check_path(text, "--source ")
-    path = Path(text)
-    try:
-        if path.is_dir():
-            return _media(
-                sorted(str(file) for file in path.iterdir() if not file.name.startswith(".")), text
-            )
-        if path.is_file():
-            return _read_list(path) if path.suffix.lower() == ".txt" else _media([text], text)
-    except OSError as error:
-        raise UserError(
-            f"--source {text}: cannot be read ({error.strerror}); check the path"
-        ) from None
-    if glob.has_magic(text):
-        return _media(sorted(glob.glob(text, recursive=True)), text)
-    if path.exists():
-        raise UserError(f"--source {text}: is neither a file nor a folder; copy it to a file")
-    raise UserError(f"--source {text}: no such file or folder; check the path")
-
-
-def _media(files: Sequence[str], origin: str) -> list[str]:
-    """The files that are images or videos by their suffix. Raises UserError if none is."""
-    known = IMAGE_SUFFIXES | VIDEO_SUFFIXES
-    # What is no regular file stays, so that reading it says so.
-    found = [file for file in files if suffix_of(file) in known and not Path(file).is_dir()]
-    unread = [suffix for file in files if (suffix := suffix_of(file)[1:]) in UNREAD_SUFFIXES]
-    if not found and unread:
-        raise UserError(
-            f"--source {origin}: {unread[0].upper()} is not read; {unread_remedy(unread[0])}"
-        )
-    if not found:
-        raise UserError(
-            f"--source {origin}: holds no image or video; known suffixes are"
-            f" {' '.join(sorted(known))}"
-        )
-    return found
-
-
-def _read_list(path: Path) -> list[str]:
-    """The files of a list, which holds a path, folder, glob or media URL per line.
-
-    Relative paths are looked up in the working folder, then in the list's folder.
-    """
-    found: list[str] = []
-    for number, line in source_lines(path):
-        if is_url(line):
-            if not _is_media_url(line):
-                raise UserError(
-                    f"{path}:{number}: {hide_password(line)} is a stream; list streams in a"
-                    " .streams file"
-                )
-            found.append(line)
-            continue
-        check_path(line, f"{path}:{number}: ")
-        try:
-            found.extend(expand(find_line(line, path.parent)))
-        except UserError as error:
-            raise UserError(f"{path}:{number}: {str(error).removeprefix('--source ')}") from None
-    if not found:
-        raise UserError(f"--source {path}: is an empty list; write one path per line")
-    return found
-
-
 def usual_source(data: str) -> FileSource:
     """The default source: data/images, or validation images of the model's data set."""
     if (ROOT / "data" / "images").is_dir():
@@ -287,7 +202,13 @@ def usual_source(data: str) -> FileSource:
         raise UserError("--source: give an image, video, folder, list, camera number or URL")
     from data.scanning.load import load_dataset
 
-    index = load_dataset(data, "val")
+    try:
+        index = load_dataset(data, "val")
+    except UserError as error:
+        raise UserError(
+            "--source is not given, and the data set of the weights cannot be used instead"
+            f" ({error}); give an image, video, folder, list, camera number or URL"
+        ) from None
     paths = [index.path(number) for number in range(min(len(index), MOST_SHOWN))]
     print(f"--source: {len(paths)} of {len(index)} validation images of {data}")
     return FileSource(paths)

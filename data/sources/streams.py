@@ -23,7 +23,9 @@ from utils.errors import UserError
 from utils.files import plain_path
 from utils.output import print_anywhere
 from utils.structures import Frame
+from utils.text import printable
 
+MOST_CAMERAS, MOST_DIGITS = 100_000, 9  # OpenCV adds the number of an interface to a camera's
 USUAL_FPS = 30.0  # assumed for a stream that reports no frame rate, or an impossible one
 ATTEMPTS, PAUSE = 5, 1.0  # attempts to reopen a broken stream, and seconds before each
 LARGEST_DOWNLOAD = 256 * 2**20  # bytes of an image
@@ -49,6 +51,10 @@ def open_capture(place: str) -> Capture:
     import cv2
 
     if place.isdecimal():
+        if int(place[:MOST_DIGITS]) > MOST_CAMERAS or len(place) > MOST_DIGITS:
+            raise UserError(
+                f"--source {printable(place, 40)}: is no camera; they are numbered from 0"
+            )
         return cv2.VideoCapture(int(place))
     if is_url(place):
         return cv2.VideoCapture(place)

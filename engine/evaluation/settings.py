@@ -10,6 +10,7 @@ from utils.errors import UserError, check_setting
 from utils.families import V8
 from utils.flags import shared
 from utils.nms import NMSSettings
+from utils.sizes import LONGEST_SIDE
 
 SPLITS = ("train", "val", "test")
 REFUSED_VAL_FLAGS = {
@@ -78,6 +79,8 @@ class ValConfig:
             ("--workers", self.workers, 0),
         ):
             check_setting(value >= least, name, value, f"must be at least {least}")
+        most = f"must be at most {LONGEST_SIDE} pixels"
+        check_setting(self.imgsz <= LONGEST_SIDE, "--imgsz", self.imgsz, most)
         # NMSSettings checks the thresholds, by the same rule for every family.
         iou = V8.validation_iou if self.iou_thres is None else self.iou_thres
         NMSSettings(self.conf_thres, iou, self.max_det)

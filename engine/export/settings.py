@@ -11,7 +11,10 @@ from utils.config import NOT_HERE
 from utils.errors import UserError
 from utils.families import V8, Family
 from utils.flags import SHARED_FLAGS, shared
-from utils.nms import NMSSettings
+from utils.nms import MOST_CANDIDATES, NMSSettings
+from utils.sizes import LONGEST_SIDE
+
+MOST_IMAGES = 4096  # of a batch, all of which the file computes at once
 
 
 def for_nms(name: str, **options: Any) -> Any:
@@ -56,12 +59,18 @@ class ExportConfig:
         for name in self.include:
             if name not in EXPORTERS:
                 raise UserError(f"--include {name}: {unknown_format(name)}")
-        if not 1 <= len(self.imgsz) <= 2 or any(side < 32 for side in self.imgsz):
+        sides = self.imgsz
+        if not 1 <= len(sides) <= 2 or any(not 32 <= side <= LONGEST_SIDE for side in sides):
             raise UserError(
-                f"--imgsz={self.imgsz}: takes a side, or height and width, of at least 32 pixels"
+                f"--imgsz={sides}: takes a side, or height and width, of at least 32 pixels and at"
+                f" most {LONGEST_SIDE}"
             )
-        if self.batch_size < 1:
-            raise UserError(f"--batch-size={self.batch_size}: must be at least 1")
+        for name, value, most in (
+            ("--batch-size", self.batch_size, MOST_IMAGES),
+            ("--max-det", self.max_det, MOST_CANDIDATES),
+        ):
+            if not 1 <= value <= most:
+                raise UserError(f"{name}={value}: must be 1 to {most}")
         if self.opset and self.opset < 18:
             raise UserError(
                 f"--opset={self.opset}: PyTorch's exporter writes 18 and later; leave it out, or"

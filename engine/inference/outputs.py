@@ -91,7 +91,8 @@ def conclude(source: Source, console: Console, outputs: Outputs) -> None:
         path = printable(path)
         raise UserError(f"--source: nothing could be read; {path}: {reason}")
     if outputs.folder is not None:
-        print(f"Results saved to {outputs.folder}")
+        print(f"Results saved to {printable(outputs.folder)}")
     if outputs.labels is not None and outputs.folder is not None:
-        print(f"{outputs.labels.written} labels saved to {outputs.folder / 'labels'}")
+        labels = printable(outputs.folder / "labels")
+        print(f"{outputs.labels.written} labels saved to {labels}")
     outputs.unwritten.report()

@@ -12,9 +12,9 @@ from utils.families import V8, Family
 from utils.files import next_folder
 from utils.flags import shared
 from utils.nms import NMSSettings
+from utils.sizes import LONGEST_SIDE
 
 USUAL_SIZE = 640
-LONGEST_SIDE = 2**15  # pixels; OpenCV resizes no larger image
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from utils.errors import UserError
 from utils.files import plain_path
 from utils.writing import OutputError, temporary_beside
 
+SPARE_BYTES, LOOK_EVERY = 2**22, 30  # left for the index of a video; frames between two looks
 LONGEST_GAP = 5.0  # seconds of a stalled stream to fill by repeating a frame, at most
 
 
@@ -39,7 +41,7 @@ class VideoFile:
         with plain_path(path.parent) as folder:
             place = f"{folder}/{self._temporary.name}"
             self._writer = cv2.VideoWriter(place, cv2.VideoWriter.fourcc(*"mp4v"), self.fps, size)
-        self._number = 0
+        self._number = self._calls = 0
         if not self._writer.isOpened():
             self._remove()
             raise UserError(
@@ -56,13 +58,33 @@ class VideoFile:
         # A frame is repeated for those that a stream dropped before it; otherwise the video would
         # play too fast.
         missing = number - self._number - 1 if self._number else 0
+        if self._calls % LOOK_EVERY == 0:
+            self._check_space()
+        self._calls += 1
         for _ in range(1 + min(max(0, missing), int(self.fps * LONGEST_GAP))):
             self._writer.write(image)
         self._number = number
 
+    def _check_space(self) -> None:
+        """Raise UserError while the file can still be completed, if the disk is nearly full.
+
+        OpenCV reports no failed write, and a file without its index cannot be played.
+        """
+        try:
+            if shutil.disk_usage(self.path.parent).free >= SPARE_BYTES:
+                return
+            reason = f"the disk is nearly full, the video ends after frame {self._number}"
+            error = OSError(errno.ENOSPC, reason)
+        except OSError as failure:  # the folder has vanished
+            error = failure
+        raise OutputError(self.path, error)
+
     def close(self) -> None:
         """Complete the file and give it its name. Raises UserError if the disk is full."""
         self._writer.release()
+        if not self._number:  # not even the first frame could be written, as has been said
+            self._remove()
+            return
         try:
             # OpenCV reports no error when a write fails, but then the file lacks its index.
             if not is_whole_mp4(self._temporary):

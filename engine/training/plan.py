@@ -32,10 +32,14 @@ def plan(given: Mapping[str, object], changes: Mapping[str, object] | None = Non
     files = use_modules(cast(tuple[str, ...], given.get("modules", ())))
     resume = given.get("resume")
     if resume:
-        ignored = sorted({*given, *(changes or {})} - {"resume", "modules"})
+        interrupted = read_interrupted(str(resume))
+        # A setting that is repeated as it was is not worth a word.
+        others = {name for name, value in given.items() if not _is_own(interrupted, name, value)}
+        ignored = sorted({*others, *(changes or {})} - {"resume", "modules"})
         if ignored:
-            print(f"--resume goes on with the run's own settings; ignored: {', '.join(ignored)}")
-        return continue_run(read_interrupted(str(resume)), files)
+            note = f"--resume goes on with the run's own settings; ignored: {', '.join(ignored)}"
+            interrupted = interrupted._replace(notes=(*interrupted.notes, note))
+        return continue_run(interrupted, files)
     info = read_dataset_yaml(str(given.get("data", TrainConfig.data)))
     wanted = {**info.suggested, **given}
     graph, _ = read_source(*(str(wanted.get(name, "")) for name in ("cfg", "weights", "scale")))
@@ -43,6 +47,11 @@ def plan(given: Mapping[str, object], changes: Mapping[str, object] | None = Non
     if changes:
         hyp = Hyperparameters.from_mapping({**dataclasses.asdict(hyp), **changes}, "train")
     return prepare_run(config, hyp)
+
+
+def _is_own(interrupted: Interrupted, name: str, value: object) -> bool:
+    own = getattr(interrupted.config, name, None)
+    return own == (tuple(value) if isinstance(value, list) else value)
 
 
 def continue_run(interrupted: Interrupted, modules: tuple[str, ...]) -> Run:

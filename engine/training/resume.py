@@ -148,6 +148,11 @@ def read_for_resume(path: Path) -> tuple[Checkpoint, tuple[str, ...]]:
             raise UserError(f"{error}; and {other}") from None
         notes = (f"{error}; resumed from {former}, which is the state before",)
     if checkpoint.training is None:
+        if path.name != LAST.name:
+            raise UserError(
+                f"--resume {path}: holds weights without the state of a run; give the"
+                f" {LAST.name} beside it, or start a new run from it with --weights {path}"
+            )
         if not notes:  # last.pt itself is whole
             _remove_former(path)
         raise UserError(

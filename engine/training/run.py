@@ -16,6 +16,7 @@ from torch import nn
 
 from data.index import DatasetIndex
 from data.loader import Loader
+from data.scanning.cache import FILES_CHANGED
 from engine.training import dist
 from engine.training.circumstances import (
     circumstances,
@@ -250,6 +251,11 @@ def restore(setup: Setup, state: TrainingState, resumed: Checkpoint) -> Training
         progress.add_note(
             "the data set has changed since the run was interrupted: the run continues, but its"
             " results will differ"
+        )
+    elif any(index.report.origin.endswith(FILES_CHANGED) for index in setup.data):
+        progress.add_note(
+            "files of the data set have been written again since the run began: their names, sizes"
+            " and labels are the same, but other images give other results"
         )
     changes = resumed_under(setup.circumstances, saved_circumstances(resumed))
     if changes:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from data.convert import label_text, main
+from data.dataset_yaml import read_dataset_yaml
 from data.scanning.load import load_dataset
 from utils.errors import UserError, run_main
 from utils.files import ROOT
@@ -170,3 +171,16 @@ def test_a_file_that_cannot_be_written_is_named_and_the_others_go_on(
     error = capsys.readouterr().err
     assert "1 file is missing, all others are written: " in error
     assert "p0.txt: cannot be written (Is a directory)" in error
+
+
+def test_what_yolo_cannot_mark_and_grey_images_are_kept_or_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = _voc_set(tmp_path / "voc")
+    file = source / "Annotations" / "p0.xml"
+    file.write_text(file.read_text().replace("</name>", "</name><difficult>1</difficult>", 1))
+    yaml = tmp_path / "d.yaml"
+    yaml.write_text(f"path: {source}\ntrain: train\nnames: [elk, wolf]\nchannels: 1\n")
+    main(["--data", str(yaml), "--out", str(tmp_path / "out")])
+    assert "note: 1 difficult objects or crowds are in no label file" in capsys.readouterr().out
+    assert read_dataset_yaml(tmp_path / "out" / "data.yaml").channels == 1

@@ -226,3 +226,14 @@ def test_damaged_bytes_never_escape_as_another_error(tmp_path: Path, suffix: str
         except ImageError:
             refused += 1
     assert refused > 0
+
+
+@pytest.mark.parametrize("start", [b"", b"jpeg"])
+def test_an_image_of_many_gigabytes_is_refused_unread(tmp_path, start):
+    path = tmp_path / "a.jpg"
+    if start:
+        path.write_bytes(cv2.imencode(".jpg", np.zeros((32, 32, 3), np.uint8))[1].tobytes())
+    with open(path, "ab") as file:
+        file.truncate(10 << 30)
+    with pytest.raises(ImageError):
+        read_image(path)

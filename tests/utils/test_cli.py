@@ -140,3 +140,16 @@ def test_whole_numbers_are_fine_in_a_list_of_floats() -> None:
     assert build(Sample, {"gains": (1, 2.5)}).gains == (1, 2.5)
     with pytest.raises(UserError, match=r"gains: '1' is str, float is needed"):
         build(Sample, {"gains": ("1",)})
+
+
+@pytest.mark.parametrize("word", ["9" * 21, "-" + "9" * 21, "9" * 5000])
+def test_a_number_that_no_library_can_count_with_is_refused(word: str) -> None:
+    @dataclass
+    class Flags:
+        epochs: int = flag(1, "epochs")
+        rows: tuple[int, ...] = flag([], "rows", kind=int)
+
+    for words in ([f"--epochs={word}"], [f"--rows={word}"]):
+        with pytest.raises(UserError) as error:
+            read_flags(Flags, words, "")
+        assert len(str(error.value)) < 200

@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from utils.errors import UserError, run_main
 from utils.files import ROOT
@@ -100,3 +101,13 @@ def test_a_reader_that_goes_away_has_the_shells_status():
 def test_a_value_of_a_million_characters_is_cut(capsys):
     assert run_main(raising(UserError("x: " + "y" * 10**6)), []) == 2
     assert len(capsys.readouterr().err) < 2100
+
+
+@pytest.mark.parametrize(
+    "allocate", [lambda: torch.zeros(10**15), lambda: torch.zeros(10**10, 10**10)]
+)
+def test_memory_that_there_is_not_is_one_line(capsys, allocate):
+    assert run_main(lambda argv: allocate()) == 2
+    line = capsys.readouterr().err
+    assert line.startswith("error: the memory is too small (")
+    assert line.count("\n") == 1

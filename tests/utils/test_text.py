@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 import pytest
@@ -122,3 +123,10 @@ def test_a_long_name_is_cut_between_signs():
 
 def test_wide_and_combining_signs_have_their_width():
     assert [display_width(text) for text in ("abc", "数据", "e\u0301", "\udcb3")] == [3, 4, 1, 1]
+
+
+def test_a_file_name_where_the_system_has_ascii_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fsencode", lambda text: text.encode("ascii", "surrogateescape"))
+    assert file_name("a红") == "au7ea2"
+    assert file_name("a蓝") != file_name("a红")  # classes keep folders of their own
+    assert file_name("a\udcff") == "a\udcff"

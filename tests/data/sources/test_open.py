@@ -271,3 +271,8 @@ def test_without_a_source_the_validation_images_are_shown(tmp_path, monkeypatch,
     assert "2 of 3 validation images" in capsys.readouterr().out
     write_image(tmp_path / "data" / "images" / "x.png")
     assert [frame.name for frame in usual_source("")] == ["x"]
+
+
+def test_a_camera_of_impossible_number_is_refused() -> None:
+    with pytest.raises(UserError, match="is no camera"):
+        open_source("9" * 21)

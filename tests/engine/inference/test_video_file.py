@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -38,3 +41,35 @@ def test_a_video_in_a_folder_whose_name_is_not_utf8(tmp_path):
     video.add(IMAGE, 1)
     video.close()
     assert is_whole_mp4(folder / "\udcb5.mp4")
+
+
+def test_a_video_on_a_disk_that_fills_up_is_kept_as_far_as_it_goes(tmp_path, monkeypatch):
+    space = SimpleNamespace(free=1 << 30)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: space)
+    video, image = VideoFile(tmp_path / "a.mp4", 30, (64, 48)), np.zeros((48, 64, 3), np.uint8)
+    for number in range(1, 31):
+        video.add(image, number)
+    space.free = 1 << 20
+    with pytest.raises(OutputError, match=r"nearly full, the video ends after frame 30"):
+        video.add(image, 31)
+    video.close()
+    assert is_whole_mp4(tmp_path / "a.mp4")
+
+
+def test_no_video_without_a_frame_is_left(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=0))
+    video = VideoFile(tmp_path / "a.mp4", 30, (64, 48))
+    with pytest.raises(OutputError, match="nearly full"):
+        video.add(np.zeros((48, 64, 3), np.uint8), 1)
+    video.close()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_video_whose_folder_vanishes_ends_soon(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    video = VideoFile(folder / "a.mp4", 30, (64, 48))
+    shutil.rmtree(folder)
+    with pytest.raises(OutputError, match="its folder does not exist"):
+        video.add(np.zeros((48, 64, 3), np.uint8), 1)
+    video.close()

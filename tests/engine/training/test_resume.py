@@ -88,6 +88,12 @@ def test_a_finished_run_says_so(tmp_path: Path) -> None:
         read_for_resume(tmp_path / "last.pt")
 
 
+def test_best_is_no_state_to_resume_from(tmp_path: Path) -> None:
+    checkpoints.save(example(1.0, None), tmp_path / "best.pt")
+    with pytest.raises(UserError, match=r"without the state of a run; give the last\.pt beside it"):
+        read_for_resume(tmp_path / "best.pt")
+
+
 def test_a_missing_run_is_one_line(tmp_path: Path) -> None:
     for name in (tmp_path, tmp_path / "none.pt"):
         with pytest.raises(UserError, match=r"no such file"):
