@@ -141,7 +141,7 @@ class Machine:
                 if opcode.name == "STOP":
                     break
                 self._step(opcode.name, argument)
-        except (ValueError, OverflowError) as error:
+        except (ValueError, OverflowError, Warning) as error:  # Python may be run with -W error
             reason = printable_text(str(error))
             raise Refused(f"is not a valid pickle after byte {position} ({reason})") from None
         if position + 1 != len(program):

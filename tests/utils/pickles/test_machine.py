@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from typing import Any
 
 import pytest
@@ -80,3 +81,10 @@ def test_what_a_file_says_is_shown_on_one_line() -> None:
     assert printable_text("a\nb\x1b[0m" + "c" * 200).isprintable()
     assert len(printable_text("x" * 500)) == 80
     assert printable_text([1]) == "list"
+
+
+def test_a_text_of_which_python_warns_is_refused_under_warnings_as_errors() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(Refused, match="not a valid pickle"):
+            follow(b"S'\\q'\n.")
