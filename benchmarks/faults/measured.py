@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from benchmarks.faults.common import Child, Ended, scratch_folder
+from utils.errors import lacks_memory
 
 LONGEST = 60  # seconds on the clock after which a call that waits or computes is killed
 MOST_MEGABYTES = 2000  # beyond those of the parent, at which it is killed
@@ -38,7 +39,13 @@ def measured_call(call: Callable[[], object]) -> MeasuredCall:
         answer = folder / "answer"
 
         def answered() -> None:
-            answer.write_text(str(call()), encoding="utf-8", errors="backslashreplace")
+            try:
+                given = str(call())
+            except (MemoryError, RuntimeError) as error:
+                if lacks_memory(error):  # for a user that is one line; here it shows no bound
+                    raise AssertionError("asked for more memory than there is") from error
+                raise
+            answer.write_text(given, encoding="utf-8", errors="backslashreplace")
 
         ended = Child(answered, folder).wait(LONGEST, MOST_MEGABYTES)
         given = answer.read_text(encoding="utf-8") if answer.is_file() else ""
