@@ -71,7 +71,7 @@ def test_a_value_that_looks_like_a_flag_belongs_to_train():
     [
         (["--data", "no.yaml"], "no.yaml: no such file"),
         (["--cfg", "no.yaml"], "no.yaml"),
-        (["--seeds", "x"], "argument --seeds: invalid int value: 'x'; see"),
+        (["--seeds", "x"], "argument --seeds: x is no whole number; see"),
         (["--resume"], "--resume: is not needed; the same command started again continues"),
         (["--no-aa"], "--no-aa: use --aa 0"),
         (["--engine", "slurm"], "--engine: invalid choice"),
