@@ -158,7 +158,9 @@ def said_wrong(stop: Stop, ended: Ended) -> list[str]:
     if ended.exception:
         faults.append(f"traceback: {ended.exception[:120]}")
     lines = [*ended.out.splitlines()[-1:], *ended.messages]
-    saying = [line for line in lines if "--resume" in line or "interrupted" in line]
+    # Where the run was finished before it stopped, there is nothing to go on with.
+    words = ("--resume", "interrupted", "the run is finished")
+    saying = [line for line in lines if any(part in line for part in words)]
     is_deaf = stop.name == "PIPE" and stop.how == "twice"
     if not (saying or _is_early(stop) or is_deaf):
         faults.append("words: none on how to go on")
