@@ -17,7 +17,7 @@ from itertools import accumulate, pairwise
 import numpy as np
 
 from data.report import ScanReport
-from utils.structures import Sample
+from data.sample import Sample
 
 SINGLE_CLASS = {0: "item"}
 _NO_BOXES = np.zeros((0, 4), np.float32)

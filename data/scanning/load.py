@@ -16,10 +16,10 @@ from data.formats.labels import UNKNOWN_CLASS
 from data.image_bounds import most_pixels
 from data.index import DatasetIndex
 from data.report import DROPPED, ScanReport
+from data.sample import Sample
 from data.scanning.cache import NOT_OURS, cache_path, read_cache, state_of, write_cache
 from data.scanning.scan import scan
 from utils.errors import UserError
-from utils.structures import Sample
 from utils.text import printable
 
 MIN_VISIBLE_PX = 3  # objects with a shorter side than this are hardly learnt
