@@ -17,7 +17,7 @@ from tests.simulated_cuda import COUNTS, CUDA, simulate, simulated_cuda
 from tests.tiny import lively, run_flags, write_data, write_free_graph, write_graph
 from utils.structures import Batch
 
-WAITS = {write_graph: 5, write_free_graph: 4}  # of a training step
+WAITS = {write_graph: 3, write_free_graph: 4}  # of a training step
 OPERATIONS = {write_graph: 590, write_free_graph: 870}  # launches of a training step
 
 

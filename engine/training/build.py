@@ -28,6 +28,7 @@ from engine.training.ema import ModelEMA
 from engine.training.lock import FolderLock
 from engine.training.model import fit_anchors, freeze, make_model
 from engine.training.optim import Schedule, choose_optimizer, make_optimizer
+from engine.training.parallel import SharedNetwork
 from engine.training.run import Progress, Run, Setup, Splits, TrainingState, restore
 from engine.training.sparsity import Sparsity
 from models.graph.load import doubled_notes
@@ -260,8 +261,7 @@ def wrap(
         if config.sync_bn and device.type in GPUS:
             nn.SyncBatchNorm.convert_sync_batchnorm(model)
         # The number of a process is not that of its device, as --device 2,3 shows.
-        ids = [device] if device.type in GPUS else None
-        network = nn.parallel.DistributedDataParallel(model, device_ids=ids, static_graph=True)
+        network = SharedNetwork(model, [device.index] if device.type in GPUS else None)
     return cast(nn.Module, torch.compile(network)) if config.compile else network
 
 

@@ -49,23 +49,6 @@ class BatchPlace:
         )
 
 
-def check_loss(total: Tensor, model: nn.Module, images: Tensor, place: BatchPlace) -> None:
-    """Check that the loss is finite.
-
-    Args:
-        total: The loss, a scalar.
-        model: The model that computed it.
-        images: [B, 3, H, W], the model's input.
-        place: The batch, for the error.
-
-    Raises:
-        NotFiniteError: The loss is not finite; the message names the first layer that is not.
-    """
-    if not torch.isfinite(total):
-        cause = explain_non_finite(model, images)
-        raise place.error(f"the loss is {float(total.detach())}; first not finite: {cause}")
-
-
 def first_bad_tensor(model: nn.Module) -> str | None:
     """The key of the first weight or buffer that is not finite, or None."""
     for key, value in model.state_dict().items():

@@ -43,5 +43,9 @@ def change_scale(
     images = torch.nn.functional.interpolate(
         images, size=size, mode="bilinear", align_corners=False
     )
-    x, y = size[1] / width, size[0] / height
-    return images, targets * targets.new_tensor([1, 1, x, y, x, y])
+    # Factors that are numbers go along with the call; a tensor of them would have to be copied to
+    # the device.
+    targets = targets.clone()
+    targets[:, 2::2] *= size[1] / width
+    targets[:, 3::2] *= size[0] / height
+    return images, targets

@@ -26,7 +26,7 @@ from engine.training.circumstances import (
 from engine.training.diagnose import NotFiniteError, first_bad_tensor
 from engine.training.ema import ModelEMA
 from engine.training.lock import FolderLock
-from engine.training.optim import Schedule
+from engine.training.optim import Schedule, restore_optimizer
 from engine.training.saved_state import check_saved
 from engine.training.sparsity import Sparsity
 from models.losses import Loss
@@ -239,7 +239,7 @@ def restore(setup: Setup, state: TrainingState, resumed: Checkpoint) -> Training
     check_saved(resumed, state.model, state.optimizer, state.scaler, Progress, lengths)
     state.model.load_state_dict(saved["model"])
     state.ema.load(resumed.state, saved["updates"])
-    state.optimizer.load_state_dict(saved["optimizer"])
+    restore_optimizer(state.optimizer, saved["optimizer"])
     if saved["scaler"]:  # it is empty if the interrupted run did not scale gradients
         state.scaler.load_state_dict(saved["scaler"])
     for key, parameter in state.model.named_parameters():

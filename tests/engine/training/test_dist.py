@@ -91,10 +91,10 @@ def test_the_model_of_a_process_is_wrapped_for_the_device_that_it_is_on() -> Non
     """The number of a process is not that of its device."""
     wrapped = mock.Mock()
     world, own = dist.World(0, 2, 0), torch.device("cuda:2")
-    with mock.patch("torch.nn.parallel.DistributedDataParallel", wrapped):
+    with mock.patch("engine.training.build.SharedNetwork", wrapped):
         wrap(torch.nn.Identity(), TrainConfig(), world, own)  # type: ignore[arg-type]
         wrap(torch.nn.Identity(), TrainConfig(), world, torch.device("cpu"))  # type: ignore[arg-type]
-    assert [call.kwargs["device_ids"] for call in wrapped.call_args_list] == [[own], None]
+    assert [call.args[1] for call in wrapped.call_args_list] == [[2], None]
 
 
 def test_a_world_without_torchrun_is_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
