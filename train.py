@@ -48,7 +48,8 @@ from engine.training.run import (
     save_start,
 )
 from engine.training.sampling import focused_image_weights
-from engine.training.step import check_loss, clip_gradients, read_figures, step
+from engine.training.skips import add_terms
+from engine.training.step import check_loss, gradient_norm, read_figures, step
 from utils import checkpoint as checkpoints
 from utils.cli import read_flags
 from utils.config import REFUSED_TRAIN_FLAGS, TrainConfig
@@ -168,7 +169,8 @@ def train_batch(run: Run, batch: Batch, timing: StepTiming) -> int:
     setup, state, progress = run.setup, run.state, run.state.progress
     mark = time.perf_counter()
     iteration = progress.epoch * len(setup.loaders[0]) + progress.batch
-    place = BatchPlace(progress.epoch, progress.batch, batch.paths, setup.last)
+    precision = setup.config.precision
+    place = BatchPlace(progress.epoch, progress.batch, batch.paths, setup.last, precision)
     rates = setup.schedule.rates(iteration)
     apply_rates(state.optimizer, rates)
     images, targets = to_device(batch, setup.device)
@@ -176,21 +178,22 @@ def train_batch(run: Run, batch: Batch, timing: StepTiming) -> int:
         images, targets = change_scale(images, targets, run, iteration)
     steps = iteration - progress.last_step >= rates.accumulate
     with batch_context(state.network, steps):
-        with autocast(setup.device, setup.config.precision):
+        with autocast(setup.device, precision):
             raw = state.network(images)
         total, terms = setup.loss(raw, targets, (images.shape[2], images.shape[3]))
         mark = timing.add("forward", mark)
         # Gradients are averaged over processes, but the loss is a sum over images; the factor
         # turns their mean back into a sum.
         state.scaler.scale(total * setup.world.size).backward()
-    figures = read_figures(total, terms, clip_gradients(state) if steps else None)
+    norm = gradient_norm(state) if steps else None
+    figures = read_figures(total, terms, norm)
     check_loss(figures, state, images, place)
     mark = timing.add("backward", mark)
-    if steps:
-        step(state)
+    if norm is not None:
+        step(state, norm)
         progress.last_step = iteration
+    add_terms(progress, figures.terms)
     progress.batch += 1
-    progress.loss_sums = [a + b for a, b in zip(progress.loss_sums, figures.terms, strict=True)]
     timing.add("optimizer", mark, images=len(batch.paths))
     return images.shape[-1]
 

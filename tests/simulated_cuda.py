@@ -271,6 +271,7 @@ def simulated_cuda(capability: tuple[int, int] = (8, 0)) -> Iterator[Counts]:
             "torch.cuda.get_rng_state": lambda *_: torch.zeros(16, dtype=torch.uint8),
             "torch.cuda.set_rng_state": lambda *_: None,
             "torch.accelerator.synchronize": lambda *_: None,
+            "torch.accelerator.set_device_index": lambda *_: None,
             "torch.cuda.amp.common.amp_definitely_not_available": lambda: False,
             "torch.utils._foreach_utils._foreach_supported_types": everywhere,
             "torch.utils._foreach_utils._get_foreach_kernels_supported_devices": lambda: [

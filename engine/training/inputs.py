@@ -7,15 +7,16 @@ from torch import Tensor
 
 from data.augment import multi_scale_size
 from engine.training.run import Run
+from utils.device import layout_of
 from utils.seeds import stream
 from utils.sizes import side_step, whole_side
 from utils.structures import Batch
 
 
 def to_device(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Images [B, 3, H, W] in 0..1, channels last, and targets [T, 6] in pixels, on the device."""
+    """Images [B, 3, H, W] in 0..1, in the device's layout, and targets [T, 6] in pixels, on it."""
     # The bytes are converted on the device, since floats would be four times as much to copy.
-    images = batch.images.to(device, non_blocking=True, memory_format=torch.channels_last)
+    images = batch.images.to(device, non_blocking=True, memory_format=layout_of(device))
     return images.float() / 255, batch.targets.to(device, non_blocking=True)
 
 

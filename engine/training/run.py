@@ -95,6 +95,7 @@ class Progress:
         loss_sums: Sums of the loss's terms over this epoch's batches.
         class_ap: AP of each class in the last validation.
         scores: The last validation's scores by name.
+        skips, skips_in_a_row: Steps that the scaler skipped, and those since its last step.
         notes: Sentences on what a reader of the results must know; add_note() adds them.
     """
 
@@ -106,6 +107,8 @@ class Progress:
     loss_sums: list[float] = field(default_factory=list)
     class_ap: list[float] = field(default_factory=list)
     scores: dict[str, float] = field(default_factory=dict)
+    skips: int = 0
+    skips_in_a_row: int = 0
     notes: list[str] = field(default_factory=list)
 
     def add_note(self, sentence: str) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 from engine.training.diagnose import BatchPlace, explain_non_finite, first_bad_gradient
 from engine.training.optim import MAX_GRADIENT_NORM
 from engine.training.run import TrainingState
+from engine.training.skips import count_step
 
 
 class BatchFigures(NamedTuple):
@@ -49,7 +50,7 @@ def check_loss(
 ) -> None:
     """Check a batch before its gradient changes the weights.
 
-    A scaler skips a step whose gradient is not finite, so that it is no error where one is in use.
+    Where a scaler is in use, it skips a step whose gradient is not finite, which is only counted.
 
     Args:
         figures: The loss of the batch, and the norm of the gradient if a step follows.
@@ -59,26 +60,36 @@ def check_loss(
 
     Raises:
         NotFiniteError: The loss or the gradient is not finite; the message names the first layer
-            or the first gradient that is not.
+            or the first gradient that is not. With a scaler, too many steps in a row are skipped.
     """
+    if state.scaler.is_enabled():
+        if figures.norm is not None:
+            count_step(figures.loss, figures.norm, state, images, place)
+        return
     if not math.isfinite(figures.loss):
-        cause = explain_non_finite(state.model, images)
+        cause = explain_non_finite(state.model, images, place.precision)
         raise place.error(f"the loss is {figures.loss}; first not finite: {cause}")
-    is_bad = figures.norm is not None and not math.isfinite(figures.norm)
-    if is_bad and not state.scaler.is_enabled():
+    if figures.norm is not None and not math.isfinite(figures.norm):
         bad = first_bad_gradient(state.model)
         raise place.error(f"the gradient of {bad} is not finite")
 
 
-def clip_gradients(state: TrainingState) -> Tensor:
-    """Unscale the gradients, add the penalty's and clip them; return their norm before that."""
+def gradient_norm(state: TrainingState) -> Tensor:
+    """Unscale the gradients, add the penalty's, and return their norm, a scalar on the device."""
     state.scaler.unscale_(state.optimizer)
     state.sparsity.add_gradients()
-    return torch.nn.utils.clip_grad_norm_(state.model.parameters(), MAX_GRADIENT_NORM)
+    gradients = [one.grad for one in state.model.parameters() if one.grad is not None]
+    return torch.nn.utils.get_total_norm(gradients)
 
 
-def step(state: TrainingState) -> None:
-    """Update the weights with the clipped gradients, and their moving average."""
+def step(state: TrainingState, norm: Tensor) -> None:
+    """Update the weights with the gradients, clipped by their norm, and the moving average.
+
+    They are clipped here, after check_loss(): a norm that is not finite would make all of them so,
+    and no one could tell which was the first.
+    """
+    parameters = state.model.parameters()
+    torch.nn.utils.clip_grads_with_norm_(parameters, MAX_GRADIENT_NORM, norm)
     state.scaler.step(state.optimizer)
     state.scaler.update()
     state.optimizer.zero_grad(set_to_none=True)
