@@ -27,7 +27,7 @@ from engine.inference.detector import Detector
 from engine.inference.outputs import Outputs, conclude
 from engine.inference.settings import DETECT_LINE, USUAL_SIZE, DetectConfig
 from utils.cli import build
-from utils.device import describe_device, select_device
+from utils.device import describe_device, take_device
 from utils.errors import UserError, run_main
 from utils.files import find_file
 from utils.signals import StopRequested, StopSignal
@@ -49,7 +49,7 @@ def load(config: DetectConfig) -> tuple[DetectorModel, DetectConfig, str]:
     if not paths:
         paths = [str(newest_best())]
         print(f"--weights not given: taking the newest, {paths[0]}")
-    device = select_device(config.device)
+    device = take_device(config.device, config.tf32)
     model = load_models(paths, device)
     trained = None if paths[0].endswith((".yaml", ".yml")) else read_weights(find_file(paths[0]))
     imgsz = config.imgsz or (

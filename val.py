@@ -52,7 +52,7 @@ from models.weights.load import newest_best, read_weights
 from models.yolo import DetectionModel
 from utils.cli import build
 from utils.config import suggestions
-from utils.device import describe_device, select_device
+from utils.device import describe_device, take_device
 from utils.errors import UserError, run_main
 from utils.families import family_of
 from utils.files import ROOT, find_file, next_folder
@@ -132,7 +132,7 @@ def trained_on(weights: str) -> str:
 
 def prepare_device(config: ValConfig) -> tuple[ValConfig, torch.device]:
     """Choose the device and print it, with warnings about flags; return the flags in force."""
-    device = select_device(config.device)
+    device = take_device(config.device, config.tf32)
     if config.half and device.type != "cuda":
         print(f"--half needs CUDA; continuing in float32 on {device}")
         config = dataclasses.replace(config, half=False)

@@ -25,7 +25,7 @@ from ablation.setup import arm_graph
 from ablation.study import PLAIN, Arm
 from models.costs.profile import count_costs, gigaflops, whole_size
 from models.yolo import DetectionModel
-from utils.device import finish_queue, select_device
+from utils.device import finish_queue, layout_of, select_device
 from utils.errors import UserError
 from utils.files import atomic_write
 from utils.regular_file import read_limited
@@ -129,7 +129,7 @@ def cost_graphs(
 def build_fused(graph: GraphRows, device: torch.device) -> DetectionModel:
     """The network as it would be deployed, with initial weights, which do not affect its speed."""
     model = DetectionModel(graph).to(device).eval().fuse()
-    return model.to(memory_format=torch.channels_last) if device.type != "mps" else model
+    return model.to(memory_format=layout_of(device))
 
 
 def count_graph(graph: GraphRows, size: int) -> Costs:

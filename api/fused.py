@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from models.yolo import DetectionModel
+from utils.device import layout_of
 
 
 class FusedCopy:
@@ -53,4 +54,4 @@ def _fused(model: DetectionModel, device: torch.device) -> DetectionModel:
     # The first call may be in inference mode, and a later one outside of it.
     with torch.inference_mode(False):
         fused = copy.deepcopy(model).to(device).float().eval().fuse()
-        return fused if device.type == "mps" else fused.to(memory_format=torch.channels_last)
+        return fused.to(memory_format=layout_of(device))

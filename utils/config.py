@@ -75,7 +75,7 @@ class TrainConfig:
         choices=("auto", "ram", "disk", "no"),
     )
     image_weights: bool = flag(False, "draw images of badly detected classes more often")
-    device: str = shared("device", help="CUDA device such as 0 or 0,1, or cpu, or mps; '' chooses")
+    device: str = shared("device", help="CUDA device such as 0 or 0,1, cpu, mps or xpu; '' chooses")
     multi_scale: bool = flag(False, "vary the image size by up to half in either direction")
     single_cls: bool = shared("single_cls")
     optimizer: str = flag(
@@ -90,9 +90,7 @@ class TrainConfig:
     exist_ok: bool = shared("exist_ok")
     cos_lr: bool = flag(False, "cosine instead of linear decay of the learning rate")
     label_smoothing: float = flag(0.0, "epsilon of label smoothing")
-    patience: int = flag(
-        100, "stop after this many epochs without a better fitness; 0 never stops early"
-    )
+    patience: int = flag(100, "stop after so many epochs without a better fitness; 0 never does")
     freeze: tuple[int, ...] = flag([0], "first N rows to freeze, or the rows' numbers")
     save_period: int = flag(-1, "also keep a checkpoint every N epochs")
     attention: tuple[str, ...] = flag(
@@ -118,6 +116,7 @@ class TrainConfig:
         "arithmetic of the forward pass; auto takes bf16 or fp16 where it is fast",
         choices=("auto", "fp32", "bf16", "fp16"),
     )
+    tf32: bool = shared("tf32")
     close_mosaic: int = flag(
         0, "train the last N epochs without mosaic and mixup; 10 for graphs without anchors"
     )

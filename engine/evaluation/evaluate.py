@@ -24,7 +24,7 @@ from engine.evaluation.notes import result_notes, settings_notes
 from engine.evaluation.outputs import ResultFiles, draw_validation_batch, plot_metrics
 from models.losses import Loss
 from utils.boxes import to_original
-from utils.device import autocast
+from utils.device import autocast, layout_of
 from utils.families import Family
 from utils.nms import NMSSettings, load_operator, non_max_suppression
 from utils.structures import Batch, Metrics
@@ -166,8 +166,7 @@ class Evaluator:
         """Find objects: per image [n, 6] corners in pixels of the batch, score, class."""
         start = synchronised_time(self.device)
         images = batch.images.to(self.device, non_blocking=True).float().div_(255)
-        if self.device.type != "mps":
-            images = images.contiguous(memory_format=torch.channels_last)
+        images = images.contiguous(memory_format=layout_of(self.device))
         start = self._add_time("preprocess", start)
         with autocast(self.device, self.settings.precision):
             decoded, raw = (

@@ -70,6 +70,7 @@ class ValConfig:
     name: str = shared("name")
     exist_ok: bool = shared("exist_ok")
     half: bool = shared("half")
+    tf32: bool = shared("tf32")
     noplots: bool = shared("noplots")
 
     def __post_init__(self) -> None:

@@ -23,6 +23,7 @@ from engine.evaluation.metrics_file import write_metrics
 from engine.evaluation.notes import data_notes, id_notes, size_notes
 from engine.evaluation.predictions import file_stems, image_ids
 from engine.evaluation.settings import ValConfig
+from utils.device import GPUS
 from utils.errors import UserError
 from utils.files import atomic_write
 from utils.hyperparameters import Hyperparameters
@@ -81,7 +82,7 @@ def make_loader(task: ValidationTask, imgsz: int, square: bool = False) -> Loade
     )  # fmt: skip
     device = device_of(task.model).type
     workers = choose_workers(task.config.workers, device, task.config.batch_size)
-    return build_loader(task.index, settings, workers=workers, pin_memory=device == "cuda")
+    return build_loader(task.index, settings, workers=workers, pin_memory=device in GPUS)
 
 
 def eval_settings(config: ValConfig) -> EvalSettings:

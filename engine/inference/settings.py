@@ -70,6 +70,7 @@ class DetectConfig:
     hide_labels: bool = flag(False, "draw boxes without names and confidences")
     hide_conf: bool = flag(False, "draw names without confidences")
     half: bool = shared("half")
+    tf32: bool = shared("tf32")
     vid_stride: int = flag(1, "search only every n-th frame of videos and streams")
 
     def __post_init__(self) -> None:
