@@ -234,9 +234,12 @@ def validate_epoch(keeper: Keeper) -> Metrics | None:
         protocol=config.protocol,
         save_dir=setup.folder,
         sheets=int(not config.noplots),
+        parts=keeper.parts,
     )
     with keeper.anywhere():
         metrics = evaluate(cast(DetectorModel, run.state.ema.module), setup.loaders[1], settings)
+    for note in keeper.parts.notes:
+        progress.add_note(note)
     progress.class_ap = [float(value) for value in metrics.details.class_ap]
     progress.scores = {
         "mAP_0.5": metrics.map50,
