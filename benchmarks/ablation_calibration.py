@@ -37,6 +37,7 @@ from benchmarks.ablation_simulation import (
     two_looks,
     with_effect,
 )
+from benchmarks.markdown import markdown_rows
 from utils.seeds import stream
 
 ARMS, SEEDS = (1, 6, 25), (3, 4, 5, 8)
@@ -263,12 +264,6 @@ def work(job: tuple[str, tuple[float, ...], int]) -> list[list[str]]:
     """Make the rows of a job (table, arguments, draws); pools run it in their processes."""
     table, key, draws = job
     return MAKERS[table](*key, draws)
-
-
-def markdown_rows(headers: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table."""
-    lines = [headers, ["---"] * len(headers), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def main() -> None:
