@@ -227,7 +227,7 @@ def validate_epoch(keeper: Keeper) -> Metrics | None:
     if config.noval and not is_last:
         return None
     with keeper.anywhere():
-        metrics = validate(run)
+        metrics = validate(run, keeper.parts)
     if metrics is None:
         return None
     progress.class_ap = [float(value) for value in metrics.details.class_ap]

@@ -22,6 +22,7 @@ from engine.detector_model import DetectorModel, device_of, synchronised_time
 from engine.evaluation.metrics import Evaluation
 from engine.evaluation.notes import result_notes, settings_notes
 from engine.evaluation.outputs import ResultFiles, draw_validation_batch, plot_metrics
+from engine.parts import Parts
 from models.losses import Loss
 from utils.boxes import to_original
 from utils.device import autocast, layout_of
@@ -67,6 +68,7 @@ class EvalSettings:
         ids: The ids of a COCO JSON data set, which that file uses.
         names: Class number -> name; None takes the model's own.
         exchange: Where several processes score a share of the batches each, gives those of all.
+        parts: Runs batches in parts where the memory is too small, and remembers their size.
     """
 
     conf: float = 0.001
@@ -92,6 +94,7 @@ class EvalSettings:
     names: dict[int, str] | None = None
     unwritten: Unwritten = field(default_factory=Unwritten)
     exchange: Exchange | None = None
+    parts: Parts = field(default_factory=Parts)
 
     def suppression(self, family: Family) -> NMSSettings:
         """The settings of suppression for a model of this family."""
@@ -177,9 +180,7 @@ class Evaluator:
         images = images.contiguous(memory_format=layout_of(self.device))
         start = self._add_time("preprocess", start)
         with autocast(self.device, self.settings.precision):
-            decoded, raw = (
-                self.model(images, augment=True) if self.settings.augment else self.model(images)
-            )
+            decoded, raw = self.settings.parts.run(self._forward, images)
         self._add_time("inference", start)
         if self.settings.loss is not None and raw is not None:
             size = (images.shape[2], images.shape[3])
@@ -196,6 +197,9 @@ class Evaluator:
         self.batches += 1
         self.input_shape = tuple(images.shape)
         return found
+
+    def _forward(self, images: Tensor) -> tuple[Tensor, list[Tensor] | None]:
+        return self.model(images, augment=True) if self.settings.augment else self.model(images)
 
     def compare(self, batch: Batch, found: list[Tensor]) -> None:
         """Match detections with labels in pixels of the original images, clipped to them.
@@ -249,7 +253,8 @@ class Evaluator:
     def _notes(self) -> list[str]:
         consequence = "their objects count as missed"
         what = "validation images"
-        return [lost_sentence(what, self.lost, consequence)] if self.lost else []
+        lost = [lost_sentence(what, self.lost, consequence)] if self.lost else []
+        return [*lost, *self.settings.parts.notes]
 
     def _add_time(self, stage: str, start: float) -> float:
         """Add the seconds since start to a stage; return the current time."""

@@ -22,6 +22,7 @@ from data.failures import LostImages
 from data.workers import ReadingStopped
 from engine.detector_model import DetectorModel
 from engine.evaluation.evaluate import EvalSettings, Evaluator, Scored, evaluate
+from engine.parts import Parts
 from engine.training import dist
 from engine.training.ema import ModelEMA
 from engine.training.run import Run, Setup
@@ -32,10 +33,15 @@ SHEETS = 1  # batches that are drawn after an epoch
 OVERFLOWS = "the averaged weights overflow in half precision, so validations are in float32"
 
 
-def validate(run: Run) -> Metrics | None:
-    """Score the averaged weights on all validation images; only the main process gets the scores.
+def validate(run: Run, parts: Parts) -> Metrics | None:
+    """Score the averaged weights on all validation images; all processes must call this.
 
-    All processes must call this.
+    Args:
+        run: The run, at the end of an epoch.
+        parts: Runs batches in parts where the memory is too small for whole ones.
+
+    Returns:
+        The scores; None in all processes but the main one.
 
     Raises:
         ReadingStopped: More images cannot be read than a result may lack.
@@ -43,16 +49,19 @@ def validate(run: Run) -> Metrics | None:
     setup, progress = run.setup, run.state.progress
     loader, model = setup.loaders[1], cast(DetectorModel, run.state.ema.module)
     share_averages(setup.world, run.state.ema)
-    settings = validation_settings(run)
+    settings = validation_settings(run, parts)
     metrics = evaluate(model, loader, settings)
     overflows = not all(math.isfinite(value) for value in metrics.losses)
     if settings.precision == HALF and dist.any_true(setup.world, overflows, setup.device):
         progress.add_note(OVERFLOWS)
-        metrics = evaluate(model, loader, validation_settings(run))
+        metrics = evaluate(model, loader, validation_settings(run, parts))
+    for notes in dist.gather(setup.world, parts.notes):
+        for note in notes:
+            progress.add_note(note)
     return metrics if setup.world.is_main else None
 
 
-def validation_settings(run: Run) -> EvalSettings:
+def validation_settings(run: Run, parts: Parts) -> EvalSettings:
     """How the images are scored after an epoch; only the main process prints and draws."""
     setup, config, world = run.setup, run.setup.config, run.setup.world
     is_half = setup.device.type == "cuda" and config.precision != "fp32"
@@ -66,6 +75,7 @@ def validation_settings(run: Run) -> EvalSettings:
         save_dir=setup.folder if world.is_main else None,
         sheets=0 if config.noplots else SHEETS,
         exchange=SharedBatches(setup) if world.size > 1 else None,
+        parts=parts,
     )
 
 

@@ -113,9 +113,9 @@ def test_twenty_in_a_row_end_the_run_with_what_overflows_in_fp16(tmp_path: Path)
     assert "\n" not in said
     assert said.startswith("epoch 0, batch 1 (")
     assert (
-        "): 20 steps in a row were skipped, this one at a loss multiplied by 3.3e+04: the loss is nan;"
-        " first not finite: layer model.1.conv; no epoch was completed, so start again; lower lr0"
-        " in --hyp, or use --precision fp32"
+        "): 20 steps in a row were skipped, this one at a loss multiplied by 3.3e+04: the loss is"
+        " nan; first not finite: layer model.1.conv; no epoch was completed, so start again;"
+        " lower lr0 in --hyp, or use --precision fp32"
     ) in said
 
 

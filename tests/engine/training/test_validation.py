@@ -14,6 +14,7 @@ import torch
 from data.workers import ReadingStopped
 from engine.detector_model import DetectorModel
 from engine.evaluation.evaluate import evaluate
+from engine.parts import Parts
 from engine.training import dist, validation
 from engine.training.build import make_loaders, prepare_run
 from engine.training.dist import World
@@ -47,7 +48,7 @@ def prepared(folder: Path, graph: Path, name: str, batch_size: int) -> Run:
 
 def scored(run: Run) -> Metrics:
     model = cast(DetectorModel, run.state.ema.module)
-    return evaluate(model, run.setup.loaders[1], validation_settings(run))
+    return evaluate(model, run.setup.loaders[1], validation_settings(run, Parts()))
 
 
 def in_process(run: Run, rank: int, size: int) -> Run:
@@ -135,7 +136,7 @@ def test_half_precision_is_for_accelerators(
         config=config, world=World(), device=torch.device(device), loss=None, folder=tmp_path
     )
     run = SimpleNamespace(setup=setup, state=SimpleNamespace(progress=Progress(notes=notes)))
-    assert validation_settings(cast(Run, run)).precision == expected
+    assert validation_settings(cast(Run, run), Parts()).precision == expected
 
 
 def test_what_overflows_in_half_is_scored_again(
@@ -143,7 +144,7 @@ def test_what_overflows_in_half_is_scored_again(
 ) -> None:
     write_data(tmp_path, train=4, val=2)
     run = prepared(tmp_path, write_graph(tmp_path), "run", batch_size=2)
-    expected = validate(run)
+    expected = validate(run, Parts())
     assert expected is not None
     used: list[str] = []
 
@@ -155,7 +156,7 @@ def test_what_overflows_in_half_is_scored_again(
     monkeypatch.setattr(validation, "evaluate", in_half)
     setup = dataclasses.replace(run.setup, device=torch.device("cuda"))
     for _ in range(2):
-        found = validate(Run(setup, run.state))
+        found = validate(Run(setup, run.state), Parts())
         assert found is not None
         assert found.losses == expected.losses
     assert used == ["fp16", "fp32", "fp32"]
@@ -166,6 +167,7 @@ TWO = """
 import dataclasses, sys, torch
 from pathlib import Path
 from engine.evaluation.evaluate import evaluate
+from engine.parts import Parts
 from engine.training import dist
 from engine.training.validation import validate, validation_settings
 from tests.engine.training.test_validation import compare, prepared
@@ -174,13 +176,13 @@ folder = Path(sys.argv[1])
 run = prepared(folder, folder / "tiny.yaml", "two", batch_size=4)
 world, averages = run.setup.world, run.state.ema.averages
 averages[0].mul_(1 + world.rank)  # only those of the main process count
-shared = validate(run)
+shared = validate(run, Parts())
 assert (shared is None) == (world.rank > 0)
 assert len(set(dist.gather(world, sum(float(one.sum()) for one in averages)))) == 1
 if shared is not None:
     loader = run.setup.loaders[1]
     loader.read_only(None)
-    settings = dataclasses.replace(validation_settings(run), exchange=None)
+    settings = dataclasses.replace(validation_settings(run, Parts()), exchange=None)
     compare(shared, evaluate(run.state.ema.module, loader, settings))
     print("equal", len(loader))
 dist.stop(world)
