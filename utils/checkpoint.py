@@ -135,7 +135,9 @@ def on_host(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         away = [key for key, one in host.items() if one.dtype == dtype and one.device.type != "cpu"]
         if away:
             flat = torch.cat([host[key].flatten() for key in away]).cpu()
-            for key, part in zip(away, flat.split([host[key].numel() for key in away]), strict=True):
+            for key, part in zip(
+                away, flat.split([host[key].numel() for key in away]), strict=True
+            ):
                 host[key] = part.view(host[key].shape)
     return host
 
