@@ -81,7 +81,7 @@ def simulated_run(model: DetectionModel, config: TrainConfig) -> Run:
     """A run of a model on the simulated device, ready for train_batch(), without data."""
     hyp = dataclasses.replace(Hyperparameters(), nominal_batch=BATCH, warmup_iterations=0)
     family, loss = family_of(model.graph), build_loss(model.spec, hyp, config.imgsz)
-    loaders = cast(tuple[Loader, None], ([None] * 100, None))
+    loaders = cast(tuple[Loader, Loader], ([None] * 100, []))
     setup = Setup(
         config, hyp, Path(), World(), CUDA, cast(Splits, ()), loaders, loss,
         Schedule(config, hyp, 100, family),
