@@ -350,7 +350,7 @@ def test_every_flag_of_yolov5_is_there_or_refused():
     )
     known = {field.name for field in dataclasses.fields(DetectConfig)}
     refused = {name.removeprefix("--").replace("-", "_") for name in detect.DETECT_LINE.refused}
-    assert known | refused == {*flags.split(), "modules"}
+    assert known | refused == {*flags.split(), "modules", "tf32"}
     assert not known & refused
     assert DetectConfig().max_det == 1000
 

@@ -132,6 +132,7 @@ def score(task: ValidationTask) -> Metrics:
     notes = (
         *size_notes(config.imgsz, whole_side(config.imgsz, int(task.model.stride.max()))),
         *channel_notes(image_channels(task.model), info.channels, config.data),
+        *([loader.note] if loader.note else ()),
     )
     for note in notes:
         print(f"note: {note}")
