@@ -3,8 +3,9 @@
     python detect.py --source image.jpg                        # with the weights trained last
     python detect.py --weights best.pt --source 0 --view-img     # camera 0
 
-In engine/inference, detector.py finds the objects of an image (letterbox, model, non-maximum
-suppression), outputs.py draws and writes them, and settings.py has the flags.
+In engine/inference, detector.py finds the objects of images (letterbox, model, non-maximum
+suppression), pipeline.py passes the frames of a source through it, outputs.py draws and writes
+them, and settings.py has the flags.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from engine.detector_model import DetectorModel
 from engine.inference.console import Console
 from engine.inference.detector import Detector
 from engine.inference.outputs import Outputs, conclude
+from engine.inference.pipeline import show
 from engine.inference.settings import USUAL_SIZE, DetectConfig
 from utils.cli import build, read_flags
 from utils.device import describe_device, select_device
@@ -114,12 +116,10 @@ def detect(config: DetectConfig) -> Path | None:
         detector, console = Detector(model, config), Console()
         stack.callback(console.close, detector.shape, detector.channels)
         console.say(detector.size_note)
-        outputs = stack.enter_context(contextlib.closing(Outputs(config, folder)))
-        for frame in source:
-            found = detector(frame)
-            console.show(found)
-            if not outputs(found):
-                break
+        outputs = Outputs(config, folder)
+        write = stack.enter_context(outputs.writing())
+        for _ in stack.enter_context(contextlib.closing(show(source, detector, console, write))):
+            pass
     conclude(source, console, outputs)
     return folder
 
