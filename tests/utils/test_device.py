@@ -9,6 +9,7 @@ from utils.device import (
     _largest_batch,
     autocast,
     choose_dtype,
+    choose_half,
     finish_queue,
     fit_batch_size,
     memory_text,
@@ -37,6 +38,13 @@ def test_precision_decides_the_dtype_of_convolutions() -> None:
     ):
         with autocast(cpu, precision):
             assert conv(images).dtype == dtype
+
+
+def test_half_precision_is_chosen_where_it_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    for answer, on_cpu in ((lambda: True, "bf16"), (lambda: False, "fp32")):
+        monkeypatch.setattr("utils.device.cpu_multiplies_bf16", answer)
+        names = [choose_half(torch.device(kind)) for kind in ("cuda", "cpu", "mps")]
+        assert names == ["fp16", on_cpu, "fp32"]
 
 
 def test_without_a_gpu_there_is_nothing_to_measure() -> None:
