@@ -21,7 +21,7 @@ if __name__ == "__main__":  # before the other imports, which take seconds
     expect_signals()
 
 from data.sources.open import open_source, usual_source
-from engine.detector_model import DetectorModel
+from engine.detector_model import DetectorModel, in_half
 from engine.inference.console import Console
 from engine.inference.detector import Detector
 from engine.inference.outputs import Outputs, conclude
@@ -60,16 +60,16 @@ def load(config: DetectConfig) -> tuple[DetectorModel, DetectConfig, str]:
         paths = [str(newest_best())]
         print(f"--weights not given: taking the newest, {paths[0]}")
     device = select_device(config.device)
-    model = load_models(paths, device)
     trained = None if paths[0].endswith((".yaml", ".yml")) else read_weights(find_file(paths[0]))
+    model = load_models(paths, device, first=trained)
     imgsz = config.imgsz or (
         (int(trained.config.get("imgsz", USUAL_SIZE)),) if trained else (USUAL_SIZE,)
     )
     if config.data:
         model.names = names_from(config.data, model.names, ", ".join(paths))
     config.check_classes("--classes ", model.names)
-    if config.half and device.type != "cuda":
-        print(f"--half needs CUDA; continuing in float32 on {device.type}")
+    if config.half and in_half(model, device) == "fp32":
+        print(f"--half: {device} is not faster in half precision; continuing in float32")
     print(describe_device(device))
     return model, dataclasses.replace(config, imgsz=imgsz), trained.data if trained else ""
 

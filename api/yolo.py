@@ -252,7 +252,7 @@ class YOLO(UnsupportedCalls):
             stack.callback(frames.close)
             folder = config.new_folder()
             self.save_dir = folder or self.save_dir
-            detector = Detector(self._ready(config.device), config)
+            detector = Detector(self._ready(config.device, config.half), config)
             stack.callback(console.close, detector.shape, detector.channels)
             console.say(detector.size_note)
             outputs = Outputs(config, folder)
@@ -262,9 +262,9 @@ class YOLO(UnsupportedCalls):
             yield from (Results(found, folder) for found in shown)
         conclude(frames, console, outputs)
 
-    def _ready(self, device: str = "") -> DetectionModel:
+    def _ready(self, device: str = "", half: bool = False) -> DetectionModel:
         """A fused copy of the model as it is now, on the device."""
-        return self._fused.of(self.model, select_device(device or self.device))
+        return self._fused.of(self.model, select_device(device or self.device), half)
 
     def export(self, format: str = "torchscript", **options: object) -> str:
         """Export by export.py's flags (imgsz, dynamic, half, opset …); return the file's path."""

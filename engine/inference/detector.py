@@ -17,7 +17,7 @@ from engine.inference.console import Found
 from engine.inference.prepared import InputFormat, Prepared, prepare
 from engine.inference.settings import USUAL_SIZE, DetectConfig
 from utils.boxes import to_original
-from utils.device import autocast
+from utils.device import autocast, choose_half
 from utils.errors import UserError
 from utils.nms import non_max_suppression
 from utils.sizes import side_step, whole_side
@@ -42,6 +42,8 @@ class Detector:
         load_operator()
         self.model, self.config = model, config
         self.device, self.channels = device_of(model), image_channels(model)
+        # The weights may be in half precision already; autocast() converts those that are not.
+        self.precision = choose_half(self.device) if config.half else "fp32"
         self.stride = side_step(model.stride)
         sides = config.imgsz or (USUAL_SIZE,)
         self.shape = (whole_side(sides[0], self.stride), whole_side(sides[-1], self.stride))
@@ -76,8 +78,7 @@ class Detector:
         started = time.perf_counter()
         x = self._upload(group)
         prepared = time.perf_counter()
-        precision = "fp16" if self.config.half and self.device.type == "cuda" else "fp32"
-        with torch.inference_mode(), autocast(self.device, precision):
+        with torch.inference_mode(), autocast(self.device, self.precision):
             decoded = self.model(x, augment=True)[0] if self.config.augment else self.model(x)[0]
         computed = synchronised_time(self.device) if self.is_timed else time.perf_counter()
         settings = self.config.nms(self.model.family)
