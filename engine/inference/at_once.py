@@ -74,8 +74,11 @@ class Computing:
         except torch.OutOfMemoryError:
             if len(group) == 1 or not self._chooses:
                 raise
-        self.count = half = (len(group) + 1) // 2
-        return self._together(group[:half]) + self._together(group[half:])
+        self.count, found = (len(group) + 1) // 2, list[Found]()
+        while group:
+            part, group = group[: self.count], group[self.count :]
+            found += self._together(part)
+        return found
 
 
 def groups(items: Iterable[Item], size: Callable[[], int]) -> Iterator[list[Prepared] | str]:
