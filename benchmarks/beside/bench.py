@@ -8,6 +8,7 @@ import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from benchmarks.beside.comparison import Comparison
@@ -78,7 +79,7 @@ class Bench:
     workers: int = 2
     conditions: tuple[str, ...] = (EQUAL, DEFAULTS)
     limited: bool = False
-    say: Callable[[str], None] = print
+    say: Callable[[str], None] = partial(print, flush=True)
     lines: dict[str, str] = field(default_factory=dict)
 
     def stage(self, program: Program, train: int, val: int) -> Path:
