@@ -8,7 +8,6 @@ import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 
 from benchmarks.beside.comparison import Comparison
@@ -21,6 +20,11 @@ DEFAULTS, EQUAL, PLAIN = "own defaults", "float32, images in memory", "float32"
 CONDITIONS = {"equal": EQUAL, "defaults": DEFAULTS}
 
 Values = dict[tuple[str, str], float]  # by quantity and unit
+
+
+def print_now(line: str) -> None:
+    """Print a line even if the output is a file, which a stopped program would leave empty."""
+    print(line, flush=True)
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ class Bench:
     workers: int = 2
     conditions: tuple[str, ...] = (EQUAL, DEFAULTS)
     limited: bool = False
-    say: Callable[[str], None] = partial(print, flush=True)
+    say: Callable[[str], None] = print_now
     lines: dict[str, str] = field(default_factory=dict)
 
     def stage(self, program: Program, train: int, val: int) -> Path:

@@ -1,4 +1,4 @@
-"""The copy of a data set is what the other programs read; a film has as many frames as asked for."""
+"""The copy of a data set is what the other programs read; a film has all its frames."""
 
 from __future__ import annotations
 
