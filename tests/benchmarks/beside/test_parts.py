@@ -50,6 +50,7 @@ def test_first_and_last_epoch_are_not_counted():
     assert parts.training_values(timing, 20) == {
         ("throughput", RATE): 8.0,  # epochs of 2, 2.5 and 3 s
         ("until the first batch", "s"): 9.5,
+        ("processor time", "s"): 60.0,
         ("memory", "MB"): 700.0,
     }
     with pytest.raises(UserError, match="three epochs"):
@@ -81,7 +82,7 @@ def test_conditions(bench, name, condition, limited, flags):
 
 def test_both_programs_train_the_same(bench):
     rows = list(parts.train_part(bench))
-    assert len(rows) == 3 * 2 * 3  # cases, conditions, quantities
+    assert len(rows) == 3 * 2 * 4  # cases, conditions, quantities
     (_, _, ours), (name, verb, theirs) = bench.asked[:2]
     assert (name, verb) == (ULTRALYTICS, "train")
     unlike = {key for key in ours | theirs if ours.get(key) != theirs.get(key)}
