@@ -17,16 +17,23 @@ at every operation; use --threads 1 there.
 from __future__ import annotations
 
 import argparse
-import statistics
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
 from benchmarks import listings, listings_grouped
+from benchmarks.attention_timing import (
+    RANGE_LEGEND,
+    SPEED_HEADERS,
+    SPEED_LEGEND,
+    PairTiming,
+    markdown_ranges,
+    quartiles,
+)
+from benchmarks.beside.machine import processor_name
 from models.attention import build_attention
 from models.attention._registry import ATTENTION, options
 from models.costs.glance import aligned
@@ -34,18 +41,10 @@ from models.costs.modules import bytes_kept_by, forward_seconds, train_seconds
 from utils.device import describe_device, select_device
 from utils.errors import UserError
 
-NOISE = 0.03
 MAP_SHAPES = ((8, 256, 40, 40), (16, 128, 80, 80))
 # The batch of a heavy module is divided by this number.
 HEAVY = {"ACmix": 4, "GAM": 4, "LSK": 2, "SK": 2}
 LAYOUTS = {"nchw": torch.contiguous_format, "nhwc": torch.channels_last}
-TARGETS = {
-    "SimAM": 2.0,
-    **dict.fromkeys(("NAM", "CBAM", "CoordAttention", "SE", "BAM", "ECA"), 1.3),
-}
-KEPT_TARGETS = {"SimAM": 1 / 3}
-# No round of a module at one shape in one layout begins later than this, except the first three.
-TIMING_SECONDS_EACH = 5.0
 ORDER = (
     "SimAM",
     "SE",
@@ -65,24 +64,6 @@ ORDER = (
     "GAM",
     "ACmix",
 )
-SPEED_HEADERS = (
-    "module",
-    "map",
-    "layout",
-    "forward ms",
-    "ratio",
-    "training ms",
-    "ratio",
-    "kept MB",
-    "difference",
-    "target",
-    "verdict",
-)
-SPEED_LEGEND = """\
-A / B: listing / ours; times are the least of all rounds, in ms. forward: inference.
-training: forward and backward. ratio: median of the rounds' ratios (quartiles), to which target and
-verdict refer; where it is far from A / B, other programs were busy. kept: for the backward pass.
-difference: of outputs, relative to the largest output. target: for the training ratio."""
 
 
 def like_the_listing(name: str, channels: int) -> dict[str, object]:
@@ -104,61 +85,6 @@ def like_the_listing(name: str, channels: int) -> dict[str, object]:
         "SK": {"groups": 32},
     }
     return wanted.get(name, {})
-
-
-@dataclass
-class PairTiming:
-    """The measurements of a module at one shape in one layout: pairs are (listing, ours).
-
-    forward and training have the milliseconds of each round, and kept has bytes.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    layout: str
-    difference: float = float("nan")
-    kept: tuple[int, int] = (0, 0)
-    forward: list[tuple[float, float]] = field(default_factory=list)
-    training: list[tuple[float, float]] = field(default_factory=list)
-
-    @property
-    def shortfalls(self) -> list[str]:
-        """Names of the measurements that miss their limits; empty if the module passes."""
-        held = {
-            "training": quartiles(self.training)[1] >= TARGETS.get(self.name, 1.0) - NOISE,
-            "forward": quartiles(self.forward)[1] >= 1 - NOISE,
-            "kept": self.kept[1] <= 1.01 * KEPT_TARGETS.get(self.name, 1.0) * self.kept[0],
-            "difference": self.difference < 1e-4,
-        }
-        return [word for word, holds in held.items() if not holds]
-
-    def cells(self) -> list[str]:
-        """The row under SPEED_HEADERS."""
-        times = []
-        for pairs in (self.forward, self.training):
-            low, middle, high = quartiles(pairs)
-            listing, ours = (min(side) for side in zip(*pairs, strict=True))
-            times += [f"{listing:.1f} / {ours:.1f}", f"{middle:.2f} ({low:.2f}-{high:.2f})"]
-        kept = " / ".join(f"{part / 1e6:.0f}" for part in self.kept)
-        verdict = f"FALL SHORT: {', '.join(self.shortfalls)}" if self.shortfalls else "PASS"
-        place = [self.name, "x".join(map(str, self.shape)), self.layout]
-        return [
-            *place,
-            *times,
-            kept,
-            f"{self.difference:.0e}",
-            f"{TARGETS.get(self.name, 1.0):.1f}",
-            verdict,
-        ]
-
-
-def quartiles(pairs: list[tuple[float, float]]) -> tuple[float, float, float]:
-    """Return the quartiles of the ratios listing / ours; under four rounds, extremes and median."""
-    ratios = sorted(listing / ours for listing, ours in pairs)
-    if len(ratios) < 4:
-        return ratios[0], statistics.median(ratios), ratios[-1]
-    low, middle, high = statistics.quantiles(ratios, n=4, method="inclusive")
-    return low, middle, high
 
 
 def make_pair(name: str, channels: int) -> tuple[nn.Module, nn.Module]:
@@ -198,13 +124,14 @@ def output_difference(pair: tuple[nn.Module, nn.Module], x: Tensor) -> float:
     return max(found)
 
 
-def time_pair(timing: PairTiming, device: torch.device, rounds: int) -> None:
+def time_pair(timing: PairTiming, device: torch.device, rounds: int, seconds: float) -> None:
     """Measure a module, and store the measurements in the timing.
 
     Args:
         timing: names the module, the shape and the layout; it receives the measurements.
         device: device on which both sides run.
-        rounds: the largest number of rounds; TIMING_SECONDS_EACH may end them earlier.
+        rounds: the largest number of rounds.
+        seconds: no round begins later than this, except the first three.
     """
     pair = make_pair(timing.name, timing.shape[1])
     for module in pair:
@@ -223,7 +150,7 @@ def time_pair(timing: PairTiming, device: torch.device, rounds: int) -> None:
             timer(module)
     start = time.perf_counter()
     while len(timing.training) < rounds and (
-        len(timing.training) < 3 or time.perf_counter() - start < TIMING_SECONDS_EACH
+        len(timing.training) < 3 or time.perf_counter() - start < seconds
     ):
         for values, timer in timers:
             swap = len(values) % 2
@@ -240,7 +167,10 @@ def parse_speed_flags() -> argparse.Namespace:
         "--rounds",
         type=int,
         default=15,
-        help="maximum number of rounds; fewer after 5 s, but at least 3",
+        help="maximum number of rounds of a module at one shape in one layout, at least 3",
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=5.0, help="after which no fourth or later round begins"
     )
     parser.add_argument("--device", default="cpu", help="cpu, or cuda")
     parser.add_argument(
@@ -252,6 +182,7 @@ def parse_speed_flags() -> argparse.Namespace:
     parser.add_argument(
         "--small", action="store_true", help="only the smaller of the two map sizes"
     )
+    parser.add_argument("--markdown", action="store_true", help="also print README's table")
     flags = parser.parse_args()
     unknown = [name for name in flags.modules if name not in ORDER]
     if unknown:
@@ -275,7 +206,7 @@ def main() -> None:
         ):
             timing = PairTiming(name, (shape[0] // HEAVY.get(name, 1), *shape[1:]), layout)
             try:
-                time_pair(timing, device, flags.rounds)
+                time_pair(timing, device, flags.rounds, flags.seconds)
             except UserError as error:
                 skipped.append(f"skipped: {error}")
                 break
@@ -292,8 +223,13 @@ def main() -> None:
         *skipped,
         sep="\n",
     )
+    if flags.markdown and done:
+        print("", markdown_ranges(done), "", RANGE_LEGEND, sep="\n")
     seconds = time.perf_counter() - start
-    print(f"{describe_device(device)}; at most {flags.rounds} rounds; {seconds:.0f} s")
+    print(
+        f"{processor_name()}; {describe_device(device)}; float32; at most {flags.rounds} rounds of"
+        f" {', '.join(flags.layouts)}; {seconds:.0f} s"
+    )
 
 
 if __name__ == "__main__":

@@ -48,7 +48,6 @@ HEAVY_ALLOWED: set[tuple[str, str]] = {
 SYS_PATH_ALLOWED = {
     "models/yolo.py",
     "data/convert.py",
-    "benchmarks/train_throughput.py",
 }  # also run as scripts
 YAML_ROWS = {
     "models/attention/irmb.py",

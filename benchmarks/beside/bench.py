@@ -22,6 +22,11 @@ CONDITIONS = {"equal": EQUAL, "defaults": DEFAULTS}
 Values = dict[tuple[str, str], float]  # by quantity and unit
 
 
+def print_now(line: str) -> None:
+    """Print a line even if the output is a file, which a stopped program would leave empty."""
+    print(line, flush=True)
+
+
 @dataclass(frozen=True)
 class GraphCase:
     """A graph and the size of its input: yolov5n:320:16 is the name, pixels and batch size."""
@@ -78,7 +83,7 @@ class Bench:
     workers: int = 2
     conditions: tuple[str, ...] = (EQUAL, DEFAULTS)
     limited: bool = False
-    say: Callable[[str], None] = print
+    say: Callable[[str], None] = print_now
     lines: dict[str, str] = field(default_factory=dict)
 
     def stage(self, program: Program, train: int, val: int) -> Path:

@@ -74,6 +74,7 @@ def training_values(timing: CommandTiming, images: int) -> Values:
     return {
         ("throughput", RATE): images / usual,
         ("until the first batch", "s"): timing.stamps[0] - usual,
+        ("processor time", "s"): timing.processor,
         ("memory", "MB"): timing.memory,
     }
 

@@ -5,8 +5,10 @@ and when rows appear in a table that it writes.
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
+import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -57,7 +59,7 @@ def run_timed(command: TimedCommand, log: Path, table: Path | None = None) -> Co
         table: File whose first line is a header and whose further lines are awaited; None for none.
 
     Raises:
-        UserError: The command failed; the message ends with the end of its output.
+        UserError: The command failed; the end of its output is printed.
     """
     kept = {key: value for key, value in os.environ.items() if key not in SCRUBBED}
     command.folder.mkdir(parents=True, exist_ok=True)
@@ -78,8 +80,8 @@ def run_timed(command: TimedCommand, log: Path, table: Path | None = None) -> Co
             with suppress(ProcessLookupError):  # its helpers too, and all of them if interrupted
                 os.killpg(child.pid, signal.SIGKILL)
     if child.returncode:
-        tail = log.read_text(errors="replace")[-TAIL:]
-        raise UserError(f"{tail}\nended with status {child.returncode}: {' '.join(command.words)}")
+        print(log.read_text(errors="replace")[-TAIL:], file=sys.stderr)
+        raise UserError(f"status {child.returncode} of {shlex.join(command.words)}")
     return timing
 
 
