@@ -284,6 +284,9 @@ def simulated_cuda(capability: tuple[int, int] = (8, 0)) -> Iterator[Counts]:
             ],
         }.items():
             stack.enter_context(mock.patch(target, value))
+        # What training sets on a GPU must not outlive it.
+        former = torch.are_deterministic_algorithms_enabled()
+        stack.callback(torch.use_deterministic_algorithms, former)
         stack.enter_context(_Factories())
         stack.enter_context(_Functions())
         yield COUNTS
