@@ -15,13 +15,10 @@ if __name__ == "__main__":  # the imports below take seconds, in which a signal 
     expect_signals()
 
 import time
-from typing import cast
 
 import torch
 from tqdm import tqdm
 
-from engine.detector_model import DetectorModel
-from engine.evaluation.evaluate import EvalSettings, evaluate
 from engine.training import dist
 from engine.training.diagnose import BatchPlace
 from engine.training.ending import Keeper, end_unread, quiet_writers, safe_ending
@@ -50,6 +47,7 @@ from engine.training.run import (
 from engine.training.sampling import focused_image_weights
 from engine.training.skips import add_terms
 from engine.training.step import check_loss, gradient_norm, read_figures, step
+from engine.training.validation import validate
 from utils import checkpoint as checkpoints
 from utils.cli import read_flags
 from utils.config import REFUSED_TRAIN_FLAGS, TrainConfig
@@ -220,26 +218,18 @@ def start_epoch(setup: Setup, state: TrainingState) -> None:
 def validate_epoch(keeper: Keeper) -> Metrics | None:
     """Score the averaged weights, and save them as best.pt if they are the best so far.
 
-    Returns None if this epoch is not validated; under --noval only the last epoch is.
+    Returns None if this epoch is not validated, since under --noval only the last epoch is, and in
+    all processes but the main one.
     """
     run, setup = keeper.run, keeper.run.setup
     config, progress = setup.config, run.state.progress
     is_last = progress.epoch + 1 >= config.epochs
-    if setup.loaders[1] is None or (config.noval and not is_last):
+    if config.noval and not is_last:
         return None
-    settings = EvalSettings(
-        loss=setup.loss,
-        verbose=config.verbose,
-        single_cls=config.single_cls,
-        protocol=config.protocol,
-        save_dir=setup.folder,
-        sheets=int(not config.noplots),
-        parts=keeper.parts,
-    )
     with keeper.anywhere():
-        metrics = evaluate(cast(DetectorModel, run.state.ema.module), setup.loaders[1], settings)
-    for note in keeper.parts.notes:
-        progress.add_note(note)
+        metrics = validate(run, keeper.parts)
+    if metrics is None:
+        return None
     progress.class_ap = [float(value) for value in metrics.details.class_ap]
     progress.scores = {
         "mAP_0.5": metrics.map50,

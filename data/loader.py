@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple, TypedDict, TypeVar
@@ -143,7 +143,21 @@ class Loader:
 
     def __len__(self) -> int:
         """The number of batches of a whole epoch."""
-        return batch_count(len(self.dataset), self._plan.share, self.dataset.settings.rect)
+        return len(self.numbers)
+
+    @property
+    def numbers(self) -> Sequence[int]:
+        """The numbers of the batches that an epoch reads, of all that it has."""
+        count = batch_count(len(self.dataset), self._plan.share, self.dataset.settings.rect)
+        return range(count) if self._plan.numbers is None else self._plan.numbers
+
+    def read_only(self, numbers: Sequence[int] | None) -> None:
+        """Read only the batches of these ascending numbers from the next iteration on; None: all.
+
+        So processes can share the batches of a validation. Then they must stop together where too
+        many images are missing, so that iteration does not raise ReadingStopped for that.
+        """
+        self._plan.numbers = None if numbers is None else tuple(numbers)
 
     def set_epoch(self, epoch: int, first_batch: int = 0) -> None:
         """Choose the epoch of the next iteration, and its first batch."""
@@ -207,7 +221,8 @@ class Loader:
         for path in new[: max(TOLD - before, 0)]:
             told = f"{printable(path)}: {printable(self.lost.reasons[path])}"
             print(f"{told}; used as an empty grey image", file=sys.stderr)
-        if self.lost.too_many and self.options.world == 1:
+        is_alone = self.options.world == 1 and self._plan.numbers is None
+        if self.lost.too_many and is_alone:
             reason = self.lost.stop_reason()
             self.lost.forget(new)
             raise ReadingStopped(f"{reason}; check the disk or network share")
@@ -241,6 +256,7 @@ class _Plan(Sampler[list[ItemKey]]):
         self.dataset, self.shuffle, self.weights = dataset, options.shuffle, options.image_weights
         self.share = Share(dataset.settings.batch_size, options.rank, options.world)
         self.epoch, self.first_batch, self.mosaic = 0, 0, True
+        self.numbers: tuple[int, ...] | None = None
 
     def __iter__(self) -> Iterator[list[ItemKey]]:
         order = Order(self.dataset.settings.seed, self.epoch, self.shuffle, self.weights)
@@ -248,6 +264,8 @@ class _Plan(Sampler[list[ItemKey]]):
             batches = order.rect_batches(self.dataset.order, self.share)
         else:
             batches = order.batches(len(self.dataset), self.share)
+        if self.numbers is not None:
+            batches = (batch for number, batch in enumerate(batches) if number in self.numbers)
         for batch in islice(batches, self.first_batch, None):
             yield batch if self.mosaic else [key._replace(mosaic=False) for key in batch]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor
 
 LONGEST_SIDE = 2**15  # pixels; OpenCV resizes no larger image
@@ -13,9 +15,9 @@ def whole_side(side: int, stride: int) -> int:
     return -(-side // stride) * stride
 
 
-def side_step(strides: Tensor) -> int:
+def side_step(strides: Tensor | Sequence[float]) -> int:
     """The step in pixels to which a size that a user gives is rounded.
 
     strides: [levels] pixels per cell of a model's head.
     """
-    return max(int(strides.max()), COARSEST_STRIDE)
+    return max(int(max(strides)), COARSEST_STRIDE)

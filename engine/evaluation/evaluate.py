@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +35,9 @@ from utils.writing import Unwritten
 
 DRAWN_BATCHES = 3
 STAGES = ("preprocess", "inference", "nms")
+Scored = tuple[Batch, list[Tensor]]  # with the detections of each image, as detect() gives them
+# From this process's evaluator and its batches to those of all processes.
+Exchange = Callable[["Evaluator", Iterable[Scored]], Iterable[Scored]]
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,7 @@ class EvalSettings:
         unwritten: Collects the label files that cannot be written for a reason of their own.
         ids: The ids of a COCO JSON data set, which that file uses.
         names: Class number -> name; None takes the model's own.
+        exchange: Where several processes score a share of the batches each, gives those of all.
         parts: Runs batches in parts where the memory is too small, and remembers their size.
     """
 
@@ -89,6 +93,7 @@ class EvalSettings:
     ids: CocoIds | None = None
     names: dict[int, str] | None = None
     unwritten: Unwritten = field(default_factory=Unwritten)
+    exchange: Exchange | None = None
     parts: Parts = field(default_factory=Parts)
 
     def suppression(self, family: Family) -> NMSSettings:
@@ -124,8 +129,11 @@ def evaluate(model: DetectorModel, loader: Iterable[Batch], settings: EvalSettin
     evaluator = Evaluator(model, settings, Evaluation(len(names), settings.protocol))
     paths: list[str] = []
     with evaluation_mode(model):
-        for number, batch in enumerate(with_progress_bar(loader, settings.quiet)):
-            found = evaluator.detect(batch)
+        batches = with_progress_bar(loader, settings.quiet)
+        scored: Iterable[Scored] = ((batch, evaluator.detect(batch)) for batch in batches)
+        if settings.exchange is not None:
+            scored = settings.exchange(evaluator, scored)
+        for number, (batch, found) in enumerate(scored):
             evaluator.compare(batch, found)
             paths += batch.paths
             if settings.save_dir and number < sheets:
@@ -159,7 +167,7 @@ class Evaluator:
         self.model, self.settings, self.evaluation = model, settings, evaluation
         self.device = device_of(model)
         self.seconds = dict.fromkeys(STAGES, 0.0)
-        self.losses = torch.zeros(len(settings.loss.names) if settings.loss else 0)
+        self.terms: list[Tensor] = []
         self.batches = 0
         self.input_shape: tuple[int, ...] = (0, 3, 0, 0)
         self.sizes: list[tuple[int, int]] = []
@@ -179,7 +187,7 @@ class Evaluator:
             # The loss needs float32, since in half precision the sum over all cells could overflow.
             maps = [level.float() for level in raw]
             _, terms = self.settings.loss(maps, batch.targets.to(self.device), size)
-            self.losses += terms.float().cpu()
+            self.terms.append(terms.float())  # on the device, since a copy makes the host wait
         start = synchronised_time(self.device)
         known = labels_of(batch) if self.settings.save_hybrid else None
         labels = [rows.to(self.device) for rows in known] if known else None
@@ -225,7 +233,7 @@ class Evaluator:
         return dataclasses.replace(
             metrics,
             notes=(*metrics.notes, *notes, *self._notes()),
-            losses=tuple((self.losses / max(self.batches, 1)).tolist()),
+            losses=tuple((self._loss_sums() / max(self.batches, 1)).tolist()),
             speed_ms={stage: total / images * 1000 for stage, total in self.seconds.items()},
             details=dataclasses.replace(
                 metrics.details,
@@ -234,6 +242,13 @@ class Evaluator:
                 names=names,
             ),
         )
+
+    def _loss_sums(self) -> Tensor:
+        """The sums of the loss's terms, added up in the order of the batches, on the CPU."""
+        sums = torch.zeros(len(self.settings.loss.names) if self.settings.loss else 0)
+        for terms in torch.stack(self.terms).cpu() if self.terms else ():
+            sums += terms
+        return sums
 
     def _notes(self) -> list[str]:
         consequence = "their objects count as missed"

@@ -31,6 +31,7 @@ from engine.training.optim import Schedule, choose_optimizer, make_optimizer
 from engine.training.parallel import SharedNetwork
 from engine.training.run import Progress, Run, Setup, Splits, TrainingState, restore
 from engine.training.sparsity import Sparsity
+from engine.training.validation import own_batches
 from models.graph.load import doubled_notes
 from models.lint.advice import remarks_on
 from models.losses import build_loss
@@ -204,8 +205,8 @@ def make_loaders(
     model: DetectionModel,
     data: Splits,
     world: dist.World,
-) -> tuple[Loader, Loader | None]:
-    """Make training batches for every process, and rectangular validation batches for the main one.
+) -> tuple[Loader, Loader]:
+    """Make training batches, and rectangular validation batches; each process has a share of both.
 
     Args:
         config, hyp: Sizes and augmentation.
@@ -237,13 +238,14 @@ def make_loaders(
         workers=workers,
         pin_memory=pinned,
     )
-    if not world.is_main:
-        return loader, None
     # Without gradients, twice the images fit into the same memory.
     val = dataclasses.replace(
         train, augment=False, batch_size=share * 2, rect=True, pad=0.5, copies=1
     )
-    return loader, build_loader(data[1], val, workers=workers, pin_memory=pinned)
+    validation = build_loader(data[1], val, workers=workers, pin_memory=pinned)
+    if world.size > 1:
+        validation.read_only(own_batches(len(validation), world))
+    return loader, validation
 
 
 def wrap(

@@ -54,10 +54,10 @@ class BatchPlace:
 
 def first_bad_tensor(model: nn.Module) -> str | None:
     """The key of the first weight or buffer that is not finite, or None."""
-    for key, value in model.state_dict().items():
-        if value.is_floating_point() and not torch.isfinite(value).all():
-            return key
-    return None
+    values = {key: one for key, one in model.state_dict().items() if one.is_floating_point()}
+    # They are read together, since each look at a value makes the host wait for a GPU.
+    finite = torch.stack([torch.isfinite(one).all() for one in values.values()]).tolist()
+    return next((key for key, is_finite in zip(values, finite, strict=True) if not is_finite), None)
 
 
 def first_bad_gradient(model: nn.Module) -> str | None:

@@ -114,7 +114,9 @@ def score_best(run: Run, chosen: Chosen) -> Metrics:
         protocol=config.protocol,
         single_cls=config.single_cls,
     )
-    metrics = evaluate(model, setup.loaders[1] or (), settings)
+    loader = setup.loaders[1]
+    loader.read_only(None)  # this process alone scores, in float32 as val.py does
+    metrics = evaluate(model, loader, settings)
     notes = (*data_notes(setup.data[1], "val"), *metrics.notes)
     metrics = dataclasses.replace(metrics, notes=notes)
     if area:

@@ -37,7 +37,7 @@ def change_scale(
     config = run.setup.config
     generator = stream(config.seed, "multi-scale", iteration)
     height, width = images.shape[-2:]
-    stride = side_step(run.state.model.stride)
+    stride = side_step(run.state.model.head.strides)  # numbers of the host
     factor = multi_scale_size(generator, config.imgsz, stride) / max(height, width)
     size = [whole_side(int(side * factor), stride) for side in (height, width)]
     images = torch.nn.functional.interpolate(

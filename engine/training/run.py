@@ -51,7 +51,7 @@ class Setup:
         world: This process among its peers.
         device: Where the model is.
         data: The training and the validation split.
-        loaders: Batches of both splits; only the main process has those of validation.
+        loaders: Batches of both splits, a share of them where several processes train.
         loss: The loss, computed from the head's raw maps.
         schedule: The rates of each iteration.
         lock: Keeps other programs out of the folder; None in processes that write nothing.
@@ -63,7 +63,7 @@ class Setup:
     world: dist.World
     device: torch.device
     data: Splits
-    loaders: tuple[Loader, Loader | None]
+    loaders: tuple[Loader, Loader]
     loss: Loss
     schedule: Schedule
     lock: FolderLock | None = None

@@ -64,7 +64,7 @@ def test_a_validation_that_does_not_fit_keeps_the_epoch(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    status, last = train_until("evaluate", error, tmp_path, monkeypatch)
+    status, last = train_until("validate", error, tmp_path, monkeypatch)
     line = capsys.readouterr().err
     assert status == 2
     assert "too small to validate 1 image of 64 pixels (" in line

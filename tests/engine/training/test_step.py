@@ -66,7 +66,9 @@ def test_what_is_not_finite_stops_at_its_batch_and_changes_no_weight(
         cfg=str(write_graph(tmp_path)), data=str(write_data(tmp_path)), imgsz=64, batch_size=4,
         workers=0, device="cpu", project=str(tmp_path), noplots=True, cache="no",
     )  # fmt: skip
-    run = prepare_run(config, Hyperparameters(nominal_batch=16, warmup_iterations=0))
+    run = prepare_run(
+        config, Hyperparameters(nominal_batch=16, warmup_epochs=0, warmup_iterations=0)
+    )
     loss = SpoiltLoss(run.setup.loss, call, how)
     run = Run(dataclasses.replace(run.setup, loss=loss), run.state)
     run.state.progress.last_step = -4  # so that the first batch ends with a step
