@@ -119,6 +119,16 @@ def cpu_multiplies_bf16() -> bool:
     return any(getattr(torch.cpu, check, lambda: False)() for check in checks)
 
 
+def choose_half(device: torch.device) -> str:
+    """The precision of --half: fp16 on a GPU as in YOLOv5, bf16 on a CPU that multiplies in it.
+
+    Elsewhere it is fp32, since half precision would be slower.
+    """
+    if device.type in GPUS:
+        return "fp16"
+    return "bf16" if device.type == "cpu" and cpu_multiplies_bf16() else "fp32"
+
+
 def autocast(
     device: torch.device, precision: str = "auto"
 ) -> contextlib.AbstractContextManager[object]:

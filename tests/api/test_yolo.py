@@ -17,7 +17,7 @@ import val
 from api import yolo
 from api.results import Results
 from api.yolo import YOLO
-from engine.inference.detector import predict
+from engine.inference.pipeline import predict
 from engine.inference.settings import DetectConfig
 from models.graph.load import load_graph
 from tests.api.conftest import NAMES
