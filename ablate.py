@@ -170,11 +170,7 @@ def evaluate_study(
         compare_arms(scores, PLAIN, config.margin, controls=controls) if scores.get(PLAIN) else []
     )
     by_name = {verdict.arm: verdict for verdict in verdicts}
-    # All slots are alike. Latency is measured on the device of the first one.
-    device = make_slots(config)[0].device
-    costs = measure_costs(
-        dataclasses.replace(config, device=device), arms, config.folder / "costs.json"
-    )
+    costs = measure_costs(config, arms, config.folder / "costs.json")
     return StudyResult(
         config,
         arms,
@@ -200,7 +196,7 @@ def preview(config: StudyConfig, arms: Sequence[Arm], cells: Sequence[Cell]) -> 
         cells: the cells of all arms.
     """
     slots = make_slots(config)
-    costs = measure_costs(dataclasses.replace(config, device=slots[0].device), arms)
+    costs = measure_costs(config, arms)
     pace = measure_pace(config, slots[0])
     rows = []
     for arm in arms:

@@ -3,8 +3,9 @@
     python detect.py --source image.jpg                        # with the weights trained last
     python detect.py --weights best.pt --source 0 --view-img     # camera 0
 
-In engine/inference, detector.py finds the objects of an image (letterbox, model, non-maximum
-suppression), outputs.py draws and writes them, and settings.py has the flags.
+In engine/inference, detector.py finds the objects of images (letterbox, model, non-maximum
+suppression), pipeline.py passes the frames of a source through it, outputs.py draws and writes
+them, and settings.py has the flags.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ if __name__ == "__main__":  # before the other imports, which take seconds
     expect_signals()
 
 from data.sources.open import open_source, usual_source
-from engine.detector_model import DetectorModel
+from engine.detector_model import DetectorModel, in_half
 from engine.inference.console import Console
 from engine.inference.detector import Detector
 from engine.inference.outputs import Outputs, conclude
+from engine.inference.pipeline import show
 from engine.inference.settings import USUAL_SIZE, DetectConfig
 from utils.cli import build, read_flags
 from utils.device import describe_device, take_device
@@ -58,16 +60,16 @@ def load(config: DetectConfig) -> tuple[DetectorModel, DetectConfig, str]:
         paths = [str(newest_best())]
         print(f"--weights not given: taking the newest, {paths[0]}")
     device = take_device(config.device, config.tf32)
-    model = load_models(paths, device)
     trained = None if paths[0].endswith((".yaml", ".yml")) else read_weights(find_file(paths[0]))
+    model = load_models(paths, device, first=trained)
     imgsz = config.imgsz or (
         (int(trained.config.get("imgsz", USUAL_SIZE)),) if trained else (USUAL_SIZE,)
     )
     if config.data:
         model.names = names_from(config.data, model.names, ", ".join(paths))
     config.check_classes("--classes ", model.names)
-    if config.half and device.type != "cuda":
-        print(f"--half needs CUDA; continuing in float32 on {device.type}")
+    if config.half and in_half(model, device) == "fp32":
+        print(f"--half: {device} is not faster in half precision; continuing in float32")
     print(describe_device(device))
     return model, dataclasses.replace(config, imgsz=imgsz), trained.data if trained else ""
 
@@ -114,12 +116,10 @@ def detect(config: DetectConfig) -> Path | None:
         detector, console = Detector(model, config), Console()
         stack.callback(console.close, detector.shape, detector.channels)
         console.say(detector.size_note)
-        outputs = stack.enter_context(contextlib.closing(Outputs(config, folder)))
-        for frame in source:
-            found = detector(frame)
-            console.show(found)
-            if not outputs(found):
-                break
+        outputs = Outputs(config, folder)
+        write = stack.enter_context(outputs.writing())
+        for _ in stack.enter_context(contextlib.closing(show(source, detector, console, write))):
+            pass
     conclude(source, console, outputs)
     return folder
 
@@ -143,4 +143,4 @@ def main(argv: list[str] | None = None) -> Path | None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_main(main, lower="--imgsz, or --device cpu"))
+    sys.exit(run_main(main, lower="--batch-size or --imgsz, or --device cpu"))

@@ -15,6 +15,7 @@ batches and borders may therefore differ from ours, and its mAP by up to 0.003; 
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import sys
 from collections.abc import Mapping, Sequence
@@ -32,7 +33,7 @@ from torch import nn
 from data.dataset_yaml import read_dataset_yaml
 from data.index import DatasetIndex
 from data.scanning.load import load_dataset
-from engine.detector_model import DetectorModel
+from engine.detector_model import DetectorModel, in_half
 from engine.evaluation.notes import CONF_OF_MAP
 from engine.evaluation.settings import REFUSED_VAL_FLAGS, SPLITS, ValConfig
 from engine.evaluation.tasks import (
@@ -52,7 +53,7 @@ from models.weights.load import newest_best, read_weights
 from models.yolo import DetectionModel
 from utils.cli import build, read_flags
 from utils.config import suggestions
-from utils.device import describe_device, take_device
+from utils.device import choose_half, describe_device, take_device
 from utils.errors import UserError, run_main
 from utils.families import family_of
 from utils.files import ROOT, find_file, next_folder
@@ -133,8 +134,8 @@ def trained_on(weights: str) -> str:
 def prepare_device(config: ValConfig) -> tuple[ValConfig, torch.device]:
     """Choose the device and print it, with warnings about flags; return the flags in force."""
     device = take_device(config.device, config.tf32)
-    if config.half and device.type != "cuda":
-        print(f"--half needs CUDA; continuing in float32 on {device}")
+    if config.half and choose_half(device) == "fp32":
+        print(f"--half: {device} is not faster in half precision; continuing in float32")
         config = dataclasses.replace(config, half=False)
     print(describe_device(device))
     if config.task in SPLITS and config.conf_thres > CONF_OF_MAP:
@@ -169,11 +170,21 @@ def validate_split(config: ValConfig, ready: DetectionModel | None = None) -> Me
     ready is a model to use instead of loading config.weights, which then only name it.
     """
     config, device = prepare_device(config)
-    inserted = (config.attention, config.attention_init)
-    model: DetectorModel = (
-        load_models(config.weights, device, *inserted) if ready is None else ready.to(device)
-    )
+    if ready is None:
+        return score(make_tasks(config, [load(config, config.weights, device)])[0])
+    model = ready.to(device)
+    if config.half:
+        model = copy.deepcopy(model)  # the caller may train it further
+        in_half(model, device)
     return score(make_tasks(config, [model])[0])
+
+
+def load(config: ValConfig, files: Sequence[str], device: torch.device) -> DetectorModel:
+    """Load the model of one file, or the ensemble of several, as the flags say."""
+    model = load_models(files, device, config.attention, config.attention_init)
+    if config.half:
+        in_half(model, device)
+    return model
 
 
 def validate(config: ValConfig) -> ValResult:
@@ -181,8 +192,7 @@ def validate(config: ValConfig) -> ValResult:
     if config.task in SPLITS:
         return validate_split(config)
     config, device = prepare_device(config)
-    inserted = (config.attention, config.attention_init)
-    models = [load_models((file,), device, *inserted) for file in config.weights]
+    models = [load(config, (file,), device) for file in config.weights]
     tasks = make_tasks(config, models)
     if config.task == "speed":
         return {task.label: measure_speed(task) for task in tasks}

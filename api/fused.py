@@ -8,6 +8,7 @@ import threading
 import torch
 from torch import Tensor
 
+from engine.detector_model import in_half
 from models.yolo import DetectionModel
 from utils.device import layout_of
 
@@ -24,15 +25,18 @@ class FusedCopy:
         self._model: DetectionModel | None = None
         self._lock = threading.Lock()
 
-    def of(self, model: DetectionModel, device: torch.device) -> DetectionModel:
-        """Return a copy for inference on a device: float32, fused, in evaluation mode."""
+    def of(self, model: DetectionModel, device: torch.device, half: bool = False) -> DetectionModel:
+        """Return a copy for inference on a device: fused, in evaluation mode.
+
+        Its weights are float32, or half precision where that is wanted and faster.
+        """
         # A tensor's version counts its changes in place; its address changes when it is replaced.
         # So a user may train or edit the weights in memory, and the copy follows.
         state = tuple(map(_state, model.state_dict(keep_vars=True).values()))
-        key = (model, device, state)
+        key = (model, device, half, state)
         with self._lock:
             if self._model is None or self._key != key:
-                self._key, self._model = key, _fused(model, device)
+                self._key, self._model = key, _fused(model, device, half)
             found = self._model
         found.names = model.names
         return found
@@ -50,8 +54,10 @@ def _state(value: Tensor) -> tuple[int, int]:
     return value.data_ptr(), -1 if value.is_inference() else value._version
 
 
-def _fused(model: DetectionModel, device: torch.device) -> DetectionModel:
+def _fused(model: DetectionModel, device: torch.device, half: bool) -> DetectionModel:
     # The first call may be in inference mode, and a later one outside of it.
     with torch.inference_mode(False):
         fused = copy.deepcopy(model).to(device).float().eval().fuse()
+        if half:
+            in_half(fused, device)
         return fused.to(memory_format=layout_of(device))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from api.results import Results
 from data.sources.memory import open_any
 from engine.inference.console import Found
 from engine.inference.detector import Detector
+from engine.inference.pipeline import found_in
 from engine.inference.settings import USUAL_SIZE, DetectConfig
 from models.yolo import DetectionModel
 from utils.cli import build
@@ -83,7 +85,8 @@ class AutoShape(nn.Module):
         source, detector = open_any(ims, rgb=True), Detector(self.model, config)
         self._say_once(detector.size_note)
         try:
-            found = [detector(frame) for frame in source]
+            with contextlib.closing(found_in(source, detector)) as one_by_one:
+                found = list(one_by_one)
         finally:
             source.close()
         if not found:

@@ -35,6 +35,7 @@ from engine.export.settings import ExportConfig
 from engine.inference.console import Console, SilentConsole
 from engine.inference.detector import Detector
 from engine.inference.outputs import Outputs, conclude
+from engine.inference.pipeline import show
 from engine.inference.settings import USUAL_SIZE, DetectConfig
 from engine.training.plan import plan
 from models.costs.profile import summary
@@ -240,31 +241,30 @@ class YOLO(UnsupportedCalls):
         config = build(DetectConfig, given)
         config.check_classes("predict: classes=", self.names)
         frames = usual_source(self._data) if source is None else open_any(source, config.vid_stride)
-        results = self._results(frames, config, Console() if verbose else SilentConsole())
+        results = self._results(frames, config, Console() if verbose else SilentConsole(), stream)
         return results if stream else list(results)
 
-    def _results(self, frames: Source, config: DetectConfig, console: Console) -> Iterator[Results]:
+    def _results(
+        self, frames: Source, config: DetectConfig, console: Console, stream: bool
+    ) -> Iterator[Results]:
         """Run the loop of detect.py, with Results for each frame."""
         with contextlib.ExitStack() as stack:
             stack.callback(frames.close)
             folder = config.new_folder()
             self.save_dir = folder or self.save_dir
-            detector = Detector(self._ready(config.device, config.tf32), config)
+            detector = Detector(self._ready(config.device, config.half, config.tf32), config)
             stack.callback(console.close, detector.shape, detector.channels)
             console.say(detector.size_note)
-            outputs = stack.enter_context(contextlib.closing(Outputs(config, folder)))
-            for frame in frames:
-                found = detector(frame)
-                console.show(found)
-                go_on = outputs(found)
-                yield Results(found, folder)
-                if not go_on:  # the user wants to stop
-                    break
+            outputs = Outputs(config, folder)
+            # The receiver of a stream may read the files of a result, or change its image.
+            write = stack.enter_context(outputs.writing(behind=not stream))
+            shown = stack.enter_context(contextlib.closing(show(frames, detector, console, write)))
+            yield from (Results(found, folder) for found in shown)
         conclude(frames, console, outputs)
 
-    def _ready(self, name: str = "", tf32: bool = False) -> DetectionModel:
+    def _ready(self, name: str = "", half: bool = False, tf32: bool = False) -> DetectionModel:
         """A fused copy of the model as it is now, on the device of this name."""
-        return self._fused.of(self.model, take_device(name or self.device, tf32))
+        return self._fused.of(self.model, take_device(name or self.device, tf32), half)
 
     def export(self, format: str = "torchscript", **options: object) -> str:
         """Export by export.py's flags (imgsz, dynamic, half, opset …); return the file's path."""

@@ -8,12 +8,10 @@ same pixels in the same order.
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Any, NamedTuple, TypedDict, TypeVar
 
 import numpy as np
@@ -24,6 +22,7 @@ from data.dataset import DatasetSettings, DetectionDataset, ItemKey
 from data.failures import TOLD, LostImages
 from data.index import DatasetIndex
 from data.order import Order, Share, batch_count
+from data.shared_memory import free_shared_memory, pipe_note
 from data.watchdog import WorkerWatch
 from data.workers import (
     ReadingStopped,
@@ -40,7 +39,6 @@ from utils.text import printable
 
 _T = TypeVar("_T")
 PREFETCH = 2  # batches that each worker reads ahead
-SHARED_MEMORY = Path("/dev/shm")
 
 
 @dataclass(frozen=True)
@@ -120,6 +118,7 @@ class Loader:
     lost holds the images that could not be read. The first few are printed to stderr. Iteration
     raises ReadingStopped when a worker process dies or hangs, and when too many images are missing;
     among several processes, the loop must ask lost.too_many itself, since all must stop together.
+    note says why batches come slowly, or is "".
     """
 
     def __init__(self, dataset: DetectionDataset, options: LoaderOptions) -> None:
@@ -129,8 +128,11 @@ class Loader:
         self.watch, self._has_workers = WorkerWatch(options.workers), False
         limit_opencv()
         forget_deaths()
+        need, free = self._needed_memory(), free_shared_memory()
+        through_pipe = need > free  # a worker that exceeds it would be killed by SIGBUS
+        self.note = pipe_note(need, free) if through_pipe and options.pin_memory else ""
         self._batches = DataLoader(
-            _BatchReader(dataset, self.watch.rows, through_pipe=not self._fits_shared_memory()),
+            _BatchReader(dataset, self.watch.rows, through_pipe),
             sampler=self._plan,
             batch_size=None,
             collate_fn=_keep,
@@ -236,18 +238,11 @@ class Loader:
             "multiprocessing_context": start_method(),
         }
 
-    def _fits_shared_memory(self) -> bool:
-        """Whether all prefetched batches fit into /dev/shm; if not, they go through pipes.
-
-        A container has 64 MB there by default, and a worker that exceeds it is killed by SIGBUS.
-        """
-        if not self.options.workers or not SHARED_MEMORY.is_dir():
-            return True
-        settings = self.dataset.settings
+    def _needed_memory(self) -> float:
+        """Bytes of the batches that are read ahead, and two that the consumer holds."""
+        settings, workers = self.dataset.settings, self.options.workers
         area = int(self.dataset.shapes.prod(1).max()) if settings.rect else settings.imgsz**2
-        under_way = self.options.workers * PREFETCH + 2  # and two that the consumer holds
-        need = 1.5 * under_way * settings.batch_size * area * 3
-        return need < shutil.disk_usage(SHARED_MEMORY).free
+        return 1.5 * (workers * PREFETCH + 2) * settings.batch_size * area * 3 if workers else 0
 
 
 class _Plan(Sampler[list[ItemKey]]):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
 from data.grey import check_channels
-from utils.device import finish_queue
+from models.heads import HEADS
+from utils.device import choose_dtype, choose_half, finish_queue
 from utils.families import Family
 
 
@@ -58,6 +59,32 @@ def device_of(model: DetectorModel) -> torch.device:
 def image_channels(model: DetectorModel) -> int:
     """Channels of the images for a model. Raises UserError unless images can have that many."""
     return check_channels(model.channels, "the model's number of input channels (ch)")
+
+
+def in_half(model: DetectorModel, device: torch.device) -> str:
+    """Convert the weights of a detector to half precision, in place, where that is faster.
+
+    It must run under utils.device.autocast() with the returned precision, which then casts no
+    weights, but still widens what would overflow. The constants of the head stay in float32, in
+    which boxes are decoded.
+
+    Args:
+        model: The network, or an ensemble of several.
+        device: Where it runs.
+
+    Returns:
+        The precision of utils.device.choose_half(); if it is "fp32", nothing was converted.
+    """
+    precision = choose_half(device)
+    if precision != "fp32":
+        network = cast(nn.Module, model)
+        heads = [part for part in network.modules() if isinstance(part, HEADS)]
+        constants = [dict(head.named_buffers(recurse=False)) for head in heads]
+        network.to(choose_dtype(device, precision))
+        for head, buffers in zip(heads, constants, strict=True):
+            for name, value in buffers.items():
+                setattr(head, name, value)
+    return precision
 
 
 def synchronised_time(device: torch.device) -> float:

@@ -34,10 +34,9 @@ def find_devices(text: str = "") -> list[torch.device]:
     count = module.device_count() if module.is_available() else 0
     numbers = list(range(count)) if wanted in ("", kind) else _numbers(text, kind)
     if max(numbers, default=0) >= count:
-        present = f", 0 to {count - 1}; name those" if count else "; name another kind"
+        present = f", 0 to {count - 1}; name those, or" if count else ";"
         raise UserError(
-            f"--device {text}: {count} {kind.upper()} devices are visible{present}, or use --device"
-            " cpu"
+            f"--device {text}: {count} {kind.upper()} devices are visible{present} use --device cpu"
         )
     if kind == "cuda":
         os.environ.setdefault(*CUBLAS_WORKSPACE)  # cuBLAS reads it when CUDA is first used
@@ -118,6 +117,16 @@ def cpu_multiplies_bf16() -> bool:
     """
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, check, lambda: False)() for check in checks)
+
+
+def choose_half(device: torch.device) -> str:
+    """The precision of --half: fp16 on a GPU as in YOLOv5, bf16 on a CPU that multiplies in it.
+
+    Elsewhere it is fp32, since half precision would be slower.
+    """
+    if device.type in GPUS:
+        return "fp16"
+    return "bf16" if device.type == "cpu" and cpu_multiplies_bf16() else "fp32"
 
 
 def autocast(

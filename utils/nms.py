@@ -16,6 +16,7 @@ from torch import Tensor
 from utils.boxes import xywh_to_xyxy
 from utils.errors import UserError
 from utils.families import Family
+from utils.suppression import nms
 
 # Boxes are shifted by this times their class number, so that classes do not overlap and one call
 # suppresses all of them. The value, and adding it in float32, are as in YOLOv5.
@@ -52,11 +53,6 @@ class NMSSettings:
             raise UserError(f"--max-det={self.max_det}: must be at least 1")
         if self.classes is not None and any(number < 0 for number in self.classes):
             raise UserError(f"--classes={self.classes}: takes class numbers, 0 or above")
-
-
-def load_operator() -> None:
-    """Import torchvision now, which takes a second or two, so that no image's time includes it."""
-    import torchvision.ops  # noqa: F401
 
 
 def non_max_suppression(
@@ -150,8 +146,6 @@ def suppress(found: Tensor, settings: NMSSettings) -> Tensor:
     """The best max_det survivors [n, 6] of greedy suppression of candidates [m, 6], best first."""
     if not len(found):
         return found
-    from torchvision.ops import nms
-
     boxes = found[:, :4] if settings.agnostic else found[:, :4] + found[:, 5:6] * CLASS_OFFSET_PX
     # Whether a candidate survives depends on better ones only. So the beginning of the list is
     # tried first, and then more of it until there are max_det survivors. The result is that of the

@@ -9,11 +9,18 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from typing import Protocol
 
 from utils.text import REPLACEMENT, display_width, printable
 
 OBEYED = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 SAME_WIDTH = "same-width"  # the name of our rule for signs that a stream's encoding lacks
+
+
+class Say(Protocol):
+    """A function that shows a line of text."""
+
+    def __call__(self, line: str, /) -> object: ...
 
 
 class _Mouth:

@@ -30,7 +30,7 @@ from api import YOLO
 from api.hub_model import AutoShape
 from api.results import Results
 from engine.detector_model import DetectorModel
-from engine.inference.detector import predict
+from engine.inference.pipeline import predict
 from engine.inference.settings import DetectConfig
 from models.yolo import DetectionModel
 from utils.structures import Frame

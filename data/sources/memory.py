@@ -6,7 +6,7 @@ data/sources/open.py handles paths and everything else that --source takes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
@@ -18,7 +18,7 @@ from data.sources.names import result_names
 from data.sources.open import FileSource, Source, open_source
 from data.sources.paths import expand
 from utils.errors import UserError
-from utils.output import print_anywhere
+from utils.output import Say, print_anywhere
 from utils.structures import Frame
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class MixedSource:
 
     parts: Sequence[str | np.ndarray]
     vid_stride: int = 1
-    warn: Callable[[str], None] = print_anywhere
+    warn: Say = print_anywhere
     skipped: list[tuple[str, str]] = field(default_factory=list)
 
     @property

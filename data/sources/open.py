@@ -1,15 +1,15 @@
 """Frames of the text after --source: images, videos, folders, globs, lists, live sources.
 
 A Frame is one image in its original size, with the name of its results. Live sources (cameras,
-streams, the screen) are in data/sources/streams.py.
+streams, the screen) are in data/sources/streams.py and screen.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypedDict
+from typing import TYPE_CHECKING, Protocol, TypedDict, runtime_checkable
 
 from data.image_header import ImageError
 from data.images import decode_image, read_image
@@ -24,7 +24,7 @@ from data.sources.names import (
 from data.sources.paths import expand, is_media_url
 from utils.errors import UserError
 from utils.files import ROOT, check_path
-from utils.output import print_anywhere
+from utils.output import Say, print_anywhere
 from utils.regular_file import open_regular
 from utils.structures import Frame
 from utils.text import printable
@@ -36,9 +36,13 @@ MOST_SHOWN = 100  # validation images that a run without --source takes
 
 
 class Source(Protocol):
-    """An iterable of Frames; skipped holds (path, reason) of each file that could not be read."""
+    """An iterable of Frames; skipped holds (path, reason) of each file that could not be read.
+
+    warn is called with a line for each of them, and may be replaced.
+    """
 
     skipped: list[tuple[str, str]]
+    warn: Say
 
     @property
     def items(self) -> int:
@@ -48,6 +52,18 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Stop threads and devices."""
+
+
+@runtime_checkable
+class LiveFrames(Protocol):
+    """A Source whose frames are worth most at once: cameras, streams, the screen."""
+
+    @property
+    def items(self) -> int:
+        """The number of streams."""
+
+    def rounds(self, most: int) -> Iterator[list[Frame]]:
+        """The newest frames of at most this many streams, as soon as there is one."""
 
 
 class FramePlace(TypedDict):
@@ -68,7 +84,7 @@ class FileSource:
 
     paths: Sequence[str]
     vid_stride: int = 1
-    warn: Callable[[str], None] = print_anywhere
+    warn: Say = print_anywhere
     skipped: list[tuple[str, str]] = field(default_factory=list)
 
     @property
@@ -139,9 +155,7 @@ class FileSource:
             )
 
 
-def open_source(
-    text: str, vid_stride: int = 1, warn: Callable[[str], None] = print_anywhere
-) -> Source:
+def open_source(text: str, vid_stride: int = 1, warn: Say = print_anywhere) -> Source:
     """Open the source that --source names.
 
     Args:
@@ -160,7 +174,7 @@ def open_source(
     text = str(text).strip()
     words = text.split()
     if words and words[0].lower() == "screen" and not Path(text).exists():
-        from data.sources.streams import open_screen
+        from data.sources.screen import open_screen
 
         return open_screen(words[1:])
     if text.lower().endswith(".streams"):
@@ -174,9 +188,7 @@ def open_source(
     return FileSource(paths, vid_stride, warn)
 
 
-def _open_live(
-    places: list[str], vid_stride: int, warn: Callable[[str], None], origin: str
-) -> LiveSource:
+def _open_live(places: list[str], vid_stride: int, warn: Say, origin: str) -> LiveSource:
     from data.sources.streams import LiveSource
 
     origin = hide_password(origin)

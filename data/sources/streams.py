@@ -1,4 +1,4 @@
-"""Live sources: cameras, network streams and the screen; also the download of an image by its URL.
+"""Live sources: cameras and network streams; also the download of an image by its URL.
 
 data/sources/open.py has checked the addresses. Each stream has a thread that reads all the time and
 keeps only the newest frame, so that a slow model gets current frames and does not fall behind.
@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import http.client
 import threading
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
@@ -21,7 +20,7 @@ import numpy as np
 from data.sources.names import hide_password, is_url, result_names
 from utils.errors import UserError
 from utils.files import plain_path
-from utils.output import print_anywhere
+from utils.output import Say, print_anywhere
 from utils.structures import Frame
 from utils.text import printable
 
@@ -30,6 +29,7 @@ USUAL_FPS = 30.0  # assumed for a stream that reports no frame rate, or an impos
 ATTEMPTS, PAUSE = 5, 1.0  # attempts to reopen a broken stream, and seconds before each
 LARGEST_DOWNLOAD = 256 * 2**20  # bytes of an image
 DOWNLOAD_TIMEOUT = 20.0  # seconds without a response
+LONGEST_WAIT = 0.05  # seconds for a frame, before the next stream is looked at
 
 
 class Capture(Protocol):
@@ -102,7 +102,7 @@ class StreamReader:
         """Whether no frame is left and none will come."""
         return not self._thread.is_alive() and self._frame is None
 
-    def newest(self, timeout: float = 0.05) -> tuple[np.ndarray, int] | None:
+    def newest(self, timeout: float = LONGEST_WAIT) -> tuple[np.ndarray, int] | None:
         """The newest frame and its number, or None if no new one arrives within timeout seconds."""
         with self._changed:
             if self._frame is None:
@@ -153,7 +153,10 @@ class LiveSource:
     """Several streams at once: a frame from each in turn, until all have ended."""
 
     def __init__(
-        self, places: list[str], vid_stride: int = 1, warn: Callable[[str], None] = print_anywhere
+        self,
+        places: list[str],
+        vid_stride: int = 1,
+        warn: Say = print_anywhere,
     ) -> None:
         self.places, self.warn = places, warn
         self.items = len(places)
@@ -168,102 +171,44 @@ class LiveSource:
             raise
 
     def __iter__(self) -> Iterator[Frame]:
+        return chain.from_iterable(self.rounds(1))
+
+    def rounds(self, most: int) -> Iterator[list[Frame]]:
+        """The newest frames of at most this many streams, as soon as there is one."""
         live = list(range(self.items))
         while live:
+            frames: list[Frame] = []
             for index in list(live):
-                reader = self._readers[index]
-                found = reader.newest()
+                # Nobody waits for a slow stream while the frame of another one gets old.
+                found = self._readers[index].newest(0.0 if frames else LONGEST_WAIT)
                 if found:
-                    yield Frame(
-                        found[0],
-                        hide_password(self.places[index]),
-                        self._names[index],
-                        "stream",
-                        item=index + 1,
-                        items=self.items,
-                        number=found[1],
-                        fps=reader.fps / reader.vid_stride,
-                    )
-                elif reader.ended:
+                    frames.append(self._frame(index, *found))
+                    if len(frames) == most:
+                        yield frames
+                        frames = []
+                elif self._readers[index].ended:
                     self.warn(f"{hide_password(self.places[index])}: the stream has ended")
                     live.remove(index)
+            if frames:
+                yield frames
+
+    def _frame(self, index: int, image: np.ndarray, number: int) -> Frame:
+        reader = self._readers[index]
+        return Frame(
+            image,
+            hide_password(self.places[index]),
+            self._names[index],
+            "stream",
+            item=index + 1,
+            items=self.items,
+            number=number,
+            fps=reader.fps / reader.vid_stride,
+        )
 
     def close(self) -> None:
         """Stop all threads and release their devices."""
         for reader in self._readers:
             reader.close()
-
-
-@dataclass
-class ScreenSource:
-    """Repeated captures of an area of the screen: left, top, width, height in pixels."""
-
-    grab: Callable[[dict[str, int]], object]
-    area: dict[str, int]
-    release: Callable[[], None]
-    items = 1
-
-    def __post_init__(self) -> None:
-        self.skipped: list[tuple[str, str]] = []
-
-    def __iter__(self) -> Iterator[Frame]:
-        began, number = time.monotonic(), 0
-        while True:
-            image = np.ascontiguousarray(np.asarray(self.grab(self.area))[:, :, :3])
-            number += 1
-            fps = (
-                plausible_fps(number / max(time.monotonic() - began, 1e-6)) if number > 1 else 10.0
-            )
-            yield Frame(image, "screen", "screen", "stream", 1, 1, number, 0, fps)
-
-    def close(self) -> None:
-        self.release()
-
-
-def open_screen(words: list[str]) -> ScreenSource:
-    """Open the screen, or the area of it, that the words `[n] [left top width height]` name.
-
-    Screen 0, the default, is all screens together. Raises UserError if there is no such screen.
-    """
-    if len(words) not in (0, 1, 4, 5) or not all(word.lstrip("-").isdecimal() for word in words):
-        raise UserError(
-            "--source screen: write `screen [n] [left top width height]`, in whole numbers"
-        )
-    try:
-        import mss
-    except ImportError:
-        raise UserError("--source screen: needs the package mss; pip install mss") from None
-    numbers = [int(word) for word in words]
-    number = numbers.pop(0) if len(numbers) in (1, 5) else 0
-    try:
-        camera = mss.mss()
-        screens = camera.monitors
-    except mss.exception.ScreenShotError as error:
-        raise UserError(
-            f"--source screen: cannot be captured here ({error}); a display is needed"
-        ) from None
-    if not 0 <= number < len(screens):
-        raise UserError(f"--source screen {number}: there are screens 0 to {len(screens) - 1}")
-    return ScreenSource(camera.grab, screen_area(screens[number], numbers), camera.close)
-
-
-def screen_area(screen: dict[str, int], part: list[int]) -> dict[str, int]:
-    """The area of a part [left, top, width, height] of a screen, or of the whole screen for [].
-
-    part is relative to the screen. The result is relative to all screens together, as mss expects.
-    Raises UserError if the part has no pixels.
-    """
-    if not part:
-        return {key: int(screen[key]) for key in ("left", "top", "width", "height")}
-    left, top, width, height = part
-    if width < 1 or height < 1:
-        raise UserError(f"--source screen: an area of {width} x {height} pixels is empty")
-    return {
-        "left": int(screen["left"]) + left,
-        "top": int(screen["top"]) + top,
-        "width": width,
-        "height": height,
-    }
 
 
 def fetch(url: str) -> bytes:

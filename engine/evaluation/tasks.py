@@ -23,7 +23,7 @@ from engine.evaluation.metrics_file import write_metrics
 from engine.evaluation.notes import data_notes, id_notes, size_notes
 from engine.evaluation.predictions import file_stems, image_ids
 from engine.evaluation.settings import ValConfig
-from utils.device import GPUS
+from utils.device import GPUS, choose_half
 from utils.errors import UserError
 from utils.files import atomic_write
 from utils.hyperparameters import Hyperparameters
@@ -61,6 +61,11 @@ class ValidationTask:
     notes: tuple[str, ...] = ()
     split: str = "val"
 
+    @property
+    def precision(self) -> str:
+        """The precision of the forward pass, that of the weights after in_half()."""
+        return choose_half(device_of(self.model)) if self.config.half else "fp32"
+
 
 def make_loader(task: ValidationTask, imgsz: int, square: bool = False) -> Loader:
     """Make a loader of validation batches, in the order of the data set.
@@ -85,7 +90,7 @@ def make_loader(task: ValidationTask, imgsz: int, square: bool = False) -> Loade
     return build_loader(task.index, settings, workers=workers, pin_memory=device in GPUS)
 
 
-def eval_settings(config: ValConfig) -> EvalSettings:
+def eval_settings(config: ValConfig, precision: str = "fp32") -> EvalSettings:
     """The settings of evaluate() that the flags determine."""
     return EvalSettings(
         conf=config.conf_thres,
@@ -94,7 +99,7 @@ def eval_settings(config: ValConfig) -> EvalSettings:
         protocol=config.protocol,
         single_cls=config.single_cls,
         augment=config.augment,
-        precision="fp16" if config.half else "fp32",
+        precision=precision,
         verbose=config.verbose,
         save_txt=config.save_txt or config.save_hybrid,
         save_hybrid=config.save_hybrid,
@@ -120,7 +125,7 @@ def score(task: ValidationTask) -> Metrics:
     info = read_dataset_yaml(config.data)
     ids = find_ids(info, task.split, task.index) if writes_json else None
     settings = dataclasses.replace(
-        eval_settings(config),
+        eval_settings(config, task.precision),
         save_dir=task.folder,
         json_name=f"{file_name(task.label)}_predictions.json" if writes_json else "",
         verbose=config.verbose or len(task.index.names) < MANY_CLASSES,
@@ -132,6 +137,7 @@ def score(task: ValidationTask) -> Metrics:
     notes = (
         *size_notes(config.imgsz, whole_side(config.imgsz, int(task.model.stride.max()))),
         *channel_notes(image_channels(task.model), info.channels, config.data),
+        *([loader.note] if loader.note else ()),
     )
     for note in notes:
         print(f"note: {note}")
@@ -202,7 +208,10 @@ def measure_speed(task: ValidationTask) -> Metrics:
     """--task speed: evaluate square images with detect.py's thresholds and without charts."""
     loader = make_loader(task, task.config.imgsz, square=True)
     settings = dataclasses.replace(
-        eval_settings(task.config), conf=0.25, iou=task.model.family.detection_iou, plots=False
+        eval_settings(task.config, task.precision),
+        conf=0.25,
+        iou=task.model.family.detection_iou,
+        plots=False,
     )
     metrics = evaluate(task.model, loader, settings)
     print_notes(metrics)
@@ -216,7 +225,7 @@ def study_sizes(task: ValidationTask, sizes: Sequence[int]) -> list[StudyRow]:
     The returned rows are drawn as a chart.
     """
     lines, rows = [], []
-    settings = dataclasses.replace(eval_settings(task.config), plots=False)
+    settings = dataclasses.replace(eval_settings(task.config, task.precision), plots=False)
     for imgsz in sizes:
         print(f"{task.label} at {imgsz} pixels")
         metrics = evaluate(task.model, make_loader(task, imgsz), settings)

@@ -1,33 +1,28 @@
-"""From a frame to its detections: letterbox, network, non-maximum suppression.
+"""From frames to their detections: letterbox, network, non-maximum suppression.
 
-The boxes are in pixels of the frame. As a library:
-
-    for found in predict(load_model("best.pt"), "images/", DetectConfig()):
-        ...
+The boxes are in pixels of the frames.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+import time
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from data.augment import letterbox
-from data.grey import ONE_GREY, grey_image
-from data.sources.open import open_source
 from engine.detector_model import DetectorModel, device_of, image_channels, synchronised_time
 from engine.inference.console import Found
+from engine.inference.prepared import InputFormat, Prepared, prepare
 from engine.inference.settings import USUAL_SIZE, DetectConfig
 from utils.boxes import to_original
-from utils.device import autocast
+from utils.device import autocast, choose_half, layout_of
 from utils.errors import UserError
-from utils.nms import load_operator, non_max_suppression
+from utils.nms import non_max_suppression
 from utils.sizes import side_step, whole_side
 from utils.structures import Detections, Frame
+from utils.suppression import load_operator
 
 
 class Detector:
@@ -37,16 +32,22 @@ class Detector:
         stride: The sides of the network's input are multiples of it, pixels.
         shape: (height, width) that a frame is scaled to fit into, pixels.
         channels: Of the network's input.
+        is_timed: Whether to wait for the device between network and non-maximum suppression, so
+            that the time of each is known.
     """
 
+    is_timed = True
+
     def __init__(self, model: DetectorModel, config: DetectConfig) -> None:
-        # The import takes seconds, which would be counted as the first image's time.
         load_operator()
         self.model, self.config = model, config
         self.device, self.channels = device_of(model), image_channels(model)
+        # The weights may be in half precision already; autocast() converts those that are not.
+        self.precision = choose_half(self.device) if config.half else "fp32"
         self.stride = side_step(model.stride)
         sides = config.imgsz or (USUAL_SIZE,)
         self.shape = (whole_side(sides[0], self.stride), whole_side(sides[-1], self.stride))
+        self.format = InputFormat(self.shape, self.stride, self.channels)
 
     @property
     def size_note(self) -> str:
@@ -59,60 +60,60 @@ class Detector:
             f" taking {self.shape[0]}x{self.shape[1]}"
         )
 
+    def prepare(self, frame: Frame) -> Prepared:
+        """Scale a frame for find(); safe in any thread."""
+        return prepare(frame, self.format)
+
     def __call__(self, frame: Frame) -> Found:
+        return self.find([self.prepare(frame)])[0]
+
+    def find(self, group: Sequence[Prepared]) -> list[Found]:
+        """Find the objects of frames that have one size of input, as one batch.
+
+        The times of a Found are those of the batch, divided by its frames. Raises UserError if the
+        model is in training mode.
+        """
         if self.model.training:
             raise UserError("the network is in training mode; call its eval() before it predicts")
-        started = synchronised_time(self.device)
-        x, gain, pad = self._prepare(frame.image)
-        prepared = synchronised_time(self.device)
-        precision = "fp16" if self.config.half and self.device.type == "cuda" else "fp32"
-        with torch.inference_mode(), autocast(self.device, precision):
+        started = time.perf_counter()
+        x = self._upload(group)
+        prepared = time.perf_counter()
+        with torch.inference_mode(), autocast(self.device, self.precision):
             decoded = self.model(x, augment=True)[0] if self.config.augment else self.model(x)[0]
-        computed = synchronised_time(self.device)
+        computed = synchronised_time(self.device) if self.is_timed else time.perf_counter()
         settings = self.config.nms(self.model.family)
-        rows = non_max_suppression(decoded, self.model.family, settings)[0].cpu()
+        rows = on_host(non_max_suppression(decoded, self.model.family, settings))
+        found = [self._in_pixels(one, kept) for one, kept in zip(group, rows, strict=True)]
+        steps = (prepared - started, computed - prepared, time.perf_counter() - computed)
+        return [
+            Found(one.frame, result, one.size, self._times(one, steps, len(group)))
+            for one, result in zip(group, found, strict=True)
+        ]
+
+    def _upload(self, group: Sequence[Prepared]) -> Tensor:
+        """[B, C, h, w] float 0..1 on the device, in its layout."""
+        pixels = [one.pixels for one in group]
+        batch = torch.from_numpy(pixels[0][None] if len(pixels) == 1 else np.stack(pixels))
+        if self.device.type == "cuda":
+            batch = batch.pin_memory()  # so that the copy does not make the host wait
+        x = batch.to(self.device, non_blocking=True).permute(0, 3, 1, 2).float().div_(255)
+        return x.contiguous(memory_format=layout_of(self.device))
+
+    def _in_pixels(self, one: Prepared, rows: Tensor) -> Detections:
+        """The detections of a frame from rows [n, 6] in pixels of its input."""
+        frame = one.frame
         size = (frame.image.shape[0], frame.image.shape[1])
-        boxes = to_original(rows[:, :4], gain, pad, size)
-        found = Detections(frame.path, size, boxes, rows[:, 4], rows[:, 5].long(), self.model.names)
-        ended = synchronised_time(self.device)
-        times = (prepared - started, computed - prepared, ended - computed)
-        return Found(frame, found, (x.shape[2], x.shape[3]), times)
+        boxes = to_original(rows[:, :4], one.gain, one.pad, size)
+        return Detections(frame.path, size, boxes, rows[:, 4], rows[:, 5].long(), self.model.names)
 
-    def _prepare(
-        self, image: np.ndarray
-    ) -> tuple[Tensor, tuple[float, float], tuple[float, float]]:
-        """Turn [H, W, 3] uint8 BGR into [1, C, h, w] float 0..1, gain (x, y) and pad (x, y).
-
-        C is 3, RGB, or 1 for a grey model. The border is the narrowest that makes both sides
-        multiples of the stride.
-        """
-        if self.channels == ONE_GREY:
-            image = grey_image(image)
-        boxed, plan = letterbox(image, self.shape, auto=True, stride=self.stride)
-        # torch cannot read an array with negative strides, as reversed channels have.
-        pixels = np.ascontiguousarray(boxed[..., ::-1].transpose(2, 0, 1)[: self.channels])
-        return torch.from_numpy(pixels).to(self.device)[None].float() / 255, plan.ratio, plan.pad
+    def _times(
+        self, one: Prepared, steps: tuple[float, float, float], frames: int
+    ) -> tuple[float, float, float]:
+        """Seconds of each stage for one frame of several that were computed together."""
+        before, network, after = (step / frames for step in steps)
+        return one.seconds + before, network, after
 
 
-def predict(
-    model: DetectorModel,
-    source: str | Path | Iterable[Frame],
-    config: DetectConfig | None = None,
-) -> Iterator[Detections]:
-    """Yield the Detections of each image or frame of a source, in order; write and draw nothing.
-
-    Args:
-        model: A network in evaluation mode.
-        source: Text as for --source, or Frames.
-        config: The flags of detect.py; None takes the defaults.
-
-    Raises:
-        UserError: The source is missing.
-    """
-    config = config or DetectConfig()
-    detector = Detector(model, config)
-    if not isinstance(source, (str, Path)):
-        yield from (detector(frame).detections for frame in source)
-        return
-    with contextlib.closing(open_source(str(source), config.vid_stride)) as frames:
-        yield from (detector(frame).detections for frame in frames)
+def on_host(found: Sequence[Tensor]) -> list[Tensor]:
+    """Copy tensors [n, 6] of a device to the host, all at once."""
+    return list(torch.cat(list(found)).cpu().split([len(rows) for rows in found]))

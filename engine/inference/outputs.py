@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from data.sources.open import Source
 from engine.inference.console import Console, Found, Viewer, annotated, why_no_window
 from engine.inference.settings import DetectConfig
+from engine.inference.threads import WriteBehind
 from engine.inference.writers import CropWriter, ImageWriter, LabelWriter, TableWriter
 from utils.errors import UserError
 from utils.output import print_anywhere
 from utils.structures import Detections, Frame
 from utils.text import printable
 from utils.writing import Unwritten
+
+BEHIND = 4  # frames, at most, that are computed and not yet written
 
 
 class Outputs:
@@ -45,6 +49,25 @@ class Outputs:
             self._writers.append(CropWriter(folder / "crops"))
         if not config.nosave:
             self.images = ImageWriter(folder)
+
+    @contextlib.contextmanager
+    def writing(self, behind: bool = True) -> Iterator[Callable[[Found], bool]]:
+        """Within the block, write frames; the function that it yields is called with each.
+
+        At the end of the block everything is written and closed.
+
+        Args:
+            behind: Write by a thread, in order. With a window all is done at once nevertheless,
+                since windows belong to the main thread, and the user may want to stop.
+        """
+        with contextlib.ExitStack() as stack:
+            stack.callback(self.close)
+            if not behind or self._viewer is not None:
+                yield self
+                return
+            writer = WriteBehind(self, BEHIND)
+            stack.callback(writer.close)
+            yield writer
 
     def __call__(self, found: Found) -> bool:
         """Write and show one frame; return False if the user wants to stop."""

@@ -64,6 +64,10 @@ class DetectConfig:
     half: bool = shared("half")
     tf32: bool = shared("tf32")
     vid_stride: int = flag(1, "search only every n-th frame of videos and streams")
+    batch_size: int = flag(
+        0,
+        "images or frames computed at once: a batch on a device, threads on a processor; 0 chooses",
+    )
 
     def __post_init__(self) -> None:
         if len(self.imgsz) > 2 or any(not 32 <= side <= LONGEST_SIDE for side in self.imgsz):
@@ -73,6 +77,10 @@ class DetectConfig:
             )
         if self.vid_stride < 1:
             raise UserError(f"--vid-stride={self.vid_stride}: must be at least 1")
+        if self.batch_size < 0:
+            raise UserError(
+                f"--batch-size={self.batch_size}: must not be negative; 0 chooses by the device"
+            )
         if self.line_thickness < 0:
             raise UserError(
                 f"--line-thickness={self.line_thickness}: must not be negative; 0 is automatic"

@@ -106,7 +106,7 @@ def prepare_run(
 
 
 def start_notes(run: Run, imgsz: int) -> list[str]:
-    """What a reader of the results must know of the images; imgsz is the size asked for, pixels."""
+    """What to know of the images and how they are read; imgsz is the size asked for, pixels."""
     config = run.setup.config
     wanted = read_dataset_yaml(config.data).channels
     return [
@@ -114,6 +114,7 @@ def start_notes(run: Run, imgsz: int) -> list[str]:
         *size_notes(imgsz, config.imgsz),
         *training_notes(*run.setup.data),
         *(doubled_notes(config.cfg) if config.cfg else ()),
+        *[loader.note for loader in run.setup.loaders if loader and loader.note][:1],
     ]
 
 

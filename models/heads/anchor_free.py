@@ -33,8 +33,11 @@ class DFL(nn.Module):
     def __init__(self, bins: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(bins, 1, 1, bias=False)
+        # Where graphs are read without memory (meta), arange() would import torch's compiler, which
+        # takes more than a second.
+        values = torch.arange(float(bins), device="cpu").view(1, bins, 1, 1)
         with torch.no_grad():
-            self.conv.weight.copy_(torch.arange(float(bins)).view(1, bins, 1, 1))
+            self.conv.weight.copy_(values)
         self.requires_grad_(False)
 
     def requires_grad_(self, requires_grad: bool = True) -> DFL:

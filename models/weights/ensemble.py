@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from models.weights.classes import compare_classes
 from models.weights.load import load_model
 from models.yolo import DetectionModel
+from utils.checkpoint import Checkpoint
 from utils.device import layout_of
 from utils.errors import UserError
 
@@ -72,6 +73,7 @@ def load_models(
     device: torch.device,
     attention: Sequence[str] = (),
     attention_init: str = "",
+    first: Checkpoint | None = None,
 ) -> DetectionModel | Ensemble:
     """Load the detector of one file, or the ensemble of several.
 
@@ -80,6 +82,7 @@ def load_models(
         device: where the model runs.
         attention: modules to insert into each, as models/graph/sites.py reads them.
         attention_init: how the inserted modules start.
+        first: the content of the first file, if it has been read already.
 
     Returns:
         The model in evaluation mode.
@@ -88,8 +91,14 @@ def load_models(
         UserError: A file cannot be loaded, or the files do not fit together.
     """
     members = [
-        load_model(file, device, attention=attention, attention_init=attention_init)
-        for file in files
+        load_model(
+            file,
+            device,
+            attention=attention,
+            attention_init=attention_init,
+            checkpoint=None if number else first,
+        )
+        for number, file in enumerate(files)
     ]
     model = members[0] if len(members) == 1 else Ensemble(members, files)
     return model.to(memory_format=layout_of(device))

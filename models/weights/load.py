@@ -59,6 +59,7 @@ def load_model(
     fuse: bool = True,
     attention: Sequence[str] = (),
     attention_init: str = "",
+    checkpoint: checkpoints.Checkpoint | None = None,
 ) -> DetectionModel:
     """Build the model of a checkpoint or a YAML.
 
@@ -69,6 +70,7 @@ def load_model(
             rounding.
         attention: modules to insert into its graph, as models/graph/sites.py reads them.
         attention_init: how the inserted modules start.
+        checkpoint: what read_weights() has read from the file; None reads it.
 
     Returns:
         The model in float32 and evaluation mode.
@@ -79,7 +81,8 @@ def load_model(
     if str(path).endswith((".yaml", ".yml")):
         model = DetectionModel(insert(load_graph(path), attention, attention_init))
     else:
-        model = from_checkpoint(read_weights(find_file(path)), attention, attention_init, path)
+        checkpoint = checkpoint or read_weights(find_file(path))
+        model = from_checkpoint(checkpoint, attention, attention_init, path)
     model = model.to(device).float().eval()
     return model.fuse() if fuse else model
 

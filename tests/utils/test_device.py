@@ -12,6 +12,7 @@ from tests.simulated_cuda import simulated_cuda
 from utils.device import (
     autocast,
     choose_dtype,
+    choose_half,
     describe_device,
     device_name,
     find_devices,
@@ -40,7 +41,7 @@ def test_cpu_and_the_impossible() -> None:
         "0,,1": "is none of a CUDA number",
         "-1": "is none of a CUDA number",
         "cpu,0": "is none of a CUDA number",
-        "99": "0 CUDA devices are visible; name another kind, or use --device cpu",
+        "99": "0 CUDA devices are visible; use --device cpu",
         "cuda": "0 CUDA devices are visible",
         "xpu:1": "0 XPU devices are visible",
         "mps": "no Apple GPU",
@@ -141,6 +142,13 @@ def test_precision_decides_the_dtype_of_convolutions() -> None:
     ):
         with autocast(cpu, precision):
             assert conv(images).dtype == dtype
+
+
+def test_half_precision_is_chosen_where_it_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    for answer, on_cpu in ((lambda: True, "bf16"), (lambda: False, "fp32")):
+        monkeypatch.setattr("utils.device.cpu_multiplies_bf16", answer)
+        names = [choose_half(torch.device(kind)) for kind in ("cuda", "cpu", "mps")]
+        assert names == ["fp16", on_cpu, "fp32"]
 
 
 def test_without_a_gpu_there_is_nothing_to_measure() -> None:

@@ -12,6 +12,7 @@ import threading
 import pytest
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from models.heads.anchor_free import DFL, DetectV8, reference_points
 from utils.families import V8
@@ -153,6 +154,21 @@ def test_bins_are_constants() -> None:
     dfl(logits).sum().backward()
     assert dfl.conv.weight.grad is None  # even one who thaws it finds that it never learns
     assert logits.grad is not None
+
+
+def test_bins_are_made_where_that_needs_no_compiler() -> None:
+    """arange() on meta is written in Python, and imports torch's compiler, which takes a second."""
+    places = []
+
+    class Watch(TorchFunctionMode):
+        def __torch_function__(self, function, types, args=(), kwargs=None):
+            if function is torch.arange:
+                places.append((kwargs or {}).get("device"))
+            return function(*args, **(kwargs or {}))
+
+    with torch.device("meta"), Watch():
+        assert DFL(16).conv.weight.is_meta
+    assert places == ["cpu"]
 
 
 @pytest.mark.gpu
