@@ -147,7 +147,7 @@ def any_true(world: World, value: bool, device: torch.device) -> bool:
     """
     if world.size == 1:
         return value
-    flag = torch.tensor(float(value), device=device)
+    flag = torch.full((), float(value), device=device)  # filled there, so that nothing is copied
     dist.all_reduce(flag, op=dist.ReduceOp.MAX)
     return bool(flag.item())
 
