@@ -272,8 +272,7 @@ def compiled(network: nn.Module) -> nn.Module:
     """The network with compiled passes, which serve images of many sizes."""
     # Without the option, the backward pass is compiled for the strides of its maps, and so anew for
     # each size of multi-scale training. Our maps are channels-last anyway.
-    options = {"force_layout_optimization": True}
-    return cast(nn.Module, torch.compile(network, options=options))
+    return cast(nn.Module, torch.compile(network, options={"force_layout_optimization": True}))
 
 
 def make_run_folder(config: TrainConfig, world: dist.World) -> tuple[Path, FolderLock | None]:
