@@ -132,4 +132,4 @@ def main(argv: list[str] | None = None) -> Path | None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_main(main, lower="--imgsz, or --device cpu"))
+    sys.exit(run_main(main, lower="--batch-size or --imgsz, or --device cpu"))

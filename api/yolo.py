@@ -252,8 +252,7 @@ class YOLO(UnsupportedCalls):
             stack.callback(frames.close)
             folder = config.new_folder()
             self.save_dir = folder or self.save_dir
-            model = self._ready(config.device, config.half, config.tf32)
-            detector = Detector(model, config)
+            detector = Detector(self._ready(config.device, config.half, config.tf32), config)
             stack.callback(console.close, detector.shape, detector.channels)
             console.say(detector.size_note)
             outputs = Outputs(config, folder)
@@ -263,10 +262,9 @@ class YOLO(UnsupportedCalls):
             yield from (Results(found, folder) for found in shown)
         conclude(frames, console, outputs)
 
-    def _ready(self, device: str = "", half: bool = False, tf32: bool = False) -> DetectionModel:
-        """A fused copy of the model as it is now, on the device."""
-        own = take_device(device or self.device, tf32)
-        return self._fused.of(self.model, own, half)
+    def _ready(self, name: str = "", half: bool = False, tf32: bool = False) -> DetectionModel:
+        """A fused copy of the model as it is now, on the device of this name."""
+        return self._fused.of(self.model, take_device(name or self.device, tf32), half)
 
     def export(self, format: str = "torchscript", **options: object) -> str:
         """Export by export.py's flags (imgsz, dynamic, half, opset …); return the file's path."""

@@ -69,6 +69,7 @@ def count_step(
     side = max(SIDE, 2 * int(model.stride.max()))
     config = TrainConfig(cfg=cfg, optimizer=optimizer, batch_size=BATCH, imgsz=side)
     with simulated_cuda(capability):
+        torch.use_deterministic_algorithms(True, warn_only=True)  # as in training
         run = simulated_run(cast(DetectionModel, simulate(model)), config)
         for _ in range(steps):
             COUNTS.clear()

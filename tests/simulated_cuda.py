@@ -159,7 +159,11 @@ def _run(operation, args, kwargs):
     result = operation(*_changed(args, _held), **plain)
     if to_host or not (ours or _is_simulated(asked)):
         return result
-    _count(operation, name, args, is_free=to_device)
+    # Torch asks for such a move only since it sees another device underneath.
+    stays = (
+        name == "_to_copy" and bool(ours) and asked is not None and result.dtype == ours[0].dtype
+    )
+    _count(operation, name, args, is_free=to_device or stays)
     former = {id(tensor.held): tensor for tensor in ours} if operation._schema.is_mutable else {}
 
     def wrap(leaf):
@@ -280,6 +284,9 @@ def simulated_cuda(capability: tuple[int, int] = (8, 0)) -> Iterator[Counts]:
             ],
         }.items():
             stack.enter_context(mock.patch(target, value))
+        # What training sets on a GPU must not outlive it.
+        former = torch.are_deterministic_algorithms_enabled()
+        stack.callback(torch.use_deterministic_algorithms, former)
         stack.enter_context(_Factories())
         stack.enter_context(_Functions())
         yield COUNTS

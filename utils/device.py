@@ -34,10 +34,9 @@ def find_devices(text: str = "") -> list[torch.device]:
     count = module.device_count() if module.is_available() else 0
     numbers = list(range(count)) if wanted in ("", kind) else _numbers(text, kind)
     if max(numbers, default=0) >= count:
-        present = f", 0 to {count - 1}; name those" if count else "; name another kind"
+        present = f", 0 to {count - 1}; name those, or" if count else ";"
         raise UserError(
-            f"--device {text}: {count} {kind.upper()} devices are visible{present}, or use --device"
-            " cpu"
+            f"--device {text}: {count} {kind.upper()} devices are visible{present} use --device cpu"
         )
     if kind == "cuda":
         os.environ.setdefault(*CUBLAS_WORKSPACE)  # cuBLAS reads it when CUDA is first used
@@ -125,7 +124,7 @@ def choose_half(device: torch.device) -> str:
 
     Elsewhere it is fp32, since half precision would be slower.
     """
-    if device.type == "cuda":
+    if device.type in GPUS:
         return "fp16"
     return "bf16" if device.type == "cpu" and cpu_multiplies_bf16() else "fp32"
 

@@ -118,7 +118,8 @@ def lacks_memory(error: MemoryError | RuntimeError) -> bool:
 
 def lack_of_memory(error: MemoryError | RuntimeError) -> str:
     """What such an error says, without torch's account of who has the rest of the memory."""
-    words = re.split(r"\.?\n|\. (?:Including|Process|Of the|If reserved)", str(error))[0]
+    words = re.sub(r"^\[enforce fail at [^]]*\][ .]*(err == 0\. )?", "", str(error))
+    words = re.split(r"\.?\n|\. (?:Including|Process|Of the|If reserved)", words)[0]
     return printable(words or "Python has none left", 300)
 
 

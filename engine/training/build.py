@@ -265,7 +265,14 @@ def wrap(
             nn.SyncBatchNorm.convert_sync_batchnorm(model)
         # The number of a process is not that of its device, as --device 2,3 shows.
         network = SharedNetwork(model, [device.index] if device.type in GPUS else None)
-    return cast(nn.Module, torch.compile(network)) if config.compile else network
+    return compiled(network) if config.compile else network
+
+
+def compiled(network: nn.Module) -> nn.Module:
+    """The network with compiled passes, which serve images of many sizes."""
+    # Without the option, the backward pass is compiled for the strides of its maps, and so anew for
+    # each size of multi-scale training. Our maps are channels-last anyway.
+    return cast(nn.Module, torch.compile(network, options={"force_layout_optimization": True}))
 
 
 def make_run_folder(config: TrainConfig, world: dist.World) -> tuple[Path, FolderLock | None]:

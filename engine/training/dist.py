@@ -29,7 +29,7 @@ class World:
     """This process among its peers.
 
     Attributes:
-        rank: Its number; 0 is the main process, which prints, writes files and validates.
+        rank: Its number; 0 is the main process, which prints, writes files and has the scores.
         size: Number of processes.
         local_rank: Its number on this machine, which selects its device.
     """
@@ -64,7 +64,7 @@ def start(wanted: str = "") -> tuple[World, torch.device]:
     # Every process refuses what one would have to refuse, before any of them waits for another.
     device = own_device(wanted, local_rank)
     use_device(device)  # before the group is formed, which takes memory of the current device
-    # The others wait while rank 0 indexes the data or validates, which may take hours.
+    # The others wait while rank 0 indexes the data or scores it, which may take hours.
     try:
         dist.init_process_group(
             backend_of(device),
@@ -147,7 +147,7 @@ def any_true(world: World, value: bool, device: torch.device) -> bool:
     """
     if world.size == 1:
         return value
-    flag = torch.tensor(float(value), device=device)
+    flag = torch.full((), float(value), device=device)  # filled there, so that nothing is copied
     dist.all_reduce(flag, op=dist.ReduceOp.MAX)
     return bool(flag.item())
 

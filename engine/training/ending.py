@@ -19,6 +19,7 @@ from engine.training.diagnose import NotFiniteError
 from engine.training.dist import LOST_PEER, is_lost_peer
 from engine.training.lost import note_lost_images
 from engine.training.memory import memory_error
+from engine.training.parallel import is_agreed
 from engine.training.run import Run, save_last, snapshot
 from models.own.adapter import modules_flag
 from utils import checkpoint as checkpoints
@@ -30,6 +31,10 @@ from utils.streams import has_failed
 # What writing a checkpoint or a chart raises; torch reports a full disk as RuntimeError.
 WRITE_ERRORS = (UserError, OSError, RuntimeError)
 KNOWN_ENDINGS = (*WRITE_ERRORS, MemoryError)
+ONE_SHARE = (
+    "a process ended while gradients were added up, so that one step of the optimizer follows the"
+    " images of the main process alone"
+)
 
 
 class Keeper:
@@ -83,6 +88,8 @@ class Keeper:
         """Write last.pt if the state can be saved and the disk takes it; return whether it did."""
         if not (self.is_whole and self.run.setup.world.is_main):
             return False
+        if not is_agreed(self.run):
+            self.run.state.progress.add_note(ONE_SHARE)
         try:
             self.save()
         except WRITE_ERRORS:

@@ -40,9 +40,9 @@ def change_scale(
     stride = side_step(run.state.model.head.strides)  # numbers of the host
     factor = multi_scale_size(generator, config.imgsz, stride) / max(height, width)
     size = [whole_side(int(side * factor), stride) for side in (height, width)]
-    images = torch.nn.functional.interpolate(
-        images, size=size, mode="bilinear", align_corners=False
-    )
+    # The operation behind interpolate(), which on a GPU would take many small ones in its place for
+    # the sake of a deterministic gradient, that images do not need.
+    images = torch.ops.aten.upsample_bilinear2d(images, size, False)
     # Factors that are numbers go along with the call; a tensor of them would have to be copied to
     # the device.
     targets = targets.clone()

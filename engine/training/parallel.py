@@ -9,31 +9,50 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from torch import nn
+from torch import Tensor, nn
+from torch.distributed import GradBucket
+from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
+from torch.futures import Future
 
 from engine.training.run import Run
 
 
 class SharedNetwork(nn.parallel.DistributedDataParallel):
-    """A model whose backward pass averages the gradients over all processes."""
+    """A model whose backward pass averages the gradients over all processes, or leaves them alone.
+
+    Torch's own no_sync() cannot be used, since it fails in the first batch of a process.
+    """
 
     def __init__(self, model: nn.Module, device_ids: list[int] | None) -> None:
         """Share a model; device_ids names the GPU of this process, None stands for the CPU."""
         super().__init__(model, device_ids=device_ids, static_graph=True)
-        self._has_learnt = False
+        self._steps = True
+        # Torch accepts no annotations that are text, as all are here.
+        self.register_comm_hook(self, lambda network, bucket: exchange(network, bucket))
 
     @contextlib.contextmanager
     def batch(self, steps: bool) -> Iterator[None]:
         """The block of a batch's forward and backward pass.
 
         A batch after which the optimizer takes no step adds its gradients to those of its process
-        alone. The first one of a process is averaged all the same, since torch learns from it which
-        parameters have gradients. It changes nothing: what counts is the mean over the processes of
-        all that was added up.
+        alone. What counts is the mean over the processes of all that was added up.
         """
-        is_averaged, self._has_learnt = steps or not self._has_learnt, True
-        with contextlib.nullcontext() if is_averaged else self.no_sync():
-            yield
+        self._steps = steps
+        yield
+
+    @property
+    def is_exchanging(self) -> bool:
+        """Whether the gradients of the present batch are averaged over the processes."""
+        return self._steps
+
+
+def exchange(network: SharedNetwork, bucket: GradBucket) -> Future[Tensor]:
+    """Average some of a batch's gradients, or return them as they are."""
+    if network.is_exchanging:
+        return allreduce_hook(network.process_group, bucket)
+    done: Future[Tensor] = Future()
+    done.set_result(bucket.buffer())
+    return done
 
 
 def batch_context(network: nn.Module, steps: bool) -> contextlib.AbstractContextManager[None]:

@@ -27,15 +27,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.attention._checks import check_count, check_odd, choose_divisor, is_count
-from models.attention._maps import apply_at_positions, cell_weights
+from models.attention._maps import apply_at_positions, cell_weights, without_autocast
 from models.attention._numerics import wide
 from models.attention._registry import register
+from models.attention.fast import traced
 from models.attention.fast._blocks import like
 
 USUAL_HEADS, PLACES = 8, 7  # PLACES: sides of the tables of places
@@ -139,9 +141,42 @@ def resized_sum(places: Tensor, rows: Tensor, columns: Tensor, size: Sequence[in
         The bias of each head, agent and position, [h, A, H * W].
     """
     height, width = size
-    total = F.interpolate(places, size=(height, width), mode="bilinear")
-    total = total + F.interpolate(rows, size=(height, 1), mode="bilinear")
-    return (total + F.interpolate(columns, size=(1, width), mode="bilinear")).flatten(2)
+    total = resized(places, (height, width)) + resized(rows, (height, 1))
+    return (total + resized(columns, (1, width))).flatten(2)
+
+
+def resized(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize maps [h, A, P, Q] bilinearly to size, [h, A, H, W].
+
+    Where a GPU must compute deterministically, interpolate() is a hundred small operations; two
+    products with fixed weights give the same sums.
+    """
+    if traced(maps) or maps.is_cpu or not torch.are_deterministic_algorithms_enabled():
+        return F.interpolate(maps, size=size, mode="bilinear")
+    down, across = (
+        bilinear_weights(old, new, maps.dtype, maps.device)
+        for old, new in zip(maps.shape[2:], size, strict=True)
+    )
+    with without_autocast(maps):
+        return down @ maps @ across.T
+
+
+@lru_cache(maxsize=64)
+def bilinear_weights(length: int, size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The weights of each of `length` positions in a side of `size`, [size, length].
+
+    Args:
+        length, size: positions before and after.
+        dtype: of the weights.
+        device: of the weights, which are made on the CPU and copied once.
+
+    Returns:
+        The same tensor for the same arguments, which must not be changed.
+    """
+    with torch.inference_mode(False), torch.no_grad():
+        single = torch.eye(length, dtype=wide(dtype))[None, :, :, None]  # a map for each position
+        weights = F.interpolate(single, size=(size, 1), mode="bilinear")[0, :, :, 0].T
+        return weights.contiguous().to(device, dtype, non_blocking=True)
 
 
 def softmax_of(logits: Tensor, dim: int, like: Tensor) -> Tensor:

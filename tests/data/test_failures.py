@@ -27,6 +27,18 @@ def test_a_whole_batch_is_too_much_but_a_batch_of_one_is_not():
     assert lost.stop_reason() == "none of the 2 images of a batch can be read; the first: a: gone"
 
 
+def test_parts_of_several_processes_are_one_epoch():
+    parts = [LostImages(300) for _ in range(3)]
+    parts[1].add([("a", "gone"), ("b", "cut")], 14, 16)
+    parts[2].add([("c", "gone")], 15, 16)
+    whole = LostImages.together(parts)
+    assert (whole.total, list(whole.reasons), whole.too_many) == (300, ["a", "b", "c"], False)
+    parts[0].add([("d", "gone")], 15, 16)
+    assert LostImages.together(parts).stop_reason().startswith("4 of 300 images cannot be read")
+    parts[2].add([("e", "gone"), ("f", "gone")], 0, 2)
+    assert LostImages.together(parts).stop_reason().startswith("none of the 2 images")
+
+
 def test_each_is_noted_once_and_a_few_are_named():
     lost = LostImages(10_000)
     lost.add([(str(number), "gone") for number in range(5)], 11, 16)

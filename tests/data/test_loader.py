@@ -144,6 +144,21 @@ def test_processes_have_equal_lengths(index, world, settings):
     assert {i for part in batches for batch in part for i in batch.indices} == set(range(10))
 
 
+def test_chosen_batches_are_those_of_the_whole(index):
+    loader = build_loader(index, VAL)
+    whole = list(loader)
+    assert list(loader.numbers) == list(range(len(whole)))
+    for numbers in ((0, 2), (1,), ()):
+        loader.read_only(numbers)
+        assert len(loader) == len(numbers)
+        part = list(loader)
+        assert len(part) == len(numbers)
+        if numbers:
+            assert_same(part, [whole[number] for number in numbers])
+    loader.read_only(None)
+    assert_same(list(loader), whole)
+
+
 def test_the_global_generators_are_left_alone(index):
     torch_state, numpy_state = torch.random.get_rng_state(), np.random.get_state()[1].copy()
     for workers in (0, 1):

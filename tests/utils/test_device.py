@@ -41,7 +41,7 @@ def test_cpu_and_the_impossible() -> None:
         "0,,1": "is none of a CUDA number",
         "-1": "is none of a CUDA number",
         "cpu,0": "is none of a CUDA number",
-        "99": "0 CUDA devices are visible; name another kind, or use --device cpu",
+        "99": "0 CUDA devices are visible; use --device cpu",
         "cuda": "0 CUDA devices are visible",
         "xpu:1": "0 XPU devices are visible",
         "mps": "no Apple GPU",

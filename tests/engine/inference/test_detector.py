@@ -16,9 +16,9 @@ from utils.structures import Detections, Frame
 
 NAMES = {0: "a", 1: "b"}
 CONFIG = DetectConfig(imgsz=(64,), conf_thres=0.01, max_det=5)
-# The end of the network, and the copy of the results; each frame's suppression counts twice what
-# it keeps. The bounds may be lowered, and are raised only with a reason.
-WAITS_OF_BATCH, WAITS_OF_FRAME = 2, 2
+# The end of the network, and the copy of the results; each frame's suppression counts three times
+# what it keeps, once within the operator. They may be lowered, and are raised only with a reason.
+WAITS_OF_BATCH, WAITS_OF_FRAME = 2, 3
 
 
 def frames(count: int) -> list[Frame]:

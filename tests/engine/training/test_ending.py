@@ -264,6 +264,25 @@ def test_a_process_that_torchrun_stops_since_another_was_killed_says_how_to_go_o
         in said) == (rank < 2)  # fmt: skip
 
 
+@pytest.mark.parametrize(("last_step", "noted"), [(13, False), (12, True)])
+def test_gradients_of_one_process_alone_are_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last_step: int, noted: bool
+) -> None:
+    """A peer is lost between two batches whose gradients are added up, in the fourth of epoch 2."""
+    saved: list[Run] = []
+    monkeypatch.setattr(ending, "save_last", saved.append)
+    setup = SimpleNamespace(
+        world=World(0, 2, 0), last=tmp_path / "last.pt", loaders=([None] * 5, [])
+    )
+    progress = Progress(epoch=2, batch=4, last_step=last_step)
+    state = SimpleNamespace(model=torch.nn.Identity(), progress=progress)
+    keeper = ending.Keeper(cast(Run, SimpleNamespace(setup=setup, state=state)), StopSignal())
+    with pytest.raises(UserError, match="stopped in epoch 2, batch 4"), ending.safe_ending(keeper):
+        raise RuntimeError("[/x/gloo/transport/tcp/pair.cc:534] Connection closed by peer")
+    assert len(saved) == 1
+    assert progress.notes == [ending.ONE_SHARE] * noted
+
+
 def test_damaged_results_are_a_note_and_no_traceback(
     flags: list[str],
     whole: Path,

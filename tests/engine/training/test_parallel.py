@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from engine.training import parallel
 from engine.training.dist import World
 from engine.training.parallel import SharedNetwork, batch_context, is_agreed
 from engine.training.run import Progress, Run
@@ -29,24 +30,33 @@ def group() -> Iterator[None]:
 
 @pytest.mark.parametrize("starts_with_a_step", [True, False])
 def test_gradients_are_exchanged_in_the_batch_that_steps(
-    group: None, starts_with_a_step: bool
+    group: None, monkeypatch: pytest.MonkeyPatch, starts_with_a_step: bool
 ) -> None:
-    network, exchanged = SharedNetwork(nn.Linear(3, 2), None), []
+    exchanged: list[int] = []
 
-    def count(_state, bucket):
+    def doubled(_group: object, bucket: torch.distributed.GradBucket) -> torch.futures.Future:
         exchanged[-1] += 1
-        done = torch.futures.Future()
+        done: torch.futures.Future = torch.futures.Future()
         done.set_result(bucket.buffer() * 2)
         return done
 
-    network.register_comm_hook(None, count)
+    monkeypatch.setattr(parallel, "allreduce_hook", doubled)
+    network = SharedNetwork(nn.Linear(3, 2), None)
     for steps in (starts_with_a_step, False, False, True):
         exchanged.append(0)
         with batch_context(network, steps):
             network(torch.ones(1, 3)).sum().backward()
-    assert [number > 0 for number in exchanged] == [True, False, False, True]
+    assert [number > 0 for number in exchanged] == [starts_with_a_step, False, False, True]
     # Each exchange doubles all that was added up before it.
-    assert network.module.weight.grad.tolist() == [[(1 * 2 + 1 + 1 + 1) * 2.0] * 3] * 2
+    first = 2 if starts_with_a_step else 1
+    assert network.module.weight.grad.tolist() == [[(first + 1 + 1 + 1) * 2.0] * 3] * 2
+
+
+def test_the_exchange_is_torch_s_mean(group: None) -> None:
+    network = SharedNetwork(nn.Linear(3, 2), None)
+    with batch_context(network, steps=True):
+        network(torch.ones(1, 3)).sum().backward()
+    assert network.module.weight.grad.tolist() == [[1.0] * 3] * 2
 
 
 def test_a_model_of_one_process_needs_no_context() -> None:

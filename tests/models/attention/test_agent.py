@@ -12,6 +12,7 @@ from torch import Tensor
 from models.attention import build_attention
 from models.attention.agent import AgentAttention, check_sides, resized_sum, softmax_of, table
 from tests.models.attention.golden import Golden, assert_same_gradients, draws
+from tests.simulated_cuda import Simulated, simulated_cuda
 
 GOLDEN = Golden("agent")
 
@@ -108,6 +109,22 @@ def test_tables_are_added_at_the_maps_size() -> None:
         torch.full((1, 1, 7, 7), 100.0), rows[None, None], columns[None, None], (2, 3)
     )
     assert found.tolist() == [[[100, 110, 120, 101, 111, 121]]]
+
+
+@pytest.mark.parametrize("size", [(3, 20), (9, 5), (1, 1)])
+def test_a_gpu_resizes_deterministically_by_products(size: tuple[int, int]) -> None:
+    tables = [draws(1, 2, 5, 7, 7), draws(2, 2, 5, 4, 1), draws(3, 2, 5, 1, 6)]
+    ours, weights = [one.requires_grad_() for one in tables], draws(4, 2, 5, size[0] * size[1])
+    expected = resized_sum(*ours, size)
+    gradients = torch.autograd.grad((expected * weights).sum(), ours)
+    with simulated_cuda():
+        torch.use_deterministic_algorithms(True)
+        moved = [Simulated(one.detach()).requires_grad_() for one in tables]
+        found = resized_sum(*moved, size)
+        others = torch.autograd.grad((found * Simulated(weights)).sum(), moved)
+    torch.testing.assert_close(found.held, expected)
+    for one, other in zip(gradients, others, strict=True):
+        torch.testing.assert_close(other.held, one)
 
 
 def test_tables_start_small() -> None:

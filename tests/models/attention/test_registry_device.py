@@ -24,7 +24,7 @@ LAUNCHES = {
     "AAttn": 53,
     "ABlock": 73,
     "ACmix": 205,
-    "AgentAttention": 137,
+    "AgentAttention": 165,
     "BAM": 79,
     "BiLevelRoutingAttention": 91,
     "CAA": 38,
@@ -92,6 +92,7 @@ def count(name: str, capability: tuple[int, int]) -> tuple[int, int, int]:
     torch.manual_seed(0)
     module = simulate(build_attention(name, CHANNELS)).train()
     with simulated_cuda(capability) as counts:
+        torch.use_deterministic_algorithms(True, warn_only=True)  # as in training
         dtype = PRECISIONS[capability]
         x = draws(2, CHANNELS, SIDE, SIDE).to(CUDA, dtype).requires_grad_()
         counts.clear()
