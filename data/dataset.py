@@ -27,7 +27,7 @@ from data.geometry import (
 from data.grey import COLOUR, ONE_GREY
 from data.image_header import ImageError
 from data.index import DatasetIndex
-from data.labelled import LabelledImage, Labels, Result
+from data.labelled import LabelledImage, Labels, Result, UnreadImage
 from data.mix import MIXUP_BETA, Mosaic, draw_mosaic, make_mosaic, mixup
 from data.pixels import ImageList, open_pixels
 from utils.boxes import clip_boxes
@@ -180,21 +180,26 @@ class DetectionDataset:
         height, width = self.shapes[self._place[i] // self.settings.batch_size].tolist()
         return height, width
 
-    def fetch(self, i: int) -> LabelledImage:
-        """Image i, its long side imgsz, with its labels at that size."""
+    def fetch(self, i: int) -> UnreadImage:
+        """Image i, its long side imgsz, with its labels at that size; it is read when needed."""
         sample = self.index[i]
-        self.watched[1] = i + 1
-        self.watched[2] += 1
-        try:
-            image = self.pixels[i]
-        except (ImageError, OSError) as error:
-            self.failures[sample.path] = str(error)
-            grey = _grey_image(resized_size(sample.size, self.settings.imgsz))
-            if self.settings.augment:
-                return LabelledImage(grey, _no_labels())
-            return LabelledImage(grey, _scale_labels(sample, grey.shape[:2]))
-        self.read_count += 1
-        return LabelledImage(image, _scale_labels(sample, image.shape[:2]))
+        size = resized_size(sample.size, self.settings.imgsz)
+        labels = _scale_labels(sample, size)
+
+        def load(rows: int | None = None) -> LabelledImage:
+            self.watched[1] = i + 1
+            self.watched[2] += 1
+            try:
+                pixels = self.pixels.read(i, rows)
+            except (ImageError, OSError) as error:
+                self.failures[sample.path] = str(error)
+                return LabelledImage(
+                    _grey_image(size), _no_labels() if self.settings.augment else labels
+                )
+            self.read_count += 1
+            return LabelledImage(pixels, labels)
+
+        return UnreadImage(size, labels, load)
 
     def _mixed(self, recipe: Recipe) -> Result:
         results = [make_mosaic(draw, self.fetch, self.settings.imgsz) for draw in recipe.mosaics]
@@ -208,8 +213,8 @@ class DetectionDataset:
 
     def _framed(self, i: int) -> tuple[LabelledImage, Letterbox]:
         """Image i at its size in the frame, and its place there."""
-        image = self.fetch(i)
-        size = image.pixels.shape[:2]
+        image = self.fetch(i).load(None)
+        size = image.size
         plan = plan_letterbox(size, self.frame(i), scale_up=self.settings.augment)
         if plan.inner == size:
             return image, plan
@@ -221,13 +226,16 @@ class DetectionDataset:
 
     def _plain_item(self, i: int, sample: Sample) -> Item:
         """Image i in its frame without augmentation, with the map from the original pixels."""
-        image = self.fetch(i)
-        size, labels = image.pixels.shape[:2], image.labels
+        import cv2
+
+        image = self.fetch(i).load(None)
+        size, labels = image.size, image.labels
         plan = plan_letterbox(size, self.frame(i), scale_up=False)
         gain = (size[1] / sample.size[1] * plan.ratio[0], size[0] / sample.size[0] * plan.ratio[1])
         shift = np.array(plan.pad * 2, np.float32)
         boxes = clip_boxes(labels.boxes * np.array(plan.ratio * 2, np.float32) + shift, plan.size)
-        pixels = paste_letterbox(image.pixels, plan).transpose(2, 0, 1)[: self.settings.channels]
+        framed = paste_letterbox(cv2.cvtColor(image.pixels, cv2.COLOR_BGR2RGB), plan)
+        pixels = framed.transpose(2, 0, 1)[: self.settings.channels]
         return Item(pixels, boxes, labels.classes, i, sample.size, gain, plan.pad)
 
 
