@@ -35,6 +35,8 @@ from utils.config import Hyperparameters
 from utils.seeds import stream
 from utils.structures import Item, Sample
 
+ALL, BATCH = "all", "batch"  # values of DatasetSettings.mosaic_pool
+
 
 @dataclass(frozen=True)
 class DatasetSettings:
@@ -52,6 +54,7 @@ class DatasetSettings:
         cache: Where decoded images are kept: auto, ram, disk or no.
         copies: Number of processes that each hold a cache.
         channels: Of the items: 3 for RGB, or 1 for grey, which leaves the colour transform out.
+        mosaic_pool: Where the partners of a mosaic come from: all images, or the same batch.
     """
 
     imgsz: int
@@ -65,6 +68,7 @@ class DatasetSettings:
     cache: str = "no"
     copies: int = 1
     channels: int = COLOUR
+    mosaic_pool: str = ALL
 
 
 class ItemKey(NamedTuple):
@@ -140,6 +144,7 @@ class DetectionDataset:
         self.failures: dict[str, str] = {}
         self.read_count = 0
         self.watched = np.zeros(3, np.int64)  # a row of data/watchdog.py in a worker process
+        self._kept: dict[int, LabelledImage] | None = None
         self._is_grey = settings.channels == ONE_GREY
         images = ImageList(index, settings.imgsz, not settings.augment, self._is_grey)
         self.pixels = open_pixels(images, settings.cache, settings.copies)
@@ -187,19 +192,37 @@ class DetectionDataset:
         labels = _scale_labels(sample, size)
 
         def load(rows: int | None = None) -> LabelledImage:
-            self.watched[1] = i + 1
-            self.watched[2] += 1
-            try:
-                pixels = self.pixels.read(i, rows)
-            except (ImageError, OSError) as error:
-                self.failures[sample.path] = str(error)
-                return LabelledImage(
-                    _grey_image(size), _no_labels() if self.settings.augment else labels
-                )
-            self.read_count += 1
-            return LabelledImage(pixels, labels)
+            if self._kept is None:
+                return self._read(i, sample, labels, rows)
+            if i not in self._kept:
+                self._kept[i] = self._read(i, sample, labels)
+            return self._kept[i]
 
         return UnreadImage(size, labels, load)
+
+    def items(self, keys: Sequence[ItemKey]) -> list[Item]:
+        """The items of a batch; where they share their images, each image is read once."""
+        shared = self.settings.mosaic_pool == BATCH and self.pixels.mode == "no"
+        self._kept = {} if shared else None
+        try:
+            return [self[key] for key in keys]
+        finally:
+            self._kept = None
+
+    def _read(
+        self, i: int, sample: Sample, labels: Labels, rows: int | None = None
+    ) -> LabelledImage:
+        """Image i with these labels; a grey one, without labels to be learnt, if that fails."""
+        self.watched[1] = i + 1
+        self.watched[2] += 1
+        try:
+            pixels = self.pixels.read(i, rows)
+        except (ImageError, OSError) as error:
+            self.failures[sample.path] = str(error)
+            grey = _grey_image(resized_size(sample.size, self.settings.imgsz))
+            return LabelledImage(grey, _no_labels() if self.settings.augment else labels)
+        self.read_count += 1
+        return LabelledImage(pixels, labels)
 
     def _mixed(self, recipe: Recipe) -> Result:
         results = [make_mosaic(draw, self.fetch, self.settings.imgsz) for draw in recipe.mosaics]
