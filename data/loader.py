@@ -131,6 +131,18 @@ class Loader:
         """
         self._plan.weights = weights
 
+    def start(self) -> None:
+        """Start the worker processes, which an iteration would do otherwise.
+
+        They are copies of this process as it is now. Once it has trained, each would hold on to
+        hundreds of megabytes that training has used.
+        """
+        if self.options.workers and not self._has_workers:
+            self._plan.idle = True
+            for _ in self._open():
+                raise AssertionError("an idle plan has no batches")
+            self._plan.idle, self._has_workers = False, True
+
     def __iter__(self) -> Iterator[Batch]:
         self.lost.start_epoch()
         # The first iteration forks, which is better done before there is another thread. Later ones
@@ -218,7 +230,7 @@ class _Plan(Sampler[list[ItemKey]]):
     def __init__(self, dataset: DetectionDataset, options: LoaderOptions) -> None:
         self.dataset, self.shuffle, self.weights = dataset, options.shuffle, options.image_weights
         self.share = Share(dataset.settings.batch_size, options.rank, options.world)
-        self.epoch, self.first_batch, self.mosaic = 0, 0, True
+        self.epoch, self.first_batch, self.mosaic, self.idle = 0, 0, True, False
 
     def __iter__(self) -> Iterator[list[ItemKey]]:
         settings = self.dataset.settings
@@ -228,7 +240,7 @@ class _Plan(Sampler[list[ItemKey]]):
             batches = order.rect_batches(self.dataset.order, self.share)
         else:
             batches = order.batches(len(self.dataset), self.share)
-        for batch in islice(batches, self.first_batch, None):
+        for batch in islice(() if self.idle else batches, self.first_batch, None):
             yield batch if self.mosaic else [key._replace(mosaic=False) for key in batch]
 
 

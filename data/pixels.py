@@ -231,11 +231,11 @@ def _boot_name() -> str:
 
 
 def open_pixels(images: ImageList, cache: str, copies: int = 1) -> PixelSource:
-    """Make a PixelSource, with a cache if there is room; a line on stderr says if there is none.
+    """Make a PixelSource, with a cache if there is room; a line says what was chosen.
 
     Args:
         images: The images.
-        cache: "auto" (ram if it fits, without a message), "ram", "disk" or "no".
+        cache: "auto" (ram if it fits), "ram", "disk" or "no".
         copies: Number of processes that will each hold a cache.
 
     Returns:
@@ -243,19 +243,25 @@ def open_pixels(images: ImageList, cache: str, copies: int = 1) -> PixelSource:
     """
     need = int(images.resized_sizes().prod(1).sum()) * 3 if cache != "no" else 0
     if cache in ("ram", "auto"):
-        free = available_memory()
-        fits = need * copies <= free * CACHE_MEMORY_SHARE
-        if not fits and cache == "ram":
-            _say(
-                f"--cache ram: {_gb(need * copies)} needed,"
-                f" {_gb(free * CACHE_MEMORY_SHARE)} allowed; not caching"
-            )
+        allowed = available_memory() * CACHE_MEMORY_SHARE
+        fits = need * copies <= allowed
+        room = f"{_gb(need * copies)} needed, {_gb(allowed)} allowed"
+        if cache == "auto":
+            _tell_choice(f"--cache auto: {room}; {'ram' if fits else 'not caching'}", images)
+        elif not fits:
+            _say(f"--cache ram: {room}; not caching")
         cache = "ram" if fits else "no"
     try:
         return PixelSource(images, cache)
     except OSError as error:
         _say(f"--cache {cache}: {error.strerror}; not caching")
         return PixelSource(images)
+
+
+def _tell_choice(line: str, images: ImageList) -> None:
+    """Print a line once in a run, about the images that are learnt, by its main process."""
+    if not images.smooth and os.environ.get("RANK", "0") == "0":
+        print(line)
 
 
 def _gb(count: float) -> str:

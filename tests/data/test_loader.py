@@ -1,5 +1,6 @@
 """Batches: the same for any number of processes and any start, also if an image or worker fails."""
 
+import multiprocessing
 import os
 import signal
 from dataclasses import replace
@@ -87,6 +88,19 @@ def test_iteration_broken_off_and_begun_again(index, workers):
     loader.set_epoch(0)
     next(iter(loader))
     assert_same(read(loader, 1), expected)
+
+
+def test_workers_that_were_started_early_read_the_same(index):
+    expected = read(build_loader(index, SETTINGS, shuffle=True), 0, 1)
+    loader = build_loader(index, SETTINGS, shuffle=True, workers=2)
+    loader.start()
+    processes = {child.pid for child in multiprocessing.active_children()}
+    loader.start()
+    assert_same(read(loader, 0, 1), expected)
+    assert set(loader.watch.rows[:, 0].tolist()) <= processes
+    without = build_loader(index, SETTINGS, shuffle=True)
+    without.start()
+    assert_same(read(without, 0), expected[:3])
 
 
 @pytest.mark.parametrize("workers", [0, 2])

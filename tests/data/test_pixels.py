@@ -137,7 +137,13 @@ def test_budget(index, monkeypatch, capsys):
     assert open_pixels(images, "auto").mode == "ram"
     assert open_pixels(images, "no").mode == "no"
     assert open_pixels(images, "auto", copies=2).mode == "no"
-    assert capsys.readouterr().err == ""
+    assert open_pixels(replace(images, smooth=True), "auto").mode == "ram"  # says nothing
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert said.out.splitlines() == [
+        "--cache auto: 0.0 GB needed, 0.0 GB allowed; ram",
+        "--cache auto: 0.0 GB needed, 0.0 GB allowed; not caching",
+    ]
     assert open_pixels(images, "ram", copies=2).mode == "no"
     assert "--cache ram" in capsys.readouterr().err
     assert open_pixels(images, "disk").mode == "disk"
