@@ -46,7 +46,7 @@ def what_to_lower(setup: Setup, share: int) -> list[str]:
         flags.append("no --multi-scale (it needs up to 2.25 times the memory)")
     if setup.device.type == "cpu":  # whose memory also holds the images that are read
         flags += ["--cache no"] if config.cache in ("auto", "ram") else []
-        flags += ["a smaller --workers"] if config.workers else []
+        flags += ["--workers 0"] if config.workers != 0 else []
     return flags
 
 
