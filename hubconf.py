@@ -30,7 +30,7 @@ from models.weights.load import load_model, read_weights
 from models.weights.transfer import transfer
 from models.weights.upstream.adopt import with_graph
 from models.yolo import DetectionModel
-from utils.device import select_device
+from utils.device import take_device
 from utils.files import find_file
 
 # torch.hub refuses to load the models if one of these is missing.
@@ -57,7 +57,7 @@ def custom(
         UserError: the file is missing or damaged, or the device does not exist.
     """
     use_modules(modules)
-    model = load_model(path, select_device("" if device is None else str(device)))
+    model = load_model(path, take_device("" if device is None else str(device)))
     return AutoShape(model) if autoshape else model
 
 
@@ -88,7 +88,7 @@ def _entry(name: str) -> Callable[..., nn.Module]:
                 f"{name}: random weights, nothing is downloaded; give pretrained='FILE.pt', or use"
                 " custom('FILE.pt')"
             )
-        ready = model.to(select_device("" if device is None else str(device)))
+        ready = model.to(take_device("" if device is None else str(device)))
         return AutoShape(ready.fuse().eval()) if autoshape else ready
 
     create.__name__ = name

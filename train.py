@@ -9,21 +9,19 @@ from __future__ import annotations
 
 import sys
 
-if __name__ == "__main__":  # the imports below take seconds, in which a signal may arrive
-    from utils.endings import expect_signals
+if __name__ == "__main__":  # before the other imports, which take seconds
+    from utils.opening import open_program
+    from utils.train_line import TRAIN_LINE
 
-    expect_signals()
+    open_program(TRAIN_LINE)
 
 import time
-from typing import cast
 
 import torch
 from tqdm import tqdm
 
-from engine.detector_model import DetectorModel
-from engine.evaluation.evaluate import EvalSettings, evaluate
 from engine.training import dist
-from engine.training.diagnose import BatchPlace, check_loss, first_bad_gradient
+from engine.training.diagnose import BatchPlace
 from engine.training.ending import Keeper, end_unread, quiet_writers, safe_ending
 from engine.training.finish import draw_labels, draw_train_batch, finish_run, is_drawn
 from engine.training.inputs import change_scale, to_device
@@ -36,7 +34,8 @@ from engine.training.logbook import (
     train_header,
 )
 from engine.training.lost import note_lost_images, stop_if_lost
-from engine.training.optim import MAX_GRADIENT_NORM, apply_rates
+from engine.training.optim import apply_rates
+from engine.training.parallel import batch_context, is_agreed
 from engine.training.patience import note_early_stop, should_stop
 from engine.training.plan import plan
 from engine.training.run import (
@@ -47,15 +46,17 @@ from engine.training.run import (
     save_start,
 )
 from engine.training.sampling import focused_image_weights
+from engine.training.skips import add_terms
+from engine.training.step import check_loss, gradient_norm, read_figures, step
+from engine.training.validation import validate
 from utils import checkpoint as checkpoints
-from utils.cli import read_flags
-from utils.config import REFUSED_TRAIN_FLAGS, TrainConfig
 from utils.device import autocast
 from utils.errors import run_main
 from utils.signals import StopRequested, StopSignal, ignore_signals
 from utils.streams import guarded_output
 from utils.structures import Batch, Metrics
 from utils.terminal import has_errors
+from utils.train_line import TRAIN_LINE
 
 
 def train(run: Run) -> Metrics | None:
@@ -144,7 +145,7 @@ def train_epoch(keeper: Keeper, timing: StepTiming) -> None:
             mark = time.perf_counter()
             bar.set_description_str(progress_row(setup, progress, len(batch.targets), size))
             stops = bool(stop.status) or loader.lost.too_many
-            if dist.any_true(setup.world, stops, setup.device):
+            if is_agreed(keeper.run) and dist.any_true(setup.world, stops, setup.device):
                 stop_if_lost(setup)
                 raise StopRequested(stop.status or 143)
 
@@ -166,26 +167,31 @@ def train_batch(run: Run, batch: Batch, timing: StepTiming) -> int:
     setup, state, progress = run.setup, run.state, run.state.progress
     mark = time.perf_counter()
     iteration = progress.epoch * len(setup.loaders[0]) + progress.batch
-    place = BatchPlace(progress.epoch, progress.batch, batch.paths, setup.last)
+    precision = setup.config.precision
+    place = BatchPlace(progress.epoch, progress.batch, batch.paths, setup.last, precision)
     rates = setup.schedule.rates(iteration)
     apply_rates(state.optimizer, rates)
     images, targets = to_device(batch, setup.device)
     if setup.config.multi_scale:
         images, targets = change_scale(images, targets, run, iteration)
-    with autocast(setup.device, setup.config.precision):
-        raw = state.network(images)
-    total, terms = setup.loss(raw, targets, (images.shape[2], images.shape[3]))
-    check_loss(total, state.model, images, place)
-    mark = timing.add("forward", mark)
-    # DistributedDataParallel averages gradients over processes, but the loss is a sum over
-    # images; the factor turns their mean back into a sum.
-    state.scaler.scale(total * setup.world.size).backward()
+    steps = iteration - progress.last_step >= rates.accumulate
+    with batch_context(state.network, steps):
+        with autocast(setup.device, precision):
+            raw = state.network(images)
+        total, terms = setup.loss(raw, targets, (images.shape[2], images.shape[3]))
+        mark = timing.add("forward", mark)
+        # Gradients are averaged over processes, but the loss is a sum over images; the factor
+        # turns their mean back into a sum.
+        state.scaler.scale(total * setup.world.size).backward()
+    norm = gradient_norm(state) if steps else None
+    figures = read_figures(total, terms, norm)
+    check_loss(figures, state, images, place)
     mark = timing.add("backward", mark)
-    if iteration - progress.last_step >= rates.accumulate:
-        step(state, place)
+    if norm is not None:
+        step(state, norm)
         progress.last_step = iteration
+    add_terms(progress, figures.terms)
     progress.batch += 1
-    progress.loss_sums = [a + b for a, b in zip(progress.loss_sums, terms.tolist(), strict=True)]
     timing.add("optimizer", mark, images=len(batch.paths))
     return images.shape[-1]
 
@@ -209,43 +215,21 @@ def start_epoch(setup: Setup, state: TrainingState) -> None:
     loader.set_epoch(progress.epoch, progress.batch)
 
 
-def step(state: TrainingState, place: BatchPlace) -> None:
-    """Clip the gradients, update the weights, and update their moving average.
-
-    Raises UserError for a gradient that is not finite, unless a scaler is in use, which skips that
-    step.
-    """
-    state.scaler.unscale_(state.optimizer)
-    state.sparsity.add_gradients()
-    norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), MAX_GRADIENT_NORM)
-    if not state.scaler.is_enabled() and not torch.isfinite(norm):
-        raise place.error(f"the gradient of {first_bad_gradient(state.model)} is not finite")
-    state.scaler.step(state.optimizer)
-    state.scaler.update()
-    state.optimizer.zero_grad(set_to_none=True)
-    state.ema.update(state.model)
-
-
 def validate_epoch(keeper: Keeper) -> Metrics | None:
     """Score the averaged weights, and save them as best.pt if they are the best so far.
 
-    Returns None if this epoch is not validated; under --noval only the last epoch is.
+    Returns None if this epoch is not validated, since under --noval only the last epoch is, and in
+    all processes but the main one.
     """
     run, setup = keeper.run, keeper.run.setup
     config, progress = setup.config, run.state.progress
     is_last = progress.epoch + 1 >= config.epochs
-    if setup.loaders[1] is None or (config.noval and not is_last):
+    if config.noval and not is_last:
         return None
-    settings = EvalSettings(
-        loss=setup.loss,
-        verbose=config.verbose,
-        single_cls=config.single_cls,
-        protocol=config.protocol,
-        save_dir=setup.folder,
-        sheets=int(not config.noplots),
-    )
     with keeper.anywhere():
-        metrics = evaluate(cast(DetectorModel, run.state.ema.module), setup.loaders[1], settings)
+        metrics = validate(run, keeper.parts)
+    if metrics is None:
+        return None
     progress.class_ap = [float(value) for value in metrics.details.class_ap]
     progress.scores = {
         "mAP_0.5": metrics.map50,
@@ -282,7 +266,7 @@ def write_epoch(run: Run, log: ResultsLog, metrics: Metrics | None) -> None:
 
 def main(argv: list[str] | None = None) -> Metrics | None:
     """Read the flags, complete them from the data set and the defaults, and train."""
-    given = read_flags(TrainConfig, argv, "Train a detector.", REFUSED_TRAIN_FLAGS)
+    given = TRAIN_LINE.read(argv)
     with guarded_output(), dist.peers_needed():
         return train(plan(given))
 

@@ -25,7 +25,7 @@ from ablation.setup import arm_graph
 from ablation.study import PLAIN, Arm
 from models.costs.profile import count_costs, gigaflops, whole_size
 from models.yolo import DetectionModel
-from utils.device import finish_queue, select_device
+from utils.device import device_name, find_devices, finish_queue, layout_of, use_device
 from utils.errors import UserError
 from utils.files import atomic_write
 from utils.regular_file import read_limited
@@ -56,7 +56,8 @@ def measure_costs(
         UserError: a graph cannot be built.
     """
     graphs = {arm.name: arm_graph(config, arm) for arm in arms}
-    device = select_device(config.device.split(",")[0])
+    device = find_devices(config.device)[0]
+    use_device(device)
     keys = {name: fingerprint(graph, config.imgsz, device) for name, graph in graphs.items()}
     known = read_kept(kept)
     missing = {keys[name]: graph for name, graph in graphs.items() if keys[name] not in known}
@@ -76,8 +77,7 @@ def fingerprint(graph: GraphRows, imgsz: int, device: torch.device) -> str:
         device: where latency is measured; two GPUs of the same name are alike.
     """
     rows = {key: value for key, value in graph.items() if key != "yaml_file"}
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-    return json.dumps([rows, imgsz, name], sort_keys=True, default=str)
+    return json.dumps([rows, imgsz, device_name(device)], sort_keys=True, default=str)
 
 
 def read_kept(path: Path | None) -> dict[str, Costs]:
@@ -129,7 +129,7 @@ def cost_graphs(
 def build_fused(graph: GraphRows, device: torch.device) -> DetectionModel:
     """The network as it would be deployed, with initial weights, which do not affect its speed."""
     model = DetectionModel(graph).to(device).eval().fuse()
-    return model.to(memory_format=torch.channels_last) if device.type != "mps" else model
+    return model.to(memory_format=layout_of(device))
 
 
 def count_graph(graph: GraphRows, size: int) -> Costs:

@@ -24,7 +24,7 @@ from engine.training.ending import Keeper
 from engine.training.logbook import StepTiming
 from engine.training.plan import plan
 from train import train_epoch
-from utils.device import describe_device
+from utils.device import describe_device, find_devices
 from utils.signals import StopRequested
 
 WARM_UP, MEASURED = 2, 6  # batches
@@ -76,11 +76,14 @@ class Pace:
 
 
 def measure_pace(config: StudyConfig, slot: Slot) -> Pace:
-    """Time the baseline on a few batches with a slot's resources, in a temporary folder."""
+    """Time the baseline on a few batches with a slot's resources, in a temporary folder.
+
+    It trains in this process, on the first device of the study.
+    """
     given = {
         **shared_flags(config),
         **read_train_flags(config.train),
-        "device": slot.device,
+        "device": str(find_devices(config.device)[0]),
         "workers": slot.workers,
         "noplots": True,
     }

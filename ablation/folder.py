@@ -24,7 +24,7 @@ from ablation.config import StudyConfig
 from ablation.setup import choose
 from data.scanning.load import load_dataset
 from engine.training.model import read_source
-from utils.device import describe_device
+from utils.device import describe_device, find_devices
 from utils.errors import UserError
 from utils.files import ROOT, expand_user, find_file, make_folder, save_yaml
 from utils.text import shown
@@ -219,16 +219,13 @@ def provenance(config: StudyConfig, study: StudyFile, argv: list[str]) -> dict[s
     Returns:
         Command, versions, machine and hashes by name.
     """
-    device = torch.device(
-        "cuda:0" if torch.cuda.is_available() and config.device != "cpu" else "cpu"
-    )
     found = {
         "command": shlex.join(["python", "ablate.py", *argv]),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
         "platform": platform.platform(),
-        "device": describe_device(device),
+        "device": describe_device(find_devices(config.device)[0]),
         "commit": _commit(),
         "code": " then ".join(study["code"]),
         **study["inputs"],

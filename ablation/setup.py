@@ -20,11 +20,13 @@ from ablation.study import Arm, Cell
 from data.dataset_yaml import read_dataset_yaml
 from engine.training.model import read_source
 from models.yolo import DetectionModel
-from utils.cli import names_of, read_flags
-from utils.config import REFUSED_TRAIN_FLAGS, Hyperparameters, TrainConfig, choose_config
+from utils.cli import names_of
+from utils.config import Hyperparameters, TrainConfig, choose_config
+from utils.device import GPUS, find_devices
 from utils.errors import UserError
 from utils.families import family_of
 from utils.files import expand_user
+from utils.train_line import TRAIN_LINE
 
 # Flags that ablate.py and train.py have in common, with the same meaning.
 SHARED = ("data", "cfg", "weights", "scale", "epochs", "imgsz", "batch_size")
@@ -95,7 +97,7 @@ def read_train_flags(text: str) -> dict[str, object]:
     Raises UserError for flags that train.py would refuse, and for those that ablate.py sets itself.
     """
     try:
-        given = read_flags(TrainConfig, shlex.split(text), "", REFUSED_TRAIN_FLAGS)
+        given = TRAIN_LINE.read(shlex.split(text))
     except ValueError as error:
         raise UserError(f"--train {text}: {error}; check the quotes") from None
     except UserError as error:
@@ -184,35 +186,38 @@ def make_slots(config: StudyConfig) -> list[Slot]:
 
     More slots than GPUs share the GPUs. Raises UserError for a device that does not exist.
     """
-    device, cores = config.device.strip().lower().replace("cuda:", ""), count_cores()
-    if device in ("cpu", "mps") or (device in ("", "cuda") and not torch.cuda.is_available()):
-        device = device if device in ("cpu", "mps") else "cpu"
-        count = config.slots or (1 if device == "mps" else max(cores // config.cores_per_cell, 1))
+    devices, cores = find_devices(config.device), count_cores()
+    kind = devices[0].type
+    if kind not in GPUS:
+        count = config.slots or (1 if kind == "mps" else max(cores // config.cores_per_cell, 1))
         workers = min(config.workers, max(config.cores_per_cell // 4, 1))
-        return [Slot(device, workers, {"OMP_NUM_THREADS": str(config.cores_per_cell)})] * count
-    gpus = choose_gpus(device)
-    count = config.slots or len(gpus)
+        return [Slot(kind, workers, {"OMP_NUM_THREADS": str(config.cores_per_cell)})] * count
+    count = config.slots or len(devices)
     share = max(cores // count, 1)
-    slots = []
-    for number in range(count):
-        gpu = gpus[number % len(gpus)]
-        environment = {"CUDA_VISIBLE_DEVICES": gpu, "OMP_NUM_THREADS": str(share)}
-        # The process sees this GPU only, so its number there is 0.
-        slots.append(Slot("0", min(config.workers, share), environment))
-    return slots
+    workers = min(config.workers, share)
+    return [
+        gpu_slot(devices[number % len(devices)], workers, {"OMP_NUM_THREADS": str(share)})
+        for number in range(count)
+    ]
 
 
-def choose_gpus(device: str) -> list[str]:
-    """The GPUs of --device as CUDA_VISIBLE_DEVICES names them; '' takes all that are visible."""
-    count = torch.cuda.device_count()
-    numbers = [str(number) for number in range(count)]
-    # CUDA_VISIBLE_DEVICES may already name a part of the GPUs. --device then counts those only.
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
-    names = visible if len(visible) == count and all(visible) else numbers
-    wanted = numbers if device in ("", "cuda") else device.split(",")
-    for number in wanted:
-        if not number.strip().isdecimal() or int(number) >= count:
-            raise UserError(
-                f"--device {device}: {count} CUDA devices are visible; name some of those, or cpu"
-            )
-    return [names[int(number)] for number in wanted]
+def gpu_slot(device: torch.device, workers: int, environment: dict[str, str]) -> Slot:
+    """The slot of a GPU.
+
+    Args:
+        device: the GPU, by its number in this process.
+        workers: the most loader processes of a run.
+        environment: variables to add to those of the process.
+    """
+    if device.type != "cuda":
+        return Slot(str(device), workers, environment)
+    # The process sees this GPU only, so its number there is 0.
+    return Slot("0", workers, {"CUDA_VISIBLE_DEVICES": visible_name(device), **environment})
+
+
+def visible_name(device: torch.device) -> str:
+    """A CUDA device of this process as CUDA_VISIBLE_DEVICES names it."""
+    # The variable may already name a part of the GPUs. --device then counts those only.
+    names = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    is_named = len(names) == torch.cuda.device_count() and all(names)
+    return names[device.index] if is_named else str(device.index)

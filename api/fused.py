@@ -10,6 +10,7 @@ from torch import Tensor
 
 from engine.detector_model import in_half
 from models.yolo import DetectionModel
+from utils.device import layout_of
 
 
 class FusedCopy:
@@ -59,4 +60,4 @@ def _fused(model: DetectionModel, device: torch.device, half: bool) -> Detection
         fused = copy.deepcopy(model).to(device).float().eval().fuse()
         if half:
             in_half(fused, device)
-        return fused if device.type == "mps" else fused.to(memory_format=torch.channels_last)
+        return fused.to(memory_format=layout_of(device))

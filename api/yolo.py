@@ -48,7 +48,7 @@ from models.yolo import DetectionModel
 from train import train
 from utils.cli import build
 from utils.config import TrainConfig
-from utils.device import select_device
+from utils.device import select_device, take_device
 from utils.errors import UserError
 from utils.hyperparameters import Hyperparameters
 
@@ -252,7 +252,7 @@ class YOLO(UnsupportedCalls):
             stack.callback(frames.close)
             folder = config.new_folder()
             self.save_dir = folder or self.save_dir
-            detector = Detector(self._ready(config.device, config.half), config)
+            detector = Detector(self._ready(config.device, config.half, config.tf32), config)
             stack.callback(console.close, detector.shape, detector.channels)
             console.say(detector.size_note)
             outputs = Outputs(config, folder)
@@ -262,15 +262,15 @@ class YOLO(UnsupportedCalls):
             yield from (Results(found, folder) for found in shown)
         conclude(frames, console, outputs)
 
-    def _ready(self, device: str = "", half: bool = False) -> DetectionModel:
-        """A fused copy of the model as it is now, on the device."""
-        return self._fused.of(self.model, select_device(device or self.device), half)
+    def _ready(self, name: str = "", half: bool = False, tf32: bool = False) -> DetectionModel:
+        """A fused copy of the model as it is now, on the device of this name."""
+        return self._fused.of(self.model, take_device(name or self.device, tf32), half)
 
     def export(self, format: str = "torchscript", **options: object) -> str:
         """Export by export.py's flags (imgsz, dynamic, half, opset …); return the file's path."""
         if self._trained_at:
             options.setdefault("imgsz", self._trained_at)
-        given, _ = read_keywords(ExportConfig, options, "export")
+        given, _ = read_keywords(ExportConfig, {"device": self.device or None, **options}, "export")
         config = build(ExportConfig, {**given, "include": (format,)})
         return str(export.export(self.model, config, self.weights or Path(self.cfg).name)[0])
 

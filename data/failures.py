@@ -34,6 +34,14 @@ class LostImages:
     _epoch: set[str] = field(default_factory=set)
     _noted: int = 0
 
+    @classmethod
+    def together(cls, parts: Sequence[LostImages]) -> LostImages:
+        """The images that several processes missed which read different ones of the same total."""
+        reasons = {path: reason for part in parts for path, reason in part.reasons.items()}
+        epoch = {path for part in parts for path in part._epoch}
+        whole_batch = max(part.whole_batch for part in parts)
+        return cls(parts[0].total, reasons, whole_batch, epoch)
+
     def start_epoch(self) -> None:
         """Count the images of a new epoch."""
         self._epoch.clear()

@@ -8,12 +8,10 @@ same pixels in the same order.
 from __future__ import annotations
 
 import os
-import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Any, NamedTuple, TypedDict, TypeVar
 
 import numpy as np
@@ -24,6 +22,7 @@ from data.dataset import DatasetSettings, DetectionDataset, ItemKey
 from data.failures import TOLD, LostImages
 from data.index import DatasetIndex
 from data.order import Order, Share, batch_count
+from data.shared_memory import free_shared_memory, pipe_note
 from data.watchdog import WorkerWatch
 from data.workers import (
     ReadingStopped,
@@ -40,7 +39,6 @@ from utils.text import printable
 
 _T = TypeVar("_T")
 PREFETCH = 2  # batches that each worker reads ahead
-SHARED_MEMORY = Path("/dev/shm")
 
 
 @dataclass(frozen=True)
@@ -120,6 +118,7 @@ class Loader:
     lost holds the images that could not be read. The first few are printed to stderr. Iteration
     raises ReadingStopped when a worker process dies or hangs, and when too many images are missing;
     among several processes, the loop must ask lost.too_many itself, since all must stop together.
+    note says why batches come slowly, or is "".
     """
 
     def __init__(self, dataset: DetectionDataset, options: LoaderOptions) -> None:
@@ -129,8 +128,11 @@ class Loader:
         self.watch, self._has_workers = WorkerWatch(options.workers), False
         limit_opencv()
         forget_deaths()
+        need, free = self._needed_memory(), free_shared_memory()
+        through_pipe = need > free  # a worker that exceeds it would be killed by SIGBUS
+        self.note = pipe_note(need, free) if through_pipe and options.pin_memory else ""
         self._batches = DataLoader(
-            _BatchReader(dataset, self.watch.rows, through_pipe=not self._fits_shared_memory()),
+            _BatchReader(dataset, self.watch.rows, through_pipe),
             sampler=self._plan,
             batch_size=None,
             collate_fn=_keep,
@@ -141,7 +143,21 @@ class Loader:
 
     def __len__(self) -> int:
         """The number of batches of a whole epoch."""
-        return batch_count(len(self.dataset), self._plan.share, self.dataset.settings.rect)
+        return len(self.numbers)
+
+    @property
+    def numbers(self) -> Sequence[int]:
+        """The numbers of the batches that an epoch reads, of all that it has."""
+        count = batch_count(len(self.dataset), self._plan.share, self.dataset.settings.rect)
+        return range(count) if self._plan.numbers is None else self._plan.numbers
+
+    def read_only(self, numbers: Sequence[int] | None) -> None:
+        """Read only the batches of these ascending numbers from the next iteration on; None: all.
+
+        So processes can share the batches of a validation. Then they must stop together where too
+        many images are missing, so that iteration does not raise ReadingStopped for that.
+        """
+        self._plan.numbers = None if numbers is None else tuple(numbers)
 
     def set_epoch(self, epoch: int, first_batch: int = 0) -> None:
         """Choose the epoch of the next iteration, and its first batch."""
@@ -205,7 +221,8 @@ class Loader:
         for path in new[: max(TOLD - before, 0)]:
             told = f"{printable(path)}: {printable(self.lost.reasons[path])}"
             print(f"{told}; used as an empty grey image", file=sys.stderr)
-        if self.lost.too_many and self.options.world == 1:
+        is_alone = self.options.world == 1 and self._plan.numbers is None
+        if self.lost.too_many and is_alone:
             reason = self.lost.stop_reason()
             self.lost.forget(new)
             raise ReadingStopped(f"{reason}; check the disk or network share")
@@ -221,18 +238,11 @@ class Loader:
             "multiprocessing_context": start_method(),
         }
 
-    def _fits_shared_memory(self) -> bool:
-        """Whether all prefetched batches fit into /dev/shm; if not, they go through pipes.
-
-        A container has 64 MB there by default, and a worker that exceeds it is killed by SIGBUS.
-        """
-        if not self.options.workers or not SHARED_MEMORY.is_dir():
-            return True
-        settings = self.dataset.settings
+    def _needed_memory(self) -> float:
+        """Bytes of the batches that are read ahead, and two that the consumer holds."""
+        settings, workers = self.dataset.settings, self.options.workers
         area = int(self.dataset.shapes.prod(1).max()) if settings.rect else settings.imgsz**2
-        under_way = self.options.workers * PREFETCH + 2  # and two that the consumer holds
-        need = 1.5 * under_way * settings.batch_size * area * 3
-        return need < shutil.disk_usage(SHARED_MEMORY).free
+        return 1.5 * (workers * PREFETCH + 2) * settings.batch_size * area * 3 if workers else 0
 
 
 class _Plan(Sampler[list[ItemKey]]):
@@ -246,6 +256,7 @@ class _Plan(Sampler[list[ItemKey]]):
         self.dataset, self.shuffle, self.weights = dataset, options.shuffle, options.image_weights
         self.share = Share(dataset.settings.batch_size, options.rank, options.world)
         self.epoch, self.first_batch, self.mosaic = 0, 0, True
+        self.numbers: tuple[int, ...] | None = None
 
     def __iter__(self) -> Iterator[list[ItemKey]]:
         order = Order(self.dataset.settings.seed, self.epoch, self.shuffle, self.weights)
@@ -253,6 +264,8 @@ class _Plan(Sampler[list[ItemKey]]):
             batches = order.rect_batches(self.dataset.order, self.share)
         else:
             batches = order.batches(len(self.dataset), self.share)
+        if self.numbers is not None:
+            batches = (batch for number, batch in enumerate(batches) if number in self.numbers)
         for batch in islice(batches, self.first_batch, None):
             yield batch if self.mosaic else [key._replace(mosaic=False) for key in batch]
 

@@ -423,7 +423,7 @@ def test_patience_ends_a_run_that_no_longer_gains(
         details = EvaluationDetails(class_ap=np.array([value, value]))
         return Metrics(1, 1, value, value, value, value, losses=(0.0, 0.0, 0.0), details=details)
 
-    monkeypatch.setattr(train, "evaluate", scored)
+    monkeypatch.setattr(train, "validate", scored)
     monkeypatch.setattr(train, "finish_run", lambda run, timing: None)
     folder = run(material, tmp_path, "--epochs", "9", "--noplots", "--patience", "2")
     assert [row["metrics/recall"] for row in read_results(folder / "results.csv")] == [

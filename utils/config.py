@@ -23,7 +23,6 @@ from utils.text import shown
 from utils.yaml_file import load_yaml
 
 __all__ = [
-    "REFUSED_TRAIN_FLAGS",
     "Hyperparameters",
     "TrainConfig",
     "choose_config",
@@ -76,7 +75,7 @@ class TrainConfig:
         choices=("auto", "ram", "disk", "no"),
     )
     image_weights: bool = flag(False, "draw images of badly detected classes more often")
-    device: str = shared("device", help="CUDA device such as 0 or 0,1, or cpu, or mps; '' chooses")
+    device: str = shared("device", help="CUDA device such as 0 or 0,1, cpu, mps or xpu; '' chooses")
     multi_scale: bool = flag(False, "vary the image size by up to half in either direction")
     single_cls: bool = shared("single_cls")
     optimizer: str = flag(
@@ -91,9 +90,7 @@ class TrainConfig:
     exist_ok: bool = shared("exist_ok")
     cos_lr: bool = flag(False, "cosine instead of linear decay of the learning rate")
     label_smoothing: float = flag(0.0, "epsilon of label smoothing")
-    patience: int = flag(
-        100, "stop after this many epochs without a better fitness; 0 never stops early"
-    )
+    patience: int = flag(100, "stop after so many epochs without a better fitness; 0 never does")
     freeze: tuple[int, ...] = flag([0], "first N rows to freeze, or the rows' numbers")
     save_period: int = flag(-1, "also keep a checkpoint every N epochs")
     attention: tuple[str, ...] = flag(
@@ -119,6 +116,7 @@ class TrainConfig:
         "arithmetic of the forward pass; auto takes bf16 or fp16 where it is fast",
         choices=("auto", "fp32", "bf16", "fp16"),
     )
+    tf32: bool = shared("tf32")
     close_mosaic: int = flag(
         0, "train the last N epochs without mosaic and mixup; 10 for graphs without anchors"
     )
@@ -189,28 +187,6 @@ class TrainConfig:
     def frozen_rows(self) -> tuple[int, ...]:
         """The numbers of the rows to freeze; a single number N means the first N."""
         return tuple(range(self.freeze[0])) if len(self.freeze) == 1 else self.freeze
-
-
-# Flags of YOLOv5's train.py that this project does not have, each with an alternative.
-REFUSED_TRAIN_FLAGS = {
-    "--evolve": (
-        f"{NOT_HERE}; search with Optuna around train.py --hyp FILE, and compare over several"
-        " --seed"
-    ),
-    "--evolve-population": (
-        f"{NOT_HERE}, nor is --evolve; search with Optuna around train.py --hyp FILE"
-    ),
-    "--resume-evolve": (
-        f"{NOT_HERE}, nor is --evolve; search with Optuna around train.py --hyp FILE"
-    ),
-    "--bucket": f"{NOT_HERE}; copy runs/ to your storage with its own tool",
-    "--quad": f"{NOT_HERE}; use --multi-scale, or a larger --imgsz",
-    "--local-rank": "is set by torchrun; start with `torchrun --nproc_per_node N train.py …`",
-    "--entity": f"{NOT_HERE}; results.csv and TensorBoard files are written to the run's folder",
-    "--upload-dataset": f"{NOT_HERE}; nothing is ever uploaded",
-    "--bbox-interval": f"{NOT_HERE}; look at val_batch*.jpg in the run's folder",
-    "--artifact-alias": f"{NOT_HERE}; checkpoints are in the run's weights/ folder",
-}
 
 
 def suggestions(defaults: Mapping[str, object], family: Family, origin: str) -> dict[str, object]:

@@ -1,48 +1,101 @@
-"""The device that computes, its arithmetic and its memory."""
+"""The device that computes, its arithmetic, its layout and its memory."""
 
 from __future__ import annotations
 
 import contextlib
-import copy
+import os
 import sys
 
 import torch
 
 from utils.errors import UserError
 
-GPU_MEMORY_SHARE = 0.8  # of the free GPU memory, for --batch-size -1
+GPUS = ("cuda", "xpu")  # kinds that have numbers, report their memory, and read pinned memory
+ACCEPTED = "a CUDA number such as 0, or cuda, cpu, mps, xpu, xpu:0"
+# cuBLAS chooses between results that differ in the last bits unless its workspace is fixed.
+CUBLAS_WORKSPACE = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+
+def find_devices(text: str = "") -> list[torch.device]:
+    """The devices that YOLOv5's --device names, in its order.
+
+    '' are all CUDA devices, or the processor where there are none; cuda and xpu are all of that
+    kind; 0,1 or cuda:0,1 are those numbers. Raises UserError for a device that does not exist.
+    """
+    wanted = text.strip().lower()
+    if wanted in ("cpu", "cpu:0") or (not wanted and not torch.cuda.is_available()):
+        return [torch.device("cpu")]
+    if wanted in ("mps", "mps:0"):
+        if not torch.backends.mps.is_available():
+            raise UserError(f"--device {text}: this machine has no Apple GPU; use --device cpu")
+        return [torch.device("mps")]
+    kind = "xpu" if wanted.startswith("xpu") else "cuda"
+    module = torch.get_device_module(kind)
+    count = module.device_count() if module.is_available() else 0
+    numbers = list(range(count)) if wanted in ("", kind) else _numbers(text, kind)
+    if max(numbers, default=0) >= count:
+        present = f", 0 to {count - 1}; name those, or" if count else ";"
+        raise UserError(
+            f"--device {text}: {count} {kind.upper()} devices are visible{present} use --device cpu"
+        )
+    if kind == "cuda":
+        os.environ.setdefault(*CUBLAS_WORKSPACE)  # cuBLAS reads it when CUDA is first used
+    return [torch.device(kind, number) for number in numbers]
+
+
+def _numbers(text: str, kind: str) -> list[int]:
+    """The numbers of a list such as 0,1 or cuda:0,1. Raises UserError if it is none."""
+    words = [word.strip().removeprefix(f"{kind}:").strip() for word in text.lower().split(",")]
+    if not all(word.isascii() and word.isdecimal() for word in words):
+        raise UserError(f"--device {text}: is none of {ACCEPTED}, or several numbers as 0,1")
+    numbers = [int(word) for word in words]
+    if len(set(numbers)) < len(numbers):
+        raise UserError(f"--device {text}: names a device twice; name each once")
+    return numbers
 
 
 def select_device(text: str = "") -> torch.device:
-    """Turn YOLOv5's --device into a torch device: '' chooses, '0' or 'cuda:0', 'cpu', 'mps'.
+    """The one device of this process, by YOLOv5's --device: '' chooses, '0' or 'cuda:0', 'cpu' …
 
     Raises UserError for a device that does not exist, and for a list of several, since torchrun
     starts one process for each.
     """
-    wanted = text.strip().lower().removeprefix("cuda:").replace(" ", "")
-    if wanted in ("", "cuda"):
-        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
-    if wanted == "cpu":
-        return torch.device("cpu")
-    if wanted == "mps":
-        if not torch.backends.mps.is_available():
-            raise UserError("--device mps: this machine has no Apple GPU; use --device cpu")
-        return torch.device("mps")
-    if "," in wanted:
-        count = len(wanted.split(","))
+    devices = find_devices(text)
+    if "," in text and len(devices) > 1:
         raise UserError(
-            f"--device {text}: start several devices with `torchrun --nproc_per_node {count}"
-            " train.py …`"
+            f"--device {text}: start several devices with `torchrun --nproc_per_node"
+            f" {len(devices)} train.py …`"
         )
-    if not wanted.isdecimal():
-        raise UserError(f"--device {text}: is none of cpu, mps, or a CUDA number such as 0")
-    if int(wanted) >= torch.cuda.device_count():
-        count = torch.cuda.device_count()
-        raise UserError(
-            f"--device {text}: {count} CUDA devices are visible; use --device cpu, or a number"
-            " below that"
-        )
-    return torch.device(f"cuda:{wanted}")
+    return devices[0]
+
+
+def use_device(device: torch.device, tf32: bool = False) -> None:
+    """Make a device the current one of the process, and choose its arithmetic of float32.
+
+    On CUDA, convolutions and matrix products of float32 then have all 24 bits of the mantissa, or
+    the 11 of TF32, which Ampere and later multiply several times as fast. PyTorch by itself takes
+    TF32 for convolutions only.
+    """
+    if device.type in GPUS:
+        # Pinned memory, for one, belongs to the current device.
+        torch.accelerator.set_device_index(device)
+    if device.type == "cuda":
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = tf32
+
+
+def take_device(text: str = "", tf32: bool = False) -> torch.device:
+    """Select the device of --device and use it; see select_device() and use_device()."""
+    device = select_device(text)
+    use_device(device, tf32)
+    return device
+
+
+def layout_of(device: torch.device) -> torch.memory_format:
+    """The layout of images and weights: channels last, in which convolutions are faster, or not.
+
+    On mps they are faster in the usual layout.
+    """
+    return torch.contiguous_format if device.type == "mps" else torch.channels_last
 
 
 def choose_dtype(device: torch.device, precision: str) -> torch.dtype:
@@ -53,7 +106,8 @@ def choose_dtype(device: torch.device, precision: str) -> torch.dtype:
         return {"bf16": torch.bfloat16, "fp16": torch.float16}[precision]
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.get_device_capability(device)[0] >= 8 else torch.float16
-    return torch.bfloat16 if device.type == "cpu" and cpu_multiplies_bf16() else torch.float32
+    has_bf16 = device.type == "xpu" or (device.type == "cpu" and cpu_multiplies_bf16())
+    return torch.bfloat16 if has_bf16 else torch.float32
 
 
 def cpu_multiplies_bf16() -> bool:
@@ -70,7 +124,7 @@ def choose_half(device: torch.device) -> str:
 
     Elsewhere it is fp32, since half precision would be slower.
     """
-    if device.type == "cuda":
+    if device.type in GPUS:
         return "fp16"
     return "bf16" if device.type == "cpu" and cpu_multiplies_bf16() else "fp32"
 
@@ -93,7 +147,9 @@ def finish_queue(device: torch.device) -> None:
 
 def memory_text(device: torch.device) -> str:
     """Peak memory reserved on a GPU, as '3.21G'; '0G' elsewhere, as YOLOv5 prints it."""
-    return f"{torch.cuda.max_memory_reserved(device) / 1e9:.3g}G" if device.type == "cuda" else "0G"
+    if device.type not in GPUS:
+        return "0G"
+    return f"{torch.get_device_module(device).max_memory_reserved(device) / 1e9:.3g}G"
 
 
 def peak_memory_mb(device: torch.device) -> float | None:
@@ -101,8 +157,8 @@ def peak_memory_mb(device: torch.device) -> float | None:
 
     It is None where the system does not report it.
     """
-    if device.type == "cuda":
-        return torch.cuda.max_memory_reserved(device) / 1e6
+    if device.type in GPUS:
+        return float(torch.get_device_module(device).max_memory_reserved(device)) / 1e6
     try:
         import resource
     except ImportError:  # Windows
@@ -111,59 +167,22 @@ def peak_memory_mb(device: torch.device) -> float | None:
     return peak / 1e6 if sys.platform == "darwin" else peak / 1e3  # bytes on macOS, KiB elsewhere
 
 
+def device_name(device: torch.device) -> str:
+    """The model of a GPU, such as NVIDIA H200; of other devices their kind."""
+    if device.type not in GPUS:
+        return device.type
+    return str(torch.get_device_module(device).get_device_name(device))
+
+
 def describe_device(device: torch.device) -> str:
-    """One line for the beginning of a log: torch's version, the device, its memory or threads."""
-    if device.type == "cuda":
-        properties = torch.cuda.get_device_properties(device)
-        return (
-            f"torch {torch.__version__}, {device} ({properties.name},"
-            f" {properties.total_memory / 2**30:.0f} GiB)"
-        )
-    return f"torch {torch.__version__}, {device.type} ({torch.get_num_threads()} threads)"
+    """One line for the beginning of a log: torch's version, the device, its memory or threads.
 
-
-def fit_batch_size(
-    model: torch.nn.Module, imgsz: int, device: torch.device, precision: str = "auto"
-) -> int:
-    """The batch size that fills GPU_MEMORY_SHARE of the free GPU memory; 16 without a GPU.
-
-    As in YOLOv5's autobatch, the peak memory of a forward and backward pass is measured at batch
-    sizes 1 to 16, as far as they fit, and extrapolated linearly.
-
-    Args:
-        model: The network; a copy of it is measured.
-        imgsz: Side of the images, pixels.
-        device: Where training runs.
-        precision: --precision of the forward pass.
+    On CUDA devices that have it, TF32 is said to be on or off (see use_device()).
     """
-    if device.type != "cuda":
-        return 16
-    probe, channels = copy.deepcopy(model).train(), getattr(model, "channels", 3)
-    free, peaks = torch.cuda.mem_get_info(device)[0], {}
-    for size in (1, 2, 4, 8, 16):
-        torch.cuda.reset_peak_memory_stats(device)
-        try:
-            with autocast(device, precision):
-                raw = probe(torch.zeros(size, channels, imgsz, imgsz, device=device))
-            # The memory of a loss is small beside that of the maps, so any scalar of them will do.
-            torch.stack([level.float().mean() for level in raw]).sum().backward()
-        except torch.cuda.OutOfMemoryError:
-            break
-        peaks[size] = torch.cuda.max_memory_allocated(device)
-        probe.zero_grad(set_to_none=True)
-    return _largest_batch(peaks, free * GPU_MEMORY_SHARE)
-
-
-def _largest_batch(peaks: dict[int, int], budget: float) -> int:
-    """The largest batch size within the budget, by the line through two measured ones.
-
-    Args:
-        peaks: Batch size -> peak bytes; the smallest and the largest batch size define the line.
-        budget: Bytes that may be used.
-    """
-    if len(peaks) < 2:
-        return 1
-    first, last = min(peaks), max(peaks)
-    # At least a byte per image, in case a larger batch was measured as needing no more.
-    slope = max((peaks[last] - peaks[first]) / (last - first), 1.0)
-    return min(max(int(first + (budget - peaks[first]) / slope), 1), 1024)
+    if device.type not in GPUS:
+        return f"torch {torch.__version__}, {device.type} ({torch.get_num_threads()} threads)"
+    memory = torch.get_device_module(device).get_device_properties(device).total_memory / 2**30
+    facts = [device_name(device), f"{memory:.0f} GiB"]
+    if device.type == "cuda" and torch.cuda.get_device_capability(device)[0] >= 8:
+        facts.append(f"TF32 {'on' if torch.backends.cudnn.allow_tf32 else 'off'}")
+    return f"torch {torch.__version__}, {device} ({', '.join(facts)})"

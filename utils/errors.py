@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 from collections.abc import Callable
 
@@ -17,6 +18,15 @@ from utils.text import printable, without_secrets
 
 # What a disk reports while it is written, without the name of the file.
 DISK_FAULTS = (errno.ENOSPC, errno.EROFS, errno.EFBIG, errno.EIO, getattr(errno, "EDQUOT", 0))
+
+# What libraries say where the processor or a GPU has no memory left.
+LACKS = (
+    "can't allocate memory",
+    "not enough memory",
+    "out of memory",
+    "STATUS_ALLOC_FAILED",
+    "Storage size calculation overflowed",
+)
 
 LONGEST_LINE = 2000  # characters of an error; a value of a file may have millions
 
@@ -41,17 +51,26 @@ def check_setting(condition: bool, name: str, value: object, remedy: str) -> Non
         raise UserError(f"{name}={value}: {remedy}")
 
 
-def run_main(main: Callable[[list[str] | None], object], argv: list[str] | None = None) -> int:
+def run_main(
+    main: Callable[[list[str] | None], object],
+    argv: list[str] | None = None,
+    lower: str = "--batch-size or --imgsz",
+) -> int:
     """Call main(argv) and return the exit status: the int that main returns, else 0.
 
     The status is 2 after a UserError, and after a fault of a file or of our own output. It is 129
     if the terminal was closed, 130 after Ctrl-C, 141 if the reader of our output has ended, and 143
     after SIGTERM.
+
+    Args:
+        main: The program.
+        argv: Its words; None stands for those of the command line.
+        lower: The flags that need less memory if they are smaller.
     """
     open_streams()
     try:
         with signals_as_exceptions():
-            status = _status_of(main, argv)
+            status = _status_of(main, argv, lower)
             lost = lost_stream()
             if lost and status == 0:  # a library may have ignored it
                 raise lost[1]
@@ -64,7 +83,9 @@ def run_main(main: Callable[[list[str] | None], object], argv: list[str] | None 
     return status
 
 
-def _status_of(main: Callable[[list[str] | None], object], argv: list[str] | None) -> int:
+def _status_of(
+    main: Callable[[list[str] | None], object], argv: list[str] | None, lower: str
+) -> int:
     try:
         status = main(argv)
     except UserError as error:
@@ -81,8 +102,8 @@ def _status_of(main: Callable[[list[str] | None], object], argv: list[str] | Non
     except (MemoryError, RuntimeError) as error:
         if not lacks_memory(error):
             raise
-        reason = printable(str(error).partition("\n")[0] or "Python has none left", 300)
-        say(f"error: the memory is too small ({reason}); use a smaller --batch-size or --imgsz")
+        reason = lack_of_memory(error)
+        say(f"error: the memory is too small ({reason}); use a smaller {lower}")
         return 2
     return status if isinstance(status, int) else 0
 
@@ -91,9 +112,15 @@ def lacks_memory(error: MemoryError | RuntimeError) -> bool:
     """Whether an error says that more memory was asked for than there is."""
     # PyTorch has a class for a GPU's memory, and only words for that of the processor. Its module
     # takes seconds to import, so that the class is known by its name here.
-    words = ("can't allocate memory", "out of memory", "Storage size calculation overflowed")
     is_named = type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError)
-    return is_named or any(word in str(error) for word in words)
+    return is_named or any(word in str(error) for word in LACKS)
+
+
+def lack_of_memory(error: MemoryError | RuntimeError) -> str:
+    """What such an error says, without torch's account of who has the rest of the memory."""
+    words = re.sub(r"^\[enforce fail at [^]]*\][ .]*(err == 0\. )?", "", str(error))
+    words = re.split(r"\.?\n|\. (?:Including|Process|Of the|If reserved)", words)[0]
+    return printable(words or "Python has none left", 300)
 
 
 def _fault(error: OSError) -> int:

@@ -42,9 +42,10 @@ OUTPUT = {
     "noplots": FlagEntry(False, "draw no images"),
 }
 COMPUTE = {
-    "device": FlagEntry("", "CUDA device such as 0, or cpu, or mps; '' chooses"),
+    "device": FlagEntry("", "CUDA device such as 0, or cpu, mps or xpu; '' chooses"),
     "workers": FlagEntry(8, "maximum number of loader processes; the cores limit it too"),
     "half": FlagEntry(False, "half precision (CUDA)"),
+    "tf32": FlagEntry(False, "multiply float32 in TF32: faster and less exact (CUDA)"),
 }
 MODEL = {
     "modules": FlagEntry(

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 LONGEST_SIDE = 2**15  # pixels; OpenCV resizes no larger image
 COARSEST_STRIDE = 32  # of YOLOv5's graphs; finer graphs use it too, so that sizes stay comparable
@@ -13,9 +17,9 @@ def whole_side(side: int, stride: int) -> int:
     return -(-side // stride) * stride
 
 
-def side_step(strides: Tensor) -> int:
+def side_step(strides: Tensor | Sequence[float]) -> int:
     """The step in pixels to which a size that a user gives is rounded.
 
     strides: [levels] pixels per cell of a model's head.
     """
-    return max(int(strides.max()), COARSEST_STRIDE)
+    return max(int(max(strides)), COARSEST_STRIDE)

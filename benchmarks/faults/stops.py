@@ -56,15 +56,15 @@ POINTS = (  # how the signal is sent, and when: seconds after the start, or an i
     ("once", "torch.save:1"),
     ("once", "os.fsync:9"),
     ("once", "os.replace:8"),
-    ("once", "train.evaluate:1"),
-    ("once", "train.evaluate:3"),
+    ("once", "train.validate:1"),
+    ("once", "train.validate:3"),
     ("once", "train.finish_run:1"),
     ("once", "engine.training.finish.evaluate:1"),
     ("twice", f"{BATCH}:6"),
     ("twice", "torch.save:3"),
-    ("twice", "train.evaluate:2"),
+    ("twice", "train.validate:2"),
     ("group", f"{BATCH}:9"),
-    ("group", "train.evaluate:2"),
+    ("group", "train.validate:2"),
 )
 PATIENCE_S = 60
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,9 +22,10 @@ from engine.detector_model import DetectorModel, device_of, synchronised_time
 from engine.evaluation.metrics import Evaluation
 from engine.evaluation.notes import result_notes, settings_notes
 from engine.evaluation.outputs import ResultFiles, draw_validation_batch, plot_metrics
+from engine.parts import Parts
 from models.losses import Loss
 from utils.boxes import to_original
-from utils.device import autocast
+from utils.device import autocast, layout_of
 from utils.families import Family
 from utils.nms import NMSSettings, load_operator, non_max_suppression
 from utils.structures import Batch, Metrics
@@ -34,6 +35,9 @@ from utils.writing import Unwritten
 
 DRAWN_BATCHES = 3
 STAGES = ("preprocess", "inference", "nms")
+Scored = tuple[Batch, list[Tensor]]  # with the detections of each image, as detect() gives them
+# From this process's evaluator and its batches to those of all processes.
+Exchange = Callable[["Evaluator", Iterable[Scored]], Iterable[Scored]]
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,8 @@ class EvalSettings:
         unwritten: Collects the label files that cannot be written for a reason of their own.
         ids: The ids of a COCO JSON data set, which that file uses.
         names: Class number -> name; None takes the model's own.
+        exchange: Where several processes score a share of the batches each, gives those of all.
+        parts: Runs batches in parts where the memory is too small, and remembers their size.
     """
 
     conf: float = 0.001
@@ -87,6 +93,8 @@ class EvalSettings:
     ids: CocoIds | None = None
     names: dict[int, str] | None = None
     unwritten: Unwritten = field(default_factory=Unwritten)
+    exchange: Exchange | None = None
+    parts: Parts = field(default_factory=Parts)
 
     def suppression(self, family: Family) -> NMSSettings:
         """The settings of suppression for a model of this family."""
@@ -121,8 +129,11 @@ def evaluate(model: DetectorModel, loader: Iterable[Batch], settings: EvalSettin
     evaluator = Evaluator(model, settings, Evaluation(len(names), settings.protocol))
     paths: list[str] = []
     with evaluation_mode(model):
-        for number, batch in enumerate(with_progress_bar(loader, settings.quiet)):
-            found = evaluator.detect(batch)
+        batches = with_progress_bar(loader, settings.quiet)
+        scored: Iterable[Scored] = ((batch, evaluator.detect(batch)) for batch in batches)
+        if settings.exchange is not None:
+            scored = settings.exchange(evaluator, scored)
+        for number, (batch, found) in enumerate(scored):
             evaluator.compare(batch, found)
             paths += batch.paths
             if settings.save_dir and number < sheets:
@@ -156,7 +167,7 @@ class Evaluator:
         self.model, self.settings, self.evaluation = model, settings, evaluation
         self.device = device_of(model)
         self.seconds = dict.fromkeys(STAGES, 0.0)
-        self.losses = torch.zeros(len(settings.loss.names) if settings.loss else 0)
+        self.terms: list[Tensor] = []
         self.batches = 0
         self.input_shape: tuple[int, ...] = (0, 3, 0, 0)
         self.sizes: list[tuple[int, int]] = []
@@ -166,20 +177,17 @@ class Evaluator:
         """Find objects: per image [n, 6] corners in pixels of the batch, score, class."""
         start = synchronised_time(self.device)
         images = batch.images.to(self.device, non_blocking=True).float().div_(255)
-        if self.device.type != "mps":
-            images = images.contiguous(memory_format=torch.channels_last)
+        images = images.contiguous(memory_format=layout_of(self.device))
         start = self._add_time("preprocess", start)
         with autocast(self.device, self.settings.precision):
-            decoded, raw = (
-                self.model(images, augment=True) if self.settings.augment else self.model(images)
-            )
+            decoded, raw = self.settings.parts.run(self._forward, images)
         self._add_time("inference", start)
         if self.settings.loss is not None and raw is not None:
             size = (images.shape[2], images.shape[3])
             # The loss needs float32, since in half precision the sum over all cells could overflow.
             maps = [level.float() for level in raw]
             _, terms = self.settings.loss(maps, batch.targets.to(self.device), size)
-            self.losses += terms.float().cpu()
+            self.terms.append(terms.float())  # on the device, since a copy makes the host wait
         start = synchronised_time(self.device)
         known = labels_of(batch) if self.settings.save_hybrid else None
         labels = [rows.to(self.device) for rows in known] if known else None
@@ -189,6 +197,9 @@ class Evaluator:
         self.batches += 1
         self.input_shape = tuple(images.shape)
         return found
+
+    def _forward(self, images: Tensor) -> tuple[Tensor, list[Tensor] | None]:
+        return self.model(images, augment=True) if self.settings.augment else self.model(images)
 
     def compare(self, batch: Batch, found: list[Tensor]) -> None:
         """Match detections with labels in pixels of the original images, clipped to them.
@@ -222,7 +233,7 @@ class Evaluator:
         return dataclasses.replace(
             metrics,
             notes=(*metrics.notes, *notes, *self._notes()),
-            losses=tuple((self.losses / max(self.batches, 1)).tolist()),
+            losses=tuple((self._loss_sums() / max(self.batches, 1)).tolist()),
             speed_ms={stage: total / images * 1000 for stage, total in self.seconds.items()},
             details=dataclasses.replace(
                 metrics.details,
@@ -232,10 +243,18 @@ class Evaluator:
             ),
         )
 
+    def _loss_sums(self) -> Tensor:
+        """The sums of the loss's terms, added up in the order of the batches, on the CPU."""
+        sums = torch.zeros(len(self.settings.loss.names) if self.settings.loss else 0)
+        for terms in torch.stack(self.terms).cpu() if self.terms else ():
+            sums += terms
+        return sums
+
     def _notes(self) -> list[str]:
         consequence = "their objects count as missed"
         what = "validation images"
-        return [lost_sentence(what, self.lost, consequence)] if self.lost else []
+        lost = [lost_sentence(what, self.lost, consequence)] if self.lost else []
+        return [*lost, *self.settings.parts.notes]
 
     def _add_time(self, stage: str, start: float) -> float:
         """Add the seconds since start to a stage; return the current time."""

@@ -23,7 +23,7 @@ from engine.evaluation.metrics_file import write_metrics
 from engine.evaluation.notes import data_notes, id_notes, size_notes
 from engine.evaluation.predictions import file_stems, image_ids
 from engine.evaluation.settings import ValConfig
-from utils.device import choose_half
+from utils.device import GPUS, choose_half
 from utils.errors import UserError
 from utils.files import atomic_write
 from utils.hyperparameters import Hyperparameters
@@ -87,7 +87,7 @@ def make_loader(task: ValidationTask, imgsz: int, square: bool = False) -> Loade
     )  # fmt: skip
     device = device_of(task.model).type
     workers = choose_workers(task.config.workers, device, task.config.batch_size)
-    return build_loader(task.index, settings, workers=workers, pin_memory=device == "cuda")
+    return build_loader(task.index, settings, workers=workers, pin_memory=device in GPUS)
 
 
 def eval_settings(config: ValConfig, precision: str = "fp32") -> EvalSettings:
@@ -137,6 +137,7 @@ def score(task: ValidationTask) -> Metrics:
     notes = (
         *size_notes(config.imgsz, whole_side(config.imgsz, int(task.model.stride.max()))),
         *channel_notes(image_channels(task.model), info.channels, config.data),
+        *([loader.note] if loader.note else ()),
     )
     for note in notes:
         print(f"note: {note}")

@@ -17,7 +17,7 @@ from engine.inference.console import Found
 from engine.inference.prepared import InputFormat, Prepared, prepare
 from engine.inference.settings import USUAL_SIZE, DetectConfig
 from utils.boxes import to_original
-from utils.device import autocast, choose_half
+from utils.device import autocast, choose_half, layout_of
 from utils.errors import UserError
 from utils.nms import load_operator, non_max_suppression
 from utils.sizes import side_step, whole_side
@@ -90,13 +90,13 @@ class Detector:
         ]
 
     def _upload(self, group: Sequence[Prepared]) -> Tensor:
-        """[B, C, h, w] float 0..1 on the device, in channels-last layout where that is faster."""
+        """[B, C, h, w] float 0..1 on the device, in its layout."""
         pixels = [one.pixels for one in group]
         batch = torch.from_numpy(pixels[0][None] if len(pixels) == 1 else np.stack(pixels))
         if self.device.type == "cuda":
             batch = batch.pin_memory()  # so that the copy does not make the host wait
         x = batch.to(self.device, non_blocking=True).permute(0, 3, 1, 2).float().div_(255)
-        return x.contiguous() if self.device.type == "mps" else x
+        return x.contiguous(memory_format=layout_of(self.device))
 
     def _in_pixels(self, one: Prepared, rows: Tensor) -> Detections:
         """The detections of a frame from rows [n, 6] in pixels of its input."""

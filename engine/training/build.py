@@ -22,20 +22,23 @@ from data.workers import choose_workers
 from engine.detector_model import image_channels
 from engine.evaluation.notes import size_notes, training_notes
 from engine.training import dist
+from engine.training.autobatch import fit_batch_size
 from engine.training.circumstances import keep_threads
 from engine.training.ema import ModelEMA
 from engine.training.lock import FolderLock
 from engine.training.model import fit_anchors, freeze, make_model
 from engine.training.optim import Schedule, choose_optimizer, make_optimizer
+from engine.training.parallel import SharedNetwork
 from engine.training.run import Progress, Run, Setup, Splits, TrainingState, restore
 from engine.training.sparsity import Sparsity
+from engine.training.validation import own_batches
 from models.graph.load import doubled_notes
 from models.lint.advice import remarks_on
 from models.losses import build_loss
 from models.yolo import DetectionModel
 from utils.checkpoint import Checkpoint
 from utils.config import TrainConfig
-from utils.device import choose_dtype, describe_device, fit_batch_size, select_device
+from utils.device import GPUS, choose_dtype, describe_device, layout_of, use_device
 from utils.files import make_folder, next_folder, save_yaml
 from utils.hyperparameters import Hyperparameters
 from utils.sizes import side_step, whole_side
@@ -63,7 +66,7 @@ def prepare_run(
     world, device = start_process(config, resumed)
     data = load_data(config, world)
     model, notes = make_model(config, hyp, data[0], resumed)
-    model = model.to(device).to(memory_format=torch.channels_last)
+    model = model.to(device).to(memory_format=layout_of(device))
     asked, config = config, fit_config(config, model, device)
     config, hyp, chosen = choose_optimizer(config, hyp, len(data[0]), model.spec.class_count)
     if chosen and world.is_main:
@@ -103,7 +106,7 @@ def prepare_run(
 
 
 def start_notes(run: Run, imgsz: int) -> list[str]:
-    """What a reader of the results must know of the images; imgsz is the size asked for, pixels."""
+    """What to know of the images and how they are read; imgsz is the size asked for, pixels."""
     config = run.setup.config
     wanted = read_dataset_yaml(config.data).channels
     return [
@@ -111,6 +114,7 @@ def start_notes(run: Run, imgsz: int) -> list[str]:
         *size_notes(imgsz, config.imgsz),
         *training_notes(*run.setup.data),
         *(doubled_notes(config.cfg) if config.cfg else ()),
+        *[loader.note for loader in run.setup.loaders if loader and loader.note][:1],
     ]
 
 
@@ -118,15 +122,20 @@ def start_process(
     config: TrainConfig, resumed: Checkpoint | None
 ) -> tuple[dist.World, torch.device]:
     """Join the other processes, choose the device, and seed and fix what the bits depend on."""
-    world = dist.start(config.device)
-    device = select_device(dist.own_device(world, config.device))
+    world, device = dist.start(config.device)
+    use_device(device, config.tf32)
     dist.refuse_alone(world, config)
     said = keep_threads(resumed)
     if said:
         print(said)
     torch.manual_seed(config.seed)  # for draws inside layers; all else has keyed streams
     if device.type == "cuda":
+        # cuDNN's benchmark stays off: it chooses between algorithms by their time, so that two runs
+        # would differ in their last bits.
         torch.use_deterministic_algorithms(True, warn_only=True)
+        # Every empty tensor would be filled with NaN, 50 times as many fills in a step. That is to
+        # show a program that reads memory before it writes it, and changes no result of others.
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return world, device
 
 
@@ -183,11 +192,10 @@ def fit_config(config: TrainConfig, model: DetectionModel, device: torch.device)
     """
     stride = side_step(model.stride)
     size = max(whole_side(config.imgsz, stride), 2 * stride)
-    batch = (
-        fit_batch_size(model, size, device, config.precision)
-        if config.batch_size == -1
-        else config.batch_size
-    )
+    batch = config.batch_size
+    if batch == -1:
+        batch, reason = fit_batch_size(model, size, device, config.precision)
+        print(reason)
     return dataclasses.replace(config, imgsz=size, batch_size=batch)
 
 
@@ -197,8 +205,8 @@ def make_loaders(
     model: DetectionModel,
     data: Splits,
     world: dist.World,
-) -> tuple[Loader, Loader | None]:
-    """Make training batches for every process, and rectangular validation batches for the main one.
+) -> tuple[Loader, Loader]:
+    """Make training batches, and rectangular validation batches; each process has a share of both.
 
     Args:
         config, hyp: Sizes and augmentation.
@@ -208,7 +216,7 @@ def make_loaders(
     """
     share = dist.share_of_batch(world, config.batch_size)
     device = next(model.parameters()).device.type
-    workers, pinned = choose_workers(config.workers, device, share), device == "cuda"
+    workers, pinned = choose_workers(config.workers, device, share), device in GPUS
     train = DatasetSettings(
         imgsz=config.imgsz,
         hyp=hyp,
@@ -230,13 +238,14 @@ def make_loaders(
         workers=workers,
         pin_memory=pinned,
     )
-    if not world.is_main:
-        return loader, None
     # Without gradients, twice the images fit into the same memory.
     val = dataclasses.replace(
         train, augment=False, batch_size=share * 2, rect=True, pad=0.5, copies=1
     )
-    return loader, build_loader(data[1], val, workers=workers, pin_memory=pinned)
+    validation = build_loader(data[1], val, workers=workers, pin_memory=pinned)
+    if world.size > 1:
+        validation.read_only(own_batches(len(validation), world))
+    return loader, validation
 
 
 def wrap(
@@ -252,10 +261,10 @@ def wrap(
     """
     network: nn.Module = model
     if world.size > 1:
-        if config.sync_bn and device.type == "cuda":
+        if config.sync_bn and device.type in GPUS:
             nn.SyncBatchNorm.convert_sync_batchnorm(model)
-        ids = [world.local_rank] if device.type == "cuda" else None
-        network = nn.parallel.DistributedDataParallel(model, device_ids=ids, static_graph=True)
+        # The number of a process is not that of its device, as --device 2,3 shows.
+        network = SharedNetwork(model, [device.index] if device.type in GPUS else None)
     return cast(nn.Module, torch.compile(network)) if config.compile else network
 
 

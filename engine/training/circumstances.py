@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from utils.checkpoint import Checkpoint
-from utils.device import choose_dtype
+from utils.device import choose_dtype, device_name
 from utils.text import printable
 
 # What resumed_under() says of each entry that differs, in the order of its sentence.
@@ -39,13 +39,12 @@ def circumstances(device: torch.device, processes: int, precision: str) -> dict[
     Returns:
         A text for each key of WORDS.
     """
-    is_cuda = device.type == "cuda"
     return {
         "threads": str(torch.get_num_threads()),
         "processes": str(processes),
         "torch": str(torch.__version__),  # a class of its own, which no checkpoint may hold
         "processor": _processor(),
-        "device": torch.cuda.get_device_name(device) if is_cuda else device.type,
+        "device": device_name(device),
         "arithmetic": str(choose_dtype(device, precision)).removeprefix("torch."),
     }
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from utils.device import autocast
 from utils.errors import UserError
 
 SHOWN_PATHS = 3  # paths of a batch that an error lists
@@ -26,12 +27,14 @@ class BatchPlace:
         epoch, batch: Numbers, counted from 0.
         paths: Paths of the batch's images.
         last: Path of the run's last checkpoint, which does not exist under --nosave.
+        precision: --precision of the forward pass.
     """
 
     epoch: int
     batch: int
     paths: tuple[str, ...]
     last: Path
+    precision: str = "fp32"
 
     def error(self, cause: str) -> NotFiniteError:
         """An error whose one line names the place, the cause, and the remedy."""
@@ -49,29 +52,12 @@ class BatchPlace:
         )
 
 
-def check_loss(total: Tensor, model: nn.Module, images: Tensor, place: BatchPlace) -> None:
-    """Check that the loss is finite.
-
-    Args:
-        total: The loss, a scalar.
-        model: The model that computed it.
-        images: [B, 3, H, W], the model's input.
-        place: The batch, for the error.
-
-    Raises:
-        NotFiniteError: The loss is not finite; the message names the first layer that is not.
-    """
-    if not torch.isfinite(total):
-        cause = explain_non_finite(model, images)
-        raise place.error(f"the loss is {float(total.detach())}; first not finite: {cause}")
-
-
 def first_bad_tensor(model: nn.Module) -> str | None:
     """The key of the first weight or buffer that is not finite, or None."""
-    for key, value in model.state_dict().items():
-        if value.is_floating_point() and not torch.isfinite(value).all():
-            return key
-    return None
+    values = {key: one for key, one in model.state_dict().items() if one.is_floating_point()}
+    # They are read together, since each look at a value makes the host wait for a GPU.
+    finite = torch.stack([torch.isfinite(one).all() for one in values.values()]).tolist()
+    return next((key for key, is_finite in zip(values, finite, strict=True) if not is_finite), None)
 
 
 def first_bad_gradient(model: nn.Module) -> str | None:
@@ -109,12 +95,19 @@ def first_bad_layer(model: nn.Module, images: Tensor) -> str | None:
     return found[0] if found else None
 
 
-def explain_non_finite(model: nn.Module, images: Tensor) -> str:
-    """Name the place of the first non-finite value: images, weights, or a layer's output."""
+def explain_non_finite(model: nn.Module, images: Tensor, precision: str = "fp32") -> str:
+    """Name the place of the first non-finite value: images, weights, or a layer's output.
+
+    Args:
+        model: The model; its batch-norm statistics change.
+        images: [B, 3, H, W], its input.
+        precision: That of the training, since what overflows in fp16 does not in float32.
+    """
     if not torch.isfinite(images).all():
         return "the images themselves"
     weight = first_bad_tensor(model)
     if weight:
         return f"weight {weight}"
-    layer = first_bad_layer(model, images)
+    with autocast(images.device, precision):
+        layer = first_bad_layer(model, images)
     return f"layer {layer}" if layer else "the loss (every layer's output is finite)"

@@ -17,6 +17,7 @@ import torch
 import torch.distributed as dist
 
 from utils.config import TrainConfig
+from utils.device import GPUS, find_devices, select_device, use_device
 from utils.errors import UserError
 
 SharedValue = TypeVar("SharedValue")
@@ -30,7 +31,7 @@ class World:
     Attributes:
         rank: Its number; 0 is the main process, which prints, writes files and validates.
         size: Number of processes.
-        local_rank: Its number on this machine, which selects the GPU.
+        local_rank: Its number on this machine, which selects its device.
     """
 
     rank: int = 0
@@ -42,19 +43,34 @@ class World:
         return self.rank == 0
 
 
-def start(device: str = "") -> World:
+def start(wanted: str = "") -> tuple[World, torch.device]:
     """Join the group that torchrun announces in the environment, if there is one.
 
-    The standard output of all processes but rank 0 is discarded. Raises UserError if the group
-    cannot be formed.
+    The standard output of all processes but rank 0 is discarded.
+
+    Args:
+        wanted: --device.
+
+    Returns:
+        The group, and the device of this process.
+
+    Raises:
+        UserError: The group cannot be formed, or there is no device for each process.
     """
     size = os.environ.get("WORLD_SIZE", "1")
     if size == "1":
-        return World()
-    backend = "nccl" if torch.cuda.is_available() and device != "cpu" else "gloo"
+        return World(), select_device(wanted)
+    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+    # Every process refuses what one would have to refuse, before any of them waits for another.
+    device = own_device(wanted, local_rank)
+    use_device(device)  # before the group is formed, which takes memory of the current device
     # The others wait while rank 0 indexes the data or validates, which may take hours.
     try:
-        dist.init_process_group(backend, timeout=timedelta(hours=3))
+        dist.init_process_group(
+            backend_of(device),
+            timeout=timedelta(hours=3),
+            device_id=device if device.type in GPUS else None,
+        )
     except ValueError as error:
         raise UserError(
             f"WORLD_SIZE={size}: no process group ({error}); start with torchrun, or unset it"
@@ -62,7 +78,32 @@ def start(device: str = "") -> World:
     if dist.get_rank() > 0:
         # The file has to stay open as long as the process lives.
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
-    return World(dist.get_rank(), dist.get_world_size(), int(os.environ.get("LOCAL_RANK", "0")))
+    return World(dist.get_rank(), dist.get_world_size(), local_rank), device
+
+
+def backend_of(device: torch.device) -> str:
+    """The library by which processes with such devices talk: NCCL for CUDA, gloo for the CPU."""
+    backend: str = dist.get_default_backend_for_device(device.type)
+    return backend if dist.is_backend_available(backend) else "gloo"
+
+
+def own_device(wanted: str, local_rank: int) -> torch.device:
+    """The device of --device that belongs to this process.
+
+    '2,3' gives one of them to each process of a machine, '' and cuda number them from 0. Raises
+    UserError if the processes on this machine are more than the devices.
+    """
+    devices = find_devices(wanted)
+    if devices[0].type == "cpu":
+        return devices[0]
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", local_rank + 1))
+    if processes > len(devices):
+        names = ", ".join(map(str, devices))
+        raise UserError(
+            f"--device {wanted or chr(39) * 2}: {processes} processes for {len(devices)} devices"
+            f" ({names}); start one for each with --nproc_per_node {len(devices)}, or name more"
+        )
+    return devices[local_rank]
 
 
 def stop(world: World) -> None:
@@ -70,27 +111,6 @@ def stop(world: World) -> None:
     if world.size > 1 and dist.is_initialized():
         with contextlib.suppress(RuntimeError):  # the others may have ended
             dist.destroy_process_group()
-
-
-def own_device(world: World, wanted: str) -> str:
-    """The device of --device that belongs to this process.
-
-    '2,3' gives one of them to each process of a machine, and '' numbers them from 0. Raises
-    UserError if a list is shorter than the number of processes on this machine.
-    """
-    if world.size == 1 or wanted in ("cpu", "mps"):
-        return wanted
-    if not torch.cuda.is_available():
-        return "cpu"
-    numbers = [part.strip() for part in wanted.removeprefix("cuda:").split(",")] if wanted else []
-    if numbers and world.local_rank >= len(numbers):
-        raise UserError(
-            f"--device {wanted}: names {len(numbers)} devices for more processes; name one for each"
-        )
-    own = numbers[world.local_rank] if numbers else str(world.local_rank)
-    if own.isdecimal():
-        torch.cuda.set_device(int(own))
-    return own
 
 
 def refuse_alone(world: World, config: TrainConfig) -> None:

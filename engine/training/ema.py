@@ -12,7 +12,8 @@ from torch import nn
 class ModelEMA:
     """The averages of all floating-point entries of the state dict, with batch-norm statistics.
 
-    Integer buffers keep the values they had when the model was copied, as in YOLOv5.
+    `averages` lists them, and they are part of `module`. Integer buffers keep the values they had
+    when the model was copied, as in YOLOv5.
     """
 
     def __init__(
@@ -31,7 +32,7 @@ class ModelEMA:
         self._decay, self._tau = decay, tau
         for parameter in self.module.parameters():
             parameter.requires_grad_(False)
-        self._averages = _floating(self.module)
+        self.averages = _floating(self.module)
         # The entries of the model that was averaged last; to list them takes as long as an update.
         self._model, self._values = model, _floating(model)
 
@@ -50,7 +51,7 @@ class ModelEMA:
             self._model, self._values = model, _floating(model)
         # One call for all tensors: a loop over hundreds of small ones would cost more than a step.
         weight = 1 - self.decay(self.updates)
-        torch._foreach_lerp_(self._averages, self._values, weight)
+        torch._foreach_lerp_(self.averages, self._values, weight)
 
     def load(self, state: dict[str, torch.Tensor], updates: int) -> None:
         """Restore the averages and the number of updates of a checkpoint."""

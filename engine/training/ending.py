@@ -14,19 +14,22 @@ from collections.abc import Iterator
 from typing import NoReturn
 
 from data.workers import ReadingStopped
+from engine.parts import Parts
 from engine.training.diagnose import NotFiniteError
 from engine.training.dist import LOST_PEER, is_lost_peer
 from engine.training.lost import note_lost_images
+from engine.training.memory import memory_error
 from engine.training.run import Run, save_last, snapshot
 from models.own.adapter import modules_flag
 from utils import checkpoint as checkpoints
-from utils.errors import UserError
+from utils.errors import UserError, lacks_memory
 from utils.output import say
 from utils.signals import BROKEN_PIPE, StopRequested, StopSignal
 from utils.streams import has_failed
 
 # What writing a checkpoint or a chart raises; torch reports a full disk as RuntimeError.
 WRITE_ERRORS = (UserError, OSError, RuntimeError)
+KNOWN_ENDINGS = (*WRITE_ERRORS, MemoryError)
 
 
 class Keeper:
@@ -36,10 +39,12 @@ class Keeper:
         run: The run.
         stop: The signals received so far.
         is_whole: Whether the state can be saved.
+        parts: Runs validation batches in parts where the memory is too small for whole ones.
     """
 
     def __init__(self, run: Run, stop: StopSignal) -> None:
         self.run, self.stop, self.is_whole = run, stop, True
+        self.parts = Parts()
 
     @contextlib.contextmanager
     def batch(self) -> Iterator[None]:
@@ -104,7 +109,8 @@ def safe_ending(keeper: Keeper) -> Iterator[None]:
 
     Raises:
         SystemExit: A signal or a closed output ended the run; the status is the usual one.
-        UserError: Anything else that is no bug: a full disk, a worker or a process that died.
+        UserError: Anything else that is no bug: a full disk or memory, a worker or a process that
+            died.
     """
     stop, world = keeper.stop, keeper.run.setup.world
     try:
@@ -117,7 +123,11 @@ def safe_ending(keeper: Keeper) -> Iterator[None]:
             _end(stop, status, line, world.is_main)
     except NotFiniteError:  # such a state is never saved, and the error says what to do
         raise
-    except WRITE_ERRORS as error:
+    except KNOWN_ENDINGS as error:
+        if isinstance(error, (MemoryError, RuntimeError)) and lacks_memory(error):
+            is_saved = keeper.save_if_whole()
+            line = memory_error(keeper.run, error, not keeper.is_whole, is_saved)
+            raise UserError(line) from None
         if isinstance(error, RuntimeError) and not is_lost_peer(error):
             raise
         if is_lost_peer(error) and not world.is_main:

@@ -16,6 +16,7 @@ from engine.training.best import Chosen, choose_best
 from engine.training.logbook import StepTiming
 from engine.training.patience import note_no_fitness
 from engine.training.run import Progress, Run, Setup, lean_snapshot
+from engine.training.skips import note_skips
 from engine.training.sparsity import Sparsity
 from models.own.adapter import modules_flag
 from models.weights.load import from_checkpoint
@@ -68,6 +69,7 @@ def finish_run(run: Run, timing: StepTiming) -> Metrics | None:
         return None
     timing.write(setup.folder)
     note_no_fitness(progress, len(setup.data[1].classes))
+    note_skips(run.state)
     chosen = choose_best(run)
     metrics = score_best(run, chosen)
     notes = list(dict.fromkeys((*progress.notes, *metrics.notes)))
@@ -112,7 +114,9 @@ def score_best(run: Run, chosen: Chosen) -> Metrics:
         protocol=config.protocol,
         single_cls=config.single_cls,
     )
-    metrics = evaluate(model, setup.loaders[1] or (), settings)
+    loader = setup.loaders[1]
+    loader.read_only(None)  # this process alone scores, in float32 as val.py does
+    metrics = evaluate(model, loader, settings)
     notes = (*data_notes(setup.data[1], "val"), *metrics.notes)
     metrics = dataclasses.replace(metrics, notes=notes)
     if area:

@@ -7,15 +7,16 @@ from torch import Tensor
 
 from data.augment import multi_scale_size
 from engine.training.run import Run
+from utils.device import layout_of
 from utils.seeds import stream
 from utils.sizes import side_step, whole_side
 from utils.structures import Batch
 
 
 def to_device(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Images [B, 3, H, W] in 0..1, channels last, and targets [T, 6] in pixels, on the device."""
+    """Images [B, 3, H, W] in 0..1, in the device's layout, and targets [T, 6] in pixels, on it."""
     # The bytes are converted on the device, since floats would be four times as much to copy.
-    images = batch.images.to(device, non_blocking=True, memory_format=torch.channels_last)
+    images = batch.images.to(device, non_blocking=True, memory_format=layout_of(device))
     return images.float() / 255, batch.targets.to(device, non_blocking=True)
 
 
@@ -36,11 +37,15 @@ def change_scale(
     config = run.setup.config
     generator = stream(config.seed, "multi-scale", iteration)
     height, width = images.shape[-2:]
-    stride = side_step(run.state.model.stride)
+    stride = side_step(run.state.model.head.strides)  # numbers of the host
     factor = multi_scale_size(generator, config.imgsz, stride) / max(height, width)
     size = [whole_side(int(side * factor), stride) for side in (height, width)]
     images = torch.nn.functional.interpolate(
         images, size=size, mode="bilinear", align_corners=False
     )
-    x, y = size[1] / width, size[0] / height
-    return images, targets * targets.new_tensor([1, 1, x, y, x, y])
+    # Factors that are numbers go along with the call; a tensor of them would have to be copied to
+    # the device.
+    targets = targets.clone()
+    targets[:, 2::2] *= size[1] / width
+    targets[:, 3::2] *= size[0] / height
+    return images, targets

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -113,6 +114,9 @@ def make_optimizer(
 ) -> torch.optim.Optimizer:
     """Make SGD with Nesterov momentum, Adam or AdamW; of the three groups only the second decays.
 
+    On a GPU each group is updated by one kernel, which also leaves out a step whose gradients are
+    not finite, so that the host need not ask whether they are.
+
     Args:
         model: The model, whose parameters it updates.
         config: Names the optimizer, where choose_optimizer has resolved `auto`.
@@ -124,14 +128,26 @@ def make_optimizer(
         {"params": decayed, "weight_decay": config.scaled_weight_decay(hyp)},
         {"params": undecayed, "weight_decay": 0.0},
     ]
+    is_fused = all(one.is_cuda for group in (biases, decayed, undecayed) for one in group)
+    how = {"fused": True} if is_fused else {"foreach": True}
     if config.optimizer == "SGD":
         return torch.optim.SGD(
-            groups, lr=hyp.lr0, momentum=hyp.momentum, nesterov=hyp.momentum > 0, foreach=True
+            groups, lr=hyp.lr0, momentum=hyp.momentum, nesterov=hyp.momentum > 0, **how
         )
     kind: type[torch.optim.Adam] = (
         torch.optim.Adam if config.optimizer == "Adam" else torch.optim.AdamW
     )
-    return kind(groups, lr=hyp.lr0, betas=(hyp.momentum, 0.999), foreach=True)
+    return kind(groups, lr=hyp.lr0, betas=(hyp.momentum, 0.999), **how)
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
+    """Load the state dict of an optimizer that may have run on another kind of device.
+
+    It has the same groups; how they are updated depends on the present device.
+    """
+    own = [{name: group[name] for name in ("foreach", "fused")} for group in optimizer.param_groups]
+    groups = [{**group, **how} for group, how in zip(saved["param_groups"], own, strict=True)]
+    optimizer.load_state_dict({**saved, "param_groups": groups})
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from engine.training.circumstances import (
 from engine.training.diagnose import NotFiniteError, first_bad_tensor
 from engine.training.ema import ModelEMA
 from engine.training.lock import FolderLock
-from engine.training.optim import Schedule
+from engine.training.optim import Schedule, restore_optimizer
 from engine.training.saved_state import check_saved
 from engine.training.sparsity import Sparsity
 from models.losses import Loss
@@ -51,7 +51,7 @@ class Setup:
         world: This process among its peers.
         device: Where the model is.
         data: The training and the validation split.
-        loaders: Batches of both splits; only the main process has those of validation.
+        loaders: Batches of both splits, a share of them where several processes train.
         loss: The loss, computed from the head's raw maps.
         schedule: The rates of each iteration.
         lock: Keeps other programs out of the folder; None in processes that write nothing.
@@ -63,7 +63,7 @@ class Setup:
     world: dist.World
     device: torch.device
     data: Splits
-    loaders: tuple[Loader, Loader | None]
+    loaders: tuple[Loader, Loader]
     loss: Loss
     schedule: Schedule
     lock: FolderLock | None = None
@@ -95,6 +95,7 @@ class Progress:
         loss_sums: Sums of the loss's terms over this epoch's batches.
         class_ap: AP of each class in the last validation.
         scores: The last validation's scores by name.
+        skips, skips_in_a_row: Steps that the scaler skipped, and those since its last step.
         notes: Sentences on what a reader of the results must know; add_note() adds them.
     """
 
@@ -106,6 +107,8 @@ class Progress:
     loss_sums: list[float] = field(default_factory=list)
     class_ap: list[float] = field(default_factory=list)
     scores: dict[str, float] = field(default_factory=dict)
+    skips: int = 0
+    skips_in_a_row: int = 0
     notes: list[str] = field(default_factory=list)
 
     def add_note(self, sentence: str) -> None:
@@ -239,7 +242,7 @@ def restore(setup: Setup, state: TrainingState, resumed: Checkpoint) -> Training
     check_saved(resumed, state.model, state.optimizer, state.scaler, Progress, lengths)
     state.model.load_state_dict(saved["model"])
     state.ema.load(resumed.state, saved["updates"])
-    state.optimizer.load_state_dict(saved["optimizer"])
+    restore_optimizer(state.optimizer, saved["optimizer"])
     if saved["scaler"]:  # it is empty if the interrupted run did not scale gradients
         state.scaler.load_state_dict(saved["scaler"])
     for key, parameter in state.model.named_parameters():

@@ -31,8 +31,10 @@ from models.attention._checks import check_flag, check_odd, choose_divisor, is_c
 from models.attention._maps import apply_at_positions
 from models.attention._numerics import wide
 from models.attention._registry import register
+from models.attention.fast import traced, use_fast
 
 USUAL_HEADS = 8
+UNFOLDED = 40 * 40  # positions; the copies of all neighbours keep 18 maps for the backward pass
 
 
 @register()
@@ -94,6 +96,8 @@ class MultiDilatelocalAttention(nn.Module):
         batch, channels, height, width = q.shape
         depth = channels // self.heads
         query = (q * depth**-0.5).reshape(batch, self.heads, depth, height, width)
+        if not (traced(q) or use_fast(q)) and height * width <= UNFOLDED:
+            return self.attend_unfolded(query, k, v, rate).reshape(q.shape)
         logits = [(query * near).sum(2) for near in self.neighbours(k, rate)]  # [B, h, H, W] each
         scores = torch.stack(logits, 2)
         weights = scores.softmax(2, dtype=wide(scores.dtype)).to(v.dtype)  # [B, h, k * k, H, W]
@@ -101,6 +105,28 @@ class MultiDilatelocalAttention(nn.Module):
         for weight, near in zip(weights.unbind(2), self.neighbours(v, rate), strict=True):
             total = torch.addcmul(total, weight[:, :, None], near)
         return total.reshape(q.shape)
+
+    def attend_unfolded(self, query: Tensor, k: Tensor, v: Tensor, rate: int) -> Tensor:
+        """The same for an accelerator, on whose small maps launches cost more than copies do.
+
+        Args:
+            query: [B, h, d, H, W], scaled.
+            k, v: [B, c, H, W].
+            rate: of the part.
+
+        Returns:
+            [B, h, d, H * W].
+        """
+        side, batch, positions = self.kernel_size, len(k), k.shape[2:].numel()
+        near_k, near_v = (
+            F.unfold(part, side, rate, rate * (side // 2)).reshape(
+                batch, self.heads, -1, side * side, positions
+            )
+            for part in (k, v)
+        )  # [B, h, d, k * k, H * W] each
+        scores = (query.flatten(3)[:, :, :, None] * near_k).sum(2)
+        weights = scores.softmax(2, dtype=wide(scores.dtype)).to(v.dtype)
+        return (near_v * weights[:, :, None]).sum(3).to(v.dtype)
 
     def neighbours(self, maps: Tensor, rate: int) -> list[Tensor]:
         """Views of a padded map, [B, c, H, W] -> k * k times [B, h, d, H, W]."""

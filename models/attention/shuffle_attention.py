@@ -69,12 +69,13 @@ class ShuffleAttention(nn.Module):
         full = x.to(wide(x.dtype)).unflatten(1, (self.groups, 2, -1))  # [B, G, 2, m, H, W]
         first, second = full.unbind(2)  # [B, G, m, H, W] each
         mean = first.mean((3, 4), keepdim=True)  # [B, G, m, 1, 1]
-        first = first * (self.cweight * mean + self.cbias).sigmoid()  # equation 1
-        centred = second - second.mean((3, 4), keepdim=True)
-        variance = centred.square().mean((3, 4), keepdim=True)
-        normal = centred * (variance + self.gn.eps).rsqrt()
-        normal = self.gn.weight[:, None, None] * normal + self.gn.bias[:, None, None]
-        second = second * (self.sweight * normal + self.sbias).sigmoid()  # equation 2
+        first = first * torch.addcmul(self.cbias, self.cweight, mean).sigmoid()  # equation 1
+        # Not GroupNorm's own forward, which refuses a single value.
+        channels = second.flatten(0, 1)  # [B * G, m, H, W]
+        weight, bias = (one.to(full.dtype) for one in (self.gn.weight, self.gn.bias))
+        normal = torch.group_norm(channels, self.gn.num_groups, weight, bias, self.gn.eps)
+        gate = torch.addcmul(self.sbias, self.sweight, normal).sigmoid()  # equation 2
+        second = (channels * gate).view_as(first)
         y = torch.stack((first, second), 2).flatten(1, 3)  # [B, C, H, W]
         return y.unflatten(1, (2, -1)).transpose(1, 2).flatten(1, 2).to(x.dtype)
 

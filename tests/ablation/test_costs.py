@@ -134,3 +134,21 @@ def test_training_is_added_from_the_cells() -> None:
     assert found["plain"].memory_mb == 902
     assert found["plain"].train_seconds == pytest.approx((2 * 64 + 20 * 100 * 0.062) / 3)
     assert found["SE@neck"].train_seconds is None
+
+
+def test_latency_is_measured_on_the_first_device_of_the_study(
+    make_config: Callable[..., StudyConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[torch.device] = []
+
+    def cost_graphs(plain: Any, graphs: Any, imgsz: int, device: torch.device) -> dict[str, Costs]:
+        seen.append(device)
+        return {key: Costs(1, 2.0, 3.0) for key in graphs}
+
+    for name, value in (("is_available", True), ("device_count", 4), ("get_device_name", "GPU")):
+        monkeypatch.setattr(torch.cuda, name, lambda *_, value=value: value)
+    monkeypatch.setattr(costs, "arm_graph", tiny_graph)
+    monkeypatch.setattr(costs, "use_device", seen.append)
+    monkeypatch.setattr(costs, "cost_graphs", cost_graphs)
+    measure_costs(make_config(device="cuda:3,1"), ARMS)
+    assert seen == [torch.device("cuda:3")] * 2

@@ -6,7 +6,9 @@ import dataclasses
 from types import SimpleNamespace
 
 import pytest
+import torch
 
+from ablation import estimate
 from ablation.estimate import Countdown, Pace, estimate_seconds, measure_pace
 from ablation.setup import make_slots
 from ablation.study import make_arms, make_cells
@@ -32,6 +34,23 @@ def test_a_few_batches_are_really_trained_and_nothing_is_left(make_config, tmp_p
     assert pace.epoch == pytest.approx(10 * pace.train + 4 * pace.val)
     assert capsys.readouterr() == ("", "")
     assert not list(tmp_path.iterdir())
+
+
+def test_the_pace_is_that_of_the_first_device_of_the_study(make_config, monkeypatch):
+    """A slot names it by the number that it has in the process of a cell."""
+
+    class Planned(Exception):
+        pass
+
+    def plan(given):
+        raise Planned(given["device"])
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.setattr(estimate, "plan", plan)
+    config = make_config(device="3")
+    with pytest.raises(Planned, match=r"^cuda:3$"):
+        measure_pace(config, make_slots(config)[0])
 
 
 def test_cells_add_up_by_their_ratio_and_share_the_slots(make_config):

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from ablation import folder as study_folder
@@ -52,6 +53,15 @@ def test_more_seeds_may_be_added_and_the_report_says_so(make_config):
     assert "2 then 4: raised after a look" in provenance(make_config(seeds=4), grown, [])["seeds"]
     with pytest.raises(UserError, match=r"--seeds 3: the study in .* has 4 already"):
         start(make_config(seeds=3))
+
+
+def test_provenance_names_the_device_of_the_study(make_config, monkeypatch):
+    study = start(make_config())
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.setattr(study_folder, "describe_device", str)
+    facts = [provenance(make_config(device=text), study, [])["device"] for text in ("3", "cpu")]
+    assert facts == ["cuda:3", "cpu"]
 
 
 def test_baseline_seeds_are_not_removed_either(make_config):

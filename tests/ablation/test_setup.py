@@ -14,7 +14,6 @@ from ablation.setup import (
     Slot,
     cell_flags,
     check_arms,
-    choose_gpus,
     fill_in,
     make_slots,
     read_train_flags,
@@ -170,9 +169,17 @@ def test_slots_have_a_gpu_each(make_config, monkeypatch):
     }
     shared = make_slots(make_config(device="0,2", slots=4))
     assert [slot.environment["CUDA_VISIBLE_DEVICES"] for slot in shared] == ["4", "7", "4", "7"]
-    for wrong in ("3", "x"):
-        with pytest.raises(UserError, match=f"--device {wrong}: 3 CUDA devices are visible"):
-            choose_gpus(wrong)
+    for wrong, said in (("3", "3 CUDA devices are visible, 0 to 2"), ("x", "is none of a CUDA n")):
+        with pytest.raises(UserError, match=f"--device {wrong}: {said}"):
+            make_slots(make_config(device=wrong))
+
+
+def test_slots_of_other_gpus_name_them_to_train(make_config, monkeypatch):
+    monkeypatch.setattr(setup, "count_cores", lambda: 2)
+    monkeypatch.setattr(torch.xpu, "is_available", lambda: True)
+    monkeypatch.setattr(torch.xpu, "device_count", lambda: 2)
+    slots = make_slots(make_config(device="xpu", slots=0))
+    assert slots == [Slot(name, 0, {"OMP_NUM_THREADS": "1"}) for name in ("xpu:0", "xpu:1")]
 
 
 def prepared(config, cell, changes=None):

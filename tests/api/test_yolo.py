@@ -347,3 +347,18 @@ def test_val_names_classes_as_the_data_set_does(weights, folder, tmp_path):
     assert result.names == dict(enumerate(names))
     assert model.names == {0: NAMES[0], 1: NAMES[1]}
     assert "in another order; they match by name" in result.metrics.notes[0]
+
+
+def test_export_traces_where_the_model_was_sent(weights, monkeypatch):
+    asked = []
+
+    def export(model, config, path):
+        asked.append(config.device)
+        return [Path("x.onnx")]
+
+    monkeypatch.setattr("api.yolo.export.export", export)
+    model = YOLO(weights)
+    model.export()
+    model.to("cpu").export()
+    model.export(device=1)
+    assert asked == ["", "cpu", "1"]

@@ -239,11 +239,13 @@ def test_a_stopped_worker_is_named_with_its_image(index, monkeypatch):
 
 def test_small_shared_memory(index, monkeypatch):
     expected = read(build_loader(index, SETTINGS, shuffle=True), 0)
-    monkeypatch.setattr(
-        loader_module.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 64 * 1024})()
-    )
+    monkeypatch.setattr(loader_module, "free_shared_memory", lambda: 64 * 1024)
     loader = build_loader(index, SETTINGS, shuffle=True, workers=2)
     assert loader._batches.dataset.through_pipe
+    assert loader.note == ""  # only a GPU waits for it
+    pinned = build_loader(index, SETTINGS, shuffle=True, workers=2, pin_memory=True)
+    assert pinned.note.startswith("the batches that are read ahead take ")
+    assert build_loader(index, SETTINGS, workers=0, pin_memory=True).note == ""
     batches = read(loader, 0)
     assert_same(batches, expected)
     assert not any(batch.images.is_shared() for batch in batches)

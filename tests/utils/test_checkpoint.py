@@ -14,8 +14,10 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from tests.pickles import Writer, call, text, wrapped
+from tests.simulated_cuda import simulate, simulated_cuda
 from utils import checkpoint as checkpoints
 from utils.checkpoint import Checkpoint
 from utils.errors import UserError
@@ -85,6 +87,20 @@ def test_lean_halves_kernels_keeps_vectors_and_what_does_not_fit() -> None:
     assert lean["kernel"].dtype == torch.float16
     assert lean["large"].dtype == torch.float32
     assert lean["variance"].dtype == torch.float32
+
+
+def test_lean_copies_a_model_from_a_gpu_at_once() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 1))
+    model.to(memory_format=torch.channels_last)
+    expected = checkpoints.lean(model.state_dict())
+    with simulated_cuda() as counts:
+        found = checkpoints.lean(simulate(model).state_dict())
+        assert counts.waits.total() == 2  # float32 and int64
+    assert found.keys() == expected.keys()
+    for key, value in expected.items():
+        assert (found[key].dtype, found[key].shape) == (value.dtype, value.shape)
+        assert torch.equal(found[key], value)
+    checkpoints.check_shared(found)
 
 
 def test_any_flipped_bit_or_cut_is_noticed_or_harmless(tmp_path: Path) -> None:

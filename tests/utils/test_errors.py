@@ -103,11 +103,26 @@ def test_a_value_of_a_million_characters_is_cut(capsys):
     assert len(capsys.readouterr().err) < 2100
 
 
+def test_a_gpu_without_memory_is_said_shortly_and_with_the_programs_own_flags(capsys):
+    facts = "GPU 0 has a total capacity of 15.77 GiB of which 1.00 GiB is free"
+    error = torch.OutOfMemoryError(f"CUDA out of memory. {facts}. Process 7 has 9 GiB.\nSee x")
+    assert run_main(raising(error), [], lower="--imgsz") == 2
+    assert capsys.readouterr().err == (
+        f"error: the memory is too small (CUDA out of memory. {facts}); use a smaller --imgsz\n"
+    )
+    for words in ("cuDNN error: CUDNN_STATUS_ALLOC_FAILED", "not enough memory: you tried to"):
+        assert run_main(raising(RuntimeError(words))) == 2
+    with pytest.raises(RuntimeError, match="shape"):
+        run_main(raising(RuntimeError("shape")))
+
+
 @pytest.mark.parametrize(
     "allocate", [lambda: torch.zeros(10**15), lambda: torch.zeros(10**10, 10**10)]
 )
 def test_memory_that_there_is_not_is_one_line(capsys, allocate):
     assert run_main(lambda argv: allocate()) == 2
     line = capsys.readouterr().err
-    assert line.startswith("error: the memory is too small (")
+    assert line.startswith(
+        ("error: the memory is too small (DefaultCPUA", "error: the memory is too small (Storage")
+    )
     assert line.count("\n") == 1

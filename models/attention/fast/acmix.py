@@ -16,7 +16,8 @@ the gradient adds up in no fixed order.
 
 from __future__ import annotations
 
-from typing import Protocol
+from functools import lru_cache
+from typing import NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -88,8 +89,6 @@ def attend_in_tiles(projections: Tensor, positions: Tensor, module: Mixture) -> 
         module: gives the sizes and rate1.
     """
     sides = projections.shape[2:]
-    device = projections.device
-    plans = [_Plan(side, module.kernel_att, module.stride, device) for side in sides]
     images = max(1, AT_ONCE // (module.width * sides[0] * sides[1]))
     parts = [
         (
@@ -97,45 +96,32 @@ def attend_in_tiles(projections: Tensor, positions: Tensor, module: Mixture) -> 
                 _attend_tiled,
                 part,
                 positions,
-                plans,
                 module,
                 use_reentrant=False,
                 preserve_rng_state=False,
             )
             if torch.is_grad_enabled()
-            else _attend_tiled(part, positions, plans, module)
+            else _attend_tiled(part, positions, module)
         )
         for part in projections.split(images)
     ]
     return torch.cat(parts) if len(parts) > 1 else parts[0]
 
 
-def _attend_tiled(
-    projections: Tensor, positions: Tensor, plans: list[_Plan], module: Mixture
-) -> Tensor:
+def _attend_tiled(projections: Tensor, positions: Tensor, module: Mixture) -> Tensor:
     """attend_in_tiles() for a few images, from the queries of a tile and all keys that they see."""
-    rows, columns = plans
     head, place = module.head, module.place
-    images, width = projections.shape[0], projections.shape[3]
+    images, _, height, width = projections.shape
     q, k, v = projections.reshape(images, place, 3, head, -1).permute(2, 0, 3, 4, 1).contiguous()
     k = k - positions.reshape(-1, place)
-    tiles = rows.tiles * columns.tiles
-    query_at = _pairs(rows.outputs, columns.outputs, width)
-    key_at = _pairs(rows.inputs, columns.inputs, width)
+    plan = _plan(height, width, module.kernel_att, module.stride, q.dtype, q.device)
     q, k, v = (
-        part.index_select(2, at).reshape(images * head, tiles, -1, place)
-        for part, at in ((q, query_at), (k, key_at), (v, key_at))
+        part.index_select(2, at).reshape(images * head, plan.tiles, -1, place)
+        for part, at in ((q, plan.queries), (k, plan.keys), (v, plan.keys))
     )
-    hidden = ~(rows.visible[:, None, :, None] & columns.visible[None, :, None, :]).flatten(
-        2
-    ).flatten(0, 1)
-    mask = torch.zeros(hidden.shape, dtype=q.dtype, device=q.device).masked_fill_(
-        hidden, float("-inf")
-    )
-    found = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-    home = _home(rows, columns)
-    found = found.reshape(images, head, -1, place).index_select(2, home) * module.rate1
-    return found.transpose(2, 3).reshape(images, module.width, rows.size, columns.size)
+    found = F.scaled_dot_product_attention(q, k, v, attn_mask=plan.mask)
+    found = found.reshape(images, head, -1, place).index_select(2, plan.home) * module.rate1
+    return found.transpose(2, 3).reshape(images, module.width, *plan.size)
 
 
 def _positions(x: Tensor, conv_p: nn.Conv2d) -> Tensor:
@@ -152,7 +138,58 @@ def _from_minus_one_to_one(x: Tensor, side: int) -> Tensor:
     return torch.arange(length, dtype=x.dtype, device=x.device) * (2 / max(length - 1, 1)) - 1
 
 
-class _Plan:
+class _Plan(NamedTuple):
+    """Where the tiles of a map are.
+
+    Attributes:
+        size: (H', W') of the outputs.
+        tiles: number of tiles.
+        queries, keys: indices into a flattened map of all tiles' queries and keys.
+        mask: 0 where a query of a tile sees a key of that tile, minus infinity elsewhere.
+        home: for each output in the order of the map, its index among those computed by tiles.
+    """
+
+    size: tuple[int, int]
+    tiles: int
+    queries: Tensor
+    keys: Tensor
+    mask: Tensor
+    home: Tensor
+
+
+@lru_cache(maxsize=64)
+def _plan(
+    height: int, width: int, window: int, stride: int, dtype: torch.dtype, device: torch.device
+) -> _Plan:
+    """Plan the tiles of a map, once for a size: on a GPU each of many small steps is a launch.
+
+    Args:
+        height, width: of the map.
+        window: side of the window.
+        stride: between outputs.
+        dtype: of the mask.
+        device: of the indices.
+
+    Returns:
+        The plan, whose tensors must not be changed.
+    """
+    # What is made in inference mode could never be part of a training step.
+    with torch.inference_mode(False):
+        rows, columns = (_Side(side, window, stride, device) for side in (height, width))
+        visible = rows.visible[:, None, :, None] & columns.visible[None, :, None, :]
+        hidden = ~visible.flatten(2).flatten(0, 1)
+        mask = torch.zeros(hidden.shape, dtype=dtype, device=device)
+        return _Plan(
+            size=(rows.size, columns.size),
+            tiles=rows.tiles * columns.tiles,
+            queries=_pairs(rows.outputs, columns.outputs, width),
+            keys=_pairs(rows.inputs, columns.inputs, width),
+            mask=mask.masked_fill_(hidden, float("-inf")),
+            home=_home(rows, columns),
+        )
+
+
+class _Side:
     """Tiles along one side of a map.
 
     A side of 20 has three tiles of seven outputs, whose windows of 7 + 6 inputs overlap; the last
@@ -195,7 +232,7 @@ def _pairs(rows: Tensor, columns: Tensor, width: int) -> Tensor:
     return (rows[:, None, :, None] * width + columns[None, :, None, :]).flatten()
 
 
-def _home(rows: _Plan, columns: _Plan) -> Tensor:
+def _home(rows: _Side, columns: _Side) -> Tensor:
     """For each output in the order of the map, its index among those computed tile by tile."""
     y = torch.arange(rows.size, device=rows.inputs.device)
     x = torch.arange(columns.size, device=rows.inputs.device)

@@ -14,7 +14,7 @@ from benchmarks.faults.victim import Instant
 ON = "stopped in epoch 1; continue with: python train.py --resume run/weights/last.pt\n"
 
 
-def stop(name="TERM", how="once", when="train.evaluate:1", folder=None):
+def stop(name="TERM", how="once", when="train.validate:1", folder=None):
     return Stop(folder, folder, "v5", name, how, when)
 
 

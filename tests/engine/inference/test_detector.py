@@ -16,9 +16,10 @@ from utils.structures import Detections, Frame
 
 NAMES = {0: "a", 1: "b"}
 CONFIG = DetectConfig(imgsz=(64,), conf_thres=0.01, max_det=5)
-# Waits for a batch of so many frames: the end of the network, two or three selections of
-# suppression, and the copy of the results. They may be lowered, and are raised only with a reason.
-WAITS = {1: 4, 4: 5}
+# Waits for a batch of so many frames: the end of the network, two or three selections, each
+# frame's suppression, and the copy of the results. They may be lowered, and are raised only with a
+# reason.
+WAITS = {1: 5, 4: 9}
 
 
 def frames(count: int) -> list[Frame]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import yaml
 
 import train
-from engine.training.build import fit_config, prepare_run
-from engine.training.diagnose import BatchPlace
+from engine.training.build import fit_config, prepare_run, start_process
 from engine.training.dist import World
 from engine.training.ema import ModelEMA
 from engine.training.model import freeze, read_source
@@ -19,10 +19,12 @@ from engine.training.optim import make_optimizer
 from engine.training.patience import should_stop
 from engine.training.run import Progress, TrainingState, save_last
 from engine.training.sparsity import Sparsity
+from engine.training.step import gradient_norm, step
 from models.graph.load import load_graph
 from models.losses import build_loss
 from models.yolo import DetectionModel
 from tests.models.fill import GOLDEN_V8, fill, image, indexed
+from tests.simulated_cuda import simulated_cuda
 from tests.tiny import GRAPH, write_data, write_free_graph, write_graph
 from utils.checkpoint import Checkpoint, read, save
 from utils.config import TrainConfig
@@ -259,7 +261,7 @@ def test_three_steps_without_anchors_equal_golden() -> None:
             assert {key: value.item() for key, value in norms.items()} == pytest.approx(
                 first, rel=1e-4, abs=1e-4
             )
-        train.step(state, BatchPlace(0, number, (), Path("last.pt")))
+        step(state, gradient_norm(state))
     assert state.ema.updates == golden["sgd"]["ema_updates"]
     for key, wanted in golden["sgd"]["after"].items():
         mine = {indexed(model, name): value for name, value in model.state_dict().items()}[key]
@@ -332,3 +334,18 @@ def test_a_scale_needs_a_graph(material: dict[str, str], tmp_path: Path) -> None
     with pytest.raises(UserError, match=r"--scale s: .* give --cfg too"):
         read_source("", str(run.setup.last), "s")
     assert read_source("", str(run.setup.last))[0]["anchors"]
+
+
+def test_a_gpu_computes_the_same_bits_again_without_filling_empty_tensors() -> None:
+    deterministic: Any = torch.utils.deterministic
+    was = torch.are_deterministic_algorithms_enabled(), deterministic.fill_uninitialized_memory
+    try:
+        with simulated_cuda():
+            _, device = start_process(TrainConfig(device="0"), None)
+        assert device == torch.device("cuda:0")
+        assert torch.are_deterministic_algorithms_enabled()
+        assert not deterministic.fill_uninitialized_memory
+        assert not torch.backends.cudnn.benchmark
+    finally:
+        torch.use_deterministic_algorithms(was[0])
+        deterministic.fill_uninitialized_memory = was[1]

@@ -157,7 +157,7 @@ PLACES = {
     "the charts before the first batch": (train, "save_start", 1),
     "results.csv": (train, "write_epoch", 2),
     "last.pt": (ending, "save_last", 1),
-    "the validation": (train, "evaluate", 2),
+    "the validation": (train, "validate", 2),
     "best.pt": (train.checkpoints, "save", 3),
     "the final scoring": (finish, "evaluate", 1),
     "metrics.json": (finish, "write_metrics", 1),
@@ -271,7 +271,7 @@ def test_damaged_results_are_a_note_and_no_traceback(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(train, "evaluate", call_at(2, fail(KeyboardInterrupt()), train.evaluate))
+        patch.setattr(train, "validate", call_at(2, fail(KeyboardInterrupt()), train.validate))
         _, last = start(flags, tmp_path)
     folder = last.parents[1]
     (folder / "results.csv").write_bytes(b"\xff\x00epoch,\r" * 9)

@@ -20,7 +20,7 @@ def batch() -> Batch:
 
 
 def run(seed: int = 0) -> SimpleNamespace:
-    model = SimpleNamespace(stride=torch.tensor([8.0, 16.0]))
+    model = SimpleNamespace(head=SimpleNamespace(strides=(8.0, 16.0)))
     setup = SimpleNamespace(config=TrainConfig(imgsz=96, seed=seed))
     return SimpleNamespace(setup=setup, state=SimpleNamespace(model=model))
 

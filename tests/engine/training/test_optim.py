@@ -5,6 +5,7 @@ counts.
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ from engine.training.optim import (
     choose_optimizer,
     make_optimizer,
     parameter_groups,
+    restore_optimizer,
 )
+from tests.simulated_cuda import simulate, simulated_cuda
 from utils.config import TrainConfig
 from utils.families import V5, V8
 from utils.hyperparameters import Hyperparameters
@@ -209,3 +212,34 @@ def test_rates_reach_the_optimizer_and_only_weights_decay(kind: str) -> None:
     assert ("momentum" in optimizer.param_groups[0]) == (kind == "SGD")
     if kind == "SGD":
         assert 0.8 < optimizer.param_groups[0]["momentum"] < 0.937
+
+
+@pytest.mark.parametrize("name", ["SGD", "AdamW"])
+def test_a_state_goes_on_in_the_form_of_the_present_device(name: str) -> None:
+    """One kernel on a simulated GPU and lists of kernels on a CPU: each resumes the other's run."""
+    torch.manual_seed(0)
+    config, x = TrainConfig(optimizer=name), torch.randn(4, 3)
+
+    def prepared(net: nn.Module, saved: dict[str, Any] | None = None) -> torch.optim.Optimizer:
+        optimizer = make_optimizer(net, config, Hyperparameters())
+        if saved:
+            restore_optimizer(optimizer, saved)
+        net(x.to(next(net.parameters()).device)).square().sum().backward()
+        optimizer.step()
+        return optimizer
+
+    first = nn.Linear(3, 2)
+    saved = prepared(first).state_dict()
+    here, there = deepcopy(first), deepcopy(first)
+    with simulated_cuda():
+        moved = prepared(simulate(there), saved)
+        back = moved.state_dict()
+    group, state = moved.param_groups[1], moved.state[there.weight]
+    assert (group["fused"], group.get("foreach")) == (True, None)
+    assert all(value.is_cuda for value in state.values())
+    prepared(here, saved)
+    torch.testing.assert_close(there.weight.held, here.weight.data)
+    # What the device saved goes on here.
+    for part in back["state"].values():
+        part.update({key: value.held for key, value in part.items()})
+    assert prepared(here, back).param_groups[1]["foreach"]

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from models.attention import dilate
 from models.attention._arguments import read_list
 from models.attention.dilate import MultiDilatelocalAttention
 from tests.models.attention.golden import assert_same_gradients, draws
@@ -63,6 +64,26 @@ def test_neighbourhoods_are_not_copied() -> None:
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         MultiDilatelocalAttention(64)(x)
     assert sum(kept.values()) < 12 * x.numel()  # unfolded keys and values alone are 18
+
+
+@pytest.mark.parametrize("size", [(7, 13), (1, 1)])
+def test_the_form_of_an_accelerator_computes_the_same(
+    monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
+) -> None:
+    module = MultiDilatelocalAttention(16).double()
+    x = draws(1, 2, 16, *size).double().requires_grad_()
+    expected = module(x)
+    calls: list[Tensor] = []
+    unfold = F.unfold
+    monkeypatch.setattr(dilate, "use_fast", lambda _: False)
+    monkeypatch.setattr(F, "unfold", lambda *args: (calls.append(args[0]), unfold(*args))[1])
+    assert_same_gradients(module, listing, x, torch.contiguous_format)
+    calls.clear()
+    torch.testing.assert_close(module(x), expected)
+    assert len(calls) == 8  # keys and values of four rates
+    monkeypatch.setattr(dilate, "UNFOLDED", 0)
+    torch.testing.assert_close(module(x), expected)
+    assert len(calls) == 8
 
 
 def test_lists_and_cost() -> None:
