@@ -49,6 +49,7 @@ from engine.training.sampling import focused_image_weights
 from engine.training.skips import add_terms
 from engine.training.step import check_loss, gradient_norm, read_figures, step
 from engine.training.validation import validate
+from engine.training.waiting import print_waiting, start_workers
 from utils import checkpoint as checkpoints
 from utils.device import autocast
 from utils.errors import run_main
@@ -90,8 +91,12 @@ def learn(keeper: Keeper) -> Metrics | None:
     timing, first, start = StepTiming(), progress.epoch, time.monotonic()
     done = dist.any_true(world, should_stop(config, world, progress), setup.device)
     try:
+        if not done:
+            start_workers(setup.loaders)
         while not done:
             train_epoch(keeper, timing)
+            if world.is_main and progress.epoch == first:
+                print_waiting(timing, setup.loaders[0], setup.device.type)
             note_lost_images(run)
             metrics = validate_epoch(keeper)
             if log is not None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from data.formats.yolo import CLASS_ROUNDED, NO_AREA
+from data.formats.yolo_labels import CLASS_ROUNDED, NO_AREA
 from data.formats.yolo_rows import BOX_AMONG_POLYGONS
 from data.index import DatasetIndex
 from data.report import DROPPED, LEFT_OUT, SIZES_DIFFER, ScanReport

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from data.formats.yolo import CLASS_ROUNDED, NO_AREA
+from data.formats.yolo_labels import CLASS_ROUNDED, NO_AREA
 from data.formats.yolo_rows import BOX_AMONG_POLYGONS
 from data.index import DatasetIndex
 from data.report import DROPPED, IGNORED, KEPT_AS_IS, LEFT_OUT, Entry, ScanReport
