@@ -27,6 +27,12 @@ def test_the_first_batches_do_not_count_and_a_few_are_enough():
     assert (timing.seconds["forward"], timing.images) == (3.0, 12)
 
 
+def test_slow_batches_are_measured_once(monkeypatch):
+    monkeypatch.setattr(estimate, "MOST_SECONDS", 0)
+    stop = Countdown(StepTiming(), warm_up=2, measured=3)
+    assert [stop.status for _ in range(3)] == [0, 0, 1]
+
+
 def test_a_few_batches_are_really_trained_and_nothing_is_left(make_config, tmp_path, capsys):
     pace = measure_pace(make_config(), make_slots(make_config())[0])
     assert pace.images == (10, 4)
