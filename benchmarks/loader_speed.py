@@ -36,7 +36,7 @@ def serve(loader):
             else:
                 count += len(batch[0] if isinstance(batch, (tuple, list)) else batch.images)
         print((time.process_time() - start) / count, flush=True)
-data, imgsz, cache, pool, hyp, batch_size = sys.argv[1:]
+data, imgsz, cache, pool, colours, hyp, batch_size = sys.argv[1:]
 imgsz, batch_size = int(imgsz), int(batch_size)
 """
 OURS = """
@@ -45,7 +45,7 @@ from data.loader import build_loader
 from data.scanning.load import load_dataset
 from utils.config import Hyperparameters
 settings = DatasetSettings(imgsz, Hyperparameters.load(hyp), augment=True, batch_size=batch_size,
-                           cache=cache, mosaic_pool=pool)
+                           cache=cache, mosaic_pool=pool, colours=colours == "loader")
 loader = build_loader(load_dataset(data, "train"), settings, shuffle=True)
 if cache == "ram":
     [loader.dataset.pixels[number] for number in range(len(loader.dataset))]
@@ -108,6 +108,12 @@ def loader_flags(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--imgsz", type=int, nargs="+", default=[640, 320])
     parser.add_argument("--cache", nargs="+", default=["no", "ram"], choices=("no", "ram"))
     parser.add_argument("--mosaic-pool", default="all", choices=("all", "batch"))
+    parser.add_argument(
+        "--colours",
+        default="loader",
+        choices=("loader", "device"),
+        help="where ours changes hue, saturation and value; device is the way of a GPU",
+    )
     parser.add_argument("--images", type=int, default=128, help="images of a turn")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each program, and one more")
     return parser.parse_args(argv)
@@ -126,7 +132,7 @@ def compare_loaders(flags: argparse.Namespace, imgsz: int, cache: str, home: dic
         A row for the table.
     """
     data, size = str(Path(flags.data).absolute()), str(BATCH_SIZE)
-    words = [data, str(imgsz), cache, flags.mosaic_pool, str(HYP), size]
+    words = [data, str(imgsz), cache, flags.mosaic_pool, flags.colours, str(HYP), size]
     sides = [Turns(sys.executable, OURS, words, {})]
     if flags.reference_python:
         python = str(Path(flags.reference_python).absolute())

@@ -18,12 +18,13 @@ NO_PIXELS = np.zeros((3, 0, 0), np.uint8)
 
 
 class ItemRow(NamedTuple):
-    """The number, original (height, width), gain (x, y) and pad (x, y) of an Item."""
+    """The number, original (height, width), gain (x, y), pad (x, y) and hsv of an Item."""
 
     number: int
     original_size: tuple[int, int]
     gain: tuple[float, float]
     pad: tuple[float, float]
+    hsv: tuple[float, float, float]
 
 
 class RawBatch(NamedTuple):
@@ -57,7 +58,7 @@ class BatchReader(Dataset[RawBatch]):
 
     def __getitem__(self, keys: list[ItemKey]) -> RawBatch:
         images, items = self._read(keys)
-        rows = tuple(ItemRow(item.index, item.original_size, item.gain, item.pad) for item in items)
+        rows = tuple(_row_of(item) for item in items)
         failures = tuple(self.dataset.failures.items())
         count, self.dataset.read_count = self.dataset.read_count, 0
         self.dataset.failures.clear()
@@ -88,6 +89,10 @@ class BatchReader(Dataset[RawBatch]):
             return torch.empty(shape, dtype=torch.uint8)
         storage = torch.UntypedStorage._new_shared(math.prod(shape))
         return torch.empty(0, dtype=torch.uint8).set_(storage).view(shape)
+
+
+def _row_of(item: Item) -> ItemRow:
+    return ItemRow(item.index, item.original_size, item.gain, item.pad, item.hsv)
 
 
 def collate_targets(items: list[Item]) -> np.ndarray:

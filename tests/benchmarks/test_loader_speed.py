@@ -7,7 +7,7 @@ from benchmarks.loader_speed import Turns
 
 def test_turns_of_a_loader():
     code = "class Loader:\n    def __iter__(self):\n        yield [[0] * 5]\nserve(Loader())"
-    side = Turns(sys.executable, code, ["", "64", "no", "all", "hyp", "16"], {})
+    side = Turns(sys.executable, code, ["", "64", "no", "all", "loader", "hyp", "16"], {})
     for count in (1, 7, 12):
         side.take(count)
     side.child.kill()
