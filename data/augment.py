@@ -14,6 +14,7 @@ from data.geometry import Affine, Letterbox, Size, plan_letterbox
 from utils.config import Hyperparameters
 
 GREY = 114  # YOLOv5's value for pixels outside the image
+NEUTRAL = (1.0, 1.0, 1.0)  # factors of hue, saturation and value that change nothing
 HUES = 180  # OpenCV's hue circle in 8 bits
 # It fits a core's cache, and is below the size from which malloc maps fresh memory for each array.
 STRIP_BYTES = 96 * 1024
@@ -23,7 +24,7 @@ STRIP_BYTES = 96 * 1024
 class Finish:
     """The draws of the last transforms: factors of hue, saturation and value, and the two flips."""
 
-    hsv: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    hsv: tuple[float, float, float] = NEUTRAL
     upside_down: bool = False
     mirrored: bool = False
 
@@ -88,7 +89,7 @@ def adjust_hsv(image: np.ndarray, factors: tuple[float, float, float]) -> None:
     """
     import cv2
 
-    if factors == (1.0, 1.0, 1.0):
+    if factors == NEUTRAL:
         cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
         return
     ramp = np.arange(256, dtype=np.float64)

@@ -6,13 +6,13 @@ data/compose.py and data/mix.py; data/loader.py makes batches of the items.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
 
-from data.augment import GREY, Finish, apply_finish, draw_finish, paste_letterbox, resize
+from data.augment import GREY, NEUTRAL, Finish, apply_finish, draw_finish, paste_letterbox, resize
 from data.compose import Tile, View, compose
 from data.geometry import (
     Affine,
@@ -56,6 +56,7 @@ class DatasetSettings:
         copies: Number of processes that each hold a cache.
         channels: Of the items: 3 for RGB, or 1 for grey, which leaves the colour transform out.
         mosaic_pool: Where the partners of a mosaic come from: all images, or the same batch.
+        colours: Change the colours here; otherwise the items have the factors with them.
     """
 
     imgsz: int
@@ -70,6 +71,7 @@ class DatasetSettings:
     copies: int = 1
     channels: int = COLOUR
     mosaic_pool: str = ALL
+    colours: bool = True
 
 
 class ItemKey(NamedTuple):
@@ -174,10 +176,11 @@ class DetectionDataset:
         image, boxes, classes = (
             self._mixed(recipe) if recipe.mosaics else self._single(key.number, recipe)
         )
-        finish = replace(recipe.finish, hsv=(1.0, 1.0, 1.0)) if self._is_grey else recipe.finish
-        boxes = apply_finish(image, boxes, finish)
+        factors = NEUTRAL if self._is_grey else recipe.finish.hsv
+        here, later = (factors, NEUTRAL) if self.settings.colours else (NEUTRAL, factors)
+        boxes = apply_finish(image, boxes, replace(recipe.finish, hsv=here))
         pixels = image.transpose(2, 0, 1)[: self.settings.channels]
-        return Item(pixels, boxes, classes, key.number, sample.size)
+        return Item(pixels, boxes, classes, key.number, sample.size, hsv=later)
 
     def frame(self, i: int) -> Size:
         """(height, width) of item i, pixels."""
@@ -201,12 +204,12 @@ class DetectionDataset:
 
         return UnreadImage(size, labels, load)
 
-    def items(self, keys: Sequence[ItemKey]) -> list[Item]:
+    def items(self, keys: Sequence[ItemKey]) -> Iterator[Item]:
         """The items of a batch; where they share their images, each image is read once."""
         shared = self.settings.mosaic_pool == BATCH and self.pixels.mode == "no"
         self._kept = {} if shared else None
         try:
-            return [self[key] for key in keys]
+            yield from map(self.__getitem__, keys)
         finally:
             self._kept = None
 

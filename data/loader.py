@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Sampler
 
+from data.augment import NEUTRAL
 from data.batch_reader import BatchReader, RawBatch
 from data.dataset import BATCH, DatasetSettings, DetectionDataset, ItemKey
 from data.failures import TOLD, LostImages
@@ -189,7 +190,7 @@ class Loader:
     def _finish(self, raw: RawBatch) -> Batch:
         if raw.failures:
             self._count_lost(raw)
-        indices, sizes, gains, pads = zip(*raw.rows, strict=True)
+        indices, sizes, gains, pads, factors = zip(*raw.rows, strict=True)
         paths = tuple(self.dataset.index.path(i) for i in indices)
         # permute() only changes the view: NCHW over NHWC memory is channels-last without a copy.
         images = torch.as_tensor(raw.images).permute(0, 3, 1, 2)
@@ -197,7 +198,10 @@ class Loader:
         # They are looked up here, so that no worker sends them.
         scored = not self.dataset.settings.augment
         ignored = torch.from_numpy(self.dataset.index.ignored_rows(indices if scored else ()))
-        return Batch(images, targets, indices, paths, sizes, gains, pads, ignored, raw.failures)
+        hsv = torch.tensor(factors) if set(factors) != {NEUTRAL} else None
+        return Batch(
+            images, targets, indices, paths, sizes, gains, pads, ignored, raw.failures, hsv
+        )
 
     def _count_lost(self, raw: RawBatch) -> None:
         """Print the first images that were not read; raise ReadingStopped if they are too many."""

@@ -28,6 +28,7 @@ class Item:
         original_size: (height, width) before any resizing.
         gain, pad: (x, y) factors and (x, y) pixels such that box = original_box * gain + pad. They
             are meaningful only without augmentation.
+        hsv: Factors of hue, saturation and value that are still to be applied.
     """
 
     image: np.ndarray
@@ -37,6 +38,7 @@ class Item:
     original_size: tuple[int, int]
     gain: tuple[float, float] = (1.0, 1.0)
     pad: tuple[float, float] = (0.0, 0.0)
+    hsv: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,8 @@ class Batch:
             class, xyxy in pixels of the original images, and 1 for a crowd. Augmented batches have
             none.
         failures: (path, reason) of each image that could not be read for this batch.
+        hsv: [B, 3] float32, factors of hue, saturation and value that the device applies to the
+            images, or None if the loader has done it.
     """
 
     images: torch.Tensor
@@ -66,6 +70,7 @@ class Batch:
     pads: tuple[tuple[float, float], ...]
     ignored: torch.Tensor = field(default_factory=lambda: torch.zeros(0, 7), compare=False)
     failures: tuple[tuple[str, str], ...] = ()
+    hsv: torch.Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)

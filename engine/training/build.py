@@ -229,6 +229,7 @@ def make_loaders(
         copies=world.size,
         channels=image_channels(model),
         mosaic_pool=config.mosaic_pool,
+        colours=device not in ("cuda", "xpu"),
     )
     loader = build_loader(
         data[0],

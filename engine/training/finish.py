@@ -13,6 +13,7 @@ from engine.evaluation.evaluate import EvalSettings, evaluate
 from engine.evaluation.metrics_file import write_metrics
 from engine.evaluation.notes import data_notes
 from engine.training.best import Chosen, choose_best
+from engine.training.colours import with_colours
 from engine.training.logbook import StepTiming
 from engine.training.patience import note_no_fitness
 from engine.training.run import Progress, Run, Setup, lean_snapshot
@@ -56,7 +57,7 @@ def draw_train_batch(folder: Path, number: int, batch: Batch, names: dict[int, s
     """
     from engine.drawing.sheets import plot_targets
 
-    plot_targets(folder / f"train_batch{number}.jpg", batch, names)
+    plot_targets(folder / f"train_batch{number}.jpg", with_colours(batch), names)
 
 
 def finish_run(run: Run, timing: StepTiming) -> Metrics | None:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from data.augment import multi_scale_size
+from engine.training.colours import adjust_colours
 from engine.training.run import Run
 from utils.device import layout_of
 from utils.seeds import stream
@@ -17,7 +18,10 @@ def to_device(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor]:
     """Images [B, 3, H, W] in 0..1, in the device's layout, and targets [T, 6] in pixels, on it."""
     # The bytes are converted on the device, since floats would be four times as much to copy.
     images = batch.images.to(device, non_blocking=True, memory_format=layout_of(device))
-    return images.float() / 255, batch.targets.to(device, non_blocking=True)
+    targets, images = batch.targets.to(device, non_blocking=True), images.float() / 255
+    if batch.hsv is not None:
+        images = adjust_colours(images, batch.hsv.to(device, non_blocking=True))
+    return images, targets
 
 
 def change_scale(

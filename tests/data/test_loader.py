@@ -16,6 +16,7 @@ from data.dataset import DatasetSettings, DetectionDataset
 from data.index import DatasetIndex
 from data.loader import build_loader
 from data.workers import ReadingStopped
+from engine.training.colours import with_colours
 from tests.data.image_files import write_images
 from utils.config import Hyperparameters
 from utils.errors import UserError
@@ -142,6 +143,24 @@ def test_a_batch_that_shares_its_images_reads_each_once(index, workers, monkeypa
     resumed = build_loader(index, settings, shuffle=True)
     resumed.set_epoch(0, 1)
     assert_same(list(resumed), expected[1:])
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_colours_may_be_left_to_the_device(index, workers):
+    """The batches are the same, but for the colours, whose factors come with them."""
+    here, left = (
+        read(build_loader(index, replace(SETTINGS, colours=where), workers=workers), 0)
+        for where in (True, False)
+    )
+    for one, other in zip(here, left, strict=True):
+        assert one.hsv is None
+        assert other.hsv.shape == (len(other.images), 3)
+        assert torch.equal(one.targets, other.targets)
+        assert not torch.equal(one.images, other.images)
+        seen = with_colours(other).images
+        assert (one.images.int() - seen.int()).abs().float().mean() < 2
+    grey = build_loader(index, replace(SETTINGS, colours=False, channels=1))
+    assert all(batch.hsv is None for batch in grey)
 
 
 def test_batches_are_channels_last(index):

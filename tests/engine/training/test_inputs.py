@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+from engine.training.colours import with_colours
 from engine.training.inputs import change_scale, to_device
 from utils.config import TrainConfig
 from utils.structures import Batch
@@ -31,6 +33,16 @@ def test_images_become_shares_of_white_and_targets_stay():
     assert torch.equal((images * 255).round().byte(), batch().images)
     assert images.is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(targets, batch().targets)
+
+
+def test_colours_that_the_loader_left_are_changed_on_the_way():
+    left = replace(batch(), hsv=torch.tensor([[1.0, 1.0, 0.5], [1.01, 1.4, 1.0]]))
+    images, _ = to_device(left, torch.device("cpu"))
+    torch.testing.assert_close(images[0], batch().images[0] / 510)
+    drawn = with_colours(left)
+    assert drawn.hsv is None
+    assert torch.equal((images * 255).round().byte(), drawn.images)
+    assert with_colours(drawn) is drawn
 
 
 def test_a_scale_follows_from_seed_and_iteration_and_takes_the_targets_along():
