@@ -26,6 +26,7 @@ from typing import cast
 
 import numpy as np
 
+ROOT = Path(__file__).resolve().parent.parent
 SIZE, ORIGINAL = (640, 640), (480, 640)  # (height, width) of the network's input and of the images
 GAIN, PAD = 1.0, (0.0, 80.0)  # from the one to the other
 CLASSES = 80
@@ -133,8 +134,6 @@ def main() -> None:
     parser.add_argument("--side", choices=("ours", "yolov5"), help=argparse.SUPPRESS)
     flags = parser.parse_args()
     if flags.side:
-        if flags.side == "ours":  # import from the project's root
-            sys.path[0] = str(Path(__file__).resolve().parent.parent)
         images = make_images(flags.images, flags.max_det)
         run = run_ours if flags.side == "ours" else run_reference
         print(json.dumps(run(images)))
@@ -144,20 +143,24 @@ def main() -> None:
 
 def compare(flags: argparse.Namespace) -> None:
     """Run both sides in turn, and print their medians and the ratio."""
-    pythons = {"ours": sys.executable, "yolov5": flags.reference_python}
-    results: dict[str, list[list[float]]] = {name: [] for name, path in pythons.items() if path}
+    starts = {"ours": [sys.executable, "-m", "benchmarks.evaluation_speed"]}
+    if flags.reference_python:
+        starts["yolov5"] = [
+            str(Path(flags.reference_python).absolute()),
+            str(ROOT / "benchmarks/evaluation_speed.py"),
+        ]
+    results: dict[str, list[list[float]]] = {name: [] for name in starts}
     sizes = [f"--images={flags.images}", f"--max-det={flags.max_det}"]
     environment = {**os.environ, "OMP_NUM_THREADS": str(flags.threads)}
     for _ in range(flags.rounds):
         for name, rows in results.items():
-            command = [pythons[name], str(Path(__file__).resolve()), f"--side={name}", *sizes]
             with tempfile.TemporaryDirectory() as folder:  # the original writes settings
                 done = subprocess.run(
-                    command,
-                    capture_output=True,
+                    [*starts[name], f"--side={name}", *sizes],
+                    stdout=subprocess.PIPE,
                     text=True,
                     check=True,
-                    cwd=folder,
+                    cwd=ROOT if name == "ours" else folder,
                     env={**environment, "YOLO_CONFIG_DIR": folder},
                 )
             rows.append(json.loads(done.stdout.splitlines()[-1]))
