@@ -17,6 +17,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.throughput_sides import isolated_home
+
 from utils.files import ROOT
 
 BATCH_SIZE = 16

@@ -22,6 +22,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.throughput_sides import isolated_home
+
 from data.scanning.load import load_dataset
 from data.synthetic.shapes import label_rows
 from utils.files import ROOT, save_yaml
