@@ -41,6 +41,7 @@ keeps decoded images in memory if they fit; the originals compute in float32 on 
 each image anew. Ultralytics takes one thread less than there are cores, so it is told of one core
 more. YOLOv5 gets back two functions that numpy and Pillow have removed. Checkpoints of the
 originals are pickled models: TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1 for them.
+On a busy machine YOLOv5 leaves images of val without boxes, as its suppression has a time limit.
 Throughput of a training: the median of its epochs but the first and the last; of val and detect:
 from the difference of a long and a short run. Memory: the largest sum over all processes of a
 program."""
