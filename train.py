@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import sys
 
-if __name__ == "__main__":  # the imports below take seconds, in which a signal may arrive
-    from utils.endings import expect_signals
+if __name__ == "__main__":  # before the other imports, which take seconds
+    from utils.opening import open_program
+    from utils.train_line import TRAIN_LINE
 
-    expect_signals()
+    open_program(TRAIN_LINE)
 
 import time
 from typing import cast
@@ -48,14 +49,13 @@ from engine.training.run import (
 )
 from engine.training.sampling import focused_image_weights
 from utils import checkpoint as checkpoints
-from utils.cli import read_flags
-from utils.config import REFUSED_TRAIN_FLAGS, TrainConfig
 from utils.device import autocast
 from utils.errors import run_main
 from utils.signals import StopRequested, StopSignal, ignore_signals
 from utils.streams import guarded_output
 from utils.structures import Batch, Metrics
 from utils.terminal import has_errors
+from utils.train_line import TRAIN_LINE
 
 
 def train(run: Run) -> Metrics | None:
@@ -282,7 +282,7 @@ def write_epoch(run: Run, log: ResultsLog, metrics: Metrics | None) -> None:
 
 def main(argv: list[str] | None = None) -> Metrics | None:
     """Read the flags, complete them from the data set and the defaults, and train."""
-    given = read_flags(TrainConfig, argv, "Train a detector.", REFUSED_TRAIN_FLAGS)
+    given = TRAIN_LINE.read(argv)
     with guarded_output(), dist.peers_needed():
         return train(plan(given))
 

@@ -30,10 +30,11 @@ from data.index import DatasetIndex
 from data.labelled import LabelledImage, Labels, Result
 from data.mix import MIXUP_BETA, Mosaic, draw_mosaic, make_mosaic, mixup
 from data.pixels import ImageList, open_pixels
+from data.sample import Sample
 from utils.boxes import clip_boxes
 from utils.config import Hyperparameters
 from utils.seeds import stream
-from utils.structures import Item, Sample
+from utils.structures import Item
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from data.image_header import (
     open_with_pillow,
     read_header,
 )
+from data.jpeg_header import LEAST_SIDE, quick_header
 from utils.regular_file import open_regular
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 JPEG_END = b"\xff\xd9"
 USUAL_BYTES, MOST_BYTES_PER_PIXEL = 2**28, 32  # of a file; 32 are four numbers of 64 bits
-MIN_SIDE = 10  # pixels; smaller images hold nothing to learn from
 # What a network share says for a moment while it reconnects, and how often and when to ask again.
 TRANSIENT = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EINTR, errno.EAGAIN)
 PAUSES = (0.1, 0.3)  # seconds
@@ -47,13 +47,15 @@ def check_image(path: str | Path) -> Header:
     files of other formats are decoded, unless they are large.
     """
     try:
+        quick = quick_header(path)
+        if quick is not None:
+            return quick
         with open_regular(path) as file:
             _check_chunks(file)
             header = read_header(file)
-            if min(header.size) < MIN_SIDE:
-                raise ImageError(
-                    "image too small", f"{header.size[1]}x{header.size[0]}, below {MIN_SIDE} pixels"
-                )
+            if min(header.size) < LEAST_SIDE:
+                sides = f"{header.size[1]}x{header.size[0]}"
+                raise ImageError("image too small", f"{sides}, below {LEAST_SIDE} pixels")
             _check_whole(header, file)
     except (OSError, ValueError) as error:
         raise _unreadable(error, path) from None

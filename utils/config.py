@@ -23,7 +23,6 @@ from utils.text import shown
 from utils.yaml_file import load_yaml
 
 __all__ = [
-    "REFUSED_TRAIN_FLAGS",
     "Hyperparameters",
     "TrainConfig",
     "choose_config",
@@ -189,28 +188,6 @@ class TrainConfig:
     def frozen_rows(self) -> tuple[int, ...]:
         """The numbers of the rows to freeze; a single number N means the first N."""
         return tuple(range(self.freeze[0])) if len(self.freeze) == 1 else self.freeze
-
-
-# Flags of YOLOv5's train.py that this project does not have, each with an alternative.
-REFUSED_TRAIN_FLAGS = {
-    "--evolve": (
-        f"{NOT_HERE}; search with Optuna around train.py --hyp FILE, and compare over several"
-        " --seed"
-    ),
-    "--evolve-population": (
-        f"{NOT_HERE}, nor is --evolve; search with Optuna around train.py --hyp FILE"
-    ),
-    "--resume-evolve": (
-        f"{NOT_HERE}, nor is --evolve; search with Optuna around train.py --hyp FILE"
-    ),
-    "--bucket": f"{NOT_HERE}; copy runs/ to your storage with its own tool",
-    "--quad": f"{NOT_HERE}; use --multi-scale, or a larger --imgsz",
-    "--local-rank": "is set by torchrun; start with `torchrun --nproc_per_node N train.py …`",
-    "--entity": f"{NOT_HERE}; results.csv and TensorBoard files are written to the run's folder",
-    "--upload-dataset": f"{NOT_HERE}; nothing is ever uploaded",
-    "--bbox-interval": f"{NOT_HERE}; look at val_batch*.jpg in the run's folder",
-    "--artifact-alias": f"{NOT_HERE}; checkpoints are in the run's weights/ folder",
-}
 
 
 def suggestions(defaults: Mapping[str, object], family: Family, origin: str) -> dict[str, object]:

@@ -6,52 +6,19 @@ no time limit, so a busy machine makes it slower but never changes its result.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from utils.boxes import xywh_to_xyxy
-from utils.errors import UserError
 from utils.families import Family
+from utils.nms_settings import MOST_CANDIDATES, NMSSettings
 
 # Boxes are shifted by this times their class number, so that classes do not overlap and one call
 # suppresses all of them. The value, and adding it in float32, are as in YOLOv5.
 CLASS_OFFSET_PX = 7680.0
-MOST_CANDIDATES = 30000  # per image, the highest scores
 FIRST_LOOK = 2048  # candidates tried first: usually enough to fill max_det
-
-
-@dataclass(frozen=True, slots=True)
-class NMSSettings:
-    """Which detections are kept. A value out of range raises UserError.
-
-    Attributes:
-        conf: A box is kept if its score is above this, 0..1.
-        iou: A box is dropped if its IoU with a better one of its class is above this, 0..1.
-        max_det: Maximum number of detections of an image.
-        classes: Class numbers to keep; None for all.
-        agnostic: Whether boxes of different classes suppress each other.
-        multi_label: Whether a box may have several classes.
-    """
-
-    conf: float = 0.25
-    iou: float = 0.45
-    max_det: int = 300
-    classes: tuple[int, ...] | None = None
-    agnostic: bool = False
-    multi_label: bool = False
-
-    def __post_init__(self) -> None:
-        for flag, value in (("--conf-thres", self.conf), ("--iou-thres", self.iou)):
-            if not 0 <= value <= 1 or math.isnan(value):
-                raise UserError(f"{flag}={value}: must be in 0..1")
-        if self.max_det < 1:
-            raise UserError(f"--max-det={self.max_det}: must be at least 1")
-        if self.classes is not None and any(number < 0 for number in self.classes):
-            raise UserError(f"--classes={self.classes}: takes class numbers, 0 or above")
 
 
 def load_operator() -> None:

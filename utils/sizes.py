@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 LONGEST_SIDE = 2**15  # pixels; OpenCV resizes no larger image
 COARSEST_STRIDE = 32  # of YOLOv5's graphs; finer graphs use it too, so that sizes stay comparable

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.evaluation.notes import CONF_OF_MAP
-from utils.cli import flag
+from utils.cli import CommandLine, flag
 from utils.errors import UserError, check_setting
 from utils.families import V8
 from utils.flags import shared
-from utils.nms import NMSSettings
+from utils.nms_settings import NMSSettings
 from utils.sizes import LONGEST_SIDE
 
+CONF_OF_MAP = 0.001  # a higher threshold cuts off the ends of the curves, which lowers mAP
 SPLITS = ("train", "val", "test")
 REFUSED_VAL_FLAGS = {
     "--dnn": (
@@ -89,3 +89,6 @@ class ValConfig:
                 f"--attention-init {self.attention_init}: needs --attention, whose modules it"
                 " initialises; give that too"
             )
+
+
+VAL_LINE = CommandLine(ValConfig, "Score a detector on a labelled data set.", REFUSED_VAL_FLAGS)

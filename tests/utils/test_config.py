@@ -7,10 +7,11 @@ import dataclasses
 import pytest
 
 from utils.cli import names_of, read_flags
-from utils.config import REFUSED_TRAIN_FLAGS, TrainConfig, choose_config
+from utils.config import TrainConfig, choose_config
 from utils.errors import UserError
 from utils.families import V5, V8
 from utils.hyperparameters import Hyperparameters
+from utils.train_line import REFUSED_TRAIN_FLAGS
 
 # YOLOv5's train.py: flag -> default, where ours is the same
 YOLOV5_DEFAULTS = {

@@ -11,7 +11,6 @@ import torch
 
 from utils import nms
 from utils.boxes import xywh_to_xyxy
-from utils.errors import UserError
 from utils.families import V5, V8
 from utils.nms import NMSSettings, non_max_suppression
 
@@ -119,20 +118,6 @@ def test_half_precision_and_empty_input() -> None:
         (0, 6),
         (0, 6),
     ]
-
-
-@pytest.mark.parametrize(
-    ("values", "named"),
-    [
-        ({"conf": 1.5}, "--conf-thres=1.5"),
-        ({"iou": float("nan")}, "--iou-thres=nan"),
-        ({"max_det": 0}, "--max-det=0"),
-        ({"classes": (-1,)}, "--classes="),
-    ],
-)
-def test_impossible_settings_name_the_flag(values: dict, named: str) -> None:
-    with pytest.raises(UserError, match=named):
-        NMSSettings(**values)
 
 
 YOLOV8 = Path(__file__).parents[1] / "golden/yolov8"
