@@ -48,6 +48,7 @@ from engine.training.run import (
     save_start,
 )
 from engine.training.sampling import focused_image_weights
+from engine.training.waiting import print_waiting, start_workers
 from utils import checkpoint as checkpoints
 from utils.device import autocast
 from utils.errors import run_main
@@ -89,8 +90,12 @@ def learn(keeper: Keeper) -> Metrics | None:
     timing, first, start = StepTiming(), progress.epoch, time.monotonic()
     done = dist.any_true(world, should_stop(config, world, progress), setup.device)
     try:
+        if not done:
+            start_workers(setup.loaders)
         while not done:
             train_epoch(keeper, timing)
+            if world.is_main and progress.epoch == first:
+                print_waiting(timing, setup.loaders[0], setup.device.type)
             note_lost_images(run)
             metrics = validate_epoch(keeper)
             if log is not None:

@@ -68,10 +68,10 @@ def read_image(path: str | Path) -> np.ndarray:
     Grey and palette images become colour, alpha is dropped and not blended, 16 bits become 8, and
     the first of several frames is used.
     """
-    return decode_image(_read_bytes(path))
+    return decode_image(read_bytes(path))
 
 
-def _read_bytes(path: str | Path) -> bytes:
+def read_bytes(path: str | Path) -> bytes:
     """The content of a file; a share that fails for a moment is asked again. Raises ImageError."""
     for pause in (*PAUSES, None):
         try:
@@ -122,7 +122,7 @@ def decode_image(data: bytes) -> np.ndarray:
     if pixels is None:
         pixels = _decode_with_pillow(header, file)
     elif not is_tiff:  # in TIFF the orientation is part of the format, and OpenCV applies it
-        pixels = _turn_upright(pixels, header.orientation)
+        pixels = turn_upright(pixels, header.orientation)
     if pixels.shape[:2] != header.size:
         raise ImageError(
             "cannot be decoded", f"header and pixels disagree: {header.size}, {pixels.shape[:2]}"
@@ -232,7 +232,7 @@ def _decode_with_pillow(header: Header, file: IO[bytes]) -> np.ndarray:
     return np.ascontiguousarray(np.asarray(image.convert("RGB"))[..., ::-1])
 
 
-def _turn_upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+def turn_upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
     """Undo an EXIF orientation, 1 to 8 as the standard numbers them; other values are ignored."""
     if orientation in SWAPPED:
         pixels = pixels.transpose(1, 0, 2)

@@ -67,13 +67,8 @@ class TrainConfig:
     noval: bool = flag(False, "validate only after the final epoch")
     noautoanchor: bool = flag(False, "keep the anchors, however badly they fit")
     noplots: bool = shared("noplots")
-    cache: str = flag(
-        "auto",
-        "keep decoded images: ram, disk, no, or auto (ram if it fits)",
-        nargs="?",
-        const="ram",
-        choices=("auto", "ram", "disk", "no"),
-    )
+    cache: str = shared("cache")
+    mosaic_pool: str = shared("mosaic_pool")
     image_weights: bool = flag(False, "draw images of badly detected classes more often")
     device: str = shared("device", help="CUDA device such as 0 or 0,1, or cpu, or mps; '' chooses")
     multi_scale: bool = flag(False, "vary the image size by up to half in either direction")
@@ -84,7 +79,7 @@ class TrainConfig:
         choices=("auto", "SGD", "Adam", "AdamW"),
     )
     sync_bn: bool = flag(False, "synchronise batch norm over devices (torchrun)")
-    workers: int = shared("workers")
+    workers: int | None = shared("workers")
     project: str = shared("project", "runs/train")
     name: str = shared("name", help="name of this run; cfg takes the model's name")
     exist_ok: bool = shared("exist_ok")
@@ -131,7 +126,7 @@ class TrainConfig:
         check_setting(possible, "--batch-size", self.batch_size, "must be 1 or more, or -1")
         possible = 32 <= self.imgsz <= LONGEST_SIDE
         check_setting(possible, "--imgsz", self.imgsz, f"must be 32 to {LONGEST_SIDE} pixels")
-        check_setting(self.workers >= 0, "--workers", self.workers, "must not be negative")
+        check_setting((self.workers or 0) >= 0, "--workers", self.workers, "must not be negative")
         check_setting(
             0 <= self.label_smoothing < 1,
             "--label-smoothing",

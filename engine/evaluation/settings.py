@@ -56,7 +56,7 @@ class ValConfig:
         choices=(*SPLITS, "speed", "study"),
     )
     device: str = shared("device")
-    workers: int = shared("workers")
+    workers: int | None = shared("workers")
     single_cls: bool = shared("single_cls")
     augment: bool = shared("augment")
     verbose: bool = flag(False, "print a row for each class however many there are")
@@ -76,7 +76,7 @@ class ValConfig:
         for name, value, least in (
             ("--batch-size", self.batch_size, 1),
             ("--imgsz", self.imgsz, 32),
-            ("--workers", self.workers, 0),
+            ("--workers", self.workers or 0, 0),
         ):
             check_setting(value >= least, name, value, f"must be at least {least}")
         most = f"must be at most {LONGEST_SIDE} pixels"
