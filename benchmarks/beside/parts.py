@@ -196,6 +196,3 @@ def one_image_once(bench: Bench, case: GraphCase, program: Program) -> Values:
     image = min((bench.stage(program, 1, FEW) / "images/val").iterdir())
     timing = bench.run(program, "detect", detection(bench, case, image))
     return {("whole command", "s"): timing.wall, ("processor time", "s"): timing.processor}
-
-
-PARTS = {"train": train_part, "val": val_part, "detect": detect_part, "start": start_part}
