@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import os
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset, default_collate
+from torch.utils.data import Dataset, get_worker_info
 
 from data.dataset import DetectionDataset, ItemKey
 from utils.structures import Item
+
+NO_PIXELS = np.zeros((3, 0, 0), np.uint8)
 
 
 class ItemRow(NamedTuple):
@@ -52,19 +56,38 @@ class BatchReader(Dataset[RawBatch]):
         self.dataset.watched[:2] = os.getpid(), 0
 
     def __getitem__(self, keys: list[ItemKey]) -> RawBatch:
-        items = self.dataset.items(keys)
-        images = [np.ascontiguousarray(item.image.transpose(1, 2, 0)) for item in items]
-        stacked: torch.Tensor | np.ndarray
-        if self.through_pipe:
-            stacked = np.stack(images)
-        else:  # in a worker process default_collate stacks into shared memory
-            stacked = default_collate([torch.from_numpy(image) for image in images])
+        images, items = self._read(keys)
         rows = tuple(ItemRow(item.index, item.original_size, item.gain, item.pad) for item in items)
         failures = tuple(self.dataset.failures.items())
         count, self.dataset.read_count = self.dataset.read_count, 0
         self.dataset.failures.clear()
         self.dataset.watched[1] = 0
-        return RawBatch(stacked, collate_targets(items), rows, failures, count)
+        return RawBatch(images, collate_targets(items), rows, failures, count)
+
+    def _read(self, keys: list[ItemKey]) -> tuple[torch.Tensor | np.ndarray, list[Item]]:
+        """The images of a batch in one array, and the items without their images."""
+        images: torch.Tensor | np.ndarray | None = None
+        items = []
+        for place, item in enumerate(self.dataset.items(keys)):
+            pixels = item.image.transpose(1, 2, 0)
+            if images is None:
+                images = self._make_array((len(keys), *pixels.shape))
+                target = np.asarray(images)
+            target[place] = pixels
+            # It is let go at once, so that the next one takes its memory, which is in the cache.
+            items.append(replace(item, image=NO_PIXELS))
+            del item, pixels
+        assert images is not None, "a batch has a key"
+        return images, items
+
+    def _make_array(self, shape: tuple[int, ...]) -> torch.Tensor | np.ndarray:
+        """An array of bytes in the memory from which the batch is sent."""
+        if self.through_pipe:
+            return np.empty(shape, np.uint8)
+        if get_worker_info() is None:
+            return torch.empty(shape, dtype=torch.uint8)
+        storage = torch.UntypedStorage._new_shared(math.prod(shape))
+        return torch.empty(0, dtype=torch.uint8).set_(storage).view(shape)
 
 
 def collate_targets(items: list[Item]) -> np.ndarray:

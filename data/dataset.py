@@ -6,7 +6,7 @@ data/compose.py and data/mix.py; data/loader.py makes batches of the items.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -201,12 +201,12 @@ class DetectionDataset:
 
         return UnreadImage(size, labels, load)
 
-    def items(self, keys: Sequence[ItemKey]) -> list[Item]:
+    def items(self, keys: Sequence[ItemKey]) -> Iterator[Item]:
         """The items of a batch; where they share their images, each image is read once."""
         shared = self.settings.mosaic_pool == BATCH and self.pixels.mode == "no"
         self._kept = {} if shared else None
         try:
-            return [self[key] for key in keys]
+            yield from map(self.__getitem__, keys)
         finally:
             self._kept = None
 

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from data.geometry import Size
-from data.image_bounds import JPEG_APP1, JPEG_END_MARK, JPEG_FRAMES, JPEG_SCAN, LARGE_PIXELS
+from data.image_bounds import JPEG_END_MARK, JPEG_FRAMES, JPEG_SCAN, LARGE_PIXELS
 from data.image_header import SWAPPED, read_header
 from data.images import turn_upright
 
 START, END = b"\xff\xd8\xff", bytes((0xFF, JPEG_END_MARK))
-EXIF_START = b"Exif\0\0"
+EXIF_START, SEVERAL_START = b"Exif\0\0", b"MPF\0"  # of segments
 SEQUENTIAL = (0xC0, 0xC1)  # frames whose rows lie one after the other in a single scan
 RESTARTS = 0xDD  # the segment of files whose scan has marks of its own
 MOST_SEGMENTS = 64  # files with more of them go the way of data/images.py, which counts them
@@ -35,7 +35,6 @@ class JpegFrame:
         size: (height, width) as stored, pixels.
         components: Colours of a pixel.
         height_at: Offset of the two bytes of the height.
-        scan_at: Offset of the first scan's segment.
         has_exif: Whether there may be an orientation.
         cuttable: Whether the rows follow each other, so that the lower ones can be left out.
     """
@@ -43,7 +42,6 @@ class JpegFrame:
     size: Size
     components: int
     height_at: int
-    scan_at: int
     has_exif: bool
     cuttable: bool
 
@@ -52,13 +50,14 @@ def find_frame(data: bytes) -> JpegFrame | None:
     """The frame of a JPEG file; None if it is another or an unusual file."""
     if not data.startswith(START) or not data.endswith(END):
         return None
-    at, frame_at, kinds, has_exif = 2, 0, set(), False
+    at, frame_at, kinds, has_exif, has_several = 2, 0, set(), False, False
     for _ in range(MOST_SEGMENTS):
         mark, kind = data[at : at + 2].ljust(2, b"\0")
         if mark != START[0] or kind == START[0]:
             return None
         kinds.add(kind)
-        has_exif |= kind == JPEG_APP1 and data.startswith(EXIF_START, at + 4)
+        has_exif |= data.startswith(EXIF_START, at + 4)
+        has_several |= data.startswith(SEVERAL_START, at + 4)
         if kind in JPEG_FRAMES:
             frame_at = at
         if kind == JPEG_SCAN:
@@ -69,8 +68,8 @@ def find_frame(data: bytes) -> JpegFrame | None:
     height, width = (int.from_bytes(data[frame_at + k : frame_at + k + 2], "big") for k in (5, 7))
     components = data[frame_at + 9]
     in_one_scan = data[frame_at + 1] in SEQUENTIAL and data[at + 4] == components
-    cuttable = in_one_scan and RESTARTS not in kinds
-    return JpegFrame((height, width), components, frame_at + 5, at, has_exif, cuttable)
+    cuttable = in_one_scan and RESTARTS not in kinds and not has_several
+    return JpegFrame((height, width), components, frame_at + 5, has_exif, cuttable)
 
 
 def reduction_of(size: Size, imgsz: int) -> int:
@@ -108,8 +107,7 @@ def decode_jpeg(data: bytes, size: Size, imgsz: int, rows: int | None) -> np.nda
 def _cut(data: bytes, frame: JpegFrame, rows: int) -> bytes:
     """The file with these rows and a few more only; unchanged if little is saved."""
     height = -(-rows // ROWS_OF_BLOCKS) * ROWS_OF_BLOCKS
-    another_mark = data.find(END, frame.scan_at) != len(data) - len(END)
-    if height + ROWS_OF_BLOCKS > frame.size[0] or another_mark:
+    if height + ROWS_OF_BLOCKS > frame.size[0]:
         return data
     part = bytearray(data)
     part[frame.height_at : frame.height_at + 2] = height.to_bytes(2, "big")

@@ -46,9 +46,14 @@ def test_files_with_marks_inside_are_not_cut(options, capfd):
     assert capfd.readouterr().err == ""
 
 
-def test_a_second_image_behind_the_first_is_not_cut():
-    data = make_jpeg()
-    assert len(decode_jpeg(data + data, (HEIGHT, WIDTH), WIDTH, 8)) == HEIGHT
+def test_a_file_of_several_images_is_not_cut(capfd):
+    from PIL import Image
+
+    first, file = Image.open(io.BytesIO(make_jpeg())), io.BytesIO()
+    first.save(file, "MPO", save_all=True, append_images=[first])
+    assert file.getvalue().endswith(b"\xff\xd9")
+    assert len(decode_jpeg(file.getvalue(), (HEIGHT, WIDTH), WIDTH, 8)) == HEIGHT
+    assert capfd.readouterr().err == ""
 
 
 def test_a_reduced_image_is_close_to_the_resized_one():
