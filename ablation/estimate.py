@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import io
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -28,12 +29,14 @@ from utils.device import describe_device
 from utils.signals import StopRequested
 
 WARM_UP, MEASURED = 2, 6  # batches
+MOST_SECONDS = 5.0  # after which batches that take long are not measured any more
 
 
 class Countdown:
     """A stop signal that ends train_epoch after some batches and discards the times of the first.
 
-    train_epoch reads `status` once after each batch, so counting the reads counts the batches.
+    At least one batch is measured, and no further one after MOST_SECONDS. train_epoch reads
+    `status` once after each batch, so counting the reads counts the batches.
 
     Args:
         timing: the times, which are reset after the warm-up.
@@ -43,6 +46,7 @@ class Countdown:
 
     def __init__(self, timing: StepTiming, warm_up: int, measured: int) -> None:
         self.timing, self.warm_up, self.last, self.batches = timing, warm_up, warm_up + measured, 0
+        self.start = time.monotonic()
 
     @property
     def status(self) -> int:
@@ -50,7 +54,8 @@ class Countdown:
         if self.batches == self.warm_up:
             self.timing.seconds = dict.fromkeys(self.timing.seconds, 0.0)
             self.timing.images = 0
-        return int(self.batches >= self.last)
+        late = self.batches > self.warm_up and time.monotonic() - self.start > MOST_SECONDS
+        return int(late or self.batches >= self.last)
 
 
 @dataclass(frozen=True)

@@ -95,16 +95,21 @@ def other_files(files: Iterable[str], used: Iterable[str]) -> list[str]:
     return [file for file in files if _suffix(file) not in known and file not in used]
 
 
-def unused_labels(labels: Iterable[str], folders: Iterable[str]) -> list[str]:
+def folders_of(paths: Iterable[str]) -> set[str]:
+    """The folders in which files lie, by their whole paths."""
+    return {path.rpartition(os.sep)[0] or os.sep for path in paths}
+
+
+def unused_labels(labels: Iterable[str], images: Iterable[str]) -> list[str]:
     """The .txt files that lie beside labels of images and are not among them.
 
     Args:
         labels: The label files that images have, or would have.
-        folders: The folders of the images, whose other files are counted already.
+        images: The images, in whose folders the other files are counted already.
     """
     used = set(labels)
     found: list[str] = []
-    for folder in sorted({os.path.dirname(label) for label in used} - set(folders)):
+    for folder in sorted(folders_of(used) - folders_of(images)):
         names = os.listdir(folder) if os.path.isdir(folder) else []
         found += [
             path
@@ -128,8 +133,10 @@ def note_unread(files: Iterable[str]) -> tuple[Entry, ...]:
 
 def _suffix(path: str) -> str:
     """The suffix of a path without its dot, in small letters, as os.path.splitext() finds it."""
-    stem, _, suffix = path.rpartition(os.sep)[2].rpartition(".")
-    return suffix.lower() if stem.strip(".") else ""
+    stem, _, suffix = path.rpartition(".")
+    if os.sep in suffix or stem[-1:] in ("", ".", os.sep):  # dots of a folder, or that only begin
+        return os.path.splitext(path)[1][1:].lower()
+    return suffix.lower()
 
 
 def is_image(path: str) -> bool:

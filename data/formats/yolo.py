@@ -101,7 +101,7 @@ def _list(info: DatasetInfo, sources: Sequence[SplitSource]) -> Split:
     labels, spelled = find_spellings([label_path(path) for path in images])
     left_out.others += other_files(files, labels)
     if not lists:  # the labels of a list may belong to the images of another list
-        left_out.labels += unused_labels(labels, map(os.path.dirname, images))
+        left_out.labels += unused_labels(labels, images)
     found = (*entries, *note_unread(files), *spelled, *_shared_labels(images, labels))
     if info.keypoints:
         notes += ("kpt_shape: keypoints are not read, only the boxes before them",)

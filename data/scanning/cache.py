@@ -14,6 +14,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from utils.writing import sweep
 
 CACHE_VERSION = 3  # increase it whenever the arrays or the rules of reading change
 DIGEST_BYTES = 32
+AT_ONCE = 1000  # files
 FILES_CHANGED = "files have changed since the cache was made"
 # What reading raises for a file with the right digest that this version did not write.
 NOT_OURS = (
@@ -58,15 +60,20 @@ def state_of(files: Iterable[str], *settings: str) -> str:
     state = hashlib.sha256(
         "\0".join((str(CACHE_VERSION), *settings)).encode(errors="surrogatepass")
     )
-    for path in files:
-        try:
-            status = os.stat(path)
-            # rsync and cp -p set the modification time back; the change time cannot be set back.
-            mark = f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
-        except (OSError, ValueError):
-            mark = "missing"
-        state.update(os.fsencode(path) + f"\0{mark}\n".encode())
+    marks = map(_mark, files)
+    while part := "".join(islice(marks, AT_ONCE)):
+        state.update(os.fsencode(part))
     return state.hexdigest()
+
+
+def _mark(path: str) -> str:
+    """A line that changes when a file is rewritten, added or removed."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return f"{path}\0missing\n"
+    # rsync and cp -p set the modification time back; the change time cannot be set back.
+    return f"{path}\0{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}\n"
 
 
 def read_cache(path: Path, state: str) -> tuple[dict[str, np.ndarray] | None, str]:

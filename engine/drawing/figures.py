@@ -8,7 +8,7 @@ no global state: charts may be drawn in threads and need no display.
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -92,13 +92,16 @@ def make_figure(width: float, height: float, dpi: int = 140) -> Figure:
 
 def save_figure(figure: Figure, path: Path) -> Path:
     """Render the figure into path (.png or .jpg), atomically, and return path."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.text import Text
 
     for text in figure.findobj(Text):
         text.set_fontfamily(list(font_families()))
     # The figure is rendered in memory first, so that an error leaves no half-written file.
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=Path(path).suffix[1:])
+    # savefig() would go through all artists twice, for the layout and for the pixels.
+    buffer, canvas = io.BytesIO(), FigureCanvasAgg(figure)
+    write: Callable[[io.BytesIO], None] = getattr(canvas, f"print_{Path(path).suffix[1:]}")
+    write(buffer)
     with atomic_write(path) as file:
         file.write(buffer.getvalue())
     return Path(path)

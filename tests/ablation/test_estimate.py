@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from ablation import estimate
 from ablation.estimate import Countdown, Pace, estimate_seconds, measure_pace
 from ablation.setup import make_slots
 from ablation.study import make_arms, make_cells
@@ -23,6 +24,12 @@ def test_the_first_batches_do_not_count_and_a_few_are_enough():
         statuses.append(stop.status)
     assert statuses == [0, 0, 0, 0, 1]
     assert (timing.seconds["forward"], timing.images) == (3.0, 12)
+
+
+def test_slow_batches_are_measured_once(monkeypatch):
+    monkeypatch.setattr(estimate, "MOST_SECONDS", 0)
+    stop = Countdown(StepTiming(), warm_up=2, measured=3)
+    assert [stop.status for _ in range(3)] == [0, 0, 1]
 
 
 def test_a_few_batches_are_really_trained_and_nothing_is_left(make_config, tmp_path, capsys):
