@@ -28,10 +28,18 @@ from benchmarks.beside.comparison import (
     write_comparisons,
 )
 from benchmarks.beside.machine import ask_versions, cores, processor_kind, processor_name
-from benchmarks.beside.parts import PARTS
+from benchmarks.beside.parts import detect_part, start_part, train_part, val_part
 from benchmarks.beside.programs import ULTRALYTICS, YOLOV5, make_programs
+from benchmarks.beside.scan import scan_part
 from utils.errors import run_main
 
+PARTS = {
+    "train": train_part,
+    "val": val_part,
+    "detect": detect_part,
+    "start": start_part,
+    "scan": scan_part,
+}
 CASES = ("yolov5n:320:16", "yolov5s:640:8", "yolov8n:320:16")
 CONDITION_LEGEND = """\
 Every program computes with {threads} threads and may start {workers} loader processes. "float32,
@@ -41,6 +49,7 @@ keeps decoded images in memory if they fit; the originals compute in float32 on 
 each image anew. Ultralytics takes one thread less than there are cores, so it is told of one core
 more. YOLOv5 gets back two functions that numpy and Pillow have removed. Checkpoints of the
 originals are pickled models: TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1 for them.
+On a busy machine YOLOv5 leaves images of val without boxes, as its suppression has a time limit.
 Throughput of a training: the median of its epochs but the first and the last; of val and detect:
 from the difference of a long and a short run. Memory: the largest sum over all processes of a
 program."""
@@ -67,6 +76,7 @@ def parse_flags(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--images", type=int, default=128, help="to train on, or to score")
     parser.add_argument("--frames", type=int, default=500, help="of the film")
     parser.add_argument("--workers", type=int, default=2, help="loader processes")
+    parser.add_argument("--scanned", type=int, default=20_000, help="images of the scan")
     parser.add_argument("--out", type=Path, help="JSON file for the comparisons")
     flags = parser.parse_args(argv)
     if flags.epochs < 3:
@@ -89,6 +99,7 @@ def make_bench(flags: argparse.Namespace, scratch: Path) -> Bench:
         flags.images,
         flags.frames,
         flags.workers,
+        flags.scanned,
         tuple(CONDITIONS[name] for name in flags.conditions),
         bool(flags.isa),
     )

@@ -64,6 +64,7 @@ class Bench:
         weights: Checkpoints that both programs read, by the name of the original.
         rounds, epochs, images, frames, workers: Turns of each program, epochs of a training,
             images and frames that are worked on, processes that load images.
+        scanned: Number of images of the scan.
         conditions: Of EQUAL and DEFAULTS, those under which trainings are compared.
         limited: Whether instructions are withheld from oneDNN. PyTorch does not know that, so
             float32 must be asked for then.
@@ -81,6 +82,7 @@ class Bench:
     images: int = 128
     frames: int = 500
     workers: int = 2
+    scanned: int = 20_000
     conditions: tuple[str, ...] = (EQUAL, DEFAULTS)
     limited: bool = False
     say: Callable[[str], None] = print_now
@@ -106,6 +108,11 @@ class Bench:
         self.lines[program.name] = program.shown(words)
         table = program.home / "runs" / verb / "results.csv" if verb == "train" else None
         return run_timed(program.command(words), program.home / f"{verb}.log", table)
+
+    def last_line(self, program: Program, name: str, words: list[str]) -> str:
+        """The last line that a program prints which measures itself."""
+        self.run_words(program, name, words)
+        return (program.home / f"{name}.log").read_text(errors="replace").splitlines()[-1]
 
     def compare(
         self, what: str, condition: str, original: str, measure: Callable[[Program], Values]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -118,11 +119,13 @@ def val_once(bench: Bench, case: GraphCase, program: Program) -> Values:
 def difference_values(timings: list[CommandTiming], counts: list[int]) -> Values:
     """What a short and a long run with so many images have taken.
 
-    The difference of their times has no part of the start in it.
+    The difference of their times has no part of the start in it. On a busy machine it may be
+    negative, which is no throughput.
     """
     few, many = timings
+    seconds = many.wall - few.wall
     return {
-        ("throughput", RATE): (counts[1] - counts[0]) / (many.wall - few.wall),
+        ("throughput", RATE): (counts[1] - counts[0]) / seconds if seconds > 0 else math.nan,
         ("whole command", "s"): many.wall,
         ("processor time", "s"): many.processor,
         ("memory", "MB"): many.memory,
@@ -193,6 +196,3 @@ def one_image_once(bench: Bench, case: GraphCase, program: Program) -> Values:
     image = min((bench.stage(program, 1, FEW) / "images/val").iterdir())
     timing = bench.run(program, "detect", detection(bench, case, image))
     return {("whole command", "s"): timing.wall, ("processor time", "s"): timing.processor}
-
-
-PARTS = {"train": train_part, "val": val_part, "detect": detect_part, "start": start_part}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from benchmarks.beside import parts
@@ -62,6 +64,8 @@ def test_the_start_is_not_in_the_throughput_of_two_runs():
     values = parts.difference_values([few, many], [16, 96])
     assert values[("throughput", RATE)] == 10
     assert values[("whole command", "s")] == 20
+    values = parts.difference_values([many, few], [16, 96])
+    assert math.isnan(values[("throughput", RATE)])
 
 
 @pytest.mark.parametrize(

@@ -71,3 +71,4 @@ def test_the_reader_sees_usual_command_lines(programs):
     }
     assert programs[ULTRALYTICS].shown(programs[ULTRALYTICS].help()).endswith("ultralytics help")
     assert programs[OURS].shown(programs[OURS].help()) == "python train.py --help"
+    assert programs[OURS].shown(["/a/python", "-c", "import this", "x"]) == "python -c ... x"
