@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol, cast
 
 import torch
@@ -92,3 +93,14 @@ def synchronised_time(device: torch.device) -> float:
     # Without this wait, the time of one stage would be counted in a later one.
     finish_queue(device)
     return time.perf_counter()
+
+
+@contextmanager
+def evaluation_mode(model: DetectorModel) -> Iterator[None]:
+    """Set the model to evaluation mode inside the block, and restore its mode afterwards."""
+    before = model.training
+    model.train(False)
+    try:
+        yield
+    finally:
+        model.train(before)

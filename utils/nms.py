@@ -6,8 +6,12 @@ no time limit, so a busy machine makes it slower but never changes its result.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Sequence
+from functools import cache
+from importlib.util import find_spec
 from itertools import pairwise
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -15,12 +19,29 @@ from torch import Tensor
 from utils.boxes import xywh_to_xyxy
 from utils.families import Family
 from utils.nms_settings import MOST_CANDIDATES, NMSSettings
-from utils.suppression import nms
 
 # Boxes are shifted by this times their class number, so that classes do not overlap and one call
 # suppresses all of them. The value, and adding it in float32, are as in YOLOv5.
 CLASS_OFFSET_PX = 7680.0
 FIRST_LOOK = 2048  # candidates tried first: usually enough to fill max_det
+
+
+@cache
+def load_operator() -> Callable[[Tensor, Tensor, float], Tensor]:
+    """Load torchvision's compiled operators, and return the one that suppresses boxes.
+
+    The package around them is imported only if its compiled file has an unknown name: its models
+    and data sets take a second or two, which would be counted as the first image's time.
+    """
+    package = find_spec("torchvision")
+    folder = Path(package.origin).parent if package and package.origin else Path()
+    for library in folder.glob("_C*.so"):
+        with contextlib.suppress(OSError):  # the import below says what is wrong with it
+            torch.ops.load_library(library)
+    if not hasattr(torch.ops.torchvision, "nms"):
+        import torchvision.ops  # noqa: F401
+    operator: Callable[[Tensor, Tensor, float], Tensor] = torch.ops.torchvision.nms
+    return operator
 
 
 def non_max_suppression(
@@ -162,6 +183,7 @@ def suppress(found: Tensor, settings: NMSSettings) -> Tensor:
     """The best max_det survivors [n, 6] of greedy suppression of candidates [m, 6], best first."""
     if not len(found):
         return found
+    nms = load_operator()
     boxes = found[:, :4] if settings.agnostic else found[:, :4] + found[:, 5:6] * CLASS_OFFSET_PX
     # Whether a candidate survives depends on better ones only. So the beginning of the list is
     # tried first, and then more of it until there are max_det survivors. The result is that of the

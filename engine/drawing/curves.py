@@ -127,11 +127,11 @@ def plot_confusion_matrix(path: Path, matrix: np.ndarray, names: Sequence[str]) 
 def _draw_cell_borders(axes: Axes, size: int) -> None:
     """Draw lines between size x size cells, thin and grey when there are many."""
     few = size <= 30
-    style = {"color": "white" if few else "#f4f6f8", "linewidth": 1.5 if few else 0.4, "zorder": 1}
+    colour, width = ("white", 1.5) if few else ("#f4f6f8", 0.4)
     # A grid would need a tick for each line, and ticks are slow to lay out.
     edges = np.arange(size + 1) - 0.5
-    axes.vlines(edges, -0.5, size - 0.5, **style)
-    axes.hlines(edges, -0.5, size - 0.5, **style)
+    axes.vlines(edges, -0.5, size - 0.5, color=colour, linewidth=width, zorder=1)
+    axes.hlines(edges, -0.5, size - 0.5, color=colour, linewidth=width, zorder=1)
     axes.set(xlim=(-0.5, size - 0.5), ylim=(size - 0.5, -0.5))
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from torch import Tensor
 
 from data.failures import lost_sentence
 from data.formats.coco_ids import CocoIds
-from engine.detector_model import DetectorModel, device_of, synchronised_time
+from engine.detector_model import DetectorModel, device_of, evaluation_mode, synchronised_time
 from engine.evaluation.batch_rows import by_image, in_originals, labels_of, on_host, per_image
 from engine.evaluation.matching import as_floats
 from engine.evaluation.metrics import Evaluation
@@ -29,9 +28,8 @@ from engine.parts import Parts
 from models.losses import Loss
 from utils.device import autocast, layout_of
 from utils.families import Family
-from utils.nms import NMSSettings, non_max_suppression
+from utils.nms import NMSSettings, load_operator, non_max_suppression
 from utils.structures import Batch, Metrics
-from utils.suppression import load_operator
 from utils.tables import val_header, val_table
 from utils.terminal import is_terminal
 from utils.writing import Unwritten
@@ -275,17 +273,6 @@ class Evaluator:
         now = synchronised_time(self.device)
         self.seconds[stage] += now - start
         return now
-
-
-@contextmanager
-def evaluation_mode(model: DetectorModel) -> Iterator[None]:
-    """Set the model to evaluation mode inside the block, and restore its mode afterwards."""
-    before = model.training
-    model.train(False)
-    try:
-        yield
-    finally:
-        model.train(before)
 
 
 def with_progress_bar(loader: Iterable[Batch], quiet: bool) -> Iterator[Batch]:

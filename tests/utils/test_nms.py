@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ import torch
 from utils import nms
 from utils.boxes import xywh_to_xyxy
 from utils.families import V5, V8, Family
+from utils.files import ROOT
 from utils.nms import NMSSettings, non_max_suppression
 
 GOLDEN = Path(__file__).parents[1] / "golden/yolov5"
@@ -99,6 +102,17 @@ def test_images_of_a_batch_are_selected_as_each_one_alone(
             assert torch.equal(rows, alone)
         assert len(whole[0]) > 100
         assert len(whole[1]) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("renamed", [False, True])
+def test_the_operator_needs_the_package_only_if_its_file_has_another_name(renamed: bool) -> None:
+    code = "import sys, torch; from pathlib import Path; from utils.nms import load_operator\n"
+    code += "Path.glob = lambda *_: ()\n" * renamed
+    code += "boxes = torch.tensor([[0, 0, 9, 9], [0, 0, 9, 8.]])\n"
+    code += "assert load_operator()(boxes, torch.tensor([.5, .9]), .5).tolist() == [1]\n"
+    code += f"assert ('torchvision' in sys.modules) is {renamed}"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
 def test_nothing_is_dropped_however_many_images() -> None:
