@@ -16,14 +16,15 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 
 if __name__ == "__main__":  # before the other imports, which take seconds
-    from utils.endings import expect_signals
+    from ablation.config import STUDY_LINE
+    from utils.opening import open_program
 
-    expect_signals()
+    open_program(STUDY_LINE)
 
 from ablation import folder as study_folder
 from ablation.board import Board
 from ablation.causes import explain_arm
-from ablation.config import StudyConfig
+from ablation.config import STUDY_LINE, StudyConfig, join_train
 from ablation.costs import add_training, measure_costs
 from ablation.engines import ENGINES
 from ablation.estimate import estimate_seconds, measure_pace
@@ -43,17 +44,9 @@ from ablation.statistics.scores import noise
 from ablation.statistics.verdicts import compare_arms
 from ablation.study import PLAIN, Arm, Cell, make_arms, make_cells
 from models.graph.own_files import use_modules
-from utils.cli import read_flags
 from utils.errors import run_main
 from utils.signals import StopRequested
 from utils.tables import format_seconds, text_table
-
-REFUSED = {
-    "--resume": "is not needed; the same command started again continues the study",
-    "--exist-ok": "is not needed; the same command started again continues the study",
-    "--no-aa": "use --aa 0",
-    "--seed": "use --first-seed and --seeds",
-}
 
 
 def main(argv: list[str] | None = None) -> StudyResult | None:
@@ -62,7 +55,7 @@ def main(argv: list[str] | None = None) -> StudyResult | None:
     Exits with 1 if some runs failed, and with 130 or 143 if it was stopped.
     """
     argv = join_train(sys.argv[1:] if argv is None else argv)
-    config = StudyConfig(**read_flags(StudyConfig, argv, "Does this attention help?", REFUSED))
+    config = StudyConfig(**STUDY_LINE.read(argv))
     use_modules(config.modules)
     config = fill_in(config)
     arms = make_arms(config)
@@ -88,18 +81,6 @@ def main(argv: list[str] | None = None) -> StudyResult | None:
     if result.failed:
         sys.exit(1)
     return result
-
-
-def join_train(argv: Sequence[str]) -> list[str]:
-    """Turn `--train "--cos-lr"` into one word, --train=--cos-lr.
-
-    argparse would take a value that looks like a flag for a flag.
-    """
-    words = list(argv)
-    for place in range(len(words) - 2, -1, -1):
-        if words[place] == "--train":
-            words[place : place + 2] = [f"--train={words[place + 1]}"]
-    return words
 
 
 def choose_baseline_seeds(config: StudyConfig, arms: Sequence[Arm]) -> int:

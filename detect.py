@@ -16,9 +16,10 @@ import sys
 from pathlib import Path
 
 if __name__ == "__main__":  # before the other imports, which take seconds
-    from utils.endings import expect_signals
+    from engine.inference.settings import DETECT_LINE
+    from utils.opening import open_program
 
-    expect_signals()
+    open_program(DETECT_LINE)
 
 from data.sources.open import open_source, usual_source
 from engine.detector_model import DetectorModel, in_half
@@ -26,21 +27,12 @@ from engine.inference.console import Console
 from engine.inference.detector import Detector
 from engine.inference.outputs import Outputs, conclude
 from engine.inference.pipeline import show
-from engine.inference.settings import USUAL_SIZE, DetectConfig
-from utils.cli import build, read_flags
+from engine.inference.settings import DETECT_LINE, USUAL_SIZE, DetectConfig
+from utils.cli import build
 from utils.device import describe_device, take_device
 from utils.errors import UserError, run_main
 from utils.files import find_file
 from utils.signals import StopRequested, StopSignal
-
-REFUSED_DETECT_FLAGS = {
-    "--dnn": "is not part of this project; leave it out, since PyTorch computes the same",
-    "--update": "is not needed; checkpoints are small and safe to load as train.py writes them",
-    "--visualize": (
-        "is not part of this project; register a forward hook on the layer of model.model you want"
-        " to see"
-    ),
-}
 
 
 def load(config: DetectConfig) -> tuple[DetectorModel, DetectConfig, str]:
@@ -129,10 +121,7 @@ def main(argv: list[str] | None = None) -> Path | None:
 
     After a signal the open files are completed, and the program ends with status 130 or 143.
     """
-    config = build(
-        DetectConfig,
-        read_flags(DetectConfig, argv, "Find objects in images and videos.", REFUSED_DETECT_FLAGS),
-    )
+    config = build(DetectConfig, DETECT_LINE.read(argv))
     with StopSignal() as stop:
         try:
             with stop.anywhere():

@@ -20,21 +20,22 @@ import sys
 from pathlib import Path
 
 if __name__ == "__main__":  # before the other imports, which take seconds
-    from utils.endings import expect_signals
+    from engine.export.settings import EXPORT_LINE
+    from utils.opening import open_program
 
-    expect_signals()
+    open_program(EXPORT_LINE)
 
 import torch
 
 from engine.export.formats import EXPORTERS
 from engine.export.model import ExportedModel
-from engine.export.settings import REFUSED_EXPORT_FLAGS, ExportConfig
+from engine.export.settings import EXPORT_LINE, ExportConfig
 from engine.export.task import ExportTask
 from engine.export.upstream import save_upstream
 from models.graph.own_files import use_modules
 from models.weights.load import load_model, newest_best
 from models.yolo import DetectionModel
-from utils.cli import build, read_flags
+from utils.cli import build
 from utils.device import select_device
 from utils.errors import run_main
 from utils.sizes import side_step, whole_side
@@ -104,7 +105,7 @@ def main(argv: list[str] | None = None) -> list[Path]:
 
     Files are written beside the checkpoint, or into the working folder for a model YAML.
     """
-    given = read_flags(ExportConfig, argv, "Export a detector.", REFUSED_EXPORT_FLAGS)
+    given = EXPORT_LINE.read(argv)
     config = build(ExportConfig, given)
     use_modules(config.modules)
     weights = config.weights or str(newest_best())

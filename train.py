@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import sys
 
-if __name__ == "__main__":  # the imports below take seconds, in which a signal may arrive
-    from utils.endings import expect_signals
+if __name__ == "__main__":  # before the other imports, which take seconds
+    from utils.opening import open_program
+    from utils.train_line import TRAIN_LINE
 
-    expect_signals()
+    open_program(TRAIN_LINE)
 
 import time
 
@@ -48,15 +49,15 @@ from engine.training.sampling import focused_image_weights
 from engine.training.skips import add_terms
 from engine.training.step import check_loss, gradient_norm, read_figures, step
 from engine.training.validation import validate
+from engine.training.waiting import print_waiting, start_workers
 from utils import checkpoint as checkpoints
-from utils.cli import read_flags
-from utils.config import REFUSED_TRAIN_FLAGS, TrainConfig
 from utils.device import autocast
 from utils.errors import run_main
 from utils.signals import StopRequested, StopSignal, ignore_signals
 from utils.streams import guarded_output
 from utils.structures import Batch, Metrics
 from utils.terminal import has_errors
+from utils.train_line import TRAIN_LINE
 
 
 def train(run: Run) -> Metrics | None:
@@ -90,8 +91,12 @@ def learn(keeper: Keeper) -> Metrics | None:
     timing, first, start = StepTiming(), progress.epoch, time.monotonic()
     done = dist.any_true(world, should_stop(config, world, progress), setup.device)
     try:
+        if not done:
+            start_workers(setup.loaders)
         while not done:
             train_epoch(keeper, timing)
+            if world.is_main and progress.epoch == first:
+                print_waiting(timing, setup.loaders[0], setup.device.type)
             note_lost_images(run)
             metrics = validate_epoch(keeper)
             if log is not None:
@@ -266,7 +271,7 @@ def write_epoch(run: Run, log: ResultsLog, metrics: Metrics | None) -> None:
 
 def main(argv: list[str] | None = None) -> Metrics | None:
     """Read the flags, complete them from the data set and the defaults, and train."""
-    given = read_flags(TrainConfig, argv, "Train a detector.", REFUSED_TRAIN_FLAGS)
+    given = TRAIN_LINE.read(argv)
     with guarded_output(), dist.peers_needed():
         return train(plan(given))
 

@@ -23,9 +23,10 @@ from pathlib import Path
 from typing import Any, cast
 
 if __name__ == "__main__":  # before the other imports, which take seconds
-    from utils.endings import expect_signals
+    from engine.evaluation.settings import VAL_LINE
+    from utils.opening import open_program
 
-    expect_signals()
+    open_program(VAL_LINE)
 
 import torch
 from torch import nn
@@ -34,8 +35,7 @@ from data.dataset_yaml import read_dataset_yaml
 from data.index import DatasetIndex
 from data.scanning.load import load_dataset
 from engine.detector_model import DetectorModel, in_half
-from engine.evaluation.notes import CONF_OF_MAP
-from engine.evaluation.settings import REFUSED_VAL_FLAGS, SPLITS, ValConfig
+from engine.evaluation.settings import CONF_OF_MAP, SPLITS, VAL_LINE, ValConfig
 from engine.evaluation.tasks import (
     STUDY_SIZES,
     StudyRow,
@@ -51,7 +51,7 @@ from models.weights.classes import Renumbered, compare_classes
 from models.weights.ensemble import load_models
 from models.weights.load import newest_best, read_weights
 from models.yolo import DetectionModel
-from utils.cli import build, read_flags
+from utils.cli import build
 from utils.config import suggestions
 from utils.device import choose_half, describe_device, take_device
 from utils.errors import UserError, run_main
@@ -206,9 +206,7 @@ def validate(config: ValConfig) -> ValResult:
 
 def main(argv: list[str] | None = None) -> ValResult:
     """Read the flags and run the task."""
-    given = read_flags(
-        ValConfig, argv, "Score a detector on a labelled data set.", REFUSED_VAL_FLAGS
-    )
+    given = VAL_LINE.read(argv)
     use_modules(given.get("modules", ()))
     return validate(complete(given))
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from utils.cli import flag
+from utils.cli import CommandLine, flag
 from utils.errors import UserError
 from utils.flags import shared
 
@@ -16,6 +17,12 @@ MINIMA = {
     **dict.fromkeys(("seeds", "cores_per_cell"), 1),
     **dict.fromkeys(("first_seed", "baseline_seeds", "aa"), 0),
     **dict.fromkeys(("epochs", "imgsz", "batch_size", "workers", "slots"), 0),
+}
+REFUSED_STUDY_FLAGS = {
+    "--resume": "is not needed; the same command started again continues the study",
+    "--exist-ok": "is not needed; the same command started again continues the study",
+    "--no-aa": "use --aa 0",
+    "--seed": "use --first-seed and --seeds",
 }
 
 
@@ -117,3 +124,20 @@ class StudyConfig:
     def margin(self) -> float:
         """--delta in 0..1, the unit of scores, instead of points."""
         return self.delta / 100
+
+
+def join_train(argv: Sequence[str]) -> list[str]:
+    """Turn `--train "--cos-lr"` into one word, --train=--cos-lr.
+
+    argparse would take a value that looks like a flag for a flag.
+    """
+    words = list(argv)
+    for place in range(len(words) - 2, -1, -1):
+        if words[place] == "--train":
+            words[place : place + 2] = [f"--train={words[place + 1]}"]
+    return words
+
+
+STUDY_LINE = CommandLine(
+    StudyConfig, "Does this attention help?", REFUSED_STUDY_FLAGS, prepare=join_train
+)

@@ -20,12 +20,13 @@ from ablation.study import Arm, Cell
 from data.dataset_yaml import read_dataset_yaml
 from engine.training.model import read_source
 from models.yolo import DetectionModel
-from utils.cli import names_of, read_flags
-from utils.config import REFUSED_TRAIN_FLAGS, Hyperparameters, TrainConfig, choose_config
+from utils.cli import names_of
+from utils.config import Hyperparameters, TrainConfig, choose_config
 from utils.device import GPUS, find_devices
 from utils.errors import UserError
 from utils.families import family_of
 from utils.files import expand_user
+from utils.train_line import TRAIN_LINE
 
 # Flags that ablate.py and train.py have in common, with the same meaning.
 SHARED = ("data", "cfg", "weights", "scale", "epochs", "imgsz", "batch_size")
@@ -96,7 +97,7 @@ def read_train_flags(text: str) -> dict[str, object]:
     Raises UserError for flags that train.py would refuse, and for those that ablate.py sets itself.
     """
     try:
-        given = read_flags(TrainConfig, shlex.split(text), "", REFUSED_TRAIN_FLAGS)
+        given = TRAIN_LINE.read(shlex.split(text))
     except ValueError as error:
         raise UserError(f"--train {text}: {error}; check the quotes") from None
     except UserError as error:

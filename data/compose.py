@@ -1,19 +1,21 @@
 """Composition: tiles on a canvas, the map from it to the output, and the boxes still visible.
 
 A mosaic has four or nine tiles, a single image one. If the map is upright, which is the usual case,
-each tile is resized directly into the output and the canvas is never made.
+the visible part of each tile is resized directly into the output and the canvas is never made. A
+tile of which nothing is visible is not read, so that it costs nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from data.augment import GREY, warp
 from data.geometry import Affine, Size, box_candidates, map_boxes
-from data.labelled import LabelledImage, Labels, Result
+from data.labelled import LabelledImage, Labels, Result, UnreadImage
 from data.paste import copy_paste
 from data.polygons import polygon_boxes
 from utils.boxes import clip_boxes
@@ -27,7 +29,7 @@ POLYGON_AREA_SHARE, BOX_AREA_SHARE = 0.01, 0.1
 class Tile:
     """An image and the (x, y) of its top left corner on a canvas, which clips it."""
 
-    image: LabelledImage
+    image: LabelledImage | UnreadImage
     origin: tuple[int, int]
 
 
@@ -38,6 +40,15 @@ class View:
     canvas: Size
     output: Size
     affine: Affine
+
+
+class Place(NamedTuple):
+    """Columns and rows (first, one after the last) of a tile on the canvas, and in the output."""
+
+    columns: tuple[int, int]
+    rows: tuple[int, int]
+    across: tuple[int, int]
+    down: tuple[int, int]
 
 
 def compose(tiles: Sequence[Tile], view: View, paste: tuple[float, int] = (0.0, 0)) -> Result:
@@ -54,16 +65,35 @@ def compose(tiles: Sequence[Tile], view: View, paste: tuple[float, int] = (0.0, 
     Returns:
         The output [H, W, 3], with the boxes and classes of which enough is visible.
     """
-    labels, lengths = _labels_on_canvas(tiles, view.canvas)
-    if view.affine.upright and not (paste[0] and labels.points is not None):
-        image, maps = _resize_tiles(tiles, view)
+    if view.affine.upright and not (paste[0] and _are_outlined(tiles)):
+        places = _place_tiles(tiles, view)
+        tiles = [
+            tile if place is None else _read(tile, place.rows[1])
+            for tile, place in zip(tiles, places, strict=True)
+        ]
+        labels, lengths = _labels_on_canvas(tiles, view.canvas)
+        image, maps = _resize_tiles(tiles, places, view.output)
         moved = _map_by_tile(labels, maps, lengths)
         matrix = np.eye(3)
     else:
+        tiles = [_read(tile, view.canvas[0]) for tile in tiles]
+        labels, _ = _labels_on_canvas(tiles, view.canvas)
         image, labels = copy_paste(_lay_tiles(tiles, view.canvas), labels, *paste)
         matrix, moved = view.affine.matrix(view.canvas, view.output), labels
         image = warp(image, view.affine, view.output)
     return image, *_visible(labels, moved, matrix, view)
+
+
+def _read(tile: Tile, bottom: int) -> Tile:
+    """The tile with its pixels, down to this row of the canvas."""
+    rows = min(bottom - tile.origin[1], tile.image.size[0])
+    return replace(tile, image=tile.image.load(rows)) if rows > 0 else tile
+
+
+def _are_outlined(tiles: Sequence[Tile]) -> bool:
+    """Whether there are objects, and all of them have polygons."""
+    parts = [tile.image.labels for tile in tiles if len(tile.image.labels.boxes)]
+    return bool(parts) and all(part.points is not None for part in parts)
 
 
 def _labels_on_canvas(tiles: Sequence[Tile], canvas: Size) -> tuple[Labels, np.ndarray]:
@@ -74,8 +104,7 @@ def _labels_on_canvas(tiles: Sequence[Tile], canvas: Size) -> tuple[Labels, np.n
     shifts = np.tile(origins, 2).repeat(lengths, axis=0)
     boxes = np.concatenate([part.boxes for part in parts]) + shifts
     classes = np.concatenate([part.classes for part in parts])
-    outlined = [part for part in parts if part.points is not None]
-    if sum(len(part.boxes) for part in outlined) < len(boxes) or not len(boxes):
+    if not _are_outlined(tiles):
         return Labels(clip_boxes(boxes, canvas), classes), lengths
     points = [
         part.points + origin
@@ -83,7 +112,7 @@ def _labels_on_canvas(tiles: Sequence[Tile], canvas: Size) -> tuple[Labels, np.n
         if part.points is not None
     ]
     clipped = np.clip(np.concatenate(points), 0, (canvas[1], canvas[0]))
-    counts = np.concatenate([part.counts for part in outlined if part.counts is not None])
+    counts = np.concatenate([part.counts for part in parts if part.counts is not None])
     return Labels(clip_boxes(boxes, canvas), classes, clipped, counts), lengths
 
 
@@ -118,36 +147,56 @@ def _span_on_canvas(origin: int, side: int, limit: int) -> tuple[int, int]:
 def _lay_tiles(tiles: Sequence[Tile], canvas: Size) -> np.ndarray:
     image = np.full((*canvas, 3), GREY, dtype=np.uint8)
     for tile in tiles:
-        (x, y), pixels = tile.origin, tile.image.pixels
-        left, right = _span_on_canvas(x, pixels.shape[1], canvas[1])
-        top, bottom = _span_on_canvas(y, pixels.shape[0], canvas[0])
-        if top < bottom and left < right:
+        (x, y), (height, width) = tile.origin, tile.image.size
+        left, right = _span_on_canvas(x, width, canvas[1])
+        top, bottom = _span_on_canvas(y, height, canvas[0])
+        if isinstance(tile.image, LabelledImage) and top < bottom and left < right:
+            pixels = tile.image.pixels
             image[top:bottom, left:right] = pixels[top - y : bottom - y, left - x : right - x]
     return image
 
 
-def _resize_tiles(tiles: Sequence[Tile], view: View) -> tuple[np.ndarray, np.ndarray]:
-    """Make the output of an upright view without its canvas.
-
-    Returns the output [H, W, 3], and the map of each tile [tiles, 4]: factors x, y, shifts x, y.
-    """
-    import cv2
-
-    image = np.full((*view.output, 3), GREY, dtype=np.uint8)
-    matrix = view.affine.matrix(view.canvas, view.output)
-    maps = np.zeros((len(tiles), 4), dtype=np.float32)
-    for tile, row in zip(tiles, maps, strict=True):
-        (x, y), pixels = tile.origin, tile.image.pixels
-        columns = _span_on_canvas(x, pixels.shape[1], view.canvas[1])
-        rows = _span_on_canvas(y, pixels.shape[0], view.canvas[0])
+def _place_tiles(tiles: Sequence[Tile], view: View) -> list[Place | None]:
+    """The visible part of each tile under an upright map; None if nothing of it is visible."""
+    matrix, places = view.affine.matrix(view.canvas, view.output), list[Place | None]()
+    for tile in tiles:
+        (x, y), (height, width) = tile.origin, tile.image.size
+        columns = _span_on_canvas(x, width, view.canvas[1])
+        rows = _span_on_canvas(y, height, view.canvas[0])
         across = _fit_edge(columns, (matrix[0, 0], matrix[0, 2]), view.output[1])
         down = _fit_edge(rows, (matrix[1, 1], matrix[1, 2]), view.output[0])
         if across is None or down is None:
+            places.append(None)
+        else:
+            places.append(Place(across[0], down[0], across[1], down[1]))
+    return places
+
+
+def _resize_tiles(
+    tiles: Sequence[Tile], places: Sequence[Place | None], output: Size
+) -> tuple[np.ndarray, np.ndarray]:
+    """Make the output of an upright view without its canvas.
+
+    Args:
+        tiles: The tiles; those with a place have been read.
+        places: What is visible of each.
+        output: (height, width) of the result, pixels.
+
+    Returns:
+        The output [H, W, 3], and the map of each tile [tiles, 4]: factors x, y, shifts x, y.
+    """
+    import cv2
+
+    image = np.full((*output, 3), GREY, dtype=np.uint8)
+    maps = np.zeros((len(tiles), 4), dtype=np.float32)
+    for tile, place, row in zip(tiles, places, maps, strict=True):
+        if place is None or not isinstance(tile.image, LabelledImage):
             continue
-        (x1, x2), (left, right) = across
-        (y1, y2), (top, bottom) = down
-        part, target = pixels[y1 - y : y2 - y, x1 - x : x2 - x], image[top:bottom, left:right]
-        cv2.resize(part, (right - left, bottom - top), dst=target, interpolation=cv2.INTER_LINEAR)
+        (x, y), (x1, x2), (y1, y2) = tile.origin, place.columns, place.rows
+        (left, right), (top, bottom) = place.across, place.down
+        part = tile.image.pixels[y1 - y : y2 - y, x1 - x : x2 - x]
+        size = (right - left, bottom - top)
+        cv2.resize(part, size, dst=image[top:bottom, left:right], interpolation=cv2.INTER_LINEAR)
         gain_x, gain_y = (right - left) / (x2 - x1), (bottom - top) / (y2 - y1)
         row[:] = gain_x, gain_y, left - x1 * gain_x, top - y1 * gain_y
     return image, maps

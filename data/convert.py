@@ -21,7 +21,7 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
     from utils.endings import expect_signals
 
-    expect_signals()  # before the other imports, which take seconds
+    expect_signals()  # before the other imports
 
 import numpy as np
 
@@ -31,11 +31,11 @@ from data.formats import DATASET_FORMATS
 from data.geometry import box_corners
 from data.index import DatasetIndex
 from data.report import Entry, ScanReport
+from data.sample import Sample
 from data.scanning.load import load_split
 from utils.cli import build, flag, read_flags
 from utils.errors import UserError, run_main
 from utils.files import atomic_write, make_folder, save_yaml
-from utils.structures import Sample
 from utils.writing import OWN_REASONS, OutputError, Unwritten
 
 

@@ -27,8 +27,10 @@ folders have other names.
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +41,9 @@ from data.formats.marks import read_choice
 from data.grey import check_channels
 from utils.errors import UserError
 from utils.files import ROOT, check_path, expand_user, find_file
+from utils.regular_file import read_limited
 from utils.text import shown
-from utils.yaml_file import load_yaml
+from utils.yaml_file import parse_yaml, refuse_doubled
 
 LOGGER = logging.getLogger(__name__)
 LONGEST_PATH = 4096  # characters, as Linux has it
@@ -57,7 +60,7 @@ def read_dataset_yaml(path: str | Path) -> DatasetInfo:
             f"{path}: is a folder, but --data takes a dataset YAML; see data/coco128.yaml for one"
         )
     file = find_file(path, "data").absolute()
-    content = load_yaml(file)
+    content = _parse(file, read_limited(file))
     if content.get("download"):
         LOGGER.warning("%s: `download:` is ignored, nothing is ever downloaded", file)
     bases = _bases(file, content.get("path"))
@@ -77,6 +80,17 @@ def read_dataset_yaml(path: str | Path) -> DatasetInfo:
         difficult=read_choice(file, "difficult", content.get("difficult")),
         crowd=read_choice(file, "crowd", content.get("crowd")),
     )
+
+
+@lru_cache(maxsize=1)
+def _parse(file: Path, data: bytes) -> dict[str, Any]:
+    """The mapping in the bytes of a YAML, which nobody changes.
+
+    Several parts of a program ask for its data set, and 100,000 class names take a second or two.
+    """
+    parsed = parse_yaml(file, data)
+    refuse_doubled(parsed)
+    return parsed.content
 
 
 def _bases(file: Path, path: object) -> tuple[Path, ...]:
@@ -142,7 +156,7 @@ def _read_defaults(file: Path, content: dict[str, Any]) -> dict[str, Any]:
             f"{file}: defaults: {_short(suggested)} is not a mapping; write e.g. `defaults:"
             " {imgsz: 320}`"
         )
-    return suggested
+    return copy.deepcopy(suggested)  # which programs change
 
 
 def _read_sources(file: Path, task: str, value: object) -> tuple[SplitSource, ...]:

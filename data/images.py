@@ -24,6 +24,7 @@ from data.image_header import (
     open_with_pillow,
     read_header,
 )
+from data.jpeg_header import LEAST_SIDE, quick_header
 from utils.regular_file import open_regular
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 JPEG_END = b"\xff\xd9"
 USUAL_BYTES, MOST_BYTES_PER_PIXEL = 2**28, 32  # of a file; 32 are four numbers of 64 bits
-MIN_SIDE = 10  # pixels; smaller images hold nothing to learn from
 # What a network share says for a moment while it reconnects, and how often and when to ask again.
 TRANSIENT = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EINTR, errno.EAGAIN)
 PAUSES = (0.1, 0.3)  # seconds
@@ -47,13 +47,15 @@ def check_image(path: str | Path) -> Header:
     files of other formats are decoded, unless they are large.
     """
     try:
+        quick = quick_header(path)
+        if quick is not None:
+            return quick
         with open_regular(path) as file:
             _check_chunks(file)
             header = read_header(file)
-            if min(header.size) < MIN_SIDE:
-                raise ImageError(
-                    "image too small", f"{header.size[1]}x{header.size[0]}, below {MIN_SIDE} pixels"
-                )
+            if min(header.size) < LEAST_SIDE:
+                sides = f"{header.size[1]}x{header.size[0]}"
+                raise ImageError("image too small", f"{sides}, below {LEAST_SIDE} pixels")
             _check_whole(header, file)
     except (OSError, ValueError) as error:
         raise _unreadable(error, path) from None
@@ -66,10 +68,10 @@ def read_image(path: str | Path) -> np.ndarray:
     Grey and palette images become colour, alpha is dropped and not blended, 16 bits become 8, and
     the first of several frames is used.
     """
-    return decode_image(_read_bytes(path))
+    return decode_image(read_bytes(path))
 
 
-def _read_bytes(path: str | Path) -> bytes:
+def read_bytes(path: str | Path) -> bytes:
     """The content of a file; a share that fails for a moment is asked again. Raises ImageError."""
     for pause in (*PAUSES, None):
         try:
@@ -120,7 +122,7 @@ def decode_image(data: bytes) -> np.ndarray:
     if pixels is None:
         pixels = _decode_with_pillow(header, file)
     elif not is_tiff:  # in TIFF the orientation is part of the format, and OpenCV applies it
-        pixels = _turn_upright(pixels, header.orientation)
+        pixels = turn_upright(pixels, header.orientation)
     if pixels.shape[:2] != header.size:
         raise ImageError(
             "cannot be decoded", f"header and pixels disagree: {header.size}, {pixels.shape[:2]}"
@@ -230,7 +232,7 @@ def _decode_with_pillow(header: Header, file: IO[bytes]) -> np.ndarray:
     return np.ascontiguousarray(np.asarray(image.convert("RGB"))[..., ::-1])
 
 
-def _turn_upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+def turn_upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
     """Undo an EXIF orientation, 1 to 8 as the standard numbers them; other values are ignored."""
     if orientation in SWAPPED:
         pixels = pixels.transpose(1, 0, 2)

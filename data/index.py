@@ -17,7 +17,7 @@ from itertools import accumulate, pairwise
 import numpy as np
 
 from data.report import ScanReport
-from utils.structures import Sample
+from data.sample import Sample
 
 SINGLE_CLASS = {0: "item"}
 _NO_BOXES = np.zeros((0, 4), np.float32)
@@ -108,6 +108,30 @@ class DatasetIndex:
             np.concatenate([_NO_IGNORED, *(sample.ignored for sample in samples)]),
             np.arange(len(samples)).repeat([len(sample.ignored) for sample in samples]),
         )
+
+    @classmethod
+    def join(
+        cls, parts: Sequence[DatasetIndex], names: dict[int, str], report: ScanReport
+    ) -> DatasetIndex:
+        """The index of the images of all parts, in order.
+
+        Args:
+            parts: The indices, whose own names and reports are not read.
+            names: Class number -> name.
+            report: The findings of the scan of all parts.
+        """
+        parts = parts or [cls.pack([], names)]
+        arrays = {}
+        for name in _FORMS:
+            columns = [getattr(part, name) for part in parts]
+            if name.endswith("offsets"):
+                lengths = np.concatenate([np.diff(column) for column in columns])
+                arrays[name] = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+            else:
+                arrays[name] = np.concatenate(columns)
+        before = np.array([0, *accumulate(map(len, parts))][:-1])
+        arrays["ignored_images"] += before.repeat([len(part.ignored) for part in parts])
+        return cls(names, **arrays, report=report)
 
     def check(self) -> None:
         """Raise ValueError unless the arrays have their types and fit together."""

@@ -1,7 +1,7 @@
 """An image with its labels, as augmentation passes it on: pixels, boxes, perhaps polygons.
 
 data/dataset.py makes these from the index and the decoded images; data/compose.py, data/paste.py
-and data/mix.py combine them.
+and data/mix.py combine them. Pixels are read as late as possible, and only where they are seen.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+
+from data.geometry import Size
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +34,36 @@ class Labels:
 
 @dataclass(frozen=True, slots=True)
 class LabelledImage:
-    """Read-only pixels [H, W, 3] uint8 RGB, and the labels in these pixels."""
+    """Read-only pixels [H, W, 3] uint8 BGR, and the labels in these pixels."""
 
     pixels: np.ndarray
     labels: Labels
 
+    @property
+    def size(self) -> Size:
+        """(height, width), pixels."""
+        return self.pixels.shape[:2]
 
-Fetch = Callable[[int], LabelledImage]
+    def load(self, rows: int | None = None) -> LabelledImage:
+        """The image itself, which has been read."""
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadImage:
+    """An image that is read when its pixels are needed.
+
+    Attributes:
+        size: (height, width) that it will have, pixels.
+        labels: The labels in these pixels.
+        load: Number of rows that are needed, from the top, or None for all -> the image, perhaps
+            without the rows below them. One that cannot be read is grey and has no labels.
+    """
+
+    size: Size
+    labels: Labels
+    load: Callable[[int | None], LabelledImage]
+
+
+Fetch = Callable[[int], LabelledImage | UnreadImage]
 Result = tuple[np.ndarray, np.ndarray, np.ndarray]  # image [H, W, 3], boxes [N, 4], classes [N]

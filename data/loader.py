@@ -7,18 +7,18 @@ same pixels in the same order.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, NamedTuple, TypedDict, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
+from torch.utils.data import DataLoader, Sampler
 
-from data.dataset import DatasetSettings, DetectionDataset, ItemKey
+from data.batch_reader import BatchReader, RawBatch
+from data.dataset import BATCH, DatasetSettings, DetectionDataset, ItemKey
 from data.failures import TOLD, LostImages
 from data.index import DatasetIndex
 from data.order import Order, Share, batch_count
@@ -34,7 +34,7 @@ from data.workers import (
     start_method,
     start_worker,
 )
-from utils.structures import Batch, Item
+from utils.structures import Batch
 from utils.text import printable
 
 _T = TypeVar("_T")
@@ -61,15 +61,6 @@ class LoaderOptions:
     pin_memory: bool = False
 
 
-class ItemRow(NamedTuple):
-    """The number, original (height, width), gain (x, y) and pad (x, y) of an Item."""
-
-    number: int
-    original_size: tuple[int, int]
-    gain: tuple[float, float]
-    pad: tuple[float, float]
-
-
 class WorkerOptions(TypedDict, total=False):
     """The arguments of torch's DataLoader that are about worker processes."""
 
@@ -78,24 +69,6 @@ class WorkerOptions(TypedDict, total=False):
     prefetch_factor: int
     worker_init_fn: Callable[[int], None]
     multiprocessing_context: str
-
-
-class RawBatch(NamedTuple):
-    """A batch on its way between processes.
-
-    Attributes:
-        images: [B, H, W, 3 or 1] uint8, a tensor in shared memory, or an array for a pipe.
-        targets: [T, 6] float32, as in utils.structures.Batch.
-        rows: The facts of each item that a Batch holds.
-        failures: (path, reason) of images that were not read.
-        read_count: Number of images that were.
-    """
-
-    images: torch.Tensor | np.ndarray
-    targets: np.ndarray
-    rows: tuple[ItemRow, ...]
-    failures: tuple[tuple[str, str], ...]
-    read_count: int
 
 
 def build_loader(index: DatasetIndex, settings: DatasetSettings, **options: Any) -> Loader:
@@ -132,7 +105,7 @@ class Loader:
         through_pipe = need > free  # a worker that exceeds it would be killed by SIGBUS
         self.note = pipe_note(need, free) if through_pipe and options.pin_memory else ""
         self._batches = DataLoader(
-            _BatchReader(dataset, self.watch.rows, through_pipe),
+            BatchReader(dataset, self.watch.rows, through_pipe),
             sampler=self._plan,
             batch_size=None,
             collate_fn=_keep,
@@ -173,6 +146,18 @@ class Loader:
         None takes each image once.
         """
         self._plan.weights = weights
+
+    def start(self) -> None:
+        """Start the worker processes, which an iteration would do otherwise.
+
+        They are copies of this process as it is now. Once it has trained, each would hold on to
+        hundreds of megabytes that training has used.
+        """
+        if self.options.workers and not self._has_workers:
+            self._plan.idle = True
+            for _ in self._open():
+                raise AssertionError("an idle plan has no batches")
+            self._plan.idle, self._has_workers = False, True
 
     def __iter__(self) -> Iterator[Batch]:
         self.lost.start_epoch()
@@ -255,56 +240,21 @@ class _Plan(Sampler[list[ItemKey]]):
     def __init__(self, dataset: DetectionDataset, options: LoaderOptions) -> None:
         self.dataset, self.shuffle, self.weights = dataset, options.shuffle, options.image_weights
         self.share = Share(dataset.settings.batch_size, options.rank, options.world)
-        self.epoch, self.first_batch, self.mosaic = 0, 0, True
+        self.epoch, self.first_batch, self.mosaic, self.idle = 0, 0, True, False
         self.numbers: tuple[int, ...] | None = None
 
     def __iter__(self) -> Iterator[list[ItemKey]]:
-        order = Order(self.dataset.settings.seed, self.epoch, self.shuffle, self.weights)
-        if self.dataset.settings.rect:
+        settings = self.dataset.settings
+        within = settings.mosaic_pool == BATCH
+        order = Order(settings.seed, self.epoch, self.shuffle, self.weights, within)
+        if settings.rect:
             batches = order.rect_batches(self.dataset.order, self.share)
         else:
             batches = order.batches(len(self.dataset), self.share)
         if self.numbers is not None:
             batches = (batch for number, batch in enumerate(batches) if number in self.numbers)
-        for batch in islice(batches, self.first_batch, None):
+        for batch in islice(() if self.idle else batches, self.first_batch, None):
             yield batch if self.mosaic else [key._replace(mosaic=False) for key in batch]
-
-
-class _BatchReader(Dataset[RawBatch]):
-    """The part of a loader that runs in worker processes: keys in, a batch out."""
-
-    def __init__(self, dataset: DetectionDataset, watched: np.ndarray, through_pipe: bool) -> None:
-        self.dataset, self.watched, self.through_pipe = dataset, watched, through_pipe
-
-    def join(self, worker: int) -> None:
-        """Write from now on what this process reads into the row of this worker."""
-        self.dataset.watched = self.watched[worker]
-        self.dataset.watched[:2] = os.getpid(), 0
-
-    def __getitem__(self, keys: list[ItemKey]) -> RawBatch:
-        items = [self.dataset[key] for key in keys]
-        images = [np.ascontiguousarray(item.image.transpose(1, 2, 0)) for item in items]
-        stacked: torch.Tensor | np.ndarray
-        if self.through_pipe:
-            stacked = np.stack(images)
-        else:  # in a worker process default_collate stacks into shared memory
-            stacked = default_collate([torch.from_numpy(image) for image in images])
-        rows = tuple(ItemRow(item.index, item.original_size, item.gain, item.pad) for item in items)
-        failures = tuple(self.dataset.failures.items())
-        count, self.dataset.read_count = self.dataset.read_count, 0
-        self.dataset.failures.clear()
-        self.dataset.watched[1] = 0
-        return RawBatch(stacked, collate_targets(items), rows, failures, count)
-
-
-def collate_targets(items: list[Item]) -> np.ndarray:
-    """Boxes of all items [T, 6] float32: place in the batch, class, x1, y1, x2, y2 in pixels."""
-    counts = [len(item.boxes) for item in items]
-    targets = np.empty((sum(counts), 6), dtype=np.float32)
-    targets[:, 0] = np.arange(len(items)).repeat(counts)
-    targets[:, 1] = np.concatenate([item.classes for item in items])
-    targets[:, 2:] = np.concatenate([item.boxes for item in items])
-    return targets
 
 
 def _keep(batch: _T) -> _T:

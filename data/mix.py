@@ -68,7 +68,7 @@ def make_mosaic(draw: Mosaic, fetch: Fetch, imgsz: int) -> Result:
 
     Args:
         draw: The draws.
-        fetch: Returns the image with a number, its long side scaled to imgsz.
+        fetch: Returns the image with a number, its long side scaled to imgsz, read or not.
         imgsz: Side of the output, pixels.
 
     Returns:
@@ -76,7 +76,7 @@ def make_mosaic(draw: Mosaic, fetch: Fetch, imgsz: int) -> Result:
     """
     images = [fetch(i) for i in draw.members]
     place = _origins_of_four if len(images) == 4 else _origins_of_nine
-    origins = place([image.pixels.shape[:2] for image in images], draw.corner, imgsz)
+    origins = place([image.size for image in images], draw.corner, imgsz)
     tiles = [Tile(image, origin) for image, origin in zip(images, origins, strict=True)]
     view = View((2 * imgsz, 2 * imgsz), (imgsz, imgsz), draw.affine)
     return compose(tiles, view, (draw.paste_share, draw.paste_seed))

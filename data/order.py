@@ -31,12 +31,15 @@ class Order:
     """The order of one epoch.
 
     With weights, [n] relative chances, images are drawn with replacement; without, each comes once.
+    With within_batch=True the images of a batch make their mosaics among themselves, so that each
+    has to be decoded once only.
     """
 
     seed: int
     epoch: int
     shuffle: bool
     weights: np.ndarray | None = None
+    within_batch: bool = False
 
     def numbers(self, count: int) -> np.ndarray:
         """The numbers [count] of images for all processes together."""
@@ -57,10 +60,16 @@ class Order:
         repeats = count_repeats(numbers)
         mine = _shares(count, share)
         for start in range(0, len(mine), share.batch_size):
-            places = mine[start : start + share.batch_size].tolist()
+            places = mine[start : start + share.batch_size]
+            batch = tuple(numbers[places].tolist()) if self.within_batch else ()
             yield [
-                ItemKey(int(numbers[k]), self.epoch, int(repeats[k]), pool=self._pool(numbers, k))
-                for k in places
+                ItemKey(
+                    int(numbers[k]),
+                    self.epoch,
+                    int(repeats[k]),
+                    pool=batch or self._pool(numbers, k),
+                )
+                for k in places.tolist()
             ]
 
     def rect_batches(self, order: np.ndarray, share: Share) -> Iterator[list[ItemKey]]:

@@ -19,11 +19,12 @@ from pathlib import Path
 import numpy as np
 
 from data.augment import resize
-from data.geometry import resized_size
+from data.geometry import Size, resized_size
 from data.grey import grey_image
 from data.image_header import ImageError
-from data.images import read_image
+from data.images import decode_image, read_bytes
 from data.index import DatasetIndex
+from data.jpeg import decode_jpeg
 from data.memory import available_memory
 from data.scanning.cache import cache_folder
 
@@ -36,7 +37,8 @@ class ImageList:
     """The images of an index, resized so that the long side has imgsz pixels.
 
     With smooth=True shrinking averages areas, as YOLOv5 does without augmentation; otherwise every
-    resize is bilinear. With grey=True the three channels are equal.
+    resize is bilinear, and a JPEG of at least twice the size is reduced while it is decoded, which
+    changes its pixels a little. With grey=True the three channels are equal.
     """
 
     index: DatasetIndex
@@ -44,25 +46,28 @@ class ImageList:
     smooth: bool
     grey: bool = False
 
-    def read(self, i: int) -> np.ndarray:
-        """Decode and resize image i to [h, w, 3] uint8 RGB.
+    def read(self, i: int, rows: int | None = None) -> np.ndarray:
+        """Decode and resize image i to [h, w, 3] uint8 BGR.
 
-        Raises ImageError if that fails, or if the size is not the one in the index.
+        Args:
+            i: Number of the image.
+            rows: How many rows are needed, from the top; None for all. More may be returned.
+
+        Raises:
+            ImageError: That fails, or the size is not the one in the index.
         """
-        import cv2
-
         sample = self.index[i]
-        image, size = read_image(sample.path), sample.size
-        if image.shape[:2] != size:
-            found = f"{image.shape[1]}x{image.shape[0]}"
-            raise ImageError(
-                "its size changed since the scan", f"is {found}, was {size[1]}x{size[0]}"
-            )
-        target = resized_size(size, self.imgsz)
+        data, size = read_bytes(sample.path), sample.size
+        image = None if self.smooth else decode_jpeg(data, size, self.imgsz, rows)
+        if image is None:
+            image = decode_image(data)
+            _check_size(image.shape[:2], size)
         if self.grey:
             image = grey_image(image)
-        resized = resize(image, target, self.smooth and max(target) < max(size))
-        return cv2.cvtColor(resized, cv2.COLOR_BGR2RGB)
+        target = resized_size(size, self.imgsz)
+        if image.shape[1] == target[1] and len(image) <= target[0]:
+            return image
+        return resize(image, target, self.smooth and max(target) < max(size))
 
     def resized_sizes(self) -> np.ndarray:
         """Sizes [n, 2] (height, width) of the images that read() returns, pixels."""
@@ -73,12 +78,21 @@ class ImageList:
 
     def key(self) -> str:
         """A hash that changes with the path, length or time of any image, and with the resize."""
-        kind = "grey" if self.grey else "RGB"
+        kind = "grey" if self.grey else "BGR"
         digest = blake2b(f"{self.imgsz} {self.smooth} {kind}".encode(), digest_size=16)
         for i in range(len(self.index)):
             path = self.index.path(i)
             digest.update(f"\0{path}\0{_file_state(path)}".encode(errors="surrogateescape"))
         return digest.hexdigest()
+
+
+def _check_size(found: Size, expected: Size) -> None:
+    """Raise ImageError unless an image has the size (height, width) that it had in the scan."""
+    if found != expected:
+        raise ImageError(
+            "its size changed since the scan",
+            f"is {found[1]}x{found[0]}, was {expected[1]}x{expected[0]}",
+        )
 
 
 def _file_state(path: str) -> str:
@@ -118,12 +132,16 @@ class PixelSource:
         return len(self.images.index)
 
     def __getitem__(self, i: int) -> np.ndarray:
-        """Image i, [h, w, 3] uint8 RGB, read-only.
+        """Image i, [h, w, 3] uint8 BGR, read-only.
 
         Raises ImageError or OSError if its file cannot be read.
         """
+        return self.read(i)
+
+    def read(self, i: int, rows: int | None = None) -> np.ndarray:
+        """As source[i], but of an image that is in no cache perhaps only its upper rows."""
         if self.mode == "no":
-            return self.images.read(i)
+            return self.images.read(i, rows)
         view = self._pixels[self._offsets[i] : self._offsets[i + 1]].reshape(*self._sizes[i], 3)
         if not self._filled[i]:
             view[...] = self.images.read(i)
@@ -213,11 +231,11 @@ def _boot_name() -> str:
 
 
 def open_pixels(images: ImageList, cache: str, copies: int = 1) -> PixelSource:
-    """Make a PixelSource, with a cache if there is room; a line on stderr says if there is none.
+    """Make a PixelSource, with a cache if there is room; a line says what was chosen.
 
     Args:
         images: The images.
-        cache: "auto" (ram if it fits, without a message), "ram", "disk" or "no".
+        cache: "auto" (ram if it fits), "ram", "disk" or "no".
         copies: Number of processes that will each hold a cache.
 
     Returns:
@@ -225,19 +243,25 @@ def open_pixels(images: ImageList, cache: str, copies: int = 1) -> PixelSource:
     """
     need = int(images.resized_sizes().prod(1).sum()) * 3 if cache != "no" else 0
     if cache in ("ram", "auto"):
-        free = available_memory()
-        fits = need * copies <= free * CACHE_MEMORY_SHARE
-        if not fits and cache == "ram":
-            _say(
-                f"--cache ram: {_gb(need * copies)} needed,"
-                f" {_gb(free * CACHE_MEMORY_SHARE)} allowed; not caching"
-            )
+        allowed = available_memory() * CACHE_MEMORY_SHARE
+        fits = need * copies <= allowed
+        room = f"{_gb(need * copies)} needed, {_gb(allowed)} allowed"
+        if cache == "auto":
+            _tell_choice(f"--cache auto: {room}; {'ram' if fits else 'not caching'}", images)
+        elif not fits:
+            _say(f"--cache ram: {room}; not caching")
         cache = "ram" if fits else "no"
     try:
         return PixelSource(images, cache)
     except OSError as error:
         _say(f"--cache {cache}: {error.strerror}; not caching")
         return PixelSource(images)
+
+
+def _tell_choice(line: str, images: ImageList) -> None:
+    """Print a line once in a run, about the images that are learnt, by its main process."""
+    if not images.smooth and os.environ.get("RANK", "0") == "0":
+        print(line)
 
 
 def _gb(count: float) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,13 @@ class ScanReport:
     origin: str = "scanned"
     entries: tuple[Entry, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @classmethod
+    def join(cls, parts: Sequence[ScanReport]) -> ScanReport:
+        """The report of all parts of a split: sums of the counts, and all entries and notes."""
+        counts = {name: sum(getattr(part, name) for part in parts) for name in COUNTS}
+        entries = tuple(entry for part in parts for entry in part.entries)
+        return cls(**counts, entries=entries, notes=tuple(n for part in parts for n in part.notes))
 
     @property
     def rows_dropped(self) -> int:

@@ -16,6 +16,7 @@ from typing import Protocol, TypeVar, cast
 
 from torch.utils.data import get_worker_info
 
+from data.memory import CONTROL_GROUP
 from data.watchdog import WorkerWatch
 from utils.errors import UserError
 
@@ -23,27 +24,37 @@ _T = TypeVar("_T")
 DEATH_REPORT = 1.0  # seconds that the system may take to report the death of a worker
 
 
-def choose_workers(requested: int, device_type: str, batch_size: int) -> int:
+def choose_workers(requested: int | None, device_type: str, batch_size: int) -> int:
     """Choose the number of worker processes.
 
     Args:
-        requested: The most that the user wants.
-        device_type: "cpu", "cuda" or "mps", the device of the network.
+        requested: The most that the user wants; None leaves the choice to the device.
+        device_type: "cpu", "cuda", "mps" or "xpu", the device of the network.
         batch_size: Images per batch.
 
     Returns:
         At most requested, the cores of this process, and the images of a batch; 0 for batches of
         one image.
     """
+    # torchrun's processes share the machine.
+    cores = max(usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")), 1)
+    if requested is None:
+        # On a CPU the network needs the cores itself. One worker per four cores decodes while some
+        # are idle, and more workers would only slow the network down.
+        requested = max(cores // 4, 1) if device_type == "cpu" else cores
+    return min(requested, cores, batch_size if batch_size > 1 else 0)
+
+
+def usable_cores() -> int:
+    """The cores that this process may use, by its affinity and the quota of its container."""
     cores = os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
         cores = len(os.sched_getaffinity(0))
-    # torchrun's processes share the machine.
-    cores = max(cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")), 1)
-    # On a CPU the network needs the cores itself. One worker per four cores decodes while some are
-    # idle, and more workers would only slow the network down.
-    useful = max(cores // 4, 1) if device_type == "cpu" else cores
-    return min(requested, useful, batch_size if batch_size > 1 else 0)
+    try:
+        quota, period = (CONTROL_GROUP / "cpu.max").read_text(encoding="ascii").split()
+        return min(cores, max(-(-int(quota) // int(period)), 1))
+    except (OSError, ValueError, ZeroDivisionError):  # there is no container, or "max", no limit
+        return cores
 
 
 class Watched(Protocol):

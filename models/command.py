@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -24,93 +23,28 @@ from models.graph.values import GraphDict
 from models.graph.write import write_graph
 from models.lint.advice import remarks_on
 from models.lint.command import run_lint
+from models.settings import GRAPH_LINE, USUAL_GRAPH, BuildConfig
 from models.yolo import DetectionModel
-from utils.cli import build, flag, read_flags
+from utils.cli import build
 from utils.device import select_device
 from utils.errors import UserError, run_main
 from utils.files import ROOT
-from utils.flags import shared
 from utils.text import printable
 
-USUAL_GRAPH = "models/yolov5s.yaml"
 HEADER = (
     f"{'row':>3} {'from':>18} {'n':>3} {'params':>11}  {'module':<38} {'arguments':<30}"
     f" {'output':>18} {'GFLOPs':>8} {'MB elementwise':>15}"
 )
 
 
-@dataclass(frozen=True)
-class BuildConfig:
-    """All flags of models/yolo.py.
-
-    Raises UserError for an impossible value, with the flag's name.
-    """
-
-    cfg: str = flag("", f"graph to build, '' for {USUAL_GRAPH}")
-    scale: str = flag(
-        "",
-        "scale of a graph that has several: n, s, m, l, x; '' takes the one in --cfg's name",
-    )
-    attention: tuple[str, ...] = flag(
-        (), "modules to insert, such as SimAM@neck CBAM@backbone.P5", kind=str, nargs="+"
-    )
-    modules: tuple[str, ...] = shared("modules")
-    out: str = flag("", "YAML file to write the graph to, with --attention inserted")
-    sites: bool = flag(False, "list the places where --attention may insert modules, row by row")
-    lint: tuple[str, ...] = flag(
-        (), "graphs to check for mistakes that do not keep them from running", kind=str, nargs="+"
-    )
-    fix: bool = flag(
-        False, "with --lint: write corrected copies, NAME_fixed.yaml beside each file, or --out"
-    )
-    imgsz: int = flag(
-        640,
-        "side of the images for which costs are counted, pixels",
-        aliases=("--img", "--img-size"),
-    )
-    batch_size: int = flag(1, "images per batch")
-    device: str = flag("", "device of --profile: 0, cpu, mps; '' chooses one")
-    profile: bool = flag(
-        False, "measure the milliseconds and the memory of each row", aliases=("--line-profile",)
-    )
-    all: bool = flag(
-        False, "build every graph below models/ and print a line for each", aliases=("--test",)
-    )
-
-    def __post_init__(self) -> None:
-        for name, largest in (("imgsz", 8192), ("batch_size", 1024)):
-            if not 1 <= getattr(self, name) <= largest:
-                raise UserError(
-                    f"--{name.replace('_', '-')}={getattr(self, name)}: must be 1 to {largest}"
-                )
-        # A flag that is ignored silently would mislead, so contradicting flags are errors.
-        for name in ("cfg", "attention", "out", "sites", "profile"):
-            if self.all and getattr(self, name):
-                raise UserError(
-                    f"--{name}: is for one graph, but --all takes every graph; leave one of the two"
-                    " out"
-                )
-        if self.sites and self.profile:
-            raise UserError(
-                "--profile: measures rows, but --sites only lists places; leave one of the two out"
-            )
-        if self.fix and not self.lint:
-            raise UserError("--fix: corrects what --lint finds; add --lint FILE")
-        for name in ("cfg", "attention", "sites", "all", "profile"):
-            if self.lint and getattr(self, name):
-                raise UserError(
-                    f"--{name}: does not go with --lint, which only takes files; leave one of the"
-                    " two out"
-                )
-
-    def content(self) -> GraphDict:
-        """The graph of --cfg with --attention inserted."""
-        return insert(load_graph(self.cfg or USUAL_GRAPH, self.scale), self.attention)
+def content_of(config: BuildConfig) -> GraphDict:
+    """The graph of --cfg with --attention inserted."""
+    return insert(load_graph(config.cfg or USUAL_GRAPH, config.scale), config.attention)
 
 
 def report_graph(config: BuildConfig) -> None:
     """Print one graph: a row per layer, totals, verdict. Raises UserError if it is not sound."""
-    content = config.content()
+    content = content_of(config)
     # Costs depend on shapes only, so the weights need no memory.
     with torch.device("meta"):
         model = DetectionModel(content)
@@ -219,16 +153,16 @@ def _name(model: DetectionModel) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command. Returns its exit status."""
-    config = build(BuildConfig, read_flags(BuildConfig, argv, __doc__ or ""))
+    config = build(BuildConfig, GRAPH_LINE.read(argv))
     use_modules(config.modules)
     if config.lint:
         return run_lint(config.lint, scale=config.scale, fix=config.fix, out=config.out)
     if config.sites:
-        print(sites_table(config.content()))
+        print(sites_table(content_of(config)))
     else:
         (report_all if config.all else report_graph)(config)
     if config.out:
-        content = config.content()
+        content = content_of(config)
         inserted = f" with {', '.join(config.attention)}" if config.attention else ""
         heading = f"{content['yaml_file']}{inserted}"
         print(f"written to {write_graph(content, config.out, heading)}")

@@ -17,9 +17,10 @@ from typing import Any
 
 if __name__ == "__main__":  # as a script: import from the project's root, not from models/
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
-    from utils.endings import expect_signals
+    from models.settings import GRAPH_LINE
+    from utils.opening import open_program
 
-    expect_signals()  # before the other imports, which take seconds
+    open_program(GRAPH_LINE)  # before the other imports, which take seconds
 
 import torch
 from torch import Tensor, nn

@@ -350,7 +350,7 @@ def test_every_flag_of_yolov5_is_there_or_refused():
         " update project name exist_ok line_thickness hide_labels hide_conf half dnn vid_stride"
     )
     known = {field.name for field in dataclasses.fields(DetectConfig)}
-    refused = {name.removeprefix("--").replace("-", "_") for name in detect.REFUSED_DETECT_FLAGS}
+    refused = {name.removeprefix("--").replace("-", "_") for name in detect.DETECT_LINE.refused}
     assert known | refused == {*flags.split(), "modules", "batch_size", "tf32"}
     assert not known & refused
     assert DetectConfig().max_det == 1000

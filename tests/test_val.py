@@ -101,7 +101,7 @@ def test_every_flag_of_yolov5_is_known() -> None:
         " --verbose --save-txt --save-hybrid --save-conf --save-json --project p --name n"
         " --exist-ok --half"
     )
-    given = val.read_flags(val.ValConfig, line.split(), "", val.REFUSED_VAL_FLAGS)
+    given = val.VAL_LINE.read(line.split())
     config = val.build(val.ValConfig, given)
     assert config.weights == ("a", "b")
     assert (config.imgsz, config.conf_thres, config.task, config.save_hybrid) == (

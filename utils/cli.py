@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
-from typing import Any, NoReturn, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
 from utils.errors import UserError
 from utils.text import printable, shown
@@ -88,7 +89,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def read_flags(
-    kind: type, argv: list[str] | None, description: str, refused: dict[str, str] | None = None
+    kind: type, argv: list[str] | None, description: str, refused: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
     """Read a command line.
 
@@ -161,3 +162,33 @@ def build(kind: type[T], values: Mapping[str, object], origin: str = "") -> T:
                     " needed"
                 )
     return kind(**values)
+
+
+@dataclasses.dataclass(frozen=True)
+class CommandLine(Generic[T]):
+    """What a program takes on its command line.
+
+    Its module imports nothing that takes long, so that --help and a mistake are answered at once.
+
+    Attributes:
+        kind: A dataclass whose fields were made by flag().
+        description: The first line of --help.
+        refused: YOLOv5's flags that the program does not have, each with what to use instead.
+        prepare: Changes the words before they are read.
+    """
+
+    kind: type[T]
+    description: str
+    refused: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    prepare: Callable[[Sequence[str]], list[str]] = list
+
+    def read(self, argv: Sequence[str] | None = None) -> dict[str, Any]:
+        """The flags that were given, as read_flags() returns them; None takes sys.argv's words."""
+        words = self.prepare(sys.argv[1:] if argv is None else argv)
+        return read_flags(self.kind, words, self.description, self.refused)
+
+    def check(self, argv: Sequence[str] | None = None) -> dict[str, Any]:
+        """As read(), but a value that is impossible by itself is refused too."""
+        given = self.read(argv)
+        build(self.kind, given)
+        return given

@@ -23,7 +23,6 @@ from utils.text import shown
 from utils.yaml_file import load_yaml
 
 __all__ = [
-    "REFUSED_TRAIN_FLAGS",
     "Hyperparameters",
     "TrainConfig",
     "choose_config",
@@ -68,13 +67,8 @@ class TrainConfig:
     noval: bool = flag(False, "validate only after the final epoch")
     noautoanchor: bool = flag(False, "keep the anchors, however badly they fit")
     noplots: bool = shared("noplots")
-    cache: str = flag(
-        "auto",
-        "keep decoded images: ram, disk, no, or auto (ram if it fits)",
-        nargs="?",
-        const="ram",
-        choices=("auto", "ram", "disk", "no"),
-    )
+    cache: str = shared("cache")
+    mosaic_pool: str = shared("mosaic_pool")
     image_weights: bool = flag(False, "draw images of badly detected classes more often")
     device: str = shared("device", help="CUDA device such as 0 or 0,1, cpu, mps or xpu; '' chooses")
     multi_scale: bool = flag(False, "vary the image size by up to half in either direction")
@@ -85,7 +79,7 @@ class TrainConfig:
         choices=("auto", "SGD", "Adam", "AdamW"),
     )
     sync_bn: bool = flag(False, "synchronise batch norm over devices (torchrun)")
-    workers: int = shared("workers")
+    workers: int | None = shared("workers")
     project: str = shared("project", "runs/train")
     name: str = shared("name", help="name of this run; cfg takes the model's name")
     exist_ok: bool = shared("exist_ok")
@@ -131,7 +125,7 @@ class TrainConfig:
         check_setting(possible, "--batch-size", self.batch_size, "must be 1 or more, or -1")
         possible = 32 <= self.imgsz <= LONGEST_SIDE
         check_setting(possible, "--imgsz", self.imgsz, f"must be 32 to {LONGEST_SIDE} pixels")
-        check_setting(self.workers >= 0, "--workers", self.workers, "must not be negative")
+        check_setting((self.workers or 0) >= 0, "--workers", self.workers, "must not be negative")
         check_setting(
             0 <= self.label_smoothing < 1,
             "--label-smoothing",
@@ -188,28 +182,6 @@ class TrainConfig:
     def frozen_rows(self) -> tuple[int, ...]:
         """The numbers of the rows to freeze; a single number N means the first N."""
         return tuple(range(self.freeze[0])) if len(self.freeze) == 1 else self.freeze
-
-
-# Flags of YOLOv5's train.py that this project does not have, each with an alternative.
-REFUSED_TRAIN_FLAGS = {
-    "--evolve": (
-        f"{NOT_HERE}; search with Optuna around train.py --hyp FILE, and compare over several"
-        " --seed"
-    ),
-    "--evolve-population": (
-        f"{NOT_HERE}, nor is --evolve; search with Optuna around train.py --hyp FILE"
-    ),
-    "--resume-evolve": (
-        f"{NOT_HERE}, nor is --evolve; search with Optuna around train.py --hyp FILE"
-    ),
-    "--bucket": f"{NOT_HERE}; copy runs/ to your storage with its own tool",
-    "--quad": f"{NOT_HERE}; use --multi-scale, or a larger --imgsz",
-    "--local-rank": "is set by torchrun; start with `torchrun --nproc_per_node N train.py …`",
-    "--entity": f"{NOT_HERE}; results.csv and TensorBoard files are written to the run's folder",
-    "--upload-dataset": f"{NOT_HERE}; nothing is ever uploaded",
-    "--bbox-interval": f"{NOT_HERE}; look at val_batch*.jpg in the run's folder",
-    "--artifact-alias": f"{NOT_HERE}; checkpoints are in the run's weights/ folder",
-}
 
 
 def suggestions(defaults: Mapping[str, object], family: Family, origin: str) -> dict[str, object]:

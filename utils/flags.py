@@ -43,9 +43,27 @@ OUTPUT = {
 }
 COMPUTE = {
     "device": FlagEntry("", "CUDA device such as 0, or cpu, mps or xpu; '' chooses"),
-    "workers": FlagEntry(8, "maximum number of loader processes; the cores limit it too"),
+    "workers": FlagEntry(
+        None,
+        "loader processes, at most one for each core; if left out one for each core, and one for"
+        " four where the processor trains",
+        {"kind": int},
+    ),
     "half": FlagEntry(False, "half precision (CUDA)"),
     "tf32": FlagEntry(False, "multiply float32 in TF32: faster and less exact (CUDA)"),
+}
+READING = {
+    "cache": FlagEntry(
+        "auto",
+        "keep decoded images: ram, disk, no, or auto (ram if it fits)",
+        {"nargs": "?", "const": "ram", "choices": ("auto", "ram", "disk", "no")},
+    ),
+    "mosaic_pool": FlagEntry(
+        "all",
+        "where the partners of a mosaic come from: all images, or batch, so that each image of a"
+        " batch is decoded once",
+        {"choices": ("all", "batch")},
+    ),
 }
 MODEL = {
     "modules": FlagEntry(
@@ -70,7 +88,7 @@ INFERENCE = {
         {"choices": ("yolov5", "yolov8")},
     ),
 }
-SHARED_FLAGS = {**OUTPUT, **COMPUTE, **MODEL, **INFERENCE}
+SHARED_FLAGS = {**OUTPUT, **COMPUTE, **READING, **MODEL, **INFERENCE}
 
 
 def shared(name: str, default: object = None, **options: object) -> Any:

@@ -6,53 +6,42 @@ no time limit, so a busy machine makes it slower but never changes its result.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Callable, Sequence
+from functools import cache
+from importlib.util import find_spec
+from itertools import pairwise
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from utils.boxes import xywh_to_xyxy
-from utils.errors import UserError
 from utils.families import Family
-from utils.suppression import nms
+from utils.nms_settings import MOST_CANDIDATES, NMSSettings
 
 # Boxes are shifted by this times their class number, so that classes do not overlap and one call
 # suppresses all of them. The value, and adding it in float32, are as in YOLOv5.
 CLASS_OFFSET_PX = 7680.0
-MOST_CANDIDATES = 30000  # per image, the highest scores
 FIRST_LOOK = 2048  # candidates tried first: usually enough to fill max_det
 
 
-@dataclass(frozen=True, slots=True)
-class NMSSettings:
-    """Which detections are kept. A value out of range raises UserError.
+@cache
+def load_operator() -> Callable[[Tensor, Tensor, float], Tensor]:
+    """Load torchvision's compiled operators, and return the one that suppresses boxes.
 
-    Attributes:
-        conf: A box is kept if its score is above this, 0..1.
-        iou: A box is dropped if its IoU with a better one of its class is above this, 0..1.
-        max_det: Maximum number of detections of an image.
-        classes: Class numbers to keep; None for all.
-        agnostic: Whether boxes of different classes suppress each other.
-        multi_label: Whether a box may have several classes.
+    The package around them is imported only if its compiled file has an unknown name: its models
+    and data sets take a second or two, which would be counted as the first image's time.
     """
-
-    conf: float = 0.25
-    iou: float = 0.45
-    max_det: int = 300
-    classes: tuple[int, ...] | None = None
-    agnostic: bool = False
-    multi_label: bool = False
-
-    def __post_init__(self) -> None:
-        for flag, value in (("--conf-thres", self.conf), ("--iou-thres", self.iou)):
-            if not 0 <= value <= 1 or math.isnan(value):
-                raise UserError(f"{flag}={value}: must be in 0..1")
-        if self.max_det < 1:
-            raise UserError(f"--max-det={self.max_det}: must be at least 1")
-        if self.classes is not None and any(number < 0 for number in self.classes):
-            raise UserError(f"--classes={self.classes}: takes class numbers, 0 or above")
+    package = find_spec("torchvision")
+    folder = Path(package.origin).parent if package and package.origin else Path()
+    for library in folder.glob("_C*.so"):
+        with contextlib.suppress(OSError):  # the import below says what is wrong with it
+            torch.ops.load_library(library)
+    if not hasattr(torch.ops.torchvision, "nms"):
+        import torchvision.ops  # noqa: F401
+    operator: Callable[[Tensor, Tensor, float], Tensor] = torch.ops.torchvision.nms
+    return operator
 
 
 def non_max_suppression(
@@ -78,41 +67,71 @@ def non_max_suppression(
         score stay in the order of `decoded`.
     """
     settings = settings or NMSSettings()
-    first, objectness = family.box_columns, family.has_objectness
+    # The host waits for an accelerator at every selection, so the images of a batch share them. A
+    # CPU has no such waits, and image by image it needs less memory.
+    at_once = 1 if decoded.device.type == "cpu" else max(len(decoded), 1)
+    found: list[Tensor] = []
     with torch.no_grad():
-        hopeful = (decoded[..., 4] if objectness else decoded[..., 4:].amax(-1)) > settings.conf
-        found = []
-        # The objectness, or else the best class, bounds all scores, so most boxes are dropped here.
-        for number, (rows, keep) in enumerate(zip(decoded, hopeful, strict=True)):
-            rows = add_labels(rows[keep].float(), labels[number] if labels else None, first)
-            scores = rows[:, 5:] * rows[:, 4:5] if objectness else rows[:, 4:]
-            found.append(suppress(candidates(rows[:, :4], scores, settings), settings))
-        return found
+        for start in range(0, len(decoded), at_once):
+            some = slice(start, start + at_once)
+            known = labels[some] if labels else ()
+            for rows in select(decoded[some], family, settings, known):
+                found.append(suppress(rows, settings))
+    return found
 
 
-def add_labels(rows: Tensor, labels: Tensor | None, first: int) -> Tensor:
+def select(
+    decoded: Tensor, family: Family, settings: NMSSettings, labels: Sequence[Tensor] = ()
+) -> tuple[Tensor, ...]:
+    """The input of suppression of each image: [m, 6] corners, score and class, best score first.
+
+    The arguments are those of non_max_suppression().
+    """
+    images, boxes = decoded.shape[:2]
+    first, objectness = family.box_columns, family.has_objectness
+    hopeful = (decoded[..., 4] if objectness else decoded[..., 4:].amax(-1)) > settings.conf
+    # The objectness, or else the best class, bounds all scores, so most boxes are dropped here.
+    place = hopeful.flatten().nonzero()[:, 0]
+    rows, image = decoded.flatten(0, 1)[place].float(), place.div(boxes, rounding_mode="floor")
+    rows, image = add_labels(rows, image, labels, first)
+    scores = rows[:, 5:] * rows[:, 4:5] if objectness else rows[:, 4:]
+    row, score, label = candidates(scores, settings)
+    chosen, counts = best_first(score, image[row], images)
+    corners = xywh_to_xyxy(rows[row[chosen], :4])
+    found = torch.cat((corners, score[chosen, None], label[chosen, None].to(corners.dtype)), 1)
+    return tuple(part[:MOST_CANDIDATES] for part in found.split(counts))
+
+
+def add_labels(
+    rows: Tensor, image: Tensor, labels: Sequence[Tensor], first: int
+) -> tuple[Tensor, Tensor]:
     """Append labels to rows as predictions with score 1.
 
     Args:
         rows: [n, first + nc] decoded boxes.
-        labels: [m, 5] class and corners, in pixels.
+        image: [n] the number of each row's image.
+        labels: Per image [m, 5] class and corners, in pixels; empty for none.
         first: Column of the first class.
+
+    Returns:
+        The rows and the numbers, with those of the labels behind them.
     """
-    if labels is None or not len(labels):
-        return rows
-    certain = rows.new_zeros((len(labels), rows.shape[1]))
-    low, high = labels[:, 1:3], labels[:, 3:5]
+    known = torch.cat([*labels, rows.new_zeros(0, 5)])
+    if not len(known):
+        return rows, image
+    certain = rows.new_zeros((len(known), rows.shape[1]))
+    low, high = known[:, 1:3], known[:, 3:5]
     certain[:, :4] = torch.cat(((low + high) / 2, high - low), 1)
     certain[:, 4:first] = 1
-    certain[torch.arange(len(labels), device=rows.device), first + labels[:, 0].long()] = 1
-    return torch.cat((rows, certain))
+    certain[torch.arange(len(known), device=rows.device), first + known[:, 0].long()] = 1
+    owners = [image.new_full((len(part),), number) for number, part in enumerate(labels)]
+    return torch.cat((rows, certain)), torch.cat((image, *owners))
 
 
-def candidates(boxes: Tensor, scores: Tensor, settings: NMSSettings) -> Tensor:
-    """The input of suppression: [m, 6] corners, score and class, best score first.
+def candidates(scores: Tensor, settings: NMSSettings) -> tuple[Tensor, Tensor, Tensor]:
+    """Row, score and class of each box that is kept for suppression, [m] each.
 
     Args:
-        boxes: [n, 4] centres and sizes, pixels.
         scores: [n, nc] in 0..1.
         settings: conf, classes and multi_label are read.
     """
@@ -124,16 +143,34 @@ def candidates(boxes: Tensor, scores: Tensor, settings: NMSSettings) -> Tensor:
         row = (best > settings.conf).nonzero()[:, 0]
         score, label = best[row], best_label[row]
     if settings.classes is not None:
-        wanted = torch.isin(
-            label, torch.tensor(settings.classes, device=label.device, dtype=label.dtype)
-        )
+        kept = torch.tensor(settings.classes, device=label.device, dtype=label.dtype)
+        wanted = torch.isin(label, kept).nonzero()[:, 0]
         row, label, score = row[wanted], label[wanted], score[wanted]
-    chosen = best_first(score)
-    corners = xywh_to_xyxy(boxes[row[chosen]])
-    return torch.cat((corners, score[chosen, None], label[chosen, None].to(corners.dtype)), 1)
+    return row, score, label
 
 
-def best_first(scores: Tensor) -> Tensor:
+def best_first(scores: Tensor, image: Tensor, images: int) -> tuple[Tensor, list[int]]:
+    """Order scores by image, and within an image best first; equal ones keep their order.
+
+    Args:
+        scores: [n] in any order.
+        image: [n] the number of each one's image.
+        images: How many there are.
+
+    Returns:
+        Indices of the scores, of a single image at most the MOST_CANDIDATES highest, and their
+        count in each image.
+    """
+    if images == 1:
+        order = _best_of_one(scores)
+        return order, [len(order)]
+    order = scores.sort(descending=True, stable=True).indices
+    owner, by_image = image[order].sort(stable=True)
+    ends = torch.searchsorted(owner, torch.arange(images + 1, device=owner.device)).tolist()
+    return order[by_image], [end - start for start, end in pairwise(ends)]
+
+
+def _best_of_one(scores: Tensor) -> Tensor:
     """Indices of the MOST_CANDIDATES highest scores [n], best first; ties keep their order."""
     if len(scores) <= MOST_CANDIDATES:
         return scores.sort(descending=True, stable=True).indices
@@ -146,6 +183,7 @@ def suppress(found: Tensor, settings: NMSSettings) -> Tensor:
     """The best max_det survivors [n, 6] of greedy suppression of candidates [m, 6], best first."""
     if not len(found):
         return found
+    nms = load_operator()
     boxes = found[:, :4] if settings.agnostic else found[:, :4] + found[:, 5:6] * CLASS_OFFSET_PX
     # Whether a candidate survives depends on better ones only. So the beginning of the list is
     # tried first, and then more of it until there are max_det survivors. The result is that of the

@@ -57,7 +57,9 @@ def open_streams() -> None:
     sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     for stream, original in ((sys.stdout, sys.__stdout__), (sys.stderr, sys.__stderr__)):
         if isinstance(stream, io.TextIOWrapper):
-            if stream is original:
+            # Not twice: a program opens its streams before it reads its flags, and again in main.
+            is_ours = isinstance(getattr(stream.write, "__self__", None), _Mouth)
+            if stream is original and not is_ours:
                 stream.write = _Mouth(stream.write).write  # type: ignore[method-assign]
             # Each line appears at once in `| tee log`, and a reader that has ended is noticed.
             stream.reconfigure(errors=SAME_WIDTH, line_buffering=True)

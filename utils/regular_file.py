@@ -16,6 +16,7 @@ from typing import IO
 from utils.errors import UserError
 from utils.text import printable
 
+READ_ONLY = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 MOST_BYTES = 10_000_000  # a data set's YAML with 100,000 classes has 3,000,000
 BYTE_ORDER_MARKS = (  # UTF-32 comes first, since its mark begins with that of UTF-16
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -55,6 +56,31 @@ def open_regular(path: str | Path) -> IO[bytes]:
     return file
 
 
+def open_handle(path: str | Path) -> tuple[int, int]:
+    """The descriptor of a regular file and its length in bytes; the caller closes it.
+
+    It costs a third of open_regular(), which counts where many small files are read. Raises OSError
+    for every other kind of file, and ValueError for a path with a zero byte.
+    """
+    _check_regular(os.stat(path).st_mode, path)
+    handle = _open_without_waiting(os.fspath(path), READ_ONLY)
+    try:
+        status = os.fstat(handle)
+        _check_regular(status.st_mode, path)  # it may have been replaced
+    except OSError:
+        os.close(handle)
+        raise
+    return handle, status.st_size
+
+
+def read_handle(handle: int, count: int) -> bytes:
+    """The next `count` bytes of an open file, fewer at its end."""
+    data = os.read(handle, count)
+    while len(data) < count and (more := os.read(handle, count - len(data))):
+        data += more
+    return data
+
+
 def _open_without_waiting(path: str, flags: int) -> int:
     # Without this flag open() would wait for a writer if the path has become a pipe by now.
     # Windows has no such flag.
@@ -62,10 +88,9 @@ def _open_without_waiting(path: str, flags: int) -> int:
 
 
 def _check_regular(mode: int, path: str | Path) -> None:
-    kind = kind_of(mode)
-    if kind:
+    if not stat.S_ISREG(mode):
         number = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
-        raise OSError(number, f"is {kind}, where a file is needed", str(path))
+        raise OSError(number, f"is {kind_of(mode)}, where a file is needed", str(path))
 
 
 def read_limited(path: str | Path, most: int = MOST_BYTES) -> bytes:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 LONGEST_SIDE = 2**15  # pixels; OpenCV resizes no larger image
 COARSEST_STRIDE = 32  # of YOLOv5's graphs; finer graphs use it too, so that sizes stay comparable

@@ -150,8 +150,12 @@ def refuse_doubled(file: YamlFile) -> None:
 
 def read_yaml(path: str | Path) -> YamlFile:
     """Read a YAML mapping as load_yaml does, but only list the keys that stand twice."""
-    path = Path(path)
-    text, marked = decode_text(read_limited(path))
+    return parse_yaml(Path(path), read_limited(path))
+
+
+def parse_yaml(path: Path, data: bytes) -> YamlFile:
+    """As read_yaml, for the bytes of a file whose path errors name."""
+    text, marked = decode_text(data)
     shown_path = printable(path)
     try:
         content, doubled = _construct(text, marked)

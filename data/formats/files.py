@@ -11,7 +11,7 @@ from pathlib import Path
 from data.image_formats import SUFFIXES, UNREAD_SUFFIXES, unread_remedy
 from data.report import LEFT_OUT, Entry
 from utils.errors import UserError
-from utils.regular_file import open_regular
+from utils.regular_file import open_handle, read_handle
 from utils.text import printable
 
 NAMED = 3  # files that a sentence names
@@ -75,7 +75,8 @@ def walk_files(folder: Path, left_out: LeftOut | None = None) -> Iterator[str]:
             if name.startswith(".") and _suffix(name) in SUFFIXES
         ]
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (os.path.join(place, name) for name in files if not name.startswith("."))
+        start = os.path.join(place, "")
+        yield from (start + name for name in files if not name.startswith("."))
 
 
 def _refuse_folder(error: OSError) -> None:
@@ -126,7 +127,9 @@ def note_unread(files: Iterable[str]) -> tuple[Entry, ...]:
 
 
 def _suffix(path: str) -> str:
-    return os.path.splitext(path)[1][1:].lower()
+    """The suffix of a path without its dot, in small letters, as os.path.splitext() finds it."""
+    stem, _, suffix = path.rpartition(os.sep)[2].rpartition(".")
+    return suffix.lower() if stem.strip(".") else ""
 
 
 def is_image(path: str) -> bool:
@@ -148,11 +151,13 @@ def read_bytes(path: str | Path, limit: int = 0) -> bytes:
     Raises OSError, ValueError for a path with a zero byte, and FileTooLargeError if the file has
     more than limit bytes (0 for no limit).
     """
-    with open_regular(path) as file:
-        size = os.fstat(file.fileno()).st_size
+    handle, size = open_handle(path)
+    try:
         if limit and size > limit:
             raise FileTooLargeError(size)
-        return file.read()
+        return read_handle(handle, size)
+    finally:
+        os.close(handle)
 
 
 def read_rows(file: Path) -> list[tuple[int, str]]:

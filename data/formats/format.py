@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from data.dataset_info import DatasetInfo, SplitSource
-from data.formats.labels import ImageLabels
+from data.formats.labels import ImageLabels, LabelError
 from data.report import Entry
 
 
@@ -21,6 +21,21 @@ class LabelReader(Protocol):
 
     def read(self, number: int, size: tuple[int, int]) -> ImageLabels:
         """Labels of image `number`, whose (height, width) is `size`. Raises LabelError."""
+
+
+@runtime_checkable
+class PartReader(LabelReader, Protocol):
+    """A LabelReader that is faster with several images at once."""
+
+    def read_part(
+        self, images: Sequence[tuple[int, tuple[int, int]]], begin: Callable[[int], None]
+    ) -> list[ImageLabels | LabelError]:
+        """The labels of several images, or the error of each.
+
+        Args:
+            images: (number, (height, width)) of each.
+            begin: Is called with the number of an image before a file of it is opened.
+        """
 
 
 @dataclass(frozen=True, slots=True)

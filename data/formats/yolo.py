@@ -8,10 +8,8 @@ objects in it would be learnt as background.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-
-import numpy as np
 
 from data.dataset_info import DatasetInfo, SplitSource
 from data.formats.files import (
@@ -22,18 +20,23 @@ from data.formats.files import (
     unused_labels,
     walk_files,
 )
-from data.formats.format import ClassRow, DatasetFormat, OpenedSplit, Split, unknown_row
+from data.formats.format import (
+    ClassRow,
+    DatasetFormat,
+    OpenedSplit,
+    Split,
+    unknown_row,
+)
 from data.formats.labels import ImageLabels, LabelError, read_label_file
 from data.formats.lists import read_image_list
 from data.formats.spelling import find_spellings
-from data.formats.yolo_rows import Rows, parse_rows
-from data.report import DROPPED, KEPT_AS_IS, Entry
+from data.formats.yolo_labels import labels_of_part, read_label_or_error, read_labels
+from data.formats.yolo_rows import parse_rows
+from data.report import KEPT_AS_IS, Entry
 from utils.errors import UserError
 from utils.files import ROOT
 from utils.text import printable
 
-MAX_CLASS = 2**31 - 1
-NO_AREA, CLASS_ROUNDED = "box without area", "class rounded down"
 _RULE = (
     "labels are looked up where the last /images/ of an image's path becomes /labels/ and its"
     " suffix .txt"
@@ -50,6 +53,17 @@ class YoloReader:
     def read(self, number: int, size: tuple[int, int]) -> ImageLabels:
         """Labels of image `number`, whose (height, width) is `size`. Raises LabelError."""
         return read_labels(self.label_paths[number], size, self.keypoints)
+
+    def read_part(
+        self, images: Sequence[tuple[int, tuple[int, int]]], begin: Callable[[int], None]
+    ) -> list[ImageLabels | LabelError]:
+        """As PartReader says."""
+        files = []
+        for number, _ in images:
+            begin(number)
+            path = self.label_paths[number]
+            files.append((path, read_label_or_error(path)))
+        return labels_of_part(files, [size for _, size in images], self.keypoints)
 
 
 def label_path(image_path: str) -> str:
@@ -140,47 +154,3 @@ def _find_class(image_path: str, class_count: int) -> ClassRow:
 
 
 YOLO_FORMAT = DatasetFormat("yolo", _detect, _list, find_class=_find_class)
-
-
-def read_labels(path: str | Path, size: tuple[int, int], keypoints: int = 0) -> ImageLabels:
-    """Labels of an image; no file means background.
-
-    Args:
-        path: The label file.
-        size: (height, width) of the image, pixels.
-        keypoints: Number of values of keypoints at the end of a row.
-
-    Returns:
-        The labels in pixels.
-
-    Raises:
-        LabelError: The file breaks a rule.
-    """
-    data = read_label_file(path)
-    if data is None:
-        return ImageLabels(there=False)
-    rows = parse_rows(data, keypoints)
-    if not len(rows.values):
-        return ImageLabels()
-    return _to_pixels(rows, size, str(path))
-
-
-def _to_pixels(rows: Rows, size: tuple[int, int], path: str) -> ImageLabels:
-    height, width = size
-    scale = np.array([width, height], np.float64)
-    centres, sides = rows.values[:, 1:3] * scale, rows.values[:, 3:5] * scale
-    boxes = np.concatenate((centres - sides / 2, centres + sides / 2), axis=1).astype(np.float32)
-    segments = tuple((segment * scale).astype(np.float32) for segment in rows.segments)
-    classes = np.minimum(rows.values[:, 0].astype(np.float64), MAX_CLASS).astype(np.int64)
-    return ImageLabels(classes, boxes, segments, entries=_oddities(rows, path))
-
-
-def _oddities(rows: Rows, path: str) -> tuple[Entry, ...]:
-    entries = [Entry(path, number, DROPPED, "same as an earlier row") for number in rows.repeated]
-    entries += [Entry(path, row, KEPT_AS_IS, kind, detail) for row, kind, detail in rows.oddities]
-    classes, sides = rows.values[:, 0], rows.values[:, 3:5]
-    for at in np.flatnonzero((sides <= 0).any(axis=1)):
-        entries.append(Entry(path, rows.numbers[at], KEPT_AS_IS, NO_AREA))
-    for at in np.flatnonzero(classes != np.floor(classes)):
-        entries.append(Entry(path, rows.numbers[at], KEPT_AS_IS, CLASS_ROUNDED, f"{classes[at]:g}"))
-    return tuple(entries)

@@ -11,7 +11,7 @@ from data.class_names import repeated_names
 from data.dataset_info import DatasetInfo
 from data.dataset_yaml import read_dataset_yaml
 from data.formats import list_split
-from data.formats.format import DatasetFormat, OpenedSplit, Split
+from data.formats.format import DatasetFormat, Split
 from data.formats.labels import UNKNOWN_CLASS
 from data.image_bounds import most_pixels
 from data.index import DatasetIndex
@@ -19,7 +19,6 @@ from data.report import DROPPED, ScanReport
 from data.scanning.cache import NOT_OURS, cache_path, read_cache, state_of, write_cache
 from data.scanning.scan import scan
 from utils.errors import UserError
-from utils.structures import Sample
 from utils.text import printable
 
 MIN_VISIBLE_PX = 3  # objects with a shorter side than this are hardly learnt
@@ -123,7 +122,7 @@ def _load_cached(info: DatasetInfo, task: str, kind: DatasetFormat, split: Split
             return _index_of(arrays, info)
         except NOT_OURS:
             why = "the cache is of another version"
-    index = _scan_index(info, f"{info.path.stem} {task}", split.open())
+    index = scan(split.open(), f"{info.path.stem} {task}", info.names)
     if why:
         index = replace(index, report=replace(index.report, origin=f"scanned again: {why}"))
     packed = {**index.arrays(), "report": np.frombuffer(index.report.to_json(), np.uint8)}
@@ -142,23 +141,6 @@ def _index_of(arrays: dict[str, np.ndarray], info: DatasetInfo) -> DatasetIndex:
         raise ValueError("arrays are missing")
     index.check()
     return index
-
-
-def _scan_index(info: DatasetInfo, title: str, opened: OpenedSplit) -> DatasetIndex:
-    images, report = scan(opened, title)
-    samples = [
-        Sample(
-            image.path,
-            image.size,
-            image.labels.boxes,
-            image.labels.classes,
-            image.labels.segments,
-            image.labels.ignored,
-        )
-        for image in images
-        if image.size is not None and image.labels is not None
-    ]
-    return DatasetIndex.pack(samples, info.names, report)
 
 
 def _check_classes(index: DatasetIndex, info: DatasetInfo, kind: DatasetFormat) -> None:

@@ -6,25 +6,24 @@ does not answer would hold it, and Ctrl-C with it.
 
 from __future__ import annotations
 
-import math
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Generic, TypeVar
 
-from data.watchdog import POLL, VARIABLE, time_limit
-from utils.errors import UserError
-from utils.text import printable
+from data.scanning.patience import Patience
 
 _Result = TypeVar("_Result")
-Work = Callable[[int, str], _Result]
+Work = Callable[[range, Callable[[int], None]], _Result]
 
 
 class FileThreads(Generic[_Result]):
-    """Calls work(number, path) for every path by daemon threads, in parts of `chunk` paths.
+    """Calls work(numbers, begin) for every part of `chunk` paths by daemon threads.
 
-    results() yields those of each part, in order. It raises UserError with the file's name if
-    no file is finished for as long as data/watchdog.py allows.
+    work() calls begin(number) before it opens a file. results() yields what it returns for each
+    part, in order. It raises UserError with the file's name if no file is finished for as long as
+    data/watchdog.py allows.
     """
 
     def __init__(self, work: Work[_Result], paths: Sequence[str], chunk: int) -> None:
@@ -33,13 +32,13 @@ class FileThreads(Generic[_Result]):
         self._waiting = iter(self.starts)
         self._lock = threading.Lock()
         self._current: dict[int, int] = {}  # start of a part -> number of the file in work
-        self._results: queue.SimpleQueue[tuple[int, list[_Result]] | None] = queue.SimpleQueue()
+        self._results: queue.SimpleQueue[tuple[int, _Result] | None] = queue.SimpleQueue()
 
-    def results(self, threads: int) -> Iterator[list[_Result]]:
-        """The results of each part, computed by this many threads."""
+    def results(self, threads: int) -> Iterator[_Result]:
+        """The result of each part, computed by this many threads."""
         for _ in range(threads):
             threading.Thread(target=self._run, daemon=True).start()
-        done: dict[int, list[_Result]] = {}
+        done: dict[int, _Result] = {}
         ended = 0
         try:
             for start in self.starts:
@@ -60,7 +59,8 @@ class FileThreads(Generic[_Result]):
         try:
             while (start := self._take()) is not None:
                 numbers = range(start, min(start + self.chunk, len(self.paths)))
-                self._results.put((start, [self._do(start, number) for number in numbers]))
+                begin = partial(self._current.__setitem__, start)
+                self._results.put((start, self.work(numbers, begin)))
         finally:
             self._results.put(None)
 
@@ -68,24 +68,12 @@ class FileThreads(Generic[_Result]):
         with self._lock:
             return next(self._waiting, None)
 
-    def _do(self, start: int, number: int) -> _Result:
-        self._current[start] = number
-        return self.work(number, self.paths[number])
-
-    def _next(self, start: int) -> tuple[int, list[_Result]] | None:
+    def _next(self, start: int) -> tuple[int, _Result] | None:
         """What a thread gives next. Raises UserError if none goes on."""
-        limit = time_limit()
-        poll = min(POLL, limit) if limit else POLL
-        polls, seen = 0, dict[int, int]()
+        patience = Patience()
         while True:
             try:
-                return self._results.get(timeout=poll)
+                return self._results.get(timeout=patience.poll)
             except queue.Empty:
                 now = dict(self._current)
-                polls, seen = polls + 1 if now == seen else 0, now
-            if polls >= (math.ceil(limit / poll) if limit else math.inf):
-                file = printable(self.paths[self._current.get(start, start)])
-                raise UserError(
-                    f"{file}: was waited for {limit:g} seconds; check the disk or network share, or"
-                    f" set {VARIABLE}"
-                )
+                patience.look(now, self.paths[now.get(start, start)])

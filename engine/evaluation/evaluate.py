@@ -27,9 +27,8 @@ from models.losses import Loss
 from utils.boxes import to_original
 from utils.device import autocast, layout_of
 from utils.families import Family
-from utils.nms import NMSSettings, non_max_suppression
+from utils.nms import NMSSettings, load_operator, non_max_suppression
 from utils.structures import Batch, Metrics
-from utils.suppression import load_operator
 from utils.tables import val_header, val_table
 from utils.terminal import is_terminal
 from utils.writing import Unwritten

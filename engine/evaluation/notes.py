@@ -10,13 +10,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from data.formats.yolo import CLASS_ROUNDED, NO_AREA
+from data.formats.yolo_labels import CLASS_ROUNDED, NO_AREA
 from data.formats.yolo_rows import BOX_AMONG_POLYGONS
 from data.index import DatasetIndex
 from data.report import DROPPED, LEFT_OUT, SIZES_DIFFER, ScanReport
+from engine.evaluation.settings import CONF_OF_MAP
 from utils.text import printable
 
-CONF_OF_MAP = 0.001  # a higher threshold cuts off the ends of the curves, which lowers mAP
 CONF_OF_FALSE = 0.25  # detect.py's threshold, at which false detections are counted
 USUAL_MAX_DET = 300  # detections of an image, the limit of both originals
 SHOWN_CLASSES, SHOWN_FILES = 5, 3

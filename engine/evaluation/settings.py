@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.evaluation.notes import CONF_OF_MAP
-from utils.cli import flag
+from utils.cli import CommandLine, flag
 from utils.errors import UserError, check_setting
 from utils.families import V8
 from utils.flags import shared
-from utils.nms import NMSSettings
+from utils.nms_settings import NMSSettings
 from utils.sizes import LONGEST_SIDE
 
+CONF_OF_MAP = 0.001  # a higher threshold cuts off the ends of the curves, which lowers mAP
 SPLITS = ("train", "val", "test")
 REFUSED_VAL_FLAGS = {
     "--dnn": (
@@ -56,7 +56,7 @@ class ValConfig:
         choices=(*SPLITS, "speed", "study"),
     )
     device: str = shared("device")
-    workers: int = shared("workers")
+    workers: int | None = shared("workers")
     single_cls: bool = shared("single_cls")
     augment: bool = shared("augment")
     verbose: bool = flag(False, "print a row for each class however many there are")
@@ -77,7 +77,7 @@ class ValConfig:
         for name, value, least in (
             ("--batch-size", self.batch_size, 1),
             ("--imgsz", self.imgsz, 32),
-            ("--workers", self.workers, 0),
+            ("--workers", self.workers or 0, 0),
         ):
             check_setting(value >= least, name, value, f"must be at least {least}")
         most = f"must be at most {LONGEST_SIDE} pixels"
@@ -90,3 +90,6 @@ class ValConfig:
                 f"--attention-init {self.attention_init}: needs --attention, whose modules it"
                 " initialises; give that too"
             )
+
+
+VAL_LINE = CommandLine(ValConfig, "Score a detector on a labelled data set.", REFUSED_VAL_FLAGS)

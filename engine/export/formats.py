@@ -4,15 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from engine.export.onnx import export_onnx
-from engine.export.task import ExportTask
-from engine.export.torchscript import export_torchscript
+if TYPE_CHECKING:  # the flags are read by this table, so that it does not import torch
+    from engine.export.task import ExportTask
+
+
+def _onnx(task: ExportTask) -> Path:
+    from engine.export.onnx import export_onnx
+
+    return export_onnx(task)
+
+
+def _torchscript(task: ExportTask) -> Path:
+    from engine.export.torchscript import export_torchscript
+
+    return export_torchscript(task)
+
 
 # name for --include -> function that writes the file and returns its path
 EXPORTERS: dict[str, Callable[[ExportTask], Path]] = {
-    "onnx": export_onnx,
-    "torchscript": export_torchscript,
+    "onnx": _onnx,
+    "torchscript": _torchscript,
 }
 CONVERTERS = {  # format that is not written here -> the tool that makes it from our files
     "engine": "trtexec --onnx=FILE.onnx --saveEngine=FILE.engine",

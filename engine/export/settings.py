@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.export.formats import EXPORTERS, unknown_format
-from utils.cli import flag
+from utils.cli import CommandLine, flag
 from utils.config import NOT_HERE
 from utils.errors import UserError
 from utils.families import V8, Family
 from utils.flags import SHARED_FLAGS, shared
-from utils.nms import MOST_CANDIDATES, NMSSettings
+from utils.nms_settings import MOST_CANDIDATES, NMSSettings
 from utils.sizes import LONGEST_SIDE
 
 MOST_IMAGES = 4096  # of a batch, all of which the file computes at once
@@ -100,3 +100,4 @@ REFUSED_EXPORT_FLAGS = {
     "--mlmodel": f"{NOT_HERE}; convert the TorchScript file with coremltools",
     "--topk-per-class": f"{NOT_HERE}; use --max-det",
 }
+EXPORT_LINE = CommandLine(ExportConfig, "Export a detector.", REFUSED_EXPORT_FLAGS)

@@ -19,10 +19,9 @@ from engine.inference.settings import USUAL_SIZE, DetectConfig
 from utils.boxes import to_original
 from utils.device import autocast, choose_half, layout_of
 from utils.errors import UserError
-from utils.nms import non_max_suppression
+from utils.nms import load_operator, non_max_suppression
 from utils.sizes import side_step, whole_side
 from utils.structures import Detections, Frame
-from utils.suppression import load_operator
 
 
 class Detector:

@@ -6,15 +6,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from utils.cli import flag
+from utils.cli import CommandLine, flag
 from utils.errors import UserError
 from utils.families import V8, Family
 from utils.files import next_folder
 from utils.flags import shared
-from utils.nms import NMSSettings
+from utils.nms_settings import NMSSettings
 from utils.sizes import LONGEST_SIDE
 
 USUAL_SIZE = 640
+REFUSED_DETECT_FLAGS = {
+    "--dnn": "is not part of this project; leave it out, since PyTorch computes the same",
+    "--update": "is not needed; checkpoints are small and safe to load as train.py writes them",
+    "--visualize": (
+        "is not part of this project; register a forward hook on the layer of model.model you want"
+        " to see"
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -110,3 +118,6 @@ class DetectConfig:
         return NMSSettings(
             self.conf_thres, iou, self.max_det, self.classes or None, self.agnostic_nms
         )
+
+
+DETECT_LINE = CommandLine(DetectConfig, "Find objects in images and videos.", REFUSED_DETECT_FLAGS)

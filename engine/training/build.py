@@ -228,6 +228,7 @@ def make_loaders(
         cache=config.cache,
         copies=world.size,
         channels=image_channels(model),
+        mosaic_pool=config.mosaic_pool,
     )
     loader = build_loader(
         data[0],

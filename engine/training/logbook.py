@@ -186,7 +186,7 @@ class StepTiming:
 
     def __init__(self) -> None:
         self.seconds = dict.fromkeys(("loader", "forward", "backward", "optimizer"), 0.0)
-        self.images = 0
+        self.images, self._first_wait = 0, 0.0
 
     def add(self, part: str, since: float, images: int = 0) -> float:
         """Add the seconds since a mark to a part; return the new mark.
@@ -199,7 +199,17 @@ class StepTiming:
         now = time.perf_counter()
         self.seconds[part] += now - since
         self.images += images
+        if part == "loader" and not self._first_wait:
+            self._first_wait = now - since
         return now
+
+    def waited_share(self) -> float:
+        """The share of the time that was spent waiting for batches.
+
+        The first one is left out, since it takes as long as the loader needs to start.
+        """
+        whole = sum(self.seconds.values()) - self._first_wait
+        return (self.seconds["loader"] - self._first_wait) / whole if whole > 0 else 0.0
 
     def write(self, folder: Path) -> None:
         """Write timing.json."""

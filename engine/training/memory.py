@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 from engine.training.run import Run, Setup
@@ -46,14 +45,13 @@ def what_to_lower(setup: Setup, share: int) -> list[str]:
         flags.append("no --multi-scale (it needs up to 2.25 times the memory)")
     if setup.device.type == "cpu":  # whose memory also holds the images that are read
         flags += ["--cache no"] if config.cache in ("auto", "ram") else []
-        flags += ["a smaller --workers"] if config.workers else []
+        flags += ["--workers 0"] if config.workers != 0 else []
     return flags
 
 
 def _way_on(last: Path) -> str:
     """What can be done with the last good checkpoint. A resumed run keeps all its settings."""
-    path = shlex.quote(str(last))
     return (
-        f"{last} is the last good checkpoint: --weights {path} starts from it with other flags,"
-        f" --resume {path} goes on with the same ones once other programs have left more memory"
+        f"the last good checkpoint is {last}: --weights starts from it with other flags, --resume"
+        " goes on with the same ones once other programs have left more memory"
     )

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from data.index import DatasetIndex
-from utils.structures import Sample
+from data.sample import Sample
 
 SIZES = [
     (80, 120),

@@ -1,10 +1,12 @@
 """Tiles on a canvas; tests/data/test_mix.py tests the same with the tiles of mosaics."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from data.compose import Tile, View, compose
 from data.geometry import Affine
-from data.labelled import LabelledImage, Labels
+from data.labelled import LabelledImage, Labels, UnreadImage
 
 
 def test_identity_view_is_a_copy():
@@ -35,3 +37,31 @@ def test_touching_tiles_touch_in_the_output():
 
 def _none():
     return np.zeros((0, 4), np.float32), np.zeros(0, np.int64)
+
+
+def test_only_what_is_visible_is_read():
+    """Of two tiles, one above the other, the map shows 10 rows of the lower one, or none."""
+    asked = []
+
+    def unread(name, y):
+        image = LabelledImage(np.full((64, 64, 3), 9, np.uint8), Labels(*_none()))
+        labels = Labels(np.array([[0, 0, 64, 64]], np.float32), np.array([name]))
+
+        def load(rows):
+            asked.append((name, rows))
+            return replace(image, labels=labels)
+
+        return Tile(UnreadImage((64, 64), labels, load), (0, y))
+
+    tiles = [unread(0, 0), unread(1, 64)]
+    up = Affine(translate=(0.5, 0.5 + 22 / 64))  # the canvas ends 10 rows below the output's middle
+    _, boxes, classes = compose(tiles, View((128, 64), (64, 64), up))
+    assert asked == [(0, 64), (1, 10)]
+    assert boxes.tolist() == [[0, 0, 64, 54], [0, 54, 64, 64]]
+    asked.clear()
+    _, _, classes = compose(tiles, View((128, 64), (64, 64), Affine(translate=(0.5, 1.5))))
+    assert asked == [(0, 32)]
+    assert classes.tolist() == [0]
+    asked.clear()
+    compose(tiles, View((64, 64), (64, 64), Affine(angle=10)))  # the canvas shows the upper one
+    assert asked == [(0, 64)]

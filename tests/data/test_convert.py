@@ -13,10 +13,10 @@ import pytest
 
 from data.convert import label_text, main
 from data.dataset_yaml import read_dataset_yaml
+from data.sample import Sample
 from data.scanning.load import load_dataset
 from utils.errors import UserError, run_main
 from utils.files import ROOT
-from utils.structures import Sample
 
 
 @pytest.fixture(autouse=True)

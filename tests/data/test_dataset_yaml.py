@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from data import dataset_yaml
 from data.dataset_info import SplitSource
 from data.dataset_yaml import read_dataset_yaml
 from utils.errors import UserError
@@ -158,3 +159,23 @@ def test_backslashes_of_windows_are_read_and_a_drive_is_named(tmp_path: Path) ->
     assert info.locate(info.sources("train")[0].images) == tmp_path / "set/images/val"
     with pytest.raises(UserError, match="is a path of Windows"):
         info.locate(info.sources("val")[0].images)
+
+
+def test_a_yaml_is_parsed_once_and_again_when_its_content_changes(tmp_path, monkeypatch) -> None:
+    parsed = []
+    parse = dataset_yaml.parse_yaml
+    monkeypatch.setattr(
+        dataset_yaml, "parse_yaml", lambda *given: parsed.append(given) or parse(*given)
+    )
+    path = _write(tmp_path, "names: [cat]\ndefaults: {imgsz: 64, v8: {epochs: 2}}\n")
+    first = read_dataset_yaml(path)
+    first.names[0] = "dog"
+    first.suggested["v8"]["epochs"] = 3
+    assert read_dataset_yaml(path).names == {0: "cat"}
+    assert read_dataset_yaml(path).suggested == {"imgsz": 64, "v8": {"epochs": 2}}
+    assert len(parsed) == 1
+    status = path.stat()
+    path.write_text("names: [cow]\ndefaults: {imgsz: 64, v8: {epochs: 2}}\n")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))  # the same size and time
+    assert read_dataset_yaml(path).names == {0: "cow"}
+    assert len(parsed) == 2

@@ -19,9 +19,9 @@ import pytest
 
 from data.index import DatasetIndex
 from data.report import DROPPED, KEPT_AS_IS, LEFT_OUT
+from data.sample import Sample
 from data.scanning.load import load_dataset
 from utils.errors import UserError
-from utils.structures import Sample
 
 GOLDEN: dict[str, Any] = json.loads(
     gzip.decompress(

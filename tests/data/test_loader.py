@@ -1,5 +1,6 @@
 """Batches: the same for any number of processes and any start, also if an image or worker fails."""
 
+import multiprocessing
 import os
 import signal
 from dataclasses import replace
@@ -11,14 +12,13 @@ import pytest
 import torch
 
 from data import loader as loader_module
-from data.dataset import DatasetSettings
+from data.dataset import DatasetSettings, DetectionDataset
 from data.index import DatasetIndex
-from data.loader import build_loader, collate_targets
+from data.loader import build_loader
 from data.workers import ReadingStopped
 from tests.data.image_files import write_images
 from utils.config import Hyperparameters
 from utils.errors import UserError
-from utils.structures import Item
 
 SETTINGS = DatasetSettings(64, Hyperparameters(mixup=0.3), augment=True, batch_size=4)
 VAL = DatasetSettings(64, batch_size=3, rect=True, pad=0.5)
@@ -90,6 +90,19 @@ def test_iteration_broken_off_and_begun_again(index, workers):
     assert_same(read(loader, 1), expected)
 
 
+def test_workers_that_were_started_early_read_the_same(index):
+    expected = read(build_loader(index, SETTINGS, shuffle=True), 0, 1)
+    loader = build_loader(index, SETTINGS, shuffle=True, workers=2)
+    loader.start()
+    processes = {child.pid for child in multiprocessing.active_children()}
+    loader.start()
+    assert_same(read(loader, 0, 1), expected)
+    assert set(loader.watch.rows[:, 0].tolist()) <= processes
+    without = build_loader(index, SETTINGS, shuffle=True)
+    without.start()
+    assert_same(read(without, 0), expected[:3])
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_changes_reach_running_workers(index, workers):
     loader = build_loader(index, SETTINGS, shuffle=True, workers=workers)
@@ -109,6 +122,26 @@ def test_changes_reach_running_workers(index, workers):
 def test_weights_choose_mosaic_partners(index):
     loader = build_loader(index, SETTINGS, shuffle=True, image_weights=np.eye(10)[8])
     assert sum(len(batch.targets) for batch in read(loader, 0, 1)) == 0  # image 8 has no labels
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_batch_that_shares_its_images_reads_each_once(index, workers, monkeypatch):
+    counts, read_one = [], DetectionDataset._read
+
+    def counting(dataset, i, *rest):
+        counts.append(i)
+        return read_one(dataset, i, *rest)
+
+    monkeypatch.setattr(DetectionDataset, "_read", counting)
+    settings = replace(SETTINGS, mosaic_pool="batch")
+    expected = read(build_loader(index, settings, shuffle=True), 0)
+    assert len(counts) <= len(index)
+    assert_same(read(build_loader(index, settings, shuffle=True, workers=workers), 0), expected)
+    cached = build_loader(index, replace(settings, cache="ram"), shuffle=True)
+    assert_same(read(cached, 0), expected)
+    resumed = build_loader(index, settings, shuffle=True)
+    resumed.set_epoch(0, 1)
+    assert_same(list(resumed), expected[1:])
 
 
 def test_batches_are_channels_last(index):
@@ -276,11 +309,3 @@ def test_a_dead_worker_is_one_clear_line(index):
     os.kill(loader._batches._iterator._workers[0].pid, signal.SIGKILL)
     with pytest.raises(UserError, match=r"DataLoader worker.*--workers 0"):
         list(batches)
-
-
-def test_targets_of_items_without_boxes():
-    image, none = np.zeros((3, 2, 2), np.uint8), np.zeros((0, 4), np.float32)
-    box = Item(image, np.ones((1, 4), np.float32), np.array([7]), 0, (2, 2))
-    empty = Item(image, none, np.zeros(0, np.int64), 1, (2, 2))
-    assert collate_targets([empty, box]).tolist() == [[1, 7, 1, 1, 1, 1]]
-    assert collate_targets([empty]).shape == (0, 6)

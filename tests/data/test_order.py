@@ -70,3 +70,13 @@ def test_weights_draw_with_replacement():
 def test_repeats():
     assert count_repeats(np.array([3, 1, 3, 3, 0, 1])).tolist() == [0, 0, 1, 2, 0, 1]
     assert count_repeats(np.zeros(0, dtype=int)).tolist() == []
+
+
+@pytest.mark.parametrize("weights", [None, np.ones(23)])
+def test_mosaics_within_a_batch(weights):
+    order = Order(0, 3, True, weights, within_batch=True)
+    batches = list(order.batches(23, Share(4)))
+    for batch in batches:
+        assert {key.pool for key in batch} == {tuple(key.number for key in batch)}
+    without = Order(0, 3, True, weights).batches(23, Share(4))
+    assert numbers_of(batches) == numbers_of(without)

@@ -41,14 +41,12 @@ def fill(source):
     return source
 
 
-def test_images_are_rgb_at_the_long_side(index):
+def test_images_are_bgr_at_the_long_side(index):
     for smooth, shrink in ((True, cv2.INTER_AREA), (False, cv2.INTER_LINEAR)):
         images = ImageList(index, 64, smooth)
         for i, (height, width) in ((7, (64, 64)), (6, (16, 64)), (9, (63, 64))):
             way = cv2.INTER_LINEAR if i == 9 else shrink  # 60 x 61 is enlarged
-            expected = cv2.resize(read_image(index.path(i)), (width, height), interpolation=way)[
-                ..., ::-1
-            ]
+            expected = cv2.resize(read_image(index.path(i)), (width, height), interpolation=way)
             np.testing.assert_array_equal(images.read(i), expected)
         assert images.resized_sizes()[6].tolist() == [16, 64]
 
@@ -139,7 +137,13 @@ def test_budget(index, monkeypatch, capsys):
     assert open_pixels(images, "auto").mode == "ram"
     assert open_pixels(images, "no").mode == "no"
     assert open_pixels(images, "auto", copies=2).mode == "no"
-    assert capsys.readouterr().err == ""
+    assert open_pixels(replace(images, smooth=True), "auto").mode == "ram"  # says nothing
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert said.out.splitlines() == [
+        "--cache auto: 0.0 GB needed, 0.0 GB allowed; ram",
+        "--cache auto: 0.0 GB needed, 0.0 GB allowed; not caching",
+    ]
     assert open_pixels(images, "ram", copies=2).mode == "no"
     assert "--cache ram" in capsys.readouterr().err
     assert open_pixels(images, "disk").mode == "disk"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +13,8 @@ import torch
 
 from utils import nms
 from utils.boxes import xywh_to_xyxy
-from utils.errors import UserError
-from utils.families import V5, V8
+from utils.families import V5, V8, Family
+from utils.files import ROOT
 from utils.nms import NMSSettings, non_max_suppression
 
 GOLDEN = Path(__file__).parents[1] / "golden/yolov5"
@@ -76,7 +78,41 @@ def test_only_the_best_candidates_take_part_and_equal_ones_in_order(
         torch.rand(400, generator=torch.Generator().manual_seed(1)).mul(20).round()
     )  # many equal
     wanted = sorted(range(400), key=lambda number: -scores[number].item())[:50]
-    assert nms.best_first(scores).tolist() == wanted
+    image = torch.zeros(400, dtype=torch.int64)
+    order, counts = nms.best_first(scores, image, 1)
+    assert (order.tolist(), counts) == (wanted, [50])
+
+
+@pytest.mark.parametrize("family", [V5, V8])
+@pytest.mark.parametrize("most", [nms.MOST_CANDIDATES, 120])
+def test_images_of_a_batch_are_selected_as_each_one_alone(
+    family: Family, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A CPU takes images one by one, an accelerator all at once."""
+    monkeypatch.setattr(nms, "MOST_CANDIDATES", most)
+    decoded = torch.cat([crowd(400, seed=seed).mul(8).round() / 8 for seed in range(3)])
+    decoded[1, :, 4:] = 0
+    labels = [torch.tensor([[1.0, 5, 5, 40, 40]]), torch.zeros(0, 5), torch.ones(2, 5)]
+    for several, known in ((True, labels), (False, ()), (True, ())):
+        settings = NMSSettings(conf=0.3, multi_label=several, classes=(1, 2))
+        whole = nms.select(decoded, family, settings, known)
+        for number, rows in enumerate(whole):
+            image = slice(number, number + 1)
+            (alone,) = nms.select(decoded[image], family, settings, known[image])
+            assert torch.equal(rows, alone)
+        assert len(whole[0]) > 100
+        assert len(whole[1]) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("renamed", [False, True])
+def test_the_operator_needs_the_package_only_if_its_file_has_another_name(renamed: bool) -> None:
+    code = "import sys, torch; from pathlib import Path; from utils.nms import load_operator\n"
+    code += "Path.glob = lambda *_: ()\n" * renamed
+    code += "boxes = torch.tensor([[0, 0, 9, 9], [0, 0, 9, 8.]])\n"
+    code += "assert load_operator()(boxes, torch.tensor([.5, .9]), .5).tolist() == [1]\n"
+    code += f"assert ('torchvision' in sys.modules) is {renamed}"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
 def test_nothing_is_dropped_however_many_images() -> None:
@@ -119,20 +155,6 @@ def test_half_precision_and_empty_input() -> None:
         (0, 6),
         (0, 6),
     ]
-
-
-@pytest.mark.parametrize(
-    ("values", "named"),
-    [
-        ({"conf": 1.5}, "--conf-thres=1.5"),
-        ({"iou": float("nan")}, "--iou-thres=nan"),
-        ({"max_det": 0}, "--max-det=0"),
-        ({"classes": (-1,)}, "--classes="),
-    ],
-)
-def test_impossible_settings_name_the_flag(values: dict, named: str) -> None:
-    with pytest.raises(UserError, match=named):
-        NMSSettings(**values)
 
 
 YOLOV8 = Path(__file__).parents[1] / "golden/yolov8"

@@ -9,10 +9,11 @@ import cv2
 import numpy as np
 import pytest
 
-from data.formats.yolo import CLASS_ROUNDED, NO_AREA
+from data.formats.yolo_labels import CLASS_ROUNDED, NO_AREA
 from data.formats.yolo_rows import BOX_AMONG_POLYGONS
 from data.index import DatasetIndex
 from data.report import DROPPED, IGNORED, KEPT_AS_IS, LEFT_OUT, Entry, ScanReport
+from data.sample import Sample
 from engine.evaluation.notes import (
     data_notes,
     id_notes,
@@ -20,7 +21,6 @@ from engine.evaluation.notes import (
     settings_notes,
     training_notes,
 )
-from utils.structures import Sample
 
 Make = Callable[..., DatasetIndex]
 

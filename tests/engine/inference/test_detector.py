@@ -16,9 +16,10 @@ from utils.structures import Detections, Frame
 
 NAMES = {0: "a", 1: "b"}
 CONFIG = DetectConfig(imgsz=(64,), conf_thres=0.01, max_det=5)
-# The end of the network, and the copy of the results; each frame's suppression counts three times
-# what it keeps, once within the operator. They may be lowered, and are raised only with a reason.
-WAITS_OF_BATCH, WAITS_OF_FRAME = 2, 3
+# Waits for a batch of so many frames: the end of the network, two or three selections, each
+# frame's suppression, and the copy of the results. They may be lowered, and are raised only with a
+# reason.
+WAITS = {1: 5, 4: 9}
 
 
 def frames(count: int) -> list[Frame]:
@@ -77,8 +78,8 @@ def test_a_device_is_waited_for_once_a_batch(tmp_path: Path, monkeypatch, half: 
         config = DetectConfig(imgsz=(64,), conf_thres=0.01, max_det=5, half=half)
         detector = Detector(simulate(model), config)
         one, four = (waits_of(detector, count, monkeypatch) for count in (1, 4))
-        assert one <= WAITS_OF_BATCH + WAITS_OF_FRAME
-        assert four <= WAITS_OF_BATCH + 4 * WAITS_OF_FRAME
+        assert one <= WAITS[1]
+        assert four <= WAITS[4]
         detector.is_timed = False
         assert waits_of(detector, 4, monkeypatch) == four - 1
         if not half:

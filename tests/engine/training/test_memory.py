@@ -17,13 +17,9 @@ from utils.checkpoint import read
 from utils.config import TrainConfig
 from utils.errors import run_main
 
-SHORTAGES = (
-    torch.OutOfMemoryError(
-        "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 15.77 GiB"
-        " of which 1.00 GiB is free. Including non-PyTorch memory, this process has 14 GiB in use."
-    ),
-    RuntimeError("[enforce fail at x.cpp:1] . DefaultCPUAllocator: can't allocate memory: you t"),
-    MemoryError(),
+SHORTAGE = torch.OutOfMemoryError(
+    "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 15.77 GiB of"
+    " which 1.00 GiB is free. Including non-PyTorch memory, this process has 14 GiB in use."
 )
 
 
@@ -45,7 +41,7 @@ def train_until(
 def test_a_batch_that_does_not_fit_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    status, last = train_until("check_loss", SHORTAGES[0], tmp_path, monkeypatch)
+    status, last = train_until("check_loss", SHORTAGE, tmp_path, monkeypatch)
     *_, line = capsys.readouterr().err.strip().splitlines()
     assert status == 2
     assert line == (
@@ -57,19 +53,15 @@ def test_a_batch_that_does_not_fit_is_one_line(
     assert (read(last).training or {})["progress"]["batch"] == 0  # that of the start
 
 
-@pytest.mark.parametrize("error", SHORTAGES)
 def test_a_validation_that_does_not_fit_keeps_the_epoch(
-    error: BaseException,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    status, last = train_until("validate", error, tmp_path, monkeypatch)
+    status, last = train_until("validate", MemoryError(), tmp_path, monkeypatch)
     line = capsys.readouterr().err
     assert status == 2
     assert "too small to validate 1 image of 64 pixels (" in line
     assert "use a smaller --imgsz or --cache no;" in line
-    assert f"--resume {last} goes on with the same ones once other programs have left" in line
+    assert f"the last good checkpoint is {last}: --weights starts from it with other flags" in line
     assert (read(last).training or {})["progress"]["batch"] == 3
     assert run_main(train.main, ["--resume", str(last)]) == 0
 
@@ -90,7 +82,7 @@ def test_what_to_lower_depends_on_what_is_in_use(tmp_path: Path) -> None:
     assert lower[:2] == ["--batch-size 4", "a smaller --imgsz"]
     assert lower[2].startswith("no --multi-scale")
     cpu = setup_of("cpu", tmp_path / "last.pt", cache="no", workers=2)
-    assert what_to_lower(cpu, 1) == ["a smaller --imgsz", "a smaller --workers"]
+    assert what_to_lower(cpu, 1) == ["a smaller --imgsz", "--workers 0"]
 
 
 def test_the_last_good_checkpoint_is_named_if_it_has_learnt(tmp_path: Path) -> None:
@@ -102,4 +94,6 @@ def test_the_last_good_checkpoint_is_named_if_it_has_learnt(tmp_path: Path) -> N
     last.touch()
     said = memory_error(run, MemoryError(), True, False)
     assert said.startswith("epoch 3, batch 7: the memory of cuda:0 is too small to train 16 images")
-    assert f"{last} is the last good checkpoint: --weights {last} starts from it" in said
+    assert said.endswith(
+        "--resume goes on with the same ones once other programs have left more memory"
+    )
