@@ -29,7 +29,7 @@ ROOT = str(Path(__file__).resolve().parents[1])
 # The size of their result depends on values, or it is a number of Python.
 WAITS = re.compile(
     "_local_scalar_dense|nonzero|masked_select|_unique2|unique_dim|unique_consecutive|bincount"
-    "|equal|is_nonzero|item"
+    "|equal|is_nonzero|item|nms"
 )
 # Autocast's lists for CUDA: half precision, float32, and the widest type of the arguments.
 HALF = re.compile(

@@ -12,12 +12,15 @@ import pytest
 import torch
 
 import train
+from engine.detector_model import in_half
 from engine.evaluation.evaluate import EvalSettings, evaluate
 from tests.simulated_cuda import COUNTS, CUDA, simulate, simulated_cuda
 from tests.tiny import lively, run_flags, write_data, write_free_graph, write_graph
+from utils.device import autocast
 from utils.structures import Batch
 
 WAITS = {write_graph: 5, write_free_graph: 4}  # of a training step
+VALIDATION_WAITS = 4  # of a batch: two selections, the images' counts, and the result
 OPERATIONS = {write_graph: 590, write_free_graph: 870}  # launches of a training step
 
 
@@ -68,6 +71,40 @@ def test_a_validation_has_tensors_of_one_device_only(tmp_path: Path) -> None:
         expected.map,
         expected.classes,
     )
+
+
+def test_a_validation_waits_once_for_each_image_and_little_besides(tmp_path: Path) -> None:
+    """Suppression has to know how many boxes an image keeps; all else is shared by the batch."""
+    count, waits = 16, {}
+    model = lively(write_graph(tmp_path), {0: "a", 1: "b"}).eval().fuse()
+    targets = torch.tensor([[number, 0, 5, 5, 40, 40.0] for number in range(count)])
+    names = tuple(map(str, range(count)))
+    places = ((64, 64),) * count, ((1.0, 1.0),) * count, ((0.0, 0.0),) * count
+    images = torch.randint(0, 255, (count, 3, 64, 64), dtype=torch.uint8)
+    batch = Batch(images, targets, tuple(range(count)), names, *places)
+    with simulated_cuda():
+        simulate(model)
+        for batches in (1, 2):
+            COUNTS.clear()
+            evaluate(model, [batch] * batches, EvalSettings(quiet=True, loss=None))
+            waits[batches] = COUNTS.waits.total()
+    assert waits[2] - waits[1] <= count + VALIDATION_WAITS, COUNTS.waits
+
+
+def test_half_weights_are_not_cast_again_for_each_batch(tmp_path: Path) -> None:
+    operations = []
+    for half in (False, True):
+        model = lively(write_graph(tmp_path), {0: "a", 1: "b"}).eval().fuse()
+        if half:
+            assert in_half(model, CUDA) == "fp16"
+        with simulated_cuda(), torch.no_grad(), autocast(CUDA, "fp16"):
+            images = torch.zeros(1, 3, 64, 64, device=CUDA)
+            simulate(model)
+            COUNTS.clear()
+            assert model(images)[0].dtype == torch.float32
+            operations.append(COUNTS.operations)
+    weights = sum(value.dtype == torch.float16 for value in model.parameters())
+    assert operations[0] - operations[1] >= weights, operations
 
 
 def test_tensors_of_two_devices_do_not_meet() -> None:
