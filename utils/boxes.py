@@ -8,7 +8,7 @@ Functions that take boxes [..., 4] accept tensors and arrays.
 from __future__ import annotations
 
 import math
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -44,7 +44,7 @@ def xywh_to_xyxy(boxes: BoxArray) -> BoxArray:
     return out
 
 
-def clip_boxes(boxes: BoxArray, size: tuple[int, int]) -> BoxArray:
+def clip_boxes(boxes: BoxArray, size: tuple[Any, Any]) -> BoxArray:
     """Clip corners [..., 4+] in pixels to an image of size (h, w); further columns stay."""
     out = _copy(boxes)
     height, width = size
@@ -81,7 +81,7 @@ def denormalise_boxes(
 
 
 def to_original(
-    boxes: BoxArray, gain: tuple[float, float], pad: tuple[float, float], size: tuple[int, int]
+    boxes: BoxArray, gain: tuple[Any, Any], pad: tuple[Any, Any], size: tuple[Any, Any]
 ) -> BoxArray:
     """Undo a letterbox: corners in pixels of the original image, clipped to it.
 
@@ -89,7 +89,8 @@ def to_original(
         boxes: [..., 4+] corners in pixels of the letterboxed image: original * gain + pad.
         gain: (x, y) factors.
         pad: (x, y) pixels.
-        size: (h, w) of the original image, pixels.
+        size: (h, w) of the original image, pixels. For boxes [N, 4+] of several images each number
+            may be an array [N, 1].
     """
     out = _copy(boxes)
     out[..., 0:4:2] = (boxes[..., 0:4:2] - pad[0]) / gain[0]
@@ -139,6 +140,19 @@ def box_iou(first: Tensor, second: Tensor) -> Tensor:
     """Intersection over union [N, M], in 0..1, of boxes with corners [N, 4] and [M, 4]."""
     shared = _intersection(first, second)
     return shared / (box_area(first)[:, None] + box_area(second)[None] - shared + EPSILON)
+
+
+def box_iou_array(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """box_iou() of arrays, to the same bit; for few boxes it is several times as fast."""
+    (ax1, ay1, ax2, ay2), (bx1, by1, bx2, by2) = first.T[:, :, None], np.ascontiguousarray(second.T)
+    width = np.minimum(ax2, bx2) - np.maximum(ax1, bx1)
+    height = np.minimum(ay2, by2) - np.maximum(ay1, by1)
+    shared = np.maximum(width, 0, out=width)
+    shared *= np.maximum(height, 0, out=height)
+    union = (ax2 - ax1) * (ay2 - ay1) + (bx2 - bx1) * (by2 - by1)
+    union -= shared
+    union += EPSILON
+    return np.divide(shared, union, out=shared)
 
 
 def box_ioa(first: Tensor, second: Tensor) -> Tensor:

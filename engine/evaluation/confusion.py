@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 
+from engine.evaluation.matching import Rows
 from engine.evaluation.unscored import find_unscored
-from utils.boxes import box_iou
+from utils.boxes import box_iou_array
 
 
 class ConfusionMatrix:
@@ -36,9 +36,10 @@ class ConfusionMatrix:
 
     def add(
         self,
-        detections: torch.Tensor,
-        labels: torch.Tensor,
-        unscored: torch.Tensor | None = None,
+        detections: Rows,
+        labels: Rows,
+        unscored: Rows | None = None,
+        overlap: np.ndarray | None = None,
     ) -> None:
         """Count one image.
 
@@ -51,29 +52,48 @@ class ConfusionMatrix:
             labels: [m, 5] class, corners in the same pixels.
             unscored: [k, 6] class, corners, 1 for a crowd: objects of any class on which unmatched
                 detections are not counted.
+            overlap: The IoU [m, n] of labels and detections, if it is known.
         """
         if not len(labels):
             return
-        background = self.class_count
-        detections = detections[detections[:, 4] > self.conf]
-        ignored = np.zeros(len(detections), bool)
+        detections, labels = np.asarray(detections), np.asarray(labels)
+        rows = np.flatnonzero(detections[:, 4] > self.conf)
+        scored = np.ones(len(rows), bool)
         if unscored is not None and len(unscored):
-            relation = find_unscored(detections, labels, unscored, any_class=True)
-            detections = detections[~(relation.taken & (relation.reach > self.iou))]
-            ignored = find_unscored(detections, labels, unscored, any_class=True).reach > self.iou
-        labelled = labels[:, 0].long().cpu().numpy()
-        predicted = detections[:, 5].long().cpu().numpy()
-        overlap = box_iou(labels[:, 1:5], detections[:, :4]).cpu().numpy()
+            unscored = np.asarray(unscored)
+            relation = find_unscored(detections[rows], labels, unscored, any_class=True)
+            rows = rows[~(relation.taken & (relation.reach > self.iou))]
+            relation = find_unscored(detections[rows], labels, unscored, any_class=True)
+            scored = relation.reach <= self.iou
+        found = detections[rows]
+        if overlap is None:
+            overlap = box_iou_array(labels[:, 1:5], found[:, :4])
+        else:
+            overlap = overlap[:, rows]
+        self._count(labels[:, 0].astype(int), found[:, 5].astype(int), overlap, scored)
+
+    def _count(
+        self, labelled: np.ndarray, predicted: np.ndarray, overlap: np.ndarray, scored: np.ndarray
+    ) -> None:
+        """Pair labels with detections, and count the pairs and what is left.
+
+        Args:
+            labelled: [m] classes.
+            predicted: [n] classes.
+            overlap: [m, n] IoU.
+            scored: [n] bool, whether a detection is false if it has no label.
+        """
         if self.protocol == "yolov8":
             # An IoU is at most 1, so adding 1 ranks pairs of the same class above all others.
             overlap = overlap + (overlap > self.iou) * (labelled[:, None] == predicted)
         label, detection = self.pair(overlap)
+        background, missed = self.class_count, np.ones(len(labelled), bool)
+        missed[label] = False
         np.add.at(self.matrix, (predicted[detection], labelled[label]), 1)
-        self.matrix[background] += np.bincount(np.delete(labelled, label), minlength=background + 1)
+        np.add.at(self.matrix[background], labelled[missed], 1)
         if len(label):
-            wrong = ~ignored
-            wrong[detection] = False
-            self.matrix[:, background] += np.bincount(predicted[wrong], minlength=background + 1)
+            scored[detection] = False
+            np.add.at(self.matrix[:, background], predicted[scored], 1)
 
     def pair(self, overlap: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Pair labels with detections by their IoU [m, n].

@@ -13,18 +13,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from data.failures import lost_sentence
 from data.formats.coco_ids import CocoIds
 from engine.detector_model import DetectorModel, device_of, synchronised_time
+from engine.evaluation.batch_rows import by_image, in_originals, labels_of, on_host, per_image
+from engine.evaluation.matching import as_floats
 from engine.evaluation.metrics import Evaluation
 from engine.evaluation.notes import result_notes, settings_notes
 from engine.evaluation.outputs import ResultFiles, draw_validation_batch, plot_metrics
 from engine.parts import Parts
 from models.losses import Loss
-from utils.boxes import to_original
 from utils.device import autocast, layout_of
 from utils.families import Family
 from utils.nms import NMSSettings, load_operator, non_max_suppression
@@ -186,13 +188,15 @@ class Evaluator:
             size = (images.shape[2], images.shape[3])
             # The loss needs float32, since in half precision the sum over all cells could overflow.
             maps = [level.float() for level in raw]
-            _, terms = self.settings.loss(maps, batch.targets.to(self.device), size)
+            targets = batch.targets.to(self.device, non_blocking=True)
+            _, terms = self.settings.loss(maps, targets, size)
             self.terms.append(terms.float())  # on the device, since a copy makes the host wait
         start = synchronised_time(self.device)
         known = labels_of(batch) if self.settings.save_hybrid else None
         labels = [rows.to(self.device) for rows in known] if known else None
         family = self.model.family
-        found = non_max_suppression(decoded, family, self.settings.suppression(family), labels)
+        settings = self.settings.suppression(family)
+        found = on_host(non_max_suppression(decoded, family, settings, labels))
         self._add_time("nms", start)
         self.batches += 1
         self.input_shape = tuple(images.shape)
@@ -207,20 +211,29 @@ class Evaluator:
         YOLOv8's rule matches them in pixels of the batch, where boxes may extend beyond the image.
         """
         self.lost.update(batch.failures)
-        for number, (detections, labels) in enumerate(zip(found, labels_of(batch), strict=True)):
-            place = (batch.gains[number], batch.pads[number], batch.original_sizes[number])
-            # The clone protects the caller's tensor, since single_cls writes to the classes.
-            detections = detections.float().cpu().clone()
-            if batch.paths[number] in self.lost:  # a grey square stands for it
-                detections = detections[:0]
-            if self.settings.single_cls:
-                detections[:, 5] = 0
+        # A grey square stands for an image that was lost.
+        scored = [
+            rows[:0] if path in self.lost else rows
+            for path, rows in zip(batch.paths, found, strict=True)
+        ]
+        counts = [len(rows) for rows in scored]
+        detections = as_floats(torch.cat(scored))
+        if self.settings.single_cls:
+            detections[:, 5] = 0
+        labels, labelled = by_image(batch.targets, len(found))
+        known = np.concatenate((labels[:, :1], in_originals(labels[:, 1:], labelled, batch)), 1)
+        images = zip(
+            per_image(in_originals(detections, counts, batch), counts),
+            per_image(known, labelled),
             # Only YOLOv8's rule compares boxes before they are clipped to the image.
-            compared = (detections, labels) if self.evaluation.protocol == "yolov8" else None
-            known = torch.cat((labels[:, :1], to_original(labels[:, 1:], *place)), 1)
-            unscored = batch.ignored[batch.ignored[:, 0] == number, 1:]
-            self.evaluation.add(to_original(detections, *place), known, compared, unscored)
-            self.sizes.append(batch.original_sizes[number])
+            zip(per_image(detections, counts), per_image(labels, labelled), strict=True),
+            per_image(*by_image(batch.ignored, len(found))),
+            strict=True,
+        )
+        in_batch = self.evaluation.protocol == "yolov8"
+        for rows, truth, compared, unscored in images:
+            self.evaluation.add(rows, truth, compared if in_batch else None, unscored)
+        self.sizes += batch.original_sizes
 
     def metrics(self, names: dict[int, str]) -> Metrics:
         """The scores of all batches so far, with mean losses and milliseconds per image."""
@@ -261,12 +274,6 @@ class Evaluator:
         now = synchronised_time(self.device)
         self.seconds[stage] += now - start
         return now
-
-
-def labels_of(batch: Batch) -> list[Tensor]:
-    """Per image the labels [m, 5] class, corners in pixels of the batch."""
-    targets = batch.targets.cpu()
-    return [targets[targets[:, 0] == number, 1:] for number in range(len(batch.paths))]
 
 
 @contextmanager

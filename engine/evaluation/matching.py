@@ -8,16 +8,26 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from utils.boxes import box_iou
+from utils.boxes import box_iou_array
 
-IOU_THRESHOLDS = torch.linspace(0.5, 0.95, 10)
+# torch rounds some of them to another float32 than NumPy does.
+IOU_THRESHOLDS = torch.linspace(0.5, 0.95, 10).numpy()
+Rows = torch.Tensor | np.ndarray  # on the CPU
+
+
+def as_floats(rows: torch.Tensor | np.ndarray) -> np.ndarray:
+    """Rows as a float32 array; one on the CPU shares their memory."""
+    if isinstance(rows, torch.Tensor):
+        rows = rows.detach().to("cpu", torch.float32).numpy()
+    return rows.astype(np.float32, copy=False)
 
 
 def match_predictions(
-    detections: torch.Tensor,
-    labels: torch.Tensor,
-    ious: torch.Tensor = IOU_THRESHOLDS,
+    detections: Rows,
+    labels: Rows,
+    ious: Rows = IOU_THRESHOLDS,
     protocol: str = "yolov5",
+    overlap: np.ndarray | None = None,
 ) -> np.ndarray:
     """Decide which detections are correct at each of K IoU thresholds.
 
@@ -31,27 +41,42 @@ def match_predictions(
         labels: [m, 5] class, corners in the same pixels.
         ious: [K] thresholds, ascending.
         protocol: "yolov5" or "yolov8".
+        overlap: Their IoU [m, n], if it is known.
 
     Returns:
         [n, K] bool, True where a detection is correct.
     """
+    detections, labels, ious = np.asarray(detections), np.asarray(labels), np.asarray(ious)
     correct = np.zeros((len(detections), len(ious)), dtype=bool)
     if not len(detections) or not len(labels):
         return correct
-    overlap = box_iou(labels[:, 1:5], detections[:, :4])
+    if overlap is None:
+        overlap = box_iou_array(labels[:, 1:5], detections[:, :4])
     # Pairs of different classes must never match, so their overlap counts as none.
-    overlap = torch.where(labels[:, :1] == detections[:, 5], overlap, overlap.new_zeros(()))
+    overlap = np.where(labels[:, :1] == detections[:, 5], overlap, overlap.dtype.type(0))
     if protocol == "yolov8":
-        return match_in_turn(overlap.cpu().numpy().T, ious.cpu().numpy())
+        return match_in_turn(overlap.T, ious)
     # The label is chosen once, before any threshold: the best one, even if another is still free.
-    best, label = (column.cpu().numpy() for column in overlap.max(0))
-    for number, threshold in enumerate(ious.cpu().numpy()):
-        reaching = np.flatnonzero(best >= threshold)
-        # np.unique gives the first occurrence of each label. Rows are sorted by score, so the
-        # detection with the highest score gets the label.
-        _, first = np.unique(label[reaching], return_index=True)
-        correct[reaching[first], number] = True
+    rows = np.flatnonzero(overlap.max(0) >= ious[0])
+    offered = overlap[:, rows]
+    best = offered.max(0)
+    # A detection is correct if it reaches the threshold and none before it took its label.
+    before = highest_before(best, offered.argmax(0))
+    correct[rows] = (best[:, None] >= ious) & (before[:, None] < ious)
     return correct
+
+
+def highest_before(best: np.ndarray, label: np.ndarray) -> np.ndarray:
+    """For each of n detections, the highest IoU of those before it with the same label: [n].
+
+    best holds their IoU [n], and label the number of the label [n]. Without any before it is -1.
+    """
+    highest: dict[int, float] = {}
+    found = np.full(len(best), -1, best.dtype)
+    for row, (value, number) in enumerate(zip(best.tolist(), label.tolist(), strict=True)):
+        known = found[row] = highest.get(number, -1.0)
+        highest[number] = max(known, value)
+    return found
 
 
 def match_in_turn(overlap: np.ndarray, ious: np.ndarray) -> np.ndarray:

@@ -149,7 +149,7 @@ def result_notes(
             f"{full:,} of {len(detections):,} images reached the limit of {max_det} detections, and"
             " further ones were cut off"
         )
-    there = {int(number) for rows in labels for number in np.unique(rows[:, 0])}
+    there = set(np.concatenate([*[rows[:, 0] for rows in labels], []]).astype(int).tolist())
     lacking = [name for number, name in names.items() if number not in there]
     if there and lacking:
         listed = ", ".join(printable(name, 40) for name in lacking[:SHOWN_CLASSES])

@@ -14,7 +14,7 @@ import numpy as np
 from torch import Tensor
 
 from data.formats.coco_ids import CocoIds
-from engine.evaluation.metrics import CONFIDENCES
+from engine.evaluation.average_precision import CONFIDENCES
 from engine.evaluation.predictions import (
     COCO_CATEGORIES,
     coco_records,

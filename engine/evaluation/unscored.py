@@ -37,9 +37,9 @@ class Unscored:
 
 
 def find_unscored(
-    detections: torch.Tensor,
-    labels: torch.Tensor,
-    unscored: torch.Tensor,
+    detections: torch.Tensor | np.ndarray,
+    labels: torch.Tensor | np.ndarray,
+    unscored: torch.Tensor | np.ndarray,
     any_class: bool = False,
 ) -> Unscored:
     """Relate the detections of an image to its objects that are not scored.
@@ -50,6 +50,7 @@ def find_unscored(
         unscored: [k, 6] class, corners in the same pixels, 1 for a crowd.
         any_class: Compare detections and objects of different classes too.
     """
+    detections, labels, unscored = map(torch.as_tensor, (detections, labels, unscored))
     overlap = box_iou(unscored[:, 1:5], detections[:, :4])
     is_crowd = unscored[:, 5] > 0
     inside = box_ioa(unscored[is_crowd, 1:5], detections[:, :4])

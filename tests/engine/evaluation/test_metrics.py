@@ -12,13 +12,9 @@ import torch
 
 from engine.evaluation.confusion import ConfusionMatrix
 from engine.evaluation.matching import match_in_turn, match_predictions
-from engine.evaluation.metrics import (
-    Evaluation,
-    ap_per_class,
-    compute_ap,
-    moving_mean,
-)
-from utils.structures import ClassCurves, Metrics
+from engine.evaluation.metrics import Evaluation
+from tests.engine.evaluation.test_average_precision import figures_of
+from utils.structures import Metrics
 
 GOLDEN = np.load(Path(__file__).parents[2] / "golden/yolov5/ap.npz")
 NAMES = {0: "red", 1: "green", 2: "blue"}
@@ -36,48 +32,11 @@ def detection(number: int, score: float, *corners: float) -> torch.Tensor:
     return torch.tensor([[*corners, score, number]], dtype=torch.float32)
 
 
-def figures_of(curves: ClassCurves) -> dict[str, np.ndarray]:
-    """The figures of ap_per_class as the golden files name them."""
-    true_positives = (curves.recall * curves.instances).round()
-    return {
-        "tp": true_positives,
-        "fp": (true_positives / (curves.precision + 1e-16) - true_positives).round(),
-        "p": curves.precision,
-        "r": curves.recall,
-        "f1": curves.f1,
-        "ap": curves.ap,
-        "classes": curves.classes,
-    }
-
-
 def evaluate(*examples: tuple[torch.Tensor, torch.Tensor]) -> Metrics:
     evaluation = Evaluation(3)
     for detections, labels in examples:
         evaluation.add(detections, labels)
     return evaluation.result(NAMES)
-
-
-def test_class_figures_equal_golden() -> None:
-    curves = ap_per_class(GOLDEN["tp"], GOLDEN["conf"], GOLDEN["pred_cls"], GOLDEN["target_cls"])
-    for name, value in figures_of(curves).items():
-        np.testing.assert_allclose(value, GOLDEN[f"o_{name}"], atol=1e-9, rtol=0, err_msg=name)
-
-
-def test_the_order_of_detections_does_not_matter() -> None:
-    order = np.random.default_rng(0).permutation(len(GOLDEN["conf"]))
-    columns = [GOLDEN[name][order] for name in ("tp", "conf", "pred_cls")]
-    np.testing.assert_allclose(
-        ap_per_class(*columns, GOLDEN["target_cls"]).ap, GOLDEN["o_ap"], atol=1e-9, rtol=0
-    )
-
-
-def test_average_precision_and_smoothing_equal_golden() -> None:
-    assert compute_ap(GOLDEN["cap_recall"], GOLDEN["cap_precision"]) == pytest.approx(
-        float(GOLDEN["cap_ap"]), abs=1e-9
-    )
-    np.testing.assert_allclose(
-        moving_mean(GOLDEN["smooth_in"], 0.1), GOLDEN["smooth_out"], atol=1e-9, rtol=0
-    )
 
 
 YOLOV8 = Path(__file__).parents[2] / "golden/yolov8"
@@ -143,18 +102,6 @@ def test_yolov8s_protocol_gives_its_figures() -> None:
     )
     assert metrics.fitness == metrics.map == pytest.approx(FREE_FIGURES["fitness"], abs=1e-9)
     assert np.array_equal(evaluation.confusion.matrix, FREE["confusion_conf025_iou045"])
-
-
-@pytest.mark.parametrize("case", FREE_FIGURES["compute_ap"], ids=lambda case: f"{case['ap']:.3f}")
-def test_the_curve_that_drops_equals_yolov8(case: dict) -> None:
-    recall, precision = np.array(case["recall"]), np.array(case["precision"])
-    assert compute_ap(recall, precision, "yolov8") == pytest.approx(case["ap"], abs=1e-9)
-
-
-def test_the_curve_that_slopes_gives_more() -> None:
-    assert compute_ap(np.array([0.1, 0.2, 0.3]), np.array([1, 1, 0.75])) == pytest.approx(
-        0.55, abs=5e-4
-    )
 
 
 def test_fitness_equals_golden() -> None:

@@ -73,7 +73,7 @@ def test_the_object_that_is_overlapped_most_decides_for_difficult_ones_only() ->
     assert relation.taken.tolist() == [False]
     correct = np.zeros((1, 10), bool)
     correct[0, :9] = True  # its IoU with the label is 0.905
-    assert relation.ignored(correct, IOU_THRESHOLDS.numpy()).tolist() == [[False] * 9 + [True]]
+    assert relation.ignored(correct, IOU_THRESHOLDS).tolist() == [[False] * 9 + [True]]
 
 
 def test_all_detections_ignored_is_no_detection() -> None:
