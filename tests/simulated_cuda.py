@@ -34,7 +34,7 @@ WAITS = re.compile(
 # Autocast's lists for CUDA: half precision, float32, and the widest type of the arguments.
 HALF = re.compile(
     "conv1d|conv2d|conv_transpose2d|linear|matmul|__matmul__|mm|bmm|addmm|addbmm|baddbmm|mv|einsum"
-    "|scaled_dot_product_attention|prelu"
+    "|scaled_dot_product_attention|prelu|multi_head_attention_forward"
 )
 FULL = re.compile(
     "acos|asin|cosh|erfinv|exp|expm1|log|log10|log2|log1p|reciprocal|rsqrt|sinh|tan|pow|__pow__"
