@@ -112,8 +112,9 @@ def closeness(sides: np.ndarray, anchors: np.ndarray) -> np.ndarray:
     wide = sides[:, 0] / anchors[:, :1]
     tall = sides[:, 1] / anchors[:, 1:]
     larger = np.maximum(wide, tall)
-    smaller: np.ndarray = np.minimum(wide, tall, out=wide)
-    return np.minimum(smaller, np.divide(1, larger, out=larger), out=smaller)
+    alike: np.ndarray = np.minimum(wide, tall, out=wide)
+    np.minimum(alike, np.divide(1, larger, out=larger), out=alike)
+    return alike
 
 
 def measure_fit(sides: np.ndarray, anchors: np.ndarray, ratio: float) -> AnchorFit:
