@@ -36,6 +36,7 @@ USUAL_BYTES, MOST_BYTES_PER_PIXEL = 2**28, 32  # of a file; 32 are four numbers 
 TRANSIENT = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EINTR, errno.EAGAIN)
 PAUSES = (0.1, 0.3)  # seconds
 STRIPS = ((273, 279), (324, 325))  # TIFF's tags of places and lengths, of strips and of tiles
+CHUNK_BYTES = 512  # that are read at once; the headers of PNG's chunks are far apart
 BY_OPENCV = ("PPM", "PFM", "HDR", "SUN")  # Pillow does not read them, or only slowly
 RAW_PPM = (b"P4", b"P5", b"P6")
 
@@ -50,7 +51,7 @@ def check_image(path: str | Path) -> Header:
         quick = quick_header(path)
         if quick is not None:
             return quick
-        with open_regular(path) as file:
+        with open_regular(path, CHUNK_BYTES) as file:
             _check_chunks(file)
             header = read_header(file)
             if min(header.size) < LEAST_SIDE:

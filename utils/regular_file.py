@@ -40,14 +40,14 @@ def kind_of(mode: int) -> str:
     return "" if kind == stat.S_IFREG else KINDS.get(kind, "no regular file")
 
 
-def open_regular(path: str | Path) -> IO[bytes]:
-    """Open a regular file for reading, without waiting for anything.
+def open_regular(path: str | Path, buffering: int = -1) -> IO[bytes]:
+    """Open a regular file for reading, without waiting for anything; buffering as for open().
 
     Raises OSError for every other kind of file, and ValueError for a path with a zero byte.
     """
     # The state is asked before the file is opened, since opening a device may have an effect.
     _check_regular(os.stat(path).st_mode, path)
-    file = open(path, "rb", opener=_open_without_waiting)  # noqa: SIM115
+    file = open(path, "rb", buffering, opener=_open_without_waiting)  # noqa: SIM115
     try:
         _check_regular(os.fstat(file.fileno()).st_mode, path)  # it may have been replaced
     except OSError:

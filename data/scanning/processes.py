@@ -70,7 +70,7 @@ class FileProcesses(Generic[_Result]):
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         try:
             for own in range(len(pipes)):
-                child = os.fork()
+                child = _fork()
                 if not child:
                     _prepare()
                     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
@@ -122,6 +122,16 @@ class FileProcesses(Generic[_Result]):
         except (EOFError, ConnectionError):
             raise _death(child) from None
         return result
+
+
+def _fork() -> int:
+    try:
+        return os.fork()
+    except OSError as error:
+        raise UserError(
+            f"no further process can be started ({error.strerror}); end other programs, or raise"
+            " the limit (`ulimit -u`)"
+        ) from None
 
 
 def _prepare() -> None:

@@ -244,3 +244,35 @@ def test_shapes_are_made_on_first_use(tmp_path: Path, monkeypatch: pytest.Monkey
     with pytest.raises(UserError, match="does not exist"):
         load_dataset(tmp_path / "s.yaml", "train")
     assert made == [tmp_path / "shapes"]
+
+
+def _sample(number: int) -> Sample:
+    """An image with number % 3 boxes and polygons, and in every other one an ignored object."""
+    count = number % 3
+    boxes = np.arange(4 * count, dtype=np.float32).reshape(-1, 4) + number
+    polygons = tuple(np.full((3 + at, 2), number, np.float32) for at in range(count))
+    ignored = np.full((number % 2, 6), number, np.float32)
+    return Sample(
+        f"/ä{number}.jpg", (number + 1, 9), boxes, np.arange(count), polygons[::-1], ignored
+    )
+
+
+@pytest.mark.parametrize("cuts", [[], [1], [0, 3, 3, 8], [2, 5]])
+def test_parts_join_to_the_index_of_all(cuts: list[int]) -> None:
+    samples = [_sample(number) for number in range(8)]
+    whole = DatasetIndex.pack(samples, {0: "a"})
+    parts = [DatasetIndex.pack(part.tolist(), {}) for part in np.split(_objects(samples), cuts)]
+    joined = DatasetIndex.join(parts, {0: "a"}, whole.report)
+    joined.check()
+    assert joined.digest == whole.digest
+    for name, array in whole.arrays().items():
+        np.testing.assert_array_equal(joined.arrays()[name], array, strict=True)
+    assert len(whole.ignored) == 4
+    assert len(DatasetIndex.join([], {}, whole.report)) == 0
+
+
+def _objects(samples: list[Sample]) -> np.ndarray:
+    """The samples as an array of objects, which numpy can split."""
+    array = np.empty(len(samples), object)
+    array[:] = samples
+    return array

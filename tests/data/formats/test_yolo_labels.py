@@ -113,4 +113,4 @@ def test_files_that_cannot_be_read(tmp_path):
 @pytest.mark.parametrize("data", [b"1 2 3\n", b"1 2 3 4 5 6\n", b"a b c d e\n", b"1 2 3 4 5;\n"])
 def test_only_rows_of_five_numbers_are_plain(data):
     assert plain_values(data) is None
-    assert plain_values(b" 1 2 3 4 5 \n\n6 7 8 9 0") == [1, 2, 3, 4, 5, 6, 7, 8, 9, 0]
+    assert plain_values(b" 1 2 3 4 5 \r\n6 7 8 9 0\n\n") == [1, 2, 3, 4, 5, 6, 7, 8, 9, 0]

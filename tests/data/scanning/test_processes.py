@@ -1,5 +1,6 @@
 """The processes of the scan keep the order, and end, whatever happens to one of them."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -86,6 +87,21 @@ def test_a_killed_process_is_one_line():
         UserError, match=r"was ended by SIGKILL: memory may be short; .*start again"
     ):
         next(results)
+
+
+def test_a_system_without_further_processes_is_one_line(monkeypatch):
+    before, fork, started = children(), os.fork, []
+
+    def forking_once():
+        if started:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        started.append(fork())
+        return started[0]
+
+    monkeypatch.setattr(os, "fork", forking_once)
+    with pytest.raises(UserError, match=r"no further process .*temporarily unavailable.*ulimit -u"):
+        list(FileProcesses(lambda numbers, begin: time.sleep(9), PATHS, 7).results(2))
+    assert children() == before
 
 
 def test_a_mistake_in_the_work_is_shown_and_does_not_hang(capfd):
