@@ -73,8 +73,7 @@ def compose(tiles: Sequence[Tile], view: View, paste: tuple[float, int] = (0.0, 
         ]
         labels, lengths = _labels_on_canvas(tiles, view.canvas)
         image, maps = _resize_tiles(tiles, places, view.output)
-        moved = _map_by_tile(labels, maps, lengths)
-        matrix = np.eye(3)
+        matrix, moved = None, _map_by_tile(labels, maps, lengths)
     else:
         tiles = [_read(tile, view.canvas[0]) for tile in tiles]
         labels, _ = _labels_on_canvas(tiles, view.canvas)
@@ -117,23 +116,25 @@ def _labels_on_canvas(tiles: Sequence[Tile], canvas: Size) -> tuple[Labels, np.n
 
 
 def _visible(
-    labels: Labels, moved: Labels, matrix: np.ndarray, view: View
+    labels: Labels, moved: Labels, matrix: np.ndarray | None, view: View
 ) -> tuple[np.ndarray, np.ndarray]:
     """The boxes and classes of which the output shows enough.
 
     Args:
         labels: The labels, in pixels of the canvas.
         moved: The same labels, in the pixels that matrix maps from.
-        matrix: [3, 3], the map to the output.
+        matrix: [3, 3], the map to the output; None if they are there already.
         view: The output, and the scale of its map.
 
     Returns:
         Boxes [N, 4] float32 xyxy, clipped to the output, and classes [N].
     """
     if moved.points is None or moved.counts is None:
-        boxes, share = clip_boxes(map_boxes(moved.boxes, matrix), view.output), BOX_AREA_SHARE
+        mapped = moved.boxes if matrix is None else map_boxes(moved.boxes, matrix)
+        boxes, share = clip_boxes(mapped, view.output), BOX_AREA_SHARE
     else:
-        boxes = polygon_boxes(moved.points, moved.counts, matrix, view.output)
+        last = np.eye(3) if matrix is None else matrix
+        boxes = polygon_boxes(moved.points, moved.counts, last, view.output)
         share = POLYGON_AREA_SHARE
     keep = box_candidates(labels.boxes * np.float32(view.affine.scale), boxes, share)
     return boxes[keep], labels.classes[keep]

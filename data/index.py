@@ -163,7 +163,7 @@ class DatasetIndex:
         rows = slice(*self.offsets[number : number + 2])
         ends = self.point_offsets[rows.start : rows.stop + 1]
         # Equal ends mean that no box of this image has a polygon.
-        segments = tuple(self.points[a:b] for a, b in pairwise(ends)) if np.ptp(ends) else ()
+        segments = tuple(self.points[a:b] for a, b in pairwise(ends)) if ends[-1] > ends[0] else ()
         height, width = self.sizes[number].tolist()
         return Sample(
             self.path(number), (height, width), self.boxes[rows], self.classes[rows], segments,
@@ -180,6 +180,8 @@ class DatasetIndex:
 
     def ignored_of(self, number: int) -> np.ndarray:
         """The rows of `ignored` that belong to image `number`."""
+        if not len(self.ignored):  # as in most data sets
+            return self.ignored
         first, end = np.searchsorted(self.ignored_images, (number, number + 1))
         return self.ignored[first:end]
 

@@ -98,13 +98,14 @@ def decode_jpeg(data: bytes, size: Size, imgsz: int, rows: int | None) -> np.nda
     if frame.size != (size[::-1] if orientation in SWAPPED else size):
         return None
     factor, is_upright = reduction_of(size, imgsz), orientation == UPRIGHT
-    if rows is not None and frame.cuttable and is_upright and max(size) == factor * imgsz:
-        data = _cut(data, frame, (rows + MARGIN) * factor)
+    needs_no_scaling = max(size) == factor * imgsz
+    if rows is not None and frame.cuttable and is_upright and needs_no_scaling:
+        return _decode(_cut(data, frame, (rows + MARGIN) * factor), factor)
     pixels = _decode(data, factor)
     return pixels if pixels is None or is_upright else turn_upright(pixels, orientation)
 
 
-def _cut(data: bytes, frame: JpegFrame, rows: int) -> bytes:
+def _cut(data: bytes, frame: JpegFrame, rows: int) -> bytes | bytearray:
     """The file with these rows and a few more only; unchanged if little is saved."""
     height = -(-rows // ROWS_OF_BLOCKS) * ROWS_OF_BLOCKS
     if height + ROWS_OF_BLOCKS > frame.size[0]:
@@ -114,10 +115,10 @@ def _cut(data: bytes, frame: JpegFrame, rows: int) -> bytes:
     # libjpeg searches the end mark after the last row, and would complain on stderr of the bytes
     # that it skips. It finds none, and ends in silence.
     part[-len(END) :] = bytes(len(END))
-    return bytes(part)
+    return part
 
 
-def _decode(data: bytes, factor: int) -> np.ndarray | None:
+def _decode(data: bytes | bytearray, factor: int) -> np.ndarray | None:
     import cv2
 
     reduced = {

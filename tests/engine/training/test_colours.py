@@ -24,13 +24,12 @@ def changed(image: np.ndarray, factors: tuple[float, float, float]) -> np.ndarra
     "factors", [(1.0, 1.0, 1.0), (1.015, 1.7, 0.6), (0.985, 0.3, 1.4), (1.5, 1.0, 1.0)]
 )
 def test_colours_are_those_of_the_definition(factors: tuple[float, float, float]) -> None:
-    found = changed(COLOURS, factors).reshape(-1, 3)
-    for pixel, expected in zip(COLOURS.reshape(-1, 3).tolist(), found, strict=True):
-        hue, saturation, value = colorsys.rgb_to_hsv(*(number / 255 for number in pixel))
-        wanted = colorsys.hsv_to_rgb(
-            hue * factors[0] % 1, min(saturation * factors[1], 1), min(value * factors[2], 1)
-        )
-        np.testing.assert_allclose(expected, wanted, atol=1e-5)
+    wanted = []
+    for pixel in COLOURS.reshape(-1, 3) / 255:
+        hue, saturation, value = colorsys.rgb_to_hsv(*pixel.tolist())
+        moved = hue * factors[0] % 1, min(saturation * factors[1], 1), min(value * factors[2], 1)
+        wanted.append(colorsys.hsv_to_rgb(*moved))
+    np.testing.assert_allclose(changed(COLOURS, factors).reshape(-1, 3), wanted, atol=1e-5)
 
 
 def test_they_are_close_to_those_of_the_loader() -> None:
