@@ -52,6 +52,8 @@ def plot_curve(
     Returns:
         path.
     """
+    from matplotlib.collections import LineCollection
+
     figure = make_figure(9, 5.5)
     axes = style_axes(figure.subplots(), f"{labels[1]} over {labels[0].lower()}", *labels)
     axes.set(xlim=(0, 1), ylim=(0, 1.02))
@@ -61,11 +63,12 @@ def plot_curve(
         return save_figure(figure, path)
     # Many classes would fill the chart with a legend, so they share one colour and one entry.
     crowded = len(curves) > MANY
-    colors = class_colors(len(curves))
-    for values, name, color in zip(curves, class_labels(names), colors, strict=True):
-        if crowded:
-            axes.plot(x, values, color=GREY, linewidth=0.7, alpha=0.6)
-        else:
+    if crowded:
+        lines = np.dstack((np.broadcast_to(x, curves.shape), curves))
+        axes.add_collection(LineCollection(list(lines), colors=GREY, linewidths=0.7, alpha=0.6))
+    else:
+        colors = class_colors(len(curves))
+        for values, name, color in zip(curves, class_labels(names), colors, strict=True):
             axes.plot(x, values, color=color, linewidth=1.5, label=name)
     mean = curves.mean(0)
     top = int(np.argmax(mean))
@@ -127,11 +130,11 @@ def plot_confusion_matrix(path: Path, matrix: np.ndarray, names: Sequence[str]) 
 def _draw_cell_borders(axes: Axes, size: int) -> None:
     """Draw lines between size x size cells, thin and grey when there are many."""
     few = size <= 30
-    style = {"color": "white" if few else "#f4f6f8", "linewidth": 1.5 if few else 0.4, "zorder": 1}
+    color, width = ("white", 1.5) if few else ("#f4f6f8", 0.4)
     # A grid would need a tick for each line, and ticks are slow to lay out.
     edges = np.arange(size + 1) - 0.5
-    axes.vlines(edges, -0.5, size - 0.5, **style)
-    axes.hlines(edges, -0.5, size - 0.5, **style)
+    for draw in (axes.vlines, axes.hlines):
+        draw(edges, -0.5, size - 0.5, color=color, linewidth=width, zorder=1)
     axes.set(xlim=(-0.5, size - 0.5), ylim=(size - 0.5, -0.5))
 
 
