@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -31,6 +30,7 @@ SIZE, ORIGINAL = (640, 640), (480, 640)  # (height, width) of the network's inpu
 GAIN, PAD = 1.0, (0.0, 80.0)  # from the one to the other
 CLASSES = 80
 Images = list[tuple[np.ndarray, np.ndarray]]
+Result = tuple[float, float, float]
 
 
 def make_images(count: int, most: int) -> Images:
@@ -62,8 +62,8 @@ def random_boxes(rng: np.random.Generator, count: int) -> np.ndarray:
     return np.concatenate((low, low + sides), 1)
 
 
-def run_ours(images: Images) -> tuple[float, float]:
-    """Seconds until the scores are known, and mAP50-95."""
+def run_ours(images: Images) -> Result:
+    """Seconds until the scores are known, those of the processor, and mAP50-95."""
     import torch
 
     from engine.detector_model import DetectorModel
@@ -84,16 +84,16 @@ def run_ours(images: Images) -> tuple[float, float]:
             (ORIGINAL,) * count, ((GAIN, GAIN),) * count, (PAD,) * count,
         )  # fmt: skip
         batches.append((batch, [torch.from_numpy(found) for found, _ in part]))
-    begin = time.perf_counter()
+    begin, used = time.perf_counter(), time.process_time()
     model = cast(DetectorModel, torch.nn.Identity())  # it is not called
     evaluator = Evaluator(model, EvalSettings(), Evaluation(CLASSES))
     for batch, found in batches:
         evaluator.compare(batch, found)
     metrics = evaluator.metrics(names)
-    return time.perf_counter() - begin, metrics.map
+    return time.perf_counter() - begin, time.process_time() - used, metrics.map
 
 
-def run_reference(images: Images) -> tuple[float, float]:
+def run_reference(images: Images) -> Result:
     """The same with YOLOv5's functions."""
     if not hasattr(np, "trapz"):  # NumPy has renamed it
         setattr(np, "trapz", np.trapezoid)  # noqa: B010
@@ -105,7 +105,7 @@ def run_reference(images: Images) -> tuple[float, float]:
     names = {number: str(number) for number in range(CLASSES)}
     given = [(torch.from_numpy(found), torch.from_numpy(labels)) for found, labels in images]
     place, thresholds = ((GAIN, GAIN), PAD), torch.linspace(0.5, 0.95, 10)
-    begin = time.perf_counter()
+    begin, used = time.perf_counter(), time.process_time()
     matrix, collected = ConfusionMatrix(nc=CLASSES), []
     for found, labels in given:
         correct = torch.zeros(len(found), len(thresholds), dtype=torch.bool)
@@ -121,7 +121,7 @@ def run_reference(images: Images) -> tuple[float, float]:
     columns = [torch.cat(column).numpy() for column in zip(*collected, strict=True)]
     ap = ap_per_class(*columns, plot=False, names=names)[5]
     np.bincount(columns[3].astype(int), minlength=CLASSES)
-    return time.perf_counter() - begin, float(ap.mean())
+    return time.perf_counter() - begin, time.process_time() - used, float(ap.mean())
 
 
 def main() -> None:
@@ -164,11 +164,15 @@ def compare(flags: argparse.Namespace) -> None:
                     env={**environment, "YOLO_CONFIG_DIR": folder},
                 )
             rows.append(json.loads(done.stdout.splitlines()[-1]))
-    medians = {name: statistics.median(row[0] for row in rows) for name, rows in results.items()}
-    for name, rows in results.items():
-        print(f"{name:>7}: {medians[name]:.2f} s for {flags.images} images, mAP {rows[0][1]:.6f}")
+    medians = {name: np.median(rows, axis=0).tolist() for name, rows in results.items()}
+    for name, (seconds, used, score) in medians.items():
+        print(
+            f"{name:>7}: {seconds:.2f} s, {used:.2f} s of the processor, for {flags.images} images;"
+            f" mAP {score:.6f}"
+        )
     if len(medians) == 2:
-        print(f"  ratio: {medians['yolov5'] / medians['ours']:.2f} on {flags.threads} threads")
+        wall, used, _ = np.divide(medians["yolov5"], medians["ours"])
+        print(f"  ratio: {wall:.2f}, of the processor {used:.2f}, {flags.threads} threads")
 
 
 if __name__ == "__main__":

@@ -92,7 +92,8 @@ def select(
     hopeful = (decoded[..., 4] if objectness else decoded[..., 4:].amax(-1)) > settings.conf
     # The objectness, or else the best class, bounds all scores, so most boxes are dropped here.
     place = hopeful.flatten().nonzero()[:, 0]
-    rows, image = decoded.flatten(0, 1)[place].float(), place.div(boxes, rounding_mode="floor")
+    rows = decoded.flatten(0, 1)[place].float()
+    image = place // boxes if images > 1 else torch.zeros_like(place)
     rows, image = add_labels(rows, image, labels, first)
     scores = rows[:, 5:] * rows[:, 4:5] if objectness else rows[:, 4:]
     row, score, label = candidates(scores, settings)

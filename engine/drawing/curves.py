@@ -52,6 +52,8 @@ def plot_curve(
     Returns:
         path.
     """
+    from matplotlib.collections import LineCollection
+
     figure = make_figure(9, 5.5)
     axes = style_axes(figure.subplots(), f"{labels[1]} over {labels[0].lower()}", *labels)
     axes.set(xlim=(0, 1), ylim=(0, 1.02))
@@ -61,11 +63,12 @@ def plot_curve(
         return save_figure(figure, path)
     # Many classes would fill the chart with a legend, so they share one colour and one entry.
     crowded = len(curves) > MANY
-    colors = class_colors(len(curves))
-    for values, name, color in zip(curves, class_labels(names), colors, strict=True):
-        if crowded:
-            axes.plot(x, values, color=GREY, linewidth=0.7, alpha=0.6)
-        else:
+    if crowded:
+        lines = np.dstack((np.broadcast_to(x, curves.shape), curves))
+        axes.add_collection(LineCollection(list(lines), colors=GREY, linewidths=0.7, alpha=0.6))
+    else:
+        colors = class_colors(len(curves))
+        for values, name, color in zip(curves, class_labels(names), colors, strict=True):
             axes.plot(x, values, color=color, linewidth=1.5, label=name)
     mean = curves.mean(0)
     top = int(np.argmax(mean))

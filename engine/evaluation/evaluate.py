@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -129,7 +130,9 @@ def evaluate(model: DetectorModel, loader: Iterable[Batch], settings: EvalSettin
     names = settings.class_names(model)
     evaluator = Evaluator(model, settings, Evaluation(len(names), settings.protocol))
     paths: list[str] = []
-    with evaluation_mode(model):
+    drawn: list[Future[None]] = []
+    # Sheets are drawn beside the network; no thread is started without one.
+    with ThreadPoolExecutor(1) as artist, evaluation_mode(model):
         batches = with_progress_bar(loader, settings.quiet)
         scored: Iterable[Scored] = ((batch, evaluator.detect(batch)) for batch in batches)
         if settings.exchange is not None:
@@ -138,7 +141,10 @@ def evaluate(model: DetectorModel, loader: Iterable[Batch], settings: EvalSettin
             evaluator.compare(batch, found)
             paths += batch.paths
             if settings.save_dir and number < sheets:
-                draw_validation_batch(settings.save_dir, number, batch, found, names)
+                place = (settings.save_dir, number)
+                drawn.append(artist.submit(draw_validation_batch, *place, batch, found, names))
+    for sheet in drawn:
+        sheet.result()  # it raises the error of a sheet that could not be written
     metrics = evaluator.metrics(names)
     if not settings.quiet:
         print(val_table(metrics, settings.verbose))

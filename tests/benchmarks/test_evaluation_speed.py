@@ -13,6 +13,7 @@ def test_our_side_scores_the_images_that_both_sides_get() -> None:
         assert len(found) <= 60
         assert np.all(np.diff(found[:, 4]) <= 0)
         assert set(labels[:, 0]) <= set(range(CLASSES))
-    seconds, score = run_ours(images)
+    seconds, used, score = run_ours(images)
     assert seconds > 0
+    assert used > 0
     assert 0.02 < score < 0.98

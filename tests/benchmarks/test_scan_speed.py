@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from benchmarks.scan_speed import OURS, compare_scans, link_images
+
 from data.scanning.load import load_dataset
 from tests.data.image_files import write_images
 from utils.files import save_yaml

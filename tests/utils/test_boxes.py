@@ -102,3 +102,16 @@ def test_overlap_by_hand() -> None:
     assert geometry.box_iou(square, others)[0].tolist() == pytest.approx([1 / 7, 1, 0, 0])
     assert geometry.box_ioa(square, others)[0].tolist() == pytest.approx([1 / 4, 1, 0, 0])
     assert geometry.box_iou(square, others[:0]).shape == (1, 0)
+
+
+@pytest.mark.parametrize(("first", "second"), [(7, 300), (0, 5), (5, 0), (1, 1)])
+def test_overlaps_of_arrays_are_those_of_tensors_to_the_last_bit(first: int, second: int) -> None:
+    rng = np.random.default_rng(first)
+    low = rng.uniform(0, 500, (first + second, 2))
+    sides = rng.uniform(0, 300, (first + second, 2))  # some are as good as empty
+    boxes = np.concatenate((low, low + sides * (rng.random((len(low), 1)) < 0.9)), 1)
+    one, other = np.split(boxes.astype(np.float32), [first])
+    found = geometry.box_iou_array(one, other)
+    assert found.dtype == np.float32
+    wanted = geometry.box_iou(torch.from_numpy(one), torch.from_numpy(other))
+    assert np.array_equal(found, wanted.numpy())

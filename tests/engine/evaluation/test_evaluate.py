@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from engine.evaluation.evaluate import EvalSettings, evaluate
+from utils.errors import UserError
 from utils.families import V5, V8, Family
 from utils.structures import Batch
 
@@ -126,6 +127,14 @@ def test_sheets_are_drawn_without_the_other_plots(tmp_path: Path) -> None:
         "val_batch0_labels.jpg",
         "val_batch0_pred.jpg",
     ]
+
+
+def test_a_sheet_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    batches = make_batches()
+    (tmp_path / "val_batch1_pred.jpg").mkdir()
+    settings = EvalSettings(quiet=True, sheets=2, save_dir=tmp_path)
+    with pytest.raises(UserError, match=r"val_batch1_pred\.jpg"):
+        evaluate(Oracle(batches), batches, settings)
 
 
 def test_wrong_classes_count_unless_there_is_only_one() -> None:
