@@ -24,6 +24,7 @@ from engine.inference import outputs
 from engine.inference.detector import Detector
 from engine.inference.pipeline import predict
 from engine.inference.settings import DetectConfig
+from models.weights.load import read_weights
 from utils.errors import UserError, run_main
 from utils.families import V5, V8
 from utils.files import ROOT
@@ -420,6 +421,27 @@ def test_a_real_checkpoint(checkpoint, tmp_path, monkeypatch, capsys):
     )
     assert "a.png: 64x96 " in capsys.readouterr().out
     assert (folder / "labels" / "a.txt").exists()
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_the_file_is_read_once_and_half_converts_its_weights(
+    checkpoint, monkeypatch, capsys, precision
+):
+    reads = []
+
+    def read(path):
+        reads.append(path)
+        return read_weights(path)
+
+    monkeypatch.setattr("models.weights.load.read_weights", read)
+    monkeypatch.setattr("engine.detector_model.choose_half", lambda device: precision)
+    config = DetectConfig(weights=(str(checkpoint),), half=True, device="cpu")
+    network, config, _ = detect.load(config)
+    is_half = precision == "bf16"
+    assert next(network.parameters()).dtype == (torch.bfloat16 if is_half else torch.float32)
+    assert ("continuing in float32" in capsys.readouterr().out) is not is_half
+    assert config.imgsz == (64,)
+    assert len(reads) == 1
 
 
 def test_real_mistakes(checkpoint, tmp_path, monkeypatch):

@@ -26,6 +26,16 @@ def test_the_copy_is_kept_until_a_weight_changes(graph):
     assert second.names == model.names
 
 
+def test_half_weights_are_a_copy_of_their_own(graph, monkeypatch):
+    monkeypatch.setattr("engine.detector_model.choose_half", lambda device: "bf16")
+    model, copies, device = YOLO(graph).model, FusedCopy(), torch.device("cpu")
+    kinds = [
+        next(copies.of(model, device, half).parameters()).dtype for half in (False, True, False)
+    ]
+    assert kinds == [torch.float32, torch.bfloat16, torch.float32]
+    assert next(model.parameters()).dtype == torch.float32
+
+
 def test_predictions_follow_the_weights(weights, folder):
     model = YOLO(weights)
     source = folder / "images" / "val" / "001.png"

@@ -165,7 +165,7 @@ def test_the_streams_of_a_round_are_computed_before_the_next_one_is_taken(detect
 
 
 def test_several_cameras_give_their_newest_frames(monkeypatch):
-    cameras = {"0": Camera(10**9, 0.001), "1": Camera(10**9, 0.001), "2": Camera(0, 0.001)}
+    cameras = {"0": Camera(10**9, 0.001), "1": Camera(10**9, 0.001), "2": Camera(10**9, 0.001)}
     monkeypatch.setattr(streams, "open_capture", cameras.__getitem__)
     monkeypatch.setattr(streams, "PAUSE", 0.001)
     source = streams.LiveSource(["0", "1", "2"], warn=lambda line: None)

@@ -60,6 +60,18 @@ def test_one_file_is_not_an_ensemble(monkeypatch):
     assert isinstance(load_models(["a.pt", "b.pt"], torch.device("cpu")), Ensemble)
 
 
+def test_a_file_that_was_read_already_is_not_read_again(monkeypatch):
+    given = []
+
+    def load_one(file, device, checkpoint, **_):
+        given.append((file, checkpoint))
+        return Member(1, NAMES)
+
+    monkeypatch.setattr(ensemble, "load_model", load_one)
+    load_models(["a.pt", "b.pt"], torch.device("cpu"), first="content of a.pt")
+    assert given == [("a.pt", "content of a.pt"), ("b.pt", None)]
+
+
 def test_other_input_channels_are_refused():
     grey = Member(2, NAMES)
     grey.channels = 1
