@@ -27,6 +27,8 @@ from benchmarks.beside.comparison import (
     read_comparisons,
     write_comparisons,
 )
+from benchmarks.beside.evaluation import evaluation_part
+from benchmarks.beside.loader import loader_part
 from benchmarks.beside.machine import ask_versions, cores, processor_kind, processor_name
 from benchmarks.beside.parts import detect_part, start_part, train_part, val_part
 from benchmarks.beside.programs import ULTRALYTICS, YOLOV5, make_programs
@@ -38,7 +40,9 @@ PARTS = {
     "val": val_part,
     "detect": detect_part,
     "start": start_part,
+    "loader": loader_part,
     "scan": scan_part,
+    "evaluation": evaluation_part,
 }
 CASES = ("yolov5n:320:16", "yolov5s:640:8", "yolov8n:320:16")
 CONDITION_LEGEND = """\

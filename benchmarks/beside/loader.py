@@ -1,22 +1,19 @@
-"""Images a second and core of both loaders: python -m benchmarks.loader_speed --data FILE
+"""Images a second and core of both loaders.
 
 Both make training batches of mosaics with the same hyperparameters and images, in one process
-without workers and with one thread. They take turns in one run, A B A B, and the CPU time of each
-turn counts, which other programs disturb less than the time on the clock. The environment of the
-original is described in benchmarks/train_throughput.py.
+without workers and with one thread. They stay alive and take turns, A B A B, and the processor time
+of each turn counts, which other programs disturb less than the time on the clock.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
-import statistics
 import subprocess
-import sys
-import tempfile
-from pathlib import Path
+from collections.abc import Iterator
 
-from benchmarks.throughput_sides import isolated_home
+from benchmarks.beside.bench import Bench
+from benchmarks.beside.comparison import RATE, Comparison
+from benchmarks.beside.programs import OURS, YOLOV5, Program
 from utils.files import ROOT
 
 BATCH_SIZE = 16
@@ -39,7 +36,7 @@ def serve(loader):
 data, imgsz, cache, pool, hyp, batch_size = sys.argv[1:]
 imgsz, batch_size = int(imgsz), int(batch_size)
 """
-OURS = """
+LOADER_OURS = """
 from data.dataset import DatasetSettings
 from data.loader import build_loader
 from data.scanning.load import load_dataset
@@ -51,7 +48,7 @@ if cache == "ram":
     [loader.dataset.pixels[number] for number in range(len(loader.dataset))]
 serve(loader)
 """
-REFERENCE = """
+LOADER_YOLOV5 = """
 import cv2, yaml
 from pathlib import Path
 from yolov5.utils.dataloaders import create_dataloader
@@ -67,14 +64,14 @@ class Turns:
     """A program that waits for its turns, and the CPU seconds per image of each."""
 
     def __init__(self, python: str, code: str, flags: list[str], home: dict[str, str]) -> None:
-        environment = os.environ | {"OMP_NUM_THREADS": "1"} | home
+        environment = os.environ | home | {"OMP_NUM_THREADS": "1"}
         self.child = subprocess.Popen(
             [python, "-c", SERVE + code, *flags],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            cwd=ROOT if code == OURS else "/",
+            cwd=ROOT if code == LOADER_OURS else "/",
             env=environment,
         )
         self.seconds: list[float] = []
@@ -95,62 +92,51 @@ class Turns:
         print(count, file=self.child.stdin, flush=True)
         self.seconds.append(float(self._answer()))
 
-    @property
-    def rate(self) -> float:
-        """Images a second and core, the median of all turns but the first, which warms up."""
-        return 1 / statistics.median(self.seconds[1:])
+
+def loader_part(bench: Bench) -> Iterator[Comparison]:
+    """Loaders at the sizes of all cases of YOLOv5, with images from files and from memory."""
+    sizes = sorted({case.imgsz for case in bench.cases if case.original == YOLOV5})
+    if YOLOV5 not in bench.programs:
+        return
+    for imgsz in sizes:
+        for cache, condition in (("no", "images from files"), ("ram", "images in memory")):
+            bench.say(f"loader, {imgsz} px, {condition}")
+            pair = [bench.programs[name] for name in (OURS, YOLOV5)]
+            sides = [start_loader(bench, program, imgsz, cache) for program in pair]
+            ours, theirs = take_turns(sides, bench.rounds, bench.images)
+            title, quantity = f"loader, mosaics of {imgsz} px", "throughput of a core"
+            yield Comparison(title, condition, quantity, RATE, YOLOV5, bench.kind, ours, theirs)
 
 
-def loader_flags(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split(":")[0])
-    parser.add_argument("--data", required=True, help="data set YAML that both programs read")
-    parser.add_argument("--reference-python", help="Python that has yolov5==7.0.14")
-    parser.add_argument("--imgsz", type=int, nargs="+", default=[640, 320])
-    parser.add_argument("--cache", nargs="+", default=["no", "ram"], choices=("no", "ram"))
-    parser.add_argument("--mosaic-pool", default="all", choices=("all", "batch"))
-    parser.add_argument("--images", type=int, default=128, help="images of a turn")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of each program, and one more")
-    return parser.parse_args(argv)
-
-
-def compare_loaders(flags: argparse.Namespace, imgsz: int, cache: str, home: dict[str, str]) -> str:
-    """Measure one size and cache.
+def start_loader(bench: Bench, program: Program, imgsz: int, cache: str) -> Turns:
+    """A program that waits for its turns.
 
     Args:
-        flags: Flags of the benchmark.
+        bench: The comparison.
+        program: Ours, or YOLOv5.
         imgsz: Side of the images, pixels.
         cache: "no" or "ram".
-        home: Variables that keep the original's files in a folder.
-
-    Returns:
-        A row for the table.
     """
-    data, size = str(Path(flags.data).absolute()), str(BATCH_SIZE)
-    words = [data, str(imgsz), cache, flags.mosaic_pool, str(HYP), size]
-    sides = [Turns(sys.executable, OURS, words, {})]
-    if flags.reference_python:
-        python = str(Path(flags.reference_python).absolute())
-        sides.append(Turns(python, REFERENCE, words, home))
-    for _ in range(flags.rounds + 1):
+    data = str(bench.stage(program, bench.images, 1) / "data.yaml")
+    flags = [data, str(imgsz), cache, "all", str(HYP), str(BATCH_SIZE)]
+    code = LOADER_OURS if program.name == OURS else LOADER_YOLOV5
+    return Turns(program.python, code, flags, program.command([]).environment)
+
+
+def take_turns(sides: list[Turns], rounds: int, images: int) -> list[list[float]]:
+    """The rates of each side in all turns but the first, which warms up; ends the programs.
+
+    Args:
+        sides: The programs.
+        rounds: Number of turns that count.
+        images: Number of images of a turn.
+    """
+    try:
+        for _ in range(rounds + 1):
+            for side in sides:
+                side.take(images)
+    finally:
         for side in sides:
-            side.take(flags.images)
-    for side in sides:
-        side.child.kill()
-        side.child.wait()
-    rates = "  ".join(f"{side.rate:8.1f}" for side in sides)
-    ratio = f"  {sides[0].rate / sides[1].rate:5.2f}" if len(sides) == 2 else ""
-    return f"{imgsz:5} {cache:>5}  {rates}{ratio}"
-
-
-def main() -> None:
-    flags = loader_flags()
-    print("imgsz cache   ours  original  ratio   (images a second and core)")
-    with tempfile.TemporaryDirectory(prefix="loaders-") as folder:
-        home = isolated_home(Path(folder))
-        for imgsz in flags.imgsz:
-            for cache in flags.cache:
-                print(compare_loaders(flags, imgsz, cache, home), flush=True)
-
-
-if __name__ == "__main__":
-    main()
+            side.child.kill()
+            side.child.wait()
+    return [[1 / seconds for seconds in side.seconds[1:]] for side in sides]
