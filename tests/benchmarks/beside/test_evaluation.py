@@ -25,15 +25,15 @@ def test_scores_must_agree(tmp_path, monkeypatch, score):
 
     def last_line(program, name, words):
         told.append(words)
-        return "[0.5, 0.25]" if program.name == OURS else f"[2.0, {score}]"
+        return "[0.5, 0.4, 0.25]" if program.name == OURS else f"[2.0, 0.8, {score}]"
 
     monkeypatch.setattr(bench, "last_line", last_line)
     if score != 0.25:
         with pytest.raises(UserError, match="differently"):
             list(evaluation_part(bench))
         return
-    (row,) = evaluation_part(bench)
-    assert row.ratio == 4
+    row, used = evaluation_part(bench)
+    assert (row.ratio, used.ratio) == (4, 2)
     ours, theirs = told[:2]
     assert ours[1:4] == ["-m", "benchmarks.evaluation_speed", "--side=ours"]
     assert theirs[1].endswith("benchmarks/evaluation_speed.py")
