@@ -55,8 +55,9 @@ more. YOLOv5 gets back two functions that numpy and Pillow have removed. Checkpo
 originals are pickled models: TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1 for them.
 On a busy machine YOLOv5 leaves images of val without boxes, as its suppression has a time limit.
 Throughput of a training: the median of its epochs but the first and the last; of val and detect:
-from the difference of a long and a short run. Memory: the largest sum over all processes of a
-program."""
+from the difference of a long and a short run; of a loader: one thread, no loader processes, by the
+processor's time. Scan and evaluation measure themselves after their imports. Memory: the largest
+sum over all processes of a program."""
 
 
 def parse_flags(argv: Sequence[str] | None = None) -> argparse.Namespace:
