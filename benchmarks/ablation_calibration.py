@@ -37,7 +37,7 @@ from benchmarks.ablation_simulation import (
     two_looks,
     with_effect,
 )
-from benchmarks.markdown import markdown_rows
+from benchmarks.markdown_table import markdown_rows
 from utils.seeds import stream
 
 ARMS, SEEDS = (1, 6, 25), (3, 4, 5, 8)

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from benchmarks.markdown import markdown_rows
+from benchmarks.markdown_table import markdown_rows
 
 NOISE = 0.03
 TARGETS = {

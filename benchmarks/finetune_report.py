@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.beside.programs import OURS, YOLOV5
 from benchmarks.finetune_runs import Result
-from benchmarks.markdown import markdown_rows
+from benchmarks.markdown_table import markdown_rows
 from utils.files import atomic_write
 
 if TYPE_CHECKING:

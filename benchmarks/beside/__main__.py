@@ -27,6 +27,8 @@ from benchmarks.beside.comparison import (
     read_comparisons,
     write_comparisons,
 )
+from benchmarks.beside.evaluation import evaluation_part
+from benchmarks.beside.loader import loader_part
 from benchmarks.beside.machine import ask_versions, cores, processor_kind, processor_name
 from benchmarks.beside.parts import detect_part, start_part, train_part, val_part
 from benchmarks.beside.programs import ULTRALYTICS, YOLOV5, make_programs
@@ -38,7 +40,9 @@ PARTS = {
     "val": val_part,
     "detect": detect_part,
     "start": start_part,
+    "loader": loader_part,
     "scan": scan_part,
+    "evaluation": evaluation_part,
 }
 CASES = ("yolov5n:320:16", "yolov5s:640:8", "yolov8n:320:16")
 CONDITION_LEGEND = """\
@@ -51,8 +55,9 @@ more. YOLOv5 gets back two functions that numpy and Pillow have removed. Checkpo
 originals are pickled models: TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1 for them.
 On a busy machine YOLOv5 leaves images of val without boxes, as its suppression has a time limit.
 Throughput of a training: the median of its epochs but the first and the last; of val and detect:
-from the difference of a long and a short run. Memory: the largest sum over all processes of a
-program."""
+from the difference of a long and a short run; of a loader: one thread, no loader processes, by the
+processor's time. Scan and evaluation measure themselves after their imports. Memory: the largest
+sum over all processes of a program."""
 
 
 def parse_flags(argv: Sequence[str] | None = None) -> argparse.Namespace:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
-from benchmarks.markdown import markdown_rows
+from benchmarks.markdown_table import markdown_rows
 from utils.files import atomic_write
 
 RATE = "images/s"

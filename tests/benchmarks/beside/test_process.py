@@ -42,7 +42,9 @@ def test_rows_of_the_watched_table_are_stamped(tmp_path):
     table = tmp_path / "results.csv"
     timing = run_timed(command(tmp_path, TRAINING, str(table)), tmp_path / "log", table)
     first, second = timing.stamps
-    assert 0.15 <= first < second - 0.1 < timing.wall - 0.1
+    assert 0.15 <= first < second < timing.wall
+    assert second >= 0.3
+    assert timing.wall >= 0.4
     assert timing.processor < timing.wall  # it slept
 
 

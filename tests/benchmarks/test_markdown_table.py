@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.markdown import markdown_rows
+from benchmarks.markdown_table import markdown_rows
 
 
 def test_a_table_has_a_header_a_rule_and_rows() -> None:
