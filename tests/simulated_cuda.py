@@ -111,6 +111,11 @@ def _is_simulated(device: Any) -> bool:
     return device is not None and torch.device(device).type in ("cuda", "meta")
 
 
+def _is_stand_in(x: torch.Tensor) -> bool:
+    """What traced() of models.attention.fast says, where our tensors are those of a device."""
+    return type(x) not in (torch.Tensor, nn.Parameter, Simulated)
+
+
 def _tensors(value: object) -> Iterator[torch.Tensor]:
     """The tensors in lists, tuples and dicts; torch's own walk takes five times longer."""
     if isinstance(value, torch.Tensor):
@@ -252,10 +257,11 @@ def simulate(module: nn.Module) -> nn.Module:
 
 
 @contextlib.contextmanager
-def simulated_cuda(capability: tuple[int, int] = (8, 0)) -> Iterator[Counts]:
+def simulated_cuda(capability: tuple[int, int] = (8, 0), traced: bool = False) -> Iterator[Counts]:
     """A machine with one CUDA device of this compute capability, which counts its work.
 
-    8.0 multiplies in bf16, 7.0 only in fp16.
+    8.0 multiplies in bf16, 7.0 only in fp16. Attention modules choose the form that they have for a
+    GPU, or with `traced` the plain one.
     """
     torch._C._ensureCUDADeviceGuardSet()
     supported = foreach_utils._get_foreach_kernels_supported_devices
@@ -287,6 +293,9 @@ def simulated_cuda(capability: tuple[int, int] = (8, 0)) -> Iterator[Counts]:
         # What training sets on a GPU must not outlive it.
         former = torch.are_deterministic_algorithms_enabled()
         stack.callback(torch.use_deterministic_algorithms, former)
+        for name, module in list(sys.modules.items()):
+            if name.startswith("models.attention.") and hasattr(module, "traced") and not traced:
+                stack.enter_context(mock.patch.object(module, "traced", _is_stand_in))
         stack.enter_context(_Factories())
         stack.enter_context(_Functions())
         yield COUNTS

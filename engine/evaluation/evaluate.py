@@ -150,13 +150,9 @@ def evaluate(model: DetectorModel, loader: Iterable[Batch], settings: EvalSettin
         print(val_table(metrics, settings.verbose))
     if settings.save_dir:
         files = ResultFiles(
-            settings.save_txt,
-            settings.save_conf,
-            settings.json_name,
-            settings.coco_categories,
-            ids=settings.ids,
-            unwritten=settings.unwritten,
-        )
+            settings.save_txt, settings.save_conf, settings.json_name, settings.coco_categories,
+            settings.unwritten, settings.ids,
+        )  # fmt: skip
         files.write(settings.save_dir, paths, evaluator.evaluation.detections, evaluator.sizes)
         if settings.plots:
             plot_metrics(settings.save_dir, metrics, list(names.values()))

@@ -5,16 +5,12 @@ The figures are what was counted. They may be lowered, and are raised only with 
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
-
 import pytest
 import torch
-from torch import Tensor, nn
 
 from models.attention import build_attention
 from tests.models.attention.contract import FORMS, NAMES, draws
-from tests.simulated_cuda import CUDA, Simulated, simulate, simulated_cuda
+from tests.simulated_cuda import CUDA, simulate, simulated_cuda
 
 CHANNELS, SIDE = 16, 8
 PRECISIONS = {(8, 0): torch.bfloat16, (7, 0): torch.float16}
@@ -87,11 +83,11 @@ LAUNCHES = {
 }
 
 
-def count(name: str, capability: tuple[int, int]) -> tuple[int, int, int]:
+def count(name: str, capability: tuple[int, int], plain: bool = False) -> tuple[int, int, int]:
     """Launches, waits and blocking copies of a module under autocast, forward and back."""
     torch.manual_seed(0)
     module = simulate(build_attention(name, CHANNELS)).train()
-    with simulated_cuda(capability) as counts:
+    with simulated_cuda(capability, traced=plain) as counts:
         torch.use_deterministic_algorithms(True, warn_only=True)  # as in training
         dtype = PRECISIONS[capability]
         x = draws(2, CHANNELS, SIDE, SIDE).to(CUDA, dtype).requires_grad_()
@@ -104,24 +100,12 @@ def count(name: str, capability: tuple[int, int]) -> tuple[int, int, int]:
         return counts.operations - 1, counts.waits.total(), counts.copies.total()
 
 
-def choose_forms(monkeypatch: pytest.MonkeyPatch, traced: Callable[[Tensor], bool]) -> None:
-    for name, module in list(sys.modules.items()):
-        if name.startswith("models.attention.") and hasattr(module, "traced"):
-            monkeypatch.setattr(module, "traced", traced)
-
-
-@pytest.fixture
-def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a module choose between its forms as for a tensor of a GPU, which is no stand-in."""
-    choose_forms(monkeypatch, lambda x: type(x) not in (Tensor, nn.Parameter, Simulated))
-
-
 def test_every_module_has_a_figure() -> None:
     assert sorted(LAUNCHES) == NAMES
 
 
 @pytest.mark.parametrize("number", range(len(NAMES)), ids=NAMES)
-def test_a_module_launches_little_and_waits_for_nothing(as_on_a_gpu: None, number: int) -> None:
+def test_a_module_launches_little_and_waits_for_nothing(number: int) -> None:
     """In bf16 and fp16 by turns; the slow tests have both for each."""
     capability = list(PRECISIONS)[number % 2]
     check(NAMES[number], capability)
@@ -129,7 +113,7 @@ def test_a_module_launches_little_and_waits_for_nothing(as_on_a_gpu: None, numbe
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(len(NAMES)), ids=NAMES)
-def test_a_module_does_so_in_the_other_precision(as_on_a_gpu: None, number: int) -> None:
+def test_a_module_does_so_in_the_other_precision(number: int) -> None:
     capability = list(PRECISIONS)[1 - number % 2]
     check(NAMES[number], capability)
 
@@ -141,10 +125,6 @@ def check(name: str, capability: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(FAST))
-def test_the_form_on_a_gpu_launches_no_more_than_the_plain_one(
-    as_on_a_gpu: None, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    chosen, *_ = count(name, (8, 0))
-    choose_forms(monkeypatch, lambda x: True)
-    plain, *_ = count(name, (8, 0))
+def test_the_form_on_a_gpu_launches_no_more_than_the_plain_one(name: str) -> None:
+    chosen, plain = (count(name, (8, 0), plain=plain)[0] for plain in (False, True))
     assert chosen <= plain
