@@ -40,7 +40,7 @@ def found_in(source: Source, detector: Detector) -> Generator[Found, None, None]
 def show(
     source: Source, detector: Detector, console: Console, write: Callable[[Found], bool]
 ) -> Generator[Found, None, None]:
-    """Yield what is found in each frame, once it is shown on the console and written.
+    """Yield what is found in each frame, once it is written and shown on the console.
 
     Args:
         source: Where the frames come from.
@@ -50,8 +50,9 @@ def show(
     """
     with contextlib.closing(found_in(source, detector)) as results:
         for found in results:
-            console.show(found)
+            # A line is printed for what will be written, even if Ctrl-C comes in between.
             go_on = write(found)
+            console.show(found)
             yield found
             if not go_on:
                 break
