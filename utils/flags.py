@@ -44,7 +44,7 @@ OUTPUT = {
 COMPUTE = {
     "device": FlagEntry("", "CUDA device such as 0, or cpu, or mps; '' chooses"),
     "workers": FlagEntry(8, "maximum number of loader processes; the cores limit it too"),
-    "half": FlagEntry(False, "half precision (CUDA)"),
+    "half": FlagEntry(False, "half precision: fp16 on CUDA, bf16 on a CPU that multiplies in it"),
 }
 MODEL = {
     "modules": FlagEntry(
