@@ -169,8 +169,7 @@ def test_half_weights_are_not_cast_again_for_each_batch(tmp_path: Path) -> None:
             COUNTS.clear()
             assert model(images)[0].dtype == torch.float32
             operations.append(COUNTS.operations)
-    weights = sum(value.dtype == torch.float16 for value in model.parameters())
-    assert operations[0] - operations[1] >= weights, operations
+    assert operations[0] - operations[1] >= len(list(model.parameters())) > 10, operations
 
 
 def test_tensors_of_two_devices_do_not_meet() -> None:

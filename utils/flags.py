@@ -49,7 +49,7 @@ COMPUTE = {
         " four where the processor trains",
         {"kind": int},
     ),
-    "half": FlagEntry(False, "half precision (CUDA)"),
+    "half": FlagEntry(False, "half precision: fp16 on CUDA, bf16 on a CPU that multiplies in it"),
     "tf32": FlagEntry(False, "multiply float32 in TF32: faster and less exact (CUDA)"),
 }
 READING = {
