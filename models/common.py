@@ -16,7 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from models.activations import SiLU
+from models.norm_silu import norm_act
 from models.spelling import short_names
+from models.weight_gradient import convolve
 
 Sides = int | tuple[int, int] | list[int]  # one number for both, or (height, width)
 
@@ -85,8 +87,8 @@ class Conv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, inputs, H, W] -> [B, outputs, H', W']."""
-        x = self.conv(x)
-        return self.act(x if self.bn is None else self.bn(x))
+        x = convolve(self.conv, x)
+        return self.act(x) if self.bn is None else norm_act(self.bn, self.act, x)
 
     def forward_fuse(self, x: Tensor) -> Tensor:
         """[B, inputs, H, W] -> [B, outputs, H', W'] without the norm, for classes of forks."""
@@ -144,15 +146,8 @@ class DWConv(Conv):
         act: bool | nn.Module = True,
     ) -> None:
         dilation, act = _dilation_and_act(dilation, act)
-        super().__init__(
-            inputs,
-            outputs,
-            kernel,
-            stride,
-            groups=math.gcd(inputs, outputs),
-            dilation=dilation,
-            act=act,
-        )
+        groups = math.gcd(inputs, outputs)
+        super().__init__(inputs, outputs, kernel, stride, None, groups, dilation, act)
 
 
 class Residual(nn.Module):
@@ -238,8 +233,7 @@ class C3(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, inputs, H, W] -> [B, outputs, H, W]."""
-        halves = [self.m(self.cv1(x)), self.cv2(x)]
-        return self.cv3(torch.cat(halves, dim=1))
+        return self.cv3(torch.cat((self.m(self.cv1(x)), self.cv2(x)), dim=1))
 
 
 class SPPF(nn.Module):

@@ -15,5 +15,5 @@ def never(x: Tensor, **_: object) -> bool:
 def force_plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let use_fast say no, wherever it was imported to."""
     for name, module in list(sys.modules.items()):
-        if name.startswith("models.attention") and hasattr(module, "use_fast"):
+        if name.startswith("models.") and hasattr(module, "use_fast"):
             monkeypatch.setattr(module, "use_fast", never)
