@@ -1,8 +1,9 @@
 """The gradient of a convolution's weight, strip by strip; Conv in models/common.py convolves here.
 
-On a processor with AVX2 but not AVX-512, oneDNN has no kernel for this gradient of channels-last
-maps: it copies the patches of a whole image into a matrix, which leaves the cache where maps are
-large. In strips of rows the matrix stays there.
+On a processor with AVX2 but not AVX-512, oneDNN computes this gradient for a few channels at a time
+and reads the image anew for each. Channels-last, every reading touches all of it, which takes three
+times as long as for maps with blocked channels once an image leaves the cache. A strip of rows
+stays there.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from torch.autograd.function import once_differentiable
 from models.fast_form import use_fast
 from models.gradient_context import GradientContext
 
-STRIP = 1 << 19  # values of the patches of a strip, 2 MiB
-LARGE = 1 << 20  # values of the patches of an image above which strips are faster
+STRIP = 3 << 17  # values of a strip, input and output together: 1.5 MiB
+LARGE = 3 << 18  # such values of an image above which strips are faster
 LEAST_CHANNELS = 32  # of the input
 
 
@@ -50,14 +51,20 @@ def is_slow(conv: nn.Conv2d, x: Tensor) -> bool:
         and x.dtype == conv.weight.dtype == torch.float32
         and not torch.is_autocast_enabled("cpu")
         and x.is_contiguous(memory_format=torch.channels_last)
-        and patch_values(conv.weight, x.shape[3], conv.stride[1]) * x.shape[2] // conv.stride[0]
-        > LARGE
+        and row_values(conv.weight, x.shape[3], conv.stride) * x.shape[2] > LARGE * conv.stride[0]
     )
 
 
-def patch_values(weight: Tensor, width: int, stride: int) -> int:
-    """Values of the patches of one row of the output, [C', C, k, k] over a map of this width."""
-    return weight[0].numel() * max(width // stride, 1)
+def row_values(weight: Tensor, width: int, stride: tuple[int, ...]) -> int:
+    """Values of one row of the output and of the rows of the input that belong to it alone.
+
+    Args:
+        weight: [C', C, k, k].
+        width: of the input.
+        stride: along height and width.
+    """
+    outputs, inputs = weight.shape[:2]
+    return width * inputs * stride[0] + width // stride[1] * outputs
 
 
 class _Context(GradientContext, Protocol):
@@ -106,7 +113,7 @@ def in_strips(
         The gradient, [C', C, k, k].
     """
     total = torch.zeros_like(weight)
-    rows = max(STRIP // patch_values(weight, x.shape[3], stride[1]), 1)
+    rows = max(STRIP // row_values(weight, x.shape[3], stride), 1)
     for image, above in zip(x.split(1), grad.split(1), strict=True):
         for first in range(0, grad.shape[2], rows):
             part = above[:, :, first : first + rows]

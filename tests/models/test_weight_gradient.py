@@ -16,7 +16,7 @@ def _old_processor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
     monkeypatch.setattr(weight_gradient, "LARGE", 0)
     monkeypatch.setattr(weight_gradient, "LEAST_CHANNELS", 1)
-    monkeypatch.setattr(weight_gradient, "STRIP", 1000)
+    monkeypatch.setattr(weight_gradient, "STRIP", 300)
 
 
 def last(*shape: int) -> Tensor:
