@@ -86,7 +86,7 @@ def measure(side: Side, seconds: float) -> list[float]:
         child = subprocess.Popen(
             [*side.start, *place],
             cwd=side.folder,
-            env=os.environ | side.environment,
+            env={**os.environ, **side.environment, "PYTHONPATH": ""},  # each has its own modules
             stdout=log,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
