@@ -112,7 +112,7 @@ def _is_simulated(device: Any) -> bool:
 
 
 def _is_stand_in(x: torch.Tensor) -> bool:
-    """What traced() of models.attention.fast says, where our tensors are those of a device."""
+    """What traced() of models.fast_form says, where our tensors are those of a device."""
     return type(x) not in (torch.Tensor, nn.Parameter, Simulated)
 
 
@@ -294,7 +294,7 @@ def simulated_cuda(capability: tuple[int, int] = (8, 0), traced: bool = False) -
         former = torch.are_deterministic_algorithms_enabled()
         stack.callback(torch.use_deterministic_algorithms, former)
         for name, module in list(sys.modules.items()):
-            if name.startswith("models.attention.") and hasattr(module, "traced") and not traced:
+            if name.startswith("models.") and hasattr(module, "traced") and not traced:
                 stack.enter_context(mock.patch.object(module, "traced", _is_stand_in))
         stack.enter_context(_Factories())
         stack.enter_context(_Functions())

@@ -342,8 +342,8 @@ def test_a_gpu_computes_the_same_bits_again_without_filling_empty_tensors() -> N
     try:
         with simulated_cuda():
             _, device = start_process(TrainConfig(device="0"), None)
+            assert torch.are_deterministic_algorithms_enabled()
         assert device == torch.device("cuda:0")
-        assert torch.are_deterministic_algorithms_enabled()
         assert not deterministic.fill_uninitialized_memory
         assert not torch.backends.cudnn.benchmark
     finally:
