@@ -73,8 +73,13 @@ def find_frame(data: bytes) -> JpegFrame | None:
 
 
 def reduction_of(size: Size, imgsz: int) -> int:
-    """The largest of 8, 4, 2 and 1 that leaves the long side at least imgsz pixels."""
-    return next(factor for factor in (8, 4, 2, 1) if max(size) >= factor * imgsz or factor == 1)
+    """The largest of 8, 4, 2 and 1 that leaves the long side at least twice imgsz pixels.
+
+    A reduced image is sharper than one whose pixels were averaged, as those of a validation are.
+    A network that learns from such images scores lower (by 4 points of mAP50-95 on the generated
+    shapes, three seeds), so that the last halving is always an average.
+    """
+    return next(factor for factor in (8, 4, 2, 1) if max(size) >= 2 * factor * imgsz or factor == 1)
 
 
 def decode_jpeg(data: bytes, size: Size, imgsz: int, rows: int | None) -> np.ndarray | None:
@@ -97,11 +102,10 @@ def decode_jpeg(data: bytes, size: Size, imgsz: int, rows: int | None) -> np.nda
     orientation = read_header(io.BytesIO(data)).orientation if frame.has_exif else UPRIGHT
     if frame.size != (size[::-1] if orientation in SWAPPED else size):
         return None
-    factor, is_upright = reduction_of(size, imgsz), orientation == UPRIGHT
-    needs_no_scaling = max(size) == factor * imgsz
+    is_upright, needs_no_scaling = orientation == UPRIGHT, max(size) == imgsz
     if rows is not None and frame.cuttable and is_upright and needs_no_scaling:
-        return _decode(_cut(data, frame, (rows + MARGIN) * factor), factor)
-    pixels = _decode(data, factor)
+        return _decode(_cut(data, frame, rows + MARGIN), 1)
+    pixels = _decode(data, reduction_of(size, imgsz))
     return pixels if pixels is None or is_upright else turn_upright(pixels, orientation)
 
 

@@ -37,8 +37,8 @@ class ImageList:
     """The images of an index, resized so that the long side has imgsz pixels.
 
     With smooth=True shrinking averages areas, as YOLOv5 does without augmentation; otherwise every
-    resize is bilinear, and a JPEG of at least twice the size is reduced while it is decoded, which
-    changes its pixels a little. With grey=True the three channels are equal.
+    resize is bilinear, and a JPEG of at least four times the size is reduced while it is decoded,
+    which changes its pixels a little. With grey=True the three channels are equal.
     """
 
     index: DatasetIndex

@@ -61,7 +61,9 @@ sum over all processes of a program."""
 
 
 def parse_flags(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split(":")[0])
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks.beside", description=(__doc__ or "").split(":")[0]
+    )
     parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
     parser.add_argument("--yolov5-python", help="Python that has yolov5==7.0.14")
     parser.add_argument("--ultralytics-python", help="Python that has ultralytics")
