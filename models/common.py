@@ -233,7 +233,8 @@ class C3(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, inputs, H, W] -> [B, outputs, H, W]."""
-        return self.cv3(torch.cat((self.m(self.cv1(x)), self.cv2(x)), dim=1))
+        halves = [self.m(self.cv1(x)), self.cv2(x)]
+        return self.cv3(torch.cat(halves, dim=1))
 
 
 class SPPF(nn.Module):

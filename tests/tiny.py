@@ -64,7 +64,11 @@ def run_flags(cfg: Path | str, data: Path | str, *more: str) -> list[str]:
 
 def lively(path: Path, names: dict[int, str]) -> DetectionModel:
     """A network of one of these graphs, its scores raised so that it finds something."""
-    model = DetectionModel(load_graph(path), class_count=len(names), names=names)
+    return raise_scores(DetectionModel(load_graph(path), class_count=len(names), names=names))
+
+
+def raise_scores(model: DetectionModel) -> DetectionModel:
+    """Raise the scores of a network so that it finds something; returns it."""
     with torch.no_grad():
         for key, value in model.head.named_parameters():
             if key.endswith("bias"):

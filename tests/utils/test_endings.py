@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from benchmarks.behaviour.commands import PROGRAMS
 from utils.files import ROOT
 
 EARLY = "from utils.endings import expect_signals; expect_signals(); "
@@ -69,18 +70,7 @@ def opening(node: ast.stmt) -> bool:
     return "expect_signals()" in ast.unparse(node) or "open_program(" in ast.unparse(node)
 
 
-@pytest.mark.parametrize(
-    "program",
-    [
-        "train.py",
-        "val.py",
-        "detect.py",
-        "export.py",
-        "ablate.py",
-        "models/yolo.py",
-        "data/convert.py",
-    ],
-)
+@pytest.mark.parametrize("program", [one for one in PROGRAMS if one.endswith(".py")])
 def test_programs_expect_signals_before_their_slow_imports(program):
     body = ast.parse((ROOT / program).read_text(encoding="utf-8")).body
     early = body[: next(i for i, node in enumerate(body) if opening(node))]
