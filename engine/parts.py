@@ -1,51 +1,56 @@
-"""A batch that does not fit into the memory is run in parts."""
+"""A batch is run in parts: on a processor by a few images, elsewhere if the memory is too small."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from typing import TypeVar
 
 import torch
-from torch import Tensor
 
 from utils.errors import lacks_memory
 
-Found = tuple[Tensor, list[Tensor] | None]  # what a DetectorModel returns
+T = TypeVar("T")
+# What a processor computes at once: 4 images of 640 px. The C library returns larger maps to the
+# system each time, which then clears their memory anew: up to a third of the whole time.
+PROCESSOR_PIXELS = 4 * 640 * 640
 
 
 class Parts:
-    """Runs a network on batches, in parts of them once the memory was too small for a whole one.
+    """Works on batches, in parts where that is faster or the memory is too small.
 
     Attributes:
-        most: Images of a part; 0 as long as every batch fitted.
-        whole: Images of the batch that did not fit.
+        most: Images of a part; 0 as long as the memory sufficed.
+        whole: Images that did not fit at once.
     """
 
     def __init__(self) -> None:
         self.most, self.whole = 0, 0
 
-    def run(self, model: Callable[[Tensor], Found], images: Tensor) -> Found:
-        """Call the network, and again with half as many images as long as the memory is too small.
+    def run(self, work: Callable[[slice], T], count: int, usual: int) -> list[T]:
+        """Do the work on each part, and again on halves as long as the memory is too small.
 
         Args:
-            model: A DetectorModel in evaluation mode, which computes each image for itself.
-            images: [B, C, H, W] in 0..1.
+            work: Called with the places of a part's images in the batch; each image must be
+                computed for itself.
+            count: Images of the batch.
+            usual: Images of a part as long as the memory suffices, as usual_part() gives them.
 
         Returns:
-            What it returns for the whole batch: the decoded rows, and the maps of its levels or
-            None.
+            What it returns for each part.
 
         Raises:
             RuntimeError: Torch's own error, if a single image does not fit.
         """
-        size = min(self.most or len(images), len(images))
+        size = min(self.most or usual, count)
         while True:
             try:
-                return _joined([model(part) for part in images.split(size)])
+                return [work(slice(start, start + size)) for start in range(0, count, size)]
             except (MemoryError, RuntimeError) as error:
                 if size == 1 or not lacks_memory(error):
                     raise
             # Outside the handler, which keeps the tensors of the failed call alive.
-            self.whole = max(self.whole, len(images))
+            self.whole = max(self.whole, size)
             self.most = size = (size + 1) // 2
 
     @property
@@ -59,9 +64,12 @@ class Parts:
         ]
 
 
-def _joined(parts: list[Found]) -> Found:
-    if len(parts) == 1:
-        return parts[0]
-    maps = [levels for _, levels in parts if levels is not None]
-    levels = [torch.cat(level) for level in zip(*maps, strict=True)] if maps else None
-    return torch.cat([decoded for decoded, _ in parts]), levels
+def usual_part(count: int, size: tuple[int, int], device: torch.device) -> int:
+    """How many of `count` images of a size (height, width) in pixels are computed at once.
+
+    Parts differ by one image at most, since a short last one would be slow for its size.
+    """
+    if device.type != "cpu":
+        return count
+    most = max(PROCESSOR_PIXELS // (size[0] * size[1]), 1)
+    return math.ceil(count / math.ceil(count / most))

@@ -8,6 +8,7 @@ from typing import Any
 from utils.cli import CommandLine
 from utils.endings import expect_signals
 from utils.errors import run_main
+from utils.heap import keep_freed_memory
 
 
 def open_program(line: CommandLine[Any]) -> None:
@@ -20,3 +21,4 @@ def open_program(line: CommandLine[Any]) -> None:
     status = run_main(lambda argv: given.append(line.check(argv)))
     if not given:
         sys.exit(status)
+    keep_freed_memory()

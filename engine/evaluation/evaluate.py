@@ -25,7 +25,7 @@ from engine.evaluation.matching import as_floats
 from engine.evaluation.metrics import Evaluation
 from engine.evaluation.notes import result_notes, settings_notes
 from engine.evaluation.outputs import ResultFiles, draw_validation_batch, plot_metrics
-from engine.parts import Parts
+from engine.parts import Parts, usual_part
 from models.losses import Loss
 from utils.device import autocast, layout_of
 from utils.families import Family
@@ -178,33 +178,44 @@ class Evaluator:
 
     def detect(self, batch: Batch) -> list[Tensor]:
         """Find objects: per image [n, 6] corners in pixels of the batch, score, class."""
-        start = synchronised_time(self.device)
-        images = batch.images.to(self.device, non_blocking=True).float().div_(255)
-        images = images.contiguous(memory_format=layout_of(self.device))
-        start = self._add_time("preprocess", start)
-        with autocast(self.device, self.settings.precision):
-            decoded, raw = self.settings.parts.run(self._forward, images)
-        self._add_time("inference", start)
-        if self.settings.loss is not None and raw is not None:
-            size = (images.shape[2], images.shape[3])
-            # The loss needs float32, since in half precision the sum over all cells could overflow.
-            maps = [level.float() for level in raw]
+        known = labels_of(batch) if self.settings.save_hybrid else None
+        size = (batch.images.shape[2], batch.images.shape[3])
+
+        def detect_part(places: slice) -> tuple[list[Tensor], list[Tensor]]:
+            return self._detect_part(batch.images[places], known[places] if known else None)
+
+        count = len(batch.images)
+        usual = usual_part(count, size, self.device)
+        parts = self.settings.parts.run(detect_part, count, usual)
+        if self.settings.loss is not None and all(maps for _, maps in parts):
+            levels = zip(*(maps for _, maps in parts), strict=True)
+            maps = [torch.cat(level) if len(level) > 1 else level[0] for level in levels]
             targets = batch.targets.to(self.device, non_blocking=True)
             _, terms = self.settings.loss(maps, targets, size)
             self.terms.append(terms.float())  # on the device, since a copy makes the host wait
-        start = synchronised_time(self.device)
-        known = labels_of(batch) if self.settings.save_hybrid else None
-        labels = [rows.to(self.device) for rows in known] if known else None
-        family = self.model.family
-        settings = self.settings.suppression(family)
-        found = on_host(non_max_suppression(decoded, family, settings, labels))
-        self._add_time("nms", start)
         self.batches += 1
-        self.input_shape = tuple(images.shape)
-        return found
+        self.input_shape = tuple(batch.images.shape)
+        return [rows for found, _ in parts for rows in found]
 
-    def _forward(self, images: Tensor) -> tuple[Tensor, list[Tensor] | None]:
-        return self.model(images, augment=True) if self.settings.augment else self.model(images)
+    def _detect_part(
+        self, pixels: Tensor, known: list[Tensor] | None
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Detections of some of a batch's images, and their raw maps if there is a loss."""
+        start = synchronised_time(self.device)
+        images = pixels.to(self.device, non_blocking=True).float().div_(255)
+        images = images.contiguous(memory_format=layout_of(self.device))
+        start = self._add_time("preprocess", start)
+        with autocast(self.device, self.settings.precision):
+            augment = {"augment": True} if self.settings.augment else {}
+            decoded, raw = self.model(images, **augment)
+        start = self._add_time("inference", start)
+        # The loss needs float32, since in half precision the sum over all cells could overflow.
+        maps = [level.float() for level in raw or ()] if self.settings.loss is not None else []
+        labels = [rows.to(self.device) for rows in known] if known else None
+        settings = self.settings.suppression(self.model.family)
+        found = on_host(non_max_suppression(decoded, self.model.family, settings, labels))
+        self._add_time("nms", start)
+        return found, maps
 
     def compare(self, batch: Batch, found: list[Tensor]) -> None:
         """Match detections with labels in pixels of the original images, clipped to them.
@@ -238,9 +249,8 @@ class Evaluator:
 
     def metrics(self, names: dict[int, str]) -> Metrics:
         """The scores of all batches so far, with mean losses and milliseconds per image."""
-        metrics = self.evaluation.result(names, coco=self.settings.area)
-        images = max(self.evaluation.images, 1)
-        settings = self.settings
+        settings, images = self.settings, max(self.evaluation.images, 1)
+        metrics = self.evaluation.result(names, coco=settings.area)
         notes = settings_notes(settings.conf, settings.single_cls, settings.save_hybrid)
         found, labels = self.evaluation.detections, self.evaluation.labels
         notes += result_notes(found, labels, names, settings.max_det)
@@ -265,15 +275,12 @@ class Evaluator:
         return sums
 
     def _notes(self) -> list[str]:
-        consequence = "their objects count as missed"
-        what = "validation images"
-        lost = [lost_sentence(what, self.lost, consequence)] if self.lost else []
-        return [*lost, *self.settings.parts.notes]
+        words = ("validation images", self.lost, "their objects count as missed")
+        return [*([lost_sentence(*words)] if self.lost else []), *self.settings.parts.notes]
 
     def _add_time(self, stage: str, start: float) -> float:
         """Add the seconds since start to a stage; return the current time."""
-        now = synchronised_time(self.device)
-        self.seconds[stage] += now - start
+        self.seconds[stage] += (now := synchronised_time(self.device)) - start
         return now
 
 
@@ -289,6 +296,5 @@ def with_progress_bar(loader: Iterable[Batch], quiet: bool) -> Iterator[Batch]:
     # unless both streams are terminals.
     if not quiet and not (shown and is_terminal(sys.stdout)):
         print(val_header())
-    yield from tqdm(
-        loader, desc=val_header(), disable=not shown, bar_format="{l_bar}{bar:10}{r_bar}"
-    )
+    form = "{l_bar}{bar:10}{r_bar}"
+    yield from tqdm(loader, desc=val_header(), disable=not shown, bar_format=form)

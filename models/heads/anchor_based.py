@@ -132,7 +132,8 @@ def decode(raw: Sequence[Tensor], anchors: Tensor, strides: Tensor) -> Tensor:
         in 0..1; N runs over level, anchor, y, x.
     """
     batch, _, _, _, width = raw[0].shape
-    scores = torch.cat([level.reshape(batch, -1, width) for level in raw], dim=1).float().sigmoid()
+    rows = torch.cat([level.reshape(batch, -1, width) for level in raw], dim=1)
+    scores = rows.float().sigmoid_()  # in place: the copy that cat() made is nobody else's
     cells, sizes, scale = anchor_grid(
         [(level.shape[2], level.shape[3]) for level in raw], anchors, strides
     )

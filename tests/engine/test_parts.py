@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.evaluation.evaluate import EvalSettings, evaluate
-from engine.parts import Parts
+from engine.parts import Parts, usual_part
 from models.losses import build_loss
 from models.yolo import DetectionModel
 from tests.tiny import lively, write_graph
@@ -67,14 +67,15 @@ def test_the_figures_are_those_of_whole_batches_and_a_note_says_so(tmp_path: Pat
     }
 
 
-def test_augmented_passes_have_no_maps(tmp_path: Path) -> None:
-    small = Small(lively(write_graph(tmp_path), {0: "a", 1: "b"}).eval(), most=1)
-    images = torch.rand(2, 3, 64, 64)
-    with torch.no_grad():
-        decoded, maps = Parts().run(lambda part: small(part, augment=True), images)
-        whole, _ = small.inner(images, augment=True)
-    assert maps is None
-    assert torch.allclose(decoded, whole, atol=1e-4)
+def test_augmented_passes_have_no_maps_and_no_losses(tmp_path: Path) -> None:
+    model = lively(write_graph(tmp_path), {0: "a", 1: "b"}).eval()
+    small = Small(model, most=1)
+    loss = build_loss(model.spec, Hyperparameters(), 64, 0.0)
+    settings = EvalSettings(quiet=True, loss=loss, augment=True)
+    found = evaluate(small, [batch_of(2)], settings)  # type: ignore[arg-type]
+    expected = evaluate(model, [batch_of(2)], dataclasses.replace(settings, parts=Parts()))  # type: ignore[arg-type]
+    assert (found.map, found.map50) == (expected.map, expected.map50)
+    assert set(found.losses) == {0.0}
 
 
 @pytest.mark.parametrize(
@@ -83,12 +84,46 @@ def test_augmented_passes_have_no_maps(tmp_path: Path) -> None:
 def test_a_single_image_that_does_not_fit_and_a_bug_end_the_evaluation(
     most: int, error: RuntimeError
 ) -> None:
-    def model(images: Tensor) -> tuple[Tensor, None]:
-        if len(images) > most or "bug" in str(error):
+    def work(places: slice) -> None:
+        if places.stop - places.start > most or "bug" in str(error):
             raise error
-        return images, None
 
     parts = Parts()
     with pytest.raises(RuntimeError, match=str(error)):
-        parts.run(model, torch.rand(4, 3, 8, 8))
+        parts.run(work, 4, 4)
     assert parts.most == (1 if most == 0 else 0)
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "device", "expected"),
+    [
+        (16, (640, 640), "cpu", 4),
+        (16, (672, 448), "cpu", 4),
+        (9, (640, 640), "cpu", 3),  # three of 3 rather than 4, 4 and 1
+        (16, (320, 320), "cpu", 16),
+        (5, (4000, 4000), "cpu", 1),
+        (16, (640, 640), "cuda", 16),
+    ],
+)
+def test_a_processor_computes_a_few_images_at_once(
+    count: int, size: tuple[int, int], device: str, expected: int
+) -> None:
+    assert usual_part(count, size, torch.device(device)) == expected
+
+
+def test_the_figures_do_not_depend_on_the_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = lively(write_graph(tmp_path), {0: "a", 1: "b"}).eval()
+    loss = build_loss(model.spec, Hyperparameters(), 64, 0.0)
+    settings = EvalSettings(quiet=True, loss=loss, save_hybrid=True)
+    sizes = []
+    model.register_forward_pre_hook(lambda _, args: sizes.append(len(args[0])))
+    expected = evaluate(model, [batch_of(7)], settings)  # type: ignore[arg-type]
+    monkeypatch.setattr("engine.parts.PROCESSOR_PIXELS", 3 * 64 * 64)
+    found = evaluate(model, [batch_of(7)], settings)  # type: ignore[arg-type]
+    assert sizes == [7, 3, 3, 1]
+    assert expected.map > 0
+    assert (found.map, found.classes) == (expected.map, expected.classes)
+    assert found.losses == pytest.approx(expected.losses, rel=1e-6)
+    assert not any("memory" in note for note in found.notes)
