@@ -26,7 +26,7 @@ LAYERS = {  # folder or program -> what it may import beside itself: only what i
     "hubconf": {*BELOW_DOORS, "api"},
     "ablation": BELOW_DOORS,
     "ablate": {*BELOW_DOORS, "ablation"},
-    "benchmarks": {*BELOW_DOORS, "ablation", "ablate", "api"},
+    "bench": {*BELOW_DOORS, "ablation", "ablate", "api"},
 }
 PACKAGES = ("utils", "models", "data", "engine", "api", "ablation")
 HEAVY = {
@@ -72,7 +72,7 @@ MAX_FUNCTION_LINES, MAX_PARAMETERS, MAX_FILE_LINES = 60, 6, 300
 
 def source_files() -> list[Path]:
     """Every Python file of the project but the tests."""
-    roots = [ROOT / name for name in (*PACKAGES, "benchmarks") if (ROOT / name).is_dir()]
+    roots = [ROOT / name for name in (*PACKAGES, "bench") if (ROOT / name).is_dir()]
     files = [path for root in roots for path in root.rglob("*.py")]
     return sorted([*files, *ROOT.glob("*.py")])
 
@@ -196,9 +196,7 @@ def test_a_study_hashes_all_that_its_cells_run():
         waiting += ARROWS[name] - reached
     hashed = {name_of(path) for path in training_files()}
     assert reached <= hashed
-    assert not [
-        name for name in hashed if place_of(name) in ("tests", "ablation", "api", "benchmarks")
-    ]
+    assert not [name for name in hashed if place_of(name) in ("tests", "ablation", "api", "bench")]
 
 
 def test_utils_holds_what_is_shared():
@@ -206,7 +204,7 @@ def test_utils_holds_what_is_shared():
     utils = {
         name for name in FILES if place_of(name) == "utils" and Path(name).name != "__init__.py"
     }
-    outside = [name for name in FILES if place_of(name) not in ("utils", "benchmarks")]
+    outside = [name for name in FILES if place_of(name) not in ("utils", "bench")]
     shared = {
         file
         for file in utils
@@ -402,9 +400,7 @@ def test_tests_mirror_the_tree():
     for a itself.
     """
     places = [
-        path.relative_to(ROOT)
-        for name in (*PACKAGES, "benchmarks")
-        for path in (ROOT / name).rglob("*")
+        path.relative_to(ROOT) for name in (*PACKAGES, "bench") for path in (ROOT / name).rglob("*")
     ]
     places += [Path(name) for name in FILES if "/" not in name]
     known = {

@@ -14,7 +14,7 @@ import torch
 import yaml
 
 import train
-from benchmarks.device_counts import count_step
+from bench.device_counts import count_step
 from engine.detector_model import in_half
 from engine.evaluation.evaluate import EvalSettings, evaluate
 from engine.inference.detector import Detector

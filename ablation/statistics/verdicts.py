@@ -6,7 +6,7 @@ in Dunnett's test, because a few seeds alone estimate it badly. But the pooled e
 one arm, or the baseline, is noisier than the others: a useless arm then "helps" in up to 18 % of
 studies. So the error is raised there ("guarded"), and false verdicts stay below 5 %.
 
-docs/ablation.md has the simulations by which this was chosen (benchmarks/ablation_calibration.py).
+docs/ablation.md has the simulations by which this was chosen (bench/ablation_calibration.py).
 Scores and differences are in 0..1.
 """
 

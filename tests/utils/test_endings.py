@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from benchmarks.behaviour.commands import PROGRAMS
+from bench.behaviour.commands import PROGRAMS
 from utils.files import ROOT
 
 EARLY = "from utils.endings import expect_signals; expect_signals(); "

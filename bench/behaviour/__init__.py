@@ -1,0 +1,1 @@
+"""A record of the programs' behaviour: `python -m bench.behaviour`."""

@@ -1,1 +1,0 @@
-"""A record of the programs' behaviour: `python -m benchmarks.behaviour`."""
