@@ -18,6 +18,13 @@ from utils.files import ROOT
 
 BATCH_SIZE = 16
 HYP = ROOT / "data/hyps/hyp.scratch-low.yaml"
+# --cache, --mosaic-pool and where colours are changed; the original has only the first.
+LOADER_CONDITIONS = {
+    "images from files": ("no", "all", "here"),
+    "images from files, this project with --mosaic-pool batch": ("no", "batch", "here"),
+    "images in memory": ("ram", "all", "here"),
+    "images in memory, this project for a device that changes colours": ("ram", "all", "device"),
+}
 # A program that makes batches, and after each line of its input as many as it says.
 SERVE = """
 import sys, time
@@ -33,7 +40,7 @@ def serve(loader):
             else:
                 count += len(batch[0] if isinstance(batch, (tuple, list)) else batch.images)
         print((time.process_time() - start) / count, flush=True)
-data, imgsz, cache, pool, hyp, batch_size = sys.argv[1:]
+data, imgsz, cache, pool, colours, hyp, batch_size = sys.argv[1:]
 imgsz, batch_size = int(imgsz), int(batch_size)
 """
 LOADER_OURS = """
@@ -42,7 +49,7 @@ from data.loader import build_loader
 from data.scanning.load import load_dataset
 from utils.config import Hyperparameters
 settings = DatasetSettings(imgsz, Hyperparameters.load(hyp), augment=True, batch_size=batch_size,
-                           cache=cache, mosaic_pool=pool)
+                           cache=cache, mosaic_pool=pool, colours=colours == "here")
 loader = build_loader(load_dataset(data, "train"), settings, shuffle=True)
 if cache == "ram":
     [loader.dataset.pixels[number] for number in range(len(loader.dataset))]
@@ -99,26 +106,28 @@ def loader_part(bench: Bench) -> Iterator[Comparison]:
     if YOLOV5 not in bench.programs:
         return
     for imgsz in sizes:
-        for cache, condition in (("no", "images from files"), ("ram", "images in memory")):
+        for condition, options in LOADER_CONDITIONS.items():
             bench.say(f"loader, {imgsz} px, {condition}")
             pair = [bench.programs[name] for name in (OURS, YOLOV5)]
-            sides = [start_loader(bench, program, imgsz, cache) for program in pair]
+            sides = [start_loader(bench, program, imgsz, options) for program in pair]
             ours, theirs = take_turns(sides, bench.rounds, bench.images)
             title, quantity = f"loader, mosaics of {imgsz} px", "throughput of a core"
             yield Comparison(title, condition, quantity, RATE, YOLOV5, bench.kind, ours, theirs)
 
 
-def start_loader(bench: Bench, program: Program, imgsz: int, cache: str) -> Turns:
+def start_loader(
+    bench: Bench, program: Program, imgsz: int, options: tuple[str, str, str]
+) -> Turns:
     """A program that waits for its turns.
 
     Args:
         bench: The comparison.
         program: Ours, or YOLOv5.
         imgsz: Side of the images, pixels.
-        cache: "no" or "ram".
+        options: One of LOADER_CONDITIONS.
     """
     data = str(bench.stage(program, bench.images, 1) / "data.yaml")
-    flags = [data, str(imgsz), cache, "all", str(HYP), str(BATCH_SIZE)]
+    flags = [data, str(imgsz), *options, str(HYP), str(BATCH_SIZE)]
     code = LOADER_OURS if program.name == OURS else LOADER_YOLOV5
     return Turns(program.python, code, flags, program.command([]).environment)
 
