@@ -99,9 +99,6 @@ def plot_confusion_matrix(path: Path, matrix: np.ndarray, names: Sequence[str]) 
     Returns:
         path.
     """
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
-
     counts = np.asarray(matrix, dtype=float)
     size = len(counts)
     sums = counts.sum(0, keepdims=True)
@@ -111,31 +108,33 @@ def plot_confusion_matrix(path: Path, matrix: np.ndarray, names: Sequence[str]) 
     figure = make_figure(side * 1.12, side)
     title = "Confusion matrix (share of each true class)"
     axes = style_axes(figure.subplots(), title, "True", "Predicted", grid=False)
-    colours = ScalarMappable(Normalize(0, 1), "Blues")
-    # Colours of cells, since matplotlib would otherwise look up that of each pixel.
-    axes.imshow(colours.to_rgba(shares, bytes=True), interpolation="nearest")
+    cells = _draw_cells(axes, shares)
     # The matrix takes about 72 % of the figure's side (inches); a point is 1/72 inch.
     cell_points = 72 * side * 0.72 / size
     font = min(9.0, cell_points * 0.8)
     shown = [*class_labels(names), "background"] if font > 3.5 else []
     axes.set_xticks(range(len(shown)), shown, rotation=90 if size > 5 else 0, fontsize=font)
     axes.set_yticks(range(len(shown)), shown, fontsize=font)
-    _draw_cell_borders(axes, size)
     if size <= 31:
         _write_cells(axes, shares, counts, min(9.0, cell_points * 0.33))
-    _add_colorbar(figure, axes, colours)
+    _add_colorbar(figure, axes, cells)
     return save_figure(figure, path)
 
 
-def _draw_cell_borders(axes: Axes, size: int) -> None:
-    """Draw lines between size x size cells, thin and grey when there are many."""
-    few = size <= 30
+def _draw_cells(axes: Axes, shares: np.ndarray) -> ScalarMappable:
+    """Draw the cells, the first row above, with borders that are thin and grey if there are many.
+
+    A mesh, since an image would be scaled to the pixels of the figure, and borders need no lines
+    of their own then.
+    """
+    few = len(shares) <= 30
     colour, width = ("white", 1.5) if few else ("#f4f6f8", 0.4)
-    # A grid would need a tick for each line, and ticks are slow to lay out.
-    edges = np.arange(size + 1) - 0.5
-    axes.vlines(edges, -0.5, size - 0.5, color=colour, linewidth=width, zorder=1)
-    axes.hlines(edges, -0.5, size - 0.5, color=colour, linewidth=width, zorder=1)
-    axes.set(xlim=(-0.5, size - 0.5), ylim=(size - 0.5, -0.5))
+    edges = np.arange(len(shares) + 1) - 0.5
+    cells = axes.pcolormesh(
+        edges, edges, shares, cmap="Blues", vmin=0, vmax=1, edgecolors=colour, linewidth=width
+    )
+    axes.set(aspect="equal", xlim=(edges[0], edges[-1]), ylim=(edges[-1], edges[0]))
+    return cells
 
 
 def _write_cells(axes: Axes, shares: np.ndarray, counts: np.ndarray, font: float) -> None:
@@ -155,8 +154,8 @@ def _write_cells(axes: Axes, shares: np.ndarray, counts: np.ndarray, font: float
         )
 
 
-def _add_colorbar(figure: Figure, axes: Axes, colours: ScalarMappable) -> None:
-    bar = figure.colorbar(colours, ax=axes, shrink=0.6, aspect=30)
+def _add_colorbar(figure: Figure, axes: Axes, cells: ScalarMappable) -> None:
+    bar = figure.colorbar(cells, ax=axes, shrink=0.6, aspect=30)
     for spine in bar.ax.spines.values():
         spine.set_visible(False)
     bar.ax.tick_params(labelsize=8, length=0)
