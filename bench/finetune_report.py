@@ -77,7 +77,10 @@ def draw_curves(results: Sequence[Result], path: Path) -> None:
             draw_program(axes, program, [run.map for run in runs])
         finish_axes(axes, dataset, first=number == 0)
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=2, frameon=False, fontsize=10)
+    columns = min(len(sets), 2)  # the legend of both programs is wider than one panel
+    figure.legend(
+        handles, labels, loc="outside upper center", ncols=columns, frameon=False, fontsize=10
+    )
     with atomic_write(path) as file:
         figure.savefig(file, format="png")
 
