@@ -177,7 +177,7 @@ SHAPE_RULES: dict[Operation, Callable[..., Answer]] = {
     aten.clone: lambda x: _new(x, *x.shape),
     **dict.fromkeys(ELEMENTWISE, _elementwise),
 }
-IN_PLACE = frozenset({aten.silu_, aten.relu_, aten.leaky_relu_, aten.hardswish_})
+IN_PLACE = frozenset({aten.silu_, aten.relu_, aten.leaky_relu_, aten.hardswish_, aten.sigmoid_})
 
 
 def _is_meta(value: object) -> bool:
