@@ -67,7 +67,8 @@ class Parts:
 def usual_part(count: int, size: tuple[int, int], device: torch.device) -> int:
     """How many of `count` images of a size (height, width) in pixels are computed at once.
 
-    Parts differ by one image at most, since a short last one would be slow for its size.
+    The number of parts is the least possible, and their size the least for that number, so that
+    the last part is seldom much smaller than the others, which would be slow for its size.
     """
     if device.type != "cpu":
         return count

@@ -185,8 +185,7 @@ class Evaluator:
             return self._detect_part(batch.images[places], known[places] if known else None)
 
         count = len(batch.images)
-        usual = usual_part(count, size, self.device)
-        parts = self.settings.parts.run(detect_part, count, usual)
+        parts = self.settings.parts.run(detect_part, count, usual_part(count, size, self.device))
         if self.settings.loss is not None and all(maps for _, maps in parts):
             levels = zip(*(maps for _, maps in parts), strict=True)
             maps = [torch.cat(level) if len(level) > 1 else level[0] for level in levels]
@@ -280,7 +279,8 @@ class Evaluator:
 
     def _add_time(self, stage: str, start: float) -> float:
         """Add the seconds since start to a stage; return the current time."""
-        self.seconds[stage] += (now := synchronised_time(self.device)) - start
+        now = synchronised_time(self.device)
+        self.seconds[stage] += now - start
         return now
 
 

@@ -8,7 +8,9 @@ import sys
 
 import pytest
 
+from engine.evaluation.settings import VAL_LINE
 from utils.files import ROOT
+from utils.opening import open_program
 
 # Program -> a value that its flags refuse, and the beginning of the refusal.
 PROGRAMS = {
@@ -46,6 +48,19 @@ def outcomes(program: str, *lines: list[str]) -> list[tuple[int | str, str, str,
     child = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert child.returncode == 0, child.stderr
     return json.loads(child.stdout)
+
+
+def test_a_program_that_runs_on_keeps_what_it_frees(monkeypatch):
+    told = []
+    monkeypatch.setattr("utils.opening.keep_freed_memory", lambda: told.append(True))
+    monkeypatch.setattr("utils.opening.expect_signals", lambda: None)
+    monkeypatch.setattr(sys, "argv", ["val.py"])
+    open_program(VAL_LINE)
+    assert told == [True]
+    monkeypatch.setattr(sys, "argv", ["val.py", "--help"])
+    with pytest.raises(SystemExit):
+        open_program(VAL_LINE)
+    assert told == [True]
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
