@@ -29,7 +29,7 @@ from utils.cli import build
 from utils.device import select_device
 from utils.errors import UserError, run_main
 from utils.files import ROOT
-from utils.text import printable
+from utils.text import counted, printable
 
 HEADER = (
     f"{'row':>3} {'from':>18} {'n':>3} {'params':>11}  {'module':<38} {'arguments':<30}"
@@ -97,9 +97,9 @@ def report_all(config: BuildConfig) -> None:
             # One unsound graph must not hide the state of the others.
             bad += 1
             print(f"{file.relative_to(ROOT)!s:42}not sound: {printable(error)}")
-    print(f"{len(files) - bad} of {len(files)} graphs are sound")
+    print(f"{len(files) - bad} of {counted(len(files), 'graph')} sound")
     if bad:
-        raise UserError(f"{bad} graphs are not sound; see the lines above")
+        raise UserError(f"{counted(bad, 'graph')} not sound; see the lines above")
 
 
 def verdict(model: DetectionModel) -> str:
