@@ -18,7 +18,7 @@ from models.graph.own_files import use_modules
 from models.graph.read import read_graph
 from models.graph.scales import has_scales, title
 from models.graph.sites import insert, sites_table
-from models.graph.structure import unread_rows
+from models.graph.structure import refuse_unread
 from models.graph.values import GraphDict
 from models.graph.write import write_graph
 from models.lint.advice import remarks_on
@@ -104,13 +104,7 @@ def report_all(config: BuildConfig) -> None:
 
 def verdict(model: DetectionModel) -> str:
     """The line `sound`, with all warnings. Raises UserError for a row that no other row reads."""
-    graph = read_graph(model.graph)
-    for row in unread_rows(graph):
-        raise graph.error(
-            row.index,
-            row.module,
-            "no other row reads this row; read it, or remove it and adjust the rows after it",
-        )
+    refuse_unread(read_graph(model.graph))
     return "\n".join(["verdict: the graph is sound", *remarks_on(model)])
 
 
