@@ -47,6 +47,7 @@ from models.graph.own_files import use_modules
 from utils.errors import run_main
 from utils.signals import StopRequested
 from utils.tables import format_seconds, text_table
+from utils.text import counted
 
 
 def main(argv: list[str] | None = None) -> StudyResult | None:
@@ -111,7 +112,8 @@ def run_cells(config: StudyConfig, cells: Sequence[Cell]) -> dict[str, str]:
                 hopeless |= found
                 for name in sorted(found):
                     board.say(
-                        f"{name}: stopped after {number + 1} seeds, because it has hardly a chance"
+                        f"{name}: stopped after {counted(number + 1, 'seed')}, because it has"
+                        " hardly a chance"
                         " left of being shown to help"
                     )
     finally:
@@ -199,7 +201,8 @@ def preview(config: StudyConfig, arms: Sequence[Arm], cells: Sequence[Cell]) -> 
     )
     total = format_seconds(estimate_seconds(config, cells, costs, pace))
     return (
-        f"{table}\n\n{len(cells)} runs of {config.epochs} epochs, {config.imgsz} px, batch"
+        f"{table}\n\n{counted(len(cells), 'run')} of {counted(config.epochs, 'epoch')},"
+        f" {config.imgsz} px, batch"
         f" {config.batch_size}, {len(slots)} at a time: about {total}.\nEstimated from a few"
         f" batches of the baseline ({pace.device}; {1000 * pace.train:.1f} ms an image) times"
         " each arm's latency ratio, with a forward pass for each image of validation. The start of"

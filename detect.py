@@ -33,6 +33,7 @@ from utils.device import describe_device, take_device
 from utils.errors import UserError, run_main
 from utils.files import find_file
 from utils.signals import StopRequested, StopSignal
+from utils.text import counted
 
 
 def load(config: DetectConfig) -> tuple[DetectorModel, DetectConfig, str]:
@@ -77,7 +78,8 @@ def names_from(data: str, known: dict[int, str], weights: str) -> dict[int, str]
     names = read_dataset_yaml(data).names
     if len(names) != len(known):
         raise UserError(
-            f"--data {data}: names {len(names)} classes, but the model has {len(known)}; leave"
+            f"--data {data}: names {counted(len(names), 'class', 'classes')}, but the model has"
+            f" {len(known)}; leave"
             " --data out"
         )
     order, note = compare_classes(known, names, (weights, f"--data {data}"))

@@ -113,7 +113,7 @@ def learn(keeper: Keeper) -> Metrics | None:
         if world.is_main:
             note_early_stop(config, progress)
         with keeper.anywhere():
-            return finish_run(run, timing)
+            return finish_run(run, timing, time.monotonic() - start)
     finally:
         if log is not None:
             log.close()

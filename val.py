@@ -58,6 +58,7 @@ from utils.errors import UserError, run_main
 from utils.families import family_of
 from utils.files import ROOT, find_file, next_folder
 from utils.structures import Metrics
+from utils.text import counted
 
 # Of a split, of each file for --task speed, of each file for --task study.
 ValResult = Metrics | dict[str, Metrics] | dict[str, list[StudyRow]]
@@ -84,7 +85,8 @@ def check_classes(
     known, wanted = len(model.names), len(index.names)
     if known != wanted:
         raise UserError(
-            f"{config.data}: has {wanted} classes, but {', '.join(config.weights)} has {known}; "
+            f"{config.data}: has {counted(wanted, 'class', 'classes')}, but"
+            f" {', '.join(config.weights)} has {known}; "
             "give the --data it was trained on, or --single-cls"
         )
     where = (", ".join(config.weights), config.data)

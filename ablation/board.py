@@ -10,7 +10,7 @@ from ablation.files import finite_number, read_json
 from ablation.results import state
 from ablation.study import Cell
 from utils.files import read_results
-from utils.text import printable
+from utils.text import counted, printable
 
 if TYPE_CHECKING:
     from typing import NoReturn
@@ -55,7 +55,8 @@ class Board:
         self.finished += 1
         points = 100 * (finite_number(read_json(cell.folder / "metrics.json").get("map")) or 0.0)
         self.say(
-            f"{cell.name} is done: mAP50-95 {points:.2f}; {self.finished} of {self.total} runs"
+            f"{cell.name} is done: mAP50-95 {points:.2f}; {self.finished} of"
+            f" {counted(self.total, 'run')}"
         )
 
     def failed(self, cell: Cell, reason: str) -> None:

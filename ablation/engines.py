@@ -18,6 +18,7 @@ from ablation.setup import Slot, make_slots
 from ablation.study import Cell
 from utils.errors import UserError
 from utils.signals import StopSignal
+from utils.text import counted
 
 PROCESS_POLL = 0.2  # seconds between two looks at the running processes
 
@@ -77,8 +78,8 @@ def end_all(processes: Sequence[subprocess.Popen[bytes]], board: Board) -> None:
     """Let processes save their state, and wait. A signal during the wait kills them."""
     if processes:
         board.say(
-            f"stopping {len(processes)} runs; they save their state first, another Ctrl-C"
-            " does not wait"
+            f"stopping {counted(len(processes), 'run')}; they save their state first, another"
+            " Ctrl-C does not wait"
         )
     for process in processes:
         process.terminate()

@@ -14,6 +14,7 @@ from api.results import Results
 from engine.inference.writers import CropWriter, class_name, crop
 from utils.boxes import xyxy_to_xywh
 from utils.files import next_folder
+from utils.text import counted
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -125,7 +126,7 @@ class HubResults:
         folder = next_folder(Path(save_dir).parent, Path(save_dir).name, exist_ok)
         for result in self.results:
             result.save(folder / f"{result.found.frame.name}.jpg", labels=labels)
-        print(f"Saved {self.n} image{'s' if self.n > 1 else ''} to {folder}")
+        print(f"Saved {counted(self.n, 'image')} to {folder}")
         return folder
 
     def crop(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from utils.errors import UserError
-from utils.text import printable, shown
+from utils.text import counted, printable, shown
 
 LOGGER = logging.getLogger(__name__)
 MOST_CLASSES = 100_000
@@ -38,7 +38,8 @@ def read_names(file: Path, content: Mapping[str, object]) -> dict[int, str]:
     found = _numbered(file, names)
     if count is not None and count != len(found):
         raise UserError(
-            f"{file}: nc: {_short(content['nc'])}, but names lists {len(found)} classes; correct"
+            f"{file}: nc: {_short(content['nc'])}, but names lists"
+            f" {counted(len(found), 'class', 'classes')}; correct"
             " one, or remove nc"
         )
     return {number: _name(file, number, found[number]) for number in range(len(found))}

@@ -36,6 +36,7 @@ from data.scanning.load import load_split
 from utils.cli import build, flag, read_flags
 from utils.errors import UserError, run_main
 from utils.files import atomic_write, make_folder, save_yaml
+from utils.text import counted
 from utils.writing import OWN_REASONS, OutputError, Unwritten
 
 
@@ -92,7 +93,8 @@ def convert(config: ConvertConfig) -> Path:
     save_yaml(yaml, {"path": str(out.resolve()), **paths, "names": info.names, **channels})
     if marked:
         print(
-            f"note: {marked:,} difficult objects or crowds are in no label file, since YOLO labels"
+            f"note: {counted(marked, 'difficult object or crowd', 'difficult objects or crowds')}"
+            " left out of the label files, since YOLO labels"
             " cannot mark them: on the new set detections on them count as false"
         )
     print(f"done: python train.py --data {yaml}")

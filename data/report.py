@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.files import atomic_write
-from utils.text import csv_cell, printable
+from utils.text import counted, csv_cell, display_width, fit, printable
 from utils.typed import first_misfit
 
 LEFT_OUT = "image left out"
@@ -94,12 +94,15 @@ class ScanReport:
     def summary(self) -> str:
         """A line of counts, and the notes below it."""
         parts = [
-            f"{self.total:,} images",
-            f"{self.found:,} label files ({self.empty:,} empty)",
+            counted(self.total, "image"),
+            f"{counted(self.found, 'label file')} ({self.empty:,} empty)",
             f"{self.missing:,} without one (background)",
-            f"{self.corrupt:,} images left out",
-            f"{self.rows_dropped:,} rows dropped",
-            *(f"{count:,} {kind} objects: not scored" for kind, count in self.ignored.items()),
+            f"{counted(self.corrupt, 'image')} left out",
+            f"{counted(self.rows_dropped, 'row')} dropped",
+            *(
+                f"{counted(count, f'{kind} object')}: not scored"
+                for kind, count in self.ignored.items()
+            ),
         ]
         return "\n".join([f"{', '.join(parts)} [{self.origin}]", *map(printable, self.notes)])
 
@@ -116,9 +119,9 @@ class ScanReport:
             (*key[:1], f"{count:,}", printable(key[1]), _example(first[key]))
             for key, count in counts.most_common()
         ]
-        widths = [max(len(row[column]) for row in rows) for column in range(3)]
+        widths = [max(display_width(row[column]) for row in rows) for column in range(3)]
         lines = [
-            f"  {a:<{widths[0]}}  {b:>{widths[1]}}  {c:<{widths[2]}}  {d}" for a, b, c, d in rows
+            "  " + "  ".join(map(fit, row, (*widths, 0), ("<", ">", "<", "<"))) for row in rows
         ]
         return "\n".join([self.summary(), *lines])
 

@@ -18,7 +18,7 @@ from models.graph.own_files import use_modules
 from models.graph.read import read_graph
 from models.graph.scales import has_scales, title
 from models.graph.sites import insert, sites_table
-from models.graph.structure import unread_rows
+from models.graph.structure import refuse_unread
 from models.graph.values import GraphDict
 from models.graph.write import write_graph
 from models.lint.advice import remarks_on
@@ -29,7 +29,7 @@ from utils.cli import build
 from utils.device import select_device
 from utils.errors import UserError, run_main
 from utils.files import ROOT
-from utils.text import printable
+from utils.text import counted, printable
 
 HEADER = (
     f"{'row':>3} {'from':>18} {'n':>3} {'params':>11}  {'module':<38} {'arguments':<30}"
@@ -97,20 +97,14 @@ def report_all(config: BuildConfig) -> None:
             # One unsound graph must not hide the state of the others.
             bad += 1
             print(f"{file.relative_to(ROOT)!s:42}not sound: {printable(error)}")
-    print(f"{len(files) - bad} of {len(files)} graphs are sound")
+    print(f"{len(files) - bad} of {counted(len(files), 'graph')} sound")
     if bad:
-        raise UserError(f"{bad} graphs are not sound; see the lines above")
+        raise UserError(f"{counted(bad, 'graph')} not sound; see the lines above")
 
 
 def verdict(model: DetectionModel) -> str:
     """The line `sound`, with all warnings. Raises UserError for a row that no other row reads."""
-    graph = read_graph(model.graph)
-    for row in unread_rows(graph):
-        raise graph.error(
-            row.index,
-            row.module,
-            "no other row reads this row; read it, or remove it and adjust the rows after it",
-        )
+    refuse_unread(read_graph(model.graph))
     return "\n".join(["verdict: the graph is sound", *remarks_on(model)])
 
 

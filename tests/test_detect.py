@@ -153,11 +153,11 @@ def test_all_outputs_of_an_image(model, tmp_path, capsys):
     assert drawn.shape == (100, 200, 3)
     assert (drawn != scene((100, 200), PATCHES)).any()
     out = capsys.readouterr().out
-    assert "image 1/1 a.png: 96x192 1 red, 2 greens, " in out
+    assert "image 1/1 a.png: 96x192 1 red, 2 green, " in out
     assert "Speed: " in out
     assert "at shape (1, 3, 192, 192)" in out
     assert f"Results saved to {Path('runs/detect/exp')}" in out
-    assert f"1 labels saved to {Path('runs/detect/exp/labels')}" in out
+    assert f"1 label file saved to {Path('runs/detect/exp/labels')}" in out
 
 
 def test_nosave_writes_nothing(model, tmp_path, capsys):
@@ -235,7 +235,7 @@ def test_a_name_that_is_not_utf8_is_printed_and_the_others_go_on(model, tmp_path
         shutil.copyfile(tmp_path / "a.png", os.fsencode(tmp_path) + b"/" + name)
     assert run_main(main, ["--source", str(tmp_path), "--nosave"]) == 0
     out = capsys.readouterr().out
-    assert "\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}.png: 96x192 1 red, 2 greens" in out
+    assert "\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}.png: 96x192 1 red, 2 green" in out
     assert "/a\\n\\x1b[31m.png: 96x192" in out
     assert out.count("96x192") == 3
 
@@ -352,7 +352,7 @@ def test_every_flag_of_yolov5_is_there_or_refused():
     )
     known = {field.name for field in dataclasses.fields(DetectConfig)}
     refused = {name.removeprefix("--").replace("-", "_") for name in detect.DETECT_LINE.refused}
-    assert known | refused == {*flags.split(), "modules", "tf32", "batch_size"}
+    assert known | refused == {*flags.split(), "modules", "tf32", "batch_size", "font_size"}
     assert not known & refused
     assert DetectConfig().max_det == 1000
 

@@ -95,7 +95,7 @@ def test_the_first_epoch_says_what_the_rest_takes_and_shows_predictions(
     """A sentence of the data set, where to look, and the time to come; the final scoring is left
     out here.
     """
-    monkeypatch.setattr(train, "finish_run", lambda run, timing: None)
+    monkeypatch.setattr(train, "finish_run", lambda run, timing, seconds: None)
     data = tmp_path / "told.yaml"
     data.write_text(Path(material[3]).read_text() + "about: Squares, bright\n  and dark.\n")
     folder = run([*material[:3], str(data), *material[4:]], tmp_path, "--epochs", "3")
@@ -424,7 +424,7 @@ def test_patience_ends_a_run_that_no_longer_gains(
         return Metrics(1, 1, value, value, value, value, losses=(0.0, 0.0, 0.0), details=details)
 
     monkeypatch.setattr(train, "validate", scored)
-    monkeypatch.setattr(train, "finish_run", lambda run, timing: None)
+    monkeypatch.setattr(train, "finish_run", lambda run, timing, seconds: None)
     folder = run(material, tmp_path, "--epochs", "9", "--noplots", "--patience", "2")
     assert [row["metrics/recall"] for row in read_results(folder / "results.csv")] == [
         0.1,

@@ -10,6 +10,7 @@ from numbers import Integral, Real
 from typing import Any, Generic, NoReturn, TypeVar
 
 from utils.errors import UserError
+from utils.known_flags import why_unknown
 from utils.text import printable, shown
 from utils.version import __version__
 
@@ -113,13 +114,9 @@ def read_flags(
         if field.metadata.get("flag", True) and "help" in field.metadata:
             _add_field(parser, field)
     known, unknown = parser.parse_known_args(argv)
-    # A refused flag is looked for first, since its message says more than "unknown".
-    for word in unknown:
-        name = word.split("=")[0]
-        if name.replace("_", "-") in (refused or {}):
-            raise UserError(f"{name}: {(refused or {})[name.replace('_', '-')]}")
     if unknown:
-        raise UserError(f"unknown flag or value: {' '.join(unknown)}; see {parser.prog} --help")
+        spellings = [name for action in parser._actions for name in action.option_strings]
+        raise UserError(why_unknown(unknown, spellings, refused or {}, parser.prog))
     return {
         key: tuple(value) if isinstance(value, list) else value
         for key, value in vars(known).items()

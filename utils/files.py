@@ -15,6 +15,7 @@ from typing import IO, Any
 import yaml
 
 from utils.errors import UserError
+from utils.public_weights import remedy_for
 from utils.regular_file import kind_of
 from utils.text import printable
 from utils.writing import OutputError, sweep, synced_file, temporary_beside
@@ -176,7 +177,7 @@ def find_file(name: str | Path, *folders: str) -> Path:
         raise UserError(f"{name}: is {what}; {remedy}")
     if Path(name).is_symlink():
         raise UserError(f"{name}: is a link that leads to no file; check where it points")
-    raise UserError(f"{name}: no such file; check the path")
+    raise UserError(f"{name}: no such file; {remedy_for(str(name))}")
 
 
 def _is_file(path: Path) -> bool:

@@ -13,7 +13,11 @@ from typing import Protocol
 
 from utils.text import REPLACEMENT, display_width, printable
 
-OBEYED = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+# All but the colours of utils/terminal.py, which cannot hide or fake a line.
+OBEYED = re.compile(
+    r"\x1b(?!\[(?:1;34|0)m)"
+    r"|[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]"
+)
 SAME_WIDTH = "same-width"  # the name of our rule for signs that a stream's encoding lacks
 
 

@@ -8,19 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from utils.structures import Metrics
-from utils.text import display_width, printable
+from utils.text import display_width, fit, printable
 
 VAL_COLUMNS = ("Class", "Images", "Instances", "P", "R", "mAP50", "mAP50-95")
 SPEED_STAGES = {"preprocess": "pre-process", "inference": "inference", "nms": "NMS"}
-
-
-def fit(text: str, width: int, align: str = "<") -> str:
-    """Pad text to width columns, with `align` "<" on the right and ">" on the left.
-
-    Longer text is returned unchanged.
-    """
-    blanks = " " * max(width - display_width(text), 0)
-    return blanks + text if align == ">" else text + blanks
 
 
 def cut_to_width(text: str, width: int) -> str:

@@ -22,6 +22,7 @@ UNSAFE = re.compile(
 RESERVED = {"con", "prn", "aux", "nul"}.union(
     f"{kind}{n}" for kind in ("com", "lpt") for n in "123456789"
 )
+WITHOUT_WIDTH = ("Mn", "Me", "Cf")  # marks above and below letters, and signs of format
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -84,6 +85,17 @@ def shown(value: object, limit: int = 120) -> str:
     return printable(_Bounded().repr(value), limit)
 
 
+def counted(count: int, singular: str, plural: str = "") -> str:
+    """A number with what it counts: `1 image`, `1,234 images`.
+
+    Args:
+        count: How many there are.
+        singular: The words after 1.
+        plural: The words after any other number; "" adds an s to the singular.
+    """
+    return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
+
+
 def csv_cell(value: object) -> str:
     """Text for a cell of a CSV file, which no spreadsheet takes for a formula.
 
@@ -98,14 +110,25 @@ def csv_cell(value: object) -> str:
 def display_width(text: str) -> int:
     """Number of columns that a text takes in a terminal.
 
-    Wide characters (Chinese, Japanese, Korean) take two columns, combining ones none.
+    Wide characters (Chinese, Japanese, Korean) take two columns; combining ones, joiners and the
+    second and third letter of a Korean syllable in parts take none.
     """
-    if text.isascii():
-        return len(text)
-    return sum(
-        0 if unicodedata.combining(sign) else 2 if unicodedata.east_asian_width(sign) in "WF" else 1
-        for sign in text
-    )
+    return len(text) if text.isascii() else sum(map(_sign_width, text))
+
+
+def _sign_width(sign: str) -> int:
+    if unicodedata.category(sign) in WITHOUT_WIDTH or "\u1160" <= sign <= "\u11ff":
+        return 0
+    return 2 if unicodedata.east_asian_width(sign) in "WF" else 1
+
+
+def fit(text: str, width: int, align: str = "<") -> str:
+    """Pad text to width columns, with `align` "<" on the right and ">" on the left.
+
+    Longer text is returned unchanged.
+    """
+    blanks = " " * max(width - display_width(text), 0)
+    return blanks + text if align == ">" else text + blanks
 
 
 def public_url(url: str) -> str:

@@ -27,6 +27,7 @@ from ablation.report.summary import (
     is_control,
 )
 from ablation.study import PLAIN
+from utils.text import counted
 
 if TYPE_CHECKING:
     from ablation.results import StudyResult
@@ -82,10 +83,10 @@ def subtitle(study: StudyResult, lines: Sequence[Line]) -> str:
     """The size of the study in one line."""
     config = study.config
     parts = [
-        f"{len(lines)} arms",
-        f"{len(study.cells)} finished runs",
+        counted(len(lines), "arm"),
+        counted(len(study.cells), "finished run"),
         f"seeds {config.seeds}",
-        f"{config.epochs} epochs",
+        counted(config.epochs, "epoch"),
         f"{config.imgsz} px",
         f"delta {config.delta:g} points",
     ]

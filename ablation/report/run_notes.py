@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from ablation.report.sentences import plural
-from utils.text import printable
+from utils.text import counted, printable
 
 if TYPE_CHECKING:
     from ablation.results import StudyResult
@@ -21,7 +20,7 @@ def run_notes(study: StudyResult) -> dict[str, str]:
     for cell in study.cells:
         notes = cell.metrics.get("notes")
         counts.update(list(dict.fromkeys(map(str, notes if isinstance(notes, list) else []))))
-    total = plural(len(study.cells), "run")
+    total = counted(len(study.cells), "run")
     told = {
         printable(note, LONGEST_NOTE): f"{count} of {total}"
         for note, count in counts.most_common(MOST_NOTES)

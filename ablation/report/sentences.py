@@ -10,6 +10,7 @@ from ablation.report.columns import signed, word_of
 from ablation.report.summary import Line, is_control
 from ablation.statistics.planning import LEAST_SEEDS, MOST_SEEDS
 from ablation.study import PLAIN
+from utils.text import counted
 
 if TYPE_CHECKING:
     from ablation.statistics.verdicts import ArmVerdict
@@ -23,11 +24,6 @@ COUNTED = {
     "too few": ("has too few seeds for a verdict", "have too few seeds for a verdict"),
     "no result": ("has no result", "have no result"),
 }
-
-
-def plural(count: int, noun: str) -> str:
-    """`1 run`, `2 runs`."""
-    return f"{count} {noun}{'s' if count != 1 else ''}"
 
 
 def interval(verdict: ArmVerdict) -> str:
@@ -47,7 +43,7 @@ def sentence(line: Line, delta: float) -> str:
     said = WORDS.get(verdict.verdict, "")
     if verdict.seeds < LEAST_SEEDS:
         said = "has too few seeds for a verdict"
-    said += f": {interval(verdict)} points over {plural(verdict.seeds, 'seed')}{lost(line)}"
+    said += f": {interval(verdict)} points over {counted(verdict.seeds, 'seed')}{lost(line)}"
     return said + (of_control(verdict) if is_control(line.name) else of_arm(line, verdict, delta))
 
 
@@ -76,7 +72,7 @@ def of_arm(line: Line, verdict: ArmVerdict, delta: float) -> str:
     further = verdict.further_seeds
     if verdict.verdict != "no evidence" or not further:
         return said
-    seeds = plural(further, "more seed")
+    seeds = counted(further, "more seed")
     # further_seeds stops its search at MOST_SEEDS, so this number is a lower bound.
     if verdict.seeds + further >= MOST_SEEDS:
         return f"{said}; showing a difference of {100 * delta:g} takes more than {MOST_SEEDS} seeds"
@@ -86,7 +82,7 @@ def of_arm(line: Line, verdict: ArmVerdict, delta: float) -> str:
 
 
 def lost(line: Line) -> str:
-    return f" ({plural(line.failed, 'run')} failed)" if line.failed else ""
+    return f" ({counted(line.failed, 'run')} failed)" if line.failed else ""
 
 
 def overview(lines: Sequence[Line], failed: int) -> str:
@@ -105,7 +101,7 @@ def overview(lines: Sequence[Line], failed: int) -> str:
     text = (
         f"Of {len(words)} arms {said}." if len(words) > 1 else f"The arm {said.split(' ', 1)[1]}."
     )
-    return text + (f" {plural(failed, 'run')} failed." if failed else "")
+    return text + (f" {counted(failed, 'run')} failed." if failed else "")
 
 
 def of_controls_only(lines: Sequence[Line]) -> str:
@@ -113,5 +109,5 @@ def of_controls_only(lines: Sequence[Line]) -> str:
     out = sum(word_of(line) in ("helps", "hurts") for line in lines)
     return (
         "Only the baseline was trained, also under other seeds: "
-        f"{out or 'none'} of {plural(len(lines) - 1, 'control')} stand{'s' * (out < 2)} out."
+        f"{out or 'none'} of {counted(len(lines) - 1, 'control')} stand{'s' * (out < 2)} out."
     )

@@ -22,6 +22,7 @@ from ablation.statistics.dunnett import Array, Contrasts, adjusted_p, contrasts,
 from ablation.statistics.exact import holm, sign_flip
 from ablation.statistics.planning import LEAST_SEEDS, MOST_SEEDS, POWER, further_seeds
 from ablation.statistics.scores import Scores, check_scores, score_table
+from utils.text import counted
 
 NO_NOISE = 1e-9  # a standard deviation below this is rounding
 
@@ -173,9 +174,7 @@ def _notes(family: _Family, row: int, high: float, verdict: str, further: int) -
     if family.is_control:
         notes.append("a control: its seeds are not the baseline's")
     if seeds < LEAST_SEEDS:
-        notes.append(
-            f"{seeds} paired seed{'s' * (seeds != 1)}, and no verdict on fewer than {LEAST_SEEDS}"
-        )
+        notes.append(f"{counted(seeds, 'paired seed')}, and no verdict on fewer than {LEAST_SEEDS}")
     if _is_constant(family, row):
         notes.append("the scores do not vary with the seed, so there is no noise to judge by")
     elif seeds > 1 and verdict == "no evidence" and not family.is_control:
@@ -215,8 +214,8 @@ def _about_correction(pair: Array, difference: float) -> list[str]:
         return []
     alone = f"{100 * gaps.mean():+.2f}".replace("-", "−")
     return [
-        f"{alone} mAP on the paired seeds, corrected by the baseline's {others} other"
-        f" seed{'s' * (others > 1)}"
+        f"{alone} mAP on the paired seeds, corrected by the baseline's "
+        f"{counted(others, 'other seed')}"
     ]
 
 

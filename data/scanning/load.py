@@ -19,7 +19,7 @@ from data.report import DROPPED, ScanReport
 from data.scanning.cache import NOT_OURS, cache_path, read_cache, state_of, write_cache
 from data.scanning.scan import scan
 from utils.errors import UserError
-from utils.text import printable
+from utils.text import counted, printable
 
 MIN_VISIBLE_PX = 3  # objects with a shorter side than this are hardly learnt
 
@@ -90,8 +90,8 @@ def _note_small(index: DatasetIndex, imgsz: int) -> DatasetIndex:
     if not small:
         return index
     note = (
-        f"{small:,} of {len(sides):,} objects have a side below {MIN_VISIBLE_PX} pixels at --imgsz"
-        f" {imgsz}"
+        f"{small:,} of {counted(len(sides), 'object')} with a side below {MIN_VISIBLE_PX} pixels"
+        f" at --imgsz {imgsz}"
     )
     return _add_note(index, note)
 

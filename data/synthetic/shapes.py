@@ -30,6 +30,7 @@ from data.synthetic.scenes import (
 from utils.errors import UserError
 from utils.json_file import load_json
 from utils.seeds import stream
+from utils.text import counted
 
 SHAPES_VERSION = 3  # increase it whenever the images change, so that older folders are replaced
 MANIFEST = "manifest.json"
@@ -62,7 +63,7 @@ def generate(root: Path, seed: int = 0, train: int = 400, val: int = 80) -> Path
             return root
         _refuse_foreign(root)
         _sweep(root)
-        print(f"{root}: drawing {train + val} images, only this time", flush=True)
+        print(f"{root}: drawing {counted(train + val, 'image')}, only this time", flush=True)
         _write_all(temporary, manifest)
         _install(temporary, root, manifest)
     except OSError as error:

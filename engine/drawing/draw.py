@@ -37,7 +37,8 @@ PALETTE = (
     "dfe3e6",
 )
 LINE_SHARE = 0.003  # line width as a share of the image's mean side
-TEXT_PER_LINE = 6.5  # text height, in line widths
+LEAST_LINE = 2  # pixels, as in YOLOv5
+TEXT_PER_LINE = 10  # text height in line widths, as YOLOv5's letters have it
 MOST_HIDDEN = 0.3  # a label is not drawn if others would hide a larger share of it
 
 
@@ -50,7 +51,8 @@ def colour_of(class_id: int) -> Colour:
 
 def automatic_width(height: int, width: int) -> int:
     """A line width in pixels, in proportion to the sides of the image."""
-    return max(1, round((height + width) / 2 * LINE_SHARE))
+    # YOLOv5 takes the mean of the array's shape, which counts the 3 channels too.
+    return max(LEAST_LINE, round((height + width + 3) / 2 * LINE_SHARE))
 
 
 def _candidates(box: np.ndarray, size: tuple[int, int], line: int) -> list[tuple[int, int]]:
@@ -160,8 +162,7 @@ def draw_boxes(
     height, width = canvas.shape[:2]
     boxes = np.asarray(boxes, dtype=np.float32).reshape(-1, 4)
     line = line_width or automatic_width(height, width)
-    line_or_share = line_width or (height + width) / 2 * LINE_SHARE
-    text_height = max(SMALLEST_TEXT, text_height or TEXT_PER_LINE * line_or_share)
+    text_height = max(SMALLEST_TEXT, text_height or TEXT_PER_LINE * line)
     colours = [colour_of(class_id) for class_id in classes]
     limits = np.array([width - 1, height - 1, width - 1, height - 1], dtype=np.float32)
     # OpenCV takes integers only, and a diverged model may give NaN or infinity.

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine.drawing.fonts import families_for, legible
 from utils.files import atomic_write
 
 if TYPE_CHECKING:
@@ -23,44 +23,15 @@ Rgba = tuple[float, float, float, float]
 
 INK, GRID, MEAN = "#263238", "#e4e8eb", "#102a43"
 BLUE, ORANGE, GREEN, GREY = "#1f77b4", "#e8743b", "#2a9d6f", "#90a4ae"
-FONTS_FOR_CJK = (
-    "Noto Sans CJK SC",
-    "Source Han Sans SC",
-    "Microsoft YaHei",
-    "PingFang SC",
-    "WenQuanYi Micro Hei",
-    "WenQuanYi Zen Hei",
-    "SimHei",
-    "Arial Unicode MS",
-)
 MANY = 20  # with more classes than this, a legend or a name for each would not be legible
-
-
-@cache
-def font_families() -> tuple[str, ...]:
-    """matplotlib's own font, then an installed one for Chinese, Japanese and Korean, if any."""
-    from matplotlib import font_manager
-
-    installed = {font.name for font in font_manager.fontManager.ttflist}
-    return ("DejaVu Sans", *[name for name in FONTS_FOR_CJK if name in installed][:1])
-
-
-@cache
-def _known_characters() -> frozenset[int]:
-    """Code points that one of the fonts can show."""
-    from matplotlib import font_manager
-
-    paths = [font_manager.findfont(name) for name in font_families()]
-    return frozenset(code for path in paths for code in font_manager.get_font(path).get_charmap())
 
 
 def printable(name: object, limit: int = 24) -> str:
     """A class name as matplotlib can show it, in one line of at most `limit` characters.
 
-    Characters without a glyph become "?".
+    Characters that no font of this machine has become "?".
     """
-    text = " ".join(str(name).split())
-    text = "".join(sign if ord(sign) in _known_characters() else "?" for sign in text)
+    text = legible(" ".join(str(name).split()))
     text = text if len(text) <= limit else text[: limit - 1] + "…"
     # matplotlib omits labels that begin with an underscore from legends, and typesets $x$.
     return (" " + text if text.startswith("_") else text).replace("$", r"\$")
@@ -71,13 +42,10 @@ def class_labels(names: Sequence[object]) -> list[str]:
 
     The number keeps apart names that would otherwise look the same.
     """
-    complete = [
-        all(ord(sign) in _known_characters() for sign in " ".join(str(name).split()))
-        for name in names
-    ]
+    lines = [" ".join(str(name).split()) for name in names]
     return [
-        printable(name) if complete[number] else f"{number}: {printable(name)}"
-        for number, name in enumerate(names)
+        printable(line) if legible(line) == line else f"{number}: {printable(line)}"
+        for number, line in enumerate(lines)
     ]
 
 
@@ -95,8 +63,11 @@ def save_figure(figure: Figure, path: Path) -> Path:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.text import Text
 
-    for text in figure.findobj(Text):
-        text.set_fontfamily(list(font_families()))
+    for text in figure.findobj(Text, include_self=False):
+        families = families_for(text.get_text())
+        text.set_fontfamily(families)
+        if len(families) > 1:  # many fonts of other scripts have one weight, and matplotlib warns
+            text.set_fontweight("normal")
     # The figure is rendered in memory first, so that an error leaves no half-written file.
     # savefig() would go through all artists twice, for the layout and for the pixels.
     buffer, canvas, kind = io.BytesIO(), FigureCanvasAgg(figure), Path(path).suffix[1:]

@@ -23,6 +23,7 @@ from engine.drawing.figures import (
     save_figure,
     style_axes,
 )
+from utils.text import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -89,8 +90,8 @@ def _draw_class_counts(axes: Axes, classes: np.ndarray, names: Mapping[int, str]
     numbers = sorted(names)
     tally = np.bincount(np.asarray(classes, dtype=int), minlength=max(numbers, default=0) + 1)
     counts = [int(tally[number]) for number in numbers]
-    word = "class" if len(numbers) == 1 else "classes"
-    style_axes(axes, f"{sum(counts):,} labels of {len(numbers)} {word}")
+    title = f"{counted(sum(counts), 'label')} of {counted(len(numbers), 'class', 'classes')}"
+    style_axes(axes, title)
     bars = axes.bar(
         range(len(counts)),
         counts,

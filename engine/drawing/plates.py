@@ -1,17 +1,18 @@
 """Labels on plates: text in any script, fitted into the space available.
 
-ASCII text is drawn with OpenCV's built-in font, other text with Pillow and an installed font
-(matplotlib brings DejaVu Sans). Nothing is downloaded.
+ASCII text is drawn with OpenCV's built-in font, other text with Pillow and the fonts of fonts.py.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from engine.drawing.fonts import legible, parts_by_font
 
 if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont
@@ -20,18 +21,7 @@ Colour = tuple[int, int, int]
 
 DARK, LIGHT = (16, 16, 16), (255, 255, 255)
 SMALLEST_TEXT = 9.0  # pixels, capital to descender; smaller letters cannot be read
-# Tried in this order where DejaVu Sans lacks a letter (Chinese, Japanese, Korean).
-SYSTEM_FONTS = (
-    "/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc",
-    "/usr/share/fonts/google-noto-cjk/NotoSansCJK-Regular.ttc",
-    "/usr/share/fonts/noto-cjk/NotoSansCJK-Regular.ttc",
-    "/usr/share/fonts/truetype/wqy/wqy-microhei.ttc",
-    "/usr/share/fonts/truetype/wqy/wqy-zenhei.ttc",
-    "/System/Library/Fonts/PingFang.ttc",
-    "/System/Library/Fonts/Supplemental/Arial Unicode.ttf",
-    "C:/Windows/Fonts/msyh.ttc",
-    "C:/Windows/Fonts/simhei.ttf",
-)
+PADDING = 0.12  # blank around a text, as a share of its height
 
 
 def text_colour_on(background: Colour) -> Colour:
@@ -72,28 +62,17 @@ def _scale(height: float) -> tuple[float, int]:
 
 
 @lru_cache(maxsize=64)
-def _font_file(letters: str) -> str:
-    """The first installed font that has all the letters, else DejaVu Sans."""
-    from matplotlib import get_data_path
-    from matplotlib.ft2font import FT2Font
-
-    usual = str(Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf")
-    for file in (usual, *(font for font in SYSTEM_FONTS if Path(font).is_file())):
-        characters = FT2Font(file)
-        if all(characters.get_char_index(ord(letter)) for letter in letters):
-            return file
-    return usual
-
-
-@lru_cache(maxsize=64)
 def _font(file: str, height: int) -> FreeTypeFont:
     from PIL import ImageFont
 
     return ImageFont.truetype(file, height)
 
 
-def _pillow_font(text: str, height: float) -> FreeTypeFont:
-    return _font(_font_file("".join(sorted(set(text)))), max(6, round(height * 0.92)))
+@lru_cache(maxsize=1024)
+def _pillow_parts(text: str, height: float) -> list[tuple[str, FreeTypeFont]]:
+    """The parts of a text in drawing order, each with the font that has its letters."""
+    size = max(6, round(height * 0.92))
+    return [(part, _font(file, size)) for part, file in parts_by_font(text)]
 
 
 def _text_width(text: str, height: float) -> int:
@@ -102,7 +81,7 @@ def _text_width(text: str, height: float) -> int:
     if text.isascii():
         scale, stroke = _scale(height)
         return int(cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, stroke)[0][0])
-    return round(_pillow_font(text, height).getlength(text))
+    return math.ceil(sum(font.getlength(part) for part, font in _pillow_parts(text, height)))
 
 
 def fit_plate(text: str, height: float, room: tuple[int, int]) -> Plate:
@@ -114,10 +93,10 @@ def fit_plate(text: str, height: float, room: tuple[int, int]) -> Plate:
         room: (width, height) in pixels.
     """
     # A line break has no glyph in either font.
-    text = " ".join(text.split())
+    text = legible(" ".join(text.split()))
     # The room may be only a few pixels high, but a font needs a minimum size.
     height = max(5.0, min(height, room[1] * 0.8))
-    padding = max(1, round(height * 0.2))
+    padding = max(1, round(height * PADDING))
     while height > SMALLEST_TEXT and _text_width(text, height) + 2 * padding > room[0]:
         height = max(SMALLEST_TEXT, height * 0.9)
     shown = text
@@ -144,7 +123,21 @@ def write_plate(
 
     (x, y), (width, height) = corner, label.size
     cv2.rectangle(image, (x, y), (x + width - 1, y + height - 1), background, cv2.FILLED)
-    ink = text_colour_on(background)
+    write_text(image, label, corner, text_colour_on(background))
+
+
+def write_text(image: np.ndarray, label: Plate, corner: tuple[int, int], ink: Colour) -> None:
+    """Draw the text of a plate without the plate, in place.
+
+    Args:
+        image: [H, W, 3] uint8 BGR.
+        label: The text and its size.
+        corner: (x, y) of the plate's upper left corner in pixels.
+        ink: (blue, green, red) of the text.
+    """
+    import cv2
+
+    (x, y), (width, height) = corner, label.size
     if label.text.isascii():
         scale, stroke = _scale(label.height)
         below = cv2.getTextSize("Hg", cv2.FONT_HERSHEY_SIMPLEX, scale, stroke)[1]
@@ -157,8 +150,8 @@ def write_plate(
 
     # Only the plate is converted, since converting the whole image for each label is slow.
     plate = Image.fromarray(np.ascontiguousarray(image[y : y + height, x : x + width]))
-    middle = (label.padding, height / 2)
-    ImageDraw.Draw(plate).text(
-        middle, label.text, font=_pillow_font(label.text, label.height), fill=ink, anchor="lm"
-    )
+    at, foot_of_letters = float(label.padding), label.padding + 0.8 * label.height
+    for part, font in _pillow_parts(label.text, label.height):
+        ImageDraw.Draw(plate).text((at, foot_of_letters), part, font=font, fill=ink, anchor="ls")
+        at += font.getlength(part)
     image[y : y + height, x : x + width] = np.asarray(plate)

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from engine.drawing.draw import automatic_width, draw_boxes
+from engine.drawing.plates import fit_plate, write_text
 from utils.files import atomic_write
 from utils.structures import Batch
 
@@ -24,7 +25,8 @@ SHEET_SIDE = 1920  # pixels, the longest side of a sheet without its captions
 TILE_SIDE = 640  # pixels, the longest side of a tile on a sheet of few images
 CAPTION = 22  # pixels below each tile for the file's name
 GAP = 4
-LEAST_LINE = 2  # pixels; text grows with the lines, and a sheet is often viewed scaled down
+TEXT_PER_LINE_WIDTH = 6.5  # text is lower than on single images, since tiles are small
+CAPTION_TEXT, CAPTION_INK = 14, (60, 50, 38)  # pixels; blue, green, red
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,12 +150,9 @@ def draw_tile(
     texts = [str(names.get(int(number), number)) for number in overlay.classes]
     if overlay.scores is not None:
         texts = [f"{text} {score:.2f}" for text, score in zip(texts, overlay.scores, strict=True)]
+    line = automatic_width(*size)
     return draw_boxes(
-        tile,
-        overlay.boxes * factors,
-        texts,
-        overlay.classes,
-        max(LEAST_LINE, automatic_width(*size)),
+        tile, overlay.boxes * factors, texts, overlay.classes, line, TEXT_PER_LINE_WIDTH * line
     )
 
 
@@ -166,11 +165,5 @@ def _write_caption(sheet: np.ndarray, name: str, corner: tuple[int, int], width:
         corner: (left, top) of the caption in pixels.
         width: Width of the tile in pixels.
     """
-    import cv2
-
-    font, scale = cv2.FONT_HERSHEY_SIMPLEX, 0.45
-    # OpenCV's font has ASCII characters only.
-    text = Path(name).name.encode("ascii", "replace").decode()
-    while len(text) > 4 and cv2.getTextSize(text, font, scale, 1)[0][0] > width:
-        text = text[:-3] + ".."
-    cv2.putText(sheet, text, (corner[0], corner[1] + 15), font, scale, (60, 50, 38), 1, cv2.LINE_AA)
+    label = fit_plate(Path(name).name, CAPTION_TEXT, (width, CAPTION))
+    write_text(sheet, label, corner, CAPTION_INK)

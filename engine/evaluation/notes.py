@@ -15,7 +15,7 @@ from data.formats.yolo_rows import BOX_AMONG_POLYGONS
 from data.index import DatasetIndex
 from data.report import DROPPED, LEFT_OUT, SIZES_DIFFER, ScanReport
 from engine.evaluation.settings import CONF_OF_MAP
-from utils.text import printable
+from utils.text import counted, printable
 
 CONF_OF_FALSE = 0.25  # detect.py's threshold, at which false detections are counted
 USUAL_MAX_DET = 300  # detections of an image, the limit of both originals
@@ -32,29 +32,30 @@ def data_notes(index: DatasetIndex, split: str) -> list[str]:
         [*_lost_notes(index.report, split), *_repeated_images(index, split)],
     )
     for kind, count in report.ignored.items():
-        learnt = "were not learnt"
-        scored = "are not scored; detections on them count neither as true nor as false"
-        notes.append(f"{split}: {count:,} {kind} objects {learnt if split == 'train' else scored}")
+        words = counted(count, f"{kind} object")
+        learnt = "left out of the training"
+        scored = "not scored; detections there count neither as true nor as false"
+        notes.append(f"{split}: {words} {learnt if split == 'train' else scored}")
     kinds = Counter(entry.kind for entry in report.entries)
     if kinds[BOX_AMONG_POLYGONS]:
         notes.append(
-            f"{split}: {kinds[BOX_AMONG_POLYGONS]:,} label rows of 5 values in files with polygons"
-            " were read as polygons of two points, as YOLOv5 reads them"
+            f"{split}: {counted(kinds[BOX_AMONG_POLYGONS], 'label row')} of 5 values in files with"
+            " polygons, read as polygons of two points, as YOLOv5 reads them"
         )
     if kinds[SIZES_DIFFER]:
         notes.append(
-            f"{split}: {kinds[SIZES_DIFFER]:,} images have another size than their annotations"
-            " state, so their boxes may be displaced"
+            f"{split}: {counted(kinds[SIZES_DIFFER], 'image')} of another size than the"
+            " annotations state, so boxes may be displaced"
         )
     if kinds[CLASS_ROUNDED]:
         notes.append(
-            f"{split}: {kinds[CLASS_ROUNDED]:,} label rows have a class that is no whole number,"
-            " which was rounded down"
+            f"{split}: {counted(kinds[CLASS_ROUNDED], 'label row')} with a class that is no whole"
+            " number, which was rounded down"
         )
     if kinds[NO_AREA]:
         notes.append(
-            f"{split}: {kinds[NO_AREA]:,} objects have a box without area, which no detection can"
-            " match"
+            f"{split}: {counted(kinds[NO_AREA], 'object')} with a box without area, which no"
+            " detection can match"
         )
     if not report.found:
         notes.append(f"{split}: no label file was found, so all images count as background")
@@ -76,14 +77,16 @@ def _lost_notes(report: ScanReport, split: str) -> list[str]:
             for entry in left[:SHOWN_FILES]
         )
         more = f"; and {count - SHOWN_FILES:,} more" if count > SHOWN_FILES else ""
-        notes.append(f"{split}: {count:,} of {total:,} images were left out ({named}{more})")
+        notes.append(f"{split}: {count:,} of {counted(total, 'image')} left out ({named}{more})")
     if report.rows_dropped:
         dropped = Counter(entry.kind for entry in report.entries if entry.action == DROPPED)
         kinds = ", ".join(
             f"{number:,} {printable(kind)}" for kind, number in dropped.most_common(SHOWN_FILES)
         )
         more = ", …" if len(dropped) > SHOWN_FILES else ""
-        notes.append(f"{split}: {report.rows_dropped:,} label rows were dropped ({kinds}{more})")
+        notes.append(
+            f"{split}: {counted(report.rows_dropped, 'label row')} dropped ({kinds}{more})"
+        )
     return notes
 
 
@@ -93,9 +96,10 @@ def _repeated_images(index: DatasetIndex, split: str) -> list[str]:
     if len(paths) == len(index):
         return []
     first = next(path for path, count in paths.items() if count > 1)
+    repeated = sum(count > 1 for count in paths.values())
     return [
-        f"{split}: {sum(count > 1 for count in paths.values()):,} images are listed more than once"
-        f" and count each time, such as {printable(first)}"
+        f"{split}: {counted(repeated, 'image')} listed more than once and counted each time, such"
+        f" as {printable(first)}"
     ]
 
 
@@ -106,8 +110,8 @@ def training_notes(train: DatasetIndex, val: DatasetIndex) -> list[str]:
     shared = sum(val.path(number) in known for number in range(len(val)))
     if shared:
         notes.append(
-            f"{shared:,} of {len(val):,} validation images are training images too, so the scores"
-            " are higher than on new images"
+            f"{shared:,} of {counted(len(val), 'validation image')} also among the training"
+            " images, so the scores are higher than on new images"
         )
     return notes
 
@@ -146,8 +150,8 @@ def result_notes(
     # Untrained classes fill up the usual limit with low scores, which changes no figure.
     if full and (max_det < USUAL_MAX_DET or any(len(rows) > max_det for rows in labels)):
         notes.append(
-            f"{full:,} of {len(detections):,} images reached the limit of {max_det} detections, and"
-            " further ones were cut off"
+            f"{full:,} of {counted(len(detections), 'image')} reached the limit of"
+            f" {counted(max_det, 'detection')}, and further ones were cut off"
         )
     there = set(np.concatenate([*[rows[:, 0] for rows in labels], []]).astype(int).tolist())
     lacking = [name for number, name in names.items() if number not in there]
@@ -155,15 +159,15 @@ def result_notes(
         listed = ", ".join(printable(name, 40) for name in lacking[:SHOWN_CLASSES])
         more = ", …" if len(lacking) > SHOWN_CLASSES else ""
         notes.append(
-            f"{len(lacking):,} of {len(names):,} classes have no labelled object and are not part"
-            f" of the means: {listed}{more}"
+            f"{len(lacking):,} of {counted(len(names), 'class', 'classes')} without a labelled"
+            f" object, not part of the means: {listed}{more}"
         )
     if not there and detections:
         counts = [int((rows[:, 4] > CONF_OF_FALSE).sum()) for rows in detections]
         notes.append(
-            f"no object is labelled, so mAP is 0 by definition: {sum(counts):,} false detections"
-            f" above confidence {CONF_OF_FALSE}, on {sum(map(bool, counts)):,} of {len(counts):,}"
-            " images"
+            "no object is labelled, so mAP is 0 by definition:"
+            f" {counted(sum(counts), 'false detection')} above confidence {CONF_OF_FALSE}, on"
+            f" {sum(map(bool, counts)):,} of {counted(len(counts), 'image')}"
         )
     return notes
 

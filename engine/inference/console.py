@@ -44,10 +44,10 @@ class Found:
 
 
 def count_text(detections: Detections) -> str:
-    """Count the detections of each class: '1 red, 2 greens, ', or '(no detections), '."""
+    """Count the detections of each class: '1 red, 2 green, ', or '(no detections), '."""
     counts = torch.bincount(detections.classes).tolist()
     parts = [
-        f"{count} {printable(class_name(detections, class_id))}{'s' if count > 1 else ''}, "
+        f"{count} {printable(class_name(detections, class_id))}, "
         for class_id, count in enumerate(counts)
         if count
     ]
@@ -65,7 +65,11 @@ def line_of(found: Found) -> str:
 
 
 def annotated(
-    found: Found, line_width: int = 0, names: bool = True, confidences: bool = True
+    found: Found,
+    line_width: int = 0,
+    names: bool = True,
+    confidences: bool = True,
+    text_height: float = 0.0,
 ) -> np.ndarray:
     """Draw what was found into a copy of the frame.
 
@@ -74,6 +78,7 @@ def annotated(
         line_width: Width of box lines in pixels; 0 derives it from the image size.
         names: Whether boxes have labels.
         confidences: Whether labels include the confidence.
+        text_height: Height of labels in pixels; 0 derives it from the line width.
 
     Returns:
         [H, W, 3] uint8 BGR.
@@ -84,7 +89,12 @@ def annotated(
         for class_id, score in zip(result.classes.tolist(), result.scores.tolist(), strict=True)
     ]
     return draw_boxes(
-        found.frame.image, result.boxes.numpy(), texts, result.classes.tolist(), line_width
+        found.frame.image,
+        result.boxes.numpy(),
+        texts,
+        result.classes.tolist(),
+        line_width,
+        text_height,
     )
 
 

@@ -14,7 +14,7 @@ from engine.inference.writers import CropWriter, ImageWriter, LabelWriter, Table
 from utils.errors import UserError
 from utils.output import print_anywhere
 from utils.structures import Detections, Frame
-from utils.text import printable
+from utils.text import counted, printable
 from utils.writing import Unwritten
 
 BEHIND = 4  # frames, at most, that are computed and not yet written
@@ -79,7 +79,11 @@ class Outputs:
         if self.images is None and self._viewer is None:
             return True
         drawn = annotated(
-            found, config.line_thickness, not config.hide_labels, not config.hide_conf
+            found,
+            config.line_thickness,
+            not config.hide_labels,
+            not config.hide_conf,
+            config.font_size,
         )
         if self.images is not None:
             with self.unwritten.allowed():
@@ -117,5 +121,5 @@ def conclude(source: Source, console: Console, outputs: Outputs) -> None:
         print(f"Results saved to {printable(outputs.folder)}")
     if outputs.labels is not None and outputs.folder is not None:
         labels = printable(outputs.folder / "labels")
-        print(f"{outputs.labels.written} labels saved to {labels}")
+        print(f"{counted(outputs.labels.written, 'label file')} saved to {labels}")
     outputs.unwritten.report()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from utils.cli import CommandLine, flag
-from utils.errors import UserError
+from utils.errors import UserError, check_setting
 from utils.families import V8, Family
 from utils.files import next_folder
 from utils.flags import shared
@@ -67,6 +67,7 @@ class DetectConfig:
     name: str = shared("name")
     exist_ok: bool = shared("exist_ok")
     line_thickness: int = flag(0, "width of box lines, pixels; 0 chooses by the size of the image")
+    font_size: float = flag(0.0, "height of labels, pixels; 0 chooses by the width of box lines")
     hide_labels: bool = flag(False, "draw boxes without names and confidences")
     hide_conf: bool = flag(False, "draw names without confidences")
     half: bool = shared("half")
@@ -89,6 +90,12 @@ class DetectConfig:
             raise UserError(
                 f"--batch-size={self.batch_size}: must not be negative; 0 chooses by the device"
             )
+        check_setting(
+            0 <= self.font_size <= LONGEST_SIDE,
+            "--font-size",
+            self.font_size,
+            f"must be 0 to {LONGEST_SIDE} pixels; 0 is automatic",
+        )
         if self.line_thickness < 0:
             raise UserError(
                 f"--line-thickness={self.line_thickness}: must not be negative; 0 is automatic"

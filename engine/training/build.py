@@ -28,6 +28,7 @@ from engine.training.ema import ModelEMA
 from engine.training.lock import FolderLock
 from engine.training.model import fit_anchors, freeze, make_model
 from engine.training.optim import Schedule, choose_optimizer, make_optimizer
+from engine.training.overview import overview
 from engine.training.parallel import SharedNetwork
 from engine.training.run import Progress, Run, Setup, Splits, TrainingState, restore
 from engine.training.sparsity import Sparsity
@@ -99,7 +100,7 @@ def prepare_run(
         state = restore(setup, state, resumed)
     run = Run(setup, state)
     if world.is_main:
-        announce(setup, model)
+        announce(setup, state)
         for note in (*notes, *start_notes(run, asked.imgsz)):
             state.progress.add_note(note)
     return run
@@ -139,7 +140,7 @@ def start_process(
     return world, device
 
 
-def announce(setup: Setup, model: DetectionModel) -> None:
+def announce(setup: Setup, state: TrainingState) -> None:
     """Write opt.yaml and hyp.yaml, and print what the user should know before the run starts."""
     save_yaml(setup.folder / "opt.yaml", {**setup.config.plain(), "version": __version__})
     save_yaml(setup.folder / "hyp.yaml", dataclasses.asdict(setup.hyp))
@@ -147,8 +148,8 @@ def announce(setup: Setup, model: DetectionModel) -> None:
         print(f"{split}: {index.report.table()}")
         if index.report.entries:
             index.report.write(setup.folder / f"data_{split}_report.csv")
-    doubts = (f"warning: {doubt}" for doubt in setup.hyp.doubts(model.family))
-    for line in (*remarks_on(model), *doubts):
+    doubts = (f"warning: {doubt}" for doubt in setup.hyp.doubts(state.model.family))
+    for line in (*overview(setup, state), *remarks_on(state.model), *doubts):
         print(line)
     dtype = choose_dtype(setup.device, setup.config.precision)
     print(describe_device(setup.device), str(dtype).removeprefix("torch."), sep=", ")

@@ -15,6 +15,7 @@ from engine.evaluation.notes import data_notes
 from engine.training.best import Chosen, choose_best
 from engine.training.colours import with_colours
 from engine.training.logbook import StepTiming
+from engine.training.overview import closing_line
 from engine.training.patience import note_no_fitness
 from engine.training.run import Progress, Run, Setup, lean_snapshot
 from engine.training.skips import note_skips
@@ -60,10 +61,15 @@ def draw_train_batch(folder: Path, number: int, batch: Batch, names: dict[int, s
     plot_targets(folder / f"train_batch{number}.jpg", with_colours(batch), names)
 
 
-def finish_run(run: Run, timing: StepTiming) -> Metrics | None:
+def finish_run(run: Run, timing: StepTiming, seconds: float = 0.0) -> Metrics | None:
     """Score the best checkpoint with all charts, and reduce last.pt to what inference needs.
 
     metrics.json and the small last.pt are written last, since they mark the run as finished.
+
+    Args:
+        run: The run.
+        timing: The seconds of each part of its iterations.
+        seconds: How long this process has trained.
     """
     setup, progress = run.setup, run.state.progress
     if not setup.world.is_main:
@@ -88,6 +94,7 @@ def finish_run(run: Run, timing: StepTiming) -> Metrics | None:
     print(f"{which} mAP50 {metrics.map50:.3f}, mAP50-95 {metrics.map:.3f}, epoch {chosen.epoch}")
     for note in notes:
         print(f"note: {note}")
+    print(closing_line(run, seconds, chosen.epoch))
     print(f"Results in {setup.folder}")
     own = modules_flag(run.state.model)
     size = setup.config.imgsz

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from engine.training.run import Run, Setup
 from utils.errors import lack_of_memory
+from utils.text import counted
 
 
 def memory_error(
@@ -21,7 +22,7 @@ def memory_error(
     """
     setup, progress = run.setup, run.state.progress
     share = setup.config.batch_size // setup.world.size if in_batch else 1
-    what = f"to {'train' if in_batch else 'validate'} {share} image{'' if share == 1 else 's'}"
+    what = f"to {'train' if in_batch else 'validate'} {counted(share, 'image')}"
     has_learnt = is_saved or (progress.epoch > 0 and setup.last.exists())
     return (
         f"epoch {progress.epoch}, batch {progress.batch}: the memory of {setup.device} is too small"

@@ -28,6 +28,7 @@ from utils.families import family_of
 from utils.files import find_file
 from utils.hyperparameters import Hyperparameters
 from utils.seeds import stream
+from utils.text import counted
 
 
 def make_model(
@@ -49,7 +50,8 @@ def make_model(
     if resumed is not None:
         if len(resumed.names) != len(data.names):
             raise UserError(
-                f"{config.data}: has {len(data.names)} classes, but the interrupted run had "
+                f"{config.data}: has {counted(len(data.names), 'class', 'classes')}, but the"
+                " interrupted run had "
                 f"{len(resumed.names)}; put the names back, or start anew with --weights"
             )
         model = DetectionModel(

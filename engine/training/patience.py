@@ -5,6 +5,7 @@ from __future__ import annotations
 from engine.training.dist import World
 from engine.training.run import Progress
 from utils.config import TrainConfig
+from utils.text import counted
 
 
 def should_stop(config: TrainConfig, world: World, progress: Progress) -> bool:
@@ -32,7 +33,7 @@ def note_early_stop(config: TrainConfig, progress: Progress) -> None:
         number, best = waited(progress), progress.best_epoch
         progress.add_note(
             f"stopped early after epoch {progress.epoch - 1} of {config.epochs - 1}: the fitness"
-            f" has not risen for {number} epoch{'' if number == 1 else 's'}, since epoch {best};"
+            f" has not risen for {counted(number, 'epoch')}, since epoch {best};"
             f" --patience {config.patience} is the number of epochs to wait, 0 never stops early"
         )
 

@@ -14,10 +14,12 @@ from typing import cast
 from data.dataset_yaml import read_dataset_yaml
 from engine.training.best import check_best
 from engine.training.build import prepare_run
-from engine.training.model import read_source
+from engine.training.model import read_source, with_attention
 from engine.training.resume import Interrupted, read_interrupted
 from engine.training.run import Run
 from models.graph.own_files import use_modules
+from models.graph.read import read_graph
+from models.graph.structure import refuse_unread
 from utils.config import TrainConfig, choose_config
 from utils.families import family_of
 from utils.hyperparameters import Hyperparameters
@@ -46,6 +48,9 @@ def plan(given: Mapping[str, object], changes: Mapping[str, object] | None = Non
     config, hyp = choose_config(given, info.suggested, family_of(graph), f"{info.path}: defaults")
     if changes:
         hyp = Hyperparameters.from_mapping({**dataclasses.asdict(hyp), **changes}, "train")
+    graph = with_attention(graph, config)  # a mistyped place is said before a data set is drawn
+    if config.cfg:  # a graph that comes with trained weights is taken as it is
+        refuse_unread(read_graph(graph))
     return prepare_run(config, hyp)
 
 

@@ -142,6 +142,16 @@ def unread_rows(graph: Graph) -> list[Row]:
     return [row for row in graph.rows[:-1] if row.index not in read]
 
 
+def refuse_unread(graph: Graph) -> None:
+    """Raise UserError for a row that no other row reads, since nobody can mean one."""
+    for row in unread_rows(graph):
+        raise graph.error(
+            row.index,
+            row.module,
+            "no other row reads this row; read it, or remove it and adjust the rows after it",
+        )
+
+
 def readers_of(graph: Graph, index: int) -> list[Row]:
     """The rows that read this one."""
     return [row for row in graph.rows if index in row.inputs]

@@ -11,6 +11,7 @@ from models.lint.rules import apply_rules
 from models.lint.wiring_rules import WIRING_RULES
 from models.own.adapter import modules_flag
 from models.yolo import DetectionModel
+from utils.text import counted
 
 
 def remarks_on(model: DetectionModel) -> list[str]:
@@ -34,6 +35,5 @@ def _pointer_to_lint(model: DetectionModel) -> Iterator[str]:
     context = LintContext({"yaml_file": graph.file}, graph, model.map_sizes)
     count = len(apply_rules(context, WIRING_RULES, {}))
     if count:
-        things = f"{count} thing{'s' * (count > 1)}"
         command = f"python models/yolo.py --lint {graph.file}{modules_flag(model)}"
-        yield f"{graph.file}: {things} in its wiring: see {command}"
+        yield f"{graph.file}: {counted(count, 'thing')} in its wiring: see {command}"

@@ -17,7 +17,7 @@ from models.lint.finding import Fix
 from models.lint.fix import LintedFile, lint_file
 from utils.errors import LONGEST_LINE, UserError
 from utils.files import atomic_write
-from utils.text import file_name, printable
+from utils.text import counted, file_name, printable
 
 MOST_NAMED = 6  # references that the summary of a file names
 
@@ -63,7 +63,9 @@ def run_lint(paths: Sequence[str], *, scale: str = "", fix: bool = False, out: s
         if fix and linted.findings:
             write_fixed(linted, out)
     if unreadable:
-        raise UserError(f"--lint: {unreadable} of {len(paths)} files cannot be read; see above")
+        raise UserError(
+            f"--lint: {unreadable} of {counted(len(paths), 'file')} cannot be read; see above"
+        )
     return 1 if found else 0
 
 
@@ -80,7 +82,7 @@ def summary_line(linted: LintedFile) -> str:
             named.append(f"row {fix.row} ({name}) reads {old} instead of {fix.value}")
     wiring = f": {', '.join(named[:MOST_NAMED])}" if named else ""
     more = f", and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
-    count = f"{len(findings)} finding{'s' * (len(findings) > 1)}"
+    count = counted(len(findings), "finding")
     part = f", {len(named)} of them in what rows read{wiring}{more}" if named else ""
     return f"summary: {linted.document.path.name}: {count}{part} (python models/yolo.py --lint)"
 
@@ -101,7 +103,7 @@ def write_fixed(linted: LintedFile, out: str = "") -> Path | None:
     _check_target(target, document, text)
     with atomic_write(target) as file:
         file.write(text.encode())
-    count = f"{len(fixes)} change{'s' * (len(fixes) > 1)}"
+    count = counted(len(fixes), "change")
     print(f"{target}: written, with {count}{'' if comments_kept else '; comments are lost'}:")
     remaining = [f"left: {finding}" for finding in lint_file(target).findings]
     for line in [*changes(document, fixes), *(remaining or ["nothing is left to fix"])]:

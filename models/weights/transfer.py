@@ -24,6 +24,7 @@ from models.weights.report import TensorOutcome, TransferReport
 from models.yolo import DetectionModel
 from utils.checkpoint import Checkpoint
 from utils.errors import UserError
+from utils.text import counted
 
 # Keys of a head's tensors that belong to one level: branch, number of the level, and the rest.
 HEAD_LEVEL = re.compile(r"(m|cv2|cv3)\.(\d+)\.(.+)")
@@ -185,7 +186,9 @@ class _RowPair:
             return None, TensorOutcome(*where, OTHER_SHAPE)
         # Entries for new classes stay fresh. With anchors the tensor also holds objectness and
         # boxes, so some of it is always copied; without anchors perhaps nothing is.
-        note = f"{missing} of {len(self.classes)} classes are new" if missing else ""
+        note = (
+            f"{missing} of {counted(len(self.classes), 'class', 'classes')} new" if missing else ""
+        )
         is_part = bool(note) and not torch.equal(mixed, own)
         return mixed if is_part or not note else None, TensorOutcome(*where, note, is_part)
 

@@ -68,7 +68,7 @@ def test_colours_are_of_the_class_or_of_the_instance(result):
 
 
 def test_the_font_size_changes_the_text_only(result):
-    assert not np.array_equal(result.plot(font_size=20), result.plot())
+    assert not np.array_equal(result.plot(font_size=12), result.plot())
     small, large = (result.plot(labels=False, font_size=size) for size in (8, 20))
     assert np.array_equal(small, large)
 

@@ -182,5 +182,7 @@ def test_what_yolo_cannot_mark_and_grey_images_are_kept_or_said(
     yaml = tmp_path / "d.yaml"
     yaml.write_text(f"path: {source}\ntrain: train\nnames: [elk, wolf]\nchannels: 1\n")
     main(["--data", str(yaml), "--out", str(tmp_path / "out")])
-    assert "note: 1 difficult objects or crowds are in no label file" in capsys.readouterr().out
+    assert (
+        "note: 1 difficult object or crowd left out of the label files" in capsys.readouterr().out
+    )
     assert read_dataset_yaml(tmp_path / "out" / "data.yaml").channels == 1

@@ -212,7 +212,7 @@ def test_subset_and_round_trip_through_pickle(make: Callable[..., Path]) -> None
 
 def test_small_objects_are_noted(make: Callable[..., Path]) -> None:
     index = load_dataset(make({"a": GOOD_ROW + "0 .5 .5 .01 .5\n"}), "train", imgsz_hint=64)
-    assert "1 of 2 objects have a side below 3 pixels at --imgsz 64" in index.report.table()
+    assert "1 of 2 objects with a side below 3 pixels at --imgsz 64" in index.report.table()
 
 
 def test_a_hundred_thousand_images_cost_tens_of_megabytes() -> None:

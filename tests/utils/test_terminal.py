@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 
-from utils.terminal import has_errors, is_terminal
+from utils.output import OBEYED
+from utils.terminal import has_errors, heading, is_terminal
 
 
 class Terminal(io.StringIO):
@@ -23,3 +24,17 @@ def test_a_program_without_a_console_has_no_stderr(monkeypatch):
     assert has_errors()
     monkeypatch.setattr("sys.stderr", None)
     assert not has_errors()
+
+
+def test_colours_are_for_terminals_only(monkeypatch):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("sys.stdout", io.StringIO())
+    assert heading("Model") == "Model"
+    monkeypatch.setattr("sys.stdout", Terminal())
+    assert heading("Model") == "\x1b[1;34mModel\x1b[0m"
+    assert not OBEYED.search(heading("Model"))
+    assert OBEYED.search("\x1b[2J")
+    assert OBEYED.search("\x1b")
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert heading("Model") == "Model"

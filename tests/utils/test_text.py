@@ -8,6 +8,7 @@ import time
 import pytest
 
 from utils.text import (
+    counted,
     csv_cell,
     display_width,
     file_name,
@@ -123,6 +124,14 @@ def test_a_long_name_is_cut_between_signs():
 
 def test_wide_and_combining_signs_have_their_width():
     assert [display_width(text) for text in ("abc", "数据", "e\u0301", "\udcb3")] == [3, 4, 1, 1]
+    # A Korean syllable in parts, a vowel below a letter, and a joiner.
+    assert [display_width(text) for text in ("\u1112\u1161\u11ab", "कु", "a\u200db")] == [2, 1, 2]
+
+
+def test_what_is_counted_has_its_number() -> None:
+    assert counted(1, "image") == "1 image"
+    assert counted(0, "image") == "0 images"
+    assert counted(1234, "class", "classes") == "1,234 classes"
 
 
 def test_a_file_name_where_the_system_has_ascii_only(monkeypatch: pytest.MonkeyPatch) -> None:

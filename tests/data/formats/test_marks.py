@@ -51,7 +51,7 @@ def test_difficult_objects_are_neither_learnt_nor_lost(voc: Callable[..., Datase
         np.testing.assert_allclose(index.ignored, [[1, 30, 4, 40, 20, 0]])
         assert index.ignored_images.tolist() == [1]
         assert [entry.action for entry in index.report.entries] == [IGNORED]
-        assert "1 difficult objects: not scored" in index.report.summary()
+        assert "1 difficult object: not scored" in index.report.summary()
     assert voc(single_cls=True).ignored[:, 0].tolist() == [0]
     assert index.subset([1, 0]).ignored_images.tolist() == [0]
 

@@ -46,17 +46,17 @@ def test_images_left_out_and_rows_dropped_and_objects_ignored_are_counted() -> N
     entries += [Entry("f", row, IGNORED, "difficult") for row in range(12)]
     notes = " | ".join(data_notes(index_of("a", corrupt=3, entries=tuple(entries)), "val"))
     for part in (
-        "val: 3 of 5 images were left out",
-        "val: 1 label rows were dropped (1 x)",
-        "val: 12 difficult objects are not scored; detections on them count neither",
-        "1 label rows of 5 values in files with polygons",
+        "val: 3 of 5 images left out",
+        "val: 1 label row dropped (1 x)",
+        "val: 12 difficult objects not scored; detections there count neither",
+        "1 label row of 5 values in files with polygons",
     ):
         assert part in notes
 
 
 def test_validation_images_that_are_trained_on_are_said() -> None:
     *_, note = training_notes(index_of("a", "b", "c"), index_of("c", "d"))
-    assert note.startswith("1 of 2 validation images are training images too")
+    assert note.startswith("1 of 2 validation images also among the training images")
     assert len(training_notes(index_of("a"), index_of("b"))) == 1  # no objects
 
 
@@ -71,7 +71,7 @@ def test_cut_results_and_classes_without_labels_are_said() -> None:
     found = [np.zeros((100, 6)), np.zeros((99, 6))]
     full, lacking = result_notes(found, [LABEL, LABEL], dict(enumerate("abcdefgh")), 100)
     assert full.startswith("1 of 2 images reached the limit of 100")
-    assert "7 of 8 classes have no labelled object" in lacking
+    assert "7 of 8 classes without a labelled object" in lacking
     assert lacking.endswith("b, c, d, e, f, …")
 
 
@@ -85,28 +85,28 @@ def test_the_usual_limit_of_detections_is_said_only_of_crowded_images() -> None:
     found, crowd = [np.zeros((300, 6))], np.zeros((301, 5))
     assert result_notes(found, [crowd[:300]], {0: "a"}, 300) == []
     (note,) = result_notes(found, [crowd], {0: "a"}, 300)
-    assert note.startswith("1 of 1 images reached the limit of 300 detections")
+    assert note.startswith("1 of 1 image reached the limit of 300 detections")
 
 
 def test_images_left_out_are_named_in_the_notes() -> None:
     entries = tuple(Entry(f"{name}.png", 0, LEFT_OUT, "empty file") for name in "abcde")
     (note,) = data_notes(index_of("x", corrupt=4, entries=entries), "val")  # one is of no format
     assert note == (
-        "val: 5 of 6 images were left out (a.png: empty file; b.png: empty file; c.png: empty file;"
+        "val: 5 of 6 images left out (a.png: empty file; b.png: empty file; c.png: empty file;"
         " and 2 more)"
     )
 
 
 def test_images_that_a_split_holds_twice_are_said() -> None:
     (note,) = data_notes(index_of("a", "b", "a"), "val")
-    assert note == "val: 1 images are listed more than once and count each time, such as a"
+    assert note == "val: 1 image listed more than once and counted each time, such as a"
 
 
 def test_classes_that_are_rounded_and_boxes_without_area_are_said() -> None:
     entries = tuple(Entry("f", 1, KEPT_AS_IS, kind) for kind in (CLASS_ROUNDED, NO_AREA))
     rounded, flat = data_notes(index_of("a", entries=entries), "val")
-    assert "1 label rows have a class that is no whole number" in rounded
-    assert "1 objects have a box without area" in flat
+    assert "1 label row with a class that is no whole number" in rounded
+    assert "1 object with a box without area" in flat
 
 
 def test_training_on_background_alone_is_said() -> None:

@@ -32,20 +32,20 @@ def found(classes=(0, 1, 1), kind="image", number=0, name="a", total=0) -> Found
 
 
 def test_line_of_an_image():
-    assert line_of(found()) == "image 1/8 p/a.jpg: 64x96 1 red, 2 greens, 42.4ms"
+    assert line_of(found()) == "image 1/8 p/a.jpg: 64x96 1 red, 2 green, 42.4ms"
     assert line_of(found(())) == "image 1/8 p/a.jpg: 64x96 (no detections), 42.4ms"
 
 
 def test_line_of_a_video_and_a_stream():
     assert (
         line_of(found(kind="video", number=3, total=30))
-        == "video 1/8 (3/30) p/a.jpg: 64x96 1 red, 2 greens, 42.4ms"
+        == "video 1/8 (3/30) p/a.jpg: 64x96 1 red, 2 green, 42.4ms"
     )
-    assert line_of(found(kind="stream", number=3)) == "0: 64x96 1 red, 2 greens, 42.4ms"
+    assert line_of(found(kind="stream", number=3)) == "0: 64x96 1 red, 2 green, 42.4ms"
 
 
 def test_counts_are_by_class_number():
-    assert count_text(found((2, 0, 2)).detections) == "1 red, 2 blues, "
+    assert count_text(found((2, 0, 2)).detections) == "1 red, 2 blue, "
 
 
 def test_speed_is_a_mean(capsys):
@@ -87,13 +87,13 @@ def test_a_video_has_a_bar_and_one_line(capsys):
 def test_texts_of_labels(monkeypatch, names, confidences, texts):
     said = []
 
-    def watch(image, boxes, labels, classes, width):
-        said.append((labels, classes, width))
+    def watch(image, boxes, labels, classes, width, text_height):
+        said.append((labels, classes, width, text_height))
         return image
 
     monkeypatch.setattr(console, "draw_boxes", watch)
-    annotated(found((0,)), 4, names, confidences)
-    assert said == [(texts, [0], 4)]
+    annotated(found((0,)), 4, names, confidences, 12.5)
+    assert said == [(texts, [0], 4, 12.5)]
 
 
 def test_no_window_without_display_or_gui(monkeypatch):

@@ -318,7 +318,7 @@ def test_weights_of_the_plain_graph_fit_and_what_is_fresh_is_said(
         assert f"from {tmp_path / 'plain.pt'}" in line
         assert said in line
         assert line.endswith(f"; matching by name would give {by_name}")
-        table = [line for line in lines if "1 of 2 classes are new" in line]
+        table = [line for line in lines if "1 of 2 classes new" in line]
         assert [line.split()[:5] for line in table] == (
             [] if copied == total else [["row", "6", "Detect", "row", "5"]]
         )

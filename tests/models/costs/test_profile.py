@@ -147,7 +147,7 @@ def test_all_lists_every_graph(capsys: pytest.CaptureFixture[str]) -> None:
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) >= 25
     assert all("the graph is sound" in line for line in lines[:-1])
-    assert lines[-1] == f"{len(lines) - 1} of {len(lines) - 1} graphs are sound"
+    assert lines[-1] == f"{len(lines) - 1} of {len(lines) - 1} graphs sound"
 
 
 def test_what_a_module_holds_anyway_is_no_cost_of_training() -> None:

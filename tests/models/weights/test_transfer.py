@@ -311,7 +311,7 @@ def test_class_rows_follow_their_names(graph: dict[str, Any], names: list[str]) 
     assert len(report.fresh) == (4 if lost else 0)
     assert all(outcome.in_part for outcome in report.outcomes if outcome.fresh)
     if lost:
-        assert f"{lost} of {len(names)} classes are new" in report.table()
+        assert f"{lost} of {len(names)} classes new" in report.table()
         assert ", 4 more in part" in report.line()
 
 
