@@ -43,6 +43,11 @@ def test_python_and_hub_find_the_same(tmp_path, image):
     assert len(hub.xyxy[0]) == 2
 
 
+def test_python_says_that_a_fixed_size_holds(tmp_path, image, capsys):
+    YOLO(write_onnx(tmp_path / "best.onnx", shape=(1, 3, 96, 96)))(image, imgsz=64)
+    assert "the file takes images of 96x96 only: taking that" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("call", ["train", "export", "info", "fuse", "load"])
 def test_calls_that_need_a_network_say_so(tmp_path, call):
     model = YOLO(write_onnx(tmp_path / "best.onnx"))
