@@ -15,7 +15,7 @@ from utils.families import FAMILIES, V5, V8, Family
 from utils.sizes import COARSEST_STRIDE, LONGEST_SIDE
 from utils.text import shown
 
-LONGEST_TEXT = 4_000_000  # characters of a value; 100,000 class names have fewer
+LONGEST_TEXT = 1_000_000  # characters of a value; the names of 10,000 classes have fewer
 MOST_BATCH = 4096  # images that a file may want at once
 
 
