@@ -1,4 +1,4 @@
-"""The flags of benchmarks.py."""
+"""The flags of benchmarks.py, which are YOLOv5's and the folder of the results."""
 
 from __future__ import annotations
 

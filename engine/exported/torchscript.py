@@ -59,7 +59,8 @@ def open_torchscript(path: Path, device: torch.device) -> Runtime:
         except RuntimeError as error:
             if "memory" in str(error):
                 raise
-            raise _fault(path, error, f"cannot be run on {device}") from None
+            remedy = f"export it with --device {device}, or run it where it was made"
+            raise _fault(path, error, f"cannot be run on {device}", remedy) from None
         return found[0] if isinstance(found, tuple | list) else found
 
     shape = (facts.batch, facts.channels, *facts.size)
@@ -99,6 +100,6 @@ def read_config(text: str | bytes, path: Path) -> dict[str, object]:
     return content
 
 
-def _fault(path: Path, error: Exception, what: str) -> UserError:
+def _fault(path: Path, error: Exception, what: str, remedy: str = "export it again") -> UserError:
     lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    return UserError(f"{path}: {what} ({printable(lines[-1].strip(), 200)}); export it again")
+    return UserError(f"{path}: {what} ({printable(lines[-1].strip(), 200)}); {remedy}")
