@@ -106,7 +106,8 @@ def make_task(model: DetectionModel, config: ExportConfig, path: Path) -> Export
         "family": model.family.name,
         "nms": str(config.nms),
     }
-    return ExportTask(exported, images, path, metadata, config.dynamic, config.opset)
+    calibration = config.data if config.int8 else ""
+    return ExportTask(exported, images, path, metadata, config.dynamic, config.opset, calibration)
 
 
 def main(argv: list[str] | None = None) -> list[Path]:

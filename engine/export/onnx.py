@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def export_onnx(task: ExportTask) -> Path:
-    """Write NAME.onnx, and compare it with the model by onnxruntime.
+    """Write NAME.onnx, or NAME_int8.onnx, and compare it with the model by onnxruntime.
 
     Raises UserError if a package is missing, the operator set cannot be written, or the outputs of
     the file and the model differ.
@@ -35,9 +35,15 @@ def export_onnx(task: ExportTask) -> Path:
         )
     program.model.metadata_props.update(task.metadata)
     content = program.model_proto.SerializeToString()
+    if task.calibration_data:
+        from engine.export.int8 import calibration_images, quantise
+
+        path = path.with_stem(f"{path.stem}_int8")
+        images = calibration_images(task, task.calibration_data)
+        content = quantise(program.model_proto, images)
     with atomic_write(path) as file:
         file.write(content)
-    compare_with_onnxruntime(task, content)
+    compare_with_onnxruntime(task, content, False if task.calibration_data else None)
     return path
 
 
