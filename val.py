@@ -61,6 +61,10 @@ from utils.families import family_of
 from utils.files import ROOT, find_file, next_folder
 from utils.structures import Metrics
 
+SUPPRESSED_NOTE = (
+    "the file includes non-maximum suppression with thresholds of its own, so mAP is lower than"
+    " that of the checkpoint; export without --nms to compare"
+)
 # Of a split, of each file for --task speed, of each file for --task study.
 ValResult = Metrics | dict[str, Metrics] | dict[str, list[StudyRow]]
 
@@ -76,13 +80,16 @@ def check_classes(
         config: The flags, for the names of the files in the message.
 
     Returns:
-        The model, with the class numbers of the data set, and notes on names that differ.
+        The model, with the class numbers of the data set, and notes on names that differ and on a
+        file that suppresses boxes itself.
 
     Raises:
         UserError: The numbers of classes differ, or a class has another number.
     """
+    suppresses = isinstance(model, ExportedDetector) and model.suppresses
+    notes = (SUPPRESSED_NOTE,) if suppresses else ()
     if config.single_cls:
-        return model, ()
+        return model, notes
     known, wanted = len(model.names), len(index.names)
     if known != wanted:
         raise UserError(
@@ -93,7 +100,7 @@ def check_classes(
     order, note = compare_classes(model.names, index.names, where)
     if order != tuple(range(wanted)):
         model = Renumbered(cast(nn.Module, model), order, index.names).eval()
-    return model, (note,) if note else ()
+    return model, (*notes, note) if note else notes
 
 
 def complete(given: dict[str, Any]) -> ValConfig:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import val
-from tests.engine.exported.files import FREE, V5_ROWS, V8_ROWS, write_onnx
+from tests.engine.exported.files import FACTS, FREE, V5_ROWS, V8_ROWS, write_onnx
 from utils.errors import run_main
 from utils.files import save_yaml
 
@@ -49,6 +49,18 @@ def test_a_file_is_scored_with_its_own_size_and_batch(tmp_path, data, rows, batc
     assert metrics.recall == pytest.approx(1)
     assert metrics.map == pytest.approx(metrics.map50)
     assert metrics.map > 0.3
+
+
+def test_a_file_with_suppression_is_scored_with_a_note(tmp_path, data, capsys):
+    found = np.zeros((5, 6), np.float32)
+    for place, row in enumerate(V5_ROWS[:2]):
+        corners = (*(row[:2] - row[2:4] / 2), *(row[:2] + row[2:4] / 2))
+        found[place] = (*corners, row[4], place)
+    facts = {**FACTS, "nms": "True", "family": "v8"}
+    path = write_onnx(tmp_path / "best.onnx", found, (1, 3, 96, 96), facts)
+    metrics = val.main(flags(path, data))
+    assert metrics.recall == pytest.approx(1)
+    assert any("suppression with thresholds of its own" in note for note in metrics.notes)
 
 
 @pytest.mark.parametrize(
