@@ -43,8 +43,9 @@ def load(config: DetectConfig) -> tuple[DetectorModel, DetectConfig, str]:
     checkpoint names, or "". Raises UserError for a file that cannot be used, and for class numbers
     that the model does not have.
     """
+    from engine.exported.load import can_halve, is_exported, load_detector
+    from engine.exported.model import ExportedDetector, agreed_size
     from models.graph.own_files import use_modules
-    from models.weights.ensemble import load_models
     from models.weights.load import newest_best, read_weights
 
     use_modules(config.modules)
@@ -53,14 +54,19 @@ def load(config: DetectConfig) -> tuple[DetectorModel, DetectConfig, str]:
         paths = [str(newest_best())]
         print(f"--weights not given: taking the newest, {paths[0]}")
     device = take_device(config.device, config.tf32)
-    trained = None if paths[0].endswith((".yaml", ".yml")) else read_weights(find_file(paths[0]))
-    model = load_models(paths, device, first=trained)
+    has_graph = paths[0].endswith((".yaml", ".yml")) or is_exported(paths[0])
+    trained = None if has_graph else read_weights(find_file(paths[0]))
+    model = load_detector(paths, device, first=trained)
     imgsz = config.imgsz or (
         (int(trained.config.get("imgsz", USUAL_SIZE)),) if trained else (USUAL_SIZE,)
     )
+    if isinstance(model, ExportedDetector):
+        imgsz = agreed_size(model, config.imgsz, USUAL_SIZE)
     if config.data:
         model.names = names_from(config.data, model.names, ", ".join(paths))
     config.check_classes("--classes ", model.names)
+    if config.half and not can_halve(paths):
+        config = dataclasses.replace(config, half=False)
     if config.half and in_half(model, device) == "fp32":
         print(f"--half: {device} is not faster in half precision; continuing in float32")
     print(describe_device(device))

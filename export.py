@@ -1,4 +1,4 @@
-"""Write a trained detector into a file for other programs: ONNX or TorchScript.
+"""Write a trained detector into a file for other programs: ONNX, TorchScript or OpenVINO.
 
     python export.py --weights runs/train/exp/weights/best.pt --include onnx torchscript
     python export.py --weights runs/train/exp/weights/best.pt --save-upstream
@@ -61,8 +61,14 @@ def export(model: DetectionModel, config: ExportConfig, path: str | Path) -> lis
         task.model(task.images)
     files = [EXPORTERS[name](task) for name in dict.fromkeys(config.include)]
     for file in files:
-        print(f"{file}: {file.stat().st_size / 1e6:.1f} MB")
+        print(f"{file}: {size_mb(file):.1f} MB")
     return files
+
+
+def size_mb(path: Path) -> float:
+    """Megabytes of a file, or of the files in a folder."""
+    files = path.iterdir() if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files) / 1e6
 
 
 def make_task(model: DetectionModel, config: ExportConfig, path: Path) -> ExportTask:
@@ -96,8 +102,12 @@ def make_task(model: DetectionModel, config: ExportConfig, path: Path) -> Export
         "task": "detect",
         "imgsz": str([height, width]),
         "batch": str(config.batch_size),
+        "channels": str(model.channels),
+        "family": model.family.name,
+        "nms": str(config.nms),
     }
-    return ExportTask(exported, images, path, metadata, config.dynamic, config.opset)
+    calibration = config.data if config.int8 else ""
+    return ExportTask(exported, images, path, metadata, config.dynamic, config.opset, calibration)
 
 
 def main(argv: list[str] | None = None) -> list[Path]:

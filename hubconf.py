@@ -23,6 +23,7 @@ if "api" in sys.modules:  # the program may have its own; then ours stands besid
 
 import api.packages  # noqa: F401  # lets the rest be found beside a program's own `utils`
 from api.hub_model import AutoShape
+from engine.exported.load import is_exported, load_exported
 from models.graph.load import load_graph
 from models.graph.own_files import use_modules
 from models.weights.channels import channels_line
@@ -47,7 +48,7 @@ def custom(
     """Load the model of a local file.
 
     Args:
-        path: a checkpoint, or a model YAML for random weights.
+        path: a checkpoint, an exported file, or a model YAML for random weights.
         autoshape: whether to accept images of any kind; False returns the bare network.
         _verbose: ignored; accepted because YOLOv5's scripts pass it.
         device: such as 0 or cpu; None chooses.
@@ -57,7 +58,8 @@ def custom(
         UserError: the file is missing or damaged, or the device does not exist.
     """
     use_modules(modules)
-    model = load_model(path, take_device("" if device is None else str(device)))
+    place = take_device("" if device is None else str(device))
+    model = load_exported(path, place) if is_exported(path) else load_model(path, place)
     return AutoShape(model) if autoshape else model
 
 

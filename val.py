@@ -45,10 +45,12 @@ from engine.evaluation.tasks import (
     study_sizes,
     task_labels,
 )
+from engine.exported.load import can_halve, is_exported, load_detector, load_exported
+from engine.exported.model import ExportedDetector, agreed_size
+from engine.inference.settings import USUAL_SIZE
 from models.graph.load import load_graph
 from models.graph.own_files import use_modules
 from models.weights.classes import Renumbered, compare_classes
-from models.weights.ensemble import load_models
 from models.weights.load import newest_best, read_weights
 from models.yolo import DetectionModel
 from utils.cli import build
@@ -60,6 +62,10 @@ from utils.files import ROOT, find_file, next_folder
 from utils.structures import Metrics
 from utils.text import counted
 
+SUPPRESSED_NOTE = (
+    "the file includes non-maximum suppression with thresholds of its own, so mAP is lower than"
+    " that of the checkpoint; export without --nms to compare"
+)
 # Of a split, of each file for --task speed, of each file for --task study.
 ValResult = Metrics | dict[str, Metrics] | dict[str, list[StudyRow]]
 
@@ -75,13 +81,16 @@ def check_classes(
         config: The flags, for the names of the files in the message.
 
     Returns:
-        The model, with the class numbers of the data set, and notes on names that differ.
+        The model, with the class numbers of the data set, and notes on names that differ and on a
+        file that suppresses boxes itself.
 
     Raises:
         UserError: The numbers of classes differ, or a class has another number.
     """
+    suppresses = isinstance(model, ExportedDetector) and model.suppresses
+    notes = (SUPPRESSED_NOTE,) if suppresses else ()
     if config.single_cls:
-        return model, ()
+        return model, notes
     known, wanted = len(model.names), len(index.names)
     if known != wanted:
         raise UserError(
@@ -93,7 +102,7 @@ def check_classes(
     order, note = compare_classes(model.names, index.names, where)
     if order != tuple(range(wanted)):
         model = Renumbered(cast(nn.Module, model), order, index.names).eval()
-    return model, (note,) if note else ()
+    return model, (*notes, note) if note else notes
 
 
 def complete(given: dict[str, Any]) -> ValConfig:
@@ -108,6 +117,8 @@ def complete(given: dict[str, Any]) -> ValConfig:
         given["data"] = trained_on(given["weights"][0])
         print(f"--data not given: taking {given['data']}")
     build(ValConfig, given)  # a mistake in a flag is reported before one in a file
+    if is_exported(given["weights"][0]):
+        return build(ValConfig, {**given, "imgsz": exported_size(given)})
     info = read_dataset_yaml(given["data"])
     family = family_of(graph_of_weights(given["weights"][0]))
     suggested = suggestions(info.suggested, family, f"{info.path}: defaults")
@@ -115,6 +126,19 @@ def complete(given: dict[str, Any]) -> ValConfig:
         given["imgsz"] = suggested["imgsz"]
         print(f"--imgsz not given: taking {given['imgsz']}, which {given['data']} suggests")
     return build(ValConfig, given)
+
+
+def exported_size(given: Mapping[str, Any]) -> int:
+    """The --imgsz for an exported file. Raises UserError if it does not take the one given."""
+    file = given["weights"][0]
+    wanted = (given["imgsz"],) if "imgsz" in given else ()
+    size = agreed_size(load_exported(file, torch.device("cpu")), wanted, USUAL_SIZE)
+    if size[0] != size[-1]:
+        raise UserError(
+            f"{file}: takes images of {size[0]}x{size[-1]}, and scores are measured on square ones;"
+            " export it with one --imgsz"
+        )
+    return size[0]
 
 
 def graph_of_weights(weights: str) -> Mapping[str, Any]:
@@ -126,6 +150,8 @@ def graph_of_weights(weights: str) -> Mapping[str, Any]:
 
 def trained_on(weights: str) -> str:
     """The data set YAML that a checkpoint names, if it still exists; otherwise data/shapes.yaml."""
+    if is_exported(weights):
+        raise UserError("--data: an exported file does not name its data set; give the YAML")
     if weights.endswith(".pt"):
         named = read_weights(find_file(weights)).data
         if named and (Path(named).is_file() or (ROOT / named).is_file()):
@@ -136,6 +162,8 @@ def trained_on(weights: str) -> str:
 def prepare_device(config: ValConfig) -> tuple[ValConfig, torch.device]:
     """Choose the device and print it, with warnings about flags; return the flags in force."""
     device = take_device(config.device, config.tf32)
+    if config.half and not can_halve(config.weights):
+        config = dataclasses.replace(config, half=False)
     if config.half and choose_half(device) == "fp32":
         print(f"--half: {device} is not faster in half precision; continuing in float32")
         config = dataclasses.replace(config, half=False)
@@ -166,7 +194,9 @@ def make_tasks(config: ValConfig, models: Sequence[DetectorModel]) -> list[Valid
     ]
 
 
-def validate_split(config: ValConfig, ready: DetectionModel | None = None) -> Metrics:
+def validate_split(
+    config: ValConfig, ready: DetectionModel | ExportedDetector | None = None
+) -> Metrics:
     """Run --task train, val or test: score one model, or the ensemble of several files.
 
     ready is a model to use instead of loading config.weights, which then only name it.
@@ -174,7 +204,7 @@ def validate_split(config: ValConfig, ready: DetectionModel | None = None) -> Me
     config, device = prepare_device(config)
     if ready is None:
         return score(make_tasks(config, [load(config, config.weights, device)])[0])
-    model = ready.to(device)
+    model = ready.on(device) if isinstance(ready, ExportedDetector) else ready.to(device)
     if config.half:
         model = copy.deepcopy(model)  # the caller may train it further
         in_half(model, device)
@@ -183,7 +213,7 @@ def validate_split(config: ValConfig, ready: DetectionModel | None = None) -> Me
 
 def load(config: ValConfig, files: Sequence[str], device: torch.device) -> DetectorModel:
     """Load the model of one file, or the ensemble of several, as the flags say."""
-    model = load_models(files, device, config.attention, config.attention_init)
+    model = load_detector(files, device, config.attention, config.attention_init)
     if config.half:
         in_half(model, device)
     return model

@@ -9,8 +9,12 @@ import torch
 from torch import Tensor
 
 from engine.detector_model import in_half
+from engine.exported.model import ExportedDetector
 from models.yolo import DetectionModel
 from utils.device import layout_of
+from utils.errors import UserError
+
+Network = DetectionModel | ExportedDetector
 
 
 class FusedCopy:
@@ -25,11 +29,18 @@ class FusedCopy:
         self._model: DetectionModel | None = None
         self._lock = threading.Lock()
 
-    def of(self, model: DetectionModel, device: torch.device, half: bool = False) -> DetectionModel:
+    def of(self, model: Network, device: torch.device, half: bool = False) -> Network:
         """Return a copy for inference on a device: fused, in evaluation mode.
 
-        Its weights are float32, or half precision where that is wanted and faster.
+        Its weights are float32, or half precision where that is wanted and faster. An exported file
+        is opened on the device instead; it raises UserError for half.
         """
+        if isinstance(model, ExportedDetector):
+            if half:
+                raise UserError(
+                    "half: an exported file keeps the precision it was exported with; leave it out"
+                )
+            return model.on(device)
         # A tensor's version counts its changes in place; its address changes when it is replaced.
         # So a user may train or edit the weights in memory, and the copy follows.
         state = tuple(map(_state, model.state_dict(keep_vars=True).values()))

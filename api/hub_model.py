@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
+from api.fused import Network
 from api.hub_results import HubResults
 from api.results import Results
 from data.sources.memory import open_any
@@ -16,7 +17,6 @@ from engine.inference.console import Found
 from engine.inference.detector import Detector
 from engine.inference.pipeline import found_in
 from engine.inference.settings import USUAL_SIZE, DetectConfig
-from models.yolo import DetectionModel
 from utils.cli import build
 from utils.errors import UserError
 from utils.families import Family
@@ -50,7 +50,7 @@ class AutoShape(nn.Module):
         names: class number -> name, or a list of names.
     """
 
-    def __init__(self, model: DetectionModel) -> None:
+    def __init__(self, model: Network) -> None:
         super().__init__()
         self.model, self.names, self.stride = model.eval(), model.names, model.stride
         # 1000 detections, as in YOLOv5's hub models; detect.py reports 300.

@@ -29,5 +29,5 @@ class UnsupportedCalls:
 
     def benchmark(self, *_: object, **__: object) -> NoReturn:
         raise UserError(
-            "benchmark: is not part of this project; use val(), or python val.py --task speed"
+            "benchmark: has no call; use python benchmarks.py --weights FILE.pt, or val() of a file"
         )

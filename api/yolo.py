@@ -21,13 +21,13 @@ from typing import Any
 
 import export
 import val
-from api.fused import FusedCopy
+from api.fused import FusedCopy, Network
 from api.info import print_rows, row_costs, sizes_of
 from api.keywords import KeywordError, Keywords, attention_texts, device_text, read_keywords
 from api.results import Results
 from api.scores import DetMetrics
 from api.unsupported import UnsupportedCalls
-from api.weights import copy_weights, read_local
+from api.weights import copy_weights, open_weights, trainable
 from data.sources.memory import open_any
 from data.sources.open import Source, usual_source
 from engine.evaluation.settings import SPLITS, ValConfig
@@ -43,7 +43,6 @@ from models.graph.load import load_graph
 from models.graph.own_files import use_modules
 from models.graph.sites import insert
 from models.lint.advice import remarks_on
-from models.weights.load import from_checkpoint
 from models.yolo import DetectionModel
 from train import train
 from utils.cli import build
@@ -99,8 +98,9 @@ class YOLO(UnsupportedCalls):
         self._fused = FusedCopy()
         if str(model).endswith((".yaml", ".yml")):
             self.cfg = str(model)
-            self.model = DetectionModel(insert(load_graph(self.cfg, scale), self.attention))
             self._trained_at, self._data = 0, ""
+            graph = insert(load_graph(self.cfg, scale), self.attention)
+            self.model: Network = DetectionModel(graph)
             for line in remarks_on(self.model):
                 print(line)
         else:
@@ -109,12 +109,10 @@ class YOLO(UnsupportedCalls):
             self.info(detailed=True)
 
     def _take(self, weights: str, attention: tuple[str, ...] = ()) -> None:
-        """Replace the model by that of a checkpoint, with attention inserted."""
-        checkpoint = read_local(weights)
-        self.model = from_checkpoint(checkpoint, attention, where=weights)
+        """Replace the model by that of a file, with attention inserted."""
+        self.model, self._trained_at, self._data = open_weights(weights, attention, self.device)
         self.weights, self.cfg, self.scale = weights, "", ""
         self.attention = attention
-        self._trained_at, self._data = int(checkpoint.config.get("imgsz", 0)), checkpoint.data
 
     @property
     def names(self) -> dict[int, str]:
@@ -122,7 +120,7 @@ class YOLO(UnsupportedCalls):
 
     def load(self, weights: str | Path) -> YOLO:
         """Copy all tensors that fit from a checkpoint; train() starts with the one loaded last."""
-        copy_weights(self.model, str(weights))
+        copy_weights(trainable(self.model, "load"), str(weights))
         self.weights = str(weights)
         return self
 
@@ -186,6 +184,7 @@ class YOLO(UnsupportedCalls):
 
     def _start(self, pretrained: bool | str | Path, attention: tuple[str, ...]) -> Keywords:
         """The flags that name the graph and weights with which a training starts."""
+        trainable(self.model, "train")
         own = self.weights if pretrained else ""
         weights = str(pretrained) if isinstance(pretrained, (str, Path)) else own
         if not self.cfg and not weights:
@@ -262,17 +261,18 @@ class YOLO(UnsupportedCalls):
             yield from (Results(found, folder) for found in shown)
         conclude(frames, console, outputs)
 
-    def _ready(self, name: str = "", half: bool = False, tf32: bool = False) -> DetectionModel:
+    def _ready(self, name: str = "", half: bool = False, tf32: bool = False) -> Network:
         """A fused copy of the model as it is now, on the device of this name."""
         return self._fused.of(self.model, take_device(name or self.device, tf32), half)
 
     def export(self, format: str = "torchscript", **options: object) -> str:
         """Export by export.py's flags (imgsz, dynamic, half, opset …); return the file's path."""
+        model = trainable(self.model, "export")
         if self._trained_at:
             options.setdefault("imgsz", self._trained_at)
         given, _ = read_keywords(ExportConfig, {"device": self.device or None, **options}, "export")
         config = build(ExportConfig, {**given, "include": (format,)})
-        return str(export.export(self.model, config, self.weights or Path(self.cfg).name)[0])
+        return str(export.export(model, config, self.weights or Path(self.cfg).name)[0])
 
     def info(
         self, detailed: bool = False, verbose: bool = True, imgsz: int = USUAL_SIZE
@@ -287,14 +287,14 @@ class YOLO(UnsupportedCalls):
         Returns:
             (layers, parameters, gradients, GFLOPs as YOLOv5 and YOLOv8 count them).
         """
-        costs = row_costs(self.model, imgsz)
+        costs = row_costs(model := trainable(self.model, "info"), imgsz)
         if detailed:
-            print_rows(self.model)
+            print_rows(model)
         if verbose:
-            print(summary(self.model, Path(self.cfg or self.weights).stem, costs))
-        return sizes_of(self.model, costs)
+            print(summary(model, Path(self.cfg or self.weights).stem, costs))
+        return sizes_of(model, costs)
 
     def fuse(self) -> YOLO:
         """Fold batch norms into convolutions; predict() and val() do so themselves, on a copy."""
-        self.model.fuse()
+        trainable(self.model, "fuse").fuse()
         return self

@@ -62,6 +62,12 @@ def image_channels(model: DetectorModel) -> int:
     return check_channels(model.channels, "the model's number of input channels (ch)")
 
 
+def fixed_size(model: object) -> tuple[int, int] | None:
+    """(height, width) in pixels if a detector takes no other size, as some exported files do."""
+    size: tuple[int, int] | None = getattr(model, "fixed_size", None)
+    return size
+
+
 def in_half(model: DetectorModel, device: torch.device) -> str:
     """Convert the weights of a detector to half precision, in place, where that is faster.
 

@@ -22,6 +22,7 @@ LAYERS = {  # folder or program -> what it may import beside itself: only what i
     "data": {"utils"},
     "engine": {"utils", "models", "data"},
     **dict.fromkeys(PROGRAMS, BELOW_PROGRAMS),
+    "benchmarks": BELOW_DOORS,
     "api": BELOW_DOORS,
     "hubconf": {*BELOW_DOORS, "api"},
     "ablation": BELOW_DOORS,

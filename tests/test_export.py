@@ -42,7 +42,10 @@ def test_the_command(tmp_path, monkeypatch, capsys):
         (["--batch", "0"], "--batch-size=0"),
         (["--conf", "2"], "--conf-thres=2"),
         (["--weights", "missing.pt"], "missing.pt"),
-        (["--int8"], "--int8: is not part"),
+        (["--int8"], "--int8: is for --include onnx"),
+        (["--int8", "--include", "onnx"], "--int8: needs --data"),
+        (["--int8", "--include", "onnx", "--half"], "--half"),
+        (["--cache"], "--cache: is not part"),
         (["--nonsense"], "--nonsense"),
     ],
 )

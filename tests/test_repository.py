@@ -72,7 +72,8 @@ def test_requirements_are_ranges_without_upper_ends():
 
 def test_every_import_is_in_the_requirements():
     names = {"cv2": "opencv-python", "yaml": "pyyaml", "faster_coco_eval": "faster-coco-eval"}
-    optional = {"tensorboard", "PIL", "mss", "ray", "onnxruntime"}  # used when they are there
+    # Used when they are there.
+    optional = {"tensorboard", "PIL", "mss", "ray", "onnx", "onnxruntime", "openvino"}
     listed = {*requirements("requirements.txt")}
     ours = {*PACKAGES, *(path.stem for path in ROOT.glob("*.py"))}
     for package in PACKAGES:

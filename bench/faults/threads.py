@@ -29,6 +29,7 @@ from torch import Tensor
 from api import YOLO
 from api.hub_model import AutoShape
 from api.results import Results
+from api.weights import trainable
 from engine.detector_model import DetectorModel
 from engine.inference.pipeline import predict
 from engine.inference.settings import DetectConfig
@@ -89,7 +90,7 @@ def _decoded(model: DetectionModel, image: np.ndarray) -> Tensor:
 
 def make_model(file: str, attention: Sequence[str]) -> DetectionModel:
     """A network of a graph whose scores are raised, so that it finds many boxes."""
-    model = YOLO(file, attention=attention).model
+    model = trainable(YOLO(file, attention=attention).model, "train")
     with torch.no_grad():
         for key, value in model.head.named_parameters():
             if key.endswith("bias"):

@@ -27,7 +27,8 @@ class ValConfig:
 
     weights: tuple[str, ...] = flag(
         (),
-        "checkpoints, several make an ensemble; if left out the newest best.pt",
+        "checkpoints, several make an ensemble, or an exported file; if left out the newest"
+        " best.pt",
         kind=str,
         nargs="+",
     )

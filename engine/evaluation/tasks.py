@@ -15,7 +15,7 @@ from data.grey import channel_notes
 from data.index import DatasetIndex
 from data.loader import Loader, build_loader
 from data.workers import choose_workers
-from engine.detector_model import DetectorModel, device_of, image_channels
+from engine.detector_model import DetectorModel, device_of, fixed_size, image_channels
 from engine.evaluation.coco import score_file
 from engine.evaluation.evaluate import EvalSettings, evaluate
 from engine.evaluation.metrics import with_coco
@@ -76,8 +76,9 @@ def make_loader(task: ValidationTask, imgsz: int, square: bool = False) -> Loade
     Args:
         task: The model, images and flags.
         imgsz: Longer side of the images in pixels, rounded up to a multiple of the stride.
-        square: Pad every image to imgsz x imgsz instead.
+        square: Pad every image to imgsz x imgsz instead, which a file of fixed size needs anyway.
     """
+    square = square or fixed_size(task.model) is not None
     stride = int(task.model.stride.max())
     fitting = whole_side(imgsz, stride)
     settings = DatasetSettings(

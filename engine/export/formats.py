@@ -22,14 +22,20 @@ def _torchscript(task: ExportTask) -> Path:
     return export_torchscript(task)
 
 
+def _openvino(task: ExportTask) -> Path:
+    from engine.export.openvino import export_openvino
+
+    return export_openvino(task)
+
+
 # name for --include -> function that writes the file and returns its path
 EXPORTERS: dict[str, Callable[[ExportTask], Path]] = {
     "onnx": _onnx,
+    "openvino": _openvino,
     "torchscript": _torchscript,
 }
 CONVERTERS = {  # format that is not written here -> the tool that makes it from our files
     "engine": "trtexec --onnx=FILE.onnx --saveEngine=FILE.engine",
-    "openvino": "ovc FILE.onnx",
     "saved_model": "onnx2tf -i FILE.onnx",
     "pb": "onnx2tf -i FILE.onnx",
     "tflite": "onnx2tf -i FILE.onnx",

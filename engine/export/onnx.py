@@ -6,21 +6,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
+from engine.export.compare import compare
 from engine.export.task import ExportTask, silenced
 from utils.errors import UserError
 from utils.files import atomic_write
+from utils.text import printable
 
 if TYPE_CHECKING:
     from torch.onnx import ONNXProgram
 
-# The largest allowed difference of onnxruntime's output, absolute for values up to 1 and relative
-# above; ten times what rounding in float32 explains.
-MOST_DIFFERENCE = 1e-3
-
 
 def export_onnx(task: ExportTask) -> Path:
-    """Write NAME.onnx, and compare it with the model where onnxruntime is installed.
+    """Write NAME.onnx, or NAME_int8.onnx, and compare it with the model by onnxruntime.
 
     Raises UserError if a package is missing, the operator set cannot be written, or the outputs of
     the file and the model differ.
@@ -36,14 +35,23 @@ def export_onnx(task: ExportTask) -> Path:
         )
     program.model.metadata_props.update(task.metadata)
     content = program.model_proto.SerializeToString()
+    if task.calibration_data:
+        from engine.export.int8 import calibration_images, quantise
+
+        path = path.with_stem(f"{path.stem}_int8")
+        images = calibration_images(task, task.calibration_data)
+        content = quantise(program.model_proto, images)
     with atomic_write(path) as file:
         file.write(content)
-    compare_with_onnxruntime(task, content)
+    compare_with_onnxruntime(task, content, False if task.calibration_data else None)
     return path
 
 
 def trace_onnx(task: ExportTask) -> ONNXProgram:
-    """Trace the model of a task into an ONNX graph."""
+    """Trace the model of a task into an ONNX graph.
+
+    Raises UserError if a package is missing, or the exporter cannot write the graph.
+    """
     axes = {2: "height", 3: "width"} if task.dynamic else {}
     if task.dynamic and task.model.suppression is None:
         axes[0] = "batch"
@@ -63,19 +71,25 @@ def trace_onnx(task: ExportTask) -> ONNXProgram:
         raise UserError(
             f"--include onnx: ONNX needs more packages: pip install onnx onnxscript ({error})"
         ) from None
+    except torch.onnx.OnnxExporterError as error:
+        cause = error.__cause__ or error
+        reason = printable(str(cause).strip().partition("\n")[0] or type(cause).__name__, 200)
+        hint = "leave --dynamic out, or " if task.dynamic else ""
+        raise UserError(
+            f"--include onnx: PyTorch's exporter cannot write this graph ({reason}); {hint}use"
+            " --include torchscript"
+        ) from None
     assert program is not None  # only the exporter without dynamo returns None
     return program
 
 
-def compare_with_onnxruntime(task: ExportTask, content: bytes) -> None:
-    """Print how much onnxruntime's output differs from the model's.
-
-    A difference beyond rounding is an error, except with half precision or suppression, where a
-    rounded score may swap boxes.
+def compare_with_onnxruntime(task: ExportTask, content: bytes, exact: bool | None = None) -> None:
+    """Print how much onnxruntime's output differs from the model's, if it is installed.
 
     Args:
         task: The model and an example input.
         content: Content of the ONNX file.
+        exact: As in compare() of engine/export/compare.py.
 
     Raises:
         UserError: The outputs differ by more than rounding.
@@ -86,24 +100,8 @@ def compare_with_onnxruntime(task: ExportTask, content: bytes) -> None:
         print("onnx: not compared with the model; pip install onnxruntime to have that done")
         return
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    # The input is noise, since many errors would not show on an image of zeros.
-    images = torch.rand(task.images.shape, generator=torch.Generator().manual_seed(0))
-    images = images.to(task.images)
-    theirs = torch.from_numpy(session.run(None, {"images": images.cpu().numpy()})[0]).float()
-    with torch.inference_mode():
-        ours = task.model(images).float().cpu()
-    suppresses = task.model.suppression is not None
-    if suppresses and not ours.any() and not theirs.any():
-        print(
-            "onnx: not compared with the model: neither finds anything in noise; a lower"
-            " --conf-thres would"
-        )
-        return
-    worst = float(((theirs - ours).abs() / ours.abs().clamp(min=1)).max())
-    print(f"onnx: differs from the model by {worst:.1e} at most, relative to values above 1")
-    exact = images.dtype == torch.float32 and not suppresses
-    if exact and not worst <= MOST_DIFFERENCE:  # written so that NaN is an error too
-        raise UserError(
-            f"onnx: the file's output differs by {worst:.1e}; please report the graph, and use"
-            " torchscript"
-        )
+
+    def run(images: Tensor) -> Tensor:
+        return torch.from_numpy(session.run(None, {"images": images.cpu().numpy()})[0])
+
+    compare(task, "onnx", run, exact)

@@ -39,6 +39,10 @@ class ExportConfig:
         "", "where the model is traced: CUDA device such as 0, or cpu; '' chooses the processor"
     )
     half: bool = flag(False, "weights, input and arithmetic in half precision")
+    int8: bool = flag(
+        False, "ONNX: convolutions in eight bits, as NAME_int8.onnx; reads images of --data"
+    )
+    data: str = flag("", "--int8: data set YAML whose training images show the ranges of the maps")
     dynamic: bool = flag(
         False, "ONNX: any height and width (multiples of the stride), without --nms any batch too"
     )
@@ -71,12 +75,24 @@ class ExportConfig:
         ):
             if not 1 <= value <= most:
                 raise UserError(f"{name}={value}: must be 1 to {most}")
+        if self.int8:
+            self._check_int8()
         if self.opset and self.opset < 18:
             raise UserError(
                 f"--opset={self.opset}: PyTorch's exporter writes 18 and later; leave it out, or"
                 " convert the file with onnx.version_converter"
             )
         self.suppression(V8)  # checks the thresholds, by the same rule for every family
+
+    def _check_int8(self) -> None:
+        for flags, wrong in (
+            (f"--include {' '.join(self.include)}", self.include != ("onnx",)),
+            ("--half", self.half),
+        ):
+            if wrong:
+                raise UserError(f"--int8: is for --include onnx without --half; change {flags}")
+        if not self.data:
+            raise UserError("--int8: needs --data, whose training images show the ranges")
 
     def suppression(self, family: Family) -> NMSSettings:
         """The settings of --nms; raises UserError for a value out of range."""
@@ -85,14 +101,11 @@ class ExportConfig:
 
 
 REFUSED_EXPORT_FLAGS = {
-    "--data": "is not needed; the checkpoint knows its classes",
     **dict.fromkeys(("--inplace", "--train"), f"{NOT_HERE}; a head is always exported whole"),
     **dict.fromkeys(
         ("--keras", "--tf-nms", "--per-tensor"), f"{NOT_HERE}; convert the ONNX file with onnx2tf"
     ),
-    **dict.fromkeys(
-        ("--int8", "--cache"), f"{NOT_HERE}; quantise the ONNX file with your runtime's own tool"
-    ),
+    **dict.fromkeys(("--cache",), f"{NOT_HERE}; TensorRT has its own cache, which trtexec writes"),
     **dict.fromkeys(
         ("--workspace", "--verbose"), f"{NOT_HERE}; build engines with trtexec from the ONNX file"
     ),

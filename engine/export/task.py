@@ -26,6 +26,7 @@ class ExportTask:
         metadata: Class names, stride and sizes, to be stored in the file.
         dynamic: Whether the file accepts other image sizes too.
         opset: ONNX operator set, 0 for the exporter's own.
+        calibration_data: Data set YAML for integers of eight bits; "" for floats.
     """
 
     model: ExportedModel
@@ -34,6 +35,7 @@ class ExportTask:
     metadata: dict[str, str]
     dynamic: bool = False
     opset: int = 0
+    calibration_data: str = ""
 
 
 @contextlib.contextmanager

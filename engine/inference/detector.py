@@ -12,7 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.detector_model import DetectorModel, device_of, image_channels, synchronised_time
+from engine.detector_model import (
+    DetectorModel,
+    device_of,
+    fixed_size,
+    image_channels,
+    synchronised_time,
+)
 from engine.inference.console import Found
 from engine.inference.prepared import InputFormat, Prepared, prepare
 from engine.inference.settings import USUAL_SIZE, DetectConfig
@@ -45,8 +51,12 @@ class Detector:
         self.precision = choose_half(self.device) if config.half else "fp32"
         self.stride = side_step(model.stride)
         sides = config.imgsz or (USUAL_SIZE,)
-        self.shape = (whole_side(sides[0], self.stride), whole_side(sides[-1], self.stride))
-        self.format = InputFormat(self.shape, self.stride, self.channels)
+        fixed = fixed_size(model)
+        self.shape = fixed or (
+            whole_side(sides[0], self.stride),
+            whole_side(sides[-1], self.stride),
+        )
+        self.format = InputFormat(self.shape, self.stride, self.channels, fixed is not None)
 
     @property
     def size_note(self) -> str:
@@ -54,6 +64,8 @@ class Detector:
         wanted = self.config.imgsz or self.shape
         if (wanted[0], wanted[-1]) == self.shape:
             return ""
+        if self.format.is_fixed:
+            return f"the file takes images of {self.shape[0]}x{self.shape[1]} only: taking that"
         return (
             f"--imgsz {'x'.join(map(str, wanted))} is not a multiple of the stride {self.stride}:"
             f" taking {self.shape[0]}x{self.shape[1]}"

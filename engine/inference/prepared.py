@@ -20,11 +20,13 @@ class InputFormat:
         shape: (height, width) that a frame is scaled to fit into, pixels.
         stride: The sides of the input are multiples of it, pixels.
         channels: 3, RGB, or 1 for a grey model.
+        is_fixed: Whether the border fills the whole shape.
     """
 
     shape: tuple[int, int]
     stride: int
     channels: int
+    is_fixed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +56,14 @@ class Prepared:
 def prepare(frame: Frame, wanted: InputFormat) -> Prepared:
     """Scale a frame for the network.
 
-    The border is the narrowest that makes both sides multiples of the stride.
+    The border is the narrowest that makes both sides multiples of the stride, unless the size of
+    the input is fixed.
     """
     import cv2
 
     started = time.perf_counter()
     image = grey_image(frame.image) if wanted.channels == ONE_GREY else frame.image
-    boxed, plan = letterbox(image, wanted.shape, auto=True, stride=wanted.stride)
+    boxed, plan = letterbox(image, wanted.shape, auto=not wanted.is_fixed, stride=wanted.stride)
     # A copy in any case: the caller of the Python interface may change an image meanwhile.
     pixels = (
         boxed[..., :1].copy()

@@ -30,7 +30,9 @@ class DetectConfig:
     """All flags of detect.py. Raises UserError for an impossible value, with the flag's name."""
 
     weights: tuple[str, ...] = flag(
-        [""], "checkpoint, or several as an ensemble; '' takes the best.pt trained last"
+        [""],
+        "checkpoint, or several as an ensemble, or an exported file; '' takes the best.pt trained"
+        " last",
     )
     source: str = flag(
         "",

@@ -134,6 +134,7 @@ class Renumbered(nn.Module):
         self.model, self.names = model, dict(names)
         self.family, self.stride = cast(Family, model.family), cast(Tensor, model.stride)
         self.channels = cast(int, model.channels)
+        self.fixed_size = getattr(model, "fixed_size", None)  # of an exported file
         first = self.family.box_columns
         self.columns = torch.tensor([*range(first), *(first + number for number in order)])
         self.train(model.training)  # a new module is in training mode

@@ -40,3 +40,9 @@ def test_a_grey_model_gets_one_channel():
     weights = np.array([0.114, 0.587, 0.299])
     assert one.pixels.shape == (64, 64, 1)
     assert np.abs(one.pixels[..., 0] - frame.image @ weights).max() < 1
+
+
+def test_a_fixed_size_is_filled():
+    one = prepare(frame_of((10, 500)), InputFormat((64, 96), 32, 3, is_fixed=True))
+    assert one.size == (64, 96)
+    assert one.pad == pytest.approx((0, 31))

@@ -1,0 +1,70 @@
+"""detect.py, api/ and hubconf.py take exported files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import detect
+import hubconf
+from api import YOLO
+from tests.engine.exported.files import NAMES, write_onnx
+from utils.errors import UserError, run_main
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    """Black, twice as wide as high: in 96 x 96 it has a border of 24 rows above and below."""
+    path = tmp_path / "black.png"
+    cv2.imwrite(str(path), np.zeros((96, 192, 3), np.uint8))
+    return path
+
+
+def test_boxes_of_a_fixed_size_are_in_pixels_of_the_image(tmp_path, image):
+    weights = write_onnx(tmp_path / "best.onnx", shape=(1, 3, 96, 96))
+    words = f"--weights {weights} --source {image} --save-txt --nosave --project {tmp_path / 'out'}"
+    folder = detect.main([*words.split(), "--device", "cpu", "--half"])
+    rows = np.loadtxt(folder / "labels" / "black.txt", ndmin=2)
+    # x 22 to 42 of the input is 44 to 84 of the image; y 17 to 47 is cut at the border, 0 to 46.
+    red = rows[rows[:, 0] == 0][0, 1:]
+    np.testing.assert_allclose(red, [64 / 192, 23 / 96, 40 / 192, 46 / 96], atol=0.02)
+
+
+def test_python_and_hub_find_the_same(tmp_path, image):
+    weights = write_onnx(tmp_path / "best.onnx", shape=(1, 3, 96, 96))
+    model = YOLO(weights)
+    assert model.names == NAMES
+    (result,) = model(image, verbose=False)
+    assert sorted(result.boxes.cls.tolist()) == [0, 1]
+    hub = hubconf.custom(weights, device="cpu")(str(image))
+    assert len(hub.xyxy[0]) == 2
+
+
+def test_python_says_that_a_fixed_size_holds(tmp_path, image, capsys):
+    YOLO(write_onnx(tmp_path / "best.onnx", shape=(1, 3, 96, 96)))(image, imgsz=64)
+    assert "the file takes images of 96x96 only: taking that" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("call", ["train", "export", "info", "fuse", "load"])
+def test_calls_that_need_a_network_say_so(tmp_path, call):
+    model = YOLO(write_onnx(tmp_path / "best.onnx"))
+    with pytest.raises(UserError, match=rf"{call}: .*best\.onnx is an exported file"):
+        getattr(model, call)(*(["best.pt"] if call == "load" else []))
+
+
+def test_half_and_attention_are_refused_in_python(tmp_path, image):
+    weights = write_onnx(tmp_path / "best.onnx")
+    with pytest.raises(UserError, match="half: an exported file keeps the precision"):
+        YOLO(weights)(image, half=True)
+    with pytest.raises(UserError, match=r"attention: .*graph is fixed"):
+        YOLO(weights, attention="SimAM@neck")
+
+
+def test_a_size_that_the_file_does_not_take_is_one_line(tmp_path, image, capsys):
+    weights = write_onnx(tmp_path / "best.onnx", shape=(1, 3, 96, 96))
+    words = ["--weights", str(weights), "--source", str(image), "--imgsz", "64", "--nosave"]
+    assert run_main(detect.main, words) == 2
+    assert "--imgsz 64: " in capsys.readouterr().err
