@@ -17,6 +17,7 @@ from data.loader import Loader, build_loader
 from data.workers import choose_workers
 from engine.detector_model import DetectorModel, device_of, image_channels
 from engine.evaluation.coco import score_file
+from engine.evaluation.curves_file import write_curves
 from engine.evaluation.evaluate import EvalSettings, evaluate
 from engine.evaluation.metrics import with_coco
 from engine.evaluation.metrics_file import write_metrics
@@ -153,6 +154,7 @@ def score(task: ValidationTask) -> Metrics:
     )
     metrics = dataclasses.replace(metrics, notes=notes)
     print_scores(metrics, settings)
+    write_curves(task.folder, metrics)
     write_metrics(task.folder, metrics, {"weights": list(config.weights), "data": config.data})
     settings.unwritten.report()
     return metrics

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from data.index import DatasetIndex
+from engine.evaluation.curves_file import write_curves
 from engine.evaluation.evaluate import EvalSettings, evaluate
 from engine.evaluation.metrics_file import write_metrics
 from engine.evaluation.notes import data_notes
@@ -81,6 +82,7 @@ def finish_run(run: Run, timing: StepTiming) -> Metrics | None:
         "memory_mb": peak_memory_mb(setup.device),
         "notes": notes,
     }
+    write_curves(setup.folder, metrics)
     write_metrics(setup.folder, metrics, figures)
     checkpoints.save(lean_snapshot(run), setup.last)  # from here on there is nothing to resume
     checkpoints.previous_of(setup.last).unlink(missing_ok=True)
