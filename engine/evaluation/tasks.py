@@ -155,7 +155,13 @@ def score(task: ValidationTask) -> Metrics:
     metrics = dataclasses.replace(metrics, notes=notes)
     print_scores(metrics, settings)
     write_curves(task.folder, metrics)
-    write_metrics(task.folder, metrics, {"weights": list(config.weights), "data": config.data})
+    circumstances = {
+        "weights": list(config.weights),
+        "data": config.data,
+        "split": task.split,
+        "imgsz": config.imgsz,
+    }
+    write_metrics(task.folder, metrics, circumstances)
     settings.unwritten.report()
     return metrics
 
