@@ -8,10 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from engine.compare.costs import MeasuredCosts, NetworkCosts
 from engine.compare.groups import RunGroup, Spread, spread
-from engine.compare.runs import share_of
+from engine.compare.runs import ComparedRun, share_of
+from engine.evaluation.error_kinds import KINDS
 
 Cell = str | float | int | None | Spread
 SCORE_NAMES = {"map": "mAP50-95", "map50": "mAP50", "precision": "precision", "recall": "recall"}
@@ -43,6 +45,7 @@ def make_tables(groups: Sequence[RunGroup], costs: MeasuredCosts) -> list[PaperT
         class_table(scored, "ap", "classes", "AP50-95"),
         class_table(scored, "ap50", "classes_ap50", "AP50"),
         size_table(scored),
+        error_table(scored),
         cost_table(groups, costs),
     ]
     return [table for table in tables if table.rows]
@@ -77,6 +80,29 @@ def size_table(groups: Sequence[RunGroup]) -> PaperTable:
         " image): mean over the seeds ± standard deviation"
     )
     return PaperTable("sizes", title, columns, rows)
+
+
+def error_table(groups: Sequence[RunGroup]) -> PaperTable:
+    """A row for each group: what each kind of error costs, where it was measured."""
+    rows: list[list[Cell]] = []
+    for group in groups:
+        found = [group.over_runs(partial(error_cost, kind=kind)) for kind in KINDS]
+        if any(cost.count for cost in found):
+            rows.append([group.label, len(group.scored), *map(percent, found)])
+    columns = {"model": "", "seeds": "d", **dict.fromkeys(KINDS, ".1f")}
+    title = (
+        "Points of mAP50 that each kind of error costs by itself (TIDE, Bolya et al. 2020): mean"
+        " over the seeds ± standard deviation"
+    )
+    return PaperTable("errors", title, columns, rows)
+
+
+def error_cost(run: ComparedRun, kind: str) -> float:
+    """What a kind of error costs in mAP50, -1..1; NaN where it was not measured."""
+    errors = run.metrics.get("errors")
+    found = errors.get(kind) if isinstance(errors, dict) else None
+    cost = found.get("map50_cost") if isinstance(found, dict) else None
+    return cost if isinstance(cost, float) and -1 <= cost <= 1 else math.nan
 
 
 def class_table(groups: Sequence[RunGroup], key: str, stem: str, words: str) -> PaperTable:

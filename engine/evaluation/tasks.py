@@ -18,6 +18,7 @@ from data.workers import choose_workers
 from engine.detector_model import DetectorModel, device_of, image_channels
 from engine.evaluation.coco import score_file
 from engine.evaluation.curves_file import write_curves
+from engine.evaluation.error_kinds import error_line
 from engine.evaluation.evaluate import EvalSettings, evaluate
 from engine.evaluation.metrics import with_coco
 from engine.evaluation.metrics_file import write_metrics
@@ -131,6 +132,7 @@ def score(task: ValidationTask) -> Metrics:
         json_name=f"{file_name(task.label)}_predictions.json" if writes_json else "",
         verbose=config.verbose or len(task.index.names) < MANY_CLASSES,
         area=measures_area and ids is None,
+        errors=True,
         coco_categories=is_coco(task.index),
         ids=ids,
         names=dict(task.index.names),
@@ -187,6 +189,7 @@ def print_scores(metrics: Metrics, settings: EvalSettings) -> None:
     print(
         area_line(metrics) if metrics.coco else "AP by size of object: pip install faster-coco-eval"
     )
+    print(error_line(metrics.details.errors))
     print(speed_line(metrics.speed_ms, metrics.details.input_shape))
     folder = settings.save_dir or Path()
     if settings.json_name and metrics.coco:

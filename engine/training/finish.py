@@ -10,6 +10,7 @@ import numpy as np
 
 from data.index import DatasetIndex
 from engine.evaluation.curves_file import write_curves
+from engine.evaluation.error_kinds import error_line
 from engine.evaluation.evaluate import EvalSettings, evaluate
 from engine.evaluation.metrics_file import write_metrics
 from engine.evaluation.notes import data_notes
@@ -112,6 +113,7 @@ def score_best(run: Run, chosen: Chosen) -> Metrics:
     settings = EvalSettings(
         verbose=True,
         area=area,
+        errors=True,
         plots=not config.noplots,
         save_dir=setup.folder,
         protocol=config.protocol,
@@ -124,6 +126,7 @@ def score_best(run: Run, chosen: Chosen) -> Metrics:
     metrics = dataclasses.replace(metrics, notes=notes)
     if area:
         print(area_line(metrics))
+    print(error_line(metrics.details.errors))
     weight = run.state.sparsity.weight
     if weight:
         print(f"\n{Sparsity(model, weight).table()}")

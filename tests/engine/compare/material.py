@@ -24,7 +24,7 @@ def metrics_of(score: float, protocol: str = "yolov5") -> Metrics:
     curves = ClassCurves(np.arange(2), np.array([4, 5]), np.full((2, 10), score), *[line] * 4)
     return Metrics(
         5, 9, 0.5, 0.6, score + 0.2, score, rows, 0.1, score, float("nan"),
-        protocol=protocol, details=EvaluationDetails(curves),
+        protocol=protocol, details=EvaluationDetails(curves, errors={"both": (3, score / 10)}),
     )  # fmt: skip
 
 

@@ -21,7 +21,7 @@ def test_every_table_and_figure_is_written_and_shown(tmp_path: Path) -> None:
     paths = write_comparison(tmp_path / "out", groups, tables, ["less <than>"], style)
     names = {path.name for path in paths}
     assert names == {path.name for path in (tmp_path / "out").iterdir()}
-    stems = ("scores", "classes", "classes_ap50", "sizes")
+    stems = ("scores", "classes", "classes_ap50", "sizes", "errors")
     assert names == {
         *(f"{stem}.{suffix}" for stem in stems for suffix in ("csv", "md", "tex")),
         "pr_curves.svg",

@@ -44,6 +44,13 @@ def test_sizes_and_costs(found: dict[str, PaperTable]) -> None:
     assert "as measured" in found["costs"].title
 
 
+def test_costs_of_errors_are_in_points(found: dict[str, PaperTable]) -> None:
+    table = found["errors"]
+    row = dict(zip(table.columns, table.rows[0], strict=True))
+    assert row["both"].mean == pytest.approx(3.1)  # type: ignore[union-attr]
+    assert row["missed"].count == 0  # type: ignore[union-attr]
+
+
 def test_columns_of_times_are_left_out_where_nothing_was_timed() -> None:
     costs = MeasuredCosts({"a": NetworkCosts(10, 1.0)}, "")
     assert make_tables([], costs) == []
