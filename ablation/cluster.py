@@ -34,6 +34,7 @@ RETURNED_FILES = (
     "results.csv",
     "timing.json",
     "weights/best.pt",
+    "curves.npz",
     "metrics.json",
 )
 MAX_LOST_NODES = 5  # how often a cell is restarted on another node

@@ -65,6 +65,7 @@ def test_a_run_leaves_what_yolov5_leaves(material: list[str], tmp_path: Path) ->
         "confusion_matrix.png",
         "PR_curve.png",
         "timing.json",
+        "curves.npz",
         "metrics.json",
     }
     assert expected <= set(os.listdir(folder))

@@ -221,6 +221,7 @@ class EvaluationDetails:
         curves: Curves of the classes that have labels.
         confusion: [nc + 1, nc + 1] counts, row predicted, column labelled, background last.
         class_ap: [nc] AP at IoU .5:.95; a class without labels has the mean of the others.
+        errors: Kind of error -> how often it occurs, and the mAP50 that it costs; {} if not asked.
         input_shape: (batch, channels, height, width) of the last batch.
         save_dir: Folder of charts and files; None if nothing was written.
         names: Class number -> name, as scored.
@@ -229,6 +230,7 @@ class EvaluationDetails:
     curves: ClassCurves = field(default_factory=ClassCurves.empty)
     confusion: np.ndarray = field(default_factory=lambda: np.zeros((1, 1)))
     class_ap: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    errors: dict[str, tuple[int, float]] = field(default_factory=dict)
     input_shape: tuple[int, ...] = (0, 3, 0, 0)
     save_dir: Path | None = None
     names: dict[int, str] = field(default_factory=dict)

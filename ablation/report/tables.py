@@ -12,6 +12,7 @@ from ablation.report.run_notes import run_notes
 from ablation.report.sentences import overview, sentence
 from ablation.report.summary import SIZES, Line, seconds_of
 from ablation.study import PLAIN
+from utils.markup import escape_latex, escape_markdown
 from utils.tables import text_table
 from utils.text import csv_cell, printable
 
@@ -20,20 +21,6 @@ if TYPE_CHECKING:
 
 SCORE_KEYS = ("map", "map50", "precision", "recall", *SIZES)
 RUN_KEYS = ("epoch", "epochs", "memory_mb")
-# Signs that LaTeX would interpret or that its default fonts lack.
-LATEX = {
-    "\\": r"\textbackslash{}",
-    "^": r"\textasciicircum{}",
-    "~": r"\textasciitilde{}",
-    "−": "$-$",
-    "×": r"$\times$",
-    "∞": r"$\infty$",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    '"': "''",
-    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
-}
 
 
 def terminal(study: StudyResult, lines: Sequence[Line]) -> str:
@@ -67,14 +54,6 @@ def markdown_table(lines: Sequence[Line]) -> str:
     return "\n".join([*head, *body]) + "\n"
 
 
-def escape_markdown(text: str) -> str:
-    """Escape text so that Markdown shows it literally."""
-    escaped = "".join(
-        f"\\{sign}" if sign in "\\`*_{}[]()#|~" else sign for sign in " ".join(text.split())
-    )
-    return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
 def latex_table(lines: Sequence[Line]) -> str:
     """The short table for a paper. It needs the package booktabs."""
     columns = filled(lines, SHORT_TABLE[1:])
@@ -84,11 +63,6 @@ def latex_table(lines: Sequence[Line]) -> str:
     kinds = "".join("r" if column.form else "l" for column in columns)
     rows = [rf"\begin{{tabular}}{{{kinds}}}", r"\toprule", head, r"\midrule", *body, r"\bottomrule"]
     return "\n".join([*rows, r"\end{tabular}"]) + "\n"
-
-
-def escape_latex(text: str) -> str:
-    """Escape text so that LaTeX shows it literally."""
-    return "".join(LATEX.get(sign, sign) for sign in " ".join(text.split()))
 
 
 def cells_csv(study: StudyResult) -> str:

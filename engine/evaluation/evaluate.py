@@ -56,6 +56,7 @@ class EvalSettings:
         precision: Precision of the forward pass, as in utils.device.
         loss: Called with the raw maps, for validation losses.
         area: Also score by COCO's protocol, which gives AP by object size.
+        errors: Also find the kinds of errors, and what each costs.
         verbose: Print a row for each class.
         quiet: Print nothing.
         plots: Draw curves, the confusion matrix and three batches.
@@ -82,6 +83,7 @@ class EvalSettings:
     precision: str = "fp32"
     loss: Loss | None = None
     area: bool = False
+    errors: bool = False
     verbose: bool = False
     quiet: bool = False
     plots: bool = False
@@ -129,8 +131,7 @@ def evaluate(model: DetectorModel, loader: Iterable[Batch], settings: EvalSettin
     sheets = DRAWN_BATCHES if settings.plots else settings.sheets
     names = settings.class_names(model)
     evaluator = Evaluator(model, settings, Evaluation(len(names), settings.protocol))
-    paths: list[str] = []
-    drawn: list[Future[None]] = []
+    paths, drawn = list[str](), list[Future[None]]()
     # Sheets are drawn beside the network; no thread is started without one.
     with ThreadPoolExecutor(1) as artist, evaluation_mode(model):
         batches = with_progress_bar(loader, settings.quiet)
@@ -249,7 +250,7 @@ class Evaluator:
     def metrics(self, names: dict[int, str]) -> Metrics:
         """The scores of all batches so far, with mean losses and milliseconds per image."""
         settings, images = self.settings, max(self.evaluation.images, 1)
-        metrics = self.evaluation.result(names, coco=settings.area)
+        metrics = self.evaluation.result(names, settings.area, settings.errors)
         notes = settings_notes(settings.conf, settings.single_cls, settings.save_hybrid)
         found, labels = self.evaluation.detections, self.evaluation.labels
         notes += result_notes(found, labels, names, settings.max_det)

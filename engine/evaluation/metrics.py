@@ -15,6 +15,7 @@ import numpy as np
 
 from engine.evaluation.average_precision import ap_per_class
 from engine.evaluation.confusion import ConfusionMatrix
+from engine.evaluation.error_kinds import error_costs, judge
 from engine.evaluation.matching import IOU_THRESHOLDS, Rows, as_floats, match_predictions
 from engine.evaluation.unscored import find_unscored
 from utils.boxes import box_iou_array
@@ -85,8 +86,10 @@ class Evaluation:
         self.detections.append(detections)
         self.labels.append(labels)
 
-    def result(self, names: dict[int, str], coco: bool = False) -> Metrics:
+    def result(self, names: dict[int, str], coco: bool = False, errors: bool = False) -> Metrics:
         """Score all images added; coco=True also scores them by COCO's protocol, which is slower.
+
+        errors=True also finds the kinds of errors, by engine/evaluation/error_kinds.py.
 
         Means run over the classes that have labels; without any label they are 0.
         """
@@ -103,8 +106,15 @@ class Evaluation:
             figures = evaluate_coco(self.detections, self.labels, self.class_count, self.unscored)
             metrics = with_coco(metrics, figures)
         class_ap = fill_classes(curves, metrics.map, self.class_count)
-        details = EvaluationDetails(curves, self.confusion.matrix, class_ap)
+        details = EvaluationDetails(curves, self.confusion.matrix, class_ap, self._errors(errors))
         return replace(metrics, protocol=self.protocol, details=details)
+
+    def _errors(self, wanted: bool) -> dict[str, tuple[int, float]]:
+        """Kind of error -> how often it occurs and what it costs in mAP50; {} if not wanted."""
+        if not wanted:
+            return {}
+        judged = judge(self.detections, self.labels, self.correct, self.ignored)
+        return {name: (count, cost) for name, count, cost in error_costs(judged, self.protocol)}
 
 
 def summarise_curves(

@@ -36,6 +36,10 @@ def write_metrics(folder: Path, metrics: Metrics, more: Mapping[str, object]) ->
     content = {name: getattr(metrics, name) for name in names}
     content["notes"] = list(metrics.notes)
     content["classes"] = [dataclasses.asdict(row) for row in metrics.classes]
+    content["errors"] = {
+        name: {"count": count, "map50_cost": cost}
+        for name, (count, cost) in metrics.details.errors.items()
+    }
     with atomic_write(folder / "metrics.json", "w") as file:
         json.dump(_plain({**content, **more}), file, indent=2, allow_nan=False, ensure_ascii=False)
 

@@ -17,6 +17,8 @@ from data.loader import Loader, build_loader
 from data.workers import choose_workers
 from engine.detector_model import DetectorModel, device_of, fixed_size, image_channels
 from engine.evaluation.coco import score_file
+from engine.evaluation.curves_file import write_curves
+from engine.evaluation.error_kinds import error_line
 from engine.evaluation.evaluate import EvalSettings, evaluate
 from engine.evaluation.metrics import with_coco
 from engine.evaluation.metrics_file import write_metrics
@@ -131,6 +133,7 @@ def score(task: ValidationTask) -> Metrics:
         json_name=f"{file_name(task.label)}_predictions.json" if writes_json else "",
         verbose=config.verbose or len(task.index.names) < MANY_CLASSES,
         area=measures_area and ids is None,
+        errors=True,
         coco_categories=is_coco(task.index),
         ids=ids,
         names=dict(task.index.names),
@@ -154,7 +157,14 @@ def score(task: ValidationTask) -> Metrics:
     )
     metrics = dataclasses.replace(metrics, notes=notes)
     print_scores(metrics, settings)
-    write_metrics(task.folder, metrics, {"weights": list(config.weights), "data": config.data})
+    write_curves(task.folder, metrics)
+    circumstances = {
+        "weights": list(config.weights),
+        "data": config.data,
+        "split": task.split,
+        "imgsz": config.imgsz,
+    }
+    write_metrics(task.folder, metrics, circumstances)
     settings.unwritten.report()
     return metrics
 
@@ -180,6 +190,7 @@ def print_scores(metrics: Metrics, settings: EvalSettings) -> None:
     print(
         area_line(metrics) if metrics.coco else "AP by size of object: pip install faster-coco-eval"
     )
+    print(error_line(metrics.details.errors))
     print(speed_line(metrics.speed_ms, metrics.details.input_shape))
     folder = settings.save_dir or Path()
     if settings.json_name and metrics.coco:

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from data.index import DatasetIndex
+from engine.evaluation.curves_file import write_curves
+from engine.evaluation.error_kinds import error_line
 from engine.evaluation.evaluate import EvalSettings, evaluate
 from engine.evaluation.metrics_file import write_metrics
 from engine.evaluation.notes import data_notes
@@ -87,6 +89,7 @@ def finish_run(run: Run, timing: StepTiming, seconds: float = 0.0) -> Metrics | 
         "memory_mb": peak_memory_mb(setup.device),
         "notes": notes,
     }
+    write_curves(setup.folder, metrics)
     write_metrics(setup.folder, metrics, figures)
     checkpoints.save(lean_snapshot(run), setup.last)  # from here on there is nothing to resume
     checkpoints.previous_of(setup.last).unlink(missing_ok=True)
@@ -117,6 +120,7 @@ def score_best(run: Run, chosen: Chosen) -> Metrics:
     settings = EvalSettings(
         verbose=True,
         area=area,
+        errors=True,
         plots=not config.noplots,
         save_dir=setup.folder,
         protocol=config.protocol,
@@ -129,6 +133,7 @@ def score_best(run: Run, chosen: Chosen) -> Metrics:
     metrics = dataclasses.replace(metrics, notes=notes)
     if area:
         print(area_line(metrics))
+    print(error_line(metrics.details.errors))
     weight = run.state.sparsity.weight
     if weight:
         print(f"\n{Sparsity(model, weight).table()}")

@@ -1,0 +1,1 @@
+"""Runs beside each other: figures and tables for a paper, made by compare.py."""

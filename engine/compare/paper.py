@@ -1,0 +1,128 @@
+"""Figures for a paper: in column width, readable in grey, as PNG, PDF and SVG.
+
+Lines differ in dashes and markers besides colour, since many papers are printed in grey and many
+readers do not tell red from green. The colours are those of Okabe and Ito (Color Universal Design,
+2008), in an order in which neighbours differ in lightness too.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.drawing.figures import INK, font_families, make_figure
+from utils.files import atomic_write
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLOURS = ("#000000", "#D55E00", "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#7F7F7F")
+# Their number has no divisor in common with that of the colours, so 56 lines differ.
+DASHES: tuple[Any, ...] = (
+    "-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.5, 1.2, 1.5)), (0, (9, 2)),
+    (0, (3, 1.2, 1.2, 1.2, 1.2, 1.2)), (0, (1.2, 2.6)),
+)  # fmt: skip
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<")
+MARKS = 7  # on a line
+DPI = 400  # of a PNG; journals ask for 300 or more
+
+
+@dataclass(frozen=True)
+class PaperStyle:
+    """Width in inches, size of the text in points, and the files of each figure."""
+
+    width: float = 3.3
+    font_size: float = 8.0
+    formats: Sequence[str] = ("png", "pdf", "svg")
+
+
+def line_style(number: int, points: int) -> dict[str, Any]:
+    """How the line with this number looks, with its markers among so many points.
+
+    The markers of different lines stand at different places, so that lines on top of each other can
+    be told apart.
+    """
+    gap = max(points // MARKS, 1)
+    return {
+        "color": COLOURS[number % len(COLOURS)],
+        "linestyle": DASHES[number % len(DASHES)],
+        "marker": MARKERS[number % len(MARKERS)],
+        "markevery": ((number * gap // 3) % gap, gap),
+        "markersize": 3.6,
+        "markerfacecolor": "white",
+        "markeredgewidth": 0.9,
+        "linewidth": 1.2,
+    }
+
+
+def new_panels(style: PaperStyle, heights: Sequence[float]) -> tuple[Figure, list[Axes]]:
+    """A figure of panels below each other, which share their x axis.
+
+    Args:
+        style: Width and size of the text.
+        heights: Inches of each panel.
+    """
+    figure = make_figure(style.width, sum(heights), DPI)
+    engine: Any = figure.get_layout_engine()
+    engine.set(w_pad=0.02, h_pad=0.02, hspace=0.02)
+    panels = figure.subplots(
+        len(heights), 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": heights}
+    )
+    return figure, [style_for_paper(axes, style) for axes in panels[:, 0]]
+
+
+def style_for_paper(axes: Axes, style: PaperStyle) -> Axes:
+    """A thin frame, ticks inside it and a faint grid."""
+    axes.tick_params(
+        labelsize=style.font_size, colors=INK, direction="in", width=0.6, length=2.5, pad=2.5
+    )
+    for side in axes.spines.values():
+        side.set(linewidth=0.6, color=INK)
+    axes.set_axisbelow(True)
+    axes.grid(True, color="#dddddd", linewidth=0.4)
+    return axes
+
+
+def name_axis(axes: Axes, style: PaperStyle, x: str = "", y: str = "") -> None:
+    """Write labels of the axes; "" for none."""
+    axes.set_xlabel(x, fontsize=style.font_size, color=INK, labelpad=2)
+    axes.set_ylabel(y, fontsize=style.font_size, color=INK, labelpad=2)
+
+
+def add_legend(figure: Figure, axes: Axes, style: PaperStyle) -> None:
+    """Write the legend below the figure, where it covers no line."""
+    handles, labels = axes.get_legend_handles_labels()
+    legend = figure.legend(
+        handles, labels, loc="outside lower center", fontsize=style.font_size, frameon=False,
+        handlelength=3.4, labelspacing=0.25, borderaxespad=0.1,
+    )  # fmt: skip
+    for line in legend.get_lines():
+        line.set_markevery(None)  # a marker may otherwise be missing in the short sample
+
+
+def save_for_paper(figure: Figure, folder: Path, stem: str, style: PaperStyle) -> list[Path]:
+    """Write the figure in each format, atomically; return the paths.
+
+    The same figure gives the same bytes. Text in a PDF stays text, in TrueType fonts, which
+    publishers ask for; in an SVG it becomes outlines, which look the same everywhere.
+    """
+    import matplotlib
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        text.set_fontfamily(list(font_families()))
+    paths = []
+    options: dict[Any, Any] = {"svg.hashsalt": stem, "svg.fonttype": "path", "pdf.fonttype": 42}
+    metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software": None}}
+    for kind in style.formats:
+        buffer = io.BytesIO()
+        with matplotlib.rc_context(options):
+            figure.savefig(buffer, format=kind, metadata=metadata[kind])
+        with atomic_write(folder / f"{stem}.{kind}") as file:
+            file.write(buffer.getvalue())
+        paths.append(folder / f"{stem}.{kind}")
+    return paths
