@@ -19,16 +19,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 import export
 import val
 from api.fused import FusedCopy
-from api.info import print_rows, row_costs, sizes_of
-from api.keywords import KeywordError, Keywords, attention_texts, device_text, read_keywords
+from api.keywords import KeywordError, Keywords, attention_texts, read_keywords
+from api.network import Network
 from api.results import Results
 from api.scores import DetMetrics
-from api.unsupported import UnsupportedCalls
 from api.weights import copy_weights, read_local
-from data.sources.memory import open_any
+from data.sources.memory import from_tensor, open_any
 from data.sources.open import Source, usual_source
 from engine.evaluation.settings import SPLITS, ValConfig
 from engine.export.settings import ExportConfig
@@ -36,9 +37,8 @@ from engine.inference.console import Console, SilentConsole
 from engine.inference.detector import Detector
 from engine.inference.outputs import Outputs, conclude
 from engine.inference.pipeline import show
-from engine.inference.settings import USUAL_SIZE, DetectConfig
+from engine.inference.settings import DetectConfig
 from engine.training.plan import plan
-from models.costs.profile import summary
 from models.graph.load import load_graph
 from models.graph.own_files import use_modules
 from models.graph.sites import insert
@@ -48,14 +48,14 @@ from models.yolo import DetectionModel
 from train import train
 from utils.cli import build
 from utils.config import TrainConfig
-from utils.device import select_device, take_device
+from utils.device import take_device
 from utils.errors import UserError
 from utils.hyperparameters import Hyperparameters
 
 HYPERPARAMETERS = frozenset(field.name for field in dataclasses.fields(Hyperparameters))
 
 
-class YOLO(UnsupportedCalls):
+class YOLO(Network):
     """A detector and the file that it comes from.
 
     Attributes:
@@ -92,7 +92,7 @@ class YOLO(UnsupportedCalls):
             raise KeywordError(f"YOLO: task={task!r}: only detect is part of this project")
         self._modules = {"modules": files} if (files := use_modules(modules)) else {}
         self.cfg = self.weights = ""
-        self.scale, self.device = scale, ""
+        self.scale = scale
         self.attention = attention_texts(attention)
         self.save_dir: Path | None = None
         self.metrics: DetMetrics | None = None
@@ -116,20 +116,10 @@ class YOLO(UnsupportedCalls):
         self.attention = attention
         self._trained_at, self._data = int(checkpoint.config.get("imgsz", 0)), checkpoint.data
 
-    @property
-    def names(self) -> dict[int, str]:
-        return self.model.names
-
     def load(self, weights: str | Path) -> YOLO:
         """Copy all tensors that fit from a checkpoint; train() starts with the one loaded last."""
         copy_weights(self.model, str(weights))
         self.weights = str(weights)
-        return self
-
-    def to(self, device: object) -> YOLO:
-        """Compute on this device where a call names no other: 'cpu', 0, 'cuda:0' …"""
-        self.device = device_text(device)
-        select_device(self.device)
         return self
 
     def train(
@@ -157,7 +147,7 @@ class YOLO(UnsupportedCalls):
             UserError: a keyword, a file or a value is wrong.
             KeyboardInterrupt: Ctrl-C or SIGTERM stopped the training; the run is saved.
         """
-        options = {"device": self.device or None, **options}
+        options = {"device": self._device or None, **options}
         given, changes = read_keywords(TrainConfig, options, "train", HYPERPARAMETERS)
         if str(resume).endswith((".yaml", ".yml")):
             raise KeywordError(
@@ -199,7 +189,7 @@ class YOLO(UnsupportedCalls):
 
         If data or imgsz is left out, the value that the model was trained with is used.
         """
-        given, _ = read_keywords(ValConfig, {"device": self.device or None, **options}, "val")
+        given, _ = read_keywords(ValConfig, {"device": self._device or None, **options}, "val")
         if given.get("task", "val") not in SPLITS:
             raise KeywordError(f"val: split={given['task']!r}: must be train, val or test")
         if given.get("attention"):
@@ -227,8 +217,8 @@ class YOLO(UnsupportedCalls):
 
         Args:
             source: path, folder, glob, camera number, URL, Pillow image, array [H, W, 3] BGR,
-                tensor [B, 3, H, W] RGB in 0..1, or a list; None takes validation images of the
-                model's data set.
+                tensor [B, 3, H, W] RGB in 0..1 (searched at its own size, whatever imgsz says), or
+                a list; None takes validation images of the model's data set.
             stream: whether to return a generator, which long videos need, instead of a list.
             verbose: whether to print a line per image.
             options: detect.py's flags (conf, iou, imgsz, classes, save, save_txt …).
@@ -236,8 +226,11 @@ class YOLO(UnsupportedCalls):
         Raises:
             UserError: a keyword, a value or the source is wrong.
         """
-        defaults = {"device": self.device or None, "imgsz": self._trained_at or None, "save": False}
-        given, _ = read_keywords(DetectConfig, {**defaults, **options}, "predict")
+        if isinstance(source, Tensor):
+            source = from_tensor(source)
+            options["imgsz"] = source[0].shape[:2]
+        usual = {"device": self._device or None, "imgsz": self._trained_at or None, "save": False}
+        given, _ = read_keywords(DetectConfig, {**usual, **options}, "predict")
         config = build(DetectConfig, given)
         config.check_classes("predict: classes=", self.names)
         frames = usual_source(self._data) if source is None else open_any(source, config.vid_stride)
@@ -264,37 +257,14 @@ class YOLO(UnsupportedCalls):
 
     def _ready(self, name: str = "", half: bool = False, tf32: bool = False) -> DetectionModel:
         """A fused copy of the model as it is now, on the device of this name."""
-        return self._fused.of(self.model, take_device(name or self.device, tf32), half)
+        return self._fused.of(self.model, take_device(name or self._device, tf32), half)
 
     def export(self, format: str = "torchscript", **options: object) -> str:
         """Export by export.py's flags (imgsz, dynamic, half, opset …); return the file's path."""
         if self._trained_at:
             options.setdefault("imgsz", self._trained_at)
-        given, _ = read_keywords(ExportConfig, {"device": self.device or None, **options}, "export")
+        given, _ = read_keywords(
+            ExportConfig, {"device": self._device or None, **options}, "export"
+        )
         config = build(ExportConfig, {**given, "include": (format,)})
         return str(export.export(self.model, config, self.weights or Path(self.cfg).name)[0])
-
-    def info(
-        self, detailed: bool = False, verbose: bool = True, imgsz: int = USUAL_SIZE
-    ) -> tuple[int, int, int, float]:
-        """Count the model's layers, parameters and operations.
-
-        Args:
-            detailed: whether to print the rows.
-            verbose: whether to print a summary line.
-            imgsz: side of the image for which operations are counted, pixels.
-
-        Returns:
-            (layers, parameters, gradients, GFLOPs as YOLOv5 and YOLOv8 count them).
-        """
-        costs = row_costs(self.model, imgsz)
-        if detailed:
-            print_rows(self.model)
-        if verbose:
-            print(summary(self.model, Path(self.cfg or self.weights).stem, costs))
-        return sizes_of(self.model, costs)
-
-    def fuse(self) -> YOLO:
-        """Fold batch norms into convolutions; predict() and val() do so themselves, on a copy."""
-        self.model.fuse()
-        return self
