@@ -7,8 +7,10 @@ from typing import TypeVar
 
 import torch
 
+from api.callbacks import Callback, Callbacks
 from api.info import print_rows, row_costs, sizes_of
 from api.keywords import device_text
+from api.trainer import Trainer
 from api.unsupported import UnsupportedCalls
 from engine.inference.settings import USUAL_SIZE
 from models.common import Conv
@@ -30,6 +32,7 @@ class Network(UnsupportedCalls):
         model: the network.
         cfg, weights: the model YAML or the checkpoint, "" if there is none.
         task: "detect", the only one.
+        trainer: the last training, as its callbacks get it; None before.
     """
 
     task = "detect"
@@ -38,7 +41,29 @@ class Network(UnsupportedCalls):
     weights: str
     _trained_at: int  # pixels; 0 if unknown
     _data: str  # path of the data set's YAML
+    trainer: Trainer | None = None
     _device = ""  # as --device takes it
+    _callbacks: Callbacks
+
+    @property
+    def callbacks(self) -> dict[str, list[Callback]]:
+        """The functions that train() and val() call, by moment."""
+        return self._callbacks.functions
+
+    def add_callback(self, event: str, func: Callback) -> None:
+        """Call a function at a moment of train() or val(), such as on_fit_epoch_end.
+
+        It gets a Trainer, or at on_val_start and on_val_end a Validator (api/trainer.py).
+        """
+        self._callbacks.add(event, func)
+
+    def clear_callback(self, event: str) -> None:
+        """Remove all functions of a moment."""
+        self._callbacks.clear(event)
+
+    def reset_callbacks(self) -> None:
+        """Remove all functions."""
+        self._callbacks = Callbacks()
 
     @property
     def names(self) -> dict[int, str]:

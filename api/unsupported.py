@@ -21,12 +21,6 @@ class UnsupportedCalls:
             " several seeds"
         )
 
-    def add_callback(self, *_: object, **__: object) -> NoReturn:
-        raise UserError(
-            "add_callback: the loop has no callbacks; read results.csv in save_dir, or edit"
-            " train.py"
-        )
-
     def benchmark(self, *_: object, **__: object) -> NoReturn:
         raise UserError(
             "benchmark: is not part of this project; use val(), or python val.py --task speed"

@@ -23,11 +23,13 @@ from torch import Tensor
 
 import export
 import val
+from api.callbacks import Callbacks
 from api.fused import FusedCopy
 from api.keywords import KeywordError, Keywords, attention_texts, read_keywords
 from api.network import Network
 from api.results import Results
 from api.scores import DetMetrics
+from api.trainer import Teller, Trainer, Validator
 from api.weights import copy_weights, read_local
 from data.sources.memory import from_tensor, open_any
 from data.sources.open import Source, usual_source
@@ -96,7 +98,7 @@ class YOLO(Network):
         self.attention = attention_texts(attention)
         self.save_dir: Path | None = None
         self.metrics: DetMetrics | None = None
-        self._fused = FusedCopy()
+        self._fused, self._callbacks = FusedCopy(), Callbacks()
         if str(model).endswith((".yaml", ".yml")):
             self.cfg = str(model)
             self.model = DetectionModel(insert(load_graph(self.cfg, scale), self.attention))
@@ -126,6 +128,7 @@ class YOLO(Network):
         self,
         resume: bool | str | Path = False,
         pretrained: bool | str | Path = True,
+        callbacks: object = (),
         **options: object,
     ) -> DetMetrics:
         """Train; afterwards the object holds best.pt.
@@ -137,6 +140,8 @@ class YOLO(Network):
                 keywords are ignored then.
             pretrained: a checkpoint to start from; True for the weights of this object, False for
                 random ones.
+            callbacks: functions to call besides those of add_callback(): a list of functions with
+                the names of moments (on_fit_epoch_end …), or {moment: function}.
             options: train.py's flags (batch, device …) and hyperparameters (lr0, mosaic …). If data
                 is left out, the project's generated shapes are used.
 
@@ -144,9 +149,10 @@ class YOLO(Network):
             Scores of the best epoch.
 
         Raises:
-            UserError: a keyword, a file or a value is wrong.
+            UserError: a keyword, a file or a value is wrong, or a callback has failed.
             KeyboardInterrupt: Ctrl-C or SIGTERM stopped the training; the run is saved.
         """
+        functions = self._callbacks.with_more(callbacks)
         options = {"device": self._device or None, **options}
         given, changes = read_keywords(TrainConfig, options, "train", HYPERPARAMETERS)
         if str(resume).endswith((".yaml", ".yml")):
@@ -160,9 +166,9 @@ class YOLO(Network):
             inserted = (*self.attention, *given.pop("attention", ()))
             given = {**self._start(pretrained, inserted), **given}
         run = plan(given, changes)
-        self.save_dir = run.setup.folder
+        self.save_dir, self.trainer = run.setup.folder, Trainer(run)
         try:
-            metrics = train(run)
+            metrics = train(run, Teller(functions, self.trainer))
         except SystemExit:  # raised by train.py after Ctrl-C or SIGTERM, when the run is saved
             saved = f"the run is saved; train(resume='{run.setup.last}') goes on with it"
             raise KeyboardInterrupt(saved) from None
@@ -199,9 +205,13 @@ class YOLO(Network):
         given["weights"] = (self.weights or self.cfg,)
         if self._trained_at:
             given.setdefault("imgsz", self._trained_at)
-        metrics = val.validate_split(val.complete(given), self._ready())
-        self.save_dir = metrics.details.save_dir
+        config, validator = val.complete(given), Validator(self.names, None, training=False)
+        self._callbacks.call("on_val_start", validator)
+        metrics = val.validate_split(config, self._ready())
+        self.save_dir = validator.save_dir = metrics.details.save_dir
         self.metrics = DetMetrics(metrics, metrics.details.names, self.save_dir)
+        validator.metrics, validator.names = self.metrics, self.metrics.names
+        self._callbacks.call("on_val_end", validator)
         return self.metrics
 
     def __call__(
