@@ -34,6 +34,7 @@ from engine.training.logbook import (
     train_header,
 )
 from engine.training.lost import note_lost_images, stop_if_lost
+from engine.training.moments import Tell, tell_nobody
 from engine.training.optim import apply_rates
 from engine.training.parallel import batch_context, is_agreed
 from engine.training.patience import note_early_stop, should_stop
@@ -60,15 +61,16 @@ from utils.terminal import has_errors
 from utils.train_line import TRAIN_LINE
 
 
-def train(run: Run) -> Metrics | None:
+def train(run: Run, tell: Tell = tell_nobody) -> Metrics | None:
     """Train to the last epoch, or until the fitness stops rising; return the best one's metrics.
 
     If the run ends before that, its state is saved where possible, and one line names the command
     that continues it. After a signal the exit status is 128 plus its number, as for Ctrl-C 130.
-    Processes other than the main one return None.
+    Processes other than the main one return None. In the main one, `tell` is called at each of
+    MOMENTS (engine/training/moments.py), and may end the run after an epoch.
     """
     with StopSignal(pipes=True) as stop, guarded_output(stop.request):
-        keeper = Keeper(run, stop)
+        keeper = Keeper(run, stop, tell)
         try:
             with safe_ending(keeper), quiet_writers():
                 metrics = learn(keeper)
@@ -77,6 +79,7 @@ def train(run: Run) -> Metrics | None:
             if run.setup.lock is not None:
                 run.setup.lock.close()
         end_unread(keeper)
+        keeper.moments("on_train_end", metrics)  # nothing is left to save if it fails
     return metrics
 
 
@@ -93,24 +96,32 @@ def learn(keeper: Keeper) -> Metrics | None:
     try:
         if not done:
             start_workers(setup.loaders)
+            keeper.moments("on_train_start")
         while not done:
+            keeper.moments("on_train_epoch_start")
             train_epoch(keeper, timing)
             if world.is_main and progress.epoch == first:
                 print_waiting(timing, setup.loaders[0], setup.device.type)
             note_lost_images(run)
+            keeper.moments("on_train_epoch_end")
             metrics = validate_epoch(keeper)
             if log is not None:
                 write_epoch(run, log, metrics)
+            keeper.moments("on_fit_epoch_end", metrics)
             with keeper.batch():
                 progress.epoch, progress.batch = progress.epoch + 1, 0
             keeper.save_period()
             if world.is_main and first + 1 == progress.epoch < config.epochs:
                 print(time_to_come(time.monotonic() - start, config.epochs - progress.epoch))
             with keeper.anywhere():
-                done = dist.any_true(world, should_stop(config, world, progress), setup.device)
+                is_over = keeper.moments.stop or should_stop(config, world, progress)
+                done = dist.any_true(world, is_over, setup.device)
             if not (config.nosave or done):  # finish_run() writes the last one itself
                 keeper.save()
-        if world.is_main:
+                keeper.moments("on_model_save")
+        if keeper.moments.stop:
+            keeper.moments.note_stop()
+        elif world.is_main:
             note_early_stop(config, progress)
         with keeper.anywhere():
             return finish_run(run, timing, time.monotonic() - start)
@@ -231,10 +242,12 @@ def validate_epoch(keeper: Keeper) -> Metrics | None:
     is_last = progress.epoch + 1 >= config.epochs
     if config.noval and not is_last:
         return None
+    keeper.moments("on_val_start")
     with keeper.anywhere():
         metrics = validate(run, keeper.parts)
     if metrics is None:
         return None
+    keeper.moments("on_val_end", metrics)
     progress.class_ap = [float(value) for value in metrics.details.class_ap]
     progress.scores = {
         "mAP_0.5": metrics.map50,

@@ -36,7 +36,7 @@ class PlotOptions:
         save: whether to write it to `filename` too.
         filename: where save writes to.
         color_mode: "class" for a colour per class, "instance" for one per box.
-        im_gpu, kpt_radius, kpt_line, masks, probs, txt_color: ignored; there are no masks, key
+        kpt_radius, kpt_line, masks, probs, txt_color, im_gpu: ignored; there are no masks, key
             points or probabilities here, and the text has the colour that is legible on its plate.
     """
 
@@ -46,7 +46,6 @@ class PlotOptions:
     font: str = ""
     pil: bool = False
     img: np.ndarray | None = None
-    im_gpu: object = None
     kpt_radius: int = 5
     kpt_line: bool = True
     labels: bool = True
@@ -58,6 +57,7 @@ class PlotOptions:
     filename: str | None = None
     color_mode: str = "class"
     txt_color: object = None
+    im_gpu: object = None
 
     def __post_init__(self) -> None:
         if self.color_mode not in COLOR_MODES:

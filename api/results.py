@@ -6,10 +6,9 @@ the functions of detect.py.
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -17,16 +16,12 @@ import torch
 from api.boxes import AnyBoxes, BoxData, Boxes
 from api.keywords import KeywordError
 from api.plotting import plot_found, plot_options, to_pillow
+from api.tables import Tables
 from engine.inference.console import Found, Viewer, count_text, why_no_window
 from engine.inference.writers import CropWriter, class_name, label_lines, write_image
 from utils.files import atomic_write, make_folder
 from utils.structures import Detections
-from utils.text import csv_cell
 
-if TYPE_CHECKING:
-    from pandas import DataFrame
-
-SUMMARY_COLUMNS = ("name", "class", "confidence", "box")
 # A class statement could not have a field called `class`.
 _BoxValues = TypedDict(
     "_BoxValues", {"name": str, "class": int, "confidence": float, "box": dict[str, float]}
@@ -39,7 +34,7 @@ class BoxSummary(_BoxValues, total=False):
     track_id: int
 
 
-class Results:
+class Results(Tables):
     """The detections of one image. Iterating, indexing and slicing return Results of fewer boxes.
 
     Attributes:
@@ -50,10 +45,12 @@ class Results:
         path: path or address of the image.
         speed: milliseconds of preprocess, inference and postprocess.
         save_dir: folder that predict() wrote into; None if it wrote nothing.
-        masks, probs, keypoints, obb: None, since models of this project give boxes only.
+        masks, probs, keypoints, obb, semantic_mask, depth: None, since models of this project give
+            boxes only.
     """
 
-    masks = probs = keypoints = obb = None
+    masks = probs = keypoints = obb = semantic_mask = depth = None
+    columns = ("name", "class", "confidence", "box")
 
     def __init__(
         self, found: Found, save_dir: Path | None = None, boxes: AnyBoxes | None = None
@@ -222,23 +219,9 @@ class Results:
             row["track_id"] = int(number)
         return rows
 
-    def to_json(self, normalize: bool = False, decimals: int = 5) -> str:
-        """summary() as JSON."""
-        return json.dumps(self.summary(normalize, decimals), indent=2, ensure_ascii=False)
-
-    tojson = to_json
-
-    def to_df(self, normalize: bool = False, decimals: int = 5) -> DataFrame:
-        """summary() as a pandas.DataFrame with the columns name, class, confidence and box."""
-        from pandas import DataFrame
-
-        rows = self.summary(normalize, decimals)
-        return DataFrame(rows, columns=[*(rows[0] if rows else SUMMARY_COLUMNS)])
-
-    def to_csv(self, normalize: bool = False, decimals: int = 5) -> str:
-        """to_df() as CSV text; a name that a spreadsheet would take for a formula is quoted."""
-        table = self.to_df(normalize, decimals)
-        return str(table.assign(name=table["name"].map(csv_cell)).to_csv())
+    def tojson(self, normalize: bool = False, decimals: int = 5) -> str:
+        """to_json() under its former name."""
+        return self.to_json(normalize, decimals)
 
     def verbose(self) -> str:
         """The number of boxes of each class: '1 red, 2 greens, ', or '(no detections), '."""

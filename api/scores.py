@@ -6,11 +6,16 @@ They are made of Metrics, which has the same values under this project's names.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from api.tables import Tables
 from engine.evaluation.confusion import ConfusionMatrix
 from utils.structures import Metrics
 
 AT_75 = 5  # index of IoU .75 among .5, .55 … .95
+ScoreRow = dict[str, Any]  # one row of a table: text, counts and scores
 
 
 class BoxScores:
@@ -23,7 +28,20 @@ class BoxScores:
         p, r, f1, ap50, ap: [C] scores of each of them.
         all_ap: [C, 10] average precision at IoU .5, .55 … .95.
         maps: [nc] AP of all classes; a class without labels has the mean of the others.
+        nc: number of the classes that have labels.
+        px: [1000] positions in 0..1 at which curves are given: recall for prec_values, confidence
+            for the others.
+        prec_values, p_curve, r_curve, f1_curve: [C, 1000] precision over recall, and precision,
+            recall and F1 over the confidence, at IoU .5.
+        curves: the names of these four curves.
     """
+
+    curves = (
+        "Precision-Recall(B)",
+        "F1-Confidence(B)",
+        "Precision-Confidence(B)",
+        "Recall-Confidence(B)",
+    )
 
     def __init__(self, metrics: Metrics) -> None:
         curves = metrics.details.curves
@@ -34,6 +52,19 @@ class BoxScores:
         self.ap_class_index = curves.classes
         self.p, self.r, self.f1 = curves.precision, curves.recall, curves.f1
         self.all_ap, self.ap, self.ap50 = curves.ap, curves.mean_ap, curves.ap[:, 0]
+        self.nc, self.px = len(curves.classes), np.linspace(0, 1, curves.pr_curve.shape[1])
+        self.prec_values, self.f1_curve = curves.pr_curve, curves.f1_curve
+        self.p_curve, self.r_curve = curves.precision_curve, curves.recall_curve
+
+    @property
+    def curves_results(self) -> list[list[Any]]:
+        """[positions [1000], values [C, 1000], name of the x-axis, of the y-axis] of each curve."""
+        return [
+            [self.px, self.prec_values, "Recall", "Precision"],
+            [self.px, self.f1_curve, "Confidence", "F1"],
+            [self.px, self.p_curve, "Confidence", "Precision"],
+            [self.px, self.r_curve, "Confidence", "Recall"],
+        ]
 
     def class_result(self, number: int) -> tuple[float, float, float, float]:
         """(precision, recall, AP50, AP50-95) of the number-th class in ap_class_index."""
@@ -46,8 +77,31 @@ class BoxScores:
         return [self.mp, self.mr, self.map50, self.map]
 
 
-class DetMetrics:
-    """The result of an evaluation.
+class Confusion(ConfusionMatrix, Tables):
+    """A finished confusion matrix that knows the names of its classes."""
+
+    def __init__(self, counts: np.ndarray, names: dict[int, str], protocol: str) -> None:
+        """counts is [nc + 1, nc + 1], row predicted, column labelled, background last."""
+        super().__init__(len(counts) - 1, protocol=protocol)
+        self.matrix, self.names = counts, names
+
+    def summary(self, normalize: bool = False, decimals: int = 5) -> list[ScoreRow]:
+        """A row for each predicted class, with the counts of each labelled class.
+
+        With normalize, the counts are shares of the labelled class.
+        """
+        values = (self.normalised() if normalize else self.matrix).round(decimals).tolist()
+        names = [self.names.get(number, str(number)) for number in range(self.class_count)]
+        # Classes may share a name, which the keys of a row must not.
+        keys = _each_once([*names, "background"])
+        return [
+            {"Predicted": name, **dict(zip(keys, row, strict=True))}
+            for name, row in zip([*names, "background"], values, strict=True)
+        ]
+
+
+class DetMetrics(Tables):
+    """The result of an evaluation, whose tables have a row for each class with labels.
 
     Attributes:
         box: scores of the boxes.
@@ -55,11 +109,18 @@ class DetMetrics:
         confusion_matrix: its matrix is [nc + 1, nc + 1], row predicted, column labelled.
         fitness: what best.pt maximises.
         names: class number -> name.
+        nt_per_class, nt_per_image: [nc] numbers of labels, and of images with a label.
+        curves, curves_results: names and values of the curves, see BoxScores.
         metrics: the same result as this project's own Metrics.
         save_dir: folder of charts and files.
         notes: sentences on what a reader of the scores must know, such as images left out.
     """
 
+    task = "detect"
+    columns = (
+        *("Class", "Images", "Instances", "Box-P", "Box-R", "Box-F1"),
+        *("mAP50", "mAP75", "mAP50-95"),
+    )
     keys = ("metrics/precision(B)", "metrics/recall(B)", "metrics/mAP50(B)", "metrics/mAP50-95(B)")
 
     def __init__(
@@ -72,10 +133,25 @@ class DetMetrics:
         self.fitness, self.notes = metrics.fitness, metrics.notes
         stages = {"preprocess": "preprocess", "inference": "inference", "postprocess": "nms"}
         self.speed = {name: metrics.speed_ms.get(stage, 0.0) for name, stage in stages.items()}
-        # The counts are already final, so they replace those of a new matrix.
+        self.curves, self.curves_results = self.box.curves, self.box.curves_results
         counts = metrics.details.confusion
-        self.confusion_matrix = ConfusionMatrix(len(counts) - 1, protocol=metrics.protocol)
-        self.confusion_matrix.matrix = counts
+        self.confusion_matrix = Confusion(counts, names, metrics.protocol)
+        self.nt_per_class = np.zeros(len(counts) - 1, int)
+        self.nt_per_image = np.zeros(len(counts) - 1, int)
+        for row in metrics.classes:
+            self.nt_per_class[row.class_id] = row.instances
+            self.nt_per_image[row.class_id] = row.images
+
+    def summary(self, normalize: bool = True, decimals: int = 5) -> list[ScoreRow]:
+        """List counts and scores of each class; `normalize` has no effect, as in Ultralytics."""
+        box = self.box
+        scores = np.stack([box.p, box.r, box.f1, box.ap50, box.all_ap[:, AT_75], box.ap], 1)
+        return [
+            dict(zip(self.columns, (row.name, row.images, row.instances, *values), strict=True))
+            for row, values in zip(
+                self.metrics.classes, scores.round(decimals).tolist(), strict=True
+            )
+        ]
 
     @property
     def results_dict(self) -> dict[str, float]:
@@ -88,3 +164,11 @@ class DetMetrics:
     def __repr__(self) -> str:
         values = ", ".join(f"{name} {value:.4g}" for name, value in self.results_dict.items())
         return f"DetMetrics({values})"
+
+
+def _each_once(names: list[str]) -> list[str]:
+    """The names, with its number behind one that stands before."""
+    return [
+        f"{name} ({number})" if name in names[:number] else name
+        for number, name in enumerate(names)
+    ]

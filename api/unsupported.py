@@ -21,12 +21,6 @@ class UnsupportedCalls:
             " several seeds"
         )
 
-    def add_callback(self, *_: object, **__: object) -> NoReturn:
-        raise UserError(
-            "add_callback: the loop has no callbacks; read results.csv in save_dir, or edit"
-            " train.py"
-        )
-
     def benchmark(self, *_: object, **__: object) -> NoReturn:
         raise UserError(
             "benchmark: has no call; use python benchmarks.py --weights FILE.pt, or val() of a file"

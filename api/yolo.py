@@ -19,16 +19,19 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 import export
 import val
+from api.callbacks import Callbacks
 from api.fused import FusedCopy, Network
-from api.info import print_rows, row_costs, sizes_of
-from api.keywords import KeywordError, Keywords, attention_texts, device_text, read_keywords
+from api.keywords import KeywordError, Keywords, attention_texts, read_keywords
+from api.model_calls import ModelCalls
 from api.results import Results
 from api.scores import DetMetrics
-from api.unsupported import UnsupportedCalls
+from api.trainer import Teller, Trainer, Validator
 from api.weights import copy_weights, open_weights, trainable
-from data.sources.memory import open_any
+from data.sources.memory import from_tensor, open_any
 from data.sources.open import Source, usual_source
 from engine.evaluation.settings import SPLITS, ValConfig
 from engine.export.settings import ExportConfig
@@ -36,9 +39,8 @@ from engine.inference.console import Console, SilentConsole
 from engine.inference.detector import Detector
 from engine.inference.outputs import Outputs, conclude
 from engine.inference.pipeline import show
-from engine.inference.settings import USUAL_SIZE, DetectConfig
+from engine.inference.settings import DetectConfig
 from engine.training.plan import plan
-from models.costs.profile import summary
 from models.graph.load import load_graph
 from models.graph.own_files import use_modules
 from models.graph.sites import insert
@@ -47,14 +49,14 @@ from models.yolo import DetectionModel
 from train import train
 from utils.cli import build
 from utils.config import TrainConfig
-from utils.device import select_device, take_device
+from utils.device import take_device
 from utils.errors import UserError
 from utils.hyperparameters import Hyperparameters
 
 HYPERPARAMETERS = frozenset(field.name for field in dataclasses.fields(Hyperparameters))
 
 
-class YOLO(UnsupportedCalls):
+class YOLO(ModelCalls):
     """A detector and the file that it comes from.
 
     Attributes:
@@ -91,11 +93,11 @@ class YOLO(UnsupportedCalls):
             raise KeywordError(f"YOLO: task={task!r}: only detect is part of this project")
         self._modules = {"modules": files} if (files := use_modules(modules)) else {}
         self.cfg = self.weights = ""
-        self.scale, self.device = scale, ""
+        self.scale = scale
         self.attention = attention_texts(attention)
         self.save_dir: Path | None = None
         self.metrics: DetMetrics | None = None
-        self._fused = FusedCopy()
+        self._fused, self._callbacks = FusedCopy(), Callbacks()
         if str(model).endswith((".yaml", ".yml")):
             self.cfg = str(model)
             self._trained_at, self._data = 0, ""
@@ -110,13 +112,9 @@ class YOLO(UnsupportedCalls):
 
     def _take(self, weights: str, attention: tuple[str, ...] = ()) -> None:
         """Replace the model by that of a file, with attention inserted."""
-        self.model, self._trained_at, self._data = open_weights(weights, attention, self.device)
+        self.model, self._trained_at, self._data = open_weights(weights, attention, self._device)
         self.weights, self.cfg, self.scale = weights, "", ""
         self.attention = attention
-
-    @property
-    def names(self) -> dict[int, str]:
-        return self.model.names
 
     def load(self, weights: str | Path) -> YOLO:
         """Copy all tensors that fit from a checkpoint; train() starts with the one loaded last."""
@@ -124,16 +122,11 @@ class YOLO(UnsupportedCalls):
         self.weights = str(weights)
         return self
 
-    def to(self, device: object) -> YOLO:
-        """Compute on this device where a call names no other: 'cpu', 0, 'cuda:0' …"""
-        self.device = device_text(device)
-        select_device(self.device)
-        return self
-
     def train(
         self,
         resume: bool | str | Path = False,
         pretrained: bool | str | Path = True,
+        callbacks: object = (),
         **options: object,
     ) -> DetMetrics:
         """Train; afterwards the object holds best.pt.
@@ -145,6 +138,8 @@ class YOLO(UnsupportedCalls):
                 keywords are ignored then.
             pretrained: a checkpoint to start from; True for the weights of this object, False for
                 random ones.
+            callbacks: functions to call besides those of add_callback(): a list of functions with
+                the names of moments (on_fit_epoch_end …), or {moment: function}.
             options: train.py's flags (batch, device …) and hyperparameters (lr0, mosaic …). If data
                 is left out, the project's generated shapes are used.
 
@@ -152,10 +147,11 @@ class YOLO(UnsupportedCalls):
             Scores of the best epoch.
 
         Raises:
-            UserError: a keyword, a file or a value is wrong.
+            UserError: a keyword, a file or a value is wrong, or a callback has failed.
             KeyboardInterrupt: Ctrl-C or SIGTERM stopped the training; the run is saved.
         """
-        options = {"device": self.device or None, **options}
+        functions = self._callbacks.with_more(callbacks)
+        options = {"device": self._device or None, **options}
         given, changes = read_keywords(TrainConfig, options, "train", HYPERPARAMETERS)
         if str(resume).endswith((".yaml", ".yml")):
             raise KeywordError(
@@ -168,9 +164,9 @@ class YOLO(UnsupportedCalls):
             inserted = (*self.attention, *given.pop("attention", ()))
             given = {**self._start(pretrained, inserted), **given}
         run = plan(given, changes)
-        self.save_dir = run.setup.folder
+        self.save_dir, self.trainer = run.setup.folder, Trainer(run)
         try:
-            metrics = train(run)
+            metrics = train(run, Teller(functions, self.trainer))
         except SystemExit:  # raised by train.py after Ctrl-C or SIGTERM, when the run is saved
             saved = f"the run is saved; train(resume='{run.setup.last}') goes on with it"
             raise KeyboardInterrupt(saved) from None
@@ -198,7 +194,7 @@ class YOLO(UnsupportedCalls):
 
         If data or imgsz is left out, the value that the model was trained with is used.
         """
-        given, _ = read_keywords(ValConfig, {"device": self.device or None, **options}, "val")
+        given, _ = read_keywords(ValConfig, {"device": self._device or None, **options}, "val")
         if given.get("task", "val") not in SPLITS:
             raise KeywordError(f"val: split={given['task']!r}: must be train, val or test")
         if given.get("attention"):
@@ -208,9 +204,13 @@ class YOLO(UnsupportedCalls):
         given["weights"] = (self.weights or self.cfg,)
         if self._trained_at:
             given.setdefault("imgsz", self._trained_at)
-        metrics = val.validate_split(val.complete(given), self._ready())
-        self.save_dir = metrics.details.save_dir
+        config, validator = val.complete(given), Validator(self.names, None, training=False)
+        self._callbacks.call("on_val_start", validator)
+        metrics = val.validate_split(config, self._ready())
+        self.save_dir = validator.save_dir = metrics.details.save_dir
         self.metrics = DetMetrics(metrics, metrics.details.names, self.save_dir)
+        validator.metrics, validator.names = self.metrics, self.metrics.names
+        self._callbacks.call("on_val_end", validator)
         return self.metrics
 
     def __call__(
@@ -226,8 +226,8 @@ class YOLO(UnsupportedCalls):
 
         Args:
             source: path, folder, glob, camera number, URL, Pillow image, array [H, W, 3] BGR,
-                tensor [B, 3, H, W] RGB in 0..1, or a list; None takes validation images of the
-                model's data set.
+                tensor [B, 3, H, W] RGB in 0..1 (searched at its own size, whatever imgsz says), or
+                a list; None takes validation images of the model's data set.
             stream: whether to return a generator, which long videos need, instead of a list.
             verbose: whether to print a line per image.
             options: detect.py's flags (conf, iou, imgsz, classes, save, save_txt …).
@@ -235,8 +235,11 @@ class YOLO(UnsupportedCalls):
         Raises:
             UserError: a keyword, a value or the source is wrong.
         """
-        defaults = {"device": self.device or None, "imgsz": self._trained_at or None, "save": False}
-        given, _ = read_keywords(DetectConfig, {**defaults, **options}, "predict")
+        if isinstance(source, Tensor):
+            source = from_tensor(source)
+            options["imgsz"] = source[0].shape[:2]
+        usual = {"device": self._device or None, "imgsz": self._trained_at or None, "save": False}
+        given, _ = read_keywords(DetectConfig, {**usual, **options}, "predict")
         config = build(DetectConfig, given)
         config.check_classes("predict: classes=", self.names)
         frames = usual_source(self._data) if source is None else open_any(source, config.vid_stride)
@@ -263,38 +266,15 @@ class YOLO(UnsupportedCalls):
 
     def _ready(self, name: str = "", half: bool = False, tf32: bool = False) -> Network:
         """A fused copy of the model as it is now, on the device of this name."""
-        return self._fused.of(self.model, take_device(name or self.device, tf32), half)
+        return self._fused.of(self.model, take_device(name or self._device, tf32), half)
 
     def export(self, format: str = "torchscript", **options: object) -> str:
         """Export by export.py's flags (imgsz, dynamic, half, opset …); return the file's path."""
         model = trainable(self.model, "export")
         if self._trained_at:
             options.setdefault("imgsz", self._trained_at)
-        given, _ = read_keywords(ExportConfig, {"device": self.device or None, **options}, "export")
+        given, _ = read_keywords(
+            ExportConfig, {"device": self._device or None, **options}, "export"
+        )
         config = build(ExportConfig, {**given, "include": (format,)})
         return str(export.export(model, config, self.weights or Path(self.cfg).name)[0])
-
-    def info(
-        self, detailed: bool = False, verbose: bool = True, imgsz: int = USUAL_SIZE
-    ) -> tuple[int, int, int, float]:
-        """Count the model's layers, parameters and operations.
-
-        Args:
-            detailed: whether to print the rows.
-            verbose: whether to print a summary line.
-            imgsz: side of the image for which operations are counted, pixels.
-
-        Returns:
-            (layers, parameters, gradients, GFLOPs as YOLOv5 and YOLOv8 count them).
-        """
-        costs = row_costs(model := trainable(self.model, "info"), imgsz)
-        if detailed:
-            print_rows(model)
-        if verbose:
-            print(summary(model, Path(self.cfg or self.weights).stem, costs))
-        return sizes_of(model, costs)
-
-    def fuse(self) -> YOLO:
-        """Fold batch norms into convolutions; predict() and val() do so themselves, on a copy."""
-        trainable(self.model, "fuse").fuse()
-        return self

@@ -19,6 +19,7 @@ from engine.training.diagnose import NotFiniteError
 from engine.training.dist import LOST_PEER, is_lost_peer
 from engine.training.lost import note_lost_images
 from engine.training.memory import memory_error
+from engine.training.moments import Moments, Tell, tell_nobody
 from engine.training.parallel import is_agreed
 from engine.training.run import Run, save_last, snapshot
 from models.own.adapter import modules_flag
@@ -45,10 +46,12 @@ class Keeper:
         stop: The signals received so far.
         is_whole: Whether the state can be saved.
         parts: Runs validation batches in parts where the memory is too small for whole ones.
+        moments: Tells the caller how far the run is.
     """
 
-    def __init__(self, run: Run, stop: StopSignal) -> None:
+    def __init__(self, run: Run, stop: StopSignal, tell: Tell = tell_nobody) -> None:
         self.run, self.stop, self.is_whole = run, stop, True
+        self.moments = Moments(run, tell)
         self.parts = Parts()
 
     @contextlib.contextmanager

@@ -100,7 +100,8 @@ def test_no_window_is_one_line(result, monkeypatch, capsys):
 
 def test_what_other_tasks_have_is_none(result):
     """Programs ask for them before they use them, such as supervision's from_ultralytics."""
-    assert [result.masks, result.probs, result.keypoints, result.obb, result.boxes.id] == [None] * 5
+    names = ("masks", "probs", "keypoints", "obb", "semantic_mask", "depth")
+    assert [getattr(result, name) for name in names] + [result.boxes.id] == [None] * 7
     assert result.boxes.is_track is False
 
 
@@ -108,14 +109,14 @@ def test_tables(result):
     table = result.to_df()
     assert list(table.columns) == ["name", "class", "confidence", "box"]
     assert table["name"].tolist() == ["green", "red"]
-    assert result.to_csv().splitlines()[1].startswith("0,green,1,0.9,")
+    assert result.to_csv().splitlines()[1].startswith("green,1,0.9,")
     assert list(result.new().to_df().columns) == list(table.columns)
     assert result.tojson() == result.to_json()
 
 
 def test_a_class_name_is_no_formula_in_a_csv(result):
     result.names = {0: "red", 1: "=cmd|' /C calc'!A0"}
-    assert ",'=cmd" in result.to_csv()
+    assert "\n'=cmd" in result.to_csv()
     assert result.to_df()["name"][0] == result.names[1]
 
 

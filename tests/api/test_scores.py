@@ -49,6 +49,38 @@ def test_scores():
     assert result.fitness == result.metrics.fitness
 
 
+def test_tables_of_scores():
+    """Ultralytics' names: a row for each class with labels, in the order of their numbers."""
+    found = [[0, 0, 10, 10, 0.9, 1], [20, 20, 30, 28, 0.8, 2], [50, 50, 60, 60, 0.7, 2]]
+    result = scores(found, [[1, 0, 0, 10, 10], [2, 20, 20, 30, 30]])
+    rows = result.summary()
+    assert [row["Class"] for row in rows] == ["b", "c"]
+    assert [*rows[0]] == (
+        ["Class", "Images", "Instances", "Box-P", "Box-R", "Box-F1", "mAP50", "mAP75", "mAP50-95"]
+    )
+    assert [rows[1]["Images"], rows[1]["Instances"]] == [1, 1]
+    assert rows[1]["mAP75"] == pytest.approx(result.box.all_ap[1, 5], abs=1e-5)
+    assert rows[1]["Box-F1"] == pytest.approx(result.box.f1[1], abs=1e-5)
+    assert result.to_csv().splitlines()[0] == ",".join(rows[0])
+    assert result.to_df()["mAP50-95"].tolist() == [row["mAP50-95"] for row in rows]
+    assert result.nt_per_class.tolist() == result.nt_per_image.tolist() == [0, 1, 1]
+    assert len(result.curves) == len(result.curves_results) == 4
+    positions, values, *axes = result.curves_results[0]
+    assert (positions.shape, values.shape, axes) == ((1000,), (2, 1000), ["Recall", "Precision"])
+    assert list(scores([], []).to_df().columns) == [*rows[0]]
+
+
+def test_table_of_the_confusion():
+    found = [[0, 0, 10, 10, 0.9, 1], [50, 50, 60, 60, 0.7, 2]]
+    matrix = scores(found, [[1, 0, 0, 10, 10], [1, 20, 20, 30, 30]]).confusion_matrix
+    assert [row["Predicted"] for row in matrix.summary()] == ["a", "b", "c", "background"]
+    assert [row["b"] for row in matrix.summary()] == [0, 1, 0, 1]
+    assert [row["b"] for row in matrix.summary(normalize=True)] == [0, 0.5, 0, 0.5]
+    assert matrix.summary()[2]["background"] == 1
+    matrix.names = {0: "a", 1: "a", 2: "c"}
+    assert [*matrix.to_df().columns] == ["Predicted", "a", "a (1)", "c", "background"]
+
+
 def test_scores_have_the_notes_of_the_evaluation():
     metrics = replace(scores([], []).metrics, notes=("val: 1 of 2 images were left out",))
     assert DetMetrics(metrics, {0: "a"}).notes == metrics.notes

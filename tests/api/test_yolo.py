@@ -362,3 +362,13 @@ def test_export_traces_where_the_model_was_sent(weights, monkeypatch):
     model.to("cpu").export()
     model.export(device=1)
     assert asked == ["", "cpu", "1"]
+
+
+def test_a_tensor_is_searched_at_its_own_size(weights):
+    """As in Ultralytics, where imgsz has no effect on a tensor."""
+    model = YOLO(weights)
+    results = model(torch.rand(2, 3, 96, 160), imgsz=320, device="cpu", verbose=False)
+    assert [result.orig_shape for result in results] == [(96, 160)] * 2
+    assert [result.found.shape for result in results] == [(96, 160)] * 2
+    with pytest.raises(UserError, match=r"the tensor is \[4, 8\], but \[B, 3, H, W\]"):
+        model(torch.rand(4, 8))
