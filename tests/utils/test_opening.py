@@ -16,6 +16,7 @@ PROGRAMS = {
     "val.py": (["--conf-thres", "2"], "--conf-thres=2.0: must be in 0..1"),
     "detect.py": (["--dnn"], "--dnn: is not part of this project"),
     "export.py": (["--include", "onix"], "--include onix: no such format"),
+    "explain.py": (["--layers", "top"], "--layers top: takes auto, head, backbone"),
     "ablate.py": (["--attention", "SimAM", "--delta", "0"], "--delta 0.0: must be above 0"),
     "models/yolo.py": (["--imgsz", "0"], "--imgsz=0: must be 1 to 8192"),
     "data/convert.py": (["--out", "x"], "--data, --source: give exactly one of them"),
