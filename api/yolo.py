@@ -6,9 +6,7 @@
     for result in model("images/"):
         print(result.path, result.boxes.xyxy)
 
-Graphs with anchors (YOLOv5) and without (YOLOv8, YOLO11) are used in the same way. Every call
-builds the configuration of a script and runs that script's own functions, with the script's
-defaults. A mistake raises UserError; nothing here ends the process.
+Every call runs a script's own functions. A mistake raises UserError; nothing ends the process.
 """
 
 from __future__ import annotations
@@ -21,6 +19,7 @@ from typing import Any
 
 import export
 import val
+from api.explaining import ExplainCalls
 from api.fused import FusedCopy
 from api.info import print_rows, row_costs, sizes_of
 from api.keywords import KeywordError, Keywords, attention_texts, device_text, read_keywords
@@ -31,6 +30,7 @@ from api.weights import copy_weights, read_local
 from data.sources.memory import open_any
 from data.sources.open import Source, usual_source
 from engine.evaluation.settings import SPLITS, ValConfig
+from engine.explain.feature_writer import add_features
 from engine.export.settings import ExportConfig
 from engine.inference.console import Console, SilentConsole
 from engine.inference.detector import Detector
@@ -55,7 +55,7 @@ from utils.hyperparameters import Hyperparameters
 HYPERPARAMETERS = frozenset(field.name for field in dataclasses.fields(Hyperparameters))
 
 
-class YOLO(UnsupportedCalls):
+class YOLO(ExplainCalls, UnsupportedCalls):
     """A detector and the file that it comes from.
 
     Attributes:
@@ -255,7 +255,7 @@ class YOLO(UnsupportedCalls):
             detector = Detector(self._ready(config.device, config.half, config.tf32), config)
             stack.callback(console.close, detector.shape, detector.channels)
             console.say(detector.size_note)
-            outputs = Outputs(config, folder)
+            outputs = add_features(Outputs(config, folder), detector)
             # The receiver of a stream may read the files of a result, or change its image.
             write = stack.enter_context(outputs.writing(behind=not stream))
             shown = stack.enter_context(contextlib.closing(show(frames, detector, console, write)))
