@@ -23,6 +23,7 @@ if __name__ == "__main__":  # before the other imports, which take seconds
 
 from data.sources.open import open_source, usual_source
 from engine.detector_model import DetectorModel, in_half
+from engine.explain.feature_writer import add_features
 from engine.inference.console import Console
 from engine.inference.detector import Detector
 from engine.inference.outputs import Outputs, conclude
@@ -116,7 +117,7 @@ def detect(config: DetectConfig) -> Path | None:
         detector, console = Detector(model, config), Console()
         stack.callback(console.close, detector.shape, detector.channels)
         console.say(detector.size_note)
-        outputs = Outputs(config, folder)
+        outputs = add_features(Outputs(config, folder), detector)
         write = stack.enter_context(outputs.writing())
         for _ in stack.enter_context(contextlib.closing(show(source, detector, console, write))):
             pass

@@ -39,7 +39,6 @@ UNDERSTOOD: dict[str, tuple[object, ...]] = {  # keyword -> values that are acce
     "task": ("detect",),
     "mode": ("train", "val", "predict", "export"),
     "deterministic": (True,),
-    "visualize": (False,),
     "retina_masks": (False,),
     "int8": (False,),
     "profile": (False,),
@@ -51,6 +50,10 @@ RESERVED = {  # call -> fields that a keyword must not set, with the remedy
     "predict": {
         "weights": "are the model's own; write YOLO('FILE.pt').predict()",
         "data": "class names are the model's own; leave it out",
+        "modules": MODULES,
+    },
+    "explain": {
+        "weights": "are the model's own; write YOLO('FILE.pt').explain()",
         "modules": MODULES,
     },
     "export": {

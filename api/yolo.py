@@ -24,6 +24,7 @@ from torch import Tensor
 import export
 import val
 from api.callbacks import Callbacks
+from api.explaining import ExplainCalls
 from api.fused import FusedCopy, Network
 from api.keywords import KeywordError, Keywords, attention_texts, read_keywords
 from api.model_calls import ModelCalls
@@ -34,6 +35,7 @@ from api.weights import copy_weights, open_weights, trainable
 from data.sources.memory import from_tensor, open_any
 from data.sources.open import Source, usual_source
 from engine.evaluation.settings import SPLITS, ValConfig
+from engine.explain.feature_writer import add_features
 from engine.export.settings import ExportConfig
 from engine.inference.console import Console, SilentConsole
 from engine.inference.detector import Detector
@@ -56,7 +58,7 @@ from utils.hyperparameters import Hyperparameters
 HYPERPARAMETERS = frozenset(field.name for field in dataclasses.fields(Hyperparameters))
 
 
-class YOLO(ModelCalls):
+class YOLO(ExplainCalls, ModelCalls):
     """A detector and the file that it comes from.
 
     Attributes:
@@ -257,7 +259,7 @@ class YOLO(ModelCalls):
             detector = Detector(self._ready(config.device, config.half, config.tf32), config)
             stack.callback(console.close, detector.shape, detector.channels)
             console.say(detector.size_note)
-            outputs = Outputs(config, folder)
+            outputs = add_features(Outputs(config, folder), detector)
             # The receiver of a stream may read the files of a result, or change its image.
             write = stack.enter_context(outputs.writing(behind=not stream))
             shown = stack.enter_context(contextlib.closing(show(frames, detector, console, write)))

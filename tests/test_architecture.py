@@ -13,7 +13,7 @@ import pytest
 from ablation.folder import training_files
 from utils.files import ROOT
 
-PROGRAMS = ("train", "val", "detect", "export", "compare")
+PROGRAMS = ("train", "val", "detect", "export", "explain", "compare")
 BELOW_PROGRAMS = {"utils", "models", "data", "engine"}
 BELOW_DOORS = {*BELOW_PROGRAMS, *PROGRAMS}
 LAYERS = {  # folder or program -> what it may import beside itself: only what is below

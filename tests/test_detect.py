@@ -325,7 +325,6 @@ def test_no_window_is_one_line(model, monkeypatch, capsys):
         (["--save-format", "2"], "--save-format"),
         (["--dnn"], "--dnn: is not part"),
         (["--update"], "--update: is not needed"),
-        (["--visualize"], "--visualize: is not part"),
         (["--nonsense"], "--nonsense"),
     ],
 )

@@ -120,7 +120,7 @@ OTHERS = f"""
 {DETECT} --weights @/good.pt --source @/images --save-format 3
 {DETECT} --weights @/good.pt --source @/images --data coco128.yaml
 {DETECT} --weights @/good.pt --source @/images --dnn
-{DETECT} --weights @/good.pt --source @/images --visualize
+{DETECT} --weights @/good.pt --source @/images --update
 export.py
 export.py --weights nowhere.pt
 export.py --weights @/good.pt --include openvino

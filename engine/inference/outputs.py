@@ -90,6 +90,10 @@ class Outputs:
                 self.images(found.frame, drawn)
         return self._viewer(found.frame, drawn) if self._viewer else True
 
+    def add(self, write: Callable[[Frame, Detections], None]) -> None:
+        """Call a writer with each frame too."""
+        self._writers.append(write)
+
     def close(self) -> None:
         """Finish the videos and close the windows."""
         with self.unwritten.allowed():

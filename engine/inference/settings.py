@@ -18,10 +18,6 @@ USUAL_SIZE = 640
 REFUSED_DETECT_FLAGS = {
     "--dnn": "is not part of this project; leave it out, since PyTorch computes the same",
     "--update": "is not needed; checkpoints are small and safe to load as train.py writes them",
-    "--visualize": (
-        "is not part of this project; register a forward hook on the layer of model.model you want"
-        " to see"
-    ),
 }
 
 
@@ -74,6 +70,7 @@ class DetectConfig:
     hide_conf: bool = flag(False, "draw names without confidences")
     half: bool = shared("half")
     tf32: bool = shared("tf32")
+    visualize: bool = flag(False, "write the feature maps of every row, in a folder for each image")
     vid_stride: int = flag(1, "search only every n-th frame of videos and streams")
     batch_size: int = flag(
         0,
@@ -107,7 +104,8 @@ class DetectConfig:
     @property
     def writes(self) -> bool:
         """Whether the flags ask for any file."""
-        return not self.nosave or self.save_txt or self.save_csv or self.save_crop
+        files = (self.save_txt, self.save_csv, self.save_crop, self.visualize)
+        return not self.nosave or any(files)
 
     def new_folder(self) -> Path | None:
         """Make the folder of the run and return it; None if nothing is written."""
