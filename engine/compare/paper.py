@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.drawing.figures import INK, font_families, make_figure
+from engine.drawing.figures import INK, choose_fonts, make_figure
 from utils.files import atomic_write
 
 if TYPE_CHECKING:
@@ -111,10 +111,8 @@ def save_for_paper(figure: Figure, folder: Path, stem: str, style: PaperStyle) -
     publishers ask for; in an SVG it becomes outlines, which look the same everywhere.
     """
     import matplotlib
-    from matplotlib.text import Text
 
-    for text in figure.findobj(Text):
-        text.set_fontfamily(list(font_families()))
+    choose_fonts(figure)
     paths = []
     options: dict[Any, Any] = {"svg.hashsalt": stem, "svg.fonttype": "path", "pdf.fonttype": 42}
     metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software": None}}

@@ -58,9 +58,8 @@ def make_figure(width: float, height: float, dpi: int = 140) -> Figure:
     return Figure(figsize=(width, height), dpi=dpi, layout=layout, facecolor="white")
 
 
-def save_figure(figure: Figure, path: Path) -> Path:
-    """Render the figure into path (.png or .jpg), atomically, and return path."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+def choose_fonts(figure: Figure) -> None:
+    """Give each text of a figure the fonts that have its letters."""
     from matplotlib.text import Text
 
     for text in figure.findobj(Text, include_self=False):
@@ -68,6 +67,13 @@ def save_figure(figure: Figure, path: Path) -> Path:
         text.set_fontfamily(families)
         if len(families) > 1:  # many fonts of other scripts have one weight, and matplotlib warns
             text.set_fontweight("normal")
+
+
+def save_figure(figure: Figure, path: Path) -> Path:
+    """Render the figure into path (.png or .jpg), atomically, and return path."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    choose_fonts(figure)
     # The figure is rendered in memory first, so that an error leaves no half-written file.
     # savefig() would go through all artists twice, for the layout and for the pixels.
     buffer, canvas, kind = io.BytesIO(), FigureCanvasAgg(figure), Path(path).suffix[1:]

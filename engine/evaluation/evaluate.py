@@ -7,8 +7,7 @@ evaluate(). Every image that the loader yields is scored; none is skipped to sav
 from __future__ import annotations
 
 import dataclasses
-import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,14 +24,14 @@ from engine.evaluation.matching import as_floats
 from engine.evaluation.metrics import Evaluation
 from engine.evaluation.notes import result_notes, settings_notes
 from engine.evaluation.outputs import ResultFiles, draw_validation_batch, plot_metrics
+from engine.evaluation.progress import with_progress_bar
 from engine.parts import Parts, usual_part
 from models.losses import Loss
 from utils.device import autocast, layout_of
 from utils.families import Family
 from utils.nms import NMSSettings, load_operator, non_max_suppression
 from utils.structures import Batch, Metrics
-from utils.tables import val_header, val_table
-from utils.terminal import is_terminal
+from utils.tables import val_table
 from utils.writing import Unwritten
 
 DRAWN_BATCHES = 3
@@ -283,19 +282,3 @@ class Evaluator:
         now = synchronised_time(self.device)
         self.seconds[stage] += now - start
         return now
-
-
-def with_progress_bar(loader: Iterable[Batch], quiet: bool) -> Iterator[Batch]:
-    """Yield the batches under a progress bar with the table's columns as its heading.
-
-    Where the output is not a terminal, only the heading is printed.
-    """
-    from tqdm import tqdm
-
-    shown = is_terminal(sys.stderr) and not quiet
-    # The bar goes to stderr with the heading as its description. Print the heading to stdout too,
-    # unless both streams are terminals.
-    if not quiet and not (shown and is_terminal(sys.stdout)):
-        print(val_header())
-    form = "{l_bar}{bar:10}{r_bar}"
-    yield from tqdm(loader, desc=val_header(), disable=not shown, bar_format=form)

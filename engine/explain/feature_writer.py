@@ -29,10 +29,10 @@ class FeatureWriter:
             folder: Of the run.
 
         Raises:
-            UserError: The model is an ensemble or an exported file, which have no rows of their own.
+            UserError: The model is an ensemble or an exported file, which has no rows.
         """
         if not isinstance(model, DetectionModel):
-            raise UserError("--visualize: takes one checkpoint, neither an ensemble nor an exported file")
+            raise UserError("--visualize: takes one checkpoint, no ensemble and no exported file")
         self.model, self.format, self.folder = model, wanted, folder
 
     def __call__(self, frame: Frame, _: Detections) -> None:

@@ -141,7 +141,7 @@ def test_attention_by_name(graph, weights, monkeypatch):
 
 
 def test_a_stopped_training_is_an_interrupt(graph, folder, monkeypatch):
-    def stopped(run):
+    def stopped(run, tell):
         raise SystemExit(130)
 
     monkeypatch.setattr(yolo, "train", stopped)

@@ -1,4 +1,4 @@
-"""The network of a YOLO object: its device, and how it is saved."""
+"""Calls about the network of a YOLO object: its device, and how it is saved."""
 
 from __future__ import annotations
 
