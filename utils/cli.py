@@ -10,7 +10,7 @@ from numbers import Integral, Real
 from typing import Any, Generic, NoReturn, TypeVar
 
 from utils.errors import UserError
-from utils.known_flags import why_unknown
+from utils.known_flags import in_full, why_unknown
 from utils.text import printable, shown
 from utils.version import __version__
 
@@ -90,7 +90,10 @@ class _Parser(argparse.ArgumentParser):
 
 
 def read_flags(
-    kind: type, argv: list[str] | None, description: str, refused: Mapping[str, str] | None = None
+    kind: type,
+    argv: Sequence[str] | None,
+    description: str,
+    refused: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Read a command line.
 
@@ -113,10 +116,13 @@ def read_flags(
     for field in dataclasses.fields(kind):
         if field.metadata.get("flag", True) and "help" in field.metadata:
             _add_field(parser, field)
-    known, unknown = parser.parse_known_args(argv)
+    flags = {name: action.dest for action in parser._actions for name in action.option_strings}
+    words = sys.argv[1:] if argv is None else argv
+    known, unknown = parser.parse_known_args(
+        [in_full(word, flags, refused or {}) for word in words]
+    )
     if unknown:
-        spellings = [name for action in parser._actions for name in action.option_strings]
-        raise UserError(why_unknown(unknown, spellings, refused or {}, parser.prog))
+        raise UserError(why_unknown(unknown, flags, refused or {}, parser.prog))
     return {
         key: tuple(value) if isinstance(value, list) else value
         for key, value in vars(known).items()

@@ -96,6 +96,26 @@ SENTENCES: dict[str, tuple[str, ...]] = {
 SENTENCE_OF = {name: sentence for sentence, names in SENTENCES.items() for name in names}
 
 
+def in_full(word: str, flags: Mapping[str, str], refused: Mapping[str, str]) -> str:
+    """A word of a command line, with the beginning of a flag completed, as in YOLOv5.
+
+    argparse's own completion would not do: it takes two spellings of one flag for two flags, and
+    completes what is a whole flag of another program.
+
+    Args:
+        word: Any word, such as --epoch or --epoch=3.
+        flags: Each spelling of the program's flags -> its field.
+        refused: Flags that the program refuses.
+    """
+    given, sets, value = word.partition("=")
+    dashed = given.replace("_", "-")
+    whole = given in flags or dashed in refused or dashed[2:].replace("-", "_") in SENTENCE_OF
+    if whole or not dashed.startswith("--") or dashed == "--":
+        return word
+    fields = {flags[name]: name for name in flags if name.replace("_", "-").startswith(dashed)}
+    return f"{next(iter(fields.values()))}{sets}{value}" if len(fields) == 1 else word
+
+
 def why_unknown(
     words: Sequence[str], flags: Iterable[str], refused: Mapping[str, str], program: str
 ) -> str:

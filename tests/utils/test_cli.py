@@ -63,7 +63,7 @@ def test_spellings_and_kinds(words, expected):
     (("--conf-thres", "high"), "--conf-thres"),
     (("--classes", "cat"), "--classes"),
     (("--cache", "tape"), "--cache"),
-    (("--name-of", "0.5"), "--name-of"),  # abbreviations are not guessed
+    (("--name-of", "0.5"), "--name-of"),  # only beginnings are completed
     (("--inner", "5"), "--inner"),
     (("--plain", "5"), "--plain"),
     (("stray",), "stray"),

@@ -66,9 +66,10 @@ def test_names_of_hyperparameters_are_those_of_the_file() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--epoch", "3"), "unknown flag: --epoch; did you mean --epochs?"),
+        (("--no", "3"), "unknown flag or value: --no 3; see "),
+        (("--im", "3"), "unknown flag: --im; did you mean "),
         (("--epcohs=3",), "unknown flag: --epcohs; did you mean --epochs?"),
-        (("--weight", "a.pt"), "unknown flag: --weight; did you mean --weights?"),
+        (("--wieghts", "a.pt"), "unknown flag: --wieghts; did you mean --weights?"),
         (("--image_size", "64"), "unknown flag: --image_size; did you mean --img-size"),
         (("-epochs", "3"), "-epochs: is written --epochs here"),
         (("epochs=3",), "epochs=3: is written --epochs 3 here"),
@@ -79,3 +80,24 @@ def test_names_of_hyperparameters_are_those_of_the_file() -> None:
 )
 def test_the_flag_that_was_meant(words: tuple[str, ...], said: str) -> None:
     assert answer(TRAIN_LINE, *words).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("words", "field", "value"),
+    [
+        (("--epoch", "3"), "epochs", 3),
+        (("--epo=3",), "epochs", 3),
+        (("--weight", "a.pt"), "weights", "a.pt"),
+        (("--exist",), "exist_ok", True),
+        (("--cos_l",), "cos_lr", True),
+    ],
+)
+def test_the_beginning_of_a_flag_is_enough_as_in_yolov5(
+    words: tuple[str, ...], field: str, value: object
+) -> None:
+    assert TRAIN_LINE.read(list(words)) == {field: value}
+
+
+def test_a_whole_flag_of_another_program_is_not_completed() -> None:
+    """--val is Ultralytics'; it must not be taken for another flag that begins so."""
+    assert answer(TRAIN_LINE, "--val", "1").startswith("--val: is --noval here")
