@@ -11,9 +11,9 @@ import torch
 from utils.errors import lacks_memory
 
 T = TypeVar("T")
-# What a processor computes at once: 4 images of 640 px, the fastest of 1, 2, 3, 4, 5 and 8 for yolov5n,
-# yolov5s and yolov8n (LOG.md). The C library returns most larger maps to the system each time, which
-# then clears their memory anew.
+# What a processor computes at once: 4 images of 640 px, the fastest of 1, 2, 3, 4, 5 and 8 for
+# yolov5n, yolov5s and yolov8n (LOG.md). The C library returns most larger maps to the system each
+# time, which then clears their memory anew.
 PROCESSOR_PIXELS = 4 * 640 * 640
 
 
