@@ -26,6 +26,7 @@ from utils.device import GPUS, find_devices
 from utils.errors import UserError
 from utils.families import family_of
 from utils.files import expand_user
+from utils.machine import usable_cores
 from utils.train_line import TRAIN_LINE
 
 # Flags that ablate.py and train.py have in common, with the same meaning.
@@ -176,17 +177,12 @@ def cell_flags(config: StudyConfig, cell: Cell, slot: Slot) -> list[str]:
     return flags + shlex.split(config.train)
 
 
-def count_cores() -> int:
-    """Number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def make_slots(config: StudyConfig) -> list[Slot]:
     """One slot for each GPU, or one for every --cores-per-cell; --slots overrides either.
 
     More slots than GPUs share the GPUs. Raises UserError for a device that does not exist.
     """
-    devices, cores = find_devices(config.device), count_cores()
+    devices, cores = find_devices(config.device), usable_cores()
     kind = devices[0].type
     if kind not in GPUS:
         count = config.slots or (1 if kind == "mps" else max(cores // config.cores_per_cell, 1))

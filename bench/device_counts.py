@@ -95,7 +95,7 @@ def simulated_run(model: DetectionModel, config: TrainConfig) -> Run:
 
 
 def example_batch(side: int) -> Batch:
-    """Random images of side x side pixels with OBJECTS boxes each, always the same."""
+    """Random images of side x side pixels with OBJECTS boxes each, always the same, pinned."""
     draw = np.random.default_rng(0)
     pixels = torch.from_numpy(draw.integers(0, 256, (BATCH, side, side, 3), dtype=np.uint8))
     centre = draw.uniform(0.2, 0.8, (BATCH * OBJECTS, 2)) * side
@@ -105,8 +105,8 @@ def example_batch(side: int) -> Batch:
     rows = np.column_stack((owner, label, centre - half, centre + half)).astype(np.float32)
     whole = ((side, side),) * BATCH, ((1.0, 1.0),) * BATCH, ((0.0, 0.0),) * BATCH
     paths = tuple(f"{number}.jpg" for number in range(BATCH))
-    images = pixels.permute(0, 3, 1, 2)
-    return Batch(images, torch.from_numpy(rows), tuple(range(BATCH)), paths, *whole)
+    images, targets = pixels.pin_memory().permute(0, 3, 1, 2), torch.from_numpy(rows)
+    return Batch(images, targets.pin_memory(), tuple(range(BATCH)), paths, *whole)
 
 
 def shipped_graphs() -> list[str]:

@@ -195,3 +195,8 @@ def multi_scale_size(rng: np.random.Generator, imgsz: int, stride: int) -> int:
         A multiple of stride between about half and one and a half times imgsz.
     """
     return int(rng.integers(int(imgsz * 0.5), int(imgsz * 1.5) + stride)) // stride * stride
+
+
+def largest_multi_scale(imgsz: int, stride: int) -> int:
+    """The largest side that multi_scale_size() draws, pixels."""
+    return (int(imgsz * 1.5) + stride - 1) // stride * stride

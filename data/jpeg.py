@@ -63,8 +63,8 @@ def find_frame(data: bytes) -> JpegFrame | None:
         if kind == JPEG_SCAN:
             break
         at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    if JPEG_SCAN not in kinds or not frame_at:
-        return None
+    if JPEG_SCAN not in kinds or not frame_at or len(data) < max(frame_at + 10, at + 5):
+        return None  # a damaged file may end in the middle of either segment
     height, width = (int.from_bytes(data[frame_at + k : frame_at + k + 2], "big") for k in (5, 7))
     components = data[frame_at + 9]
     in_one_scan = data[frame_at + 1] in SEQUENTIAL and data[at + 4] == components

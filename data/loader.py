@@ -35,6 +35,7 @@ from data.workers import (
     start_method,
     start_worker,
 )
+from utils.machine import processes_here
 from utils.structures import Batch
 from utils.text import printable
 
@@ -102,7 +103,7 @@ class Loader:
         self.watch, self._has_workers = WorkerWatch(options.workers), False
         limit_opencv()
         forget_deaths()
-        need, free = self._needed_memory(), free_shared_memory()
+        need, free = self._needed_memory() * processes_here(), free_shared_memory()
         through_pipe = need > free  # a worker that exceeds it would be killed by SIGBUS
         self.note = pipe_note(need, free) if through_pipe and options.pin_memory else ""
         self._batches = DataLoader(
@@ -199,6 +200,8 @@ class Loader:
         scored = not self.dataset.settings.augment
         ignored = torch.from_numpy(self.dataset.index.ignored_rows(indices if scored else ()))
         hsv = torch.tensor(factors) if set(factors) != {NEUTRAL} else None
+        if self.options.pin_memory:  # torch's thread has pinned the images, but no array of NumPy
+            targets, hsv = targets.pin_memory(), None if hsv is None else hsv.pin_memory()
         return Batch(
             images, targets, indices, paths, sizes, gains, pads, ignored, raw.failures, hsv
         )
@@ -228,7 +231,7 @@ class Loader:
         }
 
     def _needed_memory(self) -> float:
-        """Bytes of the batches that are read ahead, and two that the consumer holds."""
+        """Bytes of the batches that this process reads ahead, and two that the consumer holds."""
         settings, workers = self.dataset.settings, self.options.workers
         area = int(self.dataset.shapes.prod(1).max()) if settings.rect else settings.imgsz**2
         return 1.5 * (workers * PREFETCH + 2) * settings.batch_size * area * 3 if workers else 0

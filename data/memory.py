@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-CONTROL_GROUP = Path("/sys/fs/cgroup")
+from utils.machine import CONTROL_GROUP
 
 
 def available_memory() -> int:

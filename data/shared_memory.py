@@ -20,7 +20,7 @@ def pipe_note(need: float, free: float) -> str:
     A container has 64 MB of shared memory by default.
 
     Args:
-        need: Bytes of the batches that are under way.
+        need: Bytes of the batches that are under way in all processes.
         free: Bytes that are free in /dev/shm.
     """
     enough = math.ceil(2 * need / 1e9)  # for validation too

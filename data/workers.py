@@ -16,9 +16,9 @@ from typing import Protocol, TypeVar, cast
 
 from torch.utils.data import get_worker_info
 
-from data.memory import CONTROL_GROUP
 from data.watchdog import WorkerWatch
 from utils.errors import UserError
+from utils.machine import processes_here, usable_cores
 
 _T = TypeVar("_T")
 DEATH_REPORT = 1.0  # seconds that the system may take to report the death of a worker
@@ -36,25 +36,12 @@ def choose_workers(requested: int | None, device_type: str, batch_size: int) -> 
         At most requested, the cores of this process, and the images of a batch; 0 for batches of
         one image.
     """
-    # torchrun's processes share the machine.
-    cores = max(usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")), 1)
+    cores = max(usable_cores() // processes_here(), 1)
     if requested is None:
         # On a CPU the network needs the cores itself. One worker per four cores decodes while some
         # are idle, and more workers would only slow the network down.
         requested = max(cores // 4, 1) if device_type == "cpu" else cores
     return min(requested, cores, batch_size if batch_size > 1 else 0)
-
-
-def usable_cores() -> int:
-    """The cores that this process may use, by its affinity and the quota of its container."""
-    cores = os.cpu_count() or 1
-    if hasattr(os, "sched_getaffinity"):
-        cores = len(os.sched_getaffinity(0))
-    try:
-        quota, period = (CONTROL_GROUP / "cpu.max").read_text(encoding="ascii").split()
-        return min(cores, max(-(-int(quota) // int(period)), 1))
-    except (OSError, ValueError, ZeroDivisionError):  # there is no container, or "max", no limit
-        return cores
 
 
 class Watched(Protocol):

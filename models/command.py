@@ -26,7 +26,7 @@ from models.lint.command import run_lint
 from models.settings import GRAPH_LINE, USUAL_GRAPH, BuildConfig
 from models.yolo import DetectionModel
 from utils.cli import build
-from utils.device import select_device
+from utils.device import take_device
 from utils.errors import UserError, run_main
 from utils.files import ROOT
 from utils.text import counted, printable
@@ -130,7 +130,7 @@ def measured_columns(model: DetectionModel, size: int, config: BuildConfig) -> l
         A header, and for each row the milliseconds it takes in eval mode and the MB that it keeps
         for the backward pass of training.
     """
-    device = select_device(config.device)
+    device = take_device(config.device)
     model = model.to(device)
     x = torch.zeros(config.batch_size, model.graph["ch"], size, size, device=device)
     rows = zip(time_rows(model, x), kept_by_rows(model, x), strict=True)

@@ -64,6 +64,7 @@ class Counts:
 
 
 COUNTS = Counts()
+PINNED = set[int]()  # addresses
 
 
 def _line() -> str:
@@ -140,6 +141,24 @@ def _held(value: torch.Tensor) -> torch.Tensor:
     return value.held if isinstance(value, Simulated) else value
 
 
+def _is_asynchronous(args, kwargs) -> bool:
+    return bool(kwargs.get("non_blocking")) or args[-1] is True
+
+
+def _is_pinned(x: torch.Tensor) -> bool:
+    return x.untyped_storage().data_ptr() in PINNED
+
+
+def _pin(x: torch.Tensor) -> torch.Tensor:
+    """Note that the host's memory of a tensor is pinned; only such is copied behind its back."""
+    PINNED.add(x.untyped_storage().data_ptr())
+    return x
+
+
+def _synchronise(*_: object) -> None:
+    COUNTS.waits[_line()] += 1
+
+
 def _run(operation, args, kwargs):
     """Run an operation on the held values, and count it."""
     name, asked = operation._opname, kwargs.get("device")
@@ -155,7 +174,7 @@ def _run(operation, args, kwargs):
     to_device = bool(others) and (bool(ours) or _is_simulated(asked))
     if (to_host and ours) or (name == "copy_" and not isinstance(args[0], Simulated)):
         COUNTS.waits[_line()] += 1
-    elif to_device and not (kwargs.get("non_blocking") or args[-1] is True):
+    elif to_device and not (_is_asynchronous(args, kwargs) and all(map(_is_pinned, others))):
         COUNTS.copies[_line()] += 1
     plain = _changed(kwargs, _held)
     if _is_simulated(asked):
@@ -204,7 +223,7 @@ class _Functions(TorchFunctionMode):
     def __torch_function__(self, function, types, args=(), kwargs=None):
         kwargs, name = kwargs or {}, getattr(function, "__name__", "")
         if name == "pin_memory":
-            return args[0]
+            return _pin(args[0])
         if name in ("tensor", "as_tensor") and _is_simulated(kwargs.get("device")):
             if not isinstance(args[0], torch.Tensor):
                 return self._copied(args[0], kwargs.get("dtype"))
@@ -267,6 +286,7 @@ def simulated_cuda(capability: tuple[int, int] = (8, 0), traced: bool = False) -
     supported = foreach_utils._get_foreach_kernels_supported_devices
     everywhere = [*foreach_utils._foreach_supported_types, Simulated]
     COUNTS.clear()
+    PINNED.clear()
     with contextlib.ExitStack() as stack:
         for target, value in {
             "torch.cuda._lazy_init": lambda: None,
@@ -274,13 +294,15 @@ def simulated_cuda(capability: tuple[int, int] = (8, 0), traced: bool = False) -
             "torch.cuda.device_count": lambda: 1,
             "torch.cuda.is_bf16_supported": lambda *_, **__: capability >= (8, 0),
             "torch.cuda.get_device_capability": lambda *_: capability,
-            "torch.cuda.synchronize": lambda *_: None,
+            "torch.cuda.synchronize": _synchronise,
             "torch.cuda.max_memory_reserved": lambda *_: 0,
             "torch.cuda.mem_get_info": lambda *_: (16 << 30, 16 << 30),
             "torch.cuda.get_device_properties": lambda *_: PROPERTIES,
             "torch.cuda.get_rng_state": lambda *_: torch.zeros(16, dtype=torch.uint8),
             "torch.cuda.set_rng_state": lambda *_: None,
-            "torch.accelerator.synchronize": lambda *_: None,
+            "torch.accelerator.is_available": lambda: True,
+            "torch.accelerator.current_accelerator": lambda *_, **__: torch.device("cuda"),
+            "torch.accelerator.synchronize": _synchronise,
             "torch.accelerator.set_device_index": lambda *_: None,
             "torch.cuda.amp.common.amp_definitely_not_available": lambda: False,
             "torch.utils._foreach_utils._foreach_supported_types": everywhere,

@@ -11,11 +11,13 @@ import sys
 # Names and numbers of malloc.h; glibc takes no larger limit for single allocations than 32 MiB.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 LARGEST_IN_HEAP = 32 * 2**20
-KEPT = 2**31 - 1  # bytes at the heap's end, the largest number that mallopt() takes
+KEPT = 2**31 - 1  # bytes, the largest number that mallopt() takes
 
 
 def keep_freed_memory() -> bool:
-    """Let this process and those that it starts by fork keep what they free, up to 2 GB.
+    """Let this process and those that it starts by fork keep what they free.
+
+    When more than KEPT bytes are free at the heap's end, glibc returns all of them.
 
     Returns False where the C library is not glibc, and nothing changes.
     """

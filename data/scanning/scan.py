@@ -8,7 +8,6 @@ the same in both ways.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from data.report import KEPT_AS_IS, LEFT_OUT, Entry, ScanReport
 from data.sample import Sample
 from data.scanning.processes import FileProcesses
 from data.scanning.threads import FileThreads
+from utils.machine import usable_cores
 from utils.terminal import has_errors
 from utils.text import printable
 
@@ -69,7 +69,7 @@ def scan(opened: OpenedSplit, title: str, names: dict[int, str]) -> DatasetIndex
     )
     hidden = None if has_errors() else True  # None hides it unless stderr is a terminal
     with tqdm(total=len(images), desc=printable(title), disable=hidden, leave=False) as bar:
-        for part in workers.results(min(MOST_AT_ONCE, 2 * (os.cpu_count() or 1))):
+        for part in workers.results(min(MOST_AT_ONCE, 2 * usable_cores())):
             parts.append(part)
             bar.update(part.report.total)
     head = ScanReport(entries=opened.entries, notes=opened.notes)

@@ -29,6 +29,7 @@ from data.synthetic.scenes import (
 )
 from utils.errors import UserError
 from utils.json_file import load_json
+from utils.machine import usable_cores
 from utils.seeds import stream
 from utils.text import counted
 
@@ -168,7 +169,7 @@ def _write_all(folder: Path, manifest: dict[str, Any]) -> None:
         )
 
     # Threads are enough, since OpenCV and numpy release the interpreter's lock.
-    with ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, 8)) as pool:
+    with ThreadPoolExecutor(max_workers=min(usable_cores(), 8)) as pool:
         list(pool.map(write, names))
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
 

@@ -193,7 +193,7 @@ class Evaluator:
             _, terms = self.settings.loss(maps, targets, size)
             self.terms.append(terms.float())  # on the device, since a copy makes the host wait
         self.batches += 1
-        self.input_shape = tuple(batch.images.shape)
+        self.input_shape = (-(-count // len(parts)), *batch.images.shape[1:])  # of a part
         return [rows for found, _ in parts for rows in found]
 
     def _detect_part(

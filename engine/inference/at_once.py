@@ -13,6 +13,7 @@ from engine.inference.console import Found
 from engine.inference.detector import Detector
 from engine.inference.prepared import Prepared
 from engine.inference.threads import Crew
+from utils.errors import lacks_memory
 
 USUAL_BATCH, USUAL_THREADS = 8, 4  # frames at once if --batch-size is 0: on a device, a processor
 OUR_PACKAGES = ("models.", "torch.")  # their modules keep nothing from one step to the next
@@ -67,12 +68,12 @@ class Computing:
     def _together(self, group: list[Prepared]) -> list[Found]:
         """Compute a batch. One that does not fit into a device's memory is divided.
 
-        Raises torch.OutOfMemoryError for a single frame, and for a batch of a size that was given.
+        Raises torch's error for a single frame, and for a batch of a size that was given.
         """
         try:
             return self._detector.find(group)
-        except torch.OutOfMemoryError:
-            if len(group) == 1 or not self._chooses:
+        except RuntimeError as error:  # libraries of CUDA have errors of their own for it
+            if len(group) == 1 or not self._chooses or not lacks_memory(error):
                 raise
         self.count, found = (len(group) + 1) // 2, list[Found]()
         while group:

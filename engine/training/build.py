@@ -13,6 +13,7 @@ from typing import cast
 import torch
 from torch import nn
 
+from data.augment import largest_multi_scale
 from data.dataset import DatasetSettings
 from data.dataset_yaml import read_dataset_yaml
 from data.grey import channel_notes
@@ -195,7 +196,8 @@ def fit_config(config: TrainConfig, model: DetectionModel, device: torch.device)
     size = max(whole_side(config.imgsz, stride), 2 * stride)
     batch = config.batch_size
     if batch == -1:
-        batch, reason = fit_batch_size(model, size, device, config.precision)
+        largest = largest_multi_scale(size, stride) if config.multi_scale else size
+        batch, reason = fit_batch_size(model, largest, device, config.precision)
         print(reason)
     return dataclasses.replace(config, imgsz=size, batch_size=batch)
 
@@ -230,7 +232,7 @@ def make_loaders(
         copies=world.size,
         channels=image_channels(model),
         mosaic_pool=config.mosaic_pool,
-        colours=device not in ("cuda", "xpu"),
+        colours=device not in GPUS,
     )
     loader = build_loader(
         data[0],

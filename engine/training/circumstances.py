@@ -15,6 +15,7 @@ import torch
 
 from utils.checkpoint import Checkpoint
 from utils.device import choose_dtype, device_name
+from utils.machine import processes_here
 from utils.text import printable
 
 # What resumed_under() says of each entry that differs, in the order of its sentence.
@@ -108,8 +109,11 @@ def keep_threads(resumed: Checkpoint | None) -> str:
 
 
 def _cores() -> int:
-    """The cores that this process may use; torchrun's processes share them."""
+    """The cores that this process may run on; torchrun's processes share them.
+
+    A container's quota is left out, since torch does so too when it chooses its threads.
+    """
     cores = os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
         cores = len(os.sched_getaffinity(0))
-    return cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return cores // processes_here()

@@ -28,7 +28,7 @@ from models.costs.modules import (
     train_seconds,
 )
 from utils.cli import build, flag, read_flags
-from utils.device import describe_device, select_device
+from utils.device import describe_device, take_device
 from utils.errors import UserError, run_main
 from utils.tables import fit
 from utils.terminal import is_terminal
@@ -191,7 +191,7 @@ def main(argv: list[str] | None = None) -> None:
     Raises UserError for impossible flags.
     """
     config = build(GlanceConfig, read_flags(GlanceConfig, argv, (__doc__ or "").split("\n\n")[0]))
-    device = select_device(config.device)
+    device = take_device(config.device)
     candidates, refused = make_candidates(config, device)
     x = torch.randn(config.shape, generator=torch.Generator().manual_seed(0)).to(device)
     time_candidates(candidates, x)

@@ -150,7 +150,7 @@ def test_a_baseline_that_cannot_be_built_is_refused(make_config, tmp_path):
 
 
 def test_slots_share_the_cores(make_config, monkeypatch):
-    monkeypatch.setattr(setup, "count_cores", lambda: 9)
+    monkeypatch.setattr(setup, "usable_cores", lambda: 9)
     slots = make_slots(make_config(slots=0, cores_per_cell=4, workers=8))
     assert slots == [Slot("cpu", 1, {"OMP_NUM_THREADS": "4"})] * 2
     assert len(make_slots(make_config(slots=0, cores_per_cell=16))) == 1
@@ -158,7 +158,7 @@ def test_slots_share_the_cores(make_config, monkeypatch):
 
 
 def test_slots_have_a_gpu_each(make_config, monkeypatch):
-    monkeypatch.setattr(setup, "count_cores", lambda: 12)
+    monkeypatch.setattr(setup, "usable_cores", lambda: 12)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
     monkeypatch.setitem(os.environ, "CUDA_VISIBLE_DEVICES", "4,6,7")
@@ -175,7 +175,7 @@ def test_slots_have_a_gpu_each(make_config, monkeypatch):
 
 
 def test_slots_of_other_gpus_name_them_to_train(make_config, monkeypatch):
-    monkeypatch.setattr(setup, "count_cores", lambda: 2)
+    monkeypatch.setattr(setup, "usable_cores", lambda: 2)
     monkeypatch.setattr(torch.xpu, "is_available", lambda: True)
     monkeypatch.setattr(torch.xpu, "device_count", lambda: 2)
     slots = make_slots(make_config(device="xpu", slots=0))

@@ -14,6 +14,7 @@ from data.augment import (
     adjust_hsv,
     apply_finish,
     draw_finish,
+    largest_multi_scale,
     letterbox,
     multi_scale_size,
     paste_letterbox,
@@ -133,3 +134,7 @@ def test_multi_scale_sizes():
     sizes = [multi_scale_size(stream(0, "multi-scale", step), 640, 32) for step in range(500)]
     assert sizes[3] == multi_scale_size(stream(0, "multi-scale", 3), 640, 32)
     assert set(sizes) == set(range(320, 961, 32))
+    assert largest_multi_scale(640, 32) == 960
+    assert largest_multi_scale(650, 32) == max(
+        multi_scale_size(stream(0, "multi-scale", step), 650, 32) for step in range(500)
+    )

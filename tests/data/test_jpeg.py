@@ -108,6 +108,8 @@ def test_what_is_unusual_goes_the_whole_way():
         data[:2] + b"\xff\xd9",
         data[:30] + b"\xff\xd9",
         b"\x89PNG",
+        bytes.fromhex("ffd8 ffc0 000b 08 0040 0040 01 011100 ffda ffd9"),  # ends in its scan
+        bytes.fromhex("ffd8 ffda 0008 ffc0 00 ffd9"),
     ):
         assert find_frame(broken) is None
     file = io.BytesIO()

@@ -318,6 +318,15 @@ def test_small_shared_memory(index, monkeypatch):
     assert not any(batch.images.is_shared() for batch in batches)
 
 
+def test_the_processes_of_a_machine_share_its_memory(index, monkeypatch):
+    needed = build_loader(index, SETTINGS, workers=2)._needed_memory()
+    monkeypatch.setattr(loader_module, "free_shared_memory", lambda: 3 * needed)
+    for processes, through_pipe in (("3", False), ("4", True)):
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", processes)
+        loader = build_loader(index, SETTINGS, workers=2)
+        assert loader._batches.dataset.through_pipe is through_pipe
+
+
 @pytest.mark.filterwarnings(
     "ignore::pytest.PytestUnraisableExceptionWarning"
 )  # torch's own, at its shutdown

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from data import workers
-from data.workers import choose_workers, forget_deaths, next_or_none, note_deaths, usable_cores
+from data.workers import choose_workers, forget_deaths, next_or_none, note_deaths
 from utils.errors import UserError
 from utils.files import ROOT
 
@@ -127,14 +127,3 @@ def test_choose_workers(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
     assert choose_workers(None, "cpu", 16) == 1
     assert choose_workers(2, "cpu", 16) == 2
-
-
-@pytest.mark.parametrize(
-    ("quota", "cores"),
-    [("350000 100000", 4), ("20000 100000", 1), ("max 100000", 8), ("", 8), ("9 0", 8)],
-)
-def test_a_container_may_have_fewer_cores(quota, cores, monkeypatch, tmp_path):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
-    monkeypatch.setattr("data.workers.CONTROL_GROUP", tmp_path)
-    (tmp_path / "cpu.max").write_text(quota)
-    assert usable_cores() == cores

@@ -111,6 +111,19 @@ def test_a_processor_computes_a_few_images_at_once(
     assert usual_part(count, size, torch.device(device)) == expected
 
 
+def test_a_shortage_never_makes_parts_larger() -> None:
+    """--task study validates several sizes of image, of which fewer are computed at once."""
+    parts = Parts()
+
+    def work(places: slice) -> int:
+        if places.stop - places.start > 8:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return places.stop - places.start
+
+    assert parts.run(work, 16, usual=16) == [8, 8]
+    assert parts.run(work, 16, usual=4) == [4, 4, 4, 4]
+
+
 def test_the_figures_do_not_depend_on_the_parts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

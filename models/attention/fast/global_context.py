@@ -4,8 +4,8 @@ With s the weights of the positions, c' the gradient of the context and l = s (c
 the gradient of x is c' s + w l, a product of two thin matrices, where autograd writes three maps
 and adds them. Kept for backward are x and one map of weights.
 
-Training is 1.7 to 2.9 times as fast as with the operations of tutorials' listings, inference 1.4 to
-2.3 times, and as much memory is kept for backward (two cores of an AMD EPYC, float32).
+Training is 1.8 to 2.4 times as fast as with the operations of tutorials' listings, inference 0.8 to
+2.1 times, and as much memory is kept for backward (two cores of an Intel Xeon, float32).
 """
 
 from __future__ import annotations

@@ -105,24 +105,41 @@ def test_modules_that_may_keep_something_are_not_shared_by_threads(network, proc
     assert Computing(Detector(network, DetectConfig(imgsz=(64,))), 9).count == 1
 
 
+LACK = torch.OutOfMemoryError("CUDA out of memory")
+
+
 class Small:
     """A detector whose device has memory for three frames."""
 
-    def __init__(self, batch_size: int = 0) -> None:
+    def __init__(self, batch_size: int = 0, error: Exception = LACK) -> None:
+        self.error = error
         self.config, self.device = DetectConfig(batch_size=batch_size), torch.device("cuda:0")
         self.model, self.sizes = None, []
 
     def find(self, group):
         self.sizes.append(len(group))
         if len(group) > 3:
-            raise torch.OutOfMemoryError("CUDA out of memory")
+            raise self.error
         return group
 
 
-def test_a_batch_that_does_not_fit_is_divided():
-    detector, items = Small(), ready(*[64] * 11)
+@pytest.mark.parametrize(
+    "error",
+    [
+        LACK,
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"),
+    ],
+)
+def test_a_batch_that_does_not_fit_is_divided(error):
+    detector, items = Small(error=error), ready(*[64] * 11)
     assert list(Computing(detector, 99)(items)) == items
     assert detector.sizes == [8, 4, 2, 2, 2, 2, 2, 1]
+
+
+def test_another_error_is_a_bug():
+    with pytest.raises(RuntimeError, match="a bug"):
+        list(Computing(Small(error=RuntimeError("a bug")), 99)(ready(*[64] * 8)))
 
 
 def test_a_batch_size_that_was_given_is_kept():

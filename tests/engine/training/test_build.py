@@ -11,6 +11,7 @@ import torch
 import yaml
 
 import train
+from engine.training.autobatch import BatchChoice
 from engine.training.build import fit_config, prepare_run, start_process
 from engine.training.dist import World
 from engine.training.ema import ModelEMA
@@ -63,6 +64,23 @@ def test_image_size_becomes_a_multiple_of_the_stride() -> None:
     assert fit_config(TrainConfig(imgsz=321), model, cpu).imgsz == 352
     assert fit_config(TrainConfig(imgsz=32), model, cpu).imgsz == 64
     assert fit_config(TrainConfig(batch_size=-1), model, cpu).batch_size == 16
+
+
+def test_the_automatic_batch_fits_the_largest_size_that_is_drawn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sizes = []
+
+    def measure(model: object, size: int, *_: object) -> BatchChoice:
+        sizes.append(size)
+        return BatchChoice(4, "")
+
+    monkeypatch.setattr("engine.training.build.fit_batch_size", measure)
+    model = DetectionModel(load_graph("models/yolov5n.yaml"))
+    for multi_scale in (False, True):
+        config = TrainConfig(imgsz=640, batch_size=-1, multi_scale=multi_scale)
+        assert fit_config(config, model, torch.device("cpu")).imgsz == 640
+    assert sizes == [640, 960]
 
 
 def test_freeze_stops_the_named_rows() -> None:
