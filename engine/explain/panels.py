@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOURS = "inferno"  # its lightness rises with the value, so that it can be read in grey too
-WIDEST, TALLEST, NARROWEST = 2.5, 3.2, 1.6  # inches of a panel
+WIDEST, TALLEST, NARROWEST = 2.4, 3.2, 1.6  # inches of a panel
 HEADING = 0.26  # inches of a title
 LINE = 0.15  # inches of a line of a caption
 MOST_OPAQUE = 0.85
@@ -30,7 +30,7 @@ def draw_explanation(explanation: Explanation) -> Figure:
     wide, tall = panel_size(explanation.frame.image)
     columns = len(labels) + 1
     caption = caption_of(explanation)
-    size = (wide + 0.1) * columns + 0.8, (tall + HEADING) * len(targets) + 0.2
+    size = (wide + 0.1) * columns + 0.6, (tall + HEADING) * len(targets) + 0.2
     figure = figure_with(caption, *size)
     grid = figure.subplots(len(targets), columns, squeeze=False)
     for row, target in zip(grid, targets, strict=True):
