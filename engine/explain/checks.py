@@ -97,9 +97,10 @@ def first_goal(
     if not objects:
         return None
     best = objects[0]
+    same = [best] if config.per == "object" else objects
+    boxes = [one.box for one in same if one.class_id == best.class_id and one.box is not None]
     if config.per == "object":
-        return Goal(best, row_of(decoded, model.family, best)), [best.box] * (best.box is not None)
-    boxes = [one.box for one in objects if one.class_id == best.class_id and one.box is not None]
+        return Goal(best, row_of(decoded, model.family, best)), boxes
     return Goal(Target(best.class_id), None), boxes
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 DPI = 110  # of figures and so of the PNG
 FINER = 1.5  # pixels of a picture in the PDF for each one of the PNG
+NEARLY_WHITE = 245
 COLOURS, STEP = 256, 6  # colours of the PNG, and the difference below which two count as one
 
 
@@ -34,9 +36,11 @@ def _png(figure: Figure) -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 
-    canvas, buffer = FigureCanvasAgg(figure), io.BytesIO()
-    canvas.draw()
-    pixels = np.asarray(canvas.buffer_rgba())[..., :3]
+    raw, buffer = io.BytesIO(), io.BytesIO()
+    write: Callable[..., None] = FigureCanvasAgg(figure).print_raw
+    write(raw)
+    width, height = figure.canvas.get_width_height()
+    pixels = np.frombuffer(raw.getvalue(), np.uint8).reshape(height, width, 4)[..., :3]
     image = Image.fromarray(np.ascontiguousarray(pixels))
     image.quantize(palette=_palette(pixels)).save(buffer, "png", optimize=True)
     return buffer.getvalue()
@@ -57,7 +61,11 @@ def _palette(pixels: np.ndarray) -> Image.Image:
     sums = [np.bincount(place.reshape(-1), pixels[..., channel].ravel()) for channel in range(3)]
     means = np.rint(np.stack(sums, 1) / counts[:, None]).astype(np.uint8)  # [kinds, 3]
     row = means.repeat(np.ceil(np.sqrt(counts)).astype(int), 0)[None]
-    return Image.fromarray(row).quantize(COLOURS, Image.Quantize.MEDIANCUT)
+    few = Image.fromarray(row).quantize(COLOURS, Image.Quantize.MEDIANCUT)
+    colours = np.array(few.getpalette()).reshape(-1, 3)
+    colours[colours.min(1) > NEARLY_WHITE] = 255  # the background stays white
+    few.putpalette(colours.ravel().tolist())
+    return few
 
 
 def _pdf(figure: Figure) -> bytes:
