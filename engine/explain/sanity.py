@@ -10,7 +10,7 @@ that depends on no weight fails both:
 
 - Maps of random networks among each other: what place, image and graph have in common. The map is
   set apart if it is less like them than each of them is like the others. For a network that is no
-  different from them, the chance of that is 1 / (NETWORKS + 1).
+  different from them, the chance of that is about 1 / (NETWORKS + 1).
 - The map of the mirrored image, mirrored back: nothing that was learnt has changed. The map is
   changed by weights if every random network changes it more than that.
 """

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -66,7 +65,7 @@ def test_a_map_of_the_weights_is_told_from_one_of_edges(tmp_path: Path) -> None:
     model = lively(write_free_graph(tmp_path), {0: "a", 1: "b"}).eval().fuse()
     model.requires_grad_(False)
     x = torch.full((1, 3, 64, 64), 0.4) + torch.linspace(0, 0.3, 64)[:, None]
-    x[:, :, 16:40, 12:44] = 1
+    x[:, :, 16:40, 6:32] = 1
     # Kernels without left and right see the same in the mirrored image, as a trained network does.
     for weight in model.parameters():
         if weight.dim() == 4:
@@ -81,6 +80,8 @@ def test_a_map_of_the_weights_is_told_from_one_of_edges(tmp_path: Path) -> None:
     assert by_weights.is_changed
     assert not by_edges.is_changed
     assert not by_edges.is_apart
+    assert by_edges.mirrored is not None
+    assert by_edges.mirrored.rank == pytest.approx(1)
     assert [round(one.rank, 6) for one in by_edges.random] == [1] * NETWORKS
 
 
@@ -110,4 +111,6 @@ def test_each_test_has_its_own_reference() -> None:
     assert not _sanity(0.5, [0.8, 0.6], None).is_changed
     assert _sanity(0.5, [0.1, 0.1], 0.9).is_changed
     assert not _sanity(0.5, [0.1, 0.1], 0.5).is_changed
-    assert np.isfinite(_sanity(0.5, [0.1], 0.5).random[0].rank)
+    two = _sanity(0.5, [0.1, 0.1], 0.7)
+    far = Likeness(0.8, 0.8, 0.8)
+    assert not Sanity([7], two.cascade, two.mirrored, [*two.random, far], two.peers).is_changed
