@@ -23,7 +23,7 @@ if __name__ == "__main__":  # before the other imports, which take seconds
 
 from data.sources.open import open_source, usual_source
 from engine.detector_model import DetectorModel, in_half
-from engine.explain.feature_writer import add_features
+from engine.explain.feature_writer import add_features, one_graph
 from engine.inference.console import Console
 from engine.inference.detector import Detector
 from engine.inference.outputs import Outputs, conclude
@@ -58,6 +58,8 @@ def load(config: DetectConfig) -> tuple[DetectorModel, DetectConfig, str]:
     has_graph = paths[0].endswith((".yaml", ".yml")) or is_exported(paths[0])
     trained = None if has_graph else read_weights(find_file(paths[0]))
     model = load_detector(paths, device, first=trained)
+    if config.visualize:
+        one_graph(model, paths)
     imgsz = config.imgsz or (
         (int(trained.config.get("imgsz", USUAL_SIZE)),) if trained else (USUAL_SIZE,)
     )

@@ -46,6 +46,7 @@ def load(config: ExplainConfig) -> tuple[dict[str, DetectionModel], ExplainConfi
     first checkpoint names, or "". Raises UserError for a file that cannot be used, and for models
     of different classes.
     """
+    from engine.exported.load import is_exported
     from models.graph.own_files import use_modules
     from models.weights.load import load_model, newest_best, read_weights
 
@@ -54,7 +55,12 @@ def load(config: ExplainConfig) -> tuple[dict[str, DetectionModel], ExplainConfi
     if not paths:
         paths = [str(newest_best())]
         print(f"--weights not given: taking the newest, {paths[0]}")
-    device, data, imgsz = take_device(config.device), "", config.imgsz
+    if exported := [path for path in paths if is_exported(path)]:
+        raise UserError(
+            f"--weights {exported[0]}: an exported file has no rows to look into; give the"
+            " checkpoint"
+        )
+    device, data, imgsz = take_device(config.device, config.tf32), "", config.imgsz
     models = {}
     for label, path in zip(model_labels(paths), paths, strict=True):
         trained = None if path.endswith((".yaml", ".yml")) else read_weights(find_file(path))
@@ -87,7 +93,7 @@ def explain(config: ExplainConfig) -> Path:
     """Explain all images of the source, as the flags say, and return the folder of the results."""
     with contextlib.ExitStack() as stack:
         # The source is opened first, so that a mistyped path is reported within a second.
-        given = open_source(config.source) if config.source else None
+        given = open_source(config.source, config.vid_stride) if config.source else None
         models, config, data = load(config)
         source = given if given is not None else usual_source(data)
         stack.callback(source.close)
