@@ -177,12 +177,14 @@ def format_row(bench: Bench, name: str, reference: FormatRow) -> FormatRow:
     except UserError as error:
         return FormatRow(name, note=str(error), failed=True)
     apart = (found.map or 0.0) - (reference.map or 0.0)
-    note = f"differs by more than {MOST_APART}" if abs(apart) > MOST_APART else ""
-    if name == INT8:
-        note = f"convolutions in eight bits{note and ': '}{note}"
-    exact = name != INT8
+    apart50, exact = (found.map50 or 0.0) - (reference.map50 or 0.0), name != INT8
+    notes = [] if exact else ["convolutions in eight bits"]
+    if abs(apart) > MOST_APART:
+        notes.append(f"differs by more than {MOST_APART}")
+    if abs(apart50) > MOST_APART:  # of few objects a tie of two scores is enough
+        notes.append(f"mAP50 differs by {apart50:+.4f}")
     return dataclasses.replace(
-        found, name=name, megabytes=size, apart=apart, note=note, exact=exact
+        found, name=name, megabytes=size, apart=apart, note=", ".join(notes), exact=exact
     )
 
 
