@@ -23,6 +23,7 @@ from tests.tiny import GRAPH, write_graph
 from utils.errors import UserError
 
 NAMES = sorted({kind.__name__ for kind in ATTENTION.values()})
+FIXED_IN_OPENVINO = {"FCA"}  # 2026.4 cannot compile its products of matrices of unknown size
 needs_all = pytest.mark.skipif(
     any(find_spec(name) is None for name in ("onnx", "onnxscript", "onnxruntime", "openvino")),
     reason="not all of onnx, onnxscript, onnxruntime and openvino are installed",
@@ -57,7 +58,9 @@ def test_a_graph_with_the_module_computes_the_same(
 ) -> None:
     """export() itself refuses a file whose output for noise differs; this looks at other noise."""
     model = detector_with(name, tmp_path)
-    formats = ("onnx", "openvino") if dynamic else tuple(EXPORTERS)
+    formats = tuple(EXPORTERS)
+    if dynamic:
+        formats = ("onnx",) if name in FIXED_IN_OPENVINO else ("onnx", "openvino")
     config = ExportConfig(include=formats, imgsz=(64, 96), dynamic=dynamic)
     images = noise(3, 3, 160, 96) if dynamic else noise(1, 3, 64, 96)
     with torch.no_grad():
