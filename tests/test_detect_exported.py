@@ -16,9 +16,9 @@ import explain
 import export
 import hubconf
 import train
-import val
 from api import YOLO
 from tests.engine.exported.files import NAMES, write_onnx
+from tests.tiny import write_data
 from utils.errors import UserError, run_main
 
 
@@ -69,8 +69,7 @@ def test_calls_that_need_a_network_say_so(tmp_path, call):
         (benchmarks.main, "--weights best.onnx"),
         (explain.main, "--weights best.onnx --source black.png"),
         (export.main, "--weights best_openvino_model"),
-        (train.main, "--weights best.torchscript --data small.yaml"),
-        (val.main, "--weights best.pt best.onnx --data small.yaml"),
+        (train.main, "--data small.yaml --weights best.torchscript"),
     ],
 )
 def test_programs_that_need_a_checkpoint_say_so(
@@ -79,6 +78,7 @@ def test_programs_that_need_a_checkpoint_say_so(
     monkeypatch.chdir(tmp_path)
     write_onnx(tmp_path / "best.onnx")
     (tmp_path / "best_openvino_model").mkdir()
+    write_data(tmp_path, train=1, val=1).rename("small.yaml")
     assert run_main(functools.partial(program), words.split()) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
