@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import benchmarks
-from benchmarks import INT8, FormatRow, failures, formats_of
+from benchmarks import INT8, FormatRow, failures, format_row, formats_of
 from engine.export.benchmark_settings import BenchmarkConfig
 from engine.export.formats import CONVERTERS, EXPORTERS
 from tests.tiny import lively, write_data, write_free_graph, write_graph
@@ -79,6 +80,27 @@ def test_what_makes_a_hard_failure():
     assert failures(BenchmarkConfig(half=True), rows) == ["openvino: no package"]
     low = failures(BenchmarkConfig(hard_fail="0.495", half=True), rows)
     assert low == ["openvino: no package", f"{INT8}: mAP50-95 is below 0.495"]
+
+
+@pytest.mark.parametrize(
+    ("name", "scores", "note"),
+    [
+        ("onnx", (0.5, 0.4), ""),
+        ("onnx", (0.52, 0.4005), "mAP50 differs by +0.0200"),
+        ("onnx", (0.5, 0.398), "differs by more than 0.001"),
+        (INT8, (0.5, 0.4), "convolutions in eight bits"),
+    ],
+)
+def test_what_differs_is_noted(name, scores, note, tmp_path, monkeypatch):
+    file = tmp_path / "best.onnx"
+    file.write_bytes(b"")
+    monkeypatch.setattr(benchmarks, "load_exported", lambda *_: None)
+    found = FormatRow("", map50=scores[0], map=scores[1])
+    bench = SimpleNamespace(
+        config=BenchmarkConfig(), device=None, export=lambda _: file, score=lambda _: found
+    )
+    row = format_row(bench, name, FormatRow("pytorch", map50=0.5, map=0.4))
+    assert (row.note, row.exact) == (note, name != INT8)
 
 
 def test_eight_bits_need_images():
