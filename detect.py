@@ -32,6 +32,7 @@ from engine.inference.settings import DETECT_LINE, USUAL_SIZE, DetectConfig
 from utils.cli import build
 from utils.device import describe_device, take_device
 from utils.errors import UserError, run_main
+from utils.exported_names import is_exported
 from utils.files import find_file
 from utils.signals import StopRequested, StopSignal
 from utils.text import counted
@@ -44,7 +45,7 @@ def load(config: DetectConfig) -> tuple[DetectorModel, DetectConfig, str]:
     checkpoint names, or "". Raises UserError for a file that cannot be used, and for class numbers
     that the model does not have.
     """
-    from engine.exported.load import can_halve, is_exported, load_detector
+    from engine.exported.load import can_halve, load_detector
     from engine.exported.model import ExportedDetector, agreed_size
     from models.graph.own_files import use_modules
     from models.weights.load import newest_best, read_weights

@@ -31,7 +31,7 @@ from models.yolo import DetectionModel
 from utils.cli import build
 from utils.device import describe_device, take_device
 from utils.errors import UserError, run_main
-from utils.files import find_file, next_folder
+from utils.files import next_folder
 from utils.output import print_anywhere
 from utils.structures import Frame
 from utils.text import printable
@@ -48,7 +48,7 @@ def load(config: ExplainConfig) -> tuple[dict[str, DetectionModel], ExplainConfi
     """
     from engine.exported.load import is_exported
     from models.graph.own_files import use_modules
-    from models.weights.load import load_model, newest_best, read_weights
+    from models.weights.load import find_weights, load_model, newest_best, read_weights
 
     use_modules(config.modules)
     paths = [path for path in config.weights if path]
@@ -63,7 +63,8 @@ def load(config: ExplainConfig) -> tuple[dict[str, DetectionModel], ExplainConfi
     device, data, imgsz = take_device(config.device, config.tf32), "", config.imgsz
     models = {}
     for label, path in zip(model_labels(paths), paths, strict=True):
-        trained = None if path.endswith((".yaml", ".yml")) else read_weights(find_file(path))
+        has_graph = path.endswith((".yaml", ".yml"))
+        trained = None if has_graph else read_weights(find_weights(path))
         models[label] = load_model(path, device, checkpoint=trained)
         if trained and label == next(iter(models)):
             data = trained.data

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+import ablate
+import benchmarks
 import detect
+import explain
+import export
 import hubconf
+import train
 from api import YOLO
 from tests.engine.exported.files import NAMES, write_onnx
+from tests.tiny import write_data
 from utils.errors import UserError, run_main
 
 
@@ -53,6 +60,29 @@ def test_calls_that_need_a_network_say_so(tmp_path, call):
     model = YOLO(write_onnx(tmp_path / "best.onnx"))
     with pytest.raises(UserError, match=rf"{call}: .*best\.onnx is an exported file"):
         getattr(model, call)(*(["best.pt"] if call in ("load", "explain") else []))
+
+
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [
+        (ablate.main, "--data small.yaml --attention SimAM --weights best.onnx"),
+        (benchmarks.main, "--weights best.onnx"),
+        (explain.main, "--weights best.onnx --source black.png"),
+        (export.main, "--weights best_openvino_model"),
+        (train.main, "--data small.yaml --weights best.torchscript"),
+    ],
+)
+def test_programs_that_need_a_checkpoint_say_so(
+    program, words, tmp_path, image, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    write_onnx(tmp_path / "best.onnx")
+    (tmp_path / "best_openvino_model").mkdir()
+    write_data(tmp_path, train=1, val=1).rename("small.yaml")
+    assert run_main(functools.partial(program), words.split()) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "is an exported file, which only val.py and detect.py read; give the" in error
 
 
 def test_half_and_attention_are_refused_in_python(tmp_path, image):
