@@ -79,7 +79,10 @@ def train(run: Run, tell: Tell = tell_nobody) -> Metrics | None:
             if run.setup.lock is not None:
                 run.setup.lock.close()
         end_unread(keeper)
-        keeper.moments("on_train_end", metrics)  # nothing is left to save if it fails
+        keeper.moments(
+            "on_model_save"
+        )  # after the end, so that nothing is left to save if it fails
+        keeper.moments("on_train_end", metrics)
     return metrics
 
 
@@ -114,7 +117,7 @@ def learn(keeper: Keeper) -> Metrics | None:
             if world.is_main and first + 1 == progress.epoch < config.epochs:
                 print(time_to_come(time.monotonic() - start, config.epochs - progress.epoch))
             with keeper.anywhere():
-                is_over = keeper.moments.stop or should_stop(config, world, progress)
+                is_over = bool(keeper.moments.stop) or should_stop(config, world, progress)
                 done = dist.any_true(world, is_over, setup.device)
             if not (config.nosave or done):  # finish_run() writes the last one itself
                 keeper.save()

@@ -116,7 +116,7 @@ class Teller:
     def __init__(self, callbacks: Callbacks, trainer: Trainer) -> None:
         self.callbacks, self.trainer = callbacks, trainer
 
-    def __call__(self, moment: str, run: Run, metrics: Metrics | None) -> bool:
+    def __call__(self, moment: str, run: Run, metrics: Metrics | None) -> str:
         trainer = self.trainer
         if moment == "on_train_epoch_start":
             trainer.epoch = run.state.progress.epoch
@@ -125,4 +125,4 @@ class Teller:
         if metrics is not None:
             trainer.take(metrics)
         self.callbacks.call(moment, trainer.validator if moment.startswith("on_val_") else trainer)
-        return trainer.stop
+        return "a callback has set trainer.stop" if trainer.stop else ""

@@ -14,7 +14,6 @@ defaults. A mistake raises UserError; nothing here ends the process.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ from api.model_calls import ModelCalls
 from api.results import Results
 from api.scores import DetMetrics
 from api.trainer import Teller, Trainer, Validator
+from api.tuning import HYPERPARAMETERS, TuneCalls
 from api.weights import copy_weights, open_weights, trainable
 from data.sources.memory import from_tensor, open_any
 from data.sources.open import Source, usual_source
@@ -53,12 +53,9 @@ from utils.cli import build
 from utils.config import TrainConfig
 from utils.device import take_device
 from utils.errors import UserError
-from utils.hyperparameters import Hyperparameters
-
-HYPERPARAMETERS = frozenset(field.name for field in dataclasses.fields(Hyperparameters))
 
 
-class YOLO(ExplainCalls, ModelCalls):
+class YOLO(ExplainCalls, TuneCalls, ModelCalls):
     """A detector and the file that it comes from.
 
     Attributes:
