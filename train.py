@@ -159,8 +159,10 @@ def train_epoch(keeper: Keeper, timing: StepTiming) -> None:
             timing.add("loader", mark)  # the time since the last batch, spent waiting
             if is_drawn(setup, progress):
                 draw_train_batch(setup.folder, progress.batch, batch, state.model.names)
+            keeper.moments("on_train_batch_start")
             with keeper.batch():
                 size = train_batch(keeper.run, batch, timing)
+            keeper.moments("on_train_batch_end")
             mark = time.perf_counter()
             bar.set_description_str(progress_row(setup, progress, len(batch.targets), size))
             stops = bool(stop.status) or loader.lost.too_many
@@ -242,8 +244,7 @@ def validate_epoch(keeper: Keeper) -> Metrics | None:
     """
     run, setup = keeper.run, keeper.run.setup
     config, progress = setup.config, run.state.progress
-    is_last = progress.epoch + 1 >= config.epochs
-    if config.noval and not is_last:
+    if config.noval and progress.epoch + 1 < config.epochs:
         return None
     keeper.moments("on_val_start")
     with keeper.anywhere():

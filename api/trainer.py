@@ -1,4 +1,4 @@
-"""What callbacks get: the position, scores and files of a training or an evaluation."""
+"""What callbacks get: position, scores, files and results of a training or another call."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import torch
 from torch import nn
 
 from api.callbacks import Callbacks
+from api.results import Results
 from api.scores import DetMetrics
+from engine.inference.settings import DetectConfig
 from engine.training.run import Run
 from models.yolo import DetectionModel
 from utils.structures import Metrics
@@ -34,6 +36,21 @@ class Validator:
     def speed(self) -> dict[str, float]:
         """Milliseconds per image of each stage; {} before on_val_end."""
         return self.metrics.speed if self.metrics else {}
+
+
+class Predictor:
+    """What callbacks of a prediction get.
+
+    Attributes:
+        results: at on_predict_batch_end the Results of one image or frame; predict() returns what
+            the list holds after the callbacks.
+        args: all flags, as attributes.
+        save_dir: the folder of files; None where nothing is written.
+    """
+
+    def __init__(self, config: DetectConfig, save_dir: Path | None) -> None:
+        self.args, self.save_dir = SimpleNamespace(**asdict(config)), save_dir
+        self.results: list[Results] = []
 
 
 class Trainer:

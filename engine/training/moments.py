@@ -13,6 +13,8 @@ from utils.structures import Metrics
 MOMENTS = (
     "on_train_start",  # the data is read and the model is built; before the first epoch
     "on_train_epoch_start",
+    "on_train_batch_start",  # the batch is read
+    "on_train_batch_end",  # its gradients are computed, and where a step is due, it is made
     "on_train_epoch_end",  # before the validation
     "on_val_start",
     "on_val_end",  # with the scores
