@@ -102,6 +102,8 @@ def open_study(start: Start) -> optuna.Study:
     Raises:
         UserError: The search was started with other settings, or the database cannot be opened.
     """
+    optuna.logging.set_verbosity(optuna.logging.CRITICAL)  # tune.py prints lines of its own
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     search = start.search
     folder = make_folder(search.folder)
     if search.database_file is not None:
@@ -109,39 +111,44 @@ def open_study(start: Start) -> optuna.Study:
     lock = FolderLock(folder, wait=BUSY)  # one process after the other
     try:
         check_settings(folder / "study.yaml", start.settings())
-        study = _connect(search)
-        if not start.outside():
-            note = {"note": "starting values"}
-            study.enqueue_trial(start.values, user_attrs=note, skip_if_exists=True)
+        study = make_study(search, _open_storage(search))
+        queue_start(start, study)
+    except DATABASE_ERRORS as error:
+        raise _refusal(search, error) from None
     finally:
         lock.close()
     return study
 
 
-def _connect(search: TuneConfig) -> optuna.Study:
-    optuna.logging.set_verbosity(optuna.logging.CRITICAL)  # a user's lines are printed by tune.py
-    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+def queue_start(start: Start, study: optuna.Study) -> None:
+    """Make the starting values the first trial, unless they are outside the ranges."""
+    if not start.outside():
+        note = {"note": "starting values"}
+        study.enqueue_trial(start.values, user_attrs=note, skip_if_exists=True)
+
+
+def _open_storage(search: TuneConfig) -> RDBStorage:
     is_file = search.database_file is not None
-    options = {"connect_args": {"timeout": BUSY}} if is_file else {}
+    return RDBStorage(
+        search.database,
+        engine_kwargs={"connect_args": {"timeout": BUSY}} if is_file else {},
+        heartbeat_interval=HEARTBEAT,
+        grace_period=GRACE,
+        heartbeat_stale_trial_callback=try_again,
+    )
+
+
+def make_study(search: TuneConfig, storage: RDBStorage | None) -> optuna.Study:
+    """The study of a database, or of this process's memory without one."""
     pruner = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=search.first_pruned)
-    try:
-        storage = RDBStorage(
-            search.database,
-            engine_kwargs=options,
-            heartbeat_interval=HEARTBEAT,
-            grace_period=GRACE,
-            heartbeat_stale_trial_callback=try_again,
-        )
-        return optuna.create_study(
-            storage=storage,
-            study_name=STUDY,
-            load_if_exists=True,
-            direction="maximize",
-            sampler=NumberedSampler(search.seed),
-            pruner=optuna.pruners.NopPruner() if search.noprune else pruner,
-        )
-    except DATABASE_ERRORS as error:
-        raise _refusal(search, error) from None
+    return optuna.create_study(
+        storage=storage,
+        study_name=STUDY,
+        load_if_exists=True,
+        direction="maximize",
+        sampler=NumberedSampler(search.seed),
+        pruner=optuna.pruners.NopPruner() if search.noprune else pruner,
+    )
 
 
 def check_settings(path: Path, settings: Mapping[str, object]) -> None:

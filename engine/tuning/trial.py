@@ -144,7 +144,9 @@ def ending_of(study: optuna.Study, number: int) -> str:
         how = note if str(note).startswith("diverged") else f"ended early at {fitness}"
     else:
         how = fitness
-    so_far = "none was completed yet" if best is None else f"best {best.value:.4f}, {best.number}"
+    so_far = (
+        "none was completed yet" if best is None else f"the best is {best.number}: {best.value:.4f}"
+    )
     return f"trial {number}: {how}; {so_far}"
 
 

@@ -18,7 +18,7 @@ optuna = pytest.importorskip("optuna")
 
 from engine.tuning import trial as module  # noqa: E402
 from engine.tuning.report import summary  # noqa: E402
-from engine.tuning.study import open_study  # noqa: E402
+from engine.tuning.study import make_study, queue_start  # noqa: E402
 from engine.tuning.trial import run_trials  # noqa: E402
 
 EPOCHS = 5
@@ -40,6 +40,7 @@ def planned(monkeypatch: pytest.MonkeyPatch) -> list[tuple[dict, dict]]:
         )
 
     monkeypatch.setattr(module, "plan", plan)
+    monkeypatch.setattr("gc.collect", lambda *_: 0)  # of all objects of the tests, after each trial
     return asked
 
 
@@ -61,6 +62,14 @@ def fake_train(fitness: Any) -> Any:
     return train
 
 
+def opened(found: Start) -> optuna.Study:
+    """A study in memory, since a database takes a second for a dozen trials."""
+    study = make_study(found.search, None)
+    found.search.folder.mkdir()
+    queue_start(found, study)
+    return study
+
+
 ROWS: dict[str, object] = {"lr0": [1e-3, 0.1, "log"], "mosaic": [0, 1]}
 
 
@@ -72,7 +81,7 @@ def test_trials_are_runs_with_the_values_drawn(
     start: MakeStart, planned: list[tuple[dict, dict]], tmp_path: Path
 ) -> None:
     found = searched(start, 3)
-    study = open_study(found)
+    study = opened(found)
     run_trials(found, study, fake_train(lambda number: number / 10))
     assert [given["name"] for given, _ in planned] == ["0000", "0001", "0002"]
     assert {given["project"] for given, _ in planned} == {str(tmp_path / "exp" / "trials")}
@@ -89,13 +98,13 @@ def test_a_trial_below_the_median_ends_early(
     start: MakeStart, planned: list[tuple[dict, dict]]
 ) -> None:
     found = searched(start, 7)
-    study = open_study(found)
+    study = opened(found)
     run_trials(found, study, fake_train(lambda number: 0.1 if number == 6 else 0.5))
     states = [one.state.name for one in study.get_trials()]
     assert states == ["COMPLETE"] * 6 + ["PRUNED"]
     assert len(study.get_trials()[6].intermediate_values) == 2  # after a fifth of the epochs
     found = searched(start, 7, noprune=True, name="b")
-    study = open_study(found)
+    study = opened(found)
     run_trials(found, study, fake_train(lambda number: 0.1 if number == 6 else 0.5))
     assert {one.state.name for one in study.get_trials()} == {"COMPLETE"}
 
@@ -117,7 +126,7 @@ def test_diverged_and_short_of_memory_trials_are_said_and_passed(
     start: MakeStart, planned: list[tuple[dict, dict]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = searched(start, 3)
-    study = open_study(found)
+    study = opened(found)
     run_trials(found, study, raising(NotFiniteError("loss"), MemoryShortError("no memory")))
     assert [one.state.name for one in study.get_trials()] == ["PRUNED", "FAIL", "COMPLETE"]
     said = capsys.readouterr().out
@@ -130,7 +139,7 @@ def test_a_search_that_never_fits_is_given_up(
     start: MakeStart, planned: list[tuple[dict, dict]]
 ) -> None:
     found = searched(start, 9)
-    study = open_study(found)
+    study = opened(found)
     with pytest.raises(UserError, match="3 trials have failed and none was completed: too big"):
         run_trials(found, study, raising(*[MemoryShortError("too big")] * 9))
 
@@ -140,7 +149,7 @@ def test_an_interrupted_trial_is_the_first_of_the_next_start(
     start: MakeStart, planned: list[tuple[dict, dict]], error: BaseException
 ) -> None:
     found = searched(start, 2)
-    study = open_study(found)
+    study = opened(found)
     with pytest.raises(type(error)):
         run_trials(found, study, raising(None, error))
     folder = Path(study.get_trials()[1].user_attrs["folder"])
