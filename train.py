@@ -79,9 +79,8 @@ def train(run: Run, tell: Tell = tell_nobody) -> Metrics | None:
             if run.setup.lock is not None:
                 run.setup.lock.close()
         end_unread(keeper)
-        keeper.moments(
-            "on_model_save"
-        )  # after the end, so that nothing is left to save if it fails
+        # Told after the last save, so that nothing is lost if a callback fails.
+        keeper.moments("on_model_save")
         keeper.moments("on_train_end", metrics)
     return metrics
 
