@@ -21,6 +21,7 @@ PROGRAMS = {
     "benchmarks.py": (["--hard-fail", "2"], "--hard-fail=2: must be a share"),
     "explain.py": (["--layers", "top"], "--layers top: takes auto, head, backbone"),
     "ablate.py": (["--attention", "SimAM", "--delta", "0"], "--delta 0.0: must be above 0"),
+    "tune.py": (["--trials", "0"], "--trials=0: must be 1 to"),
     "models/yolo.py": (["--imgsz", "0"], "--imgsz=0: must be 1 to 8192"),
     "data/convert.py": (["--out", "x"], "--data, --source: give exactly one of them"),
 }
