@@ -59,6 +59,8 @@ def test_a_long_name_stays_in_the_figure(name: str) -> None:
     assert box.x1 <= figure.bbox.x1
     assert box.y0 >= 0
     assert axes.get_tightbbox().y0 >= box.y1
+    # The legend takes no room from the panel.
+    assert axes.get_window_extent().height > 0.7 * figure.dpi
     assert "(mAP50 53.0 ± 4.2 %)" in figure.legends[0].get_texts()[0].get_text()
 
 

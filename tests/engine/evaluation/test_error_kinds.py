@@ -90,6 +90,18 @@ def test_map50_is_that_of_the_evaluation() -> None:
     assert costs["background"] > 0
 
 
+def test_a_detection_on_an_object_that_is_not_scored_is_no_error() -> None:
+    evaluation = Evaluation(1)
+    found = np.array([square(50, 0.9, 0), square(0, 0.8, 0)], np.float32)
+    difficult = np.array([[*label(50, 0), 0]], np.float32)
+    evaluation.add(found, np.array([label(0, 0)], np.float32), unscored=difficult)
+    metrics = evaluation.result({0: "a"}, errors=True)
+    assert metrics.map50 > 0.99
+    assert metrics.details.errors == dict.fromkeys(KINDS, (0, 0.0))
+    parts = (evaluation.detections, evaluation.labels, evaluation.correct, evaluation.ignored)
+    assert map50(judge(*parts), "yolov5") == pytest.approx(metrics.map50)
+
+
 def test_costs_are_those_of_data_without_the_error() -> None:
     """One class: a false detection at 0.9, then the true one. Precision is 1/2 up to recall 1/2."""
     known, found = [label(0, 0), label(100, 0)], [square(50, 0.9, 0), square(0, 0.8, 0)]
