@@ -2,9 +2,11 @@
 
     python benchmarks.py --weights runs/train/exp/weights/best.pt --data my.yaml
 
-Every format is scored on the same square images of the validation split, by the loop of val.py, and
-compared with the checkpoint. Milliseconds are those of the network alone, per image, after one
-batch that is not counted. The files and benchmarks.csv stay in a folder below runs/benchmarks.
+Every format is scored on the same square images of the validation split, in the same precision, by
+the loop of val.py, and compared with the checkpoint. With --data there is a line for ONNX in eight
+bits too, whose ranges its training images show. Milliseconds are those of the network alone, per
+image, after one batch that is not counted. The files and benchmarks.csv stay in a folder below
+runs/benchmarks.
 """
 
 from __future__ import annotations
@@ -36,17 +38,17 @@ from engine.export.settings import ExportConfig
 from engine.exported.load import load_exported
 from export import export, size_mb
 from models.graph.own_files import use_modules
-from models.weights.load import load_model, newest_best
+from models.weights.load import find_weights, load_model, newest_best
 from utils.cli import build
-from utils.device import describe_device, take_device
+from utils.device import choose_half, describe_device, take_device
 from utils.errors import UserError, run_main
-from utils.files import atomic_write, find_file, next_folder
+from utils.files import atomic_write, next_folder
 from utils.sizes import side_step, whole_side
 from utils.tables import text_table
-from utils.text import csv_cell
+from utils.text import counted, csv_cell
 from val import check_classes, trained_on
 
-CHECKPOINT = "pytorch"
+CHECKPOINT, INT8 = "pytorch", "onnx int8"
 MOST_APART = 0.001  # mAP50-95
 HEADERS = ("format", "MB", "mAP50", "mAP50-95", "difference", "ms per image", "note")
 
@@ -63,6 +65,7 @@ class FormatRow:
         milliseconds: Of the network, per image.
         note: Why it could not be made, or what a reader must know.
         failed: Whether a format of this project could not be made or scored.
+        exact: Whether its scores should be those of the checkpoint.
     """
 
     name: str
@@ -73,6 +76,7 @@ class FormatRow:
     milliseconds: float | None = None
     note: str = ""
     failed: bool = False
+    exact: bool = True
 
     def cells(self) -> tuple[object, ...]:
         """The values of HEADERS."""
@@ -88,7 +92,7 @@ class Bench:
     def __init__(self, config: BenchmarkConfig) -> None:
         use_modules(config.modules)
         self.config, self.weights = config, config.weights or str(newest_best())
-        self.path = find_file(self.weights)
+        self.path = find_weights(self.weights)
         self.device = take_device(config.device)
         self.index, self.val = self._labelled()
         self.model = load_model(self.path, fuse=False)
@@ -111,16 +115,29 @@ class Bench:
         return None if self.config.test else load_dataset(data, "val"), config
 
     def export(self, name: str) -> Path:
-        """Write the file of a format into the folder."""
+        """Write the file of a format, or of INT8, into the folder."""
+        int8 = name == INT8
         flags = ExportConfig(
-            include=(name,),
+            include=("onnx" if int8 else name,),
             imgsz=(self.side,),
             batch_size=self.config.batch_size,
             device=self.config.device,
             half=self.config.half,
+            int8=int8,
+            data=self.config.data if int8 else "",
         )
         with torch.inference_mode(False):
             return export(self.model, flags, self.folder / self.path.name)[0]
+
+    @property
+    def conditions(self) -> str:
+        """What the scores and times of the table were measured on."""
+        own = choose_half(self.device) if self.config.half else "fp32"
+        theirs = "fp16" if self.config.half else "fp32"
+        precision = own if own == theirs else f"{CHECKPOINT} in {own}, the files in {theirs}"
+        images = f"{counted(len(self.index or ()), 'image')} of {self.side}x{self.side}"
+        threads = counted(torch.get_num_threads(), "thread")
+        return f"{images}, batches of {self.config.batch_size}, {precision}, {threads}"
 
     def score(self, model: DetectorModel, halved: bool = False) -> FormatRow:
         """The scores and milliseconds of a detector on the validation images."""
@@ -160,8 +177,15 @@ def format_row(bench: Bench, name: str, reference: FormatRow) -> FormatRow:
     except UserError as error:
         return FormatRow(name, note=str(error), failed=True)
     apart = (found.map or 0.0) - (reference.map or 0.0)
-    note = f"differs by more than {MOST_APART}" if abs(apart) > MOST_APART else ""
-    return dataclasses.replace(found, name=name, megabytes=size, apart=apart, note=note)
+    apart50, exact = (found.map50 or 0.0) - (reference.map50 or 0.0), name != INT8
+    notes = [] if exact else ["convolutions in eight bits"]
+    if abs(apart) > MOST_APART:
+        notes.append(f"differs by more than {MOST_APART}")
+    if abs(apart50) > MOST_APART:  # of few objects a tie of two scores is enough
+        notes.append(f"mAP50 differs by {apart50:+.4f}")
+    return dataclasses.replace(
+        found, name=name, megabytes=size, apart=apart, note=", ".join(notes), exact=exact
+    )
 
 
 def benchmark(
@@ -175,17 +199,24 @@ def benchmark(
     bench = Bench(config)
     say(describe_device(bench.device))
     rows = [checkpoint_row(bench)]
-    for name in () if config.pt_only else EXPORTERS:
+    for name in formats_of(config):
         rows.append(format_row(bench, name, rows[0]))
     if not config.pt_only:
         rows += [FormatRow(name, note=f"not made here: {how}") for name, how in CONVERTERS.items()]
     write_rows(bench.folder / "benchmarks.csv", rows)
     say(text_table(HEADERS, [row.cells() for row in rows], max_width=70))
     if not config.test:
-        images = len(bench.index or ())
-        say(f"{images} images of {bench.side}x{bench.side}, batches of {config.batch_size}")
+        say(bench.conditions)
     say(f"Results saved to {bench.folder}")
     return rows, bench.folder
+
+
+def formats_of(config: BenchmarkConfig) -> list[str]:
+    """The formats that the flags ask for; eight bits need --data, and are none of --half."""
+    names = [] if config.pt_only else list(EXPORTERS)
+    if config.data and not config.half and "onnx" in names:
+        names.insert(names.index("onnx") + 1, INT8)
+    return names
 
 
 def write_rows(path: Path, rows: list[FormatRow]) -> None:
@@ -205,7 +236,8 @@ def failures(config: BenchmarkConfig, rows: list[FormatRow]) -> list[str]:
     """Why --hard-fail ends with status 1: a line for each reason."""
     lines = [f"{row.name}: {row.note}" for row in rows if row.failed]
     if not config.half:  # a rounded score may swap boxes
-        wide = [row for row in rows if row.apart is not None and abs(row.apart) > MOST_APART]
+        exact = [row for row in rows if row.exact and row.apart is not None]
+        wide = [row for row in exact if abs(row.apart or 0) > MOST_APART]
         lines += [f"{row.name}: mAP50-95 differs by {row.apart:+.4f}" for row in wide]
     low = [row for row in rows if row.map is not None and row.map < config.least_map]
     return lines + [f"{row.name}: mAP50-95 is below {config.hard_fail}" for row in low]

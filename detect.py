@@ -23,7 +23,7 @@ if __name__ == "__main__":  # before the other imports, which take seconds
 
 from data.sources.open import open_source, usual_source
 from engine.detector_model import DetectorModel, in_half
-from engine.explain.feature_writer import add_features
+from engine.explain.feature_writer import add_features, one_graph
 from engine.inference.console import Console
 from engine.inference.detector import Detector
 from engine.inference.outputs import Outputs, conclude
@@ -32,6 +32,7 @@ from engine.inference.settings import DETECT_LINE, USUAL_SIZE, DetectConfig
 from utils.cli import build
 from utils.device import describe_device, take_device
 from utils.errors import UserError, run_main
+from utils.exported_names import is_exported
 from utils.files import find_file
 from utils.signals import StopRequested, StopSignal
 from utils.text import counted
@@ -44,7 +45,7 @@ def load(config: DetectConfig) -> tuple[DetectorModel, DetectConfig, str]:
     checkpoint names, or "". Raises UserError for a file that cannot be used, and for class numbers
     that the model does not have.
     """
-    from engine.exported.load import can_halve, is_exported, load_detector
+    from engine.exported.load import can_halve, load_detector
     from engine.exported.model import ExportedDetector, agreed_size
     from models.graph.own_files import use_modules
     from models.weights.load import newest_best, read_weights
@@ -58,6 +59,8 @@ def load(config: DetectConfig) -> tuple[DetectorModel, DetectConfig, str]:
     has_graph = paths[0].endswith((".yaml", ".yml")) or is_exported(paths[0])
     trained = None if has_graph else read_weights(find_file(paths[0]))
     model = load_detector(paths, device, first=trained)
+    if config.visualize:
+        one_graph(model, paths)
     imgsz = config.imgsz or (
         (int(trained.config.get("imgsz", USUAL_SIZE)),) if trained else (USUAL_SIZE,)
     )

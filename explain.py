@@ -31,7 +31,7 @@ from models.yolo import DetectionModel
 from utils.cli import build
 from utils.device import describe_device, take_device
 from utils.errors import UserError, run_main
-from utils.files import find_file, next_folder
+from utils.files import next_folder
 from utils.output import print_anywhere
 from utils.structures import Frame
 from utils.text import printable
@@ -46,18 +46,25 @@ def load(config: ExplainConfig) -> tuple[dict[str, DetectionModel], ExplainConfi
     first checkpoint names, or "". Raises UserError for a file that cannot be used, and for models
     of different classes.
     """
+    from engine.exported.load import is_exported
     from models.graph.own_files import use_modules
-    from models.weights.load import load_model, newest_best, read_weights
+    from models.weights.load import find_weights, load_model, newest_best, read_weights
 
     use_modules(config.modules)
     paths = [path for path in config.weights if path]
     if not paths:
         paths = [str(newest_best())]
         print(f"--weights not given: taking the newest, {paths[0]}")
-    device, data, imgsz = take_device(config.device), "", config.imgsz
+    if exported := [path for path in paths if is_exported(path)]:
+        raise UserError(
+            f"--weights {exported[0]}: an exported file has no rows to look into; give the"
+            " checkpoint"
+        )
+    device, data, imgsz = take_device(config.device, config.tf32), "", config.imgsz
     models = {}
     for label, path in zip(model_labels(paths), paths, strict=True):
-        trained = None if path.endswith((".yaml", ".yml")) else read_weights(find_file(path))
+        has_graph = path.endswith((".yaml", ".yml"))
+        trained = None if has_graph else read_weights(find_weights(path))
         models[label] = load_model(path, device, checkpoint=trained)
         if trained and label == next(iter(models)):
             data = trained.data
@@ -87,7 +94,7 @@ def explain(config: ExplainConfig) -> Path:
     """Explain all images of the source, as the flags say, and return the folder of the results."""
     with contextlib.ExitStack() as stack:
         # The source is opened first, so that a mistyped path is reported within a second.
-        given = open_source(config.source) if config.source else None
+        given = open_source(config.source, config.vid_stride) if config.source else None
         models, config, data = load(config)
         source = given if given is not None else usual_source(data)
         stack.callback(source.close)

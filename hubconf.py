@@ -23,7 +23,7 @@ if "api" in sys.modules:  # the program may have its own; then ours stands besid
 
 import api.packages  # noqa: F401  # lets the rest be found beside a program's own `utils`
 from api.hub_model import AutoShape
-from engine.exported.load import is_exported, load_exported
+from engine.exported.load import load_exported
 from models.graph.load import load_graph
 from models.graph.own_files import use_modules
 from models.weights.channels import channels_line
@@ -32,6 +32,7 @@ from models.weights.transfer import transfer
 from models.weights.upstream.adopt import with_graph
 from models.yolo import DetectionModel
 from utils.device import take_device
+from utils.exported_names import is_exported
 from utils.files import find_file
 
 # torch.hub refuses to load the models if one of these is missing.

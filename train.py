@@ -79,7 +79,9 @@ def train(run: Run, tell: Tell = tell_nobody) -> Metrics | None:
             if run.setup.lock is not None:
                 run.setup.lock.close()
         end_unread(keeper)
-        keeper.moments("on_train_end", metrics)  # nothing is left to save if it fails
+        # Told after the last save, so that nothing is lost if a callback fails.
+        keeper.moments("on_model_save")
+        keeper.moments("on_train_end", metrics)
     return metrics
 
 
@@ -114,7 +116,7 @@ def learn(keeper: Keeper) -> Metrics | None:
             if world.is_main and first + 1 == progress.epoch < config.epochs:
                 print(time_to_come(time.monotonic() - start, config.epochs - progress.epoch))
             with keeper.anywhere():
-                is_over = keeper.moments.stop or should_stop(config, world, progress)
+                is_over = bool(keeper.moments.stop) or should_stop(config, world, progress)
                 done = dist.any_true(world, is_over, setup.device)
             if not (config.nosave or done):  # finish_run() writes the last one itself
                 keeper.save()
@@ -156,8 +158,10 @@ def train_epoch(keeper: Keeper, timing: StepTiming) -> None:
             timing.add("loader", mark)  # the time since the last batch, spent waiting
             if is_drawn(setup, progress):
                 draw_train_batch(setup.folder, progress.batch, batch, state.model.names)
+            keeper.moments("on_train_batch_start")
             with keeper.batch():
                 size = train_batch(keeper.run, batch, timing)
+            keeper.moments("on_train_batch_end")
             mark = time.perf_counter()
             bar.set_description_str(progress_row(setup, progress, len(batch.targets), size))
             stops = bool(stop.status) or loader.lost.too_many
@@ -239,8 +243,7 @@ def validate_epoch(keeper: Keeper) -> Metrics | None:
     """
     run, setup = keeper.run, keeper.run.setup
     config, progress = setup.config, run.state.progress
-    is_last = progress.epoch + 1 >= config.epochs
-    if config.noval and not is_last:
+    if config.noval and progress.epoch + 1 < config.epochs:
         return None
     keeper.moments("on_val_start")
     with keeper.anywhere():

@@ -45,20 +45,21 @@ from engine.evaluation.tasks import (
     study_sizes,
     task_labels,
 )
-from engine.exported.load import can_halve, is_exported, load_detector, load_exported
+from engine.exported.load import can_halve, load_detector
 from engine.exported.model import ExportedDetector, agreed_size
 from engine.inference.settings import USUAL_SIZE
 from models.graph.load import load_graph
 from models.graph.own_files import use_modules
 from models.weights.classes import Renumbered, compare_classes
-from models.weights.load import newest_best, read_weights
+from models.weights.load import find_weights, newest_best, read_weights
 from models.yolo import DetectionModel
 from utils.cli import build
 from utils.config import suggestions
 from utils.device import choose_half, describe_device, take_device
 from utils.errors import UserError, run_main
+from utils.exported_names import is_exported
 from utils.families import family_of
-from utils.files import ROOT, find_file, next_folder
+from utils.files import ROOT, next_folder
 from utils.structures import Metrics
 from utils.text import counted
 
@@ -118,7 +119,7 @@ def complete(given: dict[str, Any]) -> ValConfig:
         print(f"--data not given: taking {given['data']}")
     build(ValConfig, given)  # a mistake in a flag is reported before one in a file
     if is_exported(given["weights"][0]):
-        return build(ValConfig, {**given, "imgsz": exported_size(given)})
+        return build(ValConfig, given)  # its size is known once it is opened
     info = read_dataset_yaml(given["data"])
     family = family_of(graph_of_weights(given["weights"][0]))
     suggested = suggestions(info.suggested, family, f"{info.path}: defaults")
@@ -128,24 +129,33 @@ def complete(given: dict[str, Any]) -> ValConfig:
     return build(ValConfig, given)
 
 
-def exported_size(given: Mapping[str, Any]) -> int:
-    """The --imgsz for an exported file. Raises UserError if it does not take the one given."""
-    file = given["weights"][0]
-    wanted = (given["imgsz"],) if "imgsz" in given else ()
-    size = agreed_size(load_exported(file, torch.device("cpu")), wanted, USUAL_SIZE)
+def open_exported(config: ValConfig, has_size: bool) -> tuple[ValConfig, ExportedDetector]:
+    """Open an exported file, and complete the flags with its image size.
+
+    Args:
+        config: The flags.
+        has_size: Whether the user gave --imgsz.
+
+    Raises:
+        UserError: The file cannot be used, or does not take the size given.
+    """
+    file, device = config.weights[0], take_device(config.device, config.tf32)
+    model = load_detector(config.weights, device, config.attention, config.attention_init)
+    assert isinstance(model, ExportedDetector)  # by its name
+    size = agreed_size(model, (config.imgsz,) if has_size else (), USUAL_SIZE)
     if size[0] != size[-1]:
         raise UserError(
             f"{file}: takes images of {size[0]}x{size[-1]}, and scores are measured on square ones;"
             " export it with one --imgsz"
         )
-    return size[0]
+    return dataclasses.replace(config, imgsz=size[0]), model
 
 
 def graph_of_weights(weights: str) -> Mapping[str, Any]:
     """The graph of a checkpoint or a model YAML."""
     if weights.endswith((".yaml", ".yml")):
         return load_graph(weights)
-    return read_weights(find_file(weights)).graph
+    return read_weights(find_weights(weights)).graph
 
 
 def trained_on(weights: str) -> str:
@@ -153,7 +163,7 @@ def trained_on(weights: str) -> str:
     if is_exported(weights):
         raise UserError("--data: an exported file does not name its data set; give the YAML")
     if weights.endswith(".pt"):
-        named = read_weights(find_file(weights)).data
+        named = read_weights(find_weights(weights)).data
         if named and (Path(named).is_file() or (ROOT / named).is_file()):
             return named
     return "data/shapes.yaml"
@@ -219,12 +229,16 @@ def load(config: ValConfig, files: Sequence[str], device: torch.device) -> Detec
     return model
 
 
-def validate(config: ValConfig) -> ValResult:
-    """Run the task of the flags; speed and study measure each file of weights separately."""
+def validate(config: ValConfig, ready: ExportedDetector | None = None) -> ValResult:
+    """Run the task of the flags; speed and study measure each file of weights separately.
+
+    ready is the exported file that config.weights names, where it is one.
+    """
     if config.task in SPLITS:
-        return validate_split(config)
+        return validate_split(config, ready)
     config, device = prepare_device(config)
-    models = [load(config, (file,), device) for file in config.weights]
+    models: list[DetectorModel] = [ready] if ready is not None else []
+    models = models or [load(config, (file,), device) for file in config.weights]
     tasks = make_tasks(config, models)
     if config.task == "speed":
         return {task.label: measure_speed(task) for task in tasks}
@@ -240,7 +254,10 @@ def main(argv: list[str] | None = None) -> ValResult:
     """Read the flags and run the task."""
     given = VAL_LINE.read(argv)
     use_modules(given.get("modules", ()))
-    return validate(complete(given))
+    config = complete(given)
+    if is_exported(config.weights[0]):
+        return validate(*open_exported(config, "imgsz" in given))
+    return validate(config)
 
 
 if __name__ == "__main__":

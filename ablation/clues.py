@@ -25,11 +25,10 @@ from ablation.report.summary import (
     mean_difference,
     pairs,
 )
-from models.weights.load import from_checkpoint, read_weights
+from models.weights.load import find_weights, from_checkpoint, read_weights
 from models.weights.upstream.adopt import with_graph
 from utils import checkpoint as checkpoints
 from utils.errors import UserError
-from utils.files import find_file
 
 if TYPE_CHECKING:
     from ablation.results import CellResult
@@ -86,7 +85,7 @@ def count_transferred(cell: CellResult, weights: str, base: CellResult) -> tuple
     from models.weights.transfer import transfer
 
     graph = checkpoints.read(base.folder / "weights" / "best.pt").graph
-    source = with_graph(read_weights(find_file(weights)), graph, weights)
+    source = with_graph(read_weights(find_weights(weights)), graph, weights)
     model = from_checkpoint(checkpoints.read(cell.folder / "weights" / "best.pt"))
     report = transfer(model, source)
     return report.copied, report.total

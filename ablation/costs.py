@@ -24,8 +24,9 @@ from ablation.results import CellResult, Costs
 from ablation.setup import arm_graph
 from ablation.study import PLAIN, Arm
 from models.costs.profile import count_costs, gigaflops, whole_size
+from models.costs.turns import seconds_in_turn
 from models.yolo import DetectionModel
-from utils.device import device_name, find_devices, finish_queue, layout_of, use_device
+from utils.device import device_name, find_devices, layout_of, use_device
 from utils.errors import UserError
 from utils.files import atomic_write
 from utils.regular_file import read_limited
@@ -35,7 +36,7 @@ GraphRows = Mapping[str, Any]
 MAX_ROUNDS, MIN_ROUNDS = 50, 5  # in which a group of arms is timed
 GROUP_SECONDS = 60.0  # no round begins later than this, except for the first MIN_ROUNDS
 GROUP_SIZE = 8  # graphs in memory at a time, besides the baseline
-WARM_UP_PASSES = 2
+WARM_UP_ROUNDS = 2
 
 
 def measure_costs(
@@ -160,17 +161,13 @@ def time_in_turn(
         same round.
     """
     first, *_ = models
-    times: dict[str, list[float]] = {name: [] for name in models}
-    # The first passes choose kernels and allocate memory.
-    for model in models.values():
-        for _ in range(WARM_UP_PASSES):
-            time_once(model, x)
     end = time.perf_counter() + seconds
-    for number in range(MAX_ROUNDS):
-        if number >= MIN_ROUNDS and time.perf_counter() > end:
-            break
-        for name, model in models.items():
-            times[name].append(time_once(model, x))
+
+    def is_enough(rounds: int) -> bool:
+        return rounds >= MIN_ROUNDS and time.perf_counter() > end
+
+    inputs = dict.fromkeys(models, x)
+    times = seconds_in_turn(models, inputs, WARM_UP_ROUNDS, MAX_ROUNDS, is_enough)
     return {
         name: (
             1000 * statistics.median(own),
@@ -178,16 +175,6 @@ def time_in_turn(
         )
         for name, own in times.items()
     }
-
-
-@torch.inference_mode()
-def time_once(model: nn.Module, x: Tensor) -> float:
-    """Seconds of one forward pass."""
-    finish_queue(x.device)  # Kernels are queued, so a pass ends when the device is idle again.
-    start = time.perf_counter()
-    model(x)
-    finish_queue(x.device)
-    return time.perf_counter() - start
 
 
 def add_training(costs: Mapping[str, Costs], cells: Iterable[CellResult]) -> dict[str, Costs]:

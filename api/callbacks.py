@@ -1,4 +1,4 @@
-"""Functions of the user that are called while a model is trained or evaluated."""
+"""Functions of the user that are called while a model is trained, evaluated or used."""
 
 from __future__ import annotations
 
@@ -8,12 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from api.keywords import KeywordError
-from engine.training.moments import MOMENTS
+from engine.training.moments import MOMENTS as TRAINING_MOMENTS
 from models.own.guard import Attempt, in_words
 from utils.errors import UserError
 from utils.text import shown
 
-Callback = Callable[[Any], object]  # gets a Trainer or a Validator of api/trainer.py
+Callback = Callable[[Any], object]  # gets a Trainer, Validator or Predictor of api/trainer.py
+PREDICTION_MOMENTS = (
+    "on_predict_start",
+    "on_predict_batch_end",  # with the Results of an image or frame, which may be replaced
+    "on_predict_end",
+)
+MOMENTS = (*TRAINING_MOMENTS, *PREDICTION_MOMENTS)
 
 
 class Callbacks:

@@ -54,8 +54,9 @@ class ExplainCalls:
         asked = config.gates or config.features or config.check or config.receptive_field
         if asked and not save:
             raise UserError("explain: gates, features and check are figures; write save=True too")
-        frames = usual_source(self._data) if source is None else open_any(source, 1)
-        explainer = Explainer({"model": trainable(self._ready(config.device), "explain")}, config)
+        network = trainable(self._ready(config.device, tf32=config.tf32), "explain")
+        frames = usual_source(self._data) if source is None else open_any(source, config.vid_stride)
+        explainer = Explainer({"model": network}, config)
         folder = next_folder(config.project, config.name, config.exist_ok) if save else None
         self.save_dir = folder or self.save_dir
         try:

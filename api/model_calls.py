@@ -48,13 +48,13 @@ class ModelCalls(UnsupportedCalls):
 
     @property
     def callbacks(self) -> dict[str, list[Callback]]:
-        """The functions that train() and val() call, by moment."""
+        """The functions that train(), val() and predict() call, by moment."""
         return self._callbacks.functions
 
     def add_callback(self, event: str, func: Callback) -> None:
-        """Call a function at a moment of train() or val(), such as on_fit_epoch_end.
+        """Call a function at a moment of train(), val() or predict(), such as on_fit_epoch_end.
 
-        It gets a Trainer, or at on_val_start and on_val_end a Validator (api/trainer.py).
+        It gets a Trainer, at on_val_* a Validator, at on_predict_* a Predictor (api/trainer.py).
         """
         self._callbacks.add(event, func)
 

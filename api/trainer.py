@@ -1,4 +1,4 @@
-"""What callbacks get: the position, scores and files of a training or an evaluation."""
+"""What callbacks get: position, scores, files and results of a training or another call."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import torch
 from torch import nn
 
 from api.callbacks import Callbacks
+from api.results import Results
 from api.scores import DetMetrics
+from engine.inference.settings import DetectConfig
 from engine.training.run import Run
 from models.yolo import DetectionModel
 from utils.structures import Metrics
@@ -34,6 +36,21 @@ class Validator:
     def speed(self) -> dict[str, float]:
         """Milliseconds per image of each stage; {} before on_val_end."""
         return self.metrics.speed if self.metrics else {}
+
+
+class Predictor:
+    """What callbacks of a prediction get.
+
+    Attributes:
+        results: at on_predict_batch_end the Results of one image or frame; predict() returns what
+            the list holds after the callbacks.
+        args: all flags, as attributes.
+        save_dir: the folder of files; None where nothing is written.
+    """
+
+    def __init__(self, config: DetectConfig, save_dir: Path | None) -> None:
+        self.args, self.save_dir = SimpleNamespace(**asdict(config)), save_dir
+        self.results: list[Results] = []
 
 
 class Trainer:
@@ -116,7 +133,7 @@ class Teller:
     def __init__(self, callbacks: Callbacks, trainer: Trainer) -> None:
         self.callbacks, self.trainer = callbacks, trainer
 
-    def __call__(self, moment: str, run: Run, metrics: Metrics | None) -> bool:
+    def __call__(self, moment: str, run: Run, metrics: Metrics | None) -> str:
         trainer = self.trainer
         if moment == "on_train_epoch_start":
             trainer.epoch = run.state.progress.epoch
@@ -125,4 +142,4 @@ class Teller:
         if metrics is not None:
             trainer.take(metrics)
         self.callbacks.call(moment, trainer.validator if moment.startswith("on_val_") else trainer)
-        return trainer.stop
+        return "a callback has set trainer.stop" if trainer.stop else ""

@@ -15,12 +15,6 @@ class UnsupportedCalls:
             "track: is not part of this project; feed predict(stream=True) to a tracker of your own"
         )
 
-    def tune(self, *_: object, **__: object) -> NoReturn:
-        raise UserError(
-            "tune: is not part of this project; search with Optuna around train(), comparing"
-            " several seeds"
-        )
-
     def benchmark(self, *_: object, **__: object) -> NoReturn:
         raise UserError(
             "benchmark: has no call; use python benchmarks.py --weights FILE.pt, or val() of a file"

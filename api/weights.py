@@ -5,16 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from api.fused import Network
-from engine.exported.load import is_exported, load_exported
+from engine.exported.load import load_exported
 from engine.exported.model import ExportedDetector
 from models.weights.classes import is_unnamed
-from models.weights.load import from_checkpoint, read_weights
+from models.weights.load import find_weights, from_checkpoint, read_weights
 from models.weights.transfer import transfer
 from models.weights.upstream.adopt import with_graph
 from models.yolo import DetectionModel
 from utils.checkpoint import Checkpoint
 from utils.device import take_device
 from utils.errors import UserError
+from utils.exported_names import is_exported
 from utils.files import find_file
 
 
@@ -73,6 +74,8 @@ def copy_weights(model: DetectionModel, weights: str) -> None:
 
 
 def _find(weights: str) -> Path:
+    if is_exported(weights):
+        return find_weights(weights)
     try:
         return find_file(weights)
     except UserError as error:

@@ -14,7 +14,6 @@ defaults. A mistake raises UserError; nothing here ends the process.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,8 @@ from api.keywords import KeywordError, Keywords, attention_texts, read_keywords
 from api.model_calls import ModelCalls
 from api.results import Results
 from api.scores import DetMetrics
-from api.trainer import Teller, Trainer, Validator
+from api.trainer import Predictor, Teller, Trainer, Validator
+from api.tuning import HYPERPARAMETERS, TuneCalls
 from api.weights import copy_weights, open_weights, trainable
 from data.sources.memory import from_tensor, open_any
 from data.sources.open import Source, usual_source
@@ -53,12 +53,9 @@ from utils.cli import build
 from utils.config import TrainConfig
 from utils.device import take_device
 from utils.errors import UserError
-from utils.hyperparameters import Hyperparameters
-
-HYPERPARAMETERS = frozenset(field.name for field in dataclasses.fields(Hyperparameters))
 
 
-class YOLO(ExplainCalls, ModelCalls):
+class YOLO(ExplainCalls, TuneCalls, ModelCalls):
     """A detector and the file that it comes from.
 
     Attributes:
@@ -263,8 +260,14 @@ class YOLO(ExplainCalls, ModelCalls):
             # The receiver of a stream may read the files of a result, or change its image.
             write = stack.enter_context(outputs.writing(behind=not stream))
             shown = stack.enter_context(contextlib.closing(show(frames, detector, console, write)))
-            yield from (Results(found, folder) for found in shown)
+            predictor = Predictor(config, folder)
+            self._callbacks.call("on_predict_start", predictor)
+            for found in shown:
+                predictor.results = [Results(found, folder)]
+                self._callbacks.call("on_predict_batch_end", predictor)
+                yield from predictor.results
         conclude(frames, console, outputs)
+        self._callbacks.call("on_predict_end", predictor)
 
     def _ready(self, name: str = "", half: bool = False, tf32: bool = False) -> Network:
         """A fused copy of the model as it is now, on the device of this name."""

@@ -23,7 +23,8 @@ LAYERS = {  # folder or program -> what it may import beside itself: only what i
     "engine": {"utils", "models", "data"},
     **dict.fromkeys(PROGRAMS, BELOW_PROGRAMS),
     "benchmarks": BELOW_DOORS,
-    "api": BELOW_DOORS,
+    "tune": BELOW_DOORS,
+    "api": {*BELOW_DOORS, "tune"},
     "hubconf": {*BELOW_DOORS, "api"},
     "ablation": BELOW_DOORS,
     "ablate": {*BELOW_DOORS, "ablation"},
@@ -41,10 +42,12 @@ HEAVY = {
     "tqdm",
     "PIL",
     "ray",
+    "optuna",
 }
 HEAVY_ALLOWED: set[tuple[str, str]] = {
     ("train.py", "tqdm"),
     ("val.py", "tqdm"),
+    *((f"engine/tuning/{name}.py", "optuna") for name in ("study", "trial", "report")),
 }  # (file, module) at module level
 SYS_PATH_ALLOWED = {
     "models/yolo.py",

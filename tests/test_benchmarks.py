@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import benchmarks
-from benchmarks import FormatRow, failures
+from benchmarks import INT8, FormatRow, failures, format_row, formats_of
 from engine.export.benchmark_settings import BenchmarkConfig
 from engine.export.formats import CONVERTERS, EXPORTERS
 from tests.tiny import lively, write_data, write_free_graph, write_graph
@@ -46,11 +47,12 @@ def test_every_format_has_a_line(flags, monkeypatch, capsys):
     assert "needs a package: pip install it" in rows["onnx"]
     assert "+0.0000" in rows["torchscript"]
     assert all(f"not made here: {CONVERTERS[name]}"[:60] in rows[name] for name in CONVERTERS)
-    assert "4 images of 64x64, batches of 1" in out
-    assert err == "--hard-fail: onnx: needs a package: pip install it\n"
+    assert "4 images of 64x64, batches of 1, fp32, " in out
+    reason = "needs a package: pip install it"
+    assert err == f"--hard-fail: onnx: {reason}\n--hard-fail: onnx int8: {reason}\n"
     folder = Path(flags[-1]) / "exp"
     table = list(csv.DictReader((folder / "benchmarks.csv").open()))
-    assert [row["format"] for row in table] == ["pytorch", "torchscript", "onnx", *CONVERTERS]
+    assert [row["format"] for row in table] == ["pytorch", "torchscript", "onnx", INT8, *CONVERTERS]
     scores = [float(row["mAP50-95"]) for row in table[:2]]
     assert scores[0] == pytest.approx(scores[1], abs=1e-3)
     assert (folder / "best.torchscript").is_file()
@@ -71,12 +73,41 @@ def test_what_makes_a_hard_failure():
         FormatRow("pytorch", map=0.5, apart=0.0),
         FormatRow("onnx", map=0.498, apart=-0.002),
         FormatRow("openvino", note="no package", failed=True),
+        FormatRow(INT8, map=0.49, apart=-0.01, exact=False),
     ]
     made = failures(BenchmarkConfig(hard_fail="made"), rows)
     assert made == ["openvino: no package", "onnx: mAP50-95 differs by -0.0020"]
     assert failures(BenchmarkConfig(half=True), rows) == ["openvino: no package"]
-    low = failures(BenchmarkConfig(hard_fail="0.499", half=True), rows)
-    assert low == ["openvino: no package", "onnx: mAP50-95 is below 0.499"]
+    low = failures(BenchmarkConfig(hard_fail="0.495", half=True), rows)
+    assert low == ["openvino: no package", f"{INT8}: mAP50-95 is below 0.495"]
+
+
+@pytest.mark.parametrize(
+    ("name", "scores", "note"),
+    [
+        ("onnx", (0.5, 0.4), ""),
+        ("onnx", (0.52, 0.4005), "mAP50 differs by +0.0200"),
+        ("onnx", (0.5, 0.398), "differs by more than 0.001"),
+        (INT8, (0.5, 0.4), "convolutions in eight bits"),
+    ],
+)
+def test_what_differs_is_noted(name, scores, note, tmp_path, monkeypatch):
+    file = tmp_path / "best.onnx"
+    file.write_bytes(b"")
+    monkeypatch.setattr(benchmarks, "load_exported", lambda *_: None)
+    found = FormatRow("", map50=scores[0], map=scores[1])
+    bench = SimpleNamespace(
+        config=BenchmarkConfig(), device=None, export=lambda _: file, score=lambda _: found
+    )
+    row = format_row(bench, name, FormatRow("pytorch", map50=0.5, map=0.4))
+    assert (row.note, row.exact) == (note, name != INT8)
+
+
+def test_eight_bits_need_images():
+    assert INT8 in formats_of(BenchmarkConfig(data="my.yaml"))
+    assert INT8 not in formats_of(BenchmarkConfig())
+    assert INT8 not in formats_of(BenchmarkConfig(data="my.yaml", half=True))
+    assert formats_of(BenchmarkConfig(data="my.yaml", pt_only=True)) == []
 
 
 @pytest.mark.slow
@@ -87,7 +118,7 @@ def test_what_makes_a_hard_failure():
 def test_all_formats_score_as_the_checkpoint(flags):
     config = benchmarks.build(BenchmarkConfig, benchmarks.BENCHMARK_LINE.read(flags))
     rows, _ = benchmarks.benchmark(config, say=lambda _: None)
-    assert {row.name for row in rows if row.map is not None} == {"pytorch", *EXPORTERS}
+    assert {row.name for row in rows if row.map is not None} == {"pytorch", INT8, *EXPORTERS}
     assert not failures(config, rows)
 
 

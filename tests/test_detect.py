@@ -323,7 +323,7 @@ def test_no_window_is_one_line(model, monkeypatch, capsys):
         (["--max-det", "0"], "--max-det=0"),
         (["--classes", "-1"], "--classes"),
         (["--save-format", "2"], "--save-format"),
-        (["--dnn"], "--dnn: is not part"),
+        (["--dnn"], "--dnn: OpenCV's DNN module is not used"),
         (["--update"], "--update: is not needed"),
         (["--nonsense"], "--nonsense"),
     ],

@@ -441,7 +441,7 @@ def test_patience_ends_a_run_that_no_longer_gains(
         (["--cfg", "models/none.yaml"], "none.yaml"),
         (["--data", "data/none.yaml"], "none.yaml"),
         (["--epochs", "0"], "--epochs"),
-        (["--evolve", "300"], "Optuna"),
+        (["--evolve", "300"], "tune.py"),
         (["--no-such-flag"], "--no-such-flag"),
         (["--weights", "none.pt"], "none.pt"),
         (["--hyp", "none.yaml"], "none.yaml"),

@@ -81,7 +81,7 @@ def test_a_missing_checkpoint_is_one_line_and_status_two() -> None:
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (("--dnn",), "validate the checkpoint"),
+        (("--dnn",), "ONNX Runtime runs .onnx files"),
         (("--imgsz", "8"), "--imgsz=8"),
         (("--iou", "1.5"), "--iou-thres=1.5"),
         (("--batch-size", "0"), "--batch-size=0"),

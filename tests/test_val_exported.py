@@ -8,8 +8,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
 import val
+from engine.exported.load import OPENERS
+from engine.exported.onnx import open_onnx
+from engine.exported.runtime import Runtime
 from tests.engine.exported.files import FACTS, FREE, V5_ROWS, V8_ROWS, write_onnx
 from utils.errors import run_main
 from utils.files import save_yaml
@@ -49,6 +53,19 @@ def test_a_file_is_scored_with_its_own_size_and_batch(tmp_path, data, rows, batc
     assert metrics.recall == pytest.approx(1)
     assert metrics.map == pytest.approx(metrics.map50)
     assert metrics.map > 0.3
+
+
+def test_a_file_is_opened_once(tmp_path, data, monkeypatch):
+    opened: list[Path] = []
+
+    def counted(path: Path, device: torch.device) -> Runtime:
+        opened.append(path)
+        return open_onnx(path, device)
+
+    monkeypatch.setitem(OPENERS, ".onnx", counted)
+    path = write_onnx(tmp_path / "best.onnx", shape=(1, 3, 96, 96))
+    val.main(flags(path, data))
+    assert opened == [path]
 
 
 def test_a_file_with_suppression_is_scored_with_a_note(tmp_path, data, capsys):

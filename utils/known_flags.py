@@ -40,7 +40,7 @@ SENTENCES: dict[str, tuple[str, ...]] = {
         "entity", "bbox_interval", "artifact_alias", "neptune_project", "neptune_resume_id",
         "neptune_token",
     ),
-    IN_EXPORT: ("keras", "optimize", "int8", "quantize", "workspace", "mlmodel", "topk_per_class"),
+    IN_EXPORT: ("keras", "optimize", "quantize", "workspace", "mlmodel", "topk_per_class"),
     f"{ABSENT}; there is no distillation, so leave it out": (
         "distill_model", "dis", "dlam", "dlog", "dgrad",
     ),
@@ -71,7 +71,7 @@ SENTENCES: dict[str, tuple[str, ...]] = {
     "is printed by python models/yolo.py --cfg FILE --profile": ("profile",),
     # Flags of programs here, as the others of them answer.
     "is a flag of train.py": (
-        "epochs", "hyp", "resume", "noval", "noautoanchor", "evolve", "image_weights", "cfg",
+        "epochs", "hyp", "resume", "noval", "noautoanchor", "image_weights", "cfg",
         "multi_scale", "optimizer", "sync_bn", "cos_lr", "label_smoothing", "patience", "freeze",
         "save_period", "quad", "cache", "compile", "close_mosaic", "seed", "rect", "noplots",
     ),
@@ -85,8 +85,12 @@ SENTENCES: dict[str, tuple[str, ...]] = {
         "agnostic_nms", "project", "name", "exist_ok",
     ),
     "is a flag of export.py": (
-        "include", "format", "dynamic", "simplify", "opset", "nms", "topk_all",
+        "include", "format", "dynamic", "simplify", "opset", "nms", "topk_all", "int8",
     ),
+    "searches hyperparameters, which is tune.py here: python tune.py --help": (
+        "evolve", "evolve_population", "resume_evolve", "iterations", "use_ray",
+    ),
+    "is a flag of tune.py": ("trials", "space", "storage", "noprune", "prune_after"),
     "is a flag of train.py, val.py and models/yolo.py": ("verbose",),
     "is --precision fp16 here": ("half",),
     "is --batch-size here": ("batch",),

@@ -5,18 +5,12 @@ from __future__ import annotations
 from utils.cli import CommandLine
 from utils.config import NOT_HERE, TrainConfig
 
+TUNE = "python tune.py --cfg FILE --data FILE --trials 30"
 # Flags of YOLOv5's train.py that this project does not have, each with an alternative.
 REFUSED_TRAIN_FLAGS = {
-    "--evolve": (
-        f"{NOT_HERE}; search with Optuna around train.py --hyp FILE, and compare over several"
-        " --seed"
-    ),
-    "--evolve-population": (
-        f"{NOT_HERE}, nor is --evolve; search with Optuna around train.py --hyp FILE"
-    ),
-    "--resume-evolve": (
-        f"{NOT_HERE}, nor is --evolve; search with Optuna around train.py --hyp FILE"
-    ),
+    "--evolve": f"{NOT_HERE}'s train.py; search hyperparameters with tune.py: {TUNE}",
+    "--evolve-population": f"{NOT_HERE}'s train.py; tune.py searches hyperparameters: {TUNE}",
+    "--resume-evolve": "is not needed; tune.py continues a search by the same command",
     "--bucket": f"{NOT_HERE}; copy runs/ to your storage with its own tool",
     "--quad": f"{NOT_HERE}; use --multi-scale, or a larger --imgsz",
     "--local-rank": "is set by torchrun; start with `torchrun --nproc_per_node N train.py …`",

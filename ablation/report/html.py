@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from ablation.report import charts, sentences
 from ablation.report.html_tables import listed, main_table, part_table
 from ablation.report.page import html_figure, html_page, html_section
+from ablation.report.paper import Paper, paper_section
 from ablation.report.run_notes import run_notes
 from ablation.report.summary import (
     Line,
@@ -56,8 +57,14 @@ READING = (
 )
 
 
-def render(study: StudyResult, lines: Sequence[Line]) -> str:
-    """The whole page."""
+def render(study: StudyResult, lines: Sequence[Line], paper: Paper | None = None) -> str:
+    """The whole page.
+
+    Args:
+        study: the study.
+        lines: lines of the report.
+        paper: files beside the page, which it links to.
+    """
     config = study.config
     title = f"Ablation of {config.cfg or config.weights} on {config.data}"
     parts = [
@@ -70,6 +77,7 @@ def render(study: StudyResult, lines: Sequence[Line]) -> str:
         html_section("By size of object", part_table(study, lines, by_size)),
         html_section("By class", part_table(study, lines, by_class)),
         html_section("Why did it drop, or not change?", causes(study, lines)),
+        html_section("For a paper", paper_section(paper) if paper else ""),
         html_section("Runs that failed", listed(study.failed)),
         html_section("Notes of the runs", listed(run_notes(study))),
         html_section("Settings", listed(settings(study))),

@@ -1,4 +1,5 @@
-"""Write a study's report: report.html for people, tables for papers, cells.csv for programs.
+"""Write a study's report: report.html for people, tables and figures for papers, cells.csv for
+programs.
 
 The same StudyResult gives the same bytes, so that a study that was interrupted can be compared with
 one that was not.
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ablation.report import html, tables
+from ablation.report.paper import paper_markdown, write_paper
 from ablation.report.summary import make_lines
 from utils.files import atomic_write, make_folder
 
@@ -20,18 +22,19 @@ FILES = ("report.html", "table.md", "table.tex", "cells.csv")
 
 
 def write_report(study: StudyResult, folder: Path) -> None:
-    """Write FILES into the folder, each atomically, and print the table and the verdicts.
+    """Write FILES and what is for a paper, each atomically, and print the table and the verdicts.
 
     Raises UserError if a file cannot be written.
     """
     lines = make_lines(study)
+    make_folder(Path(folder))
+    paper = write_paper(study, lines, Path(folder))
     contents = (
-        html.render(study, lines),
-        tables.markdown_table(lines),
+        html.render(study, lines, paper),
+        tables.markdown_table(lines) + paper_markdown(paper),
         tables.latex_table(lines),
         tables.cells_csv(study),
     )
-    make_folder(Path(folder))
     for name, content in zip(FILES, contents, strict=True):
         with atomic_write(Path(folder) / name) as file:
             # A path may contain bytes that are not UTF-8, which must not cost the report.

@@ -20,6 +20,7 @@ PROGRAMS = (
     "val.py",
     "detect.py",
     "export.py",
+    "benchmarks.py",
     "ablate.py",
     "models/yolo.py",
     "data/convert.py",
@@ -97,6 +98,9 @@ OTHERS = f"""
 {VAL} --weights @/good.pt --iou-thres -1
 {VAL} --weights @/good.pt --max-det 0
 {VAL} --weights @/good.pt --dnn
+{VAL} --weights nowhere.onnx --data @/small.yaml
+{VAL} --weights best.onnx
+{VAL} --weights best.engine --data @/small.yaml
 {VAL} --weights @/good.pt --attention-init identity
 {VAL} --weights @/good.pt --attention Foo@neck --data @/small.yaml
 {VAL} --weights yolov8n.yaml @/good.pt --data @/small.yaml
@@ -120,10 +124,13 @@ OTHERS = f"""
 {DETECT} --weights @/good.pt --source @/images --save-format 3
 {DETECT} --weights @/good.pt --source @/images --data coco128.yaml
 {DETECT} --weights @/good.pt --source @/images --dnn
+{DETECT} --weights nowhere.onnx --source @/images
+{DETECT} --weights best.tflite --source @/images
 {DETECT} --weights @/good.pt --source @/images --update
 export.py
 export.py --weights nowhere.pt
-export.py --weights @/good.pt --include openvino
+export.py --weights @/good.pt --include engine
+export.py --weights best.onnx
 export.py --weights @/good.pt --include nonsense
 export.py --weights @/good.pt --imgsz 16
 export.py --weights @/good.pt --opset 11
@@ -132,6 +139,9 @@ export.py --weights @/good.pt --nms --conf-thres 3
 export.py --weights @/good.pt --device 7
 export.py --weights @/good.pt --dynamic --include torchscript
 export.py --weights @/good.pt --int8
+export.py --weights @/good.pt --int8 --include onnx
+benchmarks.py --weights best.onnx
+benchmarks.py --weights @/good.pt --hard-fail much
 ablate.py --data @/small.yaml --attention SimAM --project .
 ablate.py --data @/small.yaml --cfg nowhere.yaml --attention SimAM --project .
 ablate.py --data @/small.yaml --cfg yolov5n.yaml --attention Foo --project .

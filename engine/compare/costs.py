@@ -16,8 +16,8 @@ import torch
 
 from engine.compare.groups import RunGroup
 from engine.compare.settings import CompareConfig
-from models.costs.modules import forward_seconds
 from models.costs.profile import count_costs, gigaflops, whole_size
+from models.costs.turns import seconds_in_turn
 from models.weights.load import load_model
 from models.yolo import DetectionModel
 from utils.device import device_name, layout_of, take_device
@@ -134,10 +134,5 @@ def time_networks(
         side = whole_size(size, model)
         images = torch.zeros(batch, model.graph["ch"], side, side, device=device)
         inputs[name] = images.contiguous(memory_format=layout_of(device))
-    times: dict[str, list[float]] = {name: [] for name in models}
-    for number in range(config.warmup + config.rounds):
-        for name, model in models.items():
-            seconds = forward_seconds(model, inputs[name])
-            if number >= config.warmup:  # the first passes choose kernels and allocate memory
-                times[name].append(seconds)
+    times = seconds_in_turn(models, inputs, config.warmup, config.rounds)
     return {name: statistics.median(own) for name, own in times.items()}

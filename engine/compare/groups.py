@@ -11,8 +11,10 @@ import os
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from engine.compare.runs import ComparedRun
+from engine.evaluation.error_kinds import KINDS
 from utils.errors import UserError
 from utils.text import shown
 
@@ -58,6 +60,10 @@ class RunGroup:
     def score(self, name: str) -> Spread:
         """A score of metrics.json over the runs."""
         return self.over_runs(lambda run: run.metric(name))
+
+    def error_costs(self) -> list[Spread]:
+        """What each kind of error costs in mAP50 over the runs, in the order of KINDS."""
+        return [self.over_runs(partial(ComparedRun.error_cost, kind=kind)) for kind in KINDS]
 
     def over_runs(self, value: Callable[[ComparedRun], float]) -> Spread:
         """A value over the runs that this project has scored."""

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.drawing.figures import INK, choose_fonts, make_figure
+from engine.drawing.figures import INK, choose_fonts, make_figure, printable
 from utils.files import atomic_write
+from utils.tables import cut_to_width
+from utils.text import display_width
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,6 +30,10 @@ DASHES: tuple[Any, ...] = (
 )  # fmt: skip
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<")
 MARKS = 7  # on a line
+# Bars have the colours of the lines; these patterns tell them apart in grey.
+HATCHES = ("", "/////", "....", "", "\\\\\\\\\\", "xxxxx", "|||||")
+# In sizes of the font: the sample of a line in a legend, a line of its text, a mean letter.
+SAMPLE, LINE, MEAN_LETTER = 3.4, 1.5, 0.6
 DPI = 400  # of a PNG; journals ask for 300 or more
 
 
@@ -56,6 +62,16 @@ def line_style(number: int, points: int) -> dict[str, Any]:
         "markerfacecolor": "white",
         "markeredgewidth": 0.9,
         "linewidth": 1.2,
+    }
+
+
+def bar_style(number: int) -> dict[str, Any]:
+    """How the bars with this number look; the pattern is drawn in the colour of the edge."""
+    return {
+        "facecolor": COLOURS[number % len(COLOURS)],
+        "edgecolor": "white",
+        "hatch": HATCHES[number % len(HATCHES)],
+        "linewidth": 0,
     }
 
 
@@ -93,12 +109,30 @@ def name_axis(axes: Axes, style: PaperStyle, x: str = "", y: str = "") -> None:
     axes.set_ylabel(y, fontsize=style.font_size, color=INK, labelpad=2)
 
 
+def legend_name(name: str, rest: str, style: PaperStyle) -> str:
+    """A name, and what is said of it, in one line of a legend or, where they do not fit, in two.
+
+    Args:
+        name: The name, which is cut if it is longer than a line.
+        rest: What follows.
+        style: Width of the figure and size of the text.
+    """
+    line = style.width * 72 / style.font_size - SAMPLE - 2  # in sizes of the font
+    most = max(int(line / MEAN_LETTER), 8)
+    shown = printable(cut_to_width(name, most), most)
+    gap = " " if display_width(f"{shown} {rest}") <= most else "\n"
+    return f"{shown}{gap}{rest}" if rest else shown
+
+
 def add_legend(figure: Figure, axes: Axes, style: PaperStyle) -> None:
-    """Write the legend below the figure, where it covers no line."""
+    """Write the legend below the panels, where it covers no line; the figure becomes higher."""
     handles, labels = axes.get_legend_handles_labels()
+    lines = sum(label.count("\n") + 1 for label in labels)
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width, height + lines * LINE * style.font_size / 72)
     legend = figure.legend(
         handles, labels, loc="outside lower center", fontsize=style.font_size, frameon=False,
-        handlelength=3.4, labelspacing=0.25, borderaxespad=0.1,
+        handlelength=SAMPLE, handletextpad=0.6, labelspacing=0.25, borderaxespad=0.1, borderpad=0.2,
     )  # fmt: skip
     for line in legend.get_lines():
         line.set_markevery(None)  # a marker may otherwise be missing in the short sample

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from engine.compare.figures import learning_figure, pr_figure
+from engine.compare.figures import error_figure, learning_figure, pr_figure
 from engine.compare.groups import RunGroup
 from engine.compare.paper import PaperStyle, save_for_paper
 from engine.compare.table_text import csv_text, latex, markdown
@@ -19,6 +19,7 @@ FIGURES = {
         "Precision over recall at IoU .5, mean of the classes",
     ),
     "learning_curves": (learning_figure, "Scores of the validation after each epoch"),
+    "error_kinds": (error_figure, "Points of mAP50 that each kind of error costs by itself (TIDE)"),
 }
 WRITERS = {"csv": csv_text, "md": markdown, "tex": latex}
 
@@ -42,20 +43,32 @@ def write_comparison(
     Returns:
         The paths, compare.md last.
     """
-    paths = []
-    for table in tables:
-        for suffix, write in WRITERS.items():
-            paths.append(_write(folder / f"{table.stem}.{suffix}", write(table)))
+    paths = [path for table in tables for path in write_table(folder, table)]
     pictures = []
-    if style is not None:
-        for stem, (draw, title) in FIGURES.items():
-            figure = draw(groups, style)
-            if figure is not None:
-                files = save_for_paper(figure, folder, stem, style)
-                paths += files
-                pictures.append((files[0].name, title))
+    for title, files in write_figures(folder, groups, style).items() if style else ():
+        paths += files
+        pictures.append((files[0].name, title))
     text = overview_page(groups, tables, pictures, notes)
     return [*paths, _write(folder / "compare.md", text)]
+
+
+def write_table(folder: Path, table: PaperTable) -> list[Path]:
+    """Write a table as CSV, Markdown and LaTeX; return the paths."""
+    return [
+        _write(folder / f"{table.stem}.{suffix}", write(table)) for suffix, write in WRITERS.items()
+    ]
+
+
+def write_figures(
+    folder: Path, groups: Sequence[RunGroup], style: PaperStyle
+) -> dict[str, list[Path]]:
+    """Write the figures that have something to show; return their files by their titles."""
+    found = {}
+    for stem, (draw, title) in FIGURES.items():
+        figure = draw(groups, style)
+        if figure is not None:
+            found[title] = save_for_paper(figure, folder, stem, style)
+    return found
 
 
 def overview_page(
@@ -70,8 +83,8 @@ def overview_page(
         parts += [f"## {table.stem}", "", markdown(table)]
     for name, title in pictures:
         said = (
-            f"{title}. Lines are means over the seeds; bands reach from the lowest seed to the"
-            " highest."
+            f"{title}. Lines and bars are means over the seeds; bands reach from the lowest seed to"
+            " the highest, whiskers are standard deviations."
         )
         parts += [f"## {Path(name).stem}", "", f"![{title}]({name})", "", said, ""]
     if notes:

@@ -66,6 +66,13 @@ class ComparedRun:
         """A score of metrics.json in 0..1; NaN if it is missing."""
         return share_of(self.metrics.get(name))
 
+    def error_cost(self, kind: str) -> float:
+        """What a kind of error costs in mAP50, -1..1; NaN where it was not measured."""
+        errors = self.metrics.get("errors")
+        found = errors.get(kind) if isinstance(errors, dict) else None
+        cost = found.get("map50_cost") if isinstance(found, dict) else None
+        return float(cost) if isinstance(cost, float) and -1 <= cost <= 1 else math.nan
+
     def class_rows(self) -> list[Mapping[str, object]]:
         """The rows of metrics.json, one for each class that has labels."""
         rows = self.metrics.get("classes")

@@ -8,11 +8,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from engine.compare.costs import MeasuredCosts, NetworkCosts
 from engine.compare.groups import RunGroup, Spread, spread
-from engine.compare.runs import ComparedRun, share_of
+from engine.compare.runs import share_of
 from engine.evaluation.error_kinds import KINDS
 
 Cell = str | float | int | None | Spread
@@ -86,7 +85,7 @@ def error_table(groups: Sequence[RunGroup]) -> PaperTable:
     """A row for each group: what each kind of error costs, where it was measured."""
     rows: list[list[Cell]] = []
     for group in groups:
-        found = [group.over_runs(partial(error_cost, kind=kind)) for kind in KINDS]
+        found = group.error_costs()
         if any(cost.count for cost in found):
             rows.append([group.label, len(group.scored), *map(percent, found)])
     columns = {"model": "", "seeds": "d", **dict.fromkeys(KINDS, ".1f")}
@@ -95,14 +94,6 @@ def error_table(groups: Sequence[RunGroup]) -> PaperTable:
         " over the seeds ± standard deviation"
     )
     return PaperTable("errors", title, columns, rows)
-
-
-def error_cost(run: ComparedRun, kind: str) -> float:
-    """What a kind of error costs in mAP50, -1..1; NaN where it was not measured."""
-    errors = run.metrics.get("errors")
-    found = errors.get(kind) if isinstance(errors, dict) else None
-    cost = found.get("map50_cost") if isinstance(found, dict) else None
-    return cost if isinstance(cost, float) and -1 <= cost <= 1 else math.nan
 
 
 def class_table(groups: Sequence[RunGroup], key: str, stem: str, words: str) -> PaperTable:

@@ -14,10 +14,7 @@ from utils.sizes import LONGEST_SIDE
 CONF_OF_MAP = 0.001  # a higher threshold cuts off the ends of the curves, which lowers mAP
 SPLITS = ("train", "val", "test")
 REFUSED_VAL_FLAGS = {
-    "--dnn": (
-        "OpenCV's DNN module runs exported models only; validate the checkpoint itself, its scores"
-        " are the same"
-    ),
+    "--dnn": "OpenCV's DNN module is not used; leave it out, ONNX Runtime runs .onnx files",
 }
 
 

@@ -1,8 +1,6 @@
 """Whether a heat map means anything: two tests that it can fail.
 
-- Adebayo, Gilmer, Muelly, Goodfellow, Hardt and Kim, "Sanity Checks for Saliency Maps", NeurIPS
-  2018, https://arxiv.org/abs/1810.03292, section 3.1: weights are randomised from the last row to
-  the first. A map that stays the same does not show what the network has learnt.
+- sanity.py randomises the weights. A map that stays the same does not show what was learnt.
 - Petsiuk, Das and Saenko, "RISE: Randomized Input Sampling for Explanation of Black-box Models",
   BMVC 2018, https://arxiv.org/abs/1806.07421, section 4.2: pixels are deleted, those of the highest
   value first. The score must fall faster than for a map that is made of noise.
@@ -10,7 +8,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,12 +16,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.explain.heat import Recorded, heat_of, record_with_gradient
+from engine.explain.heat import heat_of, record_with_gradient
+from engine.explain.sanity import Goal, MapOf, Sanity, compare_networks
 from engine.explain.settings import ExplainConfig
 from engine.explain.targets import Target, find_targets, row_of, score_of
 from models.yolo import DetectionModel
 
-STAGES = 6  # of the randomisation
 STEPS = 20  # of the deletion
 AT_ONCE = 7  # images in a batch
 NOISES = 3  # maps of noise
@@ -38,16 +35,14 @@ class CheckResult:
     Attributes:
         name: Of the class that was explained.
         method: A key of engine.explain.settings.METHODS.
-        randomised: Numbers of rows whose weights were randomised, counted from the last row.
-        correlations: Spearman's rank correlation of the map with the original one for each of them.
+        sanity: The map beside those of randomised networks.
         deletion: [STEPS + 1] share of the score left after each step.
         noise: [STEPS + 1] the same by maps of noise, the mean of NOISES.
     """
 
     name: str
     method: str
-    randomised: list[int]
-    correlations: list[float]
+    sanity: Sanity
     deletion: np.ndarray
     noise: np.ndarray
 
@@ -73,61 +68,51 @@ def check_map(
         rows: Numbers of the rows whose maps are weighted.
         config: The flags.
     """
-    recorded = record_with_gradient(model, x, rows)
-    found = find_targets(recorded.decoded, model.family, config.nms(model.family), config.per)
-    if not found:
+    found = first_goal(model, x, config)
+    if found is None:
         return None
-    target = found[0]
-    row = None if target.box is None else row_of(recorded.decoded, model.family, target)
-    heat = _heat(model, recorded, target, row, config.method)
-    counts = sorted({round(len(model.model) * (n + 1) / STAGES) for n in range(STAGES)})
-    correlations = []
-    for count in counts:
-        other = randomised(model, count)
-        maps = record_with_gradient(other, x, rows)
-        changed = _heat(other, maps, target, row, config.method)
-        correlations.append(rank_correlation(heat, changed))
-    by_map = deletion_curve(model, x, heat, target, row)
-    noise = [deletion_curve(model, x, smooth_noise(heat, n), target, row) for n in range(NOISES)]
-    name = model.names.get(target.class_id, str(target.class_id))
-    mean = np.mean(noise, 0)
-    return CheckResult(name, config.method, counts, correlations, by_map, mean)
+    goal, boxes = found
+    map_of = mapper(rows, config.method)
+    heat = map_of(model, x, goal)
+    by_map = deletion_curve(model, x, heat, *goal)
+    noise = [deletion_curve(model, x, smooth_noise(heat, n), *goal) for n in range(NOISES)]
+    name = model.names.get(goal.target.class_id, str(goal.target.class_id))
+    sanity = compare_networks(model, x, goal, boxes, map_of)
+    return CheckResult(name, config.method, sanity, by_map, np.mean(noise, 0))
 
 
-def _heat(
-    model: DetectionModel, recorded: Recorded, target: Target, row: int | None, method: str
-) -> Tensor:
-    return heat_of(recorded, score_of(recorded.decoded, model.family, target, row), method)
+def first_goal(
+    model: DetectionModel, x: Tensor, config: ExplainConfig
+) -> tuple[Goal, list[Tensor]] | None:
+    """The first object or class of an image, with its boxes [4] in pixels of x; None without one.
 
-
-def randomised(model: DetectionModel, count: int, seed: int = 0) -> DetectionModel:
-    """A copy whose last `count` rows have random weights.
-
-    Each tensor is drawn from the normal distribution of its own mean and standard deviation. Equal
-    seeds draw equal weights for equal rows, so that larger counts go on where smaller ones end.
+    Args:
+        model: In evaluation mode.
+        x: [1, C, h, w] in 0..1.
+        config: The flags.
     """
-    other = copy.deepcopy(model)
-    draw = torch.Generator().manual_seed(seed)
-    for row in list(other.model)[::-1][:count]:
-        for weight in row.parameters():
-            values = torch.randn(weight.shape, generator=draw).to(weight)
-            spread = weight.std() if weight.numel() > 1 else weight.abs()
-            with torch.no_grad():
-                weight.copy_(values * spread + weight.mean())
-    return other
+    with torch.no_grad():
+        decoded = model(x)[0]
+    objects = find_targets(decoded, model.family, config.nms(model.family), "object")
+    if not objects:
+        return None
+    best = objects[0]
+    same = [best] if config.per == "object" else objects
+    boxes = [one.box for one in same if one.class_id == best.class_id and one.box is not None]
+    if config.per == "object":
+        return Goal(best, row_of(decoded, model.family, best)), boxes
+    return Goal(Target(best.class_id), None), boxes
 
 
-def rank_correlation(one: Tensor, other: Tensor) -> float:
-    """Spearman's rank correlation of two maps; equal values share their mean rank.
+def mapper(rows: Sequence[int], method: str) -> MapOf:
+    """A function that computes heat maps of some rows by a method."""
 
-    It is 0 if a map is constant, since such a map orders nothing.
-    """
-    import pandas as pd
+    def map_of(model: DetectionModel, x: Tensor, goal: Goal) -> Tensor:
+        recorded = record_with_gradient(model, x, rows)
+        score = score_of(recorded.decoded, model.family, goal.target, goal.row)
+        return heat_of(recorded, score, method)
 
-    ranks = [pd.Series(values.flatten().numpy()).rank().to_numpy() for values in (one, other)]
-    if any(rank.std() == 0 for rank in ranks):
-        return 0.0
-    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
+    return map_of
 
 
 def smooth_noise(like: Tensor, seed: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from engine.detector_model import DetectorModel
@@ -31,9 +32,7 @@ class FeatureWriter:
         Raises:
             UserError: The model is an ensemble or an exported file, which has no rows.
         """
-        if not isinstance(model, DetectionModel):
-            raise UserError("--visualize: takes one checkpoint, no ensemble and no exported file")
-        self.model, self.format, self.folder = model, wanted, folder
+        self.model, self.format, self.folder = one_graph(model), wanted, folder
 
     def __call__(self, frame: Frame, _: Detections) -> None:
         x = subject_in(self.model, frame, self.format).x
@@ -42,10 +41,23 @@ class FeatureWriter:
             write_features(self.model, x, self.folder / result_stem(frame))
 
 
+def one_graph(model: DetectorModel, weights: Sequence[str] = ()) -> DetectionModel:
+    """The model, if it has rows whose maps can be written.
+
+    Raises UserError, which names the files, for an ensemble and for an exported file.
+    """
+    if not isinstance(model, DetectionModel):
+        raise UserError(
+            f"--visualize: {', '.join(weights) or 'this model'} has no rows whose maps could be"
+            " written; give one checkpoint, no exported file and no ensemble"
+        )
+    return model
+
+
 def add_features(outputs: Outputs, detector: Detector) -> Outputs:
     """Let the outputs of a run write feature maps too, if its flags ask for them.
 
-    Raises UserError for --visualize with an ensemble.
+    Raises UserError for --visualize with an ensemble or an exported file.
     """
     if detector.config.visualize and outputs.folder is not None:
         outputs.add(FeatureWriter(detector.model, detector.format, outputs.folder))

@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
-import io
 import textwrap
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from engine.drawing.draw import colour_of
-from engine.drawing.figures import INK, make_figure, printable, save_figure
+from engine.drawing.figures import INK, make_figure, printable
 from engine.explain.explainer import Explained, Explanation, Panel
+from engine.explain.saving import DPI, fit_pixels
 from engine.explain.settings import METHODS
-from utils.files import atomic_write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 COLOURS = "inferno"  # its lightness rises with the value, so that it can be read in grey too
-PANEL_INCHES = 3.2  # width of a panel
+WIDEST, TALLEST, NARROWEST = 2.4, 3.2, 1.6  # inches of a panel
+HEADING = 0.26  # inches of a title
+LINE = 0.15  # inches of a line of a caption
 MOST_OPAQUE = 0.85
 
 
 def draw_explanation(explanation: Explanation) -> Figure:
     """The figure of a frame's heat maps, with the image itself in the first column."""
     labels, targets = list(explanation.rows), explanation.targets
-    height, width = explanation.frame.image.shape[:2]
-    tall = min(max(PANEL_INCHES * height / width, 1.2), 2 * PANEL_INCHES) + 0.3
+    wide, tall = panel_size(explanation.frame.image)
     columns = len(labels) + 1
-    figure = make_figure(PANEL_INCHES * columns + 0.8, tall * len(targets) + 0.5)
+    caption = caption_of(explanation)
+    size = (wide + 0.1) * columns + 0.6, (tall + HEADING) * len(targets) + 0.2
+    figure = figure_with(caption, *size)
     grid = figure.subplots(len(targets), columns, squeeze=False)
     for row, target in zip(grid, targets, strict=True):
         show_image(row[0], explanation.frame.image, f"{printable(target.name)}")
@@ -38,8 +39,17 @@ def draw_explanation(explanation: Explanation) -> Figure:
         for axes, label in zip(row[1:], labels, strict=True):
             _show_heat(axes, explanation, target, label)
     add_scale(figure, grid, "share of the map's maximum")
-    add_caption(figure, caption_of(explanation))
     return figure
+
+
+def panel_size(image: np.ndarray) -> tuple[float, float]:
+    """Width and height in inches of the panel of an image [H, W, ...], of its own shape if it can.
+
+    So an upright image gets a narrow panel, and leaves no gap beside it.
+    """
+    ratio = image.shape[0] / image.shape[1]
+    wide = min(WIDEST, max(NARROWEST, TALLEST / ratio))
+    return wide, min(wide * ratio, TALLEST)
 
 
 def _show_heat(axes: Axes, explanation: Explanation, target: Explained, label: str) -> None:
@@ -73,7 +83,11 @@ def caption_of(explanation: Explanation) -> str:
 
 def show_image(axes: Axes, image: np.ndarray, title: str) -> None:
     """Show an image [H, W, 3] uint8 BGR without axes."""
-    axes.imshow(image[..., ::-1], interpolation="antialiased")
+    height, width = image.shape[:2]
+    # Places are in pixels of the whole image, however many of them are drawn.
+    place = (-0.5, width - 0.5, height - 0.5, -0.5)
+    small = fit_pixels(image, panel_size(image)[0])
+    axes.imshow(small[..., ::-1], interpolation="antialiased", extent=place)
     axes.set_title(title, fontsize=9, color=INK, loc="left")
     axes.set_axis_off()
 
@@ -82,9 +96,12 @@ def overlay(axes: Axes, heat: np.ndarray) -> None:
     """Lay a map [H, W] in 0..1 over an image; where it is 0, the image shows unchanged."""
     from matplotlib import colormaps
 
-    coloured = colormaps[COLOURS](heat)  # [H, W, 4]
-    coloured[..., 3] = MOST_OPAQUE * np.sqrt(heat)
-    axes.imshow(coloured, interpolation="antialiased")
+    height, width = heat.shape
+    small = fit_pixels(heat, panel_size(heat)[0])
+    coloured = colormaps[COLOURS](small)  # [h, w, 4]
+    coloured[..., 3] = MOST_OPAQUE * np.sqrt(small)
+    place = (-0.5, width - 0.5, height - 0.5, -0.5)
+    axes.imshow(coloured, interpolation="antialiased", extent=place)
 
 
 def mark_box(axes: Axes, target: Explained) -> None:
@@ -114,20 +131,9 @@ def add_scale(figure: Figure, grid: np.ndarray, label: str) -> None:
     bar.ax.tick_params(labelsize=7, colors=INK, length=0)
 
 
-def add_caption(figure: Figure, text: str) -> None:
-    """Write a caption below a figure, in lines that fit its width."""
-    characters = max(30, int(figure.get_figwidth() * 15))
-    figure.supxlabel(
-        "\n".join(textwrap.wrap(text, characters)), fontsize=8, color=INK, x=0.01, ha="left"
-    )
-
-
-def save_both(figure: Figure, path: Path) -> list[Path]:
-    """Write a figure as PNG and as PDF; path has no suffix. Returns both paths."""
-    image = save_figure(figure, path.with_name(path.name + ".png"))  # sets the fonts too
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="pdf", metadata={"CreationDate": None})
-    document = path.with_name(path.name + ".pdf")
-    with atomic_write(document) as file:
-        file.write(buffer.getvalue())
-    return [image, document]
+def figure_with(caption: str, width: float, height: float) -> Figure:
+    """A figure of panels of this size in inches, with a caption in lines that fit the width."""
+    lines = textwrap.wrap(caption, max(30, int(width * 15)))
+    figure = make_figure(width, height + LINE * len(lines), DPI)
+    figure.supxlabel("\n".join(lines), fontsize=8, color=INK, x=0.01, ha="left")
+    return figure

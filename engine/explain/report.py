@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from engine.explain.check_panels import draw_check, sentence_of
+from engine.explain.check_panels import draw_check, sentences_of
 from engine.explain.checks import check_map
 from engine.explain.explainer import Explainer, Explanation, subject_of
 from engine.explain.features import write_features
 from engine.explain.gate_panels import draw_gates
 from engine.explain.gates import gates_of
 from engine.explain.heat import choose_rows
-from engine.explain.panels import draw_explanation, save_both
+from engine.explain.panels import draw_explanation
 from engine.explain.receptive import SHARES, receptive_fields
 from engine.explain.receptive_panels import draw_fields
+from engine.explain.saving import save_both
 from engine.inference.settings import USUAL_SIZE
 from engine.inference.writers import result_stem
 from utils.errors import UserError
@@ -88,7 +89,8 @@ def write_check(frame: Frame, explainer: Explainer, place: Path) -> None:
     if result is None:
         return
     save_both(draw_check(result, label), place.with_name(f"{place.name}_check"))
-    print_anywhere(f"  {sentence_of(result)}")
+    for sentence in sentences_of(result):
+        print_anywhere(f"  {sentence}")
 
 
 def write_fields(frames: Sequence[Frame], explainer: Explainer, folder: Path) -> None:

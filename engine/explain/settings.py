@@ -13,6 +13,10 @@ from utils.sizes import LONGEST_SIDE
 
 METHODS = {"layercam": "LayerCAM", "gradcam": "Grad-CAM", "eigencam": "EigenCAM"}
 PER = ("object", "class")
+REFUSED_EXPLAIN_FLAGS = {
+    "--half": "is for detect.py and val.py; maps need gradients, which half precision rounds to 0",
+    "--augment": "is for detect.py and val.py; a map belongs to one view of an image",
+}
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,8 @@ class ExplainConfig:
         "also test the maps: weights randomised from the top down, and a deletion curve",
     )
     device: str = shared("device")
+    tf32: bool = shared("tf32")
+    vid_stride: int = flag(1, "explain only every n-th frame of videos")
     project: str = shared("project", "runs/explain")
     name: str = shared("name")
     exist_ok: bool = shared("exist_ok")
@@ -70,6 +76,8 @@ class ExplainConfig:
                 f"--imgsz={self.imgsz}: takes a side, or height and width, of at least 32 pixels"
                 f" and at most {LONGEST_SIDE}"
             )
+        if self.vid_stride < 1:
+            raise UserError(f"--vid-stride={self.vid_stride}: must be at least 1")
         for name, value, known in (("method", self.method, METHODS), ("per", self.per, PER)):
             if value not in known:
                 raise UserError(f"--{name} {value}: must be {' or '.join(known)}")
@@ -88,4 +96,4 @@ class ExplainConfig:
         return NMSSettings(self.conf_thres, iou, self.max_det, self.classes or None)
 
 
-EXPLAIN_LINE = CommandLine(ExplainConfig, "Show what a detector looks at.")
+EXPLAIN_LINE = CommandLine(ExplainConfig, "Show what a detector looks at.", REFUSED_EXPLAIN_FLAGS)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from engine.export.task import ExportTask
 from utils.errors import UserError
+from utils.text import printable
 
 # The largest allowed difference of a file's output, absolute for values up to 1 and relative above;
 # ten times what rounding in float32 explains.
@@ -51,6 +52,21 @@ def compare(
             f"{name}: the file's output differs by {most:.1e}; please report the graph, and use"
             " another format"
         )
+
+
+def not_run(name: str, library: str, error: Exception, task: ExportTask) -> UserError:
+    """The error for a written file that its library cannot run, in one line.
+
+    Args:
+        name: The format.
+        library: What runs it.
+        error: What that raised.
+        task: Whether it is dynamic decides the remedy.
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    reason = printable(lines[-1] if lines else type(error).__name__, 200)
+    hint = "leave --dynamic out, or " if task.dynamic else ""
+    return UserError(f"{name}: {library} cannot run the file ({reason}); {hint}use another format")
 
 
 def noise_like(images: Tensor, shape: torch.Size) -> Tensor:

@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from engine.export.compare import compare
+from engine.export.compare import compare, not_run
 from engine.export.task import ExportTask, silenced
+from engine.exported.onnx import onnx_faults
 from utils.errors import UserError
 from utils.files import atomic_write
 from utils.text import printable
 
 if TYPE_CHECKING:
     from torch.onnx import ONNXProgram
+
+TRACED_CELLS = 16  # per side of the coarsest map: two windows of the usual 7 or 8
 
 
 def export_onnx(task: ExportTask) -> Path:
@@ -52,14 +55,16 @@ def trace_onnx(task: ExportTask) -> ONNXProgram:
 
     Raises UserError if a package is missing, or the exporter cannot write the graph.
     """
-    axes = {2: "height", 3: "width"} if task.dynamic else {}
-    if task.dynamic and task.model.suppression is None:
-        axes[0] = "batch"
+    axes, images = {}, task.images
+    if task.dynamic:
+        axes, images = {2: "height", 3: "width"}, traced_images(task)
+        if task.model.suppression is None:
+            axes[0] = "batch"
     try:
         with silenced():
             program = torch.onnx.export(
                 task.model,
-                (task.images,),
+                (images,),
                 dynamo=True,
                 input_names=["images"],
                 output_names=["output0"],
@@ -83,6 +88,17 @@ def trace_onnx(task: ExportTask) -> ONNXProgram:
     return program
 
 
+def traced_images(task: ExportTask) -> Tensor:
+    """The example by which a graph for any size is traced, with maps of at least TRACED_CELLS.
+
+    A tracer takes a length of 1 for a constant, such as the number of windows in a small map, and
+    the file would then compute other sizes wrongly.
+    """
+    least = TRACED_CELLS * int(task.metadata["stride"])
+    height, width = (max(side, least) for side in task.images.shape[2:])
+    return task.images.new_zeros(*task.images.shape[:2], height, width)
+
+
 def compare_with_onnxruntime(task: ExportTask, content: bytes, exact: bool | None = None) -> None:
     """Print how much onnxruntime's output differs from the model's, if it is installed.
 
@@ -99,9 +115,15 @@ def compare_with_onnxruntime(task: ExportTask, content: bytes, exact: bool | Non
     except ImportError:
         print("onnx: not compared with the model; pip install onnxruntime to have that done")
         return
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # errors are raised too, and the message below has them
+    providers = ["CPUExecutionProvider"]
 
     def run(images: Tensor) -> Tensor:
         return torch.from_numpy(session.run(None, {"images": images.cpu().numpy()})[0])
 
-    compare(task, "onnx", run, exact)
+    try:
+        session = onnxruntime.InferenceSession(content, options, providers=providers)
+        compare(task, "onnx", run, exact)
+    except onnx_faults() as error:
+        raise not_run("onnx", "ONNX Runtime", error, task) from None

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from engine.export.compare import compare
+from engine.export.compare import compare, not_run
 from engine.export.onnx import trace_onnx
 from engine.export.task import ExportTask
 from utils.errors import UserError
@@ -39,12 +39,15 @@ def export_openvino(task: ExportTask) -> Path:
     save_yaml(folder / "metadata.yaml", _as_yaml(task.metadata))
     # Read back from the folder, so that what is compared is what was written.
     options = {"INFERENCE_PRECISION_HINT": "f32"}
-    compiled = core.compile_model(folder / f"{task.path.stem}.xml", "CPU", options)
 
     def run(images: Tensor) -> Tensor:
         return torch.from_numpy(compiled([images.cpu().numpy()])[0].copy())
 
-    compare(task, "openvino", run)
+    try:
+        compiled = core.compile_model(folder / f"{task.path.stem}.xml", "CPU", options)
+        compare(task, "openvino", run)
+    except RuntimeError as error:
+        raise not_run("openvino", "OpenVINO", error, task) from None
     return folder
 
 

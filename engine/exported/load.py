@@ -1,4 +1,4 @@
-"""The kinds of exported files: those that are run here, and what others need."""
+"""Open an exported file of any kind that is run here, as a detector."""
 
 from __future__ import annotations
 
@@ -17,37 +17,15 @@ from engine.exported.torchscript import open_torchscript
 from models.weights.ensemble import load_models
 from utils.checkpoint import Checkpoint
 from utils.errors import UserError
+from utils.exported_names import ELSEWHERE, end_of, is_exported
 from utils.files import find_file
 
-OPENERS: dict[str, Callable[[Path, torch.device], Runtime]] = {  # end of the name -> opener
+OPENERS: dict[str, Callable[[Path, torch.device], Runtime]] = {  # end of the name, as in RUN_HERE
     ".onnx": open_onnx,
     ".torchscript": open_torchscript,
     "_openvino_model": open_openvino,
     ".xml": open_openvino,
 }
-ELSEWHERE = {  # end of the name -> what runs it
-    ".engine": "TensorRT, on the kind of GPU that it was built for",
-    ".mlpackage": "Core ML, on a Mac",
-    ".mlmodel": "Core ML, on a Mac",
-    "_edgetpu.tflite": "pycoral and an Edge TPU",
-    ".tflite": "LiteRT (ai-edge-litert)",
-    ".pb": "TensorFlow",
-    "_saved_model": "TensorFlow",
-    "_web_model": "TensorFlow.js, in a browser",
-    "_paddle_model": "PaddlePaddle",
-    ".pdmodel": "PaddlePaddle",
-    "_ncnn_model": "ncnn",
-    ".mnn": "MNN",
-    ".rknn": "rknn-toolkit-lite2 and a Rockchip NPU",
-    "_rknn_model": "rknn-toolkit-lite2 and a Rockchip NPU",
-    "_imx_model": "Sony's IMX500 converter and camera",
-    ".pte": "ExecuTorch",
-}
-
-
-def is_exported(path: str | Path) -> bool:
-    """Whether a path names an exported file, of a kind that is run here or not."""
-    return bool(_end(path, (*OPENERS, *ELSEWHERE)))
 
 
 def load_exported(path: str | Path, device: torch.device) -> ExportedDetector:
@@ -55,13 +33,13 @@ def load_exported(path: str | Path, device: torch.device) -> ExportedDetector:
 
     Raises UserError if it is missing, damaged, no detector's, or of a kind that is not run here.
     """
-    if other := _end(path, tuple(ELSEWHERE)):
+    if other := end_of(path, ELSEWHERE):
         raise UserError(
             f"{path}: needs {ELSEWHERE[other]}, which this program does not call; give the"
             " checkpoint, or export it to onnx, torchscript or openvino"
         )
     place = Path(path) if Path(path).is_dir() else find_file(path)
-    opener = OPENERS[_end(path, tuple(OPENERS))]
+    opener = OPENERS[end_of(path, OPENERS)]
     return ExportedDetector(functools.partial(opener, place), device)
 
 
@@ -96,9 +74,3 @@ def can_halve(files: Sequence[str | Path]) -> bool:
         return True
     print("--half: an exported file keeps the precision it was exported with")
     return False
-
-
-def _end(path: str | Path, ends: Sequence[str]) -> str:
-    """The first of several ends that the name of a path has, or ""."""
-    name = Path(path).name.lower()
-    return next((end for end in ends if name.endswith(end) and name != end), "")

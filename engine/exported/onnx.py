@@ -28,13 +28,12 @@ def open_onnx(path: Path, device: torch.device) -> Runtime:
     Raises UserError if ONNX Runtime is not installed, or the file is damaged or no image model.
     """
     try:
-        from onnxruntime.capi import onnxruntime_pybind11_state as state
+        faults = onnx_faults()
     except ImportError:
         raise UserError(
             f"{path}: an ONNX file needs ONNX Runtime: pip install onnxruntime (onnxruntime-gpu for"
             " CUDA)"
         ) from None
-    faults = (*(getattr(state, name) for name in FAULTS if hasattr(state, name)), ValueError)
     try:
         session = open_session(path, device)
     except faults as error:
@@ -52,6 +51,13 @@ def open_onnx(path: Path, device: torch.device) -> Runtime:
 
     metadata = session.get_modelmeta().custom_metadata_map
     return Runtime(str(path), metadata, as_shape(inputs[0].shape), DTYPES[inputs[0].type], run)
+
+
+def onnx_faults() -> tuple[type[Exception], ...]:
+    """The errors of ONNX Runtime. Raises ImportError if it is not installed."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    return (*(getattr(state, name) for name in FAULTS if hasattr(state, name)), ValueError)
 
 
 def open_session(source: Path | bytes, device: torch.device) -> onnxruntime.InferenceSession:

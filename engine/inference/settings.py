@@ -16,7 +16,7 @@ from utils.sizes import LONGEST_SIDE
 
 USUAL_SIZE = 640
 REFUSED_DETECT_FLAGS = {
-    "--dnn": "is not part of this project; leave it out, since PyTorch computes the same",
+    "--dnn": "OpenCV's DNN module is not used; leave it out, ONNX Runtime runs .onnx files",
     "--update": "is not needed; checkpoints are small and safe to load as train.py writes them",
 }
 

@@ -136,8 +136,7 @@ def safe_ending(keeper: Keeper) -> Iterator[None]:
     except KNOWN_ENDINGS as error:
         if isinstance(error, (MemoryError, RuntimeError)) and lacks_memory(error):
             is_saved = keeper.save_if_whole()
-            line = memory_error(keeper.run, error, not keeper.is_whole, is_saved)
-            raise UserError(line) from None
+            raise memory_error(keeper.run, error, not keeper.is_whole, is_saved) from None
         if isinstance(error, RuntimeError) and not is_lost_peer(error):
             raise
         if is_lost_peer(error) and not world.is_main:

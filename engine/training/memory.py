@@ -5,14 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from engine.training.run import Run, Setup
-from utils.errors import lack_of_memory
+from utils.errors import UserError, lack_of_memory
 from utils.text import counted
+
+
+class MemoryShortError(UserError):
+    """The memory is too small for a run."""
 
 
 def memory_error(
     run: Run, error: MemoryError | RuntimeError, in_batch: bool, is_saved: bool
-) -> str:
-    """One line on a lack of memory: what does not fit, what to lower, and how to go on.
+) -> MemoryShortError:
+    """An error of one line on a lack of memory: what does not fit, what to lower, and how to go on.
 
     Args:
         run: The run.
@@ -24,7 +28,7 @@ def memory_error(
     share = setup.config.batch_size // setup.world.size if in_batch else 1
     what = f"to {'train' if in_batch else 'validate'} {counted(share, 'image')}"
     has_learnt = is_saved or (progress.epoch > 0 and setup.last.exists())
-    return (
+    return MemoryShortError(
         f"epoch {progress.epoch}, batch {progress.batch}: the memory of {setup.device} is too small"
         f" {what} of {setup.config.imgsz} pixels ({lack_of_memory(error)}); use"
         f" {' or '.join(what_to_lower(setup, share))};"

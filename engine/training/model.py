@@ -17,7 +17,7 @@ from models.graph.read import read_graph
 from models.graph.sites import insert
 from models.weights.channels import channels_line
 from models.weights.classes import compare_classes
-from models.weights.load import check_holds, most_parameters, read_weights
+from models.weights.load import check_holds, find_weights, most_parameters, read_weights
 from models.weights.transfer import transfer
 from models.weights.upstream.adopt import with_graph
 from models.yolo import DetectionModel
@@ -25,7 +25,6 @@ from utils.checkpoint import Checkpoint
 from utils.config import TrainConfig
 from utils.errors import UserError
 from utils.families import family_of
-from utils.files import find_file
 from utils.hyperparameters import Hyperparameters
 from utils.seeds import stream
 from utils.text import counted
@@ -141,7 +140,7 @@ def read_source(
     Raises:
         UserError: Neither is given, or they do not fit together.
     """
-    source = read_weights(find_file(weights)) if weights else None
+    source = read_weights(find_weights(weights)) if weights else None
     if cfg:
         graph = load_graph(cfg, scale)
         if source is None or source.graph:

@@ -13,30 +13,33 @@ from utils.structures import Metrics
 MOMENTS = (
     "on_train_start",  # the data is read and the model is built; before the first epoch
     "on_train_epoch_start",
+    "on_train_batch_start",  # the batch is read
+    "on_train_batch_end",  # its gradients are computed, and where a step is due, it is made
     "on_train_epoch_end",  # before the validation
     "on_val_start",
     "on_val_end",  # with the scores
     "on_fit_epoch_end",  # the row of results.csv is written; with the scores
-    "on_model_save",  # last.pt is written; after every epoch but the last
+    "on_model_save",  # last.pt is written, after every epoch
     "on_train_end",  # the run is finished; with the scores of the best epoch
 )
-Tell = Callable[[str, Run, Metrics | None], bool]  # returns whether to end after this epoch
+# Returns why the run is to end after this epoch, or "".
+Tell = Callable[[str, Run, Metrics | None], str]
 
 
-def tell_nobody(moment: str, run: Run, metrics: Metrics | None) -> bool:
+def tell_nobody(moment: str, run: Run, metrics: Metrics | None) -> str:
     """Ignore a moment, as the program train.py does."""
-    return False
+    return ""
 
 
 class Moments:
     """Tells the caller of a training about its moments, in the main process only.
 
     Attributes:
-        stop: Whether the caller has asked to end the run after the current epoch.
+        stop: Why the caller wants the run to end after the current epoch; "" if it does not.
     """
 
     def __init__(self, run: Run, tell: Tell = tell_nobody) -> None:
-        self.stop = False
+        self.stop = ""
         self._run, self._tell = run, tell
 
     def __call__(self, moment: str, metrics: Metrics | None = None) -> None:
@@ -49,6 +52,5 @@ class Moments:
         progress, epochs = self._run.state.progress, self._run.setup.config.epochs
         if self.stop and progress.epoch < epochs:
             progress.add_note(
-                f"stopped after epoch {progress.epoch - 1} of {epochs - 1}, since a callback has"
-                " set trainer.stop"
+                f"stopped after epoch {progress.epoch - 1} of {epochs - 1}, since {self.stop}"
             )

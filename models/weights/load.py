@@ -22,6 +22,7 @@ from models.weights.upstream.rows import fit_graph
 from models.yolo import DetectionModel, check_size, parse_model
 from utils import checkpoint as checkpoints
 from utils.errors import UserError
+from utils.exported_names import is_exported
 from utils.files import find_file
 from utils.pickles.reader import read_saved
 from utils.text import printable
@@ -42,6 +43,16 @@ def read_weights(path: str | Path) -> checkpoints.Checkpoint:
     checkpoint = checkpoints.unpack(saved)
     require_modules(checkpoint, path)
     return checkpoint
+
+
+def find_weights(path: str | Path) -> Path:
+    """Find a checkpoint. Raises UserError if it is missing, or an exported file."""
+    if is_exported(path):
+        raise UserError(
+            f"{path}: is an exported file, which only val.py and detect.py read; give the"
+            " checkpoint that it was made of, such as best.pt"
+        )
+    return find_file(path)
 
 
 def require_modules(checkpoint: checkpoints.Checkpoint, path: str | Path) -> None:
@@ -81,7 +92,7 @@ def load_model(
     if str(path).endswith((".yaml", ".yml")):
         model = DetectionModel(insert(load_graph(path), attention, attention_init))
     else:
-        checkpoint = checkpoint or read_weights(find_file(path))
+        checkpoint = checkpoint or read_weights(find_weights(path))
         model = from_checkpoint(checkpoint, attention, attention_init, path)
     model = model.to(device).float().eval()
     return model.fuse() if fuse else model

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from api.callbacks import Callbacks
+from api.callbacks import PREDICTION_MOMENTS, Callbacks
 from api.keywords import KeywordError
+from api.trainer import Predictor
+from api.yolo import YOLO
 from utils.errors import UserError
 
 
@@ -56,3 +59,23 @@ def test_a_function_that_fails_is_named_with_its_line() -> None:
     assert Path(__file__).name in line
     assert "\n" not in line
     assert isinstance(caught.value.__cause__, ValueError)
+
+
+@pytest.mark.parametrize("graph", ["anchors"], indirect=True)
+def test_the_moments_of_a_prediction(weights: Path) -> None:
+    model, order = YOLO(weights), []
+    for moment in PREDICTION_MOMENTS:
+        model.add_callback(moment, lambda subject, moment=moment: order.append(moment))
+
+    def on_predict_batch_end(predictor: Predictor) -> None:
+        assert predictor.args.conf_thres == 0.1
+        predictor.results = [one[:1] for one in predictor.results]
+
+    model.add_callback("on_predict_batch_end", on_predict_batch_end)
+    images = [
+        np.random.default_rng(seed).integers(0, 255, (64, 64, 3), np.uint8) for seed in (0, 1)
+    ]
+    found = model.predict(images, conf=0.1, device="cpu", verbose=False)
+    start, batch, end = PREDICTION_MOMENTS
+    assert order == [start, batch, batch, end]
+    assert [len(one) for one in found] == [1, 1]

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import importlib.util
+import re
+import runpy
 from pathlib import Path
 from types import ModuleType
 
 import cv2
 import numpy as np
 import pytest
+import yaml
 
+from api.callbacks import MOMENTS
 from api.results import Results
 from api.yolo import YOLO
+from engine.tuning.space import Range, usual_ranges
 from tests.api.conftest import NAMES
+from utils.families import V5, V8
 from utils.files import ROOT
 
 
@@ -117,3 +123,64 @@ def test_optuna_prunes_a_trial(graph: Path, folder: Path) -> None:
     study.optimize(lambda trial: used.train_trial(trial, graph, folder / "data.yaml", **options), 2)
     assert [trial.state.name for trial in study.trials] == ["COMPLETE", "PRUNED"]
     assert [len(trial.intermediate_values) for trial in study.trials] == [3, 2]
+
+
+BLOCKS = re.findall(
+    r"^```python\n(.*?)^```",
+    (ROOT / "docs/companions.md").read_text(encoding="utf-8"),
+    flags=re.M | re.S,
+)
+PACKAGES = ("supervision", "trackers", "optuna")
+
+
+def write_street(folder: Path) -> None:
+    """The image and the video that the document speaks of."""
+    frames = np.random.default_rng(0).integers(0, 255, (4, 96, 128, 3), np.uint8)
+    cv2.imwrite(str(folder / "street.jpg"), frames[0])
+    video = cv2.VideoWriter(
+        str(folder / "street.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), 5, (128, 96)
+    )
+    for frame in frames:
+        video.write(frame)
+    video.release()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("graph", ["anchors"], indirect=True)
+@pytest.mark.parametrize("number", range(len(BLOCKS)))
+def test_the_document_runs(
+    number: int, weights: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    block = BLOCKS[number]
+    for package in PACKAGES:
+        if package in block or (package == "optuna" and ".tune(" in block):
+            pytest.importorskip(package)
+    weights.rename("best.pt")
+    write_street(Path())
+    quick = {"imgsz": 64, "batch_size": 4, "workers": 0, "device": "cpu", "noplots": True}
+    content = yaml.safe_load((folder / "data.yaml").read_text())
+    Path("my.yaml").write_text(yaml.safe_dump({**content, "path": str(folder), "defaults": quick}))
+    Path("block.py").write_text(block)
+    runpy.run_path("block.py")
+    assert "error" not in capsys.readouterr().err
+
+
+def test_the_document_names_every_moment() -> None:
+    text = (ROOT / "docs/companions.md").read_text(encoding="utf-8")
+    assert len(BLOCKS) == 5
+    assert [moment for moment in MOMENTS if f"`{moment}`" not in text] == []
+
+
+def test_the_document_has_the_usual_ranges() -> None:
+    text = (ROOT / "docs/companions.md").read_text(encoding="utf-8")
+    columns = (usual_ranges(V5, "SGD"), usual_ranges(V8, "AdamW"))
+    names = list(dict.fromkeys([*columns[0], *columns[1]]))
+    rows = [
+        f"| {name} | {' | '.join(in_words(ranges.get(name)) for ranges in columns)} |"
+        for name in names
+    ]
+    assert "\n".join(rows) in text
+
+
+def in_words(one: Range | None) -> str:
+    return "" if one is None else f"{one.low:g} to {one.high:g}{', log' if one.is_log else ''}"

@@ -16,11 +16,12 @@ from utils.opening import open_program
 PROGRAMS = {
     "train.py": (["--epochs", "0"], "--epochs=0: must be at least 1"),
     "val.py": (["--conf-thres", "2"], "--conf-thres=2.0: must be in 0..1"),
-    "detect.py": (["--dnn"], "--dnn: is not part of this project"),
+    "detect.py": (["--dnn"], "--dnn: OpenCV's DNN module is not used"),
     "export.py": (["--include", "onix"], "--include onix: no such format"),
     "benchmarks.py": (["--hard-fail", "2"], "--hard-fail=2: must be a share"),
     "explain.py": (["--layers", "top"], "--layers top: takes auto, head, backbone"),
     "ablate.py": (["--attention", "SimAM", "--delta", "0"], "--delta 0.0: must be above 0"),
+    "tune.py": (["--trials", "0"], "--trials=0: must be 1 to"),
     "models/yolo.py": (["--imgsz", "0"], "--imgsz=0: must be 1 to 8192"),
     "data/convert.py": (["--out", "x"], "--data, --source: give exactly one of them"),
 }

@@ -49,7 +49,7 @@ def test_time_is_the_median_after_the_warm_up_in_turn(
         shapes.append(tuple(x.shape))
         return next(seconds)
 
-    monkeypatch.setattr(costs, "forward_seconds", pretend)
+    monkeypatch.setattr("models.costs.turns.forward_seconds", pretend)
     model = DetectionModel(load_graph(groups[0].runs[0].weights))
     times = costs.time_networks({"a": model, "b": model}, (2, 64), CONFIG)
     assert times == {"a": 0.2, "b": 5.0}

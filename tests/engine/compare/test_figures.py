@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from engine.compare.figures import aligned, learning_figure, pr_figure
+from engine.compare.figures import aligned, error_figure, learning_figure, pr_figure
 from engine.compare.groups import RunGroup, group_runs
 from engine.compare.paper import PaperStyle
 from engine.compare.runs import read_run
@@ -26,7 +26,7 @@ def test_pr_curves_are_means_of_classes_and_seeds(groups: list[RunGroup]) -> Non
     figure = pr_figure(groups, PaperStyle())
     assert figure is not None
     (line,) = figure.axes[0].lines  # Ultralytics' run has no curves here
-    assert line.get_label() == "a: mAP50 53.0 ± 4.2 %"
+    assert line.get_label() == "a (mAP50 53.0 ± 4.2 %)"
     assert np.asarray(line.get_ydata())[[0, -1]] == pytest.approx([0.33, 0])
     assert figure.get_figwidth() == 3.3
     assert pr_figure(groups[1:], PaperStyle()) is None
@@ -43,3 +43,15 @@ def test_learning_curves_end_where_the_first_run_ends(groups: list[RunGroup]) ->
     assert list(lines[0].get_ydata()) == pytest.approx([11, 22])
     assert list(lines[1].get_ydata()) == pytest.approx([10, 20])
     assert learning_figure([], PaperStyle()) is None
+
+
+def test_bars_are_points_of_each_kind_of_error(groups: list[RunGroup]) -> None:
+    figure = error_figure(groups, PaperStyle())
+    assert figure is not None
+    axes = figure.axes[0]
+    (bars,) = [part for part in axes.containers if part.get_label() == "a (n = 2)"]
+    widths = [bar.get_width() for bar in bars]
+    names = [tick.get_text() for tick in axes.get_yticklabels()]
+    assert widths[names.index("both")] == pytest.approx(3.3)
+    assert np.isnan(widths[names.index("missed")])  # was not measured
+    assert error_figure(groups[1:], PaperStyle()) is None

@@ -6,7 +6,19 @@ import itertools
 import struct
 from pathlib import Path
 
-from engine.compare.paper import COLOURS, DPI, PaperStyle, line_style, new_panels, save_for_paper
+import pytest
+
+from engine.compare.paper import (
+    COLOURS,
+    DPI,
+    PaperStyle,
+    add_legend,
+    bar_style,
+    legend_name,
+    line_style,
+    new_panels,
+    save_for_paper,
+)
 
 
 def lightness(colour: str) -> float:
@@ -22,6 +34,34 @@ def test_lines_differ_without_colour() -> None:
     assert len(set(looks)) == 63
     first = [lightness(colour) for colour in COLOURS[:4]]
     assert min(abs(one - other) for one, other in itertools.pairwise(first)) > 0.05
+
+
+def test_bars_differ_without_colour() -> None:
+    patterns = [bar_style(n)["hatch"] for n in range(7)]
+    assert len(set(patterns) - {""}) == 5
+    # Bars without a pattern differ in lightness.
+    plain = [lightness(bar_style(n)["facecolor"]) for n in range(7) if not bar_style(n)["hatch"]]
+    assert len(plain) == 2
+    assert abs(plain[0] - plain[1]) > 0.3
+
+
+@pytest.mark.parametrize(
+    "name", ["YOLOv5n with a module at every place of the neck", "检测器" * 20]
+)
+def test_a_long_name_stays_in_the_figure(name: str) -> None:
+    style = PaperStyle(3.3, 8.0)
+    figure, (axes,) = new_panels(style, [1.0])
+    axes.plot([0, 1], [0, 1], label=legend_name(name, "(mAP50 53.0 ± 4.2 %)", style))
+    add_legend(figure, axes, style)
+    figure.draw_without_rendering()
+    box = figure.legends[0].get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.x1
+    assert box.y0 >= 0
+    assert axes.get_tightbbox().y0 >= box.y1
+    # The legend takes no room from the panel.
+    assert axes.get_window_extent().height > 0.7 * figure.dpi
+    assert "(mAP50 53.0 ± 4.2 %)" in figure.legends[0].get_texts()[0].get_text()
 
 
 def test_files_have_the_width_and_the_same_bytes_again(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ def test_every_table_and_figure_is_written_and_shown(tmp_path: Path) -> None:
         *(f"{stem}.{suffix}" for stem in stems for suffix in ("csv", "md", "tex")),
         "pr_curves.svg",
         "learning_curves.svg",
+        "error_kinds.svg",
         "compare.md",
     }
     page = (tmp_path / "out" / "compare.md").read_text(encoding="utf-8")

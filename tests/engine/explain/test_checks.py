@@ -1,4 +1,4 @@
-"""The tests of a map pass for a good map, and fail for one that they must refuse."""
+"""Deletion tells a good map from a bad one, and the verdicts say what was found."""
 
 from __future__ import annotations
 
@@ -8,45 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from engine.explain.check_panels import draw_check, sentence_of
-from engine.explain.checks import (
-    STEPS,
-    CheckResult,
-    check_map,
-    deletion_curve,
-    randomised,
-    rank_correlation,
-)
+from engine.explain.check_panels import draw_check, sentences_of
+from engine.explain.checks import STEPS, CheckResult, check_map, deletion_curve
+from engine.explain.sanity import NETWORKS, Likeness, Sanity
 from engine.explain.settings import ExplainConfig
 from engine.explain.targets import Target
 from models.yolo import DetectionModel
 from tests.tiny import lively, write_graph
 from utils.families import V8
-
-
-def test_rank_correlation_counts_order_only_and_shares_ranks() -> None:
-    one = torch.tensor([[0.0, 0.0], [1.0, 2.0]])
-    assert rank_correlation(one, one * 5 + 1) == pytest.approx(1)
-    assert rank_correlation(one, -one) == pytest.approx(-1)
-    # Ranks 1.5 1.5 3 4 and 1 2 3 4: covariance 4.5 over the root of 4.5 * 5.
-    other = torch.tensor([[0.0, 1.0], [2.0, 30.0]])
-    assert rank_correlation(one, other) == pytest.approx(4.5 / (4.5 * 5) ** 0.5)
-    assert rank_correlation(one, torch.ones(2, 2)) == 0
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> DetectionModel:
-    return lively(write_graph(tmp_path), {0: "a", 1: "b"}).eval().fuse().requires_grad_(False)
-
-
-def test_rows_are_randomised_from_the_last_on(model: DetectionModel) -> None:
-    two, three = randomised(model, 2), randomised(model, 3)
-    rows = [list(one.model) for one in (model, two, three)]
-    assert all(map(torch.equal, rows[0][3].parameters(), rows[1][3].parameters()))
-    assert all(map(torch.equal, rows[1][5].parameters(), rows[2][5].parameters()))
-    before, after = rows[0][5].conv.weight, rows[1][5].conv.weight
-    assert not torch.equal(before, after)
-    assert float(after.std() / before.std()) == pytest.approx(1, abs=0.05)
 
 
 class _Bright:
@@ -71,23 +40,47 @@ def test_deleting_what_the_score_needs_lowers_it_at_once() -> None:
     assert bad[-1] == pytest.approx(grey)
 
 
-def test_the_check_of_a_network_is_drawn_and_told(model: DetectionModel) -> None:
-    config = ExplainConfig(conf_thres=0.01)
+@pytest.mark.slow
+def test_the_check_of_a_network_is_drawn_and_told(tmp_path: Path) -> None:
+    model: DetectionModel = lively(write_graph(tmp_path), {0: "a", 1: "b"}).eval().fuse()
+    model.requires_grad_(False)
     x = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    result = check_map(model, x, [2, 4], config)
+    result = check_map(model, x, [2, 4], ExplainConfig(conf_thres=0.01))
     assert result is not None
-    assert result.randomised == [1, 2, 4, 5, 6, 7]
-    assert all(-1 <= value <= 1 for value in result.correlations)
+    assert all(-1 <= value <= 1 for one in result.sanity.cascade for value in one)
     assert len(result.deletion) == len(result.noise) == STEPS + 1
     assert len(draw_check(result, "tiny").axes) == 2
     assert check_map(model, x, [2], ExplainConfig(conf_thres=1.0)) is None
 
 
-def test_the_sentence_says_which_test_failed() -> None:
-    low, high = np.zeros(STEPS + 1), np.ones(STEPS + 1)
-    good = sentence_of(CheckResult("cat", "layercam", [7], [0.1], low, high))
-    bad = sentence_of(CheckResult("cat", "eigencam", [7], [0.9], high, low))
-    assert "LayerCAM of cat: depends on the weights (rank correlation 0.10" in good
-    assert "marks what the score needs (area of deletion 0.00, of noise 1.00)" in good
-    assert "EigenCAM of cat: hardly depends" in bad
-    assert "marks no more than noise does" in bad
+def _result(own: float, peers: float, mirrored: float | None, by_map: float) -> CheckResult:
+    one, other = (Likeness(value, value, value) for value in (own, peers))
+    seen = None if mirrored is None else Likeness(mirrored, mirrored, mirrored)
+    sanity = Sanity([3, 7], [one, one], seen, [one] * NETWORKS, [other] * NETWORKS)
+    curve, noise = np.full(STEPS + 1, by_map), np.full(STEPS + 1, 0.5)
+    return CheckResult("cat", "layercam", sanity, curve, noise)
+
+
+def test_the_sentences_say_which_test_failed() -> None:
+    weights, deletion = sentences_of(_result(0.5, 0.8, 0.9, 0.1))
+    assert weights == (
+        f"LayerCAM of cat: rank correlation with the maps of {NETWORKS} random networks 0.50, of"
+        " these among each other 0.80, with that of the mirrored image 0.90: it is set apart from"
+        " random networks and they change it more than mirroring does"
+    )
+    assert "the score falls faster than by noise" in deletion
+    assert "(area 0.10, noise 0.50)" in deletion
+    weights, deletion = sentences_of(_result(1, 1, 1, 0.7))
+    assert weights.endswith("nothing shows that it depends on weights")
+    assert "falls no faster than by noise" in deletion
+    assert "mirrored image not told: it is set apart" in sentences_of(_result(0.5, 0.8, None, 1))[0]
+
+
+def test_the_figure_has_both_references() -> None:
+    figure = draw_check(_result(0.5, 0.8, 0.9, 0.1), "plain")
+    left, right = figure.axes
+    names = [text.get_text() for text in left.get_legend().get_texts()]
+    assert names == ["weights", "random networks among each other: 0.80", "image mirrored: 0.90"]
+    assert "map, area 0.10" in [text.get_text() for text in right.get_legend().get_texts()]
+    caption = figure.get_supxlabel().replace("\n", " ")
+    assert caption.startswith("plain: tests of the LayerCAM map of cat.")

@@ -32,5 +32,5 @@ def test_detect_writes_a_folder_for_each_image(tmp_path: Path) -> None:
 def test_an_ensemble_is_refused(tmp_path: Path) -> None:
     model = lively(write_graph(tmp_path), {0: "a", 1: "b"})
     both = Ensemble([model, model], ["a", "b"])
-    with pytest.raises(UserError, match="--visualize: takes one --weights file"):
+    with pytest.raises(UserError, match="--visualize: this model has no rows"):
         FeatureWriter(both, InputFormat((64, 64), 16, 3), tmp_path)

@@ -36,6 +36,12 @@ def test_the_figure_tells_the_sides() -> None:
     field = Field(17, 8.0, torch.rand(32, 32), (6, 20))
     figure = draw_fields({"plain": [field, field], "other": [field]}, 5)
     title = figure.axes[0].get_title(loc="left")
-    assert title == "plain, row 17,\nstride 8: 6 and 20 px"
+    assert title == "plain, row 17, stride 8\n50% in 6 px, 95% in 20 px"
     assert len(figure.axes[0].patches) == 2
-    assert "mean of 5 images" in figure.get_supxlabel().replace("\n", " ")
+    caption = figure.get_supxlabel().replace("\n", " ")
+    assert "mean of 5 images of 32 x 32 px." in caption
+    assert not caption.endswith("see --imgsz.")
+    wide = draw_fields({"plain": [Field(17, 8.0, torch.rand(32, 32), (6, 30))]}, 1)
+    caption = wide.get_supxlabel().replace("\n", " ")
+    assert "mean of 1 image of" in caption
+    assert caption.endswith("The image limits the widest; see --imgsz.")

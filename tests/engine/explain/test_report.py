@@ -30,7 +30,7 @@ def test_every_flag_writes_its_files(tmp_path: Path, capsys) -> None:
     names = {path.name for path in (tmp_path / "out").iterdir()}
     figures = ("a", "a_gates", "a_check", "receptive_field")
     assert names == {*(f"{one}.{kind}" for one in figures for kind in ("png", "pdf")), "a_features"}
-    assert "on the weights (rank correlation" in capsys.readouterr().out
+    assert "random networks" in capsys.readouterr().out
 
 
 def test_nothing_is_written_without_a_folder_and_streams_are_refused(tmp_path: Path) -> None:

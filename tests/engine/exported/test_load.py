@@ -7,25 +7,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.exported.load import (
-    ELSEWHERE,
-    OPENERS,
-    can_halve,
-    is_exported,
-    load_detector,
-    load_exported,
-)
+from engine.exported.load import OPENERS, can_halve, load_detector, load_exported
 from engine.exported.model import ExportedDetector
 from tests.engine.exported.files import NAMES, write_onnx, write_torchscript
 from utils.errors import UserError
+from utils.exported_names import ELSEWHERE, RUN_HERE
 
 CPU = torch.device("cpu")
 
 
-def test_files_are_told_by_their_names():
-    assert all(is_exported(f"runs/best{end}") for end in (*OPENERS, *ELSEWHERE))
-    assert is_exported("best_openvino_model/")
-    assert not any(map(is_exported, ("best.pt", "yolov5s.yaml", ".onnx", "onnx")))
+def test_every_kind_that_is_run_here_has_an_opener():
+    assert tuple(OPENERS) == RUN_HERE
 
 
 @pytest.mark.parametrize("end", sorted(ELSEWHERE))

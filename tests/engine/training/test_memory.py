@@ -90,9 +90,9 @@ def test_the_last_good_checkpoint_is_named_if_it_has_learnt(tmp_path: Path) -> N
     progress = SimpleNamespace(epoch=3, batch=7)
     run = cast(Run, SimpleNamespace(setup=setup_of("cuda:0", last), state=SimpleNamespace()))
     cast(Any, run).state.progress = progress
-    assert memory_error(run, MemoryError(), True, False).endswith("so start again")
+    assert str(memory_error(run, MemoryError(), True, False)).endswith("so start again")
     last.touch()
-    said = memory_error(run, MemoryError(), True, False)
+    said = str(memory_error(run, MemoryError(), True, False))
     assert said.startswith("epoch 3, batch 7: the memory of cuda:0 is too small to train 16 images")
     assert said.endswith(
         "--resume goes on with the same ones once other programs have left more memory"
