@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -49,6 +50,7 @@ def arrange(nodes: Sequence[Node]) -> Drawing:
     for step in range(SWEEPS):
         pull(drawing.places, rows, downward=step % 2 == 0)
     pull_both(drawing.places, rows)
+    straighten(drawing, rows)
     left = min(place.x - place.width / 2 for place in drawing.places)
     y = 0.0
     for row in rows:
@@ -56,6 +58,8 @@ def arrange(nodes: Sequence[Node]) -> Drawing:
         for one in row:
             place = drawing.places[one]
             place.x -= left
+            if place.box < 0:  # an arrow passes the whole layer upright, beside its boxes
+                place.height = tallest
             place.y = y + (tallest - place.height) / 2
         y += tallest + LAYER_GAP
     drawing.width = max(place.x + place.width / 2 for place in drawing.places)
@@ -160,6 +164,30 @@ def pull_both(places: Sequence[Place], rows: Sequence[Sequence[int]]) -> None:
                 beside = [*places[one].above, *places[one].below]
                 wanted.append(sum(places[other].x for other in beside) / len(beside))
             settle(places, row, wanted)
+
+
+def straighten(drawing: Drawing, rows: Sequence[Sequence[int]]) -> None:
+    """Give all points of a passing arrow one x, where every layer has room for it."""
+    places = drawing.places
+
+    def limits(one: int) -> tuple[float, float]:
+        row = rows[places[one].layer]
+        at = row.index(one)
+        reach = LANE / 2 + GAP / 3
+        left = [places[other].x + places[other].width / 2 + reach for other in row[at - 1 : at]]
+        right = [places[other].x - places[other].width / 2 - reach for other in row[at + 1 :]]
+        return (left or [-math.inf])[0], (right or [math.inf])[0]
+
+    for way in drawing.ways:
+        points = [one for one in way if places[one].box < 0]
+        if len(points) > 1:
+            room = {one: limits(one) for one in points}
+            low = max(least for least, _ in room.values())
+            high = min(most for _, most in room.values())
+            middle = sorted(places[one].x for one in points)[len(points) // 2]
+            if low <= high:
+                for one in points:
+                    places[one].x = min(max(middle, low), high)
 
 
 def settle(places: Sequence[Place], row: Sequence[int], wanted: Sequence[float]) -> None:

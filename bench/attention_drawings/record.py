@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.attention_drawings.words import Words, describe
+from bench.attention_drawings.words import CONSTANTS, Words, describe, name_of
 from models.attention import build_attention
 
 # A map whose numbers of channels, rows and columns are told apart in the shapes of all results.
@@ -71,7 +71,9 @@ class Recorded(Tensor):
             result = func(*args, **given)
             read = [one for one in flat((args, given)) if hasattr(one, "tape")]
             found = [one for one in flat(result) if isinstance(one, Tensor)]
-            return enter(func, args, given, read, result) if read and found else result
+            if not read or not found or name_of(func) in CONSTANTS:
+                return result
+            return enter(func, args, given, read, result)
 
 
 def enter(
@@ -94,7 +96,7 @@ def enter(
     if len(found) == 1:
         return mark(found[0], tape, number)
     parts = [mark(one, tape, tape.add(part_of(number, one))) for one in found]
-    return type(result)(parts) if type(result) in (tuple, list) else parts
+    return type(result)(parts)
 
 
 def part_of(number: int, part: Tensor) -> Node:
@@ -142,7 +144,7 @@ def record_module(module: nn.Module, shape: tuple[int, int, int, int]) -> list[N
     tape = Tape(Words(names, shape[1:]))
     x = torch.empty(shape, device="meta")
     tape.add(Node(["x"], [], without_batch(x)))
-    with torch.no_grad(), warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of options that suit other maps
         out = module(mark(x, tape, 0))
     tape.add(Node(["output"], [out.node], without_batch(out)))

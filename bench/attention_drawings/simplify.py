@@ -10,6 +10,8 @@ from bench.attention_drawings.record import Node
 
 MANY_PARTS = 5  # parts of one map from which on they are drawn as one
 MOST_LINES = 6  # in one box
+LONGEST_LINE = 24  # letters; the parameter's name behind a longer one goes to the next line
+SUMS = (["+"], ["sum of products"])
 APART = ("split", "concat", "stack", "part", "parts")
 
 
@@ -22,9 +24,9 @@ def simplify(nodes: Sequence[Node]) -> list[Node]:
     found = reachable(skip_moves(nodes))
     while True:
         before = len(found)
-        found = reachable(merge_equal(merge_sums(merge_parts(found))))
+        found = reachable(merge_equal(merge_sums(merge_shifts(merge_parts(found)))))
         if len(found) == before:
-            return reachable(merge_chains(found))
+            return [fold(node) for node in reachable(merge_chains(found))]
 
 
 def skip_moves(nodes: Sequence[Node]) -> list[Node]:
@@ -34,6 +36,16 @@ def skip_moves(nodes: Sequence[Node]) -> list[Node]:
         if node.moves and node.inputs:
             origin[number] = origin[node.inputs[0]]
     return [redirect(node, origin) for node in nodes]
+
+
+def fold(node: Node) -> Node:
+    """Break long lines before the parameter's name in brackets."""
+    lines = []
+    for line in node.lines:
+        head, bracket, name = line.partition(" (")
+        short = len(line) <= LONGEST_LINE or not bracket
+        lines += [line] if short else [head, f"({name}"]
+    return replace(node, lines=lines)
 
 
 def redirect(node: Node, origin: Sequence[int]) -> Node:
@@ -62,9 +74,13 @@ def readers(nodes: Sequence[Node]) -> Counter[int]:
 
 def merge_parts(nodes: Sequence[Node]) -> list[Node]:
     """Draw many parts of one map, such as the neighbours of each position, as one."""
+    nodes, count = list(nodes), readers(nodes)
     groups: dict[tuple[object, ...], list[int]] = defaultdict(list)
     for number, node in enumerate(nodes):
         if node.lines == ["part"]:
+            whole = nodes[node.inputs[0]]
+            if whole.lines == ["part"] and count[node.inputs[0]] == 1:  # a part of a part
+                node = nodes[number] = replace(node, inputs=whole.inputs)
             groups[(*node.inputs, *node.shape)].append(number)
     origin, result = list(range(len(nodes))), list(nodes)
     for numbers in groups.values():
@@ -73,6 +89,23 @@ def merge_parts(nodes: Sequence[Node]) -> list[Node]:
             for number in numbers:
                 origin[number] = numbers[0]
     return [redirect(node, origin) for node in result]
+
+
+def merge_shifts(nodes: Sequence[Node]) -> list[Node]:
+    """Draw parts of one map that are put together again as a shift, and a split of a split once."""
+    count, result = readers(nodes), list(nodes)
+    for number, node in enumerate(nodes):
+        read = [nodes[one] for one in node.inputs]
+        wholes = {one for part in read for one in part.inputs}
+        if node.lines == ["split"] and read[0].lines == ["split"] and count[node.inputs[0]] == 1:
+            result[number] = replace(node, inputs=read[0].inputs)
+        if node.lines != ["concat"] or len(wholes) != 1:
+            continue
+        whole = next(iter(wholes))
+        alike = all(part.lines == ["part"] for part in read)
+        if alike and nodes[whole].shape == node.shape:
+            result[number] = replace(node, lines=["shift"], inputs=[whole])
+    return result
 
 
 def merge_equal(nodes: Sequence[Node]) -> list[Node]:
@@ -91,11 +124,11 @@ def merge_sums(nodes: Sequence[Node]) -> list[Node]:
     """Turn a sum of sums into one sum, where nobody else reads the inner one."""
     count, result = readers(nodes), list(nodes)
     for number, node in enumerate(result):
-        if node.lines == ["+"]:
+        if node.lines in SUMS:
             inputs: list[int] = []
             for one in node.inputs:
                 inner = result[one]
-                same = inner.lines == ["+"] and count[one] == 1 and inner.shape == node.shape
+                same = (inner.lines, inner.shape, count[one]) == (node.lines, node.shape, 1)
                 inputs += inner.inputs if same else [one]
             result[number] = replace(node, inputs=list(dict.fromkeys(inputs)))
     return result

@@ -82,12 +82,14 @@ def arrows(drawing: Drawing) -> list[str]:
 
 def curve(upper: Place, lower: Place) -> str:
     """A smooth line from the lower end of one place to the upper end of another."""
-    x, y, to_x, to_y = upper.x, upper.y + upper.height, lower.x, lower.y
-    end = to_y - (4 if lower.box >= 0 else 0)
+    x, y, to_x = upper.x, upper.y + upper.height, lower.x
+    end = lower.y - (4 if lower.box >= 0 else 0)
+    passing = "" if lower.box >= 0 else f"V{lower.y + lower.height:.0f}"
     if abs(x - to_x) < 0.5:
-        return f"M{x:.0f} {y:.0f}V{end:.0f}"
+        return f"M{x:.0f} {y:.0f}V{end:.0f}{passing}"
     middle = (y + end) / 2
-    return f"M{x:.0f} {y:.0f}C{x:.0f} {middle:.0f} {to_x:.0f} {middle:.0f} {to_x:.0f} {end:.0f}"
+    curve = f"C{x:.0f} {middle:.0f} {to_x:.0f} {middle:.0f} {to_x:.0f} {end:.0f}"
+    return f"M{x:.0f} {y:.0f}{curve}{passing}"
 
 
 def box_of(node: Node, place: Place) -> list[str]:

@@ -42,12 +42,22 @@ PLAIN = {
     "unfold": "windows",
     "clamp": "limit",
     "clamp_min": "limit",
+    "narrow": "part",
+    "gt": "compare",
+    "maximum": "larger of both",
+    "lerp": "mix",
+    "addcmul": "scale and shift",
+    "masked_fill": "mask",
+    "linalg_vector_norm": "length",
+    "diagonal": "diagonal",
 }
 REDUCTIONS = {"mean": "mean", "sum": "sum", "amax": "max", "max": "max", "var": "variance"}
 REDUCTIONS |= {"std": "deviation", "norm": "length", "vector_norm": "length"}
 REDUCTIONS |= {"softmax": "softmax", "var_mean": "mean, variance", "logsumexp": "log sum exp"}
 SIGNS = {"add": "+", "sub": "−", "mul": "×", "div": "÷", "truediv": "÷", "true_divide": "÷"}
 PRODUCTS = frozenset({"matmul", "bmm", "mm", "einsum", "baddbmm", "addmm"})
+# Values that depend on the map's shape and type only.
+CONSTANTS = frozenset({"zeros_like", "ones_like", "empty_like", "full_like", "new_zeros"})
 SPLITS = frozenset({"chunk", "split", "unbind", "tensor_split", "split_with_sizes"})
 
 
@@ -62,7 +72,8 @@ class Words:
         """A size in the symbols C, H and W, where it is clear; small ones are numbers."""
         channels, height, width = self.sizes
         symbols = {"C": channels, "H": height, "W": width, "HW": height * width}
-        symbols["H+W"] = height + width
+        if size == height + width:
+            return "(H + W)"
         for symbol, value in symbols.items():
             if size == value:
                 return symbol
@@ -120,7 +131,7 @@ def describe(
     if name.startswith("conv"):
         return Text(conv_words(name, args, kwargs) + suffix, weighted=True)
     if name in SIGNS and (sign := sign_words(name, args, words)):
-        return Text(sign, weighted=bool(own))
+        return Text(sign, weighted=bool(own) or sign.endswith(" weights"))
     if name in PRODUCTS or name == "linear":
         return Text(product_words(name, values) + suffix, weighted=bool(own))
     if name in REDUCTIONS:
@@ -162,7 +173,7 @@ def sign_words(name: str, args: Sequence[Any], words: Words) -> str:
     other = others[0]
     if isinstance(other, Tensor):
         parameter = words.parameter([other])
-        return f"{sign} {parameter or 'constants'}"
+        return f"{sign} {parameter or ('weights' if other.requires_grad else 'constants')}"
     number = f"{other:.4g}" if isinstance(other, float) else str(other)
     return f"{number} {sign} …" if other is args[0] and name != "mul" else f"{sign} {number}"
 
@@ -199,6 +210,8 @@ def other_words(
 ) -> str:
     """Whatever is left."""
     plain = name.removesuffix("_")
+    if plain == "addcmul" and sum(hasattr(one, "tape") for one in args) > 1:
+        return "sum of products"
     if plain in PLAIN:
         return PLAIN[plain]
     if plain in SPLITS:
