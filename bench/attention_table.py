@@ -1,7 +1,7 @@
 """Measures all attention modules for the site's table: `python -m bench.attention_table`.
 
-Writes docs/attention.json: the figures of `python -m models.attention` (models/costs/glance.py), and
-what each module does to its input, which is found by running it rather than stated.
+Writes docs/attention.json: the figures of `python -m models.attention` (models/costs/glance.py),
+and what each module does to its input, which is found by running it rather than stated.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def keeps_without_weights(module: nn.Module, x: Tensor) -> bool:
 
 
 def growth(module: nn.Module, x: Tensor) -> float:
-    """The power of the number of positions with which the operations grow: 1, or 2 for all pairs."""
+    """The power of the number of positions that the cost grows with: 1, or 2 for all pairs."""
     half = x[:1, :, : x.shape[2] // 2, : x.shape[3] // 2].contiguous()
     pairs = zip(counted(module, x[:1]), counted(module, half), strict=True)
     powers = [math.log(large / small, 4) for large, small in pairs if small > 0]

@@ -1,4 +1,4 @@
-"""The page that maps flags of YOLOv5 and Ultralytics to ours, and lists the flags of each program."""
+"""The page that maps flags of YOLOv5 and Ultralytics to ours, and lists each program's flags."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ PROGRAMS: dict[str, type] = {
 INTRODUCTION = """\
 # Flags of other programs, and ours
 
-A command line of YOLOv5 or Ultralytics is either understood, or refused in a sentence that says what
-stands in its place. These are the flags that have another name here, belong to another program, or are
-missing. Flags may be written with dashes or underscores, and shortened as long as they are clear.
-[YOLOv5's commands](../from_yolov5.md) and [Ultralytics' calls](../from_ultralytics.md) stand beside ours
-on pages of their own.
+A command line of YOLOv5 or Ultralytics is either understood, or refused in a sentence that says
+what stands in its place. These are the flags that have another name here, belong to another
+program, or are missing. Flags may be written with dashes or underscores, and shortened as long as they are
+clear. [YOLOv5's commands](../from_yolov5.md) and [Ultralytics' calls](../from_ultralytics.md) stand
+beside ours on pages of their own.
 
 ## Flags that other programs have
 

@@ -64,6 +64,4 @@ def relink(markdown: str, page: str) -> str:
         return f"{image}[{text}]({posixpath.relpath(there, here or '.')}{mark}{part})"
 
     parts = FENCE.split(markdown)
-    return "".join(
-        part if FENCE.fullmatch(part) else LINK.sub(moved, part) for part in parts
-    )
+    return "".join(part if FENCE.fullmatch(part) else LINK.sub(moved, part) for part in parts)

@@ -19,7 +19,7 @@ EFFECTS = {
     "position": "scales each position by a factor of its own",
     "position of a group": "scales each position of each group of channels",
     "channel × position": "scales by a factor for each channel times one for each position",
-    "channel × row × column": "scales by a factor for each channel and row times one for each column",
+    "channel × row × column": "scales each channel by factors for each row and each column",
     "value": "scales each value by a positive factor of its own",
     "shuffled value": "scales each value by a positive factor and exchanges channels",
     "adds a summary": "adds the same vector to all positions",
@@ -136,8 +136,8 @@ def places(row: Mapping[str, Any]) -> str:
         )
     if row["effect"] in ("replaces", "adds"):
         return (
-            "It computes a new map rather than weights for the old one, so it suits the place behind"
-            " a stage (`neck`, `backbone.P5`) or the sum of a bottleneck (`inside.C3`), and"
+            "It computes a new map rather than weights for the old one, so it suits the place"
+            " behind a stage (`neck`, `backbone.P5`) or a bottleneck's sum (`inside.C3`), and"
             " `--attention-init identity` for pretrained weights."
         )
     if row["gflops"] > 5:
@@ -152,12 +152,15 @@ def usage(kind: Kind) -> str:
     if mapping:
         rows.append(f"- [-1, 1, {kind.name}, {{{mapping}}}]")
     text = "```yaml\n" + "\n".join(rows) + "\n```\n\n```bash\n"
-    text += f"python train.py --cfg models/yolov5s.yaml --attention {kind.name}@neck --data my.yaml\n"
-    text += f"python train.py --cfg yolov8n_{kind.name}.yaml --data my.yaml\n```"
+    train = "python train.py --data my.yaml --cfg"
+    text += f"{train} models/yolov5s.yaml --attention {kind.name}@neck\n"
+    text += f"{train} yolov8n_{kind.name}.yaml\n```"
     orders = [" , ".join(order) for order in kind.orders if order]
     if orders:
         lists = " or ".join(code(f"[{order.replace(' ,', ',')}]") for order in orders)
-        text += f"\n\nA list of numbers means {lists}, with or without the number of channels first."
+        text += (
+            f"\n\nA list of numbers means {lists}, with or without the number of channels first."
+        )
     if kind.aliases:
         text += f"\n\nOther names of {kind.name}: {', '.join(map(code, kind.aliases))}."
     return f"{text}\n\nInside blocks: `C3_{kind.name}`, `C2f_{kind.name}`, `C3k2_{kind.name}`."
@@ -186,9 +189,10 @@ def options(kind: Kind) -> str:
 def verdict(text: str) -> str:
     """Our own measured verdict, and how to get one."""
     return (
-        f"{plain(text[:1].upper() + text[1:])}\n\nA verdict belongs to one data set and one network."
-        " [How verdicts are reached](../ablation.md). For yours:\n\n```bash\npython ablate.py --data"
-        " my.yaml --cfg models/yolov5n.yaml --attention NAME --at neck --seeds 5 --epochs 50\n```"
+        f"{plain(text[:1].upper() + text[1:])}\n\nA verdict belongs to one data set and one"
+        " network. [How verdicts are reached](../ablation.md). For yours:\n\n```bash\n"
+        "python ablate.py --data my.yaml --cfg models/yolov5n.yaml --attention NAME --at neck"
+        " --seeds 5 --epochs 50\n```"
     )
 
 
@@ -197,12 +201,11 @@ def table_page(mechanisms: Sequence[Mechanism], table: Mapping[str, Any]) -> str
     heads = ("module", "year", "parameters", "MB moved", "ms forward", "ms training", "effect",
              "start", "verdict")  # fmt: skip
     rows = "".join(
-        table_row(kind, one, table["rows"][kind.name])
-        for one in mechanisms
-        for kind in one.kinds
+        table_row(kind, one, table["rows"][kind.name]) for one in mechanisms for kind in one.kinds
     )
     batch, channels, height, width = table["shape"]
     head = "".join(f"<th>{name}</th>" for name in heads)
+    count = rows.count("<tr>")
     return f"""\
 ---
 title: All mechanisms
@@ -210,10 +213,11 @@ title: All mechanisms
 
 # All attention mechanisms
 
-{len(rows.split("<tr>")) - 1} modules of {len(mechanisms)} files, measured on {batch} maps of {channels} × {height} × {width} in
-float32 with their default options ({plain(table["machine"])}; medians of {table["rounds"]} rounds or more;
-`python -m bench.attention_table`). Click a heading to sort, type to filter. *start*: output divided by
-input at the start of training. *effect*: what the factor belongs to, or what happens instead.
+{count} modules of {len(mechanisms)} files, measured on {batch} maps of
+{channels} × {height} × {width} in float32 with their default options
+({plain(table["machine"])}; medians of {table["rounds"]} rounds or more;
+`python -m bench.attention_table`). Click a heading to sort, type to filter. *start*: output divided
+by input at the start of training. *effect*: what the factor belongs to, or what happens instead.
 
 <div class="mechanisms" markdown="0">
 <p><input type="search" placeholder="filter, such as channel or 2021" aria-label="filter"></p>

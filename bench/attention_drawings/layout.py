@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from bench.attention_drawings.record import Node
 
@@ -99,7 +100,7 @@ def in_layers(nodes: Sequence[Node]) -> Drawing:
             way.append(target)
             ways.append(way)
     for way in ways:
-        for upper, lower in zip(way, way[1:], strict=False):
+        for upper, lower in pairwise(way):
             if lower not in places[upper].below:
                 places[upper].below.append(lower)
                 places[lower].above.append(upper)
@@ -136,7 +137,7 @@ def mean_place(place: Place, at: dict[int, int], down: bool) -> float:
 def crossings(places: Sequence[Place], rows: Sequence[Sequence[int]]) -> int:
     """How many pairs of arrows cross between neighbouring layers."""
     count = 0
-    for row, following in zip(rows, rows[1:], strict=False):
+    for row, following in pairwise(rows):
         at = {one: index for index, one in enumerate(following)}
         ends = [sorted(at[low] for low in places[one].below) for one in row]
         for index, later in enumerate(ends):

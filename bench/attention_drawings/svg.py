@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from itertools import pairwise
 
 from bench.attention_drawings.layout import LINE, PADDING, Drawing, Place, arrange
 from bench.attention_drawings.record import CHANNELS, HEIGHT, WIDTH, Node, record
@@ -13,15 +14,15 @@ from bench.attention_drawings.words import Words
 MARGIN = 8.0
 # Inside a page the page's own colours count: website/drawings.py leaves the colours out there.
 STYLE = (
-    "svg{color:#1f2328;--b:#fff}"
-    "@media(prefers-color-scheme:dark){svg{color:#e6edf3;--b:#0d1117}}"
+    "svg{color:#1f2328;--b:#fff}@media(prefers-color-scheme:dark){svg{color:#e6edf3;--b:#0d1117}}"
 )
 RULES = (
     ".f text{font:12px system-ui,sans-serif;fill:currentColor;text-anchor:middle}"
     ".f .s{font-size:10px;text-anchor:start;opacity:.75;paint-order:stroke;"
     "stroke:var(--b,var(--md-default-bg-color));stroke-width:3px}"
-    ".f path{fill:none;stroke:currentColor;stroke-opacity:.55}.f .h{fill:currentColor;fill-opacity:.7;"
-    "stroke:none}.f rect{stroke:currentColor;stroke-opacity:.5;fill:#8888;fill-opacity:.16}"
+    ".f path{fill:none;stroke:currentColor;stroke-opacity:.55}"
+    ".f .h{fill:currentColor;fill-opacity:.7;stroke:none}"
+    ".f rect{stroke:currentColor;stroke-opacity:.5;fill:#8888;fill-opacity:.16}"
     ".f .w{fill:#2f81f7;fill-opacity:.22}.f .g{fill:#d29922;fill-opacity:.28}"
 )
 GATES = ("sigmoid", "softmax", "tanh")
@@ -72,7 +73,7 @@ def arrows(drawing: Drawing) -> list[str]:
     """All arrows: curves between layers, straight beside the boxes that they pass."""
     lines, heads = dict[str, None](), dict[str, None]()
     for way in drawing.ways:
-        for one, other in zip(way, way[1:], strict=False):
+        for one, other in pairwise(way):
             upper, lower = drawing.places[one], drawing.places[other]
             lines[curve(upper, lower)] = None
         end = drawing.places[way[-1]]

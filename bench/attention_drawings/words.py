@@ -9,9 +9,40 @@ from typing import Any
 from torch import Tensor
 
 MOVES = frozenset(
-    """view reshape flatten unflatten permute transpose t T mT contiguous to type type_as float half
-    double unsqueeze squeeze expand expand_as clone detach movedim swapaxes dropout as_subclass
-    view_as reshape_as broadcast_to repeat requires_grad_ pixel_shuffle""".split()
+    {
+        "view",
+        "reshape",
+        "flatten",
+        "unflatten",
+        "permute",
+        "transpose",
+        "t",
+        "T",
+        "mT",
+        "contiguous",
+        "to",
+        "type",
+        "type_as",
+        "float",
+        "half",
+        "double",
+        "unsqueeze",
+        "squeeze",
+        "expand",
+        "expand_as",
+        "clone",
+        "detach",
+        "movedim",
+        "swapaxes",
+        "dropout",
+        "as_subclass",
+        "view_as",
+        "reshape_as",
+        "broadcast_to",
+        "repeat",
+        "requires_grad_",
+        "pixel_shuffle",
+    }
 )
 PLAIN = {
     "relu": "ReLU",
@@ -190,9 +221,7 @@ def product_words(name: str, values: Sequence[Any]) -> str:
     return "linear" if weighted else "weighted sums"
 
 
-def reduction_words(
-    name: str, args: Sequence[Any], kwargs: Mapping[str, Any], words: Words
-) -> str:
+def reduction_words(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], words: Words) -> str:
     """A reduction or a softmax, with the axes that it runs over."""
     dims = kwargs.get("dim", args[1] if len(args) > 1 else None)
     if isinstance(dims, Tensor):
@@ -205,9 +234,7 @@ def reduction_words(
     return f"{REDUCTIONS[name]} over {axes}" if axes else REDUCTIONS[name]
 
 
-def other_words(
-    name: str, args: Sequence[Any], kwargs: Mapping[str, Any], words: Words
-) -> str:
+def other_words(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], words: Words) -> str:
     """Whatever is left."""
     plain = name.removesuffix("_")
     if plain == "addcmul" and sum(hasattr(one, "tape") for one in args) > 1:
