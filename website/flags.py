@@ -34,9 +34,9 @@ INTRODUCTION = """\
 
 A command line of YOLOv5 or Ultralytics is either understood, or refused in a sentence that says
 what stands in its place. These are the flags that have another name here, belong to another
-program, or are missing. Flags may be written with dashes or underscores, and shortened as long as they are
-clear. [YOLOv5's commands](../from_yolov5.md) and [Ultralytics' calls](../from_ultralytics.md) stand
-beside ours on pages of their own.
+program, or are missing. Flags may be written with dashes or underscores, and shortened as long as
+they are clear. [YOLOv5's commands](../from_yolov5.md) and
+[Ultralytics' calls](../from_ultralytics.md) stand beside ours on pages of their own.
 
 ## Flags that other programs have
 

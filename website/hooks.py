@@ -42,9 +42,16 @@ def on_config(config: Any) -> Any:
 
 def on_files(files: Files, config: Any) -> Files:
     """Add the pages that are made from the source."""
-    for path, text in made_pages().items():
-        files.append(File.generated(config, path, content=text))
+    for path in made_pages():
+        files.append(File(path, config.docs_dir, config.site_dir, config.use_directory_urls))
     return files
+
+
+def on_page_read_source(page: Any, config: Any) -> str | None:
+    """The text of a page that no file has; the plugin of languages makes File objects anew, so that
+    they cannot carry it.
+    """
+    return made_pages().get(page.file.src_uri)
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:

@@ -54,7 +54,7 @@ def mechanism_page(one: Mechanism, table: Mapping[str, Any]) -> str:
     parts.append("## In YAML and by name\n\n" + "\n\n".join(map(usage, one.kinds)))
     if any(kind.defaults for kind in one.kinds):
         parts.append("## Options\n\n" + "\n\n".join(options(kind) for kind in one.kinds))
-    parts.append("## Does it help?\n\n" + verdict(one.verdict))
+    parts.append("## Does it help?\n\n" + verdict(one))
     return "\n\n".join(parts) + "\n"
 
 
@@ -65,7 +65,7 @@ def sections(body: str) -> tuple[str, str, str]:
     for text in paragraphs(body):
         if text.startswith(CHOICES):
             section = "choices"
-        elif text.startswith("Cost") or " Cost" in text.split("\n")[0]:
+        elif re.match(r"(.*\. )?(Cost|Parameters)\b", text):
             section = "cost"
         elif not text.startswith(("- ", "    ")) and section == "cost":
             section = "formula"
@@ -116,7 +116,7 @@ def suits(one: Mechanism, table: Mapping[str, Any]) -> Iterator[str]:
     for kind in one.kinds:
         row = table["rows"][kind.name]
         lines = [f"**{kind.name}** {EFFECTS[row['effect']]}."]
-        if row["gate_mean"] is not None:
+        if row["gate_mean"] is not None and row["effect"] != "replaces":
             lines.append(
                 f"At the start of training the output is {row['gate_mean']:.2f} times the input on"
                 f" the average (deviation {row['gate_std']:.2f})."
@@ -186,13 +186,14 @@ def options(kind: Kind) -> str:
     return f"**{kind.name}**: {summary}\n\n| option | default | means |\n|---|---|---|\n{rows}"
 
 
-def verdict(text: str) -> str:
+def verdict(one: Mechanism) -> str:
     """Our own measured verdict, and how to get one."""
+    text = one.verdict[:1].upper() + one.verdict[1:]
     return (
-        f"{plain(text[:1].upper() + text[1:])}\n\nA verdict belongs to one data set and one"
+        f"{plain(text)}\n\nA verdict belongs to one data set and one"
         " network. [How verdicts are reached](../ablation.md). For yours:\n\n```bash\n"
-        "python ablate.py --data my.yaml --cfg models/yolov5n.yaml --attention NAME --at neck"
-        " --seeds 5 --epochs 50\n```"
+        "python ablate.py --data my.yaml --cfg models/yolov5n.yaml --attention"
+        f" {one.kinds[0].name} --at neck --seeds 5 --epochs 50\n```"
     )
 
 
@@ -230,7 +231,8 @@ by input at the start of training. *effect*: what the factor belongs to, or what
 def table_row(kind: Kind, one: Mechanism, row: Mapping[str, Any]) -> str:
     """One row of the table of all modules, in HTML."""
     page = one.kinds[0].name
-    start = "" if row["gate_mean"] is None else f"{row['gate_mean']:.2f}"
+    same = row["gate_mean"] is None or row["effect"] == "replaces"  # a ratio says nothing there
+    start = "" if same else f"{row['gate_mean']:.2f}"
     short = re.split(r"\.$|:", one.verdict)[0].replace(", 3 seeds", "")
     short = "" if short == "not yet measured" else short
     names = f'<a href="{page}/" title="{escape(", ".join(kind.aliases))}">{kind.name}</a>'

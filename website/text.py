@@ -6,11 +6,17 @@ import re
 from collections.abc import Iterator
 
 
+ENTITIES = {"<": "&lt;", ">": "&gt;", "|": "&#124;"}  # a backslash would not hide these
+
+
 def plain(text: str) -> str:
     """Text that Markdown shows as it is; what stands in backticks stays code."""
     parts = re.split(r"(`[^`]*`)", text)
     for number in range(0, len(parts), 2):
-        parts[number] = re.sub(r"([*_<>|\[\]~^\\])", r"\\\1", parts[number])
+        safe = re.sub(r"([*_\[\]\\])", r"\\\1", parts[number])
+        for sign, entity in ENTITIES.items():
+            safe = safe.replace(sign, entity)
+        parts[number] = safe
     return "".join(part.replace("|", "\\|") if part[:1] == "`" else part for part in parts)
 
 
