@@ -210,6 +210,7 @@ def table_page(mechanisms: Sequence[Mechanism], table: Mapping[str, Any]) -> str
     return f"""\
 ---
 title: All mechanisms
+hide: [navigation, toc]
 ---
 
 # All attention mechanisms
@@ -222,7 +223,7 @@ by input at the start of training. *effect*: what the factor belongs to, or what
 
 <div class="mechanisms" markdown="0">
 <p><input type="search" placeholder="filter, such as channel or 2021" aria-label="filter"></p>
-<table><thead><tr>{head}</tr></thead><tbody>
+<table class="sortable"><thead><tr>{head}</tr></thead><tbody>
 {rows}</tbody></table>
 </div>
 """

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-
 ENTITIES = {"<": "&lt;", ">": "&gt;", "|": "&#124;"}  # a backslash would not hide these
 
 
