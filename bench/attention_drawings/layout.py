@@ -18,7 +18,8 @@ SWEEPS = 12
 class Place:
     """A box, or a point through which an arrow passes a layer.
 
-    x is the middle and y the upper end; above and below are the neighbours' numbers.
+    x is the middle and y the upper end, floor the lower end of the layer, below which arrows may
+    turn; above and below are the neighbours' numbers.
     """
 
     width: float
@@ -29,6 +30,7 @@ class Place:
     below: list[int] = field(default_factory=list)
     x: float = 0.0
     y: float = 0.0
+    floor: float = 0.0
 
 
 @dataclass
@@ -61,7 +63,7 @@ def arrange(nodes: Sequence[Node]) -> Drawing:
             place.x -= left
             if place.box < 0:  # an arrow passes the whole layer upright, beside its boxes
                 place.height = tallest
-            place.y = y + (tallest - place.height) / 2
+            place.y, place.floor = y, y + tallest
         y += tallest + LAYER_GAP
     drawing.width = max(place.x + place.width / 2 for place in drawing.places)
     drawing.height = y - LAYER_GAP

@@ -66,7 +66,7 @@ def shows_shape(number: int, nodes: Sequence[Node]) -> bool:
 
 
 def shape_label(place: Place, text: str) -> tuple[float, float, str]:
-    return place.x + 4, place.y + place.height + 11, text
+    return place.x + 4, place.floor + 11, text
 
 
 def arrows(drawing: Drawing) -> list[str]:
@@ -82,15 +82,16 @@ def arrows(drawing: Drawing) -> list[str]:
 
 
 def curve(upper: Place, lower: Place) -> str:
-    """A smooth line from the lower end of one place to the upper end of another."""
-    x, y, to_x = upper.x, upper.y + upper.height, lower.x
+    """A line from the lower end of one place to the upper end of another, turning between layers."""
+    x, to_x, start = upper.x, lower.x, upper.y + upper.height
     end = lower.y - (4 if lower.box >= 0 else 0)
-    passing = "" if lower.box >= 0 else f"V{lower.y + lower.height:.0f}"
+    passing = "" if lower.box >= 0 else f"V{lower.floor:.0f}"
     if abs(x - to_x) < 0.5:
-        return f"M{x:.0f} {y:.0f}V{end:.0f}{passing}"
-    middle = (y + end) / 2
-    curve = f"C{x:.0f} {middle:.0f} {to_x:.0f} {middle:.0f} {to_x:.0f} {end:.0f}"
-    return f"M{x:.0f} {y:.0f}{curve}{passing}"
+        return f"M{x:.0f} {start:.0f}V{end:.0f}{passing}"
+    down = f"V{upper.floor:.0f}" if upper.floor > start else ""
+    middle = (upper.floor + end) / 2
+    turn = f"C{x:.0f} {middle:.0f} {to_x:.0f} {middle:.0f} {to_x:.0f} {end:.0f}"
+    return f"M{x:.0f} {start:.0f}{down}{turn}{passing}"
 
 
 def box_of(node: Node, place: Place) -> list[str]:
