@@ -82,7 +82,7 @@ def arrows(drawing: Drawing) -> list[str]:
 
 
 def curve(upper: Place, lower: Place) -> str:
-    """A line from the lower end of one place to the upper end of another, turning between layers."""
+    """A line from the end of one place to the beginning of another, turning between layers."""
     x, to_x, start = upper.x, lower.x, upper.y + upper.height
     end = lower.y - (4 if lower.box >= 0 else 0)
     passing = "" if lower.box >= 0 else f"V{lower.floor:.0f}"
