@@ -29,8 +29,10 @@ LAYERS = {  # folder or program -> what it may import beside itself: only what i
     "ablation": BELOW_DOORS,
     "ablate": {*BELOW_DOORS, "ablation"},
     "bench": {*BELOW_DOORS, "ablation", "ablate", "api"},
+    "website": {"utils", "models", "engine", "ablation"},  # settings only: it runs without torch
 }
 PACKAGES = ("utils", "models", "data", "engine", "api", "ablation")
+BESIDE = ("bench", "website")
 HEAVY = {
     "cv2",
     "pandas",
@@ -52,7 +54,8 @@ HEAVY_ALLOWED: set[tuple[str, str]] = {
 SYS_PATH_ALLOWED = {
     "models/yolo.py",
     "data/convert.py",
-}  # also run as scripts
+    "website/hooks.py",
+}  # also run as scripts, or by MkDocs
 YAML_ROWS = {
     "models/attention/irmb.py",
     "models/attention/dattention.py",
@@ -76,7 +79,7 @@ MAX_FUNCTION_LINES, MAX_PARAMETERS, MAX_FILE_LINES = 60, 6, 300
 
 def source_files() -> list[Path]:
     """Every Python file of the project but the tests."""
-    roots = [ROOT / name for name in (*PACKAGES, "bench") if (ROOT / name).is_dir()]
+    roots = [ROOT / name for name in (*PACKAGES, *BESIDE) if (ROOT / name).is_dir()]
     files = [path for root in roots for path in root.rglob("*.py")]
     return sorted([*files, *ROOT.glob("*.py")])
 
@@ -200,7 +203,7 @@ def test_a_study_hashes_all_that_its_cells_run():
         waiting += ARROWS[name] - reached
     hashed = {name_of(path) for path in training_files()}
     assert reached <= hashed
-    assert not [name for name in hashed if place_of(name) in ("tests", "ablation", "api", "bench")]
+    assert not [name for name in hashed if place_of(name) in ("tests", "ablation", "api", *BESIDE)]
 
 
 def test_utils_holds_what_is_shared():
@@ -208,7 +211,7 @@ def test_utils_holds_what_is_shared():
     utils = {
         name for name in FILES if place_of(name) == "utils" and Path(name).name != "__init__.py"
     }
-    outside = [name for name in FILES if place_of(name) not in ("utils", "bench")]
+    outside = [name for name in FILES if place_of(name) not in ("utils", *BESIDE)]
     shared = {
         file
         for file in utils
@@ -404,7 +407,7 @@ def test_tests_mirror_the_tree():
     for a itself.
     """
     places = [
-        path.relative_to(ROOT) for name in (*PACKAGES, "bench") for path in (ROOT / name).rglob("*")
+        path.relative_to(ROOT) for name in (*PACKAGES, *BESIDE) for path in (ROOT / name).rglob("*")
     ]
     places += [Path(name) for name in FILES if "/" not in name]
     known = {
@@ -413,7 +416,8 @@ def test_tests_mirror_the_tree():
         if place.suffix in ("", ".py")
     }
     known |= {(place.as_posix(), place.name) for place in places if not place.suffix}
-    known |= {(".", name) for name in ("architecture", "repository", "recipes", "public_files")}
+    whole = ("architecture", "repository", "recipes", "public_files", "site")
+    known |= {(".", name) for name in whole}
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
         where = path.relative_to(ROOT / "tests")
         words = path.stem.removeprefix("test_").split("_")

@@ -1,0 +1,192 @@
+"""The built site in a browser: pages render, nothing is fetched from elsewhere, search finds.
+
+Needs MkDocs (docs/requirements.txt) in MKDOCS or on the path, or a built site in BUILT_SITE, and a
+Chromium; .ci/run has them.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import unquote, urljoin, urlsplit
+
+import pytest
+
+from tests.browser import Browser, find_browser, wait_for
+from utils.files import ROOT
+
+pytestmark = pytest.mark.slow
+LOADS = {"img": "src", "script": "src", "link": "href", "source": "src", "iframe": "src"}
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """Serves files and writes no log."""
+
+    def log_message(self, *_: object) -> None:
+        """Write nothing."""
+
+
+class Links(HTMLParser):
+    """The links, the loaded files and the names of places of one page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.loads: list[str] = []
+        self.names: set[str] = set()
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note what a tag leads to."""
+        given = {name: value or "" for name, value in attrs}
+        self.names |= {given[name] for name in ("id", "name") if name in given}
+        if tag == "a" and "href" in given:
+            self.links.append(given["href"])
+        if (
+            tag in LOADS
+            and LOADS[tag] in given
+            and given.get("rel") not in ("canonical", "alternate")
+        ):
+            self.loads.append(given[LOADS[tag]])
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> Path:
+    """The folder of the built site."""
+    if built := os.environ.get("BUILT_SITE"):
+        return Path(built)
+    mkdocs = os.environ.get("MKDOCS") or shutil.which("mkdocs")
+    if not mkdocs:
+        pytest.skip("no mkdocs: pip install -r docs/requirements.txt")
+    folder = tmp_path_factory.mktemp("site")
+    run = subprocess.run(
+        [mkdocs, "build", "--strict", "--site-dir", str(folder)],
+        cwd=ROOT, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr[-3000:]
+    assert "WARNING" not in run.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pages(site) -> dict[str, Links]:
+    """Address below the site's root -> what the page has."""
+    files = sorted(site.rglob("*.html"))
+    return {
+        path.relative_to(site).as_posix(): Links(path.read_text(encoding="utf-8"))
+        for path in files
+        if path.name != "404.html"
+    }
+
+
+@pytest.fixture(scope="module")
+def address(site) -> Iterator[str]:
+    """Where the site is served."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(site)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}/"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory) -> Iterator[Browser]:
+    program = find_browser()
+    if not program:
+        pytest.skip("no Chromium")
+    one = Browser(program, tmp_path_factory.mktemp("chromium"))
+    yield one
+    one.close()
+
+
+def file_of(site: Path, place: str) -> Path:
+    """The file that a path below the site's root is served from."""
+    path = site / unquote(place)
+    return path / "index.html" if path.is_dir() else path
+
+
+def test_links_hold(site, pages):
+    """Every internal link leads to a page, and to a place that is there."""
+    broken = []
+    for page, found in pages.items():
+        for link in [*found.links, *found.loads]:
+            whole = urlsplit(urljoin(f"http://site/{page}", link))
+            if whole.netloc != "site" or whole.scheme != "http":
+                continue
+            target = file_of(site, whole.path.lstrip("/"))
+            if not target.is_file():
+                broken.append((page, link))
+            elif whole.fragment and target.suffix == ".html":
+                there = pages.get(target.relative_to(site).as_posix())
+                names = there.names if there else set()
+                if unquote(whole.fragment) not in names and not whole.fragment.startswith("__"):
+                    broken.append((page, link))
+    assert not broken
+
+
+def test_no_page_loads_from_elsewhere(pages):
+    foreign = {
+        (page, load)
+        for page, found in pages.items()
+        for load in found.loads
+        if re.match(r"(https?:)?//", load)
+    }
+    assert not foreign
+
+
+def test_every_page_renders_and_asks_nobody_else(browser, address, pages):
+    assert len(pages) > 100
+    for page in pages:
+        browser.visit(address + page)
+        text = browser.value("document.querySelector('article').innerText")
+        assert len(text) > 100, page
+        assert browser.value("document.querySelector('h1') !== null"), page
+        wide = "document.documentElement.scrollWidth <= window.innerWidth + 1"
+        assert browser.value(wide), f"{page} is wider than the window"
+        foreign = [one for one in browser.asked if not one.startswith((address, "data:"))]
+        assert not foreign, (page, foreign)
+        # The menu of languages looks for a map of the site beside each translation, which is not
+        # there; its links then lead to the page itself.
+        faults = [one for one in browser.faults if not one.endswith("sitemap.xml")]
+        assert not faults, (page, faults)
+
+
+@pytest.mark.parametrize(("start", "word"), [("", "SimAM"), ("zh-CN/", "SimAM")])
+def test_search_finds(browser, address, start, word):
+    browser.visit(address + start + "index.html")
+    browser.value("document.querySelector('label[for=__search]').click()")
+    browser.value(
+        "{const box = document.querySelector('.md-search__input'); box.focus();"
+        f" box.value = '{word}'; box.dispatchEvent(new Event('keyup', {{bubbles: true}}));"
+        " box.dispatchEvent(new Event('input', {bubbles: true}));}"
+    )
+    results = "[...document.querySelectorAll('.md-search-result__link')].map(one => one.href)"
+    assert wait_for(browser, f"({results}).some(one => one.includes('mechanisms/{word}'))")
+    assert not [one for one in browser.asked if not one.startswith((address, "data:", "blob:"))]
+
+
+def test_the_table_sorts_and_filters(browser, address):
+    browser.visit(address + "mechanisms/index.html")
+    first = "document.querySelector('.mechanisms tbody tr:not([hidden])').innerText"
+    names = "[...document.querySelectorAll('.mechanisms th')].map(one => one.innerText)"
+    column = browser.value(names).index("parameters")
+    head = f"document.querySelectorAll('.mechanisms th')[{column}].click()"
+    browser.value(head)
+    assert re.search(r"\b0\b", browser.value(first))  # SimAM has none
+    browser.value(head)
+    assert browser.value(first).startswith("MultiSEAM")
+    browser.value(
+        "{const box = document.querySelector('.mechanisms input'); box.value = 'simam';"
+        " box.dispatchEvent(new Event('input'));}"
+    )
+    shown = "document.querySelectorAll('.mechanisms tbody tr:not([hidden])').length"
+    assert browser.value(shown) == 1
+    assert browser.value(first).startswith("SimAM")
