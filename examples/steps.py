@@ -1,4 +1,4 @@
-"""What the examples share: small data that is drawn on the spot, and commands that are shown and run.
+"""What the examples share: small data that is drawn on the spot, and commands that are shown.
 
 Every example prints each command before it runs it, so that you can type it yourself.
 """
@@ -6,26 +6,31 @@ Every example prints each command before it runs it, so that you can type it you
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))  # Python looks up a script's imports in its own folder only
+# Python looks up a script's imports in its own folder only.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from data.synthetic.shapes import generate
-from utils.files import save_yaml
+from utils.files import ROOT, save_yaml
 from utils.yaml_file import load_yaml
 
 
 def read_folder(description: str, name: str) -> Path:
-    """The folder that an example writes to: --out, or runs/examples/NAME; made if it is missing."""
+    """The folder that an example writes to: --out, or runs/examples/NAME; made if it is missing.
+
+    The working folder becomes the project's, so that commands and paths are those of README.
+    """
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--out", default=f"runs/examples/{name}", help="folder to write to")
+    parser.add_argument("--out", default=ROOT / "runs/examples" / name, help="folder to write to")
     folder = Path(parser.parse_args().out).absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    os.chdir(ROOT)
+    return folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder
 
 
 def draw_shapes(folder: Path, train: int, val: int) -> Path:

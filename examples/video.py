@@ -39,7 +39,9 @@ def count_boxes(folder: Path) -> str:
     """How many frames of a run of detect.py have boxes, and how many boxes there are."""
     files = sorted((folder / "labels").glob("*.txt"))
     boxes = sum(len(file.read_text(encoding="utf-8").splitlines()) for file in files)
-    return f"{boxes} boxes in {len(files)} frames, {folder.name}/labels/{files[0].name} is the first"
+    return (
+        f"{boxes} boxes in {len(files)} frames, {folder.name}/labels/{files[0].name} is the first"
+    )
 
 
 def main(folder: Path) -> None:

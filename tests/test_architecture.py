@@ -410,7 +410,8 @@ def test_tests_mirror_the_tree():
         if place.suffix in ("", ".py")
     }
     known |= {(place.as_posix(), place.name) for place in places if not place.suffix}
-    known |= {(".", name) for name in ("architecture", "repository", "recipes", "public_files")}
+    whole = ("architecture", "documents", "examples", "public_files", "recipes", "repository")
+    known |= {(".", name) for name in whole}
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
         where = path.relative_to(ROOT / "tests")
         words = path.stem.removeprefix("test_").split("_")
