@@ -20,18 +20,21 @@ FRAMES, RATE = 12, 6  # frames, and how many of them a second
 SIZE = "--imgsz 64 --device cpu"
 
 
-def write_video(images: list[Path], file: Path) -> None:
-    """Write images of one size as a video, frame by frame.
+def write_video(files: list[Path], video: Path) -> None:
+    """Write images as a video; smaller ones get a grey border, since all frames have one size.
 
-    Raises SystemExit if this build of OpenCV cannot write MP4 files.
+    Raises SystemExit if this build of OpenCV writes no MP4 files.
     """
-    height, width = cv2.imread(str(images[0])).shape[:2]
+    images = [cv2.imread(str(file)) for file in files]
+    height, width = (max(image.shape[axis] for image in images) for axis in (0, 1))
     code = cv2.VideoWriter.fourcc(*"mp4v")
-    writer = cv2.VideoWriter(str(file), code, RATE, (width, height))
+    writer = cv2.VideoWriter(str(video), code, RATE, (width, height))
     if not writer.isOpened():
-        raise SystemExit(f"{file}: this build of OpenCV writes no MP4 files")
+        raise SystemExit(f"{video}: this build of OpenCV writes no MP4 files")
     for image in images:
-        writer.write(cv2.imread(str(image)))
+        below, right = height - image.shape[0], width - image.shape[1]
+        grey = {"borderType": cv2.BORDER_CONSTANT, "value": (114, 114, 114)}
+        writer.write(cv2.copyMakeBorder(image, 0, below, 0, right, **grey))
     writer.release()
 
 
@@ -46,7 +49,7 @@ def count_boxes(folder: Path) -> str:
 
 def main(folder: Path) -> None:
     data = draw_shapes(folder, train=96, val=FRAMES)
-    train = f"--data {data} --epochs 12 --batch-size 8 --workers 0 --name train"
+    train = f"--data {data} --epochs 20 --batch-size 8 --workers 0 --name train"
     runs = f"--project {folder} --exist-ok {SIZE}"
     run(f"python train.py --cfg models/yolov5n.yaml {train} {runs}")
 
@@ -54,8 +57,8 @@ def main(folder: Path) -> None:
     write_video(sorted((Path(load_yaml(data)["path"]) / "images/val").iterdir()), video)
     # After so short a training the scores are low; with your weights leave --conf-thres out.
     search = f"--weights {folder / 'train/weights/best.pt'} --source {video} --conf-thres 0.05"
-    for name, more in (("every", ""), ("third", "--vid-stride 3")):
-        run(f"python detect.py {search} --save-txt {more} --name {name} {runs}")
+    for name, more in (("every", ""), ("third", " --vid-stride 3")):
+        run(f"python detect.py {search} --save-txt --name {name}{more} {runs}")
         print(count_boxes(folder / name))
 
 

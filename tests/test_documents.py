@@ -52,6 +52,16 @@ LINES: dict[str, CommandLine] = {  # program -> what it takes on its command lin
     "models/yolo.py": GRAPH_LINE,
     "data/convert.py": CommandLine(ConvertConfig, "Write YOLO labels."),
 }
+COMING = (  # written elsewhere at this moment; a row goes when its file has come
+    "docs/companions.md",
+    "docs/explain.md",
+    "docs/exported.md",
+    "docs/from_a_tutorial.zh-CN.md",
+    "docs/from_ultralytics.zh-CN.md",
+    "docs/from_yolov5.zh-CN.md",
+    "docs/paper.md",
+    "tune.py",
+)
 every_document = pytest.mark.parametrize("path", documents(), ids=lambda path: path.name)
 
 
@@ -103,8 +113,13 @@ def test_commands_are_read_as_a_shell_reads_them() -> None:
 
 @every_document
 def test_linked_files_are_there(path: Path) -> None:
-    missing = [link for link in links(read(path)) if not (path.parent / link).exists()]
-    assert not missing
+    targets = [(path.parent / link).resolve() for link in links(read(path))]
+    names = [target.relative_to(ROOT).as_posix() for target in targets if not target.exists()]
+    assert [name for name in names if name not in COMING] == []
+
+
+def test_nothing_is_awaited_that_has_come() -> None:
+    assert [name for name in COMING if (ROOT / name).exists()] == []
 
 
 def test_every_page_is_reached_from_readme() -> None:
@@ -161,6 +176,8 @@ def test_every_command_has_a_program_and_flags_that_exist() -> None:
         program = command.words[1]
         if program == "-m":
             check_module(command)
+            continue
+        if program in COMING:
             continue
         assert (ROOT / program).is_file(), where
         if program.startswith("examples/"):
