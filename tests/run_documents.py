@@ -11,6 +11,7 @@ status than the expected one, and a printed block whose form is not the program'
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import os
 import re
@@ -42,7 +43,7 @@ APPENDED = {
     "compare.py": "--imgsz 64 --rounds 3 --warmup 1",
     "ablate.py": f"{SMALL} --seeds 2 --baseline-seeds 2 --epochs 1 --batch-size 4",
 }
-REPLACED = (  # pattern, what stands in its place; for commands
+REPLACED: tuple[tuple[str, str], ...] = (  # pattern, what stands in its place; for commands
     (r"--data my\.yaml", "--data my_data.yaml"),  # my.yaml is also the name of a graph
     (r"^(python train\.py(?!.* --(data|resume)).*)", r"\1 --data my_data.yaml"),
     (r"--source (0|x)$", "--source images/"),  # there is no camera
@@ -54,6 +55,8 @@ REPLACED_IN_PYTHON = (
     (r'"(my|data/shapes)\.yaml"', '"my_data.yaml"'),
     (r'"datasets/shapes/images/val"', '"images/"'),
 )
+if importlib.util.find_spec("openvino") is None:
+    REPLACED = (*REPLACED, (r" openvino\b", ""))  # as the tests of exports are skipped without it
 NOT_RUN = {  # pattern of a command -> why it is not run here
     r"^pip install": ".ci/run installs the requirements",
     r"^python -m bench\.": "measures for minutes or hours, on data that is not here",
@@ -92,7 +95,7 @@ def shown_behind(text: str) -> dict[int, str]:
     found, pairs = {}, blocks(text)
     for block, after in itertools.pairwise(pairs):
         end = block.line + block.text.count("\n")
-        if block.language == "bash" and after.language == "text" and after.line - end <= 4:
+        if block.language == "bash" and after.language == "text" and after.line - end <= 5:
             found[list(commands_in(block.text, block.line))[-1].line] = after.text
     return found
 
@@ -117,7 +120,9 @@ def plan(path: Path) -> list[Step]:
             for pattern, other in REPLACED_IN_PYTHON:
                 code = re.sub(pattern, other, code)
             steps.append((block.line, Step(f"{name}:{block.line}", code)))
-    unique = {(step.text, step.shown): step for _, step in sorted(steps, key=lambda one: one[0])}
+    unique: dict[tuple[str, str], Step] = {}
+    for _, step in sorted(steps, key=lambda one: one[0]):
+        unique.setdefault((step.text, step.shown), step)
     return list(unique.values())
 
 
