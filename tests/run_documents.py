@@ -223,9 +223,10 @@ def interrupt_a_run(folder: Path) -> None:
 
 
 def form(text: str) -> str:
-    """A text without its figures, numbers of runs and white space."""
-    text = re.sub(r"\bexp\d*\b", "exp", text)
-    return re.sub(r"\s+", " ", NUMBER.sub("0", text)).strip()
+    """A text without its figures, numbers of runs, lengths of times and white space."""
+    text = NUMBER.sub("0", re.sub(r"\bexp\d*\b", "exp", text))
+    text = re.sub(r"\b0 (h|min|s)( 0 (min|s))?\b", "0 s", text)
+    return re.sub(r"\s+", " ", text).strip()
 
 
 def unlike(shown: str, output: str) -> list[str]:

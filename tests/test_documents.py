@@ -33,7 +33,7 @@ from tests.documents import (
     read,
     without_comment,
 )
-from tests.run_documents import NOT_RUN, REFUSED, documents_that_run, plan
+from tests.run_documents import NOT_RUN, REFUSED, documents_that_run, plan, unlike
 from utils.cli import CommandLine
 from utils.errors import UserError
 from utils.files import ROOT
@@ -109,6 +109,22 @@ def test_commands_are_read_as_a_shell_reads_them() -> None:
         Command("python a.py --b 1", 7),
         Command("python c.py --d e", 8),
     ]
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        "Done: 24 epochs in 4 min 2 s, best epoch 23",
+        "Results in runs/train/exp",
+        "row 12: Concat reads\nrow 6",
+    ],
+)
+def test_printed_blocks_are_compared_by_their_form(shown: str) -> None:
+    output = (
+        "Done: 1 epochs in 3.2 s, best epoch 0\nResults in runs/train/exp17\nrow 3: Concat reads"
+    )
+    assert unlike(shown, f"{output} row 5, Conv") == []
+    assert unlike(shown.replace("e", "a", 1), output) != []
 
 
 @every_document
