@@ -5,6 +5,7 @@ tests/run_documents.py runs the commands.
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import re
 from collections.abc import Iterator
@@ -23,18 +24,20 @@ from engine.inference.settings import DETECT_LINE
 from models.settings import GRAPH_LINE
 from tests.documents import (
     FENCE,
+    INLINE,
     Command,
     blocks,
     commands_in,
     documents,
     figures,
+    line_of,
     links,
     printed_commands,
     read,
     without_comment,
 )
 from tests.run_documents import NOT_RUN, REFUSED, documents_that_run, plan, unlike
-from utils.cli import CommandLine
+from utils.cli import CommandLine, names_of
 from utils.errors import UserError
 from utils.files import ROOT
 from utils.train_line import TRAIN_LINE
@@ -62,6 +65,11 @@ COMING = (  # written elsewhere at this moment; a row goes when its file has com
     "docs/paper.md",
     "tune.py",
 )
+OF_OTHERS = {  # flags of torchrun, Docker, python -m models.attention and bench.faults, and YOLOv5
+    *("--nproc_per_node", "--shm-size"),
+    *("--channels", "--size", "--batch", "--device", "--quick"),
+    "--evolve",
+}
 every_document = pytest.mark.parametrize("path", documents(), ids=lambda path: path.name)
 
 
@@ -211,6 +219,22 @@ def test_every_command_has_a_program_and_flags_that_exist() -> None:
     assert checked > 40
 
 
+def test_every_flag_that_is_named_within_a_line_exists() -> None:
+    known = {
+        name
+        for line in LINES.values()
+        for field in dataclasses.fields(line.kind)
+        if "help" in field.metadata
+        for name in names_of(field)
+    }
+    for path in documents():
+        text = FENCE.sub("", read(path))
+        for one in INLINE.finditer(text):
+            flags = set(re.findall(r"(?<![\w-])--[a-z][\w-]*", one[1]))
+            unknown = flags - known - OF_OTHERS
+            assert not unknown, f"{path.name}:{line_of(text, one.start())}: {unknown}"
+
+
 def test_every_graph_and_hyperparameter_file_of_the_project_is_there() -> None:
     for document, command in printed():
         for word in command.words:
@@ -239,6 +263,12 @@ def test_every_document_has_a_plan() -> None:
     steps = [step for path in documents_that_run() for step in plan(path)]
     assert len(steps) > 40
     assert not [step for step in steps if "…" in step.text]
+
+
+@pytest.mark.parametrize("path", [ENGLISH, CHINESE, ROOT / "examples/README.md"])
+def test_no_placeholder_is_left(path: Path) -> None:
+    # A picture that comes with explain.py's guide is still to be put in.
+    assert set(re.findall(r"@@\w+@@", read(path))) <= {"@@EXPLAIN_PICTURE@@"}
 
 
 def test_fences_are_closed() -> None:
