@@ -83,13 +83,13 @@ def main(folder: Path) -> None:
     data = write_voc(draw_shapes(folder, train=96, val=32), folder)
     print(data.read_text(encoding="utf-8").split("defaults:")[0])
 
-    runs = f"--project {folder} --exist-ok {SIZE}"
+    runs = f"--project {folder} {SIZE}"
     train = "python train.py --cfg models/yolov5n.yaml --epochs 8 --batch-size 8"
     run(f"{train} --data {data} --name train {runs}")
     weights = folder / "train/weights/best.pt"
     run(f"python val.py --weights {weights} --data {data} --name val-voc {runs}")
 
-    run(f"python data/convert.py --data {data} --out {folder / 'converted'} --copy --exist-ok")
+    run(f"python data/convert.py --data {data} --out {folder / 'converted'} --copy")
     converted = folder / "converted/data.yaml"
     run(f"python val.py --weights {weights} --data {converted} --name val-yolo {runs}")
 

@@ -23,7 +23,7 @@ def main(folder: Path) -> None:
     graph = "--cfg models/yolov5n.yaml --attention StripGate:kernel_size=5@neck"
 
     run(f"python models/yolo.py {graph} {OWN} --out {folder / 'yolov5n_StripGate.yaml'}")
-    runs = f"--data {data} --project {folder} --exist-ok {SIZE}"
+    runs = f"--data {data} --project {folder} {SIZE}"
     run(f"python train.py {graph} {OWN} --epochs 4 --batch-size 8 --name train {runs}")
     run(f"python val.py --weights {folder / 'train/weights/best.pt'} {OWN} --name val {runs}")
 

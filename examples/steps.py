@@ -16,19 +16,19 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from data.synthetic.shapes import generate
-from utils.files import ROOT, save_yaml
+from utils.files import ROOT, next_folder, save_yaml
 from utils.yaml_file import load_yaml
 
 
 def read_folder(description: str, name: str) -> Path:
-    """The folder that an example writes to: --out, or runs/examples/NAME; made if it is missing.
+    """Make the folder that an example writes to, and return it.
 
-    The working folder becomes the project's, so that commands and paths are those of README.
+    It is a new one each time, below --out, or runs/examples/NAME, NAME2 and so on. The working
+    folder becomes the project's, so that commands and paths are those of README.
     """
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--out", default=ROOT / "runs/examples" / name, help="folder to write to")
-    folder = Path(parser.parse_args().out).absolute()
-    folder.mkdir(parents=True, exist_ok=True)
+    parser.add_argument("--out", default=ROOT / "runs/examples", help="folder to write below")
+    folder = next_folder(Path(parser.parse_args().out).absolute(), name)
     os.chdir(ROOT)
     return folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder
 

@@ -29,7 +29,7 @@ def main(folder: Path) -> None:
     run(f"python models/yolo.py --lint {fixed}")
 
     # These weights stand for the yolov8n.pt that you have from its owner.
-    runs = f"--project {folder} --exist-ok --noplots {SIZE} --data {data}"
+    runs = f"--project {folder} --noplots {SIZE} --data {data}"
     run(f"python train.py --cfg models/yolov8n.yaml --epochs 10 --name plain {runs}")
     weights = folder / "plain/weights/best.pt"
     run(f"python train.py --cfg {fixed} --weights {weights} --epochs 1 --name tutorial {runs}")

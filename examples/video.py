@@ -50,7 +50,7 @@ def count_boxes(folder: Path) -> str:
 def main(folder: Path) -> None:
     data = draw_shapes(folder, train=96, val=FRAMES)
     train = f"--data {data} --epochs 20 --batch-size 8 --workers 0 --name train"
-    runs = f"--project {folder} --exist-ok {SIZE}"
+    runs = f"--project {folder} {SIZE}"
     run(f"python train.py --cfg models/yolov5n.yaml {train} {runs}")
 
     video = folder / "shapes.mp4"
