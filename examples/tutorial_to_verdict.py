@@ -30,14 +30,16 @@ def main(folder: Path) -> None:
 
     # These weights stand for the yolov8n.pt that you have from its owner.
     runs = f"--project {folder} --noplots {SIZE} --data {data}"
-    run(f"python train.py --cfg models/yolov8n.yaml --epochs 10 --name plain {runs}")
+    run(f"python train.py --cfg models/yolov8n.yaml --epochs 20 --name plain {runs}")
     weights = folder / "plain/weights/best.pt"
-    run(f"python train.py --cfg {fixed} --weights {weights} --epochs 1 --name tutorial {runs}")
+    # With identity the module computes nothing at first, so that the weights still fit.
+    start = f"--weights {weights} --attention-init identity --epochs 1"
+    run(f"python train.py --cfg {fixed} {start} --name tutorial {runs}")
 
     # The arms need no YAML: backbone.P2 is where the tutorial's row stands.
     arms = "--attention DoubleAttention SimAM --at backbone.P2 --seeds 2 --baseline-seeds 2 --aa 0"
-    study = f"--data {data} --cfg models/yolov8n.yaml --weights {weights} {SIZE} --epochs 1"
-    run(f"python ablate.py {study} {arms} --train --noplots --project {folder}")
+    study = f"--data {data} --cfg models/yolov8n.yaml {start} {SIZE}"
+    run(f"python ablate.py {study} {arms} --project {folder}")
 
 
 if __name__ == "__main__":

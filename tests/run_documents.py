@@ -41,9 +41,7 @@ APPENDED = {
     "export.py": "--imgsz 64 --device cpu",
     "benchmarks.py": "--imgsz 64 --device cpu",
     "compare.py": "--imgsz 64 --rounds 3 --warmup 1",
-    "ablate.py": (
-        f"{SMALL} --seeds 2 --baseline-seeds 2 --aa 0 --epochs 1 --batch-size 4 --train --noplots"
-    ),
+    "ablate.py": (f"{SMALL} --seeds 2 --baseline-seeds 2 --aa 0 --epochs 1 --batch-size 4"),
 }
 REPLACED: tuple[tuple[str, str], ...] = (  # pattern, what stands in its place; for commands
     (r"--data my\.yaml", "--data my_data.yaml"),  # my.yaml is also the name of a graph
