@@ -47,6 +47,8 @@ REPLACED: tuple[tuple[str, str], ...] = (  # pattern, what stands in its place; 
     (r"--data my\.yaml", "--data my_data.yaml"),  # my.yaml is also the name of a graph
     (r"^(python train\.py(?!.* --(data|resume)).*)", r"\1 --data my_data.yaml"),
     (r"--source (0|x)$", "--source images/"),  # there is no camera
+    (r"--out my\.yaml", "--out my_other.yaml"),
+    (r"^(python -m models\.attention)$", r"\1 --channels 16 --size 8"),
 )
 REPLACED_IN_PYTHON = (
     (r"epochs=\d+", "epochs=1"),
