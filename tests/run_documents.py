@@ -239,7 +239,8 @@ def form(text: str) -> str:
 def unlike(shown: str, output: str) -> list[str]:
     """The lines of a printed block whose form is nowhere in a program's output; … is left out."""
     whole = form(output)
-    lines = [line for line in shown.splitlines() if line.strip() != "…"]
+    absent = "…" if importlib.util.find_spec("openvino") else ("…", "openvino ")
+    lines = [line for line in shown.splitlines() if not line.lstrip().startswith(absent)]
     return [line for line in lines if form(line) not in whole]
 
 
