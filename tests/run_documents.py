@@ -244,9 +244,18 @@ def unlike(shown: str, output: str) -> list[str]:
     return [line for line in lines if form(line) not in whole]
 
 
-def run_document(path: Path, folder: Path) -> Iterator[str]:
-    """Run a document's commands in a prepared folder; yields a text for each failure."""
+def run_document(path: Path, folder: Path, done: set[tuple[str, str]]) -> Iterator[str]:
+    """Run a document's commands in a prepared folder; yields a text for each failure.
+
+    Args:
+        path: the document.
+        folder: what prepare() returned.
+        done: command and printed block of what has run already, which is not run again.
+    """
     for step in plan(path):
+        if (step.text, step.shown) in done:
+            continue
+        done.add((step.text, step.shown))
         try:
             if "--resume" in step.text:
                 interrupt_a_run(folder)
@@ -263,11 +272,12 @@ def run_document(path: Path, folder: Path) -> Iterator[str]:
 def main(names: list[str]) -> int:
     """Run the named documents, or all; returns 1 if anything failed."""
     paths = [ROOT / name for name in names] or documents_that_run()
-    failures = []
+    failures: list[str] = []
+    done: set[tuple[str, str]] = set()
     with tempfile.TemporaryDirectory() as scratch:
         folder = prepare(Path(scratch) / "tree")
         for path in paths:
-            for failure in run_document(path, folder):
+            for failure in run_document(path, folder, done):
                 print(f"FAILED {failure}\n", flush=True)
                 failures.append(failure)
     print(f"{len(failures)} failures in {len(paths)} documents")
