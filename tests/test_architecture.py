@@ -416,7 +416,9 @@ def test_tests_mirror_the_tree():
         if place.suffix in ("", ".py")
     }
     known |= {(place.as_posix(), place.name) for place in places if not place.suffix}
-    whole = ("architecture", "repository", "recipes", "public_files", "site")
+    whole = (
+        "architecture", "documents", "examples", "public_files", "recipes", "repository", "site",
+    )  # fmt: skip
     known |= {(".", name) for name in whole}
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
         where = path.relative_to(ROOT / "tests")
