@@ -142,13 +142,13 @@ def test_documented_flags_exist(script):
 
 
 def way_of_an_image() -> tuple[str, set[str]]:
-    """README's section about it down to its next paragraph, and the files named there."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    section = text.split("## How it is built: the way of an image\n")[1].split("\n`train.py`")[0]
+    """The page about it down to the paragraph on train.py, and the files named there."""
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    section = text.split("# How it is built: the way of an image\n")[1].split("\n`train.py`")[0]
     return section, set(re.findall(r"`((?:\w+/)+\w+\.py)`", section))
 
 
-def test_readme_counts_the_files_on_the_way_of_an_image():
+def test_the_page_counts_the_files_on_the_way_of_an_image():
     section, names = way_of_an_image()
     assert not [name for name in names if not (ROOT / name).is_file()]
     count, lines = re.search(r"They are (\d+) files and ([\d,]+) lines", section).groups()
@@ -157,7 +157,7 @@ def test_readme_counts_the_files_on_the_way_of_an_image():
     assert found == pytest.approx(int(lines.replace(",", "")), rel=0.1)
 
 
-def test_readme_names_the_files_that_run_on_the_way_of_an_image():
+def test_the_page_names_the_files_that_run_on_the_way_of_an_image():
     command = [sys.executable, "-m", "tests.way_of_an_image"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert run.returncode == 0, run.stderr

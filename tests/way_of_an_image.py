@@ -1,4 +1,4 @@
-"""Lists the source files that run between a label file, the loss and mAP: README's way of an image.
+"""Lists the source files that run between a label file, the loss and mAP: the way of an image in docs/architecture.md.
 
     python -m tests.way_of_an_image
 
