@@ -27,9 +27,9 @@ def main(folder: Path) -> None:
     run(f"python train.py {graph} {OWN} --epochs 4 --batch-size 8 --name train {runs}")
     run(f"python val.py --weights {folder / 'train/weights/best.pt'} {OWN} --name val {runs}")
 
-    arms = "--attention StripGate SimAM --at neck --seeds 3 --epochs 4 --batch-size 8 --dry-run"
+    arms = "--attention StripGate SimAM --at neck --seeds 3 --epochs 4 --batch-size 8"
     study = f"--cfg models/yolov5n.yaml --data {data} {SIZE} --project {folder}"
-    run(f"python ablate.py {study} {OWN} {arms}")
+    run(f"python ablate.py {study} {OWN} {arms} --cores-per-cell 1 --dry-run")
 
 
 if __name__ == "__main__":

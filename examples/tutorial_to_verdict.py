@@ -38,7 +38,7 @@ def main(folder: Path) -> None:
 
     # The arms need no YAML: backbone.P2 is where the tutorial's row stands.
     arms = "--attention DoubleAttention SimAM --at backbone.P2 --seeds 2 --baseline-seeds 2 --aa 0"
-    study = f"--data {data} --cfg models/yolov8n.yaml {start} {SIZE}"
+    study = f"--data {data} --cfg models/yolov8n.yaml {start} {SIZE} --cores-per-cell 1"
     run(f"python ablate.py {study} {arms} --project {folder}")
 
 
