@@ -46,7 +46,6 @@ def load(config: ExplainConfig) -> tuple[dict[str, DetectionModel], ExplainConfi
     first checkpoint names, or "". Raises UserError for a file that cannot be used, and for models
     of different classes.
     """
-    from engine.exported.load import is_exported
     from models.graph.own_files import use_modules
     from models.weights.load import find_weights, load_model, newest_best, read_weights
 
@@ -55,11 +54,6 @@ def load(config: ExplainConfig) -> tuple[dict[str, DetectionModel], ExplainConfi
     if not paths:
         paths = [str(newest_best())]
         print(f"--weights not given: taking the newest, {paths[0]}")
-    if exported := [path for path in paths if is_exported(path)]:
-        raise UserError(
-            f"--weights {exported[0]}: an exported file has no rows to look into; give the"
-            " checkpoint"
-        )
     device, data, imgsz = take_device(config.device, config.tf32), "", config.imgsz
     models = {}
     for label, path in zip(model_labels(paths), paths, strict=True):

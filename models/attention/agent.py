@@ -176,7 +176,10 @@ def bilinear_weights(length: int, size: int, dtype: torch.dtype, device: torch.d
     with torch.inference_mode(False), torch.no_grad():
         single = torch.eye(length, dtype=wide(dtype))[None, :, :, None]  # a map for each position
         weights = F.interpolate(single, size=(size, 1), mode="bilinear")[0, :, :, 0].T
-        return weights.contiguous().to(device, dtype, non_blocking=True)
+        weights = weights.contiguous().to(dtype)
+        if device.type == "cuda":  # otherwise the host would wait for the copy
+            weights = weights.pin_memory()
+        return weights.to(device, non_blocking=True)
 
 
 def softmax_of(logits: Tensor, dim: int, like: Tensor) -> Tensor:
