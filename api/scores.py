@@ -15,6 +15,12 @@ from engine.evaluation.confusion import ConfusionMatrix
 from utils.structures import Metrics
 
 AT_75 = 5  # index of IoU .75 among .5, .55 … .95
+CURVES = (  # name of the values, of the x-axis, of the y-axis
+    ("prec_values", "Recall", "Precision"),
+    ("f1_curve", "Confidence", "F1"),
+    ("p_curve", "Confidence", "Precision"),
+    ("r_curve", "Confidence", "Recall"),
+)
 ScoreRow = dict[str, Any]  # one row of a table: text, counts and scores
 
 
@@ -59,12 +65,7 @@ class BoxScores:
     @property
     def curves_results(self) -> list[list[Any]]:
         """[positions [1000], values [C, 1000], name of the x-axis, of the y-axis] of each curve."""
-        return [
-            [self.px, self.prec_values, "Recall", "Precision"],
-            [self.px, self.f1_curve, "Confidence", "F1"],
-            [self.px, self.p_curve, "Confidence", "Precision"],
-            [self.px, self.r_curve, "Confidence", "Recall"],
-        ]
+        return [[self.px, getattr(self, values), *axes] for values, *axes in CURVES]
 
     def class_result(self, number: int) -> tuple[float, float, float, float]:
         """(precision, recall, AP50, AP50-95) of the number-th class in ap_class_index."""

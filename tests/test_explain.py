@@ -47,5 +47,5 @@ def test_mistakes_are_told(folder: Path) -> None:
     other.write_text(tiny.read_text().replace("nc: 2", "nc: 3"))
     with pytest.raises(UserError, match="other has other classes than tiny"):
         run(folder, "--weights", tiny, other)
-    with pytest.raises(UserError, match=r"--weights best\.onnx: an exported file has no rows"):
+    with pytest.raises(UserError, match=r"best\.onnx: is an exported file"):
         run(folder, "--weights", tiny, "best.onnx")
