@@ -8,6 +8,7 @@ from pathlib import Path
 
 from utils.cli import CommandLine, flag
 from utils.errors import UserError
+from utils.files import check_folder_name
 from utils.flags import shared
 
 AA_SEEDS = 1000  # distance between the seeds of an A/A arm and those of the baseline
@@ -109,11 +110,7 @@ class StudyConfig:
             raise UserError(f"--seeds {seeds}: must be at most {AA_SEEDS}")
         if not self.attention and not self.aa:
             raise UserError("--attention: nothing to compare; name modules, or give --aa 1")
-        if not self.name.strip() or Path(self.name).name != self.name or self.name == "..":
-            raise UserError(
-                f"--name {self.name!r}: must be the name of a folder; the path before it is"
-                " --project"
-            )
+        check_folder_name(self.name)
 
     @property
     def folder(self) -> Path:

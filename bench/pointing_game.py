@@ -11,7 +11,6 @@ share of the image that the boxes cover is what a constant map would have.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,11 +18,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from bench.explained_images import read_given
 from bench.markdown_table import markdown_rows
-from data.sources.open import open_source
 from engine.explain.explainer import Explained, Explainer
 from engine.explain.settings import METHODS, PER, ExplainConfig
-from models.weights.load import load_model
 from utils.boxes import box_iou, denormalise_boxes
 from utils.structures import Frame
 
@@ -72,15 +70,8 @@ def play(explainer: Explainer, frames: list[Frame]) -> Iterator[tuple[float, flo
 
 def main() -> None:
     """Play with every method, target and choice of rows, and print a Markdown table."""
-    parser = argparse.ArgumentParser(description="Play the pointing game.")
-    parser.add_argument("--weights", required=True)
-    parser.add_argument("--source", required=True)
-    parser.add_argument("--imgsz", type=int, default=640)
-    parser.add_argument("--images", type=int, default=10, help="of the source, from the first on")
-    given = parser.parse_args()
-    model = load_model(given.weights)
-    frames = [frame for frame, _ in zip(open_source(given.source), range(given.images))]  # noqa: B905
-    config, rows = ExplainConfig(imgsz=(given.imgsz,), max_det=20), []
+    model, frames, side = read_given("Play the pointing game.")
+    config, rows = ExplainConfig(imgsz=(side,), max_det=20), []
     for layers in LAYERS:
         for per in PER:
             for method, name in METHODS.items():

@@ -10,13 +10,12 @@ edges are a control: the edges of an image depend on no weight, so they must nev
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import replace
 
 from torch import Tensor
 
+from bench.explained_images import read_given
 from bench.markdown_table import markdown_rows
-from data.sources.open import open_source
 from engine.explain.checks import first_goal, mapper
 from engine.explain.explainer import subject_of
 from engine.explain.heat import choose_rows
@@ -29,7 +28,6 @@ from engine.explain.sanity import (
     mean_likeness,
 )
 from engine.explain.settings import METHODS, PER, ExplainConfig
-from models.weights.load import load_model
 from models.yolo import DetectionModel
 
 HEADERS = (
@@ -74,18 +72,12 @@ def row_of_table(name: str, per: str, results: list[Sanity]) -> list[str]:
 
 def main() -> None:
     """Compare with every method and target, and print a Markdown table."""
-    parser = argparse.ArgumentParser(description="Do heat maps depend on weights?")
-    parser.add_argument("--weights", required=True)
-    parser.add_argument("--source", required=True)
-    parser.add_argument("--imgsz", type=int, default=640)
-    parser.add_argument("--images", type=int, default=10, help="of the source, from the first on")
-    given = parser.parse_args()
-    model = load_model(given.weights).requires_grad_(False)
-    frames = [frame for frame, _ in zip(open_source(given.source), range(given.images))]  # noqa: B905
-    images = [subject_of(model, frame, (given.imgsz,)).x for frame in frames]
+    model, frames, side = read_given("Do heat maps depend on weights?")
+    model.requires_grad_(False)
+    images = [subject_of(model, frame, (side,)).x for frame in frames]
     rows = []
     for per in PER:
-        config = replace(ExplainConfig(), per=per, imgsz=(given.imgsz,))
+        config = replace(ExplainConfig(), per=per, imgsz=(side,))
         numbers = choose_rows(model, config.layers, per)
         maps = {name: mapper(numbers, method) for method, name in METHODS.items()}
         for name, map_of in {**maps, "edges (control)": edges_of}.items():

@@ -102,6 +102,14 @@ def make_folder(folder: Path) -> Path:
     return folder
 
 
+def check_folder_name(name: str) -> None:
+    """Raise UserError unless --name is the name of one folder."""
+    if not name.strip() or Path(name).name != name or name == "..":
+        raise UserError(
+            f"--name {name!r}: must be the name of a folder; the path before it is --project"
+        )
+
+
 def next_folder(project: str | Path, name: str, exist_ok: bool = False) -> Path:
     """Make and return project/name, or the first free of name2, name3 …, as YOLOv5 numbers runs.
 

@@ -74,6 +74,11 @@ MODEL = {
     ),
 }
 INFERENCE = {
+    "inference_size": FlagEntry(
+        (),
+        "inference size: side, or height and width; if left out, that of the training",
+        {"kind": int, "nargs": "+", "aliases": ("--img", "--img-size")},
+    ),
     "conf_thres": FlagEntry(0.25, "lowest confidence of a detection", {"aliases": ("--conf",)}),
     "validation_iou": _overlap(validation=True),
     "detection_iou": _overlap(validation=False),

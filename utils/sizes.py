@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from utils.errors import UserError
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -15,6 +17,15 @@ COARSEST_STRIDE = 32  # of YOLOv5's graphs; finer graphs use it too, so that siz
 def whole_side(side: int, stride: int) -> int:
     """The least multiple of stride that is not below side, both in pixels."""
     return -(-side // stride) * stride
+
+
+def check_sides(sides: Sequence[int]) -> None:
+    """Raise UserError unless sides are what --imgsz takes: none, a side, or two; pixels."""
+    if len(sides) > 2 or any(not 32 <= side <= LONGEST_SIDE for side in sides):
+        raise UserError(
+            f"--imgsz={sides}: takes a side, or height and width, of at least 32 pixels and at most"
+            f" {LONGEST_SIDE}"
+        )
 
 
 def side_step(strides: Tensor | Sequence[float]) -> int:

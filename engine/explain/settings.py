@@ -9,7 +9,7 @@ from utils.errors import UserError
 from utils.families import V8, Family
 from utils.flags import shared
 from utils.nms_settings import NMSSettings
-from utils.sizes import LONGEST_SIDE
+from utils.sizes import check_sides
 
 METHODS = {"layercam": "LayerCAM", "gradcam": "Grad-CAM", "eigencam": "EigenCAM"}
 PER = ("object", "class")
@@ -44,12 +44,7 @@ class ExplainConfig:
         "rows whose maps are weighted: auto, head (those that the head reads), backbone (the last"
         " one of each of the head's strides), or numbers of rows",
     )
-    imgsz: tuple[int, ...] = flag(
-        [],
-        "inference size: side, or height and width; if left out, that of the training",
-        kind=int,
-        aliases=("--img", "--img-size"),
-    )
+    imgsz: tuple[int, ...] = shared("inference_size")
     conf_thres: float = shared("conf_thres")
     iou_thres: float | None = shared("detection_iou")
     max_det: int = shared("max_det", 3, help="objects or classes explained in each image")
@@ -71,11 +66,7 @@ class ExplainConfig:
     exist_ok: bool = shared("exist_ok")
 
     def __post_init__(self) -> None:
-        if len(self.imgsz) > 2 or any(not 32 <= side <= LONGEST_SIDE for side in self.imgsz):
-            raise UserError(
-                f"--imgsz={self.imgsz}: takes a side, or height and width, of at least 32 pixels"
-                f" and at most {LONGEST_SIDE}"
-            )
+        check_sides(self.imgsz)
         if self.vid_stride < 1:
             raise UserError(f"--vid-stride={self.vid_stride}: must be at least 1")
         for name, value, known in (("method", self.method, METHODS), ("per", self.per, PER)):

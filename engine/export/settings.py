@@ -8,11 +8,11 @@ from typing import Any
 from engine.export.formats import EXPORTERS, unknown_format
 from utils.cli import CommandLine, flag
 from utils.config import NOT_HERE
-from utils.errors import UserError
+from utils.errors import UserError, check_setting
 from utils.families import V8, Family
 from utils.flags import SHARED_FLAGS, shared
 from utils.nms_settings import MOST_CANDIDATES, NMSSettings
-from utils.sizes import LONGEST_SIDE
+from utils.sizes import check_sides
 
 MOST_IMAGES = 4096  # of a batch, all of which the file computes at once
 
@@ -63,12 +63,8 @@ class ExportConfig:
         for name in self.include:
             if name not in EXPORTERS:
                 raise UserError(f"--include {name}: {unknown_format(name)}")
-        sides = self.imgsz
-        if not 1 <= len(sides) <= 2 or any(not 32 <= side <= LONGEST_SIDE for side in sides):
-            raise UserError(
-                f"--imgsz={sides}: takes a side, or height and width, of at least 32 pixels and at"
-                f" most {LONGEST_SIDE}"
-            )
+        check_setting(bool(self.imgsz), "--imgsz", self.imgsz, "takes a side, or height and width")
+        check_sides(self.imgsz)
         for name, value, most in (
             ("--batch-size", self.batch_size, MOST_IMAGES),
             ("--max-det", self.max_det, MOST_CANDIDATES),

@@ -12,7 +12,7 @@ from utils.families import V8, Family
 from utils.files import next_folder
 from utils.flags import shared
 from utils.nms_settings import NMSSettings
-from utils.sizes import LONGEST_SIDE
+from utils.sizes import LONGEST_SIDE, check_sides
 
 USUAL_SIZE = 640
 REFUSED_DETECT_FLAGS = {
@@ -37,12 +37,7 @@ class DetectConfig:
     )
     data: str = flag("", "data set YAML whose class names are used; '' takes the checkpoint's")
     modules: tuple[str, ...] = shared("modules")
-    imgsz: tuple[int, ...] = flag(
-        [],
-        "inference size: side, or height and width; if left out, that of the training",
-        kind=int,
-        aliases=("--img", "--img-size"),
-    )
+    imgsz: tuple[int, ...] = shared("inference_size")
     conf_thres: float = shared("conf_thres")
     iou_thres: float | None = shared("detection_iou")
     max_det: int = shared("max_det", 1000)
@@ -78,11 +73,7 @@ class DetectConfig:
     )
 
     def __post_init__(self) -> None:
-        if len(self.imgsz) > 2 or any(not 32 <= side <= LONGEST_SIDE for side in self.imgsz):
-            raise UserError(
-                f"--imgsz={self.imgsz}: takes a side, or height and width, of at least 32 pixels"
-                f" and at most {LONGEST_SIDE}"
-            )
+        check_sides(self.imgsz)
         if self.vid_stride < 1:
             raise UserError(f"--vid-stride={self.vid_stride}: must be at least 1")
         if self.batch_size < 0:

@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 from utils.cli import CommandLine, flag
 from utils.config import TrainConfig
-from utils.errors import UserError, check_setting
+from utils.errors import check_setting
+from utils.files import check_folder_name
 from utils.flags import shared
 from utils.train_line import REFUSED_TRAIN_FLAGS
 
@@ -60,11 +61,7 @@ class TuneConfig(TrainConfig):
         check_setting(
             self.prune_after >= 0, "--prune-after", self.prune_after, "must not be negative"
         )
-        if not self.name.strip() or Path(self.name).name != self.name or self.name == "..":
-            raise UserError(
-                f"--name {self.name!r}: must be the name of a folder; the path before it is"
-                " --project"
-            )
+        check_folder_name(self.name)
 
     @property
     def folder(self) -> Path:

@@ -54,6 +54,18 @@ def test_supervision_reads_and_draws_results(result: Results) -> None:
     assert sv.Detections.from_ultralytics(result[:0]).is_empty()
 
 
+@pytest.mark.filterwarnings("ignore")  # supervision's, that its tracker will move
+def test_supervisions_tracker_follows_detections(result: Results) -> None:
+    sv = pytest.importorskip("supervision")
+    if not hasattr(sv, "ByteTrack"):
+        pytest.skip("this supervision has no ByteTrack")
+    tracker = sv.ByteTrack(track_activation_threshold=0.05)
+    one = sv.Detections.from_ultralytics(result[:1])
+    numbers = [tracker.update_with_detections(one).tracker_id.tolist() for _ in range(4)]
+    assert numbers[-1] == numbers[-2] == numbers[-3]
+    assert len(numbers[-1]) == 1
+
+
 def test_a_tracker_follows_detections(result: Results) -> None:
     sv = pytest.importorskip("supervision")
     trackers = pytest.importorskip("trackers")  # supervision's own ByteTrack has moved there
