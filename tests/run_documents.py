@@ -41,13 +41,14 @@ APPENDED = {
     "export.py": "--imgsz 64 --device cpu",
     "benchmarks.py": "--imgsz 64 --device cpu",
     "compare.py": "--imgsz 64 --rounds 3 --warmup 1",
+    "tune.py": f"{SMALL} --epochs 1 --batch-size 4 --trials 2",
     "ablate.py": (
         f"{SMALL} --seeds 2 --baseline-seeds 2 --aa 0 --epochs 1 --batch-size 4 --cores-per-cell 1"
     ),
 }
 REPLACED: tuple[tuple[str, str], ...] = (  # pattern, what stands in its place; for commands
     (r"--data my\.yaml", "--data my_data.yaml"),  # my.yaml is also the name of a graph
-    (r"^(python (train|ablate)\.py(?!.* --(data|resume)).*)", r"\1 --data my_data.yaml"),
+    (r"^(python (train|ablate|tune)\.py(?!.* --(data|resume)).*)", r"\1 --data my_data.yaml"),
     (r"--source (0|x)$", "--source images/"),  # there is no camera
     (r"--out my\.yaml", "--out my_other.yaml"),
     (r"^(python -m models\.attention)$", r"\1 --channels 16 --size 8"),
