@@ -28,12 +28,12 @@ from data.watchdog import WorkerWatch
 from data.workers import (
     ReadingStopped,
     forget_deaths,
-    hold_interrupts,
     limit_opencv,
     next_or_none,
     note_deaths,
     start_method,
     start_worker,
+    starting_workers,
 )
 from utils.machine import processes_here
 from utils.structures import Batch
@@ -173,7 +173,7 @@ class Loader:
                 yield self._finish(raw)
 
     def _open(self) -> Iterator[RawBatch]:
-        with hold_interrupts():
+        with starting_workers():
             batches = iter(self._batches)
             note_deaths()
             return batches

@@ -6,6 +6,7 @@ data/loader.py starts them through torch's DataLoader.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -173,16 +174,24 @@ def limit_opencv() -> None:
 
 
 @contextlib.contextmanager
-def hold_interrupts() -> Iterator[None]:
-    """Delay Ctrl-C inside the block, in which workers start that cannot ignore it yet."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+def starting_workers() -> Iterator[None]:
+    """Within the block, in which workers start, delay Ctrl-C and garbage collection.
+
+    A worker cannot ignore Ctrl-C before start_worker(). What is garbage in the main process, such
+    as a video that a failed call has left open, must not be collected in a forked worker: its
+    threads are not there, and who waits for them waits for ever.
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    can_block = hasattr(signal, "pthread_sigmask")
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if can_block else set()
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if can_block:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if collects:
+            gc.enable()
 
 
 def start_worker(worker: int) -> None:
@@ -192,6 +201,8 @@ def start_worker(worker: int) -> None:
     and SIGTERM, and decides which processes to end. If the main process dies, torch's watchdog ends
     the worker.
     """
+    gc.freeze()  # what the main process has left is never collected here; see starting_workers()
+    gc.enable()
     limit_opencv()
     sys.excepthook = _report_error
     if hasattr(os, "setsid"):

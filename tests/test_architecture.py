@@ -5,10 +5,9 @@ mirror the tree.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-
-import pytest
 
 from ablation.folder import training_files
 from utils.files import ROOT
@@ -89,8 +88,39 @@ def name_of(path: Path) -> str:
 
 
 FILES = {name_of(path): path for path in source_files()}
-TREES = {name: ast.parse(path.read_text(encoding="utf-8"), name) for name, path in FILES.items()}
-every_file = pytest.mark.parametrize("name", sorted(FILES))
+
+
+@functools.cache
+def tree_of(name: str) -> ast.Module:
+    """The syntax tree of a file."""
+    return ast.parse(FILES[name].read_text(encoding="utf-8"), name)
+
+
+def each(names: Iterable[str]) -> Callable[[Callable[[str], None]], Callable[[], None]]:
+    """Make a check of one file or folder a test of all, which lists those that fail.
+
+    A test for each of them would be thousands, which cost more than what they look at. The names
+    and the check are attributes of the test.
+    """
+
+    def test_of(check: Callable[[str], None]) -> Callable[[], None]:
+        def test() -> None:
+            faults = []
+            for name in sorted(names):
+                try:
+                    check(name)
+                except AssertionError as error:
+                    faults.append(f"{name}: {error}")
+            assert not faults, "\n".join(faults)
+
+        test.__name__, test.__doc__ = check.__name__, check.__doc__
+        vars(test).update(names=names, check=check)
+        return test
+
+    return test_of
+
+
+every_file = each(FILES)
 
 
 def imported(tree: ast.AST) -> Iterator[tuple[str, ast.stmt]]:
@@ -133,27 +163,25 @@ MODULES = {
 }
 
 
+@functools.cache
 def own_imports(name: str) -> set[str]:
     """The project's files that a file imports anywhere, in its functions too."""
     found = {
         MODULES.get(module) or MODULES.get(module.rpartition(".")[0])
-        for module, _ in imported(TREES[name])
+        for module, _ in imported(tree_of(name))
     }
     return {other for other in found if other and other != name}
-
-
-ARROWS = {name: own_imports(name) for name in FILES}
 
 
 @every_file
 def test_nothing_imports_upward(name):
     place = place_of(name)
-    reached = {place_of(other) for other in ARROWS[name]} - {place}
+    reached = {place_of(other) for other in own_imports(name)} - {place}
     assert reached <= LAYERS[place], f"{name} imports {sorted(reached - LAYERS[place])}"
     if name == "utils/structures.py":
-        assert ARROWS[name] <= {"utils/families.py"}
+        assert own_imports(name) <= {"utils/families.py"}
     if name == "utils/families.py":
-        assert not ARROWS[name]
+        assert not own_imports(name)
 
 
 def in_circles(arrows: dict[str, set[str]]) -> list[str]:
@@ -170,12 +198,10 @@ def test_circles_are_found():
 
 
 def test_no_circle_of_files():
-    assert in_circles(ARROWS) == []
+    assert in_circles({name: own_imports(name) for name in FILES}) == []
 
 
-@pytest.mark.parametrize(
-    "folder", sorted({Path(name).parent.as_posix() for name in FILES if name.count("/")} | {"."})
-)
+@each({Path(name).parent.as_posix() for name in FILES if name.count("/")} | {"."})
 def test_no_circle_of_rooms(folder):
     """In each folder, files and folders import each other in one direction only."""
     depth = 0 if folder == "." else folder.count("/") + 1
@@ -183,7 +209,7 @@ def test_no_circle_of_rooms(folder):
     rooms: dict[str, set[str]] = {}
     for name in inside:
         room = name.split("/")[depth]
-        reached = {other.split("/")[depth] for other in ARROWS[name] if other in inside}
+        reached = {other.split("/")[depth] for other in own_imports(name) if other in inside}
         rooms.setdefault(room, set()).update(reached - {room})
     assert in_circles(rooms) == []
 
@@ -200,7 +226,7 @@ def test_a_study_hashes_all_that_its_cells_run():
     while waiting:
         name = waiting.pop()
         reached.add(name)
-        waiting += ARROWS[name] - reached
+        waiting += own_imports(name) - reached
     hashed = {name_of(path) for path in training_files()}
     assert reached <= hashed
     assert not [name for name in hashed if place_of(name) in ("tests", "ablation", "api", *BESIDE)]
@@ -215,16 +241,14 @@ def test_utils_holds_what_is_shared():
     shared = {
         file
         for file in utils
-        if len({place_of(name) for name in outside if file in ARROWS[name]}) >= 2
+        if len({place_of(name) for name in outside if file in own_imports(name)}) >= 2
     }
-    while more := {file for one in shared for file in ARROWS[one] & utils} - shared:
+    while more := {file for one in shared for file in own_imports(one) & utils} - shared:
         shared |= more
     assert shared == utils, f"of one place only: {sorted(utils - shared)}"
 
 
-@pytest.mark.parametrize(
-    "name", sorted(name for name in FILES if name.startswith("models/attention/"))
-)
+@each([name for name in FILES if name.startswith("models/attention/")])
 def test_an_attention_file_is_complete_in_itself(name):
     if Path(name).name.startswith("_"):
         return
@@ -240,13 +264,13 @@ def test_an_attention_file_is_complete_in_itself(name):
     standard = ("math", "warnings", "__future__", "types", "typing", "functools", "dataclasses")
     standard += ("collections.abc",)
     allowed = ("torch", *standard, *own)
-    for module, node in imported(TREES[name]):
+    for module, node in imported(tree_of(name)):
         assert module.startswith(allowed), f"{name}:{node.lineno} imports {module}"
 
 
 @every_file
 def test_forbidden_constructs(name):
-    for module, node in imported(TREES[name]):
+    for module, node in imported(tree_of(name)):
         where = f"{name}:{node.lineno}"
         assert not module.endswith(".*"), f"{where}: star import"
         assert module.split(".")[0] not in {
@@ -258,10 +282,10 @@ def test_forbidden_constructs(name):
         assert not module.startswith("pickle.") or module == "pickle.UnpicklingError", (
             f"{where}: {module}"
         )
-    for node in ast.walk(TREES[name]):
+    for node in ast.walk(tree_of(name)):
         if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "pickle":
             assert node.attr == "UnpicklingError", f"{name}:{node.lineno}: pickle.{node.attr}"
-    for called, node in calls(TREES[name]):
+    for called, node in calls(tree_of(name)):
         where = f"{name}:{node.lineno}"
         assert called not in {
             "eval",
@@ -290,7 +314,7 @@ def test_forbidden_constructs(name):
 
 @every_file
 def test_nothing_is_caught_that_is_not_named(name):
-    for node in ast.walk(TREES[name]):
+    for node in ast.walk(tree_of(name)):
         if isinstance(node, ast.ExceptHandler):
             caught = (
                 [] if node.type is None else [ast.unparse(part) for part in ast.walk(node.type)]
@@ -314,7 +338,7 @@ def test_sys_path_is_left_alone(name):
     if name not in SYS_PATH_ALLOWED:
         touched = [
             node.lineno
-            for node in ast.walk(TREES[name])
+            for node in ast.walk(tree_of(name))
             if isinstance(node, ast.Attribute) and ast.unparse(node) == "sys.path"
         ]
         assert not touched, f"{name}: sys.path at lines {touched}"
@@ -322,8 +346,8 @@ def test_sys_path_is_left_alone(name):
 
 @every_file
 def test_no_global_statements_and_relative_imports(name):
-    assert not [node.lineno for node in ast.walk(TREES[name]) if isinstance(node, ast.Global)]
-    list(imported(TREES[name]))
+    assert not [node.lineno for node in ast.walk(tree_of(name)) if isinstance(node, ast.Global)]
+    list(imported(tree_of(name)))
 
 
 def module_level_imports(tree: ast.Module) -> set[str]:
@@ -348,14 +372,14 @@ def module_level_imports(tree: ast.Module) -> set[str]:
 
 @every_file
 def test_heavy_packages_wait_until_they_are_needed(name):
-    heavy = module_level_imports(TREES[name]) & HEAVY
+    heavy = module_level_imports(tree_of(name)) & HEAVY
     assert {(name, module) for module in heavy} <= HEAVY_ALLOWED
 
 
 @every_file
 def test_sizes(name):
     assert len(FILES[name].read_text(encoding="utf-8").splitlines()) <= MAX_FILE_LINES
-    for function in functions(TREES[name]):
+    for function in functions(tree_of(name)):
         where = f"{name}:{function.lineno} {function.name}"
         lines = (function.end_lineno or 0) - function.lineno + 1
         assert lines <= MAX_FUNCTION_LINES, f"{where}: {lines} lines"
@@ -371,7 +395,7 @@ def test_sizes(name):
 
 def test_functions_are_short_on_the_whole():
     lengths = sorted(
-        (one.end_lineno or 0) - one.lineno + 1 for tree in TREES.values() for one in functions(tree)
+        (one.end_lineno or 0) - one.lineno + 1 for name in FILES for one in functions(tree_of(name))
     )
     assert lengths[len(lengths) // 2] <= 12
     assert lengths[int(len(lengths) * 0.95)] <= 35
@@ -379,7 +403,7 @@ def test_functions_are_short_on_the_whole():
 
 @every_file
 def test_every_module_says_what_it_is(name):
-    assert len(ast.get_docstring(TREES[name]) or "") >= 30, (
+    assert len(ast.get_docstring(tree_of(name)) or "") >= 30, (
         f"{name}: no docstring that says anything"
     )
 
@@ -387,12 +411,12 @@ def test_every_module_says_what_it_is(name):
 @every_file
 def test_annotations_are_not_evaluated(name):
     if Path(name).name != "__init__.py":
-        assert "annotations" in {module.split(".")[-1] for module, _ in imported(TREES[name])}
+        assert "annotations" in {module.split(".")[-1] for module, _ in imported(tree_of(name))}
 
 
-@pytest.mark.parametrize("name", sorted(name for name in FILES if name.startswith("models/")))
+@each([name for name in FILES if name.startswith("models/")])
 def test_every_public_forward_states_its_shapes(name):
-    for node in ast.walk(TREES[name]):
+    for node in ast.walk(tree_of(name)):
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
             for method in node.body:
                 if isinstance(method, ast.FunctionDef) and method.name == "forward":
@@ -429,9 +453,7 @@ def test_tests_mirror_the_tree():
         assert stems & known, f"tests/{where} mirrors no file"
 
 
-@pytest.mark.parametrize(
-    "name", sorted(n for n in FILES if n.split("/")[0] in PACKAGES and "__init__" not in n)
-)
+@each([name for name in FILES if name.split("/")[0] in PACKAGES and "__init__" not in name])
 def test_every_file_has_a_test(name):
     """A file is tested in its mirror, or in another test file that imports it by its full name."""
     folder, stem = (ROOT / "tests" / name).parent, Path(name).stem
@@ -439,6 +461,11 @@ def test_every_file_has_a_test(name):
         return
     module = name.removesuffix(".py").replace("/", ".")
     parent, _, leaf = module.rpartition(".")
-    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py")]
     wanted = (f"from {module} import", f"import {module}", f"from {parent} import {leaf}")
-    assert any(form in text for text in texts for form in wanted), f"{name} is tested nowhere"
+    assert any(form in text for text in texts_of_tests() for form in wanted), "is tested nowhere"
+
+
+@functools.cache
+def texts_of_tests() -> list[str]:
+    """The text of every test file."""
+    return [path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py")]

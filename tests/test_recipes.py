@@ -40,6 +40,14 @@ def read_recipes() -> dict[str, list[Place]]:
 
 
 RECIPES = read_recipes()
+PATHS = [place.path for places in RECIPES.values() for place in places]
+CHECKS = """
+import sys
+from tests import test_architecture
+tests = [one for one in vars(test_architecture).values() if hasattr(one, "check")]
+done = [(test.check(name), name) for test in tests for name in sys.argv[1:] if name in test.names]
+assert {name for _, name in done} == {name for name in sys.argv[1:] if name[:6] != "tests/"}, done
+"""
 
 
 def apply_diff(source: str, diff: str) -> str:
@@ -70,9 +78,9 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run_in(tree: Path, *command: str) -> None:
-    """Run a module of Python in the copy, and fail with its output if it fails."""
+    """Run Python in the copy, and fail with its output if it fails."""
     run = subprocess.run(
-        [sys.executable, "-m", *command], cwd=tree, capture_output=True, text=True, timeout=300
+        [sys.executable, *command], cwd=tree, capture_output=True, text=True, timeout=300
     )
     assert run.returncode == 0, run.stdout[-8000:] + run.stderr[-4000:]
 
@@ -87,18 +95,17 @@ def test_the_table_counts_the_places_of_each_recipe() -> None:
 
 
 def test_the_tests_of_all_recipes_pass(tree: Path) -> None:
-    """So do the tests of tests/test_architecture.py that look at one file each."""
-    places = [place.path for places in RECIPES.values() for place in places]
-    tests = [path for path in places if path.startswith("tests/")]
+    tests = [path for path in PATHS if path.startswith("tests/")]
     assert len(tests) == len(RECIPES)
-    sources = [path for path in places if path not in tests]
-    names = " or ".join([*sources, *(Path(path).name for path in tests)])
-    options = ("-q", "-n", "0", "-p", "no:cacheprovider", "-k", names)
-    run_in(tree, "pytest", *options, *tests, "tests/test_architecture.py")
+    run_in(tree, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", *tests)
+
+
+def test_recipes_keep_to_the_architecture(tree: Path) -> None:
+    """By every check of tests/test_architecture.py that looks at one file."""
+    run_in(tree, "-c", CHECKS, *(path for path in PATHS if path.endswith(".py")))
 
 
 @pytest.mark.skipif(importlib.util.find_spec("ruff") is None, reason="ruff is not installed")
 def test_recipes_are_formatted(tree: Path) -> None:
-    paths = [place.path for places in RECIPES.values() for place in places]
-    run_in(tree, "ruff", "check", "--no-cache", *paths)
-    run_in(tree, "ruff", "format", "--no-cache", "--check", *paths)
+    run_in(tree, "-m", "ruff", "check", "--no-cache", *PATHS)
+    run_in(tree, "-m", "ruff", "format", "--no-cache", "--check", *PATHS)

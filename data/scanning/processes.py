@@ -68,6 +68,8 @@ class FileProcesses(Generic[_Result]):
         # A signal that arrives meanwhile must neither run the main process's handler in a new one,
         # nor be raised here before the id is noted.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        collects = gc.isenabled()
+        gc.disable()  # until _prepare()
         try:
             for own in range(len(pipes)):
                 child = _fork()
@@ -78,6 +80,8 @@ class FileProcesses(Generic[_Result]):
                 children.append(child)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            if collects:
+                gc.enable()
 
     def _run(
         self, own: int, pipes: Sequence[tuple[Connection, Connection]], current: np.ndarray
@@ -138,7 +142,10 @@ def _prepare() -> None:
     """Leave signals to the main process, and what it has in memory as it is."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.SIG_IGN)
-    gc.freeze()  # the collector would write to every object, and so copy all memory
+    # The collector would write to every object, and so copy all memory. What it would find may have
+    # threads in the main process, such as a video that was left open, and wait for them for ever.
+    gc.freeze()
+    gc.enable()
     if "cv2" in sys.modules:
         sys.modules["cv2"].setNumThreads(0)  # its threads are not there in a forked process
 

@@ -94,8 +94,10 @@ class ReadAhead(Generic[_Item]):
 
     def _run(self) -> None:
         ending = Ending()
+        # Given up here, so that a source whose frames nobody wants any more ends in this thread.
+        items, self._items = self._items, ()
         with ending:
-            for item in self._items:
+            for item in items:
                 self._ready.put((item, True))
                 self._room.take()  # before the next one is read, since it needs memory from then on
                 if self._closed:

@@ -1,5 +1,6 @@
 """Worker processes: how many, what Ctrl-C does to them, and which errors they print."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -8,7 +9,11 @@ import sys
 import pytest
 
 from data import workers
+from data.batch_reader import BatchReader
+from data.dataset import DatasetSettings
+from data.loader import build_loader
 from data.workers import choose_workers, forget_deaths, next_or_none, note_deaths
+from tests.data.image_files import write_images
 from utils.errors import UserError
 from utils.files import ROOT
 
@@ -127,3 +132,36 @@ def test_choose_workers(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
     assert choose_workers(None, "cpu", 16) == 1
     assert choose_workers(2, "cpu", 16) == 2
+
+
+class Closing:
+    """Notes which process collects it; what has threads would wait for them there, for ever."""
+
+    def __init__(self, path) -> None:
+        self.path, self.itself = path, self  # so only the collector finds it
+
+    def __del__(self) -> None:
+        with open(self.path, "a") as file:
+            file.write(f"{os.getpid()}\n")
+
+
+@pytest.mark.skipif(workers.start_method() != "fork", reason="workers have nothing of this process")
+def test_garbage_of_the_main_process_is_not_collected_in_workers(tmp_path, monkeypatch):
+    read = BatchReader.__getitem__
+    monkeypatch.setattr(BatchReader, "__getitem__", lambda *args: (gc.collect(), read(*args))[1])
+    loader = build_loader(write_images(tmp_path), DatasetSettings(64, batch_size=5), workers=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(gc, "isenabled", lambda: False)  # it is not collected before the fork either
+        gc.disable()
+        Closing(tmp_path / "collected")
+        assert len(list(loader)) == 2
+    assert not (tmp_path / "collected").exists()
+    gc.enable()
+    gc.collect()
+    assert (tmp_path / "collected").read_text() == f"{os.getpid()}\n"
+
+
+def test_the_collector_waits_while_workers_start():
+    with workers.starting_workers():
+        assert not gc.isenabled()
+    assert gc.isenabled()

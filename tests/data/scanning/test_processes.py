@@ -1,11 +1,13 @@
 """The processes of the scan keep the order, and end, whatever happens to one of them."""
 
 import errno
+import gc
 import os
 import signal
 import subprocess
 import sys
 import time
+import weakref
 
 import pytest
 
@@ -32,6 +34,13 @@ sys.exit(run_main(main))
 """
 
 
+class Cycle:
+    """Garbage that only the collector finds."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
 def children() -> list[str]:
     """The processes that this one has started and that have not ended."""
     with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:
@@ -50,6 +59,22 @@ def test_results_come_in_order_and_every_process_ends():
     assert len({process for process, _ in parts}) == 3
     assert os.getpid() not in {process for process, _ in parts}
     assert children() == before
+
+
+def test_garbage_of_the_main_process_is_not_collected_in_others():
+    collected = []
+    garbage = [weakref.finalize(one := Cycle(), collected.append, number) for number in range(3)]
+    del one
+
+    def work(numbers, begin):
+        gc.collect()
+        return sum(not end.alive for end in garbage)
+
+    gc.disable()
+    assert list(FileProcesses(work, PATHS[:2], 1).results(2)) == [0, 0]
+    gc.enable()
+    gc.collect()
+    assert sorted(collected) == [0, 1, 2]
 
 
 def test_fewer_parts_than_processes():

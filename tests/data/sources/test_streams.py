@@ -36,7 +36,7 @@ class Camera:
         return self.number <= self.frames
 
     def retrieve(self) -> tuple[bool, np.ndarray]:
-        return True, np.full((4, 6, 3), self.number, np.uint8)
+        return True, np.full((4, 6, 3), self.number % 256, np.uint8)
 
     def release(self) -> None:
         self.released = True

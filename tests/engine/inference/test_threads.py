@@ -56,6 +56,14 @@ def test_reading_ahead_keeps_the_order_and_a_limit():
     ahead.close()
 
 
+def test_what_nobody_wants_any_more_is_closed_by_its_thread():
+    numbers = Counted(100)
+    ahead = ReadAhead(iter(numbers), depth=1)
+    assert next(iter(ahead)) == 0
+    ahead.close()
+    assert numbers.closed
+
+
 def test_an_error_of_reading_comes_after_what_was_read():
     ahead = ReadAhead(Counted(3, OSError("gone")), depth=2)
     seen = []

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch._dynamo.testing import CompileCounterWithBackend
 
 import train
 from engine.training.build import prepare_run
@@ -21,6 +20,9 @@ def test_a_model_is_compiled_once_for_the_first_size_and_once_for_any(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And once for the smaller batch at an epoch's end, at most."""
+    # Importing it takes 3 seconds, which a run without slow tests should not pay.
+    from torch._dynamo.testing import CompileCounterWithBackend
+
     counter, sizes = CompileCounterWithBackend("aot_eager"), list[torch.Size]()
     asked: dict[str, object] = {}
     original, change_scale = torch.compile, train.change_scale
