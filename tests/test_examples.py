@@ -31,12 +31,15 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def shown_for(file: str) -> str:
     """The text block below an example's title in the list; its lines are what it prints."""
-    (section,) = re.findall(rf"^## .*`{re.escape(file)}`.*\n(.*?)(?=^## |\Z)", LIST, re.M | re.S)
+    sections = re.split(r"^## ", LIST, flags=re.M)
+    (section,) = (one for one in sections if f"`{file}`" in one.partition("\n")[0])
     (block,) = (one.text for one in blocks(section) if one.language == "text")
     return block
 
 
 def test_every_example_says_what_it_shows() -> None:
+    for file in (*(f"{name}.py" for name in RUN), NOTEBOOK.name):
+        assert len(shown_for(file).splitlines()) > 2
     for path in FOLDER.glob("*.py"):
         assert len(ast.get_docstring(ast.parse(read(path))) or "") > 60, path.name
         assert f"`{path.name}`" in LIST, f"{path.name}: not in examples/README.md"
