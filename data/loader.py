@@ -175,6 +175,7 @@ class Loader:
     def _open(self) -> Iterator[RawBatch]:
         with starting_workers():
             batches = iter(self._batches)
+            self.watch.started = [one.pid or 0 for one in getattr(batches, "_workers", ())]
             note_deaths()
             return batches
 

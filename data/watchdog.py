@@ -30,7 +30,8 @@ class WorkerWatch:
     """Shared memory in which each worker process writes what it reads, and a thread that looks.
 
     rows[k] belongs to worker k: its process id, the number of the image that it reads plus one, and
-    the number of images that it has begun. A spawned worker has a copy, so that it is not seen.
+    the number of images that it has begun. A spawned worker has a copy, so that what it reads is
+    not seen; `started` has the process ids of all, also of one that has not come to write its own.
     While `waiting` is true and no worker goes on, the thread ends them after a while, so that the
     main process gets the error of a worker that has died; `verdict` then says why.
     """
@@ -39,6 +40,7 @@ class WorkerWatch:
         self.limit = time_limit() if workers else 0.0
         self.poll = min(POLL, self.limit)
         self.waiting, self.verdict = False, ""
+        self.started: list[int] = []
         shared = mmap.mmap(-1, max(workers, 1) * 3 * 8)
         self.rows = np.frombuffer(shared, dtype=np.int64).reshape(-1, 3)
         if workers:  # this runs before the end of the process waits for its workers
@@ -83,7 +85,7 @@ class WorkerWatch:
                 os.kill(pid, getattr(signal, "SIGKILL", signal.SIGTERM))
 
     def _pids(self) -> list[int]:
-        return [int(pid) for pid in self.rows[:, 0] if pid]
+        return sorted({int(pid) for pid in (*self.rows[:, 0], *self.started) if pid})
 
     def describe(self, path_of: Callable[[int], str]) -> str:
         """The workers and the images that they read.

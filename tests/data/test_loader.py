@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -302,6 +303,15 @@ def test_a_stopped_worker_is_named_with_its_image(index, monkeypatch):
     for process in workers:
         process.join(5)
         assert not process.is_alive()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_worker_that_never_begins_is_ended(index, monkeypatch):
+    monkeypatch.setenv("YOLO_WORKER_TIMEOUT", "0.3")
+    monkeypatch.setattr(loader_module, "start_worker", lambda worker: time.sleep(60))
+    loader = build_loader(index, SETTINGS, workers=1)
+    with pytest.raises(ReadingStopped, match=r"worker processes: \d+ do not answer"):
+        list(loader)
 
 
 def test_small_shared_memory(index, monkeypatch):
