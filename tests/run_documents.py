@@ -234,6 +234,7 @@ def form(text: str) -> str:
     """
     text = NUMBER.sub("0", re.sub(r"\bexp\d*\b", "exp", text))
     text = re.sub(r"\b0 (h|min|s)( 0 (min|s))?\b", "0 s", text)
+    text = re.sub(r"\b0 (\w+)s\b", r"0 \1", text)  # one epoch, two epochs
     text = re.sub(r"─+", "─", text)  # rules are as long as their columns are wide
     text = re.sub(r": 0x0 .*?(?=, 0ms)", ": 0x0 OBJECTS", text)  # what detect.py finds
     return re.sub(r"\s+", " ", text).strip()
