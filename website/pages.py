@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
+
+import yaml
 
 from website.mechanisms import ROOT, Kind, Mechanism
 from website.text import code, markdown, paragraphs, plain
@@ -147,10 +150,12 @@ def places(row: Mapping[str, Any]) -> str:
 
 def usage(kind: Kind) -> str:
     """Rows of YAML and flags for one class, and the other names that are understood."""
-    mapping = ", ".join(f"{name}: {yaml_value(value)}" for name, value in kind.defaults.items())
     rows = [f"- [-1, 1, {kind.name}, []]"]
-    if mapping:
-        rows.append(f"- [-1, 1, {kind.name}, {{{mapping}}}]")
+    if kind.defaults:
+        mapping = yaml.safe_dump(
+            kind.defaults, default_flow_style=True, sort_keys=False, width=math.inf
+        )
+        rows.append(f"- [-1, 1, {kind.name}, {mapping.strip()}]")
     text = "```yaml\n" + "\n".join(rows) + "\n```\n\n```bash\n"
     train = "python train.py --data my.yaml --cfg"
     text += f"{train} models/yolov5s.yaml --attention {kind.name}@neck\n"
@@ -166,20 +171,12 @@ def usage(kind: Kind) -> str:
     return f"{text}\n\nInside blocks: `C3_{kind.name}`, `C2f_{kind.name}`, `C3k2_{kind.name}`."
 
 
-def yaml_value(value: str) -> str:
-    """A default of the source in YAML."""
-    words = {"True": "true", "False": "false", "None": "null"}
-    if value in words:
-        return words[value]
-    return value.replace("(", "[").replace(",)", "]").replace(")", "]").replace("'", '"')
-
-
 def options(kind: Kind) -> str:
     """The table of a class's options."""
     if not kind.defaults:
         return f"{kind.name} has none."
     rows = "\n".join(
-        f"| {code(name)} | {code(value)} | {plain(kind.arguments.get(name, ''))} |"
+        f"| {code(name)} | {code(repr(value))} | {plain(kind.arguments.get(name, ''))} |"
         for name, value in kind.defaults.items()
     )
     summary = markdown(kind.summary)
