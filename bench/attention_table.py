@@ -29,7 +29,7 @@ TABLE = ROOT / "docs/attention.json"
 TOLERANCE = 1e-4
 
 
-def effect_of(name: str, channels: int = 64) -> str:
+def effect_of(name: str, channels: int = 256) -> str:
     """What a module does to its input, from a run with random weights on a random map.
 
     Returns:
@@ -39,11 +39,11 @@ def effect_of(name: str, channels: int = 64) -> str:
         or "replaces".
     """
     torch.manual_seed(0)
-    module = build_attention(name, channels).eval()
+    module = build_attention(name, channels).double().eval()  # where no gate underflows
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.normal_(0, 0.3)
-        x = torch.randn(2, channels, 14, 14)
+        x = torch.randn(2, channels, 14, 14, dtype=torch.float64)
         x = x + 0.5 * x.sign()  # no value near zero, where a ratio says nothing
         out = module(x)
         if out.shape != x.shape:
