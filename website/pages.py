@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from utils.text import counted
 from website.mechanisms import ROOT, Kind, Mechanism
 from website.text import code, markdown, paragraphs, plain
 
@@ -89,9 +90,15 @@ def facts(one: Mechanism, table: Mapping[str, Any]) -> str:
 
 
 def drawing(kind: Kind) -> str:
-    """The drawing of a class, as a part of the page, which gives it its colours."""
+    """The drawing of a class, as a part of the page, which gives it its colours.
+
+    A wide one shrinks to the page as far as it can be read; beyond that the reader scrolls.
+    """
     text = (DRAWINGS / f"{kind.name}.svg").read_text(encoding="utf-8")
     lines = STYLED.sub("", text).replace("\n", "")
+    wide = re.search(r' width="(\d+)"', lines)
+    least = f"min-width:{int(wide[1]) * 3 // 4}px" if wide else ""
+    lines = lines.replace("<svg ", f'<svg style="{least}" ', 1)
     return (
         f'<figure class="flow">{lines}<figcaption>{escape(kind.name)} with its default options, for'
         " a map of C = 256 channels. Blue: with weights. Yellow: a gate.</figcaption></figure>"
@@ -212,11 +219,12 @@ hide: [navigation, toc]
 
 # All attention mechanisms
 
-{count} modules of {len(mechanisms)} files, measured on {batch} maps of
+{count} modules of {len(mechanisms)} mechanisms, measured on {batch} maps of
 {channels} × {height} × {width} in float32 with their default options
-({plain(table["machine"])}; medians of {table["rounds"]} rounds or more;
+({plain(table["machine"])}; medians of {counted(table["rounds"], "round")} or more;
 `python -m bench.attention_table`). Click a heading to sort, type to filter. *start*: output divided
 by input at the start of training. *effect*: what the factor belongs to, or what happens instead.
+An empty verdict: not yet measured.
 
 <div class="mechanisms" markdown="0">
 <p><input type="search" placeholder="filter, such as channel or 2021" aria-label="filter"></p>
