@@ -109,10 +109,6 @@ class Browser:
         assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")
 
-    def refuse(self, *patterns: str) -> None:
-        """Fetch nothing from addresses of these patterns, in which * stands for anything."""
-        self.call("Network.setBlockedURLs", urls=list(patterns))
-
     def close(self) -> None:
         """End the browser."""
         self.process.terminate()

@@ -19,14 +19,13 @@ def simplify(nodes: Sequence[Node]) -> list[Node]:
     """Return the operations that a drawing shows, in their order, the output last.
 
     Reshaping disappears, and so does what the output does not depend on. Equal operations on the
-    same values, sums of sums, steps of a loop and chains that keep the shape become one box each.
+    same values, sums of sums, and chains that keep the shape become one box each.
     """
     found = reachable(skip_moves(nodes))
     while True:
         before = len(found)
         found = reachable(merge_equal(merge_sums(merge_shifts(merge_parts(found)))))
         if len(found) == before:
-            found = reachable(merge_steps(found))
             return [fold(node) for node in reachable(merge_chains(found))]
 
 
@@ -132,20 +131,6 @@ def merge_sums(nodes: Sequence[Node]) -> list[Node]:
                 same = (inner.lines, inner.shape, count[one]) == (node.lines, node.shape, 1)
                 inputs += inner.inputs if same else [one]
             result[number] = replace(node, inputs=list(dict.fromkeys(inputs)))
-    return result
-
-
-def merge_steps(nodes: Sequence[Node]) -> list[Node]:
-    """Draw the steps of a loop as one, in which each adds to the last what the same boxes give."""
-    count, result, steps = readers(nodes), list(nodes), [1] * len(nodes)
-    for number, node in enumerate(nodes):
-        for before in node.inputs:
-            ahead, others = result[before], set(node.inputs) - {before}
-            alike = (nodes[before].lines, ahead.shape) == (node.lines, node.shape)
-            if alike and count[before] == 1 and others and others <= set(ahead.inputs):
-                steps[number] = steps[before] + 1
-                lines = [*node.lines[:-1], f"{node.lines[-1]}, {steps[number]} times"]
-                result[number] = replace(ahead, lines=lines)
     return result
 
 

@@ -68,19 +68,6 @@ def test_many_views_become_one():
     assert lines.count(["sigmoid"]) == 1
 
 
-def test_the_steps_of_a_loop_become_one():
-    class Steps(nn.Module):
-        def forward(self, x: Tensor) -> Tensor:
-            shares, total = x.softmax(1), x.relu()
-            for _ in range(3):
-                total = torch.addcmul(total, x, shares)
-            return total
-
-    nodes = simplify(record_module(Steps(), (1, 8, 42, 56)))
-    assert [node.lines for node in nodes[3:]] == [["sum of products, 3 times"], ["output"]]
-    assert nodes[3].inputs == [2, 0, 1]
-
-
 def test_boxes_do_not_overlap_and_arrows_lead_down(gate):
     drawing = arrange(gate)
     for row in {place.layer for place in drawing.places}:
