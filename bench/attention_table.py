@@ -20,6 +20,7 @@ from bench.beside.machine import processor_name
 from models.attention import build_attention
 from models.costs.glance import Candidate, GlanceConfig, make_candidates, time_candidates
 from models.costs.modules import bytes_kept_by, counted, gate, smallest_side
+from models.graph.shape_mode import ShapeMode
 from utils.cli import build, read_flags
 from utils.device import describe_device, take_device
 from utils.errors import run_main
@@ -27,9 +28,10 @@ from utils.files import ROOT, atomic_write
 
 TABLE = ROOT / "docs/attention.json"
 TOLERANCE = 1e-4
+FLOPS_PER_BYTE = 10  # that a processor computes in the time of moving a byte, roughly
 
 
-def effect_of(name: str, channels: int = 64) -> str:
+def effect_of(name: str, channels: int = 256) -> str:
     """What a module does to its input, from a run with random weights on a random map.
 
     Returns:
@@ -39,11 +41,11 @@ def effect_of(name: str, channels: int = 64) -> str:
         or "replaces".
     """
     torch.manual_seed(0)
-    module = build_attention(name, channels).eval()
+    module = build_attention(name, channels).double().eval()  # where no gate underflows
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.normal_(0, 0.3)
-        x = torch.randn(2, channels, 14, 14)
+        x = torch.randn(2, channels, 14, 14, dtype=torch.float64)
         x = x + 0.5 * x.sign()  # no value near zero, where a ratio says nothing
         out = module(x)
         if out.shape != x.shape:
@@ -100,12 +102,19 @@ def keeps_without_weights(module: nn.Module, x: Tensor) -> bool:
     return close(module(x), x)
 
 
-def growth(module: nn.Module, x: Tensor) -> float:
-    """The power of the number of positions that the cost grows with: 1, or 2 for all pairs."""
-    half = x[:1, :, : x.shape[2] // 2, : x.shape[3] // 2].contiguous()
-    pairs = zip(counted(module, x[:1]), counted(module, half), strict=True)
-    powers = [math.log(large / small, 4) for large, small in pairs if small > 0]
-    return round(max(powers, default=1.0), 2)
+def growth(name: str, channels: int = 256) -> float:
+    """The power of the number of positions that the work on large maps grows with.
+
+    It is 1 where every position costs the same, and 2 for all pairs. Work is counted without
+    computing: in multiply-adds, or in bytes moved where these take longer.
+    """
+    with torch.device("meta"):
+        module = build_attention(name, channels).eval()
+        maps = [torch.empty(1, channels, side, side) for side in (80, 160)]
+    with ShapeMode():
+        costs = [counted(module, x) for x in maps]
+    work = [gigaflops + FLOPS_PER_BYTE * moved / 1e3 for gigaflops, moved in costs]
+    return round(math.log(work[1] / work[0], 4), 2)
 
 
 def row(each: Candidate, x: Tensor) -> dict[str, object]:
@@ -123,7 +132,7 @@ def row(each: Candidate, x: Tensor) -> dict[str, object]:
         "gate_mean": None if math.isnan(mean) else round(mean, 2) + 0.0,
         "gate_std": None if math.isnan(spread) else round(spread, 2),
         "min_side": smallest_side(each.name, x.shape[1]),
-        "growth": growth(each.module, x),
+        "growth": growth(each.name, x.shape[1]),
         "effect": effect_of(each.name),
     }
 

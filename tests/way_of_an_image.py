@@ -1,4 +1,4 @@
-"""Lists the source files that run between a label file, the loss and mAP, for docs/architecture.md."""
+"""Lists the files that run between a label file, the loss and mAP, for docs/architecture.md.
 
     python -m tests.way_of_an_image
 

@@ -9,6 +9,7 @@ import sys
 import torch
 
 from utils.errors import UserError
+from utils.text import counted
 
 GPUS = ("cuda", "xpu")  # kinds that have numbers, report their memory, and read pinned memory
 ACCEPTED = "a CUDA number such as 0, or cuda, cpu, mps, xpu, xpu:0"
@@ -180,7 +181,8 @@ def describe_device(device: torch.device) -> str:
     On CUDA devices that have it, TF32 is said to be on or off (see use_device()).
     """
     if device.type not in GPUS:
-        return f"torch {torch.__version__}, {device.type} ({torch.get_num_threads()} threads)"
+        threads = counted(torch.get_num_threads(), "thread")
+        return f"torch {torch.__version__}, {device.type} ({threads})"
     memory = torch.get_device_module(device).get_device_properties(device).total_memory / 2**30
     facts = [device_name(device), f"{memory:.0f} GiB"]
     if device.type == "cuda" and torch.cuda.get_device_capability(device)[0] >= 8:

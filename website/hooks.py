@@ -17,8 +17,11 @@ from website.links import PROJECT, relink, source_of
 from website.mechanisms import ROOT, read_mechanisms
 from website.nav import navigation
 from website.pages import load_table, mechanism_page, table_page
+from website.text import join_chinese
 
 HOME = ("index.md", "index.zh-CN.md")
+ALONE = (*HOME, "faq.md", "faq.zh-CN.md")
+TEXTS = ("README.md", "README.zh-CN.md", *PROJECT)
 
 
 @cache
@@ -55,8 +58,13 @@ def on_page_read_source(page: Any, config: Any) -> str | None:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
-    """Make links hold that are written for GitHub."""
-    return relink(without_languages(markdown), page.file.src_uri)
+    """Make links hold that are written for GitHub, and lines of Chinese join."""
+    path = page.file.src_uri
+    if path in ALONE:
+        page.meta["hide"] = ["navigation"]  # a column with one name in it
+    if path in made_pages() and source_of(path) not in TEXTS:
+        return markdown  # its links are those of the site
+    return join_chinese(relink(without_languages(markdown), path))
 
 
 def without_languages(markdown: str) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "models/attention"
@@ -22,7 +24,7 @@ class Kind:
         aliases: the other names that a row may use.
         summary: its docstring's first paragraphs, without the sections below.
         arguments: option -> what it means, from the section Args.
-        defaults: option -> default, as the source writes it.
+        defaults: option -> default.
         orders: what the values of a list mean in public files, one order each.
     """
 
@@ -30,7 +32,7 @@ class Kind:
     aliases: tuple[str, ...]
     summary: str
     arguments: dict[str, str]
-    defaults: dict[str, str]
+    defaults: dict[str, object]
     orders: tuple[tuple[str, ...], ...]
 
 
@@ -94,22 +96,42 @@ def one_line(text: str) -> str:
 
 def read_kinds(tree: ast.Module) -> Iterator[Kind]:
     """The registered classes of a file."""
+    constants = constants_of(tree)
     for node in tree.body:
         if isinstance(node, ast.ClassDef):
             for one in node.decorator_list:
                 if isinstance(one, ast.Call) and ast.unparse(one.func) == "register":
-                    yield read_kind(node, tuple(map(ast.literal_eval, one.args)))
+                    yield read_kind(node, tuple(map(ast.literal_eval, one.args)), constants)
 
 
-def read_kind(node: ast.ClassDef, aliases: tuple[str, ...]) -> Kind:
+def constants_of(tree: ast.Module) -> dict[str, object]:
+    """Name -> value, of what a file gives a name once and for all, as far as it is written out."""
+    found: dict[str, object] = {}
+    for node in tree.body:
+        if isinstance(node, ast.Assign):
+            with suppress(ValueError):  # computed
+                found |= named(node.targets[0], ast.literal_eval(node.value))
+    return found
+
+
+def named(target: ast.expr, value: Any) -> dict[str, object]:
+    """Name -> value, of one assignment to a name or to several."""
+    if isinstance(target, ast.Tuple):
+        pairs = zip(target.elts, value, strict=True)
+        return {name.id: one for name, one in pairs if isinstance(name, ast.Name)}
+    return {target.id: value} if isinstance(target, ast.Name) else {}
+
+
+def read_kind(
+    node: ast.ClassDef, aliases: tuple[str, ...], constants: Mapping[str, object]
+) -> Kind:
     """One registered class."""
     text = ast.get_docstring(node) or ""
     summary = re.split(r"\n(?:Args|Raises|Returns|Attributes):\n", text)[0]
     arguments = arguments_of(text)
     arguments.pop("channels", None)
-    return Kind(
-        node.name, aliases, summary.strip(), arguments, defaults_of(node), tuple(orders_of(node))
-    )
+    defaults = defaults_of(node, constants)
+    return Kind(node.name, aliases, summary.strip(), arguments, defaults, tuple(orders_of(node)))
 
 
 def arguments_of(text: str) -> dict[str, str]:
@@ -119,12 +141,21 @@ def arguments_of(text: str) -> dict[str, str]:
     return {name: one_line(meaning) for name, meaning in found}
 
 
-def defaults_of(node: ast.ClassDef) -> dict[str, str]:
-    """Option -> default, of the constructor's keyword arguments."""
+def defaults_of(node: ast.ClassDef, constants: Mapping[str, object]) -> dict[str, object]:
+    """Option -> default, of the constructor's keyword arguments.
+
+    Raises ValueError for a default that is computed.
+    """
     for one in node.body:
         if isinstance(one, ast.FunctionDef) and one.name == "__init__":
             pairs = zip(one.args.kwonlyargs, one.args.kw_defaults, strict=True)
-            return {name.arg: ast.unparse(value) for name, value in pairs if value is not None}
+            return {
+                name.arg: constants[value.id]
+                if isinstance(value, ast.Name) and value.id in constants
+                else ast.literal_eval(value)
+                for name, value in pairs
+                if value is not None
+            }
     return {}
 
 

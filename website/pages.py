@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
+import yaml
+
+from utils.text import counted
 from website.mechanisms import ROOT, Kind, Mechanism
 from website.text import code, markdown, paragraphs, plain
 
@@ -86,9 +90,15 @@ def facts(one: Mechanism, table: Mapping[str, Any]) -> str:
 
 
 def drawing(kind: Kind) -> str:
-    """The drawing of a class, as a part of the page, which gives it its colours."""
+    """The drawing of a class, as a part of the page, which gives it its colours.
+
+    A wide one shrinks to the page as far as it can be read; beyond that the reader scrolls.
+    """
     text = (DRAWINGS / f"{kind.name}.svg").read_text(encoding="utf-8")
     lines = STYLED.sub("", text).replace("\n", "")
+    wide = re.search(r' width="(\d+)"', lines)
+    least = f"min-width:{int(wide[1]) * 3 // 4}px" if wide else ""
+    lines = lines.replace("<svg ", f'<svg style="{least}" ', 1)
     return (
         f'<figure class="flow">{lines}<figcaption>{escape(kind.name)} with its default options, for'
         " a map of C = 256 channels. Blue: with weights. Yellow: a gate.</figcaption></figure>"
@@ -147,10 +157,12 @@ def places(row: Mapping[str, Any]) -> str:
 
 def usage(kind: Kind) -> str:
     """Rows of YAML and flags for one class, and the other names that are understood."""
-    mapping = ", ".join(f"{name}: {yaml_value(value)}" for name, value in kind.defaults.items())
     rows = [f"- [-1, 1, {kind.name}, []]"]
-    if mapping:
-        rows.append(f"- [-1, 1, {kind.name}, {{{mapping}}}]")
+    if kind.defaults:
+        mapping = yaml.safe_dump(
+            kind.defaults, default_flow_style=True, sort_keys=False, width=math.inf
+        )
+        rows.append(f"- [-1, 1, {kind.name}, {mapping.strip()}]")
     text = "```yaml\n" + "\n".join(rows) + "\n```\n\n```bash\n"
     train = "python train.py --data my.yaml --cfg"
     text += f"{train} models/yolov5s.yaml --attention {kind.name}@neck\n"
@@ -166,20 +178,12 @@ def usage(kind: Kind) -> str:
     return f"{text}\n\nInside blocks: `C3_{kind.name}`, `C2f_{kind.name}`, `C3k2_{kind.name}`."
 
 
-def yaml_value(value: str) -> str:
-    """A default of the source in YAML."""
-    words = {"True": "true", "False": "false", "None": "null"}
-    if value in words:
-        return words[value]
-    return value.replace("(", "[").replace(",)", "]").replace(")", "]").replace("'", '"')
-
-
 def options(kind: Kind) -> str:
     """The table of a class's options."""
     if not kind.defaults:
         return f"{kind.name} has none."
     rows = "\n".join(
-        f"| {code(name)} | {code(value)} | {plain(kind.arguments.get(name, ''))} |"
+        f"| {code(name)} | {code(repr(value))} | {plain(kind.arguments.get(name, ''))} |"
         for name, value in kind.defaults.items()
     )
     summary = markdown(kind.summary)
@@ -215,11 +219,12 @@ hide: [navigation, toc]
 
 # All attention mechanisms
 
-{count} modules of {len(mechanisms)} files, measured on {batch} maps of
+{count} modules of {len(mechanisms)} mechanisms, measured on {batch} maps of
 {channels} × {height} × {width} in float32 with their default options
-({plain(table["machine"])}; medians of {table["rounds"]} rounds or more;
+({plain(table["machine"])}; medians of {counted(table["rounds"], "round")} or more;
 `python -m bench.attention_table`). Click a heading to sort, type to filter. *start*: output divided
 by input at the start of training. *effect*: what the factor belongs to, or what happens instead.
+An empty verdict: not yet measured.
 
 <div class="mechanisms" markdown="0">
 <p><input type="search" placeholder="filter, such as channel or 2021" aria-label="filter"></p>

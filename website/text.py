@@ -5,6 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+FENCE = re.compile(r"(^```.*?^```)", re.S | re.M)
+HAN = r"[\u3000-\u303f\u4e00-\u9fff\uff00-\uffef]"
+BROKEN = re.compile(rf"(?<={HAN})\n(?={HAN})")
+SHARED = re.compile(r"^ +\*{0,2}\w+(?:, \*{0,2}\w+)+(?=: )", re.M)
 ENTITIES = {"<": "&lt;", ">": "&gt;", "|": "&#124;"}  # a backslash would not hide these
 
 
@@ -73,3 +77,14 @@ def apart(lines: list[str]) -> Iterator[str]:
             run = []
         run.append(line)
     yield "\n".join(run)
+
+
+def join_chinese(text: str) -> str:
+    """Markdown in which no line ends between two Chinese signs, where a browser shows a space."""
+    parts = FENCE.split(text)
+    return "".join(part if FENCE.fullmatch(part) else BROKEN.sub("", part) for part in parts)
+
+
+def keep_together(docstring: str) -> str:
+    """The docstring, with spaces that do not break between names that share an entry."""
+    return SHARED.sub(lambda found: found[0].replace(", ", ",\N{NO-BREAK SPACE}"), docstring)

@@ -73,16 +73,16 @@ def check_contract(kind: type[nn.Module]) -> None:
     It needs `__init__(self, channels, *, …)`, whose options have defaults, and `forward(self, x)`.
     What lists in YAML mean, a class says by optional attributes:
 
-    tutorial_order     the options that such a list gives by position
-    other_orders       orders for lists of just that many values
-    orders_of_names    orders for some of its names
-    usual_values       numbers that mean the first option although they are large enough for a
-                       channel count
-    list_defaults      options that such lists leave out, with the value that their authors mean;
-                       it counts where it divides the channels
-    keeps_channels     true if the channel count of such lists is that of the input, for a class
-                       that could change it
-    from_list          a class method (values, channels, scaled) that reads a list as a whole
+    - tutorial_order: the options that such a list gives by position.
+    - other_orders: orders for lists of just that many values.
+    - orders_of_names: orders for some of its names.
+    - usual_values: numbers that mean the first option although they are large enough for a channel
+      count.
+    - list_defaults: options that such lists leave out, with the value that their authors mean; it
+      counts where it divides the channels.
+    - keeps_channels: true if the channel count of such lists is that of the input, for a class that
+      could change it.
+    - from_list: a class method (values, channels, scaled) that reads a list as a whole.
 
     Orders may have IGNORED in place of an option.
     """

@@ -17,8 +17,8 @@ CBAM has a sigmoid of the sum. Positions that share a maximum share its gradient
 replaces x, and its output is small at first; `residual=True` adds the input. There is one hidden
 value at least.
 
-Cost: C^2 + 2 C^2 / r + C / r + 112 C parameters, 127,040 at 256 channels; 41 map sizes of memory
-traffic forward and 113 with backward, and 11 kept for backward.
+Cost: C^2 + 2 C^2 / r + C / r + 112 C parameters, 127,040 at 256 channels; 39 map sizes of memory
+traffic forward and 111 with backward, and 11 kept for backward.
 Verdict: not yet measured.
 """
 

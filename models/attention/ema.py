@@ -17,8 +17,8 @@ where means are over a map, and softmaxes and products over the m channels.
 Choices: 32 groups as in the authors' code (8 in older copies), or the most below that divide the
 channels.
 
-Cost: 10 m^2 + 4 m parameters, 672 at 256 channels. The operations below move 17 map sizes forward
-and 71 with backward, and keep 5.2 for backward; fast/ema.py keeps little more than one.
+Cost: 10 m^2 + 4 m parameters, 672 at 256 channels. The operations below move 23 map sizes forward
+and 88 with backward, and keep 5.2 for backward; fast/ema.py keeps little more than one.
 Verdict: not yet measured.
 """
 

@@ -16,7 +16,7 @@ convolutions have biases, as in the authors' code. A module of another author ha
 takes a number of groups; it is refused here.
 
 Cost: C^2 + 111 C parameters, 93,952 at 256 channels, and 2 C^2 + 2 C more if wrapped. The strips
-are bound by memory traffic: 31 map sizes forward and 74 with backward, and 8 kept for backward.
+are bound by memory traffic: 28 map sizes forward and 73 with backward, and 7 kept for backward.
 Verdict: not yet measured.
 """
 

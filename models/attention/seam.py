@@ -20,9 +20,9 @@ Choices:
   than the patch is filled up with zeros, where the code fails.
 - Other sides than 3 of MultiSEAM's depthwise kernel keep the map; in the code they do not.
 
-Cost: n (C^2 + 15 C) + 2 C h parameters for h = C // reduction, 77,568 at 256 channels. MultiSEAM
-has C^2 (p1^2 + p2^2 + p3^2) more, 10 million at 256 channels and patches of 6, 7 and 8, and warns
-above 5 million.
+Cost: n (C^2 + 15 C) + 2 C h parameters for h = C // reduction, 77,568 at 256 channels. The patches
+of MultiSEAM have C^2 (p1^2 + p2^2 + p3^2) + 9 C besides, and its branches 3 depth (C^2 + 15 C):
+5,658,112 at 256 channels with patches of 3, 5 and 7. It warns of patches above 5 million.
 Verdict: not yet measured.
 """
 

@@ -16,7 +16,7 @@ cw and sw start at 0, cb and sb at 1: at first the module is that permutation ti
 Choices: 8 groups or the most that fit (the authors' 64 need a multiple of 128 channels). The four
 raw parameters are gains and biases: optimisers should not decay them, and must not omit them.
 
-Cost: 3 C / G parameters. The operations below move 11 map sizes forward and 31 with backward, and
+Cost: 3 C / G parameters. The operations below move 12 map sizes forward and 38 with backward, and
 keep 2 for backward; fast/shuffle_attention.py keeps one.
 Verdict: not yet measured.
 """

@@ -14,7 +14,7 @@ The paper divides the sum of v by H * W. The authors' code divides it by H * W -
 rely on that, so it is done here. A map of one position is divided by 1 instead of 0 and gets the
 paper's limit, sigmoid(0.5).
 
-Cost: no parameters. The operations below move 15 map sizes of memory forward and 55 with backward,
+Cost: no parameters. The operations below move 15 map sizes of memory forward and 53 with backward,
 and keep 4 for backward; fast/simam.py keeps one.
 Verdict: no evidence on bccd in the neck of yolov5n, 30 epochs, 3 seeds:
 -0.67 points of mAP50-95 (95 % interval -2.88 to +1.55).

@@ -16,8 +16,8 @@ maximum share its gradient in equal parts, where the authors' code gives it to o
 norm has their momentum, 0.01; a plane of a single value is normalised by the running statistics in
 training.
 
-Cost: 6 k^2 + 6 parameters, 300 at 7x7, at any width. The operations below move 29 map sizes forward
-and 86 with backward, and keep 3.3 for backward; fast/triplet_attention.py keeps one.
+Cost: 6 k^2 + 6 parameters, 300 at 7x7, at any width. The operations below move 15 map sizes forward
+and 61 with backward, and keep 2.3 for backward; fast/triplet_attention.py keeps one.
 Verdict: not yet measured.
 """
 

@@ -24,6 +24,13 @@ from utils.device import finish_queue
 from utils.sizes import whole_side
 
 TIMING_SECONDS = 10  # that --profile may spend on repeated forward passes
+# PyTorch has no formula for its fused attention on CPUs, which does the same as the one on GPUs.
+FORMULAS = {
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: flop_registry[
+        torch.ops.aten._scaled_dot_product_flash_attention
+    ],
+    **flop_registry,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +79,8 @@ class Counter(LightMode):
             if isinstance(x, Tensor)
         )
         self.moved += size
-        if operation in flop_registry:
-            self.flops += flop_registry[operation](*args, **kwargs, out_val=out)
+        if operation in FORMULAS:
+            self.flops += FORMULAS[operation](*args, **kwargs, out_val=out)
         else:
             self.elementwise += size
         if "batch_norm" in operation.__name__:

@@ -86,6 +86,14 @@ def test_counter_reads_and_writes() -> None:
     assert counter.moved == 800 + 4 * 201
 
 
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_fused_attention_counts_its_two_products(device: str) -> None:
+    q = torch.zeros(2, 4, 50, 16, device=device)
+    with torch.no_grad(), Counter() as counter:
+        nn.functional.scaled_dot_product_attention(q, q, q)
+    assert counter.flops == 2 * (2 * 2 * 4 * 50 * 50 * 16)  # q kᵀ, and the shares times v
+
+
 def small() -> DetectionModel:
     graph = load_graph("yolov5n.yaml")
     return DetectionModel({**graph, "width_multiple": 0.0625})
