@@ -13,9 +13,9 @@ from __future__ import annotations
 from pathlib import Path
 from xml.etree import ElementTree
 
-import cv2
 from steps import draw_shapes, read_folder, run
 
+from data.images import read_image
 from utils.files import save_yaml
 from utils.yaml_file import load_yaml
 
@@ -31,7 +31,7 @@ def write_annotation(file: Path, image: Path, labels: str, names: list[str]) -> 
         labels: rows `class x y width height`, as shares of the image.
         names: the classes.
     """
-    height, width, depth = cv2.imread(str(image)).shape
+    height, width, depth = read_image(image).shape
     root = ElementTree.Element("annotation")
     ElementTree.SubElement(root, "filename").text = image.name
     size = ElementTree.SubElement(root, "size")

@@ -14,6 +14,7 @@ from pathlib import Path
 import cv2
 from steps import draw_shapes, read_folder, run
 
+from data.images import read_image
 from utils.yaml_file import load_yaml
 
 FRAMES, RATE = 12, 6  # frames, and how many of them a second
@@ -25,7 +26,7 @@ def write_video(files: list[Path], video: Path) -> None:
 
     Raises SystemExit if this build of OpenCV writes no MP4 files.
     """
-    images = [cv2.imread(str(file)) for file in files]
+    images = [read_image(file) for file in files]
     height, width = (max(image.shape[axis] for image in images) for axis in (0, 1))
     code = cv2.VideoWriter.fourcc(*"mp4v")
     writer = cv2.VideoWriter(str(video), code, RATE, (width, height))
@@ -33,8 +34,8 @@ def write_video(files: list[Path], video: Path) -> None:
         raise SystemExit(f"{video}: this build of OpenCV writes no MP4 files")
     for image in images:
         below, right = height - image.shape[0], width - image.shape[1]
-        grey = {"borderType": cv2.BORDER_CONSTANT, "value": (114, 114, 114)}
-        writer.write(cv2.copyMakeBorder(image, 0, below, 0, right, **grey))
+        grey = (114, 114, 114)
+        writer.write(cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_CONSTANT, value=grey))
     writer.release()
 
 
