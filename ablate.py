@@ -29,7 +29,7 @@ from ablation.config import StudyConfig, join_train, read_config
 from ablation.costs import add_training, measure_costs
 from ablation.engines import ENGINES
 from ablation.estimate import estimate_seconds, measure_pace
-from ablation.looks import Looks, judge_looks, run_looks
+from ablation.looks import judge_looks, run_looks
 from ablation.report.write import write_report
 from ablation.results import (
     StudyResult,
@@ -43,7 +43,7 @@ from ablation.results import (
 from ablation.setup import check_arms, fill_in, make_slots
 from ablation.statistics.planning import baseline_seeds, futile
 from ablation.statistics.scores import noise
-from ablation.statistics.sequential import MOST_TIMES
+from ablation.statistics.sequential import MOST_TIMES, Looks
 from ablation.statistics.verdicts import compare_arms
 from ablation.study import PLAIN, Arm, Cell, make_arms, make_cells
 from models.graph.own_files import use_modules

@@ -18,8 +18,8 @@ from ablation.study import Arm, Cell
 from utils.errors import UserError
 
 if TYPE_CHECKING:
-    from ablation.looks import Looks
     from ablation.statistics.scores import Noise
+    from ablation.statistics.sequential import Looks
     from ablation.statistics.verdicts import ArmVerdict
 
 MAX_ATTEMPTS = 2  # a cell that failed is tried again at the next start of the study, once

@@ -10,8 +10,8 @@ from ablation.statistics.sequential import ALPHA
 from utils.text import counted
 
 if TYPE_CHECKING:
-    from ablation.looks import Looks
     from ablation.results import StudyResult
+    from ablation.statistics.sequential import Looks
 
 READING_LOOKS = (
     "This study was planned with looks, each of which has a share of the error, fixed before the"

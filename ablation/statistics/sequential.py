@@ -113,6 +113,62 @@ class Course:
     ended: Array
 
 
+@dataclass(frozen=True)
+class Looks:
+    """The looks that a study has taken.
+
+    Attributes:
+        plan: what was fixed before the start.
+        arms: names of the arms without the baseline and the A/A arms.
+        courses: how many seeds each look had, one for each look taken.
+        last: what the last look taken found.
+    """
+
+    plan: Plan
+    arms: Sequence[str]
+    courses: Sequence[Course]
+    last: Course
+
+    @property
+    def seeds(self) -> int:
+        """Seeds planned for the last look taken."""
+        return self.plan.looks[len(self.courses) - 1]
+
+    @property
+    def left(self) -> tuple[int, ...]:
+        """The seeds of the looks that can still be taken."""
+        return self.plan.looks[len(self.courses) :] if (self.last.ended < 0).any() else ()
+
+    @property
+    def spent(self) -> float:
+        """The share of the study's error that the looks taken have spent."""
+        return sum(self.plan.shares[: len(self.courses)])
+
+    def ended(self, is_decided: bool) -> dict[str, int]:
+        """The look's seeds of each arm that was decided (helps or hurts), or dropped."""
+        return {
+            arm: self.plan.looks[look]
+            for arm, look, sign in zip(self.arms, self.last.ended, self.last.signs, strict=True)
+            if look >= 0 and bool(sign) == is_decided
+        }
+
+    def given(self) -> dict[str, int]:
+        """Runs beyond the plan that each arm got from others."""
+        had = dict(zip(self.arms, self.courses[-1].seeds.tolist(), strict=True))
+        ended = zip(self.arms, self.last.ended, strict=True)
+        planned = {arm: self.plan.looks[look] if look >= 0 else self.seeds for arm, look in ended}
+        return {arm: had[arm] - planned[arm] for arm in self.arms if had[arm] > planned[arm]}
+
+    def runs(self) -> tuple[int, int]:
+        """Runs of the arms and the baseline so far, and those planned.
+
+        Planned are those of the last look of all if none is left, and else of the last one taken.
+        """
+        seeds = self.seeds if self.left else self.plan.looks[-1]
+        used = int(self.courses[-1].seeds.sum() + self.courses[-1].baseline)
+        return used, (len(self.arms) + self.plan.baselines) * seeds
+
+
 def begin(plan: Plan, arms: int, studies: tuple[int, ...] = ()) -> Course:
     """The course before the first look.
 
