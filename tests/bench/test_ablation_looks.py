@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from statistics import NormalDist
+
 import numpy as np
 import pytest
 
@@ -15,12 +17,15 @@ from utils.seeds import stream
 def test_joint_boundaries_are_the_published_ones():
     """Critical values of five equal looks under the O'Brien-Fleming type of Lan and DeMets, at 5 %
     two-sided: 4.877, 3.357, 2.680, 2.290, 2.031 (Reboussin and others, Controlled Clinical Trials
-    21, 2000).
+    21, 2000). They spend 2.5 % in each direction by the function of a one-sided error.
     """
-    from statistics import NormalDist
+    normal = NormalDist()
 
-    shares = joint_shares((1, 2, 3, 4, 5))
-    limits = [-NormalDist().inv_cdf(0.05 * share / 2) for share in shares]
+    def each_side(part: float) -> float:
+        return 4 * normal.cdf(normal.inv_cdf(0.0125) / part**0.5) / 0.05
+
+    shares = joint_shares((1, 2, 3, 4, 5), each_side)
+    limits = [-normal.inv_cdf(0.05 * share / 2) for share in shares]
     assert limits == pytest.approx([4.877, 3.357, 2.680, 2.290, 2.031], abs=2e-3)
     assert sum(shares) > 1
 

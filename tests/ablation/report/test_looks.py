@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ablation.folder import LOOKED_AGAIN
-from ablation.report.html import render
+from ablation.report.html import reading, verdicts
 from ablation.report.looks import looks_sentences
 from ablation.report.sentences import sentence
 from ablation.report.summary import make_lines
@@ -42,9 +42,8 @@ def test_the_state_of_a_study_with_looks(looked: StudyResult) -> None:
         " 3 seeds. Dropped as hopeless: B@neck after 5 seeds. Got runs of others: C@neck 1 run."
     )
     assert said.split(". ")[0] in terminal(looked, make_lines(looked))
-    page = render(looked, make_lines(looked))
-    assert "26 % of the error of 5 % is spent" in page
-    assert "planned with looks" in page
+    assert "26 % of the error of 5 % is spent" in verdicts(looked, make_lines(looked))
+    assert "planned with looks" in reading(looked)
 
 
 def test_a_study_that_is_over_says_what_it_saved(looked: StudyResult) -> None:
@@ -82,4 +81,5 @@ def test_a_study_that_was_not_planned_with_looks_is_marked() -> None:
     (said,) = looks_sentences(again)
     assert said.startswith("Looked at again: the seeds were 5 then 10: raised after a look")
     assert "Looked at again" in terminal(again, make_lines(again))
-    assert "Looked at again" in render(again, make_lines(again))
+    assert "Looked at again" in verdicts(again, make_lines(again))
+    assert "planned with looks" not in reading(again)

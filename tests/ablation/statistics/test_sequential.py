@@ -24,9 +24,11 @@ from utils.seeds import stream
 
 
 def test_the_spending_function_is_that_of_lan_and_demets():
-    """The published error of the first of two equal looks is 0.0031 one-sided at 0.025."""
+    """By hand at half of the seeds: 1.95996 * sqrt(2) = 2.7718, beyond which both tails have
+    0.00557.
+    """
     assert obrien_fleming(1.0) == pytest.approx(1.0)
-    assert obrien_fleming(0.5) * ALPHA == pytest.approx(2 * 0.00279, abs=2e-5)
+    assert obrien_fleming(0.5) * ALPHA == pytest.approx(0.00557, abs=1e-5)
     spent = [obrien_fleming(part) for part in np.linspace(0.05, 1, 20)]
     assert np.all(np.diff(spent) > 0)
 
@@ -40,11 +42,11 @@ def test_shares_add_up_to_the_whole_error(looks):
 
 
 def test_boundaries_fall_from_look_to_look():
-    """With equal steps: early looks need more, and the last one little more than a single test."""
+    """With equal steps: early looks need more, and the last one a tenth more than a single test."""
     plan = make_plan((3, 6, 9, 12), 6)
     limits = [critical_value(6, 40, plan.level(look)) for look in range(4)]
     assert np.all(np.diff(limits) < 0)
-    assert critical_value(6, 40) < limits[-1] < 1.06 * critical_value(6, 40)
+    assert critical_value(6, 40) < limits[-1] < 1.12 * critical_value(6, 40)
 
 
 def test_the_baseline_is_doubled_from_six_arms_on():
@@ -114,7 +116,7 @@ def test_hopeless_arms_are_dropped_and_others_get_their_runs_within_the_plan():
 def test_what_looks_say_of_one_study():
     """Four arms are bad, one is good, and the last one is close and gets their runs."""
     scores = simulate("normal", (1, 7, 16), stream("told"))[0]
-    scores[1:] += np.array([-9, -9, -9, -9, 9, 1.5])[:, None]
+    scores[1:] += np.array([-9, -9, -9, -9, 9, 2.2])[:, None]
     plan, names = make_plan((4, 6, 8), 6, is_adaptive=True), [f"a{place}" for place in range(6)]
     first = begin(plan, 6)
     second = take_look(scores, plan, first, 0, 2.5)
@@ -137,8 +139,8 @@ def test_useless_arms_hardly_ever_help(mode):
     study = simulate("one arm", (1000, 7, 16), stream("rare", mode))
     course = play(study, plan_of(mode, looks, 6), 2.5)
     assert max(false_shares(course.signs)) < 5.5
-    helped = play(with_effect(study * [[[1]]] * 6 + [[[0.3]]], 2.5), plan_of(mode, looks, 6), 2.5)
-    assert (helped.signs[:, -1] > 0).mean() > 0.3
+    helped = with_effect(simulate("normal", (500, 7, 16), stream("won", mode)), 2.5)
+    assert (play(helped, plan_of(mode, looks, 6), 2.5).signs[:, -1] > 0).mean() > 0.9
 
 
 @pytest.mark.slow
