@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ablation.folder import LOOKED_AGAIN
-from ablation.report.html import reading, verdicts
+from ablation.report.html import reading, settings, verdicts
 from ablation.report.looks import looks_sentences
 from ablation.report.sentences import sentence
 from ablation.report.summary import make_lines
@@ -44,6 +44,13 @@ def test_the_state_of_a_study_with_looks(looked: StudyResult) -> None:
     assert said.split(". ")[0] in terminal(looked, make_lines(looked))
     assert "26 % of the error of 5 % is spent" in verdicts(looked, make_lines(looked))
     assert "planned with looks" in reading(looked)
+
+
+def test_the_plan_is_among_the_settings() -> None:
+    study = make_study({"SE@neck": 0.0})
+    config = dataclasses.replace(study.config, looks=(3, 5, 8), adaptive=True)
+    shown = settings(dataclasses.replace(study, config=config))
+    assert (shown["--looks"], shown["--adaptive"]) == ("3 5 8", "yes")
 
 
 def test_a_study_that_is_over_says_what_it_saved(looked: StudyResult) -> None:
