@@ -235,7 +235,8 @@ def preview(config: StudyConfig, arms: Sequence[Arm], cells: Sequence[Cell]) -> 
     )
     total = format_seconds(estimate_seconds(config, cells, costs, pace))
     return (
-        f"{table}\n\n{'at most ' * bool(config.looks)}{counted(len(cells), 'run')} of {counted(config.epochs, 'epoch')},"
+        f"{table}\n\n{'at most ' * bool(config.looks)}{counted(len(cells), 'run')} of"
+        f" {counted(config.epochs, 'epoch')},"
         f" {config.imgsz} px, batch"
         f" {config.batch_size}, {len(slots)} at a time: about {total}.\nEstimated from a few"
         f" batches of the baseline ({pace.device}; {1000 * pace.train:.1f} ms an image) times"

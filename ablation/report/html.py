@@ -231,7 +231,9 @@ def settings(study: StudyResult) -> dict[str, str]:
     values = dataclasses.asdict(study.config)
     # `is not False`, because 0 == False and settings of 0 must be shown.
     texts = {
-        f"--{name.replace('_', '-')}": shlex.join(map(str, value)) if isinstance(value, tuple) else str(value)
+        f"--{name.replace('_', '-')}": shlex.join(map(str, value))
+        if isinstance(value, tuple)
+        else str(value)
         for name, value in values.items()
         if value not in ("", ()) and value is not False
     }
