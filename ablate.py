@@ -44,7 +44,7 @@ from ablation.setup import check_arms, fill_in, make_slots
 from ablation.statistics.planning import baseline_seeds, futile
 from ablation.statistics.scores import noise
 from ablation.statistics.sequential import MOST_TIMES, Looks
-from ablation.statistics.verdicts import compare_arms
+from ablation.statistics.verdicts import ArmVerdict, compare_arms
 from ablation.study import PLAIN, Arm, Cell, make_arms, make_cells
 from models.graph.own_files import use_modules
 from utils.errors import run_main
@@ -180,7 +180,7 @@ def evaluate_study(
     """
     results, scores = read_cells(cells), read_scores(cells)
     controls = [arm.name for arm in arms if arm.is_aa]
-    verdicts = []
+    verdicts: list[ArmVerdict] = []
     if looks:
         verdicts = judge_looks(config, cells, looks, controls)
     elif scores.get(PLAIN):

@@ -45,7 +45,8 @@ def run_looks(
         say: prints a line.
     """
     plan, names = plan_of(config, arms), [arm.name for arm in arms if arm.attention]
-    course, courses = begin(plan, len(names)), []
+    course = begin(plan, len(names))
+    courses: list[Course] = []
     for look, seeds in enumerate(plan.looks):
         if seeds > config.seeds or not (course.ended < 0).any():
             break

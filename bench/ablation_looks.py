@@ -76,7 +76,8 @@ def choice_rows(looks: tuple[int, ...], arms: int, draws: int) -> list[list[str]
         draws: number of simulated studies.
     """
     studies = [drawn(kind, arms, looks, draws) for kind in NOISES]
-    helped, plan, rows = with_effect(studies[0], SMALLER), plan_of("looks", looks, arms), []
+    helped, plan = with_effect(studies[0], SMALLER), plan_of("looks", looks, arms)
+    rows = []
     for method in METHODS:
         signs = [follow(method, study, looks, EFFECT).signs for study in studies]
         any_false = 100 * float((signs[0] != 0).any(-1).mean())
@@ -179,14 +180,15 @@ def worst_rows(rows: Sequence[Sequence[str]], first: int, last: int) -> list[lis
     """
     found = []
     for name in dict.fromkeys(row[0] for row in rows):
-        cells = [
-            (*map(float, row[first:last][place].split(" / ")), f"{kind}, {row[2]} arms, {row[1]}")
-            for row in rows
-            if row[0] == name
-            for place, kind in enumerate(NOISES)
-        ]
-        helps, _, where = max(cells)
-        found.append([name, f"{helps} %", f"{max(cell[1] for cell in cells)} %", where])
+        helps: list[tuple[float, str]] = []
+        hurts: list[float] = []
+        for row in (row for row in rows if row[0] == name):
+            for cell, kind in zip(row[first:last], NOISES, strict=True):
+                help_share, hurt_share = map(float, cell.split(" / "))
+                helps.append((help_share, f"{kind}, {row[2]} arms, {row[1]}"))
+                hurts.append(hurt_share)
+        most, where = max(helps)
+        found.append([name, f"{most} %", f"{max(hurts)} %", where])
     return found
 
 

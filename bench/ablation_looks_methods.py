@@ -50,7 +50,8 @@ def joint_shares(looks: tuple[int, ...], spending: Spending = obrien_fleming) ->
         spending: share of the error that is spent by a part of the seeds.
     """
     steps = np.diff([0.0, *(spending(seeds / looks[-1]) for seeds in looks)])
-    x, weights, before, shares = np.zeros(1), np.ones(1), 0, []
+    x, weights, before = np.zeros(1), np.ones(1), 0
+    shares: list[float] = []
     for seeds, step in zip(looks, steps, strict=True):
         spread = math.sqrt(seeds - before)
         low, high = 0.0, 12 * math.sqrt(seeds)

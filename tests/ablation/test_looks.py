@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,10 +22,9 @@ NAMES = tuple(GAINS)
 class Study:
     """A study in a folder, and the cells that were run, in order."""
 
-    def __init__(self, folder: Path, **flags: object) -> None:
-        self.config = StudyConfig(
-            **{"attention": NAMES, "aa": 1, "project": str(folder), "looks": (3, 5, 8), **flags}
-        )
+    def __init__(self, folder: Path, **flags: Any) -> None:
+        usual: dict[str, Any] = {"attention": NAMES, "project": str(folder), "looks": (3, 5, 8)}
+        self.config = StudyConfig(**{**usual, **flags})
         self.arms: Sequence[Arm] = make_arms(self.config)
         self.cells = make_cells(self.config, self.arms, 2 if self.config.adaptive else 1)
         self.ran: list[str] = []
@@ -47,7 +47,7 @@ class Study:
         self.ran.clear()
         return run_looks(self.config, self.arms, self.cells, self.run, self.said.append)
 
-    def verdicts(self, looks: Looks) -> dict[str, object]:
+    def verdicts(self, looks: Looks) -> dict[str, Any]:
         found = judge_looks(self.config, self.cells, looks, ["A/A"])
         return {verdict.arm: verdict for verdict in found}
 
