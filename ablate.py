@@ -14,6 +14,7 @@ import dataclasses
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 if __name__ == "__main__":  # before the other imports, which take seconds
     from ablation.config import STUDY_LINE
@@ -24,10 +25,11 @@ if __name__ == "__main__":  # before the other imports, which take seconds
 from ablation import folder as study_folder
 from ablation.board import Board
 from ablation.causes import explain_arm
-from ablation.config import STUDY_LINE, StudyConfig, join_train
+from ablation.config import StudyConfig, join_train, read_config
 from ablation.costs import add_training, measure_costs
 from ablation.engines import ENGINES
 from ablation.estimate import estimate_seconds, measure_pace
+from ablation.looks import judge_looks, run_looks
 from ablation.report.write import write_report
 from ablation.results import (
     StudyResult,
@@ -41,7 +43,8 @@ from ablation.results import (
 from ablation.setup import check_arms, fill_in, make_slots
 from ablation.statistics.planning import baseline_seeds, futile
 from ablation.statistics.scores import noise
-from ablation.statistics.verdicts import compare_arms
+from ablation.statistics.sequential import MOST_TIMES, Looks
+from ablation.statistics.verdicts import ArmVerdict, compare_arms
 from ablation.study import PLAIN, Arm, Cell, make_arms, make_cells
 from models.graph.own_files import use_modules
 from utils.errors import run_main
@@ -56,7 +59,7 @@ def main(argv: list[str] | None = None) -> StudyResult | None:
     Exits with 1 if some runs failed, and with 130 or 143 if it was stopped.
     """
     argv = join_train(sys.argv[1:] if argv is None else argv)
-    config = StudyConfig(**STUDY_LINE.read(argv))
+    config = read_config(argv)
     use_modules(config.modules)
     config = fill_in(config)
     arms = make_arms(config)
@@ -64,20 +67,20 @@ def main(argv: list[str] | None = None) -> StudyResult | None:
     config = dataclasses.replace(
         config, baseline_seeds=config.baseline_seeds or choose_baseline_seeds(config, arms)
     )
-    cells = make_cells(config, arms)
     if config.dry_run:
-        print(preview(config, arms, cells))
+        print(preview(config, arms, make_cells(config, arms)))
         return None
+    cells = make_cells(config, arms, MOST_TIMES if config.adaptive else 1)
     # A dry run has ended above, so it leaves no folder.
     with study_folder.locked(config.folder):
         study = study_folder.open_study(config)
         try:
-            stopped = run_cells(config, cells)
+            stopped, looks = run_study(config, arms, cells)
         except StopRequested as request:
             print(f"\nstopped; continue with: {shlex.join(['python', 'ablate.py', *argv])}")
             sys.exit(request.status)
         facts = study_folder.provenance(config, study, argv)
-        result = evaluate_study(config, arms, cells, {**facts, **stopped})
+        result = evaluate_study(config, arms, cells, {**facts, **stopped}, looks)
         write_report(result, config.folder)
     if result.failed:
         sys.exit(1)
@@ -87,6 +90,29 @@ def main(argv: list[str] | None = None) -> StudyResult | None:
 def choose_baseline_seeds(config: StudyConfig, arms: Sequence[Arm]) -> int:
     """The number of baseline runs for a study whose user did not choose one."""
     return baseline_seeds(sum(bool(arm.attention) for arm in arms), config.seeds)
+
+
+def run_study(
+    config: StudyConfig, arms: Sequence[Arm], cells: Sequence[Cell]
+) -> tuple[dict[str, str], Looks | None]:
+    """Run what is not done yet. Returns facts for the report, and the looks if there are any.
+
+    Args:
+        config: the flags.
+        arms: the baseline first.
+        cells: the cells that may be needed.
+    """
+    if not config.looks:
+        return run_cells(config, cells), None
+    for sentence in set_damaged_aside(cells):
+        print(sentence)
+    planned = len(make_cells(config, arms))
+    board = Board(planned, sum(state(cell) == "done" for cell in cells), config.epochs)
+    try:
+        run = partial(ENGINES[config.engine], config=config, board=board)
+        return {}, run_looks(config, arms, cells, run, board.say)
+    finally:
+        board.close()
 
 
 def run_cells(config: StudyConfig, cells: Sequence[Cell]) -> dict[str, str]:
@@ -134,7 +160,11 @@ def seed_blocks(config: StudyConfig, cells: Sequence[Cell]) -> Iterator[list[Cel
 
 
 def evaluate_study(
-    config: StudyConfig, arms: Sequence[Arm], cells: Sequence[Cell], facts: Mapping[str, str]
+    config: StudyConfig,
+    arms: Sequence[Arm],
+    cells: Sequence[Cell],
+    facts: Mapping[str, str],
+    looks: Looks | None = None,
 ) -> StudyResult:
     """Evaluate the finished cells: scores, verdicts, costs and causes.
 
@@ -143,15 +173,18 @@ def evaluate_study(
         arms: the baseline first.
         cells: the cells of all arms, finished or not.
         facts: what is needed to repeat the study, by name.
+        looks: the looks taken; None if the study is judged once.
 
     Raises:
         UserError: a finished cell is damaged.
     """
     results, scores = read_cells(cells), read_scores(cells)
     controls = [arm.name for arm in arms if arm.is_aa]
-    verdicts = (
-        compare_arms(scores, PLAIN, config.margin, controls=controls) if scores.get(PLAIN) else []
-    )
+    verdicts: list[ArmVerdict] = []
+    if looks:
+        verdicts = judge_looks(config, cells, looks, controls)
+    elif scores.get(PLAIN):
+        verdicts = compare_arms(scores, PLAIN, config.margin, controls=controls)
     by_name = {verdict.arm: verdict for verdict in verdicts}
     costs = measure_costs(config, arms, config.folder / "costs.json")
     return StudyResult(
@@ -167,6 +200,7 @@ def evaluate_study(
             for arm in arms
         },
         provenance=facts,
+        looks=looks,
     )
 
 
@@ -201,7 +235,8 @@ def preview(config: StudyConfig, arms: Sequence[Arm], cells: Sequence[Cell]) -> 
     )
     total = format_seconds(estimate_seconds(config, cells, costs, pace))
     return (
-        f"{table}\n\n{counted(len(cells), 'run')} of {counted(config.epochs, 'epoch')},"
+        f"{table}\n\n{'at most ' * bool(config.looks)}{counted(len(cells), 'run')} of"
+        f" {counted(config.epochs, 'epoch')},"
         f" {config.imgsz} px, batch"
         f" {config.batch_size}, {len(slots)} at a time: about {total}.\nEstimated from a few"
         f" batches of the baseline ({pace.device}; {1000 * pace.train:.1f} ms an image) times"

@@ -14,6 +14,8 @@ from utils.flags import shared
 AA_SEEDS = 1000  # distance between the seeds of an A/A arm and those of the baseline
 ARM_INITS = {"paper": ("paper",), "identity": ("identity",), "both": ("paper", "identity")}
 MAXIMA = {"aa": 1000, "slots": 1024, "cores_per_cell": 4096}
+# A verdict needs three seeds. An adaptive study may double the seeds of a look.
+LEAST_LOOK, MOST_LOOK = 3, AA_SEEDS // 2
 MINIMA = {
     **dict.fromkeys(("seeds", "cores_per_cell"), 1),
     **dict.fromkeys(("first_seed", "baseline_seeds", "aa"), 0),
@@ -83,7 +85,21 @@ class StudyConfig:
     cores_per_cell: int = flag(2, "processor cores of a run")
     delta: float = flag(0.5, "smallest difference of interest, in points of mAP50-95")
     futility: bool = flag(
-        False, "judge after each seed, and stop arms that can hardly be shown to help any more"
+        False,
+        "judge after each seed, or at each of --looks, and stop arms that can hardly be shown to"
+        " help any more",
+    )
+    looks: tuple[int, ...] = flag(
+        (),
+        "seeds after which to judge, such as 3 5 8; the last is the most, and --seeds 5 stops at"
+        " that look, to continue later. Decided arms get no more runs, and the error of all looks"
+        " together is that of a study",
+        kind=int,
+        nargs="+",
+    )
+    adaptive: bool = flag(
+        False,
+        "drop hopeless arms at each of --looks, and give their runs to arms close to a verdict",
     )
     project: str = flag("runs/ablate", "folder of studies")
     name: str = flag("study", "name of this study; the same command started again continues it")
@@ -110,7 +126,26 @@ class StudyConfig:
             raise UserError(f"--seeds {seeds}: must be at most {AA_SEEDS}")
         if not self.attention and not self.aa:
             raise UserError("--attention: nothing to compare; name modules, or give --aa 1")
+        self._check_looks()
         check_folder_name(self.name)
+
+    def _check_looks(self) -> None:
+        """Refuse looks that cannot be taken."""
+        shown = f"--looks {' '.join(map(str, self.looks))}"
+        if not self.looks:
+            if self.adaptive:
+                raise UserError(
+                    "--adaptive: arms are dropped at looks; give --looks, such as 3 5 8"
+                )
+            return
+        if len(self.looks) < 2 or list(self.looks) != sorted(set(self.looks)):
+            raise UserError(f"{shown}: must be two or more rising numbers of seeds, such as 3 5 8")
+        if self.looks[0] < LEAST_LOOK or self.looks[-1] > MOST_LOOK:
+            raise UserError(f"{shown}: must be between {LEAST_LOOK} and {MOST_LOOK} seeds")
+        if self.seeds not in self.looks:
+            raise UserError(f"--seeds {self.seeds}: is none of {shown}; give one of these, or none")
+        if not self.attention:
+            raise UserError(f"{shown}: there is no arm to judge; name modules with --attention")
 
     @property
     def folder(self) -> Path:
@@ -121,6 +156,19 @@ class StudyConfig:
     def margin(self) -> float:
         """--delta in 0..1, the unit of scores, instead of points."""
         return self.delta / 100
+
+
+def read_config(argv: Sequence[str]) -> StudyConfig:
+    """The flags of a command line. Raises UserError for an impossible one."""
+    given = STUDY_LINE.read(argv)
+    if given.get("looks"):
+        given.setdefault("seeds", max(given["looks"]))
+        if given.get("baseline_seeds"):
+            raise UserError(
+                f"--baseline-seeds {given['baseline_seeds']}: each of --looks has its own number;"
+                " remove it"
+            )
+    return StudyConfig(**given)
 
 
 def join_train(argv: Sequence[str]) -> list[str]:

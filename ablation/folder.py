@@ -21,6 +21,7 @@ import numpy as np
 import torch
 
 from ablation.config import StudyConfig
+from ablation.looks import spending_of
 from ablation.setup import choose
 from data.scanning.load import load_dataset
 from engine.training.model import read_source
@@ -44,9 +45,12 @@ FREE = (
     "name",
     "dry_run",
 )
+# Settings that studies of earlier versions do not have in study.yaml.
+LATER: dict[str, object] = {"looks": [], "adaptive": False}
 # Folders and files with the source code that a training run may use.
 TRAINING = ("models", "data", "utils", "engine", "train.py", "val.py")
 
+LOOKED_AGAIN = "raised after a look at the results, which the intervals do not account for"
 Started = TypeVar("Started", int, str)
 
 
@@ -88,9 +92,10 @@ def locked(folder: Path) -> Iterator[None]:
 def study_settings(config: StudyConfig) -> dict[str, object]:
     """The settings that must not change while a study continues, as YAML holds them."""
     values = {key: value for key, value in dataclasses.asdict(config).items() if key not in FREE}
-    return {
+    plain = {
         key: list(value) if isinstance(value, tuple) else value for key, value in values.items()
     }
+    return {**plain, **spending_of(config)}
 
 
 def open_study(config: StudyConfig) -> StudyFile:
@@ -104,7 +109,8 @@ def open_study(config: StudyConfig) -> StudyFile:
     former = load_yaml(path) if path.exists() else {}
     settings, inputs = study_settings(config), hash_inputs(config)
     if former:
-        _refuse_changes(path, former.get("settings"), settings)
+        known = former.get("settings")
+        _refuse_changes(path, {**LATER, **known} if isinstance(known, dict) else known, settings)
         _refuse_changes(path, former.get("inputs"), inputs)
     baseline = max(config.baseline_seeds, config.seeds)
     content: StudyFile = {
@@ -233,10 +239,7 @@ def provenance(config: StudyConfig, study: StudyFile, argv: list[str]) -> dict[s
     for key in ("seeds", "baseline_seeds"):
         if len(study[key]) > 1:
             grown = " then ".join(map(str, study[key]))
-            found[key] = (
-                f"{grown}: raised after a look at the results, which the intervals do not"
-                " account for"
-            )
+            found[key] = f"{grown}: {'as planned by --looks' if config.looks else LOOKED_AGAIN}"
     return found
 
 

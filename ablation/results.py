@@ -19,6 +19,7 @@ from utils.errors import UserError
 
 if TYPE_CHECKING:
     from ablation.statistics.scores import Noise
+    from ablation.statistics.sequential import Looks
     from ablation.statistics.verdicts import ArmVerdict
 
 MAX_ATTEMPTS = 2  # a cell that failed is tried again at the next start of the study, once
@@ -101,6 +102,7 @@ class StudyResult:
         costs: costs by arm.
         causes: sentences on possible causes by arm.
         provenance: what is needed to repeat the study, by name.
+        looks: the looks taken; None for a study that is judged once.
     """
 
     config: StudyConfig
@@ -112,6 +114,7 @@ class StudyResult:
     costs: Mapping[str, Costs] = field(default_factory=dict)
     causes: Mapping[str, Sequence[str]] = field(default_factory=dict)
     provenance: Mapping[str, str] = field(default_factory=dict)
+    looks: Looks | None = None
 
 
 def state(cell: Cell) -> str:

@@ -121,8 +121,14 @@ def _refuse_shared_folders(arms: Sequence[Arm]) -> None:
             )
 
 
-def make_cells(config: StudyConfig, arms: Sequence[Arm]) -> list[Cell]:
-    """All cells, seed by seed, so that the first results can already be compared."""
+def make_cells(config: StudyConfig, arms: Sequence[Arm], times: int = 1) -> list[Cell]:
+    """All cells, seed by seed, so that the first results can already be compared.
+
+    Args:
+        config: the flags.
+        arms: the baseline first.
+        times: factor of the planned number of seeds, above 1 where arms may get further runs.
+    """
 
     def cell(arm: Arm, number: int) -> Cell:
         seed = arm.first_seed + number
@@ -131,7 +137,7 @@ def make_cells(config: StudyConfig, arms: Sequence[Arm]) -> list[Cell]:
 
     return [
         cell(arm, number)
-        for number in range(max(config.baseline_seeds, config.seeds))
+        for number in range(max(config.baseline_seeds, times * config.seeds))
         for arm in arms
-        if number < config.seeds or arm.name == PLAIN
+        if number < (config.seeds if arm.is_aa else times * config.seeds) or arm.name == PLAIN
     ]

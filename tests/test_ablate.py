@@ -200,6 +200,35 @@ def test_hopeless_arms_are_stopped_after_whole_seeds_only(sham, monkeypatch, cap
     assert looks == first
 
 
+def test_a_study_with_looks_is_continued_as_planned(command, pretend, monkeypatch, capsys):
+    """The cells are written at once; 0.01 is far above the noise, so the arm helps at the end."""
+    ran: list[str] = []
+
+    def write(due, config, board):
+        for cell in due:
+            ran.append(cell.folder.name)
+            cell.folder.mkdir(parents=True, exist_ok=True)
+            (cell.folder / "results.csv").write_text("epoch\n0\n")
+            score = 0.3 + 0.01 * bool(cell.arm.attention) + 0.0001 * (cell.train_seed % 2)
+            score += 0.0003 * (cell.seed == 1) * bool(cell.arm.attention)
+            (cell.folder / "metrics.json").write_text(json.dumps({"map": score}))
+
+    monkeypatch.setitem(ablate.ENGINES, "local", write)
+    monkeypatch.setattr(ablate, "check_arms", lambda *_: None)
+    flags = ["--attention", "SE@index 1", "--aa", "0", "--looks", "3", "4", "6"]
+    first = main(command(*flags, "--seeds", "3"))
+    assert len(ran) == 6
+    assert first.looks.left == ((4, 6) if first.verdicts[0].verdict == "no evidence" else ())
+    assert "look 1 of 3, after 3 seeds: " in capsys.readouterr().out
+    last = main(command(*flags, "--seeds", "6"))
+    assert last.verdicts[0].verdict == "helps"
+    assert len(ran) == len(set(ran)) == 2 * last.verdicts[0].seeds
+    assert run_main(main, command(*flags[:4], "--looks", "3", "6", "--seeds", "6")) == 2
+    error = capsys.readouterr().err
+    assert "this study has looks [3, 4, 6], now it is [3, 6]" in error
+    assert error.count("\n") == 1
+
+
 def test_without_futility_all_cells_are_one_block():
     config = StudyConfig(seeds=2)
     cells = make_cells(config, make_arms(config))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from ablation.report import charts, sentences
 from ablation.report.html_tables import listed, main_table, part_table
+from ablation.report.looks import READING_LOOKS, looks_sentences
 from ablation.report.page import html_figure, html_page, html_section
 from ablation.report.paper import Paper, paper_section
 from ablation.report.run_notes import run_notes
@@ -82,9 +83,15 @@ def render(study: StudyResult, lines: Sequence[Line], paper: Paper | None = None
         html_section("Notes of the runs", listed(run_notes(study))),
         html_section("Settings", listed(settings(study))),
         html_section("Repeat it", repeat(study)),
-        html_section("How to read this", "".join(f"<p>{escape(text)}</p>\n" for text in READING)),
+        html_section("How to read this", reading(study)),
     ]
     return html_page(title, "\n".join(filter(None, parts)))
+
+
+def reading(study: StudyResult) -> str:
+    """How to read the page, as paragraphs."""
+    texts = (*READING, *([READING_LOOKS] if study.looks else []))
+    return "".join(f"<p>{escape(text)}</p>\n" for text in texts)
 
 
 def subtitle(study: StudyResult, lines: Sequence[Line]) -> str:
@@ -112,8 +119,11 @@ def verdicts(study: StudyResult, lines: Sequence[Line]) -> str:
         (line for line in lines if line.name != PLAIN), key=lambda line: is_control(line.name)
     )
     items = "\n".join(verdict_item(line, study.config.margin, shared) for line in arms)
+    looks = " ".join(looks_sentences(study))
     return (
-        f'<p class="lead">{escape(overview)}</p>\n<p>{escape(notes)}</p>\n'
+        f'<p class="lead">{escape(overview)}</p>\n'
+        + (f"<p>{escape(looks)}</p>\n" if looks else "")
+        + f"<p>{escape(notes)}</p>\n"
         f'<ul class="verdicts">\n{items}\n</ul>\n'
     )
 
@@ -221,7 +231,9 @@ def settings(study: StudyResult) -> dict[str, str]:
     values = dataclasses.asdict(study.config)
     # `is not False`, because 0 == False and settings of 0 must be shown.
     texts = {
-        f"--{name.replace('_', '-')}": shlex.join(value) if isinstance(value, tuple) else str(value)
+        f"--{name.replace('_', '-')}": shlex.join(map(str, value))
+        if isinstance(value, tuple)
+        else str(value)
         for name, value in values.items()
         if value not in ("", ()) and value is not False
     }

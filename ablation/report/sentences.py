@@ -77,8 +77,17 @@ def of_arm(line: Line, verdict: ArmVerdict, delta: float) -> str:
     if verdict.seeds + further >= MOST_SEEDS:
         return f"{said}; showing a difference of {100 * delta:g} takes more than {MOST_SEEDS} seeds"
     if math.isfinite(verdict.low):
-        return f"{said}; {seeds} would show a difference of {100 * delta:g}"
+        planned = of_looks(line, verdict.seeds + further)
+        return f"{said}; {seeds} would show a difference of {100 * delta:g}{planned}"
     return f"{said}; {seeds} {'is' if further == 1 else 'are'} the least for a verdict"
+
+
+def of_looks(line: Line, needed: int) -> str:
+    """Whether an arm may simply get the seeds that it needs: a look is planned there, or later."""
+    later = [seeds for seeds in line.looks_left if seeds >= needed]
+    if later:
+        return f", and may simply be run, because a look after {later[0]} seeds is planned"
+    return f", more than the last look after {line.looks_left[-1]}" if line.looks_left else ""
 
 
 def lost(line: Line) -> str:

@@ -74,6 +74,7 @@ class Line:
             two.
         reached: how soon its curves reached the baseline's final score.
         failed: number of cells that failed.
+        looks_left: seeds of the planned looks at which the arm will be judged again.
     """
 
     number: int
@@ -86,6 +87,7 @@ class Line:
     is_dominated: bool
     reached: Reached
     failed: int = 0
+    looks_left: tuple[int, ...] = ()
 
 
 def is_control(name: str) -> bool:
@@ -233,9 +235,18 @@ def make_lines(study: StudyResult) -> list[Line]:
             name in dominated,
             reach(own, target),
             failures.count(name),
+            _looks_left(study, name),
         )
         for number, name in enumerate(names)
     ]
+
+
+def _looks_left(study: StudyResult, name: str) -> tuple[int, ...]:
+    """Seeds of the looks at which an arm that is neither decided nor dropped is judged again."""
+    looks = study.looks
+    if looks is None or name not in looks.arms or looks.last.ended[looks.arms.index(name)] >= 0:
+        return ()
+    return looks.left
 
 
 def _dominated_arms(study: StudyResult, verdicts: Mapping[str, ArmVerdict]) -> set[str]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ablation.report.columns import SHORT_TABLE, filled, show
+from ablation.report.looks import looks_sentences
 from ablation.report.run_notes import run_notes
 from ablation.report.sentences import overview, sentence
 from ablation.report.summary import SIZES, Line, seconds_of
@@ -37,7 +38,8 @@ def terminal(study: StudyResult, lines: Sequence[Line]) -> str:
         f"failed: {printable(name)}: {printable(reason)}" for name, reason in study.failed.items()
     ]
     notes = [f"note: {note} ({runs})" for note, runs in run_notes(study).items()]
-    return "\n".join([table, "", overview(lines, len(study.failed)), *said, *failed, *notes])
+    first = [overview(lines, len(study.failed)), *looks_sentences(study)]
+    return "\n".join([table, "", *first, *said, *failed, *notes])
 
 
 def markdown_table(lines: Sequence[Line]) -> str:

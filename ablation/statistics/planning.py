@@ -78,32 +78,51 @@ def futile(
     return {arm for arm, chance in zip(arms, power, strict=True) if chance < HOPELESS}
 
 
-def conditional_power(found: Contrasts, delta: float, planned_seeds: int) -> Array:
+def conditional_power(
+    found: Contrasts, delta: float, planned_seeds: int, level: float = 0.95
+) -> Array:
     """Chance of "helps" at the planned number of seeds, given the scores so far.
 
     Args:
         found: contrasts of one study or, with a leading axis, of many.
         delta: smallest difference of interest, in 0..1.
         planned_seeds: number of seeds planned for each arm.
+        level: level of confidence of the verdicts then, 0..1.
 
     Returns:
         [..., arms] in 0..1; 1 where it is too early to decide, or no seeds are left.
+    """
+    chance = chance_to_help(found, np.maximum(delta, found.difference), planned_seeds, level)
+    return np.where(found.pairs < max(LEAST_SEEDS, planned_seeds / 2), 1.0, chance)
+
+
+def chance_to_help(found: Contrasts, truth: Array, planned_seeds: int, level: float) -> Array:
+    """Chance of "helps" at the planned number of seeds if the true differences are `truth`.
+
+    Args:
+        found: contrasts of one study or, with a leading axis, of many.
+        truth: assumed differences [..., arms].
+        planned_seeds: number of seeds planned for each arm.
+        level: level of confidence of the verdicts then, 0..1.
+
+    Returns:
+        [..., arms] in 0..1; 1 where no seeds are left or there is nothing to compute it from.
     """
     left = np.maximum(planned_seeds - found.pairs, 0)
     sizes, places = np.unique(found.family, return_inverse=True)
     dfs = np.clip(sizes, 1, POOLED_ARMS) * max(planned_seeds - 1, 1)
     limits = [
-        critical_value(max(int(arms), 1), int(df)) for arms, df in zip(sizes, dfs, strict=True)
+        critical_value(max(int(arms), 1), int(df), level)
+        for arms, df in zip(sizes, dfs, strict=True)
     ]
     limit = np.array(limits)[places].reshape(found.family.shape)[..., None]
-    truth = np.maximum(delta, found.difference)
     with np.errstate(invalid="ignore", divide="ignore"):
         total = found.pairs * found.difference + left * truth
         scaled = (total / np.sqrt(found.variance) - limit * math.sqrt(planned_seeds)) / np.sqrt(
             left
         )
-    early = (found.pairs < max(LEAST_SEEDS, planned_seeds / 2)) | (left == 0) | ~np.isfinite(scaled)
-    return np.where(early, 1.0, normal_cdf(np.where(early, 0.0, scaled)))
+    unknown = (left == 0) | ~np.isfinite(scaled)
+    return np.where(unknown, 1.0, normal_cdf(np.where(unknown, 0.0, scaled)))
 
 
 def baseline_seeds(arms: int, seeds: int) -> int:

@@ -66,6 +66,7 @@ class _Family:
         found: contrasts of the table.
         delta: smallest difference of interest.
         level: level of confidence.
+        later_level: level of confidence at which further seeds will be judged.
         is_control: whether the arms are A/A arms.
     """
 
@@ -73,6 +74,7 @@ class _Family:
     found: Contrasts
     delta: float
     level: float
+    later_level: float
     is_control: bool
 
 
@@ -82,6 +84,7 @@ def compare_arms(
     delta: float = 0.005,
     level: float = 0.95,
     controls: Collection[str] = (),
+    later_level: float = 0.0,
 ) -> list[ArmVerdict]:
     """A verdict for every arm but the baseline, in the order of the scores.
 
@@ -95,6 +98,7 @@ def compare_arms(
         controls: names of the A/A arms. They are a family of their own, since nobody claims
             anything about them. Having other seeds, they are paired with the baseline in the order
             of the seeds.
+        later_level: level of confidence at which further seeds will be judged; 0 for `level`.
 
     Raises:
         UserError: a score is not finite, the baseline is not an arm, or delta or level is
@@ -110,7 +114,9 @@ def compare_arms(
                 arm: _in_order(scores[arm], seeds) if is_control else scores[arm] for arm in arms
             }
             table = score_table(scores[baseline], own)
-            family = _Family(table, contrasts(table), delta, level, is_control)
+            family = _Family(
+                table, contrasts(table), delta, level, later_level or level, is_control
+            )
             found |= {verdict.arm: verdict for verdict in _judge_all(family, arms)}
     return [found[arm] for arm in scores if arm != baseline]
 
@@ -165,7 +171,7 @@ def _seeds_to_go(family: _Family, row: int, high: float) -> int:
         return max(0, LEAST_SEEDS - seeds)
     if high < family.delta and seeds >= LEAST_SEEDS:
         return 0
-    return further_seeds(family.found, row, family.delta, family.level)
+    return further_seeds(family.found, row, family.delta, family.later_level)
 
 
 def _notes(family: _Family, row: int, high: float, verdict: str, further: int) -> list[str]:

@@ -55,6 +55,36 @@ def test_more_seeds_may_be_added_and_the_report_says_so(make_config):
         start(make_config(seeds=3))
 
 
+def test_looks_are_fixed_at_the_start(make_config):
+    looks = {"attention": ("SE@index 1",), "looks": (3, 5, 8)}
+    first = start(make_config(seeds=3, **looks))
+    assert first["settings"]["error_shares"] == [0.027428, 0.235942, 0.73663]
+    grown = start(make_config(seeds=5, **looks))
+    facts = provenance(make_config(seeds=5, **looks), grown, [])
+    assert facts["seeds"] == "3 then 5: as planned by --looks"
+    for other in ({**looks, "looks": (3, 5, 12)}, {**looks, "looks": ()}):
+        with pytest.raises(
+            UserError, match=r"study.yaml: this study has looks \[3, 5, 8\], now .* another --name"
+        ):
+            start(make_config(seeds=5, **other))
+    path = make_config().folder / "study.yaml"
+    content = load_yaml(path)
+    content["settings"]["error_shares"] = [0.3, 0.3, 0.4]
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(UserError, match="this study has error_shares"):
+        start(make_config(seeds=5, **looks))
+
+
+def test_a_study_of_a_version_without_looks_continues(make_config):
+    start(make_config())
+    path = make_config().folder / "study.yaml"
+    content = load_yaml(path)
+    for key in ("looks", "adaptive"):
+        del content["settings"][key]
+    path.write_text(yaml.safe_dump(content))
+    assert start(make_config())["settings"]["looks"] == []
+
+
 def test_provenance_names_the_device_of_the_study(make_config, monkeypatch):
     study = start(make_config())
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
