@@ -143,15 +143,26 @@ def outputs(name: str, dtype: torch.dtype) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("name", FORWARD)
+@pytest.fixture(scope="module", params=FORWARD)
+def name(request: pytest.FixtureRequest) -> str:
+    """A graph with golden outputs; its tests run one after the other."""
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def double(name: str) -> dict[str, Any]:
+    """Outputs in float64, computed once."""
+    return outputs(name, torch.float64)
+
+
 @torch.no_grad()
-def test_outputs_equal_yolov5s(name: str) -> None:
+def test_outputs_equal_yolov5s(name: str, double: dict[str, Any]) -> None:
     """In float64 only the golden program's own rounding remains, which computed in float32.
 
     The limits are those of the golden files; the deepest maps of yolov5n6 have 2x2 cells, whose
     batch statistics amplify rounding.
     """
-    golden, found = np.load(GOLDEN / f"forward_{name}.npz"), outputs(name, torch.float64)
+    golden, found = np.load(GOLDEN / f"forward_{name}.npz"), double
     deep = name == "yolov5n6"
     limits = {"raw": 2e-5, "train": 4e-3 if deep else 5e-4, "cal_raw": 1e-3 if deep else 3e-4}
     for stem, limit in limits.items():
@@ -175,22 +186,22 @@ def test_outputs_equal_yolov5s(name: str) -> None:
 ROUNDING = {"raw": (1.7e-5, 1.2e-5), "train": (5.4e-4, 3.3e-3), "cal_raw": (1.2e-4, 4.6e-4)}
 
 
-@pytest.mark.parametrize("name", FORWARD)
 @torch.no_grad()
-def test_float32_is_as_near_to_float64_as_its_rounding_lets_it(name: str) -> None:
-    single, double = outputs(name, torch.float32), outputs(name, torch.float64)
+def test_float32_is_as_near_to_float64_as_its_rounding_lets_it(
+    name: str, double: dict[str, Any]
+) -> None:
+    single = outputs(name, torch.float32)
     for stem, measured in ROUNDING.items():
         assert deviation(single[stem], double[stem]) < 3 * measured[name == "yolov5n6"], stem
     assert single["decoded"].dtype == torch.float32
 
 
-@pytest.mark.parametrize("name", FORWARD)
 @torch.no_grad()
-def test_fusing_changes_no_output(name: str) -> None:
-    found = outputs(name, torch.float64)
-    fused = found["model"].fuse()(found["x"])[0]
-    np.testing.assert_allclose(fused.numpy(), found["decoded"].numpy(), rtol=1e-4, atol=1e-3)
-    assert not any(isinstance(module, nn.BatchNorm2d) for module in found["model"].modules())
+def test_fusing_changes_no_output(double: dict[str, Any]) -> None:
+    model = copy.deepcopy(double["model"]).fuse()
+    fused = model(double["x"])[0]
+    np.testing.assert_allclose(fused.numpy(), double["decoded"].numpy(), rtol=1e-4, atol=1e-3)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
 
 
 def test_fresh_norms_and_bias_prior() -> None:
