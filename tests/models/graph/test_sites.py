@@ -490,7 +490,9 @@ def check_identity(name: str, specs: str | list[str]) -> None:
     )
 
 
-@pytest.mark.parametrize("name", SOME[:4])
+@pytest.mark.parametrize(
+    "name", [SOME[0], SOME[2], *(pytest.param(SOME[one], marks=pytest.mark.slow) for one in (1, 3))]
+)
 def test_an_identity_changes_no_bit(name: str) -> None:
     """Everywhere at once, and more than one at a place; one by one below."""
     block = next(
