@@ -256,6 +256,19 @@ def shifted(source: Any, place: int) -> Any:
     return source + 1 if source >= place else source
 
 
+def test_a_network_on_the_meta_device_is_the_same_without_values() -> None:
+    """There it is built once, and what measured the strides is the network itself."""
+    real, empty = DetectionModel(small()), on_meta(small())
+    assert all(module.training for module in empty.modules())
+    assert all(value.is_meta for value in empty.state_dict().values())
+    for one in ("save", "map_sizes", "graph", "names", "warnings"):
+        assert getattr(empty, one) == getattr(real, one)
+    assert str(empty) == str(real)
+    assert [(key, value.shape) for key, value in empty.state_dict().items()] == [
+        (key, value.shape) for key, value in real.state_dict().items()
+    ]
+
+
 def test_seed_decides_weights() -> None:
     first, second, other = (
         DetectionModel(small(), seed=seed).state_dict()["model.0.conv.weight"] for seed in (0, 0, 1)
