@@ -96,9 +96,8 @@ def outputs(graph: dict[str, Any]) -> list[Tensor]:
     """Decoded boxes and maps of a graph in eval mode, and its maps in train mode."""
     model = DetectionModel(graph)
     x = torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        decoded, maps = model.eval()(x)
-        return [decoded, *maps, *model.train()(x)]
+    decoded, maps = model.eval()(x)  # with gradients, as the modules compute in training
+    return [one.detach() for one in (decoded, *maps, *model.train()(x))]
 
 
 @functools.cache
