@@ -21,6 +21,7 @@ from models.graph.load import load_graph
 from models.lint.advice import warnings_of
 from models.yolo import DetectionModel
 from tests.models.fill import ARTICLE, GOLDEN, fill, image, indexed
+from tests.models.sizes import slow_between
 from utils.errors import UserError, run_main
 from utils.files import ROOT
 
@@ -68,7 +69,7 @@ def with_row(index: int, row: list[Any]) -> dict[str, Any]:
     return graph
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", slow_between(NAMES))
 def test_entries_equal_yolov5s(name: str) -> None:
     golden = SHAPES[name]
     model = on_meta(load_graph(f"{name}.yaml"))

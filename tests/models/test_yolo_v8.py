@@ -20,6 +20,7 @@ from models.heads.anchor_free import DetectV8
 from models.weights.ensemble import Ensemble
 from models.yolo import DetectionModel
 from tests.models.fill import GOLDEN_V8, fill, image
+from tests.models.sizes import slow_between
 from tests.models.test_yolo import deviation, mutated
 from utils.errors import UserError, run_main
 
@@ -49,7 +50,7 @@ def leaves(model: nn.Module) -> int:
     return sum(not list(module.children()) for module in model.modules())
 
 
-@pytest.mark.parametrize("name", KEYS)
+@pytest.mark.parametrize("name", slow_between(KEYS))
 def test_entries_equal_upstreams(name: str) -> None:
     golden = KEYS[name]
     model = on_meta(named(name), class_count=golden["nc"])
@@ -64,7 +65,7 @@ def test_entries_equal_upstreams(name: str) -> None:
     assert model.warnings == []
 
 
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("name", slow_between(ROWS))
 def test_rows_equal_upstreams(name: str) -> None:
     found = [
         [row.i, row.f, row.np, row.type.rpartition(".")[2]] for row in on_meta(named(name)).model
@@ -73,7 +74,7 @@ def test_rows_equal_upstreams(name: str) -> None:
     assert found == ROWS[name]
 
 
-@pytest.mark.parametrize("name", SIZES)
+@pytest.mark.parametrize("name", slow_between(SIZES))
 def test_sizes_and_gigaflops_equal_upstreams(name: str) -> None:
     golden, model = SIZES[name], on_meta(named(name))
     assert (leaves(model), parameters(model), len(model.state_dict())) == (

@@ -22,6 +22,7 @@ from models.costs.profile import (
 )
 from models.graph.load import load_graph
 from models.yolo import DetectionModel
+from tests.models.sizes import slow_between
 from utils.errors import run_main
 from utils.files import ROOT
 
@@ -57,7 +58,7 @@ def on_meta(name: str) -> DetectionModel:
         return DetectionModel(load_graph(f"{name}.yaml"))
 
 
-@pytest.mark.parametrize("name", GIGAFLOPS)
+@pytest.mark.parametrize("name", slow_between(GIGAFLOPS))
 def test_gigaflops_equal_yolov5s(name: str) -> None:
     model = on_meta(name)
     fused, printed = gigaflops(count_costs(model, whole_size(640, model)))
