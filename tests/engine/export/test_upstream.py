@@ -70,7 +70,9 @@ def test_upstream_state_counts_attention_rows_and_comes_back_whole(
     assert main(["--weights", "best.pt", "--save-upstream"]) == [Path("best_upstream.pt")]
     assert not list(tmp_path.glob("*.torchscript"))
     first = 18 if plain == "yolov5s.yaml" else 16
-    assert f"model.{first}.conv.weight" in torch.load("best_upstream.pt", weights_only=True)
+    written = torch.load("best_upstream.pt", weights_only=True)
+    assert f"model.{first}.conv.weight" in written
+    assert all(key.split(".")[1].isdigit() for key in written)
     bare = read_weights("best_upstream.pt")
     for target in (graph, narrow(plain)):
         back = DetectionModel(target, seed=4)
