@@ -157,15 +157,15 @@ class DetectionModel(nn.Module):
                 f"anchors: the head of {graph.get('yaml_file')} has none; leave them out of --hyp"
             )
         checked = read_graph(content)
-        # The graph is built twice. The first network has no memory: it shows mistakes and strides
-        # before anything large is allocated.
+        # The first network has no memory: it shows mistakes and strides before anything large is
+        # allocated. On the meta device no other is needed; elsewhere the graph is built again.
         with torch.device("meta"):
             skeleton, self.warnings = parse_model(checked, seed)
         check_size(skeleton, checked, held)
         measured = measure_strides(skeleton, checked)
         self.warnings += passed_by(checked, measured.sizes)
         self.map_sizes = measured.sizes
-        self.model = parse_model(checked, seed)[0]
+        self.model = skeleton.train() if torch.empty(0).is_meta else parse_model(checked, seed)[0]
         self.save = saved_rows(self.model)
         is_open = any(map(nn.parameter.is_lazy, self.model.parameters()))
         if is_open or skeleton.state_dict().keys() != self.model.state_dict().keys():

@@ -1,4 +1,4 @@
-"""Two processes that train together, for tests."""
+"""Processes of tests: two that train together, and workers whose end is noticed soon."""
 
 from __future__ import annotations
 
@@ -7,7 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+from torch.utils.data import dataloader
+
 from utils.files import ROOT
+
+
+def look_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let torch look every 0.2 seconds, and not every 5, whether its workers still live."""
+    get = dataloader._MultiProcessingDataLoaderIter._try_get_data
+    monkeypatch.setattr(get, "__defaults__", (0.2,))
 
 
 def run_two(code: str, folder: Path) -> str:

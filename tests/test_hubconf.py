@@ -24,11 +24,15 @@ NAMES = {0: "bright", 1: "dark"}
 def weights(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
-    """A checkpoint of either family with lively scores; the working folder is a fresh one."""
+    """A checkpoint of either family; the working folder is a fresh one."""
     monkeypatch.chdir(tmp_path)
-    graph = write_graph(tmp_path) if request.param == "anchors" else write_free_graph(tmp_path)
-    model = lively(graph, NAMES)
-    path = tmp_path / "w.pt"
+    return write_weights(tmp_path, request.param)
+
+
+def write_weights(folder: Path, family: str) -> Path:
+    """Write the checkpoint FAMILY.pt with lively scores."""
+    model = lively((write_graph if family == "anchors" else write_free_graph)(folder), NAMES)
+    path = folder / f"{family}.pt"
     checkpoints.save(checkpoints.Checkpoint(model.graph, NAMES, model.state_dict()), path)
     return path
 
@@ -60,13 +64,17 @@ def test_entry_points():
     assert hubconf.custom.__doc__
 
 
-def test_through_torch_hub_from_elsewhere(weights, tmp_path):
+def test_through_torch_hub_from_elsewhere(tmp_path):
+    """Both families in one process, which takes seconds to start."""
+    for family in ("anchors", "free"):
+        write_weights(tmp_path, family)
     cv2.imwrite(str(tmp_path / "a.png"), noise_image())
     script = (
         "import torch, numpy as np\n"
-        f"model = torch.hub.load({str(ROOT)!r}, 'custom', path='w.pt', source='local')\n"
-        "results = model(np.zeros((64, 64, 3), np.uint8), size=64)\n"
-        "results.print(); results.pandas(); results.save(); model.conf = .1\n"
+        "for path in ('anchors.pt', 'free.pt'):\n"
+        f"    model = torch.hub.load({str(ROOT)!r}, 'custom', path=path, source='local')\n"
+        "    results = model(np.zeros((64, 64, 3), np.uint8), size=64)\n"
+        "    results.print(); results.pandas(); results.save(); model.conf = .1\n"
         f"model = torch.hub.load({str(ROOT)!r}, 'yolov8n', source='local', classes=2)\n"
         "assert len(model('a.png').names) == 2\n"
     )
@@ -74,4 +82,4 @@ def test_through_torch_hub_from_elsewhere(weights, tmp_path):
         [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
-    assert "image 1/1: 64x64" in done.stdout
+    assert done.stdout.count("image 1/1: 64x64") == 2

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from models.attention import ATTENTION, build_attention
 from models.graph.info import row_info
 from models.graph.load import load_graph
-from models.lint.fix import fix_graph, lint
+from models.lint.fix import lint_file
 from models.yolo import DetectionModel
 
 V5 = """
@@ -228,8 +228,9 @@ def content_of(folder: Path, program: str, text: str) -> tuple[Path, dict[str, A
 
 def checked(file: Path, content: dict[str, Any]) -> DetectionModel:
     """The network of a file, about which there is nothing to report or to fix."""
-    assert lint(file) == []
-    assert fix_graph(content).content == content
+    linted = lint_file(file)
+    assert linted.findings == []
+    assert linted.content == content
     with torch.device("meta"):
         return DetectionModel(content)
 

@@ -174,32 +174,42 @@ def test_a_run_without_anchors_is_validated_and_used_like_any_other(
     assert len(list((found / "labels").iterdir())) == 4
 
 
-@pytest.mark.parametrize("after_steps", [2, 3, 5])
-@pytest.mark.parametrize("family", ["v5", "v8"])
+@pytest.fixture(scope="module", params=["v5", "v8"])
+def undisturbed(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[list[str], Path]:
+    """The flags of a run with accumulated batches, and the folder of one that nothing stopped."""
+    material = request.getfixturevalue("material" if request.param == "v5" else "free")
+    folder = tmp_path_factory.mktemp("undisturbed")
+    hyp = folder / "hyp.yaml"
+    hyp.write_text("nominal_batch: 8\nwarmup_iterations: 4\nwarmup_epochs: 1.0\nmixup: 0.5\n")
+    more = f"--epochs 3 --hyp {hyp} --multi-scale --close-mosaic 0 --noplots"
+    flags = [*material, *more.split(" ")]
+    return flags, run(flags, folder)
+
+
+@pytest.mark.parametrize(
+    ("undisturbed", "after_steps"),
+    [
+        ("v5", 2),
+        ("v5", 3),
+        ("v5", 5),
+        ("v8", 2),
+        pytest.param("v8", 3, marks=pytest.mark.slow),
+        pytest.param("v8", 5, marks=pytest.mark.slow),
+    ],
+    indirect=["undisturbed"],
+)
 def test_interrupted_and_resumed_equals_undisturbed(
-    request: pytest.FixtureRequest,
+    undisturbed: tuple[list[str], Path],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     after_steps: int,
-    family: str,
 ) -> None:
     """SIGTERM in the middle and at the end of an epoch, between accumulated batches: weights end
     bit-identical.
     """
-    material = request.getfixturevalue("material" if family == "v5" else "free")
-    hyp = tmp_path / "hyp.yaml"
-    hyp.write_text("nominal_batch: 8\nwarmup_iterations: 4\nwarmup_epochs: 1.0\nmixup: 0.5\n")
-    flags = (
-        "--epochs",
-        "3",
-        "--hyp",
-        str(hyp),
-        "--multi-scale",
-        "--close-mosaic",
-        "0",
-        "--noplots",
-    )
-    whole = run(material, tmp_path / "whole", *flags)
+    flags, whole = undisturbed
     original, calls = train.check_loss, []
 
     def kill_at(*arguments: object) -> None:
@@ -210,7 +220,7 @@ def test_interrupted_and_resumed_equals_undisturbed(
 
     monkeypatch.setattr(train, "check_loss", kill_at)
     with pytest.raises(SystemExit) as left:
-        run(material, tmp_path / "cut", *flags)
+        run(flags, tmp_path / "cut")
     assert left.value.code == 143
     monkeypatch.setattr(train, "check_loss", original)
     last = tmp_path / "cut" / "run" / "weights" / "last.pt"

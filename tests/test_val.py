@@ -63,16 +63,24 @@ def weights(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "val.py"), *map(str, arguments)]
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=120, check=False, cwd=ROOT
+def test_val_needs_no_drawing_library_and_a_missing_checkpoint_is_one_line() -> None:
+    """In one process, since its start takes seconds: what the import loads, then the program."""
+    heavy = ("matplotlib", "cv2", "pandas", "faster_coco_eval")
+    code = (
+        f"import runpy, sys, val; print([name for name in {heavy} if name in sys.modules])\n"
+        "sys.argv = ['val.py', '--weights', 'missing.pt', '--device', 'cpu']\n"
+        "runpy.run_path('val.py', run_name='__main__')\n"
     )
-
-
-def test_a_missing_checkpoint_is_one_line_and_status_two() -> None:
-    done = run("--weights", "missing.pt", "--device", "cpu")
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        cwd=ROOT,
+    )
     assert done.returncode == 2
+    assert done.stdout.splitlines()[0] == "[]"
     assert done.stderr.count("\n") == 1
     assert "missing.pt" in done.stderr
     assert "Traceback" not in done.stderr + done.stdout
@@ -261,15 +269,6 @@ def test_labels_of_tasks_distinguish_runs() -> None:
         "exp_best",
         "exp2_best",
     ]
-
-
-def test_importing_val_needs_no_drawing_library() -> None:
-    heavy = ("matplotlib", "cv2", "pandas", "faster_coco_eval")
-    code = f"import sys, val; print([name for name in {heavy} if name in sys.modules])"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
-    )
-    assert done.stdout.strip() == "[]"
 
 
 def test_an_inserted_identity_scores_the_same(

@@ -71,7 +71,11 @@ def find_sites(content: Mapping[str, object]) -> list[Site]:
 
     Raises UserError for a graph that cannot be read.
     """
-    graph = read_graph(content)
+    return sites_of(read_graph(content))
+
+
+def sites_of(graph: Graph) -> list[Site]:
+    """All places of a graph that was read, those with the names of stages first."""
     steps = graph.steps[:-1]  # all but the head
     return [
         Site(name, row, kind, steps[row].module, steps[row].stride)
@@ -129,7 +133,8 @@ def insert(content: Mapping[str, object], specs: str | Sequence[str], init: str 
     requests = [read_request(spec, init) for spec in ([specs] if isinstance(specs, str) else specs)]
     if not requests:
         return dict(content)
-    graph, sites = read_graph(content), find_sites(content)
+    graph = read_graph(content)
+    sites = sites_of(graph)
     plan = _Plan()
     for request in requests:
         wanted = [(site.row, site.kind) for site in _places_of(request, sites, graph.file)]

@@ -102,7 +102,8 @@ def fix_graph(content: Mapping[str, object]) -> FixedGraph:
             break
         fixed = apply_fixes(fixed, fixes)
         context = try_out(fixed)
-    noted = _note_settled(found.values(), context)
+    is_needed = any(finding.rule in INDIRECT for finding in found.values())
+    noted = _note_settled(found.values(), context) if is_needed else found.values()
     by_row = sorted(noted, key=lambda finding: (finding.row, finding.rule))
     return FixedGraph(by_row, fixed, context)
 

@@ -115,20 +115,12 @@ def test_every_graph_differs_from_the_sound_one_and_no_command_comes_twice():
     assert len(set(commands())) == len(commands()) > 200
 
 
-def test_a_refusal_is_recorded_without_paths(tmp_path):
-    sandbox = Sandbox(tmp_path)
-    outcome = sandbox.run(["train.py", "--cfg", "yolov5n.yaml", "--weights", "@/bad.pt"], "one")
-    assert outcome.status == 2
-    assert "bad.pt" in outcome.text
-    assert str(tmp_path) not in outcome.text
-
-
 def test_what_differs_between_two_runs_is_removed(tmp_path):
     text = f"{tmp_path}/a.pt …iour-x1/inputs/b.jpg, 3.1ms\r 50%|###| 1/2\r\n\n12.0s {ROOT}/c\n"
     assert Sandbox(tmp_path).normalise(text) == "<tmp>/a.pt …/inputs/b.jpg, # ms\n# s <root>/c\n"
 
 
-def test_a_malicious_checkpoint_is_refused_and_leaves_no_file(tmp_path):
+def test_a_malicious_checkpoint_is_refused_and_the_record_has_no_paths(tmp_path):
     harm = calling("posix system", f"touch {tmp_path}/executed")
     assert b"cposix\nsystem\n" in harm
     sandbox = Sandbox(tmp_path)
@@ -139,6 +131,8 @@ def test_a_malicious_checkpoint_is_refused_and_leaves_no_file(tmp_path):
     )
     assert outcome.status == 2
     assert not (tmp_path / "executed").exists()
+    assert "bad.pt" in outcome.text
+    assert str(tmp_path) not in outcome.text
 
 
 def test_a_graph_is_described_at_all_its_scales():

@@ -19,6 +19,7 @@ from data.loader import build_loader
 from data.workers import ReadingStopped
 from engine.training.colours import with_colours
 from tests.data.image_files import write_images
+from tests.processes import look_often
 from utils.config import Hyperparameters
 from utils.errors import UserError
 
@@ -293,6 +294,7 @@ def test_an_unreadable_image_keeps_its_labels_where_it_is_scored(tmp_path):
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_stopped_worker_is_named_with_its_image(index, monkeypatch):
     monkeypatch.setenv("YOLO_WORKER_TIMEOUT", "1")
+    look_often(monkeypatch)
     loader = build_loader(index, SETTINGS, workers=2, shuffle=True)
     read(loader, 0)
     loader.set_epoch(1)
@@ -340,7 +342,8 @@ def test_the_processes_of_a_machine_share_its_memory(index, monkeypatch):
 @pytest.mark.filterwarnings(
     "ignore::pytest.PytestUnraisableExceptionWarning"
 )  # torch's own, at its shutdown
-def test_a_dead_worker_is_one_clear_line(index):
+def test_a_dead_worker_is_one_clear_line(index, monkeypatch):
+    look_often(monkeypatch)
     loader = build_loader(index, replace(SETTINGS, batch_size=1), workers=1, shuffle=True)
     batches = iter(loader)
     next(batches)

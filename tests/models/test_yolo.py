@@ -21,6 +21,7 @@ from models.graph.load import load_graph
 from models.lint.advice import warnings_of
 from models.yolo import DetectionModel
 from tests.models.fill import ARTICLE, GOLDEN, fill, image, indexed
+from tests.models.sizes import slow_between
 from utils.errors import UserError, run_main
 from utils.files import ROOT
 
@@ -68,7 +69,7 @@ def with_row(index: int, row: list[Any]) -> dict[str, Any]:
     return graph
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", slow_between(NAMES))
 def test_entries_equal_yolov5s(name: str) -> None:
     golden = SHAPES[name]
     model = on_meta(load_graph(f"{name}.yaml"))
@@ -143,15 +144,26 @@ def outputs(name: str, dtype: torch.dtype) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("name", FORWARD)
+@pytest.fixture(scope="module", params=FORWARD)
+def name(request: pytest.FixtureRequest) -> str:
+    """A graph with golden outputs; its tests run one after the other."""
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def double(name: str) -> dict[str, Any]:
+    """Outputs in float64, computed once."""
+    return outputs(name, torch.float64)
+
+
 @torch.no_grad()
-def test_outputs_equal_yolov5s(name: str) -> None:
+def test_outputs_equal_yolov5s(name: str, double: dict[str, Any]) -> None:
     """In float64 only the golden program's own rounding remains, which computed in float32.
 
     The limits are those of the golden files; the deepest maps of yolov5n6 have 2x2 cells, whose
     batch statistics amplify rounding.
     """
-    golden, found = np.load(GOLDEN / f"forward_{name}.npz"), outputs(name, torch.float64)
+    golden, found = np.load(GOLDEN / f"forward_{name}.npz"), double
     deep = name == "yolov5n6"
     limits = {"raw": 2e-5, "train": 4e-3 if deep else 5e-4, "cal_raw": 1e-3 if deep else 3e-4}
     for stem, limit in limits.items():
@@ -175,22 +187,22 @@ def test_outputs_equal_yolov5s(name: str) -> None:
 ROUNDING = {"raw": (1.7e-5, 1.2e-5), "train": (5.4e-4, 3.3e-3), "cal_raw": (1.2e-4, 4.6e-4)}
 
 
-@pytest.mark.parametrize("name", FORWARD)
 @torch.no_grad()
-def test_float32_is_as_near_to_float64_as_its_rounding_lets_it(name: str) -> None:
-    single, double = outputs(name, torch.float32), outputs(name, torch.float64)
+def test_float32_is_as_near_to_float64_as_its_rounding_lets_it(
+    name: str, double: dict[str, Any]
+) -> None:
+    single = outputs(name, torch.float32)
     for stem, measured in ROUNDING.items():
         assert deviation(single[stem], double[stem]) < 3 * measured[name == "yolov5n6"], stem
     assert single["decoded"].dtype == torch.float32
 
 
-@pytest.mark.parametrize("name", FORWARD)
 @torch.no_grad()
-def test_fusing_changes_no_output(name: str) -> None:
-    found = outputs(name, torch.float64)
-    fused = found["model"].fuse()(found["x"])[0]
-    np.testing.assert_allclose(fused.numpy(), found["decoded"].numpy(), rtol=1e-4, atol=1e-3)
-    assert not any(isinstance(module, nn.BatchNorm2d) for module in found["model"].modules())
+def test_fusing_changes_no_output(double: dict[str, Any]) -> None:
+    model = copy.deepcopy(double["model"]).fuse()
+    fused = model(double["x"])[0]
+    np.testing.assert_allclose(fused.numpy(), double["decoded"].numpy(), rtol=1e-4, atol=1e-3)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
 
 
 def test_fresh_norms_and_bias_prior() -> None:
@@ -243,6 +255,19 @@ def shifted(source: Any, place: int) -> Any:
     if isinstance(source, list):
         return [shifted(part, place) for part in source]
     return source + 1 if source >= place else source
+
+
+def test_a_network_on_the_meta_device_is_the_same_without_values() -> None:
+    """There it is built once, and what measured the strides is the network itself."""
+    real, empty = DetectionModel(small()), on_meta(small())
+    assert all(module.training for module in empty.modules())
+    assert all(value.is_meta for value in empty.state_dict().values())
+    for one in ("save", "map_sizes", "graph", "names", "warnings"):
+        assert getattr(empty, one) == getattr(real, one)
+    assert str(empty) == str(real)
+    assert [(key, value.shape) for key, value in empty.state_dict().items()] == [
+        (key, value.shape) for key, value in real.state_dict().items()
+    ]
 
 
 def test_seed_decides_weights() -> None:

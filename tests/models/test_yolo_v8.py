@@ -20,6 +20,7 @@ from models.heads.anchor_free import DetectV8
 from models.weights.ensemble import Ensemble
 from models.yolo import DetectionModel
 from tests.models.fill import GOLDEN_V8, fill, image
+from tests.models.sizes import slow_between
 from tests.models.test_yolo import deviation, mutated
 from utils.errors import UserError, run_main
 
@@ -49,7 +50,7 @@ def leaves(model: nn.Module) -> int:
     return sum(not list(module.children()) for module in model.modules())
 
 
-@pytest.mark.parametrize("name", KEYS)
+@pytest.mark.parametrize("name", slow_between(KEYS))
 def test_entries_equal_upstreams(name: str) -> None:
     golden = KEYS[name]
     model = on_meta(named(name), class_count=golden["nc"])
@@ -64,7 +65,7 @@ def test_entries_equal_upstreams(name: str) -> None:
     assert model.warnings == []
 
 
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("name", slow_between(ROWS))
 def test_rows_equal_upstreams(name: str) -> None:
     found = [
         [row.i, row.f, row.np, row.type.rpartition(".")[2]] for row in on_meta(named(name)).model
@@ -73,7 +74,7 @@ def test_rows_equal_upstreams(name: str) -> None:
     assert found == ROWS[name]
 
 
-@pytest.mark.parametrize("name", SIZES)
+@pytest.mark.parametrize("name", slow_between(SIZES))
 def test_sizes_and_gigaflops_equal_upstreams(name: str) -> None:
     golden, model = SIZES[name], on_meta(named(name))
     assert (leaves(model), parameters(model), len(model.state_dict())) == (
@@ -96,6 +97,32 @@ def test_fourth_level(name: str) -> None:
 def flat(raw: list[torch.Tensor]) -> torch.Tensor:
     """Raw maps as upstream joins them, [1, C, N]."""
     return torch.cat([level.flatten(2) for level in raw], dim=2)
+
+
+@pytest.fixture(scope="module", params=FORWARD)
+def name(request: pytest.FixtureRequest) -> str:
+    """A network with golden outputs; its tests run one after the other."""
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def single(name: str) -> DetectionModel:
+    """The same network in float32, of which a test takes a copy."""
+    return filled(name, torch.float32)
+
+
+@pytest.fixture(scope="module")
+def double(name: str) -> dict[str, Any]:
+    """What a network gives in float64, computed once: maps in evaluation ("raw"), in training
+    ("train") and of variant B ("B_raw", and decoded), its state after the training pass ("state"),
+    and the calm network ("model").
+    """
+    model, x = filled(name, torch.float64), image(7, 1, 3, 64, 96).double()
+    with torch.no_grad():
+        found: dict[str, Any] = {"raw": model.eval()(x)[1], "train": model.train()(x)}
+        found["state"] = {key: value.clone() for key, value in model.state_dict().items()}
+        found["decoded"], found["B_raw"] = calm(model)(x)
+    return {**found, "model": model, "x": x}
 
 
 def check_raw(raw: list[torch.Tensor], golden: Any, stem: str, limit: float) -> None:
@@ -124,18 +151,15 @@ def calm(model: DetectionModel) -> DetectionModel:
     return model.eval()
 
 
-@pytest.mark.parametrize("name", FORWARD)
 @torch.no_grad()
-def test_outputs_equal_upstreams(name: str) -> None:
+def test_outputs_equal_upstreams(name: str, double: dict[str, Any]) -> None:
     """In float64 only the golden program's own rounding remains, which computed in float32.
 
     In training mode that is 1.4e-4 of the largest value for yolo11n, in the others less.
     """
-    golden, model = np.load(GOLDEN_V8 / f"forward_{name}.npz"), filled(name, torch.float64)
-    x = image(7, 1, 3, 64, 96).double()
-    check_raw(model.eval()(x)[1], golden, "raw_", 1e-5)
-    check_raw(model.train()(x), golden, "train_", 2e-4)
-    state = model.state_dict()
+    golden, state = np.load(GOLDEN_V8 / f"forward_{name}.npz"), double["state"]
+    check_raw(double["raw"], golden, "raw_", 1e-5)
+    check_raw(double["train"], golden, "train_", 2e-4)
     first = next(
         key for key in state if key.startswith("model.2") and "cv2.0.0.bn.running_mean" in key
     )
@@ -146,18 +170,17 @@ def test_outputs_equal_upstreams(name: str) -> None:
                 state[f"{prefix}.running_{part}"].numpy(), expected, rtol=1e-4, atol=1e-4
             )
 
-    decoded, raw = calm(model)(x)
-    check_raw(raw, golden, "B_", 1e-5)
-    check_decoded(decoded, golden["B_decoded"], 1e-3, 1e-5)
-    check_decoded(model.fuse()(x)[0], golden["B_decoded"], 1e-3, 1e-5)
+    check_raw(double["B_raw"], golden, "B_", 1e-5)
+    check_decoded(double["decoded"], golden["B_decoded"], 1e-3, 1e-5)
+    model = copy.deepcopy(double["model"]).fuse()
+    check_decoded(model(double["x"])[0], golden["B_decoded"], 1e-3, 1e-5)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-@pytest.mark.parametrize("name", FORWARD)
 @torch.no_grad()
 def test_float32_is_as_near_to_float64_as_its_rounding_lets_it(
-    name: str, memory_format: torch.memory_format
+    single: DetectionModel, double: dict[str, Any], memory_format: torch.memory_format
 ) -> None:
     """Relative to each map's standard deviation; largest measured in one thread with AVX-512, AVX2
     and SSE4.1:
@@ -165,12 +188,12 @@ def test_float32_is_as_near_to_float64_as_its_rounding_lets_it(
     1.0e-5 in evaluation, 1.4e-3 in training, 1.1e-5 for variant B. Three times as much is allowed,
     since other processors add in other orders.
     """
-    x, double = image(7, 1, 3, 64, 96), filled(name, torch.float64)
-    single = filled(name, torch.float32).to(memory_format=memory_format)
-    assert deviation(single.eval()(x)[1], double.eval()(x.double())[1]) < 3e-5
-    assert deviation(single.train()(x), double.train()(x.double())) < 4e-3
-    (decoded, raw), (_, exact) = calm(single)(x), calm(double)(x.double())
-    assert deviation(raw, exact) < 3e-5
+    x = image(7, 1, 3, 64, 96)
+    model = copy.deepcopy(single).to(memory_format=memory_format)
+    assert deviation(model.eval()(x)[1], double["raw"]) < 3e-5
+    assert deviation(model.train()(x), double["train"]) < 4e-3
+    decoded, raw = calm(model)(x)
+    assert deviation(raw, double["B_raw"]) < 3e-5
     assert decoded.dtype == torch.float32
 
 

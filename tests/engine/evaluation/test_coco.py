@@ -107,9 +107,10 @@ def reference(truth: dict, results: list) -> np.ndarray:
     return np.where(run.stats < 0, np.nan, run.stats)
 
 
-def test_agrees_with_pycocotools_on_200_random_sets() -> None:
+@pytest.mark.parametrize("count", [60, pytest.param(200, marks=pytest.mark.slow)])
+def test_agrees_with_pycocotools_on_random_sets(count: int) -> None:
     finite = 0
-    for seed in range(200):
+    for seed in range(count):
         sets = random_set(seed)
         figures = evaluate_coco(*sets)
         assert tuple(figures) == FIGURES
@@ -118,7 +119,7 @@ def test_agrees_with_pycocotools_on_200_random_sets() -> None:
             list(figures.values()), wanted, atol=1e-9, rtol=0, err_msg=f"seed {seed}"
         )
         finite += int(np.isfinite(wanted).sum())
-    assert finite > 1500  # the sets are not trivially empty
+    assert finite > 7.5 * count  # the sets are not trivially empty
 
 
 def test_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:

@@ -20,6 +20,7 @@ from engine.training.build import prepare_run
 from engine.training.dist import World
 from engine.training.ending import quiet_writers
 from engine.training.run import Progress, Run
+from tests.processes import look_often
 from tests.tiny import run_flags, write_data, write_graph
 from utils.checkpoint import read
 from utils.config import TrainConfig
@@ -203,6 +204,7 @@ def test_a_dead_worker_is_named_and_the_finished_batches_are_saved(
         for process in multiprocessing.active_children():
             os.kill(process.pid or 0, signal.SIGKILL)
 
+    look_often(monkeypatch)
     for name, saved in (("check_loss", 1), ("validate_epoch", 3)):
         folder = tmp_path / name
         with monkeypatch.context() as patch:

@@ -128,7 +128,7 @@ def facts(module: nn.Module) -> tuple[Any, ...]:
     return type(module), shapes, {key: value for key, value in plain.items() if key not in labels}
 
 
-@pytest.mark.parametrize("width", [0.25, 0.5, 1.25])
+@pytest.mark.parametrize("width", [0.25, pytest.param(0.5, marks=pytest.mark.slow), 1.25])
 @pytest.mark.parametrize(("name", "arguments", "canonical", "meant"), SPELLINGS)
 def test_printed_rows_mean_what_their_authors_meant(
     name: str, arguments: list[Any], canonical: str, meant: dict[str, Any], width: float
@@ -223,21 +223,38 @@ def test_shipped_graphs_differ_in_the_module_only(name: str) -> None:
         assert DetectionModel(graph).warnings == []
 
 
-@functools.cache
-def plain_shapes() -> dict[str, torch.Size]:
+NARROW = {"width_multiple": 0.125, "depth_multiple": 0.33, "nc": 2}
+
+
+def shapes_of(graph: dict[str, Any]) -> dict[str, torch.Size]:
     with torch.device("meta"):
-        state = DetectionModel(load_graph("yolov5s.yaml")).state_dict()
+        state = DetectionModel(graph).state_dict()
     return {key: value.shape for key, value in state.items()}
+
+
+@functools.cache
+def plain_shapes(is_narrow: bool) -> dict[str, torch.Size]:
+    return shapes_of({**load_graph("yolov5s.yaml"), **(NARROW if is_narrow else {})})
+
+
+def graph_in_the_neck(name: str) -> dict[str, Any]:
+    """The shipped graph of a module, or else the same with its defaults."""
+    shipped = ROOT / "models" / f"yolov5s_{name}.yaml"
+    return load_graph(shipped.name) if shipped.exists() else neck_with(name, {})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CLASSES)
+def test_every_tensor_of_a_plain_yolov5s_fits(name: str) -> None:
+    shapes = shapes_of(graph_in_the_neck(name))
+    assert all(shapes[key] == shape for key, shape in plain_shapes(is_narrow=False).items())
+    assert len(plain_shapes(is_narrow=False)) == 349
 
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_each_module_in_the_neck(name: str) -> None:
-    """It trains a step, and every tensor of a plain yolov5s fits."""
-    shipped = ROOT / "models" / f"yolov5s_{name}.yaml"
-    graph = load_graph(shipped.name) if shipped.exists() else neck_with(name, {})
-    model = DetectionModel(
-        {**graph, "width_multiple": 0.125, "depth_multiple": 0.33}, class_count=2
-    )
+    """It trains a step, and every tensor of the plain graph of that width fits."""
+    model = DetectionModel({**graph_in_the_neck(name), **NARROW})
     # In 32 channels iRMB has smaller heads than its paper, and says so.
     said = [one for one in model.warnings if not isinstance(one, Note)]
     assert not [one for one in said if "heads of 64 channels do not divide" not in one]
@@ -253,11 +270,9 @@ def test_each_module_in_the_neck(name: str) -> None:
     }
     alive = {key for key, value in model.model.named_parameters() if value.grad is not None}
     assert {key for key, _ in model.model.named_parameters()} - alive <= dead
-    with torch.device("meta"):
-        whole = DetectionModel(graph)
-    shapes = {key: value.shape for key, value in whole.state_dict().items()}
-    assert all(shapes[key] == shape for key, shape in plain_shapes().items())
-    assert len(plain_shapes()) == 349
+    shapes = {key: value.shape for key, value in model.state_dict().items()}
+    assert all(shapes[key] == shape for key, shape in plain_shapes(is_narrow=True).items())
+    assert len(plain_shapes(is_narrow=True)) == 349
 
 
 def test_every_tensor_is_transferred() -> None:

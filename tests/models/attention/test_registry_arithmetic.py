@@ -6,12 +6,14 @@ Modules with a fast form are tested in both forms.
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 import torch
 
 from models.attention._registry import ATTENTION
 from tests.models.attention.contract import (
+    FORMS,
     assert_all_near,
     assert_near,
     draws,
@@ -21,15 +23,22 @@ from tests.models.attention.contract import (
     shaken,
 )
 
+slow = pytest.mark.slow
+BOTH = (torch.contiguous_format, torch.channels_last)
 half_precision = pytest.mark.parametrize(
     "dtype", [torch.float16, torch.bfloat16], ids=["fp16", "bf16"]
 )
 
 
 @every_form
-@half_precision
 @pytest.mark.parametrize(
-    "memory_format", [torch.contiguous_format, torch.channels_last], ids=["nchw", "nhwc"]
+    ("dtype", "memory_format"),
+    [
+        pytest.param(torch.float16, torch.contiguous_format, id="fp16-nchw"),
+        pytest.param(torch.bfloat16, torch.channels_last, id="bf16-nhwc"),
+        pytest.param(torch.float16, torch.channels_last, id="fp16-nhwc", marks=slow),
+        pytest.param(torch.bfloat16, torch.contiguous_format, id="bf16-nchw", marks=slow),
+    ],
 )
 def test_half_precision(
     name: str, form: str, dtype: torch.dtype, memory_format: torch.memory_format
@@ -65,9 +74,15 @@ def test_autocast_keeps_the_inputs_type(name: str, form: str, dtype: torch.dtype
     )
 
 
-@every_form
-def test_large_values_do_not_overflow_half_precision(name: str, form: str) -> None:
-    x = (6 * draws(1, 8, 80, 80)).half()
+def sides(large: int, small: int) -> list[Any]:
+    """Each form with a large map, which DAttention, in 14 s, has under -m slow only."""
+    cases = [(*form, small if form[0] == "DAttention" else large) for form in FORMS]
+    return [*cases, pytest.param("DAttention", "as chosen", large, marks=slow)]
+
+
+@pytest.mark.parametrize(("name", "form", "side"), sides(80, 40), indirect=["form"])
+def test_large_values_do_not_overflow_half_precision(name: str, form: str, side: int) -> None:
+    x = (6 * draws(1, 8, side, side)).half()
     with torch.no_grad():
         assert shaken(name).half().eval()(x).isfinite().all()
 
@@ -86,14 +101,27 @@ def test_double_precision_is_double_throughout(name: str, form: str) -> None:
 
 
 @every_form
-@pytest.mark.parametrize("size", [(3, 4), (1, 3), (1, 1)], ids=str)
+@pytest.mark.parametrize(
+    ("size", "memory_formats"),
+    [
+        pytest.param((3, 4), BOTH, id="(3, 4)"),
+        pytest.param((1, 3), BOTH[1:], id="(1, 3)"),
+        pytest.param((1, 1), BOTH[:1], id="(1, 1)"),
+        pytest.param((1, 3), BOTH[:1], id="(1, 3)-nchw", marks=slow),
+        pytest.param((1, 1), BOTH[1:], id="(1, 1)-nhwc", marks=slow),
+    ],
+)
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
 def test_gradient_by_finite_differences(
-    name: str, form: str, size: tuple[int, int], training: bool
+    name: str,
+    form: str,
+    size: tuple[int, int],
+    memory_formats: tuple[torch.memory_format, ...],
+    training: bool,
 ) -> None:
     module = shaken(name).double().train(training)
     x = draws(2, 8, *size).double()
-    for memory_format in (torch.contiguous_format, torch.channels_last):
+    for memory_format in memory_formats:
         leaf = x.contiguous(memory_format=memory_format).requires_grad_()
         assert torch.autograd.gradcheck(module, (leaf,), fast_mode=True)
 

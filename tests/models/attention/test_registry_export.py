@@ -18,11 +18,7 @@ from models.attention._registry import ATTENTION
 from tests.models.attention.contract import FAST
 
 NAMES = sorted({kind.__name__ for kind in ATTENTION.values()})
-QUICK = {
-    "SimAM",
-    "CBAM",
-    "CoordAttention",
-}  # exported in every run of the tests, the others under -m slow
+QUICK = {"CBAM", "CoordAttention"}  # exported in every run, the others under -m slow
 LONG = {"ACmix"}  # takes 10 s to compile
 SIZES = [
     (2, 9, 7),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +22,9 @@ from models.costs.profile import (
 )
 from models.graph.load import load_graph
 from models.yolo import DetectionModel
+from tests.models.sizes import slow_between
 from utils.errors import run_main
+from utils.files import ROOT
 
 GIGAFLOPS = {  # at 640 px: as YOLOv5 prints them, and after fusing
     "yolov5n": (4.6, 4.5),
@@ -54,7 +58,7 @@ def on_meta(name: str) -> DetectionModel:
         return DetectionModel(load_graph(f"{name}.yaml"))
 
 
-@pytest.mark.parametrize("name", GIGAFLOPS)
+@pytest.mark.parametrize("name", slow_between(GIGAFLOPS))
 def test_gigaflops_equal_yolov5s(name: str) -> None:
     model = on_meta(name)
     fused, printed = gigaflops(count_costs(model, whole_size(640, model)))
@@ -126,8 +130,6 @@ def test_profile_adds_columns(tmp_path: Any, capsys: pytest.CaptureFixture[str])
 
 
 def load_graph_text() -> str:
-    from utils.files import ROOT
-
     return (ROOT / "models" / "yolov5n.yaml").read_text()
 
 
@@ -150,12 +152,26 @@ def test_flags_that_would_be_ignored_are_refused(
     assert said in capsys.readouterr().err
 
 
-def test_all_lists_every_graph(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("step", [4, pytest.param(1, marks=pytest.mark.slow)])
+def test_all_lists_every_graph(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    step: int,
+) -> None:
+    """All of a tree that has every fourth shipped graph, and under -m slow of the one shipped."""
+    files = [file.relative_to(ROOT) for file in sorted((ROOT / "models").rglob("*.yaml"))[::step]]
+    if step > 1:
+        for file in files:
+            (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / file, tmp_path / file)
+        monkeypatch.setattr("models.command.ROOT", tmp_path)
     assert run_main(main, ["--test"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) >= 25
+    assert len(lines) - 1 == len(files) >= 15
     assert all("the graph is sound" in line for line in lines[:-1])
-    assert lines[-1] == f"{len(lines) - 1} of {len(lines) - 1} graphs sound"
+    assert all(Path(line.split()[0]).name in str(files) for line in lines[:-1])
+    assert lines[-1] == f"{len(files)} of {len(files)} graphs sound"
 
 
 def test_what_a_module_holds_anyway_is_no_cost_of_training() -> None:

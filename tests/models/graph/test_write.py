@@ -21,7 +21,13 @@ def without_name(content: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in content.items() if key != "yaml_file"}
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if place % 3 else [])
+        for place, name in enumerate(SHIPPED)
+    ],
+)
 def test_what_is_written_reads_the_same(name: str, tmp_path: Path) -> None:
     content = insert(
         load_graph(name), ["SimAM:e_lambda=1e-5@neck", "SE:init=identity@every.Conv", "ECA@head"]

@@ -55,13 +55,19 @@ FILES = sorted((ROOT / "models" / "attention" / "fast").glob("[!_]*.py"))
 every_variant = pytest.mark.parametrize(
     ("name", "options"), VARIANTS, ids=[f"{name}-{options}" for name, options in VARIANTS]
 )
-LAYOUTS = pytest.mark.parametrize(
-    "layout", [torch.contiguous_format, torch.channels_last], ids=["nchw", "nhwc"]
-)
+NCHW, NHWC = torch.contiguous_format, torch.channels_last
 # Largest error relative to the largest value. Both forms sum in another order; in float32 a batch
 # norm of few values magnifies that.
 TOLERANCES = {torch.float64: 1e-9, torch.float32: 2e-4}
-PRECISIONS = pytest.mark.parametrize("dtype", TOLERANCES, ids=["fp64", "fp32"])
+PRECISIONS_AND_LAYOUTS = pytest.mark.parametrize(
+    ("dtype", "layout"),
+    [
+        pytest.param(torch.float64, NCHW, id="fp64-nchw"),
+        pytest.param(torch.float64, NHWC, id="fp64-nhwc", marks=pytest.mark.slow),
+        pytest.param(torch.float32, NCHW, id="fp32-nchw"),
+        pytest.param(torch.float32, NHWC, id="fp32-nhwc"),
+    ],
+)
 
 
 def shaken(name: str, options: dict[str, Any]) -> nn.Module:
@@ -107,8 +113,7 @@ def assert_same(
 
 
 @every_variant
-@LAYOUTS
-@PRECISIONS
+@PRECISIONS_AND_LAYOUTS
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
 def test_fast_equals_plain(
     name: str,
