@@ -8,10 +8,10 @@ shows.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from ablation.gates import attention_of
@@ -31,8 +31,8 @@ class Change:
         size: number of its elements.
         is_new: whether it belongs to an attention module.
         is_copied: whether the whole of it came from the pretrained weights.
-        likeness: correlation of the elements before and after; nan if all are equal before or
-            after.
+        is_lost: whether the last values are nearer to the seed's fresh ones than to the pretrained
+            ones that the run should have started from.
         moved: root mean square by which an element has changed.
         bent: the same, relative to the elements, beyond a common factor, which weight decay alone
             would give.
@@ -42,7 +42,7 @@ class Change:
     size: int
     is_new: bool
     is_copied: bool
-    likeness: float
+    is_lost: bool
     moved: float
     bent: float
 
@@ -85,6 +85,7 @@ def rebuild(end: Checkpoint, weights: str, plain: Checkpoint | None = None) -> S
     """
     seed = int(end.config.get("seed", 0))
     model = DetectionModel(copy.deepcopy(end.graph), names=end.names, seed=seed)
+    fresh = {key: one.detach().clone() for key, one in model.named_parameters()}
     copied = set[str]()
     if weights:
         source = with_graph(read_weights(find_weights(weights)), (plain or end).graph, weights)
@@ -93,35 +94,42 @@ def rebuild(end: Checkpoint, weights: str, plain: Checkpoint | None = None) -> S
     last = dict(from_checkpoint(end).named_parameters())
     own = {id(one) for row in attention_of(model).values() for one in row.parameters()}
     changes = tuple(
-        compare(key, first.detach(), last[key].detach(), id(first) in own, key in copied)
+        Change(
+            key,
+            first.numel(),
+            id(first) in own,
+            key in copied,
+            key in copied and distance(fresh[key], last[key]) < distance(first, last[key]),
+            distance(first, last[key]) / math.sqrt(first.numel()),
+            bend(first, last[key]),
+        )
         for key, first in model.named_parameters()
     )
     return Start(model, changes)
 
 
-def compare(key: str, first: Tensor, last: Tensor, is_new: bool, is_copied: bool) -> Change:
-    """What a run made of a parameter.
+def distance(first: Tensor, last: Tensor) -> float:
+    """The length of the difference of two tensors of one shape."""
+    return float((stored(first) - stored(last)).norm())
 
-    Args:
-        key: of the parameter.
-        first, last: its values before and after, of one shape.
-        is_new: whether it belongs to an attention module.
-        is_copied: whether it came from the pretrained weights.
+
+def bend(first: Tensor, last: Tensor) -> float:
+    """What is left of the difference beyond a common factor, relative to the longer tensor.
+
+    Weight decay alone gives a common factor. A single element always fits one, so there the
+    difference itself counts.
     """
-    # Both are halved, as best.pt is, so that a tensor that nothing has changed is found equal.
-    halves = first.half().double() if first.dim() > 1 else first.double()
-    before, after = halves.flatten(), last.double().flatten()
-    middle = torch.stack((before - before.mean(), after - after.mean()))
-    lengths = middle.norm(dim=1)
-    likeness = float(middle[0] @ middle[1] / lengths.prod()) if lengths.min() > 0 else float("nan")
-    moved = float((after - before).square().mean().sqrt())
-    # A single element always fits a factor, so there the change itself counts.
+    before, after = stored(first), stored(last)
     is_line = len(before) > 1 and float(before @ before) > 0
     factor = float(after @ before / (before @ before)) if is_line else 1.0
-    rest = float((after - factor * before).norm())
     whole = float(max(before.norm(), after.norm()))
-    bent = rest / whole if whole > 0 else 0.0
-    return Change(key, before.numel(), is_new, is_copied, likeness, moved, bent)
+    return float((after - factor * before).norm()) / whole if whole > 0 else 0.0
+
+
+def stored(value: Tensor) -> Tensor:
+    """The elements as best.pt holds them, so that a tensor that nothing has changed is equal."""
+    value = value.detach()
+    return (value.half() if value.dim() > 1 else value).double().flatten()
 
 
 def middle_of(values: Iterable[float]) -> float:

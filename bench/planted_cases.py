@@ -1,7 +1,7 @@
 """The studies of bench/planted_causes.py: which module, where, with which fault, in which half.
 
 Clues were written while looking at the half `dev` only; `held` has other modules, other places,
-other images, another base and other seeds.
+other images and other seeds.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MARKS = {
     "EMA too young": "averaged weights are too young",
     "swapped names": "names are probably swapped",
 }
-HALVES = {"dev": 0, "held": 1}  # and the seed of their images and base
+HALVES = {"dev": 0, "held": 1}  # and the seed of their images
 FIRST_SEED = {"dev": 0, "held": 20}
 
 

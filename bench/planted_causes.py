@@ -32,6 +32,7 @@ from utils.files import ROOT, save_yaml
 from utils.yaml_file import load_yaml
 
 MODULES = Path(__file__).with_name("planted_modules.py")
+BASE_HALF = "dev"  # on whose images the base is trained
 SWAPPED = {"1": "3", "3": "1"}  # ring and triangle
 
 
@@ -40,16 +41,19 @@ class Sizes:
     """Sizes of the trainings.
 
     Attributes:
-        base_images, images, val: of the base's training, of the arms' training, of validation.
+        base_images, images: of the base's training, and of the arms'.
+        base_val, val: of their validations.
         base_epochs, epochs: of the base and of the arms.
         imgsz: side of the images, pixels.
-        seeds: runs of each arm.
+        seeds: runs of each baseline and of each arm with a fault. Arms without one have a single
+            run, since faults are judged by the first.
         cfg: the graph.
     """
 
     base_images: int = 400
     images: int = 64
-    val: int = 64
+    base_val: int = 64
+    val: int = 32
     base_epochs: int = 20
     epochs: int = 3
     imgsz: int = 128
@@ -77,7 +81,7 @@ def run_training(folder: Path, sizes: Sizes, *flags: object) -> None:
 
 def make_data(folder: Path, seed: int, sizes: Sizes) -> None:
     """Draw the images, and write base.yaml, data.yaml with fewer images, and swapped.yaml."""
-    images = generate(folder / "shapes", seed, sizes.base_images, sizes.val)
+    images = generate(folder / "shapes", seed, sizes.base_images, sizes.base_val)
     swapped = folder / "swapped"
     if not swapped.is_dir():
         shutil.copytree(images / "images/val", swapped / "images/val")
@@ -86,16 +90,21 @@ def make_data(folder: Path, seed: int, sizes: Sizes) -> None:
             rows = [line.split(" ", 1) for line in file.read_text().splitlines()]
             text = "".join(f"{SWAPPED.get(name, name)} {rest}\n" for name, rest in rows)
             (swapped / "labels/val" / file.name).write_text(text)
-    few = sorted((images / "images/train").iterdir())[: sizes.images]
-    (folder / "few.txt").write_text("".join(f"{file}\n" for file in few))
+    for name, place, count in (
+        ("few", images / "images/train", sizes.images),
+        ("few_val", images / "images/val", sizes.val),
+        ("few_swapped", swapped / "images/val", sizes.val),
+    ):
+        few = sorted(place.iterdir())[:count]
+        (folder / f"{name}.txt").write_text("".join(f"{file}\n" for file in few))
     shapes = load_yaml(ROOT / "data/shapes.yaml")
     common = {"names": shapes["names"]}
     hyp = {**shapes["defaults"]["hyp"], "mosaic": 0.0}
     whole, val = str(images / "images/train"), str(images / "images/val")
     for name, train_images, val_images, more in (
         ("base", whole, val, {}),
-        ("data", str(folder / "few.txt"), val, {"lr0": 0.001}),
-        ("swapped", str(folder / "few.txt"), str(swapped / "images/val"), {"lr0": 0.001}),
+        ("data", str(folder / "few.txt"), str(folder / "few_val.txt"), {"lr0": 0.001}),
+        ("swapped", str(folder / "few.txt"), str(folder / "few_swapped.txt"), {"lr0": 0.001}),
     ):
         short = {"warmup_epochs": 1.0, "warmup_iterations": 1} if more else {}
         defaults = {"optimizer": "AdamW", "hyp": {**hyp, **more, **short}}
@@ -105,11 +114,15 @@ def make_data(folder: Path, seed: int, sizes: Sizes) -> None:
 
 
 def prepare(out: Path, half: str, sizes: Sizes) -> Path:
-    """Draw a half's images and train its base. Returns the base's best.pt."""
-    folder = out / half
-    make_data(folder, HALVES[half], sizes)
+    """Draw a half's images, and train the base on those of the first half.
+
+    Returns the base's best.pt.
+    """
+    for name in (BASE_HALF, half):
+        make_data(out / name, HALVES[name], sizes)
+    folder = out / BASE_HALF
     flags = ("--cfg", sizes.cfg, "--data", folder / "base.yaml", "--epochs", sizes.base_epochs)
-    run_training(folder / "base", sizes, *flags, "--seed", HALVES[half])
+    run_training(folder / "base", sizes, *flags)
     return folder / "base/weights/best.pt"
 
 
@@ -125,10 +138,11 @@ def train_case(out: Path, case: Case, sizes: Sizes) -> None:
     weights = prepare(out, case.half, sizes)
     plain = Case(case.half, "", is_swapped=case.is_swapped)
     for one, arm in ((plain, Arm(PLAIN, (), "", FIRST_SEED[case.half])), (case, case.arm)):
-        for cell in cells_of(out, case.half, arm, case.is_swapped, sizes.seeds):
+        seeds = sizes.seeds if case.cause or not one.attention else 1
+        for cell in cells_of(out, case.half, arm, case.is_swapped, seeds):
             data = out / case.half / ("swapped.yaml" if case.is_swapped else "data.yaml")
             flags = ["--weights", weights, "--data", data, "--epochs", sizes.epochs]
-            flags += ["--seed", cell.train_seed, f"--modules={MODULES}"]
+            flags += ["--noval", "--seed", cell.train_seed, f"--modules={MODULES}"]
             if one.attention:
                 flags += ["--attention-init", one.init, "--attention", one.attention]
             with one.fault():
@@ -145,7 +159,7 @@ def explain_case(out: Path, case: Case, seeds: int) -> list[str]:
     for cell in cells:
         scores.setdefault(cell.arm, {})[cell.seed] = cell.score
     verdicts = compare_arms(scores, PLAIN) if len(scores) == len(arms) else []
-    weights = str(out / case.half / "base/weights/best.pt")
+    weights = str(out / BASE_HALF / "base/weights/best.pt")
     return explain_arm(case.arm, cells, verdicts[0] if verdicts else None, weights)
 
 

@@ -8,22 +8,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from statistics import NormalDist
 
 import numpy as np
 
 from utils.text import printable
 
-# Half of the objects under a wrong name is what guessing gives. So many standard deviations above
-# that come once in a thousand by chance, and in a group of two classes once in a million. 10
-# objects are enough if all have the wrong name.
-DEVIATIONS = 3.09
+# The probability to find a pair by chance anywhere in a matrix, if names were only guessed.
+CHANCE = 1e-3
+EXACT = 400  # objects up to which binomial probabilities are summed, instead of a normal limit
 
 
 def find_swapped(confusion: np.ndarray) -> list[list[int]]:
     """Groups of classes, each of which is found under the name of the next one in its group.
 
-    A detector that merely confuses two classes prefers the wrong name in one direction at most: if
-    it did so in both, its own outputs would tell the classes apart, only with exchanged names.
+    Objects of each class of a group have the next one's name more often than their own. A detector
+    that merely confuses two classes does so in one direction at most: in both, its own outputs
+    would tell the classes apart, only with exchanged names.
 
     Args:
         confusion: [nc + 1, nc + 1] counts, row predicted, column labelled, background last.
@@ -31,23 +32,41 @@ def find_swapped(confusion: np.ndarray) -> list[list[int]]:
     Returns:
         The groups; the last class of each is found under the name of the first.
     """
-    counts = np.asarray(confusion)[:-1, :-1]
-    taken = dict[int, int]()
-    for labelled in range(len(counts)):
-        found = int(counts[:, labelled].argmax())
-        wrong, right = int(counts[found, labelled]), int(counts[labelled, labelled])
-        if found != labelled and wrong - right > DEVIATIONS * math.sqrt(wrong + right):
-            taken[labelled] = found
-    groups, seen = list[list[int]](), set[int]()
-    for start in taken:
-        group, place = [start], taken[start]
-        while place in taken and place not in group:
-            group.append(place)
-            place = taken[place]
-        if place == start and not seen & set(group):
-            groups.append(group)
-            seen |= set(group)
-    return groups
+    counts = np.asarray(confusion)[:-1, :-1].astype(int)
+    classes = range(len(counts))
+    # Both directions must hold, each by the root of the chance that is left to a pair.
+    chance = math.sqrt(CHANCE / max(math.comb(len(counts), 2), 1))
+    taken = {
+        (one, other)
+        for one in classes
+        for other in np.flatnonzero(counts[:, one] > counts[one, one]).tolist()
+        if probability(int(counts[other, one]), int(counts[one, one])) < chance
+    }
+    pairs = [[one, other] for one, other in sorted(taken) if one < other and (other, one) in taken]
+    most = {one: int(counts[:, one].argmax()) for one in classes}
+    return pairs or _circles({one: other for one, other in most.items() if (one, other) in taken})
+
+
+def probability(wrong: int, right: int) -> float:
+    """Of at least so many heads (wrong) among wrong + right throws of a coin."""
+    total = wrong + right
+    if total > EXACT:
+        return 1 - NormalDist().cdf((wrong - right - 1) / math.sqrt(total))
+    return sum(math.comb(total, heads) for heads in range(wrong, total + 1)) / 2.0**total
+
+
+def _circles(following: Mapping[int, int]) -> list[list[int]]:
+    """The circles of three and more classes in class -> next class."""
+    circles, seen = list[list[int]](), set[int]()
+    for start in following:
+        circle, place = [start], following[start]
+        while place in following and place not in circle:
+            circle.append(place)
+            place = following[place]
+        if place == start and not seen & set(circle):
+            circles.append(circle)
+            seen |= set(circle)
+    return circles
 
 
 def swapped_sentence(group: Sequence[str]) -> str:
