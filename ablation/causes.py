@@ -18,6 +18,7 @@ from ablation.report.summary import Cells, by_arm
 from ablation.start import rebuild
 from ablation.study import PLAIN
 from utils import checkpoint as checkpoints
+from utils.checkpoint import Checkpoint
 from utils.errors import UserError
 
 if TYPE_CHECKING:
@@ -60,8 +61,8 @@ def explain_arm(
     shown = sorted(
         (clue for clue in found if clue.weight >= LEAST_WEIGHT), key=lambda clue: -clue.weight
     )
-    named = [*faults, *shown][:MAX_CLUES]
-    return [*(clue.sentence for clue in named), rest(bool(named), health, problem)]
+    named = [*faults, *(clue.sentence for clue in shown)][:MAX_CLUES]
+    return [*named, rest(bool(named), health, problem)]
 
 
 def gather_evidence(own: Cells, plain: Cells, health: Health | None, weights: str) -> Evidence:
@@ -73,19 +74,27 @@ def gather_evidence(own: Cells, plain: Cells, health: Health | None, weights: st
         health: the measurements of its first seed's best.pt.
         weights: file that training started from; "" if there is none.
     """
-    cell = own[min(own)]
+    cell, end, base = own[min(own)], read_first(own), read_first(plain)
+    if end is None:
+        return Evidence(cell, end=health)
     try:
-        best = cell.folder / "weights" / "best.pt"
-        end = checkpoints.read(best)
-        base = None
-        if plain:
-            base = checkpoints.read(plain[min(plain)].folder / "weights" / "best.pt")
         start = rebuild(end, weights, base)
         usual = rebuild(base, weights) if base else None
-        begin = measure_model(copy.deepcopy(start.model), end, str(best))
+        begin = measure_model(copy.deepcopy(start.model), end, str(cell.folder))
     except UserError:
-        return Evidence(cell)  # A file that cannot be read is no reason to lose the report.
+        return Evidence(cell, end=health)
     return Evidence(cell, str(end.config.get("optimizer", "")), start, usual, health, begin)
+
+
+def read_first(cells: Cells) -> Checkpoint | None:
+    """The first seed's best.pt; None if there is none that can be read.
+
+    That is no reason to lose the report.
+    """
+    try:
+        return checkpoints.read(cells[min(cells)].folder / "weights" / "best.pt") if cells else None
+    except UserError:
+        return None
 
 
 def measure_first_seed(own: Cells) -> tuple[Health | None, str]:

@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from ablation.clues import Clue
 from ablation.gates import GateStats, Health
 from ablation.results import CellResult, finite_number
 from ablation.start import Start, middle_of
@@ -56,12 +55,12 @@ class Evidence:
     begin: Health | None = None
 
 
-def find_faults(seen: Evidence) -> list[Clue]:
-    """A clue for each fault, the one that explains others first."""
-    return [clue for look in FAULTS for clue in look(seen)]
+def find_faults(seen: Evidence) -> list[str]:
+    """A sentence for each fault, the one that explains others first."""
+    return [sentence for look in FAULTS for sentence in look(seen)]
 
 
-def of_wiring(seen: Evidence) -> Iterator[Clue]:
+def of_wiring(seen: Evidence) -> Iterator[str]:
     """References of the arm's graph that lint objects to, and not in the baseline's graph."""
     if seen.start is None or seen.plain is None:
         return
@@ -70,10 +69,9 @@ def of_wiring(seen: Evidence) -> Iterator[Clue]:
     if found:
         # The first is named; a number that was not moved explains the others.
         first = min(found, key=lambda one: one.rule != "shift")
-        more = f", and {counted(len(found) - 1, 'more')}" if len(found) > 1 else ""
+        more = f"; {len(found) - 1} more like it" if len(found) > 1 else ""
         meant = f"; it should read {first.meant}" if first.meant else ""
-        yield Clue(
-            10,
+        yield (
             f"Its graph is connected wrongly: row {first.row}, {first.what}{meant}{more}. Correct"
             " the numbers in the model's YAML, or let --attention insert the module.",
         )
@@ -86,33 +84,31 @@ def lint(model: DetectionModel) -> list[LintFinding]:
     return apply_rules(context, WIRING_RULES, {})
 
 
-def of_names(seen: Evidence) -> Iterator[Clue]:
+def of_names(seen: Evidence) -> Iterator[str]:
     """Classes whose objects are found under each other's names in the validation."""
     groups = seen.cell.metrics.get("swapped")
     for group in groups if isinstance(groups, list) else ():
-        yield Clue(
-            9,
+        yield (
             f"In the validation {swapped_sentence(group)}: their names are probably swapped in the"
             " labels of one split. Compare the class numbers of both splits; this concerns all"
             " arms.",
         )
 
 
-def of_average(seen: Evidence) -> Iterator[Clue]:
+def of_average(seen: Evidence) -> Iterator[str]:
     """An average of weights that still holds much of the first ones."""
     average = seen.cell.metrics.get("average")
     known: Mapping[str, object] = average if isinstance(average, dict) else {}
     share, updates = (finite_number(known.get(name)) for name in ("start_share", "updates"))
     if share is not None and updates is not None and share > OLD_SHARE:
-        yield Clue(
-            8,
+        yield (
             f"The averaged weights are too young: after {counted(round(updates), 'update')} they"
             f" still hold {share:.0%} of the weights at the start, and they are what is scored."
             " Train for more epochs, or let the average's decay begin at 0.",
         )
 
 
-def of_inheritance(seen: Evidence) -> Iterator[Clue]:
+def of_inheritance(seen: Evidence) -> Iterator[str]:
     """Tensors of the base that ended nearer to fresh weights than to the pretrained ones.
 
     Both starts are known, so it needs no limit which of them a tensor came from. An eighth of the
@@ -125,8 +121,7 @@ def of_inheritance(seen: Evidence) -> Iterator[Clue]:
         one for one in seen.start.base if one.key in usual and one.is_copied and not one.is_lost
     ]
     if len(usual) - len(kept) > LOST_SHARE * len(usual):
-        yield Clue(
-            7,
+        yield (
             f"Only {len(kept)} of {counted(len(usual), 'tensor')} of the base began with the"
             " pretrained weights, in the baseline all of them: the others are nearer to fresh"
             ' weights of this seed. Look for the line "Transferred" in train.log, and transfer'
@@ -134,7 +129,7 @@ def of_inheritance(seen: Evidence) -> Iterator[Clue]:
         )
 
 
-def of_saturation(seen: Evidence) -> Iterator[Clue]:
+def of_saturation(seen: Evidence) -> Iterator[str]:
     """A gate whose values begin where a sigmoid is flat, so that it can hardly be learned."""
     if seen.begin is None:
         return
@@ -143,8 +138,7 @@ def of_saturation(seen: Evidence) -> Iterator[Clue]:
     gates = [gate for gate in seen.begin.gates if gate.mean != 1 or gate.spread]
     gate = max(gates, key=lambda gate: gate.saturation, default=None)
     if gate and gate.saturation > SATURATED and got * FLAT < size:
-        yield Clue(
-            6,
+        yield (
             f"{gate.name} is saturated at its start: {gate.low or 0:.0%} of its gate values are"
             f" below 0.05 and {gate.high or 0:.0%} above 0.95 of their range, and its parameters"
             f" get {got:.2%} of the gradient's norm. Start it with smaller weights and a bias near"
@@ -152,7 +146,7 @@ def of_saturation(seen: Evidence) -> Iterator[Clue]:
         )
 
 
-def of_no_gradient(seen: Evidence) -> Iterator[Clue]:
+def of_no_gradient(seen: Evidence) -> Iterator[str]:
     """A module none of whose parameters has moved, while those of the base have."""
     if seen.start is None or not seen.start.new:
         return
@@ -160,8 +154,7 @@ def of_no_gradient(seen: Evidence) -> Iterator[Clue]:
         return  # Nothing was learned anywhere.
     if all(change.bent < UNMOVED for change in seen.start.new):
         names = dict.fromkeys(change.key.split(".")[1] for change in seen.start.new)
-        yield Clue(
-            5,
+        yield (
             f"{', '.join(names)} gets no gradient: none of its"
             f" {counted(len(seen.start.new), 'tensor')} has moved from where it started. Look for"
             " detach(), torch.no_grad() or two factors that both start at zero in its forward(),"
@@ -169,7 +162,7 @@ def of_no_gradient(seen: Evidence) -> Iterator[Clue]:
         )
 
 
-def of_learning_rate(seen: Evidence) -> Iterator[Clue]:
+def of_learning_rate(seen: Evidence) -> Iterator[str]:
     """New rows that moved farther than their learning rate allows."""
     if seen.start is None or seen.optimizer not in ADAMS:
         return
@@ -179,8 +172,7 @@ def of_learning_rate(seen: Evidence) -> Iterator[Clue]:
     if most > 0 and far > most:
         usual = middle_of(change.moved for change in seen.start.base)
         name = max(new, key=lambda one: one.moved).key
-        yield Clue(
-            4,
+        yield (
             f"The learning rate of the new rows is too high: {name} has moved by {far:.2g} an"
             f" element, where {most:.2g} is the most that the learning rates of the run allow (the"
             f" base moved by {usual:.2g}). Give the new rows the learning rate of the others.",
@@ -196,13 +188,12 @@ def rate_sum(cell: CellResult) -> float:
     return max(rates, default=0.0) * (updates or 0.0)
 
 
-def of_constant(seen: Evidence) -> Iterator[Clue]:
+def of_constant(seen: Evidence) -> Iterator[str]:
     """A gate without parameters that has the same factor everywhere."""
     gates = seen.end.gates if seen.end else ()
     for gate in gates:
         if is_useless(gate):
-            yield Clue(
-                3,
+            yield (
                 f"{gate.name} cannot learn to select: it has no parameters, and multiplies"
                 f" everything by {gate.mean:.2f} (spread {gate.spread:.4f}). Lower the constant"
                 " in its denominator (SimAM's e_lambda is 1e-4), which hides all differences.",
@@ -215,7 +206,7 @@ def is_useless(gate: GateStats) -> bool:
     return not gate.parameters and gate.spread < CONSTANT and abs(gate.mean - 1) > 5 * CONSTANT
 
 
-FAULTS: tuple[Callable[[Evidence], Iterator[Clue]], ...] = (
+FAULTS: tuple[Callable[[Evidence], Iterator[str]], ...] = (
     of_wiring,
     of_names,
     of_average,

@@ -28,8 +28,7 @@ class Change:
 
     Attributes:
         key: of the parameter in the state dict.
-        size: number of its elements.
-        is_new: whether it belongs to an attention module.
+        is_new: whether it belongs to an attention module and did not come from the weights.
         is_copied: whether the whole of it came from the pretrained weights.
         is_lost: whether the last values are nearer to the seed's fresh ones than to the pretrained
             ones that the run should have started from.
@@ -39,7 +38,6 @@ class Change:
     """
 
     key: str
-    size: int
     is_new: bool
     is_copied: bool
     is_lost: bool
@@ -96,8 +94,7 @@ def rebuild(end: Checkpoint, weights: str, plain: Checkpoint | None = None) -> S
     changes = tuple(
         Change(
             key,
-            first.numel(),
-            id(first) in own,
+            id(first) in own and key not in copied,
             key in copied,
             key in copied and distance(fresh[key], last[key]) < distance(first, last[key]),
             distance(first, last[key]) / math.sqrt(first.numel()),
