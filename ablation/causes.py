@@ -75,15 +75,17 @@ def gather_evidence(own: Cells, plain: Cells, health: Health | None, weights: st
         weights: file that training started from; "" if there is none.
     """
     cell, end, base = own[min(own)], read_first(own), read_first(plain)
+    cells = (*own.values(), *plain.values())
     if end is None:
-        return Evidence(cell, end=health)
+        return Evidence(cell, cells, end=health)
     try:
         start = rebuild(end, weights, base)
         usual = rebuild(base, weights) if base else None
         begin = measure_model(copy.deepcopy(start.model), end, str(cell.folder))
     except UserError:
-        return Evidence(cell, end=health)
-    return Evidence(cell, str(end.config.get("optimizer", "")), start, usual, health, begin)
+        return Evidence(cell, cells, end=health)
+    optimizer = str(end.config.get("optimizer", ""))
+    return Evidence(cell, cells, optimizer, start, usual, health, begin)
 
 
 def read_first(cells: Cells) -> Checkpoint | None:

@@ -40,6 +40,7 @@ class Evidence:
 
     Attributes:
         cell: the arm's cell.
+        cells: all cells of the arm and of the baseline.
         optimizer: name of its optimizer.
         start: its start and what became of it; None if that cannot be made again.
         plain: the same of the baseline.
@@ -48,6 +49,7 @@ class Evidence:
     """
 
     cell: CellResult
+    cells: tuple[CellResult, ...] = ()
     optimizer: str = ""
     start: Start | None = None
     plain: Start | None = None
@@ -73,7 +75,7 @@ def of_wiring(seen: Evidence) -> Iterator[str]:
         meant = f"; it should read {first.meant}" if first.meant else ""
         yield (
             f"Its graph is connected wrongly: row {first.row}, {first.what}{meant}{more}. Correct"
-            " the numbers in the model's YAML, or let --attention insert the module.",
+            " the numbers in the model's YAML, or let --attention insert the module."
         )
 
 
@@ -85,13 +87,17 @@ def lint(model: DetectionModel) -> list[LintFinding]:
 
 
 def of_names(seen: Evidence) -> Iterator[str]:
-    """Classes whose objects are found under each other's names in the validation."""
-    groups = seen.cell.metrics.get("swapped")
-    for group in groups if isinstance(groups, list) else ():
+    """Classes whose objects are found under each other's names in the validation.
+
+    All runs have the same labels, so any run may show it. An arm that finds little shows nothing.
+    """
+    told = (cell.metrics.get("swapped") for cell in seen.cells)
+    groups = {tuple(group): None for one in told if isinstance(one, list) for group in one}
+    for group in groups:
         yield (
             f"In the validation {swapped_sentence(group)}: their names are probably swapped in the"
             " labels of one split. Compare the class numbers of both splits; this concerns all"
-            " arms.",
+            " arms."
         )
 
 
@@ -104,7 +110,7 @@ def of_average(seen: Evidence) -> Iterator[str]:
         yield (
             f"The averaged weights are too young: after {counted(round(updates), 'update')} they"
             f" still hold {share:.0%} of the weights at the start, and they are what is scored."
-            " Train for more epochs, or let the average's decay begin at 0.",
+            " Train for more epochs, or let the average's decay begin at 0."
         )
 
 
@@ -125,7 +131,7 @@ def of_inheritance(seen: Evidence) -> Iterator[str]:
             f"Only {len(kept)} of {counted(len(usual), 'tensor')} of the base began with the"
             " pretrained weights, in the baseline all of them: the others are nearer to fresh"
             ' weights of this seed. Look for the line "Transferred" in train.log, and transfer'
-            " weights by row instead of by name.",
+            " weights by row instead of by name."
         )
 
 
@@ -142,7 +148,7 @@ def of_saturation(seen: Evidence) -> Iterator[str]:
             f"{gate.name} is saturated at its start: {gate.low or 0:.0%} of its gate values are"
             f" below 0.05 and {gate.high or 0:.0%} above 0.95 of their range, and its parameters"
             f" get {got:.2%} of the gradient's norm. Start it with smaller weights and a bias near"
-            " 0, or with --attention-init identity.",
+            " 0, or with --attention-init identity."
         )
 
 
@@ -158,7 +164,7 @@ def of_no_gradient(seen: Evidence) -> Iterator[str]:
             f"{', '.join(names)} gets no gradient: none of its"
             f" {counted(len(seen.start.new), 'tensor')} has moved from where it started. Look for"
             " detach(), torch.no_grad() or two factors that both start at zero in its forward(),"
-            " and for --freeze.",
+            " and for --freeze."
         )
 
 
@@ -175,7 +181,7 @@ def of_learning_rate(seen: Evidence) -> Iterator[str]:
         yield (
             f"The learning rate of the new rows is too high: {name} has moved by {far:.2g} an"
             f" element, where {most:.2g} is the most that the learning rates of the run allow (the"
-            f" base moved by {usual:.2g}). Give the new rows the learning rate of the others.",
+            f" base moved by {usual:.2g}). Give the new rows the learning rate of the others."
         )
 
 
@@ -196,7 +202,7 @@ def of_constant(seen: Evidence) -> Iterator[str]:
             yield (
                 f"{gate.name} cannot learn to select: it has no parameters, and multiplies"
                 f" everything by {gate.mean:.2f} (spread {gate.spread:.4f}). Lower the constant"
-                " in its denominator (SimAM's e_lambda is 1e-4), which hides all differences.",
+                " in its denominator (SimAM's e_lambda is 1e-4), which hides all differences."
             )
             return
 
