@@ -61,7 +61,7 @@ def explain_arm(
     shown = sorted(
         (clue for clue in found if clue.weight >= LEAST_WEIGHT), key=lambda clue: -clue.weight
     )
-    named = [*faults, *(clue.sentence for clue in shown)][:MAX_CLUES]
+    named = [*(f"Fault: {one}" for one in faults), *(clue.sentence for clue in shown)][:MAX_CLUES]
     return [*named, rest(bool(named), health, problem)]
 
 

@@ -1,8 +1,8 @@
 """Faults of an arm that explain a drop by themselves, each a sentence with its remedy.
 
-Each needs the first seed only, since nothing but the fault gives such a finding: an arm without it
-stays away from each limit by an order of magnitude (docs/ablation.md). The order of FAULTS is that
-of explanation. Weights that were lost because of a wrong connection are told as the connection.
+Each needs the first seed only, since a limit is a matter of arithmetic or far from what arms
+without the fault show (docs/ablation.md). The order of FAULTS is that of explanation: weights that
+were lost because of a wrong connection are told as the connection.
 """
 
 from __future__ import annotations

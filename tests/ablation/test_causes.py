@@ -39,7 +39,7 @@ def test_faults_come_before_all_other_clues(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(causes, "find_faults", lambda seen: ["a fault"])
     monkeypatch.setattr(causes, "measure_attention", lambda best: health())
     sentences = explain_arm(ARM, [*PLAIN_CELLS.values(), *changed().values()], None)
-    assert sentences[:2] == ["a fault", "a symptom"]
+    assert sentences[:2] == ["Fault: a fault", "a symptom"]
 
 
 def test_honest_when_nothing_stands_out(monkeypatch: pytest.MonkeyPatch) -> None:
