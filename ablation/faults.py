@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from ablation.gates import GateStats, Health
+from ablation.gates import GateStats, Health, attention_of
 from ablation.results import CellResult, finite_number
 from ablation.start import Start, middle_of
 from engine.evaluation.swapped import swapped_sentence
@@ -141,7 +141,7 @@ def of_saturation(seen: Evidence) -> Iterator[str]:
         return
     got, size = seen.begin.gradient_share, math.sqrt(seen.begin.parameter_share)
     # A start as the identity has a factor of exactly 1, which is no end of a sigmoid.
-    gates = [gate for gate in seen.begin.gates if gate.mean != 1 or gate.spread]
+    gates = [gate for gate in added_gates(seen, seen.begin) if gate.mean != 1 or gate.spread]
     gate = max(gates, key=lambda gate: gate.saturation, default=None)
     if gate and gate.saturation > SATURATED and got * FLAT < size:
         yield (
@@ -196,8 +196,7 @@ def rate_sum(cell: CellResult) -> float:
 
 def of_constant(seen: Evidence) -> Iterator[str]:
     """A gate without parameters that has the same factor everywhere."""
-    gates = seen.end.gates if seen.end else ()
-    for gate in gates:
+    for gate in added_gates(seen, seen.end):
         if is_useless(gate):
             yield (
                 f"{gate.name} cannot learn to select: it has no parameters, and multiplies"
@@ -205,6 +204,12 @@ def of_constant(seen: Evidence) -> Iterator[str]:
                 " in its denominator (SimAM's e_lambda is 1e-4), which hides all differences."
             )
             return
+
+
+def added_gates(seen: Evidence, health: Health | None) -> list[GateStats]:
+    """The gates that the baseline's graph does not have."""
+    known = attention_of(seen.plain.model) if seen.plain else {}
+    return [gate for gate in (health.gates if health else ()) if gate.name not in known]
 
 
 def is_useless(gate: GateStats) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ablation.faults import Evidence, find_faults, rate_sum
-from ablation.gates import GateStats, Health
+from ablation.gates import GateStats, Health, attention_of
 from ablation.results import CellResult
 from ablation.start import Change, Start
 from models.graph.load import load_graph
@@ -152,6 +152,9 @@ def test_a_constant_that_nothing_can_change() -> None:
         end=end(spread=0.001, parameters=0)
     )
     assert named(end=end(spread=0.05, parameters=0)) == ""
+    assert named(end=end(name="model.4_SimAM", spread=0.0, parameters=0)) != ""
+    both = end(name=next(iter(attention_of(NET))), spread=0.0, parameters=0)
+    assert named(end=both) == ""  # the baseline has it too
     assert named(end=end(spread=0.001, parameters=9)) == ""  # it may still learn to select
 
 
