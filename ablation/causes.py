@@ -1,18 +1,24 @@
 """Why did an arm's score drop, or not change? The clues that a study has, as ranked sentences.
 
-A sentence is a clue and not a verdict, since a few seeds show what differs but not why.
+Faults come first, since they explain the rest. Any other sentence is a clue and not a verdict: a
+few seeds show what differs, but not why.
 """
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from ablation.clues import of_curve, of_gap, of_gates, of_gradient, of_parts, of_transfer
-from ablation.gates import Health, measure_attention
+from ablation.clues import of_curve, of_gap, of_gates, of_gradient, of_parts
+from ablation.faults import Evidence, find_faults
+from ablation.gates import Health, measure_attention, measure_model
 from ablation.report.summary import Cells, by_arm
+from ablation.start import rebuild
 from ablation.study import PLAIN
+from utils import checkpoint as checkpoints
+from utils.checkpoint import Checkpoint
 from utils.errors import UserError
 
 if TYPE_CHECKING:
@@ -44,8 +50,8 @@ def explain_arm(
     if not own or not arm.attention:
         return []
     health, problem = measure_first_seed(own)
+    faults = find_faults(gather_evidence(own, plain, health, weights))
     found = [
-        *of_transfer(own, plain, weights),
         *of_gates(health),
         *of_gradient(health),
         *of_gap(own, plain),
@@ -54,8 +60,43 @@ def explain_arm(
     ]
     shown = sorted(
         (clue for clue in found if clue.weight >= LEAST_WEIGHT), key=lambda clue: -clue.weight
-    )[:MAX_CLUES]
-    return [*(clue.sentence for clue in shown), rest(bool(shown), health, problem)]
+    )
+    named = [*(f"Fault: {one}" for one in faults), *(clue.sentence for clue in shown)][:MAX_CLUES]
+    return [*named, rest(bool(named), health, problem)]
+
+
+def gather_evidence(own: Cells, plain: Cells, health: Health | None, weights: str) -> Evidence:
+    """What the clues on faults look at.
+
+    Args:
+        own: cells of the arm.
+        plain: cells of the baseline.
+        health: the measurements of its first seed's best.pt.
+        weights: file that training started from; "" if there is none.
+    """
+    cell, end, base = own[min(own)], read_first(own), read_first(plain)
+    cells = (*own.values(), *plain.values())
+    if end is None:
+        return Evidence(cell, cells, end=health)
+    try:
+        start = rebuild(end, weights, base)
+        usual = rebuild(base, weights) if base else None
+        begin = measure_model(copy.deepcopy(start.model), end, str(cell.folder))
+    except UserError:
+        return Evidence(cell, cells, end=health)
+    optimizer = str(end.config.get("optimizer", ""))
+    return Evidence(cell, cells, optimizer, start, usual, health, begin)
+
+
+def read_first(cells: Cells) -> Checkpoint | None:
+    """The first seed's best.pt; None if there is none that can be read.
+
+    That is no reason to lose the report.
+    """
+    try:
+        return checkpoints.read(cells[min(cells)].folder / "weights" / "best.pt") if cells else None
+    except UserError:
+        return None
 
 
 def measure_first_seed(own: Cells) -> tuple[Health | None, str]:

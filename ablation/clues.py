@@ -1,7 +1,7 @@
 """Clues on why an arm differs from the baseline, each a sentence with its figures and a weight.
 
-The evidence is the arm's cells beside the baseline's, the measurements of gates.py, and the
-transfer of pretrained weights.
+The evidence is the arm's cells beside the baseline's, and the measurements of gates.py. These clues
+are symptoms; faults.py has those that name a fault.
 """
 
 from __future__ import annotations
@@ -25,10 +25,6 @@ from ablation.report.summary import (
     mean_difference,
     pairs,
 )
-from models.weights.load import find_weights, from_checkpoint, read_weights
-from models.weights.upstream.adopt import with_graph
-from utils import checkpoint as checkpoints
-from utils.errors import UserError
 
 if TYPE_CHECKING:
     from ablation.results import CellResult
@@ -43,52 +39,6 @@ class Clue:
 
     weight: float
     sentence: str
-
-
-def of_transfer(own: Cells, plain: Cells, weights: str) -> Iterator[Clue]:
-    """A clue if fewer pretrained tensors fit the arm's graph than the baseline's.
-
-    Args:
-        own: cells of the arm.
-        plain: cells of the baseline.
-        weights: the pretrained file; "" if there is none.
-    """
-    if not weights or not plain:
-        return
-    try:
-        base = plain[min(plain)]
-        (copied, total), (copied_plain, total_plain) = (
-            count_transferred(cell, weights, base) for cell in (own[min(own)], base)
-        )
-    except UserError:
-        return  # A checkpoint that cannot be read is no reason to lose the report.
-    share, usual = copied / max(total, 1), copied_plain / max(total_plain, 1)
-    # An eighth of the tensors less than in the baseline is worth saying.
-    yield Clue(
-        8 * (usual - share),
-        f"{copied} of {total} tensors ({share:.0%}) came from the pretrained weights, {usual:.0%}"
-        " in the baseline; the others started from scratch.",
-    )
-
-
-def count_transferred(cell: CellResult, weights: str, base: CellResult) -> tuple[int, int]:
-    """Count the tensors that the pretrained weights give a cell's model.
-
-    Args:
-        cell: the cell whose model receives the tensors.
-        weights: the pretrained file.
-        base: a cell of the baseline, whose graph is assumed for a file that holds tensors only.
-
-    Returns:
-        The tensors that were copied whole, and all tensors of the model.
-    """
-    from models.weights.transfer import transfer
-
-    graph = checkpoints.read(base.folder / "weights" / "best.pt").graph
-    source = with_graph(read_weights(find_weights(weights)), graph, weights)
-    model = from_checkpoint(checkpoints.read(cell.folder / "weights" / "best.pt"))
-    report = transfer(model, source)
-    return report.copied, report.total
 
 
 def of_gates(health: Health | None) -> Iterator[Clue]:

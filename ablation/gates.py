@@ -24,6 +24,7 @@ from models.losses import build_loss
 from models.weights.load import from_checkpoint
 from models.yolo import DetectionModel
 from utils import checkpoint as checkpoints
+from utils.checkpoint import Checkpoint
 from utils.config import Hyperparameters
 from utils.structures import Batch
 
@@ -51,6 +52,7 @@ class GateStats:
             not a gate, because it creates or moves values.
         high: share of gate values in the highest twentieth; None likewise.
         alpha: factor of an identity start, 1 being all of the module; None without such a start.
+        parameters: number of the module's parameters.
     """
 
     name: str
@@ -60,6 +62,7 @@ class GateStats:
     low: float | None
     high: float | None
     alpha: float | None
+    parameters: int
 
     @property
     def saturation(self) -> float:
@@ -89,11 +92,27 @@ def measure_attention(best: Path) -> Health | None:
     be read.
     """
     checkpoint = checkpoints.read(best)
-    model = from_checkpoint(checkpoint).float()
+    return measure_model(from_checkpoint(checkpoint).float(), checkpoint, str(best))
+
+
+def measure_model(model: DetectionModel, checkpoint: Checkpoint, where: str) -> Health | None:
+    """Measure the attention of a network on validation images.
+
+    Args:
+        model: the network, whose mode and gradients change.
+        checkpoint: has the data set, the size of the images and the hyperparameters.
+        where: its file, for errors.
+
+    Returns:
+        The measurements; None without attention.
+
+    Raises:
+        UserError: The data set cannot be read.
+    """
     modules = attention_of(model)
     if not modules:
         return None
-    hyp = Hyperparameters.from_mapping(checkpoint.hyp, str(best))
+    hyp = Hyperparameters.from_mapping(checkpoint.hyp, where)
     imgsz = int(checkpoint.config["imgsz"])
     data = checkpoint.data or str(checkpoint.config["data"])
     batch = read_batch(data, imgsz, int(max(model.head.strides)), hyp, model.channels)
@@ -182,8 +201,9 @@ def describe_gate(name: str, module: nn.Module, ratio: Tensor) -> GateStats:
     kind = type(module).__name__
     alpha = getattr(module, "identity_alpha", getattr(module, "alpha", None))
     off = float(alpha.detach()) if isinstance(alpha, nn.Parameter) and alpha.dim() == 0 else None
+    count = sum(one.numel() for one in module.parameters())
     if not len(ratio):
-        return GateStats(name, kind, math.nan, math.nan, None, None, off)
+        return GateStats(name, kind, math.nan, math.nan, None, None, off, count)
     ends = torch.quantile(ratio, torch.tensor([0.001, 0.999]))
     # A sigmoid gate scales by 0..1, and one with a residual connection by 1..2.
     floors = (
@@ -195,7 +215,8 @@ def describe_gate(name: str, module: nn.Module, ratio: Tensor) -> GateStats:
     if floor is not None:
         low = float((ratio < floor + EDGE).float().mean())
         high = float((ratio > floor + 1 - EDGE).float().mean())
-    return GateStats(name, kind, float(ratio.mean()), float(ratio.std()), low, high, off)
+    mean, spread = float(ratio.mean()), float(ratio.std())
+    return GateStats(name, kind, mean, spread, low, high, off, count)
 
 
 def gradient_share(

@@ -76,6 +76,9 @@ def test_a_run_leaves_what_yolov5_leaves(material: list[str], tmp_path: Path) ->
     scores = json.loads((folder / "metrics.json").read_text())
     assert (scores["epochs"], scores["train_images"]) == (2, 10)
     assert scores["memory_mb"] > 50
+    assert scores["average"]["updates"] > 0
+    assert scores["average"]["start_share"] < 0.01
+    assert scores["swapped"] == []
     assert max(row["metrics/mAP_0.5:0.95"] for row in rows) == pytest.approx(
         scores["map"], abs=0.01
     )

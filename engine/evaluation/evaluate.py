@@ -25,6 +25,7 @@ from engine.evaluation.metrics import Evaluation
 from engine.evaluation.notes import result_notes, settings_notes
 from engine.evaluation.outputs import ResultFiles, draw_validation_batch, plot_metrics
 from engine.evaluation.progress import with_progress_bar
+from engine.evaluation.swapped import swapped_notes
 from engine.parts import Parts, usual_part
 from models.losses import Loss
 from utils.device import autocast, layout_of
@@ -253,6 +254,7 @@ class Evaluator:
         notes = settings_notes(settings.conf, settings.single_cls, settings.save_hybrid)
         found, labels = self.evaluation.detections, self.evaluation.labels
         notes += result_notes(found, labels, names, settings.max_det)
+        notes += swapped_notes(metrics.details.confusion, names)
         return dataclasses.replace(
             metrics,
             notes=(*metrics.notes, *notes, *self._notes()),

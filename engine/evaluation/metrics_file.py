@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
+from engine.evaluation.swapped import find_swapped
 from utils.files import atomic_write
 from utils.structures import Metrics
 
@@ -40,6 +41,11 @@ def write_metrics(folder: Path, metrics: Metrics, more: Mapping[str, object]) ->
         name: {"count": count, "map50_cost": cost}
         for name, (count, cost) in metrics.details.errors.items()
     }
+    names_of = metrics.details.names
+    content["swapped"] = [
+        [names_of.get(number, str(number)) for number in group]
+        for group in find_swapped(metrics.details.confusion)
+    ]
     with atomic_write(folder / "metrics.json", "w") as file:
         json.dump(_plain({**content, **more}), file, indent=2, allow_nan=False, ensure_ascii=False)
 

@@ -53,6 +53,10 @@ class ModelEMA:
         weight = 1 - self.decay(self.updates)
         torch._foreach_lerp_(self.averages, self._values, weight)
 
+    def start_share(self, updates: int) -> float:
+        """The share of the weights at the start that is left in the averages after some updates."""
+        return math.prod(self.decay(number) for number in range(1, updates + 1))
+
     def load(self, state: dict[str, torch.Tensor], updates: int) -> None:
         """Restore the averages and the number of updates of a checkpoint."""
         self.module.load_state_dict(state)

@@ -88,6 +88,7 @@ def finish_run(run: Run, timing: StepTiming, seconds: float = 0.0) -> Metrics | 
         "train_images": len(setup.data[0]),
         "memory_mb": peak_memory_mb(setup.device),
         "notes": notes,
+        "average": describe_average(run, chosen.epoch),
     }
     write_curves(setup.folder, metrics)
     write_metrics(setup.folder, metrics, figures)
@@ -103,6 +104,14 @@ def finish_run(run: Run, timing: StepTiming, seconds: float = 0.0) -> Metrics | 
     size = setup.config.imgsz
     print(f"Use it: python detect.py --weights {chosen.path}{own} --imgsz {size} --source IMAGES")
     return metrics
+
+
+def describe_average(run: Run, epoch: int) -> dict[str, float]:
+    """How old the averaged weights of an epoch are: updates, and the share left of the start."""
+    ema, done = run.state.ema, max(run.state.progress.epoch, 1)
+    # Only the number at the end is known; epochs have about as many updates each.
+    updates = round(ema.updates * min((epoch + 1) / done, 1.0))
+    return {"updates": updates, "start_share": ema.start_share(updates)}
 
 
 def score_best(run: Run, chosen: Chosen) -> Metrics:

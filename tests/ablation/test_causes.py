@@ -34,6 +34,14 @@ def test_the_strongest_clue_comes_first_and_the_rest_last(monkeypatch: pytest.Mo
     )
 
 
+def test_faults_come_before_all_other_clues(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(causes, "of_gates", lambda health: [Clue(99.0, "a symptom")])
+    monkeypatch.setattr(causes, "find_faults", lambda seen: ["a fault"])
+    monkeypatch.setattr(causes, "measure_attention", lambda best: health())
+    sentences = explain_arm(ARM, [*PLAIN_CELLS.values(), *changed().values()], None)
+    assert sentences[:2] == ["Fault: a fault", "a symptom"]
+
+
 def test_honest_when_nothing_stands_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(causes, "measure_attention", lambda best: health())
     (sentence,) = explain_arm(ARM, [*PLAIN_CELLS.values(), *changed().values()], None)

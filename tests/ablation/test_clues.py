@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections.abc import Iterable
-from pathlib import Path
-from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-import torch
 
-from ablation import clues
 from ablation.causes import LEAST_WEIGHT
 from ablation.clues import (
     Clue,
@@ -21,14 +16,12 @@ from ablation.clues import (
     of_gates,
     of_gradient,
     of_parts,
-    of_transfer,
 )
 from ablation.gates import GateStats, Health
 from ablation.results import CellResult
 from tests.ablation.fake import make_cell
-from tests.ablation.test_gates import constant_se, save_model, with_attention
 
-CALM = GateStats("row", "SE", 0.9, 0.1, 0.0, 0.0, None)
+CALM = GateStats("row", "SE", 0.9, 0.1, 0.0, 0.0, None, 100)
 PLAIN_CELLS = {seed: make_cell("plain", seed, 0.4) for seed in range(5)}
 
 
@@ -116,36 +109,3 @@ def test_sizes_and_classes_that_differ_from_the_mean() -> None:
     assert shown(of_parts(PLAIN_CELLS, PLAIN_CELLS, None)) == []
     few = {0: worse[0]}
     assert shown(of_parts(few, PLAIN_CELLS, None)) == []  # one seed is no evidence
-
-
-def test_transferred_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        clues,
-        "count_transferred",
-        lambda cell, weights, base: (349, 349) if cell.arm == "plain" else (270, 349),
-    )
-    own = changed()
-    (sentence,) = shown(of_transfer(own, PLAIN_CELLS, "w.pt"))
-    assert "270 of 349 tensors (77%)" in sentence
-    assert "100% in the baseline" in sentence
-    assert shown(of_transfer(own, PLAIN_CELLS, "")) == []
-    assert shown(of_transfer(PLAIN_CELLS, PLAIN_CELLS, "w.pt")) == []
-
-
-def test_transfer_is_counted_on_the_cells_own_graph(
-    material: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    weights = save_model(with_attention("SimAM"), tmp_path / "weights.pt", material["data"])
-    save_model(constant_se(0.0), tmp_path / "cell" / "weights" / "best.pt", material["data"])
-    module: Any = ModuleType("models.weights.transfer")
-    module.transfer = lambda model, checkpoint: SimpleNamespace(
-        copied=len(set(model.state_dict()) & set(checkpoint.state)), total=len(model.state_dict())
-    )
-    monkeypatch.setitem(sys.modules, "models.weights.transfer", module)
-    cell = dataclasses.replace(PLAIN_CELLS[0], folder=tmp_path / "cell")
-    copied, total = clues.count_transferred(cell, str(weights), cell)
-    assert 0 < copied < total
-    torch.save(
-        torch.load(weights, weights_only=True)["state"], tmp_path / "bare.pt"
-    )  # as other programs write them
-    assert clues.count_transferred(cell, str(tmp_path / "bare.pt"), cell)[0] > 0

@@ -58,7 +58,7 @@ def test_simam_is_a_gate_without_parameters(material: dict[str, Any], tmp_path: 
     assert 0.62 <= gate.mean <= 1
     assert 0 < gate.spread < 0.2
     assert gate.low == 0
-    assert (found.gradient_share, found.parameter_share) == (0, 0)
+    assert (found.gradient_share, found.parameter_share, gate.parameters) == (0, 0, 0)
 
 
 def test_a_constant_gate_and_its_gradient(material: dict[str, Any], tmp_path: Path) -> None:
@@ -68,6 +68,9 @@ def test_a_constant_gate_and_its_gradient(material: dict[str, Any], tmp_path: Pa
     assert found.gates[0].mean == pytest.approx(0.5, abs=1e-3)
     assert found.gates[0].spread < 1e-3
     assert found.gates[0].saturation == 0
+    assert found.gates[0].parameters == sum(
+        value.numel() for module in attention_of(model).values() for value in module.parameters()
+    )
     assert 0 < found.gradient_share < 1
     own = sum(
         value.numel() for module in attention_of(model).values() for value in module.parameters()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
+
 from engine.evaluation.metrics_file import write_metrics
 from utils.structures import ClassMetrics, EvaluationDetails, Metrics
 
@@ -21,3 +23,12 @@ def test_scores_classes_and_notes_are_written(tmp_path: Path) -> None:
     assert content["errors"] == {"both": {"count": 2, "map50_cost": 0.25}}
     write_metrics(tmp_path, metrics, {"notes": ["three"]})
     assert json.loads((tmp_path / "metrics.json").read_text())["notes"] == ["three"]
+
+
+def test_swapped_classes_are_named(tmp_path: Path) -> None:
+    confusion = np.array([[0, 20, 0], [20, 0, 0], [0, 0, 0]])
+    details = EvaluationDetails(confusion=confusion, names={0: "red", 1: "white"})
+    metrics = Metrics(4, 3, 0.5, 0.25, 0.75, 0.125, (), details=details)
+    write_metrics(tmp_path, metrics, {})
+    content = json.loads((tmp_path / "metrics.json").read_text())
+    assert content["swapped"] == [["red", "white"]]

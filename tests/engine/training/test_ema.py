@@ -76,3 +76,15 @@ def test_tensors_are_listed_once_for_each_model(monkeypatch) -> None:
     assert len(listed) == 1
     mean = models[0].weight / 4 + models[1].weight * 3 / 4
     torch.testing.assert_close(ema.module.weight, mean)
+
+
+def test_the_share_of_the_start_that_is_left() -> None:
+    """A weight that was 1 when the average began and has been 0 since is that share."""
+    model = nn.Linear(1, 1, bias=False)
+    for ema in (ModelEMA(model), ModelEMA(model, tau=1e-3)):
+        nn.init.ones_(ema.module.weight)
+        nn.init.zeros_(model.weight)
+        for updates in range(4):
+            share = ema.start_share(updates)
+            assert math.isclose(ema.module.weight.item(), share, abs_tol=2e-7, rel_tol=1e-6)
+            ema.update(model)
