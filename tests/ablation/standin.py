@@ -57,7 +57,7 @@ def main() -> None:
     if former.is_file() and is_alive(int(former.read_text())):
         with open(trace, "a") as file:
             file.write(f"DOUBLED {folder.name}\n")
-    former.write_text(str(os.getpid()))
+    write(former, os.getpid())  # a kill must not leave half of it
     with open(trace, "a") as file:
         file.write(
             f"{'resume' if '--resume' in flags else 'start'} {folder.name}"
