@@ -123,6 +123,19 @@ def test_dropped_arms_give_their_runs_to_close_ones(study, monkeypatch):
     assert len(first) == used + own.count("A-A")
 
 
+def test_a_verdict_is_that_of_its_look_whatever_runs_come_later(study, monkeypatch):
+    gains = {f"SE@{letter}": -0.02 for letter in "abcde"} | {"SE@f": 0.007}
+    monkeypatch.setitem(globals(), "GAINS", gains)
+    flags = {"attention": tuple(gains), "looks": (4, 6, 8), "adaptive": True}
+    early, late = study(**flags, seeds=4), study(**flags)
+    looks = early.go()
+    then, now = early.verdicts(looks), late.verdicts(late.go())
+    ended = [*looks.ended(True), *looks.ended(False)]
+    assert len(ended) >= 3
+    for name in ended:
+        assert (then[name].low, then[name].high) == (now[name].low, now[name].high)
+
+
 def test_futility_drops_and_gives_nothing(study):
     own = study(attention=("SE@b", "SE@c"), looks=(4, 8), futility=True)
     gains = own.go()

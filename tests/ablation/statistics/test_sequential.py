@@ -113,6 +113,18 @@ def test_hopeless_arms_are_dropped_and_others_get_their_runs_within_the_plan():
     assert (without.seeds <= 8).all()
 
 
+def test_an_arm_that_shows_nothing_is_dropped_where_the_plan_says_so():
+    scores = simulate("normal", (60, 2, 8), stream("hopeless"))
+    scores[:, 1] -= 1
+    dropped = {}
+    for drops in (False, True):
+        plan = make_plan((4, 8), 1, drops=drops)
+        course = take_look(scores, plan, begin(plan, 1, (60,)), 0, 0.5)
+        dropped[drops] = int(((course.ended == 0) & (course.signs == 0)).sum())
+    assert dropped[False] == 0
+    assert dropped[True] > 20
+
+
 def test_what_looks_say_of_one_study():
     """Four arms are bad, one is good, and the last one is close and gets their runs."""
     scores = simulate("normal", (1, 7, 16), stream("told"))[0]
