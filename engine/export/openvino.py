@@ -12,6 +12,7 @@ from torch import Tensor
 from engine.export.compare import compare, not_run
 from engine.export.onnx import trace_onnx
 from engine.export.task import ExportTask
+from engine.openvino_core import shared_core
 from utils.errors import UserError
 from utils.files import atomic_write, make_folder, save_yaml
 
@@ -27,7 +28,7 @@ def export_openvino(task: ExportTask) -> Path:
     except ImportError:
         raise UserError("--include openvino: needs OpenVINO: pip install openvino") from None
     content = trace_onnx(task).model_proto.SerializeToString()
-    core = openvino.Core()
+    core = shared_core()
     model = core.read_model(content, b"")
     folder = make_folder(task.path.with_name(f"{task.path.stem}_openvino_model"))
     with tempfile.TemporaryDirectory() as place:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from engine.exported.runtime import Runtime, as_shape
+from engine.openvino_core import shared_core
 from utils.errors import UserError
 from utils.text import printable
 from utils.yaml_file import load_yaml
@@ -22,7 +23,7 @@ def open_openvino(path: Path, device: torch.device) -> Runtime:
     Raises UserError if OpenVINO is not installed, or the folder has not one model in it.
     """
     try:
-        import openvino
+        core = shared_core()
     except ImportError:
         raise UserError(f"{path}: an OpenVINO model needs OpenVINO: pip install openvino") from None
     file = model_file(path)
@@ -31,7 +32,6 @@ def open_openvino(path: Path, device: torch.device) -> Runtime:
     if device.type == "cpu":
         options["INFERENCE_NUM_THREADS"] = str(torch.get_num_threads())
     try:
-        core = openvino.Core()
         model = core.read_model(file)
         compiled = core.compile_model(model, "GPU" if device.type == "xpu" else "CPU", options)
     except RuntimeError as error:

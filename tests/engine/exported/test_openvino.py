@@ -10,6 +10,7 @@ import torch
 
 from engine.exported.load import load_exported
 from engine.exported.openvino import open_openvino
+from engine.openvino_core import shared_core
 from tests.engine.exported.files import FACTS, NAMES, V5_ROWS, write_onnx
 from utils.errors import UserError
 from utils.files import save_yaml
@@ -20,7 +21,7 @@ CPU = torch.device("cpu")
 def write_openvino(folder: Path) -> Path:
     openvino = pytest.importorskip("openvino")
     folder.mkdir()
-    model = openvino.Core().read_model(write_onnx(folder.parent / "best.onnx"))
+    model = shared_core().read_model(write_onnx(folder.parent / "best.onnx"))
     openvino.save_model(model, folder / "best.xml", compress_to_fp16=False)
     save_yaml(folder / "metadata.yaml", FACTS | {"names": NAMES})
     return folder
@@ -53,6 +54,8 @@ def test_without_openvino_the_line_says_how_to_install_it(tmp_path, monkeypatch)
             raise ImportError(name)
         return imported(name, *rest)
 
+    # What is remembered of an earlier test needs no import any more.
+    monkeypatch.setattr("engine.exported.openvino.shared_core", shared_core.__wrapped__)
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(UserError, match="pip install openvino"):
         open_openvino(tmp_path / "best_openvino_model", CPU)

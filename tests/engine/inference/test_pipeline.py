@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import subprocess
-import sys
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -30,7 +28,6 @@ from engine.inference.writers import ImageWriter, LabelWriter
 from tests.data.sources.test_streams import Camera
 from tests.tiny import lively, write_graph
 from utils.errors import run_main
-from utils.files import ROOT
 from utils.structures import Frame
 
 CONFIG = DetectConfig(imgsz=(64,), conf_thres=0.01, max_det=3)
@@ -257,44 +254,23 @@ def test_a_full_disk_is_one_line_and_what_was_written_before_is_whole(
     assert frames_of(program / "v.mp4") == 5
 
 
-INTERRUPTED = """
-import signal, sys
-from pathlib import Path
-import torch
-import detect
-from engine.inference.settings import DetectConfig
-from tests.tiny import lively, write_graph
-from utils.errors import run_main
-from utils.files import ROOT
+def test_ctrl_c_keeps_what_was_computed(program, on_two_threads, monkeypatch, capsys):
+    console = detect.Console
+    shown = []
 
-torch.set_num_threads(2)
-model = lively(write_graph(Path("graph")), {0: "a", 1: "b"}).eval().fuse()
-detect.load = lambda config: (model, config, "")
-shown = []
+    class Stopping(console):
+        def show(self, found: Found) -> None:
+            if len(shown) == 6:
+                signal.raise_signal(signal.SIGINT)
+            shown.append(found.frame.number)
+            super().show(found)
 
-class Stopping(detect.Console):
-    def show(self, found):
-        if len(shown) == 6:
-            signal.raise_signal(signal.SIGINT)
-        shown.append(found.frame.number)
-        super().show(found)
-
-detect.Console = Stopping
-status = run_main(detect.main, sys.argv[1:])
-print(shown)
-sys.exit(status)
-"""
-
-
-def test_ctrl_c_keeps_what_was_computed(program):
-    """In a process of its own, which gets the signal as a user's does."""
-    (program.parents[2] / "graph").mkdir()
-    command = [sys.executable, "-c", INTERRUPTED, *FLAGS, "--save-txt"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
-    assert run.returncode == 130, run.stderr
-    assert run.stderr == "stopped; the results so far are saved\n"
-    assert run.stdout.splitlines()[-1] == "[0, 0, 1, 2, 3, 4]"
+    monkeypatch.setattr(detect, "Console", Stopping)
+    with pytest.raises(SystemExit) as caught:
+        detect.main([*FLAGS, "--save-txt"])
+    assert caught.value.code == 130
+    assert "stopped; the results so far are saved" in capsys.readouterr().err
+    assert shown == [0, 0, 1, 2, 3, 4]
     assert len(list((program / "labels").iterdir())) == 7  # the seventh had no line yet
     assert frames_of(program / "v.mp4") == 5
 
