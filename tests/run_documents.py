@@ -68,6 +68,7 @@ NOT_RUN = {  # pattern of a command -> why it is not run here
     r"^python -m tests\.": "tests/test_repository.py runs it",
     r"…": "the document leaves words out; tests/test_documents.py reads the rest",
 }
+NOT_INSTALLED = ("import ByteTrackTracker",)  # it brings codecs under the GPL
 REFUSED = ("python train.py --evolve",)  # what a reader typed elsewhere, and is refused here
 STATUS = ((r" --lint (my|their)\.yaml", 1),)  # those graphs are wired wrongly
 LIMIT_S = 400
@@ -120,7 +121,7 @@ def plan(path: Path) -> list[Step]:
             (command.line, Step(f"{name}:{command.line}", small, shown.get(command.line, "")))
         )
     for block in blocks(text):
-        if block.language == "python":
+        if block.language == "python" and not any(word in block.text for word in NOT_INSTALLED):
             code = block.text
             for pattern, other in REPLACED_IN_PYTHON:
                 code = re.sub(pattern, other, code)
@@ -184,7 +185,8 @@ def prepare(folder: Path) -> Path:
     shapes = generate(folder / "datasets/tiny", train=16, val=8)
     save_yaml(folder / "my_data.yaml", {**data, "path": str(shapes), "test": data["val"]})
     shutil.copytree(shapes / "images/val", folder / "images")
-    shutil.copy(next((folder / "images").iterdir()), folder / "image.jpg")
+    for name in ("image.jpg", "street.jpg"):
+        shutil.copy(next((folder / "images").iterdir()), folder / name)
     for graph in ("my", "their"):
         shutil.copy(ROOT / "examples/tutorial_yolov8n.yaml", folder / f"{graph}.yaml")
     for own in ("my", "my_attention", "their_module"):
