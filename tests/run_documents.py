@@ -11,6 +11,7 @@ status than the expected one, and a printed block whose form is not the program'
 
 from __future__ import annotations
 
+import glob
 import importlib.util
 import itertools
 import os
@@ -50,6 +51,7 @@ REPLACED: tuple[tuple[str, str], ...] = (  # pattern, what stands in its place; 
     (r"--data my\.yaml", "--data my_data.yaml"),  # my.yaml is also the name of a graph
     (r"^(python (train|ablate|tune)\.py(?!.* --(data|resume)).*)", r"\1 --data my_data.yaml"),
     (r"--source (0|x)$", "--source images/"),  # there is no camera
+    (r"--data data/coco128\.yaml", "--data my_data.yaml"),
     (r"--out my\.yaml", "--out my_other.yaml"),
     (r"^(python -m models\.attention)$", r"\1 --channels 16 --size 8"),
 )
@@ -60,12 +62,14 @@ REPLACED_IN_PYTHON = (
     (r'"(my|data/shapes)\.yaml"', '"my_data.yaml"'),
     (r'"datasets/shapes/images/val"', '"images/"'),
 )
-if importlib.util.find_spec("openvino") is None:
+HAS_OPENVINO = importlib.util.find_spec("openvino") is not None
+if not HAS_OPENVINO:
     REPLACED = (*REPLACED, (r" openvino\b", ""))  # as the tests of exports are skipped without it
 NOT_RUN = {  # pattern of a command -> why it is not run here
     r"^pip install": ".ci/run installs the requirements",
     r"^python -m bench\.": "measures for minutes or hours, on data that is not here",
     r"^python -m tests\.": "tests/test_repository.py runs it",
+    r"^torchrun": "tests/engine/training starts several processes",
     r"…": "the document leaves words out; tests/test_documents.py reads the rest",
 }
 NOT_INSTALLED = ("import ByteTrackTracker",)  # it brings codecs under the GPL
@@ -114,6 +118,8 @@ def plan(path: Path) -> list[Step]:
     for command in printed_commands(text):
         if command.text in REFUSED or any(re.search(row, command.text) for row in NOT_RUN):
             continue
+        if "_openvino_model" in command.text and not HAS_OPENVINO:
+            continue
         if command.words[1].startswith("examples/"):
             continue  # tests/test_examples.py runs them
         small = made_small(command.text)
@@ -155,7 +161,7 @@ def run(command: str, folder: Path, status: int = 0) -> str:
 
     Raises AssertionError, with the end of the output, for another status than the expected one.
     """
-    words = ["-c", command] if "\n" in command else shlex.split(command)[1:]
+    words = ["-c", command] if "\n" in command else expanded(shlex.split(command)[1:], folder)
     done = subprocess.run(
         [sys.executable, *words],
         cwd=folder,
@@ -170,6 +176,12 @@ def run(command: str, folder: Path, status: int = 0) -> str:
         f"{command}\nended with status {done.returncode}, not {status}:\n{done.stdout[-1500:]}"
     )
     return done.stdout
+
+
+def expanded(words: list[str], folder: Path) -> list[str]:
+    """The words with patterns of paths replaced by what they match, as a shell does."""
+    found = [sorted(glob.glob(word, root_dir=folder)) if "*" in word else [] for word in words]
+    return [one for word, paths in zip(words, found, strict=True) for one in paths or [word]]
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -199,13 +211,26 @@ def prepare(folder: Path) -> Path:
 def train_weights(folder: Path) -> None:
     """The weights that a reader has from elsewhere, and interrupted runs are made of."""
     for graph, names in (
-        ("yolov5s", ("yolov5s.pt", "plain.pt", "best.pt")),
+        ("yolov5s", ("yolov5s.pt", "yolov5n.pt", "plain.pt", "attention.pt", "best.pt")),
         ("yolov8n", ("yolov8n.pt", "theirs.pt", "their_state_dict.pt")),
     ):
         run(made_small(f"python train.py --cfg models/{graph}.yaml --name {graph}"), folder)
         for name in names:
             shutil.copy(folder / f"runs/train/{graph}/weights/best.pt", folder / name)
+        if graph == "yolov5s":
+            make_pairs(folder / f"runs/train/{graph}")
         shutil.rmtree(folder / f"runs/train/{graph}")
+    if HAS_OPENVINO:
+        run(made_small("python export.py --weights best.pt --include openvino"), folder)
+
+
+def make_pairs(run: Path) -> None:
+    """Copies of a run that say of themselves to be two seeds of each of two settings."""
+    for name, setting in (("plain", {}), ("simam", {"attention": ["SimAM@neck"]})):
+        for seed in (0, 1):
+            copy = run.with_name(f"{name}{seed + 1 if seed else ''}")
+            shutil.copytree(run, copy)
+            save_yaml(copy / "opt.yaml", {**load_yaml(copy / "opt.yaml"), "seed": seed, **setting})
 
 
 def interrupt_a_run(folder: Path) -> None:
@@ -265,6 +290,8 @@ def run_document(path: Path, folder: Path, done: set[tuple[str, str]]) -> Iterat
         try:
             if "--resume" in step.text:
                 interrupt_a_run(folder)
+            # A study of another document has the same folder.
+            shutil.rmtree(folder / "runs/ablate/study", ignore_errors=True)
             start = time.monotonic()
             output = run(step.text, folder, step.status)
             print(f"{time.monotonic() - start:6.1f} s  {step.where}: {step.text.splitlines()[0]}")
