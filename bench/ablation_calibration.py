@@ -7,12 +7,9 @@ share of 5 % is 0.22 points, and that of 80 % is 0.4.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import math
-import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 
@@ -38,6 +35,7 @@ from bench.ablation_simulation import (
     with_effect,
 )
 from bench.markdown_table import markdown_rows
+from bench.simulation_tables import simulated_tables
 from utils.seeds import stream
 
 ARMS, SEEDS = (1, 6, 25), (3, 4, 5, 8)
@@ -260,28 +258,13 @@ def jobs_of(table: str) -> list[tuple[float, ...]]:
     return [(a, s) for a in arms for s in seeds]
 
 
-def work(job: tuple[str, tuple[float, ...], int]) -> list[list[str]]:
-    """Make the rows of a job (table, arguments, draws); pools run it in their processes."""
-    table, key, draws = job
-    return MAKERS[table](*key, draws)
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("?")[0])
-    parser.add_argument("--draws", type=int, default=10_000, help="studies behind each figure")
-    parser.add_argument("--jobs", type=int, default=1, help="processes")
-    parser.add_argument("--tables", nargs="+", choices=list(MAKERS), default=list(MAKERS))
-    flags = parser.parse_args()
-    start = time.perf_counter()
-    pool = ProcessPoolExecutor(flags.jobs) if flags.jobs > 1 else None
-    for table in flags.tables:
-        jobs = [(table, key, flags.draws) for key in jobs_of(table)]
-        parts = pool.map(work, jobs) if pool else map(work, jobs)
-        rows = [row for part in parts for row in part]
+    description = (__doc__ or "").split("?")[0]
+    for table, rows in simulated_tables(description, MAKERS, jobs_of):
         if table == "choice":
             rows.sort(key=lambda row: list(METHODS).index(row[0]))
         print(f"\n## {table}\n\n{markdown_rows(TABLE_HEADERS[table], rows)}", flush=True)
-    print(f"\n{NOISE_LEGEND}\n{flags.draws} draws, {time.perf_counter() - start:.0f} s")
+    print(NOISE_LEGEND)
 
 
 if __name__ == "__main__":

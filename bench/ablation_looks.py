@@ -7,10 +7,7 @@ Each figure is from as many studies as --draws says. With 10,000 the standard er
 
 from __future__ import annotations
 
-import argparse
-import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 
@@ -21,6 +18,7 @@ from bench.ablation_looks_methods import METHODS, follow, play
 from bench.ablation_methods import guarded
 from bench.ablation_simulation import EFFECT, NOISES, false_shares, lose_runs, simulate, with_effect
 from bench.markdown_table import markdown_rows
+from bench.simulation_tables import simulated_tables
 from utils.seeds import stream
 
 ARMS = (1, 6, 25)
@@ -212,30 +210,19 @@ MAKERS: dict[str, Callable[..., list[list[str]]]] = {
 }
 
 
-def work(job: tuple[str, tuple[int, ...], int, int]) -> list[list[str]]:
-    """Make the rows of a job (table, looks, arms, draws); pools run it in their processes."""
-    table, looks, arms, draws = job
-    return MAKERS[table](looks, arms, draws)
+def jobs_of(_table: str) -> list[tuple[tuple[int, ...], int]]:
+    """The looks and numbers of arms, which are the same in every table."""
+    return [(looks, arms) for looks in LOOKS for arms in ARMS]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split(":")[0])
-    parser.add_argument("--draws", type=int, default=10_000, help="studies behind each figure")
-    parser.add_argument("--jobs", type=int, default=1, help="processes")
-    parser.add_argument("--tables", nargs="+", choices=list(MAKERS), default=list(MAKERS))
-    flags = parser.parse_args()
-    start = time.perf_counter()
-    pool = ProcessPoolExecutor(flags.jobs) if flags.jobs > 1 else None
-    for table in flags.tables:
-        jobs = [(table, looks, arms, flags.draws) for looks in LOOKS for arms in ARMS]
-        parts = pool.map(work, jobs) if pool else map(work, jobs)
-        rows = [row for part in parts for row in part]
+    description = (__doc__ or "").split(":")[0]
+    for table, rows in simulated_tables(description, MAKERS, jobs_of):
         print(f"\n## {table}\n\n{markdown_rows(TABLE_HEADERS[table], rows)}", flush=True)
         if table != "power":
             worst = worst_rows(rows, 3, 3 + len(NOISES))
             heads = [TABLE_HEADERS[table][0], 'worst "helps"', 'worst "hurts"', "where"]
             print(f"\n{markdown_rows(heads, worst)}", flush=True)
-    print(f"\n{flags.draws} draws, {time.perf_counter() - start:.0f} s")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,8 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 import pytest
 
-from tests.browser import Browser, find_browser, wait_for
+from tests.browser import CHROMIUM, Browser
+from tests.browser import browser as start_browser
 from utils.files import ROOT
 
 pytestmark = pytest.mark.slow
@@ -150,12 +151,10 @@ def without_search(server, site) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory) -> Iterator[Browser]:
-    program = find_browser()
-    if not program:
+    if not CHROMIUM:
         pytest.skip("no Chromium")
-    one = Browser(program, tmp_path_factory.mktemp("chromium"))
-    yield one
-    one.close()
+    with start_browser(tmp_path_factory.mktemp("chromium")) as one:
+        yield one
 
 
 def file_of(site: Path, place: str) -> Path:
@@ -198,18 +197,18 @@ def test_every_page_renders_and_asks_nobody_else(browser, without_search, addres
     assert len(visited) > 90
     assert "zh-CN/mechanisms/index.html" in visited
     for page in visited:
-        browser.visit(address + page)
-        text = browser.value("document.querySelector('article').innerText")
+        browser.open(address + page)
+        text = browser.run("document.querySelector('article').innerText")
         assert len(text) > 100, page
-        assert browser.value("document.querySelector('h1') !== null"), page
+        assert browser.run("document.querySelector('h1') !== null"), page
         wide = "document.documentElement.scrollWidth <= window.innerWidth + 1"
-        assert browser.value(wide), f"{page} is wider than the window"
-        assert not browser.value(SHIFTED), f"{page}: headings stand over other columns"
-        foreign = [one for one in browser.asked if not one.startswith((address, "data:"))]
+        assert browser.run(wide), f"{page} is wider than the window"
+        assert not browser.run(SHIFTED), f"{page}: headings stand over other columns"
+        foreign = [one for one in browser.requests() if not one.startswith(address)]
         assert not foreign, (page, foreign)
         # The menu of languages looks for a map of the site beside each translation, which is not
         # there; its links then lead to the page itself.
-        faults = [one for one in browser.faults if not one.endswith("sitemap.xml")]
+        faults = [one for one in browser.complaints() if not one.endswith("sitemap.xml")]
         assert not faults, (page, faults)
 
 
@@ -225,36 +224,36 @@ def test_every_page_renders_and_asks_nobody_else(browser, without_search, addres
     ],
 )
 def test_search_finds(browser, address, start, words, page):
-    browser.visit(address + start + "index.html")
-    browser.value("document.querySelector('label[for=__search]').click()")
-    browser.value(
+    browser.open(address + start + "index.html")
+    browser.run("document.querySelector('label[for=__search]').click()")
+    browser.run(
         "{const box = document.querySelector('.md-search__input'); box.focus();"
         f" box.value = '{words}'; box.dispatchEvent(new Event('keyup', {{bubbles: true}}));"
         " box.dispatchEvent(new Event('input', {bubbles: true}));}"
     )
     results = "[...document.querySelectorAll('.md-search-result__link')].map(one => one.pathname)"
-    found = wait_for(browser, f"({results}).includes('/{page}')")
-    assert found, browser.value(results)
-    assert not [one for one in browser.asked if not one.startswith((address, "data:", "blob:"))]
+    found = browser.waits_for(f"({results}).includes('/{page}')")
+    assert found, browser.run(results)
+    assert not [one for one in browser.requests() if not one.startswith((address, "blob:"))]
 
 
 def test_the_table_sorts_and_filters(browser, address):
-    browser.visit(address + "mechanisms/CBAM/index.html")
+    browser.open(address + "mechanisms/CBAM/index.html")
     links = "[...document.querySelectorAll('article a')]"
-    table = browser.value(f"{links}.find(one => one.textContent === 'All modules').href")
-    browser.visit(table)
+    table = browser.run(f"{links}.find(one => one.textContent === 'All modules').href")
+    browser.open(table)
     first = "document.querySelector('.mechanisms tbody tr:not([hidden])').innerText"
     names = "[...document.querySelectorAll('.mechanisms th')].map(one => one.innerText)"
-    column = browser.value(names).index("parameters")
+    column = browser.run(names).index("parameters")
     head = f"document.querySelectorAll('.mechanisms th')[{column}].click()"
-    browser.value(head)
-    assert re.search(r"\b0\b", browser.value(first))  # SimAM has none
-    browser.value(head)
-    assert browser.value(first).startswith("MultiSEAM")
-    browser.value(
+    browser.run(head)
+    assert re.search(r"\b0\b", browser.run(first))  # SimAM has none
+    browser.run(head)
+    assert browser.run(first).startswith("MultiSEAM")
+    browser.run(
         "{const box = document.querySelector('.mechanisms input'); box.value = 'simam';"
         " box.dispatchEvent(new Event('input'));}"
     )
     shown = "document.querySelectorAll('.mechanisms tbody tr:not([hidden])').length"
-    assert browser.value(shown) == 1
-    assert browser.value(first).startswith("SimAM")
+    assert browser.run(shown) == 1
+    assert browser.run(first).startswith("SimAM")

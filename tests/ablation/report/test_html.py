@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from ablation.report.write import write_report
-from tests.ablation.browser import CHROMIUM, browser
 from tests.ablation.fake import make_study
+from tests.browser import CHROMIUM, browser
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(not CHROMIUM.exists(), reason="no Chromium")]
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not CHROMIUM, reason="no Chromium")]
 NASTY = "<script>document.title='run'</script><img src=http://example.com/x.png>@neck"
 COLUMN = """[...document.querySelectorAll("h2")]
     .find(head => head.textContent === "All figures").nextElementSibling
