@@ -26,7 +26,7 @@ from ablation.study import PLAIN, Arm
 from models.costs.profile import count_costs, gigaflops, whole_size
 from models.costs.turns import seconds_in_turn
 from models.yolo import DetectionModel
-from utils.device import device_name, find_devices, layout_of, use_device
+from utils.device import arrange, device_name, find_devices, use_device
 from utils.errors import UserError
 from utils.files import atomic_write
 from utils.regular_file import read_limited
@@ -129,8 +129,7 @@ def cost_graphs(
 
 def build_fused(graph: GraphRows, device: torch.device) -> DetectionModel:
     """The network as it would be deployed, with initial weights, which do not affect its speed."""
-    model = DetectionModel(graph).to(device).eval().fuse()
-    return model.to(memory_format=layout_of(device))
+    return arrange(DetectionModel(graph).to(device).eval().fuse(), device)
 
 
 def count_graph(graph: GraphRows, size: int) -> Costs:

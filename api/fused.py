@@ -11,7 +11,7 @@ from torch import Tensor
 from engine.detector_model import in_half
 from engine.exported.model import ExportedDetector
 from models.yolo import DetectionModel
-from utils.device import layout_of
+from utils.device import arrange
 from utils.errors import UserError
 
 Network = DetectionModel | ExportedDetector
@@ -71,4 +71,4 @@ def _fused(model: DetectionModel, device: torch.device, half: bool) -> Detection
         fused = copy.deepcopy(model).to(device).float().eval().fuse()
         if half:
             in_half(fused, device)
-        return fused.to(memory_format=layout_of(device))
+        return arrange(fused, device)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from typing import TypeVar
 
 import torch
+from torch import nn
 
 from utils.errors import UserError
 from utils.text import counted
 
+_Model = TypeVar("_Model", bound=nn.Module)
 GPUS = ("cuda", "xpu")  # kinds that have numbers, report their memory, and read pinned memory
 ACCEPTED = "a CUDA number such as 0, or cuda, cpu, mps, xpu, xpu:0"
 # cuBLAS chooses between results that differ in the last bits unless its workspace is fixed.
@@ -97,6 +100,19 @@ def layout_of(device: torch.device) -> torch.memory_format:
     On mps they are faster in the usual layout.
     """
     return torch.contiguous_format if device.type == "mps" else torch.channels_last
+
+
+def arrange(model: _Model, device: torch.device) -> _Model:
+    """Lay out a model's weights for a device, as layout_of() says; returns the same model.
+
+    Module.to(memory_format=) refuses weights of five dimensions, such as AgentAttention's. They are
+    no kernels of these convolutions, and stay as they are.
+    """
+    layout = layout_of(device)
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.dim() == 4:
+            tensor.data = tensor.data.to(memory_format=layout)
+    return model
 
 
 def choose_dtype(device: torch.device, precision: str) -> torch.dtype:

@@ -20,7 +20,7 @@ from models.costs.profile import count_costs, gigaflops, whole_size
 from models.costs.turns import seconds_in_turn
 from models.weights.load import load_model
 from models.yolo import DetectionModel
-from utils.device import device_name, layout_of, take_device
+from utils.device import arrange, device_name, layout_of, take_device
 from utils.errors import UserError
 
 USUAL_SIZE = 640  # pixels, where no run says what it was trained with
@@ -130,7 +130,7 @@ def time_networks(
     inputs = {}
     for name, model in models.items():
         device = next(model.parameters()).device
-        model.to(memory_format=layout_of(device))
+        arrange(model, device)
         side = whole_size(size, model)
         images = torch.zeros(batch, model.graph["ch"], side, side, device=device)
         inputs[name] = images.contiguous(memory_format=layout_of(device))

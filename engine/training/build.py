@@ -40,7 +40,7 @@ from models.losses import build_loss
 from models.yolo import DetectionModel
 from utils.checkpoint import Checkpoint
 from utils.config import TrainConfig
-from utils.device import GPUS, choose_dtype, describe_device, layout_of, use_device
+from utils.device import GPUS, arrange, choose_dtype, describe_device, use_device
 from utils.files import make_folder, next_folder, save_yaml
 from utils.hyperparameters import Hyperparameters
 from utils.sizes import side_step, whole_side
@@ -68,7 +68,7 @@ def prepare_run(
     world, device = start_process(config, resumed)
     data = load_data(config, world)
     model, notes = make_model(config, hyp, data[0], resumed)
-    model = model.to(device).to(memory_format=layout_of(device))
+    model = arrange(model.to(device), device)
     asked, config = config, fit_config(config, model, device)
     config, hyp, chosen = choose_optimizer(config, hyp, len(data[0]), model.spec.class_count)
     if chosen and world.is_main:

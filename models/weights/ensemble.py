@@ -11,7 +11,7 @@ from models.weights.classes import compare_classes
 from models.weights.load import load_model
 from models.yolo import DetectionModel
 from utils.checkpoint import Checkpoint
-from utils.device import layout_of
+from utils.device import arrange
 from utils.errors import UserError
 
 
@@ -101,4 +101,4 @@ def load_models(
         for number, file in enumerate(files)
     ]
     model = members[0] if len(members) == 1 else Ensemble(members, files)
-    return model.to(memory_format=layout_of(device))
+    return arrange(model, device)

@@ -7,9 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch import nn
 
 from tests.simulated_cuda import simulated_cuda
 from utils.device import (
+    arrange,
     autocast,
     choose_dtype,
     choose_half,
@@ -109,6 +111,17 @@ def test_only_mps_keeps_the_usual_layout() -> None:
     layouts = {layout_of(torch.device(name)) for name in ("cpu", "cuda:1", "xpu")}
     assert layouts == {torch.channels_last}
     assert layout_of(torch.device("mps")) == torch.contiguous_format
+
+
+def test_weights_of_other_dimensions_than_four_keep_their_layout() -> None:
+    """Module.to(memory_format=) refuses five dimensions; AgentAttention has such biases."""
+    model = nn.Sequential(nn.Conv2d(4, 4, 3), nn.Conv3d(2, 2, 3), nn.PReLU(4))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    assert arrange(model, torch.device("cpu")) is model
+    assert model[0].weight.is_contiguous(memory_format=torch.channels_last)
+    assert not model[0].weight.is_contiguous()
+    assert model[1].weight.is_contiguous()
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 
 
 def test_float32_is_exact_on_cuda_unless_tf32_is_asked_for(
