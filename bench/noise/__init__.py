@@ -1,0 +1,1 @@
+"""How much noise a score has, and which way to score the same runs has less."""
