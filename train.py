@@ -282,7 +282,8 @@ def write_epoch(run: Run, log: ResultsLog, metrics: Metrics | None) -> None:
         **dict(zip(names, means, strict=True)),
         **state.sparsity.columns(),
     }
-    log.add(trained, metrics, [group["lr"] for group in state.optimizer.param_groups])
+    rates = [group["lr"] for group in state.optimizer.param_groups[:3]]  # not those of attention
+    log.add(trained, metrics, rates)
 
 
 def main(argv: list[str] | None = None) -> Metrics | None:

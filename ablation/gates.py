@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from data.dataset import DatasetSettings
 from data.loader import build_loader
 from data.scanning.load import load_dataset
-from models.attention import ATTENTION
+from models.attention import attention_of
 from models.losses import build_loss
 from models.weights.load import from_checkpoint
 from models.yolo import DetectionModel
@@ -125,12 +125,6 @@ def measure_model(model: DetectionModel, checkpoint: Checkpoint, where: str) -> 
         value.numel() for value in model.parameters()
     )
     return Health(gates, gradient_share(model, own, batch, hyp), share)
-
-
-def attention_of(model: nn.Module) -> dict[str, nn.Module]:
-    """The attention modules of a network by name, including those within rows of the graph."""
-    kinds = set(ATTENTION.values())
-    return {name: module for name, module in model.named_modules() if type(module) in kinds}
 
 
 def read_batch(

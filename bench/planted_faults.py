@@ -14,12 +14,12 @@ from typing import Any
 import torch
 
 import train
-from ablation.gates import attention_of
 from engine.training import build
 from engine.training import model as making
 from engine.training.ema import ModelEMA
 from engine.training.run import TrainingState
 from engine.training.step import step
+from models.attention import attention_of
 from models.graph.read import read_graph
 from models.graph.sites import insert
 from models.weights.report import TransferReport

@@ -101,6 +101,9 @@ class TrainConfig:
         " output unchanged at first; '' takes the graph's setting",
         choices=("", "paper", "identity"),
     )
+    attention_lr: float = flag(
+        1.0, "learning rate of attention modules as a multiple of that of the other rows"
+    )
     modules: tuple[str, ...] = shared("modules")
     sparsity: float = flag(
         0.0, "NAM: weight p of the penalty on its scale factors; the authors take 1e-4"
@@ -149,6 +152,9 @@ class TrainConfig:
         )
         check_setting(
             0 <= self.sparsity < math.inf, "--sparsity", self.sparsity, "must be 0 or more"
+        )
+        check_setting(
+            0 < self.attention_lr < math.inf, "--attention-lr", self.attention_lr, "must be above 0"
         )
         check_setting(self.seed >= 0, "--seed", self.seed, "must not be negative")
         check_setting(

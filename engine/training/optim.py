@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from models.attention import attention_of
 from utils.config import TrainConfig
 from utils.families import Family
 from utils.hyperparameters import Hyperparameters
@@ -114,6 +116,8 @@ def make_optimizer(
 ) -> torch.optim.Optimizer:
     """Make SGD with Nesterov momentum, Adam or AdamW; of the three groups only the second decays.
 
+    With --attention-lr the attention's parameters have three groups of their own after them.
+
     On a GPU each group is updated by one kernel, which also leaves out a step whose gradients are
     not finite, so that the host need not ask whether they are.
 
@@ -123,12 +127,14 @@ def make_optimizer(
         hyp: Learning rate, momentum and weight decay.
     """
     biases, decayed, undecayed = parameter_groups(model)
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": biases, "weight_decay": 0.0},
         {"params": decayed, "weight_decay": config.scaled_weight_decay(hyp)},
         {"params": undecayed, "weight_decay": 0.0},
     ]
-    is_fused = all(one.is_cuda for group in (biases, decayed, undecayed) for one in group)
+    if config.attention_lr != 1:
+        groups = faster_attention(model, groups, config.attention_lr)
+    is_fused = all(one.is_cuda for one in model.parameters())
     how = {"fused": True} if is_fused else {"foreach": True}
     if config.optimizer == "SGD":
         return torch.optim.SGD(
@@ -138,6 +144,28 @@ def make_optimizer(
         torch.optim.Adam if config.optimizer == "Adam" else torch.optim.AdamW
     )
     return kind(groups, lr=hyp.lr0, betas=(hyp.momentum, 0.999), **how)
+
+
+def faster_attention(
+    model: nn.Module, groups: Sequence[dict[str, Any]], factor: float
+) -> list[dict[str, Any]]:
+    """Groups of the same kinds for the attention's parameters, whose rate is multiplied.
+
+    Args:
+        model: The model.
+        groups: All parameters, in three groups.
+        factor: By which apply_rates multiplies the rates of the new groups.
+
+    Returns:
+        The groups without those parameters, then one group of them for each, which may be empty.
+    """
+    own = {id(one) for module in attention_of(model).values() for one in module.parameters()}
+
+    def part(group: dict[str, Any], of_attention: bool) -> dict[str, Any]:
+        chosen = [one for one in group["params"] if (id(one) in own) == of_attention]
+        return {**group, "params": chosen, "rate_factor": factor if of_attention else 1.0}
+
+    return [part(group, of_attention) for of_attention in (False, True) for group in groups]
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
@@ -218,7 +246,8 @@ class Schedule:
 
 def apply_rates(optimizer: torch.optim.Optimizer, rates: Rates) -> None:
     """Set the groups' learning rates, and SGD's momentum; Adam's betas stay, as in YOLOv5."""
-    for group, rate in zip(optimizer.param_groups, rates.learning_rates, strict=True):
-        group["lr"] = rate
+    for number, group in enumerate(optimizer.param_groups):
+        kind = number % len(rates.learning_rates)  # groups of attention repeat the three kinds
+        group["lr"] = rates.learning_rates[kind] * group.get("rate_factor", 1.0)
         if "momentum" in group:
             group["momentum"] = rates.momentum

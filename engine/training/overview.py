@@ -52,10 +52,12 @@ def model_line(model: DetectionModel, imgsz: int) -> str:
 def optimizer_line(setup: Setup, state: TrainingState) -> str:
     """The optimizer, its rates, and how many tensors each of its groups has."""
     config, hyp = setup.config, setup.hyp
+    faster = f"of attention at {config.attention_lr:g} times the rate"
+    kinds = (*KINDS, *(f"{kind} {faster}" for kind in KINDS if config.attention_lr != 1))
     groups = [
         f"{len(group['params'])} {kind}"
         + (f" (decay {group['weight_decay']:.3g})" if group["weight_decay"] else "")
-        for kind, group in zip(KINDS, state.optimizer.param_groups, strict=True)
+        for kind, group in zip(kinds, state.optimizer.param_groups, strict=True)
     ]
     batches = config.accumulate(hyp.nominal_batch)
     pace = "batch" if batches == 1 else f"{batches} batches"

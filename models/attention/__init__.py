@@ -31,6 +31,12 @@ def names() -> list[str]:
     return sorted(ATTENTION)
 
 
+def attention_of(model: nn.Module) -> dict[str, nn.Module]:
+    """The attention modules of a network by name, including those within rows of the graph."""
+    kinds = set(ATTENTION.values())
+    return {name: module for name, module in model.named_modules() if type(module) in kinds}
+
+
 def build_attention(
     name: str, channels: int, *, init: str = "paper", **arguments: object
 ) -> nn.Module:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import pytest
 
@@ -99,6 +100,8 @@ def test_refused_flags_say_what_to_do_instead(name):
     ("close_mosaic", -3, "--close-mosaic=-3"),
     ("freeze", (3, -1), "--freeze"),
     ("seed", -1, "--seed=-1"),
+    ("attention_lr", 0.0, r"--attention-lr=0\.0"),
+    ("attention_lr", math.inf, "--attention-lr=inf"),
 ])  # fmt: skip
 def test_impossible_flags_are_refused_by_name(field, value, named):
     with pytest.raises(UserError, match=named):

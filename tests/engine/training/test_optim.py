@@ -4,6 +4,7 @@ counts.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from copy import deepcopy
 from pathlib import Path
@@ -23,6 +24,7 @@ from engine.training.optim import (
     parameter_groups,
     restore_optimizer,
 )
+from models.attention import build_attention
 from tests.simulated_cuda import simulate, simulated_cuda
 from utils.config import TrainConfig
 from utils.families import V5, V8
@@ -195,6 +197,54 @@ def test_groups_put_each_parameter_where_yolov5_does_but_bare_scales() -> None:
         f"attention.{name}" for name in ("in_proj_weight", "in_proj_bias", "out_proj.weight")
     }
     assert decayed == {"conv.weight", "table"} | attention
+
+
+class Attended(Scaled):
+    """With attention that starts as the identity, beside the others and within a row."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = build_attention("CBAM", 16, init="identity")
+        self.row = nn.Sequential(nn.Conv2d(4, 4, 1), build_attention("SE", 16))
+
+
+@pytest.mark.parametrize("kind", ["SGD", "Adam", "AdamW"])
+def test_attention_may_have_a_rate_of_its_own(kind: str) -> None:
+    model, hyp = Attended(), Hyperparameters()
+    config = TrainConfig(optimizer=kind, attention_lr=10.0)
+    optimizer = make_optimizer(model, config, hyp)
+    usual = make_optimizer(model, dataclasses.replace(config, attention_lr=1.0), hyp)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    groups = [{names[id(one)] for one in group["params"]} for group in optimizer.param_groups]
+    own = set().union(*groups[3:])
+    assert own == {name for name in names.values() if name.startswith(("gate.", "row.1."))}
+    assert "gate.alpha" in groups[5]
+    for number, group in enumerate(usual.param_groups):
+        assert groups[number] | groups[number + 3] == {names[id(one)] for one in group["params"]}
+        assert group["weight_decay"] == optimizer.param_groups[number + 3]["weight_decay"]
+    schedule = Schedule(config, hyp, 50, V5)
+    for one in (optimizer, usual):
+        apply_rates(one, schedule.rates(30))
+    rates = [group["lr"] for group in usual.param_groups]
+    assert [group["lr"] for group in optimizer.param_groups] == [
+        *rates, *(pytest.approx(10 * rate) for rate in rates),
+    ]  # fmt: skip
+
+
+def test_a_network_without_attention_trains_as_usual_at_any_such_rate() -> None:
+    tracks = []
+    for factor in (1.0, 10.0):
+        torch.manual_seed(0)
+        model, hyp = nn.Sequential(nn.Linear(3, 2), nn.LayerNorm(2)), Hyperparameters()
+        config = TrainConfig(optimizer="AdamW", attention_lr=factor)
+        optimizer = make_optimizer(model, config, hyp)
+        for iteration in range(3):
+            apply_rates(optimizer, Schedule(config, hyp, 50, V5).rates(iteration + 1))
+            optimizer.zero_grad()
+            model(torch.ones(4, 3))[:, 0].sum().backward()
+            optimizer.step()
+        tracks.append([one.detach().clone() for one in model.parameters()])
+    assert all(torch.equal(a, b) for a, b in zip(*tracks, strict=True))
 
 
 @pytest.mark.parametrize("kind", ["SGD", "Adam", "AdamW"])

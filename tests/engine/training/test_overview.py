@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from engine.training.build import prepare_run
-from engine.training.overview import changed_hyperparameters, closing_line
+from engine.training.optim import make_optimizer
+from engine.training.overview import changed_hyperparameters, closing_line, optimizer_line
 from models.costs.profile import count_costs, gigaflops
 from tests.tiny import write_data, write_graph
 from utils.config import TrainConfig, choose_hyp
@@ -46,6 +47,11 @@ def test_a_run_says_what_it_trains_and_what_came_of_it(
     assert "a step every 16 batches of 4 images\n" in said
     assert "as in hyp.scratch-low.yaml, but mosaic 0.5 instead of 1\n" in said
     assert "\x1b" not in said
+    faster = dataclasses.replace(run.setup, config=dataclasses.replace(config, attention_lr=3.0))
+    state = dataclasses.replace(
+        run.state, optimizer=make_optimizer(model, faster.config, run.setup.hyp)
+    )
+    assert "norms and scales of attention at 3 times the rate;" in optimizer_line(faster, state)
     run.setup.last.write_bytes(b"x" * 2_340_000)
     run.state.progress.epoch = 1
     assert closing_line(run, 65.2, 0) == "Done: 1 epoch in 1 min 5 s, best epoch 0; last.pt 2.3 MB"
