@@ -50,7 +50,8 @@ def of_gates(health: Health | None) -> Iterator[Clue]:
         yield Clue(
             2.5 - 25 * abs(gate.alpha or 0.0),
             f"{gate.name} has hardly left its start as identity: its factor alpha is"
-            f" {gate.alpha:.3f}, where 1 stands for the whole module.",
+            f" {gate.alpha:.3f}, where 1 stands for the whole module. Train longer, or with"
+            " --attention-lr 10.",
         )
     if not gates:
         return
