@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 from itertools import pairwise
 
@@ -25,6 +25,7 @@ RULES = (
     ".f rect{stroke:currentColor;stroke-opacity:.5;fill:#8888;fill-opacity:.16}"
     ".f .w{fill:#2f81f7;fill-opacity:.22}.f .g{fill:#d29922;fill-opacity:.28}"
 )
+LETTER = 5.4  # width of a letter of a label
 GATES = ("sigmoid", "softmax", "tanh")
 
 
@@ -39,12 +40,12 @@ def as_svg(nodes: Sequence[Node], title: str) -> str:
     drawing = arrange(nodes)
     boxes = drawing.places[: len(nodes)]
     labels = {way[0] for way in drawing.ways}
-    texts = [
+    texts = apart(
         shape_label(boxes[number], words.shape(nodes[number].shape))
         for number in sorted(labels)
         if shows_shape(number, nodes)
-    ]
-    right = max([drawing.width, *(x + 5.4 * len(text) for x, _, text in texts)])
+    )
+    right = max([drawing.width, *(x + LETTER * len(text) for x, _, text in texts)])
     width, height = right + 2 * MARGIN, drawing.height + 2 * MARGIN
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="f" viewBox="{-MARGIN:g} {-MARGIN:g}'
@@ -67,6 +68,15 @@ def shows_shape(number: int, nodes: Sequence[Node]) -> bool:
 
 def shape_label(place: Place, text: str) -> tuple[float, float, str]:
     return place.x + 4, place.floor + 11, text
+
+
+def apart(texts: Iterable[tuple[float, float, str]]) -> list[tuple[float, float, str]]:
+    """The labels without those that would be written over their left neighbours."""
+    texts, kept = list(texts), list[tuple[float, float, str]]()
+    for x, y, text in sorted(texts, key=lambda one: (one[1], one[0])):
+        if not kept or kept[-1][1] != y or x > kept[-1][0] + LETTER * len(kept[-1][2]):
+            kept.append((x, y, text))
+    return [one for one in texts if one in kept]
 
 
 def arrows(drawing: Drawing) -> list[str]:

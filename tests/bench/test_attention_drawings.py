@@ -13,7 +13,7 @@ from bench.attention_drawings.__main__ import main
 from bench.attention_drawings.layout import arrange, crossings, in_layers, order
 from bench.attention_drawings.record import Node, record_module
 from bench.attention_drawings.simplify import simplify
-from bench.attention_drawings.svg import as_svg
+from bench.attention_drawings.svg import apart, as_svg
 from utils.errors import UserError
 
 
@@ -109,3 +109,8 @@ def test_the_drawing_is_xml_with_a_box_for_each_node(gate):
 def test_an_unknown_name_is_refused():
     with pytest.raises(UserError, match="Nothing: no such attention module"):
         main(["Nothing"])
+
+
+def test_labels_are_not_written_over_each_other():
+    labels = [(0.0, 5.0, "2 × C"), (20.0, 5.0, "C"), (28.0, 5.0, "H"), (20.0, 9.0, "W")]
+    assert apart(reversed(labels)) == [labels[3], labels[2], labels[0]]
