@@ -102,7 +102,9 @@ class TrainConfig:
         choices=("", "paper", "identity"),
     )
     attention_lr: float = flag(
-        1.0, "learning rate of attention modules as a multiple of that of the other rows"
+        1.0,
+        "learning rate of attention modules as a multiple of that of the other rows; weight decay"
+        " and --sparsity act at that rate too"
     )
     modules: tuple[str, ...] = shared("modules")
     sparsity: float = flag(

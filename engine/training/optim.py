@@ -151,6 +151,8 @@ def faster_attention(
 ) -> list[dict[str, Any]]:
     """Groups of the same kinds for the attention's parameters, whose rate is multiplied.
 
+    YOLO12's own attention is among them.
+
     Args:
         model: The model.
         groups: All parameters, in three groups.
@@ -246,8 +248,11 @@ class Schedule:
 
 def apply_rates(optimizer: torch.optim.Optimizer, rates: Rates) -> None:
     """Set the groups' learning rates, and SGD's momentum; Adam's betas stay, as in YOLOv5."""
+    rising = rates.learning_rates[1]
     for number, group in enumerate(optimizer.param_groups):
         kind = number % len(rates.learning_rates)  # groups of attention repeat the three kinds
-        group["lr"] = rates.learning_rates[kind] * group.get("rate_factor", 1.0)
+        # The biases' higher rate in the warm-up is not multiplied: it may be 0.1.
+        more = (group.get("rate_factor", 1.0) - 1) * rising
+        group["lr"] = rates.learning_rates[kind] + more
         if "momentum" in group:
             group["momentum"] = rates.momentum

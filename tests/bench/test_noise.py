@@ -146,7 +146,8 @@ def test_views_are_compared_by_the_pooled_spread_of_pairs() -> None:
     assert found["usual, mirrored too"] == pytest.approx([0.5])
     text = views.report(table)
     assert text.startswith("1 arm\n")
-    assert "| usual, mirrored too | 0.71 | 0.71 | 0.50 (0.50 to 0.50) |" in text
+    assert "| usual, mirrored too | 0.71 | 0.71 | 0.50 |" in text
+    assert views.report({"SE@neck": arm}).startswith("no arm")
 
 
 def test_runs_of_a_study_are_scored_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

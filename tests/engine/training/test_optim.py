@@ -223,12 +223,18 @@ def test_attention_may_have_a_rate_of_its_own(kind: str) -> None:
         assert groups[number] | groups[number + 3] == {names[id(one)] for one in group["params"]}
         assert group["weight_decay"] == optimizer.param_groups[number + 3]["weight_decay"]
     schedule = Schedule(config, hyp, 50, V5)
-    for one in (optimizer, usual):
-        apply_rates(one, schedule.rates(30))
-    rates = [group["lr"] for group in usual.param_groups]
-    assert [group["lr"] for group in optimizer.param_groups] == [
-        *rates, *(pytest.approx(10 * rate) for rate in rates),
-    ]  # fmt: skip
+    for iteration in (0, 30, 1000):
+        for one in (optimizer, usual):
+            apply_rates(one, schedule.rates(iteration))
+        bias, rising, other = (group["lr"] for group in usual.param_groups)
+        assert [group["lr"] for group in optimizer.param_groups] == pytest.approx(
+            [bias, rising, other, bias + 9 * rising, 10 * rising, 10 * other]
+        )
+    again = make_optimizer(model, config, hyp)
+    restore_optimizer(again, optimizer.state_dict())
+    apply_rates(again, schedule.rates(30))
+    assert again.param_groups[4]["lr"] == 10 * again.param_groups[1]["lr"]
+    assert bias == rising  # after the warm-up, in which biases begin at warmup_bias_lr
 
 
 def test_a_network_without_attention_trains_as_usual_at_any_such_rate() -> None:
