@@ -273,7 +273,7 @@ def test_rates_reach_the_optimizer_and_only_weights_decay(kind: str) -> None:
 
 @pytest.mark.parametrize("name", ["SGD", "AdamW"])
 def test_a_state_goes_on_in_the_form_of_the_present_device(name: str) -> None:
-    """One kernel on a simulated GPU and lists of kernels on a CPU: each resumes the other's run."""
+    """Each device resumes the other's run, and a run that a release before 0.9 began."""
     torch.manual_seed(0)
     config, x = TrainConfig(optimizer=name), torch.randn(4, 3)
 
@@ -299,4 +299,25 @@ def test_a_state_goes_on_in_the_form_of_the_present_device(name: str) -> None:
     # What the device saved goes on here.
     for part in back["state"].values():
         part.update({key: value.held for key, value in part.items()})
-    assert prepared(here, back).param_groups[1]["foreach"]
+    assert prepared(here, back).param_groups[1]["fused"]
+    for part in saved["param_groups"]:
+        part.update(foreach=True, fused=None)
+    group = prepared(here, saved).param_groups[1]
+    assert (group["fused"], group.get("foreach")) == (True, None)
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW"])
+def test_one_kernel_computes_what_several_do(name: str) -> None:
+    tracks = []
+    for options in ({"fused": True}, {"foreach": True, "fused": None}):
+        torch.manual_seed(0)
+        net = nn.Sequential(nn.Linear(33, 20), nn.Linear(20, 1))
+        optimizer = make_optimizer(net, TrainConfig(optimizer=name), Hyperparameters())
+        for group in optimizer.param_groups:
+            group.update(options)
+        for _ in range(5):
+            optimizer.zero_grad()
+            net(torch.randn(4, 33)).square().mean().backward()
+            optimizer.step()
+        tracks.append([one.detach() for one in net.parameters()])
+    torch.testing.assert_close(tracks[0], tracks[1], rtol=1e-6, atol=1e-7)
