@@ -19,10 +19,11 @@ def test_every_hyp_file_loads(name):
     assert Hyperparameters.load(ROOT / "data/hyps" / name) == hyp
 
 
-def test_hyp_files_are_yolov5s_six_yolov8s_and_two_of_ours():
+def test_hyp_files_are_yolov5s_six_yolov8s_and_three_of_ours():
     assert HYP_FILES == [
         "hyp.Objects365.yaml",
         "hyp.VOC.yaml",
+        "hyp.finetune.yaml",
         "hyp.no-augmentation.yaml",
         "hyp.overfit.yaml",
         "hyp.scratch-high.yaml",
