@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from website.flags import flags_page
 from website.links import relink
 from website.mechanisms import read_mechanisms
 from website.nav import GUIDES, navigation
-from website.pages import load_table, mechanism_page, sections, table_page
+from website.pages import load_table, mechanism_page, outcomes, sections, table_page
 from website.text import join_chinese, keep_together
 
 DOCS = ROOT / "docs"
@@ -75,7 +76,7 @@ def test_every_registered_module_is_on_a_page():
 @pytest.mark.parametrize("one", MECHANISMS, ids=lambda one: one.file)
 def test_a_docstring_has_what_its_page_needs(one):
     assert len(one.title) > 20
-    assert one.verdict
+    assert all(re.search(r": (helps|hurts|no evidence), [+-]", text) for text in one.verdicts)
     assert 2015 <= one.year <= 2030
     formula, _, cost = sections(one.body)
     assert re.search(r"[=*:]", formula)
@@ -86,6 +87,18 @@ def test_a_docstring_has_what_its_page_needs(one):
     for part in ("## Formula", "## Data flow", "## Cost", "## In YAML", "## Does it help?", "<svg"):
         assert part in page
     assert one.link in page
+
+
+def test_each_class_of_a_file_has_its_own_verdicts():
+    one = next(one for one in MECHANISMS if len(one.kinds) == 2)
+    first, second = one.kinds
+    lines = (f"{first.name}, x: hurts, -1.", f"{first.name} at P5, y: hurts, -1.",
+             f"{second.name}, x: no evidence, +1.")  # fmt: skip
+    one = dataclasses.replace(one, verdicts=lines)
+    assert outcomes(one, first) == "hurts 2"
+    assert outcomes(one, second) == "no evidence 1"
+    single = dataclasses.replace(one, kinds=(first,), verdicts=("x: helps, +1.", "y: hurts, -1."))
+    assert outcomes(single, first) == "helps 1, hurts 1"
 
 
 @pytest.mark.parametrize("one", MECHANISMS, ids=lambda one: one.file)

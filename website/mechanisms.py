@@ -44,7 +44,8 @@ class Mechanism:
         file: its name without .py.
         title: the docstring's first paragraph.
         body: the paragraphs after it, without the verdict.
-        verdict: what the docstring says after "Verdict:".
+        verdicts: what the docstring says after "Verdict:", a sentence for each study; () if the
+            module was not measured.
         link: of the paper, "" if the docstring has none.
         year: of the paper.
         kinds: its classes, the first one gives the page its name.
@@ -53,7 +54,7 @@ class Mechanism:
     file: str
     title: str
     body: str
-    verdict: str
+    verdicts: tuple[str, ...]
     link: str
     year: int
     kinds: tuple[Kind, ...]
@@ -73,7 +74,7 @@ def read_file(path: Path) -> Mechanism:
     """Read one file of models/attention.
 
     Raises ValueError, with the file's name, if its docstring lacks a verdict, a year or a
-    registered class.
+    registered class, or if the verdict has another form.
     """
     tree = ast.parse(path.read_text(encoding="utf-8"), path.name)
     text = ast.get_docstring(tree) or ""
@@ -84,8 +85,11 @@ def read_file(path: Path) -> Mechanism:
         raise ValueError(f"{path.name}: no verdict, year or registered class")
     title, _, rest = body.partition("\n\n")
     link = re.search(r"https?://\S+?(?=[,.;:)]*(?:\s|$))", rest)
+    if not re.match(r" (not yet measured\.$|.+\n- )", verdict):
+        raise ValueError(f"{path.name}: Verdict: is neither a list nor 'not yet measured.'")
+    verdicts = tuple(map(one_line, re.findall(r"^- (.+(?:\n  .+)*)", verdict, re.M)))
     return Mechanism(
-        path.stem, one_line(title), rest.strip(), one_line(verdict), link[0] if link else "",
+        path.stem, one_line(title), rest.strip(), verdicts, link[0] if link else "",
         int(year[0]), kinds,
     )  # fmt: skip
 

@@ -34,7 +34,7 @@ def navigation(docs: Path, mechanisms: Sequence[str]) -> list[dict[str, Any]]:
         {"Start": "index.md"},
         {"I come from …": there(COME_FROM)},
         {"Guides": there(GUIDES)},
-        {"Mechanisms": ["mechanisms/index.md", *mechanisms]},
+        {"Mechanisms": [*there(["evidence.md"]), "mechanisms/index.md", *mechanisms]},
         {"Reference": there(REFERENCE)},
         {"FAQ": "faq.md"},
         {"Project": there(PROJECT)},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
@@ -30,6 +31,8 @@ EFFECTS = {
     "adds": "adds something to the map",
     "replaces": "replaces the map by another",
 }
+VERDICTS = ("helps", "hurts", "no evidence")
+WHERE = "In the neck of yolov5n, difference from the plain graph in points of mAP50-95:"
 STYLED = re.compile(r"<style>svg.*?</style>", re.S)
 
 
@@ -85,7 +88,9 @@ def facts(one: Mechanism, table: Mapping[str, Any]) -> str:
     for kind in one.kinds:
         effect = table["rows"][kind.name]["effect"]
         rows.append((f"Effect of {kind.name}", EFFECTS[effect]))
-    rows.append(("Verdict", plain(one.verdict.split(":")[0].rstrip("."))))
+    for kind in one.kinds:
+        name = f"Verdicts on {kind.name}" if len(one.kinds) > 1 else "Verdicts"
+        rows.append((name, outcomes(one, kind) or "not yet measured"))
     return "| | |\n|---|---|\n" + "\n".join(f"| {name} | {value} |" for name, value in rows)
 
 
@@ -192,13 +197,27 @@ def options(kind: Kind) -> str:
 
 def verdict(one: Mechanism) -> str:
     """Our own measured verdict, and how to get one."""
-    text = one.verdict[:1].upper() + one.verdict[1:]
+    measured = "\n".join(f"- {plain(text)}" for text in one.verdicts)
+    said = f"{WHERE}\n\n{measured}" if measured else "It has not been measured yet."
     return (
-        f"{plain(text)}\n\nA verdict belongs to one data set and one"
-        " network. [How verdicts are reached](../ablation.md). For yours:\n\n```bash\n"
+        f"{said}\n\nA verdict belongs to one data set, one way of training and one"
+        " network. [All modules](../evidence.md), [how verdicts are"
+        " reached](../ablation.md). For yours:\n\n```bash\n"
         "python ablate.py --data my.yaml --cfg models/yolov5n.yaml --attention"
         f" {one.kinds[0].name} --at neck --seeds 5 --epochs 50\n```"
     )
+
+
+def outcomes(one: Mechanism, kind: Kind) -> str:
+    """How many studies reached each verdict on a class, such as "hurts 1, no evidence 2"."""
+    # Where a file has several classes, each line begins with the name of its class.
+    own = [
+        text
+        for text in one.verdicts
+        if len(one.kinds) == 1 or re.match(rf"{kind.name}(,| at )", text)
+    ]
+    found = Counter(word for text in own for word in VERDICTS if f": {word}, " in text)
+    return ", ".join(f"{word} {found[word]}" for word in VERDICTS if found[word])
 
 
 def table_page(mechanisms: Sequence[Mechanism], table: Mapping[str, Any]) -> str:
@@ -239,11 +258,9 @@ def table_row(kind: Kind, one: Mechanism, row: Mapping[str, Any]) -> str:
     page = one.kinds[0].name
     same = row["gate_mean"] is None or row["effect"] == "replaces"  # a ratio says nothing there
     start = "" if same else f"{row['gate_mean']:.2f}"
-    short = re.split(r"\.$|:", one.verdict)[0].replace(", 3 seeds", "")
-    short = "" if short == "not yet measured" else short
     names = f'<a href="{page}/" title="{escape(", ".join(kind.aliases))}">{kind.name}</a>'
     cells = [
         names, one.year, f"{row['parameters']:,}", f"{row['moved_mb']:,}", f"{row['forward_ms']:,}",
-        f"{row['train_ms']:,}", row["effect"], start, escape(short),
+        f"{row['train_ms']:,}", row["effect"], start, outcomes(one, kind),
     ]  # fmt: skip
     return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>\n"

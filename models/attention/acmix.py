@@ -28,7 +28,8 @@ and 1.
 
 The windows below cost kernel_att^2 copies of maps. fast/acmix.py computes the same in tiles, and
 runs on every device.
-Verdict: not yet measured.
+Verdict: in the neck of yolov5n, points of mAP50-95 (docs/evidence.md):
+- bccd, fine-tuned from COCO, 8 epochs, paper start: hurts, -10.42 (-15.79 to -5.06), 3 seeds.
 """
 
 from __future__ import annotations

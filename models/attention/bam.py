@@ -23,7 +23,8 @@ Choices where code and paper differ:
 
 The authors place the module once between stages, not in every block.
 
-Verdict: not yet measured.
+Verdict: in the neck of yolov5n, points of mAP50-95 (docs/evidence.md):
+- bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -1.39 (-6.75 to +3.97), 3 seeds.
 """
 
 from __future__ import annotations

@@ -21,7 +21,8 @@ a kernel counts, and is all there is here. `residual` adds x, as the paper's for
 branch does and the usual class for graphs does not. There are 8 heads, or the most below that
 divide the channels. Lengths of vectors are computed in float32 at least.
 
-Verdict: not yet measured.
+Verdict: in the neck of yolov5n, points of mAP50-95 (docs/evidence.md):
+- bccd, fine-tuned from COCO, 8 epochs, paper start: hurts, -9.96 (-15.32 to -4.60), 3 seeds.
 """
 
 from __future__ import annotations

@@ -20,7 +20,8 @@ YOLOv10, nor the polarized attention of that abbreviation.
 
 Cost: C C' / 4 times the sum of k_i^2 / g_i, 433,732 parameters at 256 channels. It is bound by
 arithmetic, not by memory.
-Verdict: not yet measured.
+Verdict: in the neck of yolov5n, points of mAP50-95 (docs/evidence.md):
+- bccd, fine-tuned from COCO, 8 epochs, paper start: hurts, -11.26 (-16.62 to -5.90), 3 seeds.
 """
 
 from __future__ import annotations

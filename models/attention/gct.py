@@ -17,7 +17,8 @@ grows with the map; n takes that out again. The Gaussian Context Transformer, al
 another module.
 
 Cost: 3 C parameters; forward reads the map twice and writes it once; x alone is kept for backward.
-Verdict: not yet measured.
+Verdict: in the neck of yolov5n, points of mAP50-95 (docs/evidence.md):
+- bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -1.16 (-6.53 to +4.20), 3 seeds.
 """
 
 from __future__ import annotations

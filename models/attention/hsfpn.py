@@ -13,7 +13,8 @@ In the network the gate of a coarse map also scales a finer one: `flag=False` re
 shape of x, for a row Multiply that follows.
 
 Cost: 2 C h parameters with h = C // ratio, 32,768 at 256 channels.
-Verdict: not yet measured.
+Verdict: in the neck of yolov5n, points of mAP50-95 (docs/evidence.md):
+- bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -0.28 (-5.64 to +5.08), 3 seeds.
 """
 
 from __future__ import annotations

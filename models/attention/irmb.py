@@ -27,7 +27,8 @@ Choices:
 
 Cost: 2 C^2 + 2 e C^2 + 9 e C + 2 C + 2 e C parameters for exp_ratio e, 265,472 at 256 channels; w^2
 products for each position and head.
-Verdict: not yet measured.
+Verdict: in the neck of yolov5n, points of mAP50-95 (docs/evidence.md):
+- bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -0.48 (-5.84 to +4.88), 3 seeds.
 """
 
 from __future__ import annotations

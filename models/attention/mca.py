@@ -20,7 +20,8 @@ Choices:
 - Statistics over two axes come from those over one, whose means and variances add up exactly.
 
 Cost: 12 + k parameters. In eager mode on a CPU x alone is kept for backward (fast/mca.py).
-Verdict: not yet measured.
+Verdict: in the neck of yolov5n, points of mAP50-95 (docs/evidence.md):
+- bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -2.01 (-7.37 to +3.35), 3 seeds.
 """
 
 from __future__ import annotations

@@ -20,7 +20,8 @@ softmax does not depend on what is added to all logits.
 [B, C, H, W] -> [B, C, H, W]. Cost: 3 C^2 + 3 C parameters, 197,376 at 256 channels. Time grows with
 the square of the number of positions, so the module belongs to the smallest maps. PyTorch's fused
 attention keeps no matrix of H W x H W logits; only the relative form writes one.
-Verdict: not yet measured.
+Verdict: in the neck of yolov5n, points of mAP50-95 (docs/evidence.md):
+- bccd, fine-tuned from COCO, 8 epochs, paper start: hurts, -24.81 (-30.61 to -19.02), 3 seeds.
 """
 
 from __future__ import annotations

@@ -19,7 +19,8 @@ overlaps. Both poolings are products with tables made from H and W, the same num
 adaptive pooling, which exporters refuse.
 
 Cost: 2 k parameters; forward reads the map twice, and writes the output and a gate of its size.
-Verdict: not yet measured.
+Verdict: in the neck of yolov5n, points of mAP50-95 (docs/evidence.md):
+- bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -1.70 (-7.06 to +3.66), 3 seeds.
 """
 
 from __future__ import annotations

@@ -16,7 +16,11 @@ mode, because a batch norm follows.
 Choices: the authors' class has ReLU unless it is told otherwise; the paper's networks have SiLU,
 and so does the default. The forms with a stride, with groups or with other output channels are not
 here. In training, batch norm of one value takes the running statistics.
-Verdict: not yet measured.
+Verdict: in the neck of yolov5n, points of mAP50-95 (docs/evidence.md):
+- ParNet, bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -2.07 (-7.43 to +3.29), 3
+  seeds.
+- ParNetAttention, bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -3.16 (-8.52 to
+  +2.20), 3 seeds.
 """
 
 from __future__ import annotations

@@ -21,7 +21,8 @@ formula has one. Windows do not overlap, and rows and columns that fill no windo
 side below that of a window is one window, where the authors' code raises an error.
 
 Cost: 16 C parameters, 4,096 at 256 channels.
-Verdict: not yet measured.
+Verdict: in the neck of yolov5n, points of mAP50-95 (docs/evidence.md):
+- bccd, fine-tuned from COCO, 8 epochs, paper start: hurts, -11.47 (-16.83 to -6.11), 3 seeds.
 """
 
 from __future__ import annotations

@@ -17,7 +17,8 @@ gradient. There is one hidden channel at least.
 
 Cost, with h = C // reduction: 2 C h + h + C parameters for c and C + 1 for s, 66,177 at 256
 channels. In eager mode on a CPU x alone is kept for backward (fast/scse.py).
-Verdict: not yet measured.
+Verdict: in the neck of yolov5n, points of mAP50-95 (docs/evidence.md):
+- bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -0.66 (-6.02 to +4.71), 3 seeds.
 """
 
 from __future__ import annotations

@@ -11,7 +11,8 @@ one hidden channel, where C / r rounded down to 0 would give the constant gate 0
 
 Cost: 2 C (C / r) parameters, 3 map sizes of memory traffic forward and 5 to 7 backward; x alone is
 kept for backward.
-Verdict: not yet measured.
+Verdict: in the neck of yolov5n, points of mAP50-95 (docs/evidence.md):
+- bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -1.55 (-6.91 to +3.81), 3 seeds.
 """
 
 from __future__ import annotations

@@ -18,7 +18,8 @@ raw parameters are gains and biases: optimisers should not decay them, and must 
 
 Cost: 3 C / G parameters. The operations below move 12 map sizes forward and 38 with backward, and
 keep 2 for backward; fast/shuffle_attention.py keeps one.
-Verdict: not yet measured.
+Verdict: in the neck of yolov5n, points of mAP50-95 (docs/evidence.md):
+- bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -4.45 (-9.81 to +0.91), 3 seeds.
 """
 
 from __future__ import annotations
