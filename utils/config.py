@@ -104,7 +104,7 @@ class TrainConfig:
     attention_lr: float = flag(
         1.0,
         "learning rate of attention modules as a multiple of that of the other rows; weight decay"
-        " and --sparsity act at that rate too"
+        " and --sparsity act at that rate too",
     )
     modules: tuple[str, ...] = shared("modules")
     sparsity: float = flag(
