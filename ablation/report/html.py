@@ -34,6 +34,7 @@ from utils.text import counted
 if TYPE_CHECKING:
     from ablation.results import StudyResult
 
+MANY = 12  # arms without evidence that are shown at once
 READING = (
     (
         "Every arm is compared with the baseline, which is the arm plain, on the same seeds: equal"
@@ -118,14 +119,41 @@ def verdicts(study: StudyResult, lines: Sequence[Line]) -> str:
     arms = sorted(
         (line for line in lines if line.name != PLAIN), key=lambda line: is_control(line.name)
     )
-    items = "\n".join(verdict_item(line, study.config.margin, shared) for line in arms)
     looks = " ".join(looks_sentences(study))
     return (
         f'<p class="lead">{escape(overview)}</p>\n'
         + (f"<p>{escape(looks)}</p>\n" if looks else "")
         + f"<p>{escape(notes)}</p>\n"
-        f'<ul class="verdicts">\n{items}\n</ul>\n'
+        + verdict_lists(arms, study.config.margin, shared)
     )
+
+
+def verdict_lists(arms: Sequence[Line], delta: float, shared: Sequence[str]) -> str:
+    """The arms' verdicts as a list. Many arms without evidence are folded, below those with some.
+
+    Args:
+        arms: lines of the report, without the baseline.
+        delta: smallest difference of interest, in 0..1.
+        shared: notes that the page already gives for all arms.
+    """
+
+    def listing(lines: Sequence[Line]) -> str:
+        items = "\n".join(verdict_item(line, delta, shared) for line in lines)
+        return f'<ul class="verdicts">\n{items}\n</ul>\n' if lines else ""
+
+    without = [line for line in arms if not is_decided(line)]
+    if len(without) <= MANY:
+        return listing(arms)
+    summary = f"{counted(len(without), 'arm')} without evidence either way, or without a result"
+    return (
+        listing([line for line in arms if is_decided(line)])
+        + f"<details><summary>{summary}</summary>\n{listing(without)}</details>\n"
+    )
+
+
+def is_decided(line: Line) -> bool:
+    """Whether an arm helps or hurts."""
+    return line.verdict is not None and line.verdict.verdict in ("helps", "hurts")
 
 
 def verdict_item(line: Line, delta: float, shared: Sequence[str]) -> str:
@@ -136,8 +164,7 @@ def verdict_item(line: Line, delta: float, shared: Sequence[str]) -> str:
         delta: smallest difference of interest, in 0..1.
         shared: notes that the page already gives for all arms.
     """
-    verdict = line.verdict
-    kind = verdict.verdict if verdict and verdict.verdict in ("helps", "hurts") else "none"
+    kind = line.verdict.verdict if line.verdict and is_decided(line) else "none"
     own = "; ".join(note for note in notes_of(line) if note not in shared)
     note = f"<small>{escape(own)}</small>" if own else ""
     said = sentences.sentence(line, delta)

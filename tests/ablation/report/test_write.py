@@ -110,6 +110,15 @@ def test_verdicts_come_first_and_say_what_happened(mixed_page: str) -> None:
     assert "python ablate.py --seeds 5" in page
 
 
+def test_many_arms_without_evidence_are_folded_below_the_others() -> None:
+    names = [f"SimAM@index.{number}" for number in range(14)]
+    page = render(make_study({"CBAM@neck": 0.012, **dict.fromkeys(names, 0.0)}))
+    shown, folded = page.split("<details><summary>15 arms without evidence", 1)
+    folded = folded.split("</details>", 1)[0]
+    assert re.findall(r'<li class="(\w+)"><b>([^<]+)', shown) == [("helps", "CBAM@neck")]
+    assert set(re.findall(r'<li class="none"><b>([^<]+)', folded)) == {*names, "A/A"}
+
+
 def test_a_corrected_difference_is_not_called_a_mean(mixed_page: str) -> None:
     assert "Mean paired difference" not in mixed_page
     assert "corrected for a part of that" in mixed_page
