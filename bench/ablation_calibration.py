@@ -38,13 +38,15 @@ from bench.markdown_table import markdown_rows
 from bench.simulation_tables import simulated_tables
 from utils.seeds import stream
 
-ARMS, SEEDS = (1, 6, 25), (3, 4, 5, 8)
+ARMS, SEEDS = (1, 6, 25, 63), (3, 4, 5, 8)
+MOST_ARMS, CHOSEN = max(ARMS), "guarded Dunnett"
 PLANNED_ARMS = (1, 3, 6, 12, 25)
 SEED_SHARES = (0.0, 0.3, 0.6)
 NOISE_LEGEND = """\
 normal: the same for all. t(4): heavy tails, the same variance. graded: standard deviations from 1
 (baseline) to 3 (last arm) in equal ratios. one arm: the last has 3, all others 1. baseline: the
-baseline has 3, all arms 1. No arm has any effect."""
+baseline has 3, all arms 1. uneven: the arms' variances are 4 / chi2(4). alike: half of the arms
+have the baseline's noise and 0.3 of their own, the others 1.5. No arm has any effect."""
 
 
 def pair_of(shares: tuple[float, float]) -> str:
@@ -67,7 +69,9 @@ def choice_rows(arms: int, seeds: int, draws: int) -> list[list[str]]:
     ]
     # Power is measured on the same draws, with an effect added to the last arm.
     helped = with_effect(studies[0], EFFECT)
-    for name, method in METHODS.items():
+    # The others were compared for numbers of arms that most studies have.
+    methods = METHODS if arms < MOST_ARMS else {CHOSEN: METHODS[CHOSEN]}
+    for name, method in methods.items():
         shares = [pair_of(false_shares(method(study))) for study in studies]
         power = 100 * float((method(helped)[:, -1] > 0).mean())
         rows.append([name, str(arms), str(seeds), *shares, f"{power:.0f}"])
@@ -95,6 +99,9 @@ def design_rows(arms: int, seeds: int, draws: int) -> list[list[str]]:
         widths[f"baseline twice, seed {share}"] = 2 * seeds
     if seeds == 3:
         del designs["futility rule"]  # The rule decides nothing before the third seed.
+    if arms == MOST_ARMS:  # Such studies are large, and have twice the seeds for the baseline.
+        designs = {name: judge for name, judge in designs.items() if name in widths}
+        del designs["looked at twice"]
     rows = []
     for name, judge in designs.items():
         shares = []
@@ -247,7 +254,7 @@ def jobs_of(table: str) -> list[tuple[float, ...]]:
     """The arguments of a table's maker without the draws, one tuple for each call."""
     if table == "planning":
         return [(sd,) for sd in (0.15, 0.2, 0.3, 0.45, 0.6, 0.9)]
-    arms = (1, 3, 6, 25) if table == "baseline" else ARMS
+    arms = {"baseline": (1, 3, 6, 25), "choice": ARMS, "design": ARMS}.get(table, ARMS[:-1])
     seeds = {
         "choice": SEEDS,
         "design": (3, 5, 8),
@@ -255,7 +262,7 @@ def jobs_of(table: str) -> list[tuple[float, ...]]:
         "futility": (5, 8),
         "further": (3, 5),
     }[table]
-    return [(a, s) for a in arms for s in seeds]
+    return [(a, s) for a in arms for s in seeds if a < MOST_ARMS or s < max(seeds)]
 
 
 def main() -> None:

@@ -15,7 +15,9 @@ from ablation.statistics.dunnett import Array, contrasts
 from ablation.statistics.planning import HOPELESS, conditional_power
 from bench.ablation_methods import guarded
 
-NOISES = ("normal", "t(4)", "graded", "graded t(4)", "one arm", "baseline")
+NOISES = ("normal", "t(4)", "graded", "graded t(4)", "one arm", "baseline", "uneven", "alike")
+UNEVEN_DF = 4  # of the chi-square that uneven variances come from; 4.9 fits those of bccd_paper
+OWN, OTHER = 0.3, 1.5  # standard deviations of the noise of arms that are alike, and of the others
 EFFECT = 2.5  # 0.5 mAP where the noise is 0.2
 
 
@@ -23,6 +25,9 @@ def simulate(
     kind: str, shape: tuple[int, int, int], rng: np.random.Generator, seed_share: float = 0.3
 ) -> Array:
     """Scores of arms without any effect.
+
+    In "uneven" studies each arm has another variance. In "alike" ones half of the arms have nearly
+    the noise of the baseline's run under the same seed, as modules that change little.
 
     Args:
         kind: kind of noise, one of NOISES.
@@ -41,6 +46,13 @@ def simulate(
         scale[-1] = 3
     if kind == "baseline":
         scale[0] = 3
+    if kind == "uneven":
+        chosen = UNEVEN_DF / rng.chisquare(UNEVEN_DF, (draws, rows - 1, 1))
+        noise[:, 1:] *= np.sqrt(chosen)
+    if kind == "alike":
+        half = 1 + rows // 2
+        noise[:, 1:half] = noise[:, :1] + OWN * noise[:, 1:half]
+        noise[:, half:] *= OTHER
     common = math.sqrt(seed_share / (1 - seed_share)) * rng.standard_normal((draws, 1, seeds))
     return noise * scale[:, None] + common
 

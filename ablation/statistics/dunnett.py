@@ -19,7 +19,7 @@ import torch
 
 Array = np.ndarray
 NODES = 64  # for z and for u; they give seven digits of a critical value
-# Where an arm's own variance exceeds the pooled one, the excess counts by df / (df + PRIOR_DF).
+# An arm's own variance counts by df / (df + PRIOR_DF) against that of all arms.
 PRIOR_DF = 4
 # More arms than these add nothing to the degrees of freedom, because their noise may differ.
 POOLED_ARMS = 8
@@ -157,10 +157,29 @@ def contrasts(scores: Array) -> Contrasts:
         # The guard: an arm that is noisier than the others is judged by more than the pooled
         # variance, and no arm is ever judged by less.
         variance = pooled + own_df / (own_df + PRIOR_DF) * excess
-        shift, error = _extra_baselines(scores, paired, variance, residual)
+        # The luck of the baseline's runs is corrected by the noise of ordinary arms. Where a few
+        # arms are noisy, the pooled one is theirs, and the seeds would seem to explain little.
+        noise = np.minimum(residual[..., None], _shrunk(own, own_df, pooled) / 2)
+        shift, error = _extra_baselines(scores, paired, variance, noise)
     family = (pairs > 1).sum(-1)
     df = np.minimum(df, POOLED_ARMS * own_df.max(-1))
     return Contrasts(pairs, difference + shift, variance, error, family, df)
+
+
+def _shrunk(own: Array, own_df: Array, pooled: Array) -> Array:
+    """Variances of a paired difference [..., arms], shrunk towards that of the middle arm.
+
+    Args:
+        own: [..., arms], variances of the arms' own paired differences.
+        own_df: [..., arms], their degrees of freedom, 0 for an arm without a variance.
+        pooled: [..., 1], the variance of all arms.
+    """
+    counts = np.maximum(own_df, 1)
+    middle = (1 - 2 / (9 * counts)) ** 3  # median of chi2(df) / df, by Wilson and Hilferty
+    known = np.where(own_df > 0, own, pooled)
+    typical = np.where(own_df > 0, own / middle, pooled)
+    typical = np.minimum(np.median(typical, -1, keepdims=True), pooled)
+    return (own_df * known + PRIOR_DF * typical) / (own_df + PRIOR_DF)
 
 
 def _residual_variance(scores: Array, paired: Array) -> tuple[Array, Array]:
@@ -191,7 +210,7 @@ def _residual_variance(scores: Array, paired: Array) -> tuple[Array, Array]:
 
 
 def _extra_baselines(
-    scores: Array, paired: Array, variance: Array, residual: Array
+    scores: Array, paired: Array, variance: Array, noise: Array
 ) -> tuple[Array, Array]:
     """Use the baseline's seeds that an arm lacks.
 
@@ -199,7 +218,7 @@ def _extra_baselines(
         scores: [..., 1 + arms, seeds], the baseline first.
         paired: [..., arms, seeds], whether an arm and the baseline both have the seed.
         variance: [..., arms], variance of one paired difference.
-        residual: [...], residual variance of the additive fit.
+        noise: [..., arms], variance of a run for a given seed.
 
     Returns:
         The corrections [..., arms] to add to the differences, and the standard errors [..., arms]
@@ -211,7 +230,6 @@ def _extra_baselines(
     luck = np.where(paired, base, 0.0).sum(-1) / pairs - np.where(extra, base, 0.0).sum(
         -1
     ) / np.maximum(others, 1)
-    noise = residual[..., None]  # variance of a run for a given seed
     count = (~np.isnan(base)).sum(-1)
     mean = np.where(np.isnan(base), 0.0, base).sum(-1, keepdims=True) / count[..., None]
     total = np.where(np.isnan(base), 0.0, (base - mean) ** 2).sum(-1) / np.maximum(count - 1, 1)

@@ -4,7 +4,7 @@ The model is a randomised block design: a run's score is its arm's mean, plus wh
 every arm, plus noise. Paired differences remove the seed. Their error is pooled over the arms, as
 in Dunnett's test, because a few seeds alone estimate it badly. But the pooled error misleads where
 one arm, or the baseline, is noisier than the others: a useless arm then "helps" in up to 18 % of
-studies. So the error is raised there ("guarded"), and false verdicts stay below 5 %.
+studies. So the error is raised there ("guarded"), and a false "helps" stays below 5 % of studies.
 
 docs/ablation.md has the simulations by which this was chosen (bench/ablation_calibration.py).
 Scores and differences are in 0..1.
@@ -88,7 +88,8 @@ def compare_arms(
 ) -> list[ArmVerdict]:
     """A verdict for every arm but the baseline, in the order of the scores.
 
-    The arms are a family: the share of studies with any false verdict is at most 1 - level.
+    The arms are a family: where they are equally noisy, the share of studies with any false verdict
+    is at most 1 - level, and in the simulations of unequal ones at most twice that.
 
     Args:
         scores: scores of all arms.

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 
 from ablation.statistics.dunnett import (
+    _shrunk,
     adjusted_p,
     contrasts,
     critical_value,
     expected_power,
     scale_nodes,
 )
+from bench.ablation_simulation import simulate
 from utils.seeds import stream
 
 
@@ -130,3 +132,27 @@ def test_extra_baseline_seeds_correct_luck_with_the_error_they_claim():
 
 def test_more_arms_than_eight_add_no_degrees_of_freedom():
     assert contrasts(stream("df").normal(0, 1, (26, 3))).df == 16
+
+
+def test_noisy_arms_do_not_undo_the_pairing_of_quiet_ones():
+    """An arm with nearly the noise of the baseline's runs says nothing of the baseline's luck."""
+    scores = simulate("alike", (2000, 9, 10), stream("alike"))
+    scores[:, 1:, 5:] = np.nan
+    found = contrasts(scores)
+    pairs = np.nanmean(scores[:, 1:] - scores[:, :1], axis=-1)
+    quiet, noisy = found.difference[:, 0], found.difference[:, -1]
+    assert quiet.std() < 0.25  # 0.13 by pairs alone, and 0.5 if it were as noisy as the others
+    assert noisy.std() < pairs[:, -1].std()
+
+
+def test_the_variance_of_the_middle_arm_is_not_that_of_a_few_noisy_ones():
+    own = stream("shrunk").chisquare(4, (2000, 25)) / 4
+    own[:, -5:] *= 100
+    df, pooled = np.full(own.shape, 4), own.mean(-1, keepdims=True)
+    found = _shrunk(own, df, pooled)
+    assert found[:, :-5].mean() == pytest.approx(1.0, rel=0.2)
+    middle = np.median(own, -1, keepdims=True) / 0.8392  # the median of chi2(4) / 4
+    np.testing.assert_allclose(found, (own + middle) / 2, rtol=0.01)
+    lost = _shrunk(np.array([np.nan, 1.0, 3.0]), np.array([0, 4, 4]), np.array([2.0]))
+    assert np.isfinite(lost).all()
+    assert lost[0] == pytest.approx(2.0)  # the middle arm's would be larger than the pooled one
