@@ -11,6 +11,7 @@ from data.dataset_yaml import read_dataset_yaml
 from data.grey import COLOUR
 from data.index import DatasetIndex
 from engine.training.autoanchor import check_anchors
+from engine.training.start_change import start_line
 from models.attention import ATTENTION
 from models.graph.load import load_graph
 from models.graph.read import read_graph
@@ -80,6 +81,8 @@ def make_model(
             print(line)
         if report.fresh or config.verbose:
             print(report.table(everything=config.verbose))
+        if line := start_line(model, source, data, config.imgsz):
+            print(line)
     return model, notes
 
 
