@@ -7,10 +7,12 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from ablation.study import AA
+from bench.evidence.change import change_table, read_changes
 from bench.evidence.languages import ENGLISH, Language
 from bench.evidence.literature import agreement, read_published
 from bench.evidence.picture import ordered
-from bench.evidence.studies import Result, Study
+from bench.evidence.studies import Study
 from bench.evidence.words import cell, interval, label, quotable, signed
 from bench.markdown_table import markdown_rows
 
@@ -32,6 +34,7 @@ def page(studies: Sequence[Study], language: Language = ENGLISH) -> str:
         others="\n\n".join(small_table(study, language) for study in others),
         noise=noise(main, language),
         agreement=agreement(read_published(), main, language),
+        change=change_table(studies, read_changes(), language),
     )
 
 
@@ -46,9 +49,8 @@ def counts(studies: Sequence[Study], language: Language) -> str:
     rows = []
     for study in studies:
         found = Counter(row.outcome for row in study.modules.values())
-        rows.append(
-            [link(study, language), *(str(found[outcome]) for outcome in language.outcomes)]
-        )
+        numbers = [len(study.modules), *(found[outcome] for outcome in language.outcomes)]
+        rows.append([link(study, language), *map(str, numbers)])
     return markdown_rows(language.heads["counts"], rows)
 
 
@@ -71,23 +73,21 @@ def table(studies: Sequence[Study], language: Language) -> str:
                 *(cell(row, language) for row in found),
             ]
         )  # fmt: skip
-    heads = [language.comma.join((one.data, language.columns[one.start])) for one in studies]
+    heads = [
+        f"{language.comma.join((one.data, language.columns[one.start]))} ({len(one.modules)})"
+        for one in studies
+    ]
     return markdown_rows([*language.heads["all"], *heads], rows)
 
 
 def quotes(studies: Sequence[Study], language: Language) -> str:
-    """One sentence for the extremes of each study: the best, the worst, and the most certain."""
+    """One sentence for each outcome of each study: the middle one of its differences."""
     lines = []
     for study in studies:
-        rows = list(study.modules.values())
-        chosen: dict[str, Result] = {}
-        for row in (
-            max(rows, key=lambda row: row.difference),
-            min(rows, key=lambda row: row.difference),
-            min(rows, key=lambda row: row.high - row.low),
-        ):
-            chosen[row.arm] = row
-        lines += [f"> {quotable(row, study, language)}" for row in chosen.values()]
+        for outcome in language.outcomes:
+            rows = [row for row in study.modules.values() if row.outcome == outcome]
+            rows.sort(key=lambda row: row.difference)
+            lines += [f"> {quotable(row, study, language)}" for row in rows[len(rows) // 2 :][:1]]
     return "\n>\n".join(lines)
 
 
@@ -116,16 +116,21 @@ def small_table(study: Study, language: Language) -> str:
             f"{row.latency:.2f}",
         ]
         for name, row in study.rows.items()
-        if not name.startswith("A/A")
+        if not name.startswith(AA)
     ]
     head = f"**{label(study, language)}** ({language.runs.format(runs=study.runs)})"
     return f"{head}\n\n{markdown_rows(language.heads['small'], rows)}"
 
 
 def noise(studies: Sequence[Study], language: Language) -> str:
-    """The standard deviation of a difference, without and with pairs."""
+    """The standard deviation of a difference, without and with pairs, and the A/A arms."""
     rows = [
-        [link(one, language), f"{math.sqrt(2) * one.noise.run:.2f}", f"{one.noise.pair:.2f}"]
+        [
+            link(one, language), f"{math.sqrt(2) * one.noise.run:.2f}", f"{one.noise.pair:.2f}",
+            language.comma.join(
+                interval(row, language) for name, row in one.rows.items() if name.startswith(AA)
+            ),
+        ]
         for one in studies
-    ]
+    ]  # fmt: skip
     return markdown_rows(language.heads["noise"], rows)

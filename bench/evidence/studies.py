@@ -114,13 +114,20 @@ class Study:
 
 
 def read_studies(folder: Path = FOLDER) -> list[Study]:
-    """The studies that studies.yaml lists, in its order; a folder without a table is left out."""
+    """The studies that studies.yaml lists, in its order; a folder without a table is left out.
+
+    Raises ValueError for two main studies that would be one column.
+    """
     listed = load_yaml(folder / "studies.yaml")
-    return [
+    studies = [
         read_study(folder / name, facts)
         for name, facts in listed.items()
         if (folder / name / "table.md").is_file()
     ]
+    for kind, count in Counter((one.data, one.start) for one in studies if one.is_main).items():
+        if count > 1:
+            raise ValueError(f"studies.yaml: {count} main studies of {' and '.join(kind)}")
+    return studies
 
 
 def read_study(folder: Path, facts: Mapping[str, object]) -> Study:

@@ -69,11 +69,11 @@ def quotable(row: Result, study: Study, language: Language) -> str:
         "difference": signed(row.difference),
         "delta": DELTA,
         "more": row.more_seeds,
-        "most": MOST_SEEDS,
+        "arms": len(study.modules),
     }
     then = row.outcome
     if then == "open" and not 0 < row.more_seeds < MOST_SEEDS - row.seeds:
-        then = "far" if row.more_seeds else ""
+        then = "far"
     parts = {
         "where": language.where[row.place != "neck"],
         "found": language.found[row.verdict],

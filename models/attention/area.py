@@ -23,10 +23,11 @@ Choices:
 - Heads have about 32 channels if their number is not given, as in the blocks of YOLO12.
 - The weights of the convolutions of an ABlock start normally distributed with deviation 0.02.
 
-Verdict: in the neck of yolov5n, points of mAP50-95 (docs/evidence.md):
-- AAttn, bccd, fine-tuned from COCO, 8 epochs, paper start: hurts, -20.77 (-26.13 to -15.41), 3
+Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
+(docs/evidence.md):
+- AAttn, bccd, fine-tuned from COCO, 8 epochs, paper start: hurts, -20.02 (-26.08 to -13.95), 3
   seeds.
-- ABlock, bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -1.15 (-6.52 to +4.21), 3
+- ABlock, bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -0.12 (-6.28 to +6.03), 3
   seeds.
 """
 

@@ -25,8 +25,9 @@ Other choices:
 - There is one hidden value at least. The code has none where C is below r, and a constant gate.
 - Where several positions share a maximum, its gradient is split among them evenly.
 
-Verdict: in the neck of yolov5n, points of mAP50-95 (docs/evidence.md):
-- bccd, fine-tuned from COCO, 8 epochs, paper start: hurts, -7.13 (-13.56 to -0.70), 3 seeds.
+Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
+(docs/evidence.md):
+- bccd, fine-tuned from COCO, 8 epochs, paper start: hurts, -7.13 (-13.67 to -0.59), 3 seeds.
 - bccd, from scratch, 30 epochs, paper start: no evidence, -1.63 (-3.84 to +0.59), 3 seeds.
 - bccd, from scratch, 12 epochs, paper start: no evidence, -3.64 (-10.08 to +2.80), 5 seeds.
 """

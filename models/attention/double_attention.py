@@ -20,10 +20,11 @@ conv_reconstruct starts at zero, so that a new module is the identity (the other
 gradient until it has moved). The softmax of one public copy runs over the batch; not here.
 convB.bias is the same for all pixels, so that softmax drops it: its gradient is zero but for
 rounding.
-Verdict: in the neck of yolov5n, points of mAP50-95 (docs/evidence.md):
-- bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, +0.66 (-4.70 to +6.02), 3 seeds.
+Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
+(docs/evidence.md):
+- bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, +1.41 (-4.65 to +7.48), 3 seeds.
 - bccd, from scratch, 30 epochs, paper start: no evidence, -0.82 (-3.03 to +1.40), 3 seeds.
-- bccd, from scratch, 12 epochs, paper start: no evidence, -1.65 (-7.45 to +4.15), 5 seeds.
+- bccd, from scratch, 12 epochs, paper start: no evidence, -2.34 (-8.55 to +3.87), 5 seeds.
 """
 
 from __future__ import annotations

@@ -21,8 +21,9 @@ sqrt(dct_h dct_w).
 
 Cost: 2 C^2 / r parameters; forward reads the map twice and writes it once; x alone is kept for
 backward.
-Verdict: in the neck of yolov5n, points of mAP50-95 (docs/evidence.md):
-- bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -1.28 (-6.64 to +4.08), 3 seeds.
+Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
+(docs/evidence.md):
+- bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -0.35 (-6.48 to +5.78), 3 seeds.
 """
 
 from __future__ import annotations

@@ -18,7 +18,8 @@ Choices, as in the authors' code: gates have no activation, and may be negative;
 divides m by L + 1; postln normalises query * h(m) over the channels. There is no residual inside,
 and at first the output is about a twentieth of the input.
 
-Verdict: in the neck of yolov5n, points of mAP50-95 (docs/evidence.md):
+Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
+(docs/evidence.md):
 - bccd, fine-tuned from COCO, 8 epochs, paper start: hurts, -11.20 (-21.38 to -1.02), 3 seeds.
 """
 

@@ -20,8 +20,9 @@ softmax does not depend on what is added to all logits.
 [B, C, H, W] -> [B, C, H, W]. Cost: 3 C^2 + 3 C parameters, 197,376 at 256 channels. Time grows with
 the square of the number of positions, so the module belongs to the smallest maps. PyTorch's fused
 attention keeps no matrix of H W x H W logits; only the relative form writes one.
-Verdict: in the neck of yolov5n, points of mAP50-95 (docs/evidence.md):
-- bccd, fine-tuned from COCO, 8 epochs, paper start: hurts, -24.81 (-30.61 to -19.02), 3 seeds.
+Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
+(docs/evidence.md):
+- bccd, fine-tuned from COCO, 8 epochs, paper start: hurts, -24.49 (-30.69 to -18.29), 3 seeds.
 """
 
 from __future__ import annotations

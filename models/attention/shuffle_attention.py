@@ -18,8 +18,9 @@ raw parameters are gains and biases: optimisers should not decay them, and must 
 
 Cost: 3 C / G parameters. The operations below move 12 map sizes forward and 38 with backward, and
 keep 2 for backward; fast/shuffle_attention.py keeps one.
-Verdict: in the neck of yolov5n, points of mAP50-95 (docs/evidence.md):
-- bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -4.45 (-9.81 to +0.91), 3 seeds.
+Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
+(docs/evidence.md):
+- bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -3.70 (-9.77 to +2.36), 3 seeds.
 """
 
 from __future__ import annotations

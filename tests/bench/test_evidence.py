@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -98,7 +99,7 @@ def test_a_study_is_read_from_its_table_and_cells(study: Study) -> None:
 def test_the_outcome_says_what_a_missing_verdict_excludes(study: Study) -> None:
     outcomes = {name: row.outcome for name, row in study.modules.items()}
     assert outcomes == {"SE": "helps", "NAM": "no gain", "GAM": "open", "SK": "hurts"}
-    assert counts([study], ENGLISH).endswith("| 1 | 1 | 1 | 1 |")
+    assert counts([study], ENGLISH).endswith("| 4 | 1 | 1 | 1 | 1 |")
 
 
 @pytest.mark.parametrize("arm", ["SE@neck+head", "SE:reduction=8@neck", "A/A 2", "SE@neck SK@neck"])
@@ -133,24 +134,24 @@ def test_numbers_are_read_as_reports_write_them() -> None:
 def test_cells_and_sentences_say_place_and_interval(study: Study) -> None:
     rows = study.modules
     assert cell(rows["SE"], ENGLISH) == "**helps** +1.20 (+0.10 to +2.30)"
-    assert cell(rows["NAM"], ENGLISH) == "no gain −0.65 (−1.70 to +0.40)"
+    assert cell(rows["NAM"], ENGLISH) == "no gain of 0.5 −0.65 (−1.70 to +0.40)"
     assert cell(rows["SK"], ENGLISH) == "**hurts** −2.48 (−4.69 to −0.26) at neck.P5"
     assert cell(None, ENGLISH) == ""
     assert quotable(rows["SK"], study, ENGLISH) == (
         "SK at neck.P5 of yolov5n, started as an identity, lowered mAP50-95 by 2.48 points on blood"
-        " (8 epochs, 3 paired seeds, simultaneous 95 % interval −4.69 to −0.26)."
+        " (8 epochs, 3 paired seeds, simultaneous 95 % interval for 4 modules −4.69 to −0.26)."
     )
     assert "rules out a gain of 0.5 points" in quotable(rows["NAM"], study, ENGLISH)
     assert quotable(rows["NAM"], study, CHINESE) == (
-        "在 blood 上（8 轮，3 个配对种子，95 % 同时置信区间 −1.70 到 +0.40），"
+        "在 blood 上（8 轮，3 个配对种子，4 个模块的 95 % 同时置信区间 −1.70 到 +0.40），"
         "在 yolov5n 的 neck 中加入 NAM（从恒等映射开始），mAP50-95 变化了 −0.65 个点，"
         "没有证据表明有影响，并且排除了提升 0.5 个点的可能。"
     )
     far = dataclasses.replace(rows["GAM"], more_seeds=197)
-    assert "; more than 200 seeds would be needed" in quotable(far, study, ENGLISH)
+    assert quotable(far, study, ENGLISH).endswith("no evidence of an effect.")
+    assert "; about 89 more seeds would be needed to show" in quotable(rows["GAM"], study, ENGLISH)
     undecided = dataclasses.replace(rows["GAM"], more_seeds=0)
-    assert quotable(undecided, study, ENGLISH).endswith("interval −2.00 to +1.80).")
-    assert "about 89 more seeds" in quotable(rows["GAM"], study, ENGLISH)
+    assert quotable(undecided, study, ENGLISH).endswith("no evidence of an effect.")
 
 
 def test_a_docstring_gets_a_line_of_each_study_in_ascii(study: Study) -> None:
@@ -189,12 +190,20 @@ def test_the_table_has_a_row_for_each_module_the_best_first(study: Study) -> Non
     assert ordered([study, other]) == ["SE", "GAM", "NAM", "SK"]
 
 
+def test_the_first_study_that_has_a_module_gives_its_place(study: Study) -> None:
+    two = {arm: study.rows[arm] for arm in ("NAM@neck identity", "SK@neck.P5 identity")}
+    worse = dataclasses.replace(two["NAM@neck identity"], difference=-9.0)
+    later = dataclasses.replace(study, rows={**study.rows, worse.arm: worse})
+    assert ordered([dataclasses.replace(study, rows=two), later]) == ["NAM", "SK", "SE", "GAM"]
+
+
 def test_the_noise_is_that_of_pairs_and_of_other_seeds(study: Study) -> None:
     # plain has the squares 2 and A/A 6, with two degrees of freedom each, so a run's variance is 2.
     assert study.noise.run == pytest.approx(2**0.5)
     # The arms' differences are (1, 1.5, 1), (0, 0, -0.5), (0, 0, 0) and (-2, -2, -2).
     assert study.noise.pair == pytest.approx((2 / 6 / 8) ** 0.5)
-    assert noise([study], ENGLISH).splitlines()[-1].endswith("| 2.00 | 0.20 |")
+    last = noise([study], ENGLISH).splitlines()[-1]
+    assert last.endswith("| 2.00 | 0.20 | −0.94 (−5.28 to +3.41) |")
     assert np.isnan(pooled([[1.0], []]))
 
 
@@ -221,7 +230,7 @@ def test_lists_of_few_modules_are_not_compared(study: Study) -> None:
     assert agreement(published[:3], [study]).count("\n") == 1
     same = [dataclasses.replace(one, gain=1.0) for one in published]
     assert agreement(same, [study]).count("\n") == 1
-    assert "| Y, COCO | blood, 8 epochs, identity start | 4 | +1.00 | 0.04 | 3 / 4 |" in agreement(
+    assert "| Y, COCO | blood, 8 epochs, identity start | 4 | +1.00 | 0.04 |" in agreement(
         published, [study]
     )
 
@@ -244,3 +253,12 @@ def test_the_page_and_the_docstrings_are_those_of_the_studies() -> None:
         assert file.read_text(encoding="utf-8") == page(studies, language)
     for path, text in expected(studies).items():
         assert path.read_text(encoding="utf-8") == text, path.name
+
+
+def test_two_main_studies_of_one_column_are_refused(study: Study, tmp_path: Path) -> None:
+    text = (tmp_path / "studies.yaml").read_text(encoding="utf-8")
+    again = text.replace("\none:", "\ntwo:") if "\none:" in text else text.replace("one:", "two:")
+    (tmp_path / "studies.yaml").write_text(f"{text}\n{again.replace('absent', 'none')}\n")
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    with pytest.raises(ValueError, match="2 main studies of blood and identity"):
+        read_studies(tmp_path)
