@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from ablation.clues import of_curve, of_gap, of_gates, of_gradient, of_parts
+from ablation.clues import of_curve, of_gap, of_gates, of_gradient, of_parts, of_start
 from ablation.faults import Evidence, find_faults
 from ablation.gates import Health, measure_attention, measure_model
 from ablation.report.summary import Cells, by_arm
@@ -50,8 +50,10 @@ def explain_arm(
     if not own or not arm.attention:
         return []
     health, problem = measure_first_seed(own)
-    faults = find_faults(gather_evidence(own, plain, health, weights))
+    evidence = gather_evidence(own, plain, health, weights)
+    faults = find_faults(evidence)
     found = [
+        *of_start(evidence.begin, weights),
         *of_gates(health),
         *of_gradient(health),
         *of_gap(own, plain),

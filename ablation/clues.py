@@ -76,6 +76,21 @@ def of_gates(health: Health | None) -> Iterator[Clue]:
     )
 
 
+def of_start(begin: Health | None, weights: str) -> Iterator[Clue]:
+    """How much the attention changed, at the start, what rows of pretrained weights had learnt.
+
+    Args:
+        begin: the measurements of the first weights.
+        weights: file that training started from; "" if there is none.
+    """
+    if begin is not None and weights and begin.change:
+        yield Clue(
+            2 * begin.change,
+            f"At the start the attention changed what the head gets by {begin.change:.0%}, which"
+            " pretrained rows then had to learn anew. --attention-init identity begins at 0 %.",
+        )
+
+
 def scale_of(gate: GateStats) -> float:
     """How much a gate scales its input: 1 for half or twice, 2 for a quarter or four times."""
     return abs(math.log2(max(abs(gate.mean), 1e-3)))

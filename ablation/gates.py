@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from data.dataset import DatasetSettings
 from data.loader import build_loader
 from data.scanning.load import load_dataset
+from engine.training.start_change import head_change
 from models.attention import attention_of
 from models.losses import build_loss
 from models.weights.load import from_checkpoint
@@ -78,11 +79,14 @@ class Health:
         gates: statistics of each module.
         gradient_share: norm of all modules' gradients divided by that of the whole network.
         parameter_share: their number of parameters divided by that of the whole network.
+        change: how far they move what the head gets (engine/training/start_change.py); None if a
+            module cannot be left out.
     """
 
     gates: tuple[GateStats, ...]
     gradient_share: float
     parameter_share: float
+    change: float | None = None
 
 
 def measure_attention(best: Path) -> Health | None:
@@ -124,7 +128,8 @@ def measure_model(model: DetectionModel, checkpoint: Checkpoint, where: str) -> 
     share = sum(value.numel() for value in own.values()) / sum(
         value.numel() for value in model.parameters()
     )
-    return Health(gates, gradient_share(model, own, batch, hyp), share)
+    change = head_change(model, images)
+    return Health(gates, gradient_share(model, own, batch, hyp), share, change)
 
 
 def read_batch(

@@ -16,6 +16,7 @@ from ablation.clues import (
     of_gates,
     of_gradient,
     of_parts,
+    of_start,
 )
 from ablation.gates import GateStats, Health
 from ablation.results import CellResult
@@ -76,6 +77,20 @@ def test_gradients() -> None:
         " norm."
     ]
     assert shown(of_gradient(health(0.9, 0.1)))[0].startswith("Dominant")
+
+
+@pytest.mark.parametrize(
+    ("change", "weights", "words"),
+    [(0.78, "plain.pt", "by 78%, which pretrained rows"), (0.78, "", ""), (0.0, "plain.pt", ""),
+     (0.3, "plain.pt", ""), (None, "plain.pt", "")],
+)  # fmt: skip
+def test_a_start_that_changes_what_pretrained_rows_expect(
+    change: float | None, weights: str, words: str
+) -> None:
+    found = shown(of_start(dataclasses.replace(health(), change=change), weights))
+    assert [sentence for sentence in found if words in sentence] == found
+    assert bool(found) == bool(words)
+    assert not shown(of_start(None, weights))
 
 
 def test_training_and_validation() -> None:

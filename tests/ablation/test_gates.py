@@ -68,6 +68,9 @@ def test_a_constant_gate_and_its_gradient(material: dict[str, Any], tmp_path: Pa
     assert found.gates[0].mean == pytest.approx(0.5, abs=1e-3)
     assert found.gates[0].spread < 1e-3
     assert found.gates[0].saturation == 0
+    # A level of the head gets half of the map, and the other what a layer makes of that.
+    assert found.change is not None
+    assert 0.2 < found.change < 0.8
     assert found.gates[0].parameters == sum(
         value.numel() for module in attention_of(model).values() for value in module.parameters()
     )
@@ -100,6 +103,7 @@ def test_the_alpha_of_an_identity_start_is_found(material: dict[str, Any], tmp_p
     assert found is not None
     assert found.gates[0].alpha == 0
     assert found.gates[0].mean == pytest.approx(1)
+    assert found.change == 0
 
 
 def known(*values: float) -> torch.Tensor:
