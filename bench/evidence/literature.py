@@ -84,7 +84,7 @@ def draw_literature(published: Sequence[Published], studies: Sequence[Study], pa
     panels = figure.subplots(1, len(sets), sharey=True, squeeze=False)[0]
     settings = list(dict.fromkeys(one.setting for one in published))
     for axes, data in zip(panels, sets, strict=True):
-        style_axes(axes, f"ours: {data}", "points of mAP50-95")
+        style_axes(axes, f"ours: {data}", f"points of mAP50-95, logarithmic beyond ±{LINEAR:g}")
         axes.set_xscale("symlog", linthresh=LINEAR)
         axes.axvspan(-DELTA, DELTA, color=GREY, alpha=0.18, linewidth=0)
         axes.axvline(0, color=INK, linewidth=0.8)
@@ -105,7 +105,7 @@ def draw_literature(published: Sequence[Published], studies: Sequence[Study], pa
                 [row.difference for row, _ in rows], [y for _, y in rows], marker="o", linewidth=0,
                 color=COLORS[study.start], markersize=5, label=f"ours, {LABELS[study.start]}",
             )  # fmt: skip
-        ticks = [-20, -10, -5, -2, -1, 0, 1, 2]
+        ticks = [-20, -10, -5, -2, -1, 0, 1, 2, 5, 10]
         axes.set_xticks(ticks, [signed(tick, 0) if tick else "0" for tick in ticks])
         axes.minorticks_off()
     panels[0].set_yticks(range(len(names)), names, fontsize=9)

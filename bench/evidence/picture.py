@@ -34,10 +34,10 @@ def draw_all(studies: Sequence[Study], path: Path) -> Path:
     names = dict.fromkeys(study.data for study in main)
     sets = [[study for study in main if study.data == name] for name in names]
     most = max(len(ordered(own)) for own in sets)
-    figure = make_figure(1.5 + NAME_WIDTH * most, 4.6 * len(sets), dpi=120)
+    figure = make_figure(1.5 + NAME_WIDTH * most, 4.2 * len(sets), dpi=120)
     panels = figure.subplots(len(sets), 1, squeeze=False)[:, 0]
     for axes, own in zip(panels, sets, strict=True):
-        draw_panel(axes, own, most)
+        draw_panel(axes, own)
     return save_figure(figure, path)
 
 
@@ -53,13 +53,12 @@ def ordered(studies: Sequence[Study]) -> list[str]:
     return sorted(place, key=lambda name: (place[name], name))
 
 
-def draw_panel(axes: Axes, studies: Sequence[Study], most: int) -> None:
+def draw_panel(axes: Axes, studies: Sequence[Study]) -> None:
     """Draw the studies of one data set.
 
     Args:
         axes: where.
         studies: its studies, one for each start.
-        most: number of columns, so that those of all panels are equally wide.
     """
     names = ordered(studies)
     style_axes(axes, f"{studies[0].data}: mAP50-95 minus the plain graph's")
@@ -91,5 +90,5 @@ def draw_panel(axes: Axes, studies: Sequence[Study], most: int) -> None:
     axes.set_yticks(TICKS, [f"{tick:+d}".replace("-", "−") if tick else "0" for tick in TICKS])
     axes.minorticks_off()
     axes.set_ylim(min(1.5 * lowest, -1.5), max(1.15 * highest, 1.5))
-    axes.set_xlim(-0.8, most - 0.2)
+    axes.set_xlim(-0.8, len(names) - 0.2)
     axes.set_xticks(range(len(names)), names, rotation=90, fontsize=8)

@@ -22,6 +22,7 @@ Cost: 2 C^2 + (h + v + 6) C parameters, 138,240 at 256 channels. It is bound by 
 Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
 (docs/evidence.md):
 - bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -1.47 (-7.56 to +4.62), 3 seeds.
+- neudet, fine-tuned from COCO, 4 epochs, paper start: no evidence, -2.69 (-5.93 to +0.55), 3 seeds.
 """
 
 from __future__ import annotations

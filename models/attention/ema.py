@@ -22,6 +22,7 @@ and 88 with backward, and keep 5.2 for backward; fast/ema.py keeps little more t
 Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
 (docs/evidence.md):
 - bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, +0.77 (-5.33 to +6.87), 3 seeds.
+- neudet, fine-tuned from COCO, 4 epochs, paper start: no evidence, -0.22 (-3.50 to +3.06), 3 seeds.
 """
 
 from __future__ import annotations

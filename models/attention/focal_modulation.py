@@ -21,6 +21,7 @@ and at first the output is about a twentieth of the input.
 Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
 (docs/evidence.md):
 - bccd, fine-tuned from COCO, 8 epochs, paper start: hurts, -11.20 (-21.38 to -1.02), 3 seeds.
+- neudet, fine-tuned from COCO, 4 epochs, paper start: hurts, -11.50 (-14.74 to -8.26), 3 seeds.
 """
 
 from __future__ import annotations

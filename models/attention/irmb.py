@@ -30,6 +30,7 @@ products for each position and head.
 Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
 (docs/evidence.md):
 - bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, +0.41 (-5.71 to +6.53), 3 seeds.
+- neudet, fine-tuned from COCO, 4 epochs, paper start: hurts, -3.89 (-7.23 to -0.56), 3 seeds.
 """
 
 from __future__ import annotations

@@ -29,6 +29,8 @@ Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % inter
   seeds.
 - MultiSEAM at neck.P5, bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, +0.04 (-6.11
   to +6.20), 3 seeds.
+- SEAM, neudet, fine-tuned from COCO, 4 epochs, paper start: no evidence, -0.55 (-4.28 to +3.17), 3
+  seeds.
 """
 
 from __future__ import annotations

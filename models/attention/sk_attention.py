@@ -18,6 +18,8 @@ Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % inter
 (docs/evidence.md):
 - SKAttention at neck.P5, bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -0.72
   (-6.85 to +5.41), 3 seeds.
+- SKAttention at neck.P5, neudet, fine-tuned from COCO, 4 epochs, paper start: no evidence, -1.73
+  (-5.07 to +1.62), 3 seeds.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ and 61 with backward, and keep 2.3 for backward; fast/triplet_attention.py keeps
 Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
 (docs/evidence.md):
 - bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -1.03 (-7.19 to +5.12), 3 seeds.
+- neudet, fine-tuned from COCO, 4 epochs, paper start: no evidence, -2.08 (-5.54 to +1.38), 3 seeds.
 """
 
 from __future__ import annotations
