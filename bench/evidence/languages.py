@@ -67,6 +67,7 @@ ENGLISH = Language(
             "A/A: plain with other seeds minus plain",
         ),
         "order": ("published", "ours", "modules", "rank correlation", "p"),
+        "between": ("study", "and", "modules", "rank correlation", "p"),
         "change": (
             "study", "modules", "rank correlation", "mean difference: no change", "less than 90 %",
             "90 % and more",
@@ -115,6 +116,7 @@ CHINESE = Language(
             "A/A：换了种子的原始模型减原始模型",
         ),
         "order": ("已发表", "我们的", "模块数", "秩相关", "p"),
+        "between": ("实验", "与", "模块数", "秩相关", "p"),
         "change": ("实验", "模块数", "秩相关", "平均差值：无改变", "改变小于 90 %", "90 % 及以上"),
     },
     sets=("一个数据集", "{sets} 个数据集"),

@@ -134,6 +134,20 @@ def agreement(
     return markdown_rows(language.heads["order"], rows)
 
 
+def between(studies: Sequence[Study], language: Language = ENGLISH) -> str:
+    """A table: rank correlation of the differences of each two of our studies."""
+    rows = []
+    for first, second in itertools.combinations(studies, 2):
+        names = [name for name in first.modules if name in second.modules]
+        if len(names) >= FEWEST:
+            ours = [[one.modules[name].difference for name in names] for one in (first, second)]
+            rho, p = rank_correlation(*ours)
+            shown = f"{p:.3f}" if p >= 0.001 else "< 0.001"
+            labels = [label(one, language) for one in (first, second)]
+            rows.append([*labels, str(len(names)), signed(rho), shown])
+    return markdown_rows(language.heads["between"], rows)
+
+
 def rank_correlation(first: Sequence[float], second: Sequence[float]) -> tuple[float, float]:
     """Spearman's rank correlation, and its one-sided p: how often chance agrees as well.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from ablation.study import AA
 from bench.evidence.change import change_table, read_changes
 from bench.evidence.languages import ENGLISH, Language
-from bench.evidence.literature import agreement, read_published
+from bench.evidence.literature import agreement, between, read_published
 from bench.evidence.picture import ordered
 from bench.evidence.studies import Study
 from bench.evidence.words import cell, interval, label, quotable, signed
@@ -34,6 +34,7 @@ def page(studies: Sequence[Study], language: Language = ENGLISH) -> str:
         others="\n\n".join(small_table(study, language) for study in others),
         noise=noise(main, language),
         agreement=agreement(read_published(), main, language),
+        between=between(main, language),
         change=change_table(studies, read_changes(), language),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,10 @@ from bench.evidence.__main__ import quotations
 from bench.evidence.again import judge_again, judged, read_cells_csv
 from bench.evidence.change import change_table, draw_change, measured, pairs_of, read_changes
 from bench.evidence.languages import ENGLISH
-from bench.evidence.literature import rank_correlation
+from bench.evidence.literature import between, rank_correlation
 from bench.evidence.studies import FOLDER, Study, read_studies, table_rows
 from utils.errors import UserError
+from utils.files import ROOT
 from utils.yaml_file import load_yaml
 
 LISTED = list(load_yaml(FOLDER / "studies.yaml"))
@@ -103,6 +105,32 @@ def test_many_values_are_compared_with_random_orders() -> None:
     rho, p = rank_correlation(values, values[10:] + values[:10])
     assert rho == pytest.approx(-0.504, abs=0.01)
     assert p > 0.97
+
+
+def test_the_readmes_have_the_counts_of_the_studies(studies: list[Study]) -> None:
+    english, chinese = (
+        (ROOT / f"README{suffix}.md").read_text(encoding="utf-8") for suffix in ("", ".zh-CN")
+    )
+    for study in studies:
+        if study.is_main and study.start == "paper":
+            modules = study.modules.values()
+            hurt = sum(row.verdict == "hurts" for row in modules)
+            assert f"{hurt} of {len(modules)}" in english
+            assert f"{hurt} 个有害（共 {len(modules)} 个）" in chinese
+    most = max(-row.difference for study in studies for row in study.modules.values())
+    assert f"by up to {most:.0f} points" in english
+    assert f"最多掉 {most:.0f} 个点" in chinese
+    assert not any(row.verdict == "helps" for one in studies for row in one.modules.values())
+
+
+def test_the_order_of_two_studies_is_compared(studies: list[Study]) -> None:
+    first = studies[0]
+    rows = {arm: replace(row, difference=-row.difference) for arm, row in first.rows.items()}
+    turned = replace(first, rows=rows)
+    few = replace(first, rows=dict(list(rows.items())[:3]))
+    lines = between([first, turned, few], ENGLISH).splitlines()
+    assert len(lines) == 3
+    assert lines[-1].endswith(f"| {len(first.modules)} | −1.00 | 1.000 |")
 
 
 def test_what_is_quoted_of_a_module_is_of_all_studies(studies: list[Study]) -> None:
