@@ -98,6 +98,23 @@ def change_table(studies: Sequence[Study], changes: Changes, language: Language 
     return markdown_rows(language.heads["change"], rows)
 
 
+def starts_table(studies: Sequence[Study], language: Language = ENGLISH) -> str:
+    """For each data set with both starts: the differences of the modules that have both."""
+    rows = []
+    main = [study for study in studies if study.is_main]
+    for data in dict.fromkeys(study.data for study in main):
+        own = {study.start: study.modules for study in main if study.data == data}
+        if {"paper", "identity"} <= own.keys():
+            names = own["paper"].keys() & own["identity"].keys()
+            cells = []
+            for start in ("paper", "identity"):
+                values = [own[start][name].difference for name in names]
+                hurt = sum(own[start][name].verdict == "hurts" for name in names)
+                cells += [signed(fmean(values)), signed(min(values)), str(hurt)]
+            rows.append([data, str(len(names)), *cells])
+    return markdown_rows(language.heads["starts"], rows) if rows else ""
+
+
 def draw_change(studies: Sequence[Study], changes: Changes, path: Path) -> Path:
     """Draw each module's difference over its change, a panel for each study.
 

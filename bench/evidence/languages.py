@@ -68,6 +68,10 @@ ENGLISH = Language(
         ),
         "order": ("published", "ours", "modules", "rank correlation", "p"),
         "between": ("study", "and", "modules", "rank correlation", "p"),
+        "starts": (
+            "data set", "modules", "paper start: mean difference", "least", "hurt",
+            "identity start: mean difference", "least", "hurt",
+        ),
         "change": (
             "study", "modules", "rank correlation", "mean difference: no change", "less than 90 %",
             "90 % and more",
@@ -117,6 +121,16 @@ CHINESE = Language(
         ),
         "order": ("已发表", "我们的", "模块数", "秩相关", "p"),
         "between": ("实验", "与", "模块数", "秩相关", "p"),
+        "starts": (
+            "数据集",
+            "模块数",
+            "按论文初始化：平均差值",
+            "最低",
+            "有害",
+            "从恒等映射开始：平均差值",
+            "最低",
+            "有害",
+        ),
         "change": ("实验", "模块数", "秩相关", "平均差值：无改变", "改变小于 90 %", "90 % 及以上"),
     },
     sets=("一个数据集", "{sets} 个数据集"),

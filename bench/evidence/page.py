@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ablation.study import AA
-from bench.evidence.change import change_table, read_changes
+from bench.evidence.change import change_table, read_changes, starts_table
 from bench.evidence.languages import ENGLISH, Language
 from bench.evidence.literature import agreement, between, read_published
 from bench.evidence.picture import ordered
@@ -35,6 +35,7 @@ def page(studies: Sequence[Study], language: Language = ENGLISH) -> str:
         noise=noise(main, language),
         agreement=agreement(read_published(), main, language),
         between=between(main, language),
+        starts=starts_table(main, language),
         change=change_table(studies, read_changes(), language),
     )
 

@@ -29,6 +29,8 @@ Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % inter
 (docs/evidence.md):
 - bccd, fine-tuned from COCO, 8 epochs, paper start: hurts, -7.13 (-13.67 to -0.59), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, paper start: no evidence, -3.79 (-7.89 to +0.31), 3 seeds.
+- neudet, fine-tuned from COCO, 4 epochs, attention at 10 times the learning rate, identity start:
+  no evidence, +0.36 (-1.85 to +2.58), 3 seeds.
 - bccd, from scratch, 30 epochs, paper start: no evidence, -1.63 (-3.84 to +0.59), 3 seeds.
 - bccd, from scratch, 12 epochs, paper start: no evidence, -3.64 (-10.08 to +2.80), 5 seeds.
 """

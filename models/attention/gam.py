@@ -22,6 +22,8 @@ Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % inter
 (docs/evidence.md):
 - bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -2.08 (-8.18 to +4.02), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, paper start: no evidence, -1.58 (-4.82 to +1.66), 3 seeds.
+- neudet, fine-tuned from COCO, 4 epochs, attention at 10 times the learning rate, identity start:
+  no evidence, +0.72 (-1.39 to +2.83), 3 seeds.
 - bccd, from scratch, 30 epochs, paper start: no evidence, -1.12 (-3.49 to +1.25), 3 seeds.
 - bccd, from scratch, 12 epochs, paper start: no evidence, +0.43 (-5.73 to +6.59), 5 seeds.
 """

@@ -10,7 +10,14 @@ import pytest
 
 from bench.evidence.__main__ import quotations
 from bench.evidence.again import judge_again, judged, read_cells_csv
-from bench.evidence.change import change_table, draw_change, measured, pairs_of, read_changes
+from bench.evidence.change import (
+    change_table,
+    draw_change,
+    measured,
+    pairs_of,
+    read_changes,
+    starts_table,
+)
 from bench.evidence.languages import ENGLISH
 from bench.evidence.literature import between, rank_correlation
 from bench.evidence.studies import FOLDER, Study, read_studies, table_rows
@@ -99,6 +106,20 @@ def test_the_table_of_changes_has_means_of_groups(studies: list[Study], tmp_path
     assert read_changes(tmp_path) == {}
 
 
+def test_the_two_starts_are_compared_over_common_modules(studies: list[Study]) -> None:
+    first = studies[0]
+    rows = {
+        arm: replace(row, difference=-1.0, verdict="no evidence")
+        for arm, row in list(first.rows.items())[:5]
+    }
+    other = replace(first, rows=rows, start="identity")
+    modules = [first.modules[name] for name in other.modules]
+    row = starts_table([first, other]).splitlines()[-1]
+    assert row.startswith(f"| bccd | {len(modules)} |")
+    assert row.endswith("| 0 | −1.00 | −1.00 | 0 |")
+    assert starts_table([first]) == ""
+
+
 def test_many_values_are_compared_with_random_orders() -> None:
     values = [float(value) for value in range(20)]
     assert rank_correlation(values, values) == (pytest.approx(1.0), pytest.approx(0.0, abs=1e-3))
@@ -112,7 +133,7 @@ def test_the_readmes_have_the_counts_of_the_studies(studies: list[Study]) -> Non
         (ROOT / f"README{suffix}.md").read_text(encoding="utf-8") for suffix in ("", ".zh-CN")
     )
     for study in studies:
-        if study.is_main and study.start == "paper":
+        if study.is_main:
             modules = study.modules.values()
             hurt = sum(row.verdict == "hurts" for row in modules)
             assert f"{hurt} of {len(modules)}" in english
