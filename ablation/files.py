@@ -9,7 +9,7 @@ from pathlib import Path
 
 from models.graph.values import is_number
 from utils.errors import UserError
-from utils.files import read_results
+from utils.files import read_results, with_gaps
 from utils.json_file import load_json
 from utils.text import shown
 
@@ -41,7 +41,7 @@ def read_metrics(path: Path) -> dict[str, object]:
 def read_curve(path: Path) -> list[dict[str, float]]:
     """Read the rows of results.csv. Raises UserError if there are none."""
     try:
-        rows = read_results(path)
+        rows = with_gaps(read_results(path))
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read ({error}); {REMEDY}") from None
     if not rows:

@@ -8,7 +8,7 @@ import errno
 import math
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -83,6 +83,21 @@ def read_results(path: Path) -> list[dict[str, float]]:
         for line in lines[1:]
         if len(line) == len(names)
     ]
+
+
+def with_gaps(rows: Sequence[Mapping[str, float]]) -> list[dict[str, float]]:
+    """Rows of a results.csv, with NaN instead of the zeros of epochs without a validation.
+
+    Those are the epochs before the last under --noval, for which YOLOv5's format has zeros. A
+    validation has losses above 0.
+    """
+    return [_with_gap(row) for row in rows]
+
+
+def _with_gap(row: Mapping[str, float]) -> dict[str, float]:
+    scored = {name for name in row if name.startswith(("metrics/", "val/"))}
+    missing = scored if not any(row[name] for name in scored) else set()
+    return {name: math.nan if name in missing else value for name, value in row.items()}
 
 
 def _as_number(cell: str) -> float:

@@ -47,7 +47,7 @@ class Reached:
 
     Attributes:
         seeds: number of seeds whose curve reached it.
-        of: number of all seeds.
+        of: number of all seeds that have a curve.
         epochs: epochs until then, median of the seeds that reached it; None if there are none.
         seconds: the same in seconds of training.
     """
@@ -142,8 +142,13 @@ def by_class(own: Cells, plain: Cells) -> dict[str, Difference]:
 
 
 def column(cell: CellResult, name: str) -> np.ndarray:
-    """A column of results.csv [epochs], empty if there is no such column."""
-    return np.array([row[name] for row in cell.curve if name in row], dtype=float)
+    """A column of results.csv [epochs], empty if there is no such column.
+
+    It is NaN in epochs without a validation, and empty if fewer than two epochs have one.
+    """
+    values = np.array([row[name] for row in cell.curve if name in row], dtype=float)
+    gaps = np.isnan(values)
+    return values[:0] if gaps.any() and (~gaps).sum() < 2 else values
 
 
 def curves(cells: Cells, name: str = SCORE) -> np.ndarray:
@@ -176,15 +181,16 @@ def seconds_an_epoch(cell: CellResult) -> float | None:
 def reach(cells: Cells, target: float) -> Reached:
     """How soon the curves of an arm's seeds reached the target, a score in 0..1."""
     epochs, seconds = [], []
-    for cell in cells.values():
-        above = np.flatnonzero(column(cell, SCORE) >= target)
+    known = [(cell, values) for cell in cells.values() if len(values := column(cell, SCORE))]
+    for cell, values in known:
+        above = np.flatnonzero(values >= target)
         if len(above):
             epochs.append(int(above[0]) + 1)
             spent = seconds_an_epoch(cell)
             if spent is not None:
                 seconds.append(spent * epochs[-1])
     middle = statistics.median(epochs) if epochs else None
-    return Reached(len(epochs), len(cells), middle, statistics.median(seconds) if seconds else None)
+    return Reached(len(epochs), len(known), middle, statistics.median(seconds) if seconds else None)
 
 
 def find_target(study: StudyResult) -> float:

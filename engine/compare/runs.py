@@ -14,7 +14,7 @@ from pathlib import Path
 
 from engine.evaluation.curves_file import CURVES_FILE, SavedCurves, read_curves
 from utils.errors import UserError
-from utils.files import read_results
+from utils.files import read_results, with_gaps
 from utils.json_file import load_json
 from utils.text import printable
 from utils.yaml_file import load_yaml
@@ -94,7 +94,7 @@ def read_run(folder: Path) -> ComparedRun:
     if not folder.is_dir():
         raise UserError(f"{shown}: no such folder; give folders of runs, such as runs/train/exp")
     metrics = _read_metrics(folder / "metrics.json")
-    rows = read_results(folder / "results.csv")
+    rows = with_gaps(read_results(folder / "results.csv"))
     if not metrics and not rows:
         raise UserError(
             f"{shown}: has neither metrics.json nor rows in results.csv; give the folder of a run"

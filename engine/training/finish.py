@@ -26,7 +26,7 @@ from models.own.adapter import modules_flag
 from models.weights.load import from_checkpoint
 from utils import checkpoint as checkpoints
 from utils.device import peak_memory_mb
-from utils.files import read_results
+from utils.files import read_results, with_gaps
 from utils.structures import Batch, Metrics
 from utils.tables import area_line
 
@@ -120,7 +120,7 @@ def score_best(run: Run, chosen: Chosen) -> Metrics:
 
     setup, config = run.setup, run.setup.config
     if not config.noplots:
-        rows = read_results(setup.folder / "results.csv")
+        rows = with_gaps(read_results(setup.folder / "results.csv"))
         plot_results(setup.folder / "results.png", rows, config.protocol)
     print(f"\nValidating {chosen.path}")
     model = from_checkpoint(chosen.checkpoint, where=chosen.path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -109,6 +110,11 @@ def test_an_arm_that_was_still_rising() -> None:
         cells[seed] = dataclasses.replace(cell, curve=curve)
     assert "still rising" in shown(of_curve(cells, PLAIN_CELLS))[0]
     assert shown(of_curve(PLAIN_CELLS, PLAIN_CELLS)) == []
+    once = {}  # --noval: only the last epoch has a score
+    for seed, cell in cells.items():
+        start = [{**row, "metrics/mAP_0.5:0.95": math.nan} for row in cell.curve[:-1]]
+        once[seed] = dataclasses.replace(cell, curve=[*start, cell.curve[-1]])
+    assert shown(of_curve(once, PLAIN_CELLS)) == []
 
 
 def test_sizes_and_classes_that_differ_from_the_mean() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from utils.files import (
     next_folder,
     plain_path,
     save_yaml,
+    with_gaps,
 )
 from utils.yaml_file import load_yaml
 
@@ -246,3 +248,14 @@ def test_a_library_gets_a_name_that_is_text(tmp_path):
     assert not os.path.lexists(path)
     with plain_path(tmp_path / "é.mp4") as path:
         assert path == str(tmp_path / "é.mp4")
+
+
+def test_epochs_without_a_validation_have_no_scores():
+    """--noval validates the last epoch only, and YOLOv5's results.csv has zeros for the others."""
+    scored = {"epoch": 1.0, "train/box_loss": 0.2, "metrics/recall": 0.0, "val/box_loss": 0.1}
+    skipped = {**scored, "epoch": 0.0, "val/box_loss": 0.0}
+    first, second, other = with_gaps([skipped, scored, {"epoch": 0.0}])
+    assert (first["epoch"], first["train/box_loss"]) == (0.0, 0.2)
+    assert math.isnan(first["metrics/recall"])
+    assert math.isnan(first["val/box_loss"])
+    assert (second, other) == (scored, {"epoch": 0.0})  # a network that finds nothing scores 0

@@ -8,6 +8,7 @@ import math
 import pytest
 
 from ablation.report.summary import (
+    Reached,
     by_arm,
     by_class,
     by_size,
@@ -69,6 +70,15 @@ def test_time_to_a_target() -> None:
     assert found.seconds == pytest.approx(3 * 100 * 0.032)
     assert reach(cells, 0.9).epochs is None
     assert reach(cells, math.nan).seeds == 0
+
+
+def test_a_run_that_was_validated_once_has_no_curve() -> None:
+    cell = make_cell("plain", 0, 0.4)
+    once = [{**row, "metrics/mAP_0.5:0.95": math.nan} for row in cell.curve[:-1]]
+    cells = {0: dataclasses.replace(cell, curve=[*once, cell.curve[-1]])}
+    assert curves(cells).size == 0
+    assert reach(cells, 0.1) == Reached(0, 0, None, None)
+    assert reach({**cells, 1: cell}, 0.1).of == 1
 
 
 def test_seconds_of_a_cell_that_was_interrupted_are_those_of_all_epochs() -> None:
