@@ -84,8 +84,9 @@ def lines_of(study: StudyResult, rows: Sequence[Mapping[str, str]]) -> list[Line
             number(row[name].removesuffix("%")) if row.get(name) else None
             for name in ("epochs to plain", "s to plain", "reached by")
         )
-        seeds = round(line.seeds * (share or 0) / 100)
-        lines.append(replace(line, reached=Reached(seeds, line.seeds, epochs, seconds)))
+        of = 0 if share is None else line.seeds
+        seeds = round(of * (share or 0) / 100)
+        lines.append(replace(line, reached=Reached(seeds, of, epochs, seconds)))
     return lines
 
 
