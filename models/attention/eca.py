@@ -19,6 +19,8 @@ Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % inter
 - neudet, fine-tuned from COCO, 4 epochs, paper start: no evidence, -0.60 (-3.84 to +2.64), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, attention at 10 times the learning rate, identity start:
   no evidence, +0.63 (-1.51 to +2.77), 3 seeds.
+- ECA at inside.C3, bccd, fine-tuned from COCO, 8 epochs, inside C3, paper start: no evidence, -0.67
+  (-3.53 to +2.18), 3 seeds.
 """
 
 from __future__ import annotations

@@ -17,6 +17,8 @@ Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % inter
 - neudet, fine-tuned from COCO, 4 epochs, paper start: no evidence, -0.03 (-3.80 to +3.73), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, attention at 10 times the learning rate, identity start:
   no evidence, +0.75 (-1.34 to +2.85), 3 seeds.
+- SE at inside.C3, bccd, fine-tuned from COCO, 8 epochs, inside C3, paper start: no evidence, -0.91
+  (-3.58 to +1.75), 3 seeds.
 """
 
 from __future__ import annotations

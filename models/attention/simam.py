@@ -22,6 +22,8 @@ Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % inter
 - neudet, fine-tuned from COCO, 4 epochs, paper start: no evidence, -0.16 (-3.49 to +3.18), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, attention at 10 times the learning rate, identity start:
   no evidence, +0.77 (-1.30 to +2.83), 3 seeds.
+- SimAM at inside.C3, bccd, fine-tuned from COCO, 8 epochs, inside C3, paper start: no evidence,
+  -1.05 (-3.88 to +1.78), 3 seeds.
 - bccd, from scratch, 30 epochs, paper start: no evidence, -0.67 (-2.88 to +1.55), 3 seeds.
 - bccd, from scratch, 12 epochs, paper start: no evidence, +1.18 (-4.80 to +7.16), 5 seeds.
 """
