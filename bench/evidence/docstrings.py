@@ -13,8 +13,7 @@ from utils.files import ROOT, atomic_write
 FOLDER = ROOT / "models/attention"
 HEAD = "\nVerdict:"
 WHERE = (
-    " in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals\n"
-    "(docs/evidence.md):\n"
+    " in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):\n"
 )
 UNMEASURED = " not yet measured.\n"
 

@@ -28,8 +28,7 @@ and 1.
 
 The windows below cost kernel_att^2 copies of maps. fast/acmix.py computes the same in tiles, and
 runs on every device.
-Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
-(docs/evidence.md):
+Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
 - bccd, fine-tuned from COCO, 8 epochs, paper start: hurts, -9.41 (-15.56 to -3.26), 3 seeds.
 """
 

@@ -20,8 +20,7 @@ Choices: this is the authors' form for detection, which takes maps of any size. 
 the size of the tables, it is their form for classification too. Tables of 20 x 20 fit the map of
 stride 32 of a 640 px image. The agents are means over the cells of adaptive pooling.
 
-Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
-(docs/evidence.md):
+Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
 - bccd, fine-tuned from COCO, 8 epochs, paper start: hurts, -14.65 (-20.75 to -8.55), 3 seeds.
 """
 

@@ -23,8 +23,7 @@ Choices:
 - Heads have about 32 channels if their number is not given, as in the blocks of YOLO12.
 - The weights of the convolutions of an ABlock start normally distributed with deviation 0.02.
 
-Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
-(docs/evidence.md):
+Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
 - AAttn, bccd, fine-tuned from COCO, 8 epochs, paper start: hurts, -20.02 (-26.08 to -13.95), 3
   seeds.
 - ABlock, bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -0.12 (-6.28 to +6.03), 3

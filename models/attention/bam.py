@@ -23,8 +23,7 @@ Choices where code and paper differ:
 
 The authors place the module once between stages, not in every block.
 
-Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
-(docs/evidence.md):
+Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
 - bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -0.40 (-6.54 to +5.75), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, paper start: no evidence, -0.75 (-3.99 to +2.49), 3 seeds.
 """

@@ -23,8 +23,7 @@ windows are a number, not a size: they grow with the map.
 
 The keys and values of the windows are gathered once, as rows, and attended to by PyTorch's own
 attention, which keeps no logits.
-Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
-(docs/evidence.md):
+Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
 - bccd, fine-tuned from COCO, 8 epochs, paper start: hurts, -12.92 (-18.99 to -6.85), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, paper start: hurts, -8.27 (-11.74 to -4.80), 3 seeds.
 """

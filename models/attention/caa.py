@@ -19,8 +19,7 @@ Choices where code and paper differ:
 - The mean divides by 49 at borders too, so that gates differ there.
 
 Cost: 2 C^2 + (h + v + 6) C parameters, 138,240 at 256 channels. It is bound by arithmetic.
-Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
-(docs/evidence.md):
+Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
 - bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -1.47 (-7.56 to +4.62), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, paper start: no evidence, -2.69 (-5.93 to +0.55), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, attention at 10 times the learning rate, identity start:

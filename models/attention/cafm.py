@@ -21,8 +21,7 @@ a kernel counts, and is all there is here. `residual` adds x, as the paper's for
 branch does and the usual class for graphs does not. There are 8 heads, or the most below that
 divide the channels. Lengths of vectors are computed in float32 at least.
 
-Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
-(docs/evidence.md):
+Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
 - bccd, fine-tuned from COCO, 8 epochs, paper start: hurts, -8.93 (-15.08 to -2.77), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, paper start: hurts, -10.02 (-13.52 to -6.53), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, attention at 10 times the learning rate, identity start:

@@ -25,8 +25,7 @@ Other choices:
 - There is one hidden value at least. The code has none where C is below r, and a constant gate.
 - Where several positions share a maximum, its gradient is split among them evenly.
 
-Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
-(docs/evidence.md):
+Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
 - bccd, fine-tuned from COCO, 8 epochs, paper start: hurts, -7.13 (-13.67 to -0.59), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, paper start: no evidence, -3.79 (-7.89 to +0.31), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, attention at 10 times the learning rate, identity start:

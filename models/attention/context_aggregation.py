@@ -16,8 +16,7 @@ k.conv.bias has no gradient, because a softmax does not depend on what is added 
 is no batch norm, which some copies have.
 
 Cost: 2 C^2 / reduction + C / reduction + 3 C + 2 parameters, 132,098 at 256 channels.
-Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
-(docs/evidence.md):
+Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
 - bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, +1.02 (-5.00 to +7.04), 3 seeds.
 """
 

@@ -13,8 +13,7 @@ open. conv1.bias has no effect and no gradient in train mode, since batch norm f
 position in train mode with batch 1 still has two values, so batch norm is always defined; both
 means are the map itself then.
 
-Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
-(docs/evidence.md):
+Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
 - bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -4.23 (-10.26 to +1.79), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, paper start: no evidence, -2.41 (-5.65 to +0.83), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, attention at 10 times the learning rate, identity start:

@@ -17,8 +17,7 @@ logits. Below 8 channels q and k have one.
 
 [B, C, H, W] -> [B, C, H, W]. Cost: 1.25 C^2 + 1.25 C + 1 parameters, 82,241 at 256 channels, and
 H + W weights for each position.
-Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
-(docs/evidence.md):
+Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
 - bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -0.06 (-6.22 to +6.09), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, paper start: no evidence, -0.27 (-3.51 to +2.97), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, attention at 10 times the learning rate, identity start:

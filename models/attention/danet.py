@@ -21,8 +21,7 @@ here.
 
 Cost: 1.25 C^2 + 1.25 C + 1 parameters for positions, 82,241 at 256 channels, and M^2 weights per
 image, which are not kept for backward; 1 parameter for channels, and C^2 weights.
-Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
-(docs/evidence.md):
+Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
 - PositionAttention, bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -0.58 (-6.73 to
   +5.57), 3 seeds.
 - ChannelAttention, bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -0.30 (-6.44 to

@@ -21,8 +21,7 @@ places clamped to the map. A side of one place, where that code divides by zero,
 the middle. Places are computed in float32 at least. proj_k.bias has no gradient: a softmax does not
 depend on what is added to all logits.
 
-Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
-(docs/evidence.md):
+Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
 - bccd, fine-tuned from COCO, 8 epochs, paper start: hurts, -11.46 (-17.60 to -5.32), 3 seeds.
 """
 

@@ -18,8 +18,7 @@ of them for offsets. torchvision's operation keeps no sampled values for backwar
 Choices: offsets and samples are computed in float32 at least. Exporters get the same formula in
 torch's own sampling, since ONNX has torchvision's operation only in late versions.
 
-Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
-(docs/evidence.md):
+Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
 - DeformableLKA at neck.P5, bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, +0.04
   (-6.09 to +6.17), 3 seeds.
 """

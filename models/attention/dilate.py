@@ -16,8 +16,7 @@ softmax, and the first convolution has no bias. The rates are 1 to 4, which divi
 where the paper's are 1 to 3 for channels that 3 divides. Neighbours are views of one padded map:
 nothing is copied once for each of them.
 
-Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
-(docs/evidence.md):
+Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
 - bccd, fine-tuned from COCO, 8 epochs, paper start: hurts, -11.50 (-17.58 to -5.41), 3 seeds.
 """
 

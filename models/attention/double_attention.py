@@ -20,8 +20,7 @@ conv_reconstruct starts at zero, so that a new module is the identity (the other
 gradient until it has moved). The softmax of one public copy runs over the batch; not here.
 convB.bias is the same for all pixels, so that softmax drops it: its gradient is zero but for
 rounding.
-Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
-(docs/evidence.md):
+Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
 - bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, +1.41 (-4.65 to +7.48), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, paper start: no evidence, -0.37 (-3.61 to +2.88), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, attention at 10 times the learning rate, identity start:

@@ -13,8 +13,7 @@ count as 0.
 
 Cost: k parameters, 3 map sizes of memory traffic forward and 5 to 7 backward; x alone is kept for
 backward.
-Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
-(docs/evidence.md):
+Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
 - bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -3.20 (-9.14 to +2.73), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, paper start: no evidence, -0.60 (-3.84 to +2.64), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, attention at 10 times the learning rate, identity start:

@@ -18,8 +18,7 @@ one row where each channel is its own group, is normalised to 0; its gate is a c
 
 Cost: C k C / groups + 2 C parameters, 2,304 at 256 channels; forward reads the map twice and writes
 it once.
-Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
-(docs/evidence.md):
+Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
 - bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -2.83 (-8.97 to +3.31), 3 seeds.
 """
 

@@ -20,8 +20,7 @@ YOLOv10, nor the polarized attention of that abbreviation.
 
 Cost: C C' / 4 times the sum of k_i^2 / g_i, 433,732 parameters at 256 channels. It is bound by
 arithmetic, not by memory.
-Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
-(docs/evidence.md):
+Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
 - bccd, fine-tuned from COCO, 8 epochs, paper start: hurts, -10.26 (-16.41 to -4.12), 3 seeds.
 """
 

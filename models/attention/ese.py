@@ -11,8 +11,7 @@ z is then half of the mean plus half of the maximum.
 
 Cost: C^2 + C parameters, 65,792 at 256 channels, 3 map sizes of memory traffic forward; x alone is
 kept for backward.
-Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
-(docs/evidence.md):
+Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
 - bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, +0.50 (-5.65 to +6.65), 3 seeds.
 - eSE at inside.C3, bccd, fine-tuned from COCO, 8 epochs, inside C3, paper start: no evidence, -1.23
   (-3.89 to +1.44), 3 seeds.

@@ -23,8 +23,7 @@ Choices:
 - The softmax and the sum are computed in float32.
 
 Cost: 2 C^2 + 3 C + 2 S C parameters, 164,608 at 256 channels; 2 S C for the core.
-Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
-(docs/evidence.md):
+Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
 - bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -0.43 (-6.59 to +5.73), 3 seeds.
 """
 

@@ -21,8 +21,7 @@ sqrt(dct_h dct_w).
 
 Cost: 2 C^2 / r parameters; forward reads the map twice and writes it once; x alone is kept for
 backward.
-Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
-(docs/evidence.md):
+Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
 - bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -0.35 (-6.48 to +5.78), 3 seeds.
 """
 

@@ -18,8 +18,7 @@ Choices, as in the authors' code: gates have no activation, and may be negative;
 divides m by L + 1; postln normalises query * h(m) over the channels. There is no residual inside,
 and at first the output is about a twentieth of the input.
 
-Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
-(docs/evidence.md):
+Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
 - bccd, fine-tuned from COCO, 8 epochs, paper start: hurts, -11.20 (-21.38 to -1.02), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, paper start: hurts, -11.50 (-14.74 to -8.26), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, attention at 10 times the learning rate, identity start:

@@ -18,8 +18,7 @@ module is next to nothing (channel_sigmoid=False is for models that were trained
 paper's ResNet-50 has grouped convolutions with a channel shuffle and does not say where; as in
 public code the second gate is shuffled, in 4 groups. Biases of the 7x7 convolutions have no
 gradient in train mode, since the batch norm after them removes them.
-Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
-(docs/evidence.md):
+Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
 - bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -2.08 (-8.18 to +4.02), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, paper start: no evidence, -1.58 (-4.82 to +1.66), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, attention at 10 times the learning rate, identity start:

@@ -17,8 +17,7 @@ grows with the map; n takes that out again. The Gaussian Context Transformer, al
 another module.
 
 Cost: 3 C parameters; forward reads the map twice and writes it once; x alone is kept for backward.
-Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
-(docs/evidence.md):
+Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
 - bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -0.14 (-6.29 to +6.01), 3 seeds.
 """
 

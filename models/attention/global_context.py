@@ -13,8 +13,7 @@ gradient: a softmax does not depend on what is added to all scores.
 
 Cost, with P hidden channels: C + 1 parameters for the attention and 2 C P + 3 P + C for each T.
 Forward reads the map three times and writes it once.
-Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
-(docs/evidence.md):
+Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
 - bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -0.01 (-6.15 to +6.13), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, paper start: no evidence, -0.57 (-3.81 to +2.67), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, attention at 10 times the learning rate, identity start:

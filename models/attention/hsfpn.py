@@ -13,8 +13,7 @@ In the network the gate of a coarse map also scales a finer one: `flag=False` re
 shape of x, for a row Multiply that follows.
 
 Cost: 2 C h parameters with h = C // ratio, 32,768 at 256 channels.
-Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
-(docs/evidence.md):
+Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
 - bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, +0.73 (-5.42 to +6.88), 3 seeds.
 - HSFPNChannelAttention at inside.C3, bccd, fine-tuned from COCO, 8 epochs, inside C3, paper start:
   no evidence, -1.24 (-3.98 to +1.49), 3 seeds.

@@ -27,8 +27,7 @@ Choices:
 
 Cost: 2 C^2 + 2 e C^2 + 9 e C + 2 C + 2 e C parameters for exp_ratio e, 265,472 at 256 channels; w^2
 products for each position and head.
-Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
-(docs/evidence.md):
+Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
 - bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, +0.41 (-5.71 to +6.53), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, paper start: hurts, -3.89 (-7.23 to -0.56), 3 seeds.
 """

@@ -22,8 +22,7 @@ channels. The weight of the last batch norm starts at 1; in the authors' network
 where a residual surrounds it. Autocast does not reach inside, and norms and attention are in
 float32 at least: errors of each head would pass to the next.
 
-Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
-(docs/evidence.md):
+Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
 - bccd, fine-tuned from COCO, 8 epochs, paper start: hurts, -36.34 (-43.12 to -29.56), 3 seeds.
 """
 

@@ -15,8 +15,7 @@ the halves are rounded down.
 
 Cost: about 1.5 C^2 + 76.5 C parameters, 118,470 at 256, and as many multiply-adds a position. It is
 bound by arithmetic, not by memory.
-Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
-(docs/evidence.md):
+Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
 - bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -3.08 (-9.23 to +3.06), 3 seeds.
 """
 

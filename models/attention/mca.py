@@ -20,8 +20,7 @@ Choices:
 - Statistics over two axes come from those over one, whose means and variances add up exactly.
 
 Cost: 12 + k parameters. In eager mode on a CPU x alone is kept for backward (fast/mca.py).
-Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
-(docs/evidence.md):
+Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
 - bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -1.07 (-7.20 to +5.06), 3 seeds.
 """
 

@@ -20,8 +20,7 @@ softmax does not depend on what is added to all logits.
 [B, C, H, W] -> [B, C, H, W]. Cost: 3 C^2 + 3 C parameters, 197,376 at 256 channels. Time grows with
 the square of the number of positions, so the module belongs to the smallest maps. PyTorch's fused
 attention keeps no matrix of H W x H W logits; only the relative form writes one.
-Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
-(docs/evidence.md):
+Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
 - bccd, fine-tuned from COCO, 8 epochs, paper start: hurts, -24.49 (-30.69 to -18.29), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, paper start: hurts, -20.28 (-24.28 to -16.28), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, attention at 10 times the learning rate, identity start:

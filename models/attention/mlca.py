@@ -19,8 +19,7 @@ overlaps. Both poolings are products with tables made from H and W, the same num
 adaptive pooling, which exporters refuse.
 
 Cost: 2 k parameters; forward reads the map twice, and writes the output and a gate of its size.
-Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
-(docs/evidence.md):
+Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
 - bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -0.83 (-6.94 to +5.28), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, paper start: no evidence, -0.62 (-3.86 to +2.61), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, attention at 10 times the learning rate, identity start:

@@ -17,8 +17,7 @@ Choices: 4 heads, or the most below that divide the channels. The angles go by t
 columns, so that any size fits, where the authors' class is built for one. Sums over positions are
 in float32 at least.
 
-Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
-(docs/evidence.md):
+Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
 - bccd, fine-tuned from COCO, 8 epochs, paper start: hurts, -13.70 (-19.79 to -7.60), 3 seeds.
 """
 

@@ -17,8 +17,7 @@ takes a number of groups; it is refused here.
 
 Cost: C^2 + 111 C parameters, 93,952 at 256 channels, and 2 C^2 + 2 C more if wrapped. The strips
 are bound by memory traffic: 28 map sizes forward and 73 with backward, and 7 kept for backward.
-Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
-(docs/evidence.md):
+Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
 - bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -4.75 (-10.85 to +1.36), 3 seeds.
 """
 

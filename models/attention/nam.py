@@ -20,8 +20,7 @@ Choices where code and paper differ:
 - If all scales were 0, k would be 0 / 0. The sum is kept above 1e-12, so that the gate is 0.5.
 - One value per channel in train mode (batch 1, 1 x 1) has no statistics; the running ones are used.
 
-Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
-(docs/evidence.md):
+Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
 - bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -0.10 (-6.25 to +6.05), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, paper start: no evidence, +0.17 (-3.07 to +3.41), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, attention at 10 times the learning rate, identity start:

@@ -24,8 +24,7 @@ Choices:
 
 Cost: 4 C inter + 3 inter + 3 C parameters, 132,224 at 256 channels. The fused attention of PyTorch
 keeps no matrix of all pairs.
-Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
-(docs/evidence.md):
+Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
 - bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -0.28 (-6.43 to +5.86), 3 seeds.
 """
 

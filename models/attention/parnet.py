@@ -16,8 +16,7 @@ mode, because a batch norm follows.
 Choices: the authors' class has ReLU unless it is told otherwise; the paper's networks have SiLU,
 and so does the default. The forms with a stride, with groups or with other output channels are not
 here. In training, batch norm of one value takes the running statistics.
-Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
-(docs/evidence.md):
+Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
 - ParNet, bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -1.05 (-7.21 to +5.10), 3
   seeds.
 - ParNetAttention, bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -2.23 (-8.36 to

@@ -26,8 +26,7 @@ sequential form is computed for the whole map.
 
 [B, C, H, W] -> [B, C, H, W]. Cost: 1.6875 C^2 + 2.375 C parameters, 111,200 at 256 channels; 2 C^2
 + C in parallel.
-Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
-(docs/evidence.md):
+Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
 - bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -3.57 (-9.72 to +2.58), 3 seeds.
 """
 

@@ -25,8 +25,7 @@ does not. The code that tutorials copy moves maps in place, so that half of the 
 first row or column over the whole map, and its split attention takes 512 channels only; here both
 are as the paper has them. This replaces x, it does not scale it.
 
-Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
-(docs/evidence.md):
+Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
 - bccd, fine-tuned from COCO, 8 epochs, paper start: hurts, -12.09 (-18.24 to -5.95), 3 seeds.
 """
 

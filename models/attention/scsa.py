@@ -21,8 +21,7 @@ formula has one. Windows do not overlap, and rows and columns that fill no windo
 side below that of a window is one window, where the authors' code raises an error.
 
 Cost: 16 C parameters, 4,096 at 256 channels.
-Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
-(docs/evidence.md):
+Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
 - bccd, fine-tuned from COCO, 8 epochs, paper start: hurts, -10.88 (-16.86 to -4.89), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, paper start: hurts, -4.40 (-7.64 to -1.16), 3 seeds.
 """

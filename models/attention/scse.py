@@ -17,8 +17,7 @@ gradient. There is one hidden channel at least.
 
 Cost, with h = C // reduction: 2 C h + h + C parameters for c and C + 1 for s, 66,177 at 256
 channels. In eager mode on a CPU x alone is kept for backward (fast/scse.py).
-Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
-(docs/evidence.md):
+Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
 - bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, +0.36 (-5.79 to +6.52), 3 seeds.
 """
 

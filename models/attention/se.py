@@ -11,8 +11,7 @@ one hidden channel, where C / r rounded down to 0 would give the constant gate 0
 
 Cost: 2 C (C / r) parameters, 3 map sizes of memory traffic forward and 5 to 7 backward; x alone is
 kept for backward.
-Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
-(docs/evidence.md):
+Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
 - bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -0.52 (-6.68 to +5.63), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, paper start: no evidence, -0.03 (-3.80 to +3.73), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, attention at 10 times the learning rate, identity start:

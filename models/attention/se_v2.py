@@ -11,8 +11,7 @@ Choices: there are no biases, and a reduction of 32 for each of the four layers,
 code of the layer. Each has one hidden value at least.
 
 Cost: 8 C h parameters with h = C // reduction, 16,384 at 256 channels.
-Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
-(docs/evidence.md):
+Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
 - bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, +0.17 (-5.98 to +6.32), 3 seeds.
 """
 

@@ -23,8 +23,7 @@ Choices:
 Cost: n (C^2 + 15 C) + 2 C h parameters for h = C // reduction, 77,568 at 256 channels. The patches
 of MultiSEAM have C^2 (p1^2 + p2^2 + p3^2) + 9 C besides, and its branches 3 depth (C^2 + 15 C):
 5,658,112 at 256 channels with patches of 3, 5 and 7. It warns of patches above 5 million.
-Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
-(docs/evidence.md):
+Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
 - SEAM, bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -0.13 (-6.26 to +6.01), 3
   seeds.
 - MultiSEAM at neck.P5, bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, +0.04 (-6.11

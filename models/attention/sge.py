@@ -21,8 +21,7 @@ Choices where code and paper differ, and among copies:
   only agrees with itself. In lists of YAML it is 8, as in the copies.
 
 Cost: 2 parameters for each group.
-Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
-(docs/evidence.md):
+Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
 - bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, +0.33 (-5.82 to +6.47), 3 seeds.
 """
 

@@ -16,8 +16,7 @@ matrix of H W x H W logits; it wants q, k and v of one width, so the narrower ar
 Choices: P is the paper's C / 4.67, rounded down. The weight of the last batch norm starts at 1; in
 the authors' network it starts at 0, where a residual surrounds it.
 
-Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
-(docs/evidence.md):
+Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
 - bccd, fine-tuned from COCO, 8 epochs, paper start: hurts, -6.75 (-12.71 to -0.79), 3 seeds.
 """
 

@@ -16,8 +16,7 @@ paper's limit, sigmoid(0.5).
 
 Cost: no parameters. The operations below move 15 map sizes of memory forward and 53 with backward,
 and keep 4 for backward; fast/simam.py keeps one.
-Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
-(docs/evidence.md):
+Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
 - bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, +0.19 (-5.96 to +6.34), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, paper start: no evidence, -0.16 (-3.49 to +3.18), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, attention at 10 times the learning rate, identity start:

@@ -14,8 +14,7 @@ It differs from the paper by undilated kernels, dense convolutions with biases, 
 and ReLU. It replaces x rather than scales it.
 
 Cost: C C times the sum of squared kernels, over groups: 5.55 million parameters at 256 channels.
-Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
-(docs/evidence.md):
+Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
 - SKAttention at neck.P5, bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -0.72
   (-6.85 to +5.41), 3 seeds.
 - SKAttention at neck.P5, neudet, fine-tuned from COCO, 4 epochs, paper start: no evidence, -1.73

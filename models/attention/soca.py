@@ -19,8 +19,7 @@ hidden value at least.
 
 Cost: 2 C h + h + C parameters with h = C // reduction, 16,672 at 256 channels; about C^2 M + 10 C^3
 multiplications an image.
-Verdict: in the neck of yolov5n, points of mAP50-95 with simultaneous 95 % intervals
-(docs/evidence.md):
+Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
 - bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -1.12 (-7.28 to +5.03), 3 seeds.
 """
 

@@ -163,6 +163,12 @@ def test_the_input_stays_as_it_was(name: str) -> None:
 # images, state and devices
 
 
+# Of the largest value. S2Attention's shares are exponentials of sums over the map, 337 for the second
+# image below, where a float32 has 2e-5: a processor that sums one image in another order than three
+# gives other last digits (1.1e-6 on an AMD EPYC; either is within 0.7e-6 of float64).
+ALONE = {"S2Attention": 3e-6}
+
+
 @every_module
 def test_images_do_not_see_each_other_and_repeats_agree(name: str) -> None:
     module, x = shaken(name).eval(), draws(3, 8, 9, 7)
@@ -171,7 +177,8 @@ def test_images_do_not_see_each_other_and_repeats_agree(name: str) -> None:
         together = module(x)
         assert torch.equal(together, module(x))
         for index in range(3):
-            assert_near(module(x[index : index + 1]), together[index : index + 1], 1e-6)
+            alone = module(x[index : index + 1])
+            assert_near(alone, together[index : index + 1], ALONE.get(name, 1e-6))
 
 
 @every_module
