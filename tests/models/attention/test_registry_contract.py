@@ -163,9 +163,10 @@ def test_the_input_stays_as_it_was(name: str) -> None:
 # images, state and devices
 
 
-# Of the largest value. S2Attention's shares are exponentials of sums over the map, 337 for the second
-# image below, where a float32 has 2e-5: a processor that sums one image in another order than three
-# gives other last digits (1.1e-6 on an AMD EPYC; either is within 0.7e-6 of float64).
+# Of the largest value. S2Attention's shares are exponentials of sums over the map, which reach 337
+# in the second image below, where a float32 has steps of 3e-5. A processor that sums one image in
+# another order than three then gives other digits (1.1e-6 on an AMD EPYC; each is within 0.7e-6 of
+# float64).
 ALONE = {"S2Attention": 3e-6}
 
 
