@@ -12,12 +12,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from data.dataset import DatasetSettings
-from data.loader import build_loader
+from data.loader import spread_batch
 from data.scanning.load import load_dataset
 from engine.training.start_change import head_change
 from models.attention import attention_of
@@ -147,10 +146,8 @@ def read_batch(
     Returns:
         The batch.
     """
-    index = load_dataset(data, "val")
-    chosen = np.unique(np.linspace(0, len(index) - 1, IMAGES).round().astype(int))
     settings = DatasetSettings(imgsz, hyp, batch_size=IMAGES, stride=stride, channels=channels)
-    return next(iter(build_loader(index.subset(chosen), settings)))
+    return spread_batch(load_dataset(data, "val"), settings)
 
 
 @contextmanager

@@ -87,6 +87,13 @@ def build_loader(index: DatasetIndex, settings: DatasetSettings, **options: Any)
     return Loader(DetectionDataset(index, settings), LoaderOptions(**options))
 
 
+def spread_batch(index: DatasetIndex, settings: DatasetSettings) -> Batch:
+    """One batch of items, evenly spread over a split. Raises UserError if an image is damaged."""
+    count = settings.batch_size
+    chosen = np.unique(np.linspace(0, len(index) - 1, count).round().astype(int))
+    return next(iter(build_loader(index.subset(chosen), settings)))
+
+
 class Loader:
     """Iterates over the Batches of the epoch that set_epoch chose.
 

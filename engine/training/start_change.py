@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from data.dataset import DatasetSettings
 from data.index import DatasetIndex
-from data.loader import build_loader
+from data.loader import spread_batch
 from models.attention import ATTENTION, attention_of
 from models.graph.read import read_graph
 from models.yolo import DetectionModel
@@ -70,10 +70,8 @@ def some_images(data: DatasetIndex, imgsz: int, channels: int, count: int = IMAG
     Raises:
         UserError: an image cannot be read.
     """
-    chosen = np.unique(np.linspace(0, len(data) - 1, count).round().astype(int))
     settings = DatasetSettings(imgsz, batch_size=count, channels=channels)
-    batch = next(iter(build_loader(data.subset(chosen), settings)))
-    return batch.images.float() / 255
+    return spread_batch(data, settings).images.float() / 255
 
 
 def head_change(model: DetectionModel, images: Tensor) -> float | None:
