@@ -53,8 +53,8 @@ def start_line(model: DetectionModel, source: Checkpoint, data: DatasetIndex, im
     if change == 0:
         return "Attention leaves what the head gets unchanged at the start"
     return (
-        f"Attention changes what the head gets by {change:.0%} at the start; with --attention-init"
-        " identity it would be 0 %"
+        f"Attention changes what the head gets by {100 * change:.0f} % at the start; with"
+        " --attention-init identity it would be 0 %"
     )
 
 

@@ -43,7 +43,7 @@ def load_graph(path: str | Path, scale: str = "") -> GraphDict:
         if base is None:
             raise
         file, module = base
-        print(f"note: {path} has no file of its own; it is {file.name} with {module}@neck")
+        say(f"note: {path} has no file of its own; it is {file.name} with {module}@neck")
         return insert(_read(file, scale, path), f"{module}@neck")
     return _read(file, scale, path)
 

@@ -79,8 +79,8 @@ def test_a_run_says_it_for_new_attention_only(plain, tmp_path, capsys):
     new, source = with_attention(plain, "CBAM@neck"), source_of(plain)
     change = head_change(new, some_images(index, 64, 3))
     assert start_line(new, source, index, 50) == (
-        f"Attention changes what the head gets by {change:.0%} at the start; with --attention-init"
-        " identity it would be 0 %"
+        f"Attention changes what the head gets by {100 * change:.0f} % at the start; with"
+        " --attention-init identity it would be 0 %"
     )
     still = with_attention(plain, "CBAM@neck", "identity")
     assert start_line(still, source, index, 64).startswith("Attention leaves what the head gets")

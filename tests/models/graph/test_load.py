@@ -30,6 +30,8 @@ def test_a_name_without_a_file(
     assert said.startswith(f"note: {name} has no file of its own; it is ")
     assert spec in said
     assert said.count("\n") == 1
+    load_graph(name)
+    assert capsys.readouterr().out == ""  # It is read several times in a run, and said once.
     assert graph == insert(load_graph(base), spec)
     DetectionModel(graph)
 
