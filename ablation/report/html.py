@@ -177,7 +177,7 @@ def noise_sentence(study: StudyResult) -> str:
     if noise is None or not math.isfinite(noise.sd_pair + noise.sd_seed):
         return ""
     return (
-        "Noise, as standard deviations: another seed moves a score by"
+        "Noise, as standard deviations: another seed moves the plain graph's score by"
         f" {100 * noise.sd_seed:.2f} points, a difference between two arms on the same seed by"
         f" {100 * noise.sd_pair:.2f}."
     )

@@ -23,7 +23,7 @@ class Noise:
 
     Attributes:
         sd_pair: standard deviation of the difference of two arms on one seed.
-        sd_seed: standard deviation of a score if only the seed changes.
+        sd_seed: standard deviation of the baseline's score if only the seed changes.
     """
 
     sd_pair: float
@@ -76,13 +76,14 @@ def noise(scores: Scores, baseline: str, controls: Collection[str] = ()) -> Nois
     Args:
         scores: scores of all arms.
         baseline: name of the baseline among them.
-        controls: names of the A/A arms, which count for sd_seed only.
+        controls: names of the A/A arms, which are the baseline, and count for sd_seed only.
     """
     table = score_table(
         scores[baseline],
         {arm: own for arm, own in scores.items() if arm not in (baseline, *controls)},
     )
-    rows = [np.array(list(values.values())) for values in scores.values()]
+    # A module that trains badly scatters several times as much, so other arms tell nothing of it.
+    rows = [np.array(list(scores[arm].values())) for arm in (baseline, *controls)]
     return Noise(
         _pooled_sd([row[~np.isnan(row)] for row in table[1:] - table[0]]), _pooled_sd(rows)
     )
