@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import shlex
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 
 if __name__ == "__main__":  # before the other imports, which take seconds
@@ -80,7 +80,9 @@ def main(argv: list[str] | None = None) -> StudyResult | None:
             print(f"\nstopped; continue with: {shlex.join(['python', 'ablate.py', *argv])}")
             sys.exit(request.status)
         facts = study_folder.provenance(config, study, argv)
-        result = evaluate_study(config, arms, cells, {**facts, **stopped}, looks)
+        if stopped:
+            facts["stopped"] = ", ".join(sorted(stopped))
+        result = evaluate_study(config, arms, cells, facts, looks, stopped)
         write_report(result, config.folder)
     if result.failed:
         sys.exit(1)
@@ -94,8 +96,8 @@ def choose_baseline_seeds(config: StudyConfig, arms: Sequence[Arm]) -> int:
 
 def run_study(
     config: StudyConfig, arms: Sequence[Arm], cells: Sequence[Cell]
-) -> tuple[dict[str, str], Looks | None]:
-    """Run what is not done yet. Returns facts for the report, and the looks if there are any.
+) -> tuple[set[str], Looks | None]:
+    """Run what is not done yet. Returns what run_cells returns, and the looks if there are any.
 
     Args:
         config: the flags.
@@ -110,16 +112,16 @@ def run_study(
     board = Board(planned, sum(state(cell) == "done" for cell in cells), config.epochs)
     try:
         run = partial(ENGINES[config.engine], config=config, board=board)
-        return {}, run_looks(config, arms, cells, run, board.say)
+        return set(), run_looks(config, arms, cells, run, board.say)
     finally:
         board.close()
 
 
-def run_cells(config: StudyConfig, cells: Sequence[Cell]) -> dict[str, str]:
+def run_cells(config: StudyConfig, cells: Sequence[Cell]) -> set[str]:
     """Run the cells that are not done yet, seed by seed if --futility is given.
 
-    Returns {"stopped": names of arms that were stopped for futility}, or {} if there are none.
-    A finished cell that is damaged is run again.
+    Returns the names of arms that were stopped for futility. A finished cell that is damaged is run
+    again.
     """
     for sentence in set_damaged_aside(cells):
         print(sentence)
@@ -144,7 +146,7 @@ def run_cells(config: StudyConfig, cells: Sequence[Cell]) -> dict[str, str]:
                     )
     finally:
         board.close()
-    return {"stopped": ", ".join(sorted(hopeless))} if hopeless else {}
+    return hopeless
 
 
 def seed_blocks(config: StudyConfig, cells: Sequence[Cell]) -> Iterator[list[Cell]]:
@@ -165,6 +167,7 @@ def evaluate_study(
     cells: Sequence[Cell],
     facts: Mapping[str, str],
     looks: Looks | None = None,
+    stopped: Collection[str] = (),
 ) -> StudyResult:
     """Evaluate the finished cells: scores, verdicts, costs and causes.
 
@@ -174,6 +177,7 @@ def evaluate_study(
         cells: the cells of all arms, finished or not.
         facts: what is needed to repeat the study, by name.
         looks: the looks taken; None if the study is judged once.
+        stopped: names of arms that were stopped for futility.
 
     Raises:
         UserError: a finished cell is damaged.
@@ -201,6 +205,7 @@ def evaluate_study(
         },
         provenance=facts,
         looks=looks,
+        stopped=stopped,
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -47,11 +48,15 @@ def run_looks(
     plan, names = plan_of(config, arms), [arm.name for arm in arms if arm.attention]
     course = begin(plan, len(names))
     courses: list[Course] = []
+    tried: set[Path] = (
+        set()
+    )  # A run that failed is tried again by the next start, not by a later look.
     for look, seeds in enumerate(plan.looks):
         if seeds > config.seeds or not (course.ended < 0).any():
             break
         wanted = _cells_of(config, names, cells, course, seeds)
-        due = [cell for cell in wanted if is_due(cell)]
+        due = [cell for cell in wanted if is_due(cell) and cell.folder not in tried]
+        tried |= {cell.folder for cell in due}
         if due:
             run(due)
         scores = read_scores(wanted)

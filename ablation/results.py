@@ -7,7 +7,7 @@ continue, and a report can be made again, from its folder alone.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -103,6 +103,7 @@ class StudyResult:
         causes: sentences on possible causes by arm.
         provenance: what is needed to repeat the study, by name.
         looks: the looks taken; None for a study that is judged once.
+        stopped: names of arms that --futility stopped in a study that is judged once.
     """
 
     config: StudyConfig
@@ -115,6 +116,7 @@ class StudyResult:
     causes: Mapping[str, Sequence[str]] = field(default_factory=dict)
     provenance: Mapping[str, str] = field(default_factory=dict)
     looks: Looks | None = None
+    stopped: Collection[str] = ()
 
 
 def state(cell: Cell) -> str:

@@ -46,7 +46,8 @@ NOISE_LEGEND = """\
 normal: the same for all. t(4): heavy tails, the same variance. graded: standard deviations from 1
 (baseline) to 3 (last arm) in equal ratios. one arm: the last has 3, all others 1. baseline: the
 baseline has 3, all arms 1. uneven: the arms' variances are 4 / chi2(4). alike: half of the arms
-have the baseline's noise and 0.3 of their own, the others 1.5. No arm has any effect."""
+have the baseline's noise and 0.3 of their own, the others 1.5. few: one arm in 20 (at least one)
+has the baseline's noise and 1.8 of its own, the others 0.25. No arm has any effect."""
 
 
 def pair_of(shares: tuple[float, float]) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from ablation.statistics.dunnett import Array, contrasts, critical_value, scale_nodes
+from ablation.statistics.moderation import margins
 
 ALPHA = 0.05
 
@@ -87,33 +88,15 @@ def paired_t(scores: Array) -> Array:
     return np.sign(mean) * step_down(t_tail(np.abs(mean) / np.sqrt(own / seeds), seeds - 1))
 
 
-def moderated(scores: Array) -> Array:
-    """Moderated t: variances shrunk towards a common one, with Dunnett's critical values.
-
-    The less the variances differ, the more they are shrunk. G. K. Smyth, "Linear models and
-    empirical Bayes methods for assessing differential expression", 2004, section 6.2.
-    """
+def empirical_bayes(scores: Array) -> Array:
+    """Each arm by what its variance may be, given those of all arms; alone by its own t."""
     mean, own, _ = parts(scores)
     arms, seeds = mean.shape[1], scores.shape[-1]
-    df = seeds - 1
-    half = torch.tensor(df / 2, dtype=torch.float64)
-    digamma, trigamma = (float(torch.special.polygamma(order, half)) for order in (0, 1))
-    logs = np.log(own) - digamma + math.log(df / 2)
-    spread = (logs.var(-1, ddof=1) if arms > 1 else np.zeros(len(logs))) - trigamma
-    # trigamma(df / 2) has no inverse in closed form, so it is interpolated; it falls as df grows.
-    grid = np.geomspace(0.1, 200, 400)
-    curve = torch.special.polygamma(1, torch.from_numpy(grid)).numpy()
-    prior = 2 * np.interp(np.maximum(spread, curve[-1]), curve[::-1], grid[::-1])
-    level = (
-        logs.mean(-1)
-        + torch.special.digamma(torch.from_numpy(prior / 2)).numpy()
-        - np.log(prior / 2)
-    )
-    shrunk = (prior[:, None] * np.exp(level)[:, None] + df * own) / (prior[:, None] + df)
-    total = np.round(np.minimum(prior + df, arms * df), 1)
-    known, places = np.unique(total, return_inverse=True)
-    limits = np.array([critical_value(arms, float(value)) for value in known])[places]
-    return decide(mean, shrunk if arms > 1 else own, seeds, limits[:, None])
+    if arms == 1:
+        return paired_t(scores)
+    share = np.full(len(scores), 1 - (1 - ALPHA) ** (1 / arms))
+    limits = margins(own, np.full(own.shape, seeds - 1), share)
+    return decide(mean, np.ones_like(own), seeds, limits)
 
 
 def sign_flips(scores: Array) -> Array:
@@ -132,7 +115,7 @@ def sign_flips(scores: Array) -> Array:
 METHODS = {
     "Dunnett, pooled": pooled,
     "guarded Dunnett": guarded,
-    "moderated t": moderated,
+    "empirical Bayes": empirical_bayes,
     "paired t, Holm": paired_t,
     "sign-flip, Holm": sign_flips,
 }

@@ -15,9 +15,15 @@ from ablation.statistics.dunnett import Array, contrasts
 from ablation.statistics.planning import HOPELESS, conditional_power
 from bench.ablation_methods import guarded
 
-NOISES = ("normal", "t(4)", "graded", "graded t(4)", "one arm", "baseline", "uneven", "alike")
+NOISES = (
+    "normal", "t(4)", "graded", "graded t(4)", "one arm", "baseline", "uneven", "alike", "few",
+)  # fmt: skip
 UNEVEN_DF = 4  # of the chi-square that uneven variances come from; 4.9 fits those of bccd_paper
 OWN, OTHER = 0.3, 1.5  # standard deviations of the noise of arms that are alike, and of the others
+# Of studies with a few noisy arms: one arm in so many is noisy, and the standard deviations of what
+# a noisy arm and the others have beside the baseline's noise. Those of docs/ablation.md, "How noisy
+# a score is", are 1.8 and 0.2 to 0.3.
+ONE_IN, FAR, NEAR = 20, 1.8, 0.25
 EFFECT = 2.5  # 0.5 mAP where the noise is 0.2
 
 
@@ -27,7 +33,8 @@ def simulate(
     """Scores of arms without any effect.
 
     In "uneven" studies each arm has another variance. In "alike" ones half of the arms have nearly
-    the noise of the baseline's run under the same seed, as modules that change little.
+    the noise of the baseline's run under the same seed, as modules that change little. In "few"
+    ones all but a few arms have it.
 
     Args:
         kind: kind of noise, one of NOISES.
@@ -53,6 +60,10 @@ def simulate(
         half = 1 + rows // 2
         noise[:, 1:half] = noise[:, :1] + OWN * noise[:, 1:half]
         noise[:, half:] *= OTHER
+    if kind == "few":
+        noise[:, 1:] *= NEAR
+        noise[:, -max(1, (rows - 1) // ONE_IN) :] *= FAR / NEAR
+        noise[:, 1:] += noise[:, :1]
     common = math.sqrt(seed_share / (1 - seed_share)) * rng.standard_normal((draws, 1, seeds))
     return noise * scale[:, None] + common
 

@@ -190,13 +190,13 @@ def test_hopeless_arms_are_stopped_after_whole_seeds_only(sham, monkeypatch, cap
 
     monkeypatch.setattr(ablate, "futile", rule)
     cells = make_cells(sham, make_arms(sham))
-    assert run_cells(sham, cells) == {"stopped": "SE@b"}
+    assert run_cells(sham, cells) == {"SE@b"}
     assert [sorted(look["SE@a"]) for look in looks] == [[0], [0, 1], [0, 1, 2], [0, 1, 2, 3]]
     assert [cell.folder.name for cell in cells if state(cell) != "done"] == ["SE@b_seed3"]
     assert "SE@b: stopped after 3 seeds" in capsys.readouterr().out
     first = list(looks)
     looks.clear()
-    assert run_cells(sham, cells) == {"stopped": "SE@b"}
+    assert run_cells(sham, cells) == {"SE@b"}
     assert looks == first
 
 

@@ -70,13 +70,17 @@ def of_arm(line: Line, verdict: ArmVerdict, delta: float) -> str:
     ratio = line.costs.latency_ratio if line.costs is not None else None
     said = f", at {ratio:.2f} × the latency" if ratio is not None else ""
     further = verdict.further_seeds
-    if verdict.verdict != "no evidence" or not further:
+    if verdict.verdict != "no evidence":
+        return said
+    if line.is_hopeless:
+        return f"{said}; it got no more runs, having hardly a chance of being shown to help"
+    if not further:
         return said
     seeds = counted(further, "more seed")
     # further_seeds stops its search at MOST_SEEDS, so this number is a lower bound.
     if verdict.seeds + further >= MOST_SEEDS:
         return f"{said}; showing a difference of {100 * delta:g} takes more than {MOST_SEEDS} seeds"
-    if math.isfinite(verdict.low):
+    if math.isfinite(verdict.low) and verdict.seeds >= LEAST_SEEDS:
         planned = of_looks(line, verdict.seeds + further)
         return f"{said}; {seeds} would show a difference of {100 * delta:g}{planned}"
     return f"{said}; {seeds} {'is' if further == 1 else 'are'} the least for a verdict"
@@ -102,7 +106,8 @@ def overview(lines: Sequence[Line], failed: int) -> str:
         if line.name != PLAIN and not is_control(line.name)
     ]
     if not words:
-        return of_controls_only(lines)
+        text = of_controls_only(lines)
+        return text + lost_runs(failed)
     counts = [(words.count(word), *forms) for word, forms in COUNTED.items()]
     said = ", ".join(
         f"{count} {one if count == 1 else many}" for count, one, many in counts if count
@@ -110,13 +115,27 @@ def overview(lines: Sequence[Line], failed: int) -> str:
     text = (
         f"Of {len(words)} arms {said}." if len(words) > 1 else f"The arm {said.split(' ', 1)[1]}."
     )
-    return text + (f" {counted(failed, 'run')} failed." if failed else "")
+    return text + lost_runs(failed)
+
+
+def lost_runs(failed: int) -> str:
+    """A sentence on failed runs, with a space before it; "" if there are none."""
+    return f" {counted(failed, 'run')} failed." if failed else ""
 
 
 def of_controls_only(lines: Sequence[Line]) -> str:
     """The overview of a study without attention."""
-    out = sum(word_of(line) in ("helps", "hurts") for line in lines)
+    begin = "Only the baseline was trained, also under other seeds: "
+    judged = [
+        line
+        for line in lines
+        if line.verdict
+        and line.verdict.seeds >= LEAST_SEEDS
+        and math.isfinite(line.verdict.difference)
+    ]
+    if not judged:
+        return f"{begin}no control has enough seeds for a verdict."
+    out = sum(word_of(line) in ("helps", "hurts") for line in judged)
     return (
-        "Only the baseline was trained, also under other seeds: "
-        f"{out or 'none'} of {counted(len(lines) - 1, 'control')} stand{'s' * (out < 2)} out."
+        f"{begin}{out or 'none'} of {counted(len(judged), 'control')} stand{'s' * (out < 2)} out."
     )

@@ -75,6 +75,7 @@ class Line:
         reached: how soon its curves reached the baseline's final score.
         failed: number of cells that failed.
         looks_left: seeds of the planned looks at which the arm will be judged again.
+        is_hopeless: whether it was stopped, or dropped at a look, and gets no more runs.
     """
 
     number: int
@@ -88,6 +89,7 @@ class Line:
     reached: Reached
     failed: int = 0
     looks_left: tuple[int, ...] = ()
+    is_hopeless: bool = False
 
 
 def is_control(name: str) -> bool:
@@ -242,6 +244,7 @@ def make_lines(study: StudyResult) -> list[Line]:
             reach(own, target),
             failures.count(name),
             _looks_left(study, name),
+            name in study.stopped or name in (study.looks.ended(False) if study.looks else ()),
         )
         for number, name in enumerate(names)
     ]

@@ -17,12 +17,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-Array = np.ndarray
+from ablation.statistics.moderation import Array, margins
+
 NODES = 64  # for z and for u; they give seven digits of a critical value
 # An arm's own variance counts by df / (df + PRIOR_DF) against that of all arms.
 PRIOR_DF = 4
 # More arms than these add nothing to the degrees of freedom, because their noise may differ.
 POOLED_ARMS = 8
+DFS = np.geomspace(2, 2000, 28)  # at which critical values are computed, to interpolate them
 
 
 def normal_cdf(x: Array) -> Array:
@@ -96,6 +98,22 @@ def critical_value(arms: int, df: float, level: float = 0.95) -> float:
     return high
 
 
+@functools.lru_cache(maxsize=256)
+def _limits(arms: int, level: float) -> Array:
+    """Logarithms of the critical values at DFS."""
+    return np.log([critical_value(arms, float(df), level) for df in DFS])
+
+
+def _critical_values(family: Array, df: Array, level: float) -> Array:
+    """Critical values [..., 1] for numbers of arms [...] and degrees of freedom [...]."""
+    limits = np.ones(family.shape)
+    for arms in np.unique(family[family > 0]):
+        chosen = family == arms
+        logs = np.log(np.clip(df[chosen], DFS[0], DFS[-1]))
+        limits[chosen] = np.exp(np.interp(logs, np.log(DFS), _limits(int(arms), level)))
+    return limits[..., None]
+
+
 def expected_power(effect: float, limit: float, df: float, known_df: float) -> float:
     """Probability that t exceeds a limit.
 
@@ -120,7 +138,7 @@ class Contrasts:
     Attributes:
         pairs: [..., arms], number of paired seeds.
         difference: [..., arms], arm minus baseline.
-        variance: [..., arms], variance of one paired difference, guarded.
+        variance: [..., arms], variance of one paired difference, guarded for the level.
         error: [..., arms], standard error of the difference.
         family: [...], number of arms with at least two pairs.
         df: [...], degrees of freedom of the error.
@@ -134,8 +152,8 @@ class Contrasts:
     df: Array
 
 
-def contrasts(scores: Array) -> Contrasts:
-    """Contrasts of scores [..., 1 + arms, seeds], the baseline first.
+def contrasts(scores: Array, level: float = 0.95) -> Contrasts:
+    """Contrasts of scores [..., 1 + arms, seeds], the baseline first, for a level of confidence.
 
     A missing run is NaN, and so is a contrast that cannot be computed. If the baseline has seeds
     that an arm lacks, they show how lucky the baseline was in the common seeds. The difference is
@@ -157,12 +175,17 @@ def contrasts(scores: Array) -> Contrasts:
         # The guard: an arm that is noisier than the others is judged by more than the pooled
         # variance, and no arm is ever judged by less.
         variance = pooled + own_df / (own_df + PRIOR_DF) * excess
+        family = (pairs > 1).sum(-1)
+        df = np.minimum(df, POOLED_ARMS * own_df.max(-1))
+        # Where the arms' variances differ by more than chance, an arm that scatters little may be
+        # a noisy one, so its difference has to exceed what is then possible, too.
+        share = 1 - level ** (1 / np.maximum(family, 1))  # of an arm, of nearly independent ones
+        possible = margins(np.where(pairs > 1, own, 0.0), own_df, share)
+        variance = np.fmax(variance, (possible / _critical_values(family, df, level)) ** 2)
         # The luck of the baseline's runs is corrected by the noise of ordinary arms. Where a few
         # arms are noisy, the pooled one is theirs, and the seeds would seem to explain little.
         noise = np.minimum(residual[..., None], _shrunk(own, own_df, pooled) / 2)
         shift, error = _extra_baselines(scores, paired, variance, noise)
-    family = (pairs > 1).sum(-1)
-    df = np.minimum(df, POOLED_ARMS * own_df.max(-1))
     return Contrasts(pairs, difference + shift, variance, error, family, df)
 
 

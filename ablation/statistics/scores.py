@@ -83,7 +83,7 @@ def noise(scores: Scores, baseline: str, controls: Collection[str] = ()) -> Nois
         {arm: own for arm, own in scores.items() if arm not in (baseline, *controls)},
     )
     # A module that trains badly scatters several times as much, so other arms tell nothing of it.
-    rows = [np.array(list(scores[arm].values())) for arm in (baseline, *controls)]
+    rows = [np.array([*scores[arm].values()]) for arm in (baseline, *controls) if arm in scores]
     return Noise(
         _pooled_sd([row[~np.isnan(row)] for row in table[1:] - table[0]]), _pooled_sd(rows)
     )

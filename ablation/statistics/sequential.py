@@ -203,8 +203,9 @@ def take_look(scores: Array, plan: Plan, course: Course, look: int, delta: float
         look: 0, 1 …
         delta: smallest difference of interest, in the unit of the scores.
     """
-    found = contrasts(until_look(scores, course))
-    limit = _critical_values(found, plan.level(look))
+    level, seen = plan.level(look), until_look(scores, course)
+    found = contrasts(seen, level)
+    limit = _critical_values(found, level)
     with np.errstate(invalid="ignore"):
         sure = np.abs(found.difference) > limit * found.error
         sure &= (course.ended < 0) & (found.pairs >= LEAST_SEEDS) & (found.variance > NO_VARIANCE)
@@ -212,6 +213,7 @@ def take_look(scores: Array, plan: Plan, course: Course, look: int, delta: float
     course = dataclasses.replace(course, signs=signs, ended=np.where(sure, look, course.ended))
     if look == len(plan.looks) - 1:
         return course
+    found = contrasts(seen, plan.level(-1))
     if plan.drops:
         chance = conditional_power(found, delta, plan.looks[-1], plan.level(-1))
         hopeless = (course.ended < 0) & (chance < HOPELESS)

@@ -116,7 +116,7 @@ def compare_arms(
             }
             table = score_table(scores[baseline], own)
             family = _Family(
-                table, contrasts(table), delta, level, later_level or level, is_control
+                table, contrasts(table, level), delta, level, later_level or level, is_control
             )
             found |= {verdict.arm: verdict for verdict in _judge_all(family, arms)}
     return [found[arm] for arm in scores if arm != baseline]
@@ -183,7 +183,9 @@ def _notes(family: _Family, row: int, high: float, verdict: str, further: int) -
     if seeds < LEAST_SEEDS:
         notes.append(f"{counted(seeds, 'paired seed')}, and no verdict on fewer than {LEAST_SEEDS}")
     if _is_constant(family, row):
-        notes.append("the scores do not vary with the seed, so there is no noise to judge by")
+        notes.append(
+            "the differences are the same for every seed, so there is no noise to judge by"
+        )
     elif seeds > 1 and verdict == "no evidence" and not family.is_control:
         notes += _about_delta(high, seeds + further, further, family.delta)
     notes += _about_correction(family.table[[0, 1 + row]], float(family.found.difference[row]))

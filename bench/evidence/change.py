@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import fmean
 
 from bench.evidence.languages import ENGLISH, Language
-from bench.evidence.literature import rank_correlation
+from bench.evidence.literature import FEWEST, rank_correlation
 from bench.evidence.picture import COLORS
 from bench.evidence.studies import FOLDER, Study, read_studies
 from bench.evidence.words import label, signed
@@ -82,19 +82,28 @@ def pairs_of(study: Study, changes: Changes) -> list[tuple[float, float, str]]:
     ]
 
 
+def order_of(pairs: Sequence[tuple[float, float, str]]) -> str:
+    """How well the changes order the losses: a rank correlation, "" for fewer than four modules."""
+    if len(pairs) < FEWEST:
+        return ""
+    rho, _ = rank_correlation([-x for x, _, _ in pairs], [y for _, y, _ in pairs])
+    return signed(rho)
+
+
 def change_table(studies: Sequence[Study], changes: Changes, language: Language = ENGLISH) -> str:
-    """For each study: the rank correlation, and mean differences by the size of the change."""
+    """For each study: rank correlations, and mean differences by the size of the change."""
     rows = []
     for study in measured(studies, changes):
         pairs = pairs_of(study, changes)
-        rho, _ = rank_correlation([-x for x, _, _ in pairs], [y for _, y, _ in pairs])
+        rho = order_of(pairs)
         groups = (
             [y for x, y, _ in pairs if x < 0.01],
             [y for x, y, _ in pairs if 0.01 <= x < LEVEL],
             [y for x, y, _ in pairs if x >= LEVEL],
         )
         cells = [f"{signed(fmean(own))} ({len(own)})" if own else "" for own in groups]
-        rows.append([label(study, language), str(len(pairs)), signed(rho), *cells])
+        within = order_of([pair for pair in pairs if pair[0] >= LEVEL])
+        rows.append([label(study, language), str(len(pairs)), rho, *cells, within])
     return markdown_rows(language.heads["change"], rows)
 
 

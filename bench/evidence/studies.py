@@ -33,7 +33,7 @@ class Result:
         verdict: "helps", "hurts" or "no evidence".
         difference, low, high: the difference from the plain graph and its interval.
         more_seeds: how many more paired seeds would show a difference of DELTA; 0 if decided.
-        seeds: number of seeds that it has in common with the baseline.
+        gaps: the paired differences, points, one for each seed in common with the baseline.
         score: mean mAP50-95, points.
         parameters: of the network.
         latency: its latency divided by the plain graph's.
@@ -47,10 +47,15 @@ class Result:
     low: float
     high: float
     more_seeds: int
-    seeds: int
+    gaps: tuple[float, ...] = field(repr=False)
     score: float
     parameters: int
     latency: float
+
+    @property
+    def seeds(self) -> int:
+        """How many seeds it has in common with the baseline."""
+        return len(self.gaps)
 
     @property
     def outcome(self) -> str:
@@ -144,7 +149,7 @@ def read_study(folder: Path, facts: Mapping[str, object]) -> Study:
         scores.setdefault(run["arm"], {})[int(run["block"])] = 100 * float(run["map"])
     plain = next(row for row in lines if row["verdict"] == "baseline")
     rows = [
-        result_of(row, len(scores[row["arm"]].keys() & scores[PLAIN].keys()))
+        result_of(row, paired(scores[row["arm"]], scores[PLAIN]))
         for row in lines
         if row is not plain and row["arm"] in scores
     ]
@@ -158,7 +163,7 @@ def read_study(folder: Path, facts: Mapping[str, object]) -> Study:
         is_main=bool(facts.get("main")),
         facts={key: " ".join(str(value).split()) for key, value in facts.items()},
         hours=sum(float(run["train_seconds"] or 0) for run in runs) / 3600,
-        noise=noise_of(scores, [row.arm for row in rows if row.module]),
+        noise=noise_of(scores, [row for row in rows if row.module]),
         rows={row.arm: row for row in rows},
         plain=number(plain["mAP50-95"]),
         plain_parameters=int(number(plain["parameters"])),
@@ -177,22 +182,22 @@ def check_arms(name: str, start: str, rows: Sequence[Result]) -> None:
             raise ValueError(f"{name}: {one.arm} does not start as studies.yaml says, {start}")
 
 
-def noise_of(scores: Mapping[str, Mapping[int, float]], arms: Sequence[str]) -> Noise:
+def paired(scores: Mapping[int, float], plain: Mapping[int, float]) -> tuple[float, ...]:
+    """An arm's scores minus those of plain, for the seeds that both have."""
+    return tuple(scores[seed] - plain[seed] for seed in sorted(scores.keys() & plain.keys()))
+
+
+def noise_of(scores: Mapping[str, Mapping[int, float]], rows: Sequence[Result]) -> Noise:
     """The noise of a study.
 
     Args:
         scores: points by arm and by the baseline's seed.
-        arms: those of the modules.
+        rows: those of the modules.
     """
-    plain = scores[PLAIN]
     same = [
         list(values.values()) for arm, values in scores.items() if arm.split()[0] in (PLAIN, AA)
     ]
-    gaps = [
-        [scores[arm][seed] - plain[seed] for seed in scores[arm].keys() & plain.keys()]
-        for arm in arms
-    ]
-    return Noise(pooled(same), pooled(gaps))
+    return Noise(pooled(same), pooled([row.gaps for row in rows]))
 
 
 def pooled(groups: Sequence[Sequence[float]]) -> float:
@@ -220,8 +225,8 @@ def number(text: str) -> float:
     return float(text.replace(",", "").replace("−", "-") or "nan")
 
 
-def result_of(row: Mapping[str, str], seeds: int) -> Result:
-    """A row of a study's table, and its number of seeds in common with the baseline."""
+def result_of(row: Mapping[str, str], gaps: tuple[float, ...]) -> Result:
+    """A row of a study's table, and its paired differences from the baseline."""
     arm = row["arm"]
     text = arm.removesuffix(" identity")
     module, _, place = text.partition("@")
@@ -235,7 +240,7 @@ def result_of(row: Mapping[str, str], seeds: int) -> Result:
         low=number(row["low"]),
         high=number(row["high"]),
         more_seeds=int(number(row["more seeds"] or "0")),
-        seeds=seeds,
+        gaps=gaps,
         score=number(row["mAP50-95"]),
         parameters=int(number(row["parameters"] or "0")),
         latency=number(row.get("× plain", "")),

@@ -14,10 +14,12 @@ count as 0.
 Cost: k parameters, 3 map sizes of memory traffic forward and 5 to 7 backward; x alone is kept for
 backward.
 Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
-- bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -3.20 (-9.14 to +2.73), 3 seeds.
-- neudet, fine-tuned from COCO, 4 epochs, paper start: no evidence, -0.60 (-3.84 to +2.64), 3 seeds.
+- bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -3.20 (-10.31 to +3.90), 3 seeds.
+- bccd, fine-tuned from COCO, 8 epochs, attention at 10 times the learning rate, identity start: no
+  evidence, -1.43 (-4.44 to +1.58), 3 seeds.
+- neudet, fine-tuned from COCO, 4 epochs, paper start: no evidence, -0.60 (-3.99 to +2.79), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, attention at 10 times the learning rate, identity start:
-  no evidence, +0.63 (-1.51 to +2.77), 3 seeds.
+  no evidence, +0.63 (-1.51 to +2.78), 3 seeds.
 - ECA at inside.C3, bccd, fine-tuned from COCO, 8 epochs, inside C3, paper start: no evidence, -0.67
   (-3.53 to +2.18), 3 seeds.
 """

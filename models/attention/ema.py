@@ -21,9 +21,11 @@ Cost: 10 m^2 + 4 m parameters, 672 at 256 channels. The operations below move 23
 and 88 with backward, and keep 5.2 for backward; fast/ema.py keeps little more than one.
 Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
 - bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, +0.77 (-5.33 to +6.87), 3 seeds.
-- neudet, fine-tuned from COCO, 4 epochs, paper start: no evidence, -0.22 (-3.50 to +3.06), 3 seeds.
+- bccd, fine-tuned from COCO, 8 epochs, attention at 10 times the learning rate, identity start: no
+  evidence, -1.82 (-4.84 to +1.19), 3 seeds.
+- neudet, fine-tuned from COCO, 4 epochs, paper start: no evidence, -0.22 (-3.65 to +3.21), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, attention at 10 times the learning rate, identity start:
-  no evidence, +0.52 (-1.56 to +2.60), 3 seeds.
+  no evidence, +0.52 (-1.65 to +2.69), 3 seeds.
 """
 
 from __future__ import annotations

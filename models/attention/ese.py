@@ -14,7 +14,7 @@ kept for backward.
 Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
 - bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, +0.50 (-5.65 to +6.65), 3 seeds.
 - eSE at inside.C3, bccd, fine-tuned from COCO, 8 epochs, inside C3, paper start: no evidence, -1.23
-  (-3.89 to +1.44), 3 seeds.
+  (-3.92 to +1.47), 3 seeds.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ and LSKA takes them apart into rows and columns; the deformable form is another 
 Cost: C^2 + 77 C parameters, 85,248 at 256 channels, and 2 C^2 + 2 C more if wrapped. It is bound by
 arithmetic, not by memory.
 Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
-- bccd, fine-tuned from COCO, 8 epochs, paper start: hurts, -9.21 (-15.75 to -2.67), 3 seeds.
+- bccd, fine-tuned from COCO, 8 epochs, paper start: hurts, -9.21 (-17.43 to -0.99), 3 seeds.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ where a residual surrounds it. Autocast does not reach inside, and norms and att
 float32 at least: errors of each head would pass to the next.
 
 Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
-- bccd, fine-tuned from COCO, 8 epochs, paper start: hurts, -36.34 (-43.12 to -29.56), 3 seeds.
+- bccd, fine-tuned from COCO, 8 epochs, paper start: hurts, -36.34 (-44.86 to -27.82), 3 seeds.
 """
 
 from __future__ import annotations

@@ -22,9 +22,11 @@ Choices where code and paper differ:
 
 Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
 - bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -0.10 (-6.25 to +6.05), 3 seeds.
-- neudet, fine-tuned from COCO, 4 epochs, paper start: no evidence, +0.17 (-3.07 to +3.41), 3 seeds.
+- bccd, fine-tuned from COCO, 8 epochs, attention at 10 times the learning rate, identity start: no
+  evidence, -0.33 (-3.36 to +2.69), 3 seeds.
+- neudet, fine-tuned from COCO, 4 epochs, paper start: no evidence, +0.17 (-3.22 to +3.56), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, attention at 10 times the learning rate, identity start:
-  no evidence, +0.72 (-1.39 to +2.82), 3 seeds.
+  no evidence, +0.72 (-1.48 to +2.91), 3 seeds.
 - bccd, from scratch, 30 epochs, paper start: no evidence, -0.65 (-2.87 to +1.57), 3 seeds.
 - bccd, from scratch, 12 epochs, paper start: no evidence, +0.07 (-5.79 to +5.94), 5 seeds.
 """

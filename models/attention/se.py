@@ -13,11 +13,13 @@ Cost: 2 C (C / r) parameters, 3 map sizes of memory traffic forward and 5 to 7 b
 kept for backward.
 Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
 - bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -0.52 (-6.68 to +5.63), 3 seeds.
+- bccd, fine-tuned from COCO, 8 epochs, attention at 10 times the learning rate, identity start: no
+  evidence, -0.61 (-3.63 to +2.40), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, paper start: no evidence, -0.03 (-3.80 to +3.73), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, attention at 10 times the learning rate, identity start:
-  no evidence, +0.75 (-1.34 to +2.85), 3 seeds.
+  no evidence, +0.75 (-1.43 to +2.94), 3 seeds.
 - SE at inside.C3, bccd, fine-tuned from COCO, 8 epochs, inside C3, paper start: no evidence, -0.91
-  (-3.58 to +1.75), 3 seeds.
+  (-3.62 to +1.80), 3 seeds.
 """
 
 from __future__ import annotations

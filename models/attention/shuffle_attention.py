@@ -19,10 +19,12 @@ raw parameters are gains and biases: optimisers should not decay them, and must 
 Cost: 3 C / G parameters. The operations below move 12 map sizes forward and 38 with backward, and
 keep 2 for backward; fast/shuffle_attention.py keeps one.
 Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
-- bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -3.70 (-9.77 to +2.36), 3 seeds.
+- bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -3.70 (-9.93 to +2.52), 3 seeds.
+- bccd, fine-tuned from COCO, 8 epochs, attention at 10 times the learning rate, identity start: no
+  evidence, -0.60 (-3.61 to +2.41), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, paper start: hurts, -7.47 (-11.47 to -3.48), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, attention at 10 times the learning rate, identity start:
-  no evidence, +0.62 (-1.45 to +2.70), 3 seeds.
+  no evidence, +0.62 (-1.54 to +2.79), 3 seeds.
 """
 
 from __future__ import annotations

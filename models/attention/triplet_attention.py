@@ -20,6 +20,8 @@ Cost: 6 k^2 + 6 parameters, 300 at 7x7, at any width. The operations below move 
 and 61 with backward, and keep 2.3 for backward; fast/triplet_attention.py keeps one.
 Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
 - bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -1.03 (-7.19 to +5.12), 3 seeds.
+- bccd, fine-tuned from COCO, 8 epochs, attention at 10 times the learning rate, identity start: no
+  evidence, -1.12 (-4.14 to +1.90), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, paper start: no evidence, -2.08 (-5.54 to +1.38), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, attention at 10 times the learning rate, identity start:
   no evidence, +0.08 (-2.08 to +2.24), 3 seeds.

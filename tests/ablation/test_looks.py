@@ -30,13 +30,14 @@ class Study:
         self.ran: list[str] = []
         self.said: list[str] = []
         self.failing: set[str] = set()
+        self.attempts = 2  # that a failed cell says it had, of two at most
 
     def run(self, due: Sequence[Cell]) -> None:
         for cell in due:
             self.ran.append(cell.folder.name)
             cell.folder.mkdir(parents=True, exist_ok=True)
             if cell.folder.name in self.failing:
-                (cell.folder / "failed.json").write_text('{"attempts": 2}')
+                (cell.folder / "failed.json").write_text(f'{{"attempts": {self.attempts}}}')
                 continue
             noise = stream("cell", cell.arm.name, cell.train_seed).normal(0, 0.004)
             score = 0.4 + noise + GAINS.get(cell.arm.name, 0.0)
@@ -59,6 +60,18 @@ class Study:
 @pytest.fixture
 def study(tmp_path: Path) -> Callable[..., Study]:
     return lambda **flags: Study(tmp_path, **{"seeds": 8, **flags})
+
+
+def test_a_failed_run_is_tried_again_by_the_next_start_only(study):
+    own = study()
+    own.failing, own.attempts = {"SE@c_seed1"}, 1
+    first = own.verdicts(own.go())
+    assert own.ran.count("SE@c_seed1") == 1
+    assert first["SE@c"].seeds == 7
+    own.failing.clear()
+    looks = own.go()
+    assert own.ran == ["SE@c_seed1"]  # the looks that lacked it are repeated with it
+    assert own.verdicts(looks)["SE@c"].seeds == 8
 
 
 def test_decided_arms_get_no_more_runs_and_keep_their_verdict(study):

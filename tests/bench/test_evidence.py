@@ -19,6 +19,7 @@ from bench.evidence.literature import (
     rank_correlation,
     read_published,
 )
+from bench.evidence.longer import longer_table, noise_table
 from bench.evidence.page import counts, noise, page, table
 from bench.evidence.picture import draw_all, ordered
 from bench.evidence.studies import (
@@ -62,6 +63,7 @@ SCORES = {  # of three seeds, points; NAM has two in common with plain, and ECA'
     "A/A": (51.0, 51.0, 54.0), "SK@neck.P5 identity": (48.0, 49.0, 50.0),
     "Few@neck identity": (40.0, 40.0),
 }  # fmt: skip
+GAPS = (1.0, 0.0, -1.0)
 CELLS = "arm,block,map,train_seconds\nECA@neck identity,,,\n" + "".join(
     f"{arm},{block},{score / 100},{360 if block else ''}\n"
     for arm, scores in SCORES.items()
@@ -105,12 +107,12 @@ def test_the_outcome_says_what_a_missing_verdict_excludes(study: Study) -> None:
 @pytest.mark.parametrize("arm", ["SE@neck+head", "SE:reduction=8@neck", "A/A 2", "SE@neck SK@neck"])
 def test_an_arm_with_options_or_two_places_is_no_module_of_the_table(arm: str) -> None:
     row = dict.fromkeys(table_rows(TABLE)[0], "1")
-    assert result_of({**row, "arm": arm, "verdict": "hurts"}, 3).module == ""
+    assert result_of({**row, "arm": arm, "verdict": "hurts"}, GAPS).module == ""
 
 
 def test_another_spelling_is_the_same_module() -> None:
     row = {**dict.fromkeys(table_rows(TABLE)[0], "1"), "verdict": "hurts"}
-    first, second = (result_of({**row, "arm": f"{name}@neck"}, 3) for name in ("CA", "CoordAtt"))
+    first, second = (result_of({**row, "arm": f"{name}@neck"}, GAPS) for name in ("CA", "CoordAtt"))
     assert first.module == second.module == "CoordAttention"
     with pytest.raises(ValueError, match="2 arms have CoordAttention"):
         check_arms("one", "paper", [first, second])
@@ -121,7 +123,7 @@ def test_another_spelling_is_the_same_module() -> None:
 def test_a_row_without_latency_is_read() -> None:
     row = {**dict.fromkeys(table_rows(TABLE)[0], "1"), "arm": "SE@neck", "verdict": "hurts"}
     del row["× plain"]
-    found = result_of({**row, "parameters": ""}, 3)
+    found = result_of({**row, "parameters": ""}, GAPS)
     assert np.isnan(found.latency)
     assert found.parameters == 0
 
@@ -205,6 +207,29 @@ def test_the_noise_is_that_of_pairs_and_of_other_seeds(study: Study) -> None:
     last = noise([study], ENGLISH).splitlines()[-1]
     assert last.endswith("| 2.00 | 0.20 | −0.94 (−5.28 to +3.41) |")
     assert np.isnan(pooled([[1.0], []]))
+
+
+def test_a_longer_study_stands_beside_the_shorter_one(study: Study) -> None:
+    rows = {arm: study.rows[arm] for arm in ("SE@neck identity", "GAM@neck identity")}
+    rows["SE@neck identity"] = dataclasses.replace(
+        rows["SE@neck identity"], difference=-2.0, low=-3.0, high=-1.0, verdict="hurts",
+        gaps=(-1.0, -3.0),
+    )  # fmt: skip
+    facts = {**study.facts, "training": "24 epochs", "longer_than": "one"}
+    longer = dataclasses.replace(study, name="two", rows=rows, facts=facts, plain=60.0)
+    assert longer_table([study, longer], ENGLISH).splitlines()[2:] == [
+        "| GAM | identity start | no evidence −0.10 (−2.00 to +1.80) | "
+        "no evidence −0.10 (−2.00 to +1.80) |",
+        "| SE | identity start | **helps** +1.20 (+0.10 to +2.30) | "
+        "**hurts** −2.00 (−3.00 to −1.00) |",
+    ]
+    # SE's differences are (1, 1.5, 1) and (-1, -3), GAM's (0, 0, 0) in both.
+    assert noise_table([study, longer], ENGLISH).splitlines()[2:] == [
+        "| blood, 8 epochs, identity start | 54.2 | 0.20 |",
+        "| blood, 24 epochs, identity start | 60.0 | 0.82 |",
+    ]
+    alone = dataclasses.replace(longer, facts={**facts, "longer_than": "absent"})
+    assert longer_table([study, alone]) == noise_table([study, alone]) == ""
 
 
 def test_pictures_are_written(study: Study, tmp_path: Path) -> None:

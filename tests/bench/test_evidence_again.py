@@ -100,7 +100,10 @@ def test_the_table_of_changes_has_means_of_groups(studies: list[Study], tmp_path
     values = zip(names, (0, 0, 0.2, 0.4, 1, 2), strict=True)
     changes = {("bccd", name): value for name, value in values}
     row = change_table([main], changes, ENGLISH).splitlines()[-1]
-    assert row.endswith("| 6 | +0.99 | −0.66 (2) | −0.97 (2) | −2.05 (2) |")
+    assert row.endswith("| 6 | +0.99 | −0.66 (2) | −0.97 (2) | −2.05 (2) |  |")
+    larger = {key: value + 1 for key, value in changes.items()}
+    row = change_table([main], larger, ENGLISH).splitlines()[-1]
+    assert row.endswith("| +0.99 |  |  | −1.23 (6) | +0.99 |")
     path = draw_change([main], changes, tmp_path / "change.png")
     assert path.read_bytes().startswith(b"\x89PNG")
     assert read_changes(tmp_path) == {}

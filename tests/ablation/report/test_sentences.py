@@ -70,6 +70,30 @@ def test_one_seed_promises_a_verdict_and_no_power() -> None:
     assert text.endswith("2 more seeds are the least for a verdict")
 
 
+def test_two_seeds_promise_a_verdict_and_no_power() -> None:
+    line = make_lines(make_study({"SimAM@neck": 0.02}, seeds=2))[1]
+    assert sentence(line, 0.005).endswith("1 more seed is the least for a verdict")
+
+
+def test_an_arm_that_was_stopped_is_not_said_to_need_seeds() -> None:
+    study = make_study({"SimAM@neck": 0.0}, seeds=3, sd=0.01)
+    (line,) = [line for line in make_lines(study) if line.name == "SimAM@neck"]
+    assert "more seeds would show" in sentence(line, 0.005)
+    study = dataclasses.replace(study, stopped={"SimAM@neck"})
+    (line,) = [line for line in make_lines(study) if line.name == "SimAM@neck"]
+    assert sentence(line, 0.005).endswith(
+        "; it got no more runs, having hardly a chance of being shown to help"
+    )
+
+
+def test_an_overview_of_controls_says_what_failed() -> None:
+    text = overview(make_lines(make_study({}, 1)), 3)
+    assert text == (
+        "Only the baseline was trained, also under other seeds: no control has enough seeds for a"
+        " verdict. 3 runs failed."
+    )
+
+
 def test_no_number_beyond_the_search_is_promised(mixed: StudyResult) -> None:
     line = next(
         line for line in make_lines(mixed) if line.verdict and line.verdict.verdict == "no evidence"

@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
+from ablation.statistics import exact
 from ablation.statistics.exact import holm, sign_flip
 from utils.seeds import stream
 
@@ -24,6 +25,17 @@ def test_sign_flip_counts_ties_and_nothing():
     assert sign_flip(np.zeros(4)) == 1.0
     assert sign_flip(np.zeros(0)) == 1.0
     assert sign_flip(np.array([0.1, 0.1, 0.1, 0.0])) == pytest.approx(4 / 16)
+
+
+def test_many_seeds_are_compared_with_random_patterns(monkeypatch):
+    differences = stream("many").normal(0.5, 1, 20)
+    expected = sign_flip(differences)
+    assert 0.001 < expected < 0.2
+    monkeypatch.setattr(exact, "MOST_EXACT", 19)
+    error = np.sqrt(expected / exact.PATTERNS)
+    assert sign_flip(differences) == pytest.approx(expected, abs=4 * error)
+    assert sign_flip(np.ones(500)) == pytest.approx(1 / (exact.PATTERNS + 1))
+    assert sign_flip(np.zeros(500)) == 1.0
 
 
 def test_holm_by_hand():

@@ -131,7 +131,7 @@ def test_scores_that_do_not_vary_are_no_evidence():
         scores = {"plain": dict.fromkeys(range(4), 0.3), "x": dict.fromkeys(range(4), 0.3 + gain)}
         (verdict,) = compare_arms(scores, "plain")
         assert verdict.verdict == "no evidence"
-        assert "do not vary" in verdict.note
+        assert "the differences are the same for every seed" in verdict.note
         assert math.isnan(verdict.p)
     assert futile(scores, "plain", 0.005, 8) == set()
 
@@ -244,6 +244,7 @@ def test_noise_is_known_from_the_scores():
     assert found.sd_pair == pytest.approx(0.02)
     assert found.sd_seed == pytest.approx(math.sqrt((2 * 0.01 + 2 * 0.05**2) / 3))
     assert math.isnan(noise({"plain": {}}, "plain").sd_pair)
+    assert noise(scores, "plain", ["A/A", "A/A 2"]) == found  # of which all runs failed
 
 
 def test_many_arms_share_a_larger_baseline():
