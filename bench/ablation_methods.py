@@ -7,12 +7,16 @@ signs [draws, arms]: 1 for "helps", -1 for "hurts", 0 for "no evidence". The lev
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import torch
 
-from ablation.statistics.dunnett import Array, contrasts, critical_value, scale_nodes
+from ablation.statistics.dunnett import (
+    Array,
+    contrasts,
+    critical_value,
+    critical_values,
+    scale_nodes,
+)
 from ablation.statistics.moderation import margins
 
 ALPHA = 0.05
@@ -55,11 +59,8 @@ def guarded(scores: Array) -> Array:
     It also takes missing runs and extra seeds of the baseline.
     """
     found = contrasts(scores)
-    keys = np.stack([found.family, found.df], -1)
-    known, places = np.unique(keys, axis=0, return_inverse=True)
-    values = [critical_value(int(arms), float(df)) if arms else math.inf for arms, df in known]
-    limits = np.array(values)[places.reshape(-1)]
-    sure = (found.pairs >= 3) & (np.abs(found.difference) > limits[:, None] * found.error)
+    limits = critical_values(found.family, found.df)
+    sure = (found.pairs >= 3) & (np.abs(found.difference) > limits * found.error)
     return np.where(sure, np.sign(found.difference), 0)
 
 

@@ -24,7 +24,6 @@ NODES = 64  # for z and for u; they give seven digits of a critical value
 PRIOR_DF = 4
 # More arms than these add nothing to the degrees of freedom, because their noise may differ.
 POOLED_ARMS = 8
-DFS = np.geomspace(2, 2000, 28)  # at which critical values are computed, to interpolate them
 
 
 def normal_cdf(x: Array) -> Array:
@@ -98,20 +97,18 @@ def critical_value(arms: int, df: float, level: float = 0.95) -> float:
     return high
 
 
-@functools.lru_cache(maxsize=256)
-def _limits(arms: int, level: float) -> Array:
-    """Logarithms of the critical values at DFS."""
-    return np.log([critical_value(arms, float(df), level) for df in DFS])
+def critical_values(family: Array, df: Array, level: float = 0.95) -> Array:
+    """Critical values [..., 1] of |t| for numbers of arms [...] and degrees of freedom [...].
 
-
-def _critical_values(family: Array, df: Array, level: float) -> Array:
-    """Critical values [..., 1] for numbers of arms [...] and degrees of freedom [...]."""
-    limits = np.ones(family.shape)
-    for arms in np.unique(family[family > 0]):
-        chosen = family == arms
-        logs = np.log(np.clip(df[chosen], DFS[0], DFS[-1]))
-        limits[chosen] = np.exp(np.interp(logs, np.log(DFS), _limits(int(arms), level)))
-    return limits[..., None]
+    They are infinite where there is nothing to judge by.
+    """
+    keys = np.stack([family, df], -1).reshape(-1, 2)
+    known, places = np.unique(keys, axis=0, return_inverse=True)
+    values = [
+        critical_value(int(arms), float(one), level) if arms and one > 0 else math.inf
+        for arms, one in known
+    ]
+    return np.array(values)[places.reshape(-1)].reshape(family.shape)[..., None]
 
 
 def expected_power(effect: float, limit: float, df: float, known_df: float) -> float:
@@ -171,22 +168,34 @@ def contrasts(scores: Array, level: float = 0.95) -> Contrasts:
         # The first estimate holds if all arms are equally noisy, and the second also if the
         # baseline is noisier than they are: its noise is in every difference.
         pooled = np.maximum(2 * residual, squares.sum(-1) / own_df.sum(-1))[..., None]
-        excess = np.where(pairs > 1, np.maximum(own - pooled, 0), 0.0)
-        # The guard: an arm that is noisier than the others is judged by more than the pooled
-        # variance, and no arm is ever judged by less.
-        variance = pooled + own_df / (own_df + PRIOR_DF) * excess
         family = (pairs > 1).sum(-1)
         df = np.minimum(df, POOLED_ARMS * own_df.max(-1))
-        # Where the arms' variances differ by more than chance, an arm that scatters little may be
-        # a noisy one, so its difference has to exceed what is then possible, too.
-        share = 1 - level ** (1 / np.maximum(family, 1))  # of an arm, of nearly independent ones
-        possible = margins(np.where(pairs > 1, own, 0.0), own_df, share)
-        variance = np.fmax(variance, (possible / _critical_values(family, df, level)) ** 2)
+        limits = critical_values(family, df, level)
+        variance = _guarded(np.where(pairs > 1, own, 0.0), own_df, pooled, limits, level)
         # The luck of the baseline's runs is corrected by the noise of ordinary arms. Where a few
         # arms are noisy, the pooled one is theirs, and the seeds would seem to explain little.
         noise = np.minimum(residual[..., None], _shrunk(own, own_df, pooled) / 2)
         shift, error = _extra_baselines(scores, paired, variance, noise)
     return Contrasts(pairs, difference + shift, variance, error, family, df)
+
+
+def _guarded(own: Array, own_df: Array, pooled: Array, limits: Array, level: float) -> Array:
+    """Variances of a paired difference [..., arms] to judge by; none is below the pooled one.
+
+    Args:
+        own: [..., arms], variances of the arms' own paired differences.
+        own_df: [..., arms], their degrees of freedom, 0 for an arm without a variance.
+        pooled: [..., 1], the variance of all arms.
+        limits: [..., 1], critical values of |t|.
+        level: level of confidence.
+    """
+    # An arm that is noisier than the others is judged by more than the pooled variance.
+    variance = pooled + own_df / (own_df + PRIOR_DF) * np.maximum(own - pooled, 0)
+    # Where the arms' variances differ by more than chance, an arm that scatters little may be a
+    # noisy one, so its difference has to exceed what is then possible, too.
+    family = np.maximum((own_df > 0).sum(-1), 1)
+    possible = margins(own, own_df, 1 - level ** (1 / family))  # each nearly independent
+    return np.fmax(variance, (possible / limits) ** 2)
 
 
 def _shrunk(own: Array, own_df: Array, pooled: Array) -> Array:

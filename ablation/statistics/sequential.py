@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ablation.statistics.dunnett import Array, Contrasts, contrasts, critical_value
+from ablation.statistics.dunnett import Array, Contrasts, contrasts, critical_values
 from ablation.statistics.planning import (
     HOPELESS,
     LEAST_SEEDS,
@@ -205,7 +205,7 @@ def take_look(scores: Array, plan: Plan, course: Course, look: int, delta: float
     """
     level, seen = plan.level(look), until_look(scores, course)
     found = contrasts(seen, level)
-    limit = _critical_values(found, level)
+    limit = critical_values(found.family, found.df, level)
     with np.errstate(invalid="ignore"):
         sure = np.abs(found.difference) > limit * found.error
         sure &= (course.ended < 0) & (found.pairs >= LEAST_SEEDS) & (found.variance > NO_VARIANCE)
@@ -219,17 +219,6 @@ def take_look(scores: Array, plan: Plan, course: Course, look: int, delta: float
         hopeless = (course.ended < 0) & (chance < HOPELESS)
         course = dataclasses.replace(course, ended=np.where(hopeless, look, course.ended))
     return _prepare(plan, course, look, found)
-
-
-def _critical_values(found: Contrasts, level: float) -> Array:
-    """Critical values [..., 1] of |t| for the contrasts of one study or of many."""
-    keys = np.stack([found.family, found.df], -1).reshape(-1, 2)
-    known, places = np.unique(keys, axis=0, return_inverse=True)
-    values = [
-        critical_value(int(arms), float(df), level) if arms and df > 0 else math.inf
-        for arms, df in known
-    ]
-    return np.array(values)[places.reshape(-1)].reshape(found.family.shape)[..., None]
 
 
 def _prepare(plan: Plan, course: Course, look: int, found: Contrasts) -> Course:

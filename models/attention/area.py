@@ -24,7 +24,7 @@ Choices:
 - The weights of the convolutions of an ABlock start normally distributed with deviation 0.02.
 
 Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
-- AAttn, bccd, fine-tuned from COCO, 8 epochs, paper start: hurts, -20.02 (-26.23 to -13.80), 3
+- AAttn, bccd, fine-tuned from COCO, 8 epochs, paper start: hurts, -20.02 (-26.24 to -13.80), 3
   seeds.
 - ABlock, bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -0.12 (-6.28 to +6.03), 3
   seeds.

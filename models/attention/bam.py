@@ -27,7 +27,7 @@ Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals
 - bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -0.40 (-6.54 to +5.75), 3 seeds.
 - bccd, fine-tuned from COCO, 8 epochs, attention at 10 times the learning rate, identity start: no
   evidence, -0.33 (-3.36 to +2.69), 3 seeds.
-- neudet, fine-tuned from COCO, 4 epochs, paper start: no evidence, -0.75 (-4.14 to +2.64), 3 seeds.
+- neudet, fine-tuned from COCO, 4 epochs, paper start: no evidence, -0.75 (-4.15 to +2.64), 3 seeds.
 """
 
 from __future__ import annotations

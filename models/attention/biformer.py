@@ -24,7 +24,7 @@ windows are a number, not a size: they grow with the map.
 The keys and values of the windows are gathered once, as rows, and attended to by PyTorch's own
 attention, which keeps no logits.
 Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
-- bccd, fine-tuned from COCO, 8 epochs, paper start: hurts, -12.92 (-19.06 to -6.78), 3 seeds.
+- bccd, fine-tuned from COCO, 8 epochs, paper start: hurts, -12.92 (-19.07 to -6.77), 3 seeds.
 - bccd, fine-tuned from COCO, 8 epochs, attention at 10 times the learning rate, identity start: no
   evidence, +0.05 (-2.94 to +3.03), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, paper start: hurts, -8.27 (-11.74 to -4.80), 3 seeds.

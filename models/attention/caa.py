@@ -25,7 +25,7 @@ Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals
   evidence, -1.03 (-4.04 to +1.99), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, paper start: no evidence, -2.69 (-6.08 to +0.70), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, attention at 10 times the learning rate, identity start:
-  no evidence, -0.06 (-2.21 to +2.08), 3 seeds.
+  no evidence, -0.06 (-2.21 to +2.09), 3 seeds.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ Other choices:
 - Where several positions share a maximum, its gradient is split among them evenly.
 
 Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
-- bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -7.13 (-15.35 to +1.09), 3 seeds.
+- bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -7.13 (-15.36 to +1.10), 3 seeds.
 - bccd, fine-tuned from COCO, 8 epochs, attention at 10 times the learning rate, identity start: no
   evidence, -1.24 (-4.23 to +1.74), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, paper start: no evidence, -3.79 (-7.89 to +0.31), 3 seeds.

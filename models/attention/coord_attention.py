@@ -14,10 +14,10 @@ position in train mode with batch 1 still has two values, so batch norm is alway
 means are the map itself then.
 
 Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
-- bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -4.23 (-10.79 to +2.33), 3 seeds.
+- bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -4.23 (-10.80 to +2.34), 3 seeds.
 - bccd, fine-tuned from COCO, 8 epochs, attention at 10 times the learning rate, identity start: no
   evidence, -0.65 (-3.67 to +2.37), 3 seeds.
-- neudet, fine-tuned from COCO, 4 epochs, paper start: no evidence, -2.41 (-5.80 to +0.98), 3 seeds.
+- neudet, fine-tuned from COCO, 4 epochs, paper start: no evidence, -2.41 (-5.81 to +0.98), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, attention at 10 times the learning rate, identity start:
   no evidence, +0.37 (-1.78 to +2.52), 3 seeds.
 - bccd, from scratch, 30 epochs, paper start: hurts, -2.48 (-4.69 to -0.26), 3 seeds.

@@ -29,7 +29,7 @@ authors' CUDA kernel does. In training, a batch norm of one value takes the runn
 [B, C, H, W] -> [B, C, H, W]. Cost at k = 3: about 6.3 C^2 parameters, 417,248 at 256 channels, and
 577,024 for CoTAttention. Both replace x.
 Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
-- CoT, bccd, fine-tuned from COCO, 8 epochs, paper start: hurts, -14.14 (-21.42 to -6.86), 3 seeds.
+- CoT, bccd, fine-tuned from COCO, 8 epochs, paper start: hurts, -14.14 (-21.43 to -6.86), 3 seeds.
 - CoTAttention, bccd, fine-tuned from COCO, 8 epochs, paper start: hurts, -9.57 (-15.67 to -3.47), 3
   seeds.
 """

@@ -20,7 +20,7 @@ value at least.
 Cost: C^2 + 2 C^2 / r + C / r + 112 C parameters, 127,040 at 256 channels; 39 map sizes of memory
 traffic forward and 111 with backward, and 11 kept for backward.
 Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
-- bccd, fine-tuned from COCO, 8 epochs, paper start: hurts, -12.06 (-18.51 to -5.61), 3 seeds.
+- bccd, fine-tuned from COCO, 8 epochs, paper start: hurts, -12.06 (-18.52 to -5.61), 3 seeds.
 - bccd, fine-tuned from COCO, 8 epochs, attention at 10 times the learning rate, identity start: no
   evidence, +1.15 (-1.92 to +4.22), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, paper start: hurts, -12.56 (-15.95 to -9.17), 3 seeds.

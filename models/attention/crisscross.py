@@ -23,7 +23,7 @@ Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals
   evidence, +0.61 (-2.76 to +3.99), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, paper start: no evidence, -0.27 (-3.66 to +3.12), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, attention at 10 times the learning rate, identity start:
-  no evidence, +0.69 (-1.50 to +2.88), 3 seeds.
+  no evidence, +0.69 (-1.51 to +2.88), 3 seeds.
 """
 
 from __future__ import annotations

@@ -21,10 +21,10 @@ gradient until it has moved). The softmax of one public copy runs over the batch
 convB.bias is the same for all pixels, so that softmax drops it: its gradient is zero but for
 rounding.
 Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
-- bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, +1.41 (-4.80 to +7.63), 3 seeds.
+- bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, +1.41 (-4.81 to +7.63), 3 seeds.
 - bccd, fine-tuned from COCO, 8 epochs, attention at 10 times the learning rate, identity start: no
   evidence, +1.32 (-2.35 to +4.99), 3 seeds.
-- neudet, fine-tuned from COCO, 4 epochs, paper start: no evidence, -0.37 (-3.76 to +3.03), 3 seeds.
+- neudet, fine-tuned from COCO, 4 epochs, paper start: no evidence, -0.37 (-3.77 to +3.04), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, attention at 10 times the learning rate, identity start:
   no evidence, -0.09 (-2.63 to +2.45), 3 seeds.
 - bccd, from scratch, 30 epochs, paper start: no evidence, -0.82 (-3.03 to +1.40), 3 seeds.

@@ -22,7 +22,7 @@ Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals
 - bccd, fine-tuned from COCO, 8 epochs, paper start: hurts, -11.20 (-22.16 to -0.24), 3 seeds.
 - bccd, fine-tuned from COCO, 8 epochs, attention at 10 times the learning rate, identity start: no
   evidence, +0.65 (-2.36 to +3.66), 3 seeds.
-- neudet, fine-tuned from COCO, 4 epochs, paper start: hurts, -11.50 (-14.89 to -8.11), 3 seeds.
+- neudet, fine-tuned from COCO, 4 epochs, paper start: hurts, -11.50 (-14.89 to -8.10), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, attention at 10 times the learning rate, identity start:
   no evidence, -0.72 (-3.04 to +1.60), 3 seeds.
 """

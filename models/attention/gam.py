@@ -24,7 +24,7 @@ Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals
   evidence, -0.87 (-3.88 to +2.13), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, paper start: no evidence, -1.58 (-4.97 to +1.81), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, attention at 10 times the learning rate, identity start:
-  no evidence, +0.72 (-1.48 to +2.91), 3 seeds.
+  no evidence, +0.72 (-1.48 to +2.92), 3 seeds.
 - bccd, from scratch, 30 epochs, paper start: no evidence, -1.12 (-3.49 to +1.25), 3 seeds.
 - bccd, from scratch, 12 epochs, paper start: no evidence, +0.43 (-5.73 to +6.59), 5 seeds.
 """

@@ -17,9 +17,9 @@ Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals
 - bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -0.01 (-6.15 to +6.13), 3 seeds.
 - bccd, fine-tuned from COCO, 8 epochs, attention at 10 times the learning rate, identity start: no
   evidence, +1.20 (-1.82 to +4.22), 3 seeds.
-- neudet, fine-tuned from COCO, 4 epochs, paper start: no evidence, -0.57 (-3.96 to +2.82), 3 seeds.
+- neudet, fine-tuned from COCO, 4 epochs, paper start: no evidence, -0.57 (-3.97 to +2.82), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, attention at 10 times the learning rate, identity start:
-  no evidence, +0.46 (-1.72 to +2.64), 3 seeds.
+  no evidence, +0.46 (-1.73 to +2.64), 3 seeds.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ softmax does not depend on what is added to all logits.
 the square of the number of positions, so the module belongs to the smallest maps. PyTorch's fused
 attention keeps no matrix of H W x H W logits; only the relative form writes one.
 Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
-- bccd, fine-tuned from COCO, 8 epochs, paper start: hurts, -24.49 (-32.12 to -16.86), 3 seeds.
+- bccd, fine-tuned from COCO, 8 epochs, paper start: hurts, -24.49 (-32.13 to -16.86), 3 seeds.
 - bccd, fine-tuned from COCO, 8 epochs, attention at 10 times the learning rate, identity start: no
   evidence, +0.77 (-2.25 to +3.78), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, paper start: hurts, -20.28 (-24.28 to -16.28), 3 seeds.

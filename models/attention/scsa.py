@@ -22,7 +22,7 @@ side below that of a window is one window, where the authors' code raises an err
 
 Cost: 16 C parameters, 4,096 at 256 channels.
 Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
-- bccd, fine-tuned from COCO, 8 epochs, paper start: hurts, -10.88 (-17.72 to -4.03), 3 seeds.
+- bccd, fine-tuned from COCO, 8 epochs, paper start: hurts, -10.88 (-17.73 to -4.03), 3 seeds.
 - bccd, fine-tuned from COCO, 8 epochs, attention at 10 times the learning rate, identity start: no
   evidence, -0.95 (-3.97 to +2.08), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, paper start: hurts, -4.40 (-7.79 to -1.01), 3 seeds.

@@ -17,9 +17,9 @@ Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals
   evidence, -0.61 (-3.63 to +2.40), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, paper start: no evidence, -0.03 (-3.80 to +3.73), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, attention at 10 times the learning rate, identity start:
-  no evidence, +0.75 (-1.43 to +2.94), 3 seeds.
+  no evidence, +0.75 (-1.44 to +2.94), 3 seeds.
 - SE at inside.C3, bccd, fine-tuned from COCO, 8 epochs, inside C3, paper start: no evidence, -0.91
-  (-3.62 to +1.80), 3 seeds.
+  (-3.63 to +1.80), 3 seeds.
 """
 
 from __future__ import annotations

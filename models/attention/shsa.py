@@ -17,7 +17,7 @@ Choices: P is the paper's C / 4.67, rounded down. The weight of the last batch n
 the authors' network it starts at 0, where a residual surrounds it.
 
 Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
-- bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -6.75 (-13.90 to +0.40), 3 seeds.
+- bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, -6.75 (-13.91 to +0.40), 3 seeds.
 """
 
 from __future__ import annotations

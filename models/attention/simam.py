@@ -20,7 +20,7 @@ Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals
 - bccd, fine-tuned from COCO, 8 epochs, paper start: no evidence, +0.19 (-5.96 to +6.34), 3 seeds.
 - bccd, fine-tuned from COCO, 8 epochs, attention at 10 times the learning rate, identity start: no
   evidence, -1.30 (-4.31 to +1.71), 3 seeds.
-- neudet, fine-tuned from COCO, 4 epochs, paper start: no evidence, -0.16 (-3.55 to +3.23), 3 seeds.
+- neudet, fine-tuned from COCO, 4 epochs, paper start: no evidence, -0.16 (-3.55 to +3.24), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, attention at 10 times the learning rate, identity start:
   no evidence, +0.77 (-1.39 to +2.92), 3 seeds.
 - SimAM at inside.C3, bccd, fine-tuned from COCO, 8 epochs, inside C3, paper start: no evidence,

@@ -17,7 +17,7 @@ running statistics, since one value has no variance.
 Cost: 18 C^2 / groups + 3 C d + 4 C + 2 d parameters with d values in z, 62,528 at 256 channels. It
 is bound by arithmetic, not by memory.
 Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals (docs/evidence.md):
-- bccd, fine-tuned from COCO, 8 epochs, paper start: hurts, -20.49 (-27.95 to -13.03), 3 seeds.
+- bccd, fine-tuned from COCO, 8 epochs, paper start: hurts, -20.49 (-27.95 to -13.02), 3 seeds.
 """
 
 from __future__ import annotations
