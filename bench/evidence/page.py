@@ -11,6 +11,7 @@ from ablation.study import AA
 from bench.evidence.change import change_table, read_changes, starts_table
 from bench.evidence.languages import ENGLISH, Language
 from bench.evidence.literature import agreement, between, read_published
+from bench.evidence.longer import longer_table, noise_table
 from bench.evidence.picture import ordered
 from bench.evidence.studies import Study
 from bench.evidence.words import cell, interval, label, quotable, signed
@@ -37,6 +38,8 @@ def page(studies: Sequence[Study], language: Language = ENGLISH) -> str:
         between=between(main, language),
         starts=starts_table(main, language),
         change=change_table(studies, read_changes(), language),
+        longer=longer_table(studies, language),
+        longer_noise=noise_table(studies, language),
     )
 
 

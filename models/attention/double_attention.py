@@ -27,6 +27,8 @@ Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals
 - neudet, fine-tuned from COCO, 4 epochs, paper start: no evidence, -0.37 (-3.77 to +3.04), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, attention at 10 times the learning rate, identity start:
   no evidence, -0.09 (-2.63 to +2.45), 3 seeds.
+- bccd, from scratch, 30 epochs, the five best, paper start: no evidence, +0.36 (-3.34 to +4.06), 3
+  seeds.
 - bccd, from scratch, 30 epochs, paper start: no evidence, -0.82 (-3.03 to +1.40), 3 seeds.
 - bccd, from scratch, 12 epochs, paper start: no evidence, -2.34 (-8.55 to +3.87), 5 seeds.
 """
