@@ -32,6 +32,7 @@ Verdict: in the neck of yolov5n, points of mAP50-95, simultaneous 95 % intervals
 - neudet, fine-tuned from COCO, 4 epochs, paper start: no evidence, -3.79 (-7.89 to +0.31), 3 seeds.
 - neudet, fine-tuned from COCO, 4 epochs, attention at 10 times the learning rate, identity start:
   no evidence, +0.36 (-1.85 to +2.58), 3 seeds.
+- bccd, fine-tuned from COCO, 24 epochs, paper start: hurts, -2.20 (-3.73 to -0.66), 3 seeds.
 - bccd, from scratch, 30 epochs, paper start: no evidence, -1.63 (-3.84 to +0.59), 3 seeds.
 - bccd, from scratch, 12 epochs, paper start: no evidence, -3.64 (-10.08 to +2.80), 5 seeds.
 """
