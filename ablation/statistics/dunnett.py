@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ablation.statistics.moderation import Array, margins
+from ablation.statistics.moderation import Array, margins, variance_quantile
 
 NODES = 64  # for z and for u; they give seven digits of a critical value
 # An arm's own variance counts by df / (df + PRIOR_DF) against that of all arms.
@@ -206,8 +206,7 @@ def _shrunk(own: Array, own_df: Array, pooled: Array) -> Array:
         own_df: [..., arms], their degrees of freedom, 0 for an arm without a variance.
         pooled: [..., 1], the variance of all arms.
     """
-    counts = np.maximum(own_df, 1)
-    middle = (1 - 2 / (9 * counts)) ** 3  # median of chi2(df) / df, by Wilson and Hilferty
+    middle = variance_quantile(own_df, 0)
     known = np.where(own_df > 0, own, pooled)
     typical = np.where(own_df > 0, own / middle, pooled)
     typical = np.minimum(np.median(typical, -1, keepdims=True), pooled)

@@ -72,12 +72,15 @@ def _prior(own: Array, own_df: Array) -> tuple[Array, Array]:
     return np.exp(middle + _polygamma(0, df / 2) - np.log(df / 2)), df
 
 
+def variance_quantile(df: Array, z: float) -> Array:
+    """Quantiles of chi2(df) / df, by Wilson and Hilferty, at that of a normal number z."""
+    spread = 2 / (9 * np.maximum(df, 1))
+    return np.maximum(1 - spread + z * np.sqrt(spread), 0.05) ** 3
+
+
 def _raised(own: Array, own_df: Array) -> Array:
     """The variances, the lowest raised to what chance makes of the middle one."""
-    counts = np.maximum(own_df, 1)
-    # Quantiles of chi2(df) / df, by Wilson and Hilferty.
-    root = 1 - 2 / (9 * counts)
-    share = np.maximum((root - LOWEST * np.sqrt(2 / (9 * counts))) / root, 0.1) ** 3
+    share = variance_quantile(own_df, -LOWEST) / variance_quantile(own_df, 0)
     ranked = np.sort(np.where(own_df > 0, own, np.inf), -1)
     place = np.maximum((own_df > 0).sum(-1, keepdims=True) - 1, 0) // 2
     middle = np.take_along_axis(ranked, place, -1)
